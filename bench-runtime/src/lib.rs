@@ -1,0 +1,1 @@
+//! An M:N goroutine runtime: Go's semantics in Rust.

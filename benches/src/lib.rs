@@ -1,0 +1,1 @@
+//! How it is measured: the study and the `threadbare` program.

@@ -1,0 +1,2 @@
+//! The `threadbare` program.
+fn main() {}

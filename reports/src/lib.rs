@@ -1,0 +1,3 @@
+//! What is said about a run: result schema, statistics, comparison, plots, HTML.
+#![forbid(unsafe_code)]
+pub mod schema;

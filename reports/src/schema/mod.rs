@@ -1,0 +1,1 @@
+//! The result file: JSON Lines, the only serialised types of a run.

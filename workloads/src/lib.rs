@@ -1,0 +1,2 @@
+//! What is run: workloads, lanes, the lane program and its wire protocol.
+pub mod protocol;

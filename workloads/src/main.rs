@@ -1,0 +1,2 @@
+//! The lane program: runs the workloads of one lane and speaks PROTOCOL.md.
+fn main() {}

@@ -1,0 +1,154 @@
+//! The wire protocol between the study and a lane program: JSON lines over
+//! stdin and stdout. `PROTOCOL.md` is its description for other languages.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The protocol's version; a lane that says another is refused.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// The longest line either side may send, in bytes.
+pub const MAX_LINE_BYTES: usize = 1 << 20;
+
+/// A workload's parameters by name. All are whole numbers, each with its unit
+/// in its name (`tasks_count`, `sleep_ns`, `payload_bytes`).
+pub type Parameters = BTreeMap<String, u64>;
+
+/// What the study sends to a lane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Request {
+    /// Run one sample.
+    Run {
+        /// Chosen by the study; the answer carries it back.
+        id: u64,
+        /// A stable workload id, such as `spawn.batch`.
+        workload: String,
+        /// The workload's parameters.
+        parameters: Parameters,
+        /// How often the shape is repeated inside the timed section.
+        iterations: u64,
+    },
+    /// Finish: the lane answers nothing and exits with status 0.
+    Quit,
+}
+
+/// What a lane sends to the study.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Response {
+    /// The first line a lane prints.
+    Hello(Hello),
+    /// One sample.
+    Sample(Sample),
+    /// The sample could not be taken; the lane goes on.
+    Error {
+        /// The id of the request.
+        id: u64,
+        /// What kind of failure it is.
+        kind: ErrorKind,
+        /// For a person: what happened and what to do.
+        message: String,
+    },
+}
+
+/// What a lane says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`PROTOCOL_VERSION`].
+    pub protocol: u32,
+    /// The lane's stable name, such as `goroutine` or `go`.
+    pub lane: String,
+    /// The language and its version, such as `rust 1.95.0`.
+    pub language: String,
+    /// The version of the runtime or library measured, such as `tokio 1.54.1`.
+    pub runtime: String,
+    /// The lane's process id.
+    pub pid: u32,
+    /// How many CPUs the lane uses: the size of its affinity mask.
+    pub cpus_count: u32,
+    /// Every workload this lane knows; `None` when it can be run, else why not.
+    pub workloads: BTreeMap<String, Option<String>>,
+}
+
+/// Why a sample could not be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// The workload has no meaning on this lane.
+    NotSupported,
+    /// The request was malformed.
+    BadRequest,
+    /// The host refused: the message names the limit and the errno.
+    Limit,
+    /// Anything else.
+    Failed,
+}
+
+/// One timed duration plus its checksum and what was counted beside it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The id of the request.
+    pub id: u64,
+    /// Wall time of the timed section, by the monotonic clock.
+    pub elapsed_ns: u64,
+    /// Operations done in the timed section: what `elapsed_ns` is divided by.
+    pub operations_count: u64,
+    /// The answer, to be checked against the workload's expected value. At
+    /// most 2^53 - 1, so that every language can hold it.
+    pub checksum: u64,
+    /// User plus system CPU time of the lane and its children.
+    pub cpu_ns: u64,
+    /// Voluntary context switches of the lane and its children.
+    pub voluntary_switches_count: u64,
+    /// Involuntary context switches of the lane and its children.
+    pub involuntary_switches_count: u64,
+    /// The memory ledger, where the workload measures memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
+    /// Latencies, where the workload measures them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Latency>,
+    /// Further figures of this workload by metric name, the unit last
+    /// (`first_instruction_ns`, `achieved_per_s`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, f64>,
+}
+
+/// A ledger of memory: the change from before the tasks were made to when all
+/// of them were parked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Tasks alive at the second reading.
+    pub tasks_count: u64,
+    /// Drop of `MemAvailable` of the whole host.
+    pub available_bytes: i64,
+    /// Growth of the resident anonymous pages of the lane and its children.
+    pub anonymous_bytes: i64,
+    /// Growth of the host's kernel stacks.
+    pub kernel_stack_bytes: i64,
+    /// Growth of the host's slab.
+    pub slab_bytes: i64,
+    /// Growth of the host's page tables.
+    pub page_tables_bytes: i64,
+    /// Growth of the host's per-CPU area.
+    #[serde(default)]
+    pub percpu_bytes: i64,
+    /// Virtual address space of the lane: growth.
+    pub virtual_bytes: i64,
+}
+
+/// Latencies of one sample.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// True where each latency counts from the intended start (open loop).
+    pub corrected: bool,
+    /// Requests a second that were asked for; `None` in a closed loop.
+    pub offered_per_s: Option<f64>,
+    /// Requests a second that were answered.
+    pub achieved_per_s: f64,
+    /// An HDR histogram as pairs of latency in nanoseconds (the bucket's
+    /// highest equivalent value) and count, by rising latency.
+    pub buckets: Vec<(u64, u64)>,
+}
