@@ -1,1 +1,8 @@
 //! An M:N goroutine runtime: Go's semantics in Rust.
+
+mod fatal;
+mod goroutine;
+mod sched;
+mod shim;
+mod sys;
+mod util;

@@ -1,0 +1,68 @@
+//! `fatal!`: the runtime's own state is wrong; print and abort.
+//!
+//! It never unwinds: an unwind would cross a context switch. It writes with
+//! `write(2)` from a buffer on the stack, so that it also works in a signal
+//! handler and while a lock of std's is held.
+
+use std::fmt::{self, Write};
+
+/// Prints `fatal error: …` to stderr and aborts the process.
+macro_rules! fatal {
+    ($($arg:tt)*) => {
+        $crate::fatal::abort_with(format_args!($($arg)*))
+    };
+}
+pub(crate) use fatal;
+
+/// A fixed buffer that drops what does not fit and writes itself to stderr.
+#[derive(Debug)]
+pub(crate) struct StderrBuffer {
+    bytes: [u8; 512],
+    len: usize,
+}
+
+impl StderrBuffer {
+    pub(crate) const fn new() -> Self {
+        Self {
+            bytes: [0; 512],
+            len: 0,
+        }
+    }
+
+    /// Writes what was collected to fd 2 and empties the buffer.
+    pub(crate) fn flush(&mut self) {
+        let mut rest = &self.bytes[..self.len];
+        while !rest.is_empty() {
+            // SAFETY: the pointer and length come from one live slice.
+            let n = unsafe { libc::write(2, rest.as_ptr().cast(), rest.len()) };
+            match usize::try_from(n) {
+                Ok(n) if n > 0 => rest = &rest[n..],
+                _ => break,
+            }
+        }
+        self.len = 0;
+    }
+}
+
+impl Write for StderrBuffer {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        for chunk in s.as_bytes() {
+            if self.len == self.bytes.len() {
+                self.flush();
+            }
+            self.bytes[self.len] = *chunk;
+            self.len += 1;
+        }
+        Ok(())
+    }
+}
+
+#[cold]
+#[inline(never)]
+pub(crate) fn abort_with(message: fmt::Arguments<'_>) -> ! {
+    let mut out = StderrBuffer::new();
+    let _ = writeln!(out, "fatal error: {message}");
+    out.flush();
+    // SAFETY: abort has no precondition.
+    unsafe { libc::abort() }
+}

@@ -1,0 +1,90 @@
+//! Why something is parked, in Go's words.
+
+/// What a parked goroutine or thread waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum WaitReason {
+    None,
+    ChanSend,
+    ChanRecv,
+    ChanNil,
+    Select,
+    SelectNoCases,
+    Sleep,
+    Mutex,
+    RwMutexRead,
+    RwMutexWrite,
+    Cond,
+    WaitGroup,
+    Semaphore,
+    Once,
+    Join,
+    Scope,
+    Io,
+    Blocking,
+    Suspend,
+}
+
+impl WaitReason {
+    /// All of them, at the index of their value.
+    const ALL: [Self; 19] = [
+        Self::None,
+        Self::ChanSend,
+        Self::ChanRecv,
+        Self::ChanNil,
+        Self::Select,
+        Self::SelectNoCases,
+        Self::Sleep,
+        Self::Mutex,
+        Self::RwMutexRead,
+        Self::RwMutexWrite,
+        Self::Cond,
+        Self::WaitGroup,
+        Self::Semaphore,
+        Self::Once,
+        Self::Join,
+        Self::Scope,
+        Self::Io,
+        Self::Blocking,
+        Self::Suspend,
+    ];
+
+    /// The reason with this value, `None` for one that is none.
+    pub(crate) fn from_u8(value: u8) -> Self {
+        Self::ALL
+            .get(usize::from(value))
+            .copied()
+            .unwrap_or(Self::None)
+    }
+
+    /// As a dump prints it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "running",
+            Self::ChanSend => "chan send",
+            Self::ChanRecv => "chan receive",
+            Self::ChanNil => "chan receive (nil chan)",
+            Self::Select => "select",
+            Self::SelectNoCases => "select (no cases)",
+            Self::Sleep => "sleep",
+            Self::Mutex => "sync.Mutex.lock",
+            Self::RwMutexRead => "sync.RwMutex.read",
+            Self::RwMutexWrite => "sync.RwMutex.write",
+            Self::Cond => "sync.Cond.wait",
+            Self::WaitGroup => "sync.WaitGroup.wait",
+            Self::Semaphore => "semaphore acquire",
+            Self::Once => "sync.Once.call",
+            Self::Join => "join",
+            Self::Scope => "scope",
+            Self::Io => "IO wait",
+            Self::Blocking => "blocking call",
+            Self::Suspend => "suspended",
+        }
+    }
+
+    /// True where the world outside the program can end the wait, so that it
+    /// is no part of a deadlock.
+    pub(crate) fn ends_from_outside(self) -> bool {
+        matches!(self, Self::Sleep | Self::Io | Self::Blocking)
+    }
+}

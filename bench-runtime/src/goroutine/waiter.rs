@@ -1,0 +1,272 @@
+//! Who can park, and the record that stands for it in a queue.
+//!
+//! A [`Parkable`] is a goroutine or a plain OS thread; primitives treat both
+//! alike. The way to wait, which every primitive follows:
+//!
+//! 1. `let me = sched::prepare_park(reason, object)`; from here a ready counts.
+//! 2. Enqueue one [`Waiter`] in each queue, under that queue's lock; unlock.
+//! 3. `sched::park(me)` (or `park_until`); it returns after exactly one ready.
+//!
+//! A wait that several parties may end (select, a time-out, a cancel) marks
+//! its waiters [`Waiter::multi`] with the ticket drawn before step 2. Who
+//! takes such a waiter must first [`Parkable::claim`] the ticket; only who
+//! claims may write into the waiter's element and must then ready it. A
+//! single waiter is claimed by being dequeued.
+//!
+//! # State of the ticket
+//!
+//! | ticket | who may ready the parkable            |
+//! |--------|---------------------------------------|
+//! | `t`    | nobody, until one moves it to `t + 1` |
+//! | `t + 1`| that one, once                        |
+
+use std::cell::Cell;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+
+/// The first eight bytes of whatever can park.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Head {
+    /// A goroutine's status; unused for a thread.
+    pub(crate) status: AtomicU8,
+    /// Whose head it is.
+    pub(crate) kind: Kind,
+    /// A [`super::WaitReason`].
+    pub(crate) reason: AtomicU8,
+    /// A goroutine's flags; unused for a thread.
+    pub(crate) flags: AtomicU8,
+    /// See the table above.
+    pub(crate) ticket: AtomicU32,
+}
+
+/// Whose [`Head`] it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    Goroutine,
+    Thread,
+}
+
+/// A goroutine or a plain OS thread. The memory behind it is never returned
+/// to the allocator nor used for another type, so reading a head through a
+/// stale `Parkable` is harmless, though meaningless.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct Parkable(NonNull<Head>);
+
+// SAFETY: a `Parkable` only gives access to the atomics of its head; all else
+// behind it is reached by unsafe code with rules of its own.
+unsafe impl Send for Parkable {}
+// SAFETY: as above.
+unsafe impl Sync for Parkable {}
+
+impl Parkable {
+    /// # Safety
+    ///
+    /// The head must be the first field of type-stable memory.
+    pub(crate) unsafe fn from_head(head: NonNull<Head>) -> Self {
+        Self(head)
+    }
+
+    /// The address of the head.
+    #[inline]
+    pub(crate) fn as_ptr(self) -> *mut Head {
+        self.0.as_ptr()
+    }
+
+    /// The head.
+    #[inline]
+    pub(crate) fn head(&self) -> &Head {
+        // SAFETY: type-stable memory, and all fields are atomics or constant.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Draws the ticket of the next wait. Only for the one that will park.
+    #[inline]
+    pub(crate) fn ticket(self) -> u32 {
+        self.head().ticket.load(Ordering::Relaxed)
+    }
+
+    /// Takes the right to end the wait with this ticket. False: somebody else
+    /// has it, or the wait is over.
+    #[inline]
+    pub(crate) fn claim(self, ticket: u32) -> bool {
+        // AcqRel: the loser of a claim that then looks at what the winner
+        // wrote pairs with the winner's Release.
+        self.head()
+            .ticket
+            .compare_exchange(
+                ticket,
+                ticket.wrapping_add(1),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            )
+            .is_ok()
+    }
+}
+
+/// One entry in a queue of those who wait. It lives in the goroutine's record
+/// for a simple wait (see `sched::own_waiter`), else on the parked stack.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Waiter {
+    next: Cell<*mut Waiter>,
+    prev: Cell<*mut Waiter>,
+    /// Who waits.
+    pub(crate) owner: Parkable,
+    /// What is handed over: the primitive's own business.
+    pub(crate) elem: Cell<*mut ()>,
+    /// The ticket, for a multi waiter.
+    pub(crate) ticket: u32,
+    /// The case of a select, or a primitive's own tag; `MULTI` is ours.
+    pub(crate) tag: Cell<u32>,
+}
+
+/// In [`Waiter::tag`]: taking this waiter needs a claim.
+pub(crate) const MULTI: u32 = 1 << 31;
+
+impl Waiter {
+    /// A waiter that is claimed by being dequeued.
+    pub(crate) fn single(owner: Parkable, elem: *mut (), tag: u32) -> Self {
+        Self {
+            next: Cell::new(ptr::null_mut()),
+            prev: Cell::new(ptr::null_mut()),
+            owner,
+            elem: Cell::new(elem),
+            ticket: 0,
+            tag: Cell::new(tag),
+        }
+    }
+
+    /// A waiter whose ticket must be claimed.
+    pub(crate) fn multi(owner: Parkable, ticket: u32, elem: *mut (), tag: u32) -> Self {
+        Self {
+            next: Cell::new(ptr::null_mut()),
+            prev: Cell::new(ptr::null_mut()),
+            owner,
+            elem: Cell::new(elem),
+            ticket,
+            tag: Cell::new(tag | MULTI),
+        }
+    }
+
+    fn take(&self) -> bool {
+        self.tag.get() & MULTI == 0 || self.owner.claim(self.ticket)
+    }
+}
+
+/// A first-in first-out queue of waiters, linked through them. Whoever uses it
+/// holds the lock of the primitive it belongs to.
+#[derive(Debug)]
+pub(crate) struct WaitQueue {
+    head: *mut Waiter,
+    tail: *mut Waiter,
+}
+
+// SAFETY: the queue is reached only under its primitive's lock, and the
+// waiters in it stay in place until they are dequeued.
+unsafe impl Send for WaitQueue {}
+
+impl WaitQueue {
+    pub(crate) const fn new() -> Self {
+        Self {
+            head: ptr::null_mut(),
+            tail: ptr::null_mut(),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.is_null()
+    }
+
+    /// Appends a waiter.
+    ///
+    /// # Safety
+    ///
+    /// The waiter stays in place, and in no other queue, until it has been
+    /// dequeued or removed.
+    #[inline]
+    pub(crate) unsafe fn enqueue(&mut self, waiter: *mut Waiter) {
+        // SAFETY: the caller gives a live waiter; the tail is in the queue and
+        // so alive by the same promise.
+        unsafe {
+            (*waiter).next.set(ptr::null_mut());
+            (*waiter).prev.set(self.tail);
+            match NonNull::new(self.tail) {
+                Some(tail) => tail.as_ref().next.set(waiter),
+                None => self.head = waiter,
+            }
+        }
+        self.tail = waiter;
+    }
+
+    /// Puts a waiter in front, as a mutex in starvation mode does.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::enqueue`].
+    pub(crate) unsafe fn enqueue_front(&mut self, waiter: *mut Waiter) {
+        // SAFETY: as in `enqueue`.
+        unsafe {
+            (*waiter).prev.set(ptr::null_mut());
+            (*waiter).next.set(self.head);
+            match NonNull::new(self.head) {
+                Some(head) => head.as_ref().prev.set(waiter),
+                None => self.tail = waiter,
+            }
+        }
+        self.head = waiter;
+    }
+
+    /// Takes the first waiter whose wait is not already over. The caller owns
+    /// its wake-up: it must ready the owner, once. Waiters that lost their
+    /// claim elsewhere are unlinked on the way.
+    #[inline]
+    pub(crate) fn dequeue(&mut self) -> Option<NonNull<Waiter>> {
+        while let Some(first) = NonNull::new(self.head) {
+            // SAFETY: it is in the queue, and so alive.
+            unsafe { self.remove(first.as_ptr()) };
+            // SAFETY: unlinked under the lock; its owner cannot leave before
+            // it has taken this lock to remove the waiter, or was readied.
+            if unsafe { first.as_ref() }.take() {
+                return Some(first);
+            }
+        }
+        None
+    }
+
+    /// The first waiter, left in place.
+    pub(crate) fn first(&self) -> Option<NonNull<Waiter>> {
+        NonNull::new(self.head)
+    }
+
+    /// Removes a waiter if it is still in the queue; says whether it was.
+    ///
+    /// # Safety
+    ///
+    /// The waiter is alive and is in this queue or in none.
+    #[inline]
+    pub(crate) unsafe fn remove(&mut self, waiter: *mut Waiter) -> bool {
+        // SAFETY: the caller gives a live waiter; its neighbours are in the
+        // queue and so alive.
+        unsafe {
+            let next = (*waiter).next.get();
+            let prev = (*waiter).prev.get();
+            if prev.is_null() && self.head != waiter {
+                return false;
+            }
+            match NonNull::new(prev) {
+                Some(prev) => prev.as_ref().next.set(next),
+                None => self.head = next,
+            }
+            match NonNull::new(next) {
+                Some(next) => next.as_ref().prev.set(prev),
+                None => self.tail = prev,
+            }
+            (*waiter).next.set(ptr::null_mut());
+            (*waiter).prev.set(ptr::null_mut());
+        }
+        true
+    }
+}

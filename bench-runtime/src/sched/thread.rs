@@ -1,0 +1,130 @@
+//! A plain OS thread as something that can park.
+//!
+//! Records come from a list that never shrinks, so that a late ready of a
+//! thread that is gone touches a record, not freed memory.
+//!
+//! | `word`   | meaning                                     |
+//! |----------|---------------------------------------------|
+//! | `EMPTY`  | no ready has come; the thread may sleep     |
+//! | `READY`  | one ready has come, not yet taken by a park |
+
+use std::cell::UnsafeCell;
+use std::mem::MaybeUninit;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::goroutine::{Head, Kind, Parkable, Waiter};
+use crate::sys::{clock, futex};
+use crate::util::lock::Lock;
+
+const EMPTY: u32 = 0;
+const READY: u32 = 1;
+
+/// What stands for a thread in the queues of primitives.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct ThreadRecord {
+    head: Head,
+    word: AtomicU32,
+    waiter: UnsafeCell<MaybeUninit<Waiter>>,
+}
+
+// SAFETY: `waiter` is used only by the thread that holds the record and, once
+// enqueued, under the lock of the queue.
+unsafe impl Sync for ThreadRecord {}
+// SAFETY: the record holds nothing bound to a thread.
+unsafe impl Send for ThreadRecord {}
+
+static FREE: Lock<Vec<&'static ThreadRecord>> = Lock::new(Vec::new());
+
+struct Lease(&'static ThreadRecord);
+
+impl Lease {
+    fn take() -> Self {
+        let spare = FREE.lock().pop();
+        Self(spare.unwrap_or_else(|| {
+            Box::leak(Box::new(ThreadRecord {
+                head: Head {
+                    status: AtomicU8::new(0),
+                    kind: Kind::Thread,
+                    reason: AtomicU8::new(0),
+                    flags: AtomicU8::new(0),
+                    ticket: AtomicU32::new(0),
+                },
+                word: AtomicU32::new(EMPTY),
+                waiter: UnsafeCell::new(MaybeUninit::uninit()),
+            }))
+        }))
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        FREE.lock().push(self.0);
+    }
+}
+
+thread_local! {
+    static LEASE: Lease = Lease::take();
+}
+
+impl ThreadRecord {
+    /// The record of the calling thread. Never call it on a goroutine's stack.
+    pub(crate) fn current() -> &'static Self {
+        LEASE.with(|lease| lease.0)
+    }
+
+    /// The record behind a parkable of kind `Thread`.
+    pub(crate) fn of(parkable: Parkable) -> &'static Self {
+        debug_assert_eq!(parkable.head().kind, Kind::Thread);
+        // SAFETY: the head is the first field of a record that lives for ever.
+        unsafe { &*parkable.as_ptr().cast() }
+    }
+
+    pub(crate) fn parkable(&'static self) -> Parkable {
+        // SAFETY: records are never freed.
+        unsafe { Parkable::from_head(NonNull::from(&self.head)) }
+    }
+
+    /// The thread's own waiter, for a simple wait.
+    pub(crate) fn waiter(&self) -> *mut Waiter {
+        self.waiter.get().cast()
+    }
+
+    /// Sleeps until a ready comes, and takes it. Blocks the thread.
+    pub(crate) fn park(&self) {
+        // Acquire: pairs with the Release in `ready`.
+        while self.word.swap(EMPTY, Ordering::Acquire) != READY {
+            futex::wait(&self.word, EMPTY, None);
+        }
+    }
+
+    /// Sleeps until a ready comes, or until `deadline_ns`, when the thread
+    /// claims its own ticket; if that fails, a ready is on its way and is
+    /// waited for. Blocks the thread.
+    pub(crate) fn park_until(&'static self, ticket: u32, deadline_ns: u64) {
+        // Acquire: as in `park`.
+        while self.word.swap(EMPTY, Ordering::Acquire) != READY {
+            let now = clock::now_ns();
+            if now >= deadline_ns {
+                if !self.parkable().claim(ticket) {
+                    self.park();
+                }
+                return;
+            }
+            futex::wait(
+                &self.word,
+                EMPTY,
+                Some(Duration::from_nanos(deadline_ns - now)),
+            );
+        }
+    }
+
+    /// Ends the thread's wait.
+    pub(crate) fn ready(&self) {
+        // Release: pairs with the Acquire in `park`.
+        self.word.store(READY, Ordering::Release);
+        futex::wake(&self.word, 1);
+    }
+}

@@ -1,0 +1,3 @@
+//! Small helpers with no knowledge of the runtime.
+
+pub(crate) mod lock;
