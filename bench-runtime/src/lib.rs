@@ -1,5 +1,6 @@
 //! An M:N goroutine runtime: Go's semantics in Rust.
 
+mod arch;
 mod fatal;
 mod goroutine;
 mod sched;

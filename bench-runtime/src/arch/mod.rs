@@ -1,0 +1,71 @@
+//! The context switch: what every CPU must provide.
+//!
+//! A *saved context* is a stack pointer; all else lies on the stack that it
+//! points into. Each architecture's file draws that stack. The contract:
+//!
+//! - `prepare(top, entry) -> usize`: writes a saved context into an unused
+//!   stack, so that resuming it calls `entry(payload)` with the stack empty
+//!   and unwinders stopping there.
+//! - `switch(save, to, payload) -> usize`: saves the running context, stores
+//!   it to `*save` when all of it has been written (another thread may resume
+//!   it from that moment), and resumes `to`. Returns the payload that whoever
+//!   resumes this context passes.
+//! - `jump(to, payload) -> !`: resumes `to` and forgets the running context.
+//! - `stack_pointer() -> usize`.
+//!
+//! Only what the C ABI says a callee keeps survives a switch; the compiler is
+//! told that every other register is lost, so that only live values are saved.
+//! Floating-point control words are not switched: nobody may change them
+//! across a park.
+
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86_64::{jump, prepare, stack_pointer, switch};
+
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use aarch64::{jump, prepare, stack_pointer, switch};
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+compile_error!("bench-runtime has a context switch for x86-64 and aarch64 only: add one in src/arch/");
+
+/// What a fresh stack starts with: called with the payload, never returns.
+pub(crate) type Entry = unsafe extern "C" fn(usize) -> !;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    thread_local! {
+        static MAIN: Cell<usize> = const { Cell::new(0) };
+        static OTHER: Cell<usize> = const { Cell::new(0) };
+    }
+
+    unsafe extern "C" fn doubler(mut payload: usize) -> ! {
+        loop {
+            let main = MAIN.with(Cell::get);
+            let other = OTHER.with(Cell::as_ptr);
+            // SAFETY: the test suspended itself with the context in MAIN.
+            payload = unsafe { switch(other, main, payload * 2) };
+        }
+    }
+
+    #[test]
+    fn switch_carries_payloads_both_ways_and_keeps_locals() {
+        let mut stack = vec![0u128; 4096];
+        let top = stack.as_mut_ptr_range().end.cast::<u8>();
+        // SAFETY: the stack is live, unused and aligned to 16.
+        let mut other = unsafe { prepare(top, doubler) };
+        let mut sum = 0;
+        for i in 0..1000usize {
+            // SAFETY: `other` is the fresh or suspended context of `doubler`,
+            // and this thread resumes it only here.
+            sum += unsafe { switch(MAIN.with(Cell::as_ptr), other, i) };
+            other = OTHER.with(Cell::get);
+        }
+        assert_eq!(sum, 999_000);
+    }
+}

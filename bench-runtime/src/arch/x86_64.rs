@@ -1,0 +1,119 @@
+//! The context switch on x86-64, System V ABI.
+//!
+//! ```text
+//! +--------------+ <- higher addresses, the frame of `switch`'s caller
+//! | rbp, rbx     |    LLVM keeps these for itself, so they cannot be named
+//! +--------------+    as clobbers and are pushed by hand
+//! | resume       |    where to go on: popped and jumped to
+//! +--------------+ <- saved context
+//!
+//! +--------------+ <- top of an unused stack, aligned to 16
+//! | entry        |
+//! | `base`       |    takes the place of `resume`
+//! +--------------+ <- saved context, as `prepare` leaves it
+//! ```
+
+use std::arch::{asm, naked_asm};
+
+use super::Entry;
+
+/// See the contract in [`super`].
+///
+/// # Safety
+///
+/// `top` is the upper end, aligned to 16, of a writable stack nobody uses.
+#[inline(always)]
+pub(crate) unsafe fn prepare(top: *mut u8, entry: Entry) -> usize {
+    let words = top.cast::<usize>();
+    // SAFETY: two words below the top are part of the unused stack.
+    unsafe {
+        words.sub(1).write(entry as usize);
+        words.sub(2).write(base as *const () as usize);
+        words.sub(2) as usize
+    }
+}
+
+/// The outermost frame of every goroutine.
+#[unsafe(naked)]
+unsafe extern "C" fn base() {
+    naked_asm!(
+        // Unwinders end where the return address is said to be unknown and
+        // the frame-pointer chain at a null rbp.
+        ".cfi_undefined rip",
+        "pop rax",
+        "xor ebp, ebp",
+        // The payload arrives in rdx, the first argument leaves in rdi.
+        "mov rdi, rdx",
+        // The stack is empty and aligned: as the ABI wants it before a call.
+        "call rax",
+        "ud2",
+    )
+}
+
+/// See the contract in [`super`].
+///
+/// # Safety
+///
+/// `to` is a saved context that nobody else resumes, its stack is alive, and
+/// `save` may be written.
+#[inline(always)]
+pub(crate) unsafe fn switch(save: *mut usize, to: usize, payload: usize) -> usize {
+    let back;
+    // SAFETY: the caller gives a context that is ours to resume. All registers
+    // are clobbered or saved by hand; without `nostack` the compiler keeps
+    // nothing in the red zone.
+    unsafe {
+        asm!(
+            "push rbp",
+            "push rbx",
+            "lea rax, [rip + 2f]",
+            "push rax",
+            // From this store on another CPU may resume us: stores are seen
+            // in order, so it finds all that was pushed before.
+            "mov [rdi], rsp",
+            "mov rsp, rsi",
+            // Pop and jump rather than `ret`: the return predictor has never
+            // seen the matching call and would miss each time.
+            "pop rax",
+            "jmp rax",
+            "2:",
+            "pop rbx",
+            "pop rbp",
+            inout("rdi") save => _,
+            inout("rsi") to => _,
+            inout("rdx") payload => back,
+            out("r12") _, out("r13") _, out("r14") _, out("r15") _,
+            clobber_abi("sysv64"),
+        );
+    }
+    back
+}
+
+/// See the contract in [`super`].
+///
+/// # Safety
+///
+/// As for [`switch`]; and nothing on the running stack is ever used again.
+#[inline(always)]
+pub(crate) unsafe fn jump(to: usize, payload: usize) -> ! {
+    // SAFETY: as in `switch`.
+    unsafe {
+        asm!(
+            "mov rsp, {to}",
+            "pop rax",
+            "jmp rax",
+            to = in(reg) to,
+            in("rdx") payload,
+            options(noreturn),
+        );
+    }
+}
+
+/// The stack pointer, or close to it.
+#[inline(always)]
+pub(crate) fn stack_pointer() -> usize {
+    let sp;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, rsp", out(reg) sp, options(nomem, nostack, preserves_flags)) };
+    sp
+}
