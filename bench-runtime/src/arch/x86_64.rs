@@ -39,6 +39,7 @@ unsafe extern "C" fn base() {
     naked_asm!(
         // Unwinders end where the return address is said to be unknown and
         // the frame-pointer chain at a null rbp.
+        ".cfi_startproc",
         ".cfi_undefined rip",
         "pop rax",
         "xor ebp, ebp",
@@ -47,6 +48,7 @@ unsafe extern "C" fn base() {
         // The stack is empty and aligned: as the ABI wants it before a call.
         "call rax",
         "ud2",
+        ".cfi_endproc",
     )
 }
 
