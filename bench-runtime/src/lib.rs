@@ -5,5 +5,9 @@ mod fatal;
 mod goroutine;
 mod sched;
 mod shim;
+#[allow(dead_code, reason = "the scheduler is about to take stacks up")]
+mod stack;
 mod sys;
 mod util;
+
+pub use stack::{StackError, StackPolicy};

@@ -1,5 +1,9 @@
 //! What the operating system gives: one concept a file, and the only home of
 //! `libc` and `nix`.
 
+#[cfg(test)]
+pub(crate) mod child;
 pub(crate) mod clock;
 pub(crate) mod futex;
+pub(crate) mod madvise;
+pub(crate) mod map;

@@ -1,0 +1,327 @@
+//! The arena: one reservation of address space, cut into a region for each
+//! size of slot.
+//!
+//! A region hands out its slots from the lowest up, a batch at a time: the
+//! batch becomes readable and writable (and merges with the mapping of the
+//! batch before), and gets its guards in one call. From then on its slots go
+//! round between use, the caches of the Ps and the free lists here.
+//!
+//! A free list has two halves: `warm` slots still hold pages of their last
+//! use, `cold` ones hold none, because they were never used or because
+//! [`super::trim`] gave their pages back. Only warm ones are worth hurrying
+//! for, so they go out first.
+
+use std::ptr::NonNull;
+use std::sync::OnceLock;
+
+use super::StackError;
+use super::class::{CLASSES, Class, ClassInfo, LARGEST_SLOT};
+use super::guard::{Guards, guard_bytes, refused};
+use super::header::{Geometry, REGIONS, StackHeader, publish};
+use crate::sys::madvise::{self, Advice, PageRange};
+use crate::sys::map::{self, Access, PAGE};
+use crate::util::lock::Lock;
+
+/// What is tried first: an eighth of what x86-64 gives a process. A tenth of
+/// it holds ten million slots of the default size.
+const LARGEST_RESERVATION: usize = 16 << 40;
+/// Every region must have a slot.
+const SMALLEST_RESERVATION: usize = REGIONS * LARGEST_SLOT;
+
+/// A batch of new slots is at most this many bytes of address space, because
+/// every two MiB that hold a guard cost a page of page table.
+const BATCH_BYTES: usize = 64 << 20;
+const SMALLEST_BATCH: usize = 16;
+const LARGEST_BATCH: usize = 1024;
+
+/// A slot that nobody uses, by the address of its (perhaps gone) header.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FreeSlot(pub(super) NonNull<StackHeader>);
+
+// SAFETY: an address in memory that is never unmapped; who holds the
+// `FreeSlot` is the only one that may use the slot.
+unsafe impl Send for FreeSlot {}
+
+/// The free slots of one class.
+#[derive(Debug, Default)]
+pub(super) struct FreeList {
+    pub(super) warm: Vec<FreeSlot>,
+    pub(super) cold: Vec<FreeSlot>,
+}
+
+/// All slots of the process.
+#[derive(Debug)]
+pub(super) struct Arena {
+    geometry: Geometry,
+    guards: Guards,
+    /// How many slots of each region have been handed out.
+    regions: [Lock<usize>; REGIONS],
+    free: [Lock<FreeList>; CLASSES],
+}
+
+static GLOBAL: OnceLock<Arena> = OnceLock::new();
+static MAKE: Lock<()> = Lock::new(());
+
+impl Arena {
+    /// The process's arena; made at the first call.
+    pub(super) fn global() -> Result<&'static Self, StackError> {
+        if let Some(arena) = GLOBAL.get() {
+            return Ok(arena);
+        }
+        let _make = MAKE.lock();
+        if let Some(arena) = GLOBAL.get() {
+            return Ok(arena);
+        }
+        let arena = GLOBAL.get_or_init({
+            let arena = Self::reserve(LARGEST_RESERVATION, None)?;
+            || arena
+        });
+        publish(arena.geometry);
+        Ok(arena)
+    }
+
+    /// The process's arena, if it has been made.
+    pub(super) fn existing() -> Option<&'static Self> {
+        GLOBAL.get()
+    }
+
+    /// Reserves as much of `bytes` as the system gives, halving. `guards`
+    /// forces a kind of guard, as on a kernel that has no other.
+    pub(super) fn reserve(mut bytes: usize, guards: Option<Guards>) -> Result<Self, StackError> {
+        let found = map::page_size();
+        if found != PAGE {
+            return Err(StackError::PageSize {
+                expected: PAGE,
+                found,
+            });
+        }
+        let base = loop {
+            match map::reserve(bytes, LARGEST_SLOT) {
+                Ok(base) => break base,
+                Err(_) if bytes / 2 >= SMALLEST_RESERVATION => bytes /= 2,
+                Err(source) => return Err(StackError::Reserve { bytes, source }),
+            }
+        };
+        let all = PageRange { start: base, bytes };
+        // A kernel that knows no huge pages refuses, and that is as good.
+        // SAFETY: the reservation is ours and empty.
+        let _ = unsafe { madvise::advise(all, Advice::NoHugePage) };
+        let guards = match guards {
+            Some(guards) => guards,
+            // SAFETY: the page is part of our reservation, and not yet in use.
+            None => unsafe { Guards::detect(base) },
+        };
+        Ok(Self {
+            geometry: Geometry {
+                base,
+                size: bytes,
+                region_shift: (bytes / REGIONS).ilog2(),
+            },
+            guards,
+            regions: [const { Lock::new(0) }; REGIONS],
+            free: [const {
+                Lock::new(FreeList {
+                    warm: Vec::new(),
+                    cold: Vec::new(),
+                })
+            }; CLASSES],
+        })
+    }
+
+    /// The free slots of a class.
+    pub(super) fn free(&self, class: Class) -> &Lock<FreeList> {
+        &self.free[class.index()]
+    }
+
+    /// Takes up to `count` free slots, and at least one. The list says which
+    /// of them may hold pages.
+    pub(super) fn take(&self, class: Class, count: usize) -> Result<FreeList, StackError> {
+        let mut free = self.free(class).lock();
+        if free.warm.is_empty() && free.cold.is_empty() {
+            let info = class.info();
+            let new = self.grow(&info)?;
+            // The lowest go out first: they lie on the fullest page tables.
+            let slots = new.rev().map(|number| {
+                let base = self.geometry.slot_base(info.region, number);
+                match self.geometry.header_of(base) {
+                    Some(header) => FreeSlot(header),
+                    None => unreachable!("a slot outside the arena it was cut from"),
+                }
+            });
+            free.cold.extend(slots);
+        }
+        let warm = free.warm.len().saturating_sub(count);
+        let warm = free.warm.split_off(warm);
+        let cold = free.cold.len().saturating_sub(count - warm.len());
+        let cold = free.cold.split_off(cold);
+        Ok(FreeList { warm, cold })
+    }
+
+    /// Opens the next slots of the region and puts guards below their limits;
+    /// gives their numbers.
+    fn grow(&self, info: &ClassInfo) -> Result<std::ops::Range<usize>, StackError> {
+        let mut next = self.regions[info.region].lock();
+        let slot = info.slot_bytes();
+        let slots = self.geometry.slots(info.region);
+        let batch = (*next)
+            .clamp(SMALLEST_BATCH, LARGEST_BATCH)
+            .min((BATCH_BYTES / slot).max(1))
+            .min(slots - *next);
+        if batch == 0 {
+            return Err(StackError::OutOfSlots {
+                slot_bytes: slot,
+                slots,
+            });
+        }
+        let first = self.geometry.slot_base(info.region, *next);
+        // SAFETY: slots from `next` up are in use by nobody, and the lock is
+        // held.
+        unsafe { map::protect(first, batch * slot, Access::ReadWrite) }.map_err(refused)?;
+        let below = (slot - info.usable).min(LARGEST_GUARD.max(guard_bytes(slot)));
+        let guards: Vec<PageRange> = (0..batch)
+            .map(|index| PageRange {
+                start: first + (index + 1) * slot - info.usable - below,
+                bytes: below,
+            })
+            .collect();
+        // SAFETY: as above.
+        let made = match unsafe { self.guards.install(&guards) } {
+            Ok(()) => batch,
+            Err((0, error)) => return Err(error),
+            // Those that have their guard are good.
+            Err((made, _)) => made,
+        };
+        let new = *next..*next + made;
+        *next += made;
+        Ok(new)
+    }
+
+    #[cfg(test)]
+    pub(super) fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+}
+
+/// Below a limit that leaves much of its slot unused, the guard is this large.
+const LARGEST_GUARD: usize = 16 * PAGE;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::StackPolicy;
+    use crate::sys::child;
+
+    fn small(guards: Option<Guards>) -> Arena {
+        Arena::reserve(SMALLEST_RESERVATION, guards).unwrap()
+    }
+
+    #[test]
+    fn take_until_the_region_is_full_ends_in_out_of_slots() {
+        let arena = small(None);
+        // A reservation this small has two slots of this size at most.
+        let class = Class::for_limit(LARGEST_SLOT).unwrap();
+        assert_eq!(arena.geometry().slots(class.info().region), 1);
+        arena.take(class, 1).unwrap();
+        match arena.take(class, 1) {
+            Err(StackError::OutOfSlots { slot_bytes, slots }) => {
+                assert_eq!((slot_bytes, slots), (LARGEST_SLOT, 1));
+            }
+            other => panic!("expected OutOfSlots, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn take_gives_each_slot_once() {
+        let arena = small(None);
+        let class = Class::for_limit(64 << 10).unwrap();
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..200 {
+            for slot in arena.take(class, 7).unwrap().cold {
+                assert!(seen.insert(slot.0), "handed out twice");
+            }
+        }
+        assert!(seen.len() > 1000);
+    }
+
+    #[test]
+    fn slot_is_writable_from_limit_to_top_with_markers_and_with_protection() {
+        for guards in [None, Some(Guards::Protect)] {
+            let arena = small(guards);
+            for policy in [StackPolicy::Fixed(8 << 10), StackPolicy::default()] {
+                let class = Class::for_policy(policy).unwrap();
+                let info = class.info();
+                for slot in arena.take(class, 16).unwrap().cold {
+                    let top = info.slot_top(slot.0.as_ptr() as usize);
+                    for address in [top - info.usable, top - 1] {
+                        // SAFETY: in a slot that was just taken.
+                        unsafe { (address as *mut u8).write_volatile(1) };
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn read_below_the_limit_is_a_fault_with_markers_and_with_protection() {
+        for (name, guards) in [("markers", None), ("protect", Some(Guards::Protect))] {
+            child::expect_signal(
+                "stack::arena::tests::read_below_the_limit_is_a_fault_with_markers_and_with_protection",
+                name,
+                libc::SIGSEGV,
+                || {
+                    let arena = small(guards);
+                    let class = Class::for_policy(StackPolicy::Fixed(8 << 10)).unwrap();
+                    let slot = arena.take(class, 1).unwrap().cold[0];
+                    let info = class.info();
+                    let limit = info.slot_top(slot.0.as_ptr() as usize) - info.usable;
+                    // SAFETY: none; the child is here to die of it.
+                    unsafe { ((limit - 1) as *const u8).read_volatile() };
+                },
+            );
+        }
+    }
+
+    #[test]
+    fn map_limit_without_markers_is_an_error_that_names_the_sysctl() {
+        child::expect_success(
+            "stack::arena::tests::map_limit_without_markers_is_an_error_that_names_the_sysctl",
+            "limit",
+            || {
+                let arena = Arena::reserve(1 << 40, Some(Guards::Protect)).unwrap();
+                let class = Class::for_limit(64 << 10).unwrap();
+                let mut taken = 0;
+                let error = loop {
+                    match arena.take(class, LARGEST_BATCH) {
+                        Ok(slots) => taken += slots.cold.len(),
+                        Err(error) => break error,
+                    }
+                    assert!(taken < 1 << 22, "no limit met");
+                };
+                assert!(matches!(error, StackError::MapLimit { .. }), "{error:?}");
+                assert!(error.to_string().contains("vm.max_map_count"));
+                assert!(taken > 1000, "only {taken} stacks before the limit");
+            },
+        );
+    }
+
+    #[test]
+    fn new_slots_merge_into_one_mapping_where_guards_are_markers() {
+        let arena = small(None);
+        if arena.guards != Guards::Markers {
+            eprintln!("skipped: this kernel has no guard markers");
+            return;
+        }
+        let class = Class::for_limit(64 << 10).unwrap();
+        let region = arena.geometry().slot_base(0, 0);
+        let count = (0..40).map(|_| arena.take(class, 64).unwrap().cold.len());
+        let bytes = count.sum::<usize>() * (64 << 10);
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let mapping = maps
+            .lines()
+            .filter_map(|line| line.split_once(' ')?.0.split_once('-'))
+            .map(|(from, to)| [from, to].map(|end| usize::from_str_radix(end, 16).unwrap()))
+            .find(|&[from, _]| from == region)
+            .unwrap();
+        assert!(mapping[1] - mapping[0] >= bytes);
+    }
+}

@@ -1,0 +1,284 @@
+//! Policies and classes: how large a stack may grow, and which slots hold it.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use super::StackError;
+use super::guard::guard_bytes;
+use super::header::{REGIONS, SMALLEST, STEP};
+use crate::sys::map::PAGE;
+use crate::util::lock::Lock;
+
+/// How a goroutine's stack grows.
+///
+/// The unit of commit and of protection is a page of 4 KiB: a goroutine that
+/// has not run has no stack at all, a running one holds whole pages, which
+/// the kernel adds as they are touched, and a parked one, if the runtime
+/// compacts, holds a cell of its live bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StackPolicy {
+    /// Grows from `initial` bytes by demand, up to the slot that `limit`
+    /// bytes fit in: 64 KiB, 256 KiB, 1 MiB and so on in steps of four up to
+    /// 1 GiB, of which the guard takes 4 KiB to 64 KiB.
+    ///
+    /// `initial` is what is never given back while the goroutine lives,
+    /// where the runtime trims and does not compact; below a page it only
+    /// says from where growth is counted.
+    Growable {
+        /// Bytes, at most `limit`.
+        initial: usize,
+        /// Bytes, 4 KiB to 1 GiB.
+        limit: usize,
+    },
+    /// Exactly this many bytes, rounded up to whole pages, 8 KiB at least,
+    /// with the guard right below them. The runtime's header and the spread
+    /// over cache sets take 128 to 2,112 bytes of them. Ordinary calls of the
+    /// standard library overflow 8 KiB.
+    Fixed(usize),
+}
+
+impl Default for StackPolicy {
+    fn default() -> Self {
+        Self::Growable {
+            initial: 2 << 10,
+            limit: 256 << 10,
+        }
+    }
+}
+
+/// The largest slot.
+pub(super) const LARGEST_SLOT: usize = 1 << (SMALLEST + STEP * (REGIONS as u32 - 1));
+const SMALLEST_FIXED: usize = 2 * PAGE;
+
+/// A kind of slot: its size, where its guard lies, what it starts with. Slots
+/// never change their class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Class(u8);
+
+/// What a [`Class`] stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ClassInfo {
+    /// Which region its slots are in.
+    pub(super) region: usize,
+    /// Bytes from the guard to the top of the slot.
+    pub(super) usable: usize,
+    /// Bytes that a stack in use keeps.
+    pub(super) initial: usize,
+}
+
+/// Different policies a process may use.
+pub(super) const CLASSES: usize = 64;
+
+/// The classes in use, packed; read without a lock, appended to under
+/// [`APPEND`]. An entry is written before `COUNT` covers it.
+static TABLE: [AtomicU64; CLASSES] = [const { AtomicU64::new(0) }; CLASSES];
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+static APPEND: Lock<()> = Lock::new(());
+
+impl Class {
+    /// The class for a policy; the same class for the same policy.
+    pub(crate) fn for_policy(policy: StackPolicy) -> Result<Self, StackError> {
+        ClassInfo::for_policy(policy)?.register()
+    }
+
+    /// The class of growable stacks of this limit, in bytes.
+    pub(crate) fn for_limit(limit: usize) -> Result<Self, StackError> {
+        Self::for_policy(StackPolicy::Growable {
+            initial: (2 << 10).min(limit),
+            limit,
+        })
+    }
+
+    #[inline]
+    pub(super) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
+    pub(super) fn info(self) -> ClassInfo {
+        ClassInfo::unpack(TABLE[self.index()].load(Ordering::Relaxed))
+    }
+
+    /// All classes that have been registered.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        // Acquire: pairs with the Release in `register`.
+        (0..COUNT.load(Ordering::Acquire)).map(|index| Self(index as u8))
+    }
+}
+
+impl ClassInfo {
+    fn for_policy(policy: StackPolicy) -> Result<Self, StackError> {
+        let (bytes, min) = match policy {
+            StackPolicy::Growable { limit, .. } => (limit, PAGE),
+            StackPolicy::Fixed(bytes) => (bytes, PAGE),
+        };
+        let max = match policy {
+            StackPolicy::Growable { .. } => LARGEST_SLOT,
+            StackPolicy::Fixed(_) => LARGEST_SLOT - guard_bytes(LARGEST_SLOT),
+        };
+        if !(min..=max).contains(&bytes) {
+            return Err(StackError::Limit { bytes, min, max });
+        }
+        Ok(match policy {
+            StackPolicy::Growable { initial, limit } => {
+                let region = region_for(limit);
+                let slot = slot_bytes(region);
+                let usable = slot - guard_bytes(slot);
+                Self {
+                    region,
+                    usable,
+                    initial: initial.clamp(1, usable).next_multiple_of(64),
+                }
+            }
+            StackPolicy::Fixed(bytes) => {
+                let usable = bytes.next_multiple_of(PAGE).max(SMALLEST_FIXED);
+                // The guard must fit below it in the slot.
+                let mut region = region_for(usable);
+                if usable + guard_bytes(slot_bytes(region)) > slot_bytes(region) {
+                    region += 1;
+                }
+                Self {
+                    region,
+                    usable,
+                    initial: usable,
+                }
+            }
+        })
+    }
+
+    fn register(self) -> Result<Class, StackError> {
+        let packed = self.pack();
+        let find =
+            |count: usize| (0..count).find(|&index| TABLE[index].load(Ordering::Relaxed) == packed);
+        let _append = APPEND.lock();
+        let count = COUNT.load(Ordering::Relaxed);
+        let index = match find(count) {
+            Some(index) => index,
+            None if count == CLASSES => return Err(StackError::TooManyPolicies(CLASSES)),
+            None => {
+                TABLE[count].store(packed, Ordering::Relaxed);
+                // Release: pairs with the Acquire in `Class::all`.
+                COUNT.store(count + 1, Ordering::Release);
+                count
+            }
+        };
+        Ok(Class(index as u8))
+    }
+
+    // 4 bits of region, 30 of usable pages and of initial cache lines.
+    fn pack(self) -> u64 {
+        self.region as u64 | ((self.usable / PAGE) as u64) << 4 | ((self.initial / 64) as u64) << 34
+    }
+
+    fn unpack(packed: u64) -> Self {
+        Self {
+            region: (packed & 0xf) as usize,
+            usable: (packed >> 4 & 0x3fff_ffff) as usize * PAGE,
+            initial: (packed >> 34) as usize * 64,
+        }
+    }
+
+    /// The size of its slots.
+    pub(super) fn slot_bytes(&self) -> usize {
+        slot_bytes(self.region)
+    }
+
+    /// Where the slot that `address` lies in ends.
+    pub(super) fn slot_top(&self, address: usize) -> usize {
+        (address | (self.slot_bytes() - 1)) + 1
+    }
+}
+
+/// The size of a region's slots.
+pub(super) fn slot_bytes(region: usize) -> usize {
+    1 << (SMALLEST + STEP * region as u32)
+}
+
+fn region_for(bytes: usize) -> usize {
+    (0..REGIONS - 1)
+        .find(|&region| slot_bytes(region) >= bytes)
+        .unwrap_or(REGIONS - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growable_limit_takes_the_smallest_slot_that_holds_it() {
+        for (limit, slot) in [
+            (4 << 10, 64 << 10),
+            (64 << 10, 64 << 10),
+            ((64 << 10) + 1, 256 << 10),
+            (256 << 10, 256 << 10),
+            (1 << 20, 1 << 20),
+            (8 << 20, 16 << 20),
+            (1 << 30, 1 << 30),
+        ] {
+            let info = Class::for_limit(limit).unwrap().info();
+            assert_eq!(info.slot_bytes(), slot, "limit {limit}");
+            assert!(info.usable < slot);
+        }
+    }
+
+    #[test]
+    fn fixed_8_kib_is_two_pages_with_the_guard_right_below() {
+        let info = Class::for_policy(StackPolicy::Fixed(8 << 10))
+            .unwrap()
+            .info();
+        assert_eq!((info.usable, info.slot_bytes()), (2 * PAGE, 64 << 10));
+    }
+
+    #[test]
+    fn fixed_size_of_a_whole_slot_goes_to_the_next_larger() {
+        let info = Class::for_policy(StackPolicy::Fixed(64 << 10))
+            .unwrap()
+            .info();
+        assert_eq!((info.usable, info.slot_bytes()), (64 << 10, 256 << 10));
+    }
+
+    #[test]
+    fn limit_outside_the_slots_is_an_error() {
+        for policy in [
+            StackPolicy::Fixed(0),
+            StackPolicy::Fixed(LARGEST_SLOT),
+            StackPolicy::Growable {
+                initial: 0,
+                limit: LARGEST_SLOT + 1,
+            },
+        ] {
+            assert!(matches!(
+                Class::for_policy(policy),
+                Err(StackError::Limit { .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn class_of_a_policy_is_the_same_twice() {
+        let policy = StackPolicy::default();
+        let class = Class::for_policy(policy).unwrap();
+        assert_eq!(class, Class::for_policy(policy).unwrap());
+        assert!(Class::all().any(|other| other == class));
+        assert_ne!(
+            class,
+            Class::for_policy(StackPolicy::Fixed(12 << 10)).unwrap()
+        );
+    }
+
+    #[test]
+    fn class_info_survives_packing() {
+        for info in [
+            ClassInfo {
+                region: 7,
+                usable: LARGEST_SLOT - PAGE,
+                initial: LARGEST_SLOT - PAGE,
+            },
+            ClassInfo {
+                region: 0,
+                usable: 2 * PAGE,
+                initial: 64,
+            },
+        ] {
+            assert_eq!(ClassInfo::unpack(info.pack()), info);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Guards: what lies below a stack's limit.
+//!
+//! A kernel since 6.13 has guard markers, which cost no mapping of their own.
+//! On older ones each guard is a protected range, two mappings a stack, and
+//! the process runs into `vm.max_map_count`.
+
+use std::io;
+
+use super::StackError;
+use crate::sys::madvise::{self, Advice, PageRange};
+use crate::sys::map::{self, Access, PAGE};
+
+/// How guards are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Guards {
+    /// `MADV_GUARD_INSTALL`.
+    Markers,
+    /// `mprotect`, where the kernel is older.
+    Protect,
+}
+
+/// The guard of a slot of this size. Rust probes every page of a large frame,
+/// so a page would do; C code that was compiled without such probes steps
+/// over a single page, so slots that can spare it have more.
+pub(super) const fn guard_bytes(slot: usize) -> usize {
+    match slot {
+        0..=0x1_0000 => PAGE,
+        0..=0x4_0000 => 4 * PAGE,
+        _ => 16 * PAGE,
+    }
+}
+
+impl Guards {
+    /// What this kernel has; tried on a page that is not yet in use.
+    ///
+    /// # Safety
+    ///
+    /// The page is the caller's and nobody needs what is in it.
+    pub(super) unsafe fn detect(page: usize) -> Self {
+        let page = PageRange {
+            start: page,
+            bytes: PAGE,
+        };
+        // SAFETY: by the caller's promise.
+        let answer = unsafe {
+            madvise::advise(page, Advice::GuardInstall)
+                .and_then(|()| madvise::advise(page, Advice::GuardRemove))
+        };
+        match answer {
+            Ok(()) => Self::Markers,
+            Err(_) => Self::Protect,
+        }
+    }
+
+    /// Makes guards of these ranges. On an error says how many of the first
+    /// are made.
+    ///
+    /// # Safety
+    ///
+    /// The ranges are the caller's and nobody needs what is in them.
+    pub(super) unsafe fn install(self, ranges: &[PageRange]) -> Result<(), (usize, StackError)> {
+        match self {
+            // SAFETY: by the caller's promise.
+            Self::Markers => unsafe { madvise::advise_all(ranges, Advice::GuardInstall) }
+                .map_err(|(done, error)| (done, StackError::OutOfMemory(error))),
+            Self::Protect => {
+                for (done, range) in ranges.iter().enumerate() {
+                    // SAFETY: by the caller's promise.
+                    unsafe { map::protect(range.start, range.bytes, Access::None) }
+                        .map_err(|error| (done, refused(error)))?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What a refused mapping means: the limit on their number, if the process is
+/// at it, else memory.
+pub(super) fn refused(error: io::Error) -> StackError {
+    // A few are left, for a split needs two and others come and go.
+    const NEAR: usize = 64;
+    match map::map_count_and_limit() {
+        Some((maps, limit)) if maps + NEAR >= limit => StackError::MapLimit { maps, limit },
+        _ => StackError::OutOfMemory(error),
+    }
+}

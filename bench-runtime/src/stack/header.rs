@@ -1,0 +1,293 @@
+//! The header at the top of a slot, and the way to it from any address.
+//!
+//! # Who may touch a header
+//!
+//! Its cells belong to the goroutine that runs on the slot and to the thread
+//! that runs it: one at a time. While the goroutine is parked they belong to
+//! whoever holds its status. The header shares its page with live frames: to
+//! read it while the goroutine is parked brings a compacted page back.
+
+use std::cell::Cell;
+use std::mem::offset_of;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+use super::class::{Class, ClassInfo};
+
+/// At the top of a slot in use: what the scheduler finds from SP alone.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(crate) struct StackHeader {
+    /// The goroutine whose stack it is.
+    pub(crate) g: Cell<*mut ()>,
+    /// The machine that runs it.
+    pub(crate) machine: Cell<*mut ()>,
+    /// What it waits for, as a dump shows it.
+    pub(crate) wait_object: Cell<*const ()>,
+    /// Goroutine-local storage.
+    pub(crate) locals: Cell<*mut ()>,
+    /// How often it is locked to its OS thread.
+    pub(crate) pins: Cell<u32>,
+    class: Cell<Class>,
+    /// The scheduler's own.
+    pub(crate) scratch: Cell<usize>,
+    /// [`Stack::limit`].
+    limit: Cell<usize>,
+    /// Bytes from the limit to the top of the slot.
+    usable: Cell<u32>,
+    /// Bytes that are never given back while the stack is in use.
+    initial: Cell<u32>,
+    /// Bytes in memory when last looked at.
+    pub(super) committed: Cell<u32>,
+    /// The most bytes that were in memory whenever it was looked at.
+    pub(super) peak: Cell<u32>,
+    /// Pages that were added to the initial ones, over all looks.
+    pub(super) growth: Cell<u32>,
+}
+
+// SP must be 64-byte aligned at the top, and the first page must keep most of
+// 2 KiB below the header for the frames of a shallow goroutine.
+const _: () = assert!(size_of::<StackHeader>() == 128);
+const _: () = assert!(offset_of!(StackHeader, limit) <= 64);
+
+/// A slot in use, or one that waits in a cache to be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stack(NonNull<StackHeader>);
+
+// SAFETY: a `Stack` is an address. What its header's cells hold belongs to
+// one thread at a time by the rule at the top of this file.
+unsafe impl Send for Stack {}
+
+impl Stack {
+    /// # Safety
+    ///
+    /// The address is that of the header of a slot whose page is writable,
+    /// and nobody else uses the slot.
+    pub(super) unsafe fn initialise(header: NonNull<StackHeader>, class: Class, info: &ClassInfo) {
+        let limit = info.slot_top(header.as_ptr() as usize) - info.usable;
+        // SAFETY: by the caller's promise; header addresses are aligned to a
+        // cache line.
+        unsafe {
+            header.write(StackHeader {
+                g: Cell::new(ptr::null_mut()),
+                machine: Cell::new(ptr::null_mut()),
+                wait_object: Cell::new(ptr::null()),
+                locals: Cell::new(ptr::null_mut()),
+                pins: Cell::new(0),
+                class: Cell::new(class),
+                scratch: Cell::new(0),
+                limit: Cell::new(limit),
+                usable: Cell::new(info.usable as u32),
+                initial: Cell::new(info.initial as u32),
+                committed: Cell::new(0),
+                peak: Cell::new(0),
+                growth: Cell::new(0),
+            });
+        }
+    }
+
+    /// The stack with this header: one that [`header_of`] gave.
+    #[inline]
+    pub(crate) fn from_header(header: NonNull<StackHeader>) -> Self {
+        Self(header)
+    }
+
+    /// The header's address.
+    #[inline]
+    pub(crate) fn as_ptr(self) -> NonNull<StackHeader> {
+        self.0
+    }
+
+    /// The header. Slots are never unmapped, so it lives for ever.
+    #[inline]
+    pub(crate) fn header(self) -> &'static StackHeader {
+        // SAFETY: invariant 1 of the module; the header of a slot in use is
+        // initialised, and zeros are a valid header too.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The initial stack pointer, aligned to 64 bytes: just below the header.
+    #[inline]
+    pub(crate) fn top(self) -> *mut u8 {
+        self.0.as_ptr().cast()
+    }
+
+    /// The lowest usable address: the guard ends here.
+    #[inline]
+    pub(crate) fn limit(self) -> usize {
+        self.header().limit.get()
+    }
+
+    /// Bytes from the limit to the top of the slot, header and colour
+    /// included.
+    #[inline]
+    pub(crate) fn usable(self) -> usize {
+        self.header().usable.get() as usize
+    }
+
+    /// Where the slot ends.
+    #[inline]
+    pub(crate) fn slot_top(self) -> usize {
+        self.limit() + self.usable()
+    }
+
+    /// Bytes that stay committed while the stack is in use.
+    pub(crate) fn initial(self) -> usize {
+        self.header().initial.get() as usize
+    }
+
+    /// The class it came from and goes back to.
+    #[inline]
+    pub(crate) fn class(self) -> Class {
+        self.header().class.get()
+    }
+}
+
+/// Slots of region `c` are `1 << (SMALLEST + c * STEP)` bytes.
+pub(super) const SMALLEST: u32 = 16;
+pub(super) const STEP: u32 = 2;
+/// How many sizes of slots, each with its own region.
+pub(super) const REGIONS: usize = 8;
+/// Slots of neighbouring numbers put their tops this many cache lines apart.
+const COLOURS: usize = 32;
+const LINE: usize = 64;
+
+/// Where the arena lies. Zero bytes until it is reserved.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Geometry {
+    /// Aligned to the largest slot.
+    pub(super) base: usize,
+    pub(super) size: usize,
+    /// Each region is `1 << region_shift` bytes.
+    pub(super) region_shift: u32,
+}
+
+impl Geometry {
+    /// The header of the slot that `address` lies in.
+    #[inline(always)]
+    pub(super) fn header_of(self, address: usize) -> Option<NonNull<StackHeader>> {
+        let offset = address.wrapping_sub(self.base);
+        if offset >= self.size {
+            return None;
+        }
+        let shift = SMALLEST + STEP * (offset >> self.region_shift) as u32;
+        let number = offset >> shift;
+        let top = self.base + ((number + 1) << shift);
+        let header = top - size_of::<StackHeader>() - (number % COLOURS) * LINE;
+        NonNull::new(header as *mut StackHeader)
+    }
+
+    /// The lowest address of slot `number` of `region`.
+    pub(super) fn slot_base(self, region: usize, number: usize) -> usize {
+        let shift = SMALLEST + STEP * region as u32;
+        self.base + (region << self.region_shift) + (number << shift)
+    }
+
+    /// How many slots a region has.
+    pub(super) fn slots(self, region: usize) -> usize {
+        (1 << self.region_shift) >> (SMALLEST + STEP * region as u32)
+    }
+}
+
+/// The arena's geometry as [`header_of`] reads it: one cache line of its own,
+/// written once.
+#[repr(align(64))]
+struct Shared {
+    base: AtomicUsize,
+    region_shift: AtomicU32,
+    size: AtomicUsize,
+}
+
+static SHARED: Shared = Shared {
+    base: AtomicUsize::new(0),
+    region_shift: AtomicU32::new(0),
+    size: AtomicUsize::new(0),
+};
+
+/// Tells [`header_of`] where the arena lies; once a process.
+pub(super) fn publish(geometry: Geometry) {
+    SHARED.base.store(geometry.base, Ordering::Relaxed);
+    SHARED
+        .region_shift
+        .store(geometry.region_shift, Ordering::Relaxed);
+    // Release: pairs with the Acquire in `header_of`; a size that is not zero
+    // makes the other two visible.
+    SHARED.size.store(geometry.size, Ordering::Release);
+}
+
+/// The header of the slot that `address` lies in, guard included; `None` where
+/// it lies in no goroutine slot. The way from SP to the goroutine.
+#[inline(always)]
+pub(crate) fn header_of(address: usize) -> Option<NonNull<StackHeader>> {
+    // Acquire: pairs with the Release in `publish`.
+    let size = SHARED.size.load(Ordering::Acquire);
+    Geometry {
+        base: SHARED.base.load(Ordering::Relaxed),
+        size,
+        region_shift: SHARED.region_shift.load(Ordering::Relaxed),
+    }
+    .header_of(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn geometry() -> Geometry {
+        Geometry {
+            base: 0x7000_0000_0000,
+            size: REGIONS << 36,
+            region_shift: 36,
+        }
+    }
+
+    #[test]
+    fn header_of_every_address_of_a_slot_is_the_slots() {
+        let geometry = geometry();
+        for region in 0..REGIONS {
+            let bytes = 1usize << (SMALLEST + STEP * region as u32);
+            let last = geometry.slots(region) - 1;
+            for number in [0, 1, 31, 32, 33, last / 2, last] {
+                if number > last {
+                    continue;
+                }
+                let base = geometry.slot_base(region, number);
+                let expected = geometry.header_of(base).unwrap();
+                let start = expected.as_ptr() as usize;
+                assert!(start.is_multiple_of(LINE));
+                assert!(start >= base + bytes - 4096 + (2048 - 128), "first page");
+                assert!(start + 128 <= base + bytes);
+                for offset in [1, 63, 4096, bytes / 2, bytes - 4096, bytes - 1] {
+                    assert_eq!(geometry.header_of(base + offset), Some(expected));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn header_of_neighbouring_slots_differs_in_cache_set() {
+        let geometry = geometry();
+        let mut lines: Vec<usize> = (0..COLOURS)
+            .map(|number| geometry.header_of(geometry.slot_base(1, number)).unwrap())
+            .map(|header| header.as_ptr() as usize % 4096)
+            .collect();
+        lines.sort_unstable();
+        lines.dedup();
+        assert_eq!(lines.len(), COLOURS);
+    }
+
+    #[test]
+    fn header_of_an_address_outside_the_arena_is_none() {
+        let geometry = geometry();
+        for address in [0, 1, geometry.base - 1, geometry.base + geometry.size, !0] {
+            assert_eq!(geometry.header_of(address), None);
+        }
+        assert_eq!(Geometry::default().header_of(0), None);
+    }
+
+    #[test]
+    fn header_of_a_plain_threads_stack_is_none() {
+        let local = 0u8;
+        assert_eq!(header_of(&raw const local as usize), None);
+    }
+}

@@ -1,0 +1,112 @@
+//! Stacks of goroutines: slots in one reservation of address space.
+//!
+//! A slot is aligned to its size, a power of two, so that any address in it
+//! leads to its header by arithmetic alone ([`header_of`]); no thread-local is
+//! involved, because a goroutine that has moved to another thread may still
+//! hold the old thread's.
+//!
+//! ```text
+//! +--------------+ <- slot base + slot size ("the top")
+//! | colour       |    0 to 31 cache lines, by the slot's number: the headers
+//! |              |    and first frames of neighbours lie in different cache
+//! |              |    sets
+//! +--------------+
+//! | StackHeader  |    who runs here; the accounting
+//! +--------------+ <- Stack::top, the initial stack pointer
+//! | the stack    |    committed page by page as it is touched
+//! | ...          |
+//! +--------------+ <- Stack::limit, whole pages below the top
+//! | guard        |    a touch is a SIGSEGV, and the report in `overflow`
+//! +--------------+
+//! | unused       |    only where the limit is smaller than the slot
+//! +--------------+ <- slot base
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. A slot that was handed out once stays a slot of the same [`Class`] for
+//!    ever; its memory is never unmapped nor used for anything else.
+//! 2. All pages of a slot from its limit to its top are readable and
+//!    writable; the page below the limit is a guard.
+//! 3. A slot is in use by one owner, or in one cache or free list.
+//! 4. The header of a slot in use is initialised. That of a free slot may
+//!    have gone back to the kernel with its page.
+//!
+//! What was measured before this was built, and the figures to reach, is in
+//! issue 4 of the project.
+
+mod arena;
+mod class;
+mod guard;
+mod header;
+pub(crate) mod pool;
+
+use std::io;
+
+pub(crate) use class::Class;
+pub use class::StackPolicy;
+pub(crate) use header::{Stack, StackHeader, header_of};
+
+/// Why no stack could be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StackError {
+    /// Every slot of this size is in use.
+    #[error(
+        "all {slots} stack slots of {slot_bytes} bytes are in use: let goroutines end, or choose \
+         another stack limit (each size of slot has its own)"
+    )]
+    OutOfSlots {
+        /// The size of the slots.
+        slot_bytes: usize,
+        /// How many the reservation has.
+        slots: usize,
+    },
+    /// The kernel has no guard markers (Linux 6.13), so each stack costs two
+    /// mappings, and the process has as many as it may have.
+    #[error(
+        "the process has {maps} memory mappings and may have {limit}: raise the sysctl \
+         vm.max_map_count (two a goroutine stack on kernels before 6.13), or run fewer goroutines"
+    )]
+    MapLimit {
+        /// The mappings of the process.
+        maps: usize,
+        /// The value of `vm.max_map_count`.
+        limit: usize,
+    },
+    /// The kernel refused memory for more stacks.
+    #[error("the kernel refused memory for goroutine stacks: {0}")]
+    OutOfMemory(#[source] io::Error),
+    /// No address space for the arena.
+    #[error(
+        "no address space of even {bytes} bytes for goroutine stacks: raise the limit on virtual \
+         memory (ulimit -v): {source}"
+    )]
+    Reserve {
+        /// The smallest reservation that was tried.
+        bytes: usize,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The machine has another page size than this runtime is built on.
+    #[error("goroutine stacks need pages of {expected} bytes; this machine has {found}")]
+    PageSize {
+        /// What the layout is built on.
+        expected: usize,
+        /// What the machine has.
+        found: usize,
+    },
+    /// A policy asks for a stack that no slot can hold.
+    #[error("a stack limit of {bytes} bytes is outside {min} to {max}")]
+    Limit {
+        /// What was asked for.
+        bytes: usize,
+        /// The smallest limit.
+        min: usize,
+        /// The largest limit.
+        max: usize,
+    },
+    /// More than the possible number of different policies in one process.
+    #[error("more than {0} different stack policies in one process")]
+    TooManyPolicies(usize),
+}

@@ -1,0 +1,242 @@
+//! Stacks at hand: a cache a P, last in, first out.
+//!
+//! A stack that was just put back is the one whose lines are still in the
+//! CPU's cache, so it goes out next. Past [`HOT`] the oldest [`SPILL`] go to
+//! the arena; a cache that is empty takes as many from there.
+
+use std::ptr::NonNull;
+
+use super::arena::{Arena, FreeList, FreeSlot};
+use super::class::Class;
+use super::{Stack, StackError};
+
+/// As many as Go keeps goroutines a P.
+const HOT: usize = 64;
+/// Half of it, so that neither direction repeats at once.
+const SPILL: usize = 32;
+
+/// The stacks of one class in a cache.
+#[derive(Debug, Default)]
+struct Shelf {
+    /// Used before; their headers are initialised.
+    hot: Vec<Stack>,
+    /// Not used yet, or their pages have gone back: header to be written.
+    cold: Vec<FreeSlot>,
+}
+
+/// The stacks of one P.
+#[derive(Debug, Default)]
+pub(crate) struct StackCache {
+    /// By class.
+    shelves: Vec<Shelf>,
+    /// The process's arena, once it was needed; a test's own.
+    arena: Option<&'static Arena>,
+}
+
+impl StackCache {
+    /// An empty cache.
+    pub(crate) const fn new() -> Self {
+        Self {
+            shelves: Vec::new(),
+            arena: None,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) const fn of_arena(arena: &'static Arena) -> Self {
+        Self {
+            shelves: Vec::new(),
+            arena: Some(arena),
+        }
+    }
+
+    /// A stack of this class, nobody else's until it is put back. Its header
+    /// is initialised, with what its last user left in it.
+    #[inline]
+    pub(crate) fn take(&mut self, class: Class) -> Result<Stack, StackError> {
+        match self
+            .shelves
+            .get_mut(class.index())
+            .and_then(|shelf| shelf.hot.pop())
+        {
+            Some(stack) => Ok(stack),
+            None => self.take_cold(class),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_cold(&mut self, class: Class) -> Result<Stack, StackError> {
+        let arena = self.arena()?;
+        if self.shelves.len() <= class.index() {
+            self.shelves.resize_with(class.index() + 1, Shelf::default);
+        }
+        let shelf = &mut self.shelves[class.index()];
+        if shelf.cold.is_empty() {
+            let FreeList { warm, cold } = arena.take(class, SPILL)?;
+            shelf.hot.extend(
+                warm.into_iter()
+                    .map(|FreeSlot(header)| Stack::from_header(header)),
+            );
+            shelf.cold = cold;
+        }
+        if let Some(stack) = shelf.hot.pop() {
+            return Ok(stack);
+        }
+        match shelf.cold.pop() {
+            Some(FreeSlot(header)) => {
+                // SAFETY: the arena gave us the slot, and a slot's pages from
+                // its limit up are writable.
+                unsafe { Stack::initialise(header, class, &class.info()) };
+                Ok(Stack::from_header(header))
+            }
+            None => unreachable!("the arena gives one slot at least, or an error"),
+        }
+    }
+
+    /// Takes a stack back. Nobody runs on it, and nothing on it is needed.
+    #[inline]
+    pub(crate) fn put(&mut self, stack: Stack) {
+        let class = stack.class();
+        match self.shelves.get_mut(class.index()) {
+            Some(shelf) if shelf.hot.len() < HOT => shelf.hot.push(stack),
+            _ => self.put_spilling(stack, class),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn put_spilling(&mut self, stack: Stack, class: Class) {
+        if self.shelves.len() <= class.index() {
+            self.shelves.resize_with(class.index() + 1, Shelf::default);
+        }
+        let shelf = &mut self.shelves[class.index()];
+        if shelf.hot.len() >= HOT
+            && let Some(arena) = self.arena.or_else(Arena::existing)
+        {
+            give(arena, class, shelf.hot.drain(..SPILL));
+        }
+        shelf.hot.push(stack);
+    }
+
+    /// Gives all stacks to the arena.
+    pub(crate) fn drain(&mut self) {
+        let Some(arena) = self.arena.or_else(Arena::existing) else {
+            return;
+        };
+        for (class, shelf) in Class::all().zip(&mut self.shelves) {
+            give(arena, class, shelf.hot.drain(..));
+            arena.free(class).lock().cold.append(&mut shelf.cold);
+        }
+    }
+
+    fn arena(&mut self) -> Result<&'static Arena, StackError> {
+        match self.arena {
+            Some(arena) => Ok(arena),
+            None => Ok(*self.arena.insert(Arena::global()?)),
+        }
+    }
+}
+
+fn give(arena: &Arena, class: Class, stacks: impl Iterator<Item = Stack>) {
+    let slots = stacks.map(|stack| FreeSlot(stack.as_ptr()));
+    arena.free(class).lock().warm.extend(slots);
+}
+
+impl Drop for StackCache {
+    fn drop(&mut self) {
+        self.drain();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::{StackPolicy, header_of};
+
+    fn class() -> Class {
+        Class::for_policy(StackPolicy::default()).unwrap()
+    }
+
+    #[test]
+    fn header_of_any_address_of_a_taken_stack_is_its_header() {
+        let mut cache = StackCache::new();
+        for policy in [StackPolicy::default(), StackPolicy::Fixed(8 << 10)] {
+            let stack = cache.take(Class::for_policy(policy).unwrap()).unwrap();
+            let header = NonNull::from(stack.header());
+            for address in [
+                stack.limit() - 1,
+                stack.limit(),
+                stack.top() as usize - 1,
+                stack.top() as usize,
+                stack.slot_top() - 1,
+            ] {
+                assert_eq!(header_of(address), Some(header));
+            }
+            assert!((stack.top() as usize).is_multiple_of(64));
+            assert_eq!(stack.slot_top() - stack.limit(), stack.usable());
+            cache.put(stack);
+        }
+    }
+
+    #[test]
+    fn take_after_put_gives_the_same_stack() {
+        let mut cache = StackCache::new();
+        let stack = cache.take(class()).unwrap();
+        stack.header().scratch.set(77);
+        cache.put(stack);
+        let again = cache.take(class()).unwrap();
+        assert_eq!(again, stack);
+        assert_eq!(again.header().scratch.get(), 77);
+        cache.put(again);
+    }
+
+    #[test]
+    fn stacks_move_between_caches_through_the_arena() {
+        let arena: &'static Arena = Box::leak(Box::new(Arena::reserve(1 << 36, None).unwrap()));
+        let mut first = StackCache::of_arena(arena);
+        let stacks: Vec<Stack> = (0..500).map(|_| first.take(class()).unwrap()).collect();
+        for &stack in &stacks {
+            first.put(stack);
+        }
+        assert!(first.shelves[class().index()].hot.len() <= HOT);
+        first.drain();
+        let mut second = StackCache::of_arena(arena);
+        for _ in 0..500 {
+            let stack = second.take(class()).unwrap();
+            assert!(stacks.contains(&stack), "a new slot though 500 are free");
+        }
+    }
+
+    #[test]
+    fn stacks_of_two_classes_are_not_mixed() {
+        let small = Class::for_policy(StackPolicy::Fixed(8 << 10)).unwrap();
+        let mut cache = StackCache::new();
+        let stack = cache.take(small).unwrap();
+        cache.put(stack);
+        assert_ne!(cache.take(class()).unwrap().class(), small);
+        assert_eq!(cache.take(small).unwrap(), stack);
+    }
+
+    #[test]
+    fn takers_on_many_threads_never_share_a_stack() {
+        std::thread::scope(|scope| {
+            for thread in 1..=4usize {
+                scope.spawn(move || {
+                    let mut cache = StackCache::new();
+                    for round in 0..200 {
+                        let mine: Vec<Stack> =
+                            (0..97).map(|_| cache.take(class()).unwrap()).collect();
+                        for stack in &mine {
+                            stack.header().scratch.set(thread << 32 | round);
+                        }
+                        for stack in mine {
+                            assert_eq!(stack.header().scratch.get(), thread << 32 | round);
+                            cache.put(stack);
+                        }
+                    }
+                });
+            }
+        });
+    }
+}

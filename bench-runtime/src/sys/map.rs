@@ -1,0 +1,153 @@
+//! Address space: reserving it, giving it back, and what may touch it.
+
+use std::io;
+use std::ptr;
+
+/// The page size that the stack layout is built on.
+pub(crate) const PAGE: usize = 4096;
+
+/// What an access to a range may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    None,
+    Read,
+    ReadWrite,
+}
+
+impl Access {
+    fn prot(self) -> libc::c_int {
+        match self {
+            Self::None => libc::PROT_NONE,
+            Self::Read => libc::PROT_READ,
+            Self::ReadWrite => libc::PROT_READ | libc::PROT_WRITE,
+        }
+    }
+}
+
+/// The page size of the machine.
+pub(crate) fn page_size() -> usize {
+    // SAFETY: sysconf reads a constant of the system.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).unwrap_or(0)
+}
+
+/// Reserves address space that nothing may touch and that costs no memory; a
+/// multiple of `align`, which is a power of two of at least a page.
+pub(crate) fn reserve(bytes: usize, align: usize) -> io::Result<usize> {
+    let padded = bytes
+        .checked_add(align)
+        .ok_or(io::ErrorKind::InvalidInput)?;
+    // SAFETY: a new private mapping at an address of the kernel's choice
+    // touches no memory that exists.
+    let start = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            padded,
+            libc::PROT_NONE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+            -1,
+            0,
+        )
+    };
+    if start == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    let start = start as usize;
+    let aligned = start.next_multiple_of(align);
+    let (before, after) = (aligned - start, start + padded - (aligned + bytes));
+    // SAFETY: both ends lie in the mapping just made and nobody knows of them.
+    unsafe {
+        if before > 0 {
+            unmap(start, before)?;
+        }
+        if after > 0 {
+            unmap(aligned + bytes, after)?;
+        }
+    }
+    Ok(aligned)
+}
+
+/// Gives address space back.
+///
+/// # Safety
+///
+/// Nothing uses the range any more.
+pub(crate) unsafe fn unmap(start: usize, bytes: usize) -> io::Result<()> {
+    // SAFETY: the caller promises that the range is unused.
+    match unsafe { libc::munmap(start as *mut _, bytes) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Says what may be done with a range.
+///
+/// # Safety
+///
+/// The range is the caller's, and whoever else reaches it can bear the change.
+pub(crate) unsafe fn protect(start: usize, bytes: usize, access: Access) -> io::Result<()> {
+    // SAFETY: by the caller's promise.
+    match unsafe { libc::mprotect(start as *mut _, bytes, access.prot()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// For each page of a range, from the lowest, whether it is in memory.
+/// `pages` has one element a page.
+pub(crate) fn resident(start: usize, pages: &mut [u8]) -> io::Result<()> {
+    // SAFETY: the kernel writes one byte a page, and the slice has as many;
+    // the range itself is not accessed.
+    let rc = unsafe { libc::mincore(start as *mut _, pages.len() * PAGE, pages.as_mut_ptr()) };
+    match rc {
+        0 => {
+            pages.iter_mut().for_each(|page| *page &= 1);
+            Ok(())
+        }
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// How many mappings the process has, and how many it may have
+/// (`vm.max_map_count`); `None` where the kernel does not say.
+pub(crate) fn map_count_and_limit() -> Option<(usize, usize)> {
+    let maps = std::fs::read("/proc/self/maps").ok()?;
+    let count = maps.iter().filter(|&&byte| byte == b'\n').count();
+    let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok()?;
+    Some((count, limit.trim().parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reserve_gives_aligned_space_that_protect_opens() {
+        let align = 1 << 21;
+        let start = reserve(4 * PAGE, align).unwrap();
+        assert_eq!(start % align, 0);
+        // SAFETY: the range is this test's own.
+        unsafe {
+            protect(start, PAGE, Access::ReadWrite).unwrap();
+            *(start as *mut u8) = 7;
+            assert_eq!(*(start as *const u8), 7);
+        }
+        let mut pages = [9; 4];
+        resident(start, &mut pages).unwrap();
+        assert_eq!(pages, [1, 0, 0, 0]);
+        // SAFETY: as above, and it is used no more.
+        unsafe { unmap(start, 4 * PAGE).unwrap() };
+    }
+
+    #[test]
+    fn reserve_more_than_the_address_space_fails() {
+        assert!(reserve(1 << 60, PAGE).is_err());
+        assert!(reserve(usize::MAX, PAGE).is_err());
+    }
+
+    #[test]
+    fn map_count_is_below_its_limit() {
+        let (count, limit) = map_count_and_limit().unwrap();
+        assert!(count > 0 && count <= limit);
+    }
+}
