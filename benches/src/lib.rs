@@ -1,1 +1,8 @@
 //! How it is measured: the study and the `threadbare` program.
+//!
+//! Unsafe code is denied here but for one module, [`lane_process`]'s set-up of
+//! a child between `fork` and `exec`, which the standard library marks unsafe.
+#![deny(unsafe_code)]
+
+pub mod cpus;
+pub mod lane_process;

@@ -1,0 +1,201 @@
+//! The set of CPUs that every lane of a run is pinned to.
+
+use std::fmt;
+use std::str::FromStr;
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+
+/// A non-empty set of CPU numbers, in rising order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cpus(Vec<usize>);
+
+/// Why a set of CPUs cannot be used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CpusError {
+    /// The text is not a list of CPUs.
+    #[error("`{0}` is not a list of CPUs; write it as 0-3,6")]
+    Syntax(String),
+    /// The list is empty.
+    #[error("the list of CPUs is empty; name at least one, as in 0-3,6")]
+    Empty,
+    /// A CPU that this process may not run on.
+    #[error(
+        "this process may not run on CPU {cpu}; it may run on {allowed} (see `taskset -pc $$` and the cgroup's cpuset)"
+    )]
+    NotAllowed {
+        /// The CPU asked for.
+        cpu: usize,
+        /// What the process may run on.
+        allowed: Cpus,
+    },
+    /// The kernel refused.
+    #[error("the kernel refused to tell or set the CPU affinity: {0}")]
+    Kernel(nix::Error),
+}
+
+impl Cpus {
+    /// The CPUs that the calling thread may run on.
+    ///
+    /// # Errors
+    ///
+    /// [`CpusError::Kernel`] where the kernel does not tell.
+    pub fn allowed() -> Result<Self, CpusError> {
+        let set = sched_getaffinity(Pid::from_raw(0)).map_err(CpusError::Kernel)?;
+        let cpus: Vec<usize> = (0..CpuSet::count())
+            .filter(|&cpu| set.is_set(cpu).unwrap_or(false))
+            .collect();
+        if cpus.is_empty() {
+            Err(CpusError::Empty)
+        } else {
+            Ok(Self(cpus))
+        }
+    }
+
+    /// This set, if the calling thread may run on all of it.
+    ///
+    /// # Errors
+    ///
+    /// [`CpusError::NotAllowed`] names the first CPU that it may not use.
+    pub fn checked(self) -> Result<Self, CpusError> {
+        let allowed = Self::allowed()?;
+        match self.0.iter().find(|cpu| !allowed.0.contains(cpu)) {
+            Some(&cpu) => Err(CpusError::NotAllowed { cpu, allowed }),
+            None => Ok(self),
+        }
+    }
+
+    /// How many CPUs there are: never 0.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The CPU numbers, rising.
+    #[must_use]
+    pub fn numbers(&self) -> &[usize] {
+        &self.0
+    }
+
+    /// The kernel's form of this set.
+    ///
+    /// # Errors
+    ///
+    /// [`CpusError::Kernel`] for a CPU number beyond what the kernel's type holds.
+    pub fn to_kernel(&self) -> Result<CpuSet, CpusError> {
+        let mut set = CpuSet::new();
+        for &cpu in &self.0 {
+            set.set(cpu).map_err(CpusError::Kernel)?;
+        }
+        Ok(set)
+    }
+
+    /// Pins the calling thread, and what it starts from now on, to this set.
+    ///
+    /// # Errors
+    ///
+    /// [`CpusError::Kernel`] where the kernel refuses.
+    pub fn pin_this_thread(&self) -> Result<(), CpusError> {
+        sched_setaffinity(Pid::from_raw(0), &self.to_kernel()?).map_err(CpusError::Kernel)
+    }
+}
+
+impl FromStr for Cpus {
+    type Err = CpusError;
+
+    fn from_str(text: &str) -> Result<Self, CpusError> {
+        let wrong = || CpusError::Syntax(text.to_owned());
+        let mut cpus = Vec::new();
+        for part in text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+        {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let first: usize = first.trim().parse().map_err(|_| wrong())?;
+            let last: usize = last.trim().parse().map_err(|_| wrong())?;
+            if first > last || last >= CpuSet::count() {
+                return Err(wrong());
+            }
+            cpus.extend(first..=last);
+        }
+        cpus.sort_unstable();
+        cpus.dedup();
+        if cpus.is_empty() {
+            Err(CpusError::Empty)
+        } else {
+            Ok(Self(cpus))
+        }
+    }
+}
+
+impl fmt::Display for Cpus {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0.as_slice();
+        let mut separator = "";
+        while let [first, ..] = *rest {
+            let run = rest
+                .iter()
+                .zip(first..)
+                .take_while(|&(&cpu, next)| cpu == next)
+                .count();
+            match run {
+                1 => write!(out, "{separator}{first}")?,
+                _ => write!(out, "{separator}{first}-{}", rest[run - 1])?,
+            }
+            rest = &rest[run..];
+            separator = ",";
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_cpus_reads_ranges_and_prints_them_back() {
+        let cpus: Cpus = "4, 0-2,2".parse().unwrap();
+        assert_eq!(cpus.numbers(), [0, 1, 2, 4]);
+        assert_eq!(cpus.to_string(), "0-2,4");
+    }
+
+    #[test]
+    fn nonsense_for_a_list_of_cpus_is_refused() {
+        for text in ["x", "3-1", "-", "1-", "999999999"] {
+            assert_eq!(
+                text.parse::<Cpus>(),
+                Err(CpusError::Syntax(text.to_owned())),
+                "{text}"
+            );
+        }
+        assert_eq!(" ,".parse::<Cpus>(), Err(CpusError::Empty));
+    }
+
+    #[test]
+    fn a_cpu_outside_of_the_affinity_is_refused_and_named() {
+        let allowed = Cpus::allowed().unwrap();
+        let outside = (0..).find(|cpu| !allowed.numbers().contains(cpu)).unwrap();
+        let error = Cpus(vec![outside]).checked().unwrap_err();
+        assert_eq!(
+            error,
+            CpusError::NotAllowed {
+                cpu: outside,
+                allowed
+            }
+        );
+    }
+
+    #[test]
+    fn the_kernel_sees_the_set_a_thread_pins_itself_to() {
+        let first = Cpus(vec![Cpus::allowed().unwrap().numbers()[0]]);
+        std::thread::spawn(move || {
+            first.pin_this_thread().unwrap();
+            assert_eq!(Cpus::allowed().unwrap(), first);
+        })
+        .join()
+        .unwrap();
+    }
+}

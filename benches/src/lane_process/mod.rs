@@ -1,0 +1,570 @@
+//! A lane program as a child process: starts it pinned, speaks the protocol
+//! with it under time limits, and says what became of it.
+//!
+//! # Invariants
+//!
+//! 1. The child leads a process group of its own, so that a Ctrl-C in the
+//!    terminal reaches only the study, and one kill ends the lane with all
+//!    that it forked.
+//! 2. The child is reaped last: until then its process id, which is also the
+//!    group's, cannot belong to anybody else, and the group may be killed by it.
+//! 3. At most one request is under way, and it is shorter than a pipe's
+//!    buffer, so that writing it never blocks on a lane that does not read.
+//!
+//! The parent-death signal follows the *thread* that started the child: keep
+//! that thread alive as long as the lane.
+//!
+//! # Rejected
+//!
+//! Threads that read the pipes: they would run beside the lane on its own
+//! CPUs. One `poll` over both pipes needs none.
+
+mod failure;
+mod last_words;
+mod setup;
+
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
+use workloads::protocol::{
+    ErrorKind, Hello, MAX_LINE_BYTES, PROTOCOL_VERSION, Parameters, Request, Response, Sample,
+};
+
+pub use failure::{Cause, LaneFailure};
+use last_words::LastWords;
+
+use crate::cpus::Cpus;
+
+/// How often a wait looks at the user's wish to stop and at the child's death
+/// (a child that leaves its pipes open to what it forked shows no end of file).
+const SLICE: Duration = Duration::from_millis(100);
+/// How long a lane may take to exit after its pipes were closed.
+const EXIT_LIMIT: Duration = Duration::from_secs(2);
+/// How much of a wrong answer a message repeats, in characters.
+const EXCERPT: usize = 120;
+
+/// Variables that would give one lane another number of CPUs than the set it
+/// is pinned to: taken out of every lane's environment.
+const REMOVED_VARIABLES: [&str; 5] = [
+    "GOMAXPROCS",
+    "TOKIO_WORKER_THREADS",
+    "RAYON_NUM_THREADS",
+    "UV_THREADPOOL_SIZE",
+    "PYTHON_CPU_COUNT",
+];
+
+/// How to start a lane.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LaneCommand {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// Variables added to the environment.
+    pub variables: Vec<(OsString, OsString)>,
+}
+
+/// How long a lane may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From its start to its hello.
+    pub hello: Duration,
+    /// From a request to its answer.
+    pub sample: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        // The hello covers the start of a JVM on a loaded host.
+        Self {
+            hello: Duration::from_secs(20),
+            sample: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The user's wish to stop, shared with whoever sees the signal.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Asks everything that waits with this wish to stop soon.
+    pub fn ask(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody asked.
+    #[must_use]
+    pub fn asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A lane's answer to a request that it understood.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// One sample; its checksum is not checked yet.
+    Sample(Box<Sample>),
+    /// The lane could not take the sample and goes on.
+    Refused {
+        /// What kind of failure it is.
+        kind: ErrorKind,
+        /// For a person.
+        message: String,
+    },
+}
+
+/// A running lane.
+#[derive(Debug)]
+pub struct LaneProcess {
+    child: Child,
+    group: Pid,
+    stdout: ChildStdout,
+    stderr: Option<ChildStderr>,
+    unread: Vec<u8>,
+    last_words: LastWords,
+    hello: Hello,
+    limits: Limits,
+    stop: Stop,
+    next_id: u64,
+    oom_kills_before: u64,
+    reaped: bool,
+}
+
+/// What waiting for a line came to.
+enum Line {
+    Text(Vec<u8>),
+    TooLong,
+    EndOfFile,
+    Dead,
+    TimedOut,
+    Interrupted,
+}
+
+impl LaneProcess {
+    /// Starts `command` pinned to `cpus` and waits for its hello. Blocks the
+    /// thread for at most `limits.hello`.
+    ///
+    /// # Errors
+    ///
+    /// [`LaneFailure`] where the lane cannot be started or does not say hello.
+    pub fn start(
+        command: &LaneCommand,
+        cpus: &Cpus,
+        limits: Limits,
+        stop: &Stop,
+    ) -> Result<Self, LaneFailure> {
+        let refused = |why: String| LaneFailure {
+            cause: Cause::CannotStart(format!("{}: {why}", command.program.display())),
+            asked: "to start",
+            last_words: String::new(),
+        };
+        let kernel_set = cpus
+            .to_kernel()
+            .map_err(|error| refused(error.to_string()))?;
+        let mut start = Command::new(&command.program);
+        start
+            .args(&command.arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        for variable in REMOVED_VARIABLES {
+            start.env_remove(variable);
+        }
+        start.envs(command.variables.iter().map(|(name, value)| (name, value)));
+        setup::prepare(&mut start, kernel_set);
+        let oom_kills_before = oom_kills();
+        let mut child = start.spawn().map_err(|error| refused(error.to_string()))?;
+        let group = Pid::from_raw(child.id().cast_signed());
+        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+            unreachable!(
+                "both pipes were asked for above, and a spawned child has what was asked for"
+            )
+        };
+        let mut lane = Self {
+            child,
+            group,
+            stdout,
+            stderr: Some(stderr),
+            unread: Vec::new(),
+            last_words: LastWords::default(),
+            hello: Hello {
+                protocol: PROTOCOL_VERSION,
+                lane: String::new(),
+                language: String::new(),
+                runtime: String::new(),
+                pid: 0,
+                cpus_count: 0,
+                workloads: std::collections::BTreeMap::new(),
+            },
+            limits,
+            stop: stop.clone(),
+            next_id: 1,
+            oom_kills_before,
+            reaped: false,
+        };
+        lane.prefer_as_oom_victim();
+        lane.make_pipes_non_blocking()
+            .map_err(|errno| lane.failure(Cause::Pipe(errno.to_string()), "to say hello"))?;
+        lane.hello = lane.wait_for_hello()?;
+        Ok(lane)
+    }
+
+    /// What the lane said of itself.
+    #[must_use]
+    pub fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    /// Asks for one sample and waits for it. Blocks the thread for at most the
+    /// sample limit.
+    ///
+    /// # Errors
+    ///
+    /// [`LaneFailure`] where the lane died, hung or answered something else.
+    /// The lane is dead then; start another.
+    pub fn run(
+        &mut self,
+        workload: &str,
+        parameters: &Parameters,
+        iterations: u64,
+    ) -> Result<Answer, LaneFailure> {
+        const ASKED: &str = "for a sample";
+        let id = self.next_id;
+        self.next_id += 1;
+        let request = Request::Run {
+            id,
+            workload: workload.to_owned(),
+            parameters: parameters.clone(),
+            iterations,
+        };
+        self.send(&request)
+            .map_err(|error| self.broken_pipe(&error, ASKED))?;
+        let line = self.wait_for_line(self.limits.sample, ASKED)?;
+        match self.read_response(&line, ASKED)? {
+            Response::Sample(sample) if sample.id == id => {
+                if sample.elapsed_ns == 0 || sample.operations_count == 0 {
+                    let why = "a sample needs elapsed_ns and operations_count above 0";
+                    return Err(self.garbage(why, &line, ASKED));
+                }
+                Ok(Answer::Sample(Box::new(sample)))
+            }
+            Response::Error {
+                id: answered,
+                kind,
+                message,
+            } if answered == id => Ok(Answer::Refused { kind, message }),
+            Response::Hello(_) => Err(self.garbage("a second hello", &line, ASKED)),
+            _ => Err(self.garbage("the id of another request", &line, ASKED)),
+        }
+    }
+
+    /// Tells the lane to finish and waits until it has. A lane that does not
+    /// go by itself is killed.
+    ///
+    /// # Errors
+    ///
+    /// [`LaneFailure`] where it had to be killed, or ended with another status
+    /// than 0.
+    pub fn quit(mut self) -> Result<(), LaneFailure> {
+        const ASKED: &str = "to finish";
+        // A lane that is dead already is found by the wait.
+        let _ = self.send(&Request::Quit);
+        drop(self.child.stdin.take());
+        let deadline = Instant::now() + EXIT_LIMIT;
+        let status = loop {
+            match self.peek_status() {
+                Some(status) => break status,
+                None if Instant::now() >= deadline => {
+                    return Err(self.failure(Cause::TimedOut(EXIT_LIMIT), ASKED));
+                }
+                None => {
+                    // What it writes meanwhile must not block it.
+                    self.drain(Duration::from_millis(2));
+                }
+            }
+        };
+        match status {
+            WaitStatus::Exited(_, 0) => {
+                self.end();
+                Ok(())
+            }
+            status => {
+                let cause = self.cause_of_death(status);
+                Err(self.failure(cause, ASKED))
+            }
+        }
+    }
+
+    fn wait_for_hello(&mut self) -> Result<Hello, LaneFailure> {
+        const ASKED: &str = "to say hello";
+        let line = self.wait_for_line(self.limits.hello, ASKED)?;
+        match self.read_response(&line, ASKED)? {
+            Response::Hello(hello) if hello.protocol == PROTOCOL_VERSION => Ok(hello),
+            Response::Hello(hello) => {
+                Err(self.failure(Cause::WrongProtocol(hello.protocol), ASKED))
+            }
+            _ => Err(self.garbage("the first line must be a hello", &line, ASKED)),
+        }
+    }
+
+    fn send(&mut self, request: &Request) -> io::Result<()> {
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        let stdin = self.child.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        stdin.write_all(&line)
+    }
+
+    fn read_response(&mut self, line: &[u8], asked: &'static str) -> Result<Response, LaneFailure> {
+        serde_json::from_slice(line).map_err(|error| self.garbage(&error.to_string(), line, asked))
+    }
+
+    /// The next line without its newline; every other outcome is a failure,
+    /// and the lane is dead after it.
+    fn wait_for_line(
+        &mut self,
+        limit: Duration,
+        asked: &'static str,
+    ) -> Result<Vec<u8>, LaneFailure> {
+        match self.next_line(Instant::now() + limit) {
+            Ok(Line::Text(line)) => Ok(line),
+            Ok(Line::TooLong) => {
+                let line = std::mem::take(&mut self.unread);
+                let why = format!("a line of more than {MAX_LINE_BYTES} bytes");
+                Err(self.garbage(&why, &line, asked))
+            }
+            Ok(Line::TimedOut) => Err(self.failure(Cause::TimedOut(limit), asked)),
+            Ok(Line::Interrupted) => Err(self.failure(Cause::Interrupted, asked)),
+            Ok(Line::EndOfFile | Line::Dead) => Err(self.died(asked)),
+            Err(errno) => Err(self.failure(Cause::Pipe(errno.to_string()), asked)),
+        }
+    }
+
+    fn next_line(&mut self, deadline: Instant) -> nix::Result<Line> {
+        let mut searched = 0;
+        loop {
+            if let Some(at) = self.unread[searched..]
+                .iter()
+                .position(|&byte| byte == b'\n')
+            {
+                let rest = self.unread.split_off(searched + at + 1);
+                let mut line = std::mem::replace(&mut self.unread, rest);
+                line.pop();
+                return Ok(Line::Text(line));
+            }
+            searched = self.unread.len();
+            if searched > MAX_LINE_BYTES {
+                return Ok(Line::TooLong);
+            }
+            if self.stop.asked() {
+                return Ok(Line::Interrupted);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(Line::TimedOut);
+            }
+            let [output, words] = self.wait_readable(left.min(SLICE))?;
+            if words {
+                self.read_stderr();
+            }
+            if output {
+                let mut bytes = [0; 16 * 1024];
+                match self.stdout.read(&mut bytes) {
+                    Ok(0) => return Ok(Line::EndOfFile),
+                    Ok(count) => self.unread.extend_from_slice(&bytes[..count]),
+                    Err(error) if is_transient(&error) => {}
+                    Err(_) => return Ok(Line::EndOfFile),
+                }
+            } else if self.peek_status().is_some() {
+                // It may have written its last line just before it died.
+                return if self.wait_readable(Duration::ZERO)?[0] {
+                    continue;
+                } else {
+                    Ok(Line::Dead)
+                };
+            }
+        }
+    }
+
+    /// Which of stdout and stderr can be read without blocking.
+    fn wait_readable(&self, limit: Duration) -> nix::Result<[bool; 2]> {
+        // Rounded up: a wait of 0 ms for the rest of a millisecond would spin.
+        let millis = u16::try_from(limit.as_micros().div_ceil(1000)).unwrap_or(u16::MAX);
+        let mut fds = vec![PollFd::new(self.stdout.as_fd(), PollFlags::POLLIN)];
+        if let Some(stderr) = &self.stderr {
+            fds.push(PollFd::new(stderr.as_fd(), PollFlags::POLLIN));
+        }
+        match poll(&mut fds, PollTimeout::from(millis)) {
+            Ok(_) => {}
+            Err(Errno::EINTR) => return Ok([false; 2]),
+            Err(errno) => return Err(errno),
+        }
+        let ready = |fd: Option<&PollFd<'_>>| fd.is_some_and(|fd| fd.any().unwrap_or(true));
+        Ok([ready(fds.first()), ready(fds.get(1))])
+    }
+
+    fn read_stderr(&mut self) {
+        let Some(stderr) = &mut self.stderr else {
+            return;
+        };
+        let mut bytes = [0; 16 * 1024];
+        match stderr.read(&mut bytes) {
+            // An ended pipe stays readable for ever; waiting on it would spin.
+            Ok(0) => self.stderr = None,
+            Ok(count) => self.last_words.push(&bytes[..count]),
+            Err(error) if is_transient(&error) => {}
+            Err(_) => self.stderr = None,
+        }
+    }
+
+    /// Throws away what stdout has and keeps what stderr has, for at most `limit`.
+    fn drain(&mut self, limit: Duration) {
+        let Ok([output, words]) = self.wait_readable(limit) else {
+            return;
+        };
+        if words {
+            self.read_stderr();
+        }
+        if output {
+            let mut bytes = [0; 16 * 1024];
+            if matches!(self.stdout.read(&mut bytes), Ok(0)) {
+                std::thread::sleep(limit);
+            }
+        }
+    }
+
+    /// How the child ended, without reaping it; `None` while it lives.
+    fn peek_status(&self) -> Option<WaitStatus> {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        match waitid(Id::Pid(self.group), flags) {
+            Ok(WaitStatus::StillAlive) | Err(_) => None,
+            Ok(status) => Some(status),
+        }
+    }
+
+    fn died(&mut self, asked: &'static str) -> LaneFailure {
+        let deadline = Instant::now() + EXIT_LIMIT;
+        let status = loop {
+            match self.peek_status() {
+                Some(status) => break Some(status),
+                None if Instant::now() >= deadline => break None,
+                None => std::thread::sleep(Duration::from_millis(1)),
+            }
+        };
+        let cause = status.map_or(Cause::ClosedOutput, |status| self.cause_of_death(status));
+        self.failure(cause, asked)
+    }
+
+    fn cause_of_death(&self, status: WaitStatus) -> Cause {
+        match status {
+            WaitStatus::Exited(_, status) => Cause::Exited(status),
+            WaitStatus::Signaled(_, signal, _) => Cause::Killed {
+                signal: signal.as_str().to_owned(),
+                out_of_memory: signal == Signal::SIGKILL && oom_kills() > self.oom_kills_before,
+            },
+            _ => Cause::ClosedOutput,
+        }
+    }
+
+    fn broken_pipe(&mut self, error: &io::Error, asked: &'static str) -> LaneFailure {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            self.died(asked)
+        } else {
+            self.failure(Cause::Pipe(error.to_string()), asked)
+        }
+    }
+
+    fn garbage(&mut self, why: &str, line: &[u8], asked: &'static str) -> LaneFailure {
+        let line = String::from_utf8_lossy(line)
+            .chars()
+            .take(EXCERPT)
+            .collect();
+        self.failure(
+            Cause::Garbage {
+                why: why.to_owned(),
+                line,
+            },
+            asked,
+        )
+    }
+
+    /// Ends the lane and tells why.
+    fn failure(&mut self, cause: Cause, asked: &'static str) -> LaneFailure {
+        self.end();
+        for _ in 0..64 {
+            let Some(stderr) = &self.stderr else { break };
+            let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut fds, PollTimeout::ZERO) {
+                Ok(1..) => self.read_stderr(),
+                _ => break,
+            }
+        }
+        LaneFailure {
+            cause,
+            asked,
+            last_words: self.last_words.text(),
+        }
+    }
+
+    /// Kills the whole group and reaps its leader.
+    fn end(&mut self) {
+        if self.reaped {
+            return;
+        }
+        // Before the reaping, by invariant 2. ESRCH means that nobody is left.
+        let _ = killpg(self.group, Signal::SIGKILL);
+        let _ = self.child.wait();
+        self.reaped = true;
+    }
+
+    /// Asks the kernel to take the lane before the study when memory runs out.
+    /// Raising one's own score needs no privilege; where it fails the study is
+    /// only as exposed as without it.
+    fn prefer_as_oom_victim(&self) {
+        let _ = std::fs::write(format!("/proc/{}/oom_score_adj", self.child.id()), "1000");
+    }
+
+    fn make_pipes_non_blocking(&self) -> nix::Result<()> {
+        let set = |fd: std::os::fd::BorrowedFd<'_>| -> nix::Result<()> {
+            let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+            fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).map(drop)
+        };
+        set(self.stdout.as_fd())?;
+        self.stderr
+            .as_ref()
+            .map_or(Ok(()), |stderr| set(stderr.as_fd()))
+    }
+}
+
+impl Drop for LaneProcess {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn is_transient(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
+
+/// How often the kernel's out-of-memory killer has struck since the host
+/// started; 0 where it does not say.
+fn oom_kills() -> u64 {
+    let text = std::fs::read_to_string("/proc/vmstat").unwrap_or_default();
+    let count = |line: &str| line.strip_prefix("oom_kill ")?.trim().parse().ok();
+    text.lines().find_map(count).unwrap_or(0)
+}
