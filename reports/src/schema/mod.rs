@@ -1,1 +1,143 @@
-//! The result file: JSON Lines, the only serialised types of a run.
+//! The result file's types: the only ones in this crate that are serialised.
+//!
+//! A result file is JSON Lines. The first line is a [`Header`], then come
+//! [`Group`]s, [`Failure`]s, [`EnvironmentSample`]s, [`Taint`]s and [`Block`]
+//! marks in the order in which they happened, and the last is an [`End`]. A file without an
+//! `End` is one whose run was cut short; what it holds is still good.
+//!
+//! # Invariants
+//!
+//! 1. A file is only ever appended to, and never after its `End`.
+//! 2. Units are in the names: `_ns`, `_bytes`, `_count`, `_per_s`, `_ratio`.
+//! 3. A reader keeps the fields and the kinds of record that it does not
+//!    know (`extra`, [`Record::Unknown`]), so that rewriting a newer file
+//!    loses nothing. [`SCHEMA_VERSION`] rises only when an old reader would
+//!    *misread* a new file.
+
+mod end;
+mod environment;
+mod group;
+mod header;
+mod host;
+mod lane;
+mod workload;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use end::{Block, End};
+pub use environment::{EnvironmentSample, Phase, Taint};
+pub use group::{Failure, FailureKind, Group, Latency, Memory, Sample};
+pub use header::{Depth, Design, Header, Shard};
+pub use host::{Cache, Host, MACHINE_KEY_VERSION, MachineKeyInputs};
+pub use lane::Lane;
+pub use workload::{Better, Measure, Metric, Workload};
+
+/// The version that this crate writes, and the newest that it reads.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Fields that this version does not know, kept as they were read.
+pub type Extra = BTreeMap<String, Value>;
+
+/// A workload's parameters by name, each with its unit in its name.
+pub type Parameters = BTreeMap<String, u64>;
+
+/// One line of a result file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Record {
+    /// The first line: what is run, where and how.
+    Header(Box<Header>),
+    /// Samples of one lane on one workload, from one process in one block.
+    Group(Group),
+    /// A cell that could not be measured, and why.
+    Failure(Failure),
+    /// What the host was doing at one moment.
+    Environment(EnvironmentSample),
+    /// A reason to trust the figures less.
+    Taint(Taint),
+    /// A block is complete and on the disk.
+    Block(Block),
+    /// The last line.
+    End(End),
+    /// A kind of record that this version does not know, kept as read.
+    #[serde(untagged)]
+    #[schemars(skip)]
+    Unknown(serde_json::Map<String, Value>),
+}
+
+/// The kinds of record that [`Record`] names; any other is kept as unknown.
+const KINDS: [&str; 7] = [
+    "header",
+    "group",
+    "failure",
+    "environment",
+    "taint",
+    "block",
+    "end",
+];
+
+impl Record {
+    /// Reads one record from a parsed line and checks it.
+    ///
+    /// A record of an unknown kind is kept; a known kind with wrong contents
+    /// is an error.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the record, for a person.
+    pub fn from_value(value: Value) -> Result<Record, String> {
+        let Value::Object(object) = value else {
+            return Err("a record must be a JSON object".to_owned());
+        };
+        let Some(kind) = object.get("type").and_then(Value::as_str) else {
+            return Err("a record must have a text field \"type\"".to_owned());
+        };
+        if !KINDS.contains(&kind) {
+            return Ok(Record::Unknown(object));
+        }
+        let kind = kind.to_owned();
+        let record = match kind.as_str() {
+            "header" => read(object).map(|header| Record::Header(Box::new(header))),
+            "group" => read(object).map(Record::Group),
+            "failure" => read(object).map(Record::Failure),
+            "environment" => read(object).map(Record::Environment),
+            "taint" => read(object).map(Record::Taint),
+            "block" => read(object).map(Record::Block),
+            _ => read(object).map(Record::End),
+        }
+        .map_err(|error| format!("a record of type \"{kind}\" is wrong: {error}"))?;
+        if let Record::Group(group) = &record {
+            group.check()?;
+        }
+        Ok(record)
+    }
+}
+
+/// Reads a record's contents, its `type` taken off.
+fn read<T: serde::de::DeserializeOwned>(
+    mut object: serde_json::Map<String, Value>,
+) -> Result<T, serde_json::Error> {
+    object.remove("type");
+    serde_json::from_value(Value::Object(object))
+}
+
+/// The JSON Schema of one line of a result file.
+///
+/// It is checked in as `reports/result.schema.json`.
+#[must_use]
+pub fn json_schema() -> Value {
+    let mut schema = schemars::schema_for!(Record).to_value();
+    if let Value::Object(object) = &mut schema {
+        object.insert(
+            "title".to_owned(),
+            Value::from(format!(
+                "threadbare result line, schema version {SCHEMA_VERSION}"
+            )),
+        );
+    }
+    schema
+}

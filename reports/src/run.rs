@@ -1,0 +1,99 @@
+//! A whole result file in memory.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::schema::{
+    Block, End, EnvironmentSample, Failure, Group, Header, Lane, Record, Taint, Workload,
+};
+
+/// One run as it was read, records of each kind in the file's order.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Run {
+    /// What was run, where and how.
+    pub header: Header,
+    /// The samples.
+    pub groups: Vec<Group>,
+    /// The cells without a figure.
+    pub failures: Vec<Failure>,
+    /// What the host was doing.
+    pub environment: Vec<EnvironmentSample>,
+    /// The reasons to trust the figures less.
+    pub taints: Vec<Taint>,
+    /// The blocks that are complete.
+    pub blocks: Vec<Block>,
+    /// The closing line; `None` where the run was cut short.
+    pub end: Option<End>,
+    /// Records of unknown kinds, kept.
+    pub unknown: Vec<Value>,
+    /// What the reader noticed and could live with, for a person.
+    pub warnings: Vec<String>,
+}
+
+impl Run {
+    /// A run of which only the header is known.
+    #[must_use]
+    pub fn new(header: Header) -> Run {
+        Run {
+            header,
+            ..Run::default()
+        }
+    }
+
+    /// Adds one record. A second header replaces nothing and is dropped.
+    pub fn push(&mut self, record: Record) {
+        match record {
+            Record::Header(_) => {}
+            Record::Group(group) => self.groups.push(group),
+            Record::Failure(failure) => self.failures.push(failure),
+            Record::Environment(sample) => self.environment.push(sample),
+            Record::Taint(taint) => self.taints.push(taint),
+            Record::Block(block) => self.blocks.push(block),
+            Record::End(end) => self.end = Some(end),
+            Record::Unknown(object) => self.unknown.push(Value::Object(object)),
+        }
+    }
+
+    /// The records as a file holds them: the header first, the end last.
+    pub fn records(&self) -> impl Iterator<Item = Record> + '_ {
+        let header = std::iter::once(Record::Header(Box::new(self.header.clone())));
+        header
+            .chain(self.environment.iter().cloned().map(Record::Environment))
+            .chain(self.groups.iter().cloned().map(Record::Group))
+            .chain(self.failures.iter().cloned().map(Record::Failure))
+            .chain(self.taints.iter().cloned().map(Record::Taint))
+            .chain(self.unknown.iter().filter_map(|value| match value {
+                Value::Object(object) => Some(Record::Unknown(object.clone())),
+                _ => None,
+            }))
+            .chain(self.blocks.iter().cloned().map(Record::Block))
+            .chain(self.end.iter().cloned().map(Record::End))
+    }
+
+    /// The lane of that name, as the header describes it.
+    #[must_use]
+    pub fn lane(&self, name: &str) -> Option<&Lane> {
+        self.header.lanes.iter().find(|lane| lane.name == name)
+    }
+
+    /// The workload of that id, as the header describes it.
+    #[must_use]
+    pub fn workload(&self, id: &str) -> Option<&Workload> {
+        self.header
+            .workloads
+            .iter()
+            .find(|workload| workload.id == id)
+    }
+
+    /// Samples over all groups.
+    #[must_use]
+    pub fn samples_count(&self) -> usize {
+        self.groups.iter().map(|group| group.samples.len()).sum()
+    }
+
+    /// True where the run did everything that it set out to do.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| !end.interrupted)
+    }
+}

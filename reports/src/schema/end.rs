@@ -1,0 +1,43 @@
+//! Marks of progress: a block's end, and the run's.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Extra;
+
+/// Says that every record of a block is in the file before it.
+///
+/// A run is resumed after its last block: later records are taken again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Block {
+    /// Which block, from 0.
+    pub block_index: u64,
+    /// Time from the start of the run to the block's end.
+    #[serde(default)]
+    pub at_ns: u64,
+    /// Unknown fields, kept.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// The last line of a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct End {
+    /// When the run ended (RFC 3339, with its offset).
+    pub finished: String,
+    /// True where a person or the time limit cut the run short.
+    #[serde(default)]
+    pub interrupted: bool,
+    /// Groups in the file.
+    pub groups_count: u64,
+    /// Samples in the file.
+    pub samples_count: u64,
+    /// Failures in the file.
+    pub failures_count: u64,
+    /// How long the run took.
+    #[serde(default)]
+    pub elapsed_ns: u64,
+    /// Unknown fields, kept.
+    #[serde(flatten)]
+    pub extra: Extra,
+}

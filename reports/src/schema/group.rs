@@ -1,0 +1,196 @@
+//! Samples as they came from a lane, and the cells that gave none.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Extra, Parameters};
+
+/// Samples of one lane on one workload, taken by one process in one block.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Group {
+    /// The workload's id.
+    pub workload: String,
+    /// The lane's name.
+    pub lane: String,
+    /// The workload's parameters.
+    #[serde(default)]
+    pub parameters: Parameters,
+    /// How often the shape was repeated inside each timed section.
+    #[serde(default)]
+    pub iterations: u64,
+    /// Which fresh process of this lane, from 0.
+    pub process_index: u64,
+    /// Which block, from 0.
+    pub block_index: u64,
+    /// The place among all groups of the run in order of time, from 0.
+    pub order_index: u64,
+    /// True for the second A of the A/A pair: the same lane once more, in the
+    /// same design. It makes the noise floor and appears in no comparison.
+    #[serde(default)]
+    pub control: bool,
+    /// Time from the start of the run to this group.
+    #[serde(default)]
+    pub at_ns: u64,
+    /// The samples, in the order in which they were taken.
+    pub samples: Vec<Sample>,
+    /// Unknown fields, kept.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+impl Group {
+    /// Checks what the types alone do not say.
+    pub(super) fn check(&self) -> Result<(), String> {
+        for sample in &self.samples {
+            if sample.operations_count == 0 {
+                return Err("a sample has operations_count 0: nothing to divide by".to_owned());
+            }
+            if let Some(latency) = &sample.latency {
+                if latency
+                    .buckets
+                    .windows(2)
+                    .any(|pair| pair[0].0 >= pair[1].0)
+                {
+                    return Err("latency buckets must rise".to_owned());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One timed duration plus its checksum and what was counted beside it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Sample {
+    /// Wall time of the timed section, by the monotonic clock.
+    pub elapsed_ns: u64,
+    /// Operations done in the timed section; at least 1.
+    pub operations_count: u64,
+    /// The answer, which the study found right.
+    #[serde(default)]
+    pub checksum: u64,
+    /// User plus system CPU time of the lane and its children.
+    #[serde(default)]
+    pub cpu_ns: u64,
+    /// Voluntary context switches of the lane and its children.
+    #[serde(default)]
+    pub voluntary_switches_count: u64,
+    /// Involuntary context switches of the lane and its children.
+    #[serde(default)]
+    pub involuntary_switches_count: u64,
+    /// The memory ledger, where the workload measures memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
+    /// Latencies, where the workload measures them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Latency>,
+    /// Further figures by name, the unit last.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, f64>,
+    /// Unknown fields, kept.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// A ledger of memory: the change from before the tasks were made to when all
+/// of them were parked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Memory {
+    /// Tasks alive at the second reading.
+    pub tasks_count: u64,
+    /// Drop of `MemAvailable` of the whole host.
+    pub available_bytes: i64,
+    /// Growth of the resident anonymous pages of the lane and its children.
+    pub anonymous_bytes: i64,
+    /// Growth of the host's kernel stacks.
+    pub kernel_stack_bytes: i64,
+    /// Growth of the host's slab.
+    pub slab_bytes: i64,
+    /// Growth of the host's page tables.
+    pub page_tables_bytes: i64,
+    /// Growth of the host's per-CPU area.
+    #[serde(default)]
+    pub percpu_bytes: i64,
+    /// Growth of the lane's address space; costs nothing until touched, and
+    /// so is no part of the sum.
+    #[serde(default)]
+    pub virtual_bytes: i64,
+}
+
+/// Latencies of one sample.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Latency {
+    /// True where each latency counts from the intended start (open loop).
+    pub corrected: bool,
+    /// Requests a second that were asked for; null in a closed loop.
+    #[serde(default)]
+    pub offered_per_s: Option<f64>,
+    /// Requests a second that were answered.
+    pub achieved_per_s: f64,
+    /// An HDR histogram as pairs of latency in nanoseconds (the bucket's
+    /// highest equivalent value) and count, by rising latency.
+    pub buckets: Vec<(u64, u64)>,
+}
+
+/// A cell, or one process of it, that could not be measured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Failure {
+    /// The workload's id.
+    pub workload: String,
+    /// The lane's name.
+    pub lane: String,
+    /// The workload's parameters.
+    #[serde(default)]
+    pub parameters: Parameters,
+    /// Which fresh process of this lane, from 0.
+    #[serde(default)]
+    pub process_index: u64,
+    /// Which block, from 0.
+    #[serde(default)]
+    pub block_index: u64,
+    /// What kind of failure it is.
+    pub kind: FailureKind,
+    /// For a person: what happened ("killed by SIGSEGV"), and what to do.
+    pub message: String,
+    /// Unknown fields, kept.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// Why there is no figure.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// The workload has no meaning on this lane.
+    NotSupported,
+    /// The lane's program or its toolchain is not on this host.
+    NotInstalled,
+    /// The host refused: the message names the limit and the errno.
+    Limit,
+    /// The process was killed by a signal or ended by itself.
+    Crashed,
+    /// The process took longer than it was given.
+    TimedOut,
+    /// The process ran out of memory.
+    OutOfMemory,
+    /// The answer was wrong: the sample is void and the run has failed.
+    WrongChecksum,
+    /// The process broke the protocol.
+    Protocol,
+    /// Anything else.
+    #[default]
+    #[serde(other)]
+    Failed,
+}
+
+impl FailureKind {
+    /// True where the absence is a fact about the model and not a fault.
+    #[must_use]
+    pub fn is_expected(self) -> bool {
+        matches!(self, FailureKind::NotSupported | FailureKind::NotInstalled)
+    }
+}

@@ -1,0 +1,90 @@
+//! The header: everything that is known before the first sample.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Extra, Host, Lane, Workload};
+
+/// The first line of a result file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Header {
+    /// [`SCHEMA_VERSION`](super::SCHEMA_VERSION) of the writer.
+    pub schema_version: u32,
+    /// Names this run among all runs; shards of one run share it.
+    pub run_id: String,
+    /// When the run began (RFC 3339, with its offset).
+    pub started: String,
+    /// The writer's version, such as `0.1.0`.
+    #[serde(default)]
+    pub threadbare_version: String,
+    /// The seed of every random choice, the order of the cells foremost.
+    pub seed: u64,
+    /// How it is measured.
+    pub design: Design,
+    /// Where it is measured.
+    pub host: Host,
+    /// The software around it: compiler, flags, commit, kernel settings,
+    /// limits, versions of foreign toolchains; by name, absent where unknown.
+    #[serde(default)]
+    pub environment: BTreeMap<String, Value>,
+    /// The lanes, in the order in which a reader should meet them.
+    pub lanes: Vec<Lane>,
+    /// The workloads, in the order in which a reader should meet them.
+    pub workloads: Vec<Workload>,
+    /// Unknown fields, kept.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// How much was measured, and so how much may be claimed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Depth {
+    /// A look: too short to gate on.
+    Quick,
+    /// What plain `cargo bench` does.
+    #[default]
+    Standard,
+    /// Twice the processes.
+    Full,
+}
+
+/// How a run is measured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Design {
+    /// How much is measured; `quick` is refused by the gate.
+    pub depth: Depth,
+    /// The command line, word by word, as it can be given again.
+    pub command: Vec<String>,
+    /// Fresh processes for each lane on each workload.
+    pub processes_count: u64,
+    /// Blocks, each of which visits its cells in a new random order.
+    pub blocks_count: u64,
+    /// Samples that a process takes of one cell.
+    pub samples_count: u64,
+    /// The CPUs that every lane is pinned to.
+    #[serde(default)]
+    pub cpus: Vec<u32>,
+    /// The lane that ratios are against, where both have the cell.
+    pub reference_lane: String,
+    /// The smallest effect that is worth a verdict, as a share: 0.05 is 5%.
+    pub threshold_ratio: f64,
+    /// The part of the run that this file is, where it was split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
+    /// Unknown fields, kept.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// One part of a run that was split over several starts or machines alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Shard {
+    /// Which part, from 1.
+    pub index: u32,
+    /// How many parts there are.
+    pub count: u32,
+}

@@ -1,0 +1,40 @@
+//! A lane as the header describes it.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Extra;
+
+/// One lane: a model of concurrency, in one implementation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Lane {
+    /// The stable name, such as `goroutine`; groups refer to it.
+    pub name: String,
+    /// What one task of it is called in a sentence: `goroutine`, `thread`,
+    /// `tokio task`. Without an article.
+    pub noun: String,
+    /// The language and its version.
+    #[serde(default)]
+    pub language: String,
+    /// The runtime or library measured, and its version.
+    #[serde(default)]
+    pub runtime: String,
+    /// The lane that this one is a variant of (`thread` for `thread-16k`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant_of: Option<String>,
+    /// In one sentence what distinguishes it; may be empty.
+    #[serde(default)]
+    pub remark: String,
+    /// How many CPUs the lane said it uses.
+    #[serde(default)]
+    pub cpus_count: u32,
+    /// Every workload that the lane knows; null when it can be run, else why
+    /// not.
+    #[serde(default)]
+    pub workloads: BTreeMap<String, Option<String>>,
+    /// Unknown fields, kept.
+    #[serde(flatten)]
+    pub extra: Extra,
+}

@@ -1,0 +1,268 @@
+//! Reads a result file: line by line, within bounds, with errors that name
+//! the file, the line and what to do.
+//!
+//! Files come from other machines and other people. No line, no file and no
+//! number of records is trusted to be small: each has its limit, and a line
+//! is refused before it is held in memory whole.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::run::Run;
+use crate::schema::{Record, SCHEMA_VERSION};
+
+/// How much a reader takes before it refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest line.
+    pub line_bytes: u64,
+    /// The largest file.
+    pub file_bytes: u64,
+    /// The most lines.
+    pub lines_count: u64,
+    /// The most samples over all groups.
+    pub samples_count: u64,
+}
+
+impl Default for Limits {
+    /// Some ten times what the largest real run needs.
+    fn default() -> Limits {
+        Limits {
+            line_bytes: 16 << 20,
+            file_bytes: 1 << 30,
+            lines_count: 1_000_000,
+            samples_count: 10_000_000,
+        }
+    }
+}
+
+/// Why a result file could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The file could not be opened or read.
+    #[error("{}: {error}. Give the path of a run.jsonl that a run has written", file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        #[source]
+        error: io::Error,
+    },
+    /// The file has no line at all.
+    #[error(
+        "{}: the file is empty; a result file begins with a header line. Run the study again",
+        file.display()
+    )]
+    Empty {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A line is not what a result file holds.
+    #[error("{}:{line}: {problem}", file.display())]
+    Line {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+}
+
+/// Reads the result file at `path`.
+///
+/// A last line that was cut off (a crash, a full disk) is dropped with a
+/// warning in [`Run::warnings`].
+///
+/// # Errors
+///
+/// [`ReadError`], which names the file, the line, and what to do.
+pub fn read(path: &Path) -> Result<Run, ReadError> {
+    let file = File::open(path).map_err(|error| ReadError::Io {
+        file: path.to_path_buf(),
+        error,
+    })?;
+    read_from(
+        BufReader::with_capacity(1 << 16, file),
+        path,
+        Limits::default(),
+    )
+}
+
+/// Reads a result file from `source`; `path` is for messages alone.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn read_from(source: impl BufRead, path: &Path, limits: Limits) -> Result<Run, ReadError> {
+    Reader {
+        source,
+        path,
+        limits,
+        line: 0,
+        total: 0,
+    }
+    .run()
+}
+
+/// A line of a file and whether its end was there.
+struct Line {
+    bytes: Vec<u8>,
+    ended: bool,
+}
+
+struct Reader<'a, S> {
+    source: S,
+    path: &'a Path,
+    limits: Limits,
+    line: u64,
+    total: u64,
+}
+
+impl<S: BufRead> Reader<'_, S> {
+    fn run(mut self) -> Result<Run, ReadError> {
+        let Some(first) = self.next()? else {
+            return Err(ReadError::Empty {
+                file: self.path.to_path_buf(),
+            });
+        };
+        let mut run = self.header(&first)?;
+        let mut samples = 0;
+        while let Some(line) = self.next()? {
+            if line.bytes.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            let record = match parse(&line.bytes) {
+                Ok(value) => Record::from_value(value).map_err(|problem| self.error(problem))?,
+                Err(error) if !line.ended => {
+                    run.warnings.push(format!(
+                        "{}:{}: the last line is cut off and was left out ({error}); everything before it is used",
+                        self.path.display(),
+                        self.line
+                    ));
+                    break;
+                }
+                Err(error) => return Err(self.not_json(&error)),
+            };
+            if let Record::Group(group) = &record {
+                samples += group.samples.len() as u64;
+                if samples > self.limits.samples_count {
+                    let limit = self.limits.samples_count;
+                    return Err(self.error(format!(
+                        "more than {limit} samples: refused. If the file is really a run's, split it by workload"
+                    )));
+                }
+            }
+            if matches!(record, Record::Header(_)) {
+                return Err(self.error(
+                    "a second header: two runs in one file. Keep each run in its own file, or join shards with `threadbare merge`".to_owned(),
+                ));
+            }
+            if run.end.is_some() {
+                return Err(self.error(
+                    "a record after the end of the run. Remove what was appended to the file"
+                        .to_owned(),
+                ));
+            }
+            run.push(record);
+        }
+        if run.end.is_none() {
+            run.warnings.push(format!(
+                "{}: the run has no closing line: it was cut short. What was measured is used",
+                self.path.display()
+            ));
+        }
+        Ok(run)
+    }
+
+    fn header(&mut self, line: &Line) -> Result<Run, ReadError> {
+        let value = parse(&line.bytes).map_err(|error| self.not_json(&error))?;
+        let is_header = value.get("type").and_then(Value::as_str) == Some("header");
+        if !is_header {
+            return Err(self.error(
+                "the first line is not a header ({\"type\":\"header\",…}), so this is no result file. Give the path of a run.jsonl".to_owned(),
+            ));
+        }
+        match value.get("schema_version").and_then(Value::as_u64) {
+            Some(version) if version == u64::from(SCHEMA_VERSION) => {}
+            Some(version) if version > u64::from(SCHEMA_VERSION) => {
+                return Err(self.error(format!(
+                    "schema version {version} is newer than {SCHEMA_VERSION}, the newest known here. Read it with a newer threadbare"
+                )));
+            }
+            Some(version) => {
+                return Err(self.error(format!(
+                    "schema version {version} was never written by any threadbare. Check where the file comes from"
+                )));
+            }
+            None => {
+                return Err(self.error(
+                    "the header has no schema_version that is a whole number. Check where the file comes from".to_owned(),
+                ));
+            }
+        }
+        match Record::from_value(value).map_err(|problem| self.error(problem))? {
+            Record::Header(header) => Ok(Run::new(*header)),
+            _ => Err(self.error("the first line is not a header".to_owned())),
+        }
+    }
+
+    /// The next line, or `None` at the end of the file.
+    fn next(&mut self) -> Result<Option<Line>, ReadError> {
+        let mut bytes = Vec::new();
+        let limit = self.limits.line_bytes;
+        let got = (&mut self.source)
+            .take(limit + 1)
+            .read_until(b'\n', &mut bytes)
+            .map_err(|error| ReadError::Io {
+                file: self.path.to_path_buf(),
+                error,
+            })?;
+        if got == 0 {
+            return Ok(None);
+        }
+        self.line += 1;
+        self.total += got as u64;
+        let ended = bytes.last() == Some(&b'\n');
+        if got as u64 > limit && !ended {
+            return Err(self.error(format!(
+                "the line is longer than {limit} bytes: refused. No run writes such a line; check where the file comes from"
+            )));
+        }
+        if self.line > self.limits.lines_count {
+            let limit = self.limits.lines_count;
+            return Err(self.error(format!(
+                "more than {limit} lines: refused. Check where the file comes from"
+            )));
+        }
+        if self.total > self.limits.file_bytes {
+            let limit = self.limits.file_bytes;
+            return Err(self.error(format!(
+                "the file is larger than {limit} bytes: refused. Check where the file comes from"
+            )));
+        }
+        Ok(Some(Line { bytes, ended }))
+    }
+
+    fn not_json(&self, error: &serde_json::Error) -> ReadError {
+        self.error(format!(
+            "not JSON: {error}. A result file has one JSON object a line; take the file from its source again"
+        ))
+    }
+
+    fn error(&self, problem: String) -> ReadError {
+        ReadError::Line {
+            file: self.path.to_path_buf(),
+            line: self.line,
+            problem,
+        }
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Value, serde_json::Error> {
+    serde_json::from_slice(bytes)
+}

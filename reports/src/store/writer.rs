@@ -1,0 +1,284 @@
+//! Writes a result file: whole lines only, synced to the disk at block ends.
+//!
+//! # Invariants
+//!
+//! 1. After every call, good or failed, the file ends with a whole line: a
+//!    line that could not be written whole is cut off again.
+//! 2. Nothing that was written is ever changed.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::schema::{Block, End, Header, Record};
+
+/// Where a writer's lines go: a file, or in a test something that fails.
+pub trait Medium: Write {
+    /// Makes all that was written survive a power cut.
+    ///
+    /// # Errors
+    ///
+    /// What the system said.
+    fn sync(&mut self) -> io::Result<()>;
+
+    /// Cuts off everything after the first `len` bytes, and goes on there.
+    ///
+    /// # Errors
+    ///
+    /// What the system said.
+    fn cut(&mut self, len: u64) -> io::Result<()>;
+}
+
+impl Medium for File {
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn cut(&mut self, len: u64) -> io::Result<()> {
+        self.set_len(len)?;
+        self.seek(SeekFrom::Start(len)).map(drop)
+    }
+}
+
+/// Why a record is not in the file. All records before it are.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// There is a file already; a run never overwrites another.
+    #[error("{} exists already, and a result file is never overwritten. Choose another folder", file.display())]
+    Exists {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The disk, or the quota, is full.
+    #[error(
+        "{}: no space left ({error}). All {lines} lines written so far are kept; free some space and go on with --resume",
+        file.display()
+    )]
+    Full {
+        /// The file.
+        file: PathBuf,
+        /// Lines that are in the file.
+        lines: u64,
+        /// What the system said.
+        #[source]
+        error: io::Error,
+    },
+    /// The system refused for another reason.
+    #[error("{}: {error}. All {lines} lines written so far are kept", file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// Lines that are in the file.
+        lines: u64,
+        /// What the system said.
+        #[source]
+        error: io::Error,
+    },
+}
+
+/// An open result file.
+#[derive(Debug)]
+pub struct Writer<M = File> {
+    medium: M,
+    file: PathBuf,
+    len: u64,
+    lines: u64,
+    groups: u64,
+    samples: u64,
+    failures: u64,
+}
+
+impl Writer<File> {
+    /// Starts a new file with its header, and syncs it.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::Exists`] where there is such a file, or what the system said.
+    pub fn create(path: &Path, header: &Header) -> Result<Writer<File>, WriteError> {
+        let medium = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(path)
+            .map_err(|error| {
+                if error.kind() == io::ErrorKind::AlreadyExists {
+                    WriteError::Exists {
+                        file: path.to_path_buf(),
+                    }
+                } else {
+                    WriteError::Io {
+                        file: path.to_path_buf(),
+                        lines: 0,
+                        error,
+                    }
+                }
+            })?;
+        let mut writer = Writer::on(medium, path);
+        writer.append(&Record::Header(Box::new(header.clone())))?;
+        writer.sync()?;
+        Ok(writer)
+    }
+
+    /// Goes on with a file that has no end: everything after its last
+    /// [`Block`] mark is cut off, since it will be measured again.
+    ///
+    /// Read the file with [`read`](super::read) first: this trusts its lines.
+    ///
+    /// # Errors
+    ///
+    /// What the system said; [`WriteError::Exists`] where the run has ended.
+    pub fn resume(path: &Path) -> Result<Writer<File>, WriteError> {
+        let fail = |error| WriteError::Io {
+            file: path.to_path_buf(),
+            lines: 0,
+            error,
+        };
+        let medium = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(fail)?;
+        let mut writer = Writer::on(medium, path);
+        // What is known at the last line that is worth keeping.
+        let mut kept = (0, 0, 0, 0, 0);
+        let mut reader = BufReader::new(&writer.medium);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let got = reader.read_until(b'\n', &mut line).map_err(fail)?;
+            if got == 0 || line.last() != Some(&b'\n') {
+                break;
+            }
+            writer.len += got as u64;
+            writer.lines += 1;
+            let Ok(value) = serde_json::from_slice(&line) else {
+                break;
+            };
+            match Record::from_value(value) {
+                Ok(Record::Group(group)) => {
+                    writer.groups += 1;
+                    writer.samples += group.samples.len() as u64;
+                }
+                Ok(Record::Failure(_)) => writer.failures += 1,
+                Ok(Record::Header(_) | Record::Block(_)) => {
+                    kept = (
+                        writer.len,
+                        writer.lines,
+                        writer.groups,
+                        writer.samples,
+                        writer.failures,
+                    );
+                }
+                Ok(Record::End(_)) => {
+                    return Err(WriteError::Exists {
+                        file: path.to_path_buf(),
+                    });
+                }
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        (
+            writer.len,
+            writer.lines,
+            writer.groups,
+            writer.samples,
+            writer.failures,
+        ) = kept;
+        let len = writer.len;
+        writer.medium.cut(len).map_err(fail)?;
+        Ok(writer)
+    }
+}
+
+impl<M: Medium> Writer<M> {
+    /// Writes to `medium`, which is empty; `file` is for messages alone.
+    pub fn on(medium: M, file: &Path) -> Writer<M> {
+        Writer {
+            medium,
+            file: file.to_path_buf(),
+            len: 0,
+            lines: 0,
+            groups: 0,
+            samples: 0,
+            failures: 0,
+        }
+    }
+
+    /// The file's path.
+    pub fn path(&self) -> &Path {
+        &self.file
+    }
+
+    /// Appends one record as one line.
+    ///
+    /// # Errors
+    ///
+    /// What the system said; the file then ends with the line before.
+    pub fn append(&mut self, record: &Record) -> Result<(), WriteError> {
+        let mut line =
+            serde_json::to_vec(record).map_err(|error| self.fail(io::Error::other(error)))?;
+        line.push(b'\n');
+        if let Err(error) = self
+            .medium
+            .write_all(&line)
+            .and_then(|()| self.medium.flush())
+        {
+            // Cutting can fail too; the reader then drops the partial line.
+            let _ = self.medium.cut(self.len);
+            return Err(self.fail(error));
+        }
+        self.len += line.len() as u64;
+        self.lines += 1;
+        match record {
+            Record::Group(group) => {
+                self.groups += 1;
+                self.samples += group.samples.len() as u64;
+            }
+            Record::Failure(_) => self.failures += 1,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Ends a block: its mark is appended and everything synced to the disk.
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Writer::append).
+    pub fn end_block(&mut self, block: Block) -> Result<(), WriteError> {
+        self.append(&Record::Block(block))?;
+        self.sync()
+    }
+
+    /// Ends the run: the counts are filled in, the line appended and synced.
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Writer::append).
+    pub fn finish(mut self, end: End) -> Result<M, WriteError> {
+        let end = End {
+            groups_count: self.groups,
+            samples_count: self.samples,
+            failures_count: self.failures,
+            ..end
+        };
+        self.append(&Record::End(end))?;
+        self.sync()?;
+        Ok(self.medium)
+    }
+
+    fn sync(&mut self) -> Result<(), WriteError> {
+        self.medium.sync().map_err(|error| self.fail(error))
+    }
+
+    fn fail(&self, error: io::Error) -> WriteError {
+        let (file, lines) = (self.file.clone(), self.lines);
+        match error.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => WriteError::Full { file, lines, error },
+            _ => WriteError::Io { file, lines, error },
+        }
+    }
+}

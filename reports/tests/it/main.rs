@@ -1,0 +1,4 @@
+//! The crate's public API, as its users call it.
+
+mod schema;
+mod store;

@@ -1,0 +1,358 @@
+//! Result files: what is written is read again, and what is broken is named.
+
+use std::io::{self, BufReader, Cursor, Read, Write};
+use std::path::Path;
+
+use reports::schema::{Block, End, Failure, Group, Header, Record, SCHEMA_VERSION, Sample};
+use reports::store::{Limits, Medium, ReadError, WriteError, Writer, read, read_from};
+
+fn header() -> Header {
+    Header {
+        schema_version: SCHEMA_VERSION,
+        run_id: "r1".into(),
+        ..Header::default()
+    }
+}
+
+fn group(block: u64) -> Record {
+    Record::Group(Group {
+        workload: "spawn.one".into(),
+        lane: "thread".into(),
+        block_index: block,
+        samples: vec![Sample {
+            elapsed_ns: 26_000,
+            operations_count: 1,
+            ..Sample::default()
+        }],
+        ..Group::default()
+    })
+}
+
+fn block(index: u64) -> Block {
+    Block {
+        block_index: index,
+        ..Block::default()
+    }
+}
+
+fn text(records: &[Record]) -> String {
+    records
+        .iter()
+        .map(|record| serde_json::to_string(record).expect("JSON") + "\n")
+        .collect()
+}
+
+fn read_text(text: &str) -> Result<reports::Run, ReadError> {
+    read_from(Cursor::new(text), Path::new("run.jsonl"), Limits::default())
+}
+
+fn message(text: &str) -> String {
+    read_text(text).expect_err("an error").to_string()
+}
+
+#[test]
+fn what_was_written_is_read_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("run.jsonl");
+    let mut writer = Writer::create(&path, &header()).expect("a new file");
+    writer.append(&group(0)).expect("a group");
+    writer
+        .append(&Record::Failure(Failure::default()))
+        .expect("a failure");
+    writer.end_block(block(0)).expect("a block");
+    writer.finish(End::default()).expect("an end");
+
+    let run = read(&path).expect("a good file");
+    assert_eq!(
+        (run.groups.len(), run.failures.len(), run.blocks.len()),
+        (1, 1, 1)
+    );
+    let end = run.end.as_ref().expect("an end");
+    assert_eq!(
+        (end.groups_count, end.samples_count, end.failures_count),
+        (1, 1, 1)
+    );
+    assert!(run.is_complete() && run.warnings.is_empty());
+}
+
+#[test]
+fn create_over_an_existing_file_is_refused_and_leaves_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("run.jsonl");
+    std::fs::write(&path, "precious").expect("a file");
+    let error = Writer::create(&path, &header()).expect_err("refused");
+    assert!(matches!(error, WriteError::Exists { .. }), "{error}");
+    assert_eq!(
+        std::fs::read_to_string(&path).expect("the file"),
+        "precious"
+    );
+}
+
+#[test]
+fn truncated_last_line_is_left_out_with_a_warning() {
+    let whole = text(&[Record::Header(Box::new(header())), group(0), group(1)]);
+    let run = read_text(&whole[..whole.len() - 20]).expect("the rest is good");
+    assert_eq!(run.groups.len(), 1);
+    assert!(run.warnings[0].contains("run.jsonl:3") && run.warnings[0].contains("cut off"));
+    assert!(run.warnings[1].contains("no closing line"));
+}
+
+#[test]
+fn last_line_without_its_newline_but_whole_is_used() {
+    let whole = text(&[Record::Header(Box::new(header())), group(0)]);
+    let run = read_text(whole.trim_end()).expect("good");
+    assert_eq!(run.groups.len(), 1);
+}
+
+#[test]
+fn garbage_in_the_middle_names_file_and_line() {
+    let message = message(&format!(
+        "{}%%%\n",
+        text(&[Record::Header(Box::new(header())), group(0)])
+    ));
+    assert!(message.starts_with("run.jsonl:3: not JSON"), "{message}");
+}
+
+#[test]
+fn file_that_is_not_json_at_all_names_file_and_line() {
+    let message = message("<!doctype html>\n");
+    assert!(message.starts_with("run.jsonl:1: not JSON"), "{message}");
+}
+
+#[test]
+fn other_json_is_refused_for_want_of_a_header() {
+    let message = message("{\"a\": 1}\n");
+    assert!(
+        message.contains("not a header") && message.contains("run.jsonl"),
+        "{message}"
+    );
+}
+
+#[test]
+fn empty_file_says_so() {
+    assert!(message("").contains("empty"));
+}
+
+#[test]
+fn newer_version_asks_for_a_newer_program() {
+    let newer = Header {
+        schema_version: SCHEMA_VERSION + 1,
+        ..header()
+    };
+    let message = message(&text(&[Record::Header(Box::new(newer))]));
+    assert!(
+        message.contains("newer threadbare") && message.contains("run.jsonl:1"),
+        "{message}"
+    );
+}
+
+#[test]
+fn version_zero_and_no_version_are_refused() {
+    let zero = Header {
+        schema_version: 0,
+        ..header()
+    };
+    assert!(message(&text(&[Record::Header(Box::new(zero))])).contains("never written"));
+    assert!(message("{\"type\":\"header\"}\n").contains("schema_version"));
+}
+
+#[test]
+fn missing_file_says_what_to_give() {
+    let message = read(Path::new("no/such/run.jsonl"))
+        .expect_err("missing")
+        .to_string();
+    assert!(message.contains("no/such/run.jsonl") && message.contains("run.jsonl that a run"));
+}
+
+#[test]
+fn second_header_and_records_after_the_end_are_refused() {
+    let head = Record::Header(Box::new(header()));
+    assert!(message(&text(&[head.clone(), head.clone()])).contains("merge"));
+    let end = Record::End(End::default());
+    assert!(message(&text(&[head, end, group(0)])).contains("after the end"));
+}
+
+/// A reader that gives one byte for ever and counts how many were taken.
+struct Endless(u64);
+
+impl Read for Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        buffer.fill(b'x');
+        self.0 += buffer.len() as u64;
+        assert!(
+            self.0 < 64 << 20,
+            "the reader must stop long before a 1 GiB line is read"
+        );
+        Ok(buffer.len())
+    }
+}
+
+#[test]
+fn line_of_a_gibibyte_is_refused_before_it_is_read() {
+    let head = text(&[Record::Header(Box::new(header()))]);
+    let source = BufReader::new(Cursor::new(head).chain(Endless(0).take(1 << 30)));
+    let error = read_from(source, Path::new("big.jsonl"), Limits::default()).expect_err("refused");
+    let message = error.to_string();
+    assert!(
+        message.starts_with("big.jsonl:2:") && message.contains("longer than"),
+        "{message}"
+    );
+}
+
+#[test]
+fn too_many_lines_samples_or_bytes_are_refused() {
+    let lines = text(&[Record::Header(Box::new(header())), group(0), group(1)]);
+    let big = Limits::default();
+    for (limits, word) in [
+        (
+            Limits {
+                lines_count: 2,
+                ..big
+            },
+            "lines",
+        ),
+        (
+            Limits {
+                samples_count: 1,
+                ..big
+            },
+            "samples",
+        ),
+        (
+            Limits {
+                file_bytes: 100,
+                ..big
+            },
+            "larger",
+        ),
+    ] {
+        let error = read_from(Cursor::new(&lines), Path::new("f"), limits).expect_err("refused");
+        assert!(error.to_string().contains(word), "{error}");
+    }
+}
+
+#[test]
+fn deeply_nested_line_is_refused_and_does_not_overflow_the_stack() {
+    let nested = "[".repeat(1 << 20);
+    let head = text(&[Record::Header(Box::new(header()))]);
+    assert!(message(&format!("{head}{nested}\n")).contains("recursion limit"));
+}
+
+#[test]
+fn resume_cuts_what_came_after_the_last_block_and_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("run.jsonl");
+    let mut writer = Writer::create(&path, &header()).expect("a new file");
+    writer.append(&group(0)).expect("a group");
+    writer.end_block(block(0)).expect("a block");
+    writer
+        .append(&group(1))
+        .expect("a group that will be measured again");
+    drop(writer);
+    let mut file = std::fs::OpenOptions::new()
+        .append(true)
+        .open(&path)
+        .expect("the file");
+    file.write_all(b"{\"type\":\"gro").expect("half a line");
+
+    let mut writer = Writer::resume(&path).expect("resumed");
+    writer.append(&group(1)).expect("a group");
+    writer.end_block(block(1)).expect("a block");
+    writer.finish(End::default()).expect("an end");
+
+    let run = read(&path).expect("good");
+    assert_eq!(
+        run.groups.iter().map(|g| g.block_index).collect::<Vec<_>>(),
+        [0, 1]
+    );
+    assert_eq!(run.end.expect("an end").groups_count, 2);
+    assert!(
+        matches!(Writer::resume(&path), Err(WriteError::Exists { .. })),
+        "it has ended"
+    );
+}
+
+/// A disk with room for so many bytes.
+#[derive(Default)]
+struct SmallDisk {
+    bytes: Vec<u8>,
+    room: usize,
+    syncs: u32,
+}
+
+impl Write for SmallDisk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = self.room - self.bytes.len();
+        if room == 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let taken = bytes.len().min(room);
+        self.bytes.extend_from_slice(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Medium for &mut SmallDisk {
+    fn sync(&mut self) -> io::Result<()> {
+        self.syncs += 1;
+        Ok(())
+    }
+
+    fn cut(&mut self, len: u64) -> io::Result<()> {
+        self.bytes.truncate(usize::try_from(len).expect("small"));
+        Ok(())
+    }
+}
+
+#[test]
+fn full_disk_keeps_every_line_before_it_and_says_so() {
+    let mut disk = SmallDisk {
+        room: 1400,
+        ..SmallDisk::default()
+    };
+    let mut writer = Writer::on(&mut disk, Path::new("run.jsonl"));
+    writer
+        .append(&Record::Header(Box::new(header())))
+        .expect("room for the header");
+    let mut whole = 0;
+    let error = loop {
+        match writer.append(&group(whole)) {
+            Ok(()) => whole += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(
+        matches!(error, WriteError::Full { lines, .. } if lines == whole + 1),
+        "{error}"
+    );
+    assert!(error.to_string().contains("--resume"), "{error}");
+    assert!(whole > 0, "there was room for a group");
+    let run = read_text(std::str::from_utf8(&disk.bytes).expect("text")).expect("a good file");
+    assert_eq!(run.groups.len() as u64, whole);
+}
+
+#[test]
+fn end_of_a_block_is_synced() {
+    let mut disk = SmallDisk {
+        room: 1 << 20,
+        ..SmallDisk::default()
+    };
+    let mut writer = Writer::on(&mut disk, Path::new("run.jsonl"));
+    writer.append(&group(0)).expect("a group");
+    writer.end_block(block(0)).expect("a block");
+    drop(writer);
+    assert_eq!(disk.syncs, 1);
+}
+
+#[test]
+fn fixture_of_the_first_version_is_read_for_ever() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1-small.jsonl");
+    let run = read(&path).expect("a good file");
+    assert_eq!((run.groups.len(), run.samples_count()), (2, 3));
+    assert_eq!(run.unknown.len(), 1, "the unknown kind is kept");
+    assert!(run.warnings.is_empty(), "{:?}", run.warnings);
+}
