@@ -1,0 +1,202 @@
+//! What does waiting for the world cost?
+
+use super::{MetricKind, Shape, Workload, count, from_zero, get, triangle};
+use crate::kernels::{bytes, lehmer};
+
+pub(super) const LIST: &[Workload] = &[
+    Workload {
+        id: "io.sleepers",
+        title: "Tasks that sleep",
+        question: "How well does a lane hold many tasks that wait for the clock?",
+        shape: Shape::Sleepers,
+        parameters: &[
+            count(
+                "tasks_count",
+                "tasks that sleep at the same time",
+                [&[20], &[1_000], &[1_000, 10_000]],
+                10_000_000,
+            ),
+            count(
+                "sleep_ns",
+                "how long each sleeps",
+                [&[2_000_000], &[100_000_000], &[1_000_000_000]],
+                3_600_000_000_000,
+            ),
+        ],
+        operation: "task",
+        metrics: &[MetricKind::TimePerOperation],
+        figures: &["over_ns"],
+        includes: "Starting the tasks, arming and firing their timers, joining; over_ns is what exceeds the sleep itself. CPU time stands beside it.",
+        leaves_out: "The time per operation holds the sleep: read over_ns and the CPU time.",
+        iterations: [1, 1, 1],
+        calibrated: false,
+        operations: |p| get(p, "tasks_count"),
+        checksum: |p| triangle(get(p, "tasks_count")),
+    },
+    Workload {
+        id: "io.tcp_echo",
+        title: "TCP echo server",
+        question: "How many requests does an echo server answer, and how long do they wait?",
+        shape: Shape::TcpEcho,
+        parameters: &[
+            count(
+                "connections_count",
+                "connections open at the same time",
+                [&[3], &[64], &[64, 1_000]],
+                60_000,
+            ),
+            count(
+                "payload_bytes",
+                "bytes of a request and of its answer",
+                [&[64], &[64], &[64]],
+                16_384,
+            ),
+            count(
+                "requests_count",
+                "requests over all connections",
+                [&[60], &[20_000], &[100_000]],
+                1_000_000_000,
+            ),
+            from_zero(
+                "offered_per_s",
+                "requests a second on a fixed schedule; 0: each connection sends when it has its answer",
+                [
+                    &[0, 20_000],
+                    &[0, 10_000],
+                    &[0, 5_000, 20_000, 40_000, 80_000],
+                ],
+                100_000_000,
+            ),
+        ],
+        operation: "request",
+        metrics: &[MetricKind::Latency, MetricKind::TimePerOperation],
+        figures: &["load_busy_ratio"],
+        includes: "The server's reads and writes over loopback, its poller or its threads, under one generator that is the same for all lanes.",
+        leaves_out: "A network card. Near a load_busy_ratio of 1 the generator is the limit, not the server.",
+        iterations: [1, 1, 1],
+        calibrated: false,
+        operations: |p| get(p, "requests_count"),
+        checksum: |p| get(p, "requests_count"),
+    },
+    Workload {
+        id: "io.fanout",
+        title: "Requests that compute and wait",
+        question: "How do requests fare that each compute a little and wait for three things at once?",
+        shape: Shape::Fanout,
+        parameters: &[
+            count(
+                "requests_count",
+                "requests at the same time",
+                [&[5], &[200], &[1_000]],
+                1_000_000,
+            ),
+            count(
+                "waits_count",
+                "waits of each request, all at once",
+                [&[2], &[3], &[3]],
+                1_000,
+            ),
+            from_zero(
+                "wait_ns",
+                "how long each wait is",
+                [&[1_000_000], &[5_000_000], &[5_000_000]],
+                60_000_000_000,
+            ),
+            from_zero(
+                "steps_count",
+                "steps of the generator: the work of each request, about 50 µs for 16,000",
+                [&[100], &[16_000], &[16_000]],
+                1_000_000_000,
+            ),
+        ],
+        operation: "request",
+        metrics: &[MetricKind::TimePerOperation],
+        figures: &[],
+        includes: "Starting a task for each request and for each of its waits, the work, the timers and the joins.",
+        leaves_out: "Real back ends: the waits are timers.",
+        iterations: [1, 1, 1],
+        calibrated: true,
+        operations: |p| get(p, "requests_count"),
+        checksum: |p| {
+            (0..get(p, "requests_count"))
+                .map(|request| {
+                    lehmer::after(request, get(p, "steps_count")) % 1_000 + get(p, "waits_count")
+                })
+                .sum()
+        },
+    },
+    Workload {
+        id: "io.pipe_ring",
+        title: "Many tokens in a ring of pipes",
+        question: "How does a lane's poller, or the kernel, bear many tasks that are ready at once?",
+        shape: Shape::PipeRing,
+        parameters: &[
+            count(
+                "tasks_count",
+                "tasks in the ring",
+                [&[4], &[64], &[64, 512]],
+                100_000,
+            ),
+            count(
+                "tokens_count",
+                "numbers under way; no more than tasks",
+                [&[2], &[16], &[16]],
+                100_000,
+            ),
+            count(
+                "hops_count",
+                "numbers that each task passes on",
+                [&[10], &[50], &[100]],
+                1_000_000,
+            ),
+        ],
+        operation: "hop",
+        metrics: &[MetricKind::TimePerOperation],
+        figures: &[],
+        includes: "One read and one write of a pipe a hop, with many tasks ready at the same time.",
+        leaves_out: "Sockets: see io.tcp_echo.",
+        iterations: [1, 1, 2],
+        calibrated: true,
+        operations: |p| get(p, "tasks_count") * get(p, "hops_count"),
+        checksum: |p| get(p, "tasks_count") * get(p, "hops_count"),
+    },
+    Workload {
+        id: "io.file_read",
+        title: "Reading files",
+        question: "How do tasks fare that read files, which no poller can wait for?",
+        shape: Shape::FileRead,
+        parameters: &[
+            count(
+                "tasks_count",
+                "tasks, each with a file of its own",
+                [&[4], &[32], &[32]],
+                10_000,
+            ),
+            from_zero(
+                "file_bytes",
+                "size of each file",
+                [&[5_000], &[1 << 20], &[4 << 20]],
+                1 << 32,
+            ),
+            from_zero(
+                "cold",
+                "1: after asking the kernel to forget the pages",
+                [&[0, 1], &[0], &[0, 1]],
+                1,
+            ),
+        ],
+        operation: "file",
+        metrics: &[MetricKind::TimePerOperation],
+        figures: &[],
+        includes: "Opening, reading in blocks of 64 KiB, adding up the bytes; in async lanes the detour over threads that may block.",
+        leaves_out: "Whether cold reads reach a disk is up to the host: a cache below the kernel may answer.",
+        iterations: [1, 1, 1],
+        calibrated: true,
+        operations: |p| get(p, "tasks_count"),
+        checksum: |p| {
+            (0..get(p, "tasks_count"))
+                .map(|file| bytes::sum(file, get(p, "file_bytes")))
+                .sum()
+        },
+    },
+];

@@ -1,0 +1,422 @@
+//! The catalogue: every workload with its question, shape, parameters and
+//! right answer. `PROTOCOL.md` says the same to other languages.
+//!
+//! A workload is a kernel plus a shape. To add one of an existing shape, write
+//! its kernel as a file of [`crate::kernels`] and one entry in the list of its
+//! group here: every lane that has the shape then runs it.
+
+mod cpu;
+mod io;
+mod memory;
+mod share;
+mod spawn;
+mod switch;
+
+use crate::kernels::Kernel;
+use crate::protocol::Parameters;
+
+/// One question to the lanes, with all that is needed to ask it, to check the
+/// answer and to explain the figure.
+#[derive(Debug)]
+pub struct Workload {
+    /// The stable id, such as `spawn.batch`: never renamed.
+    pub id: &'static str,
+    /// A short name for headings.
+    pub title: &'static str,
+    /// What it asks, in one sentence that ends in a question mark.
+    pub question: &'static str,
+    /// How its tasks are connected; what a lane implements.
+    pub shape: Shape,
+    /// Its parameters, each with the values of every size.
+    pub parameters: &'static [Parameter],
+    /// What one operation is, such as `task` or `round trip`.
+    pub operation: &'static str,
+    /// What is measured, the most telling first.
+    pub metrics: &'static [MetricKind],
+    /// Names of the figures beside time that a sample may carry in `metrics`.
+    pub figures: &'static [&'static str],
+    /// What the figure includes.
+    pub includes: &'static str,
+    /// What it leaves out, or where it misleads.
+    pub leaves_out: &'static str,
+    /// Iterations of one sample at sizes tiny, quick and full.
+    pub iterations: [u64; 3],
+    /// Whether the study may choose other iterations, so that a sample takes
+    /// a sensible time; false where one iteration is the whole experiment.
+    pub calibrated: bool,
+    /// Operations of one iteration.
+    pub operations: fn(&Parameters) -> u64,
+    /// The right checksum of one iteration. For `cpu.*` it runs the kernel, so
+    /// compute it once for each set of parameters.
+    pub checksum: fn(&Parameters) -> u64,
+}
+
+/// One parameter of a workload.
+#[derive(Debug)]
+pub struct Parameter {
+    /// The name, its unit last (`tasks_count`, `sleep_ns`).
+    pub name: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+    /// Values at sizes tiny, quick and full; several values are a sweep, none
+    /// leaves the workload out at that size.
+    pub values: [&'static [u64]; 3],
+    /// The lowest and the highest value that a lane accepts.
+    pub range: (u64, u64),
+}
+
+/// How large the work is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// For tests: milliseconds a sample.
+    Tiny,
+    /// For a first look.
+    Quick,
+    /// For figures to publish.
+    Full,
+}
+
+/// What kind of figure a workload gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// `elapsed_ns / operations_count`.
+    TimePerOperation,
+    /// Bytes a task by regression over `tasks_count`.
+    MemoryLedger,
+    /// A histogram of latencies.
+    Latency,
+    /// Speed-up over `workers_count`.
+    Scaling,
+}
+
+/// How the tasks of a workload are connected. A lane implements each shape once.
+#[derive(Clone, Copy, Debug)]
+pub enum Shape {
+    /// Start tasks with no work of their own and join them.
+    ForkJoin,
+    /// Start one task and note when it first runs.
+    FirstInstruction,
+    /// A tree of tasks that adds up its leaves.
+    Skynet,
+    /// Fork from a parent with much resident memory.
+    ForkResident,
+    /// Tasks that yield to each other.
+    Yield,
+    /// Two tasks and a token, over the lane's own channel.
+    PingPong,
+    /// Two tasks and a token, over kernel pipes.
+    PipePingPong,
+    /// Tasks in a ring and a token.
+    Ring,
+    /// A ring whose tasks each go over memory of their own.
+    WorkingSet,
+    /// Tasks that never let go of the CPU beside one that sleeps.
+    Hog,
+    /// Two threads or processes and a token, with pinning.
+    Placement,
+    /// Wake a task that has been idle for a while.
+    IdleWake,
+    /// Tasks that wait, and what they cost in memory.
+    Parked,
+    /// Tasks that wait deep in their stacks.
+    Deep,
+    /// Tasks that wait after they have been deep in their stacks.
+    Shrink,
+    /// Tasks that add to one counter.
+    Counter,
+    /// A chain of stages.
+    Pipeline,
+    /// A chain of filters that grows.
+    Sieve,
+    /// Many senders, one receiver.
+    FanIn,
+    /// Tasks that take jobs from a channel.
+    WorkerPool,
+    /// Many senders and receivers on one small buffer.
+    BoundedBuffer,
+    /// Creatures that meet in pairs through a mall.
+    Chameneos,
+    /// Tasks that each need two locks.
+    Philosophers,
+    /// Groups in which everybody sends to everybody.
+    Messaging,
+    /// A chain of tasks over kernel pipes.
+    Brigade,
+    /// Independent chunks of a kernel, at most so many at once.
+    Chunks(Kernel),
+    /// Tasks that sleep.
+    Sleepers,
+    /// A TCP server under load.
+    TcpEcho,
+    /// Requests that compute and wait at once.
+    Fanout,
+    /// Tasks in a ring of kernel pipes, with many tokens.
+    PipeRing,
+    /// Tasks that read files.
+    FileRead,
+}
+
+/// All workloads, in the order of the report.
+pub fn all() -> impl Iterator<Item = &'static Workload> {
+    [
+        spawn::LIST,
+        switch::LIST,
+        memory::LIST,
+        share::LIST,
+        cpu::LIST,
+        io::LIST,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// The workload of that id.
+pub fn find(id: &str) -> Option<&'static Workload> {
+    all().find(|workload| workload.id == id)
+}
+
+impl Workload {
+    /// The sets of parameters to measure at that size: every combination of
+    /// the parameters' values, the last parameter varying fastest. Empty if
+    /// the workload has no meaning at that size. A sweep over `workers_count`
+    /// goes from 1 to `cpus` and says so by number, never by 0.
+    pub fn points(&self, size: Size, cpus: usize) -> Vec<Parameters> {
+        let mut points = vec![Parameters::new()];
+        for parameter in self.parameters {
+            let values = parameter.points(size, cpus);
+            points = points
+                .iter()
+                .flat_map(|point| {
+                    values.iter().map(|&value| {
+                        let mut point = point.clone();
+                        point.insert(parameter.name.to_owned(), value);
+                        point
+                    })
+                })
+                .collect();
+        }
+        points
+    }
+
+    /// Iterations of one sample at that size, before any calibration.
+    pub fn iterations(&self, size: Size) -> u64 {
+        self.iterations[size as usize]
+    }
+
+    /// The checksum that a right sample has; see [`Workload::checksum`].
+    pub fn expected(&self, parameters: &Parameters, iterations: u64) -> u64 {
+        (self.checksum)(parameters) * iterations
+    }
+
+    /// Whether `parameters` holds exactly this workload's parameters, each in
+    /// its range.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is wrong.
+    pub fn check(&self, parameters: &Parameters) -> Result<(), String> {
+        for parameter in self.parameters {
+            let (least, most) = parameter.range;
+            match parameters.get(parameter.name) {
+                None => {
+                    return Err(format!(
+                        "{} needs the parameter {}: {}",
+                        self.id, parameter.name, parameter.meaning
+                    ));
+                }
+                Some(value) if !(least..=most).contains(value) => {
+                    return Err(format!(
+                        "{} of {} is {value}; it must lie in {least} to {most}",
+                        parameter.name, self.id
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        match parameters.keys().find(|name| {
+            self.parameters
+                .iter()
+                .all(|known| known.name != name.as_str())
+        }) {
+            Some(name) => Err(format!("{} has no parameter {name}", self.id)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Parameter {
+    fn points(&self, size: Size, cpus: usize) -> Vec<u64> {
+        let values = self.values[size as usize];
+        if self.name != "workers_count" || values != EVERY_WORKER_COUNT {
+            return values.to_vec();
+        }
+        // Every count up to 8, so that small hosts get enough points for a
+        // fit; then half powers of two; always all of them.
+        let mut counts: Vec<u64> = (1..=cpus.min(8) as u64).collect();
+        let mut next = 12;
+        while next < cpus as u64 {
+            counts.push(next);
+            next = if next.is_power_of_two() {
+                next + next / 2
+            } else {
+                next / 3 * 4
+            };
+        }
+        if cpus > 8 {
+            counts.push(cpus as u64);
+        }
+        counts
+    }
+}
+
+/// In a list of values of `workers_count`: all counts from 1 to the CPUs.
+const EVERY_WORKER_COUNT: &[u64] = &[u64::MAX];
+
+/// A parameter of a valid set.
+///
+/// # Panics
+///
+/// When the set has no such parameter: it was not checked against its workload.
+pub fn get(parameters: &Parameters, name: &str) -> u64 {
+    *parameters
+        .get(name)
+        .unwrap_or_else(|| panic!("the parameters {parameters:?} have no {name}"))
+}
+
+/// 1 + 2 + … + `n`.
+fn triangle(n: u64) -> u64 {
+    n * (n + 1) / 2
+}
+
+const fn count(
+    name: &'static str,
+    meaning: &'static str,
+    values: [&'static [u64]; 3],
+    most: u64,
+) -> Parameter {
+    Parameter {
+        name,
+        meaning,
+        values,
+        range: (1, most),
+    }
+}
+
+const fn from_zero(
+    name: &'static str,
+    meaning: &'static str,
+    values: [&'static [u64]; 3],
+    most: u64,
+) -> Parameter {
+    Parameter {
+        name,
+        meaning,
+        values,
+        range: (0, most),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_and_named_after_their_group() {
+        let mut seen = std::collections::BTreeSet::new();
+        for workload in all() {
+            assert!(seen.insert(workload.id), "{} is there twice", workload.id);
+            let group = workload.id.split('.').next().unwrap();
+            assert!(
+                ["spawn", "switch", "memory", "share", "cpu", "io"].contains(&group),
+                "{}",
+                workload.id
+            );
+            assert!(workload.question.ends_with('?'), "{}", workload.id);
+            assert!(!workload.metrics.is_empty(), "{}", workload.id);
+        }
+    }
+
+    #[test]
+    fn every_point_of_every_size_is_valid_and_its_checksum_fits() {
+        for workload in all() {
+            for size in [Size::Tiny, Size::Quick, Size::Full] {
+                for point in workload.points(size, 4) {
+                    workload.check(&point).unwrap();
+                    let operations = (workload.operations)(&point) * workload.iterations(size);
+                    assert!(
+                        (1..1 << 53).contains(&operations),
+                        "{} {point:?}",
+                        workload.id
+                    );
+                    if size == Size::Tiny || !workload.id.starts_with("cpu.") {
+                        let checksum = workload.expected(&point, workload.iterations(size));
+                        assert!(
+                            (1..1 << 53).contains(&checksum),
+                            "{} {point:?}: {checksum}",
+                            workload.id
+                        );
+                    }
+                }
+            }
+            assert!(
+                !workload.points(Size::Tiny, 4).is_empty(),
+                "{} has no tiny point",
+                workload.id
+            );
+        }
+    }
+
+    #[test]
+    fn workers_sweep_ends_at_all_cpus_without_repeats() {
+        let workload = find("cpu.primes").unwrap();
+        for cpus in [1, 2, 7, 8, 9, 12, 16, 96, 192] {
+            let counts: Vec<u64> = workload
+                .points(Size::Full, cpus)
+                .iter()
+                .filter(|point| get(point, "skewed") == 0)
+                .map(|point| get(point, "workers_count"))
+                .collect();
+            assert_eq!(counts.last(), Some(&(cpus as u64)));
+            assert!(counts.is_sorted_by(|a, b| a < b), "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn missing_unknown_and_out_of_range_parameters_are_named() {
+        let workload = find("spawn.batch").unwrap();
+        let message = workload.check(&Parameters::new()).unwrap_err();
+        assert!(message.contains("tasks_count"), "{message}");
+        let message = workload
+            .check(&Parameters::from([("tasks_count".to_owned(), 0)]))
+            .unwrap_err();
+        assert!(message.contains("must lie in"), "{message}");
+        let parameters =
+            Parameters::from([("tasks_count".to_owned(), 1), ("colour".to_owned(), 1)]);
+        assert!(
+            workload
+                .check(&parameters)
+                .unwrap_err()
+                .contains("no parameter colour")
+        );
+    }
+
+    #[test]
+    fn protocol_page_describes_every_workload_and_parameter() {
+        let page = include_str!("../../PROTOCOL.md");
+        for workload in all() {
+            assert!(
+                page.contains(&format!("**`{}`**", workload.id)),
+                "PROTOCOL.md lacks {}",
+                workload.id
+            );
+            for parameter in workload.parameters {
+                assert!(
+                    page.contains(&format!("`{}`", parameter.name)),
+                    "PROTOCOL.md lacks {} of {}",
+                    parameter.name,
+                    workload.id
+                );
+            }
+        }
+    }
+}

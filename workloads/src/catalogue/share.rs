@@ -1,0 +1,341 @@
+//! What do the ways to share between tasks cost?
+
+use super::{MetricKind, Parameter, Shape, Workload, count, from_zero, get, triangle};
+use crate::kernels::{lehmer, sieve};
+
+const TIME: &[MetricKind] = &[MetricKind::TimePerOperation];
+
+pub(super) const LIST: &[Workload] = &[
+    Workload {
+        id: "share.counter",
+        title: "One counter, three ways",
+        question: "What does it cost to share memory by communicating, against a lock, against an atomic?",
+        shape: Shape::Counter,
+        parameters: &[
+            count(
+                "tasks_count",
+                "tasks that add",
+                [&[4], &[8], &[8, 64]],
+                1_000_000,
+            ),
+            count(
+                "additions_count",
+                "additions of each task",
+                [&[50], &[500], &[1_000]],
+                1_000_000_000,
+            ),
+            from_zero(
+                "means",
+                "0: atomic, 1: mutex, 2: a channel to the counter's owner",
+                [&[0, 1, 2], &[0, 1, 2], &[0, 1, 2]],
+                2,
+            ),
+        ],
+        operation: "addition",
+        metrics: TIME,
+        figures: &[],
+        includes: "Every addition, under contention, and the end of the tasks.",
+        leaves_out: "Work between the additions: contention is at its worst.",
+        iterations: [1, 2, 4],
+        calibrated: true,
+        operations: |p| get(p, "tasks_count") * get(p, "additions_count"),
+        checksum: |p| get(p, "tasks_count") * get(p, "additions_count"),
+    },
+    Workload {
+        id: "share.pipeline",
+        title: "A pipeline of stages",
+        question: "How fast do items flow through a chain of tasks?",
+        shape: Shape::Pipeline,
+        parameters: &[
+            count(
+                "stages_count",
+                "stages between source and sink",
+                [&[3], &[4], &[4, 32]],
+                100_000,
+            ),
+            count(
+                "items_count",
+                "items",
+                [&[50], &[1_000], &[2_000]],
+                1_000_000,
+            ),
+            from_zero(
+                "capacity_count",
+                "capacity of each channel; 0: the smallest that the lane has",
+                [&[0, 8], &[0, 64], &[0, 1, 64]],
+                100_000,
+            ),
+        ],
+        operation: "message",
+        metrics: TIME,
+        figures: &[],
+        includes: "Every hand-over of an item between neighbours, and the start and drain of the pipeline.",
+        leaves_out: "Work in the stages.",
+        iterations: [1, 1, 4],
+        calibrated: true,
+        operations: |p| get(p, "items_count") * (get(p, "stages_count") + 1),
+        checksum: |p| {
+            triangle(get(p, "items_count") - 1) + get(p, "items_count") * get(p, "stages_count")
+        },
+    },
+    Workload {
+        id: "share.sieve",
+        title: "Concurrent prime sieve",
+        question: "What does the textbook chain of filters cost, which grows as it runs?",
+        shape: Shape::Sieve,
+        parameters: &[Parameter {
+            range: (2, 1_000_000),
+            ..count(
+                "limit_count",
+                "the highest number sent in",
+                [&[50], &[500], &[2_000]],
+                0,
+            )
+        }],
+        operation: "prime",
+        metrics: TIME,
+        figures: &[],
+        includes: "Starting a task for each prime from the task before it, and all messages of the chain.",
+        leaves_out: "Being a good way to find primes.",
+        iterations: [1, 1, 1],
+        calibrated: true,
+        operations: |p| sieve::primes_up_to(get(p, "limit_count")).count() as u64,
+        checksum: |p| sieve::primes_up_to(get(p, "limit_count")).sum(),
+    },
+    Workload {
+        id: "share.fan_in",
+        title: "Many senders, one receiver",
+        question: "How fast can one task receive from many?",
+        shape: Shape::FanIn,
+        parameters: &[
+            count(
+                "producers_count",
+                "tasks that send",
+                [&[4], &[16], &[16, 256]],
+                100_000,
+            ),
+            count(
+                "items_count",
+                "messages of each",
+                [&[30], &[200], &[500]],
+                1_000_000,
+            ),
+        ],
+        operation: "message",
+        metrics: TIME,
+        figures: &[],
+        includes: "Contention of the senders on one channel of capacity 64.",
+        leaves_out: "Work on either side.",
+        iterations: [1, 1, 4],
+        calibrated: true,
+        operations: |p| get(p, "producers_count") * get(p, "items_count"),
+        checksum: |p| get(p, "producers_count") * triangle(get(p, "items_count")),
+    },
+    Workload {
+        id: "share.worker_pool",
+        title: "A pool of tasks that take jobs",
+        question: "What does the idiom of a channel of jobs and one of results cost a job?",
+        shape: Shape::WorkerPool,
+        parameters: &[
+            from_zero(
+                "workers_count",
+                "tasks that take jobs; 0: as many as the lane has CPUs",
+                [&[2], &[0], &[0]],
+                100_000,
+            ),
+            count(
+                "jobs_count",
+                "jobs",
+                [&[50], &[1_000], &[5_000]],
+                10_000_000,
+            ),
+            from_zero(
+                "steps_count",
+                "steps of the generator in each job: its work",
+                [&[10], &[100], &[100, 10_000]],
+                1_000_000_000,
+            ),
+        ],
+        operation: "job",
+        metrics: TIME,
+        figures: &[],
+        includes: "Both channels and the work of each job, on as many CPUs as the lane has.",
+        leaves_out: "Pools that do without a channel: those are lanes of their own.",
+        iterations: [1, 1, 1],
+        calibrated: true,
+        operations: |p| get(p, "jobs_count"),
+        checksum: |p| {
+            (1..=get(p, "jobs_count"))
+                .map(|job| lehmer::after(job, get(p, "steps_count")))
+                .sum()
+        },
+    },
+    Workload {
+        id: "share.bounded_buffer",
+        title: "Bounded buffer",
+        question: "What does a message cost when many senders and receivers share one small buffer?",
+        shape: Shape::BoundedBuffer,
+        parameters: &[
+            count(
+                "tasks_count",
+                "senders, and as many receivers",
+                [&[3], &[40], &[40]],
+                100_000,
+            ),
+            count(
+                "items_count",
+                "messages of each sender",
+                [&[20], &[50], &[1_000]],
+                1_000_000,
+            ),
+            count(
+                "capacity_count",
+                "capacity of the buffer",
+                [&[5], &[50], &[50]],
+                100_000,
+            ),
+        ],
+        operation: "message",
+        metrics: TIME,
+        figures: &[],
+        includes: "Waiting on both sides: for room and for messages.",
+        leaves_out: "Work on either side.",
+        iterations: [1, 1, 1],
+        calibrated: true,
+        operations: |p| get(p, "tasks_count") * get(p, "items_count"),
+        checksum: |p| get(p, "tasks_count") * triangle(get(p, "items_count")),
+    },
+    Workload {
+        id: "share.chameneos",
+        title: "Chameneos",
+        question: "What does it cost to bring tasks together in pairs?",
+        shape: Shape::Chameneos,
+        parameters: &[
+            Parameter {
+                range: (2, 100_000),
+                ..count(
+                    "creatures_count",
+                    "tasks that want to meet",
+                    [&[4], &[20], &[100]],
+                    0,
+                )
+            },
+            count(
+                "meetings_count",
+                "meetings",
+                [&[30], &[1_000], &[5_000]],
+                100_000_000,
+            ),
+        ],
+        operation: "meeting",
+        metrics: TIME,
+        figures: &[],
+        includes: "Two requests to one busy task and its two answers for each meeting.",
+        leaves_out: "Fairness: who meets how often is not judged.",
+        iterations: [1, 1, 1],
+        calibrated: true,
+        operations: |p| get(p, "meetings_count"),
+        checksum: |p| 2 * get(p, "meetings_count"),
+    },
+    Workload {
+        id: "share.philosophers",
+        title: "Dining philosophers",
+        question: "What does it cost to take two locks that neighbours want as well?",
+        shape: Shape::Philosophers,
+        parameters: &[
+            Parameter {
+                range: (2, 100_000),
+                ..count(
+                    "tasks_count",
+                    "philosophers, and as many locks",
+                    [&[4], &[20], &[20]],
+                    0,
+                )
+            },
+            count(
+                "rounds_count",
+                "meals of each",
+                [&[20], &[500], &[1_000]],
+                1_000_000_000,
+            ),
+        ],
+        operation: "meal",
+        metrics: TIME,
+        figures: &[],
+        includes: "Taking two of the lane's own locks in a fixed order, and letting both go.",
+        leaves_out: "Thinking and eating, which take no time here.",
+        iterations: [1, 1, 2],
+        calibrated: true,
+        operations: |p| get(p, "tasks_count") * get(p, "rounds_count"),
+        checksum: |p| get(p, "tasks_count") * get(p, "rounds_count"),
+    },
+    Workload {
+        id: "share.messaging",
+        title: "Groups in which all senders send to all receivers",
+        question: "How does the scheduler bear many tasks that wake each other all the time?",
+        shape: Shape::Messaging,
+        parameters: &[
+            count("groups_count", "groups", [&[1], &[2], &[10]], 10_000),
+            count(
+                "senders_count",
+                "senders of a group, and as many receivers",
+                [&[3], &[20], &[20]],
+                10_000,
+            ),
+            count(
+                "loops_count",
+                "messages of each sender to each receiver",
+                [&[5], &[5], &[20]],
+                1_000_000,
+            ),
+        ],
+        operation: "message",
+        metrics: TIME,
+        figures: &[],
+        includes: "The traffic of hackbench over the lane's own channels of capacity 100.",
+        leaves_out: "Socket pairs and 100 bytes a message, as hackbench has them.",
+        iterations: [1, 1, 1],
+        calibrated: true,
+        operations: |p| {
+            get(p, "groups_count")
+                * get(p, "senders_count")
+                * get(p, "senders_count")
+                * get(p, "loops_count")
+        },
+        checksum: |p| {
+            get(p, "groups_count")
+                * get(p, "senders_count")
+                * get(p, "senders_count")
+                * get(p, "loops_count")
+        },
+    },
+    Workload {
+        id: "share.brigade",
+        title: "A brigade over kernel pipes",
+        question: "What does a hop cost when a byte goes down a long chain of tasks by way of the kernel?",
+        shape: Shape::Brigade,
+        parameters: &[
+            count(
+                "tasks_count",
+                "tasks in the chain",
+                [&[5], &[100], &[500]],
+                100_000,
+            ),
+            count(
+                "rounds_count",
+                "times the number goes down the chain",
+                [&[5], &[20], &[50]],
+                1_000_000_000,
+            ),
+        ],
+        operation: "hop",
+        metrics: TIME,
+        figures: &[],
+        includes: "One read and one write of a pipe a hop; all but one task are waiting.",
+        leaves_out: "Parallelism: one number is under way.",
+        iterations: [1, 1, 1],
+        calibrated: true,
+        operations: |p| get(p, "rounds_count") * (get(p, "tasks_count") + 1),
+        checksum: |p| get(p, "rounds_count") * get(p, "tasks_count"),
+    },
+];

@@ -1,0 +1,35 @@
+//! The steps that points of the plane survive under z ↦ z² + c.
+
+use std::sync::Arc;
+
+use super::{Kernel, edge};
+use crate::catalogue::get;
+
+/// Adds up the counts of a chunk of the picture's rows.
+pub(crate) const KERNEL: Kernel = |parameters| {
+    let size = get(parameters, "size_count");
+    let chunks = get(parameters, "chunks_count");
+    let limit = get(parameters, "limit_count");
+    Arc::new(move |index| {
+        let rows = edge(size, chunks, index)..edge(size, chunks, index + 1);
+        rows.flat_map(|row| (0..size).map(move |column| (row, column)))
+            .map(|(row, column)| {
+                let cr = -2.0 + 3.0 * column as f64 / size as f64;
+                let ci = -1.5 + 3.0 * row as f64 / size as f64;
+                steps(cr, ci, limit)
+            })
+            .sum()
+    })
+};
+
+/// Plain operations, so that no language rounds differently.
+fn steps(cr: f64, ci: f64, limit: u64) -> u64 {
+    let (mut zr, mut zi, mut count) = (0.0, 0.0, 0);
+    while count < limit && zr * zr + zi * zi <= 4.0 {
+        let next = zr * zr - zi * zi + cr;
+        zi = 2.0 * zr * zi + ci;
+        zr = next;
+        count += 1;
+    }
+    count
+}

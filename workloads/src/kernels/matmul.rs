@@ -1,0 +1,40 @@
+//! Multiplying two square matrices, a few rows of the result at a time.
+//!
+//! All elements are small whole numbers, so that every order of summation
+//! gives the same result.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use super::{Kernel, edge};
+use crate::catalogue::get;
+
+/// Adds up the elements of a chunk of the product's rows.
+pub(crate) const KERNEL: Kernel = |parameters| {
+    let size = get(parameters, "size_count");
+    let chunks = get(parameters, "chunks_count");
+    let fill = |element: fn(u64, u64, u64) -> u64| -> Vec<f64> {
+        (0..size * size)
+            .map(|at| element(at / size, at % size, size) as f64)
+            .collect()
+    };
+    let left = fill(|r, c, n| (r * n + c) % 7);
+    let right = fill(|r, c, _| (r + c * 3) % 5);
+    Arc::new(move |index| {
+        let mut sums = vec![0.0; size as usize];
+        let mut total = 0.0;
+        for row in edge(size, chunks, index)..edge(size, chunks, index + 1) {
+            let n = size as usize;
+            sums.fill(0.0);
+            for (k, &factor) in left[row as usize * n..][..n].iter().enumerate() {
+                for (sum, &element) in sums.iter_mut().zip(&right[k * n..][..n]) {
+                    *sum += factor * element;
+                }
+            }
+            // The row exists before it is added up, as for a caller who
+            // keeps it.
+            total += black_box(&sums).iter().sum::<f64>();
+        }
+        total as u64
+    })
+};
