@@ -4,6 +4,8 @@
 #[cfg(test)]
 pub(crate) mod child;
 pub(crate) mod clock;
+pub(crate) mod event_fd;
 pub(crate) mod futex;
 pub(crate) mod madvise;
 pub(crate) mod map;
+pub(crate) mod poller;

@@ -1,0 +1,347 @@
+//! The network poller: goroutines that wait for file descriptors.
+//!
+//! It has no thread and readies nobody: [`Netpoll::poll`] returns who may run,
+//! and the scheduler, which calls it, makes them runnable. A descriptor is
+//! watched once for its whole life, edge-triggered, from the first time that
+//! an operation on it would block; [`slot`] says how an edge and a goroutine
+//! meet. A socket that is used from two runtimes is watched by both.
+//!
+//! # Rejected
+//!
+//! Level-triggered with one shot: a system call for each wait. A ready flag as
+//! in Go: it must be reset before each trial, which needs a lock around every
+//! operation so that two readers do not reset each other's. Tickets as in the
+//! other primitives: a slot cannot hand out a pointer and a ticket in one
+//! atomic step, and needs none, because whoever empties it owns the ready.
+
+mod desc;
+pub(crate) mod slot;
+
+use std::fmt;
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) use desc::PollDesc;
+
+use crate::goroutine::Parkable;
+use crate::shim::{AtomicBool, AtomicUsize, Ordering};
+use crate::sys::event_fd::EventFd;
+use crate::sys::poller::{Events, Poller};
+
+/// A direction of a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Side {
+    Read,
+    Write,
+}
+
+/// The poller of one runtime.
+#[derive(Debug)]
+pub(crate) struct Netpoll {
+    watch: Arc<Watch>,
+}
+
+/// What the poller shares with the descriptors it watches, which may outlive
+/// its runtime.
+pub(crate) struct Watch {
+    poller: Poller,
+    wake: EventFd,
+    /// Set from [`Netpoll::interrupt`] until the poll that it ended.
+    interrupted: AtomicBool,
+    /// Goroutines that wait for a descriptor.
+    waiting: AtomicUsize,
+}
+
+impl Watch {
+    /// Counts the caller as waiting; to be done before it registers.
+    #[inline]
+    fn starts_waiting(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// To be done by whoever took so many out of their slots.
+    #[inline]
+    fn stopped_waiting(&self, n: usize) {
+        self.waiting.fetch_sub(n, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch")
+            .field("poller", &self.poller)
+            .field("waiting", &self.waiting)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Netpoll {
+    /// A poller that watches nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// When the process is out of file descriptors: it takes two.
+    pub(crate) fn new() -> io::Result<Self> {
+        let poller = Poller::new()?;
+        let wake = EventFd::new()?;
+        poller.add_level(wake.as_raw_fd(), desc::INTERRUPT_TOKEN)?;
+        Ok(Self {
+            watch: Arc::new(Watch {
+                poller,
+                wake,
+                interrupted: AtomicBool::new(false),
+                waiting: AtomicUsize::new(0),
+            }),
+        })
+    }
+
+    /// Begins to watch a descriptor, which must not block and must stay open
+    /// until the registration is dropped. Both ticks of it begin at 0, and
+    /// what is ready already counts as an edge after that.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses: `EPERM` for a regular file, which is always
+    /// ready; `ENOSPC` at the limit `fs.epoll.max_user_watches`.
+    pub(crate) fn open(&self, fd: RawFd) -> io::Result<Registration> {
+        let desc = desc::open(&self.watch);
+        if let Err(e) = self.watch.poller.add(fd, desc.token()) {
+            desc::close(desc);
+            return Err(e);
+        }
+        Ok(Registration {
+            desc,
+            watch: self.watch.clone(),
+            fd,
+        })
+    }
+
+    /// Whether a descriptor's record is this poller's.
+    #[inline]
+    pub(crate) fn watches(&self, desc: &PollDesc) -> bool {
+        desc.is_of(&self.watch)
+    }
+
+    /// Begins a wait of `who`; see [`slot::Slot::register`]. Only for a
+    /// descriptor of this poller.
+    #[inline]
+    pub(crate) fn register(
+        &self,
+        desc: &PollDesc,
+        side: Side,
+        who: Parkable,
+        seen: u64,
+    ) -> slot::Registered {
+        self.watch.starts_waiting();
+        let registered = desc.slot(side).register(who, seen);
+        if registered != slot::Registered::Waiting {
+            self.watch.stopped_waiting(1);
+        }
+        registered
+    }
+
+    /// Adds to `ready` whoever can go on, after waiting for `timeout` at most,
+    /// `None` being for ever, until something happens. Blocks the thread. Any
+    /// number of threads may poll at once.
+    pub(crate) fn poll(&self, timeout: Option<Duration>, ready: &mut Vec<Parkable>) {
+        let blocks = timeout.is_none_or(|t| !t.is_zero());
+        let mut events = Events::new();
+        if let Err(e) = self.watch.poller.wait(timeout, &mut events) {
+            crate::fatal::fatal!("cannot wait for file descriptors: {e}");
+        }
+        let mut taken = 0;
+        for event in events.iter() {
+            if event.token == desc::INTERRUPT_TOKEN {
+                // Who does not wait leaves it for the one that does.
+                if blocks {
+                    self.watch.wake.clear();
+                    // AcqRel, after the clearing: who interrupts later sets
+                    // the descriptor anew; what who interrupted before wrote
+                    // is seen from here on.
+                    self.watch.interrupted.swap(false, Ordering::AcqRel);
+                }
+            } else if let Some(desc) = desc::find(event.token) {
+                taken += desc.happened(event, ready);
+            }
+        }
+        if taken > 0 {
+            self.watch.stopped_waiting(taken);
+        }
+    }
+
+    /// Ends a poll that blocks now or else the next one that would. Many
+    /// before one poll are one.
+    pub(crate) fn interrupt(&self) {
+        // AcqRel: what the caller wrote before is seen by the poll that this
+        // ends; see also `poll`.
+        if !self.watch.interrupted.swap(true, Ordering::AcqRel) {
+            self.watch.wake.set();
+        }
+    }
+
+    /// How many goroutines wait for a descriptor.
+    #[inline]
+    pub(crate) fn waiters_count(&self) -> usize {
+        // Relaxed: a count to decide by; who needs it exact has other means.
+        self.watch.waiting.load(Ordering::Relaxed)
+    }
+}
+
+/// A descriptor that is watched, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    desc: &'static PollDesc,
+    watch: Arc<Watch>,
+    fd: RawFd,
+}
+
+impl Registration {
+    /// Its record. It must not be waited for after this is dropped.
+    pub(crate) fn desc(&self) -> &'static PollDesc {
+        self.desc
+    }
+
+    /// Makes whoever waits for a side try again.
+    pub(crate) fn kick(&self, side: Side) -> Option<Parkable> {
+        let who = self.desc.slot(side).notify();
+        if who.is_some() {
+            self.watch.stopped_waiting(1);
+        }
+        who
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        // It fails where the descriptor was replaced by `close`, and then the
+        // kernel has ended the watch itself.
+        let _ = self.watch.poller.delete(self.fd);
+        desc::close(self.desc);
+    }
+}
+
+#[cfg(all(test, not(rt_loom)))]
+mod tests {
+    use super::*;
+    use crate::sched;
+    use slot::Registered;
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+    use std::time::Instant;
+
+    fn pair() -> (UnixStream, UnixStream) {
+        let (a, b) = UnixStream::pair().unwrap();
+        a.set_nonblocking(true).unwrap();
+        (a, b)
+    }
+
+    const SOON: Option<Duration> = Some(Duration::from_secs(20));
+    const NOW: Option<Duration> = Some(Duration::ZERO);
+
+    #[test]
+    fn poll_returns_who_waits_for_data() {
+        let (near, mut far) = pair();
+        let netpoll = Netpoll::new().unwrap();
+        let registration = netpoll.open(near.as_raw_fd()).unwrap();
+        let desc = registration.desc();
+        let me = sched::current();
+        let mut ready = Vec::new();
+        netpoll.poll(NOW, &mut ready); // It is writable: an edge on both.
+        let seen = desc.slot(Side::Read).tick();
+        assert_eq!(
+            netpoll.register(desc, Side::Read, me, seen),
+            Registered::Waiting
+        );
+        assert_eq!(netpoll.waiters_count(), 1);
+        netpoll.poll(NOW, &mut ready);
+        assert!(ready.is_empty(), "no data yet");
+        far.write_all(b"x").unwrap();
+        netpoll.poll(SOON, &mut ready);
+        assert_eq!(ready, [me]);
+        assert_eq!(netpoll.waiters_count(), 0);
+    }
+
+    #[test]
+    fn interrupt_ends_the_poll_that_blocks_and_is_not_spent_by_one_that_does_not() {
+        let netpoll = Netpoll::new().unwrap();
+        let mut ready = Vec::new();
+        netpoll.interrupt();
+        netpoll.interrupt();
+        netpoll.poll(NOW, &mut ready);
+        let start = Instant::now();
+        netpoll.poll(SOON, &mut ready);
+        assert!(start.elapsed() < Duration::from_secs(10));
+        // Both are spent now: this one runs into its time-out.
+        let start = Instant::now();
+        netpoll.poll(Some(Duration::from_millis(3)), &mut ready);
+        assert!(start.elapsed() >= Duration::from_millis(3));
+        netpoll.interrupt();
+        netpoll.poll(None, &mut ready);
+    }
+
+    #[test]
+    fn interrupt_from_another_thread_ends_a_poll_for_ever() {
+        let netpoll = Arc::new(Netpoll::new().unwrap());
+        let other = netpoll.clone();
+        let thread = std::thread::spawn(move || other.poll(None, &mut Vec::new()));
+        netpoll.interrupt();
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn short_timeout_is_kept_and_not_shortened() {
+        let netpoll = Netpoll::new().unwrap();
+        let start = Instant::now();
+        netpoll.poll(Some(Duration::from_micros(150)), &mut Vec::new());
+        assert!(start.elapsed() >= Duration::from_micros(150));
+    }
+
+    #[test]
+    fn registration_dropped_leaves_no_watch_and_its_record_is_used_again() {
+        let (near, mut far) = pair();
+        let netpoll = Netpoll::new().unwrap();
+        let first = netpoll.open(near.as_raw_fd()).unwrap();
+        let stale = first.desc().token();
+        drop(first);
+        assert!(desc::find(stale).is_none());
+        far.write_all(b"x").unwrap();
+        let mut ready = Vec::new();
+        netpoll.poll(NOW, &mut ready);
+        assert!(ready.is_empty());
+        let again = netpoll.open(near.as_raw_fd()).unwrap();
+        assert_eq!(again.desc().slot(Side::Read).tick(), 0);
+        netpoll.poll(SOON, &mut ready);
+        assert_eq!(again.desc().slot(Side::Read).tick(), 1, "ready when opened");
+    }
+
+    #[test]
+    fn end_of_stream_is_never_dry() {
+        let (near, far) = pair();
+        let netpoll = Netpoll::new().unwrap();
+        let registration = netpoll.open(near.as_raw_fd()).unwrap();
+        let desc = registration.desc();
+        drop(far);
+        netpoll.poll(SOON, &mut Vec::new());
+        let tick = desc.slot(Side::Read).tick();
+        desc.slot(Side::Read).set_dry(tick);
+        assert!(!desc.is_dry(tick));
+    }
+
+    #[test]
+    fn expire_takes_a_waiter_once_and_uncounts_it() {
+        let (near, _far) = pair();
+        let netpoll = Netpoll::new().unwrap();
+        let registration = netpoll.open(near.as_raw_fd()).unwrap();
+        let desc = registration.desc();
+        let me = sched::current();
+        netpoll.register(desc, Side::Read, me, 0);
+        assert!(desc.expire(Side::Read, me));
+        assert!(!desc.expire(Side::Read, me));
+        assert!(registration.kick(Side::Read).is_none());
+        assert_eq!(netpoll.waiters_count(), 0);
+    }
+}

@@ -1,0 +1,365 @@
+//! One direction of a descriptor: who waits for it, and the count of edges.
+//!
+//! Both words change only by read-modify-write, except that `waiter` may be
+//! read before it is swapped.
+//!
+//! | `waiter` | `tick`                | meaning                                   |
+//! |----------|-----------------------|-------------------------------------------|
+//! | null     | what an operation saw | nothing has happened since it was tried   |
+//! | null     | more                  | something has: try it again (Go's "ready")|
+//! | `g`      | what `g` saw          | `g` waits; the next edge takes it         |
+//! | `g`      | more                  | an edge came while `g` registered; the    |
+//! |          |                       | poller takes `g`, or `g` withdraws itself |
+//!
+//! Whoever moves `waiter` from `g` to null owns the one ready that ends the
+//! wait of `g`: an edge, a kick (new deadline, close), an expired deadline, or
+//! `g` itself, which then does not park. That is why no ticket is needed, and
+//! why a late expiry or a stale event can only make somebody try again.
+//!
+//! A count instead of a ready flag lets any number of goroutines try at the
+//! same time: none can take the flag that another was to see. It also tells
+//! for certain that a stream which was read dry has not been refilled, see
+//! [`Slot::is_dry`].
+//!
+//! # Protocol
+//!
+//! 1. The goroutine reads `tick`, then tries its operation.
+//! 2. It would block: [`Slot::register`] sets `waiter`, then compares `tick`.
+//! 3. The poller, for an edge, adds to `tick`, then looks at `waiter`.
+//!
+//! Steps 2 and 3 write one word and then access the other. The access to
+//! `tick` in both is a read-modify-write, so one of them comes second and
+//! sees what the other wrote before: no edge is lost.
+
+use std::ptr::{self, NonNull};
+
+use crate::goroutine::{Head, Parkable};
+use crate::shim::{AtomicPtr, AtomicU64, Ordering};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    tick: AtomicU64,
+    waiter: AtomicPtr<Head>,
+    /// The tick at which an operation found nothing left; `NEVER` for none.
+    dry: AtomicU64,
+}
+
+const NEVER: u64 = u64::MAX;
+
+/// How a [`Slot::register`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Registered {
+    /// Park: one ready will come, or has come.
+    Waiting,
+    /// An edge came in between: do not park, try again.
+    Changed,
+    /// Another one waits already.
+    Busy,
+}
+
+impl Slot {
+    pub(crate) fn new() -> Self {
+        Self {
+            tick: AtomicU64::new(0),
+            waiter: AtomicPtr::new(ptr::null_mut()),
+            dry: AtomicU64::new(NEVER),
+        }
+    }
+
+    /// Makes it new; only while its descriptor is not open.
+    pub(crate) fn reset(&self) {
+        debug_assert!(self.waiter.load(Ordering::Relaxed).is_null());
+        self.dry.store(NEVER, Ordering::Relaxed);
+        // Release: pairs with the Acquire in `tick`.
+        self.tick.store(0, Ordering::Release);
+    }
+
+    /// Step 1: what has happened so far.
+    #[inline]
+    pub(crate) fn tick(&self) -> u64 {
+        // Acquire: pairs with the AcqRel in `notify`, so that who sees a kick
+        // sees the deadline that it tells of.
+        self.tick.load(Ordering::Acquire)
+    }
+
+    /// Step 2: from here on an edge after `seen` readies `who`.
+    pub(crate) fn register(&self, who: Parkable, seen: u64) -> Registered {
+        // Release: pairs with the Acquire of whoever takes it. Acquire: pairs
+        // with the Release of who emptied the slot, whose wait came before.
+        if self
+            .waiter
+            .compare_exchange(
+                ptr::null_mut(),
+                who.as_ptr(),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            )
+            .is_err()
+        {
+            return Registered::Busy;
+        }
+        // A read-modify-write also where it changes nothing. Release: pairs
+        // with the Acquire of a later `notify`, which then sees `who`.
+        // Acquire: pairs with the Release of an earlier one.
+        let unchanged = self
+            .tick
+            .compare_exchange(seen, seen, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok();
+        if unchanged || !self.withdraw(who) {
+            Registered::Waiting
+        } else {
+            Registered::Changed
+        }
+    }
+
+    /// Takes `who` out, if it still waits here: true for one caller only,
+    /// which then owes the ready.
+    pub(crate) fn withdraw(&self, who: Parkable) -> bool {
+        // AcqRel: as in `register`.
+        self.waiter
+            .compare_exchange(
+                who.as_ptr(),
+                ptr::null_mut(),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            )
+            .is_ok()
+    }
+
+    /// Step 3: something happened. Who is returned must be readied.
+    #[inline]
+    pub(crate) fn notify(&self) -> Option<Parkable> {
+        // AcqRel: see `register`.
+        self.tick.fetch_add(1, Ordering::AcqRel);
+        // Relaxed: the addition orders it.
+        if self.waiter.load(Ordering::Relaxed).is_null() {
+            return None;
+        }
+        // AcqRel: as in `register`.
+        let who = NonNull::new(self.waiter.swap(ptr::null_mut(), Ordering::AcqRel))?;
+        // SAFETY: only `register` stores here, and it stores the head of a
+        // parkable.
+        Some(unsafe { Parkable::from_head(who) })
+    }
+
+    /// Whether another one than the caller waits here, looked at so that the
+    /// one that ends that wait sees what the caller wrote before.
+    pub(crate) fn is_busy(&self) -> bool {
+        let who = self.waiter.load(Ordering::Relaxed);
+        // A read-modify-write that changes nothing: see `net::fd`, which
+        // counts itself among the queued before it looks. Release: pairs with
+        // the Acquire of whoever takes the waiter.
+        !who.is_null()
+            && self
+                .waiter
+                .compare_exchange(who, who, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    /// Notes that an operation that began at tick `seen` left nothing behind.
+    #[inline]
+    pub(crate) fn set_dry(&self, seen: u64) {
+        self.dry.store(seen, Ordering::Relaxed);
+    }
+
+    /// True where a trial can only find nothing: no edge came since one ran
+    /// dry. The caller makes sure that what an earlier edge told of for good
+    /// (end of stream, error) is not forgotten.
+    #[inline]
+    pub(crate) fn is_dry(&self, tick: u64) -> bool {
+        // Relaxed: a count, compared with a count; a stale value is either
+        // one that no tick will have again, or just as true.
+        self.dry.load(Ordering::Relaxed) == tick
+    }
+}
+
+#[cfg(all(test, not(rt_loom)))]
+mod tests {
+    use super::*;
+    use crate::sched;
+
+    #[test]
+    fn edge_before_register_is_seen_as_changed() {
+        let slot = Slot::new();
+        let seen = slot.tick();
+        assert!(slot.notify().is_none());
+        assert_eq!(slot.register(sched::current(), seen), Registered::Changed);
+        assert!(slot.notify().is_none(), "nobody was left in the slot");
+    }
+
+    #[test]
+    fn edge_takes_the_waiter_once() {
+        let slot = Slot::new();
+        let me = sched::current();
+        assert_eq!(slot.register(me, slot.tick()), Registered::Waiting);
+        assert_eq!(slot.notify(), Some(me));
+        assert_eq!(slot.notify(), None);
+        assert!(!slot.withdraw(me));
+    }
+
+    #[test]
+    fn second_waiter_is_told_that_the_slot_is_busy() {
+        let slot = Slot::new();
+        let me = sched::current();
+        assert!(!slot.is_busy());
+        assert_eq!(slot.register(me, 0), Registered::Waiting);
+        let other = std::thread::spawn(sched::current).join().unwrap();
+        assert_eq!(slot.register(other, 0), Registered::Busy);
+        assert!(slot.is_busy());
+        assert!(!slot.withdraw(other));
+        assert!(slot.withdraw(me));
+    }
+
+    #[test]
+    fn dry_slot_is_wet_after_an_edge() {
+        let slot = Slot::new();
+        assert!(!slot.is_dry(slot.tick()));
+        slot.set_dry(slot.tick());
+        assert!(slot.is_dry(slot.tick()));
+        slot.notify();
+        assert!(!slot.is_dry(slot.tick()));
+    }
+}
+
+/// Every interleaving of the protocol. Run it with
+/// `RUSTFLAGS="--cfg rt_loom" cargo test --release --lib netpoll::slot`.
+#[cfg(all(test, rt_loom))]
+mod model {
+    use super::*;
+    use crate::goroutine::Kind;
+    use loom::sync::Arc;
+    use std::sync::atomic::{AtomicU8, AtomicU32};
+
+    fn parkable() -> Parkable {
+        let head = Box::leak(Box::new(Head {
+            status: AtomicU8::new(0),
+            kind: Kind::Thread,
+            reason: AtomicU8::new(0),
+            flags: AtomicU8::new(0),
+            ticket: AtomicU32::new(0),
+        }));
+        // SAFETY: leaked.
+        unsafe { Parkable::from_head(NonNull::from(head)) }
+    }
+
+    /// A socket, as far as the slot is concerned: data, then an edge.
+    struct Socket {
+        slot: Slot,
+        data: loom::sync::atomic::AtomicUsize,
+        readies: loom::sync::atomic::AtomicUsize,
+    }
+
+    impl Socket {
+        fn new() -> Arc<Self> {
+            Arc::new(Self {
+                slot: Slot::new(),
+                data: loom::sync::atomic::AtomicUsize::new(0),
+                readies: loom::sync::atomic::AtomicUsize::new(0),
+            })
+        }
+
+        fn arrive(&self) {
+            self.data.fetch_add(1, Ordering::AcqRel);
+            self.edge();
+        }
+
+        fn edge(&self) {
+            if self.slot.notify().is_some() {
+                self.readies.fetch_add(1, Ordering::AcqRel);
+            }
+        }
+
+        fn take(&self) -> bool {
+            self.data
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1))
+                .is_ok()
+        }
+    }
+
+    #[test]
+    fn waiter_is_readied_for_data_that_arrives_while_it_registers() {
+        loom::model(|| {
+            let me = parkable();
+            let socket = Socket::new();
+            let far = socket.clone();
+            let sender = loom::thread::spawn(move || far.arrive());
+            let mut parks = 0;
+            loop {
+                let seen = socket.slot.tick();
+                if socket.take() {
+                    break;
+                }
+                if socket.slot.register(me, seen) == Registered::Waiting {
+                    parks += 1;
+                    // A park: it must end, by exactly one ready.
+                    while socket.readies.load(Ordering::Acquire) < parks {
+                        loom::thread::yield_now();
+                    }
+                }
+            }
+            sender.join().unwrap();
+            assert_eq!(socket.readies.load(Ordering::Acquire), parks);
+        });
+    }
+
+    #[test]
+    fn edge_expiry_and_withdrawal_ready_a_waiter_once() {
+        loom::model(|| {
+            let me = parkable();
+            let socket = Socket::new();
+            let (a, b) = (socket.clone(), socket.clone());
+            let edge = loom::thread::spawn(move || a.edge());
+            let expiry = loom::thread::spawn(move || {
+                if b.slot.withdraw(me) {
+                    b.readies.fetch_add(1, Ordering::AcqRel);
+                }
+            });
+            let waits = socket.slot.register(me, 0) == Registered::Waiting;
+            edge.join().unwrap();
+            expiry.join().unwrap();
+            let readies = socket.readies.load(Ordering::Acquire);
+            let left = socket.slot.withdraw(me);
+            assert_eq!(readies + usize::from(left), usize::from(waits));
+            assert!(!left, "the edge came, and nobody took the waiter");
+        });
+    }
+
+    #[test]
+    fn two_edges_at_once_ready_a_waiter_once() {
+        loom::model(|| {
+            let me = parkable();
+            let socket = Socket::new();
+            let (a, b) = (socket.clone(), socket.clone());
+            let one = loom::thread::spawn(move || a.edge());
+            let two = loom::thread::spawn(move || b.edge());
+            let waits = socket.slot.register(me, 0) == Registered::Waiting;
+            one.join().unwrap();
+            two.join().unwrap();
+            let readies = socket.readies.load(Ordering::Acquire);
+            assert_eq!(readies, usize::from(waits));
+        });
+    }
+
+    /// A canary: the register that forgets to compare the tick loses an edge,
+    /// and the model must find that.
+    #[test]
+    #[should_panic(expected = "lost edge")]
+    fn model_finds_a_register_that_does_not_compare_the_tick() {
+        loom::model(|| {
+            let me = parkable();
+            let socket = Socket::new();
+            let far = socket.clone();
+            let sender = loom::thread::spawn(move || far.edge());
+            let _seen = socket.slot.tick();
+            let _ = socket.slot.waiter.compare_exchange(
+                ptr::null_mut(),
+                me.as_ptr(),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            );
+            sender.join().unwrap();
+            assert_eq!(socket.readies.load(Ordering::Acquire), 1, "lost edge");
+        });
+    }
+}

@@ -1,0 +1,35 @@
+//! A descriptor that becomes readable when another thread says so.
+
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+
+use nix::sys::eventfd::{EfdFlags, EventFd as Raw};
+
+/// An eventfd that never blocks.
+#[derive(Debug)]
+pub(crate) struct EventFd(Raw);
+
+impl EventFd {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self(Raw::from_value_and_flags(
+            0,
+            EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK,
+        )?))
+    }
+
+    /// Makes it readable. A counter that is full is readable already, so that
+    /// no failure matters.
+    pub(crate) fn set(&self) {
+        let _ = self.0.write(1);
+    }
+
+    /// Makes it unreadable; nothing happens to one that is.
+    pub(crate) fn clear(&self) {
+        let _ = self.0.read();
+    }
+
+    pub(crate) fn as_raw_fd(&self) -> RawFd {
+        use std::os::fd::AsFd;
+        self.0.as_fd().as_raw_fd()
+    }
+}

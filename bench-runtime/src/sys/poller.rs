@@ -1,0 +1,186 @@
+//! Waiting for many file descriptors at once: epoll, edge-triggered.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use crate::shim::{AtomicBool, Ordering};
+
+/// The most events that one [`Poller::wait`] returns. Go's figure: enough to
+/// amortise the call, small enough for the stack of a machine.
+pub(crate) const MAX_EVENTS: usize = 128;
+
+/// What is asked of every descriptor, once, for its whole life.
+const INTEREST: i32 =
+    libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLET;
+
+/// What may end a wait to read, to write, and what stays true once it is.
+const READ_SIDE: i32 =
+    libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLHUP | libc::EPOLLERR;
+const WRITE_SIDE: i32 = libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR;
+const LASTING: i32 = libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLHUP | libc::EPOLLERR;
+
+/// An epoll instance.
+#[derive(Debug)]
+pub(crate) struct Poller {
+    epoll: OwnedFd,
+    /// False once the kernel has refused `epoll_pwait2(2)` (before 5.11, or a
+    /// filter), from when on time-outs are whole milliseconds, rounded up.
+    fine: AtomicBool,
+}
+
+/// One thing that happened to one descriptor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Event {
+    /// What [`Poller::add`] was given.
+    pub(crate) token: u64,
+    bits: i32,
+}
+
+impl Event {
+    /// Reading may now do something else than block.
+    pub(crate) fn is_readable(self) -> bool {
+        self.bits & READ_SIDE != 0
+    }
+
+    /// Writing may now do something else than block.
+    pub(crate) fn is_writable(self) -> bool {
+        self.bits & WRITE_SIDE != 0
+    }
+
+    /// The end of the stream, an error or urgent data: no later edge need
+    /// tell of it again.
+    pub(crate) fn is_lasting(self) -> bool {
+        self.bits & LASTING != 0
+    }
+}
+
+/// Room for the events of one wait.
+pub(crate) struct Events {
+    raw: [libc::epoll_event; MAX_EVENTS],
+    len: usize,
+}
+
+impl Events {
+    pub(crate) fn new() -> Self {
+        Self {
+            raw: [libc::epoll_event { events: 0, u64: 0 }; MAX_EVENTS],
+            len: 0,
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Event> + '_ {
+        self.raw[..self.len].iter().map(|raw| Event {
+            token: raw.u64,
+            bits: raw.events as i32,
+        })
+    }
+}
+
+impl Poller {
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: no memory is passed.
+        let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        Ok(Self {
+            // SAFETY: the kernel has just given this descriptor to us alone.
+            epoll: unsafe { OwnedFd::from_raw_fd(fd) },
+            fine: AtomicBool::new(true),
+        })
+    }
+
+    /// Watches a descriptor for every change, until [`Self::delete`] or until
+    /// the last duplicate of it is closed. What is true already is an event.
+    pub(crate) fn add(&self, fd: RawFd, token: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, INTEREST, token)
+    }
+
+    /// Watches a descriptor for being readable, for as long as it is.
+    pub(crate) fn add_level(&self, fd: RawFd, token: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, libc::EPOLLIN, token)
+    }
+
+    /// Ends the watch.
+    pub(crate) fn delete(&self, fd: RawFd) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, fd, 0, 0)
+    }
+
+    fn control(&self, what: i32, fd: RawFd, interest: i32, token: u64) -> io::Result<()> {
+        let mut event = libc::epoll_event {
+            events: interest as u32,
+            u64: token,
+        };
+        // SAFETY: `event` outlives the call, which only reads it.
+        check(unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), what, fd, &raw mut event) })?;
+        Ok(())
+    }
+
+    /// Waits until something happens or until `timeout` has passed; `None` is
+    /// for ever. An interrupting signal ends it with no event. Blocks the
+    /// thread.
+    pub(crate) fn wait(&self, timeout: Option<Duration>, events: &mut Events) -> io::Result<()> {
+        events.len = 0;
+        let n = if timeout.is_some_and(|t| !t.is_zero()) && self.fine.load(Ordering::Relaxed) {
+            match self.wait_fine(timeout.unwrap_or_default(), events) {
+                Err(e) if matches!(e.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+                    self.fine.store(false, Ordering::Relaxed);
+                    self.wait_coarse(timeout, events)
+                }
+                done => done,
+            }
+        } else {
+            self.wait_coarse(timeout, events)
+        };
+        match n {
+            Ok(n) => events.len = n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+        Ok(())
+    }
+
+    fn wait_fine(&self, timeout: Duration, events: &mut Events) -> io::Result<usize> {
+        let spec = libc::timespec {
+            tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
+            tv_nsec: timeout.subsec_nanos().into(),
+        };
+        // SAFETY: the kernel writes at most MAX_EVENTS events into an array
+        // of that many, reads the timespec, and gets no signal mask.
+        let n = unsafe {
+            libc::syscall(
+                libc::SYS_epoll_pwait2,
+                self.epoll.as_raw_fd(),
+                events.raw.as_mut_ptr(),
+                MAX_EVENTS as i32,
+                &raw const spec,
+                std::ptr::null::<libc::sigset_t>(),
+                0usize,
+            )
+        };
+        usize::try_from(n).map_err(|_| io::Error::last_os_error())
+    }
+
+    fn wait_coarse(&self, timeout: Option<Duration>, events: &mut Events) -> io::Result<usize> {
+        let ms = timeout.map_or(-1, |t| {
+            i32::try_from(t.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
+        });
+        // SAFETY: the kernel writes at most MAX_EVENTS events into an array
+        // of that many.
+        let n = unsafe {
+            libc::epoll_wait(
+                self.epoll.as_raw_fd(),
+                events.raw.as_mut_ptr(),
+                MAX_EVENTS as i32,
+                ms,
+            )
+        };
+        usize::try_from(n).map_err(|_| io::Error::last_os_error())
+    }
+}
+
+fn check(result: i32) -> io::Result<i32> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
