@@ -29,7 +29,9 @@ mod aarch64;
 pub(crate) use aarch64::{jump, prepare, stack_pointer, switch};
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-compile_error!("bench-runtime has a context switch for x86-64 and aarch64 only: add one in src/arch/");
+compile_error!(
+    "bench-runtime has a context switch for x86-64 and aarch64 only: add one in src/arch/"
+);
 
 /// What a fresh stack starts with: called with the payload, never returns.
 pub(crate) type Entry = unsafe extern "C" fn(usize) -> !;

@@ -23,10 +23,12 @@ pub(super) enum Guards {
 /// so a page would do; C code that was compiled without such probes steps
 /// over a single page, so slots that can spare it have more.
 pub(super) const fn guard_bytes(slot: usize) -> usize {
-    match slot {
-        0..=0x1_0000 => PAGE,
-        0..=0x4_0000 => 4 * PAGE,
-        _ => 16 * PAGE,
+    if slot <= 64 << 10 {
+        PAGE
+    } else if slot <= 256 << 10 {
+        4 * PAGE
+    } else {
+        16 * PAGE
     }
 }
 

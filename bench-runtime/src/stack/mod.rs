@@ -39,6 +39,7 @@ mod arena;
 mod class;
 mod guard;
 mod header;
+pub(crate) mod overflow;
 pub(crate) mod pool;
 
 use std::io;

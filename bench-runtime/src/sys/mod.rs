@@ -9,3 +9,4 @@ pub(crate) mod futex;
 pub(crate) mod madvise;
 pub(crate) mod map;
 pub(crate) mod poller;
+pub(crate) mod signal;

@@ -1,0 +1,131 @@
+//! The context switch on aarch64, AAPCS64.
+//!
+//! ```text
+//! +--------------+ <- higher addresses, the frame of `switch`'s caller
+//! | x19, x29     |    LLVM keeps these for itself, so they cannot be named
+//! +--------------+    as clobbers and are stored by hand
+//! | unused       |    SP must stay a multiple of 16
+//! | resume       |    where to go on: loaded and jumped to
+//! +--------------+ <- saved context
+//!
+//! +--------------+ <- top of an unused stack, aligned to 16
+//! | entry        |
+//! | `base`       |    takes the place of `resume`
+//! +--------------+ <- saved context, as `prepare` leaves it
+//! ```
+
+use std::arch::{asm, naked_asm};
+
+use super::Entry;
+
+/// See the contract in [`super`].
+///
+/// # Safety
+///
+/// `top` is the upper end, aligned to 16, of a writable stack nobody uses.
+#[inline(always)]
+pub(crate) unsafe fn prepare(top: *mut u8, entry: Entry) -> usize {
+    let words = top.cast::<usize>();
+    // SAFETY: two words below the top are part of the unused stack.
+    unsafe {
+        words.sub(1).write(entry as usize);
+        words.sub(2).write(base as *const () as usize);
+        words.sub(2) as usize
+    }
+}
+
+/// The outermost frame of every goroutine.
+#[unsafe(naked)]
+unsafe extern "C" fn base() {
+    naked_asm!(
+        // Unwinders end where the return address is said to be unknown and
+        // the frame-pointer chain at a null x29.
+        ".cfi_startproc",
+        ".cfi_undefined x30",
+        // A landing pad for the jump here (`bti jc`), a no-op where branch
+        // targets are not enforced.
+        "hint #38",
+        "ldr x9, [sp, #8]",
+        "add sp, sp, #16",
+        "mov x29, xzr",
+        "mov x30, xzr",
+        // The payload arrives in x2, the first argument leaves in x0.
+        "mov x0, x2",
+        "blr x9",
+        "brk #1",
+        ".cfi_endproc",
+    )
+}
+
+/// See the contract in [`super`].
+///
+/// # Safety
+///
+/// `to` is a saved context that nobody else resumes, its stack is alive, and
+/// `save` may be written.
+#[inline(always)]
+pub(crate) unsafe fn switch(save: *mut usize, to: usize, payload: usize) -> usize {
+    let back;
+    // SAFETY: the caller gives a context that is ours to resume. All registers
+    // are clobbered or saved by hand; without `nostack` the compiler keeps
+    // nothing below SP.
+    unsafe {
+        asm!(
+            "adr x9, 2f",
+            "sub sp, sp, #32",
+            "stp x19, x29, [sp, #16]",
+            "str x9, [sp]",
+            "mov x9, sp",
+            // From this store on another CPU may resume us. It is a Release,
+            // so who reads it with Acquire finds all that was stored before.
+            "stlr x9, [x0]",
+            "mov sp, x1",
+            "ldr x9, [sp]",
+            "br x9",
+            "2:",
+            // As in `base`: `bti j`.
+            "hint #36",
+            "ldp x19, x29, [sp, #16]",
+            "add sp, sp, #32",
+            inout("x0") save => _,
+            inout("x1") to => _,
+            inout("x2") payload => back,
+            out("x20") _, out("x21") _, out("x22") _, out("x23") _, out("x24") _,
+            out("x25") _, out("x26") _, out("x27") _, out("x28") _,
+            // The ABI keeps the lower halves of these across a call.
+            out("v8") _, out("v9") _, out("v10") _, out("v11") _,
+            out("v12") _, out("v13") _, out("v14") _, out("v15") _,
+            clobber_abi("C"),
+        );
+    }
+    back
+}
+
+/// See the contract in [`super`].
+///
+/// # Safety
+///
+/// As for [`switch`]; and nothing on the running stack is ever used again.
+#[inline(always)]
+pub(crate) unsafe fn jump(to: usize, payload: usize) -> ! {
+    // SAFETY: as in `switch`.
+    unsafe {
+        asm!(
+            "mov sp, {to}",
+            "ldr x9, [sp]",
+            "br x9",
+            to = in(reg) to,
+            in("x2") payload,
+            options(noreturn),
+        );
+    }
+}
+
+/// The stack pointer, or close to it.
+#[inline(always)]
+pub(crate) fn stack_pointer() -> usize {
+    let sp;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, sp", out(reg) sp, options(nomem, nostack, preserves_flags)) };
+    sp
+}
