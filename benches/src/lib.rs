@@ -5,4 +5,5 @@
 #![deny(unsafe_code)]
 
 pub mod cpus;
+pub mod environment;
 pub mod lane_process;

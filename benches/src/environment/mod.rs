@@ -1,0 +1,29 @@
+//! What is known of the host and the build, and what the host does meanwhile.
+//!
+//! Nothing here changes anything on the host. What cannot be read is absent,
+//! never 0.
+
+mod host;
+mod software;
+mod taints;
+mod watch;
+
+pub use host::host;
+pub use software::software;
+pub use taints::{Bounds, standing_taints, taints_of};
+pub use watch::{Readings, Watch};
+
+use std::fs;
+use std::path::Path;
+
+/// A small kernel file as trimmed text; `None` where it is absent or empty.
+pub(crate) fn text(path: impl AsRef<Path>) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    let text = text.trim_matches(['\0', '\n', ' ', '\t']);
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// A small kernel file as a number.
+pub(crate) fn number<T: std::str::FromStr>(path: impl AsRef<Path>) -> Option<T> {
+    text(path)?.parse().ok()
+}

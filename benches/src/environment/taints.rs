@@ -1,0 +1,170 @@
+//! Reasons to trust a run less: what was read against its bound.
+//!
+//! A taint is shown and never gated on here; who reads the run decides.
+
+use reports::schema::Taint;
+
+use super::{Readings, text};
+
+/// Beyond what a reading taints its block.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bounds {
+    /// CPU time that the hypervisor gave to others.
+    pub steal_ratio: f64,
+    /// Time for which the cgroup's quota held the lanes back.
+    pub throttled_ratio: f64,
+    /// CPU time that other programs of this host used.
+    pub others_ratio: f64,
+    /// Time in which somebody waited for memory.
+    pub pressure_memory_ratio: f64,
+    /// Time in which somebody waited for a disk.
+    pub pressure_io_ratio: f64,
+}
+
+impl Default for Bounds {
+    /// A fifth of the smallest effect that gets a verdict (5%), so that no
+    /// single cause makes one; disk waits matter only where they are many,
+    /// since no workload but `io.file_read` has any.
+    fn default() -> Self {
+        Self {
+            steal_ratio: 0.01,
+            throttled_ratio: 0.001,
+            others_ratio: 0.05,
+            pressure_memory_ratio: 0.01,
+            pressure_io_ratio: 0.10,
+        }
+    }
+}
+
+fn taint(kind: &str, value: f64, bound: f64, block: Option<u64>, message: String) -> Taint {
+    Taint {
+        kind: kind.to_owned(),
+        message,
+        value: Some(value),
+        bound: Some(bound),
+        block_index: block,
+        ..Taint::default()
+    }
+}
+
+/// The taints of one block by its readings; of the whole run for `None`.
+#[must_use]
+pub fn taints_of(readings: &Readings, bounds: &Bounds, block: Option<u64>) -> Vec<Taint> {
+    let checks = [
+        (
+            "steal",
+            "steal_ratio",
+            bounds.steal_ratio,
+            "of the CPU time went to other machines on the same hardware; measure on a dedicated machine, or at another time",
+        ),
+        (
+            "throttling",
+            "throttled_ratio",
+            bounds.throttled_ratio,
+            "of the time the control group's CPU quota held the lanes back; raise the quota or take it off",
+        ),
+        (
+            "others",
+            "others_ratio",
+            bounds.others_ratio,
+            "of the CPU time was used by other programs; stop them (see `top`)",
+        ),
+        (
+            "pressure_memory",
+            "pressure_memory_ratio",
+            bounds.pressure_memory_ratio,
+            "of the time a task waited for memory; free some",
+        ),
+        (
+            "pressure_io",
+            "pressure_io_ratio",
+            bounds.pressure_io_ratio,
+            "of the time a task waited for a disk; stop what reads or writes",
+        ),
+    ];
+    let mut taints: Vec<Taint> = checks
+        .into_iter()
+        .filter_map(|(kind, name, bound, rest)| {
+            let value = *readings.get(name)?;
+            let message = format!("{:.1}% {rest}", value * 100.0);
+            (value > bound).then(|| taint(kind, value, bound, block, message))
+        })
+        .collect();
+    if let Some(&kills) = readings.get("oom_kills_count").filter(|&&kills| kills > 0.0) {
+        let message = format!("the kernel killed {kills} processes for want of memory");
+        taints.push(taint("out_of_memory", kills, 0.0, block, message));
+    }
+    taints
+}
+
+/// What taints every figure on this host from the start: how it is set up, and
+/// `idle`, what others did while nothing was measured.
+#[must_use]
+pub fn standing_taints(idle: &Readings, bounds: &Bounds) -> Vec<Taint> {
+    let mut taints = taints_of(idle, bounds, None);
+    let governor = text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
+    taints.extend(governor.and_then(|governor| governor_taint(&governor)));
+    if let Some(&swapped) = idle.get("swap_used_bytes").filter(|&&bytes| bytes > 0.0) {
+        let message = format!(
+            "{:.0} MiB are swapped out, and memory figures miss them; `swapoff -a` brings them back",
+            swapped / f64::from(1 << 20)
+        );
+        taints.push(taint("swap", swapped, 0.0, None, message));
+    }
+    if cfg!(debug_assertions) {
+        taints.push(Taint {
+            kind: "debug_build".to_owned(),
+            message: "built without optimisation: the figures say nothing; use --release".to_owned(),
+            ..Taint::default()
+        });
+    }
+    taints
+}
+
+fn governor_taint(governor: &str) -> Option<Taint> {
+    // `schedutil` and its like change the frequency with the load, and so the
+    // figures with what ran before.
+    (governor != "performance").then(|| Taint {
+        kind: "governor".to_owned(),
+        message: format!(
+            "the frequency governor is `{governor}`: short samples may run at a low clock; `cpupower frequency-set -g performance` fixes it"
+        ),
+        ..Taint::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn readings(of: &[(&str, f64)]) -> Readings {
+        of.iter().map(|&(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    #[test]
+    fn a_quiet_block_is_not_tainted() {
+        let quiet = readings(&[("steal_ratio", 0.001), ("others_ratio", 0.01), ("pressure_cpu_ratio", 0.9)]);
+        assert_eq!(taints_of(&quiet, &Bounds::default(), Some(3)), []);
+    }
+
+    #[test]
+    fn steal_taints_its_block_and_names_share_and_bound() {
+        let taints = taints_of(&readings(&[("steal_ratio", 0.034)]), &Bounds::default(), Some(3));
+        let [taint] = taints.as_slice() else { panic!("{taints:?}") };
+        assert_eq!(taint.kind, "steal");
+        assert_eq!((taint.value, taint.bound, taint.block_index), (Some(0.034), Some(0.01), Some(3)));
+        assert!(taint.message.starts_with("3.4% of the CPU time"), "{}", taint.message);
+    }
+
+    #[test]
+    fn an_out_of_memory_kill_taints() {
+        let taints = taints_of(&readings(&[("oom_kills_count", 1.0)]), &Bounds::default(), None);
+        assert_eq!(taints[0].kind, "out_of_memory");
+    }
+
+    #[test]
+    fn any_governor_but_performance_taints() {
+        assert!(governor_taint("performance").is_none());
+        assert!(governor_taint("schedutil").unwrap().message.contains("`schedutil`"));
+    }
+}
