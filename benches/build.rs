@@ -26,7 +26,13 @@ fn main() {
             println!("cargo::rerun-if-changed={path}");
         }
     }
-    for folder in ["bench-runtime/src", "workloads", "benches", "reports/src", "Cargo.lock"] {
+    for folder in [
+        "bench-runtime/src",
+        "workloads",
+        "benches",
+        "reports/src",
+        "Cargo.lock",
+    ] {
         println!("cargo::rerun-if-changed=../{folder}");
     }
 }
@@ -38,5 +44,8 @@ fn output(program: &str, arguments: &[&str]) -> Option<String> {
 }
 
 fn tell(name: &str, value: Option<String>) {
-    println!("cargo::rustc-env=THREADBARE_BUILD_{name}={}", value.unwrap_or_default());
+    println!(
+        "cargo::rustc-env=THREADBARE_BUILD_{name}={}",
+        value.unwrap_or_default()
+    );
 }

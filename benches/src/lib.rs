@@ -7,3 +7,5 @@
 pub mod cpus;
 pub mod environment;
 pub mod lane_process;
+pub mod lane_program;
+pub mod lanes;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use procfs::Current;
 use reports::schema::{Cache, Host, MachineKeyInputs};
 use serde_json::{Value, json};
 use sysinfo::System;
@@ -27,12 +28,11 @@ pub fn host() -> Host {
         caches: caches(&sys.join("cpu/cpu0/cache")),
         hypervisor: hypervisor(&cpuinfo),
     };
-    let mut system = System::new();
-    system.refresh_memory();
+    let memory_bytes = procfs::Meminfo::current().map_or(0, |memory| memory.mem_total);
     Host {
         name: System::host_name().unwrap_or_default(),
         machine,
-        memory_bytes: system.total_memory(),
+        memory_bytes,
         operating_system: operating_system(),
         facts: facts(&cpuinfo),
         ..Host::default()
@@ -42,8 +42,8 @@ pub fn host() -> Host {
 fn operating_system() -> String {
     let kernel = System::kernel_version().unwrap_or_default();
     match System::long_os_version() {
-        Some(name) => format!("{name}, Linux {kernel}"),
-        None => format!("Linux {kernel}"),
+        Ok(name) => format!("{name}, kernel {kernel}"),
+        Err(_) => format!("Linux {kernel}"),
     }
 }
 
@@ -66,7 +66,11 @@ impl CpuInfo {
 
     fn model(&self) -> String {
         // Arm CPUs have no name here, only the maker's and the part's number.
-        match (self.get("model name"), self.get("CPU implementer"), self.get("CPU part")) {
+        match (
+            self.get("model name"),
+            self.get("CPU implementer"),
+            self.get("CPU part"),
+        ) {
             (Some(name), ..) => name.to_owned(),
             (None, Some(maker), Some(part)) => format!("implementer {maker} part {part}"),
             _ => "unknown".to_owned(),
@@ -78,11 +82,18 @@ impl CpuInfo {
             Some(_) => ["CPU implementer", "CPU part", "CPU revision"],
             None => ["cpu family", "model", "stepping"],
         };
-        fields.iter().filter_map(|name| self.get(name)).collect::<Vec<_>>().join("/")
+        fields
+            .iter()
+            .filter_map(|name| self.get(name))
+            .collect::<Vec<_>>()
+            .join("/")
     }
 
     fn has_flag(&self, flag: &str) -> bool {
-        let flags = self.get("flags").or_else(|| self.get("Features")).unwrap_or_default();
+        let flags = self
+            .get("flags")
+            .or_else(|| self.get("Features"))
+            .unwrap_or_default();
         flags.split_whitespace().any(|other| other == flag)
     }
 }
@@ -100,7 +111,11 @@ impl Topology {
         let Some(online) = online else {
             let threads = System::physical_core_count().unwrap_or(1);
             let count = u32::try_from(threads).unwrap_or(1);
-            return Self { sockets_count: 1, cores_count: count, threads_count: count };
+            return Self {
+                sockets_count: 1,
+                cores_count: count,
+                threads_count: count,
+            };
         };
         let mut sockets = BTreeSet::new();
         let mut cores = BTreeSet::new();
@@ -124,9 +139,12 @@ impl Topology {
 }
 
 fn count_entries(folder: &Path, prefix: &str) -> u32 {
-    let Ok(entries) = std::fs::read_dir(folder) else { return 1 };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return 1;
+    };
     let is_one = |name: &str| {
-        name.strip_prefix(prefix).is_some_and(|rest| rest.parse::<u32>().is_ok())
+        name.strip_prefix(prefix)
+            .is_some_and(|rest| rest.parse::<u32>().is_ok())
     };
     let count = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
@@ -163,11 +181,15 @@ fn size_bytes(text: &str) -> Option<u64> {
 /// The hypervisor's class, by what it shows of itself; `vm` where only the CPU
 /// says that there is one.
 fn hypervisor(cpuinfo: &CpuInfo) -> String {
-    let said = ["/sys/class/dmi/id/sys_vendor", "/sys/class/dmi/id/product_name", "/sys/hypervisor/type"]
-        .into_iter()
-        .filter_map(text)
-        .collect::<Vec<_>>()
-        .join(" ");
+    let said = [
+        "/sys/class/dmi/id/sys_vendor",
+        "/sys/class/dmi/id/product_name",
+        "/sys/hypervisor/type",
+    ]
+    .into_iter()
+    .filter_map(text)
+    .collect::<Vec<_>>()
+    .join(" ");
     hypervisor_class(&said, cpuinfo.has_flag("hypervisor")).to_owned()
 }
 
@@ -203,7 +225,10 @@ fn facts(cpuinfo: &CpuInfo) -> BTreeMap<String, Value> {
         ("smt", "/sys/devices/system/cpu/smt/control"),
         ("dmi_vendor", "/sys/class/dmi/id/sys_vendor"),
         ("dmi_product", "/sys/class/dmi/id/product_name"),
-        ("microcode", "/sys/devices/system/cpu/cpu0/microcode/version"),
+        (
+            "microcode",
+            "/sys/devices/system/cpu/cpu0/microcode/version",
+        ),
     ] {
         if let Some(text) = text(path) {
             facts.insert(name.to_owned(), Value::from(text));
@@ -252,7 +277,10 @@ mod tests {
     fn a_hypervisor_is_told_only_where_the_cpu_has_its_flag() {
         assert_eq!(hypervisor_class("QEMU Standard PC", true), "kvm");
         assert_eq!(hypervisor_class("", true), "vm");
-        assert_eq!(hypervisor_class("Microsoft Corporation Surface", false), "none");
+        assert_eq!(
+            hypervisor_class("Microsoft Corporation Surface", false),
+            "none"
+        );
     }
 
     #[test]
@@ -265,10 +293,17 @@ mod tests {
         };
         write("online", "0-3\n");
         for (cpu, socket, core) in [(0, 0, 0), (1, 0, 0), (2, 1, 0), (3, 1, 1)] {
-            write(&format!("cpu{cpu}/topology/physical_package_id"), &format!("{socket}\n"));
+            write(
+                &format!("cpu{cpu}/topology/physical_package_id"),
+                &format!("{socket}\n"),
+            );
             write(&format!("cpu{cpu}/topology/core_id"), &format!("{core}\n"));
         }
-        let expected = Topology { sockets_count: 2, cores_count: 3, threads_count: 4 };
+        let expected = Topology {
+            sockets_count: 2,
+            cores_count: 3,
+            threads_count: 4,
+        };
         assert_eq!(Topology::read(root.path()), expected);
     }
 

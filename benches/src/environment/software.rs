@@ -29,10 +29,26 @@ fn build(facts: &mut BTreeMap<String, Value>) {
     put(facts, "rustc", known(env!("THREADBARE_BUILD_RUSTC")));
     put(facts, "target", known(env!("THREADBARE_BUILD_TARGET")));
     put(facts, "profile", known(env!("THREADBARE_BUILD_PROFILE")));
-    put(facts, "opt_level", known(env!("THREADBARE_BUILD_OPT_LEVEL")));
-    put(facts, "rustflags", known(env!("THREADBARE_BUILD_RUSTFLAGS")));
-    put(facts, "git_commit", known(env!("THREADBARE_BUILD_GIT_COMMIT")));
-    put(facts, "git_dirty", env!("THREADBARE_BUILD_GIT_DIRTY").parse::<bool>().ok());
+    put(
+        facts,
+        "opt_level",
+        known(env!("THREADBARE_BUILD_OPT_LEVEL")),
+    );
+    put(
+        facts,
+        "rustflags",
+        known(env!("THREADBARE_BUILD_RUSTFLAGS")),
+    );
+    put(
+        facts,
+        "git_commit",
+        known(env!("THREADBARE_BUILD_GIT_COMMIT")),
+    );
+    put(
+        facts,
+        "git_dirty",
+        env!("THREADBARE_BUILD_GIT_DIRTY").parse::<bool>().ok(),
+    );
     put(facts, "allocator", Some("system"));
     put(facts, "libc", libc_version());
 }
@@ -43,36 +59,62 @@ fn libc_version() -> Option<String> {
     let path = maps
         .lines()
         .filter_map(|line| line.split_whitespace().nth(5))
-        .find(|path| path.contains("/libc.so") || path.contains("/libc-") || path.contains("ld-musl"))?;
+        .find(|path| {
+            path.contains("/libc.so") || path.contains("/libc-") || path.contains("ld-musl")
+        })?;
     if path.contains("musl") {
         return Some("musl".to_owned());
     }
     let bytes = std::fs::read(path).ok()?;
     let sign = b"GNU C Library";
-    let at = bytes.windows(sign.len()).position(|window| window == sign)?;
-    let line = bytes[at..].split(|&byte| byte == b'\n' || byte == 0).next()?;
-    Some(String::from_utf8_lossy(line).trim_end_matches('.').to_owned())
+    let at = bytes
+        .windows(sign.len())
+        .position(|window| window == sign)?;
+    let line = bytes[at..]
+        .split(|&byte| byte == b'\n' || byte == 0)
+        .next()?;
+    Some(
+        String::from_utf8_lossy(line)
+            .trim_end_matches('.')
+            .to_owned(),
+    )
 }
 
 fn kernel(facts: &mut BTreeMap<String, Value>) {
     for (name, path) in [
         ("kernel", "/proc/sys/kernel/osrelease"),
         ("kernel_build", "/proc/sys/kernel/version"),
-        ("clock_source", "/sys/devices/system/clocksource/clocksource0/current_clocksource"),
-        ("governor", "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        ("energy_preference", "/sys/devices/system/cpu/cpu0/cpufreq/energy_performance_preference"),
+        (
+            "clock_source",
+            "/sys/devices/system/clocksource/clocksource0/current_clocksource",
+        ),
+        (
+            "governor",
+            "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor",
+        ),
+        (
+            "energy_preference",
+            "/sys/devices/system/cpu/cpu0/cpufreq/energy_performance_preference",
+        ),
         ("thp", "/sys/kernel/mm/transparent_hugepage/enabled"),
         ("thp_defrag", "/sys/kernel/mm/transparent_hugepage/defrag"),
         ("aslr", "/proc/sys/kernel/randomize_va_space"),
         ("overcommit", "/proc/sys/vm/overcommit_memory"),
         ("swappiness", "/proc/sys/vm/swappiness"),
         ("numa_balancing", "/proc/sys/kernel/numa_balancing"),
-        ("perf_event_paranoid", "/proc/sys/kernel/perf_event_paranoid"),
+        (
+            "perf_event_paranoid",
+            "/proc/sys/kernel/perf_event_paranoid",
+        ),
     ] {
         put(facts, name, text(path));
     }
     put(facts, "turbo", turbo());
-    put(facts, "kernel_command_line", text("/proc/cmdline").map(|line| without_values(&line)));
+    put(
+        facts,
+        "kernel_command_line",
+        text("/proc/cmdline").map(|line| without_values(&line)),
+    );
 }
 
 /// Whether the CPU may clock above its base, where a driver says so.
@@ -87,10 +129,30 @@ fn turbo() -> Option<bool> {
 /// result files are made to be passed around.
 fn without_values(line: &str) -> String {
     const KEPT: [&str; 24] = [
-        "mitigations", "isolcpus", "nohz", "nohz_full", "rcu_nocbs", "idle", "processor.max_cstate",
-        "intel_idle.max_cstate", "intel_pstate", "amd_pstate", "nosmt", "maxcpus", "nr_cpus",
-        "transparent_hugepage", "hugepages", "hugepagesz", "default_hugepagesz", "psi", "preempt",
-        "tsc", "clocksource", "numa_balancing", "threadirqs", "audit",
+        "mitigations",
+        "isolcpus",
+        "nohz",
+        "nohz_full",
+        "rcu_nocbs",
+        "idle",
+        "processor.max_cstate",
+        "intel_idle.max_cstate",
+        "intel_pstate",
+        "amd_pstate",
+        "nosmt",
+        "maxcpus",
+        "nr_cpus",
+        "transparent_hugepage",
+        "hugepages",
+        "hugepagesz",
+        "default_hugepagesz",
+        "psi",
+        "preempt",
+        "tsc",
+        "clocksource",
+        "numa_balancing",
+        "threadirqs",
+        "audit",
     ];
     let words = line.split_whitespace().filter_map(|word| {
         let name = word.split('=').next().unwrap_or(word);
@@ -113,17 +175,49 @@ fn limits(facts: &mut BTreeMap<String, Value>) {
             LimitValue::Unlimited => Value::from("unlimited"),
             LimitValue::Value(value) => Value::from(value),
         };
-        put(facts, "open_files_limit_count", Some(value(limits.max_open_files.soft_limit)));
-        put(facts, "processes_limit_count", Some(value(limits.max_processes.soft_limit)));
-        put(facts, "stack_limit_bytes", Some(value(limits.max_stack_size.soft_limit)));
-        put(facts, "address_space_limit_bytes", Some(value(limits.max_address_space.soft_limit)));
-        put(facts, "locked_memory_limit_bytes", Some(value(limits.max_locked_memory.soft_limit)));
+        put(
+            facts,
+            "open_files_limit_count",
+            Some(value(limits.max_open_files.soft_limit)),
+        );
+        put(
+            facts,
+            "processes_limit_count",
+            Some(value(limits.max_processes.soft_limit)),
+        );
+        put(
+            facts,
+            "stack_limit_bytes",
+            Some(value(limits.max_stack_size.soft_limit)),
+        );
+        put(
+            facts,
+            "address_space_limit_bytes",
+            Some(value(limits.max_address_space.soft_limit)),
+        );
+        put(
+            facts,
+            "locked_memory_limit_bytes",
+            Some(value(limits.max_locked_memory.soft_limit)),
+        );
     }
     let cgroup = Cgroup::of_this_process();
     put(facts, "cgroup_cpus_ratio", cgroup.cpus());
-    put(facts, "cgroup_pids_max", cgroup.read("pids", "pids.max", "pids.max"));
-    put(facts, "cgroup_memory_max", cgroup.read("memory", "memory.max", "memory.limit_in_bytes"));
-    put(facts, "cgroup_version", cgroup.version().map(|version| json!(version)));
+    put(
+        facts,
+        "cgroup_pids_max",
+        cgroup.read("pids", "pids.max", "pids.max"),
+    );
+    put(
+        facts,
+        "cgroup_memory_max",
+        cgroup.read("memory", "memory.max", "memory.limit_in_bytes"),
+    );
+    put(
+        facts,
+        "cgroup_version",
+        cgroup.version().map(|version| json!(version)),
+    );
 }
 
 /// Where the control group of this process has its files, in either version.
@@ -138,10 +232,15 @@ impl Cgroup {
     }
 
     fn parse(text: &str) -> Self {
-        let mut cgroup = Self { unified: None, by_controller: BTreeMap::new() };
+        let mut cgroup = Self {
+            unified: None,
+            by_controller: BTreeMap::new(),
+        };
         for line in text.lines() {
             let mut fields = line.splitn(3, ':').skip(1);
-            let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { continue };
+            let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else {
+                continue;
+            };
             let path = path.trim_start_matches('/');
             if controllers.is_empty() {
                 cgroup.unified = Some(PathBuf::from("/sys/fs/cgroup").join(path));
@@ -164,13 +263,20 @@ impl Cgroup {
 
     /// A file by its name in version 2, else by its name in version 1.
     pub(super) fn read(&self, controller: &str, v2: &str, v1: &str) -> Option<String> {
-        let unified = self.unified.as_ref().and_then(|folder| text(folder.join(v2)));
+        let unified = self
+            .unified
+            .as_ref()
+            .and_then(|folder| text(folder.join(v2)));
         unified.or_else(|| text(self.by_controller.get(controller)?.join(v1)))
     }
 
     /// How many CPUs the quota comes to; `None` without a quota.
     fn cpus(&self) -> Option<f64> {
-        if let Some(max) = self.unified.as_ref().and_then(|folder| text(folder.join("cpu.max"))) {
+        if let Some(max) = self
+            .unified
+            .as_ref()
+            .and_then(|folder| text(folder.join("cpu.max")))
+        {
             let (quota, period) = max.split_once(' ')?;
             return Some(quota.parse::<f64>().ok()? / period.parse::<f64>().ok()?);
         }
@@ -202,7 +308,10 @@ mod tests {
     #[test]
     fn the_build_is_known() {
         let facts = software();
-        assert!(facts["rustc"].as_str().unwrap().starts_with("rustc "), "{facts:?}");
+        assert!(
+            facts["rustc"].as_str().unwrap().starts_with("rustc "),
+            "{facts:?}"
+        );
         assert!(facts["target"].as_str().unwrap().contains("linux"));
         assert!(facts["max_map_count"].as_u64().unwrap() > 0);
         assert!(facts["kernel"].is_string());
@@ -218,10 +327,16 @@ mod tests {
     fn control_groups_of_both_versions_are_found() {
         let v1 = Cgroup::parse("3:cpu,cpuacct:/a\n0::/");
         assert_eq!(v1.version(), Some(1));
-        assert_eq!(v1.by_controller["cpuacct"], PathBuf::from("/sys/fs/cgroup/cpuacct/a"));
+        assert_eq!(
+            v1.by_controller["cpuacct"],
+            PathBuf::from("/sys/fs/cgroup/cpuacct/a")
+        );
         let v2 = Cgroup::parse("0::/user.slice/x");
         assert_eq!(v2.version(), Some(2));
-        assert_eq!(v2.unified, Some(PathBuf::from("/sys/fs/cgroup/user.slice/x")));
+        assert_eq!(
+            v2.unified,
+            Some(PathBuf::from("/sys/fs/cgroup/user.slice/x"))
+        );
         assert_eq!(Cgroup::parse("").version(), None);
     }
 }

@@ -90,7 +90,10 @@ pub fn taints_of(readings: &Readings, bounds: &Bounds, block: Option<u64>) -> Ve
             (value > bound).then(|| taint(kind, value, bound, block, message))
         })
         .collect();
-    if let Some(&kills) = readings.get("oom_kills_count").filter(|&&kills| kills > 0.0) {
+    if let Some(&kills) = readings
+        .get("oom_kills_count")
+        .filter(|&&kills| kills > 0.0)
+    {
         let message = format!("the kernel killed {kills} processes for want of memory");
         taints.push(taint("out_of_memory", kills, 0.0, block, message));
     }
@@ -114,7 +117,8 @@ pub fn standing_taints(idle: &Readings, bounds: &Bounds) -> Vec<Taint> {
     if cfg!(debug_assertions) {
         taints.push(Taint {
             kind: "debug_build".to_owned(),
-            message: "built without optimisation: the figures say nothing; use --release".to_owned(),
+            message: "built without optimisation: the figures say nothing; use --release"
+                .to_owned(),
             ..Taint::default()
         });
     }
@@ -138,33 +142,61 @@ mod tests {
     use super::*;
 
     fn readings(of: &[(&str, f64)]) -> Readings {
-        of.iter().map(|&(name, value)| (name.to_owned(), value)).collect()
+        of.iter()
+            .map(|&(name, value)| (name.to_owned(), value))
+            .collect()
     }
 
     #[test]
     fn a_quiet_block_is_not_tainted() {
-        let quiet = readings(&[("steal_ratio", 0.001), ("others_ratio", 0.01), ("pressure_cpu_ratio", 0.9)]);
+        let quiet = readings(&[
+            ("steal_ratio", 0.001),
+            ("others_ratio", 0.01),
+            ("pressure_cpu_ratio", 0.9),
+        ]);
         assert_eq!(taints_of(&quiet, &Bounds::default(), Some(3)), []);
     }
 
     #[test]
     fn steal_taints_its_block_and_names_share_and_bound() {
-        let taints = taints_of(&readings(&[("steal_ratio", 0.034)]), &Bounds::default(), Some(3));
-        let [taint] = taints.as_slice() else { panic!("{taints:?}") };
+        let taints = taints_of(
+            &readings(&[("steal_ratio", 0.034)]),
+            &Bounds::default(),
+            Some(3),
+        );
+        let [taint] = taints.as_slice() else {
+            panic!("{taints:?}")
+        };
         assert_eq!(taint.kind, "steal");
-        assert_eq!((taint.value, taint.bound, taint.block_index), (Some(0.034), Some(0.01), Some(3)));
-        assert!(taint.message.starts_with("3.4% of the CPU time"), "{}", taint.message);
+        assert_eq!(
+            (taint.value, taint.bound, taint.block_index),
+            (Some(0.034), Some(0.01), Some(3))
+        );
+        assert!(
+            taint.message.starts_with("3.4% of the CPU time"),
+            "{}",
+            taint.message
+        );
     }
 
     #[test]
     fn an_out_of_memory_kill_taints() {
-        let taints = taints_of(&readings(&[("oom_kills_count", 1.0)]), &Bounds::default(), None);
+        let taints = taints_of(
+            &readings(&[("oom_kills_count", 1.0)]),
+            &Bounds::default(),
+            None,
+        );
         assert_eq!(taints[0].kind, "out_of_memory");
     }
 
     #[test]
     fn any_governor_but_performance_taints() {
         assert!(governor_taint("performance").is_none());
-        assert!(governor_taint("schedutil").unwrap().message.contains("`schedutil`"));
+        assert!(
+            governor_taint("schedutil")
+                .unwrap()
+                .message
+                .contains("`schedutil`")
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use procfs::process::Process;
-use procfs::{CpuPressure, Current, CurrentSI, IoPressure, KernelStats, MemoryPressure, Meminfo};
+use procfs::{CpuPressure, Current, CurrentSI, IoPressure, KernelStats, Meminfo, MemoryPressure};
 use serde_json::Value;
 
 use super::software::Cgroup;
@@ -51,7 +51,9 @@ impl Watch {
     /// Starts to watch now.
     #[must_use]
     pub fn start() -> Self {
-        Self { last: Counters::read() }
+        Self {
+            last: Counters::read(),
+        }
     }
 
     /// What happened since the last call, or since the start.
@@ -69,7 +71,10 @@ impl Watch {
 
 /// The readings as the result file holds them.
 pub(crate) fn as_values(readings: &Readings) -> BTreeMap<String, Value> {
-    readings.iter().map(|(name, &value)| (name.clone(), Value::from(value))).collect()
+    readings
+        .iter()
+        .map(|(name, &value)| (name.clone(), Value::from(value)))
+        .collect()
 }
 
 fn monotonic_ns() -> u64 {
@@ -87,12 +92,20 @@ impl Counters {
             // Guest time is part of user time already.
             let interrupts = cpu.irq.unwrap_or(0) + cpu.softirq.unwrap_or(0);
             let busy = cpu.user + cpu.nice + cpu.system + interrupts;
-            CpuTicks { busy, idle, steal: cpu.steal.unwrap_or(0) }
+            CpuTicks {
+                busy,
+                idle,
+                steal: cpu.steal.unwrap_or(0),
+            }
         });
-        let own_ticks = Process::myself().and_then(|process| process.stat()).ok().map(|stat| {
-            let reaped = stat.cutime.max(0).cast_unsigned() + stat.cstime.max(0).cast_unsigned();
-            stat.utime + stat.stime + reaped
-        });
+        let own_ticks = Process::myself()
+            .and_then(|process| process.stat())
+            .ok()
+            .map(|stat| {
+                let reaped =
+                    stat.cutime.max(0).cast_unsigned() + stat.cstime.max(0).cast_unsigned();
+                stat.utime + stat.stime + reaped
+            });
         let mut pressure_us = BTreeMap::new();
         if let Ok(cpu) = CpuPressure::current() {
             pressure_us.insert("pressure_cpu_ratio", cpu.some.total);
@@ -104,7 +117,8 @@ impl Counters {
             pressure_us.insert("pressure_io_ratio", io.some.total);
         }
         let oom_kills_count = text("/proc/vmstat").and_then(|text| {
-            text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
+            text.lines()
+                .find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
         });
         Self {
             at_ns: monotonic_ns(),
@@ -188,7 +202,11 @@ mod tests {
     fn shares_are_of_all_cpu_time_and_own_work_is_not_of_others() {
         let before = Counters::default();
         let ticks = |busy, idle, steal| Some(CpuTicks { busy, idle, steal });
-        let before = Counters { cpu_ticks: ticks(100, 100, 0), own_ticks: Some(10), ..before };
+        let before = Counters {
+            cpu_ticks: ticks(100, 100, 0),
+            own_ticks: Some(10),
+            ..before
+        };
         let after = Counters {
             at_ns: 1_000_000_000,
             cpu_ticks: ticks(160, 130, 10),
@@ -199,7 +217,10 @@ mod tests {
         assert_eq!(readings["steal_ratio"], 0.1);
         assert_eq!(readings["busy_ratio"], 0.6);
         assert_eq!(readings["others_ratio"], 0.2);
-        assert!(!readings.contains_key("throttled_ratio"), "absent, not 0: {readings:?}");
+        assert!(
+            !readings.contains_key("throttled_ratio"),
+            "absent, not 0: {readings:?}"
+        );
     }
 
     #[test]
@@ -218,7 +239,10 @@ mod tests {
         let mut watch = Watch::start();
         let _ = watch.lap();
         let readings = watch.last.since(&watch.last.clone());
-        assert!(readings.values().all(|value| value.is_finite()), "{readings:?}");
+        assert!(
+            readings.values().all(|value| value.is_finite()),
+            "{readings:?}"
+        );
     }
 
     #[test]
