@@ -1,6 +1,7 @@
 //! An M:N goroutine runtime: Go's semantics in Rust.
 
 mod arch;
+mod chan;
 mod fatal;
 mod goroutine;
 mod netpoll;
@@ -12,4 +13,17 @@ mod sys;
 mod timer;
 mod util;
 
+pub use chan::{
+    IntoIter, Iter, Receiver, RecvOperand, RecvTimeoutError, Select, Selected, SendError,
+    SendOperand, SendTimeoutError, Sender, Slot, TryIter, TryRecvError, TrySendError, chan,
+};
 pub use stack::{StackError, StackPolicy};
+
+/// What the macros expand to; not for use by name.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::chan::select::{
+        And, Case, Cases, Either, MustSendCase, NoCase, Otherwise, RecvCase, SendCase,
+        SendFromCase, Wait, select, wait_for,
+    };
+}

@@ -1,3 +1,4 @@
 //! Small helpers with no knowledge of the runtime.
 
 pub(crate) mod lock;
+pub(crate) mod quick_lock;

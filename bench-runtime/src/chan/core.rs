@@ -1,0 +1,385 @@
+//! The part of a channel that does not know its element type.
+//!
+//! # Invariants
+//!
+//! Under the lock, between operations:
+//! 1. A non-empty buffer means no receiver waits; a buffer with room means no
+//!    sender waits; but for waiters whose claim was lost elsewhere, and for the
+//!    waiters of one select that both sends and receives here.
+//! 2. A closed channel has no waiters, and its buffer only shrinks.
+//! 3. The `len` elements from `head` on, in a ring of `cap`, are initialised.
+//!
+//! # The hand-off
+//!
+//! A waiter's `elem` points to the value to send, or to the place for the
+//! value to receive, on the parked stack. Who dequeues the waiter moves the
+//! value, sets [`PASSED`] in its tag and readies the owner; who closes sets
+//! [`CLOSED`] instead. A tag with neither, after a wait, is a time-out.
+//!
+//! # Rejected
+//!
+//! A lock-free buffer: `select` must hold several channels still at once.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::cell::UnsafeCell;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crate::goroutine::{WaitQueue, WaitReason, Waiter};
+use crate::sched;
+use crate::util::quick_lock::RawQuickLock;
+
+/// In a waiter's tag: the value was moved.
+pub(super) const PASSED: u32 = 1;
+/// In a waiter's tag: the channel was closed.
+pub(super) const CLOSED: u32 = 2;
+
+/// Where the picks of `select` begin; the same in each run, so that a schedule
+/// that repeats makes them repeat.
+const PICK_SEED: u32 = 0x9E37_79B9;
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Passed,
+    Closed,
+    TimedOut,
+}
+
+/// Which end of the channel somebody is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Send,
+    Recv,
+}
+
+impl Side {
+    fn reason(self) -> WaitReason {
+        match self {
+            Self::Send => WaitReason::ChanSend,
+            Self::Recv => WaitReason::ChanRecv,
+        }
+    }
+}
+
+/// What the lock guards.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) receivers: WaitQueue,
+    pub(super) senders: WaitQueue,
+    pub(super) head: u32,
+    pub(super) len: u32,
+    pub(super) pick: u32,
+    pub(super) closed: bool,
+}
+
+impl State {
+    /// Those who wait at this side.
+    #[inline]
+    pub(super) fn queue(&mut self, side: Side) -> &mut WaitQueue {
+        match side {
+            Side::Send => &mut self.senders,
+            Side::Recv => &mut self.receivers,
+        }
+    }
+
+    /// A pseudo-random number below `bound`. Source: G. Marsaglia, "Xorshift
+    /// RNGs", the triple 13, 17, 5.
+    pub(super) fn pick(&mut self, bound: u32) -> u32 {
+        self.pick ^= self.pick << 13;
+        self.pick ^= self.pick >> 17;
+        self.pick ^= self.pick << 5;
+        ((u64::from(self.pick) * u64::from(bound)) >> 32) as u32
+    }
+}
+
+/// A channel's memory: this header, then the buffer. The hot part fills one
+/// cache line.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Core {
+    lock: RawQuickLock,
+    pub(super) cap: u32,
+    state: UnsafeCell<State>,
+    pub(super) buffer: *mut u8,
+    pub(super) elem_size: usize,
+    senders: AtomicUsize,
+    receivers: AtomicUsize,
+    /// Set by the side whose last handle went first.
+    half_gone: AtomicBool,
+}
+
+impl Core {
+    fn layout(elem: Layout, cap: u32) -> (Layout, usize) {
+        let too_large = "chan: the buffer would be larger than the address space";
+        let bytes = elem
+            .pad_to_align()
+            .size()
+            .checked_mul(cap as usize)
+            .expect(too_large);
+        let buffer = Layout::from_size_align(bytes, elem.align()).expect(too_large);
+        let (whole, offset) = Layout::new::<Self>().extend(buffer).expect(too_large);
+        (whole.pad_to_align(), offset)
+    }
+
+    /// A channel with one handle on each side.
+    pub(super) fn allocate(elem: Layout, cap: u32) -> NonNull<Self> {
+        let (whole, offset) = Self::layout(elem, cap);
+        // SAFETY: the layout is not empty, as the header is not.
+        let memory = unsafe { alloc(whole) };
+        let Some(core) = NonNull::new(memory.cast::<Self>()) else {
+            handle_alloc_error(whole)
+        };
+        // SAFETY: fresh memory of the layout of header and buffer; `offset`
+        // lies within it.
+        unsafe {
+            core.write(Self {
+                lock: RawQuickLock::new(),
+                cap,
+                state: UnsafeCell::new(State {
+                    receivers: WaitQueue::new(),
+                    senders: WaitQueue::new(),
+                    head: 0,
+                    len: 0,
+                    pick: PICK_SEED,
+                    closed: false,
+                }),
+                buffer: memory.add(offset),
+                elem_size: elem.size(),
+                senders: AtomicUsize::new(1),
+                receivers: AtomicUsize::new(1),
+                half_gone: AtomicBool::new(false),
+            });
+        }
+        core
+    }
+
+    fn count(&self, side: Side) -> &AtomicUsize {
+        match side {
+            Side::Send => &self.senders,
+            Side::Recv => &self.receivers,
+        }
+    }
+
+    /// One more handle at a side.
+    pub(super) fn retain(&self, side: Side) {
+        // Relaxed: the caller has a handle, so the count cannot reach zero.
+        if self.count(side).fetch_add(1, Ordering::Relaxed) > usize::MAX / 2 {
+            crate::fatal::fatal!("more than {} handles of one channel", usize::MAX / 2);
+        }
+    }
+
+    /// One handle fewer; true when it was the last at its side.
+    pub(super) fn release(&self, side: Side) -> bool {
+        // AcqRel: the last one sees all that the others did with the channel.
+        self.count(side).fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// What the last handle of each side calls at its very end: the second of
+    /// the two frees the memory.
+    ///
+    /// # Safety
+    ///
+    /// Once by each side, with the layout given to [`Self::allocate`]; the
+    /// caller does not touch the channel again. The buffer is empty.
+    pub(super) unsafe fn abandon(this: NonNull<Self>, elem: Layout) {
+        // SAFETY: the other side has not abandoned it, or leaves it to us.
+        let core = unsafe { this.as_ref() };
+        // AcqRel: the second sees all that the first did.
+        if core.half_gone.swap(true, Ordering::AcqRel) {
+            let (whole, _) = Self::layout(elem, core.cap);
+            // SAFETY: both sides are gone; the layout is that of `allocate`.
+            unsafe { dealloc(this.as_ptr().cast(), whole) };
+        }
+    }
+
+    /// Takes the lock; blocks the thread.
+    #[inline(always)]
+    pub(super) fn lock(&self) {
+        self.lock.lock();
+    }
+
+    /// Gives the lock back.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds it and uses no more state taken under it.
+    #[inline(always)]
+    pub(super) unsafe fn unlock(&self) {
+        // SAFETY: passed on.
+        unsafe { self.lock.unlock() };
+    }
+
+    /// What the lock guards.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the lock, and this is the only reference.
+    #[inline(always)]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the lock is what makes it exclusive; a guard would not fit select, which holds many"
+    )]
+    pub(super) unsafe fn state(&self) -> &mut State {
+        // SAFETY: passed on.
+        unsafe { &mut *self.state.get() }
+    }
+
+    /// The place of the element `index` behind the head.
+    ///
+    /// # Safety
+    ///
+    /// The lock is held; `index < cap`, `size` is that of the elements.
+    #[inline(always)]
+    pub(super) unsafe fn place(&self, head: u32, index: u32, size: usize) -> *mut u8 {
+        let mut at = u64::from(head) + u64::from(index);
+        if at >= u64::from(self.cap) {
+            at -= u64::from(self.cap);
+        }
+        // SAFETY: `at < cap`, so it lies in the buffer.
+        unsafe { self.buffer.add(at as usize * size) }
+    }
+
+    /// Parks until somebody moves the value at `elem` or closes the channel.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the lock, which this gives back. `elem` is the value
+    /// to send, or the place to receive into.
+    #[inline(never)]
+    pub(super) unsafe fn wait(&self, side: Side, elem: *mut ()) -> Outcome {
+        let me = sched::prepare_park(side.reason(), ptr::from_ref(self).cast());
+        let waiter = sched::own_waiter(me);
+        // SAFETY: the own waiter is ours to use for a wait on one queue; it
+        // stays in place, and we are parked until it has been dequeued.
+        unsafe {
+            waiter.write(Waiter::single(me, elem, 0));
+            self.state().queue(side).enqueue(waiter);
+            self.unlock();
+        }
+        sched::park(me);
+        // SAFETY: dequeued, so ours alone.
+        match unsafe { (*waiter).tag.get() } & (PASSED | CLOSED) {
+            PASSED => Outcome::Passed,
+            _ => Outcome::Closed,
+        }
+    }
+
+    /// As [`Self::wait`], until `deadline_ns` at the latest.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::wait`].
+    #[inline(never)]
+    pub(super) unsafe fn wait_until(&self, side: Side, elem: *mut (), deadline_ns: u64) -> Outcome {
+        let me = sched::prepare_park(side.reason(), ptr::from_ref(self).cast());
+        let ticket = me.ticket();
+        let waiter = sched::own_waiter(me);
+        // SAFETY: as in `wait`; a time-out removes it below.
+        unsafe {
+            waiter.write(Waiter::multi(me, ticket, elem, 0));
+            self.state().queue(side).enqueue(waiter);
+            self.unlock();
+        }
+        sched::park_until(me, ticket, deadline_ns);
+        // SAFETY: the wait is over, so nobody else writes the tag.
+        match unsafe { (*waiter).tag.get() } & (PASSED | CLOSED) {
+            PASSED => Outcome::Passed,
+            CLOSED => Outcome::Closed,
+            _ => {
+                self.lock();
+                // SAFETY: we hold the lock; the waiter is alive and was
+                // enqueued nowhere else.
+                unsafe {
+                    self.state().queue(side).remove(waiter);
+                    self.unlock();
+                }
+                Outcome::TimedOut
+            }
+        }
+    }
+
+    /// Closes the channel and ends all waits; false if it was closed before.
+    #[inline(never)]
+    pub(crate) fn close(&self) -> bool {
+        let mut woken = WaitQueue::new();
+        self.lock();
+        // SAFETY: we hold the lock.
+        let state = unsafe { self.state() };
+        let first = !state.closed;
+        state.closed = true;
+        for side in [Side::Recv, Side::Send] {
+            while let Some(waiter) = state.queue(side).dequeue() {
+                // SAFETY: dequeued, so ours until we ready its owner; the list
+                // is emptied below.
+                unsafe {
+                    let tag = &waiter.as_ref().tag;
+                    tag.set(tag.get() | CLOSED);
+                    woken.enqueue(waiter.as_ptr());
+                }
+            }
+        }
+        // SAFETY: we hold the lock, and `state` is not used again.
+        unsafe { self.unlock() };
+        while let Some(waiter) = woken.first() {
+            // SAFETY: in our list, and alive until its owner is readied.
+            let owner = unsafe {
+                woken.remove(waiter.as_ptr());
+                waiter.as_ref().owner
+            };
+            sched::ready(owner);
+        }
+        first
+    }
+
+    /// True once the channel is closed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.read(|state| state.closed)
+    }
+
+    /// How many elements the buffer holds.
+    pub(super) fn len(&self) -> usize {
+        self.read(|state| state.len as usize)
+    }
+
+    fn read<R>(&self, f: impl FnOnce(&State) -> R) -> R {
+        self.lock();
+        // SAFETY: we hold the lock until the end of `f`.
+        let result = f(unsafe { self.state() });
+        // SAFETY: as above.
+        unsafe { self.unlock() };
+        result
+    }
+}
+
+/// Ends the wait of a dequeued waiter whose value has been moved.
+///
+/// # Safety
+///
+/// The caller dequeued it, moved the value, and touches it no more.
+#[inline(always)]
+pub(super) unsafe fn complete(waiter: NonNull<Waiter>) {
+    // SAFETY: alive until its owner is readied.
+    let owner = unsafe {
+        let waiter = waiter.as_ref();
+        waiter.tag.set(waiter.tag.get() | PASSED);
+        waiter.owner
+    };
+    sched::ready(owner);
+}
+
+/// Waits on a nil channel, or in a select without a case: for ever.
+#[cold]
+pub(super) fn wait_for_ever(reason: WaitReason) -> ! {
+    loop {
+        sched::park(sched::prepare_park(reason, ptr::null()));
+    }
+}
+
+/// Waits on a nil channel, or in a select whose cases are all disabled, until
+/// `deadline_ns`.
+#[cold]
+pub(super) fn wait_in_vain(reason: WaitReason, deadline_ns: u64) {
+    let me = sched::prepare_park(reason, ptr::null());
+    sched::park_until(me, me.ticket(), deadline_ns);
+}

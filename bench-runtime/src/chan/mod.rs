@@ -1,0 +1,71 @@
+//! Channels: a bounded buffer, perhaps of no room at all, with two queues of
+//! waiting goroutines, and [`select!`](crate::select) over many of them.
+//!
+//! A value goes straight from a parked sender to a receiver, or into the place
+//! where a parked receiver wants it, whenever one waits.
+//!
+//! # What differs from Go
+//!
+//! - Handles are counted: when the last [`Sender`] is dropped the channel
+//!   closes, and when the last [`Receiver`] is, sends fail and what the buffer
+//!   held is dropped.
+//! - A send on a closed channel gives the value back as an error, and closing
+//!   twice says `false`; neither panics.
+//! - A nil channel is a handle made by [`Sender::never`] or
+//!   [`Receiver::never`].
+//!
+//! [`core`] has the invariants and the protocol.
+
+mod core;
+mod error;
+mod iter;
+mod receiver;
+pub(crate) mod select;
+mod sender;
+mod typed;
+
+pub use error::{RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
+pub use iter::{IntoIter, Iter, TryIter};
+pub use receiver::Receiver;
+pub use select::{RecvOperand, Select, Selected, SendOperand, Slot};
+pub use sender::Sender;
+
+use std::time::{Duration, Instant};
+
+use crate::sched;
+
+/// Makes a channel whose buffer holds `capacity` values; with 0, each send
+/// waits for its receive.
+///
+/// # Panics
+///
+/// If `capacity` is above `u32::MAX`, or the buffer would not fit into the
+/// address space.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::chan;
+///
+/// let (tx, rx) = chan(2);
+/// tx.send("ping").unwrap();
+/// tx.send("pong").unwrap();
+/// drop(tx);
+/// assert_eq!(rx.iter().collect::<Vec<_>>(), ["ping", "pong"]);
+/// ```
+#[must_use]
+pub fn chan<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
+    let capacity = u32::try_from(capacity).expect("chan: the capacity must be at most u32::MAX");
+    let chan = typed::Chan::allocate(capacity);
+    (Sender::new(chan), Receiver::new(chan))
+}
+
+/// The moment `timeout` from now; far away where that overflows.
+fn after(timeout: Duration) -> u64 {
+    sched::now_ns().saturating_add(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// A moment of std's clock by the clock that waits are measured by.
+fn at(deadline: Instant) -> u64 {
+    after(deadline.saturating_duration_since(Instant::now()))
+}

@@ -1,0 +1,277 @@
+//! The receiving end of a channel.
+
+use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::time::{Duration, Instant};
+
+use super::core::{Side, wait_for_ever, wait_in_vain};
+use super::iter::{IntoIter, Iter, TryIter};
+use super::typed::{Chan, Received};
+use super::{RecvTimeoutError, TryRecvError, after, at};
+use crate::goroutine::WaitReason;
+
+/// The receiving end of a channel; of clones, each value goes to one.
+///
+/// When the last one is dropped the channel closes: sends fail, and what the
+/// buffer held is dropped.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::chan;
+///
+/// let (tx, rx) = chan(3);
+/// for n in 1..=3 {
+///     tx.send(n).unwrap();
+/// }
+/// drop(tx);
+/// assert_eq!(rx.into_iter().sum::<i32>(), 6);
+/// ```
+pub struct Receiver<T> {
+    /// `None` is the nil channel.
+    chan: Option<Chan<T>>,
+}
+
+// SAFETY: the channel is reached under its lock, and what goes through it is
+// values, which may go to another thread.
+unsafe impl<T: Send> Send for Receiver<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Receiver<T> {}
+// A panic elsewhere leaves a channel whole: no foreign code runs under its lock.
+impl<T> UnwindSafe for Receiver<T> {}
+impl<T> RefUnwindSafe for Receiver<T> {}
+
+impl<T> Receiver<T> {
+    pub(super) fn new(chan: Chan<T>) -> Self {
+        Self { chan: Some(chan) }
+    }
+
+    pub(super) fn chan(&self) -> Option<Chan<T>> {
+        self.chan
+    }
+
+    /// An end of no channel: no receive on it ever ends, and in a `select!` it
+    /// is never ready. What a nil channel is in Go.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Receiver, TryRecvError};
+    ///
+    /// assert_eq!(Receiver::<()>::never().try_recv(), Err(TryRecvError::Empty));
+    /// ```
+    #[must_use]
+    pub const fn never() -> Self {
+        Self { chan: None }
+    }
+
+    /// Receives a value; blocks the goroutine (or, on a plain thread, the
+    /// thread) until one is there. `None` once the channel is closed and
+    /// drained.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::chan;
+    ///
+    /// let (tx, rx) = chan(0);
+    /// let sender = std::thread::spawn(move || tx.send(42));
+    /// assert_eq!(rx.recv(), Some(42));
+    /// sender.join().unwrap().unwrap();
+    /// assert_eq!(rx.recv(), None);
+    /// ```
+    #[inline]
+    pub fn recv(&self) -> Option<T> {
+        match &self.chan {
+            Some(chan) => chan.recv(),
+            None => wait_for_ever(WaitReason::ChanNil),
+        }
+    }
+
+    /// Receives a value if one is there.
+    ///
+    /// # Errors
+    ///
+    /// `Empty` if none is there now, `Closed` if none will ever be.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{chan, TryRecvError};
+    ///
+    /// let (tx, rx) = chan(1);
+    /// assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+    /// tx.send(1).unwrap();
+    /// assert_eq!(rx.try_recv(), Ok(1));
+    /// drop(tx);
+    /// assert_eq!(rx.try_recv(), Err(TryRecvError::Closed));
+    /// ```
+    #[inline]
+    pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        let Some(chan) = &self.chan else {
+            return Err(TryRecvError::Empty);
+        };
+        match chan.try_recv() {
+            Received::Value(value) => Ok(value),
+            Received::Empty => Err(TryRecvError::Empty),
+            Received::Closed => Err(TryRecvError::Closed),
+        }
+    }
+
+    /// Receives a value, waiting for `timeout` at most; blocks the goroutine.
+    ///
+    /// # Errors
+    ///
+    /// `Timeout` if no value came in time, `Closed` if none will ever come.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{chan, RecvTimeoutError};
+    /// use std::time::Duration;
+    ///
+    /// let (_tx, rx) = chan::<()>(0);
+    /// let late = rx.recv_timeout(Duration::from_millis(1));
+    /// assert_eq!(late, Err(RecvTimeoutError::Timeout));
+    /// ```
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
+        self.recv_until(after(timeout))
+    }
+
+    /// Receives a value, waiting until `deadline` at the latest; blocks the
+    /// goroutine.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::recv_timeout`].
+    pub fn recv_deadline(&self, deadline: Instant) -> Result<T, RecvTimeoutError> {
+        self.recv_until(at(deadline))
+    }
+
+    fn recv_until(&self, deadline_ns: u64) -> Result<T, RecvTimeoutError> {
+        let Some(chan) = &self.chan else {
+            wait_in_vain(WaitReason::ChanNil, deadline_ns);
+            return Err(RecvTimeoutError::Timeout);
+        };
+        match chan.recv_until(deadline_ns) {
+            Received::Value(value) => Ok(value),
+            Received::Empty => Err(RecvTimeoutError::Timeout),
+            Received::Closed => Err(RecvTimeoutError::Closed),
+        }
+    }
+
+    /// The values as they come, until the channel is closed and drained; each
+    /// step blocks the goroutine as [`Self::recv`] does. `for v in &rx` does
+    /// the same.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::chan;
+    ///
+    /// let (tx, rx) = chan(2);
+    /// tx.send('a').unwrap();
+    /// tx.send('b').unwrap();
+    /// tx.close();
+    /// assert_eq!(rx.iter().collect::<String>(), "ab");
+    /// ```
+    #[must_use]
+    pub fn iter(&self) -> Iter<'_, T> {
+        Iter::new(self)
+    }
+
+    /// The values that are there now; never blocks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::chan;
+    ///
+    /// let (tx, rx) = chan(2);
+    /// tx.send(1).unwrap();
+    /// assert_eq!(rx.try_iter().count(), 1);
+    /// ```
+    #[must_use]
+    pub fn try_iter(&self) -> TryIter<'_, T> {
+        TryIter::new(self)
+    }
+
+    /// True once the channel is closed, by a call or because one side is gone;
+    /// the buffer may still hold values.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.chan
+            .as_ref()
+            .is_some_and(|chan| chan.core().is_closed())
+    }
+
+    /// How many values the buffer holds now.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.chan.as_ref().map_or(0, |chan| chan.core().len())
+    }
+
+    /// True if the buffer holds nothing now.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many values the buffer can hold; 0 for a rendezvous and for nil.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.chan
+            .as_ref()
+            .map_or(0, |chan| chan.core().cap as usize)
+    }
+
+    /// True if both receive from one channel; a nil end is like no other.
+    #[must_use]
+    pub fn same_channel(&self, other: &Self) -> bool {
+        self.chan.is_some() && self.chan == other.chan
+    }
+}
+
+impl<T> Clone for Receiver<T> {
+    fn clone(&self) -> Self {
+        if let Some(chan) = &self.chan {
+            chan.core().retain(Side::Recv);
+        }
+        Self { chan: self.chan }
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        if let Some(chan) = self.chan {
+            chan.release_receiver();
+        }
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.chan {
+            Some(chan) => write!(f, "Receiver({:p})", chan.core_ptr()),
+            None => f.write_str("Receiver(never)"),
+        }
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Receiver<T> {
+    type Item = T;
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
+    }
+}
+
+impl<T> IntoIterator for Receiver<T> {
+    type Item = T;
+    type IntoIter = IntoIter<T>;
+
+    fn into_iter(self) -> IntoIter<T> {
+        IntoIter::new(self)
+    }
+}

@@ -1,0 +1,345 @@
+//! The cases of `select!`, as types: the macro builds a list of them, and the
+//! list fills the engine's entries and turns its answer into a value.
+
+use std::fmt;
+use std::mem::{self, MaybeUninit};
+
+use super::engine::{Entry, Taken, Wait, index_after, run};
+use crate::chan::core::Side;
+use crate::chan::{Receiver, SendError, Sender};
+
+/// What may stand for the channel in a receiving case: a [`Receiver`], a
+/// reference to one, or an `Option` of these, where `None` disables the case.
+pub trait RecvOperand {
+    /// What the channel carries.
+    type Item;
+    /// The end itself, if the case is enabled.
+    fn receiver(&self) -> Option<&Receiver<Self::Item>>;
+}
+
+impl<T> RecvOperand for Receiver<T> {
+    type Item = T;
+    fn receiver(&self) -> Option<&Receiver<T>> {
+        Some(self)
+    }
+}
+
+impl<O: RecvOperand + ?Sized> RecvOperand for &O {
+    type Item = O::Item;
+    fn receiver(&self) -> Option<&Receiver<O::Item>> {
+        (**self).receiver()
+    }
+}
+
+impl<O: RecvOperand> RecvOperand for Option<O> {
+    type Item = O::Item;
+    fn receiver(&self) -> Option<&Receiver<O::Item>> {
+        self.as_ref().and_then(O::receiver)
+    }
+}
+
+/// What may stand for the channel in a sending case, as [`RecvOperand`].
+pub trait SendOperand {
+    /// What the channel carries.
+    type Item;
+    /// The end itself, if the case is enabled.
+    fn sender(&self) -> Option<&Sender<Self::Item>>;
+}
+
+impl<T> SendOperand for Sender<T> {
+    type Item = T;
+    fn sender(&self) -> Option<&Sender<T>> {
+        Some(self)
+    }
+}
+
+impl<O: SendOperand + ?Sized> SendOperand for &O {
+    type Item = O::Item;
+    fn sender(&self) -> Option<&Sender<O::Item>> {
+        (**self).sender()
+    }
+}
+
+impl<O: SendOperand> SendOperand for Option<O> {
+    type Item = O::Item;
+    fn sender(&self) -> Option<&Sender<O::Item>> {
+        self.as_ref().and_then(O::sender)
+    }
+}
+
+/// One case.
+pub trait Case {
+    /// What its arm gets.
+    type Output;
+    /// Its entry, which points into the case: it must stay where it is until
+    /// the select is over.
+    fn entry(&mut self) -> Entry;
+    /// What its arm gets, if it was taken.
+    fn finish(self, passed: bool) -> Self::Output;
+}
+
+/// `recv(rx)`
+pub struct RecvCase<'a, T> {
+    receiver: Option<&'a Receiver<T>>,
+    place: MaybeUninit<T>,
+}
+
+impl<'a, T> RecvCase<'a, T> {
+    /// A case on this end.
+    #[inline]
+    pub fn new<O: RecvOperand<Item = T>>(operand: &'a O) -> Self {
+        Self {
+            receiver: operand.receiver(),
+            place: MaybeUninit::uninit(),
+        }
+    }
+}
+
+impl<T> Case for RecvCase<'_, T> {
+    type Output = Option<T>;
+
+    #[inline]
+    fn entry(&mut self) -> Entry {
+        let core = self
+            .receiver
+            .and_then(|end| end.chan())
+            .map(|chan| chan.core_ptr());
+        Entry::new(core, Side::Recv, self.place.as_mut_ptr().cast())
+    }
+
+    #[inline]
+    fn finish(self, passed: bool) -> Option<T> {
+        // SAFETY: the engine says that it filled the place.
+        passed.then(|| unsafe { self.place.assume_init() })
+    }
+}
+
+/// `send(tx, value)`
+pub struct SendCase<'a, T> {
+    sender: Option<&'a Sender<T>>,
+    value: Option<T>,
+}
+
+impl<'a, T> SendCase<'a, T> {
+    /// A case on this end.
+    #[inline]
+    pub fn new<O: SendOperand<Item = T>>(operand: &'a O, value: T) -> Self {
+        Self {
+            sender: operand.sender(),
+            value: Some(value),
+        }
+    }
+}
+
+fn send_entry<T>(sender: Option<&Sender<T>>, value: Option<&mut T>) -> Entry {
+    let core = sender
+        .and_then(|end| end.chan())
+        .map(|chan| chan.core_ptr());
+    match value {
+        Some(value) => Entry::new(core, Side::Send, std::ptr::from_mut(value).cast()),
+        None => Entry::new(None, Side::Send, std::ptr::null_mut()),
+    }
+}
+
+impl<T> Case for SendCase<'_, T> {
+    type Output = Result<(), SendError<T>>;
+
+    #[inline]
+    fn entry(&mut self) -> Entry {
+        send_entry(self.sender, self.value.as_mut())
+    }
+
+    #[inline]
+    fn finish(self, passed: bool) -> Result<(), SendError<T>> {
+        match self.value {
+            Some(value) if passed => {
+                // The engine moved it to the receiver.
+                mem::forget(value);
+                Ok(())
+            }
+            Some(value) => Err(SendError(value)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `send(tx, value)` without a name for its result: panics where the channel
+/// is closed, as in Go.
+pub struct MustSendCase<'a, T>(SendCase<'a, T>);
+
+impl<'a, T> MustSendCase<'a, T> {
+    /// A case on this end.
+    #[inline]
+    pub fn new<O: SendOperand<Item = T>>(operand: &'a O, value: T) -> Self {
+        Self(SendCase::new(operand, value))
+    }
+}
+
+impl<T> Case for MustSendCase<'_, T> {
+    type Output = ();
+
+    #[inline]
+    fn entry(&mut self) -> Entry {
+        self.0.entry()
+    }
+
+    #[inline]
+    fn finish(self, passed: bool) {
+        assert!(
+            self.0.finish(passed).is_ok(),
+            "select!: send on a closed channel; write `send(tx, value) -> result => …` to get the value back"
+        );
+    }
+}
+
+/// `send_from(tx, slot)`
+pub struct SendFromCase<'a, T> {
+    sender: Option<&'a Sender<T>>,
+    slot: &'a mut Option<T>,
+}
+
+impl<'a, T> SendFromCase<'a, T> {
+    /// A case on this end.
+    #[inline]
+    pub fn new<O: SendOperand<Item = T>>(operand: &'a O, slot: &'a mut Option<T>) -> Self {
+        Self {
+            sender: operand.sender(),
+            slot,
+        }
+    }
+}
+
+impl<T> Case for SendFromCase<'_, T> {
+    type Output = Result<(), SendError<()>>;
+
+    #[inline]
+    fn entry(&mut self) -> Entry {
+        send_entry(self.sender, self.slot.as_mut())
+    }
+
+    #[inline]
+    fn finish(self, passed: bool) -> Result<(), SendError<()>> {
+        if passed {
+            // The engine moved it to the receiver.
+            mem::forget(self.slot.take());
+            return Ok(());
+        }
+        Err(SendError(()))
+    }
+}
+
+/// The answer of a list: its last case, or one of those before it.
+pub enum Either<Earlier, Last> {
+    /// One of the earlier cases, or none of the whole list.
+    Earlier(Earlier),
+    /// The last case.
+    Last(Last),
+}
+
+/// No case was taken: the `default`, or the time-out.
+pub struct Otherwise;
+
+/// The list without a case.
+pub struct NoCase;
+
+/// A list and one more case.
+pub struct And<L, C>(pub L, pub C);
+
+/// A list of cases.
+pub trait Cases {
+    /// How many cases it has.
+    const LEN: usize;
+    /// What the arms get.
+    type Output;
+    /// Adds the entries, in order.
+    fn entries(&mut self, out: &mut impl FnMut(Entry));
+    /// What the taken arm gets; the values of the other cases are dropped.
+    fn finish(self, taken: Option<Taken>) -> Self::Output;
+}
+
+impl Cases for NoCase {
+    const LEN: usize = 0;
+    type Output = Otherwise;
+
+    #[inline]
+    fn entries(&mut self, _: &mut impl FnMut(Entry)) {}
+
+    #[inline]
+    fn finish(self, _: Option<Taken>) -> Otherwise {
+        Otherwise
+    }
+}
+
+impl<L: Cases, C: Case> Cases for And<L, C> {
+    const LEN: usize = L::LEN + 1;
+    type Output = Either<L::Output, C::Output>;
+
+    #[inline]
+    fn entries(&mut self, out: &mut impl FnMut(Entry)) {
+        self.0.entries(out);
+        out(self.1.entry());
+    }
+
+    #[inline]
+    fn finish(self, taken: Option<Taken>) -> Self::Output {
+        match taken {
+            Some(taken) if taken.index == L::LEN => Either::Last(self.1.finish(taken.passed)),
+            taken => Either::Earlier(self.0.finish(taken)),
+        }
+    }
+}
+
+/// Carries out the select that a list of cases describes. Blocks the goroutine.
+#[inline]
+pub fn select<L: Cases>(mut cases: L, wait: Wait) -> L::Output {
+    // The number of entries is what a parked select costs on its stack.
+    let taken = match L::LEN {
+        0 => run_with::<L, 0>(&mut cases, wait),
+        1 => run_with::<L, 1>(&mut cases, wait),
+        2 => run_with::<L, 2>(&mut cases, wait),
+        3..=4 => run_with::<L, 4>(&mut cases, wait),
+        5..=8 => run_with::<L, 8>(&mut cases, wait),
+        _ => run_on_heap(&mut cases, wait),
+    };
+    cases.finish(taken)
+}
+
+#[inline(never)]
+fn run_with<L: Cases, const N: usize>(cases: &mut L, wait: Wait) -> Option<Taken> {
+    let mut entries = [const { MaybeUninit::<Entry>::uninit() }; N];
+    let mut len = 0;
+    cases.entries(&mut |mut entry| {
+        entry.index = index_after(len);
+        entries[len].write(entry);
+        len += 1;
+    });
+    // SAFETY: the first `len` were written; the cases hold the elements and
+    // borrow the channels, and stay in place until the select is over.
+    unsafe { run(entries[..len].assume_init_mut(), wait) }
+}
+
+#[inline(never)]
+fn run_on_heap<L: Cases>(cases: &mut L, wait: Wait) -> Option<Taken> {
+    let mut entries = Vec::with_capacity(L::LEN);
+    cases.entries(&mut |mut entry| {
+        entry.index = index_after(entries.len());
+        entries.push(entry);
+    });
+    // SAFETY: as in `run_with`.
+    unsafe { run(&mut entries, wait) }
+}
+
+macro_rules! opaque_debug {
+    ($($name:ident [$($param:tt)*])*) => {$(
+        impl<$($param)*> fmt::Debug for $name<$($param)*> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(stringify!($name))
+            }
+        }
+    )*};
+}
+
+opaque_debug! {
+    RecvCase ['a, T] SendCase ['a, T] MustSendCase ['a, T] SendFromCase ['a, T]
+    Either [L, C] Otherwise [] NoCase [] And [L, C]
+}

@@ -1,0 +1,315 @@
+//! A select whose cases are put together at run time.
+
+use std::cell::{Cell, UnsafeCell};
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::time::{Duration, Instant};
+
+use super::engine::{Entry, Taken, Wait, index_after, run};
+use super::{RecvOperand, SendOperand};
+use crate::chan::core::Side;
+use crate::chan::{after, at};
+
+/// Where a case of a [`Select`] puts the value that it receives, or finds the
+/// one that it sends. Several cases may share one, as only one of them is
+/// taken.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::Slot;
+///
+/// let slot = Slot::empty();
+/// assert_eq!(slot.put(1), None);
+/// assert_eq!(slot.take(), Some(1));
+/// ```
+pub struct Slot<T> {
+    full: Cell<bool>,
+    place: UnsafeCell<MaybeUninit<T>>,
+}
+
+impl<T> Slot<T> {
+    /// One without a value, for a receive.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self {
+            full: Cell::new(false),
+            place: UnsafeCell::new(MaybeUninit::uninit()),
+        }
+    }
+
+    /// One with a value, for a send.
+    #[must_use]
+    pub const fn with(value: T) -> Self {
+        Self {
+            full: Cell::new(true),
+            place: UnsafeCell::new(MaybeUninit::new(value)),
+        }
+    }
+
+    /// True if there is a value.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.full.get()
+    }
+
+    /// Takes the value out: `None` if there is none, as after a receive from a
+    /// closed channel.
+    pub fn take(&self) -> Option<T> {
+        // SAFETY: the flag says that the place is initialised, and now that it
+        // no longer is. A slot is not `Sync`, and no select with it is waiting
+        // while the goroutine that has it runs this.
+        self.full
+            .replace(false)
+            .then(|| unsafe { (*self.place.get()).assume_init_read() })
+    }
+
+    /// Puts a value in; says what was there.
+    pub fn put(&self, value: T) -> Option<T> {
+        let before = self.take();
+        // SAFETY: as in `take`; the place holds nothing now.
+        unsafe { (*self.place.get()).write(value) };
+        self.full.set(true);
+        before
+    }
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl<T> Drop for Slot<T> {
+    fn drop(&mut self) {
+        drop(self.take());
+    }
+}
+
+impl<T> fmt::Debug for Slot<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_full() {
+            "Slot(full)"
+        } else {
+            "Slot(empty)"
+        })
+    }
+}
+
+/// Up to this many cases need no allocation.
+const FEW: usize = 8;
+
+/// A select whose cases are put together at run time, for when their number is
+/// not known; [`select!`](crate::select) reads better otherwise.
+///
+/// A receiving case is disabled while its slot is full, a sending one while its
+/// slot is empty; each is, as in `select!`, by `None` or a nil end. The cases
+/// stay, so that one `Select` can wait again and again.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{chan, Select, Slot};
+///
+/// let channels: Vec<_> = (0..10).map(|_| chan(1)).collect();
+/// channels[3].0.send("three").unwrap();
+///
+/// let slot = Slot::empty();
+/// let mut select = Select::new();
+/// for (_, rx) in &channels {
+///     select.recv(rx, &slot);
+/// }
+/// assert_eq!(select.wait().index(), 3);
+/// assert_eq!(slot.take(), Some("three"));
+/// assert_eq!(select.try_wait(), None);
+/// ```
+pub struct Select<'a> {
+    /// How many of `few` are filled.
+    len: usize,
+    few: [MaybeUninit<Entry>; FEW],
+    /// Holds all cases, once `few` cannot.
+    many: Vec<Entry>,
+    borrows: PhantomData<&'a ()>,
+}
+
+impl<'a> Select<'a> {
+    /// Without a case, as yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_capacity(0)
+    }
+
+    /// Without a case, and with room for this many.
+    #[must_use]
+    pub fn with_capacity(cases: usize) -> Self {
+        Self {
+            len: 0,
+            few: [const { MaybeUninit::uninit() }; FEW],
+            many: if cases > FEW {
+                Vec::with_capacity(cases)
+            } else {
+                Vec::new()
+            },
+            borrows: PhantomData,
+        }
+    }
+
+    /// Adds a case that receives into `slot`; says its index.
+    ///
+    /// # Panics
+    ///
+    /// If there are too many: `u16::MAX`.
+    pub fn recv<O: RecvOperand>(&mut self, from: &'a O, slot: &'a Slot<O::Item>) -> usize {
+        let core = from.receiver().and_then(|end| end.chan());
+        let entry = Entry::new(
+            core.map(|chan| chan.core_ptr()),
+            Side::Recv,
+            slot.place.get().cast(),
+        );
+        self.add(entry, &slot.full)
+    }
+
+    /// Adds a case that sends what is in `slot`; says its index.
+    ///
+    /// # Panics
+    ///
+    /// As for [`Self::recv`].
+    pub fn send<O: SendOperand>(&mut self, to: &'a O, slot: &'a Slot<O::Item>) -> usize {
+        let core = to.sender().and_then(|end| end.chan());
+        let entry = Entry::new(
+            core.map(|chan| chan.core_ptr()),
+            Side::Send,
+            slot.place.get().cast(),
+        );
+        self.add(entry, &slot.full)
+    }
+
+    fn add(&mut self, mut entry: Entry, full: &'a Cell<bool>) -> usize {
+        let index = self.len + self.many.len();
+        entry.index = index_after(index);
+        entry.full = full;
+        if index < FEW {
+            self.few[index].write(entry);
+            self.len += 1;
+            return index;
+        }
+        if self.many.is_empty() {
+            self.many.reserve(FEW * 2);
+            for few in &self.few {
+                // SAFETY: all of them are filled; `len` is 0 from now on, so
+                // each is moved once.
+                self.many.push(unsafe { few.assume_init_read() });
+            }
+            self.len = 0;
+        }
+        self.many.push(entry);
+        index
+    }
+
+    /// How many cases it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len + self.many.len()
+    }
+
+    /// True if it has no case.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Waits until a case can go on and carries it out; blocks the goroutine.
+    /// For ever, if no case is enabled.
+    pub fn wait(&mut self) -> Selected {
+        loop {
+            if let Some(selected) = self.run(Wait::Forever) {
+                return selected;
+            }
+        }
+    }
+
+    /// Carries out a case if one can go on now.
+    pub fn try_wait(&mut self) -> Option<Selected> {
+        self.run(Wait::Poll)
+    }
+
+    /// Waits for `timeout` at most; blocks the goroutine.
+    pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Selected> {
+        self.run(Wait::Until(after(timeout)))
+    }
+
+    /// Waits until `deadline` at the latest; blocks the goroutine.
+    pub fn wait_deadline(&mut self, deadline: Instant) -> Option<Selected> {
+        self.run(Wait::Until(at(deadline)))
+    }
+
+    fn run(&mut self, wait: Wait) -> Option<Selected> {
+        let entries = if self.many.is_empty() {
+            // SAFETY: the first `len` are filled.
+            unsafe { self.few[..self.len].assume_init_mut() }
+        } else {
+            &mut self.many[..]
+        };
+        for entry in &mut *entries {
+            // SAFETY: each case borrows its slot.
+            let full = unsafe { (*entry.full).get() };
+            entry.enabled = entry.has_channel() && full == (entry.side == Side::Send);
+        }
+        // SAFETY: each case borrows its end, so the channels are alive, and its
+        // slot, which by the above has a value to send or room for one.
+        let taken = unsafe { run(entries, wait) }?;
+        Some(Self::settle(entries, taken))
+    }
+
+    /// Notes in the slot of the taken case what became of its value.
+    fn settle(entries: &[Entry], taken: Taken) -> Selected {
+        if taken.passed
+            && let Some(entry) = entries
+                .iter()
+                .find(|entry| usize::from(entry.index) == taken.index)
+        {
+            // SAFETY: each case borrows its slot.
+            unsafe { (*entry.full).set(entry.side == Side::Recv) };
+        }
+        Selected {
+            index: taken.index,
+            closed: !taken.passed,
+        }
+    }
+}
+
+impl Default for Select<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Select<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Select")
+            .field("cases", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The case that a [`Select`] took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Selected {
+    index: usize,
+    closed: bool,
+}
+
+impl Selected {
+    /// Which case it is: what [`Select::recv`] or [`Select::send`] returned.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// True if the channel was closed, so that no value moved.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+}

@@ -1,0 +1,343 @@
+//! How a select is carried out, over cases that know no types.
+//!
+//! 1. Sort the cases by the address of their channel and lock all channels in
+//!    this order, so that two selects cannot wait for each other.
+//! 2. If some case can go on, take one of them at random, unlock, done.
+//! 3. With a `default`, unlock and take it. No case was ready at the moment
+//!    when all were locked.
+//! 4. Enqueue a waiter in each channel, all with one ticket; unlock; park.
+//! 5. Whoever claims the ticket has moved the value or closed the channel.
+//!    Remove the other waiters, each under its channel's lock.
+//!
+//! Source: Go's `selectgo`, without its random order of polling: the pick among
+//! the ready ones is drawn only where several are ready.
+
+use std::cell::Cell;
+use std::mem::MaybeUninit;
+use std::ptr::{self, NonNull};
+
+use crate::chan::core::{CLOSED, Core, PASSED, Side, complete, wait_for_ever, wait_in_vain};
+use crate::goroutine::{WaitReason, Waiter};
+use crate::sched;
+
+/// One case, and the waiter that stands for it while the select is parked.
+#[derive(Debug)]
+pub struct Entry {
+    /// `None`: the case is disabled.
+    core: Option<NonNull<Core>>,
+    /// The value to send, or the place to receive into.
+    elem: *mut u8,
+    pub(super) side: Side,
+    /// False: the case is disabled for this time.
+    pub(super) enabled: bool,
+    /// Where the case was written; sorting moves entries about.
+    pub(super) index: u16,
+    waiter: MaybeUninit<Waiter>,
+    /// Whether the slot of a run-time case is full; null elsewhere.
+    pub(super) full: *const Cell<bool>,
+}
+
+impl Entry {
+    /// A case on this channel.
+    pub(super) fn new(core: Option<NonNull<Core>>, side: Side, elem: *mut u8) -> Self {
+        Self {
+            core,
+            elem,
+            side,
+            enabled: core.is_some(),
+            index: 0,
+            waiter: MaybeUninit::uninit(),
+            full: ptr::null(),
+        }
+    }
+
+    /// True for a case on a channel, not on nil and not on `None`.
+    pub(super) fn has_channel(&self) -> bool {
+        self.core.is_some()
+    }
+}
+
+/// How long a select may wait.
+#[derive(Clone, Copy, Debug)]
+pub enum Wait {
+    /// Not at all: there is a `default`.
+    Poll,
+    /// Until this moment.
+    Until(u64),
+    /// As long as it takes.
+    Forever,
+}
+
+/// The case that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Where the case was written.
+    pub(super) index: usize,
+    /// True if a value was moved, false if the channel is closed.
+    pub(super) passed: bool,
+}
+
+/// The number of the case that comes after `len` others.
+///
+/// # Panics
+///
+/// If that is too many.
+pub(super) fn index_after(len: usize) -> u16 {
+    u16::try_from(len).expect("select: more than 65,536 cases")
+}
+
+/// Carries out a select; `None` for its `default` or its time-out. Blocks the
+/// goroutine.
+///
+/// # Safety
+///
+/// Each entry's channel is alive, and its element is a value of the channel's
+/// type to send, or a place for one; with `Taken::passed` the value has been
+/// moved out of it, or into it.
+pub(super) unsafe fn run(entries: &mut [Entry], wait: Wait) -> Option<Taken> {
+    // Disabled cases go last.
+    let place = |entry: &Entry| match entry.core {
+        Some(core) if entry.enabled => core.as_ptr().addr(),
+        _ => usize::MAX,
+    };
+    entries.sort_unstable_by_key(place);
+    let used = entries.partition_point(|entry| place(entry) != usize::MAX);
+    let entries = &mut entries[..used];
+    if entries.is_empty() {
+        match wait {
+            Wait::Poll => {}
+            Wait::Until(deadline_ns) => wait_in_vain(WaitReason::SelectNoCases, deadline_ns),
+            Wait::Forever => wait_for_ever(WaitReason::SelectNoCases),
+        }
+        return None;
+    }
+    // SAFETY: all of it passes on what the caller promises.
+    unsafe {
+        lock_all(entries);
+        if let Some((taken, partner)) = take_ready(entries) {
+            unlock_all(entries);
+            if let Some(partner) = partner {
+                complete(partner);
+            }
+            return Some(taken);
+        }
+        if matches!(wait, Wait::Poll) {
+            unlock_all(entries);
+            return None;
+        }
+        park(entries, wait)
+    }
+}
+
+/// The channel of an enabled case.
+///
+/// # Safety
+///
+/// As for [`run`], of an entry that is not disabled.
+#[inline]
+unsafe fn core_of<'a>(entry: &Entry) -> &'a Core {
+    // SAFETY: enabled and alive, by the caller's promise.
+    unsafe { entry.core.unwrap_unchecked().as_ref() }
+}
+
+/// True where the entry's channel is also that of the entry before it.
+fn repeats(entries: &[Entry], at: usize) -> bool {
+    at > 0 && entries[at].core == entries[at - 1].core
+}
+
+unsafe fn lock_all(entries: &[Entry]) {
+    for at in 0..entries.len() {
+        if !repeats(entries, at) {
+            // SAFETY: passed on.
+            unsafe { core_of(&entries[at]) }.lock();
+        }
+    }
+}
+
+unsafe fn unlock_all(entries: &[Entry]) {
+    for at in (0..entries.len()).rev() {
+        if !repeats(entries, at) {
+            // SAFETY: passed on; locked by `lock_all`.
+            unsafe { core_of(&entries[at]).unlock() };
+        }
+    }
+}
+
+/// True if the case looks as if it could go on. A waiter of another select may
+/// turn out to have been claimed elsewhere.
+///
+/// # Safety
+///
+/// The channel is locked by the caller.
+unsafe fn looks_ready(entry: &Entry) -> bool {
+    // SAFETY: passed on; the reference ends here.
+    unsafe {
+        let core = core_of(entry);
+        let state = core.state();
+        state.closed
+            || match entry.side {
+                Side::Send => state.len < core.cap || !state.receivers.is_empty(),
+                Side::Recv => state.len > 0 || !state.senders.is_empty(),
+            }
+    }
+}
+
+/// Takes one of the ready cases, each with the same chance, and says whose
+/// wait must be ended once all is unlocked.
+///
+/// # Safety
+///
+/// All channels are locked; as for [`run`].
+unsafe fn take_ready(entries: &[Entry]) -> Option<(Taken, Option<NonNull<Waiter>>)> {
+    // SAFETY: all of it passes on what the caller promises.
+    unsafe {
+        loop {
+            let mut candidate = None;
+            let mut ready = 0;
+            for entry in entries {
+                if looks_ready(entry) {
+                    ready += 1;
+                    // A reservoir of one: the n-th replaces it in 1 of n cases.
+                    if ready == 1 || core_of(&entries[0]).state().pick(ready) == 0 {
+                        candidate = Some(entry);
+                    }
+                }
+            }
+            let entry = candidate?;
+            if let Some((passed, partner)) = carry_out(entry) {
+                let index = usize::from(entry.index);
+                return Some((Taken { index, passed }, partner));
+            }
+            // Only stale waiters were there; they are unlinked now, so each
+            // round has fewer of them.
+        }
+    }
+}
+
+/// Carries out one case: says whether a value was moved, and whose wait must
+/// be ended. `None` if it cannot go on after all.
+///
+/// # Safety
+///
+/// As for [`take_ready`].
+unsafe fn carry_out(entry: &Entry) -> Option<(bool, Option<NonNull<Waiter>>)> {
+    // SAFETY: the channel is locked, its elements are of `elem_size`, and the
+    // state tells which places hold one; a dequeued waiter's owner is parked
+    // until it is completed.
+    unsafe {
+        let core = core_of(entry);
+        let size = core.elem_size;
+        let state = core.state();
+        match entry.side {
+            Side::Send => {
+                if state.closed {
+                    return Some((false, None));
+                }
+                if let Some(receiver) = state.receivers.dequeue() {
+                    copy(entry.elem, receiver.as_ref().elem.get().cast(), size);
+                    return Some((true, Some(receiver)));
+                }
+                if state.len < core.cap {
+                    copy(entry.elem, core.place(state.head, state.len, size), size);
+                    state.len += 1;
+                    return Some((true, None));
+                }
+                None
+            }
+            Side::Recv => {
+                if state.len > 0 {
+                    let head = core.place(state.head, 0, size);
+                    copy(head, entry.elem, size);
+                    state.head = (state.head + 1) % core.cap;
+                    let sender = state.senders.dequeue();
+                    match sender {
+                        Some(sender) => copy(sender.as_ref().elem.get().cast(), head, size),
+                        None => state.len -= 1,
+                    }
+                    return Some((true, sender));
+                }
+                if let Some(sender) = state.senders.dequeue() {
+                    copy(sender.as_ref().elem.get().cast(), entry.elem, size);
+                    return Some((true, Some(sender)));
+                }
+                state.closed.then_some((false, None))
+            }
+        }
+    }
+}
+
+/// Moves a value of `size` bytes; the small sizes without a call.
+#[inline]
+unsafe fn copy(from: *const u8, to: *mut u8, size: usize) {
+    // SAFETY: passed on: two places for a value of this size.
+    unsafe {
+        match size {
+            0 => {}
+            8 => ptr::copy_nonoverlapping(from, to, 8),
+            16 => ptr::copy_nonoverlapping(from, to, 16),
+            _ => ptr::copy_nonoverlapping(from, to, size),
+        }
+    }
+}
+
+/// Steps 4 and 5.
+///
+/// # Safety
+///
+/// All channels are locked, and unlocked by this; as for [`run`].
+unsafe fn park(entries: &mut [Entry], wait: Wait) -> Option<Taken> {
+    let me = sched::prepare_park(WaitReason::Select, ptr::null());
+    let ticket = me.ticket();
+    for entry in &mut *entries {
+        entry
+            .waiter
+            .write(Waiter::multi(me, ticket, entry.elem.cast(), 0));
+    }
+    // From here on the entries are shared with whoever dequeues their waiters,
+    // which are all cells.
+    let entries = &*entries;
+    for entry in entries {
+        // SAFETY: locked; the waiter stays in place until it is removed below.
+        unsafe {
+            let queue = core_of(entry).state().queue(entry.side);
+            queue.enqueue(waiter_of(entry));
+        }
+    }
+    // SAFETY: passed on.
+    unsafe { unlock_all(entries) };
+    match wait {
+        Wait::Until(deadline_ns) => sched::park_until(me, ticket, deadline_ns),
+        Wait::Poll | Wait::Forever => sched::park(me),
+    }
+    // The ticket is claimed: nobody else writes a tag of ours any more.
+    let outcome = |entry: &Entry| {
+        // SAFETY: written above.
+        unsafe { entry.waiter.assume_init_ref() }.tag.get() & (PASSED | CLOSED)
+    };
+    let mut taken = None;
+    for entry in entries {
+        // Whoever took this waiter has dequeued it. All others may still be
+        // linked.
+        let how = outcome(entry);
+        if how != 0 {
+            taken = Some(Taken {
+                index: usize::from(entry.index),
+                passed: how == PASSED,
+            });
+            continue;
+        }
+        // SAFETY: the waiter is alive, and was enqueued nowhere else.
+        unsafe {
+            let core = core_of(entry);
+            core.lock();
+            core.state().queue(entry.side).remove(waiter_of(entry));
+            core.unlock();
+        }
+    }
+    taken
+}
+
+/// The waiter as queues link it.
+fn waiter_of(entry: &Entry) -> *mut Waiter {
+    entry.waiter.as_ptr().cast_mut()
+}

@@ -1,0 +1,198 @@
+//! `select!`.
+
+/// Waits on several channel operations at once and carries out exactly one of
+/// them; blocks the goroutine (or, on a plain thread, the thread) until one
+/// can go on. Where several can, each has the same chance.
+///
+/// | case                              | taken when                            |
+/// |-----------------------------------|---------------------------------------|
+/// | `recv(rx) -> value => …`          | a value came: `Some`, or `rx` is closed and drained: `None` |
+/// | `recv(rx) => …`                   | the same, with the value dropped      |
+/// | `send(tx, value) -> result => …`  | the value went: `Ok`, or `tx` is closed: `Err` gives it back |
+/// | `send(tx, value) => …`            | the value went                        |
+/// | `send_from(tx, slot) -> result => …` | the value went, and `slot` is now `None`; on `Err` it is still there |
+/// | `timeout(duration) => …`          | no other case could go on for that long |
+/// | `default => …`                    | no other case can go on now           |
+///
+/// - The names on the left are patterns. All arms have one type, which is that
+///   of the whole; `return`, `break`, `continue` and `?` work in them.
+/// - `rx` and `tx` may be an end, a reference to one, or an `Option` of these:
+///   `None` disables the case, as does a `slot` that is `None`, and a nil end
+///   ([`Receiver::never`](crate::Receiver::never)).
+/// - All operands are evaluated once, in the order they are written (a time-out
+///   last), before anything else happens, also those of cases not taken. The ends
+///   are borrowed only until a case is taken, so that an arm may change them.
+/// - The `value` of a `send` that is not taken is dropped; `send_from` leaves
+///   it in its slot, an `Option` variable, for the next round of a loop.
+/// - At most one of `timeout` and `default`. Without any case at all it blocks
+///   for ever.
+/// - No allocation for up to eight cases, one for more. The number of cases is
+///   limited by the recursion limit of the calling crate: to 64 and more by the
+///   default of 128.
+///
+/// # Panics
+///
+/// `send(tx, value) => …`, without a name for its result, on a closed channel,
+/// as in Go.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{chan, select};
+/// use std::time::Duration;
+///
+/// let (work, jobs) = chan(1);
+/// let (quit, done) = chan::<()>(0);
+///
+/// // Room in the buffer, and nobody says quit.
+/// select! {
+///     send(work, 7) => {}
+///     recv(done) => unreachable!(),
+/// }
+/// let got = select! {
+///     recv(jobs) -> job => job,
+///     timeout(Duration::from_secs(5)) => None,
+/// };
+/// assert_eq!(got, Some(7));
+///
+/// drop(quit);
+/// let mut next = Some(8);
+/// let (full, _keep) = chan(0);
+/// select! {
+///     send_from(full, next) -> _ => unreachable!("nobody receives"),
+///     recv(done) -> end => assert_eq!(end, None),
+/// }
+/// assert_eq!(next, Some(8));
+/// ```
+#[macro_export]
+macro_rules! select {
+    ($($tokens:tt)*) => {
+        $crate::__select!(
+            ($crate::__private::NoCase)
+            []
+            ()
+            $($tokens)*
+        )
+    };
+}
+
+/// Munches one case a step: the list of cases so far, the arms so far, what to
+/// do otherwise, then the rest.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __select {
+    // What is taken when no case is.
+    ($list:tt $arms:tt () default => $body:block $(,)? $($rest:tt)*) => {
+        $crate::__select!($list $arms (($crate::__private::Wait::Poll) $body) $($rest)*)
+    };
+    ($list:tt $arms:tt () default => $body:expr, $($rest:tt)*) => {
+        $crate::__select!($list $arms (($crate::__private::Wait::Poll) $body) $($rest)*)
+    };
+    ($list:tt $arms:tt () default => $body:expr) => {
+        $crate::__select!($list $arms (($crate::__private::Wait::Poll) $body))
+    };
+    ($list:tt $arms:tt () timeout($time:expr) => $body:block $(,)? $($rest:tt)*) => {
+        $crate::__select!($list $arms (($crate::__private::wait_for($time)) $body) $($rest)*)
+    };
+    ($list:tt $arms:tt () timeout($time:expr) => $body:expr, $($rest:tt)*) => {
+        $crate::__select!($list $arms (($crate::__private::wait_for($time)) $body) $($rest)*)
+    };
+    ($list:tt $arms:tt () timeout($time:expr) => $body:expr) => {
+        $crate::__select!($list $arms (($crate::__private::wait_for($time)) $body))
+    };
+    ($list:tt $arms:tt ($($otherwise:tt)+) default => $($rest:tt)*) => {
+        ::core::compile_error!("select!: at most one `default` or `timeout`")
+    };
+    ($list:tt $arms:tt ($($otherwise:tt)+) timeout($time:expr) => $($rest:tt)*) => {
+        ::core::compile_error!("select!: at most one `default` or `timeout`")
+    };
+
+    // A case; each earlier arm's pattern gets one level deeper.
+    ($list:tt [$({$pat:pat => $arm:expr})*] $otherwise:tt
+     $kind:ident $args:tt $(-> $name:pat)? => $body:block $(,)? $($rest:tt)*) => {
+        $crate::__select!(
+            ($crate::__private::And($list, $crate::__select_case!($kind $args $($name)?)))
+            [$({$crate::__private::Either::Earlier($pat) => $arm})*
+             {$crate::__private::Either::Last($crate::__select_name!($($name)?)) => $body}]
+            $otherwise $($rest)*
+        )
+    };
+    ($list:tt [$({$pat:pat => $arm:expr})*] $otherwise:tt
+     $kind:ident $args:tt $(-> $name:pat)? => $body:expr, $($rest:tt)*) => {
+        $crate::__select!(
+            ($crate::__private::And($list, $crate::__select_case!($kind $args $($name)?)))
+            [$({$crate::__private::Either::Earlier($pat) => $arm})*
+             {$crate::__private::Either::Last($crate::__select_name!($($name)?)) => $body}]
+            $otherwise $($rest)*
+        )
+    };
+    ($list:tt [$({$pat:pat => $arm:expr})*] $otherwise:tt
+     $kind:ident $args:tt $(-> $name:pat)? => $body:expr) => {
+        $crate::__select!(
+            ($crate::__private::And($list, $crate::__select_case!($kind $args $($name)?)))
+            [$({$crate::__private::Either::Earlier($pat) => $arm})*
+             {$crate::__private::Either::Last($crate::__select_name!($($name)?)) => $body}]
+            $otherwise
+        )
+    };
+
+    // The end.
+    ($list:tt [$({$pat:pat => $arm:expr})*] ()) => {{
+        let answer = $crate::__private::select($list, $crate::__private::Wait::Forever);
+        match answer {
+            $($pat => $arm,)*
+            #[allow(unreachable_patterns, reason = "the only pattern of a select without cases")]
+            _ => ::core::unreachable!("select!: ended without a case"),
+        }
+    }};
+    ($list:tt [$({$pat:pat => $arm:expr})*] (($wait:expr) $body:expr)) => {{
+        let answer = $crate::__private::select($list, $wait);
+        match answer {
+            $($pat => $arm,)*
+            _ => $body,
+        }
+    }};
+    ($list:tt $arms:tt $otherwise:tt $($rest:tt)+) => {
+        ::core::compile_error!(::core::concat!(
+            "select!: expected `recv(rx) -> value => …`, `send(tx, value) -> result => …`, ",
+            "`send_from(tx, slot) -> result => …`, `timeout(duration) => …` or `default => …`, found: ",
+            ::core::stringify!($($rest)+)
+        ))
+    };
+}
+
+/// The case as an expression.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __select_case {
+    (recv ($receiver:expr $(,)?) $($name:pat)?) => {
+        $crate::__private::RecvCase::new(&$receiver)
+    };
+    (send ($sender:expr, $value:expr $(,)?) $name:pat) => {
+        $crate::__private::SendCase::new(&$sender, $value)
+    };
+    (send ($sender:expr, $value:expr $(,)?)) => {
+        $crate::__private::MustSendCase::new(&$sender, $value)
+    };
+    (send_from ($sender:expr, $slot:expr $(,)?) $name:pat) => {
+        $crate::__private::SendFromCase::new(&$sender, &mut $slot)
+    };
+    ($($other:tt)*) => {
+        ::core::compile_error!(::core::concat!(
+            "select!: not a case (`send_from` needs `-> result`): ",
+            ::core::stringify!($($other)*)
+        ))
+    };
+}
+
+/// The pattern for what an arm gets.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __select_name {
+    () => {
+        _
+    };
+    ($name:pat) => {
+        $name
+    };
+}

@@ -1,0 +1,238 @@
+//! The sending end of a channel.
+
+use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::time::{Duration, Instant};
+
+use super::core::{Side, wait_for_ever, wait_in_vain};
+use super::typed::{Chan, Sent};
+use super::{SendError, SendTimeoutError, TrySendError, after, at};
+use crate::goroutine::WaitReason;
+
+/// The sending end of a channel; clones send into the same channel.
+///
+/// When the last one is dropped the channel closes: receivers get what the
+/// buffer still holds, and then `None`.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::chan;
+///
+/// let (tx, rx) = chan(1);
+/// tx.send(7).unwrap();
+/// assert_eq!(rx.recv(), Some(7));
+/// ```
+pub struct Sender<T> {
+    /// `None` is the nil channel.
+    chan: Option<Chan<T>>,
+}
+
+// SAFETY: the channel is reached under its lock, and what goes through it is
+// values, which may go to another thread.
+unsafe impl<T: Send> Send for Sender<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Sender<T> {}
+// A panic elsewhere leaves a channel whole: no foreign code runs under its lock.
+impl<T> UnwindSafe for Sender<T> {}
+impl<T> RefUnwindSafe for Sender<T> {}
+
+impl<T> Sender<T> {
+    pub(super) fn new(chan: Chan<T>) -> Self {
+        Self { chan: Some(chan) }
+    }
+
+    pub(super) fn chan(&self) -> Option<Chan<T>> {
+        self.chan
+    }
+
+    /// An end of no channel: no send on it ever ends, and in a `select!` it is
+    /// never ready. What a nil channel is in Go.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Sender;
+    ///
+    /// assert!(Sender::never().try_send(1).is_err());
+    /// ```
+    #[must_use]
+    pub const fn never() -> Self {
+        Self { chan: None }
+    }
+
+    /// Sends a value; blocks the goroutine (or, on a plain thread, the thread)
+    /// until it is in the buffer or, without one, with a receiver.
+    ///
+    /// # Errors
+    ///
+    /// The value comes back if the channel is or becomes closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{chan, SendError};
+    ///
+    /// let (tx, rx) = chan(1);
+    /// assert_eq!(tx.send("taken"), Ok(()));
+    /// drop(rx);
+    /// assert_eq!(tx.send("back"), Err(SendError("back")));
+    /// ```
+    #[inline]
+    pub fn send(&self, value: T) -> Result<(), SendError<T>> {
+        match &self.chan {
+            Some(chan) => chan.send(value).map_err(SendError),
+            None => wait_for_ever(WaitReason::ChanNil),
+        }
+    }
+
+    /// Sends a value if that needs no wait.
+    ///
+    /// # Errors
+    ///
+    /// The value comes back if the buffer is full (or, without one, no
+    /// receiver waits), or the channel is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{chan, TrySendError};
+    ///
+    /// let (tx, _rx) = chan(1);
+    /// assert_eq!(tx.try_send(1), Ok(()));
+    /// assert_eq!(tx.try_send(2), Err(TrySendError::Full(2)));
+    /// ```
+    #[inline]
+    pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
+        let Some(chan) = &self.chan else {
+            return Err(TrySendError::Full(value));
+        };
+        match chan.try_send(value) {
+            Sent::Done => Ok(()),
+            Sent::Full(value) => Err(TrySendError::Full(value)),
+            Sent::Closed(value) => Err(TrySendError::Closed(value)),
+        }
+    }
+
+    /// Sends a value, waiting for `timeout` at most; blocks the goroutine.
+    ///
+    /// # Errors
+    ///
+    /// The value comes back if nobody took it in time, or the channel is or
+    /// becomes closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{chan, SendTimeoutError};
+    /// use std::time::Duration;
+    ///
+    /// let (tx, _rx) = chan(0);
+    /// let late = tx.send_timeout(1, Duration::from_millis(1));
+    /// assert_eq!(late, Err(SendTimeoutError::Timeout(1)));
+    /// ```
+    pub fn send_timeout(&self, value: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
+        self.send_until(value, after(timeout))
+    }
+
+    /// Sends a value, waiting until `deadline` at the latest; blocks the
+    /// goroutine.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::send_timeout`].
+    pub fn send_deadline(&self, value: T, deadline: Instant) -> Result<(), SendTimeoutError<T>> {
+        self.send_until(value, at(deadline))
+    }
+
+    fn send_until(&self, value: T, deadline_ns: u64) -> Result<(), SendTimeoutError<T>> {
+        let Some(chan) = &self.chan else {
+            wait_in_vain(WaitReason::ChanNil, deadline_ns);
+            return Err(SendTimeoutError::Timeout(value));
+        };
+        match chan.send_until(value, deadline_ns) {
+            Sent::Done => Ok(()),
+            Sent::Full(value) => Err(SendTimeoutError::Timeout(value)),
+            Sent::Closed(value) => Err(SendTimeoutError::Closed(value)),
+        }
+    }
+
+    /// Closes the channel, for all its ends: sends fail from now on, receivers
+    /// get what the buffer still holds and then `None`. Says whether this call
+    /// closed it: false if it was closed before, or is nil.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::chan;
+    ///
+    /// let (tx, rx) = chan(1);
+    /// tx.send(1).unwrap();
+    /// assert!(tx.close());
+    /// assert!(!tx.close());
+    /// assert_eq!((rx.recv(), rx.recv()), (Some(1), None));
+    /// ```
+    pub fn close(&self) -> bool {
+        self.chan.as_ref().is_some_and(|chan| chan.core().close())
+    }
+
+    /// True once the channel is closed, by a call or because one side is gone.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.chan
+            .as_ref()
+            .is_some_and(|chan| chan.core().is_closed())
+    }
+
+    /// How many values the buffer holds now.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.chan.as_ref().map_or(0, |chan| chan.core().len())
+    }
+
+    /// True if the buffer holds nothing now.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many values the buffer can hold; 0 for a rendezvous and for nil.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.chan
+            .as_ref()
+            .map_or(0, |chan| chan.core().cap as usize)
+    }
+
+    /// True if both send into one channel; a nil end is like no other.
+    #[must_use]
+    pub fn same_channel(&self, other: &Self) -> bool {
+        self.chan.is_some() && self.chan == other.chan
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        if let Some(chan) = &self.chan {
+            chan.core().retain(Side::Send);
+        }
+        Self { chan: self.chan }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        if let Some(chan) = self.chan {
+            chan.release_sender();
+        }
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.chan {
+            Some(chan) => write!(f, "Sender({:p})", chan.core_ptr()),
+            None => f.write_str("Sender(never)"),
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! The part of a channel that knows its element type: how values move.
+
+use std::alloc::Layout;
+use std::marker::PhantomData;
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::ptr::NonNull;
+
+use super::core::{Core, Outcome, Side, complete};
+
+/// A pointer to a channel that is alive: whoever holds one also holds, or
+/// borrows, a counted handle. Invariant in `T`: one end's type is the other's.
+pub(super) struct Chan<T> {
+    core: NonNull<Core>,
+    element: PhantomData<*mut T>,
+}
+
+impl<T> Clone for Chan<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Chan<T> {}
+
+impl<T> PartialEq for Chan<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.core == other.core
+    }
+}
+
+/// How an attempt went. After `Blocked` the channel is still locked.
+enum Attempt<R> {
+    Done(R),
+    Closed,
+    Blocked,
+}
+
+/// What became of a send that may not or not for long wait.
+pub(super) enum Sent<T> {
+    Done,
+    Full(T),
+    Closed(T),
+}
+
+/// What became of a receive that may not or not for long wait.
+pub(super) enum Received<T> {
+    Value(T),
+    Empty,
+    Closed,
+}
+
+impl<T> Chan<T> {
+    /// With one handle on each side.
+    pub(super) fn allocate(cap: u32) -> Self {
+        Self {
+            core: Core::allocate(Layout::new::<T>(), cap),
+            element: PhantomData,
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn core(&self) -> &Core {
+        // SAFETY: alive, by the type's promise.
+        unsafe { self.core.as_ref() }
+    }
+
+    pub(super) fn core_ptr(self) -> NonNull<Core> {
+        self.core
+    }
+
+    /// Gives up a handle of the sending side; the last one closes.
+    pub(super) fn release_sender(self) {
+        if self.core().release(Side::Send) {
+            self.core().close();
+            // SAFETY: once by this side, by its last handle.
+            unsafe { self.abandon() };
+        }
+    }
+
+    /// Gives up a handle of the receiving side; the last one closes, and drops
+    /// what the buffer holds.
+    pub(super) fn release_receiver(self) {
+        if self.core().release(Side::Recv) {
+            self.core().close();
+            while let Received::Value(value) = self.try_recv() {
+                drop(value);
+            }
+            // SAFETY: once by this side, by its last handle; the buffer is
+            // empty and stays so, as the channel is closed.
+            unsafe { self.abandon() };
+        }
+    }
+
+    unsafe fn abandon(self) {
+        // SAFETY: passed on; the layout is that of `allocate`.
+        unsafe { Core::abandon(self.core, Layout::new::<T>()) };
+    }
+
+    /// Moves the value out of `value` to a receiver or into the buffer.
+    ///
+    /// # Safety
+    ///
+    /// `value` is initialised, and moved from if this returns `Done`.
+    #[inline(always)]
+    unsafe fn attempt_send(&self, value: *const T) -> Attempt<()> {
+        let core = self.core();
+        core.lock();
+        // SAFETY: we hold the lock; each branch but the last gives it back
+        // after its last use of the state. A dequeued waiter at the receiving
+        // side has a place for a `T` as its element, and its owner is parked
+        // until we complete it. The tail is free as `len < cap`.
+        unsafe {
+            let state = core.state();
+            if state.closed {
+                core.unlock();
+                return Attempt::Closed;
+            }
+            if let Some(receiver) = state.receivers.dequeue() {
+                core.unlock();
+                let place = receiver.as_ref().elem.get().cast::<T>();
+                place.copy_from_nonoverlapping(value, 1);
+                complete(receiver);
+                return Attempt::Done(());
+            }
+            if state.len < core.cap {
+                let tail = core.place(state.head, state.len, size_of::<T>());
+                tail.cast::<T>().copy_from_nonoverlapping(value, 1);
+                state.len += 1;
+                core.unlock();
+                return Attempt::Done(());
+            }
+        }
+        Attempt::Blocked
+    }
+
+    /// Takes a value out of the buffer or from a waiting sender.
+    #[inline(always)]
+    fn attempt_recv(&self) -> Attempt<T> {
+        let core = self.core();
+        core.lock();
+        // SAFETY: we hold the lock; each branch but the last gives it back
+        // after its last use of the state. The head is initialised as `len` is
+        // not 0. A dequeued waiter at the sending side has a `T` as its
+        // element, and its owner is parked until we complete it.
+        unsafe {
+            let state = core.state();
+            if state.len != 0 {
+                let head = core.place(state.head, 0, size_of::<T>()).cast::<T>();
+                let value = head.read();
+                state.head = if state.head + 1 == core.cap {
+                    0
+                } else {
+                    state.head + 1
+                };
+                match state.senders.dequeue() {
+                    // The buffer is full: its tail is where the head was.
+                    Some(sender) => {
+                        let theirs = sender.as_ref().elem.get().cast::<T>();
+                        head.copy_from_nonoverlapping(theirs, 1);
+                        core.unlock();
+                        complete(sender);
+                    }
+                    None => {
+                        state.len -= 1;
+                        core.unlock();
+                    }
+                }
+                return Attempt::Done(value);
+            }
+            if let Some(sender) = state.senders.dequeue() {
+                core.unlock();
+                let value = sender.as_ref().elem.get().cast::<T>().read();
+                complete(sender);
+                return Attempt::Done(value);
+            }
+            if state.closed {
+                core.unlock();
+                return Attempt::Closed;
+            }
+        }
+        Attempt::Blocked
+    }
+
+    /// Sends, waiting as long as it takes; blocks the goroutine.
+    #[inline]
+    pub(super) fn send(&self, value: T) -> Result<(), T> {
+        let mut value = ManuallyDrop::new(value);
+        // SAFETY: initialised, and not used again after `Done`.
+        match unsafe { self.attempt_send(&*value) } {
+            Attempt::Done(()) => return Ok(()),
+            Attempt::Closed => {}
+            Attempt::Blocked => {
+                let elem = (&raw mut value).cast();
+                // SAFETY: the attempt left the channel locked; the element is
+                // the value, which lives here until the wait is over.
+                if unsafe { self.core().wait(Side::Send, elem) } == Outcome::Passed {
+                    return Ok(());
+                }
+            }
+        }
+        Err(ManuallyDrop::into_inner(value))
+    }
+
+    /// Sends, waiting until `deadline_ns` at the latest.
+    pub(super) fn send_until(&self, value: T, deadline_ns: u64) -> Sent<T> {
+        let mut value = ManuallyDrop::new(value);
+        // SAFETY: as in `send`.
+        let outcome = match unsafe { self.attempt_send(&*value) } {
+            Attempt::Done(()) => Outcome::Passed,
+            Attempt::Closed => Outcome::Closed,
+            Attempt::Blocked => {
+                let elem = (&raw mut value).cast();
+                // SAFETY: as in `send`.
+                unsafe { self.core().wait_until(Side::Send, elem, deadline_ns) }
+            }
+        };
+        match outcome {
+            Outcome::Passed => Sent::Done,
+            Outcome::TimedOut => Sent::Full(ManuallyDrop::into_inner(value)),
+            Outcome::Closed => Sent::Closed(ManuallyDrop::into_inner(value)),
+        }
+    }
+
+    /// Sends if that needs no wait.
+    #[inline]
+    pub(super) fn try_send(&self, value: T) -> Sent<T> {
+        let value = ManuallyDrop::new(value);
+        // SAFETY: as in `send`.
+        match unsafe { self.attempt_send(&*value) } {
+            Attempt::Done(()) => Sent::Done,
+            Attempt::Closed => Sent::Closed(ManuallyDrop::into_inner(value)),
+            Attempt::Blocked => {
+                // SAFETY: the attempt left the channel locked.
+                unsafe { self.core().unlock() };
+                Sent::Full(ManuallyDrop::into_inner(value))
+            }
+        }
+    }
+
+    /// Receives, waiting as long as it takes; `None` once closed and drained.
+    /// Blocks the goroutine.
+    #[inline]
+    pub(super) fn recv(&self) -> Option<T> {
+        match self.attempt_recv() {
+            Attempt::Done(value) => Some(value),
+            Attempt::Closed => None,
+            Attempt::Blocked => {
+                let mut place = MaybeUninit::<T>::uninit();
+                let elem = place.as_mut_ptr().cast();
+                // SAFETY: the attempt left the channel locked; the place lives
+                // here until the wait is over, and is filled if it passed.
+                unsafe {
+                    match self.core().wait(Side::Recv, elem) {
+                        Outcome::Passed => Some(place.assume_init()),
+                        _ => None,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Receives, waiting until `deadline_ns` at the latest.
+    pub(super) fn recv_until(&self, deadline_ns: u64) -> Received<T> {
+        match self.attempt_recv() {
+            Attempt::Done(value) => Received::Value(value),
+            Attempt::Closed => Received::Closed,
+            Attempt::Blocked => {
+                let mut place = MaybeUninit::<T>::uninit();
+                let elem = place.as_mut_ptr().cast();
+                // SAFETY: as in `recv`.
+                unsafe {
+                    match self.core().wait_until(Side::Recv, elem, deadline_ns) {
+                        Outcome::Passed => Received::Value(place.assume_init()),
+                        Outcome::Closed => Received::Closed,
+                        Outcome::TimedOut => Received::Empty,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Receives if that needs no wait.
+    #[inline]
+    pub(super) fn try_recv(&self) -> Received<T> {
+        match self.attempt_recv() {
+            Attempt::Done(value) => Received::Value(value),
+            Attempt::Closed => Received::Closed,
+            Attempt::Blocked => {
+                // SAFETY: the attempt left the channel locked.
+                unsafe { self.core().unlock() };
+                Received::Empty
+            }
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! A lock for sections of a few dozen instructions: one read-modify-write to
+//! take it, a plain store to give it back.
+//!
+//! | `held` | meaning         |
+//! |--------|-----------------|
+//! | 0      | nobody holds it |
+//! | 1      | somebody does   |
+//!
+//! A thread that cannot get it spins, lets others run, then sleeps on `held`,
+//! counted in `sleepers`. The holder looks at `sleepers` only after its plain
+//! store, so the two can pass each other and a wake can be missed; a sleeper
+//! therefore sleeps for a bounded time. That happens only where a holder lost
+//! its CPU inside its section, which costs more than the missed wake.
+//!
+//! It may be held across no park and no call of foreign code.
+//!
+//! # Rejected
+//!
+//! An exchange on release, which would tell for sure whether somebody sleeps:
+//! it doubles the cost of a section that nobody contends for.
+
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// As in [`super::lock`]: a holder's section is shorter than this.
+const SPINS: u32 = 60;
+
+/// A holder that lost its CPU mostly has it back after this many yields.
+const YIELDS: u32 = 4;
+
+/// Bounds what a missed wake costs.
+const SLEEP: Duration = Duration::from_millis(1);
+
+/// The lock without a value.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct RawQuickLock {
+    held: AtomicU32,
+    sleepers: AtomicU32,
+}
+
+impl RawQuickLock {
+    pub(crate) const fn new() -> Self {
+        Self {
+            held: AtomicU32::new(0),
+            sleepers: AtomicU32::new(0),
+        }
+    }
+
+    /// Takes the lock; blocks the thread.
+    #[inline(always)]
+    pub(crate) fn lock(&self) {
+        // Acquire: pairs with the Release in `unlock`.
+        if self
+            .held
+            .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
+            .is_err()
+        {
+            self.lock_slow();
+        }
+    }
+
+    /// Takes the lock if it is free.
+    #[inline]
+    pub(crate) fn try_lock(&self) -> bool {
+        // Acquire: pairs with the Release in `unlock`.
+        self.held
+            .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// Gives the lock back.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds it.
+    #[inline(always)]
+    pub(crate) unsafe fn unlock(&self) {
+        // Release: pairs with the Acquire in `lock`.
+        self.held.store(0, Ordering::Release);
+        if self.sleepers.load(Ordering::Relaxed) != 0 {
+            self.wake();
+        }
+    }
+
+    #[cold]
+    fn wake(&self) {
+        crate::sys::futex::wake(&self.held, 1);
+    }
+
+    #[cold]
+    fn lock_slow(&self) {
+        for round in 0..SPINS + YIELDS {
+            if self.held.load(Ordering::Relaxed) == 0 && self.try_lock() {
+                return;
+            }
+            if round < SPINS {
+                std::hint::spin_loop();
+            } else {
+                std::thread::yield_now();
+            }
+        }
+        self.sleepers.fetch_add(1, Ordering::Relaxed);
+        while !self.try_lock() {
+            crate::sys::futex::wait(&self.held, 1, Some(SLEEP));
+        }
+        self.sleepers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The lock with the value that it guards.
+pub(crate) struct QuickLock<T> {
+    raw: RawQuickLock,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the lock gives the value to one thread at a time, so sending it
+// between threads is all that sharing the lock can do.
+unsafe impl<T: Send> Sync for QuickLock<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Send for QuickLock<T> {}
+
+impl<T> QuickLock<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self {
+            raw: RawQuickLock::new(),
+            value: UnsafeCell::new(value),
+        }
+    }
+
+    /// Takes the lock; blocks the thread.
+    #[inline]
+    pub(crate) fn lock(&self) -> QuickGuard<'_, T> {
+        self.raw.lock();
+        QuickGuard { lock: self }
+    }
+
+    /// Takes the lock if it is free.
+    #[inline]
+    pub(crate) fn try_lock(&self) -> Option<QuickGuard<'_, T>> {
+        self.raw.try_lock().then_some(QuickGuard { lock: self })
+    }
+
+    /// The value, of a lock that nobody else can reach.
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for QuickLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.try_lock() {
+            Some(value) => f.debug_tuple("QuickLock").field(&*value).finish(),
+            None => f.write_str("QuickLock(held)"),
+        }
+    }
+}
+
+/// The lock, held; given back on drop.
+#[derive(Debug)]
+pub(crate) struct QuickGuard<'a, T> {
+    lock: &'a QuickLock<T>,
+}
+
+impl<T> Deref for QuickGuard<'_, T> {
+    type Target = T;
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: the guard exists only while its thread holds the lock.
+        unsafe { &*self.lock.value.get() }
+    }
+}
+
+impl<T> DerefMut for QuickGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as in `deref`, and `&mut self` is the only way in.
+        unsafe { &mut *self.lock.value.get() }
+    }
+}
+
+impl<T> Drop for QuickGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: the guard exists only while its thread holds the lock.
+        unsafe { self.lock.raw.unlock() };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lock_under_contention_loses_no_increment() {
+        let lock = QuickLock::new(0u64);
+        std::thread::scope(|s| {
+            for _ in 0..4 {
+                s.spawn(|| (0..20_000).for_each(|_| *lock.lock() += 1));
+            }
+        });
+        assert_eq!(*lock.lock(), 80_000);
+    }
+
+    #[test]
+    fn lock_held_for_long_is_got_by_a_sleeper_in_the_end() {
+        let lock = QuickLock::new(());
+        let held = lock.lock();
+        std::thread::scope(|s| {
+            let sleeper = s.spawn(|| drop(lock.lock()));
+            while lock.raw.sleepers.load(Ordering::Relaxed) == 0 {
+                std::thread::yield_now();
+            }
+            drop(held);
+            sleeper.join().unwrap();
+        });
+        assert_eq!(lock.raw.sleepers.load(Ordering::Relaxed), 0);
+    }
+}

@@ -1,0 +1,10 @@
+//! The public API, exercised by plain threads and by goroutines alike.
+
+mod chan;
+mod chan_close;
+mod chan_time;
+mod select;
+mod select_case;
+mod select_dynamic;
+mod select_race;
+mod support;
