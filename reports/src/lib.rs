@@ -9,6 +9,7 @@
 
 pub mod run;
 pub mod schema;
+pub mod stats;
 pub mod store;
 
 pub use run::Run;

@@ -47,14 +47,13 @@ impl Group {
             if sample.operations_count == 0 {
                 return Err("a sample has operations_count 0: nothing to divide by".to_owned());
             }
-            if let Some(latency) = &sample.latency {
-                if latency
+            if let Some(latency) = &sample.latency
+                && latency
                     .buckets
                     .windows(2)
                     .any(|pair| pair[0].0 >= pair[1].0)
-                {
-                    return Err("latency buckets must rise".to_owned());
-                }
+            {
+                return Err("latency buckets must rise".to_owned());
             }
         }
         Ok(())

@@ -45,10 +45,8 @@ fn every_line_of_every_fixture_keeps_to_the_schema() {
         {
             let value: Value = serde_json::from_str(line).expect("JSON");
             let known = !matches!(Record::from_value(value.clone()), Ok(Record::Unknown(_)));
-            if known {
-                if let Err(error) = validator.validate(&value) {
-                    panic!("{}:{}: {error}", path.display(), index + 1);
-                }
+            if known && let Err(error) = validator.validate(&value) {
+                panic!("{}:{}: {error}", path.display(), index + 1);
             }
             lines += 1;
         }
@@ -100,7 +98,7 @@ fn unknown_kind_of_record_survives_reading_and_writing() {
 fn known_kind_with_wrong_contents_is_refused_with_the_reason() {
     let problem = Record::from_value(json!({"type": "group", "lane": 7})).expect_err("wrong");
     assert!(
-        problem.contains("\"group\"") && problem.contains("lane"),
+        problem.contains("\"group\"") && problem.contains("expected a string"),
         "{problem}"
     );
     let problem = Record::from_value(json!({

@@ -1,0 +1,319 @@
+//! The hierarchical bootstrap: process, then block, then sample.
+//!
+//! Samples of one process resemble each other more than samples of two
+//! (layout, allocator state, what the scheduler did first), so that the
+//! process is the unit that counts (Kalibera and Jones, "Rigorous
+//! benchmarking in reasonable time", ISMM 2013). The statistic is the median
+//! over processes of the median over blocks of the median over samples. A
+//! resample draws processes with replacement and takes what is in them as it
+//! is: how far samples and blocks scatter is already in how far the
+//! processes' medians scatter, and drawing those levels again would count it
+//! twice (Davison and Hinkley, "Bootstrap methods and their application",
+//! 1997, section 3.8; Ren et al., Journal of Applied Statistics 37, 2010).
+//! In our simulation the intervals with every level redrawn contained the
+//! truth 99.5% of the time in place of 95%.
+//!
+//! # Few processes
+//!
+//! With five processes a plain percentile interval is too short. Its
+//! percentiles are therefore moved outwards to where Student's t has them:
+//! from `α/2` to `Φ(-t(α/2, n-1))` (after Hesterberg, "What teachers should
+//! know about the bootstrap", The American Statistician 69, 2015). His
+//! further factor `√(n/(n-1))` is for means: the bootstrap of a median of
+//! few values is not too narrow without it.
+//!
+//! # Rejected
+//!
+//! * Pooling all samples: it takes five processes of a hundred samples for
+//!   five hundred independent ones, and finds differences between equals.
+//! * BCa: its acceleration needs a jackknife over five processes, which for
+//!   a median is mostly ties.
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+use serde::Serialize;
+use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
+
+use super::quantile::{median, median_in_place, quantile_of_sorted};
+use super::{CONFIDENCE, RESAMPLES};
+
+/// Values of one cell: by process, by block of that process, by sample.
+pub type Tree = Vec<Vec<Vec<f64>>>;
+
+/// An interval at [`CONFIDENCE`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Interval {
+    /// The lower end.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+}
+
+impl Interval {
+    /// True where `value` is inside or on an end.
+    #[must_use]
+    pub fn contains(&self, value: f64) -> bool {
+        self.low <= value && value <= self.high
+    }
+}
+
+/// A figure with its interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Estimate {
+    /// The figure.
+    pub value: f64,
+    /// Where it lies at [`CONFIDENCE`]; `None` where there were fewer than
+    /// two processes, which say nothing of their spread.
+    pub interval: Option<Interval>,
+}
+
+/// A statistic and its values over the resamples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replicates {
+    /// The statistic of the data themselves.
+    pub value: f64,
+    /// The statistic of each resample, in the order of the draws.
+    pub resampled: Vec<f64>,
+    /// How many processes there were.
+    pub processes_count: usize,
+}
+
+impl Replicates {
+    /// The median of process medians of `tree`, [`RESAMPLES`] times.
+    ///
+    /// Empty blocks and processes are passed over; `None` where nothing is
+    /// left. The same seed gives the same figures.
+    #[must_use]
+    pub fn of_median(tree: &Tree, seed: u64) -> Option<Replicates> {
+        Replicates::of_median_times(tree, seed, RESAMPLES)
+    }
+
+    /// As [`of_median`](Replicates::of_median), `resamples` times.
+    #[must_use]
+    pub fn of_median_times(tree: &Tree, seed: u64, resamples: usize) -> Option<Replicates> {
+        let medians: Vec<f64> = tree
+            .iter()
+            .filter_map(|blocks| process_median(blocks))
+            .collect();
+        let value = median(&medians)?;
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let mut drawn = vec![0.0; medians.len()];
+        let resampled = (0..resamples)
+            .filter_map(|_| {
+                drawn.fill_with(|| medians[rng.random_range(0..medians.len())]);
+                median_in_place(&mut drawn)
+            })
+            .collect();
+        Some(Replicates {
+            value,
+            resampled,
+            processes_count: medians.len(),
+        })
+    }
+
+    /// The figure with its interval.
+    #[must_use]
+    pub fn estimate(&self) -> Estimate {
+        Estimate {
+            value: self.value,
+            interval: self.interval(),
+        }
+    }
+
+    /// The widened percentile interval.
+    #[must_use]
+    pub fn interval(&self) -> Option<Interval> {
+        let freedom = self.processes_count.checked_sub(1)? as f64;
+        percentiles(&self.resampled, freedom)
+    }
+
+    /// This over that, resample by resample; the two were drawn apart.
+    #[must_use]
+    pub fn ratio(&self, reference: &Replicates) -> Ratio {
+        let resampled: Vec<f64> = self
+            .resampled
+            .iter()
+            .zip(&reference.resampled)
+            .map(|(ours, theirs)| (ours / theirs).ln())
+            .filter(|log| log.is_finite())
+            .collect();
+        let log = (self.value / reference.value).ln();
+        let freedom = welch(self, reference);
+        let interval = percentiles(&resampled, freedom).map(|interval| Interval {
+            low: interval.low.exp(),
+            high: interval.high.exp(),
+        });
+        let error = standard_deviation(&resampled);
+        Ratio {
+            value: log.exp(),
+            interval,
+            p_value: p_value(log, error, freedom),
+        }
+    }
+}
+
+/// One figure over another.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Ratio {
+    /// The ratio of the two figures.
+    pub value: f64,
+    /// Where it lies at [`CONFIDENCE`]; `None` with fewer than two processes
+    /// on a side.
+    pub interval: Option<Interval>,
+    /// How likely a ratio this far from 1 is between equals: the logarithm
+    /// over its bootstrapped standard error, by Student's t. 1 where there
+    /// is no interval.
+    pub p_value: f64,
+}
+
+/// The median over a process's blocks of the median over their samples.
+fn process_median(blocks: &[Vec<f64>]) -> Option<f64> {
+    let mut medians: Vec<f64> = blocks.iter().filter_map(|block| median(block)).collect();
+    median_in_place(&mut medians)
+}
+
+/// The degrees of freedom of a difference of two figures with unequal
+/// spreads (Welch and Satterthwaite), in logarithms.
+fn welch(ours: &Replicates, theirs: &Replicates) -> f64 {
+    let spread = |side: &Replicates| {
+        let logs: Vec<f64> = side.resampled.iter().map(|value| value.ln()).collect();
+        standard_deviation(&logs).powi(2)
+    };
+    let (a, b) = (spread(ours), spread(theirs));
+    let freedom = |side: &Replicates| side.processes_count.saturating_sub(1) as f64;
+    let (da, db) = (freedom(ours), freedom(theirs));
+    if da < 1.0 || db < 1.0 {
+        return 0.0;
+    }
+    let together = (a + b).powi(2) / (a * a / da + b * b / db);
+    // No spread at all on either side: the least that both sides can claim.
+    if together.is_finite() {
+        together
+    } else {
+        da.min(db)
+    }
+}
+
+/// Percentiles of `resampled`, moved outwards for `freedom` degrees of
+/// freedom.
+fn percentiles(resampled: &[f64], freedom: f64) -> Option<Interval> {
+    if freedom < 1.0 || resampled.is_empty() {
+        return None;
+    }
+    let student = StudentsT::new(0.0, 1.0, freedom).ok()?;
+    let reach = student.inverse_cdf(f64::midpoint(1.0, CONFIDENCE));
+    let share = Normal::standard().cdf(-reach);
+    let mut sorted = resampled.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    Some(Interval {
+        low: quantile_of_sorted(&sorted, share)?,
+        high: quantile_of_sorted(&sorted, 1.0 - share)?,
+    })
+}
+
+/// Two-sided, by Student's t.
+fn p_value(log: f64, error: f64, freedom: f64) -> f64 {
+    if freedom < 1.0 || !log.is_finite() || !error.is_finite() {
+        return 1.0;
+    }
+    if error == 0.0 {
+        return if log == 0.0 { 1.0 } else { 0.0 };
+    }
+    StudentsT::new(0.0, 1.0, freedom).map_or(1.0, |student| {
+        (2.0 * student.cdf(-(log / error).abs())).min(1.0)
+    })
+}
+
+fn standard_deviation(values: &[f64]) -> f64 {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    (values
+        .iter()
+        .map(|value| (value - mean).powi(2))
+        .sum::<f64>()
+        / count)
+        .sqrt()
+}
+
+/// A seed of its own for each named thing, from the run's seed: so that one
+/// more cell changes no other cell's interval.
+#[must_use]
+pub fn seed_for(seed: u64, name: &str) -> u64 {
+    name.bytes()
+        .fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(processes: &[&[f64]]) -> Tree {
+        processes
+            .iter()
+            .map(|samples| vec![samples.to_vec()])
+            .collect()
+    }
+
+    #[test]
+    fn value_is_the_median_of_process_medians() {
+        let tree = tree(&[&[1.0, 2.0, 3.0], &[10.0, 11.0, 12.0], &[4.0, 5.0, 6.0]]);
+        let replicates = Replicates::of_median(&tree, 1).expect("values");
+        assert_eq!(replicates.value, 5.0);
+        let interval = replicates.interval().expect("three processes");
+        assert!(interval.contains(5.0) && interval.low <= 2.0 && interval.high >= 11.0);
+    }
+
+    #[test]
+    fn same_seed_gives_the_same_interval_and_another_seed_another() {
+        let tree = tree(&[&[1.0, 2.0, 3.0], &[2.0, 4.0, 5.0], &[4.0, 5.0, 7.0]]);
+        let draw = |seed| {
+            Replicates::of_median(&tree, seed)
+                .expect("values")
+                .resampled
+        };
+        assert_eq!(draw(1), draw(1));
+        assert_ne!(draw(1), draw(2));
+    }
+
+    #[test]
+    fn one_process_has_a_value_and_no_interval() {
+        let replicates = Replicates::of_median(&tree(&[&[1.0, 2.0]]), 1).expect("values");
+        assert_eq!(replicates.value, 1.5);
+        assert_eq!(replicates.interval(), None);
+        assert_eq!(replicates.ratio(&replicates).p_value, 1.0);
+    }
+
+    #[test]
+    fn nothing_has_no_value() {
+        assert_eq!(Replicates::of_median(&vec![], 1), None);
+        assert_eq!(Replicates::of_median(&vec![vec![vec![]]], 1), None);
+    }
+
+    #[test]
+    fn constant_values_have_an_interval_of_no_width() {
+        let tree = tree(&[&[7.0], &[7.0], &[7.0]]);
+        let replicates = Replicates::of_median(&tree, 1).expect("values");
+        assert_eq!(
+            replicates.interval(),
+            Some(Interval {
+                low: 7.0,
+                high: 7.0
+            })
+        );
+        assert_eq!(replicates.ratio(&replicates).p_value, 1.0);
+    }
+
+    #[test]
+    fn ratio_of_far_apart_cells_has_a_small_p_value() {
+        let slow = tree(&[&[100.0], &[101.0], &[99.0], &[100.5], &[99.5]]);
+        let fast = tree(&[&[10.0], &[10.1], &[9.9], &[10.05], &[9.95]]);
+        let ratio = Replicates::of_median(&slow, 1)
+            .expect("values")
+            .ratio(&Replicates::of_median(&fast, 2).expect("values"));
+        assert!((ratio.value - 10.0).abs() < 1e-9);
+        assert!(ratio.interval.expect("five processes").low > 9.5);
+        assert!(ratio.p_value < 1e-6, "{}", ratio.p_value);
+    }
+}

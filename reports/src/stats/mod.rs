@@ -1,0 +1,32 @@
+//! Statistics: pure functions on slices, all randomness from a given seed.
+//!
+//! `METHOD.md` in this crate says which method is used for what, why, and
+//! how it did in simulation.
+
+pub mod adjust;
+pub mod bootstrap;
+pub mod curve;
+pub mod geometric;
+pub mod histogram;
+pub mod ledger;
+pub mod noise;
+pub mod quantile;
+pub mod regression;
+pub mod verdict;
+
+pub use adjust::benjamini_hochberg;
+pub use bootstrap::{Estimate, Interval, Replicates, Tree};
+pub use verdict::{Comparison, Verdict};
+
+/// Confidence of every interval that this crate prints.
+pub const CONFIDENCE: f64 = 0.95;
+
+/// The smallest effect worth a verdict where a run's design names none.
+pub const DEFAULT_THRESHOLD_RATIO: f64 = 0.02;
+
+/// The false discovery rate of the verdicts of one page.
+pub const FALSE_DISCOVERY_RATE: f64 = 0.05;
+
+/// Resamples of each bootstrap: enough that the widened percentiles of
+/// [`bootstrap`] for five processes have some ten resamples beyond them.
+pub const RESAMPLES: usize = 4_000;

@@ -1,0 +1,211 @@
+//! What may be said about two figures: *faster*, *slower*, *same*, *cannot tell*.
+//!
+//! | verdict         | the interval of the ratio      | and                                    |
+//! |-----------------|--------------------------------|----------------------------------------|
+//! | faster, slower  | does not contain 1             | the effect is above the [`Bound`], and |
+//! |                 |                                | it is a discovery of its page          |
+//! | same            | within the margin on each side | neither of the above                   |
+//! | cannot tell     | anything else                  |                                        |
+//!
+//! *Same* is a claim as well, and needs its own evidence: that no difference
+//! was found does not show that there is none. So it says how close: within
+//! the [`Bound::margin`].
+
+use serde::{Deserialize, Serialize};
+
+use super::bootstrap::{Interval, Ratio};
+use super::{FALSE_DISCOVERY_RATE, benjamini_hochberg};
+
+/// What may be said of one figure against another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It is better, beyond doubt and by enough to matter.
+    Faster,
+    /// It is worse, beyond doubt and by enough to matter.
+    Slower,
+    /// The two are alike, to within the margin.
+    Same,
+    /// The figures do not settle it.
+    CannotTell,
+}
+
+impl Verdict {
+    /// The verdict in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Verdict::Faster => "faster",
+            Verdict::Slower => "slower",
+            Verdict::Same => "same",
+            Verdict::CannotTell => "cannot tell",
+        }
+    }
+}
+
+/// What an effect must exceed, as shares: 0.05 is 5%.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Bound {
+    /// The smallest effect that is worth a verdict.
+    pub threshold_ratio: f64,
+    /// How far apart equals are on this host, by the A/A pairs.
+    pub noise_ratio: f64,
+}
+
+impl Bound {
+    /// The effect below which there is no *faster* and no *slower*.
+    #[must_use]
+    pub fn effect(&self) -> f64 {
+        self.threshold_ratio.max(self.noise_ratio)
+    }
+
+    /// How close *same* means: twice the effect, and at least 5%.
+    #[must_use]
+    pub fn margin(&self) -> f64 {
+        (2.0 * self.effect()).max(0.05)
+    }
+}
+
+/// One comparison of a page: a ratio below 1 means better.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The figure over the reference's, turned so that less is better.
+    pub ratio: Ratio,
+    /// What the effect must exceed.
+    pub bound: Bound,
+}
+
+/// The verdicts of one page, in the order of its comparisons.
+#[must_use]
+pub fn verdicts(page: &[Comparison]) -> Vec<Verdict> {
+    let p_values: Vec<f64> = page
+        .iter()
+        .map(|comparison| comparison.ratio.p_value)
+        .collect();
+    let found = benjamini_hochberg(&p_values, FALSE_DISCOVERY_RATE);
+    page.iter()
+        .zip(found)
+        .map(|(comparison, found)| verdict(comparison, found))
+        .collect()
+}
+
+fn verdict(comparison: &Comparison, found: bool) -> Verdict {
+    let Some(interval) = comparison.ratio.interval else {
+        return Verdict::CannotTell;
+    };
+    let effect = comparison.ratio.value.ln().abs();
+    let is_enough = effect > comparison.bound.effect().ln_1p();
+    if found && is_enough && !interval.contains(1.0) {
+        return if comparison.ratio.value < 1.0 {
+            Verdict::Faster
+        } else {
+            Verdict::Slower
+        };
+    }
+    if is_within(interval, comparison.bound.margin()) {
+        return Verdict::Same;
+    }
+    Verdict::CannotTell
+}
+
+fn is_within(interval: Interval, margin: f64) -> bool {
+    1.0 / (1.0 + margin) <= interval.low && interval.high <= 1.0 + margin
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUND: Bound = Bound {
+        threshold_ratio: 0.02,
+        noise_ratio: 0.01,
+    };
+
+    fn one(value: f64, low: f64, high: f64, p_value: f64) -> Verdict {
+        let ratio = Ratio {
+            value,
+            interval: Some(Interval { low, high }),
+            p_value,
+        };
+        verdicts(&[Comparison {
+            ratio,
+            bound: BOUND,
+        }])[0]
+    }
+
+    #[test]
+    fn clear_difference_is_faster_or_slower() {
+        assert_eq!(one(0.5, 0.48, 0.52, 1e-6), Verdict::Faster);
+        assert_eq!(one(2.0, 1.9, 2.1, 1e-6), Verdict::Slower);
+    }
+
+    #[test]
+    fn difference_below_the_bound_is_no_verdict_however_sure() {
+        assert_eq!(one(1.015, 1.014, 1.016, 1e-9), Verdict::Same);
+    }
+
+    #[test]
+    fn interval_that_contains_one_and_is_wide_cannot_tell() {
+        assert_eq!(one(1.2, 0.9, 1.5, 0.2), Verdict::CannotTell);
+    }
+
+    #[test]
+    fn narrow_interval_around_one_is_same() {
+        assert_eq!(one(1.0, 0.98, 1.02, 0.9), Verdict::Same);
+    }
+
+    #[test]
+    fn difference_below_the_noise_floor_is_no_verdict() {
+        let ratio = Ratio {
+            value: 1.2,
+            interval: Some(Interval {
+                low: 1.1,
+                high: 1.3,
+            }),
+            p_value: 1e-9,
+        };
+        let bound = Bound {
+            threshold_ratio: 0.02,
+            noise_ratio: 0.25,
+        };
+        let verdict = verdicts(&[Comparison { ratio, bound }])[0];
+        assert_eq!(verdict, Verdict::Same, "within the margin of 50%");
+    }
+
+    #[test]
+    fn no_interval_cannot_tell() {
+        let ratio = Ratio {
+            value: 9.0,
+            interval: None,
+            p_value: 1.0,
+        };
+        assert_eq!(
+            verdicts(&[Comparison {
+                ratio,
+                bound: BOUND
+            }]),
+            [Verdict::CannotTell]
+        );
+    }
+
+    #[test]
+    fn lone_weak_finding_among_many_is_not_a_discovery() {
+        let ratio = |p_value| Ratio {
+            value: 1.1,
+            interval: Some(Interval {
+                low: 1.001,
+                high: 1.2,
+            }),
+            p_value,
+        };
+        let mut page = vec![Comparison {
+            ratio: ratio(0.04),
+            bound: BOUND,
+        }];
+        page.extend((0..30).map(|_| Comparison {
+            ratio: ratio(0.8),
+            bound: BOUND,
+        }));
+        assert_eq!(verdicts(&page)[0], Verdict::CannotTell);
+    }
+}

@@ -1,0 +1,238 @@
+//! The statistics against data whose truth is known.
+//!
+//! The short forms run with the other tests and hold the method to wide
+//! bounds; `cargo test --release -p reports simulation -- --ignored
+//! --nocapture` runs the long form and prints the table of `METHOD.md`.
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+use reports::stats::bootstrap::{Replicates, Tree};
+use reports::stats::verdict::{Bound, Comparison, Verdict, verdicts};
+
+/// How a simulated lane spreads: each level is log-normal, and now and then
+/// a sample is hit by something else on the host.
+#[derive(Clone, Copy)]
+struct Spread {
+    process: f64,
+    block: f64,
+    sample: f64,
+    /// One sample in this many is made half as slow again.
+    hit_one_in: u32,
+}
+
+const QUIET: Spread = Spread {
+    process: 0.01,
+    block: 0.005,
+    sample: 0.02,
+    hit_one_in: 50,
+};
+const NOISY: Spread = Spread {
+    process: 0.04,
+    block: 0.02,
+    sample: 0.05,
+    hit_one_in: 20,
+};
+
+#[derive(Clone, Copy)]
+struct Design {
+    processes: usize,
+    blocks: usize,
+    samples: usize,
+}
+
+const STANDARD: Design = Design {
+    processes: 5,
+    blocks: 1,
+    samples: 10,
+};
+const FULL: Design = Design {
+    processes: 10,
+    blocks: 1,
+    samples: 10,
+};
+
+fn normal(rng: &mut Xoshiro256PlusPlus) -> f64 {
+    // Box and Muller; 1 - u keeps the logarithm finite.
+    let (u, v): (f64, f64) = (rng.random(), rng.random());
+    (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+}
+
+fn lane(rng: &mut Xoshiro256PlusPlus, centre: f64, spread: Spread, design: Design) -> Tree {
+    (0..design.processes)
+        .map(|_| {
+            let process = centre * (spread.process * normal(rng)).exp();
+            (0..design.blocks)
+                .map(|_| {
+                    let block = process * (spread.block * normal(rng)).exp();
+                    (0..design.samples)
+                        .map(|_| {
+                            let hit = rng.random_range(0..spread.hit_one_in) == 0;
+                            let slow = if hit { 1.5 } else { 1.0 };
+                            block * (spread.sample * normal(rng)).exp() * slow
+                        })
+                        .collect()
+                })
+                .collect()
+        })
+        .collect()
+}
+
+/// The median of process medians that endless processes would have: what an
+/// interval should contain.
+fn truth(spread: Spread, design: Design) -> f64 {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(99);
+    let many = Design {
+        processes: 40_001,
+        ..design
+    };
+    let tree = lane(&mut rng, 100.0, spread, many);
+    Replicates::of_median_times(&tree, 0, 0)
+        .expect("values")
+        .value
+}
+
+fn coverage(spread: Spread, design: Design, times: usize, resamples: usize) -> f64 {
+    let truth = truth(spread, design);
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+    let covered = (0..times)
+        .filter(|&time| {
+            let tree = lane(&mut rng, 100.0, spread, design);
+            Replicates::of_median_times(&tree, time as u64, resamples)
+                .and_then(|replicates| replicates.interval())
+                .expect("several processes")
+                .contains(truth)
+        })
+        .count();
+    covered as f64 / times as f64
+}
+
+/// How often a ratio's interval contains the true ratio.
+fn ratio_coverage(spread: Spread, design: Design, times: usize, resamples: usize) -> f64 {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(2);
+    let covered = (0..times)
+        .filter(|&time| {
+            compare(&mut rng, 3.0, spread, design, time as u64, resamples)
+                .interval
+                .expect("several processes")
+                .contains(3.0)
+        })
+        .count();
+    covered as f64 / times as f64
+}
+
+fn compare(
+    rng: &mut Xoshiro256PlusPlus,
+    slowdown: f64,
+    spread: Spread,
+    design: Design,
+    seed: u64,
+    resamples: usize,
+) -> reports::stats::bootstrap::Ratio {
+    let mut draw = |centre, seed| {
+        let tree = lane(rng, centre, spread, design);
+        Replicates::of_median_times(&tree, seed, resamples).expect("values")
+    };
+    let reference = draw(100.0, 2 * seed);
+    draw(100.0 * slowdown, 2 * seed + 1).ratio(&reference)
+}
+
+/// Shares of the verdicts on pages of `cells` comparisons, of which the
+/// first has the slowdown: of the first cell, and of all the equal ones.
+fn page(
+    slowdown: f64,
+    cells: usize,
+    spread: Spread,
+    design: Design,
+    times: usize,
+    resamples: usize,
+) -> (f64, f64) {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(3);
+    let bound = Bound {
+        threshold_ratio: 0.02,
+        noise_ratio: 0.0,
+    };
+    let (mut found, mut false_alarms) = (0, 0);
+    for time in 0..times {
+        let page: Vec<Comparison> = (0..cells)
+            .map(|cell| {
+                let slowdown = if cell == 0 { slowdown } else { 1.0 };
+                let seed = (time * cells + cell) as u64;
+                let ratio = compare(&mut rng, slowdown, spread, design, seed, resamples);
+                Comparison { ratio, bound }
+            })
+            .collect();
+        let verdicts = verdicts(&page);
+        let is_alarm = |verdict: &&Verdict| matches!(verdict, Verdict::Faster | Verdict::Slower);
+        found += usize::from(verdicts[0] == Verdict::Slower);
+        false_alarms += verdicts[1..].iter().filter(is_alarm).count();
+        if slowdown == 1.0 {
+            false_alarms += usize::from(is_alarm(&&verdicts[0]));
+        }
+    }
+    let equals = if slowdown == 1.0 {
+        cells
+    } else {
+        (cells - 1).max(1)
+    };
+    (
+        found as f64 / times as f64,
+        false_alarms as f64 / (times * equals) as f64,
+    )
+}
+
+#[test]
+fn interval_of_a_median_covers_the_truth_nineteen_times_in_twenty() {
+    let share = coverage(NOISY, STANDARD, 300, 600);
+    assert!(share > 0.91, "covered {share}");
+}
+
+#[test]
+fn interval_of_a_ratio_covers_the_truth_nineteen_times_in_twenty() {
+    let share = ratio_coverage(NOISY, STANDARD, 300, 600);
+    assert!(share > 0.91, "covered {share}");
+}
+
+#[test]
+fn equals_are_rarely_called_different() {
+    let (_, alarms) = page(1.0, 10, NOISY, STANDARD, 30, 400);
+    assert!(alarms < 0.03, "false alarms {alarms}");
+}
+
+#[test]
+fn slowdown_of_a_twentieth_is_found_on_a_quiet_host() {
+    let (found, _) = page(1.05, 1, QUIET, FULL, 60, 400);
+    assert!(found > 0.8, "found {found}");
+}
+
+#[test]
+#[ignore = "takes minutes: the long form, for METHOD.md"]
+fn long_form_for_the_method_document() {
+    println!(
+        "| host | design | coverage of a median | coverage of a ratio | false alarms, page of 1 | page of 20 | 5% found, page of 1 | page of 20 | 10% found, page of 20 |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
+    for (host, spread) in [("quiet", QUIET), ("noisy", NOISY)] {
+        for design in [STANDARD, FULL] {
+            let percent = |share: f64| format!("{:.1}%", 100.0 * share);
+            let median = coverage(spread, design, 2_000, 2_000);
+            let ratio = ratio_coverage(spread, design, 2_000, 2_000);
+            let (_, lone) = page(1.0, 1, spread, design, 2_000, 1_000);
+            let (_, many) = page(1.0, 20, spread, design, 100, 1_000);
+            let (five, _) = page(1.05, 1, spread, design, 500, 1_000);
+            let (five_many, _) = page(1.05, 20, spread, design, 100, 1_000);
+            let (ten_many, _) = page(1.10, 20, spread, design, 100, 1_000);
+            println!(
+                "| {host} | {} processes × {} samples | {} | {} | {} | {} | {} | {} | {} |",
+                design.processes,
+                design.samples,
+                percent(median),
+                percent(ratio),
+                percent(lone),
+                percent(many),
+                percent(five),
+                percent(five_many),
+                percent(ten_many)
+            );
+        }
+    }
+}
