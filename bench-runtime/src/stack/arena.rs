@@ -108,8 +108,20 @@ impl Arena {
         let _ = unsafe { madvise::advise(all, Advice::NoHugePage) };
         let guards = match guards {
             Some(guards) => guards,
-            // SAFETY: the page is part of our reservation, and not yet in use.
-            None => unsafe { Guards::detect(base) },
+            None => {
+                let page = PageRange {
+                    start: base,
+                    bytes: PAGE,
+                };
+                // SAFETY: the page is part of our reservation, and not yet in
+                // use.
+                unsafe {
+                    map::protect(base, PAGE, Access::ReadWrite).map_err(refused)?;
+                    let guards = Guards::detect(base);
+                    let _ = madvise::advise(page, Advice::DontNeed);
+                    guards
+                }
+            }
         };
         Ok(Self {
             geometry: Geometry {

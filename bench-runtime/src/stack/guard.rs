@@ -37,20 +37,24 @@ impl Guards {
     ///
     /// # Safety
     ///
-    /// The page is the caller's and nobody needs what is in it.
+    /// The page is the caller's, writable, and nobody needs what is in it.
     pub(super) unsafe fn detect(page: usize) -> Self {
-        let page = PageRange {
+        let range = PageRange {
             start: page,
             bytes: PAGE,
         };
+        // An emulator may take advice that it does not know for harmless and
+        // do nothing, so what counts is whether the kernel can still write.
         // SAFETY: by the caller's promise.
-        let answer = unsafe {
-            madvise::advise(page, Advice::GuardInstall)
-                .and_then(|()| madvise::advise(page, Advice::GuardRemove))
+        let works = unsafe {
+            madvise::advise(range, Advice::GuardInstall).is_ok()
+                && !map::kernel_can_write(page)
+                && madvise::advise(range, Advice::GuardRemove).is_ok()
+                && map::kernel_can_write(page)
         };
-        match answer {
-            Ok(()) => Self::Markers,
-            Err(_) => Self::Protect,
+        match works {
+            true => Self::Markers,
+            false => Self::Protect,
         }
     }
 

@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn stacks_move_between_caches_through_the_arena() {
-        let arena: &'static Arena = Box::leak(Box::new(Arena::reserve(1 << 36, None).unwrap()));
+        let arena: &'static Arena = Box::leak(Box::new(Arena::reserve(1 << 33, None).unwrap()));
         let mut first = StackCache::of_arena(arena);
         let stacks: Vec<Stack> = (0..500).map(|_| first.take(class()).unwrap()).collect();
         for &stack in &stacks {

@@ -108,6 +108,18 @@ pub(crate) fn resident(start: usize, pages: &mut [u8]) -> io::Result<()> {
     }
 }
 
+/// Whether a system call can write 16 bytes at the address; it does so.
+///
+/// # Safety
+///
+/// Nobody needs what is there.
+pub(crate) unsafe fn kernel_can_write(address: usize) -> bool {
+    // The bare system call: the C library's would write by itself.
+    // SAFETY: by the caller's promise; an address that cannot be written is
+    // an error, not a fault.
+    unsafe { libc::syscall(libc::SYS_clock_gettime, libc::CLOCK_MONOTONIC, address) == 0 }
+}
+
 /// How many mappings the process has, and how many it may have
 /// (`vm.max_map_count`); `None` where the kernel does not say.
 pub(crate) fn map_count_and_limit() -> Option<(usize, usize)> {
