@@ -1,0 +1,82 @@
+//! Files to read, in a temporary folder that goes with them.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use tempfile::TempDir;
+
+use crate::kernels::bytes;
+use crate::lane::Failure;
+
+const BLOCK_BYTES: usize = 64 << 10;
+
+/// Files with the contents of [`bytes::fill`].
+#[derive(Debug)]
+pub(crate) struct Files {
+    folder: TempDir,
+    count: usize,
+}
+
+impl Files {
+    /// Writes them, down to the disk.
+    pub(crate) fn create(count: usize, size: u64) -> Result<Self, Failure> {
+        let folder = tempfile::tempdir().map_err(|error| {
+            Failure::host("making a temporary folder", &error, "the space in TMPDIR")
+        })?;
+        let files = Self { folder, count };
+        for index in 0..count as u64 {
+            write(&files.path(index), index, size).map_err(|error| {
+                Failure::host("writing a temporary file", &error, "the space in TMPDIR")
+            })?;
+        }
+        Ok(files)
+    }
+
+    /// Where a file is.
+    pub(crate) fn path(&self, index: u64) -> PathBuf {
+        self.folder.path().join(index.to_string())
+    }
+
+    /// Asks the kernel to drop the files' pages from its cache.
+    pub(crate) fn forget(&self) -> Result<(), Failure> {
+        for index in 0..self.count as u64 {
+            let file = File::open(self.path(index))
+                .map_err(|error| Failure::host("opening a temporary file", &error, "ulimit -n"))?;
+            posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).map_err(
+                |errno| Failure::failed(format!("posix_fadvise on a temporary file: {errno}")),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Reads a file in blocks and adds up its bytes. Blocks the thread.
+    pub(crate) fn add_up(path: &Path) -> Result<u64, Failure> {
+        let read = || -> io::Result<u64> {
+            let mut file = File::open(path)?;
+            let mut block = vec![0; BLOCK_BYTES];
+            let mut sum = 0;
+            loop {
+                match file.read(&mut block)? {
+                    0 => return Ok(sum),
+                    size => sum += bytes::add_up(&block[..size]),
+                }
+            }
+        };
+        read().map_err(|error| Failure::host("reading a temporary file", &error, "ulimit -n"))
+    }
+}
+
+fn write(path: &Path, index: u64, size: u64) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    let mut block = vec![0; BLOCK_BYTES];
+    let mut written = 0;
+    while written < size {
+        let length = (size - written).min(BLOCK_BYTES as u64) as usize;
+        bytes::fill(index, written, &mut block[..length]);
+        file.write_all(&block[..length])?;
+        written += length as u64;
+    }
+    file.sync_all()
+}

@@ -1,0 +1,9 @@
+//! The operating system, one concept a file, as lanes and measurements need it.
+
+pub mod affinity;
+pub mod clock;
+pub(crate) mod files;
+pub(crate) mod open_files;
+pub mod pipe;
+pub(crate) mod proc_file;
+pub(crate) mod usage;

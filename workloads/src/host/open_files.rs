@@ -1,0 +1,13 @@
+//! The limit of open files.
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// Raises this process's limit of open files to what the host allows it.
+///
+/// # Errors
+///
+/// What the host says; the old limit then holds.
+pub(crate) fn raise_limit() -> nix::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+}

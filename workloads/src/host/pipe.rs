@@ -1,0 +1,54 @@
+//! A kernel pipe that carries whole numbers of 8 bytes.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::unistd::pipe2;
+
+/// Both ends of a pipe; the calling thread blocks on it.
+///
+/// Numbers are written and read whole: a write of 8 bytes is below `PIPE_BUF`,
+/// and since all are of that size so is what a read finds.
+#[derive(Clone, Debug)]
+pub struct NumberPipe(Arc<(File, File)>);
+
+impl NumberPipe {
+    /// A new pipe that holds at least `capacity` numbers, in the kernel's
+    /// steps of a page.
+    ///
+    /// # Errors
+    ///
+    /// What the host says: `EMFILE`, `ENFILE`.
+    pub fn new(capacity: usize) -> io::Result<Self> {
+        let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
+        // A refusal, which comes with many pipes of one user, leaves a pipe
+        // of another size, which is no harm.
+        let _ = fcntl(
+            &write,
+            FcntlArg::F_SETPIPE_SZ((capacity * 8).clamp(4_096, 1 << 20) as i32),
+        );
+        Ok(Self(Arc::new((read.into(), write.into()))))
+    }
+
+    /// Blocks the thread until a number has come.
+    ///
+    /// # Errors
+    ///
+    /// What `read` says, or an unexpected end.
+    pub fn read(&self) -> io::Result<u64> {
+        let mut bytes = [0; 8];
+        (&self.0.0).read_exact(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// Blocks the thread while the pipe is full.
+    ///
+    /// # Errors
+    ///
+    /// What `write` says.
+    pub fn write(&self, number: u64) -> io::Result<()> {
+        (&self.0.1).write_all(&number.to_le_bytes())
+    }
+}

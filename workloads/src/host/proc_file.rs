@@ -1,0 +1,26 @@
+//! Files of `/proc` with lines such as `MemAvailable:  123 kB`.
+
+use std::{fs, io};
+
+/// One such file's text.
+#[derive(Debug)]
+pub(crate) struct ProcFile(String);
+
+impl ProcFile {
+    /// Reads a file of `/proc`.
+    pub(crate) fn read(path: &str) -> io::Result<Self> {
+        fs::read_to_string(path).map(Self)
+    }
+
+    /// The value of a line in bytes; 0 where the kernel has no such line.
+    pub(crate) fn bytes(&self, name: &str) -> i64 {
+        let line = self
+            .0
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let kib = line
+            .and_then(|rest| rest.split_whitespace().next())
+            .and_then(|word| word.parse::<i64>().ok());
+        kib.unwrap_or(0) * 1024
+    }
+}

@@ -1,0 +1,57 @@
+//! CPU time and context switches of the process and its children.
+
+use nix::sys::resource::{Usage as Rusage, UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+
+/// What has been used since the process began, or between two readings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    pub(crate) cpu_ns: u64,
+    pub(crate) voluntary_switches: u64,
+    pub(crate) involuntary_switches: u64,
+}
+
+impl Usage {
+    /// A reading. Children count once they have been waited for.
+    pub(crate) fn now() -> Self {
+        let own = getrusage(UsageWho::RUSAGE_SELF)
+            .map(Self::from)
+            .unwrap_or_default();
+        let children = getrusage(UsageWho::RUSAGE_CHILDREN)
+            .map(Self::from)
+            .unwrap_or_default();
+        own.plus(children)
+    }
+
+    /// Both together.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            cpu_ns: self.cpu_ns + other.cpu_ns,
+            voluntary_switches: self.voluntary_switches + other.voluntary_switches,
+            involuntary_switches: self.involuntary_switches + other.involuntary_switches,
+        }
+    }
+
+    /// What was used since an earlier reading, or without a part of it.
+    pub(crate) fn minus(self, other: Self) -> Self {
+        Self {
+            cpu_ns: self.cpu_ns.saturating_sub(other.cpu_ns),
+            voluntary_switches: self
+                .voluntary_switches
+                .saturating_sub(other.voluntary_switches),
+            involuntary_switches: self
+                .involuntary_switches
+                .saturating_sub(other.involuntary_switches),
+        }
+    }
+}
+
+impl From<Rusage> for Usage {
+    fn from(usage: Rusage) -> Self {
+        Self {
+            cpu_ns: (usage.user_time() + usage.system_time()).num_microseconds() as u64 * 1_000,
+            voluntary_switches: usage.voluntary_context_switches() as u64,
+            involuntary_switches: usage.involuntary_context_switches() as u64,
+        }
+    }
+}

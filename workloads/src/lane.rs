@@ -1,0 +1,189 @@
+//! A lane: one model of concurrency that runs the workloads.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io;
+use std::panic::resume_unwind;
+
+use crate::catalogue::{Shape, Workload, get};
+use crate::measure::Measured;
+use crate::protocol::{ErrorKind, Latency, Memory, Parameters};
+
+/// A lane that has been started.
+pub(crate) trait Lane {
+    /// Takes one sample.
+    fn run(&mut self, order: &Order) -> Result<Outcome, Failure>;
+}
+
+/// What is known of a lane before it is started.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// The stable name, such as `thread-16k`.
+    pub name: &'static str,
+    /// What it is, in one line.
+    pub title: &'static str,
+    /// The version of the runtime or library measured.
+    pub runtime: fn() -> String,
+    /// Why a workload has no meaning on this lane; `None` when it runs.
+    pub refuses: fn(&Workload) -> Option<&'static str>,
+    pub(crate) start: Start,
+}
+
+/// Starts a lane for so many CPUs.
+pub(crate) type Start = fn(cpus: usize) -> Result<Box<dyn Lane>, Failure>;
+
+/// A valid request for one sample.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) workload: &'static Workload,
+    pub(crate) parameters: Parameters,
+    pub(crate) iterations: u64,
+    /// CPUs of the lane.
+    pub(crate) cpus: usize,
+}
+
+impl Order {
+    /// A parameter's value.
+    pub(crate) fn get(&self, name: &str) -> u64 {
+        get(&self.parameters, name)
+    }
+
+    /// A parameter that counts things to be held in memory.
+    pub(crate) fn count(&self, name: &str) -> usize {
+        self.get(name) as usize
+    }
+
+    /// How many threads a runtime with a scheduler of its own uses: what a
+    /// workload in chunks asks for, else the lane's CPUs.
+    pub(crate) fn threads(&self) -> usize {
+        match self.workload.shape {
+            Shape::Chunks(_) => self.or_cpus("workers_count"),
+            _ => self.cpus,
+        }
+    }
+
+    /// A parameter for which 0 means the lane's CPUs.
+    pub(crate) fn or_cpus(&self, name: &str) -> usize {
+        match self.count(name) {
+            0 => self.cpus,
+            count => count,
+        }
+    }
+}
+
+/// What a lane has to say about one sample.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) measured: Measured,
+    pub(crate) checksum: u64,
+    pub(crate) memory: Option<Memory>,
+    pub(crate) latency: Option<Latency>,
+    pub(crate) metrics: BTreeMap<String, f64>,
+}
+
+impl Outcome {
+    /// A time and an answer.
+    pub(crate) fn new(measured: Measured, checksum: u64) -> Self {
+        Self {
+            measured,
+            checksum,
+            ..Self::default()
+        }
+    }
+
+    /// Adds a further figure.
+    pub(crate) fn with(mut self, name: &str, value: f64) -> Self {
+        self.metrics.insert(name.to_owned(), value);
+        self
+    }
+
+    /// How many `count` are in a second of the time measured.
+    pub(crate) fn per_second(&self, count: u64) -> f64 {
+        count as f64 / self.measured.elapsed.as_secs_f64().max(1e-9)
+    }
+}
+
+/// Why there is no sample.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// What the study is told.
+    pub kind: ErrorKind,
+    /// What a person is told.
+    pub message: String,
+}
+
+impl Failure {
+    /// The lane cannot do that, by its nature.
+    pub(crate) fn not_supported(why: impl Into<String>) -> Self {
+        Self {
+            kind: ErrorKind::NotSupported,
+            message: why.into(),
+        }
+    }
+
+    /// Anything that has no kind of its own.
+    pub(crate) fn failed(why: impl Into<String>) -> Self {
+        Self {
+            kind: ErrorKind::Failed,
+            message: why.into(),
+        }
+    }
+
+    /// The host said no to `what`; `limits` names the likely limits.
+    pub(crate) fn host(what: impl Display, error: &io::Error, limits: &str) -> Self {
+        let limited = [
+            libc::EAGAIN,
+            libc::ENOMEM,
+            libc::EMFILE,
+            libc::ENFILE,
+            libc::ENOSPC,
+            libc::EADDRNOTAVAIL,
+        ];
+        match error.raw_os_error() {
+            Some(errno) if limited.contains(&errno) => {
+                let name = nix::errno::Errno::from_raw(errno);
+                Self {
+                    kind: ErrorKind::Limit,
+                    message: format!("{what}: {name:?}, {}; look at {limits}", name.desc()),
+                }
+            }
+            _ => Self::failed(format!("{what}: {error}")),
+        }
+    }
+
+    /// What a task ended with that did not return. A task fails by
+    /// [`Failure::throw`]; anything else is a panic of its own.
+    pub(crate) fn from_panic(payload: Box<dyn std::any::Any + Send>) -> Self {
+        match payload.downcast::<Self>() {
+            Ok(failure) => *failure,
+            Err(other) => {
+                let text = other
+                    .downcast_ref::<&str>()
+                    .map(|text| (*text).to_owned())
+                    .or_else(|| other.downcast_ref::<String>().cloned());
+                Self::failed(format!(
+                    "a task panicked: {}",
+                    text.as_deref().unwrap_or("no message")
+                ))
+            }
+        }
+    }
+
+    /// Ends the calling task; the one that joins it gets this failure.
+    pub(crate) fn throw(self) -> ! {
+        resume_unwind(Box::new(self))
+    }
+}
+
+/// For tasks, which have nobody to return an error to but the one that joins.
+pub(crate) trait OrThrow<T> {
+    /// The value, or the end of the task: see [`Failure::throw`].
+    fn or_throw(self, what: &str) -> T;
+}
+
+impl<T, E: Display> OrThrow<T> for Result<T, E> {
+    fn or_throw(self, what: &str) -> T {
+        self.unwrap_or_else(|error| Failure::failed(format!("{what}: {error}")).throw())
+    }
+}

@@ -1,0 +1,150 @@
+//! The load generator of `io.tcp_echo`: a program of its own, the same for all
+//! lanes, so that its work is never counted as a lane's.
+
+pub mod generator;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::host::usage::Usage;
+use crate::lane::{Failure, Order, Outcome};
+use crate::measure::Measured;
+use crate::protocol::Latency;
+
+/// The environment variable that holds the program's path.
+const PROGRAM: &str = "THREADBARE_LOAD";
+
+/// What load to generate.
+#[derive(Clone, Debug, PartialEq, clap::Args)]
+pub struct Plan {
+    /// The server's address.
+    #[arg(long)]
+    pub address: SocketAddr,
+    /// Connections to open before the clock starts.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub connections: u64,
+    /// Bytes of each request.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=16_384))]
+    pub payload_bytes: u64,
+    /// Requests over all connections.
+    #[arg(long)]
+    pub requests: u64,
+    /// Requests a second on a fixed schedule; 0: each connection sends its
+    /// next request when it has the answer to its last.
+    #[arg(long, default_value_t = 0)]
+    pub offered_per_s: u64,
+}
+
+/// What the generator prints: one line of JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// From the first request to the last answer.
+    pub elapsed_ns: u64,
+    /// Requests answered.
+    pub operations_count: u64,
+    /// Requests answered with what was sent.
+    pub checksum: u64,
+    /// CPU time of the generator, from its start.
+    pub cpu_ns: u64,
+    /// Its voluntary context switches.
+    pub voluntary_switches_count: u64,
+    /// Its involuntary context switches.
+    pub involuntary_switches_count: u64,
+    /// How long the answers took.
+    pub latency: Latency,
+    /// `load_busy_ratio`: the share of the time for which it was on a CPU.
+    pub metrics: BTreeMap<String, f64>,
+}
+
+impl Plan {
+    pub(crate) fn new(order: &Order, address: SocketAddr) -> Self {
+        Self {
+            address,
+            connections: order.get("connections_count"),
+            payload_bytes: order.get("payload_bytes"),
+            requests: order.get("requests_count") * order.iterations,
+            offered_per_s: order.get("offered_per_s"),
+        }
+    }
+
+    fn arguments(&self) -> [String; 11] {
+        let Self {
+            address,
+            connections,
+            payload_bytes,
+            requests,
+            offered_per_s,
+        } = self;
+        [
+            "load".to_owned(),
+            "--address".to_owned(),
+            address.to_string(),
+            "--connections".to_owned(),
+            connections.to_string(),
+            "--payload-bytes".to_owned(),
+            payload_bytes.to_string(),
+            "--requests".to_owned(),
+            requests.to_string(),
+            "--offered-per-s".to_owned(),
+            offered_per_s.to_string(),
+        ]
+    }
+}
+
+/// Runs the generator in a process of its own. Blocks the thread.
+pub(crate) fn run(plan: &Plan) -> Result<Report, Failure> {
+    let program =
+        std::env::var_os(PROGRAM).map_or_else(|| std::env::current_exe().map(OsString::from), Ok);
+    let program = program.map_err(|error| {
+        Failure::failed(format!(
+            "finding this program's own path: {error}; set {PROGRAM}"
+        ))
+    })?;
+    let output = Command::new(&program)
+        .args(plan.arguments())
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| {
+            Failure::host(
+                format!("starting the load generator {}", program.display()),
+                &error,
+                "ulimit -u",
+            )
+        })?;
+    if !output.status.success() {
+        let message = String::from_utf8_lossy(&output.stderr);
+        return Err(Failure::failed(format!(
+            "the load generator ended with {}: {}",
+            output.status,
+            message.trim()
+        )));
+    }
+    serde_json::from_slice(&output.stdout)
+        .map_err(|error| Failure::failed(format!("the load generator's report: {error}")))
+}
+
+impl Report {
+    /// As a lane's sample; `lane` is what lane and generator used together.
+    pub(crate) fn into_outcome(self, lane: Measured) -> Outcome {
+        let own = Usage {
+            cpu_ns: self.cpu_ns,
+            voluntary_switches: self.voluntary_switches_count,
+            involuntary_switches: self.involuntary_switches_count,
+        };
+        Outcome {
+            measured: Measured {
+                elapsed: Duration::from_nanos(self.elapsed_ns),
+                usage: lane.usage.minus(own),
+            },
+            checksum: self.checksum,
+            memory: None,
+            latency: Some(self.latency),
+            metrics: self.metrics,
+        }
+    }
+}

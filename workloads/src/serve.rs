@@ -1,0 +1,200 @@
+//! The lane program's side of the protocol: one request, one answer.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::catalogue;
+use crate::host::{affinity, open_files};
+use crate::lane::{Entry, Failure, Lane, Order, Outcome};
+use crate::protocol::{
+    ErrorKind, Hello, MAX_LINE_BYTES, PROTOCOL_VERSION, Request, Response, Sample,
+};
+
+/// The most iterations of one sample.
+const MOST_ITERATIONS: u64 = 1_000_000_000;
+
+/// Says hello, then answers requests until told to quit or until the input
+/// ends. Blocks the thread.
+///
+/// # Errors
+///
+/// When the lane cannot be started, or when the study is gone.
+pub fn serve(
+    entry: &Entry,
+    input: &mut impl BufRead,
+    output: &mut impl Write,
+) -> anyhow::Result<()> {
+    // More files than a shell allows by default: sockets and pipes by the
+    // thousand. If the host refuses, a sample that needs them will say so.
+    let _ = open_files::raise_limit();
+    let cpus = affinity::allowed()?.len();
+    let mut lane = (entry.start)(cpus)?;
+    say(output, &Response::Hello(hello(entry, cpus)))?;
+    loop {
+        let response = match next_line(input)? {
+            Line::End => return Ok(()),
+            Line::TooLong => refuse(0, format!("the line is longer than {MAX_LINE_BYTES} bytes")),
+            Line::Text(text) => match serde_json::from_str(&text) {
+                Ok(Request::Quit) => return Ok(()),
+                Ok(Request::Run {
+                    id,
+                    workload,
+                    parameters,
+                    iterations,
+                }) => {
+                    let order = order(entry, workload, parameters, iterations, cpus);
+                    answer(id, order.and_then(|order| take(lane.as_mut(), &order)))
+                }
+                Err(error) => {
+                    let id = serde_json::from_str::<Value>(&text)
+                        .ok()
+                        .and_then(|value| value["id"].as_u64());
+                    refuse(
+                        id.unwrap_or(0),
+                        format!("this is no request of the protocol: {error}"),
+                    )
+                }
+            },
+        };
+        say(output, &response)?;
+    }
+}
+
+fn hello(entry: &Entry, cpus: usize) -> Hello {
+    let workloads = catalogue::all().map(|workload| {
+        (
+            workload.id.to_owned(),
+            (entry.refuses)(workload).map(str::to_owned),
+        )
+    });
+    Hello {
+        protocol: PROTOCOL_VERSION,
+        lane: entry.name.to_owned(),
+        language: format!("rust {}", env!("THREADBARE_RUSTC")),
+        runtime: (entry.runtime)(),
+        pid: std::process::id(),
+        cpus_count: cpus as u32,
+        workloads: workloads.collect(),
+    }
+}
+
+/// A valid order, or what is wrong with the request.
+fn order(
+    entry: &Entry,
+    id: String,
+    parameters: BTreeMap<String, u64>,
+    iterations: u64,
+    cpus: usize,
+) -> Result<Order, Failure> {
+    let bad = |message| Failure {
+        kind: ErrorKind::BadRequest,
+        message,
+    };
+    let Some(workload) = catalogue::find(&id) else {
+        let known: Vec<_> = catalogue::all().map(|workload| workload.id).collect();
+        return Err(bad(format!(
+            "unknown workload {id}; this lane knows {}",
+            known.join(", ")
+        )));
+    };
+    workload.check(&parameters).map_err(bad)?;
+    if !(1..=MOST_ITERATIONS).contains(&iterations) {
+        return Err(bad(format!(
+            "{iterations} iterations; it must be 1 to {MOST_ITERATIONS}"
+        )));
+    }
+    if id.starts_with("memory.") && iterations != 1 {
+        return Err(bad(format!("{id} is one experiment: iterations must be 1")));
+    }
+    match (entry.refuses)(workload) {
+        Some(why) => Err(Failure::not_supported(why)),
+        None => Ok(Order {
+            workload,
+            parameters,
+            iterations,
+            cpus,
+        }),
+    }
+}
+
+fn take(lane: &mut dyn Lane, order: &Order) -> Result<(u64, Outcome), Failure> {
+    // A lane that panicked has left no state of its own behind that a later
+    // sample would rely on; what it may have left are tasks.
+    let outcome = catch_unwind(AssertUnwindSafe(|| lane.run(order)))
+        .unwrap_or_else(|payload| Err(Failure::from_panic(payload)))?;
+    Ok((
+        (order.workload.operations)(&order.parameters) * order.iterations,
+        outcome,
+    ))
+}
+
+fn answer(id: u64, result: Result<(u64, Outcome), Failure>) -> Response {
+    match result {
+        Ok((
+            operations_count,
+            Outcome {
+                measured,
+                checksum,
+                memory,
+                latency,
+                metrics,
+            },
+        )) => Response::Sample(Sample {
+            id,
+            elapsed_ns: measured.elapsed.as_nanos() as u64,
+            operations_count,
+            checksum,
+            cpu_ns: measured.usage.cpu_ns,
+            voluntary_switches_count: measured.usage.voluntary_switches,
+            involuntary_switches_count: measured.usage.involuntary_switches,
+            memory,
+            latency,
+            metrics,
+        }),
+        Err(Failure { kind, message }) => Response::Error { id, kind, message },
+    }
+}
+
+fn refuse(id: u64, message: String) -> Response {
+    Response::Error {
+        id,
+        kind: ErrorKind::BadRequest,
+        message,
+    }
+}
+
+fn say(output: &mut impl Write, response: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(response)?;
+    line.push(b'\n');
+    output.write_all(&line)?;
+    output.flush()
+}
+
+enum Line {
+    Text(String),
+    TooLong,
+    End,
+}
+
+/// Reads a line without ever holding more than the protocol allows.
+fn next_line(input: &mut impl BufRead) -> io::Result<Line> {
+    let mut line = Vec::new();
+    input
+        .by_ref()
+        .take(MAX_LINE_BYTES as u64 + 1)
+        .read_until(b'\n', &mut line)?;
+    if line.is_empty() {
+        return Ok(Line::End);
+    }
+    if line.len() > MAX_LINE_BYTES {
+        if !line.ends_with(b"\n") {
+            input.skip_until(b'\n')?;
+        }
+        return Ok(Line::TooLong);
+    }
+    Ok(Line::Text(String::from_utf8_lossy(&line).into_owned()))
+}

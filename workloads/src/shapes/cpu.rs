@@ -1,0 +1,49 @@
+//! Independent chunks of work.
+
+use std::sync::atomic::Ordering;
+
+use super::Blocking;
+use super::team::{join_all, start_all};
+use crate::kernels::Kernel;
+use crate::lane::{Failure, Order, Outcome};
+use crate::measure::Meter;
+
+/// All `cpu.*`. A lane with a scheduler has been given as many threads as
+/// chunks may run at once, and starts a task for each chunk.
+pub(super) fn chunks<L: Blocking>(
+    lane: &L,
+    order: &Order,
+    kernel: Kernel,
+) -> Result<Outcome, Failure> {
+    let chunks = order.get("chunks_count");
+    let chunk = kernel(&order.parameters);
+    let mut meter = Meter::begin(L::PROCESSES);
+    let checksum = meter.time(|| {
+        let mut sum = 0;
+        for _ in 0..order.iterations {
+            let tasks = if L::SCHEDULES {
+                start_all(lane, chunks as usize, |index| {
+                    let chunk = chunk.clone();
+                    move || chunk(index)
+                })?
+            } else {
+                let next = lane.shared()?;
+                start_all(lane, order.threads(), |_| {
+                    let (chunk, next) = (chunk.clone(), next.clone());
+                    move || {
+                        let mut sum = 0;
+                        loop {
+                            match next.fetch_add(1, Ordering::Relaxed) {
+                                index if index < chunks => sum += chunk(index),
+                                _ => return sum,
+                            }
+                        }
+                    }
+                })?
+            };
+            sum += join_all(lane, tasks)?;
+        }
+        Ok(sum)
+    })?;
+    Ok(Outcome::new(meter.finish(), checksum))
+}

@@ -1,0 +1,212 @@
+//! Waiting for the world.
+
+use std::io::{ErrorKind, Read, Write};
+use std::time::Duration;
+
+use super::Blocking;
+use super::team::{Team, join_all, start_all};
+use crate::host::files::Files;
+use crate::kernels::lehmer;
+use crate::lane::{Failure, Order, Outcome};
+use crate::load;
+use crate::measure::Meter;
+
+/// What an echo task reads at most at a time.
+const ECHO_BYTES: usize = 16 << 10;
+
+pub(super) fn sleepers<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    let (tasks, sleep) = (
+        order.count("tasks_count"),
+        Duration::from_nanos(order.get("sleep_ns")),
+    );
+    let mut meter = Meter::begin(L::PROCESSES);
+    let checksum = meter.time(|| {
+        let mut sum = 0;
+        for _ in 0..order.iterations {
+            let started = start_all(lane, tasks, |index| {
+                let lane = lane.clone();
+                move || {
+                    lane.sleep(sleep);
+                    index + 1
+                }
+            })?;
+            sum += join_all(lane, started)?;
+        }
+        Ok(sum)
+    })?;
+    let measured = meter.finish();
+    let over =
+        measured.elapsed.as_nanos() as f64 / order.iterations as f64 - sleep.as_nanos() as f64;
+    Ok(Outcome::new(measured, checksum).with("over_ns", over))
+}
+
+pub(super) fn tcp_echo<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    let connections = order.count("connections_count");
+    let meter = Meter::begin(true);
+    let (listener, address) = lane
+        .listen(connections)
+        .map_err(|error| Failure::host("listening on the loopback", &error, "ulimit -n"))?;
+    let acceptor = {
+        let (lane, listener) = (lane.clone(), listener.clone());
+        lane.clone().spawn(move || {
+            serve(&lane, &listener, connections).unwrap_or_else(|failure| failure.throw())
+        })?
+    };
+    let plan = load::Plan::new(order, address);
+    let report = lane.blocking(move || load::run(&plan));
+    if report.is_err() {
+        lane.close(&listener);
+    }
+    let served = lane.join(acceptor);
+    let report = report?;
+    served?;
+    Ok(report.into_outcome(meter.finish()))
+}
+
+/// Accepts `connections` and serves each in a task of its own; the number of
+/// bytes echoed.
+fn serve<L: Blocking>(
+    lane: &L,
+    listener: &L::Listener,
+    connections: usize,
+) -> Result<u64, Failure> {
+    let mut tasks = Vec::with_capacity(connections);
+    let mut failure = None;
+    while tasks.len() < connections && failure.is_none() {
+        let accepted = lane
+            .accept(listener)
+            .map_err(|error| Failure::host("accepting a connection", &error, "ulimit -n"));
+        match accepted.and_then(|stream| lane.spawn(move || echo(stream))) {
+            Ok(task) => tasks.push(task),
+            Err(error) => failure = Some(error),
+        }
+    }
+    if failure.is_some() {
+        // Connections that nobody will accept are refused at once, so that
+        // the load generator does not wait for them.
+        lane.close(listener);
+    }
+    let sum = join_all(lane, tasks);
+    failure.map_or(sum, Err)
+}
+
+fn echo(mut stream: impl Read + Write) -> u64 {
+    let mut block = vec![0; ECHO_BYTES];
+    let mut echoed = 0;
+    loop {
+        match stream.read(&mut block) {
+            Ok(0) => return echoed,
+            Ok(size) if stream.write_all(&block[..size]).is_ok() => echoed += size as u64,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // The generator counts what has not come back.
+            Ok(_) | Err(_) => return echoed,
+        }
+    }
+}
+
+pub(super) fn fanout<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    let (requests, waits) = (order.count("requests_count"), order.count("waits_count"));
+    let (wait, steps) = (
+        Duration::from_nanos(order.get("wait_ns")),
+        order.get("steps_count"),
+    );
+    let mut meter = Meter::begin(L::PROCESSES);
+    let checksum = meter.time(|| {
+        let mut sum = 0;
+        for _ in 0..order.iterations {
+            let started = start_all(lane, requests, |request| {
+                let lane = lane.clone();
+                move || {
+                    answer(&lane, request, waits, wait, steps)
+                        .unwrap_or_else(|failure| failure.throw())
+                }
+            })?;
+            sum += join_all(lane, started)?;
+        }
+        Ok(sum)
+    })?;
+    Ok(Outcome::new(meter.finish(), checksum))
+}
+
+fn answer<L: Blocking>(
+    lane: &L,
+    request: u64,
+    waits: usize,
+    wait: Duration,
+    steps: u64,
+) -> Result<u64, Failure> {
+    let waiting = start_all(lane, waits, |_| {
+        let lane = lane.clone();
+        move || {
+            lane.sleep(wait);
+            1
+        }
+    })?;
+    let computed = lehmer::after(request, steps) % 1_000;
+    Ok(computed + join_all(lane, waiting)?)
+}
+
+pub(super) fn pipe_ring<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    let (tasks, tokens) = (order.count("tasks_count"), order.count("tokens_count"));
+    let hops = order.get("hops_count") * order.iterations;
+    if tokens > tasks {
+        return Err(Failure::not_supported(format!(
+            "{tokens} tokens do not fit a ring of {tasks} tasks"
+        )));
+    }
+    let mut meter = Meter::begin(L::PROCESSES);
+    let pipes = (0..tasks)
+        .map(|_| lane.pipe())
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut team = Team::new(lane)?;
+    for index in 0..tasks {
+        let (lane, from, to) = (
+            lane.clone(),
+            pipes[index].clone(),
+            pipes[(index + 1) % tasks].clone(),
+        );
+        team.add(move || {
+            for _ in 0..hops {
+                let value = lane.read(&from);
+                lane.write(&to, value + 1);
+            }
+            0
+        })?;
+    }
+    team.assemble();
+    for pipe in &pipes[..tokens] {
+        lane.write(pipe, 0);
+    }
+    meter.time(|| {
+        team.start();
+        team.join()
+    })?;
+    let checksum = pipes[..tokens].iter().map(|pipe| lane.read(pipe)).sum();
+    Ok(Outcome::new(meter.finish(), checksum))
+}
+
+pub(super) fn file_read<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    let tasks = order.count("tasks_count");
+    let (files, cold) = (
+        Files::create(tasks, order.get("file_bytes"))?,
+        order.get("cold") == 1,
+    );
+    let mut meter = Meter::begin(L::PROCESSES);
+    let mut checksum = 0;
+    for _ in 0..order.iterations {
+        if cold {
+            files.forget()?;
+        }
+        let watch = meter.start();
+        let started = start_all(lane, tasks, |index| {
+            let (lane, path) = (lane.clone(), files.path(index));
+            move || {
+                lane.blocking(move || Files::add_up(&path))
+                    .unwrap_or_else(|failure| failure.throw())
+            }
+        })?;
+        checksum += join_all(lane, started)?;
+        meter.stop(watch);
+    }
+    Ok(Outcome::new(meter.finish(), checksum))
+}

@@ -1,0 +1,137 @@
+//! Tasks that wait, and what they cost.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Blocking;
+use super::team::{join_all, wait_until};
+use crate::kernels::descend::descend;
+use crate::lane::{Failure, Order, Outcome};
+use crate::measure::{Ledger, Meter};
+
+/// How long a lane has to give memory back before `memory.shrink` looks.
+const SHRINK_TIME: Duration = Duration::from_secs(1);
+/// More than a level of [`descend`] takes, with its array of 512 bytes.
+const LEVEL_BYTES: usize = 768;
+/// For what lies on a stack before and after the descent.
+const REST_BYTES: usize = 6 << 10;
+
+pub(super) fn parked<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    hold(lane, order, Duration::ZERO, |index, wait| {
+        wait();
+        index + 1
+    })
+}
+
+pub(super) fn deep<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    let levels = levels(lane, order)?;
+    hold(lane, order, Duration::ZERO, move |_, wait| {
+        descend(levels, wait)
+    })
+}
+
+pub(super) fn shrink<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    let levels = levels(lane, order)?;
+    hold(lane, order, SHRINK_TIME, move |_, wait| {
+        let depth = descend(levels, &mut || {});
+        wait();
+        depth
+    })
+}
+
+fn levels<L: Blocking>(lane: &L, order: &Order) -> Result<u64, Failure> {
+    let levels = order.get("levels_count");
+    match lane.stack_bytes() {
+        Some(stack) if levels as usize * LEVEL_BYTES + REST_BYTES > stack => {
+            Err(Failure::not_supported(format!(
+                "{levels} levels do not fit a stack of {stack} bytes, which is all that a task has here"
+            )))
+        }
+        _ => Ok(levels),
+    }
+}
+
+/// Reads the ledger without and with `tasks_count` tasks that wait. `body`
+/// gets the task's number and what makes it wait.
+fn hold<L, F>(lane: &L, order: &Order, patience: Duration, body: F) -> Result<Outcome, Failure>
+where
+    L: Blocking,
+    F: Fn(u64, &mut dyn FnMut()) -> u64 + Clone + Send + 'static,
+{
+    // What is paid once, by the first task, is no cost of a task.
+    let first = Waiting::start(lane, 1, &body)?;
+    first.end()?;
+    let count = order.get("tasks_count");
+    let mut meter = Meter::begin(L::PROCESSES);
+    let before = ledger(lane)?;
+    let waiting = meter.time(|| Waiting::start(lane, count, &body))?;
+    if !patience.is_zero() {
+        lane.sleep(patience);
+    }
+    let after = ledger(lane)?;
+    let checksum = waiting.end()?;
+    let mut outcome = Outcome::new(meter.finish(), checksum);
+    outcome.memory = Some(before.until(&after, count));
+    Ok(outcome)
+}
+
+fn ledger<L: Blocking>(lane: &L) -> Result<Ledger, Failure> {
+    let reading = lane.blocking(|| Ledger::read(L::PROCESSES));
+    reading
+        .map_err(|error| Failure::failed(format!("reading the memory ledger from /proc: {error}")))
+}
+
+/// Tasks that wait at a gate.
+struct Waiting<'a, L: Blocking> {
+    lane: &'a L,
+    gate: L::Gate,
+    tasks: Vec<L::Task>,
+}
+
+impl<'a, L: Blocking> Waiting<'a, L> {
+    /// Returns when `count` tasks wait.
+    fn start<F>(lane: &'a L, count: u64, body: &F) -> Result<Self, Failure>
+    where
+        F: Fn(u64, &mut dyn FnMut()) -> u64 + Clone + Send + 'static,
+    {
+        let arrived = lane.shared()?;
+        let mut waiting = Self {
+            lane,
+            gate: lane.gate()?,
+            tasks: Vec::with_capacity(count as usize),
+        };
+        for index in 0..count {
+            let (task_lane, gate, arrived, body) = (
+                lane.clone(),
+                waiting.gate.clone(),
+                arrived.clone(),
+                body.clone(),
+            );
+            let started = lane.spawn(move || {
+                body(index, &mut || {
+                    arrived.fetch_add(1, Ordering::Relaxed);
+                    task_lane.wait(&gate);
+                })
+            });
+            match started {
+                Ok(task) => waiting.tasks.push(task),
+                Err(mut failure) => {
+                    let _ = waiting.end();
+                    failure.message = format!(
+                        "{index} of {count} tasks were waiting when the next could not be started: {}",
+                        failure.message
+                    );
+                    return Err(failure);
+                }
+            }
+        }
+        wait_until(lane, || arrived.load(Ordering::Relaxed) == count);
+        Ok(waiting)
+    }
+
+    /// Lets them go and joins them; the sum of what they hand over.
+    fn end(self) -> Result<u64, Failure> {
+        self.lane.open(&self.gate, true);
+        join_all(self.lane, self.tasks)
+    }
+}

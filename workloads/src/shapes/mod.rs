@@ -1,0 +1,149 @@
+//! The shapes, written once for every lane whose tasks have stacks.
+//!
+//! A task with a stack may block wherever it is, so threads, processes and
+//! goroutines share this code word for word: what differs is behind
+//! [`Blocking`]. Lanes without stacks (`tokio`) and lanes whose tasks may not
+//! block (`rayon`) have their own, in [`crate::lanes`].
+
+mod cpu;
+mod io;
+mod memory;
+mod share;
+mod spawn;
+mod switch;
+mod team;
+
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use crate::catalogue::Shape;
+use crate::lane::{Failure, Order, Outcome};
+
+/// What a lane offers whose tasks have stacks.
+///
+/// Tasks are closures that return a number. In lanes of processes a task sees
+/// a copy of what its closure holds, so whatever tasks share must be one of
+/// the types below. Operations that have no result end the calling task by
+/// [`Failure::throw`] if they fail.
+pub(crate) trait Blocking: Clone + Send + Sync + 'static {
+    /// Tasks are processes: their usage counts once they are joined, and
+    /// their memory is not the lane's.
+    const PROCESSES: bool = false;
+    /// The lane has a scheduler that spreads tasks over its CPUs; else a
+    /// bounded number of tasks take chunks from a shared counter.
+    const SCHEDULES: bool = false;
+    /// A task is a thread of the kernel, so that it can be pinned.
+    const PINNABLE: bool = false;
+
+    /// A task to be joined.
+    type Task: Send;
+    /// A bounded channel of numbers for many senders and receivers.
+    type Channel: Clone + Send + Sync + 'static;
+    /// What tasks wait at until it is opened once.
+    type Gate: Clone + Send + Sync + 'static;
+    /// A lock around a number.
+    type Lock: Clone + Send + Sync + 'static;
+    /// A number that all tasks see, 0 at first.
+    type Shared: Deref<Target = AtomicU64> + Clone + Send + Sync + 'static;
+    /// A kernel pipe of numbers.
+    type Pipe: Clone + Send + Sync + 'static;
+    /// A TCP server's socket.
+    type Listener: Clone + Send + Sync + 'static;
+    /// One TCP connection.
+    type Stream: Read + Write + Send + 'static;
+
+    /// The stack that a task may use, if it is smaller than usual.
+    fn stack_bytes(&self) -> Option<usize> {
+        None
+    }
+
+    /// Starts a task.
+    fn spawn(&self, body: impl FnOnce() -> u64 + Send + 'static) -> Result<Self::Task, Failure>;
+    /// Waits for a task; fails as it failed.
+    fn join(&self, task: Self::Task) -> Result<u64, Failure>;
+    /// Lets others run.
+    fn yield_now(&self);
+    /// Blocks the task for that long.
+    fn sleep(&self, time: Duration);
+    /// Runs a closure that blocks the thread.
+    fn blocking<T: Send + 'static>(&self, body: impl FnOnce() -> T + Send + 'static) -> T {
+        body()
+    }
+
+    /// A channel that holds at least `capacity` numbers; 0 asks for the
+    /// smallest that the lane has.
+    fn channel(&self, capacity: usize) -> Result<Self::Channel, Failure>;
+    /// Blocks while the channel is full.
+    fn send(&self, channel: &Self::Channel, number: u64);
+    /// Blocks until there is a number.
+    fn recv(&self, channel: &Self::Channel) -> u64;
+
+    /// A closed gate.
+    fn gate(&self) -> Result<Self::Gate, Failure>;
+    /// Blocks until the gate opens; says whether to go on.
+    fn wait(&self, gate: &Self::Gate) -> bool;
+    /// Opens it for all, with what they shall be told.
+    fn open(&self, gate: &Self::Gate, go: bool);
+
+    /// A lock around 0.
+    fn lock(&self) -> Result<Self::Lock, Failure>;
+    /// Runs `body` under the lock.
+    fn locked<T>(&self, lock: &Self::Lock, body: impl FnOnce(&mut u64) -> T) -> T;
+    /// A shared number.
+    fn shared(&self) -> Result<Self::Shared, Failure>;
+
+    /// A pipe.
+    fn pipe(&self) -> Result<Self::Pipe, Failure>;
+    /// Blocks until a number has come.
+    fn read(&self, pipe: &Self::Pipe) -> u64;
+    /// Writes a number.
+    fn write(&self, pipe: &Self::Pipe, number: u64);
+
+    /// Listens on a free port of the loopback, with room for `backlog`
+    /// connections that are not accepted yet.
+    fn listen(&self, backlog: usize) -> std::io::Result<(Self::Listener, SocketAddr)>;
+    /// Blocks until a connection comes.
+    fn accept(&self, listener: &Self::Listener) -> std::io::Result<Self::Stream>;
+    /// Makes accepts fail, those under way as well.
+    fn close(&self, listener: &Self::Listener);
+}
+
+/// Takes a sample of any shape.
+pub(crate) fn run<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    match order.workload.shape {
+        Shape::ForkJoin => spawn::fork_join(lane, order),
+        Shape::FirstInstruction => spawn::first_instruction(lane, order),
+        Shape::Skynet => spawn::skynet(lane, order),
+        Shape::ForkResident => Err(Failure::not_supported("its tasks are no processes")),
+        Shape::Yield => switch::yields(lane, order),
+        Shape::PingPong => switch::ping_pong(lane, order, [None, None]),
+        Shape::PipePingPong => switch::pipe_ping_pong(lane, order),
+        Shape::Ring => switch::ring(lane, order, 0),
+        Shape::WorkingSet => switch::ring(lane, order, order.get("size_bytes")),
+        Shape::Hog => switch::hog(lane, order),
+        Shape::Placement => switch::placement(lane, order),
+        Shape::IdleWake => switch::idle_wake(lane, order),
+        Shape::Parked => memory::parked(lane, order),
+        Shape::Deep => memory::deep(lane, order),
+        Shape::Shrink => memory::shrink(lane, order),
+        Shape::Counter => share::counter(lane, order),
+        Shape::Pipeline => share::pipeline(lane, order),
+        Shape::Sieve => share::sieve(lane, order),
+        Shape::FanIn => share::fan_in(lane, order),
+        Shape::WorkerPool => share::worker_pool(lane, order),
+        Shape::BoundedBuffer => share::bounded_buffer(lane, order),
+        Shape::Chameneos => share::chameneos(lane, order),
+        Shape::Philosophers => share::philosophers(lane, order),
+        Shape::Messaging => share::messaging(lane, order),
+        Shape::Brigade => share::brigade(lane, order),
+        Shape::Chunks(kernel) => cpu::chunks(lane, order, kernel),
+        Shape::Sleepers => io::sleepers(lane, order),
+        Shape::TcpEcho => io::tcp_echo(lane, order),
+        Shape::Fanout => io::fanout(lane, order),
+        Shape::PipeRing => io::pipe_ring(lane, order),
+        Shape::FileRead => io::file_read(lane, order),
+    }
+}

@@ -1,0 +1,92 @@
+//! Starting tasks.
+
+use std::sync::atomic::Ordering;
+
+use super::Blocking;
+use super::team::{join_all, start_all};
+use crate::host::clock::now_ns;
+use crate::lane::{Failure, Order, Outcome};
+use crate::measure::{Latencies, Meter};
+
+/// `spawn.one` and `spawn.batch`: the first is a batch of one.
+pub(super) fn fork_join<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    let tasks = order
+        .parameters
+        .get("tasks_count")
+        .map_or(1, |&count| count as usize);
+    let mut meter = Meter::begin(L::PROCESSES);
+    let checksum = meter.time(|| {
+        let mut sum = 0;
+        for _ in 0..order.iterations {
+            sum += join_all(lane, start_all(lane, tasks, |index| move || index + 1)?)?;
+        }
+        Ok(sum)
+    })?;
+    Ok(Outcome::new(meter.finish(), checksum))
+}
+
+pub(super) fn first_instruction<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    let (mut returns, mut firsts, mut finishes) =
+        (Latencies::new(), Latencies::new(), Latencies::new());
+    let first = lane.shared()?;
+    let mut meter = Meter::begin(L::PROCESSES);
+    let checksum = meter.time(|| {
+        let mut sum = 0;
+        for _ in 0..order.iterations {
+            let noted = first.clone();
+            let called = now_ns();
+            let task = lane.spawn(move || {
+                noted.store(now_ns(), Ordering::Relaxed);
+                1
+            })?;
+            let returned = now_ns();
+            sum += lane.join(task)?;
+            let finished = now_ns();
+            let ran = first.load(Ordering::Relaxed);
+            returns.record(returned - called);
+            firsts.record(ran - called);
+            finishes.record(finished - ran);
+        }
+        Ok(sum)
+    })?;
+    let mut outcome = Outcome::new(meter.finish(), checksum)
+        .with("spawn_return_ns", returns.median_ns())
+        .with("first_instruction_ns", firsts.median_ns())
+        .with("finish_ns", finishes.median_ns());
+    outcome.latency = Some(firsts.report(None, outcome.per_second(order.iterations)));
+    Ok(outcome)
+}
+
+pub(super) fn skynet<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    let leaves = order.get("leaves_count");
+    if 10_u64.pow(leaves.ilog10()) != leaves {
+        return Err(Failure::not_supported(format!(
+            "{leaves} leaves make no tree of tens; take a power of 10"
+        )));
+    }
+    let mut meter = Meter::begin(L::PROCESSES);
+    let checksum = meter.time(|| {
+        let mut sum = 0;
+        for _ in 0..order.iterations {
+            let root = lane.clone();
+            let task = lane
+                .spawn(move || node(&root, 0, leaves).unwrap_or_else(|failure| failure.throw()))?;
+            sum += lane.join(task)?;
+        }
+        Ok(sum)
+    })?;
+    Ok(Outcome::new(meter.finish(), checksum))
+}
+
+/// A task over `leaves` leaves from number `first` on.
+fn node<L: Blocking>(lane: &L, first: u64, leaves: u64) -> Result<u64, Failure> {
+    if leaves == 1 {
+        return Ok(first);
+    }
+    let part = leaves / 10;
+    let children = start_all(lane, 10, |child| {
+        let lane = lane.clone();
+        move || node(&lane, first + child * part, part).unwrap_or_else(|failure| failure.throw())
+    })?;
+    join_all(lane, children)
+}

@@ -1,0 +1,125 @@
+//! Tasks that are started together and joined together.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Blocking;
+use crate::lane::Failure;
+
+/// Tasks that wait at a gate until they are all there.
+///
+/// A team that is dropped before [`Team::start`] sends its tasks home, so
+/// that a sample that fails half way leaves nothing behind.
+pub(super) struct Team<'a, L: Blocking> {
+    lane: &'a L,
+    gate: L::Gate,
+    arrived: L::Shared,
+    tasks: Vec<L::Task>,
+    started: bool,
+}
+
+impl<'a, L: Blocking> Team<'a, L> {
+    pub(super) fn new(lane: &'a L) -> Result<Self, Failure> {
+        Ok(Self {
+            lane,
+            gate: lane.gate()?,
+            arrived: lane.shared()?,
+            tasks: Vec::new(),
+            started: false,
+        })
+    }
+
+    /// Starts a task that waits at the gate before it runs `body`.
+    pub(super) fn add(
+        &mut self,
+        body: impl FnOnce() -> u64 + Send + 'static,
+    ) -> Result<(), Failure> {
+        let (lane, gate, arrived) = (self.lane.clone(), self.gate.clone(), self.arrived.clone());
+        let task = self.lane.spawn(move || {
+            arrived.fetch_add(1, Ordering::Relaxed);
+            if lane.wait(&gate) { body() } else { 0 }
+        })?;
+        self.tasks.push(task);
+        Ok(())
+    }
+
+    /// Waits until all tasks run and are at the gate, or about to be.
+    pub(super) fn assemble(&self) {
+        let all = self.tasks.len() as u64;
+        wait_until(self.lane, || self.arrived.load(Ordering::Relaxed) == all);
+    }
+
+    /// Opens the gate.
+    pub(super) fn start(&mut self) {
+        self.started = true;
+        self.lane.open(&self.gate, true);
+    }
+
+    /// Joins all; the sum of what they hand over.
+    pub(super) fn join(&mut self) -> Result<u64, Failure> {
+        join_all(self.lane, self.tasks.drain(..))
+    }
+}
+
+impl<L: Blocking> Drop for Team<'_, L> {
+    fn drop(&mut self) {
+        if !self.started {
+            self.lane.open(&self.gate, false);
+            // The failure that led here is the one to report.
+            let _ = self.join();
+        }
+    }
+}
+
+/// Starts `count` tasks with the bodies that `body` makes. If one cannot be
+/// started, joins the others; they must end by themselves.
+pub(super) fn start_all<L, F>(
+    lane: &L,
+    count: usize,
+    body: impl Fn(u64) -> F,
+) -> Result<Vec<L::Task>, Failure>
+where
+    L: Blocking,
+    F: FnOnce() -> u64 + Send + 'static,
+{
+    let mut tasks = Vec::with_capacity(count);
+    for index in 0..count as u64 {
+        match lane.spawn(body(index)) {
+            Ok(task) => tasks.push(task),
+            Err(failure) => {
+                let _ = join_all(lane, tasks);
+                return Err(failure);
+            }
+        }
+    }
+    Ok(tasks)
+}
+
+/// Joins all, whatever happens to some; the sum, or the first failure.
+pub(super) fn join_all<L: Blocking>(
+    lane: &L,
+    tasks: impl IntoIterator<Item = L::Task>,
+) -> Result<u64, Failure> {
+    let mut result = Ok(0);
+    for task in tasks {
+        match (lane.join(task), &mut result) {
+            (Ok(number), Ok(sum)) => *sum += number,
+            (Err(failure), Ok(_)) => result = Err(failure),
+            (_, Err(_)) => {}
+        }
+    }
+    result
+}
+
+/// Waits for what tasks do to shared memory, leaving the CPU to them.
+pub(super) fn wait_until(lane: &impl Blocking, done: impl Fn() -> bool) {
+    for _ in 0..100 {
+        if done() {
+            return;
+        }
+        lane.yield_now();
+    }
+    while !done() {
+        lane.sleep(Duration::from_micros(100));
+    }
+}

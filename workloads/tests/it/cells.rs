@@ -1,0 +1,92 @@
+//! Every workload on every lane at the smallest size gives the right answer.
+
+use workloads::catalogue::{self, MetricKind, Size};
+use workloads::lanes;
+use workloads::protocol::{ErrorKind, Response};
+
+use crate::program::Program;
+
+fn every_cell_is_right_or_says_why_not(lane: &str) {
+    let (mut program, hello) = Program::start(lane);
+    let mut cells = 0;
+    for workload in catalogue::all() {
+        let refused = hello.workloads[workload.id].clone();
+        for (id, point) in (1..).zip(workload.points(Size::Tiny, hello.cpus_count as usize)) {
+            let cell = format!("{lane} {} {point:?}", workload.id);
+            let iterations = workload.iterations(Size::Tiny);
+            match program.run(id, workload.id, &point, iterations) {
+                Response::Sample(sample) => {
+                    assert_eq!(refused, None, "{cell}");
+                    assert_eq!(sample.id, id, "{cell}");
+                    assert_eq!(
+                        sample.checksum,
+                        workload.expected(&point, iterations),
+                        "{cell}"
+                    );
+                    assert_eq!(
+                        sample.operations_count,
+                        (workload.operations)(&point) * iterations,
+                        "{cell}"
+                    );
+                    assert!(sample.elapsed_ns > 0, "{cell}");
+                    assert_eq!(
+                        sample.memory.is_some(),
+                        workload.metrics.contains(&MetricKind::MemoryLedger),
+                        "{cell}"
+                    );
+                    assert_eq!(
+                        sample.latency.is_some(),
+                        workload.metrics.contains(&MetricKind::Latency),
+                        "{cell}"
+                    );
+                    for name in sample.metrics.keys() {
+                        assert!(
+                            workload.figures.contains(&name.as_str()),
+                            "{cell}: figure {name} is not in the catalogue"
+                        );
+                    }
+                    cells += 1;
+                }
+                Response::Error {
+                    kind: ErrorKind::NotSupported,
+                    message,
+                    ..
+                } => {
+                    assert!(
+                        refused.as_ref().is_none_or(|why| *why == message),
+                        "{cell}: {message}, but hello said {refused:?}"
+                    );
+                    assert!(message.len() > 10, "{cell}: {message}");
+                }
+                other => panic!("{cell}: {other:?}"),
+            }
+        }
+    }
+    assert!(cells > 1, "{lane} runs next to nothing");
+    let (status, rest) = program.end();
+    assert!(status.success(), "{lane} ended with {status}");
+    assert_eq!(rest, "", "{lane}");
+}
+
+/// One test a lane, so that they run side by side.
+macro_rules! lanes {
+    ($($test:ident: $lane:literal),* $(,)?) => {
+        $(#[test]
+        fn $test() {
+            every_cell_is_right_or_says_why_not($lane);
+        })*
+
+        #[test]
+        fn every_lane_is_tested() {
+            let tested = [$($lane),*];
+            for entry in lanes::ALL {
+                assert!(tested.contains(&entry.name), "no test for the lane {}", entry.name);
+            }
+        }
+    };
+}
+
+lanes! {
+    thread: "thread",
+    thread_with_small_stacks: "thread-16k",
+}

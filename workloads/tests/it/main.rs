@@ -1,0 +1,5 @@
+//! The lane program as the study sees it: a process that speaks JSON lines.
+
+mod cells;
+mod program;
+mod protocol;
