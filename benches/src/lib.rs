@@ -9,3 +9,4 @@ pub mod environment;
 pub mod lane_process;
 pub mod lane_program;
 pub mod lanes;
+pub mod study;

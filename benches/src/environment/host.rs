@@ -162,7 +162,6 @@ fn caches(folder: &Path) -> Vec<Cache> {
             kind: text(folder.join("type"))?.to_lowercase(),
             size_bytes: size_bytes(&text(folder.join("size"))?)?,
             shared_by_count: shared.map_or(0, |cpus| u32::try_from(cpus.count()).unwrap_or(0)),
-            ..Cache::default()
         })
     });
     caches.collect()

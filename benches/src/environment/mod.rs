@@ -11,6 +11,7 @@ mod watch;
 pub use host::host;
 pub use software::software;
 pub use taints::{Bounds, standing_taints, taints_of};
+pub(crate) use watch::as_values;
 pub use watch::{Readings, Watch};
 
 use std::fs;

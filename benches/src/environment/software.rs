@@ -154,10 +154,9 @@ fn without_values(line: &str) -> String {
         "threadirqs",
         "audit",
     ];
-    let words = line.split_whitespace().filter_map(|word| {
-        let name = word.split('=').next().unwrap_or(word);
-        KEPT.contains(&name).then_some(word)
-    });
+    let words = line
+        .split_whitespace()
+        .filter(|word| KEPT.contains(&word.split('=').next().unwrap_or(word)));
     words.collect::<Vec<_>>().join(" ")
 }
 

@@ -1,0 +1,254 @@
+//! Runs a study from its first step to its last, or goes on with one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use reports::Run;
+use reports::schema::{Failure, Phase, Record, Taint};
+use reports::store::{WriteError, Writer};
+
+use super::calibrate::{self, Cost, Expected, Refusal};
+use super::header::{PLAN, header};
+use super::measure::{Outcome, State, environment_at, nanos};
+use super::observer::Observer;
+use super::plan::{Candidate, Plan, Room};
+use super::probe::{Known, ProbedLane, probe};
+use super::setup::{Setup, is_memory};
+use crate::environment::{Bounds, Watch, standing_taints};
+use crate::lane_process::Stop;
+
+/// How long the host is watched before anything is measured.
+const IDLE_WATCH: Duration = Duration::from_millis(400);
+/// Why there is no run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StudyError {
+    /// The result file could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// No lane can be started.
+    #[error("no lane can be started:\n{0}")]
+    NoLane(String),
+    /// No lane that can be started runs any of the workloads.
+    #[error("nothing to measure:\n{0}")]
+    NoCell(String),
+    /// The user asked to stop before anything was measured.
+    #[error("stopped before anything was measured")]
+    Stopped,
+    /// The file holds no plan to go on with.
+    #[error("{0}")]
+    NoPlan(String),
+}
+
+/// Measures all of `setup` into a new result file at `path`.
+///
+/// # Errors
+///
+/// [`StudyError`]; a lane that fails is no error, it is a record in the file.
+pub fn run(
+    setup: &Setup,
+    path: &Path,
+    stop: &Stop,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, StudyError> {
+    let began = Instant::now();
+    observer.preparing("watching the host while it is idle");
+    let mut watch = Watch::start();
+    std::thread::sleep(IDLE_WATCH);
+    let idle = watch.lap();
+
+    let lanes = probe(setup, stop, observer);
+    if stop.asked() {
+        return Err(StudyError::Stopped);
+    }
+    refuse_without_lanes(&lanes)?;
+    let mut expected = Expected::default();
+    let (candidates, early) = try_cells(setup, &lanes, &mut expected, stop, observer)?;
+    if candidates.is_empty() {
+        let reasons: BTreeSet<&str> = early.iter().map(|one| one.message.as_str()).collect();
+        return Err(StudyError::NoCell(
+            reasons.into_iter().collect::<Vec<_>>().join("\n"),
+        ));
+    }
+    let room = Room {
+        budget: setup.budget.saturating_sub(began.elapsed()),
+        samples_count: setup.samples_count,
+        sample_target: setup.sample_target,
+        seed: setup.seed,
+    };
+    let plan = Plan::fit(candidates, room);
+    let mut writer = Writer::create(path, &header(setup, &lanes, &plan))?;
+    observer.planned(&plan, 0);
+    writer.append(&environment_at(
+        Phase::Before,
+        nanos(began.elapsed()),
+        &idle,
+    ))?;
+    let mut taints = standing_taints(&idle, &Bounds::default());
+    taints.extend(lanes.iter().filter_map(|lane| cpus_taint(lane, setup)));
+    for taint in taints {
+        observer.tainted(&taint);
+        writer.append(&Record::Taint(taint))?;
+    }
+    let mut state = State::new(setup, &lanes, plan, expected, began, watch);
+    for failure in early {
+        state.failed(&mut writer, failure, observer)?;
+    }
+    state.measure(writer, 0, stop, observer)
+}
+
+/// Goes on with the run in `path` after its last complete block, by the plan
+/// that the file holds. `setup` must have the file's lanes and workloads.
+///
+/// # Errors
+///
+/// [`StudyError`]; [`StudyError::NoPlan`] where the file is no run that can be
+/// gone on with.
+pub fn resume(
+    setup: &Setup,
+    so_far: &Run,
+    path: &Path,
+    stop: &Stop,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, StudyError> {
+    let plan = so_far.header.design.extra.get(PLAN).cloned();
+    let plan: Plan = plan
+        .and_then(|plan| serde_json::from_value(plan).ok())
+        .ok_or_else(|| {
+            StudyError::NoPlan(format!("{} holds no plan to go on with", path.display()))
+        })?;
+    let done = so_far.blocks.len();
+    let began = Instant::now();
+    let lanes = probe(setup, stop, observer);
+    refuse_without_lanes(&lanes)?;
+    let writer = Writer::resume(path)?;
+    observer.planned(&plan, done);
+    let mut state = State::new(
+        setup,
+        &lanes,
+        plan,
+        Expected::default(),
+        began,
+        Watch::start(),
+    );
+    let last = so_far.blocks.last().map_or(0, |block| block.block_index);
+    for failure in so_far
+        .failures
+        .iter()
+        .filter(|one| done > 0 && one.block_index <= last)
+    {
+        state.remember(failure);
+    }
+    state.next_order_index = so_far
+        .groups
+        .iter()
+        .map(|group| group.order_index + 1)
+        .max()
+        .unwrap_or(0);
+    state.clock_offset_ns = so_far.blocks.last().map_or(0, |block| block.at_ns);
+    state.measure(writer, done, stop, observer)
+}
+
+fn refuse_without_lanes(lanes: &[ProbedLane]) -> Result<(), StudyError> {
+    let mut reasons = Vec::new();
+    for lane in lanes {
+        match &lane.known {
+            Known::Runs(..) => return Ok(()),
+            Known::Absent(_, why) => reasons.push(format!("{}: {why}", lane.lane.name)),
+        }
+    }
+    Err(StudyError::NoLane(reasons.join("\n")))
+}
+
+/// A lane that uses another number of CPUs than the rest is not comparable.
+fn cpus_taint(lane: &ProbedLane, setup: &Setup) -> Option<Taint> {
+    let Known::Runs(_, hello) = &lane.known else {
+        return None;
+    };
+    let right = setup.cpus.count();
+    (hello.cpus_count as usize != right).then(|| Taint {
+        kind: "cpus".to_owned(),
+        message: format!(
+            "the lane {} says that it uses {} CPUs, and it was given {right}",
+            lane.lane.name, hello.cpus_count
+        ),
+        value: Some(f64::from(hello.cpus_count)),
+        bound: Some(right as f64),
+        ..Taint::default()
+    })
+}
+
+/// Tries every cell once; those that fail come back as failures.
+fn try_cells(
+    setup: &Setup,
+    lanes: &[ProbedLane],
+    expected: &mut Expected,
+    stop: &Stop,
+    observer: &mut dyn Observer,
+) -> Result<(Vec<Candidate>, Vec<Failure>), StudyError> {
+    let mut candidates = Vec::new();
+    let mut failures = Vec::new();
+    for &workload in &setup.workloads {
+        let points = workload.points(setup.size, setup.cpus.count());
+        let processes_count = setup.processes(workload, points.len());
+        let mut controls = BTreeMap::new();
+        for lane in lanes {
+            let name = &lane.lane.name;
+            if let Some((kind, message)) = lane.refusal(workload.id) {
+                let (workload, lane) = (workload.id.to_owned(), name.clone());
+                failures.push(Failure {
+                    workload,
+                    lane,
+                    kind,
+                    message,
+                    ..Failure::default()
+                });
+                continue;
+            }
+            let Known::Runs(command, _) = &lane.known else {
+                continue;
+            };
+            for parameters in &points {
+                observer.preparing(&format!("trying {} on {name}", workload.id));
+                let cost = calibrate::guess(setup, workload, parameters).map_or_else(
+                    || calibrate::calibrate(setup, command, workload, parameters, expected, stop),
+                    Ok::<Cost, Refusal>,
+                );
+                let cost = match cost {
+                    Ok(cost) => cost,
+                    Err(refusal) if refusal.is_interruption() => return Err(StudyError::Stopped),
+                    Err(refusal) => {
+                        failures.push(refusal.into_failure(workload.id, name, parameters));
+                        continue;
+                    }
+                };
+                let candidate = Candidate {
+                    workload: workload.id,
+                    lane: name.clone(),
+                    parameters: parameters.clone(),
+                    control: false,
+                    processes_count,
+                    most_samples: if is_memory(workload) { 1 } else { u64::MAX },
+                    cost,
+                };
+                controls
+                    .entry(name.clone())
+                    .or_insert_with(|| candidate.clone());
+                candidates.push(candidate);
+            }
+        }
+        // The A/A pair: the reference lane once more, at its first point. A
+        // ledger is a slope over many points, and has no pair.
+        let control = controls
+            .remove(&setup.reference_lane)
+            .or_else(|| controls.into_values().next());
+        if let Some(control) = control.filter(|_| !is_memory(workload)) {
+            candidates.push(Candidate {
+                control: true,
+                ..control
+            });
+        }
+    }
+    Ok((candidates, failures))
+}

@@ -1,0 +1,359 @@
+//! Measures a plan: block by block, each on the disk before the next begins.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use reports::schema::{
+    Block, End, EnvironmentSample, Failure, FailureKind, Group, Phase, Record, Sample,
+};
+use reports::store::Writer;
+use workloads::catalogue::{self, Workload};
+use workloads::protocol;
+
+use super::calibrate::{Expected, Refusal, checked_sample};
+use super::execute::StudyError;
+use super::header::now;
+use super::observer::Observer;
+use super::plan::{Plan, PlannedBlock, PlannedCell};
+use super::probe::{Known, ProbedLane};
+use super::setup::Setup;
+use crate::environment::{Bounds, Readings, Watch, as_values, taints_of};
+use crate::lane_process::{LaneCommand, LaneProcess, Stop};
+
+/// By how much a run may exceed its budget before it ends with what it has.
+const OVERRUN: f64 = 1.3;
+/// How often a cell's process may crash before the cell is given up.
+const MOST_CRASHES: u64 = 2;
+
+/// What a study came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Blocks that are complete.
+    pub blocks_count: usize,
+    /// True where a person stopped it: the file has no end and can be resumed.
+    pub stopped: bool,
+    /// True where the time limit cut it short.
+    pub out_of_time: bool,
+    /// Samples that had a wrong answer: the run has failed.
+    pub wrong_checksums_count: u64,
+    /// Cells that failed otherwise.
+    pub failures_count: u64,
+}
+
+/// Names a cell among failures, the A and its control alike.
+type CellKey = (String, String, protocol::Parameters);
+
+fn key_of(cell: &PlannedCell) -> CellKey {
+    (
+        cell.workload.clone(),
+        cell.lane.clone(),
+        cell.parameters.clone(),
+    )
+}
+
+/// What changes while a run is measured.
+pub(super) struct State<'a> {
+    setup: &'a Setup,
+    commands: BTreeMap<&'a str, &'a LaneCommand>,
+    plan: Plan,
+    expected: Expected,
+    began: Instant,
+    pub(super) clock_offset_ns: u64,
+    watch: Watch,
+    pub(super) next_order_index: u64,
+    given_up: BTreeSet<CellKey>,
+    crashes: BTreeMap<CellKey, u64>,
+    outcome: Outcome,
+    /// Of the part that is measured: what it took by the plan, and in truth.
+    paced: (Duration, Duration),
+}
+
+impl<'a> State<'a> {
+    pub(super) fn new(
+        setup: &'a Setup,
+        lanes: &'a [ProbedLane],
+        plan: Plan,
+        expected: Expected,
+        began: Instant,
+        watch: Watch,
+    ) -> Self {
+        let commands = lanes
+            .iter()
+            .filter_map(|lane| match &lane.known {
+                Known::Runs(command, _) => Some((lane.lane.name.as_str(), command)),
+                Known::Absent(..) => None,
+            })
+            .collect();
+        Self {
+            setup,
+            commands,
+            plan,
+            expected,
+            began,
+            clock_offset_ns: 0,
+            watch,
+            next_order_index: 0,
+            given_up: BTreeSet::new(),
+            crashes: BTreeMap::new(),
+            outcome: Outcome::default(),
+            paced: (Duration::ZERO, Duration::ZERO),
+        }
+    }
+
+    fn at_ns(&self) -> u64 {
+        self.clock_offset_ns
+            .saturating_add(nanos(self.began.elapsed()))
+    }
+
+    pub(super) fn measure(
+        mut self,
+        mut writer: Writer,
+        done: usize,
+        stop: &Stop,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome, StudyError> {
+        self.outcome.blocks_count = done;
+        let _ = self.watch.lap();
+        for index in done..self.plan.blocks.len() {
+            let block = self.plan.blocks[index].clone();
+            let block_began = Instant::now();
+            if !self.measure_block(&block, &mut writer, stop, observer)? {
+                // Without an end the file can be resumed after its last block.
+                self.outcome.stopped = true;
+                return Ok(self.outcome);
+            }
+            let readings = self.watch.lap();
+            writer.append(&environment_at(Phase::During, self.at_ns(), &readings))?;
+            for taint in taints_of(&readings, &Bounds::default(), Some(block.index)) {
+                observer.tainted(&taint);
+                writer.append(&Record::Taint(taint))?;
+            }
+            let at_ns = self.at_ns();
+            writer.end_block(Block {
+                block_index: block.index,
+                at_ns,
+                ..Block::default()
+            })?;
+            self.outcome.blocks_count = index + 1;
+            self.pace(&block, block_began.elapsed());
+            observer.block_done(&block, self.left(index + 1));
+            if self.is_out_of_time() && index + 1 < self.plan.blocks.len() {
+                self.outcome.out_of_time = true;
+                observer.note("the time is up: the run ends with what it has");
+                break;
+            }
+        }
+        let after = Watch::start().lap();
+        writer.append(&environment_at(Phase::After, self.at_ns(), &after))?;
+        let end = End {
+            finished: now(),
+            interrupted: self.outcome.out_of_time,
+            elapsed_ns: self.at_ns(),
+            ..End::default()
+        };
+        writer.finish(end)?;
+        Ok(self.outcome)
+    }
+
+    fn is_out_of_time(&self) -> bool {
+        self.began.elapsed().as_secs_f64() > self.setup.budget.as_secs_f64() * OVERRUN
+    }
+
+    fn pace(&mut self, block: &PlannedBlock, took: Duration) {
+        let planned: u64 = block
+            .cells
+            .iter()
+            .map(|&cell| self.plan.cells[cell].estimate_ns)
+            .sum();
+        self.paced.0 += Duration::from_nanos(planned);
+        self.paced.1 += took;
+    }
+
+    /// The plan's estimate from block `next` on, corrected by how the plan did
+    /// so far.
+    fn left(&self, next: usize) -> Duration {
+        let factor = match self.paced.0.as_secs_f64() {
+            planned if planned > 0.5 => self.paced.1.as_secs_f64() / planned,
+            _ => 1.0,
+        };
+        self.plan.estimate(next).mul_f64(factor.clamp(0.05, 20.0))
+    }
+
+    /// False where the user asked to stop.
+    fn measure_block(
+        &mut self,
+        block: &PlannedBlock,
+        writer: &mut Writer,
+        stop: &Stop,
+        observer: &mut dyn Observer,
+    ) -> Result<bool, StudyError> {
+        let place = usize::try_from(block.index).unwrap_or(usize::MAX);
+        for &at in &block.cells {
+            let cell = self.plan.cells[at].clone();
+            if self.given_up.contains(&key_of(&cell)) {
+                continue;
+            }
+            observer.cell(block, &cell, self.left(place));
+            let at_ns = self.at_ns();
+            let order_index = self.next_order_index;
+            self.next_order_index += 1;
+            let (samples, refusal) = self.measure_cell(&cell, stop);
+            if !samples.is_empty() {
+                writer.append(&Record::Group(Group {
+                    workload: cell.workload.clone(),
+                    lane: cell.lane.clone(),
+                    parameters: cell.parameters.clone(),
+                    iterations: cell.iterations,
+                    process_index: block.process_index,
+                    block_index: block.index,
+                    order_index,
+                    control: cell.control,
+                    at_ns,
+                    samples,
+                    ..Group::default()
+                }))?;
+            }
+            match refusal {
+                None => {}
+                Some(refusal) if refusal.is_interruption() => return Ok(false),
+                Some(refusal) => {
+                    let mut failure =
+                        refusal.into_failure(&cell.workload, &cell.lane, &cell.parameters);
+                    failure.process_index = block.process_index;
+                    failure.block_index = block.index;
+                    self.failed(writer, failure, observer)?;
+                }
+            }
+            if stop.asked() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The samples of one fresh process, and why there are no more. A wrong
+    /// answer voids all samples of its process.
+    fn measure_cell(&mut self, cell: &PlannedCell, stop: &Stop) -> (Vec<Sample>, Option<Refusal>) {
+        let mut samples = Vec::new();
+        let refusal = self.sample_cell(cell, stop, &mut samples).err();
+        if matches!(refusal, Some(Refusal::Checksum(_))) {
+            samples.clear();
+        }
+        (samples, refusal)
+    }
+
+    fn sample_cell(
+        &mut self,
+        cell: &PlannedCell,
+        stop: &Stop,
+        samples: &mut Vec<Sample>,
+    ) -> Result<(), Refusal> {
+        let workload = known(&cell.workload)?;
+        let command = self.commands.get(cell.lane.as_str()).ok_or_else(|| {
+            let message = format!("the lane {} cannot be started any more", cell.lane);
+            Refusal::Answer(protocol::ErrorKind::Failed, message)
+        })?;
+        let setup = self.setup;
+        let mut process =
+            LaneProcess::start(command, &setup.cpus, setup.limits, stop).map_err(Refusal::Lane)?;
+        let mut ask = |iterations, expected: &mut Expected| {
+            checked_sample(
+                &mut process,
+                workload,
+                &cell.parameters,
+                iterations,
+                expected,
+            )
+        };
+        if cell.warm_up_iterations > 0 {
+            ask(cell.warm_up_iterations, &mut self.expected)?;
+        }
+        for _ in 0..cell.samples_count {
+            samples.push(recorded(ask(cell.iterations, &mut self.expected)?));
+        }
+        process.quit().map_err(Refusal::Lane)
+    }
+
+    pub(super) fn failed(
+        &mut self,
+        writer: &mut Writer,
+        failure: Failure,
+        observer: &mut dyn Observer,
+    ) -> Result<(), StudyError> {
+        self.remember(&failure);
+        observer.failed(&failure);
+        writer.append(&Record::Failure(failure))?;
+        Ok(())
+    }
+
+    /// Counts a failure, and gives its cell up where another try would fail
+    /// again or take long.
+    pub(super) fn remember(&mut self, failure: &Failure) {
+        let key = (
+            failure.workload.clone(),
+            failure.lane.clone(),
+            failure.parameters.clone(),
+        );
+        match failure.kind {
+            FailureKind::WrongChecksum => self.outcome.wrong_checksums_count += 1,
+            kind if kind.is_expected() => {}
+            _ => self.outcome.failures_count += 1,
+        }
+        let crashes = self.crashes.entry(key.clone()).or_default();
+        *crashes += 1;
+        let hopeless = !matches!(failure.kind, FailureKind::Crashed | FailureKind::Failed);
+        if hopeless || *crashes >= MOST_CRASHES {
+            self.given_up.insert(key);
+        }
+    }
+}
+
+pub(super) fn environment_at(phase: Phase, at_ns: u64, readings: &Readings) -> Record {
+    Record::Environment(EnvironmentSample {
+        phase,
+        at_ns,
+        readings: as_values(readings),
+        ..EnvironmentSample::default()
+    })
+}
+
+pub(super) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn known(workload: &str) -> Result<&'static Workload, Refusal> {
+    catalogue::find(workload).ok_or_else(|| {
+        let message = format!("this program does not know the workload {workload}");
+        Refusal::Answer(protocol::ErrorKind::BadRequest, message)
+    })
+}
+
+/// The protocol's sample as the result file holds it.
+fn recorded(sample: protocol::Sample) -> Sample {
+    Sample {
+        elapsed_ns: sample.elapsed_ns,
+        operations_count: sample.operations_count,
+        checksum: sample.checksum,
+        cpu_ns: sample.cpu_ns,
+        voluntary_switches_count: sample.voluntary_switches_count,
+        involuntary_switches_count: sample.involuntary_switches_count,
+        memory: sample.memory.map(|memory| reports::schema::Memory {
+            tasks_count: memory.tasks_count,
+            available_bytes: memory.available_bytes,
+            anonymous_bytes: memory.anonymous_bytes,
+            kernel_stack_bytes: memory.kernel_stack_bytes,
+            slab_bytes: memory.slab_bytes,
+            page_tables_bytes: memory.page_tables_bytes,
+            percpu_bytes: memory.percpu_bytes,
+            virtual_bytes: memory.virtual_bytes,
+        }),
+        latency: sample.latency.map(|latency| reports::schema::Latency {
+            corrected: latency.corrected,
+            offered_per_s: latency.offered_per_s,
+            achieved_per_s: latency.achieved_per_s,
+            buckets: latency.buckets,
+        }),
+        metrics: sample.metrics,
+        ..Sample::default()
+    }
+}

@@ -1,0 +1,42 @@
+//! The study: asks every lane every question, in fresh processes and in an
+//! order that is fair, and writes down the answers.
+//!
+//! # Words
+//!
+//! A **cell** is one lane on one workload at one point of its parameters. A
+//! **block** asks all cells of one workload once, each in a fresh process of
+//! its own. A **round** is one block of every workload: so the `process_index`
+//! of a sample is its round.
+//!
+//! # The protocol of a run
+//!
+//! 1. [`probe`]: each lane is started once and says what it knows.
+//! 2. [`calibrate`]: each cell is tried, to find how many iterations make a
+//!    sample of a sensible length. What fails here is written down and left out.
+//! 3. [`plan`]: the number of samples and their length are fitted to the time
+//!    budget, and the order of all blocks is drawn from the seed.
+//! 4. [`measure`]: block by block, each on the disk before the next begins.
+//!
+//! # Why in this order
+//!
+//! All lanes of a block are measured within a short time, so that a change of
+//! the host (heat, a neighbour) touches them alike; blocks of one workload are
+//! spread over the run, so that a bad minute does not own it. Rounds come in
+//! pairs: a random order, then its reverse, so that over a pair no lane is
+//! early more than another.
+
+mod calibrate;
+mod execute;
+mod header;
+mod measure;
+mod observer;
+mod plan;
+mod probe;
+mod setup;
+
+pub use execute::{StudyError, resume, run};
+pub use measure::Outcome;
+pub use observer::{Observer, Silent};
+pub use plan::{Plan, PlannedBlock, PlannedCell, random_seed};
+pub use probe::{Known, ProbedLane};
+pub use setup::{Depth, Setup, StudyLane};

@@ -1,0 +1,40 @@
+//! Who looks on while a study runs: a progress bar, a log, or nobody.
+
+use std::time::Duration;
+
+use reports::schema::{Failure, Taint};
+
+use super::plan::{Plan, PlannedBlock, PlannedCell};
+
+/// Is told how a study goes. Every call comes from the study's own thread,
+/// between samples and never within one.
+pub trait Observer {
+    /// A step before the measurement has begun: `starting goroutine`.
+    fn preparing(&mut self, what: &str);
+    /// The plan is made; `done` blocks of it were measured earlier.
+    fn planned(&mut self, plan: &Plan, done: usize);
+    /// A cell is asked next; `left` is the estimate for the rest of the run.
+    fn cell(&mut self, block: &PlannedBlock, cell: &PlannedCell, left: Duration);
+    /// A block is complete and on the disk.
+    fn block_done(&mut self, block: &PlannedBlock, left: Duration);
+    /// A cell could not be measured.
+    fn failed(&mut self, failure: &Failure);
+    /// Something taints the figures.
+    fn tainted(&mut self, taint: &Taint);
+    /// Anything else that a person should know.
+    fn note(&mut self, text: &str);
+}
+
+/// Nobody looks on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn preparing(&mut self, _what: &str) {}
+    fn planned(&mut self, _plan: &Plan, _done: usize) {}
+    fn cell(&mut self, _block: &PlannedBlock, _cell: &PlannedCell, _left: Duration) {}
+    fn block_done(&mut self, _block: &PlannedBlock, _left: Duration) {}
+    fn failed(&mut self, _failure: &Failure) {}
+    fn tainted(&mut self, _taint: &Taint) {}
+    fn note(&mut self, _text: &str) {}
+}

@@ -1,0 +1,443 @@
+//! What will be asked, how often and in which order.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use serde::{Deserialize, Serialize};
+use workloads::protocol::Parameters;
+
+use super::calibrate::Cost;
+
+/// The shortest sample that is worth taking: a hundred times what reading a
+/// clock and a pipe may jitter.
+const SHORTEST_SAMPLE_NS: f64 = 1e6;
+/// The warm-up before the samples of a process, as a share of one sample.
+const WARM_UP: f64 = 0.25;
+
+/// All blocks of a run, in their order; it is kept in the result file, so that
+/// a run can be resumed by another version of this program.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The cells.
+    pub cells: Vec<PlannedCell>,
+    /// The blocks, in the order in which they are measured.
+    pub blocks: Vec<PlannedBlock>,
+    /// Points that did not fit into the budget, for a person.
+    pub left_out: Vec<String>,
+}
+
+/// One lane on one workload at one point.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PlannedCell {
+    /// The workload's id.
+    pub workload: String,
+    /// The lane's name.
+    pub lane: String,
+    /// The point.
+    pub parameters: Parameters,
+    /// True for the second A of the A/A pair.
+    pub control: bool,
+    /// How often the shape is repeated inside a sample.
+    pub iterations: u64,
+    /// How often it is repeated before the first sample; 0 for no warm-up.
+    pub warm_up_iterations: u64,
+    /// Samples that each process takes.
+    pub samples_count: u64,
+    /// What one process of this cell is thought to take.
+    pub estimate_ns: u64,
+}
+
+/// All cells of one workload, each asked in one fresh process.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PlannedBlock {
+    /// The place among all blocks, from 0.
+    pub index: u64,
+    /// The round: which fresh process of each cell this is, from 0.
+    pub process_index: u64,
+    /// The workload's id.
+    pub workload: String,
+    /// The cells by their place in [`Plan::cells`], in the order of asking.
+    pub cells: Vec<usize>,
+}
+
+/// A cell that can be measured, and what it costs.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate {
+    pub(super) workload: &'static str,
+    pub(super) lane: String,
+    pub(super) parameters: Parameters,
+    pub(super) control: bool,
+    pub(super) processes_count: u64,
+    /// The most samples that one process may take.
+    pub(super) most_samples: u64,
+    pub(super) cost: Cost,
+}
+
+/// What a plan is fitted to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) budget: Duration,
+    pub(super) samples_count: u64,
+    pub(super) sample_target: Duration,
+    pub(super) seed: u64,
+}
+
+impl Plan {
+    /// Fits the candidates to the room: first by shorter samples, then by
+    /// fewer, and last by leaving out the dearest points, never a workload's only one.
+    pub(super) fn fit(mut candidates: Vec<Candidate>, room: Room) -> Self {
+        let budget_ns = room.budget.as_nanos() as f64;
+        let mut left_out = Vec::new();
+        let cells = loop {
+            let mut samples = room.samples_count.max(1);
+            let (cells, cost) = loop {
+                let target = sample_target(&candidates, samples, room, budget_ns);
+                let cells: Vec<PlannedCell> = candidates
+                    .iter()
+                    .map(|cell| planned(cell, samples, target))
+                    .collect();
+                let cost = whole_cost(&candidates, &cells);
+                if cost <= budget_ns || samples == 1 {
+                    break (cells, cost);
+                }
+                samples -= 1;
+            };
+            if cost <= budget_ns {
+                break cells;
+            }
+            match dearest_point(&candidates, &cells) {
+                Some((workload, parameters)) => {
+                    left_out.push(format!("{workload} with {}", describe(&parameters)));
+                    candidates
+                        .retain(|cell| cell.workload != workload || cell.parameters != parameters);
+                }
+                None => break cells,
+            }
+        };
+        let rounds: Vec<u64> = candidates.iter().map(|cell| cell.processes_count).collect();
+        let blocks = order(&cells, &rounds, room.seed);
+        Self {
+            cells,
+            blocks,
+            left_out,
+        }
+    }
+
+    /// What the blocks from `first` on are thought to take.
+    #[must_use]
+    pub fn estimate(&self, first: usize) -> Duration {
+        let blocks = self.blocks.iter().skip(first);
+        let cells = blocks.flat_map(|block| &block.cells);
+        Duration::from_nanos(cells.map(|&cell| self.cells[cell].estimate_ns).sum())
+    }
+
+    /// The most fresh processes that any cell has.
+    #[must_use]
+    pub fn processes_count(&self) -> u64 {
+        self.blocks
+            .iter()
+            .map(|block| block.process_index + 1)
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// The most samples that a process takes.
+    #[must_use]
+    pub fn samples_count(&self) -> u64 {
+        self.cells
+            .iter()
+            .map(|cell| cell.samples_count)
+            .max()
+            .unwrap_or(0)
+    }
+}
+
+/// How long a sample of a cell with free iterations may be, so that all fits.
+fn sample_target(candidates: &[Candidate], samples: u64, room: Room, budget_ns: f64) -> f64 {
+    let samples = samples as f64;
+    let mut fixed = 0.0;
+    let mut free = 0.0;
+    for cell in candidates {
+        let processes = cell.processes_count as f64;
+        fixed += processes * (cell.cost.process_ns + cell.cost.around_ns * samples);
+        if is_free(&cell.cost) {
+            fixed += processes * cell.cost.around_ns;
+            free += processes * (samples + WARM_UP);
+        } else {
+            fixed += processes * samples * cell.cost.iteration_ns * cell.cost.iterations.0 as f64;
+        }
+    }
+    let target = (budget_ns - fixed) / f64::max(free, 1.0);
+    target.clamp(SHORTEST_SAMPLE_NS, room.sample_target.as_nanos() as f64)
+}
+
+fn is_free(cost: &Cost) -> bool {
+    cost.iterations.0 < cost.iterations.1
+}
+
+fn planned(cell: &Candidate, samples: u64, target_ns: f64) -> PlannedCell {
+    let samples = samples.min(cell.most_samples);
+    let Cost {
+        process_ns,
+        around_ns,
+        iteration_ns,
+        iterations: (fewest, most),
+    } = cell.cost;
+    let wished = (target_ns / iteration_ns.max(0.01)) as u64;
+    let iterations = wished.clamp(fewest, most);
+    let sample_ns = iteration_ns * iterations as f64;
+    let free = is_free(&cell.cost);
+    // Where even the fewest iterations are long, fewer samples: but never one
+    // alone beside cells that have many, if twice its share is enough for two.
+    let room = 2.0 * target_ns * samples as f64;
+    let samples_count = match sample_ns <= 1.5 * target_ns {
+        true => samples,
+        false if free => ((room / sample_ns) as u64).clamp(1, samples),
+        false => samples.min(1 + (room / sample_ns) as u64),
+    };
+    // A sample of one iteration needs no warm-up of the same length.
+    let warm_up_iterations = match free && iterations > 1 {
+        true => ((iterations as f64 * WARM_UP) as u64).max(1),
+        false => 0,
+    };
+    let warm_up_ns = match warm_up_iterations {
+        0 => 0.0,
+        count => around_ns + iteration_ns * count as f64,
+    };
+    let estimate_ns = process_ns + warm_up_ns + samples_count as f64 * (around_ns + sample_ns);
+    PlannedCell {
+        workload: cell.workload.to_owned(),
+        lane: cell.lane.clone(),
+        parameters: cell.parameters.clone(),
+        control: cell.control,
+        iterations,
+        warm_up_iterations,
+        samples_count,
+        estimate_ns: estimate_ns as u64,
+    }
+}
+
+fn whole_cost(candidates: &[Candidate], cells: &[PlannedCell]) -> f64 {
+    let costs = candidates.iter().zip(cells);
+    costs
+        .map(|(cell, planned)| cell.processes_count as f64 * planned.estimate_ns as f64)
+        .sum()
+}
+
+/// The point whose cells cost the most, among workloads that have another.
+fn dearest_point(
+    candidates: &[Candidate],
+    cells: &[PlannedCell],
+) -> Option<(&'static str, Parameters)> {
+    let mut costs: BTreeMap<(&'static str, &Parameters), f64> = BTreeMap::new();
+    for (cell, planned) in candidates.iter().zip(cells) {
+        let cost = cell.processes_count as f64 * planned.estimate_ns as f64;
+        *costs.entry((cell.workload, &cell.parameters)).or_default() += cost;
+    }
+    let points_of = |workload: &str| costs.keys().filter(|(other, _)| *other == workload).count();
+    costs
+        .iter()
+        .filter(|((workload, _), _)| points_of(workload) > 1)
+        .max_by(|(_, a), (_, b)| a.total_cmp(b))
+        .map(|(&(workload, parameters), _)| (workload, parameters.clone()))
+}
+
+/// A point for a person: `tasks_count 100, sleep_ns 5`.
+#[must_use]
+pub(crate) fn describe(parameters: &Parameters) -> String {
+    if parameters.is_empty() {
+        return "no parameters".to_owned();
+    }
+    let words = parameters
+        .iter()
+        .map(|(name, value)| format!("{name} {value}"));
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// The blocks: in each round every workload once, in random order; the cells
+/// of a workload in a random order in even rounds and in its reverse in the
+/// odd round that follows.
+fn order(cells: &[PlannedCell], rounds: &[u64], seed: u64) -> Vec<PlannedBlock> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut of_workload: BTreeMap<&str, (u64, Vec<usize>)> = BTreeMap::new();
+    for (at, cell) in cells.iter().enumerate() {
+        let entry = of_workload.entry(&cell.workload).or_default();
+        entry.0 = entry.0.max(rounds[at]);
+        entry.1.push(at);
+    }
+    let most = of_workload
+        .values()
+        .map(|(rounds, _)| *rounds)
+        .max()
+        .unwrap_or(0);
+    let mut blocks = Vec::new();
+    for round in 0..most {
+        let mut names: Vec<&str> = of_workload
+            .iter()
+            .filter(|(_, (rounds, _))| round < *rounds)
+            .map(|(&name, _)| name)
+            .collect();
+        names.shuffle(&mut random);
+        for name in names {
+            let Some((_, order)) = of_workload.get_mut(name) else {
+                continue;
+            };
+            if round % 2 == 0 {
+                order.shuffle(&mut random);
+            } else {
+                order.reverse();
+            }
+            blocks.push(PlannedBlock {
+                index: blocks.len() as u64,
+                process_index: round,
+                workload: name.to_owned(),
+                cells: order.clone(),
+            });
+        }
+    }
+    blocks
+}
+
+/// A seed for a run that was given none.
+#[must_use]
+pub fn random_seed() -> u64 {
+    // 53 bits, so that a JSON reader of any language gives it back exactly.
+    rand::rng().random::<u64>() >> 11
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: f64 = 1e9;
+
+    fn candidate(workload: &'static str, lane: &str, point: u64, iteration_ns: f64) -> Candidate {
+        Candidate {
+            workload,
+            lane: lane.to_owned(),
+            parameters: Parameters::from([("n_count".to_owned(), point)]),
+            control: false,
+            processes_count: 5,
+            most_samples: u64::MAX,
+            cost: Cost {
+                process_ns: 5e6,
+                around_ns: 1e5,
+                iteration_ns,
+                iterations: (1, 1 << 30),
+            },
+        }
+    }
+
+    fn room(seconds: u64) -> Room {
+        Room {
+            budget: Duration::from_secs(seconds),
+            samples_count: 5,
+            sample_target: Duration::from_millis(100),
+            seed: 7,
+        }
+    }
+
+    fn some() -> Vec<Candidate> {
+        let lanes = ["a", "b", "c", "d"];
+        let of = |workload| lanes.map(|lane| candidate(workload, lane, 1, 1e3));
+        [of("spawn.one"), of("switch.yield")].concat()
+    }
+
+    #[test]
+    fn a_plan_uses_the_room_it_has_and_no_more() {
+        for seconds in [1, 5, 10] {
+            let plan = Plan::fit(some(), room(seconds));
+            let estimate = plan.estimate(0).as_secs_f64();
+            assert!(estimate <= seconds as f64, "{estimate} s of {seconds} s");
+            assert!(
+                estimate > 0.8 * seconds as f64,
+                "{estimate} s of {seconds} s"
+            );
+        }
+    }
+
+    #[test]
+    fn samples_get_no_longer_than_asked_for() {
+        let plan = Plan::fit(some(), room(10_000));
+        assert!(
+            plan.cells.iter().all(|cell| cell.iterations == 100_000),
+            "{plan:?}"
+        );
+    }
+
+    #[test]
+    fn the_dearest_point_is_left_out_first_and_a_workloads_last_point_never() {
+        let mut cells = some();
+        cells.push(candidate("cpu.sort", "a", 1, 0.1 * SECOND));
+        cells.push(candidate("cpu.sort", "a", 2, 40.0 * SECOND));
+        cells.push(candidate("io.sleepers", "a", 1, 60.0 * SECOND));
+        let plan = Plan::fit(cells, room(5));
+        assert_eq!(plan.left_out, ["cpu.sort with n_count 2"]);
+        assert!(plan.cells.iter().any(|cell| cell.workload == "io.sleepers"));
+    }
+
+    #[test]
+    fn every_cell_is_asked_once_in_each_round() {
+        let plan = Plan::fit(some(), room(5));
+        assert_eq!(plan.blocks.len(), 2 * 5);
+        for round in 0..5 {
+            let mut cells: Vec<usize> = plan
+                .blocks
+                .iter()
+                .filter(|block| block.process_index == round)
+                .flat_map(|block| block.cells.clone())
+                .collect();
+            cells.sort_unstable();
+            assert_eq!(cells, (0..8).collect::<Vec<_>>());
+        }
+        assert!(
+            plan.blocks
+                .iter()
+                .enumerate()
+                .all(|(at, block)| block.index == at as u64)
+        );
+    }
+
+    #[test]
+    fn over_a_pair_of_rounds_no_cell_is_earlier_than_another() {
+        let plan = Plan::fit(some(), room(5));
+        let mut places: BTreeMap<usize, usize> = BTreeMap::new();
+        for block in plan.blocks.iter().filter(|block| block.process_index < 4) {
+            for (place, &cell) in block.cells.iter().enumerate() {
+                *places.entry(cell).or_default() += place;
+            }
+        }
+        let sums: Vec<usize> = places.into_values().collect();
+        assert!(sums.windows(2).all(|pair| pair[0] == pair[1]), "{sums:?}");
+    }
+
+    #[test]
+    fn the_order_follows_from_the_seed() {
+        let orders = |seed| Plan::fit(some(), Room { seed, ..room(5) }).blocks;
+        assert_eq!(orders(7), orders(7));
+        assert_ne!(orders(7), orders(8));
+    }
+
+    #[test]
+    fn a_fixed_cell_keeps_its_iterations() {
+        let mut cell = candidate("memory.parked", "a", 1, 1e6);
+        cell.cost.iterations = (3, 3);
+        cell.most_samples = 1;
+        let plan = Plan::fit(vec![cell], room(100));
+        let cell = &plan.cells[0];
+        assert_eq!(
+            (cell.iterations, cell.warm_up_iterations, cell.samples_count),
+            (3, 0, 1)
+        );
+    }
+
+    #[test]
+    fn a_plan_reads_back_as_it_was_written() {
+        let plan = Plan::fit(some(), room(5));
+        let text = serde_json::to_string(&plan).unwrap();
+        assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+    }
+}

@@ -1,0 +1,163 @@
+//! What a run is asked to measure.
+
+use std::time::Duration;
+
+use reports::schema::Shard;
+use workloads::catalogue::{MetricKind, Size, Workload};
+
+pub use reports::schema::Depth;
+
+use crate::cpus::Cpus;
+use crate::lane_process::{LaneCommand, Limits};
+use crate::lanes::{LaneEntry, Missing, Toolbox};
+
+/// One lane of a run: who it is, and how to start it or why that cannot be.
+#[derive(Clone, Debug)]
+pub struct StudyLane {
+    /// The stable name.
+    pub name: String,
+    /// What one of its tasks is called in a sentence.
+    pub noun: String,
+    /// The lane that it is a variant of.
+    pub variant_of: Option<String>,
+    /// What distinguishes it.
+    pub remark: String,
+    /// How to start it.
+    pub command: Result<LaneCommand, Missing>,
+}
+
+impl StudyLane {
+    /// A lane of the table, with the toolbox's means to start it. May build a
+    /// foreign program.
+    #[must_use]
+    pub fn new(entry: &LaneEntry, toolbox: &Toolbox) -> Self {
+        Self {
+            name: entry.name.to_owned(),
+            noun: entry.noun.to_owned(),
+            variant_of: entry.variant_of.map(str::to_owned),
+            remark: entry.remark.to_owned(),
+            command: toolbox.command(entry),
+        }
+    }
+}
+
+/// All that decides what is measured and how.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The lanes, in the order in which a reader should meet them.
+    pub lanes: Vec<StudyLane>,
+    /// The workloads, likewise.
+    pub workloads: Vec<&'static Workload>,
+    /// How much may be claimed of the figures.
+    pub depth: Depth,
+    /// Which of a workload's points are measured.
+    pub size: Size,
+    /// Fresh processes of each cell.
+    pub processes_count: u64,
+    /// Fresh processes at each point of a memory sweep of five points or more:
+    /// there every point is a fresh process of the one regression.
+    pub memory_processes_count: u64,
+    /// The most samples that one process takes of its cell.
+    pub samples_count: u64,
+    /// The longest that a calibrated sample should take.
+    pub sample_target: Duration,
+    /// What the whole run should take; the plan is fitted to it.
+    pub budget: Duration,
+    /// The seed of every random choice.
+    pub seed: u64,
+    /// The CPUs that every lane is pinned to.
+    pub cpus: Cpus,
+    /// How long a lane may take to answer.
+    pub limits: Limits,
+    /// The part of the run that is measured here.
+    pub shard: Option<Shard>,
+    /// Names the run among all runs.
+    pub run_id: String,
+    /// The command line, word by word.
+    pub command: Vec<String>,
+    /// The lane that ratios are against.
+    pub reference_lane: String,
+}
+
+impl Setup {
+    /// The usual values for a depth. The command is left empty.
+    ///
+    /// | depth | points | processes | samples | budget |
+    /// |---|---|---|---|---|
+    /// | quick | quick | 5 | 3 | with the micro-benchmarks under 90 s |
+    /// | standard | full | 5 | 5 | with the micro-benchmarks under 12 min |
+    /// | full | full | 10 | 5 | 45 min |
+    #[must_use]
+    pub fn new(
+        depth: Depth,
+        lanes: Vec<StudyLane>,
+        workloads: Vec<&'static Workload>,
+        cpus: Cpus,
+        seed: u64,
+    ) -> Self {
+        let (size, processes, memory_processes, samples, target_ms, budget_s) = match depth {
+            Depth::Quick => (Size::Quick, 5, 1, 3, 20, 50),
+            Depth::Standard => (Size::Full, 5, 2, 5, 100, 9 * 60),
+            Depth::Full => (Size::Full, 10, 5, 5, 200, 45 * 60),
+        };
+        let reference_lane = lanes
+            .iter()
+            .find(|lane| lane.name == "goroutine")
+            .or(lanes.first())
+            .map(|lane| lane.name.clone())
+            .unwrap_or_default();
+        Self {
+            lanes,
+            workloads,
+            depth,
+            size,
+            processes_count: processes,
+            memory_processes_count: memory_processes,
+            samples_count: samples,
+            sample_target: Duration::from_millis(target_ms),
+            budget: Duration::from_secs(budget_s),
+            seed,
+            cpus,
+            limits: Limits::default(),
+            shard: None,
+            run_id: run_id(seed),
+            command: Vec::new(),
+            reference_lane,
+        }
+    }
+
+    /// Takes part `index` (from 1) of `count` equal runs with one seed: every
+    /// `count`-th workload, with all of its lanes, so that no comparison is
+    /// torn apart. The parts share a run id.
+    pub fn take_shard(&mut self, index: u32, count: u32) {
+        self.shard = Some(Shard { index, count });
+        self.run_id = format!("{:016x}-of-{count}", self.seed);
+        let mut position = 0;
+        self.workloads.retain(|_| {
+            position += 1;
+            (position - 1) % count == index - 1
+        });
+    }
+
+    /// Fresh processes for each cell of `workload`, where it has `points`.
+    pub(super) fn processes(&self, workload: &Workload, points: usize) -> u64 {
+        if is_memory(workload) && points >= 5 {
+            self.memory_processes_count
+        } else {
+            self.processes_count
+        }
+    }
+}
+
+/// Whether the workload's first figure is a memory ledger of the whole host.
+pub(super) fn is_memory(workload: &Workload) -> bool {
+    workload.metrics.first() == Some(&MetricKind::MemoryLedger)
+}
+
+/// A name for a run: readable, and unlike that of another run.
+fn run_id(seed: u64) -> String {
+    let now = jiff::Timestamp::now().as_nanosecond();
+    // Mixed, so that neighbours in time have unlike names.
+    let mixed = (now as u64 ^ seed.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    format!("{:06x}", mixed >> 40)
+}

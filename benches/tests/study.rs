@@ -1,0 +1,339 @@
+//! A whole run over lanes played by shell scripts: what goes wrong costs its
+//! own cell, and what is in the file is what was measured.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use benches::cpus::Cpus;
+use benches::lane_process::{LaneCommand, Stop};
+use benches::lanes::Missing;
+use benches::study::{
+    self, Depth, Observer, Outcome, Plan, PlannedBlock, PlannedCell, Setup, Silent, StudyError,
+    StudyLane,
+};
+use reports::Run;
+use reports::schema::{Failure, FailureKind, Taint};
+use workloads::catalogue::{self, Size};
+
+/// A lane that claims a time for each iteration. `$PER` is that time in ns;
+/// `before` runs before each answer, and may exit, hang or change `$sum`.
+fn lane(name: &str, per_iteration_ns: u64, before: &str) -> StudyLane {
+    let script = format!(
+        r#"
+echo '{{"type":"hello","protocol":1,"lane":"{name}","language":"sh","runtime":"none","pid":1,"cpus_count":'$(nproc)',"workloads":{{"spawn.one":null,"switch.pingpong":null,"cpu.json":"no JSON in sh"}}}}'
+while read -r line; do
+  case $line in *'"type":"run"'*) ;; *) exit 0;; esac
+  id=${{line#*\"id\":}}; id=${{id%%,*}}
+  iterations=${{line##*\"iterations\":}}; iterations=${{iterations%%\}}*}}
+  case $line in *pingpong*) sum=$((iterations * 50));; *) sum=$iterations;; esac
+  operations=$sum
+  {before}
+  echo '{{"type":"sample","id":'$id',"elapsed_ns":'$((iterations * {per_iteration_ns}))',"operations_count":'$operations',"checksum":'$sum',"cpu_ns":0,"voluntary_switches_count":0,"involuntary_switches_count":0}}'
+done"#
+    );
+    StudyLane {
+        name: name.to_owned(),
+        noun: name.to_owned(),
+        variant_of: None,
+        remark: String::new(),
+        command: Ok(LaneCommand {
+            program: "/bin/sh".into(),
+            arguments: vec!["-c".into(), script.into()],
+            variables: Vec::new(),
+        }),
+    }
+}
+
+fn setup(lanes: Vec<StudyLane>, workloads: &[&str]) -> Setup {
+    let workloads = workloads
+        .iter()
+        .map(|id| catalogue::find(id).unwrap())
+        .collect();
+    let mut setup = Setup::new(Depth::Quick, lanes, workloads, Cpus::allowed().unwrap(), 42);
+    setup.size = Size::Tiny;
+    setup.sample_target = Duration::from_millis(2);
+    setup.budget = Duration::from_secs(60);
+    setup.limits.sample = Duration::from_millis(500);
+    setup.command = vec!["threadbare".into(), "run".into()];
+    setup
+}
+
+fn measure(setup: &Setup, path: &Path) -> (Outcome, Run) {
+    let outcome = study::run(setup, path, &Stop::default(), &mut Silent).unwrap();
+    (outcome, reports::store::read(path).unwrap())
+}
+
+fn processes_of(run: &Run, workload: &str, lane: &str, control: bool) -> BTreeSet<u64> {
+    let groups = run.groups.iter();
+    let of_cell = groups.filter(|group| {
+        (group.workload.as_str(), group.lane.as_str(), group.control) == (workload, lane, control)
+    });
+    of_cell.map(|group| group.process_index).collect()
+}
+
+#[test]
+fn every_cell_is_measured_in_five_fresh_processes_and_the_first_lane_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run.jsonl");
+    let lanes = vec![lane("a", 1000, ""), lane("b", 2000, "")];
+    let setup = setup(lanes, &["spawn.one", "switch.pingpong"]);
+    let (outcome, run) = measure(&setup, &path);
+    let five = (0..5).collect::<BTreeSet<u64>>();
+    for workload in ["spawn.one", "switch.pingpong"] {
+        assert_eq!(processes_of(&run, workload, "a", false), five);
+        assert_eq!(processes_of(&run, workload, "b", false), five);
+        assert_eq!(
+            processes_of(&run, workload, "a", true),
+            five,
+            "the A/A pair"
+        );
+        assert_eq!(processes_of(&run, workload, "b", true), BTreeSet::new());
+    }
+    assert!(run.groups.iter().all(|group| group.samples.len() == 3));
+    assert_eq!((outcome.blocks_count, run.blocks.len()), (10, 10));
+    assert_eq!((outcome.stopped, outcome.wrong_checksums_count), (false, 0));
+    let end = run.end.as_ref().unwrap();
+    assert_eq!(
+        (end.groups_count, end.failures_count, end.interrupted),
+        (30, 0, false)
+    );
+    assert_eq!(run.header.seed, 42);
+    assert_eq!(run.header.design.reference_lane, "a");
+    assert_eq!(run.header.lanes[1].language, "sh");
+    let orders: BTreeSet<u64> = run.groups.iter().map(|group| group.order_index).collect();
+    assert_eq!(orders, (0..30).collect());
+    assert!(run.warnings.is_empty(), "{:?}", run.warnings);
+}
+
+#[test]
+fn two_runs_with_one_seed_ask_in_the_same_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let order = |name: &str| {
+        let lanes = vec![
+            lane("a", 1000, ""),
+            lane("b", 2000, ""),
+            lane("c", 1500, ""),
+        ];
+        let (_, run) = measure(&setup(lanes, &["spawn.one"]), &dir.path().join(name));
+        run.groups
+            .into_iter()
+            .map(|group| (group.lane, group.control))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(order("1"), order("2"));
+}
+
+#[test]
+fn a_lane_that_crashes_costs_its_own_cell() {
+    let dir = tempfile::tempdir().unwrap();
+    // Lives through the trial and two processes of one workload.
+    let crash = format!(
+        "case $id$line in 1*pingpong*) echo x >> {0}; [ $(wc -l < {0}) -gt 3 ] && kill -SEGV $$;; esac",
+        dir.path().join("count").display()
+    );
+    let lanes = vec![lane("a", 1000, ""), lane("b", 1000, &crash)];
+    let setup = setup(lanes, &["spawn.one", "switch.pingpong"]);
+    let (outcome, run) = measure(&setup, &dir.path().join("run.jsonl"));
+    assert_eq!(processes_of(&run, "switch.pingpong", "a", false).len(), 5);
+    assert_eq!(processes_of(&run, "spawn.one", "b", false).len(), 5);
+    assert_eq!(
+        processes_of(&run, "switch.pingpong", "b", false),
+        BTreeSet::from([0, 1])
+    );
+    assert_eq!(outcome.failures_count, 2, "given up after its second crash");
+    let failure = &run.failures[0];
+    assert_eq!(
+        (failure.kind, failure.lane.as_str()),
+        (FailureKind::Crashed, "b")
+    );
+    assert!(
+        failure.message.starts_with("killed by SIGSEGV"),
+        "{}",
+        failure.message
+    );
+    assert!(run.end.is_some());
+}
+
+#[test]
+fn a_lane_that_hangs_is_given_up_after_one_time_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let lanes = vec![lane("a", 1000, ""), lane("b", 1000, "sleep 60")];
+    let (outcome, run) = measure(&setup(lanes, &["spawn.one"]), &dir.path().join("run.jsonl"));
+    assert_eq!(processes_of(&run, "spawn.one", "a", false).len(), 5);
+    let kinds: Vec<FailureKind> = run.failures.iter().map(|failure| failure.kind).collect();
+    assert_eq!(kinds, [FailureKind::TimedOut]);
+    assert!(
+        run.failures[0]
+            .message
+            .starts_with("timed out after 500 ms")
+    );
+    assert_eq!(outcome.failures_count, 1);
+}
+
+#[test]
+fn a_wrong_checksum_voids_its_samples_and_fails_the_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let lanes = vec![lane("a", 1000, ""), lane("b", 1000, "sum=$((sum + 1))")];
+    let (outcome, run) = measure(&setup(lanes, &["spawn.one"]), &dir.path().join("run.jsonl"));
+    assert_eq!(outcome.wrong_checksums_count, 1);
+    assert_eq!(run.failures[0].kind, FailureKind::WrongChecksum);
+    assert_eq!(processes_of(&run, "spawn.one", "b", false), BTreeSet::new());
+    assert_eq!(processes_of(&run, "spawn.one", "a", false).len(), 5);
+}
+
+#[test]
+fn a_wrong_count_of_operations_is_no_sample() {
+    let dir = tempfile::tempdir().unwrap();
+    let lanes = vec![
+        lane("a", 1000, ""),
+        lane("b", 1000, "operations=$((operations * 2))"),
+    ];
+    let (_, run) = measure(&setup(lanes, &["spawn.one"]), &dir.path().join("run.jsonl"));
+    assert_eq!(run.failures[0].kind, FailureKind::Protocol);
+    assert!(
+        run.failures[0].message.contains("operations"),
+        "{}",
+        run.failures[0].message
+    );
+}
+
+#[test]
+fn a_lane_that_is_not_installed_and_one_that_cannot_say_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = Missing::Toolchain {
+        language: "go",
+        install: "get go",
+        variable: "THREADBARE_GO",
+    };
+    let absent = StudyLane {
+        command: Err(missing),
+        ..lane("go", 1, "")
+    };
+    let lanes = vec![lane("a", 1000, ""), absent];
+    let (outcome, run) = measure(
+        &setup(lanes, &["spawn.one", "cpu.json"]),
+        &dir.path().join("run.jsonl"),
+    );
+    let of = |lane: &str, workload: &str| {
+        let failures = run.failures.iter();
+        failures
+            .filter(|one| one.lane == lane && one.workload == workload)
+            .map(|one| (one.kind, one.message.as_str()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        of("a", "cpu.json"),
+        [(FailureKind::NotSupported, "no JSON in sh")]
+    );
+    assert_eq!(
+        of("go", "spawn.one"),
+        [(
+            FailureKind::NotInstalled,
+            "go is not installed: get go; or name it in THREADBARE_GO"
+        )]
+    );
+    assert_eq!(
+        outcome.failures_count, 0,
+        "expected absences are no failures"
+    );
+}
+
+#[test]
+fn without_any_lane_there_is_no_run_and_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run.jsonl");
+    let dead = StudyLane {
+        command: Ok(LaneCommand {
+            program: "/nonexistent".into(),
+            ..LaneCommand::default()
+        }),
+        ..lane("dead", 1, "")
+    };
+    let error = study::run(
+        &setup(vec![dead], &["spawn.one"]),
+        &path,
+        &Stop::default(),
+        &mut Silent,
+    )
+    .unwrap_err();
+    assert!(matches!(error, StudyError::NoLane(_)), "{error}");
+    assert!(error.to_string().contains("/nonexistent"), "{error}");
+    assert!(!path.exists());
+}
+
+/// Asks to stop after some blocks.
+struct StopAfter(usize, Stop);
+
+impl Observer for StopAfter {
+    fn preparing(&mut self, _: &str) {}
+    fn planned(&mut self, _: &Plan, _: usize) {}
+    fn cell(&mut self, block: &PlannedBlock, cell: &PlannedCell, _: Duration) {
+        // In the midst of a block, so that the resumed run must repeat it.
+        if block.index as usize == self.0 && !cell.control {
+            self.1.ask();
+        }
+    }
+    fn block_done(&mut self, _: &PlannedBlock, _: Duration) {}
+    fn failed(&mut self, _: &Failure) {}
+    fn tainted(&mut self, _: &Taint) {}
+    fn note(&mut self, _: &str) {}
+}
+
+#[test]
+fn a_run_that_was_stopped_keeps_its_blocks_and_can_be_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run.jsonl");
+    let lanes = vec![lane("a", 1000, ""), lane("b", 2000, "")];
+    let setup = setup(lanes, &["spawn.one", "switch.pingpong"]);
+    let stop = Stop::default();
+    let outcome = study::run(&setup, &path, &stop, &mut StopAfter(4, stop.clone())).unwrap();
+    assert!(outcome.stopped);
+    assert_eq!(outcome.blocks_count, 4);
+    let cut = reports::store::read(&path).unwrap();
+    assert_eq!(cut.blocks.len(), 4);
+    assert!(cut.end.is_none());
+
+    let outcome = study::resume(&setup, &cut, &path, &Stop::default(), &mut Silent).unwrap();
+    assert_eq!((outcome.blocks_count, outcome.stopped), (10, false));
+    let run = reports::store::read(&path).unwrap();
+    assert!(run.end.is_some());
+    let mut groups: Vec<(u64, &str, bool)> = run
+        .groups
+        .iter()
+        .map(|group| (group.block_index, group.lane.as_str(), group.control))
+        .collect();
+    assert_eq!(groups.len(), 30);
+    groups.sort_unstable();
+    groups.dedup();
+    assert_eq!(groups.len(), 30, "each cell of each block once");
+    assert!(
+        run.groups
+            .windows(2)
+            .all(|pair| pair[0].order_index < pair[1].order_index)
+    );
+}
+
+#[test]
+fn shards_of_a_run_share_its_id_and_together_hold_every_workload() {
+    let all = [
+        "spawn.one",
+        "spawn.batch",
+        "switch.yield",
+        "switch.pingpong",
+        "cpu.json",
+    ];
+    let mut seen = Vec::new();
+    let mut ids = BTreeSet::new();
+    for index in 1..=2 {
+        let mut setup = setup(vec![lane("a", 1, "")], &all);
+        setup.take_shard(index, 2);
+        ids.insert(setup.run_id.clone());
+        seen.extend(setup.workloads.iter().map(|workload| workload.id));
+    }
+    seen.sort_unstable();
+    let mut all = all.to_vec();
+    all.sort_unstable();
+    assert_eq!(seen, all);
+    assert_eq!(ids.len(), 1);
+}
