@@ -4,12 +4,15 @@ mod arch;
 mod chan;
 mod fatal;
 mod goroutine;
+pub mod net;
 mod netpoll;
 mod sched;
+mod seam;
 mod shim;
 #[allow(dead_code, reason = "the scheduler is about to take stacks up")]
 mod stack;
 mod sys;
+pub mod time;
 mod timer;
 mod util;
 

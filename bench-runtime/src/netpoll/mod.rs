@@ -204,6 +204,12 @@ impl Registration {
         self.desc
     }
 
+    /// Ends the watch before the descriptor stands for another file.
+    pub(crate) fn end_watch(&self) {
+        // It fails where the watch has ended already.
+        let _ = self.watch.poller.delete(self.fd);
+    }
+
     /// Makes whoever waits for a side try again.
     pub(crate) fn kick(&self, side: Side) -> Option<Parkable> {
         let who = self.desc.slot(side).notify();
@@ -216,9 +222,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // It fails where the descriptor was replaced by `close`, and then the
-        // kernel has ended the watch itself.
-        let _ = self.watch.poller.delete(self.fd);
+        self.end_watch();
         desc::close(self.desc);
     }
 }

@@ -5,8 +5,10 @@
 pub(crate) mod child;
 pub(crate) mod clock;
 pub(crate) mod event_fd;
+pub(crate) mod fd;
 pub(crate) mod futex;
 pub(crate) mod madvise;
 pub(crate) mod map;
 pub(crate) mod poller;
 pub(crate) mod signal;
+pub(crate) mod socket;

@@ -1,0 +1,101 @@
+//! An accept loop that lives on when the process is out of descriptors.
+
+use std::io;
+use std::time::Duration;
+
+use crate::time;
+
+/// The pauses of net/http's server in Go.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long to pause after the next failure.
+#[derive(Debug)]
+pub(super) struct BackOff {
+    pause: Duration,
+}
+
+impl BackOff {
+    pub(super) fn new() -> Self {
+        Self { pause: FIRST_PAUSE }
+    }
+
+    /// Accepts; where descriptors or memory are short, pauses, longer each
+    /// time, and tries again, for others may give some back meanwhile.
+    /// `None` once the listener is closed. Blocks the goroutine.
+    pub(super) fn accept<T>(
+        &mut self,
+        mut accept: impl FnMut() -> io::Result<T>,
+    ) -> Option<io::Result<T>> {
+        loop {
+            match accept() {
+                Err(e) if is_shortage(&e) => {
+                    time::sleep(self.pause);
+                    self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                }
+                Err(e) if super::is_closed_error(&e) => return None,
+                done => {
+                    self.pause = FIRST_PAUSE;
+                    return Some(done);
+                }
+            }
+        }
+    }
+}
+
+/// The process or the machine is out of something that comes back.
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+    )
+}
+
+/// The connection was gone before it was taken: the next one is wanted. These
+/// are the errors of the connection, not of the listener, that accept(2) hands
+/// on and says to treat as if nothing had come.
+pub(super) fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNABORTED
+                | libc::ENETDOWN
+                | libc::EPROTO
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EHOSTUNREACH
+                | libc::ENETUNREACH
+        )
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shortage_is_waited_out_with_longer_pauses() {
+        let mut left = 3;
+        let mut back_off = BackOff::new();
+        let start = std::time::Instant::now();
+        let done = back_off.accept(|| {
+            left -= 1;
+            if left > 0 {
+                return Err(io::Error::from_raw_os_error(libc::EMFILE));
+            }
+            Ok("connection")
+        });
+        assert!(matches!(done, Some(Ok("connection"))));
+        assert!(start.elapsed() >= FIRST_PAUSE * 3, "one pause, then twice it");
+        assert_eq!(back_off.pause, FIRST_PAUSE, "success begins anew");
+    }
+
+    #[test]
+    fn other_errors_are_handed_on_and_close_ends_the_loop() {
+        let mut back_off = BackOff::new();
+        let failed = back_off.accept(|| Err::<(), _>(io::Error::from_raw_os_error(libc::EINVAL)));
+        assert!(matches!(failed, Some(Err(_))));
+        assert!(back_off.accept(|| Err::<(), _>(super::super::closed_error())).is_none());
+    }
+}

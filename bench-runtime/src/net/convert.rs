@@ -1,0 +1,176 @@
+//! What all the types have in common: deadlines, closing, descriptors.
+
+/// The methods and traits of a type that is one [`super::fd::Fd`] of `$std`.
+macro_rules! common {
+    ($type:ident of $std:ty $(, reads $read:ident)? $(, writes $write:ident)?) => {
+        impl $type {
+            $(
+                #[doc = "Operations that wait or begin after this instant fail; `None` is for"]
+                #[doc = "never. It concerns those that wait already, too."]
+                pub fn $read(&self, deadline: Option<std::time::Instant>) {
+                    self.fd.set_deadline($crate::netpoll::Side::Read, deadline);
+                }
+            )?
+            $(
+                #[doc = "Operations to write that wait or begin after this instant fail; `None`"]
+                #[doc = "is for never. It concerns those that wait already, too."]
+                pub fn $write(&self, deadline: Option<std::time::Instant>) {
+                    self.fd.set_deadline($crate::netpoll::Side::Write, deadline);
+                }
+            )?
+
+            /// Closes it for all who share it, without waiting for them: the
+            /// peer is told, operations that wait end, later ones fail.
+            ///
+            /// # Errors
+            ///
+            /// When it is closed already.
+            pub fn close(&self) -> std::io::Result<()> {
+                self.fd.close()
+            }
+        }
+
+        impl TryFrom<$std> for $type {
+            type Error = std::io::Error;
+
+            /// Takes over std's type, which becomes non-blocking, along with
+            /// all duplicates of its descriptor.
+            fn try_from(inner: $std) -> std::io::Result<Self> {
+                Ok(Self {
+                    fd: $crate::net::fd::Fd::from_blocking(inner)?,
+                })
+            }
+        }
+
+        impl TryFrom<$type> for $std {
+            type Error = std::io::Error;
+
+            /// Gives std's type, which blocks the thread.
+            fn try_from(outer: $type) -> std::io::Result<Self> {
+                outer.fd.into_blocking()
+            }
+        }
+
+        impl std::os::fd::AsFd for $type {
+            fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+                self.fd.as_fd()
+            }
+        }
+
+        impl std::os::fd::AsRawFd for $type {
+            fn as_raw_fd(&self) -> std::os::fd::RawFd {
+                use std::os::fd::AsFd;
+                self.fd.as_fd().as_raw_fd()
+            }
+        }
+    };
+}
+
+/// `set_deadline`, of a type with both sides.
+macro_rules! both_deadlines {
+    ($type:ident) => {
+        impl $type {
+            /// Sets the deadlines of both sides.
+            pub fn set_deadline(&self, deadline: Option<std::time::Instant>) {
+                self.set_read_deadline(deadline);
+                self.set_write_deadline(deadline);
+            }
+        }
+    };
+}
+
+/// `set_read_timeout` and its getter.
+macro_rules! read_timeout {
+    ($type:ident) => {
+        impl $type {
+            /// Operations to read that begin after this fail when they take
+            /// longer; `None` is for no limit.
+            ///
+            /// # Errors
+            ///
+            /// With [`std::io::ErrorKind::InvalidInput`] for zero.
+            pub fn set_read_timeout(
+                &self,
+                timeout: Option<std::time::Duration>,
+            ) -> std::io::Result<()> {
+                self.fd.set_timeout($crate::netpoll::Side::Read, timeout)
+            }
+
+            /// The time-out of operations to read.
+            pub fn read_timeout(&self) -> Option<std::time::Duration> {
+                self.fd.timeout($crate::netpoll::Side::Read)
+            }
+        }
+    };
+}
+
+/// `set_write_timeout` and its getter.
+macro_rules! write_timeout {
+    ($type:ident) => {
+        impl $type {
+            /// Operations to write that begin after this fail when they take
+            /// longer; `None` is for no limit.
+            ///
+            /// # Errors
+            ///
+            /// With [`std::io::ErrorKind::InvalidInput`] for zero.
+            pub fn set_write_timeout(
+                &self,
+                timeout: Option<std::time::Duration>,
+            ) -> std::io::Result<()> {
+                self.fd.set_timeout($crate::netpoll::Side::Write, timeout)
+            }
+
+            /// The time-out of operations to write.
+            pub fn write_timeout(&self) -> Option<std::time::Duration> {
+                self.fd.timeout($crate::netpoll::Side::Write)
+            }
+        }
+    };
+}
+
+/// `Read` for `T` from that for `&T`.
+macro_rules! read_by_ref {
+    ($type:ident) => {
+        impl std::io::Read for $type {
+            #[inline]
+            fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+                (&*self).read(buf)
+            }
+
+            fn read_vectored(
+                &mut self,
+                bufs: &mut [std::io::IoSliceMut<'_>],
+            ) -> std::io::Result<usize> {
+                (&*self).read_vectored(bufs)
+            }
+        }
+    };
+}
+
+/// `Write` for `T` from that for `&T`.
+macro_rules! write_by_ref {
+    ($type:ident) => {
+        impl std::io::Write for $type {
+            #[inline]
+            fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+                (&*self).write(buf)
+            }
+
+            fn write_vectored(
+                &mut self,
+                bufs: &[std::io::IoSlice<'_>],
+            ) -> std::io::Result<usize> {
+                (&*self).write_vectored(bufs)
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+    };
+}
+
+pub(super) use {
+    both_deadlines, common, read_by_ref, read_timeout, write_by_ref, write_timeout,
+};

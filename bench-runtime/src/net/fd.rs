@@ -1,0 +1,189 @@
+//! A descriptor that does not block, with its waits: what every type of
+//! [`crate::net`] is made of.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use crate::net::closed_error;
+use crate::net::wait::{Attempt, NEVER, Waits};
+use crate::netpoll::Side;
+use crate::sys::fd;
+use crate::time::{after_ns, ns_of};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Fd<S> {
+    // Dropped first: the watch ends before the descriptor is closed.
+    waits: Waits,
+    inner: S,
+}
+
+impl<S: AsFd> Fd<S> {
+    /// Of a descriptor that does not block already.
+    pub(super) fn new(inner: S) -> Self {
+        Self {
+            waits: Waits::new(),
+            inner,
+        }
+    }
+
+    /// Of one that may block as yet.
+    pub(super) fn from_blocking(inner: S) -> io::Result<Self> {
+        fd::set_nonblocking(inner.as_fd(), true)?;
+        Ok(Self::new(inner))
+    }
+
+    /// The descriptor, blocking again.
+    pub(super) fn into_blocking(self) -> io::Result<S> {
+        if self.waits.is_closed() {
+            return Err(closed_error());
+        }
+        fd::set_nonblocking(self.inner.as_fd(), false)?;
+        let Self { waits, inner } = self;
+        drop(waits);
+        Ok(inner)
+    }
+
+    /// For what never blocks: addresses, options.
+    #[inline]
+    pub(super) fn get(&self) -> &S {
+        &self.inner
+    }
+
+    /// The same, failing on a closed descriptor with the error that says so.
+    pub(super) fn with<T>(&self, op: impl FnOnce(&S) -> io::Result<T>) -> io::Result<T> {
+        op(&self.inner).map_err(|e| self.waits.explain(e))
+    }
+
+    /// Tries `op` until it does not say `WouldBlock`. Blocks the goroutine.
+    #[inline]
+    pub(super) fn io<T>(
+        &self,
+        side: Side,
+        op: impl FnMut(&S) -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.io_until(side, NEVER, op)
+    }
+
+    /// The same, until a time of [`crate::sched::now_ns`] at most.
+    #[inline]
+    pub(super) fn io_until<T>(
+        &self,
+        side: Side,
+        limit_ns: u64,
+        mut op: impl FnMut(&S) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let mut attempt = Attempt::begin(&self.waits, side, limit_ns);
+        loop {
+            attempt.check()?;
+            match op(&self.inner) {
+                Ok(done) => return Ok(done),
+                Err(e) => match e.kind() {
+                    io::ErrorKind::WouldBlock => attempt.wait(self.inner.as_fd())?,
+                    io::ErrorKind::Interrupted => {}
+                    _ => return Err(self.waits.explain(e)),
+                },
+            }
+        }
+    }
+
+    /// Reads up to `len` bytes of a TCP stream. A read that was not filled has
+    /// emptied the kernel's buffer, so that the next one, unless an edge came,
+    /// waits without trying: a request costs one system call less.
+    ///
+    /// It is not so for other descriptors: a datagram is read whole or cut, a
+    /// Unix stream may stop at a message that carries descriptors.
+    #[inline]
+    pub(super) fn read_tcp(
+        &self,
+        len: usize,
+        mut op: impl FnMut(&S) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let mut attempt = Attempt::begin(&self.waits, Side::Read, NEVER);
+        loop {
+            attempt.check()?;
+            if len > 0 && attempt.is_dry() {
+                attempt.wait(self.inner.as_fd())?;
+                continue;
+            }
+            match op(&self.inner) {
+                Ok(n) => {
+                    if n > 0 && n < len {
+                        attempt.set_dry();
+                    }
+                    return Ok(n);
+                }
+                Err(e) => match e.kind() {
+                    io::ErrorKind::WouldBlock => attempt.wait(self.inner.as_fd())?,
+                    io::ErrorKind::Interrupted => {}
+                    _ => return Err(self.waits.explain(e)),
+                },
+            }
+        }
+    }
+
+    /// Waits until the descriptor can be written to, which is how a connect
+    /// ends. Blocks the goroutine.
+    pub(super) fn wait_connected(
+        &self,
+        limit_ns: u64,
+        error: impl Fn(&S) -> io::Result<Option<io::Error>>,
+        is_connected: impl Fn(&S) -> bool,
+    ) -> io::Result<()> {
+        self.io_until(Side::Write, limit_ns, |inner| match error(inner)? {
+            Some(e) => Err(e),
+            None if is_connected(inner) => Ok(()),
+            None => Err(io::ErrorKind::WouldBlock.into()),
+        })
+    }
+
+    pub(super) fn set_deadline(&self, side: Side, deadline: Option<Instant>) {
+        self.waits
+            .set_deadline(side, deadline.map_or(NEVER, ns_of));
+    }
+
+    pub(super) fn set_timeout(&self, side: Side, timeout: Option<Duration>) -> io::Result<()> {
+        if timeout.is_some_and(|t| t.is_zero()) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a time-out of zero would always have passed; use None for no time-out",
+            ));
+        }
+        let ns = timeout.map_or(NEVER, |t| u64::try_from(t.as_nanos()).unwrap_or(NEVER));
+        self.waits.set_timeout(side, ns);
+        Ok(())
+    }
+
+    pub(super) fn timeout(&self, side: Side) -> Option<Duration> {
+        self.waits.timeout(side)
+    }
+
+    /// Closes it for all who hold it: the peer is told, waits end, later
+    /// operations fail.
+    pub(super) fn close(&self) -> io::Result<()> {
+        static DEAD: OnceLock<OwnedFd> = OnceLock::new();
+        self.waits.close(|| {
+            let dead = match DEAD.get() {
+                Some(dead) => dead,
+                None => {
+                    let made = fd::dead()?;
+                    DEAD.get_or_init(|| made)
+                }
+            };
+            fd::replace_by_dead(self.inner.as_fd(), dead.as_fd())
+        })
+    }
+}
+
+impl<S: AsFd> AsFd for Fd<S> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
+    }
+}
+
+/// The time at which something that may take so long has taken too long.
+pub(super) fn limit_ns(timeout: Option<Duration>) -> u64 {
+    timeout.map_or(NEVER, after_ns)
+}

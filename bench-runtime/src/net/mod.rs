@@ -1,0 +1,84 @@
+//! Sockets and pipes that block the goroutine and not its thread.
+//!
+//! The types are named as std's and have their methods; where they differ,
+//! the method says so. All of them:
+//!
+//! - can be used from several goroutines at once through `&T`, each operation
+//!   for itself; those that wait for the same side go on one after the other;
+//! - have *deadlines*, points in time that concern the operations which wait
+//!   already as well as later ones, until the deadline is moved, and
+//!   *time-outs*, which concern each operation that begins later; both fail
+//!   with [`io::ErrorKind::TimedOut`];
+//! - have `close`, which ends the operations of others at once, and makes
+//!   later ones fail, with an error that [`is_closed_error`] knows; dropping
+//!   the last handle closes as well;
+//! - work on a plain thread too, which then blocks.
+//!
+//! An operation is tried first, and waits only where it would block.
+//!
+//! ```
+//! use bench_runtime::net::{TcpListener, TcpStream};
+//! use std::io::{Read, Write};
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let listener = TcpListener::bind("127.0.0.1:0")?;
+//! let address = listener.local_addr()?;
+//! let server = std::thread::spawn(move || -> std::io::Result<()> {
+//!     let (mut stream, _) = listener.accept()?;
+//!     stream.write_all(b"hello")
+//! });
+//! let mut text = String::new();
+//! TcpStream::connect(address)?.read_to_string(&mut text)?;
+//! assert_eq!(text, "hello");
+//! # server.join().unwrap()
+//! # }
+//! ```
+
+use std::io;
+
+mod accept;
+mod convert;
+mod fd;
+mod pipe;
+mod resolve;
+mod tcp_listener;
+mod tcp_stream;
+mod udp;
+mod unix_datagram;
+mod unix_listener;
+mod unix_stream;
+mod wait;
+
+pub use pipe::{PipeReader, PipeWriter, pipe};
+pub use tcp_listener::{TcpIncoming, TcpListener};
+pub use tcp_stream::TcpStream;
+pub use udp::UdpSocket;
+pub use unix_datagram::UnixDatagram;
+pub use unix_listener::{UnixIncoming, UnixListener};
+pub use unix_stream::UnixStream;
+
+/// What the error of an operation on a closed descriptor holds.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("use of a closed network connection")]
+struct Closed;
+
+#[cold]
+fn closed_error() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, Closed)
+}
+
+/// Whether an operation failed because this side has closed the descriptor,
+/// while the operation waited or before.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::net::{TcpListener, is_closed_error};
+///
+/// let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+/// listener.close().unwrap();
+/// assert!(is_closed_error(&listener.accept().unwrap_err()));
+/// ```
+pub fn is_closed_error(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Closed>())
+}

@@ -1,0 +1,106 @@
+//! A pipe.
+
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::net::convert::{common, read_by_ref, read_timeout, write_by_ref, write_timeout};
+use crate::net::fd::Fd;
+use crate::netpoll::Side;
+use crate::sys::fd;
+
+/// What to read from and what to write to, as [`std::io::pipe`].
+///
+/// # Errors
+///
+/// When the process is out of descriptors, or the user's pipes of memory.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::{Read, Write};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let (mut reader, mut writer) = bench_runtime::net::pipe()?;
+/// writer.write_all(b"hello")?;
+/// drop(writer);
+/// let mut text = String::new();
+/// reader.read_to_string(&mut text)?;
+/// assert_eq!(text, "hello");
+/// # Ok(())
+/// # }
+/// ```
+pub fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
+    let (reader, writer) = fd::pipe()?;
+    Ok((
+        PipeReader {
+            fd: Fd::new(reader.into()),
+        },
+        PipeWriter {
+            fd: Fd::new(writer.into()),
+        },
+    ))
+}
+
+/// The end of a pipe to read from.
+#[derive(Debug)]
+pub struct PipeReader {
+    fd: Fd<io::PipeReader>,
+}
+
+/// The end of a pipe to write to.
+#[derive(Debug)]
+pub struct PipeWriter {
+    fd: Fd<io::PipeWriter>,
+}
+
+common!(PipeReader of io::PipeReader, reads set_deadline);
+read_timeout!(PipeReader);
+read_by_ref!(PipeReader);
+common!(PipeWriter of io::PipeWriter, writes set_deadline);
+write_timeout!(PipeWriter);
+write_by_ref!(PipeWriter);
+
+impl TryFrom<OwnedFd> for PipeReader {
+    type Error = io::Error;
+
+    /// Of whatever can be waited for and read: a pipe, a terminal, a socket.
+    fn try_from(fd: OwnedFd) -> io::Result<Self> {
+        io::PipeReader::from(fd).try_into()
+    }
+}
+
+impl TryFrom<OwnedFd> for PipeWriter {
+    type Error = io::Error;
+
+    /// Of whatever can be waited for and written to.
+    fn try_from(fd: OwnedFd) -> io::Result<Self> {
+        io::PipeWriter::from(fd).try_into()
+    }
+}
+
+impl Read for &PipeReader {
+    #[inline]
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.fd.io(Side::Read, |mut pipe| pipe.read(buf))
+    }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.fd.io(Side::Read, |mut pipe| pipe.read_vectored(bufs))
+    }
+}
+
+impl Write for &PipeWriter {
+    #[inline]
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.fd.io(Side::Write, |mut pipe| pipe.write(buf))
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.fd
+            .io(Side::Write, |mut pipe| pipe.write_vectored(bufs))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

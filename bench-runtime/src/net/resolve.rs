@@ -1,0 +1,40 @@
+//! From names to addresses, and from several addresses to one that works.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use crate::seam;
+
+/// The addresses of a name. Asking for them may take long, and blocks the
+/// thread: so it is done as a blocking call.
+fn resolve(name: impl ToSocketAddrs) -> io::Result<impl Iterator<Item = SocketAddr>> {
+    // Collected inside, for an iterator might ask on.
+    seam::blocking(|| Ok(name.to_socket_addrs()?.collect::<Vec<_>>().into_iter()))
+}
+
+/// The first success over the addresses of a name, or the last failure.
+pub(super) fn first_of<T>(
+    name: impl ToSocketAddrs,
+    mut f: impl FnMut(&SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut last = None;
+    for address in resolve(name)? {
+        match f(&address) {
+            Ok(done) => return Ok(done),
+            Err(e) => last = Some(e),
+        }
+    }
+    Err(last.unwrap_or_else(none))
+}
+
+/// The first address of a name.
+pub(super) fn first(name: impl ToSocketAddrs) -> io::Result<SocketAddr> {
+    resolve(name)?.next().ok_or_else(none)
+}
+
+fn none() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "the name has no address; give a host and a port, as in 127.0.0.1:8080",
+    )
+}

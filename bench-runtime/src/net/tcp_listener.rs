@@ -1,0 +1,150 @@
+//! A socket that takes TCP connections.
+
+use std::io;
+use std::net::{self, SocketAddr, ToSocketAddrs};
+use std::os::fd::AsFd;
+
+use crate::net::TcpStream;
+use crate::net::accept::{BackOff, is_passing};
+use crate::net::convert::common;
+use crate::net::fd::Fd;
+use crate::net::resolve;
+use crate::netpoll::Side;
+use crate::sys::socket;
+
+/// A socket that takes TCP connections, as [`std::net::TcpListener`].
+///
+/// Any number of goroutines may accept at once.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::net::{TcpListener, TcpStream};
+/// use std::io::{self, Read, Write};
+///
+/// # fn main() -> io::Result<()> {
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let address = listener.local_addr()?;
+/// // In a runtime, this and each connection would be a goroutine.
+/// std::thread::spawn(move || {
+///     for stream in listener.incoming().flatten() {
+///         let _ = io::copy(&mut &stream, &mut &stream);
+///     }
+/// });
+///
+/// let mut stream = TcpStream::connect(address)?;
+/// stream.write_all(b"echo")?;
+/// let mut answer = [0; 4];
+/// stream.read_exact(&mut answer)?;
+/// assert_eq!(&answer, b"echo");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct TcpListener {
+    fd: Fd<net::TcpListener>,
+}
+
+common!(TcpListener of net::TcpListener, reads set_deadline);
+
+impl TcpListener {
+    /// Listens at the first address of a name that is free; port 0 takes any
+    /// port. The queue of connections is as long as the kernel allows.
+    ///
+    /// # Errors
+    ///
+    /// That of the last address, where none is free.
+    pub fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
+        resolve::first_of(address, |address| {
+            let listener = net::TcpListener::bind(address)?;
+            socket::lengthen_backlog(listener.as_fd())?;
+            listener.try_into()
+        })
+    }
+
+    /// Takes over std's type: see the `TryFrom` that does the same.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made non-blocking.
+    pub fn from_std(listener: net::TcpListener) -> io::Result<Self> {
+        Self::try_from(listener)
+    }
+
+    /// Gives std's type, which blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// When it is closed, or cannot be made blocking.
+    pub fn into_std(self) -> io::Result<net::TcpListener> {
+        self.try_into()
+    }
+
+    /// Takes the next connection. Blocks the goroutine. A connection that is
+    /// gone before it was taken is passed over.
+    ///
+    /// # Errors
+    ///
+    /// When the process is out of descriptors, which a server should survive:
+    /// [`Self::incoming`] does.
+    pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (socket, address) = self.fd.io(Side::Read, |listener| {
+            loop {
+                match socket::accept_tcp(listener.as_fd()) {
+                    Err(e) if is_passing(&e) => {}
+                    done => return done,
+                }
+            }
+        })?;
+        Ok((TcpStream::accepted(socket), address))
+    }
+
+    /// Takes connections until the listener is closed.
+    ///
+    /// Where the process is out of descriptors or memory, it pauses and tries
+    /// again: for 5 ms at first, then twice as long each time up to a second.
+    /// Other errors are handed on; it can be asked for more after them.
+    pub fn incoming(&self) -> TcpIncoming<'_> {
+        TcpIncoming {
+            listener: self,
+            back_off: BackOff::new(),
+        }
+    }
+
+    /// Another handle of the same listener.
+    ///
+    /// # Errors
+    ///
+    /// When the process is out of descriptors.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            fd: Fd::new(self.fd.with(net::TcpListener::try_clone)?),
+        })
+    }
+
+    /// The address that it listens at.
+    ///
+    /// # Errors
+    ///
+    /// When it is closed.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.fd.with(net::TcpListener::local_addr)
+    }
+}
+
+/// Connections as they come: see [`TcpListener::incoming`].
+#[derive(Debug)]
+pub struct TcpIncoming<'a> {
+    listener: &'a TcpListener,
+    back_off: BackOff,
+}
+
+impl Iterator for TcpIncoming<'_> {
+    type Item = io::Result<TcpStream>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let listener = self.listener;
+        self.back_off
+            .accept(|| listener.accept().map(|(stream, _)| stream))
+    }
+}

@@ -1,0 +1,235 @@
+//! A TCP connection.
+
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::{self, Shutdown, SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use crate::net::convert::{
+    both_deadlines, common, read_by_ref, read_timeout, write_by_ref, write_timeout,
+};
+use crate::net::fd::{Fd, limit_ns};
+use crate::net::resolve;
+use crate::netpoll::Side;
+use crate::sys::socket;
+
+/// A TCP connection, as [`std::net::TcpStream`].
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::net::{TcpListener, TcpStream};
+/// use std::io::{BufRead, BufReader, Write};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let stream = TcpStream::connect(listener.local_addr()?)?;
+/// stream.set_nodelay(true)?;
+/// (&stream).write_all(b"one\ntwo\n")?;
+///
+/// let (peer, address) = listener.accept()?;
+/// assert_eq!(address, stream.local_addr()?);
+/// drop(stream);
+/// let lines: Vec<String> = BufReader::new(peer).lines().collect::<Result<_, _>>()?;
+/// assert_eq!(lines, ["one", "two"]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct TcpStream {
+    fd: Fd<net::TcpStream>,
+}
+
+common!(TcpStream of net::TcpStream, reads set_read_deadline, writes set_write_deadline);
+both_deadlines!(TcpStream);
+read_timeout!(TcpStream);
+write_timeout!(TcpStream);
+read_by_ref!(TcpStream);
+write_by_ref!(TcpStream);
+
+impl TcpStream {
+    /// Connects to the first address of a name that takes the connection.
+    /// Blocks the goroutine; looking the name up is a blocking call.
+    ///
+    /// # Errors
+    ///
+    /// That of the last address, where none takes it.
+    pub fn connect(address: impl ToSocketAddrs) -> io::Result<Self> {
+        resolve::first_of(address, |address| Self::connect_one(address, None))
+    }
+
+    /// Connects to one address within a time. Blocks the goroutine.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::TimedOut`] after that time, and
+    /// [`io::ErrorKind::InvalidInput`] for a time of zero.
+    pub fn connect_timeout(address: &SocketAddr, timeout: Duration) -> io::Result<Self> {
+        if timeout.is_zero() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a time-out of zero would always have passed; use connect for no time-out",
+            ));
+        }
+        Self::connect_one(address, Some(timeout))
+    }
+
+    fn connect_one(address: &SocketAddr, timeout: Option<Duration>) -> io::Result<Self> {
+        let limit_ns = limit_ns(timeout);
+        let socket = socket::tcp(address)?;
+        let is_done = socket::connect(socket.as_fd(), address)?;
+        let fd = Fd::new(net::TcpStream::from(socket));
+        if !is_done {
+            fd.wait_connected(limit_ns, net::TcpStream::take_error, |inner| {
+                inner.peer_addr().is_ok()
+            })?;
+        }
+        Ok(Self { fd })
+    }
+
+    /// Of an accepted socket that does not block.
+    pub(super) fn accepted(socket: OwnedFd) -> Self {
+        Self {
+            fd: Fd::new(net::TcpStream::from(socket)),
+        }
+    }
+
+    /// Takes over std's type: see the `TryFrom` that does the same.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made non-blocking.
+    pub fn from_std(stream: net::TcpStream) -> io::Result<Self> {
+        Self::try_from(stream)
+    }
+
+    /// Gives std's type, which blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// When it is closed, or cannot be made blocking.
+    pub fn into_std(self) -> io::Result<net::TcpStream> {
+        self.try_into()
+    }
+
+    /// Reads without taking what is read away. Blocks the goroutine.
+    ///
+    /// # Errors
+    ///
+    /// As reading.
+    pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.fd.io(Side::Read, |stream| stream.peek(buf))
+    }
+
+    /// Ends one or both directions of the connection.
+    ///
+    /// # Errors
+    ///
+    /// When it is not connected any more.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.fd.with(|stream| stream.shutdown(how))
+    }
+
+    /// Another handle of the same connection, with deadlines of its own.
+    ///
+    /// # Errors
+    ///
+    /// When the process is out of descriptors.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            fd: Fd::new(self.fd.with(net::TcpStream::try_clone)?),
+        })
+    }
+
+    /// The address of this side.
+    ///
+    /// # Errors
+    ///
+    /// When it is closed.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.fd.with(net::TcpStream::local_addr)
+    }
+
+    /// The address of the other side.
+    ///
+    /// # Errors
+    ///
+    /// When it is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.fd.with(net::TcpStream::peer_addr)
+    }
+
+    /// Sends small writes at once (`TCP_NODELAY`).
+    ///
+    /// # Errors
+    ///
+    /// When it is closed.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.fd.with(|stream| stream.set_nodelay(nodelay))
+    }
+
+    /// Whether small writes are sent at once.
+    ///
+    /// # Errors
+    ///
+    /// When it is closed.
+    pub fn nodelay(&self) -> io::Result<bool> {
+        self.fd.with(net::TcpStream::nodelay)
+    }
+
+    /// How many routers a packet may pass.
+    ///
+    /// # Errors
+    ///
+    /// When it is closed.
+    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
+        self.fd.with(|stream| stream.set_ttl(ttl))
+    }
+
+    /// How many routers a packet may pass.
+    ///
+    /// # Errors
+    ///
+    /// When it is closed.
+    pub fn ttl(&self) -> io::Result<u32> {
+        self.fd.with(net::TcpStream::ttl)
+    }
+
+    /// Takes the error that the socket has noted, if any.
+    ///
+    /// # Errors
+    ///
+    /// When it is closed.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.fd.with(net::TcpStream::take_error)
+    }
+}
+
+impl Read for &TcpStream {
+    #[inline]
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.fd.read_tcp(buf.len(), |mut stream| stream.read(buf))
+    }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let len = bufs.iter().map(|buf| buf.len()).sum();
+        self.fd
+            .read_tcp(len, |mut stream| stream.read_vectored(bufs))
+    }
+}
+
+impl Write for &TcpStream {
+    #[inline]
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.fd.io(Side::Write, |mut stream| stream.write(buf))
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.fd
+            .io(Side::Write, |mut stream| stream.write_vectored(bufs))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

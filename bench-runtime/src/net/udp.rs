@@ -1,0 +1,181 @@
+//! A UDP socket.
+
+use std::io;
+use std::net::{self, SocketAddr, ToSocketAddrs};
+
+use crate::net::convert::{both_deadlines, common, read_timeout, write_timeout};
+use crate::net::fd::Fd;
+use crate::net::resolve;
+use crate::netpoll::Side;
+
+/// A UDP socket, as [`std::net::UdpSocket`].
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::net::UdpSocket;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let a = UdpSocket::bind("127.0.0.1:0")?;
+/// let b = UdpSocket::bind("127.0.0.1:0")?;
+/// a.send_to(b"ping", b.local_addr()?)?;
+/// let mut buf = [0; 16];
+/// let (n, from) = b.recv_from(&mut buf)?;
+/// assert_eq!((&buf[..n], from), (&b"ping"[..], a.local_addr()?));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct UdpSocket {
+    fd: Fd<net::UdpSocket>,
+}
+
+common!(UdpSocket of net::UdpSocket, reads set_read_deadline, writes set_write_deadline);
+both_deadlines!(UdpSocket);
+read_timeout!(UdpSocket);
+write_timeout!(UdpSocket);
+
+impl UdpSocket {
+    /// A socket at the first address of a name that is free; port 0 takes any.
+    ///
+    /// # Errors
+    ///
+    /// That of the last address, where none is free.
+    pub fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
+        resolve::first_of(address, |address| net::UdpSocket::bind(address)?.try_into())
+    }
+
+    /// Takes over std's type: see the `TryFrom` that does the same.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made non-blocking.
+    pub fn from_std(socket: net::UdpSocket) -> io::Result<Self> {
+        Self::try_from(socket)
+    }
+
+    /// Gives std's type, which blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// When it is closed, or cannot be made blocking.
+    pub fn into_std(self) -> io::Result<net::UdpSocket> {
+        self.try_into()
+    }
+
+    /// Receives one datagram, cut to the buffer, and who sent it. Blocks the
+    /// goroutine.
+    ///
+    /// # Errors
+    ///
+    /// Those of recv(2).
+    pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.fd.io(Side::Read, |socket| socket.recv_from(buf))
+    }
+
+    /// The same, and leaves the datagram.
+    ///
+    /// # Errors
+    ///
+    /// Those of recv(2).
+    pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.fd.io(Side::Read, |socket| socket.peek_from(buf))
+    }
+
+    /// Sends one datagram to the first address of a name. Blocks the
+    /// goroutine; looking the name up is a blocking call.
+    ///
+    /// # Errors
+    ///
+    /// Those of send(2).
+    pub fn send_to(&self, buf: &[u8], address: impl ToSocketAddrs) -> io::Result<usize> {
+        let address = resolve::first(address)?;
+        self.fd
+            .io(Side::Write, |socket| socket.send_to(buf, address))
+    }
+
+    /// Fixes the other side, for [`Self::send`] and [`Self::recv`].
+    ///
+    /// # Errors
+    ///
+    /// That of the last address, where none can be reached.
+    pub fn connect(&self, address: impl ToSocketAddrs) -> io::Result<()> {
+        resolve::first_of(address, |address| {
+            self.fd.with(|socket| socket.connect(address))
+        })
+    }
+
+    /// Receives one datagram of the fixed side. Blocks the goroutine.
+    ///
+    /// # Errors
+    ///
+    /// Those of recv(2).
+    pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.fd.io(Side::Read, |socket| socket.recv(buf))
+    }
+
+    /// The same, and leaves the datagram.
+    ///
+    /// # Errors
+    ///
+    /// Those of recv(2).
+    pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.fd.io(Side::Read, |socket| socket.peek(buf))
+    }
+
+    /// Sends one datagram to the fixed side. Blocks the goroutine.
+    ///
+    /// # Errors
+    ///
+    /// Those of send(2).
+    pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
+        self.fd.io(Side::Write, |socket| socket.send(buf))
+    }
+
+    /// Another handle of the same socket, with deadlines of its own.
+    ///
+    /// # Errors
+    ///
+    /// When the process is out of descriptors.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            fd: Fd::new(self.fd.with(net::UdpSocket::try_clone)?),
+        })
+    }
+
+    /// The address of this side.
+    ///
+    /// # Errors
+    ///
+    /// When it is closed.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.fd.with(net::UdpSocket::local_addr)
+    }
+
+    /// The fixed other side.
+    ///
+    /// # Errors
+    ///
+    /// When it is closed or no side was fixed.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.fd.with(net::UdpSocket::peer_addr)
+    }
+
+    /// Allows sending to broadcast addresses.
+    ///
+    /// # Errors
+    ///
+    /// When it is closed.
+    pub fn set_broadcast(&self, broadcast: bool) -> io::Result<()> {
+        self.fd.with(|socket| socket.set_broadcast(broadcast))
+    }
+
+    /// Takes the error that the socket has noted, if any.
+    ///
+    /// # Errors
+    ///
+    /// When it is closed.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.fd.with(net::UdpSocket::take_error)
+    }
+}

@@ -1,0 +1,142 @@
+//! A Unix socket of datagrams.
+
+use std::io;
+use std::net::Shutdown;
+use std::os::unix::net::{self, SocketAddr};
+use std::path::Path;
+
+use crate::net::convert::{both_deadlines, common, read_timeout, write_timeout};
+use crate::net::fd::Fd;
+use crate::netpoll::Side;
+
+/// A Unix socket of datagrams, as [`std::os::unix::net::UnixDatagram`].
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::net::UnixDatagram;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let (a, b) = UnixDatagram::pair()?;
+/// a.send(b"ping")?;
+/// let mut buf = [0; 16];
+/// assert_eq!(b.recv(&mut buf)?, 4);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct UnixDatagram {
+    fd: Fd<net::UnixDatagram>,
+}
+
+common!(UnixDatagram of net::UnixDatagram, reads set_read_deadline, writes set_write_deadline);
+both_deadlines!(UnixDatagram);
+read_timeout!(UnixDatagram);
+write_timeout!(UnixDatagram);
+
+impl UnixDatagram {
+    /// A socket at a path.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::AddrInUse`] where the path exists.
+    pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
+        net::UnixDatagram::bind(path)?.try_into()
+    }
+
+    /// A socket without an address, to send from.
+    ///
+    /// # Errors
+    ///
+    /// When the process is out of descriptors.
+    pub fn unbound() -> io::Result<Self> {
+        net::UnixDatagram::unbound()?.try_into()
+    }
+
+    /// Two sockets that are each other's other side.
+    ///
+    /// # Errors
+    ///
+    /// When the process is out of descriptors.
+    pub fn pair() -> io::Result<(Self, Self)> {
+        let (a, b) = net::UnixDatagram::pair()?;
+        Ok((a.try_into()?, b.try_into()?))
+    }
+
+    /// Fixes the other side, for [`Self::send`].
+    ///
+    /// # Errors
+    ///
+    /// Those of connect(2).
+    pub fn connect(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        self.fd.with(|socket| socket.connect(path))
+    }
+
+    /// Receives one datagram, cut to the buffer, and who sent it. Blocks the
+    /// goroutine.
+    ///
+    /// # Errors
+    ///
+    /// Those of recv(2).
+    pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.fd.io(Side::Read, |socket| socket.recv_from(buf))
+    }
+
+    /// Receives one datagram, cut to the buffer. Blocks the goroutine.
+    ///
+    /// # Errors
+    ///
+    /// Those of recv(2).
+    pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.fd.io(Side::Read, |socket| socket.recv(buf))
+    }
+
+    /// Sends one datagram to the socket at a path. Blocks the goroutine while
+    /// the receiver's queue is full: only a socket that was connected to is
+    /// told of room in it, so connect and [`Self::send`] where queues fill.
+    ///
+    /// # Errors
+    ///
+    /// Those of send(2).
+    pub fn send_to(&self, buf: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
+        self.fd
+            .io(Side::Write, |socket| socket.send_to(buf, path.as_ref()))
+    }
+
+    /// Sends one datagram to the fixed side. Blocks the goroutine while the
+    /// receiver's queue is full.
+    ///
+    /// # Errors
+    ///
+    /// Those of send(2).
+    pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
+        self.fd.io(Side::Write, |socket| socket.send(buf))
+    }
+
+    /// Ends one or both directions.
+    ///
+    /// # Errors
+    ///
+    /// When no side was fixed.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.fd.with(|socket| socket.shutdown(how))
+    }
+
+    /// The address of this side.
+    ///
+    /// # Errors
+    ///
+    /// When it is closed.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.fd.with(net::UnixDatagram::local_addr)
+    }
+
+    /// The fixed other side.
+    ///
+    /// # Errors
+    ///
+    /// When no side was fixed.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.fd.with(net::UnixDatagram::peer_addr)
+    }
+}

@@ -1,0 +1,136 @@
+//! A Unix socket that takes connections.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::{self, SocketAddr};
+use std::path::Path;
+
+use crate::net::UnixStream;
+use crate::net::accept::{BackOff, is_passing};
+use crate::net::convert::common;
+use crate::net::fd::Fd;
+use crate::netpoll::Side;
+use crate::sys::socket;
+
+/// A Unix socket that takes connections, as
+/// [`std::os::unix::net::UnixListener`].
+///
+/// The path stays when it is dropped; remove it before the next bind.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::net::{UnixListener, UnixStream};
+/// use std::io::{Read, Write};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let dir = tempfile::tempdir()?;
+/// let path = dir.path().join("socket");
+/// let listener = UnixListener::bind(&path)?;
+/// let mut near = UnixStream::connect(&path)?;
+/// let (mut far, _) = listener.accept()?;
+/// near.write_all(b"x")?;
+/// let mut byte = [0];
+/// far.read_exact(&mut byte)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct UnixListener {
+    fd: Fd<net::UnixListener>,
+}
+
+common!(UnixListener of net::UnixListener, reads set_deadline);
+
+impl UnixListener {
+    /// Makes a socket at a path and listens there.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::AddrInUse`] where the path exists.
+    pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
+        Self::bind_addr(&SocketAddr::from_pathname(path)?)
+    }
+
+    /// The same at any address, such as an abstract one.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::AddrInUse`] where somebody listens.
+    pub fn bind_addr(address: &SocketAddr) -> io::Result<Self> {
+        let listener = net::UnixListener::bind_addr(address)?;
+        socket::lengthen_backlog(listener.as_fd())?;
+        listener.try_into()
+    }
+
+    /// Takes over std's type: see the `TryFrom` that does the same.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made non-blocking.
+    pub fn from_std(listener: net::UnixListener) -> io::Result<Self> {
+        Self::try_from(listener)
+    }
+
+    /// Gives std's type, which blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// When it is closed, or cannot be made blocking.
+    pub fn into_std(self) -> io::Result<net::UnixListener> {
+        self.try_into()
+    }
+
+    /// Takes the next connection. Blocks the goroutine.
+    ///
+    /// # Errors
+    ///
+    /// When the process is out of descriptors, which a server should survive:
+    /// [`Self::incoming`] does.
+    pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
+        let (stream, address) = self.fd.io(Side::Read, |listener| {
+            loop {
+                match listener.accept() {
+                    Err(e) if is_passing(&e) => {}
+                    done => return done,
+                }
+            }
+        })?;
+        Ok((stream.try_into()?, address))
+    }
+
+    /// Takes connections until the listener is closed, with the pauses of
+    /// [`crate::net::TcpListener::incoming`].
+    pub fn incoming(&self) -> UnixIncoming<'_> {
+        UnixIncoming {
+            listener: self,
+            back_off: BackOff::new(),
+        }
+    }
+
+    /// The address that it listens at.
+    ///
+    /// # Errors
+    ///
+    /// When it is closed.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.fd.with(net::UnixListener::local_addr)
+    }
+}
+
+/// Connections as they come: see [`UnixListener::incoming`].
+#[derive(Debug)]
+pub struct UnixIncoming<'a> {
+    listener: &'a UnixListener,
+    back_off: BackOff,
+}
+
+impl Iterator for UnixIncoming<'_> {
+    type Item = io::Result<UnixStream>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let listener = self.listener;
+        self.back_off
+            .accept(|| listener.accept().map(|(stream, _)| stream))
+    }
+}

@@ -1,0 +1,188 @@
+//! A connection of Unix sockets.
+
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::os::unix::net::{self, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::net::convert::{
+    both_deadlines, common, read_by_ref, read_timeout, write_by_ref, write_timeout,
+};
+use crate::net::fd::Fd;
+use crate::netpoll::Side;
+use crate::sys::socket;
+use crate::time;
+
+/// Between two trials to join a full queue: no event tells of room in it.
+const FIRST_PAUSE: Duration = Duration::from_micros(100);
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+
+/// A connection of Unix sockets, as [`std::os::unix::net::UnixStream`].
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::net::UnixStream;
+/// use std::io::{Read, Write};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let (mut a, mut b) = UnixStream::pair()?;
+/// a.write_all(b"hello")?;
+/// drop(a);
+/// let mut text = String::new();
+/// b.read_to_string(&mut text)?;
+/// assert_eq!(text, "hello");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct UnixStream {
+    pub(super) fd: Fd<net::UnixStream>,
+}
+
+common!(UnixStream of net::UnixStream, reads set_read_deadline, writes set_write_deadline);
+both_deadlines!(UnixStream);
+read_timeout!(UnixStream);
+write_timeout!(UnixStream);
+read_by_ref!(UnixStream);
+write_by_ref!(UnixStream);
+
+impl UnixStream {
+    /// Connects to the socket at a path. Blocks the goroutine while the
+    /// listener's queue is full, looking again after short pauses.
+    ///
+    /// # Errors
+    ///
+    /// Those of connect(2).
+    pub fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
+        Self::connect_addr(&SocketAddr::from_pathname(path)?)
+    }
+
+    /// The same, to any address, such as an abstract one.
+    ///
+    /// # Errors
+    ///
+    /// Those of connect(2).
+    pub fn connect_addr(address: &SocketAddr) -> io::Result<Self> {
+        let mut pause = FIRST_PAUSE;
+        let socket = socket::unix()?;
+        loop {
+            match socket::connect_unix(socket.as_fd(), address) {
+                Ok(_) => break,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    time::sleep(pause);
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(Self {
+            fd: Fd::new(net::UnixStream::from(socket)),
+        })
+    }
+
+    /// Two ends of one connection.
+    ///
+    /// # Errors
+    ///
+    /// When the process is out of descriptors.
+    pub fn pair() -> io::Result<(Self, Self)> {
+        let (a, b) = net::UnixStream::pair()?;
+        Ok((a.try_into()?, b.try_into()?))
+    }
+
+    /// Takes over std's type: see the `TryFrom` that does the same.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made non-blocking.
+    pub fn from_std(stream: net::UnixStream) -> io::Result<Self> {
+        Self::try_from(stream)
+    }
+
+    /// Gives std's type, which blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// When it is closed, or cannot be made blocking.
+    pub fn into_std(self) -> io::Result<net::UnixStream> {
+        self.try_into()
+    }
+
+    /// Ends one or both directions of the connection.
+    ///
+    /// # Errors
+    ///
+    /// When it is not connected any more.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.fd.with(|stream| stream.shutdown(how))
+    }
+
+    /// Another handle of the same connection, with deadlines of its own.
+    ///
+    /// # Errors
+    ///
+    /// When the process is out of descriptors.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            fd: Fd::new(self.fd.with(net::UnixStream::try_clone)?),
+        })
+    }
+
+    /// The address of this side.
+    ///
+    /// # Errors
+    ///
+    /// When it is closed.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.fd.with(net::UnixStream::local_addr)
+    }
+
+    /// The address of the other side.
+    ///
+    /// # Errors
+    ///
+    /// When it is not connected any more.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.fd.with(net::UnixStream::peer_addr)
+    }
+
+    /// Takes the error that the socket has noted, if any.
+    ///
+    /// # Errors
+    ///
+    /// When it is closed.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        self.fd.with(net::UnixStream::take_error)
+    }
+}
+
+impl Read for &UnixStream {
+    #[inline]
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.fd.io(Side::Read, |mut stream| stream.read(buf))
+    }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.fd
+            .io(Side::Read, |mut stream| stream.read_vectored(bufs))
+    }
+}
+
+impl Write for &UnixStream {
+    #[inline]
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.fd.io(Side::Write, |mut stream| stream.write(buf))
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.fd
+            .io(Side::Write, |mut stream| stream.write_vectored(bufs))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

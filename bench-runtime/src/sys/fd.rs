@@ -1,0 +1,71 @@
+//! What can be done with any file descriptor.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags};
+
+use super::event_fd::EventFd;
+
+/// Makes reads and writes of it block, or fail where they would. It concerns
+/// all duplicates of the descriptor.
+pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
+    let mut value = i32::from(nonblocking);
+    // SAFETY: FIONBIO reads one int, which outlives the call.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONBIO, &raw mut value) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Waits until an operation on it would not block, until `wake` is set, or
+/// until `timeout` has passed; also ends at a signal. Blocks the thread.
+pub(crate) fn wait(
+    fd: BorrowedFd<'_>,
+    to_write: bool,
+    wake: Option<&EventFd>,
+    timeout: Option<Duration>,
+) -> io::Result<()> {
+    let flags = if to_write {
+        PollFlags::POLLOUT
+    } else {
+        PollFlags::POLLIN | PollFlags::POLLPRI
+    };
+    let mut both = [
+        PollFd::new(fd, flags),
+        PollFd::new(wake.map_or(fd, AsFd::as_fd), PollFlags::POLLIN),
+    ];
+    let used = if wake.is_some() { 2 } else { 1 };
+    match nix::poll::ppoll(&mut both[..used], timeout.map(Into::into), None) {
+        Ok(_) | Err(nix::Error::EINTR) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Closes what a descriptor stands for at once, although others may be using
+/// it, and leaves in its place one on which every operation fails. So its
+/// number is not given to another file under the feet of those others.
+pub(crate) fn replace_by_dead(fd: BorrowedFd<'_>, dead: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: both numbers are open; the kernel swaps the file behind the
+    // second in one step, and the caller owns it.
+    let result = unsafe { libc::dup3(dead.as_raw_fd(), fd.as_raw_fd(), libc::O_CLOEXEC) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// A descriptor on which reading, writing, receiving, sending and accepting
+/// all fail.
+pub(crate) fn dead() -> io::Result<OwnedFd> {
+    // An epoll instance is neither a stream nor a socket.
+    Ok(nix::sys::epoll::Epoll::new(nix::sys::epoll::EpollCreateFlags::EPOLL_CLOEXEC)?.0)
+}
+
+/// A pipe of which neither end blocks: what to read from, what to write to.
+pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?)
+}

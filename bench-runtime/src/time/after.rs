@@ -1,0 +1,139 @@
+//! Something that happens after a while: a tick, or a call.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::chan::{Receiver, chan};
+use crate::seam::Spawner;
+use crate::time::armed::{self, Armed};
+use crate::time::{after_ns, instant_of};
+use crate::timer::Action;
+use crate::util::lock::Lock;
+
+/// A channel on which the time is sent after so long, once, and which is then
+/// closed.
+///
+/// It cannot be stopped: until then it takes a little memory, also where the
+/// receiver is dropped. Use [`crate::time::Timer`] for long times that mostly
+/// do not come.
+///
+/// # Panics
+///
+/// On a plain thread, where the thread that fires timers cannot be started.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::time::after;
+/// use std::time::Duration;
+///
+/// let tick = after(Duration::from_millis(1));
+/// assert!(tick.recv().is_some());
+/// ```
+pub fn after(duration: Duration) -> Receiver<Instant> {
+    let (sender, receiver) = chan(1);
+    let call = move |when_ns| {
+        // A receiver that is gone does not want it.
+        let _ = sender.try_send(instant_of(when_ns));
+    };
+    armed::arm(after_ns(duration), Action::Call(Arc::new(call)));
+    receiver
+}
+
+/// A function that is called after a while: see [`after_func`].
+///
+/// Dropping it does not stop it.
+pub struct AfterFunc {
+    shared: Arc<Shared>,
+    call: Arc<dyn Fn(u64) + Send + Sync>,
+}
+
+struct Shared {
+    state: Lock<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    due_ns: Option<u64>,
+    armed: Option<Armed>,
+}
+
+/// Calls a function in a goroutine of its own after so long. Called on a plain
+/// thread, the function gets a thread of its own.
+///
+/// # Panics
+///
+/// On a plain thread, where the thread that fires timers cannot be started.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{chan, time};
+/// use std::time::Duration;
+///
+/// let (tx, rx) = chan(1);
+/// time::after_func(Duration::from_millis(1), move || {
+///     let _ = tx.send("now");
+/// });
+/// assert_eq!(rx.recv(), Some("now"));
+/// ```
+pub fn after_func(duration: Duration, f: impl Fn() + Send + Sync + 'static) -> AfterFunc {
+    let shared = Arc::new(Shared {
+        state: Lock::new(State::default()),
+    });
+    let f = Arc::new(f);
+    let spawner = Spawner::current();
+    let fired = shared.clone();
+    let call = Arc::new(move |when_ns| {
+        {
+            let mut state = fired.state.lock();
+            if state.due_ns != Some(when_ns) {
+                return;
+            }
+            *state = State::default();
+        }
+        let f = f.clone();
+        spawner.spawn(move || f());
+    });
+    let after = AfterFunc { shared, call };
+    after.reset(duration);
+    after
+}
+
+impl AfterFunc {
+    /// Makes the call not happen. True: it had not begun and now will not.
+    /// False: its goroutine was started, or it was stopped before.
+    pub fn stop(&self) -> bool {
+        self.replace(None)
+    }
+
+    /// Makes the call happen, again where it has happened, so long from now.
+    /// What it returns is what [`Self::stop`] would.
+    ///
+    /// # Panics
+    ///
+    /// As [`after_func`].
+    pub fn reset(&self, duration: Duration) -> bool {
+        self.replace(Some(after_ns(duration)))
+    }
+
+    fn replace(&self, due_ns: Option<u64>) -> bool {
+        let mut state = self.shared.state.lock();
+        let was_due = state.due_ns.is_some();
+        if let Some(armed) = state.armed.take() {
+            armed.cancel();
+        }
+        state.due_ns = due_ns;
+        state.armed = due_ns.map(|when| armed::arm(when, Action::Call(self.call.clone())));
+        was_due
+    }
+}
+
+impl fmt::Debug for AfterFunc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AfterFunc")
+            .field("state", &self.shared.state)
+            .finish_non_exhaustive()
+    }
+}

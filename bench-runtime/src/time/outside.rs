@@ -1,0 +1,56 @@
+//! The timers that plain threads arm: one thread, from the first of them on.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use crate::sched;
+use crate::shim::Ordering;
+use crate::sys::futex;
+use crate::timer::Timers;
+
+// A static, which loom's atomics cannot be.
+use std::sync::atomic::AtomicU32;
+
+static TIMERS: OnceLock<Timers> = OnceLock::new();
+/// Changes when the thread is to look at the timers again.
+static CHANGES: AtomicU32 = AtomicU32::new(0);
+
+/// The timers, and the thread that fires them.
+pub(super) fn timers() -> &'static Timers {
+    TIMERS.get_or_init(|| {
+        let started = std::thread::Builder::new()
+            .name("threadbare-timer".into())
+            .stack_size(256 << 10)
+            .spawn(fire_for_ever);
+        if let Err(e) = started {
+            panic!("cannot start the thread that fires timers; see `ulimit -u`: {e}");
+        }
+        Timers::new()
+    })
+}
+
+/// Makes the thread see a timer that comes before all it knew.
+pub(super) fn look_again() {
+    // Release: pairs with the Acquire in `fire_for_ever`.
+    CHANGES.fetch_add(1, Ordering::Release);
+    futex::wake(&CHANGES, 1);
+}
+
+fn fire_for_ever() {
+    let timers = TIMERS.wait();
+    let mut ready = Vec::new();
+    loop {
+        // Acquire: pairs with the Release in `look_again`. Before the timers
+        // are looked at: a later change ends the sleep.
+        let seen = CHANGES.load(Ordering::Acquire);
+        timers.poll(sched::now_ns(), &mut ready);
+        ready.drain(..).for_each(sched::ready);
+        let left = match timers.next_ns() {
+            u64::MAX => None,
+            next => Some(Duration::from_nanos(next.saturating_sub(sched::now_ns()))),
+        };
+        if left.is_none_or(|left| !left.is_zero()) {
+            futex::wait(&CHANGES, seen, left);
+        }
+    }
+}

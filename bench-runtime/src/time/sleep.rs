@@ -1,0 +1,50 @@
+//! Waiting for a time to come.
+
+use std::ptr;
+use std::time::{Duration, Instant};
+
+use crate::goroutine::WaitReason;
+use crate::sched;
+use crate::time::{after_ns, ns_of};
+
+/// Pauses the goroutine for at least so long; on a plain thread, the thread.
+/// Other goroutines go on. Returns at once for a duration of zero.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// let start = Instant::now();
+/// bench_runtime::time::sleep(Duration::from_millis(1));
+/// assert!(start.elapsed() >= Duration::from_millis(1));
+/// ```
+pub fn sleep(duration: Duration) {
+    if !duration.is_zero() {
+        sleep_until_ns(after_ns(duration));
+    }
+}
+
+/// Pauses the goroutine, or the plain thread, until an instant has come.
+/// Returns at once for one that has.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// let then = Instant::now() + Duration::from_millis(1);
+/// bench_runtime::time::sleep_until(then);
+/// assert!(Instant::now() >= then);
+/// ```
+pub fn sleep_until(instant: Instant) {
+    if instant > Instant::now() {
+        sleep_until_ns(ns_of(instant));
+    }
+}
+
+fn sleep_until_ns(when_ns: u64) {
+    let me = sched::prepare_park(WaitReason::Sleep, ptr::null());
+    // Nobody else knows the ticket: only the deadline ends this.
+    sched::park_until(me, me.ticket(), when_ns);
+}

@@ -1,0 +1,141 @@
+//! A tick each period.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::chan::{Receiver, Sender, chan};
+use crate::time::armed::{self, Armed};
+use crate::time::{LATEST, after_ns, instant_of};
+use crate::timer::{Action, Periodic};
+use crate::util::lock::Lock;
+
+/// Sends the time on its channel, once each period.
+///
+/// A tick that nobody has received when the next one comes is the last for
+/// then: a slow receiver misses ticks, and never finds two waiting. Ticks keep
+/// their phase, however late they are. Dropping it stops it.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::time::Ticker;
+/// use std::time::{Duration, Instant};
+///
+/// let start = Instant::now();
+/// let ticker = Ticker::new(Duration::from_millis(1));
+/// for _ in 0..3 {
+///     ticker.receiver().recv();
+/// }
+/// assert!(start.elapsed() >= Duration::from_millis(3));
+///
+/// ticker.stop();
+/// assert!(ticker.receiver().try_recv().is_err());
+/// ```
+pub struct Ticker {
+    shared: Arc<Shared>,
+    receiver: Receiver<Instant>,
+}
+
+struct Shared {
+    state: Lock<State>,
+    sender: Sender<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Grows with each stop and reset: ticks of before do nothing.
+    epoch: u64,
+    armed: Option<Armed>,
+}
+
+impl Shared {
+    fn fire(&self, epoch: u64, when_ns: u64) {
+        let state = self.state.lock();
+        if state.epoch == epoch {
+            // No room: the tick before was not received yet.
+            let _ = self.sender.try_send(instant_of(when_ns));
+        }
+    }
+}
+
+impl Ticker {
+    /// A ticker whose first tick comes after one period.
+    ///
+    /// # Panics
+    ///
+    /// With a period of zero; and, on a plain thread, where the thread that
+    /// fires timers cannot be started.
+    pub fn new(period: Duration) -> Self {
+        let (sender, receiver) = chan(1);
+        let ticker = Self {
+            shared: Arc::new(Shared {
+                state: Lock::new(State::default()),
+                sender,
+            }),
+            receiver,
+        };
+        ticker.reset(period);
+        ticker
+    }
+
+    /// Where the time is sent.
+    pub fn receiver(&self) -> &Receiver<Instant> {
+        &self.receiver
+    }
+
+    /// Ends the ticks: none is received any more, not even one that had come.
+    /// The channel stays open.
+    pub fn stop(&self) {
+        self.replace(None);
+    }
+
+    /// Begins anew: the next tick comes one period from now.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::new`].
+    pub fn reset(&self, period: Duration) {
+        assert!(!period.is_zero(), "the period of a ticker must not be zero");
+        self.replace(Some(period));
+    }
+
+    fn replace(&self, period: Option<Duration>) {
+        let mut state = self.shared.state.lock();
+        state.epoch += 1;
+        if let Some(armed) = state.armed.take() {
+            armed.cancel();
+        }
+        let _ = self.receiver.try_recv();
+        let epoch = state.epoch;
+        state.armed = period.map(|period| {
+            // It does not keep the ticker's memory after its end, which a
+            // cancelled call that is just being made would.
+            let shared = Arc::downgrade(&self.shared);
+            let call = move |when_ns| {
+                if let Some(shared) = shared.upgrade() {
+                    shared.fire(epoch, when_ns);
+                }
+            };
+            let periodic = Periodic {
+                period_ns: u64::try_from(period.as_nanos()).unwrap_or(LATEST),
+                call: Box::new(call),
+            };
+            armed::arm(after_ns(period), Action::Every(Arc::new(periodic)))
+        });
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl fmt::Debug for Ticker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticker")
+            .field("state", &self.shared.state)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,55 @@
+//! Waiting for a result no longer than so long.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::time::Duration;
+
+use crate::chan::chan;
+use crate::seam::Spawner;
+
+/// The function was not done in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the function was not done in time; it goes on without its caller")]
+#[non_exhaustive]
+pub struct Elapsed;
+
+/// Runs a function in a goroutine of its own and waits for its result, for so
+/// long at most. Blocks the goroutine.
+///
+/// A function that is late is not ended, for nothing can end it: it goes on,
+/// and its result is dropped. Give it a `Context` to make it stop by itself.
+///
+/// # Errors
+///
+/// [`Elapsed`] where the function was not done in time.
+///
+/// # Panics
+///
+/// Where the function does, with its panic.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::time::{sleep, timeout};
+/// use std::time::Duration;
+///
+/// assert_eq!(timeout(Duration::from_secs(60), || 6 * 7), Ok(42));
+///
+/// let late = timeout(Duration::from_millis(1), || sleep(Duration::from_millis(200)));
+/// assert!(late.is_err());
+/// ```
+pub fn timeout<T, F>(duration: Duration, f: F) -> Result<T, Elapsed>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    let (sender, receiver) = chan(1);
+    Spawner::current().spawn(move || {
+        // The caller may be gone: then nobody wants the result.
+        let _ = sender.send(panic::catch_unwind(AssertUnwindSafe(f)));
+    });
+    match receiver.recv_timeout(duration) {
+        Ok(Ok(result)) => Ok(result),
+        Ok(Err(panicked)) => panic::resume_unwind(panicked),
+        Err(_) => Err(Elapsed),
+    }
+}

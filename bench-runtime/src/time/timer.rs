@@ -1,0 +1,137 @@
+//! A single tick, at a time that can be changed.
+//!
+//! A tick carries the time that it was armed for; one that finds that the
+//! timer is meant for another time by now, or for none, does nothing. That,
+//! and emptying the channel, under one lock, is why no tick of before a stop
+//! or a reset is ever received after it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::chan::{Receiver, Sender, chan};
+use crate::time::armed::{self, Armed};
+use crate::time::{after_ns, instant_of};
+use crate::timer::Action;
+use crate::util::lock::Lock;
+
+/// Sends the time, once, on its channel.
+///
+/// Dropping it stops it.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::time::Timer;
+/// use std::time::{Duration, Instant};
+///
+/// let start = Instant::now();
+/// let timer = Timer::new(Duration::from_millis(1));
+/// let tick = timer.receiver().recv().unwrap();
+/// assert!(tick >= start + Duration::from_millis(1));
+///
+/// timer.reset(Duration::from_secs(3600));
+/// assert!(timer.stop(), "it was stopped before it fired");
+/// assert!(!timer.stop(), "and was not running any more");
+/// assert!(timer.receiver().try_recv().is_err());
+/// ```
+pub struct Timer {
+    shared: Arc<Shared>,
+    call: Arc<dyn Fn(u64) + Send + Sync>,
+    receiver: Receiver<Instant>,
+}
+
+struct Shared {
+    state: Lock<State>,
+    sender: Sender<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The time that a tick is wanted for.
+    due_ns: Option<u64>,
+    armed: Option<Armed>,
+}
+
+impl Shared {
+    fn fire(&self, when_ns: u64) {
+        let mut state = self.state.lock();
+        if state.due_ns == Some(when_ns) {
+            state.due_ns = None;
+            state.armed = None;
+            // There is room: whoever armed it emptied the channel.
+            let _ = self.sender.try_send(instant_of(when_ns));
+        }
+    }
+}
+
+impl Timer {
+    /// A timer that sends the time after so long.
+    ///
+    /// # Panics
+    ///
+    /// On a plain thread, where the thread that fires timers cannot be started.
+    pub fn new(duration: Duration) -> Self {
+        let (sender, receiver) = chan(1);
+        let shared = Arc::new(Shared {
+            state: Lock::new(State::default()),
+            sender,
+        });
+        let fired = shared.clone();
+        let timer = Self {
+            shared,
+            call: Arc::new(move |when_ns| fired.fire(when_ns)),
+            receiver,
+        };
+        timer.reset(duration);
+        timer
+    }
+
+    /// Where the time is sent. The tick says for when the timer was set, which
+    /// is a little before it is received.
+    pub fn receiver(&self) -> &Receiver<Instant> {
+        &self.receiver
+    }
+
+    /// Makes it not fire. True: a tick was to come, or had come and was not
+    /// received, and now will not be. False: it was received or stopped before.
+    pub fn stop(&self) -> bool {
+        self.replace(None)
+    }
+
+    /// Makes it fire so long from now instead. What it returns is what
+    /// [`Self::stop`] would.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::new`].
+    pub fn reset(&self, duration: Duration) -> bool {
+        self.replace(Some(after_ns(duration)))
+    }
+
+    fn replace(&self, due_ns: Option<u64>) -> bool {
+        let mut state = self.shared.state.lock();
+        let was_due = state.due_ns.is_some();
+        if let Some(armed) = state.armed.take() {
+            armed.cancel();
+        }
+        let was_unreceived = self.receiver.try_recv().is_ok();
+        state.due_ns = due_ns;
+        state.armed = due_ns.map(|when| armed::arm(when, Action::Call(self.call.clone())));
+        was_due || was_unreceived
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl fmt::Debug for Timer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timer")
+            .field("state", &self.shared.state)
+            .finish_non_exhaustive()
+    }
+}
