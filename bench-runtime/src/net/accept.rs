@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use crate::sys::socket::is_shortage;
 use crate::time;
 
 /// The pauses of net/http's server in Go.
@@ -43,33 +44,6 @@ impl BackOff {
     }
 }
 
-/// The process or the machine is out of something that comes back.
-fn is_shortage(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
-    )
-}
-
-/// The connection was gone before it was taken: the next one is wanted. These
-/// are the errors of the connection, not of the listener, that accept(2) hands
-/// on and says to treat as if nothing had come.
-pub(super) fn is_passing(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(
-            libc::ECONNABORTED
-                | libc::ENETDOWN
-                | libc::EPROTO
-                | libc::ENOPROTOOPT
-                | libc::EHOSTDOWN
-                | libc::ENONET
-                | libc::EHOSTUNREACH
-                | libc::ENETUNREACH
-        )
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,20 +56,27 @@ mod tests {
         let done = back_off.accept(|| {
             left -= 1;
             if left > 0 {
-                return Err(io::Error::from_raw_os_error(libc::EMFILE));
+                return Err(nix::Error::EMFILE.into());
             }
             Ok("connection")
         });
         assert!(matches!(done, Some(Ok("connection"))));
-        assert!(start.elapsed() >= FIRST_PAUSE * 3, "one pause, then twice it");
+        assert!(
+            start.elapsed() >= FIRST_PAUSE * 3,
+            "one pause, then twice it"
+        );
         assert_eq!(back_off.pause, FIRST_PAUSE, "success begins anew");
     }
 
     #[test]
     fn other_errors_are_handed_on_and_close_ends_the_loop() {
         let mut back_off = BackOff::new();
-        let failed = back_off.accept(|| Err::<(), _>(io::Error::from_raw_os_error(libc::EINVAL)));
+        let failed = back_off.accept(|| Err::<(), _>(nix::Error::EINVAL.into()));
         assert!(matches!(failed, Some(Err(_))));
-        assert!(back_off.accept(|| Err::<(), _>(super::super::closed_error())).is_none());
+        assert!(
+            back_off
+                .accept(|| Err::<(), _>(super::super::closed_error()))
+                .is_none()
+        );
     }
 }

@@ -157,10 +157,7 @@ macro_rules! write_by_ref {
                 (&*self).write(buf)
             }
 
-            fn write_vectored(
-                &mut self,
-                bufs: &[std::io::IoSlice<'_>],
-            ) -> std::io::Result<usize> {
+            fn write_vectored(&mut self, bufs: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
                 (&*self).write_vectored(bufs)
             }
 
@@ -171,6 +168,4 @@ macro_rules! write_by_ref {
     };
 }
 
-pub(super) use {
-    both_deadlines, common, read_by_ref, read_timeout, write_by_ref, write_timeout,
-};
+pub(super) use {both_deadlines, common, read_by_ref, read_timeout, write_by_ref, write_timeout};

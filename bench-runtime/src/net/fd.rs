@@ -10,7 +10,12 @@ use crate::net::closed_error;
 use crate::net::wait::{Attempt, NEVER, Waits};
 use crate::netpoll::Side;
 use crate::sys::fd;
-use crate::time::{after_ns, ns_of};
+use crate::time::{self, after_ns, ns_of};
+
+/// Between two looks at what no event tells of: short enough for a peer that
+/// is busy, long enough not to count where it sleeps.
+const FIRST_PAUSE: Duration = Duration::from_micros(100);
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// See the module.
 #[derive(Debug)]
@@ -46,24 +51,15 @@ impl<S: AsFd> Fd<S> {
         Ok(inner)
     }
 
-    /// For what never blocks: addresses, options.
-    #[inline]
-    pub(super) fn get(&self) -> &S {
-        &self.inner
-    }
-
-    /// The same, failing on a closed descriptor with the error that says so.
+    /// For what never blocks: addresses, options. Fails on a closed descriptor
+    /// with the error that says so.
     pub(super) fn with<T>(&self, op: impl FnOnce(&S) -> io::Result<T>) -> io::Result<T> {
         op(&self.inner).map_err(|e| self.waits.explain(e))
     }
 
     /// Tries `op` until it does not say `WouldBlock`. Blocks the goroutine.
     #[inline]
-    pub(super) fn io<T>(
-        &self,
-        side: Side,
-        op: impl FnMut(&S) -> io::Result<T>,
-    ) -> io::Result<T> {
+    pub(super) fn io<T>(&self, side: Side, op: impl FnMut(&S) -> io::Result<T>) -> io::Result<T> {
         self.io_until(side, NEVER, op)
     }
 
@@ -124,6 +120,32 @@ impl<S: AsFd> Fd<S> {
         }
     }
 
+    /// The same where no event tells that `op` would not block any more: looks
+    /// again after pauses. Blocks the goroutine.
+    pub(super) fn io_by_pauses<T>(
+        &self,
+        side: Side,
+        mut op: impl FnMut(&S) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let limit_ns = limit_ns(self.waits.timeout(side));
+        let mut attempt = Attempt::begin(&self.waits, side, limit_ns);
+        let mut pause = FIRST_PAUSE;
+        loop {
+            attempt.check()?;
+            match op(&self.inner) {
+                Ok(done) => return Ok(done),
+                Err(e) => match e.kind() {
+                    io::ErrorKind::WouldBlock => {
+                        time::sleep(pause);
+                        pause = (pause * 2).min(LONGEST_PAUSE);
+                    }
+                    io::ErrorKind::Interrupted => {}
+                    _ => return Err(self.waits.explain(e)),
+                },
+            }
+        }
+    }
+
     /// Waits until the descriptor can be written to, which is how a connect
     /// ends. Blocks the goroutine.
     pub(super) fn wait_connected(
@@ -140,8 +162,7 @@ impl<S: AsFd> Fd<S> {
     }
 
     pub(super) fn set_deadline(&self, side: Side, deadline: Option<Instant>) {
-        self.waits
-            .set_deadline(side, deadline.map_or(NEVER, ns_of));
+        self.waits.set_deadline(side, deadline.map_or(NEVER, ns_of));
     }
 
     pub(super) fn set_timeout(&self, side: Side, timeout: Option<Duration>) -> io::Result<()> {

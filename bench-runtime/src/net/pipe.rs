@@ -1,7 +1,7 @@
 //! A pipe.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use crate::net::convert::{common, read_by_ref, read_timeout, write_by_ref, write_timeout};
 use crate::net::fd::Fd;

@@ -5,12 +5,12 @@ use std::net::{self, SocketAddr, ToSocketAddrs};
 use std::os::fd::AsFd;
 
 use crate::net::TcpStream;
-use crate::net::accept::{BackOff, is_passing};
+use crate::net::accept::BackOff;
 use crate::net::convert::common;
 use crate::net::fd::Fd;
 use crate::net::resolve;
 use crate::netpoll::Side;
-use crate::sys::socket;
+use crate::sys::socket::{self, is_passing};
 
 /// A socket that takes TCP connections, as [`std::net::TcpListener`].
 ///

@@ -92,15 +92,15 @@ impl UnixDatagram {
     }
 
     /// Sends one datagram to the socket at a path. Blocks the goroutine while
-    /// the receiver's queue is full: only a socket that was connected to is
-    /// told of room in it, so connect and [`Self::send`] where queues fill.
+    /// the receiver's queue is full. Only a connected socket is told of room in
+    /// it: this one looks again after short pauses, [`Self::send`] does not.
     ///
     /// # Errors
     ///
     /// Those of send(2).
     pub fn send_to(&self, buf: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
         self.fd
-            .io(Side::Write, |socket| socket.send_to(buf, path.as_ref()))
+            .io_by_pauses(Side::Write, |socket| socket.send_to(buf, path.as_ref()))
     }
 
     /// Sends one datagram to the fixed side. Blocks the goroutine while the

@@ -6,11 +6,11 @@ use std::os::unix::net::{self, SocketAddr};
 use std::path::Path;
 
 use crate::net::UnixStream;
-use crate::net::accept::{BackOff, is_passing};
+use crate::net::accept::BackOff;
 use crate::net::convert::common;
 use crate::net::fd::Fd;
 use crate::netpoll::Side;
-use crate::sys::socket;
+use crate::sys::socket::{self, is_passing};
 
 /// A Unix socket that takes connections, as
 /// [`std::os::unix::net::UnixListener`].

@@ -5,7 +5,6 @@ use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::{self, SocketAddr};
 use std::path::Path;
-use std::time::Duration;
 
 use crate::net::convert::{
     both_deadlines, common, read_by_ref, read_timeout, write_by_ref, write_timeout,
@@ -13,11 +12,6 @@ use crate::net::convert::{
 use crate::net::fd::Fd;
 use crate::netpoll::Side;
 use crate::sys::socket;
-use crate::time;
-
-/// Between two trials to join a full queue: no event tells of room in it.
-const FIRST_PAUSE: Duration = Duration::from_micros(100);
-const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// A connection of Unix sockets, as [`std::os::unix::net::UnixStream`].
 ///
@@ -66,21 +60,11 @@ impl UnixStream {
     ///
     /// Those of connect(2).
     pub fn connect_addr(address: &SocketAddr) -> io::Result<Self> {
-        let mut pause = FIRST_PAUSE;
-        let socket = socket::unix()?;
-        loop {
-            match socket::connect_unix(socket.as_fd(), address) {
-                Ok(_) => break,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    time::sleep(pause);
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(Self {
-            fd: Fd::new(net::UnixStream::from(socket)),
-        })
+        let fd = Fd::new(net::UnixStream::from(socket::unix()?));
+        fd.io_by_pauses(Side::Write, |stream| {
+            socket::connect_unix(stream.as_fd(), address)
+        })?;
+        Ok(Self { fd })
     }
 
     /// Two ends of one connection.

@@ -183,7 +183,9 @@ impl Waits {
         let mut queue = state.queue.lock();
         // SAFETY: in the queue until now, and its owner does not leave before
         // the ready that the caller owes it.
-        let who = queue.dequeue().map(|waiter| unsafe { waiter.as_ref() }.owner);
+        let who = queue
+            .dequeue()
+            .map(|waiter| unsafe { waiter.as_ref() }.owner);
         if queue.is_empty() {
             // Release: under the lock, as all changes of it.
             state.queued.store(0, Ordering::Release);
@@ -431,8 +433,8 @@ impl<'a> Attempt<'a> {
             return Err(closed_error());
         }
         let end_ns = self.end_ns();
-        let left = (end_ns != NEVER)
-            .then(|| Duration::from_nanos(end_ns.saturating_sub(sched::now_ns())));
+        let left =
+            (end_ns != NEVER).then(|| Duration::from_nanos(end_ns.saturating_sub(sched::now_ns())));
         let left = match wake {
             Some(_) => left,
             None => Some(left.map_or(BLIND_WAIT, |left| left.min(BLIND_WAIT))),

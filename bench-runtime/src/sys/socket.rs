@@ -1,7 +1,7 @@
 //! Sockets that do not block from their first moment, which std cannot make.
 
 use std::io;
-use std::mem::{self, MaybeUninit};
+use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
@@ -78,7 +78,7 @@ pub(crate) fn lengthen_backlog(fd: BorrowedFd<'_>) -> io::Result<()> {
 /// Takes one connection of a TCP listener.
 pub(crate) fn accept_tcp(fd: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
     let mut storage = MaybeUninit::<libc::sockaddr_storage>::zeroed();
-    let mut len = mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    let mut len = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
     // SAFETY: the kernel writes at most `len` bytes into the storage, which
     // has that many.
     let accepted = unsafe {
@@ -126,4 +126,31 @@ fn address_of(storage: &libc::sockaddr_storage) -> io::Result<SocketAddr> {
             format!("a TCP connection came from address family {family}, neither IPv4 nor IPv6"),
         )),
     }
+}
+
+/// The process or the machine is out of something that comes back.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+    )
+}
+
+/// The connection was gone before it was taken: the next one is wanted. These
+/// are the errors of the connection, not of the listener, that accept(2) hands
+/// on and says to treat as if nothing had come.
+pub(crate) fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNABORTED
+                | libc::ENETDOWN
+                | libc::EPROTO
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EHOSTUNREACH
+                | libc::ENETUNREACH
+        )
+    )
 }
