@@ -3,7 +3,10 @@
 pub mod affinity;
 pub mod clock;
 pub(crate) mod files;
+pub(crate) mod fork;
 pub(crate) mod open_files;
 pub mod pipe;
 pub(crate) mod proc_file;
+pub(crate) mod resident;
+pub(crate) mod shared_memory;
 pub(crate) mod usage;

@@ -25,12 +25,12 @@ pub(crate) const KERNEL: Kernel = |parameters| {
 };
 
 fn is_prime(n: u64) -> bool {
-    if n < 3 || n % 2 == 0 {
+    if n < 3 || n.is_multiple_of(2) {
         return n == 2;
     }
     let mut divisor = 3;
     while divisor * divisor <= n {
-        if n % divisor == 0 {
+        if n.is_multiple_of(divisor) {
             return false;
         }
         divisor += 2;

@@ -59,7 +59,11 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
         let (start, before) = (now_ns(), Usage::now());
         let parts: anyhow::Result<Vec<_>> = handles
             .into_iter()
-            .map(|handle| handle.join().expect("a thread of the generator panicked"))
+            .map(|handle| {
+                handle
+                    .join()
+                    .unwrap_or_else(|payload| std::panic::resume_unwind(payload))
+            })
             .collect();
         (parts, start, before)
     });

@@ -89,4 +89,5 @@ macro_rules! lanes {
 lanes! {
     thread: "thread",
     thread_with_small_stacks: "thread-16k",
+    process: "process",
 }

@@ -55,7 +55,7 @@ impl Program {
     ) -> Response {
         let (workload, parameters) = (workload.to_owned(), parameters.clone());
         self.send(
-            &serde_json::to_string(&Request::Run {
+            serde_json::to_string(&Request::Run {
                 id,
                 workload,
                 parameters,

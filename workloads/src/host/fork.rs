@@ -1,0 +1,90 @@
+//! Forking a process that runs a closure and exits.
+#![allow(unsafe_code, reason = "fork and _exit")]
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork};
+
+use crate::lane::Failure;
+
+/// Forks a child that runs `body` and exits with the status it returns, or
+/// with 101 if it panics. The child dies with the calling thread.
+///
+/// # Errors
+///
+/// What fork says, and a refusal when the process has more than one thread: a
+/// child of such a one may find locks taken for ever.
+pub(crate) fn start(body: impl FnOnce() -> i32) -> io::Result<Pid> {
+    // SAFETY: a lane that forks has one thread (`only_thread` is asked when
+    // it starts, and it starts none), so the child may do all that the parent
+    // may.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            // A refusal would only mean that a killed lane leaves a child.
+            let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
+            let status = catch_unwind(AssertUnwindSafe(body)).unwrap_or(101);
+            // SAFETY: ends the process without running what the parent has
+            // registered for its own exit, and without flushing its buffers.
+            unsafe { libc::_exit(status) }
+        }
+    }
+}
+
+/// Waits for a child; its exit status, or the signal that killed it. Blocks
+/// the thread.
+///
+/// # Errors
+///
+/// When there is no such child.
+pub(crate) fn wait(child: Pid) -> io::Result<Result<i32, Signal>> {
+    loop {
+        match waitpid(child, None) {
+            Ok(WaitStatus::Exited(_, status)) => return Ok(Ok(status)),
+            Ok(WaitStatus::Signaled(_, signal, _)) => return Ok(Err(signal)),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Kills and reaps what children are left.
+pub(crate) fn end_all() {
+    loop {
+        // A child that has ended already is reaped before any is killed, so
+        // that no number is used that the kernel may have given away.
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) => {}
+            Ok(_) => continue,
+            Err(_) => return,
+        }
+        let children =
+            std::fs::read_to_string(format!("/proc/self/task/{}/children", std::process::id()))
+                .unwrap_or_default();
+        let pids = children
+            .split_whitespace()
+            .filter_map(|word| word.parse().ok());
+        for pid in pids.map(Pid::from_raw) {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+        // Blocks until one of them has ended.
+        let _ = waitpid(None, None);
+    }
+}
+
+/// Fails if the process has more than one thread.
+pub(crate) fn only_thread() -> Result<(), Failure> {
+    match std::fs::read_dir("/proc/self/task").map(Iterator::count) {
+        Ok(1) => Ok(()),
+        Ok(count) => Err(Failure::failed(format!(
+            "a lane that forks must have one thread, but this one has {count}"
+        ))),
+        Err(error) => Err(Failure::failed(format!(
+            "counting this process's threads: {error}"
+        ))),
+    }
+}

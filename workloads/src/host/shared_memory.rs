@@ -1,0 +1,310 @@
+//! Memory that forked processes share: numbers, gates and locks in it.
+//!
+//! One mapping of a process is shared with all the processes that it forks.
+//! Room in it is handed out by a counter that lies in it as well, so that a
+//! child can take some too; it all comes back at once by [`Arena::clear`].
+#![allow(
+    unsafe_code,
+    reason = "mapping memory, pointers into it, and the futex system call"
+)]
+
+use std::num::NonZeroUsize;
+use std::ops::Deref;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::{io, slice};
+
+use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
+
+use crate::lane::Failure;
+use crate::protocol::ErrorKind;
+
+/// Address space, not memory: pages come as they are touched.
+const ARENA_BYTES: usize = 256 << 20;
+const WORDS: usize = ARENA_BYTES / size_of::<u64>();
+/// The first word counts the words taken; its cache line is its own.
+const FIRST_FREE: u64 = 8;
+
+/// The mapping. It is never unmapped: a lane has one for as long as it lives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arena {
+    words: &'static [AtomicU64],
+}
+
+impl Arena {
+    /// Maps it.
+    pub(crate) fn new() -> io::Result<Self> {
+        let size = NonZeroUsize::new(ARENA_BYTES).expect("the size is a constant above 0");
+        let flags = MapFlags::MAP_SHARED | MapFlags::MAP_NORESERVE;
+        // SAFETY: a new mapping at an address of the kernel's choice touches no
+        // memory in use.
+        let start = unsafe {
+            mmap_anonymous(
+                None,
+                size,
+                ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+                flags,
+            )?
+        };
+        // SAFETY: the mapping is of this size, aligned to a page, readable and
+        // writable, zeroed (a valid `AtomicU64`), and never unmapped.
+        let words = unsafe { slice::from_raw_parts(start.cast::<AtomicU64>().as_ptr(), WORDS) };
+        words[0].store(FIRST_FREE, Ordering::Relaxed);
+        Ok(Self { words })
+    }
+
+    /// Takes back everything. Nothing handed out before may be used again,
+    /// by this process or another; a wrong use finds wrong numbers, no more.
+    pub(crate) fn clear(&self) {
+        self.words[0].store(FIRST_FREE, Ordering::Relaxed);
+    }
+
+    /// `N` numbers, all 0.
+    pub(crate) fn numbers<const N: usize>(&self) -> Result<[Number; N], Failure> {
+        let first = self.words[0].fetch_add(N as u64, Ordering::Relaxed) as usize;
+        let Some(words) = self.words.get(first..first + N) else {
+            return Err(Failure::failed(format!(
+                "the {} MiB of shared memory are used up",
+                ARENA_BYTES >> 20
+            )));
+        };
+        words
+            .iter()
+            .for_each(|word| word.store(0, Ordering::Relaxed));
+        Ok(std::array::from_fn(|index| Number(&words[index])))
+    }
+}
+
+/// Words of a failure's text that are kept.
+const TEXT_WORDS: usize = 32;
+const KINDS: [ErrorKind; 4] = [
+    ErrorKind::Failed,
+    ErrorKind::NotSupported,
+    ErrorKind::BadRequest,
+    ErrorKind::Limit,
+];
+
+impl Arena {
+    /// Leaves a failure for another process, with its place in `number`.
+    pub(crate) fn leave(&self, number: &Number, failure: &Failure) {
+        let Ok([kind, text @ ..]) = self.numbers::<{ TEXT_WORDS + 1 }>() else {
+            return;
+        };
+        let at = KINDS
+            .iter()
+            .position(|known| *known == failure.kind)
+            .unwrap_or(0);
+        kind.store(at as u64, Ordering::Relaxed);
+        let mut bytes = failure.message.as_bytes().chunks(size_of::<u64>());
+        for word in &text {
+            let mut part = [0; size_of::<u64>()];
+            let chunk = bytes.next().unwrap_or_default();
+            part[..chunk.len()].copy_from_slice(chunk);
+            word.store(u64::from_le_bytes(part), Ordering::Relaxed);
+        }
+        number.store(kind.index(self) as u64, Ordering::Relaxed);
+    }
+
+    /// What [`Arena::leave`] left there, of a process that has ended.
+    pub(crate) fn failure(&self, number: &Number) -> Failure {
+        // 0 is the counter's own word: nothing was left.
+        let index = number.load(Ordering::Relaxed) as usize;
+        let words = self.words.get(index..index.saturating_add(TEXT_WORDS + 1));
+        let Some([kind, text @ ..]) = words.filter(|_| index > 0) else {
+            return Failure::failed("a child failed and could not say why");
+        };
+        let bytes: Vec<u8> = text
+            .iter()
+            .flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes())
+            .take_while(|&byte| byte != 0)
+            .collect();
+        let kind = KINDS
+            .get(kind.load(Ordering::Relaxed) as usize)
+            .copied()
+            .unwrap_or(ErrorKind::Failed);
+        Failure {
+            kind,
+            message: String::from_utf8_lossy(&bytes).into_owned(),
+        }
+    }
+}
+
+/// A number that all processes see.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Number(&'static AtomicU64);
+
+impl Deref for Number {
+    type Target = AtomicU64;
+
+    fn deref(&self) -> &AtomicU64 {
+        self.0
+    }
+}
+
+impl Number {
+    fn index(&self, arena: &Arena) -> usize {
+        (ptr::from_ref(self.0).addr() - arena.words.as_ptr().addr()) / size_of::<u64>()
+    }
+
+    /// Its lower half, on which the kernel can wait.
+    fn futex(&self) -> &AtomicU32 {
+        // SAFETY: the first four bytes of an `AtomicU64` are a valid and
+        // aligned `AtomicU32`; nobody uses the whole of a number that is a
+        // futex (the numbers of gates and locks are private to them).
+        unsafe { NonNull::from(self.0).cast::<AtomicU32>().as_ref() }
+    }
+
+    /// Blocks the thread while the lower half is `value`, or returns early.
+    fn wait(&self, value: u32) {
+        // SAFETY: the address is that of a live `AtomicU32`; without a timeout
+        // the kernel reads nothing else. An error (EAGAIN, EINTR) is an early
+        // return, which every caller allows for.
+        unsafe {
+            libc::syscall(
+                libc::SYS_futex,
+                self.futex().as_ptr(),
+                libc::FUTEX_WAIT,
+                value,
+                ptr::null::<libc::timespec>(),
+            )
+        };
+    }
+
+    /// Wakes up to `count` of those that wait.
+    fn wake(&self, count: i32) {
+        // SAFETY: the address is that of a live `AtomicU32`; the call reads and
+        // writes no memory.
+        unsafe {
+            libc::syscall(
+                libc::SYS_futex,
+                self.futex().as_ptr(),
+                libc::FUTEX_WAKE,
+                count,
+            )
+        };
+    }
+}
+
+/// What processes wait at until it is opened once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gate(Number);
+
+const CLOSED: u32 = 0;
+const GO: u32 = 1;
+const GO_HOME: u32 = 2;
+
+impl Gate {
+    /// A closed one.
+    pub(crate) fn new(arena: &Arena) -> Result<Self, Failure> {
+        arena.numbers().map(|[number]| Self(number))
+    }
+
+    /// Blocks the thread until it opens; says whether to go on.
+    pub(crate) fn wait(&self) -> bool {
+        loop {
+            // Acquire: pairs with the Release in `open`.
+            match self.0.futex().load(Ordering::Acquire) {
+                CLOSED => self.0.wait(CLOSED),
+                state => return state == GO,
+            }
+        }
+    }
+
+    /// Opens it for all.
+    pub(crate) fn open(&self, go: bool) {
+        // Release: pairs with the Acquire in `wait`.
+        self.0
+            .futex()
+            .store(if go { GO } else { GO_HOME }, Ordering::Release);
+        self.0.wake(i32::MAX);
+    }
+}
+
+/// A lock around a number: the futex mutex with three states of Drepper's
+/// "Futexes are tricky".
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lock {
+    state: Number,
+    number: Number,
+}
+
+const FREE: u32 = 0;
+const TAKEN: u32 = 1;
+const WANTED: u32 = 2;
+
+impl Lock {
+    /// A free lock around 0.
+    pub(crate) fn new(arena: &Arena) -> Result<Self, Failure> {
+        arena
+            .numbers()
+            .map(|[state, number]| Self { state, number })
+    }
+
+    /// Runs `body` under the lock. A process that dies in it leaves it taken.
+    pub(crate) fn locked<T>(&self, body: impl FnOnce(&mut u64) -> T) -> T {
+        let state = self.state.futex();
+        // Acquire, here and below: pairs with the Release of the last owner.
+        if state
+            .compare_exchange(FREE, TAKEN, Ordering::Acquire, Ordering::Relaxed)
+            .is_err()
+        {
+            while state.swap(WANTED, Ordering::Acquire) != FREE {
+                self.state.wait(WANTED);
+            }
+        }
+        let mut number = self.number.load(Ordering::Relaxed);
+        let result = body(&mut number);
+        self.number.store(number, Ordering::Relaxed);
+        if state.swap(FREE, Ordering::Release) == WANTED {
+            self.state.wake(1);
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failure_left_in_the_arena_comes_back_with_kind_and_text() {
+        let arena = Arena::new().unwrap();
+        let [number, empty] = arena.numbers().unwrap();
+        let failure = Failure {
+            kind: ErrorKind::Limit,
+            message: "fork: EAGAIN, at the limit of processes".to_owned(),
+        };
+        arena.leave(&number, &failure);
+        assert_eq!(arena.failure(&number), failure);
+        assert_eq!(arena.failure(&empty).kind, ErrorKind::Failed);
+        let long = Failure::failed("x".repeat(1_000));
+        arena.leave(&number, &long);
+        assert_eq!(arena.failure(&number).message, "x".repeat(TEXT_WORDS * 8));
+    }
+
+    #[test]
+    fn lock_excludes_threads_from_each_other() {
+        let arena = Arena::new().unwrap();
+        let lock = Lock::new(&arena).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..10_000).for_each(|_| lock.locked(|number| *number += 1)));
+            }
+        });
+        assert_eq!(lock.locked(|number| *number), 40_000);
+    }
+
+    #[test]
+    fn arena_says_when_it_is_full() {
+        let arena = Arena::new().unwrap();
+        arena.words[0].store(WORDS as u64 - 1, Ordering::Relaxed);
+        assert!(arena.numbers::<1>().is_ok());
+        assert!(
+            arena
+                .numbers::<1>()
+                .unwrap_err()
+                .message
+                .contains("used up")
+        );
+    }
+}
