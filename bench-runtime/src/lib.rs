@@ -11,6 +11,7 @@ mod seam;
 mod shim;
 #[allow(dead_code, reason = "the scheduler is about to take stacks up")]
 mod stack;
+pub mod sync;
 mod sys;
 pub mod time;
 mod timer;

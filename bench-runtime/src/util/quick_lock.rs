@@ -143,11 +143,6 @@ impl<T> QuickLock<T> {
     pub(crate) fn try_lock(&self) -> Option<QuickGuard<'_, T>> {
         self.raw.try_lock().then_some(QuickGuard { lock: self })
     }
-
-    /// The value, of a lock that nobody else can reach.
-    pub(crate) fn get_mut(&mut self) -> &mut T {
-        self.value.get_mut()
-    }
 }
 
 impl<T: fmt::Debug> fmt::Debug for QuickLock<T> {

@@ -1,0 +1,133 @@
+//! Waiting for a condition on what a [`Mutex`] guards.
+
+use std::ptr;
+use std::time::Duration;
+
+use super::waiting::{WOKEN, Woken, after};
+use super::{Mutex, MutexGuard};
+use crate::goroutine::{WaitQueue, WaitReason, Waiter};
+use crate::sched;
+use crate::util::quick_lock::QuickLock;
+
+/// A place to wait until what a [`Mutex`] guards has changed.
+///
+/// Who waits is woken in the order in which they came, by one signal each, and
+/// by nothing else; still look at the condition again, as others may have been
+/// there between the signal and the return.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::sync::{Cond, Mutex};
+/// use std::sync::Arc;
+///
+/// let shared = Arc::new((Mutex::new(false), Cond::new()));
+/// let theirs = Arc::clone(&shared);
+/// let other = std::thread::spawn(move || {
+///     *theirs.0.lock() = true;
+///     theirs.1.signal();
+/// });
+/// let ready = shared.1.wait_while(shared.0.lock(), |ready| !*ready);
+/// assert!(*ready);
+/// # drop(ready);
+/// # other.join().unwrap();
+/// ```
+#[derive(Debug)]
+pub struct Cond {
+    queue: QuickLock<WaitQueue>,
+}
+
+impl Cond {
+    /// One that nobody waits at.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            queue: QuickLock::new(WaitQueue::new()),
+        }
+    }
+
+    /// Unlocks the mutex and waits for a signal, both at once, then locks it
+    /// again; blocks the goroutine (or, on a plain thread, the thread).
+    pub fn wait<'a, T: ?Sized>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        let mutex = MutexGuard::mutex(&guard);
+        let me = sched::prepare_park(WaitReason::Cond, ptr::from_ref(self).cast());
+        let waiter = sched::own_waiter(me);
+        // SAFETY: the own waiter is ours for a wait on one queue, and stays in
+        // place while we are parked, which is until it has been dequeued.
+        unsafe {
+            waiter.write(Waiter::single(me, ptr::null_mut(), 0));
+            self.queue.lock().enqueue(waiter);
+        }
+        drop(guard);
+        sched::park(me);
+        mutex.lock()
+    }
+
+    /// Waits as long as the condition holds; blocks the goroutine.
+    pub fn wait_while<'a, T: ?Sized>(
+        &self,
+        mut guard: MutexGuard<'a, T>,
+        mut condition: impl FnMut(&mut T) -> bool,
+    ) -> MutexGuard<'a, T> {
+        while condition(&mut guard) {
+            guard = self.wait(guard);
+        }
+        guard
+    }
+
+    /// As [`Self::wait`], for `timeout` at most, not counting the wait for the
+    /// mutex; the flag is true if a signal came.
+    pub fn wait_timeout<'a, T: ?Sized>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        timeout: Duration,
+    ) -> (MutexGuard<'a, T>, bool) {
+        let mutex: &'a Mutex<T> = MutexGuard::mutex(&guard);
+        let deadline_ns = after(timeout);
+        let me = sched::prepare_park(WaitReason::Cond, ptr::from_ref(self).cast());
+        let ticket = me.ticket();
+        let waiter = sched::own_waiter(me);
+        // SAFETY: as in `wait`; a time-out removes it below.
+        unsafe {
+            waiter.write(Waiter::multi(me, ticket, ptr::null_mut(), 0));
+            self.queue.lock().enqueue(waiter);
+        }
+        drop(guard);
+        sched::park_until(me, ticket, deadline_ns);
+        // SAFETY: the wait is over, so nobody else writes the tag.
+        let signalled = unsafe { (*waiter).tag.get() } & WOKEN != 0;
+        if !signalled {
+            // SAFETY: alive, and was enqueued nowhere else.
+            unsafe { self.queue.lock().remove(waiter) };
+        }
+        (mutex.lock(), signalled)
+    }
+
+    /// Wakes the one who has waited longest; says whether somebody waited.
+    pub fn signal(&self) -> bool {
+        let mut woken = Woken::none();
+        let mut queue = self.queue.lock();
+        let first = queue.dequeue();
+        if let Some(waiter) = first {
+            // SAFETY: just dequeued.
+            unsafe { woken.add(waiter, WOKEN) };
+        }
+        drop(queue);
+        woken.ready();
+        first.is_some()
+    }
+
+    /// Wakes all who wait.
+    pub fn broadcast(&self) {
+        let mut queue = self.queue.lock();
+        let woken = Woken::all_of(&mut queue);
+        drop(queue);
+        woken.ready();
+    }
+}
+
+impl Default for Cond {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,343 @@
+//! A mutex that parks goroutines, and is fair once somebody has starved.
+//!
+//! | bit        | meaning                                                   |
+//! |------------|-----------------------------------------------------------|
+//! | `LOCKED`   | somebody holds it                                         |
+//! | `QUEUED`   | somebody waits in the queue; set and cleared under its lock |
+//! | `WAKING`   | a woken waiter is about to try; nobody else need be woken |
+//! | `STARVING` | it goes from each holder to the first waiter, and to nobody else |
+//!
+//! # The protocol
+//!
+//! In normal operation an unlock wakes the first waiter, which competes with
+//! those who come by, and they win mostly, as they have a CPU: that is fast.
+//! A woken waiter that loses goes back in front of the queue. Having waited
+//! for [`STARVING_NS`] it sets `STARVING`, while the mutex is held, so that the
+//! holder sees it. While the bit is set nobody takes the free mutex: an unlock
+//! hands it to the first waiter, with `LOCKED` set on its behalf. A waiter that
+//! was handed the mutex and is the last, or has waited for less than that,
+//! clears the bit.
+//!
+//! A wake is not lost: `QUEUED` is set in the exchange that sees `LOCKED` (or
+//! `STARVING`), under the queue's lock, so the holder's unlock sees it and
+//! then waits for the queue's lock, until the waiter is in.
+//!
+//! Source: Go's `sync.Mutex`, with the queue in place of its semaphore.
+
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::waiting::{WOKEN, park_at};
+use crate::goroutine::{WaitQueue, WaitReason};
+use crate::sched;
+use crate::util::quick_lock::QuickLock;
+
+const LOCKED: u32 = 1;
+const QUEUED: u32 = 2;
+const WAKING: u32 = 4;
+const STARVING: u32 = 8;
+
+/// In a waiter's tag: the mutex is handed over with the wake.
+const HANDED: u32 = 2;
+
+/// Go's figure.
+const STARVING_NS: u64 = 1_000_000;
+
+/// How often to look again before parking: a section is often shorter than a
+/// park and a wake.
+const SPINS: u32 = 30;
+
+/// Mutual exclusion for goroutines and threads.
+///
+/// It parks the goroutine, never its thread. It is not fair by default, but a
+/// waiter that has starved for a millisecond is next. It is not reentrant: to
+/// lock it twice from one goroutine blocks for ever. There is no poisoning.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::sync::Mutex;
+///
+/// let total = Mutex::new(0);
+/// *total.lock() += 5;
+/// assert_eq!(total.into_inner(), 5);
+/// ```
+pub struct Mutex<T: ?Sized> {
+    state: AtomicU32,
+    queue: QuickLock<WaitQueue>,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the mutex gives the value to one at a time, so sending it between
+// threads is all that sharing the mutex can do.
+unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
+// SAFETY: as above.
+unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
+
+impl<T> Mutex<T> {
+    /// A free mutex around a value.
+    pub const fn new(value: T) -> Self {
+        Self {
+            state: AtomicU32::new(0),
+            queue: QuickLock::new(WaitQueue::new()),
+            value: UnsafeCell::new(value),
+        }
+    }
+
+    /// The value; nobody can hold the mutex.
+    pub fn into_inner(self) -> T {
+        self.value.into_inner()
+    }
+}
+
+impl<T: ?Sized> Mutex<T> {
+    /// Takes the mutex; blocks the goroutine (or, on a plain thread, the
+    /// thread) until it is free.
+    #[inline]
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        // Acquire: pairs with the Release in `unlock`.
+        if self
+            .state
+            .compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed)
+            .is_err()
+        {
+            self.lock_slow();
+        }
+        MutexGuard::new(self)
+    }
+
+    /// Takes the mutex if it is free and nobody starves for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::Mutex;
+    ///
+    /// let mutex = Mutex::new(());
+    /// let held = mutex.lock();
+    /// assert!(mutex.try_lock().is_none());
+    /// drop(held);
+    /// assert!(mutex.try_lock().is_some());
+    /// ```
+    #[inline]
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        let state = self.state.load(Ordering::Relaxed);
+        (state & (LOCKED | STARVING) == 0
+            // Acquire: pairs with the Release in `unlock`.
+            && self
+                .state
+                .compare_exchange(state, state | LOCKED, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok())
+        .then(|| MutexGuard::new(self))
+    }
+
+    /// The value of a mutex that nobody else can reach.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
+    }
+
+    #[cold]
+    fn lock_slow(&self) {
+        let mut since = None;
+        // True between our wake and our next try: `WAKING` is ours to clear.
+        let mut woken = false;
+        let mut starved = false;
+        let mut spins = 0;
+        loop {
+            let state = self.state.load(Ordering::Relaxed);
+            if state & (LOCKED | STARVING) == 0 {
+                let taken = (state | LOCKED) & if woken { !WAKING } else { !0 };
+                // Acquire: pairs with the Release in `unlock`.
+                if self
+                    .state
+                    .compare_exchange_weak(state, taken, Ordering::Acquire, Ordering::Relaxed)
+                    .is_ok()
+                {
+                    return;
+                }
+                continue;
+            }
+            if spins < SPINS && state & (STARVING | QUEUED) == 0 {
+                spins += 1;
+                std::hint::spin_loop();
+                continue;
+            }
+            let begin = *since.get_or_insert_with(sched::now_ns);
+            let queue = self.queue.lock();
+            if !self.announce(woken, starved) {
+                continue;
+            }
+            let object = ptr::from_ref(&self.state).cast();
+            let tag = park_at(queue, WaitReason::Mutex, object, ptr::null_mut(), woken);
+            let waited = sched::now_ns().saturating_sub(begin);
+            if tag & HANDED != 0 {
+                self.accept(waited);
+                return;
+            }
+            woken = true;
+            starved = waited > STARVING_NS;
+        }
+    }
+
+    /// Sets the bits that make the holder wake us; false if there is no holder
+    /// any more. The caller holds the queue's lock.
+    fn announce(&self, woken: bool, starved: bool) -> bool {
+        // Acquire and Release: none needed, the queue's lock orders the rest.
+        self.state
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| {
+                if state & (LOCKED | STARVING) == 0 {
+                    return None;
+                }
+                let mut next = state | QUEUED;
+                if starved && state & LOCKED != 0 {
+                    next |= STARVING;
+                }
+                if woken {
+                    next &= !WAKING;
+                }
+                Some(next)
+            })
+            .is_ok()
+    }
+
+    /// We were handed the mutex: go back to normal operation if nobody else
+    /// starves.
+    fn accept(&self, waited: u64) {
+        let queue = self.queue.lock();
+        if waited < STARVING_NS || queue.is_empty() {
+            self.state.fetch_and(!STARVING, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    fn unlock(&self) {
+        // Release: pairs with the Acquire in `lock`.
+        let state = self.state.fetch_sub(LOCKED, Ordering::Release);
+        if state & (QUEUED | WAKING) == QUEUED {
+            self.unlock_slow();
+        }
+    }
+
+    #[cold]
+    fn unlock_slow(&self) {
+        let mut queue = self.queue.lock();
+        let tag = loop {
+            let state = self.state.load(Ordering::Relaxed);
+            if state & QUEUED == 0 || state & (LOCKED | WAKING) != 0 {
+                // Nobody waits; or whoever holds the mutex now, or is about to
+                // try, will wake the next.
+                return;
+            }
+            let (bit, tag) = if state & STARVING == 0 {
+                (WAKING, WOKEN)
+            } else {
+                (LOCKED, WOKEN | HANDED)
+            };
+            // Acquire: a hand-over passes on what the last holder released.
+            if self
+                .state
+                .compare_exchange(state, state | bit, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+            {
+                break tag;
+            }
+        };
+        let first = queue.dequeue();
+        if queue.is_empty() {
+            self.state.fetch_and(!QUEUED, Ordering::Relaxed);
+        }
+        drop(queue);
+        if let Some(waiter) = first {
+            // SAFETY: dequeued, so alive until its owner is readied.
+            let owner = unsafe {
+                let waiter = waiter.as_ref();
+                waiter.tag.set(waiter.tag.get() | tag);
+                waiter.owner
+            };
+            sched::ready(owner);
+        }
+    }
+}
+
+impl<T: Default> Default for Mutex<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<T> From<T> for Mutex<T> {
+    fn from(value: T) -> Self {
+        Self::new(value)
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.try_lock() {
+            Some(guard) => f.debug_tuple("Mutex").field(&&*guard).finish(),
+            None => f.write_str("Mutex(locked)"),
+        }
+    }
+}
+
+/// A [`Mutex`] held; unlocks on drop. It belongs to its goroutine, and may be
+/// held across a park.
+#[must_use = "the mutex unlocks at once if the guard is dropped"]
+pub struct MutexGuard<'a, T: ?Sized> {
+    mutex: &'a Mutex<T>,
+    not_send: PhantomData<*const ()>,
+}
+
+// SAFETY: a shared guard gives shared access to the value, no more.
+unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
+
+impl<'a, T: ?Sized> MutexGuard<'a, T> {
+    #[inline]
+    fn new(mutex: &'a Mutex<T>) -> Self {
+        Self {
+            mutex,
+            not_send: PhantomData,
+        }
+    }
+
+    /// The mutex that it holds.
+    #[must_use]
+    pub fn mutex(this: &Self) -> &'a Mutex<T> {
+        this.mutex
+    }
+}
+
+impl<T: ?Sized> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: the guard exists only while its goroutine holds the mutex.
+        unsafe { &*self.mutex.value.get() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as in `deref`, and `&mut self` is the only way in.
+        unsafe { &mut *self.mutex.value.get() }
+    }
+}
+
+impl<T: ?Sized> Drop for MutexGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.mutex.unlock();
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}

@@ -1,0 +1,120 @@
+//! Something that is done once, whoever comes first.
+//!
+//! | `state`   | meaning                             |
+//! |-----------|-------------------------------------|
+//! | `NEW`     | nobody has begun                    |
+//! | `RUNNING` | somebody is at it, others may wait  |
+//! | `DONE`    | it is over, also if it panicked     |
+
+use std::fmt;
+use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::waiting::{Woken, park_in};
+use crate::goroutine::{WaitQueue, WaitReason};
+use crate::util::quick_lock::QuickLock;
+
+const NEW: u32 = 0;
+const RUNNING: u32 = 1;
+const DONE: u32 = 2;
+
+/// Runs one closure, once.
+///
+/// A closure that panics, or ends its goroutine, counts as done, as in Go: it
+/// is not run again. [`OnceCell`](super::OnceCell) remembers such a panic.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::sync::Once;
+///
+/// let once = Once::new();
+/// let mut times = 0;
+/// once.call(|| times += 1);
+/// once.call(|| times += 1);
+/// assert_eq!(times, 1);
+/// ```
+pub struct Once {
+    state: AtomicU32,
+    queue: QuickLock<WaitQueue>,
+}
+
+impl Once {
+    /// One that has not been called.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            state: AtomicU32::new(NEW),
+            queue: QuickLock::new(WaitQueue::new()),
+        }
+    }
+
+    /// Runs the closure if this is the first call; otherwise waits until the
+    /// first call is over. Blocks the goroutine (or, on a plain thread, the
+    /// thread). For ever, if the closure calls this too.
+    ///
+    /// # Panics
+    ///
+    /// The first call panics as the closure does.
+    #[inline]
+    pub fn call(&self, f: impl FnOnce()) {
+        if !self.is_done() && self.begin() {
+            let _finish = Finish(self);
+            f();
+        }
+    }
+
+    /// True once the first call is over.
+    #[inline]
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        // Acquire: pairs with the Release in `Finish`.
+        self.state.load(Ordering::Acquire) == DONE
+    }
+
+    /// True: the caller is the first, and must run. False: it is over.
+    #[cold]
+    fn begin(&self) -> bool {
+        let queue = self.queue.lock();
+        match self.state.load(Ordering::Acquire) {
+            NEW => {
+                self.state.store(RUNNING, Ordering::Relaxed);
+                true
+            }
+            RUNNING => {
+                let object = ptr::from_ref(self).cast();
+                park_in(queue, WaitReason::Once, object, ptr::null_mut());
+                false
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Ends the first call, also when it unwinds.
+struct Finish<'a>(&'a Once);
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.0.queue.lock();
+        // Release: pairs with the Acquire in `is_done`.
+        self.0.state.store(DONE, Ordering::Release);
+        let woken = Woken::all_of(&mut queue);
+        drop(queue);
+        woken.ready();
+    }
+}
+
+impl Default for Once {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Once {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Once")
+            .field("done", &self.is_done())
+            .finish_non_exhaustive()
+    }
+}

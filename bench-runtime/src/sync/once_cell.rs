@@ -1,0 +1,153 @@
+//! A value that is computed once, by whoever needs it first.
+
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use super::Once;
+
+/// What became of the one computation.
+enum Outcome<T> {
+    Value(T),
+    /// It panicked, with this message.
+    Panic(String),
+    /// It never ran, or unwound without a panic.
+    None,
+}
+
+/// A value that is computed once, by whoever needs it first; the others wait.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::sync::OnceCell;
+///
+/// static GREETING: OnceCell<String> = OnceCell::new();
+/// assert_eq!(GREETING.get(), None);
+/// assert_eq!(GREETING.get_or_init(|| "hello".to_owned()), "hello");
+/// assert_eq!(GREETING.set("again".to_owned()), Err("again".to_owned()));
+/// ```
+pub struct OnceCell<T> {
+    once: Once,
+    outcome: UnsafeCell<Outcome<T>>,
+}
+
+// SAFETY: the outcome is written by one, before `once` is done, and then only
+// read; a value made on one thread may be dropped on another.
+unsafe impl<T: Send + Sync> Sync for OnceCell<T> {}
+// SAFETY: the cell owns its value.
+unsafe impl<T: Send> Send for OnceCell<T> {}
+
+impl<T> OnceCell<T> {
+    /// One without a value.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            once: Once::new(),
+            outcome: UnsafeCell::new(Outcome::None),
+        }
+    }
+
+    /// The value, if it has been computed; never blocks.
+    #[must_use]
+    pub fn get(&self) -> Option<&T> {
+        match self.outcome() {
+            Some(Outcome::Value(value)) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The value; computes it if nobody has. Blocks the goroutine (or, on a
+    /// plain thread, the thread) while another computes it; for ever, if the
+    /// closure asks for the value itself.
+    ///
+    /// # Panics
+    ///
+    /// If the one computation panicked: the first call with what it panicked
+    /// with, each later one with the same message.
+    #[inline]
+    pub fn get_or_init(&self, f: impl FnOnce() -> T) -> &T {
+        if let Some(value) = self.get() {
+            return value;
+        }
+        self.compute(f);
+        match self.outcome() {
+            Some(Outcome::Value(value)) => value,
+            Some(Outcome::Panic(message)) => panic!("{message}"),
+            _ => panic!("OnceCell: the computation of the value ended its goroutine"),
+        }
+    }
+
+    /// Sets the value, unless it has been computed or is being.
+    ///
+    /// # Errors
+    ///
+    /// The value comes back.
+    pub fn set(&self, value: T) -> Result<(), T> {
+        let mut value = Some(value);
+        self.once.call(|| {
+            if let Some(value) = value.take() {
+                // SAFETY: as in `compute`.
+                unsafe { *self.outcome.get() = Outcome::Value(value) };
+            }
+        });
+        value.map_or(Ok(()), Err)
+    }
+
+    /// The value, taken out.
+    pub fn into_inner(self) -> Option<T> {
+        match self.outcome.into_inner() {
+            Outcome::Value(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    #[cold]
+    fn compute(&self, f: impl FnOnce() -> T) {
+        self.once.call(|| {
+            let result = catch_unwind(AssertUnwindSafe(f));
+            let (outcome, panic) = match result {
+                Ok(value) => (Outcome::Value(value), None),
+                Err(panic) => (
+                    message(&*panic).map_or(Outcome::None, Outcome::Panic),
+                    Some(panic),
+                ),
+            };
+            // SAFETY: `once` runs one closure only, and nobody reads the
+            // outcome before it is done.
+            unsafe { *self.outcome.get() = outcome };
+            if let Some(panic) = panic {
+                resume_unwind(panic);
+            }
+        });
+    }
+
+    fn outcome(&self) -> Option<&Outcome<T>> {
+        // SAFETY: once done it is not written any more.
+        self.once.is_done().then(|| unsafe { &*self.outcome.get() })
+    }
+}
+
+/// What a panic says, if it says anything.
+fn message(panic: &(dyn Any + Send)) -> Option<String> {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+}
+
+impl<T> Default for OnceCell<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for OnceCell<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.get() {
+            Some(value) => f.debug_tuple("OnceCell").field(value).finish(),
+            None => f.write_str("OnceCell(empty)"),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Objects kept for reuse.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+use crate::util::lock::Lock;
+
+/// How many lists there are: a few times the processors of a usual host.
+const SHARDS: usize = 16;
+
+/// How many objects a list keeps; what comes beyond is dropped, so that a burst
+/// does not hold its memory for ever.
+const KEEP: usize = 64;
+
+/// On a cache line of its own.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Shard<T>(Lock<Vec<T>>);
+
+/// Objects that are costly to make, kept for reuse.
+///
+/// As with Go's, an object that is given back may be dropped at any time; it
+/// comes back in the state in which it was given.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::sync::Pool;
+///
+/// let buffers = Pool::new(|| Vec::<u8>::with_capacity(4096));
+/// {
+///     let mut buffer = buffers.get();
+///     buffer.clear();
+///     buffer.extend(b"work");
+/// }
+/// assert!(buffers.get().capacity() >= 4096);
+/// ```
+pub struct Pool<T> {
+    shards: [Shard<T>; SHARDS],
+    make: Box<dyn Fn() -> T + Send + Sync>,
+}
+
+impl<T> Pool<T> {
+    /// An empty one; `make` is called when it has nothing to give.
+    pub fn new(make: impl Fn() -> T + Send + Sync + 'static) -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Shard(Lock::new(Vec::new()))),
+            make: Box::new(make),
+        }
+    }
+
+    /// An object, which goes back when the guard is dropped.
+    pub fn get(&self) -> Pooled<'_, T> {
+        Pooled {
+            pool: self,
+            object: Some(self.take()),
+        }
+    }
+
+    /// An object, to keep or to [`Self::put`] back.
+    pub fn take(&self) -> T {
+        let start = shard_here();
+        for turn in 0..SHARDS {
+            // A list that is in use is left to those who use it.
+            let shard = &self.shards[(start + turn) % SHARDS].0;
+            let spare = shard.try_lock().and_then(|mut list| list.pop());
+            if let Some(object) = spare {
+                return object;
+            }
+        }
+        (self.make)()
+    }
+
+    /// Gives an object to the pool.
+    pub fn put(&self, object: T) {
+        let start = shard_here();
+        for turn in 0..SHARDS {
+            let shard = &self.shards[(start + turn) % SHARDS].0;
+            if let Some(mut list) = shard.try_lock() {
+                if list.len() < KEEP {
+                    list.push(object);
+                    return;
+                }
+                break;
+            }
+        }
+        // The list is full, or all are in use: the object is dropped, and not
+        // under a lock.
+    }
+}
+
+/// Where the caller begins to look: goroutines and threads, told apart by their
+/// stacks, are spread over the lists.
+fn shard_here() -> usize {
+    let here = 0_u8;
+    let page = std::ptr::from_ref(&here).addr() >> 16;
+    // The high bits of a product by the golden ratio are well mixed.
+    (page as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) as usize >> 60
+}
+
+impl<T> fmt::Debug for Pool<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").finish_non_exhaustive()
+    }
+}
+
+/// An object of a [`Pool`]; goes back on drop.
+pub struct Pooled<'a, T> {
+    pool: &'a Pool<T>,
+    /// `None` only while it is dropped.
+    object: Option<T>,
+}
+
+impl<T> Pooled<'_, T> {
+    /// Keeps the object.
+    ///
+    /// # Panics
+    ///
+    /// Never: a guard holds its object until it is dropped.
+    #[must_use]
+    pub fn into_inner(mut this: Self) -> T {
+        this.object.take().expect("a guard holds its object")
+    }
+}
+
+impl<T> Deref for Pooled<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.object.as_ref().expect("a guard holds its object")
+    }
+}
+
+impl<T> DerefMut for Pooled<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.object.as_mut().expect("a guard holds its object")
+    }
+}
+
+impl<T> Drop for Pooled<'_, T> {
+    fn drop(&mut self) {
+        if let Some(object) = self.object.take() {
+            self.pool.put(object);
+        }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Pooled<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.object.fmt(f)
+    }
+}

@@ -1,0 +1,386 @@
+//! A mutex that many may read under, or one write.
+//!
+//! | `state`          | meaning                                        |
+//! |------------------|------------------------------------------------|
+//! | `READER` × n     | n goroutines read                              |
+//! | `WRITER`         | one goroutine writes                           |
+//! | `QUEUED`         | somebody waits; set and cleared under the lock |
+//!
+//! # The protocol
+//!
+//! While somebody waits, newcomers wait behind it: so a writer waits only for
+//! those who read already. Who unlocks last hands over: a reader to the first
+//! writer; a writer to all readers that wait, or, without any, to the first
+//! writer. Hand-overs change `state` on behalf of the woken, who have nothing
+//! left to do.
+//!
+//! Source of the order, which lets neither side starve: Go's `sync.RWMutex`.
+
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::waiting::{Queued, WOKEN, Woken, park_in};
+use crate::goroutine::{WaitQueue, WaitReason};
+use crate::util::quick_lock::{QuickGuard, QuickLock};
+
+const WRITER: usize = 1;
+const QUEUED: usize = 2;
+const READER: usize = 4;
+
+/// Those who wait; `writing` tells [`Queued`] which queue is meant.
+struct Queues {
+    readers: WaitQueue,
+    reader_count: usize,
+    writers: WaitQueue,
+    writing: bool,
+}
+
+impl Queued for Queues {
+    fn queue(&mut self) -> &mut WaitQueue {
+        if self.writing {
+            &mut self.writers
+        } else {
+            &mut self.readers
+        }
+    }
+}
+
+/// Mutual exclusion between one writer and many readers.
+///
+/// A waiting writer keeps new readers out, and a writer lets in all readers
+/// that wait, so neither starves. Do not take the read side twice in one
+/// goroutine: a writer that comes between blocks both for ever.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::sync::RwMutex;
+///
+/// let map = RwMutex::new(vec![1]);
+/// {
+///     let (a, b) = (map.read(), map.read());
+///     assert_eq!(*a, *b);
+/// }
+/// map.write().push(2);
+/// assert_eq!(map.read().len(), 2);
+/// ```
+pub struct RwMutex<T: ?Sized> {
+    state: AtomicUsize,
+    queues: QuickLock<Queues>,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: readers on several threads share the value, and a writer may take it
+// to its own.
+unsafe impl<T: ?Sized + Send + Sync> Sync for RwMutex<T> {}
+// SAFETY: the mutex owns its value.
+unsafe impl<T: ?Sized + Send> Send for RwMutex<T> {}
+
+impl<T> RwMutex<T> {
+    /// A free one around a value.
+    pub const fn new(value: T) -> Self {
+        Self {
+            state: AtomicUsize::new(0),
+            queues: QuickLock::new(Queues {
+                readers: WaitQueue::new(),
+                reader_count: 0,
+                writers: WaitQueue::new(),
+                writing: false,
+            }),
+            value: UnsafeCell::new(value),
+        }
+    }
+
+    /// The value; nobody can hold the mutex.
+    pub fn into_inner(self) -> T {
+        self.value.into_inner()
+    }
+}
+
+impl<T: ?Sized> RwMutex<T> {
+    /// Takes it for reading; blocks the goroutine (or, on a plain thread, the
+    /// thread) while somebody writes, or has waited to.
+    #[inline]
+    pub fn read(&self) -> RwMutexReadGuard<'_, T> {
+        if !self.try_read_once() {
+            self.read_slow();
+        }
+        RwMutexReadGuard {
+            mutex: self,
+            not_send: PhantomData,
+        }
+    }
+
+    /// Takes it for reading if that needs no wait.
+    pub fn try_read(&self) -> Option<RwMutexReadGuard<'_, T>> {
+        loop {
+            if self.try_read_once() {
+                return Some(RwMutexReadGuard {
+                    mutex: self,
+                    not_send: PhantomData,
+                });
+            }
+            if self.state.load(Ordering::Relaxed) & (WRITER | QUEUED) != 0 {
+                return None;
+            }
+        }
+    }
+
+    /// Takes it for writing; blocks the goroutine (or, on a plain thread, the
+    /// thread) while anybody else has it.
+    #[inline]
+    pub fn write(&self) -> RwMutexWriteGuard<'_, T> {
+        // Acquire: pairs with the Release in the unlocks.
+        if self
+            .state
+            .compare_exchange(0, WRITER, Ordering::Acquire, Ordering::Relaxed)
+            .is_err()
+        {
+            self.write_slow();
+        }
+        RwMutexWriteGuard {
+            mutex: self,
+            not_send: PhantomData,
+        }
+    }
+
+    /// Takes it for writing if that needs no wait.
+    pub fn try_write(&self) -> Option<RwMutexWriteGuard<'_, T>> {
+        // Acquire: pairs with the Release in the unlocks.
+        self.state
+            .compare_exchange(0, WRITER, Ordering::Acquire, Ordering::Relaxed)
+            .ok()
+            .map(|_| RwMutexWriteGuard {
+                mutex: self,
+                not_send: PhantomData,
+            })
+    }
+
+    /// The value of a mutex that nobody else can reach.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
+    }
+
+    /// One more reader, unless somebody writes or waits, or the exchange lost.
+    #[inline]
+    fn try_read_once(&self) -> bool {
+        let state = self.state.load(Ordering::Relaxed);
+        state & (WRITER | QUEUED) == 0
+            // Acquire: pairs with the Release in the unlock of a writer.
+            && self
+                .state
+                .compare_exchange_weak(
+                    state,
+                    state + READER,
+                    Ordering::Acquire,
+                    Ordering::Relaxed,
+                )
+                .is_ok()
+    }
+
+    #[cold]
+    fn read_slow(&self) {
+        loop {
+            if self.try_read_once() {
+                return;
+            }
+            if self.state.load(Ordering::Relaxed) & (WRITER | QUEUED) == 0 {
+                continue;
+            }
+            let mut queues = self.queues.lock();
+            // Whoever is there now will see the bit under the lock that we hold.
+            if self.queue_up(|state| state & (WRITER | QUEUED) != 0) {
+                queues.reader_count += 1;
+                queues.writing = false;
+                self.park(queues, WaitReason::RwMutexRead);
+                return;
+            }
+        }
+    }
+
+    #[cold]
+    fn write_slow(&self) {
+        loop {
+            // Acquire: pairs with the Release in the unlocks.
+            if self
+                .state
+                .compare_exchange(0, WRITER, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok()
+            {
+                return;
+            }
+            let mut queues = self.queues.lock();
+            if self.queue_up(|state| state != 0) {
+                queues.writing = true;
+                self.park(queues, WaitReason::RwMutexWrite);
+                return;
+            }
+        }
+    }
+
+    /// Sets `QUEUED` if one must wait in this state. The caller holds the lock.
+    fn queue_up(&self, must_wait: impl Fn(usize) -> bool) -> bool {
+        self.state
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |state| {
+                must_wait(state).then_some(state | QUEUED)
+            })
+            .is_ok()
+    }
+
+    fn park(&self, queues: QuickGuard<'_, Queues>, reason: WaitReason) {
+        let object = ptr::from_ref(&self.state).cast();
+        let tag = park_in(queues, reason, object, ptr::null_mut());
+        debug_assert_eq!(tag & WOKEN, WOKEN);
+    }
+
+    #[inline]
+    fn unlock_read(&self) {
+        // Release: pairs with the Acquire of a writer.
+        let state = self.state.fetch_sub(READER, Ordering::Release) - READER;
+        if state == QUEUED {
+            self.hand_over(false);
+        }
+    }
+
+    #[inline]
+    fn unlock_write(&self) {
+        // Release: pairs with the Acquire of whoever is next.
+        if self
+            .state
+            .compare_exchange(WRITER, 0, Ordering::Release, Ordering::Relaxed)
+            .is_err()
+        {
+            self.hand_over(true);
+        }
+    }
+
+    /// Passes it on to those who wait: from a writer to the readers first,
+    /// from the last reader to a writer first. `state` is `QUEUED` alone, or
+    /// with `WRITER`: all newcomers queue up, so under the lock it is ours.
+    #[cold]
+    fn hand_over(&self, from_writer: bool) {
+        let mut queues = self.queues.lock();
+        let mut woken = Woken::none();
+        let readers_next = if from_writer {
+            queues.reader_count > 0
+        } else {
+            queues.writers.is_empty()
+        };
+        let mut next = if readers_next {
+            woken = Woken::all_of(&mut queues.readers);
+            READER * std::mem::take(&mut queues.reader_count)
+        } else if let Some(writer) = queues.writers.dequeue() {
+            // SAFETY: just dequeued.
+            unsafe { woken.add(writer, WOKEN) };
+            WRITER
+        } else {
+            0
+        };
+        if queues.reader_count > 0 || !queues.writers.is_empty() {
+            next |= QUEUED;
+        }
+        // AcqRel: passes on to the woken what all holders before released.
+        self.state.swap(next, Ordering::AcqRel);
+        drop(queues);
+        woken.ready();
+    }
+}
+
+impl<T: Default> Default for RwMutex<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<T> From<T> for RwMutex<T> {
+    fn from(value: T) -> Self {
+        Self::new(value)
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for RwMutex<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.try_read() {
+            Some(guard) => f.debug_tuple("RwMutex").field(&&*guard).finish(),
+            None => f.write_str("RwMutex(locked)"),
+        }
+    }
+}
+
+/// An [`RwMutex`] held for reading; unlocks on drop.
+#[must_use = "the mutex unlocks at once if the guard is dropped"]
+pub struct RwMutexReadGuard<'a, T: ?Sized> {
+    mutex: &'a RwMutex<T>,
+    not_send: PhantomData<*const ()>,
+}
+
+/// An [`RwMutex`] held for writing; unlocks on drop.
+#[must_use = "the mutex unlocks at once if the guard is dropped"]
+pub struct RwMutexWriteGuard<'a, T: ?Sized> {
+    mutex: &'a RwMutex<T>,
+    not_send: PhantomData<*const ()>,
+}
+
+// SAFETY: a shared guard gives shared access to the value, no more.
+unsafe impl<T: ?Sized + Sync> Sync for RwMutexReadGuard<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: ?Sized + Sync> Sync for RwMutexWriteGuard<'_, T> {}
+
+impl<T: ?Sized> Deref for RwMutexReadGuard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: while the guard exists the mutex is held for reading, so
+        // nobody writes.
+        unsafe { &*self.mutex.value.get() }
+    }
+}
+
+impl<T: ?Sized> Deref for RwMutexWriteGuard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: while the guard exists the mutex is held for writing, by it.
+        unsafe { &*self.mutex.value.get() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for RwMutexWriteGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as in `deref`, and `&mut self` is the only way in.
+        unsafe { &mut *self.mutex.value.get() }
+    }
+}
+
+impl<T: ?Sized> Drop for RwMutexReadGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.mutex.unlock_read();
+    }
+}
+
+impl<T: ?Sized> Drop for RwMutexWriteGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.mutex.unlock_write();
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for RwMutexReadGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for RwMutexWriteGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}

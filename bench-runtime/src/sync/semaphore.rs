@@ -1,0 +1,250 @@
+//! A semaphore whose acquisitions have a weight and come in order.
+//!
+//! Under the lock, between operations: the first waiter wants more than is
+//! free. A waiter's element is the weight that it wants.
+
+use std::fmt;
+use std::ptr;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::waiting::{Queued, WOKEN, Woken, after, park_in, park_in_until};
+use crate::goroutine::waiter::MULTI;
+use crate::goroutine::{WaitQueue, WaitReason};
+use crate::util::quick_lock::QuickLock;
+
+#[derive(Debug)]
+struct State {
+    free: usize,
+    queue: WaitQueue,
+}
+
+impl Queued for State {
+    fn queue(&mut self) -> &mut WaitQueue {
+        &mut self.queue
+    }
+}
+
+/// Why an acquisition that need not wait for ever got nothing.
+#[derive(Clone, Copy, Debug, Eq, Error, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum AcquireError {
+    /// Not enough was free, or others were first.
+    #[error("the semaphore has not so much free")]
+    Busy,
+    /// It did not become free in time.
+    #[error("the acquisition timed out")]
+    Timeout,
+}
+
+/// A number of units that are lent out, first come, first served.
+///
+/// One who wants much is not overtaken by those who want little; one who wants
+/// more than there is waits for ever, but in nobody's way.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::sync::Semaphore;
+///
+/// let slots = Semaphore::new(3);
+/// let two = slots.acquire(2);
+/// assert!(slots.try_acquire(2).is_err());
+/// drop(two);
+/// assert!(slots.try_acquire(2).is_ok());
+/// ```
+pub struct Semaphore {
+    size: usize,
+    state: QuickLock<State>,
+}
+
+impl Semaphore {
+    /// With `size` units, all free.
+    #[must_use]
+    pub const fn new(size: usize) -> Self {
+        Self {
+            size,
+            state: QuickLock::new(State {
+                free: size,
+                queue: WaitQueue::new(),
+            }),
+        }
+    }
+
+    /// Borrows `weight` units; blocks the goroutine (or, on a plain thread,
+    /// the thread) until they are free and it is its turn.
+    pub fn acquire(&self, weight: usize) -> Permit<'_> {
+        let mut state = self.state.lock();
+        if !state.take(weight) {
+            let elem = ptr::without_provenance_mut(weight);
+            if weight > self.size {
+                // In a queue of its own, which nobody ever serves.
+                drop(state);
+                let nobody = QuickLock::new(WaitQueue::new());
+                park_in(nobody.lock(), WaitReason::Semaphore, self.object(), elem);
+                unreachable!("nobody knows the queue");
+            }
+            park_in(state, WaitReason::Semaphore, self.object(), elem);
+        }
+        Permit {
+            semaphore: self,
+            weight,
+        }
+    }
+
+    /// Borrows `weight` units if they are free and nobody waits.
+    ///
+    /// # Errors
+    ///
+    /// [`AcquireError::Busy`] otherwise.
+    pub fn try_acquire(&self, weight: usize) -> Result<Permit<'_>, AcquireError> {
+        if self.state.lock().take(weight) {
+            Ok(Permit {
+                semaphore: self,
+                weight,
+            })
+        } else {
+            Err(AcquireError::Busy)
+        }
+    }
+
+    /// Borrows `weight` units, waiting for `timeout` at most; blocks the
+    /// goroutine.
+    ///
+    /// # Errors
+    ///
+    /// [`AcquireError::Timeout`] if they did not become free in time; those
+    /// behind it in the queue then get their turn.
+    pub fn acquire_timeout(
+        &self,
+        weight: usize,
+        timeout: Duration,
+    ) -> Result<Permit<'_>, AcquireError> {
+        let mut state = self.state.lock();
+        if !state.take(weight) {
+            let deadline_ns = after(timeout);
+            let elem = ptr::without_provenance_mut(weight);
+            let reason = WaitReason::Semaphore;
+            let got = if weight > self.size {
+                drop(state);
+                let nobody = QuickLock::new(WaitQueue::new());
+                let object = self.object();
+                park_in_until(nobody.lock(), reason, object, elem, deadline_ns, |_| {})
+            } else {
+                park_in_until(state, reason, self.object(), elem, deadline_ns, |waiter| {
+                    let mut state = self.state.lock();
+                    // SAFETY: alive, and was enqueued nowhere else.
+                    unsafe { state.queue.remove(waiter.as_ptr()) };
+                    let woken = state.serve();
+                    drop(state);
+                    woken.ready();
+                })
+            };
+            if !got {
+                return Err(AcquireError::Timeout);
+            }
+        }
+        Ok(Permit {
+            semaphore: self,
+            weight,
+        })
+    }
+
+    /// Gives back units whose [`Permit`] was forgotten.
+    ///
+    /// # Panics
+    ///
+    /// If more would be free than there are.
+    pub fn release(&self, weight: usize) {
+        let mut state = self.state.lock();
+        if weight > self.size - state.free {
+            drop(state);
+            panic!("Semaphore: released more than was acquired");
+        }
+        state.free += weight;
+        let woken = state.serve();
+        drop(state);
+        woken.ready();
+    }
+
+    /// How many units are free now.
+    #[must_use]
+    pub fn available(&self) -> usize {
+        self.state.lock().free
+    }
+
+    fn object(&self) -> *const () {
+        ptr::from_ref(self).cast()
+    }
+}
+
+impl State {
+    /// Takes units if they are free and nobody is first.
+    fn take(&mut self, weight: usize) -> bool {
+        let can = weight <= self.free && self.queue.is_empty();
+        if can {
+            self.free -= weight;
+        }
+        can
+    }
+
+    /// Serves those who wait, in order, as far as the free units go.
+    fn serve(&mut self) -> Woken {
+        let mut woken = Woken::none();
+        while let Some(first) = self.queue.first() {
+            // SAFETY: in the queue, and so alive.
+            let waiter = unsafe { first.as_ref() };
+            let weight = waiter.elem.get().addr();
+            if weight > self.free {
+                break;
+            }
+            // SAFETY: as above.
+            unsafe { self.queue.remove(first.as_ptr()) };
+            if waiter.tag.get() & MULTI != 0 && !waiter.owner.claim(waiter.ticket) {
+                // It has just timed out.
+                continue;
+            }
+            self.free -= weight;
+            // SAFETY: dequeued and claimed.
+            unsafe { woken.add(first, WOKEN) };
+        }
+        woken
+    }
+}
+
+impl fmt::Debug for Semaphore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Semaphore")
+            .field("size", &self.size)
+            .field("free", &self.available())
+            .finish()
+    }
+}
+
+/// Units borrowed from a [`Semaphore`]; given back on drop.
+#[derive(Debug)]
+#[must_use = "the units are given back at once if the permit is dropped"]
+pub struct Permit<'a> {
+    semaphore: &'a Semaphore,
+    weight: usize,
+}
+
+impl Permit<'_> {
+    /// How many units it holds.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// Keeps the units; [`Semaphore::release`] gives them back.
+    pub fn forget(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.semaphore.release(self.weight);
+    }
+}

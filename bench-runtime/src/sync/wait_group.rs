@@ -1,0 +1,231 @@
+//! Waiting until a number of tasks are done.
+//!
+//! | `state`       | meaning                                             |
+//! |---------------|-----------------------------------------------------|
+//! | `ONE` × n     | n tasks are not done                                |
+//! | `QUEUED`      | somebody waits; set and cleared under the lock      |
+//!
+//! The change that brings the count to zero while `QUEUED` is set is made under
+//! the queue's lock: so nobody can begin a new round, and wait for it, before
+//! those who waited for this one have been taken out.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::resume_unwind;
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use super::waiting::{Woken, after, park_in, park_in_until};
+use crate::goroutine::{WaitQueue, WaitReason};
+use crate::util::lock::Lock;
+use crate::util::quick_lock::QuickLock;
+
+const QUEUED: i64 = 1;
+const ONE: i64 = 2;
+
+/// Counts tasks, and lets others wait until all are done. Clones are handles
+/// of the same count.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::sync::WaitGroup;
+///
+/// let group = WaitGroup::new();
+/// for _ in 0..3 {
+///     group.add(1);
+///     let group = group.clone();
+///     std::thread::spawn(move || group.done());
+/// }
+/// group.wait();
+/// ```
+#[derive(Clone)]
+pub struct WaitGroup {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    state: AtomicI64,
+    queue: QuickLock<WaitQueue>,
+    /// The first panic of a task started by the group.
+    panic: Lock<Option<Box<dyn Any + Send>>>,
+}
+
+impl WaitGroup {
+    /// With nothing to wait for.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                state: AtomicI64::new(0),
+                queue: QuickLock::new(WaitQueue::new()),
+                panic: Lock::new(None),
+            }),
+        }
+    }
+
+    /// Changes the count. Whoever brings it from zero must do so before the
+    /// wait that shall see it.
+    ///
+    /// # Panics
+    ///
+    /// If the count would become negative, or above `i32::MAX`; it then stays
+    /// as it was.
+    pub fn add(&self, delta: i32) {
+        let inner = &*self.inner;
+        let mut state = inner.state.load(Ordering::Relaxed);
+        loop {
+            let next = changed(state, delta);
+            if next == QUEUED {
+                return inner.finish(delta);
+            }
+            // AcqRel: pairs with the Acquire of a wait, through all changes.
+            match inner.state.compare_exchange_weak(
+                state,
+                next,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(now) => state = now,
+            }
+        }
+    }
+
+    /// One task is done: `add(-1)`.
+    ///
+    /// # Panics
+    ///
+    /// If none was left.
+    pub fn done(&self) {
+        self.add(-1);
+    }
+
+    /// How many tasks are not done.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        usize::try_from(self.inner.state.load(Ordering::Relaxed) / ONE).unwrap_or(0)
+    }
+
+    /// Waits until the count is zero; blocks the goroutine (or, on a plain
+    /// thread, the thread).
+    ///
+    /// # Panics
+    ///
+    /// With the first panic of a task started by [`Self::go`], once.
+    pub fn wait(&self) {
+        let inner = &*self.inner;
+        if !inner.is_done() {
+            let queue = inner.queue.lock();
+            if inner.queue_up() {
+                let object = ptr::from_ref(inner).cast();
+                park_in(queue, WaitReason::WaitGroup, object, ptr::null_mut());
+            }
+        }
+        inner.pass_on_panic();
+    }
+
+    /// Waits until the count is zero, for `timeout` at most; false if that
+    /// passed. Blocks the goroutine.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::wait`].
+    pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        let inner = &*self.inner;
+        if !inner.is_done() {
+            let deadline_ns = after(timeout);
+            let queue = inner.queue.lock();
+            if inner.queue_up() {
+                let object = ptr::from_ref(inner).cast();
+                let elem = ptr::null_mut();
+                let reason = WaitReason::WaitGroup;
+                let done = park_in_until(queue, reason, object, elem, deadline_ns, |waiter| {
+                    // SAFETY: alive, and was enqueued nowhere else. (`QUEUED`
+                    // stays; the end of the round then finds nobody.)
+                    unsafe { inner.queue.lock().remove(waiter.as_ptr()) };
+                });
+                if !done {
+                    return false;
+                }
+            }
+        }
+        inner.pass_on_panic();
+        true
+    }
+}
+
+/// The state after a change of the count.
+fn changed(state: i64, delta: i32) -> i64 {
+    let count = state / ONE + i64::from(delta);
+    assert!(count >= 0, "WaitGroup: negative count");
+    assert!(
+        count <= i64::from(i32::MAX),
+        "WaitGroup: more than i32::MAX tasks"
+    );
+    count * ONE + (state & QUEUED)
+}
+
+impl Inner {
+    fn is_done(&self) -> bool {
+        // Acquire: pairs with the Release of the changes.
+        self.state.load(Ordering::Acquire) < ONE
+    }
+
+    /// Makes a change that may be the last of a round with waiters.
+    #[cold]
+    fn finish(&self, delta: i32) {
+        let mut queue = self.queue.lock();
+        let mut state = self.state.load(Ordering::Relaxed);
+        loop {
+            let next = match changed(state, delta) {
+                QUEUED => 0,
+                next => next,
+            };
+            // AcqRel: as in `add`.
+            match self
+                .state
+                .compare_exchange_weak(state, next, Ordering::AcqRel, Ordering::Relaxed)
+            {
+                Ok(_) if next == 0 => break,
+                Ok(_) => return,
+                Err(now) => state = now,
+            }
+        }
+        let woken = Woken::all_of(&mut queue);
+        drop(queue);
+        woken.ready();
+    }
+
+    /// Sets `QUEUED` unless the count is zero. The caller holds the lock.
+    fn queue_up(&self) -> bool {
+        self.state
+            .fetch_update(Ordering::Acquire, Ordering::Acquire, |state| {
+                (state >= ONE).then_some(state | QUEUED)
+            })
+            .is_ok()
+    }
+
+    fn pass_on_panic(&self) {
+        let panic = self.panic.lock().take();
+        if let Some(panic) = panic {
+            resume_unwind(panic);
+        }
+    }
+}
+
+impl Default for WaitGroup {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for WaitGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitGroup")
+            .field("count", &self.count())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,155 @@
+//! What the primitives share: to park in a queue, and to wake whom it holds.
+//!
+//! # The protocol
+//!
+//! 1. The one who waits takes the queue's lock, sees that it must wait, and
+//!    calls [`park_in`] or [`park_in_until`], which enqueue it and unlock.
+//! 2. The one who wakes takes waiters out under the lock, sets [`WOKEN`] in
+//!    their tags, unlocks, and readies them.
+//! 3. A timed wait that finds no [`WOKEN`] ran out; its waiter is then still
+//!    enqueued, and it removes it.
+
+use std::ops::DerefMut;
+use std::ptr::NonNull;
+
+use crate::goroutine::{WaitQueue, WaitReason, Waiter};
+use crate::sched;
+
+/// In a waiter's tag: the wait was ended by who dequeued it.
+pub(super) const WOKEN: u32 = 1;
+
+/// What a lock guards that has a queue of waiters.
+pub(super) trait Queued {
+    /// The queue.
+    fn queue(&mut self) -> &mut WaitQueue;
+}
+
+impl Queued for WaitQueue {
+    fn queue(&mut self) -> &mut WaitQueue {
+        self
+    }
+}
+
+/// Parks at the end of the queue until woken, and says with what tag. `elem`
+/// is the primitive's own business. Blocks the goroutine.
+pub(super) fn park_in<G>(guard: G, reason: WaitReason, object: *const (), elem: *mut ()) -> u32
+where
+    G: DerefMut<Target: Queued>,
+{
+    park_at(guard, reason, object, elem, false)
+}
+
+/// As [`park_in`], in front of the queue if `front`.
+pub(super) fn park_at<G>(
+    mut guard: G,
+    reason: WaitReason,
+    object: *const (),
+    elem: *mut (),
+    front: bool,
+) -> u32
+where
+    G: DerefMut<Target: Queued>,
+{
+    let me = sched::prepare_park(reason, object);
+    let waiter = sched::own_waiter(me);
+    // SAFETY: the own waiter is ours for a wait on one queue, and stays in
+    // place while we are parked, which is until it has been dequeued.
+    unsafe {
+        waiter.write(Waiter::single(me, elem, 0));
+        let queue = guard.queue();
+        if front {
+            queue.enqueue_front(waiter);
+        } else {
+            queue.enqueue(waiter);
+        }
+    }
+    drop(guard);
+    sched::park(me);
+    // SAFETY: dequeued, so ours alone.
+    unsafe { (*waiter).tag.get() }
+}
+
+/// As [`park_in`], until `deadline_ns` at the latest. On a time-out, `expired`
+/// gets the waiter to remove it under the lock.
+pub(super) fn park_in_until<G>(
+    mut guard: G,
+    reason: WaitReason,
+    object: *const (),
+    elem: *mut (),
+    deadline_ns: u64,
+    expired: impl FnOnce(NonNull<Waiter>),
+) -> bool
+where
+    G: DerefMut<Target: Queued>,
+{
+    let me = sched::prepare_park(reason, object);
+    let ticket = me.ticket();
+    let waiter = sched::own_waiter(me);
+    // SAFETY: as in `park_at`; after a time-out `expired` removes it.
+    unsafe {
+        waiter.write(Waiter::multi(me, ticket, elem, 0));
+        guard.queue().enqueue(waiter);
+    }
+    drop(guard);
+    sched::park_until(me, ticket, deadline_ns);
+    // SAFETY: the wait is over, so nobody else writes the tag.
+    let woken = unsafe { (*waiter).tag.get() } & WOKEN != 0;
+    if !woken {
+        // SAFETY: the address of a live object is not null.
+        expired(unsafe { NonNull::new_unchecked(waiter) });
+    }
+    woken
+}
+
+/// Waiters that were dequeued and must be readied, once the lock is free.
+#[must_use = "whoever was dequeued must be readied"]
+pub(super) struct Woken(WaitQueue);
+
+impl Woken {
+    /// None, as yet.
+    pub(super) fn none() -> Self {
+        Self(WaitQueue::new())
+    }
+
+    /// All that wait in a queue; the caller holds its lock.
+    pub(super) fn all_of(queue: &mut WaitQueue) -> Self {
+        let mut woken = Self::none();
+        while let Some(waiter) = queue.dequeue() {
+            // SAFETY: just dequeued.
+            unsafe { woken.add(waiter, WOKEN) };
+        }
+        woken
+    }
+
+    /// Adds a waiter, with this in its tag.
+    ///
+    /// # Safety
+    ///
+    /// The caller dequeued and claimed it, and leaves it alone from now on.
+    pub(super) unsafe fn add(&mut self, waiter: NonNull<Waiter>, tag: u32) {
+        // SAFETY: alive until its owner is readied, which is ours to do; it
+        // is in no queue.
+        unsafe {
+            let cell = &waiter.as_ref().tag;
+            cell.set(cell.get() | tag);
+            self.0.enqueue(waiter.as_ptr());
+        }
+    }
+
+    /// Readies them all, in the order in which they waited.
+    pub(super) fn ready(mut self) {
+        while let Some(waiter) = self.0.first() {
+            // SAFETY: in our list, and alive until its owner is readied.
+            let owner = unsafe {
+                self.0.remove(waiter.as_ptr());
+                waiter.as_ref().owner
+            };
+            sched::ready(owner);
+        }
+    }
+}
+
+/// The moment `timeout` from now; far away where that overflows.
+pub(super) fn after(timeout: std::time::Duration) -> u64 {
+    sched::now_ns().saturating_add(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))
+}
