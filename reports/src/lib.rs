@@ -7,9 +7,18 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+pub mod analysis;
+pub mod format;
 pub mod run;
 pub mod schema;
 pub mod stats;
 pub mod store;
 
+pub use analysis::Analysis;
 pub use run::Run;
+
+/// The figures of a run as table rows, in the order of its header.
+#[must_use]
+pub fn summary(run: &Run) -> Vec<analysis::Row> {
+    Analysis::of(run).rows
+}

@@ -21,6 +21,9 @@ use super::quantile::quantile_of_sorted;
 /// The fewest different worker counts that a fit is made of.
 pub const FEWEST_POINTS: usize = 5;
 
+/// The most resamples that are fitted.
+const RESAMPLES: usize = 1_000;
+
 /// How far past the largest worker count a prediction may go.
 const LARGEST_REACH: f64 = 2.0;
 
@@ -120,7 +123,8 @@ pub fn fit(law: Law, points: &[Point]) -> Result<Fit, NoFit> {
         .iter()
         .map(|point| point.time.resampled.len())
         .min()
-        .unwrap_or(0);
+        .unwrap_or(0)
+        .min(RESAMPLES);
     let resampled: Vec<[f64; 3]> = (0..draws)
         .filter_map(|draw| coefficients(law, &pairs(&|time| time.resampled[draw])))
         .collect();

@@ -1,6 +1,8 @@
 //! The memory ledger: what one task costs, part by part, and how much of it
 //! the parts explain.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::bootstrap::{Estimate, seed_for};
@@ -90,19 +92,20 @@ impl Ledger {
     }
 }
 
-/// The ledger of one lane from its readings at several task counts; `None`
-/// for no readings with tasks.
+/// The ledger of one lane from its readings at several task counts, each with
+/// the process that it is of; `None` for no readings with tasks.
 #[must_use]
-pub fn ledger(readings: &[Memory], seed: u64) -> Option<Ledger> {
-    let readings: Vec<&Memory> = readings
+pub fn ledger(readings: &[(u64, Memory)], seed: u64) -> Option<Ledger> {
+    let readings: Vec<&(u64, Memory)> = readings
         .iter()
-        .filter(|reading| reading.tasks_count > 0)
+        .filter(|(_, reading)| reading.tasks_count > 0)
         .collect();
     let figure = |of: &dyn Fn(&Memory) -> i64, name: &str| {
-        let points: Vec<(f64, f64)> = readings
-            .iter()
-            .map(|reading| (reading.tasks_count as f64, of(reading) as f64))
-            .collect();
+        let points = process_medians(
+            readings
+                .iter()
+                .map(|(process, reading)| (*process, reading.tasks_count, of(reading) as f64)),
+        );
         if let Some(line) = line(&points, seed_for(seed, name)) {
             return Some((line.slope, line.distinct_count));
         }
@@ -128,17 +131,34 @@ pub fn ledger(readings: &[Memory], seed: u64) -> Option<Ledger> {
         virtual_bytes: space.value,
         closure_ratio: (available.value > 0.0).then(|| explained / available.value),
         distinct_count,
-        largest_count: readings.iter().map(|reading| reading.tasks_count).max()?,
+        largest_count: readings
+            .iter()
+            .map(|(_, reading)| reading.tasks_count)
+            .max()?,
     })
+}
+
+/// `(tasks, bytes)` for each process and task count: the median of what that
+/// process read, since the process is the unit that counts.
+#[must_use]
+pub fn process_medians(readings: impl Iterator<Item = (u64, u64, f64)>) -> Vec<(f64, f64)> {
+    let mut by_process: BTreeMap<(u64, u64), Vec<f64>> = BTreeMap::new();
+    for (process, tasks, bytes) in readings {
+        by_process.entry((tasks, process)).or_default().push(bytes);
+    }
+    by_process
+        .into_iter()
+        .filter_map(|((tasks, _), bytes)| Some((tasks as f64, median(&bytes)?)))
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn reading(tasks: u64) -> Memory {
+    fn reading(tasks: u64) -> (u64, Memory) {
         let tasks_bytes = i64::try_from(tasks).expect("small");
-        Memory {
+        let memory = Memory {
             tasks_count: tasks,
             // A fixed cost of 5 MB that is no task's.
             available_bytes: 38_000 * tasks_bytes + 5_000_000,
@@ -148,12 +168,13 @@ mod tests {
             page_tables_bytes: 4_100 * tasks_bytes,
             percpu_bytes: 0,
             virtual_bytes: 2_101_248 * tasks_bytes,
-        }
+        };
+        (0, memory)
     }
 
     #[test]
     fn ledger_over_many_counts_leaves_the_fixed_cost_out() {
-        let readings: Vec<Memory> = [200, 400, 600, 800, 1000].map(reading).to_vec();
+        let readings = [200, 400, 600, 800, 1000].map(reading);
         let ledger = ledger(&readings, 1).expect("readings");
         assert!((ledger.available.value - 38_000.0).abs() < 1e-6);
         assert!((ledger.parts[0].1.value - 9_756.0).abs() < 1e-6);
@@ -172,13 +193,13 @@ mod tests {
     #[test]
     fn no_readings_have_no_ledger() {
         assert_eq!(ledger(&[], 1), None);
-        assert_eq!(ledger(&[Memory::default()], 1), None);
+        assert_eq!(ledger(&[(0, Memory::default())], 1), None);
     }
 
     #[test]
     fn memory_that_did_not_fall_has_no_closure() {
         let mut reading = reading(100);
-        reading.available_bytes = -5;
+        reading.1.available_bytes = -5;
         assert_eq!(
             ledger(&[reading], 1).expect("a reading").closure_ratio,
             None

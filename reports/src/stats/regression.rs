@@ -17,7 +17,7 @@ use super::{CONFIDENCE, quantile};
 const RESAMPLES: usize = 500;
 
 /// A fitted line.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Line {
     /// The change of y for each 1 of x.
     pub slope: Estimate,
@@ -25,6 +25,8 @@ pub struct Line {
     pub intercept: f64,
     /// How many different x there were.
     pub distinct_count: usize,
+    /// The slope of each resample; empty where no x has two points.
+    pub resampled: Vec<f64>,
 }
 
 /// Fits a line to `points`; `None` with fewer than two different x.
@@ -43,20 +45,36 @@ pub fn line(points: &[(f64, f64)], seed: u64) -> Option<Line> {
     }
     let residuals: Vec<f64> = points.iter().map(|(x, y)| y - value * x).collect();
     let intercept = quantile::median(&residuals)?;
-    let interval = (by_x.iter().any(|group| group.1.len() > 1))
-        .then(|| slope_interval(&by_x, points.len(), seed))
-        .flatten();
+    let resampled = if by_x.iter().any(|group| group.1.len() > 1) {
+        resampled_slopes(&by_x, points.len(), seed)
+    } else {
+        Vec::new()
+    };
+    let slope = Estimate {
+        value,
+        interval: interval(&resampled),
+    };
     Some(Line {
-        slope: Estimate { value, interval },
+        slope,
         intercept,
         distinct_count: by_x.len(),
+        resampled,
     })
 }
 
-fn slope_interval(by_x: &[(f64, Vec<f64>)], count: usize, seed: u64) -> Option<Interval> {
+fn interval(resampled: &[f64]) -> Option<Interval> {
+    let mut sorted = resampled.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    Some(Interval {
+        low: quantile_of_sorted(&sorted, (1.0 - CONFIDENCE) / 2.0)?,
+        high: quantile_of_sorted(&sorted, f64::midpoint(1.0, CONFIDENCE))?,
+    })
+}
+
+fn resampled_slopes(by_x: &[(f64, Vec<f64>)], count: usize, seed: u64) -> Vec<f64> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let mut drawn = Vec::with_capacity(count);
-    let mut slopes: Vec<f64> = (0..RESAMPLES)
+    (0..RESAMPLES)
         .filter_map(|_| {
             drawn.clear();
             for (x, ys) in by_x {
@@ -64,12 +82,7 @@ fn slope_interval(by_x: &[(f64, Vec<f64>)], count: usize, seed: u64) -> Option<I
             }
             slope(&drawn)
         })
-        .collect();
-    slopes.sort_unstable_by(f64::total_cmp);
-    Some(Interval {
-        low: quantile_of_sorted(&slopes, (1.0 - CONFIDENCE) / 2.0)?,
-        high: quantile_of_sorted(&slopes, f64::midpoint(1.0, CONFIDENCE))?,
-    })
+        .collect()
 }
 
 fn slope(points: &[(f64, f64)]) -> Option<f64> {

@@ -1,0 +1,170 @@
+//! The samples of one lane on one case, as one figure with its resamples.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::quantity::{Quantity, Source};
+use super::row::Case;
+use crate::run::Run;
+use crate::schema::{Group, Parameters};
+use crate::stats::bootstrap::{Replicates, Tree, seed_for};
+use crate::stats::ledger::process_medians;
+use crate::stats::quantile::{median, outliers};
+use crate::stats::regression::line;
+
+/// The parameter over which the memory ledger regresses.
+pub(crate) const TASKS: &str = "tasks_count";
+
+/// One figure of one lane.
+#[derive(Clone, Debug)]
+pub(crate) struct Cell {
+    pub(crate) workload: String,
+    pub(crate) case: Case,
+    pub(crate) quantity: Quantity,
+    pub(crate) lane: String,
+    pub(crate) control: bool,
+    pub(crate) replicates: Replicates,
+    pub(crate) processes_count: usize,
+    pub(crate) samples_count: usize,
+    pub(crate) outliers_count: usize,
+    /// CPU time of one operation, by the median.
+    pub(crate) cpu_ns: Option<f64>,
+    /// Voluntary and involuntary switches of one operation, by the median.
+    pub(crate) switches: Option<(f64, f64)>,
+}
+
+/// All cells with a figure, in the order of the header.
+pub(crate) fn cells(run: &Run) -> Vec<Cell> {
+    let mut groups: HashMap<(&str, &str, bool), BTreeMap<Parameters, Vec<&Group>>> = HashMap::new();
+    for group in &run.groups {
+        groups
+            .entry((&group.workload, &group.lane, group.control))
+            .or_default()
+            .entry(group.parameters.clone())
+            .or_default()
+            .push(group);
+    }
+    let mut found = Vec::new();
+    for workload in &run.header.workloads {
+        for quantity in Quantity::all_of(workload) {
+            for lane in &run.header.lanes {
+                for control in [false, true] {
+                    let key = (workload.id.as_str(), lane.name.as_str(), control);
+                    let Some(by_parameters) = groups.get(&key) else {
+                        continue;
+                    };
+                    for (case, members) in by_case(by_parameters, &quantity) {
+                        let name = format!(
+                            "{} {} {case} {} {control}",
+                            workload.id, lane.name, quantity.id
+                        );
+                        let seed = seed_for(run.header.seed, &name);
+                        found.extend(cell(&members, &case, &quantity, seed).map(|cell| Cell {
+                            workload: workload.id.clone(),
+                            lane: lane.name.clone(),
+                            control,
+                            ..cell
+                        }));
+                    }
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Memory is a slope over the task count, and so all counts are one case;
+/// every other quantity has a case for each set of parameters.
+fn by_case<'a>(
+    by_parameters: &BTreeMap<Parameters, Vec<&'a Group>>,
+    quantity: &Quantity,
+) -> BTreeMap<Case, Vec<&'a Group>> {
+    let mut cases: BTreeMap<Case, Vec<&Group>> = BTreeMap::new();
+    for (parameters, groups) in by_parameters {
+        let case = match quantity.source {
+            Source::Memory => Case::without(parameters, TASKS),
+            _ => Case::of(parameters),
+        };
+        cases.entry(case).or_default().extend(groups);
+    }
+    cases
+}
+
+fn cell(groups: &[&Group], case: &Case, quantity: &Quantity, seed: u64) -> Option<Cell> {
+    let mut tree: BTreeMap<u64, BTreeMap<u64, Vec<f64>>> = BTreeMap::new();
+    let mut values = Vec::new();
+    let (mut cpu, mut voluntary, mut involuntary) = (Vec::new(), Vec::new(), Vec::new());
+    for group in groups {
+        for sample in &group.samples {
+            let Some(value) = quantity.value(sample) else {
+                continue;
+            };
+            values.push(value);
+            tree.entry(group.process_index)
+                .or_default()
+                .entry(group.block_index)
+                .or_default()
+                .push(value);
+            let operations = sample.operations_count as f64;
+            cpu.push(sample.cpu_ns as f64 / operations);
+            voluntary.push(sample.voluntary_switches_count as f64 / operations);
+            involuntary.push(sample.involuntary_switches_count as f64 / operations);
+        }
+    }
+    let processes_count = tree.len();
+    let replicates = if quantity.source == Source::Memory {
+        slope(groups, processes_count, seed)
+    } else {
+        let tree: Tree = tree
+            .into_values()
+            .map(|blocks| blocks.into_values().collect())
+            .collect();
+        Replicates::of_median(&tree, seed)
+    }?;
+    Some(Cell {
+        workload: String::new(),
+        case: case.clone(),
+        quantity: quantity.clone(),
+        lane: String::new(),
+        control: false,
+        replicates,
+        processes_count,
+        samples_count: values.len(),
+        outliers_count: outliers(&values).len(),
+        cpu_ns: median(&cpu).filter(|value| *value > 0.0),
+        switches: median(&voluntary).zip(median(&involuntary)),
+    })
+}
+
+/// Bytes a task by regression, or by division where there is one task count.
+fn slope(groups: &[&Group], processes_count: usize, seed: u64) -> Option<Replicates> {
+    let readings = || {
+        groups.iter().flat_map(|group| {
+            let memories = group
+                .samples
+                .iter()
+                .filter_map(|sample| sample.memory.as_ref());
+            memories
+                .filter(|memory| memory.tasks_count > 0)
+                .map(|memory| {
+                    (
+                        group.process_index,
+                        memory.tasks_count,
+                        memory.available_bytes as f64,
+                    )
+                })
+        })
+    };
+    if let Some(line) = line(&process_medians(readings()), seed) {
+        return Some(Replicates {
+            value: line.slope.value,
+            resampled: line.resampled,
+            processes_count,
+        });
+    }
+    let mut tree: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+    for (process, tasks, bytes) in readings() {
+        tree.entry(process).or_default().push(bytes / tasks as f64);
+    }
+    let tree: Tree = tree.into_values().map(|values| vec![values]).collect();
+    Replicates::of_median(&tree, seed)
+}

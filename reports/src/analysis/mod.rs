@@ -1,0 +1,220 @@
+//! What the samples of a run say: figures, ratios, verdicts, ledgers, curves.
+//!
+//! [`Analysis::of`] does all the statistics of a run once; the report, the
+//! table of `threadbare show`, the gate and the comparison are views of it.
+
+mod cells;
+mod noise;
+mod quantity;
+mod row;
+mod scaling;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+pub use noise::{Noise, NoisePair};
+pub use quantity::{Quantity, Unit};
+pub use row::{Absence, Case, Row, Standing};
+pub use scaling::{Curve, CurvePoint};
+
+use crate::run::Run;
+use crate::schema::{Measure, Workload};
+use crate::stats::ledger::{Ledger, ledger};
+use crate::stats::verdict::{Bound, Comparison, verdicts};
+use crate::stats::{DEFAULT_THRESHOLD_RATIO, Replicates, bootstrap::seed_for};
+use cells::{Cell, cells};
+
+/// The lane that ratios are against where the run's design names none that
+/// was measured.
+const FALLBACK_REFERENCE: &str = "thread";
+
+/// A run's figures.
+#[derive(Clone, Debug, Serialize)]
+pub struct Analysis {
+    /// The figures in the order of the header: workload, case, quantity, lane.
+    pub rows: Vec<Row>,
+    /// The ledger of each lane on each workload that measures memory.
+    pub ledgers: Vec<LedgerRow>,
+    /// Speed-up over workers, for each workload that measures it.
+    pub curves: Vec<Curve>,
+    /// The A/A pairs and what they say.
+    pub noise: Noise,
+    /// The lane that ratios are against.
+    pub reference_lane: String,
+    /// The smallest effect that is worth a verdict, as a share.
+    pub threshold_ratio: f64,
+}
+
+/// One lane's ledger.
+#[derive(Clone, Debug, Serialize)]
+pub struct LedgerRow {
+    /// The workload's id.
+    pub workload: String,
+    /// The lane's name.
+    pub lane: String,
+    /// The parameters apart from the task count.
+    pub case: Case,
+    /// Bytes for each task.
+    pub ledger: Ledger,
+}
+
+impl Analysis {
+    /// Does the statistics of `run`. The same run gives the same figures.
+    #[must_use]
+    pub fn of(run: &Run) -> Analysis {
+        let design = &run.header.design;
+        let threshold_ratio = if design.threshold_ratio > 0.0 && design.threshold_ratio.is_finite()
+        {
+            design.threshold_ratio
+        } else {
+            DEFAULT_THRESHOLD_RATIO
+        };
+        let reference_lane = reference_lane(run);
+        let cells = cells(run);
+        let noise = Noise::of(&cells);
+        let mut rows: Vec<Row> = cells.iter().map(Row::of).collect();
+        compare(&mut rows, &cells, &noise, &reference_lane, threshold_ratio);
+        rows.extend(row::absences(run, &rows));
+        row::sort(&mut rows, run);
+        Analysis {
+            ledgers: ledgers(run),
+            curves: scaling::curves(run, &cells),
+            rows,
+            noise,
+            reference_lane,
+            threshold_ratio,
+        }
+    }
+
+    /// The rows of one workload.
+    pub fn rows_of<'a>(&'a self, workload: &'a str) -> impl Iterator<Item = &'a Row> {
+        self.rows.iter().filter(move |row| row.workload == workload)
+    }
+}
+
+/// The design's reference lane where it was measured, else the thread lane,
+/// else the first lane.
+fn reference_lane(run: &Run) -> String {
+    let has = |name: &str| {
+        run.groups
+            .iter()
+            .any(|group| !group.control && group.lane == name)
+    };
+    let design = run.header.design.reference_lane.as_str();
+    [design, FALLBACK_REFERENCE]
+        .into_iter()
+        .find(|name| has(name))
+        .or_else(|| {
+            run.header
+                .lanes
+                .iter()
+                .map(|lane| lane.name.as_str())
+                .find(|name| has(name))
+        })
+        .unwrap_or(FALLBACK_REFERENCE)
+        .to_owned()
+}
+
+/// Sets each row against the reference lane's row of the same case, and
+/// gives the verdicts of the whole page at once.
+fn compare(
+    rows: &mut [Row],
+    cells: &[Cell],
+    noise: &Noise,
+    reference_lane: &str,
+    threshold_ratio: f64,
+) {
+    let references: BTreeMap<(&str, &Case, &Quantity), &Replicates> = cells
+        .iter()
+        .filter(|cell| cell.lane == reference_lane && !cell.control)
+        .map(|cell| {
+            (
+                (cell.workload.as_str(), &cell.case, &cell.quantity),
+                &cell.replicates,
+            )
+        })
+        .collect();
+    let mut page = Vec::new();
+    let mut places = Vec::new();
+    for (place, cell) in cells.iter().enumerate().filter(|(_, cell)| !cell.control) {
+        let key = (cell.workload.as_str(), &cell.case, &cell.quantity);
+        if cell.lane == reference_lane {
+            continue;
+        }
+        let Some(reference) = references.get(&key) else {
+            continue;
+        };
+        let ratio = cell.replicates.ratio(reference);
+        if !ratio.value.is_finite() || ratio.value <= 0.0 {
+            continue;
+        }
+        let bound = Bound {
+            threshold_ratio,
+            noise_ratio: noise.floor(&cell.workload, &cell.quantity).unwrap_or(0.0),
+        };
+        page.push(Comparison {
+            ratio: cell.quantity.turned(ratio),
+            bound,
+        });
+        places.push((place, ratio, bound));
+    }
+    let by_cell: BTreeMap<usize, Standing> = places
+        .into_iter()
+        .zip(verdicts(&page))
+        .map(|((place, ratio, bound), verdict)| {
+            let reference_lane = reference_lane.to_owned();
+            (
+                place,
+                Standing {
+                    reference_lane,
+                    ratio,
+                    verdict,
+                    bound,
+                },
+            )
+        })
+        .collect();
+    for (place, row) in rows.iter_mut().enumerate() {
+        row.standing = by_cell.get(&place).cloned();
+    }
+}
+
+/// The ledgers of all workloads that measure memory.
+fn ledgers(run: &Run) -> Vec<LedgerRow> {
+    let mut found = Vec::new();
+    let memory = |workload: &&Workload| workload.measures.contains(&Measure::Memory);
+    for workload in run.header.workloads.iter().filter(memory) {
+        let mut by_case: BTreeMap<Case, BTreeMap<&str, Vec<_>>> = BTreeMap::new();
+        for group in &run.groups {
+            if group.workload != workload.id || group.control {
+                continue;
+            }
+            let case = Case::without(&group.parameters, cells::TASKS);
+            let readings = by_case
+                .entry(case)
+                .or_default()
+                .entry(&group.lane)
+                .or_default();
+            let memories = group.samples.iter().filter_map(|sample| sample.memory);
+            readings.extend(memories.map(|memory| (group.process_index, memory)));
+        }
+        for (case, mut lanes) in by_case {
+            for lane in &run.header.lanes {
+                let Some(readings) = lanes.remove(lane.name.as_str()) else {
+                    continue;
+                };
+                let name = format!("{} {} {case}", workload.id, lane.name);
+                if let Some(ledger) = ledger(&readings, seed_for(run.header.seed, &name)) {
+                    found.push(LedgerRow {
+                        workload: workload.id.clone(),
+                        lane: lane.name.clone(),
+                        case: case.clone(),
+                        ledger,
+                    });
+                }
+            }
+        }
+    }
+    found
+}

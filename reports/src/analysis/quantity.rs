@@ -1,0 +1,277 @@
+//! What a figure is of: its name, unit and direction.
+
+use serde::Serialize;
+
+use crate::format;
+use crate::schema::{Better, Measure, Metric, Sample, Workload};
+use crate::stats::bootstrap::{Interval, Ratio};
+use crate::stats::histogram::percentile;
+use crate::stats::verdict::Verdict;
+
+/// The unit of a figure, which its name ends in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Nanoseconds.
+    Nanoseconds,
+    /// Bytes.
+    Bytes,
+    /// Things a second.
+    PerSecond,
+    /// A share of 1.
+    Share,
+    /// A plain number.
+    Count,
+}
+
+impl Unit {
+    /// The unit that a name such as `first_instruction_ns` ends in; a
+    /// qualifier may follow it, as in `latency_ns_p99`.
+    #[must_use]
+    pub fn of_name(name: &str) -> Unit {
+        let words: Vec<&str> = name.split('_').collect();
+        let has = |unit: &str| words.iter().rev().take(2).any(|word| *word == unit);
+        if name.ends_with("_per_s") {
+            Unit::PerSecond
+        } else if has("ns") {
+            Unit::Nanoseconds
+        } else if has("bytes") {
+            Unit::Bytes
+        } else if has("ratio") {
+            Unit::Share
+        } else {
+            Unit::Count
+        }
+    }
+
+    /// `value` with its unit, to three digits, for a person.
+    #[must_use]
+    pub fn text(self, value: f64) -> String {
+        match self {
+            Unit::Nanoseconds => format::nanoseconds(value),
+            Unit::Bytes => format::bytes(value),
+            Unit::PerSecond => format::per_second(value),
+            Unit::Share => format::percent(value),
+            Unit::Count => format::number(value),
+        }
+    }
+}
+
+/// One quantity of a workload.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Quantity {
+    /// The place among the quantities of its workload.
+    #[serde(skip)]
+    pub(crate) rank: usize,
+    /// A stable name, such as `time`, `memory`, `latency_ns_p99`.
+    pub id: String,
+    /// What a reader calls it.
+    pub title: String,
+    /// The unit.
+    pub unit: Unit,
+    /// True where more is better.
+    pub higher_is_better: bool,
+    #[serde(skip)]
+    pub(crate) source: Source,
+}
+
+/// Where a quantity's values come from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Source {
+    /// `elapsed_ns / operations_count`.
+    Time,
+    /// `operations_count / elapsed_ns`, a second.
+    Throughput,
+    /// The fall of `MemAvailable` for each task.
+    Memory,
+    /// A percentile of the latencies, in thousandths.
+    Latency(u16),
+    /// A named further figure.
+    Metric(String),
+}
+
+impl Quantity {
+    /// The quantities of `workload`, the most important first.
+    pub(crate) fn all_of(workload: &Workload) -> Vec<Quantity> {
+        let mut all: Vec<Quantity> = Vec::new();
+        let mut add = |id: &str, title: String, unit, higher_is_better, source| {
+            if all.iter().all(|quantity: &Quantity| quantity.id != id) {
+                let rank = all.len();
+                all.push(Quantity {
+                    rank,
+                    id: id.to_owned(),
+                    title,
+                    unit,
+                    higher_is_better,
+                    source,
+                });
+            }
+        };
+        let operation = if workload.operation.is_empty() {
+            "operation"
+        } else {
+            &workload.operation
+        };
+        for measure in &workload.measures {
+            match measure {
+                Measure::Time | Measure::Scaling => {
+                    let title = format!("time a {operation}");
+                    add("time", title, Unit::Nanoseconds, false, Source::Time);
+                }
+                Measure::Throughput => {
+                    let title = format!("{operation}s a second");
+                    add(
+                        "throughput",
+                        title,
+                        Unit::PerSecond,
+                        true,
+                        Source::Throughput,
+                    );
+                }
+                Measure::Memory => {
+                    add(
+                        "memory",
+                        "memory a task".to_owned(),
+                        Unit::Bytes,
+                        false,
+                        Source::Memory,
+                    );
+                }
+                Measure::Latency => {
+                    for (id, title, thousandths) in [
+                        ("latency_ns_p50", "median latency", 500),
+                        ("latency_ns_p99", "99th percentile of latency", 990),
+                        ("latency_ns_p999", "99.9th percentile of latency", 999),
+                    ] {
+                        let source = Source::Latency(thousandths);
+                        add(id, title.to_owned(), Unit::Nanoseconds, false, source);
+                    }
+                }
+            }
+        }
+        for Metric {
+            name,
+            title,
+            better,
+        } in &workload.metrics
+        {
+            let title = if title.is_empty() {
+                name.replace('_', " ")
+            } else {
+                title.clone()
+            };
+            let source = Source::Metric(name.clone());
+            add(
+                name,
+                title,
+                Unit::of_name(name),
+                *better == Better::Higher,
+                source,
+            );
+        }
+        all
+    }
+
+    /// The value of this quantity in one sample, where it has one.
+    pub(crate) fn value(&self, sample: &Sample) -> Option<f64> {
+        let operations = sample.operations_count as f64;
+        let elapsed = sample.elapsed_ns as f64;
+        let value = match &self.source {
+            Source::Time => elapsed / operations,
+            Source::Throughput if elapsed > 0.0 => operations * 1e9 / elapsed,
+            Source::Throughput => return None,
+            Source::Memory => {
+                let memory = sample
+                    .memory
+                    .as_ref()
+                    .filter(|memory| memory.tasks_count > 0)?;
+                memory.available_bytes as f64 / memory.tasks_count as f64
+            }
+            Source::Latency(thousandths) => {
+                let latency = sample.latency.as_ref()?;
+                percentile(&latency.buckets, f64::from(*thousandths) / 1000.0)? as f64
+            }
+            Source::Metric(name) => *sample.metrics.get(name)?,
+        };
+        value.is_finite().then_some(value)
+    }
+
+    /// A ratio turned so that below 1 means better.
+    pub(crate) fn turned(&self, ratio: Ratio) -> Ratio {
+        if !self.higher_is_better {
+            return ratio;
+        }
+        let turn = |interval: Interval| Interval {
+            low: 1.0 / interval.high,
+            high: 1.0 / interval.low,
+        };
+        Ratio {
+            value: 1.0 / ratio.value,
+            interval: ratio.interval.map(turn),
+            ..ratio
+        }
+    }
+
+    /// A verdict in the words that fit this quantity: memory is not faster.
+    #[must_use]
+    pub fn words(&self, verdict: Verdict) -> &'static str {
+        match (verdict, self.unit) {
+            (Verdict::Faster, Unit::Bytes) => "smaller",
+            (Verdict::Slower, Unit::Bytes) => "larger",
+            (Verdict::Faster, Unit::Share | Unit::Count) => "better",
+            (Verdict::Slower, Unit::Share | Unit::Count) => "worse",
+            _ => verdict.words(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unit_is_what_the_name_ends_in() {
+        assert_eq!(Unit::of_name("first_instruction_ns"), Unit::Nanoseconds);
+        assert_eq!(Unit::of_name("latency_ns_p99"), Unit::Nanoseconds);
+        assert_eq!(Unit::of_name("achieved_per_s"), Unit::PerSecond);
+        assert_eq!(Unit::of_name("load_busy_ratio"), Unit::Share);
+        assert_eq!(Unit::of_name("stack_bytes"), Unit::Bytes);
+        assert_eq!(Unit::of_name("steps"), Unit::Count);
+    }
+
+    #[test]
+    fn ratio_of_a_rate_is_turned_so_that_less_is_better() {
+        let workload = Workload {
+            measures: vec![Measure::Throughput],
+            ..Workload::default()
+        };
+        let quantity = &Quantity::all_of(&workload)[0];
+        let interval = Some(Interval {
+            low: 1.6,
+            high: 2.5,
+        });
+        let turned = quantity.turned(Ratio {
+            value: 2.0,
+            interval,
+            p_value: 0.0,
+        });
+        assert_eq!(turned.value, 0.5);
+        assert_eq!(
+            turned.interval,
+            Some(Interval {
+                low: 0.4,
+                high: 0.625
+            })
+        );
+    }
+
+    #[test]
+    fn scaling_and_time_are_one_quantity() {
+        let measures = vec![Measure::Scaling, Measure::Time];
+        let workload = Workload {
+            measures,
+            ..Workload::default()
+        };
+        assert_eq!(Quantity::all_of(&workload).len(), 1);
+    }
+}

@@ -1,0 +1,268 @@
+//! One line of the tables: a lane's figure on a case, or why there is none.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::Serialize;
+
+use super::cells::Cell;
+use super::quantity::Quantity;
+use crate::format;
+use crate::run::Run;
+use crate::schema::{FailureKind, Parameters};
+use crate::stats::bootstrap::{Estimate, Ratio};
+use crate::stats::verdict::{Bound, Verdict};
+
+/// The parameters that tell one case of a workload from another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Case(pub Parameters);
+
+impl Case {
+    pub(crate) fn of(parameters: &Parameters) -> Case {
+        Case(parameters.clone())
+    }
+
+    pub(crate) fn without(parameters: &Parameters, name: &str) -> Case {
+        let mut parameters = parameters.clone();
+        parameters.remove(name);
+        Case(parameters)
+    }
+}
+
+impl fmt::Display for Case {
+    /// Such as `1,000 tasks, payload 64 B`; empty without parameters.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (name, value)) in self.0.iter().enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            write!(f, "{comma}{}", format::parameter(name, *value))?;
+        }
+        Ok(())
+    }
+}
+
+/// A lane's figure.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// The workload's id.
+    pub workload: String,
+    /// The parameters.
+    pub case: Case,
+    /// What the figure is of.
+    pub quantity: Quantity,
+    /// The lane's name.
+    pub lane: String,
+    /// The figure; `None` where there is none.
+    pub estimate: Option<Estimate>,
+    /// How it stands against the reference lane; `None` for the reference
+    /// itself and where the reference has no figure.
+    pub standing: Option<Standing>,
+    /// Why there is no figure; `None` where there is one.
+    pub absence: Option<Absence>,
+    /// Fresh processes behind the figure.
+    pub processes_count: usize,
+    /// Samples behind the figure.
+    pub samples_count: usize,
+    /// Samples that lie far out; they are in the figure.
+    pub outliers_count: usize,
+    /// CPU time of one operation.
+    pub cpu_ns: Option<f64>,
+    /// Voluntary switches of one operation.
+    pub voluntary_switches: Option<f64>,
+    /// Involuntary switches of one operation.
+    pub involuntary_switches: Option<f64>,
+}
+
+/// How a figure stands against the reference lane's.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Standing {
+    /// The lane that the ratio is against.
+    pub reference_lane: String,
+    /// The figure over the reference's.
+    pub ratio: Ratio,
+    /// What may be said of it.
+    pub verdict: Verdict,
+    /// What the effect had to exceed.
+    pub bound: Bound,
+}
+
+/// Why there is no figure.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Absence {
+    /// What kind of failure it is.
+    pub kind: FailureKind,
+    /// For a person.
+    pub message: String,
+}
+
+impl Row {
+    pub(super) fn of(cell: &Cell) -> Row {
+        Row {
+            workload: cell.workload.clone(),
+            case: cell.case.clone(),
+            quantity: cell.quantity.clone(),
+            lane: cell.lane.clone(),
+            estimate: Some(cell.replicates.estimate()),
+            standing: None,
+            absence: None,
+            processes_count: cell.processes_count,
+            samples_count: cell.samples_count,
+            outliers_count: cell.outliers_count,
+            cpu_ns: cell.cpu_ns,
+            voluntary_switches: cell.switches.map(|switches| switches.0),
+            involuntary_switches: cell.switches.map(|switches| switches.1),
+        }
+        .only_mains(cell.control)
+    }
+
+    /// A control cell becomes a row without a figure, which
+    /// [`sort`] takes out: rows and cells keep the same places until then.
+    fn only_mains(mut self, control: bool) -> Row {
+        if control {
+            self.estimate = None;
+        }
+        self
+    }
+
+    /// The figure with its unit; `n/a` where there is none.
+    #[must_use]
+    pub fn value_text(&self) -> String {
+        match &self.estimate {
+            Some(estimate) => self.quantity.unit.text(estimate.value),
+            None => "n/a".to_owned(),
+        }
+    }
+
+    /// The interval with its unit, such as `305 ns – 318 ns`; empty where
+    /// there is none.
+    #[must_use]
+    pub fn interval_text(&self) -> String {
+        let interval = self.estimate.and_then(|estimate| estimate.interval);
+        interval.map_or_else(String::new, |interval| {
+            let unit = self.quantity.unit;
+            format!("{} – {}", unit.text(interval.low), unit.text(interval.high))
+        })
+    }
+
+    /// The ratio to the reference lane, such as `0.012×`; empty where there
+    /// is none.
+    #[must_use]
+    pub fn ratio_text(&self) -> String {
+        self.standing
+            .as_ref()
+            .map_or_else(String::new, |standing| format::times(standing.ratio.value))
+    }
+
+    /// The verdict in the words that fit; `reference` for the reference
+    /// lane, and the reason where there is no figure.
+    #[must_use]
+    pub fn verdict_text(&self, reference_lane: &str) -> String {
+        match (&self.standing, &self.absence) {
+            (Some(standing), _) => self.quantity.words(standing.verdict).to_owned(),
+            (None, Some(absence)) if self.estimate.is_none() => absence.message.clone(),
+            (None, _) if self.lane == reference_lane => "reference".to_owned(),
+            (None, _) => String::new(),
+        }
+    }
+}
+
+/// Rows for the cells that have no figure: what failed, and what a lane said
+/// that it cannot run.
+pub(super) fn absences(run: &Run, rows: &[Row]) -> Vec<Row> {
+    let have: BTreeSet<(&str, &str, &Case)> = rows
+        .iter()
+        .filter(|row| row.estimate.is_some())
+        .map(|row| (row.workload.as_str(), row.lane.as_str(), &row.case))
+        .collect();
+    let measured: BTreeSet<(&str, &str)> = have
+        .iter()
+        .map(|(workload, lane, _)| (*workload, *lane))
+        .collect();
+    let mut seen = BTreeSet::new();
+    let mut found = Vec::new();
+    for failure in &run.failures {
+        let case = Case::of(&failure.parameters);
+        let key = (failure.workload.clone(), failure.lane.clone(), case.clone());
+        if have.contains(&(&failure.workload, &failure.lane, &case)) || !seen.insert(key) {
+            continue;
+        }
+        let absence = Absence {
+            kind: failure.kind,
+            message: failure.message.clone(),
+        };
+        found.extend(absent(run, &failure.workload, &failure.lane, case, absence));
+    }
+    for lane in &run.header.lanes {
+        for (workload, reason) in &lane.workloads {
+            let Some(reason) = reason else { continue };
+            let named = (workload.as_str(), lane.name.as_str());
+            let failed = found
+                .iter()
+                .any(|row: &Row| (row.workload.as_str(), row.lane.as_str()) == named);
+            if measured.contains(&named) || failed || run.workload(workload).is_none() {
+                continue;
+            }
+            let absence = Absence {
+                kind: FailureKind::NotSupported,
+                message: reason.clone(),
+            };
+            found.extend(absent(run, workload, &lane.name, Case::default(), absence));
+        }
+    }
+    found
+}
+
+fn absent(run: &Run, workload: &str, lane: &str, case: Case, absence: Absence) -> Option<Row> {
+    let quantity = match run.workload(workload) {
+        Some(known) => Quantity::all_of(known).into_iter().next()?,
+        None => return None,
+    };
+    Some(Row {
+        workload: workload.to_owned(),
+        case,
+        quantity,
+        lane: lane.to_owned(),
+        estimate: None,
+        standing: None,
+        absence: Some(absence),
+        processes_count: 0,
+        samples_count: 0,
+        outliers_count: 0,
+        cpu_ns: None,
+        voluntary_switches: None,
+        involuntary_switches: None,
+    })
+}
+
+/// Puts the rows in the header's order and takes the controls out.
+pub(super) fn sort(rows: &mut Vec<Row>, run: &Run) {
+    rows.retain(|row| row.estimate.is_some() || row.absence.is_some());
+    let place = |names: Vec<&str>, name: &str| {
+        names
+            .iter()
+            .position(|known| *known == name)
+            .unwrap_or(usize::MAX)
+    };
+    let workloads = || {
+        run.header
+            .workloads
+            .iter()
+            .map(|workload| workload.id.as_str())
+            .collect()
+    };
+    let lanes = || {
+        run.header
+            .lanes
+            .iter()
+            .map(|lane| lane.name.as_str())
+            .collect()
+    };
+    rows.sort_by_cached_key(|row| {
+        (
+            place(workloads(), &row.workload),
+            row.quantity.rank,
+            row.case.clone(),
+            place(lanes(), &row.lane),
+        )
+    });
+}

@@ -1,0 +1,143 @@
+//! The figures of a whole run whose truth is known.
+
+use reports::Analysis;
+use reports::analysis::Row;
+use reports::schema::FailureKind;
+use reports::stats::Verdict;
+
+use crate::synthetic::{self, Wish};
+
+fn row<'a>(
+    analysis: &'a Analysis,
+    workload: &str,
+    case: &str,
+    quantity: &str,
+    lane: &str,
+) -> &'a Row {
+    analysis
+        .rows
+        .iter()
+        .find(|row| {
+            let text = row.case.to_string().replace('\u{a0}', " ");
+            row.workload == workload
+                && text.contains(case)
+                && row.quantity.id == quantity
+                && row.lane == lane
+        })
+        .unwrap_or_else(|| panic!("no row {workload} {case} {quantity} {lane}"))
+}
+
+#[test]
+fn figures_ratios_and_verdicts_are_those_that_were_put_in() {
+    let analysis = Analysis::of(&synthetic::run(Wish::default()));
+    assert_eq!(analysis.reference_lane, "thread");
+    let goroutine = row(&analysis, "spawn.one", "", "time", "goroutine");
+    let standing = goroutine.standing.as_ref().expect("a standing");
+    assert_eq!(standing.verdict, Verdict::Faster);
+    assert!(
+        (standing.ratio.value - 302.0 / 25_900.0).abs() < 0.0005,
+        "{}",
+        standing.ratio.value
+    );
+    assert_eq!(goroutine.processes_count, 5);
+    assert_eq!(goroutine.samples_count, 30);
+    let thread = row(&analysis, "spawn.one", "", "time", "thread");
+    assert_eq!(
+        (
+            thread.standing.as_ref(),
+            thread.verdict_text("thread").as_str()
+        ),
+        (None, "reference")
+    );
+    assert_eq!(
+        row(&analysis, "spawn.one", "", "time", "process")
+            .standing
+            .as_ref()
+            .map(|s| s.verdict),
+        Some(Verdict::Slower)
+    );
+}
+
+#[test]
+fn equal_lanes_are_same_and_the_noise_floor_is_that_of_the_pairs() {
+    let analysis = Analysis::of(&synthetic::run(Wish::default()));
+    let tokio = row(&analysis, "cpu.primes", "1 worker", "time", "tokio");
+    assert_eq!(
+        tokio.standing.as_ref().map(|s| s.verdict),
+        Some(Verdict::Same)
+    );
+    assert!(!analysis.noise.pairs.is_empty());
+    let floor = analysis
+        .noise
+        .floor("spawn.one", &tokio.quantity)
+        .expect("pairs");
+    assert!(floor < 0.03, "{floor}");
+    assert!(
+        analysis
+            .rows
+            .iter()
+            .all(|row| row.estimate.is_some() || row.absence.is_some())
+    );
+}
+
+#[test]
+fn ledger_of_a_thread_explains_what_it_costs() {
+    let analysis = Analysis::of(&synthetic::run(Wish::default()));
+    let thread = analysis
+        .ledgers
+        .iter()
+        .find(|row| row.lane == "thread" && row.workload == "memory.parked")
+        .expect("a ledger");
+    let closure = thread.ledger.closure_ratio.expect("closure");
+    assert!((0.98..1.01).contains(&closure), "{closure}");
+    assert_eq!(thread.ledger.distinct_count, 5);
+    let memory = row(&analysis, "memory.parked", "", "memory", "goroutine");
+    assert_eq!(
+        memory.standing.as_ref().map(|s| s.verdict),
+        Some(Verdict::Faster)
+    );
+    assert_eq!(memory.verdict_text("thread"), "smaller");
+}
+
+#[test]
+fn scaling_law_is_found_from_eight_points() {
+    let analysis = Analysis::of(&synthetic::run(Wish::default()));
+    let curve = analysis
+        .curves
+        .iter()
+        .find(|curve| curve.lane == "process")
+        .expect("a curve");
+    let usl = curve.usl.as_ref().expect("a fit");
+    assert!(
+        (usl.contention.value - 0.05).abs() < 0.02,
+        "{:?}",
+        usl.contention
+    );
+    assert!((curve.points[0].speedup.value - 1.0).abs() < 1e-12);
+}
+
+#[test]
+fn missing_cells_say_why() {
+    let analysis = Analysis::of(&synthetic::run(Wish::default()));
+    let absent = row(&analysis, "switch.pingpong", "", "time", "rayon");
+    let absence = absent.absence.as_ref().expect("a reason");
+    assert_eq!(absence.kind, FailureKind::NotSupported);
+    assert!(absent.verdict_text("thread").contains("cannot wait"));
+    let limit = row(&analysis, "io.sleepers", "100,000 tasks", "time", "thread");
+    assert_eq!(
+        limit.absence.as_ref().map(|a| a.kind),
+        Some(FailureKind::Limit)
+    );
+}
+
+#[test]
+fn same_run_gives_the_same_figures() {
+    let run = synthetic::run(Wish::default());
+    let text = |run| serde_json::to_string(&Analysis::of(run)).expect("JSON");
+    assert_eq!(text(&run), text(&run));
+}
+
+#[test]
+fn run_with_nothing_in_it_has_no_figures_and_no_panic() {
+    assert!(Analysis::of(&reports::Run::default()).rows.is_empty());
+}
