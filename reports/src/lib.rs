@@ -9,6 +9,8 @@
 
 pub mod analysis;
 pub mod format;
+pub mod gate;
+pub mod merge;
 pub mod run;
 pub mod schema;
 pub mod stats;

@@ -58,7 +58,8 @@ impl Noise {
     }
 
     /// The noise floor of a workload's quantity, as a share; `None` where
-    /// the run has no A/A pair of such a quantity.
+    /// the run has no A/A pair at all. A quantity without pairs of its own
+    /// has the floor of all others.
     #[must_use]
     pub fn floor(&self, workload: &str, quantity: &Quantity) -> Option<f64> {
         let alike = || {
@@ -67,6 +68,9 @@ impl Noise {
                 .filter(|pair| pair.quantity.id == quantity.id)
         };
         let all: Vec<f64> = alike().map(|pair| pair.ratio.value).collect();
+        if all.is_empty() {
+            return self.largest();
+        }
         let own: Vec<f64> = alike()
             .filter(|pair| pair.workload == workload)
             .map(|pair| pair.ratio.value)

@@ -115,7 +115,7 @@ impl Quantity {
         for measure in &workload.measures {
             match measure {
                 Measure::Time | Measure::Scaling => {
-                    let title = format!("time a {operation}");
+                    let title = format!("time per {operation}");
                     add("time", title, Unit::Nanoseconds, false, Source::Time);
                 }
                 Measure::Throughput => {
@@ -131,7 +131,7 @@ impl Quantity {
                 Measure::Memory => {
                     add(
                         "memory",
-                        "memory a task".to_owned(),
+                        "memory per task".to_owned(),
                         Unit::Bytes,
                         false,
                         Source::Memory,

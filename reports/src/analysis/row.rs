@@ -10,7 +10,7 @@ use super::quantity::Quantity;
 use crate::format;
 use crate::run::Run;
 use crate::schema::{FailureKind, Parameters};
-use crate::stats::bootstrap::{Estimate, Ratio};
+use crate::stats::bootstrap::{Estimate, Ratio, Replicates};
 use crate::stats::verdict::{Bound, Verdict};
 
 /// The parameters that tell one case of a workload from another.
@@ -71,6 +71,9 @@ pub struct Row {
     pub voluntary_switches: Option<f64>,
     /// Involuntary switches of one operation.
     pub involuntary_switches: Option<f64>,
+    /// The figure's resamples, for ratios to other runs.
+    #[serde(skip)]
+    pub(crate) replicates: Option<Replicates>,
 }
 
 /// How a figure stands against the reference lane's.
@@ -111,6 +114,7 @@ impl Row {
             cpu_ns: cell.cpu_ns,
             voluntary_switches: cell.switches.map(|switches| switches.0),
             involuntary_switches: cell.switches.map(|switches| switches.1),
+            replicates: (!cell.control).then(|| cell.replicates.clone()),
         }
         .only_mains(cell.control)
     }
@@ -231,6 +235,7 @@ fn absent(run: &Run, workload: &str, lane: &str, case: Case, absence: Absence) -
         cpu_ns: None,
         voluntary_switches: None,
         involuntary_switches: None,
+        replicates: None,
     })
 }
 

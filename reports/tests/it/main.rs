@@ -1,6 +1,8 @@
 //! The crate's public API, as its users call it.
 
 mod analysis;
+mod gate;
+mod merge;
 mod schema;
 mod simulation;
 mod store;

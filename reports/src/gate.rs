@@ -1,0 +1,281 @@
+//! The gate: has a change made anything slower on this host?
+//!
+//! | outcome      | exit code | when                                                    |
+//! |--------------|-----------|---------------------------------------------------------|
+//! | pass         | 0         | no cell is slower, and none hides a large slowdown      |
+//! | regression   | 1         | a cell is slower, by the rules of [`crate::stats::verdict`] |
+//! | inconclusive | 2         | a slowdown above [`TOLERANCE_RATIO`] cannot be ruled out |
+//! | invalid      | 3         | the two runs must not be set against each other          |
+//!
+//! Every quantity is judged but the 99.9th percentiles, which rest on a
+//! handful of requests. Only the first quantity of a workload can make the
+//! gate inconclusive: tails are too uncertain to insist on.
+//!
+//! Runs of different machines are refused: a difference between machines is
+//! no regression. Quick runs are refused: they are too short to tell.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::analysis::{Analysis, Case, Quantity, Row};
+use crate::format;
+use crate::run::Run;
+use crate::schema::Depth;
+use crate::stats::bootstrap::Ratio;
+use crate::stats::verdict::{Bound, Comparison, Verdict, verdicts};
+
+/// The slowdown that a cell must rule out for the gate to pass, as a share,
+/// where the host's noise does not ask for more.
+pub const TOLERANCE_RATIO: f64 = 0.10;
+
+/// The quantity that is shown and not judged.
+const UNJUDGED: &str = "latency_ns_p999";
+
+/// What the gate says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Nothing is slower.
+    Pass,
+    /// Something is slower.
+    Regression,
+    /// The figures do not settle it.
+    Inconclusive,
+    /// The runs cannot be compared.
+    Invalid,
+}
+
+impl Outcome {
+    /// The exit code of `threadbare gate`.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Outcome::Pass => 0,
+            Outcome::Regression => 1,
+            Outcome::Inconclusive => 2,
+            Outcome::Invalid => 3,
+        }
+    }
+}
+
+/// One cell of both runs.
+#[derive(Clone, Debug, Serialize)]
+pub struct GateRow {
+    /// The workload's id.
+    pub workload: String,
+    /// The parameters.
+    pub case: Case,
+    /// What the figure is of.
+    pub quantity: Quantity,
+    /// The lane.
+    pub lane: String,
+    /// The new figure over the old one.
+    pub ratio: Ratio,
+    /// What may be said of it.
+    pub verdict: Verdict,
+    /// What the effect had to exceed.
+    pub bound: Bound,
+}
+
+/// The gate's answer, with its grounds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Gate {
+    /// What it says.
+    pub outcome: Outcome,
+    /// The grounds, for a person, the weightiest first.
+    pub reasons: Vec<String>,
+    /// The cells that both runs have.
+    pub rows: Vec<GateRow>,
+    /// Cells of the old run that the new one has no figure for.
+    pub missing_count: usize,
+}
+
+/// Sets `new` against `base`.
+#[must_use]
+pub fn gate(base: &Run, new: &Run) -> Gate {
+    let mut reasons = objections(base, new);
+    if !reasons.is_empty() {
+        return Gate {
+            outcome: Outcome::Invalid,
+            reasons,
+            rows: Vec::new(),
+            missing_count: 0,
+        };
+    }
+    let (rows, missing_count) = rows(&Analysis::of(base), &Analysis::of(new));
+    if rows.is_empty() {
+        reasons.push(
+            "the two runs have no cell in common: measure the same workloads and lanes".to_owned(),
+        );
+        return Gate {
+            outcome: Outcome::Invalid,
+            reasons,
+            rows,
+            missing_count,
+        };
+    }
+    let name = |row: &GateRow| {
+        let case = row.case.to_string();
+        let case = if case.is_empty() {
+            case
+        } else {
+            format!(" ({case})")
+        };
+        format!(
+            "{}{case}, {}, {}",
+            row.workload, row.lane, row.quantity.title
+        )
+    };
+    for row in rows.iter().filter(|row| row.verdict == Verdict::Slower) {
+        let words = row.quantity.words(row.verdict);
+        reasons.push(format!(
+            "{words}: {}: {} of before{}",
+            name(row),
+            format::times(row.ratio.value),
+            interval(&row.ratio)
+        ));
+    }
+    let slower_count = reasons.len();
+    for row in rows.iter().filter(|row| hides_a_slowdown(row)) {
+        reasons.push(format!(
+            "cannot tell: {}: {} of before{}; measure more processes (--full)",
+            name(row),
+            format::times(row.ratio.value),
+            interval(&row.ratio)
+        ));
+    }
+    let outcome = match (slower_count, reasons.len()) {
+        (0, 0) => Outcome::Pass,
+        (0, _) => Outcome::Inconclusive,
+        _ => Outcome::Regression,
+    };
+    if missing_count > 0 {
+        reasons.push(format!(
+            "{missing_count} cells of the old run have no figure in the new one"
+        ));
+    }
+    Gate {
+        outcome,
+        reasons,
+        rows,
+        missing_count,
+    }
+}
+
+fn interval(ratio: &Ratio) -> String {
+    ratio.interval.map_or_else(String::new, |interval| {
+        format!(
+            " ({} – {})",
+            format::factor(interval.low),
+            format::times(interval.high)
+        )
+    })
+}
+
+/// Why the two runs must not be set against each other.
+fn objections(base: &Run, new: &Run) -> Vec<String> {
+    let mut found = Vec::new();
+    for (which, run) in [("the old run", base), ("the new run", new)] {
+        if run.header.design.depth == Depth::Quick {
+            found.push(format!(
+                "{which} is a quick one, which is too short to gate on: run without --quick"
+            ));
+        }
+        if !run.is_complete() {
+            found.push(format!("{which} was cut short: finish it with --resume"));
+        }
+        if run.taints.iter().any(|taint| taint.kind == "debug_build") {
+            found.push(format!(
+                "{which} was built without optimisation: build with --release"
+            ));
+        }
+        if run
+            .failures
+            .iter()
+            .any(|failure| failure.kind == crate::schema::FailureKind::WrongChecksum)
+        {
+            found.push(format!(
+                "{which} has wrong answers (checksums): its figures are void"
+            ));
+        }
+    }
+    let keys = [base, new].map(|run| run.header.host.machine.key());
+    if keys[0] != keys[1] {
+        found.push(format!("the runs are of different machines ({} and {}): use `threadbare compare`, which sets ratios within a machine side by side", keys[0], keys[1]));
+    }
+    if base.header.design.cpus.len() != new.header.design.cpus.len() {
+        found.push(format!(
+            "the runs used {} and {} CPUs: give both the same --cpus",
+            base.header.design.cpus.len(),
+            new.header.design.cpus.len()
+        ));
+    }
+    found
+}
+
+fn rows(base: &Analysis, new: &Analysis) -> (Vec<GateRow>, usize) {
+    fn key(row: &Row) -> (&str, &Case, &str, &str) {
+        (&row.workload, &row.case, &row.quantity.id, &row.lane)
+    }
+    let news: BTreeMap<_, &Row> = new.rows.iter().map(|row| (key(row), row)).collect();
+    let mut missing_count = 0;
+    let mut found = Vec::new();
+    let judged = |row: &&Row| row.estimate.is_some() && row.quantity.id != UNJUDGED;
+    for old in base.rows.iter().filter(judged) {
+        let new_replicates = news.get(&key(old)).and_then(|row| row.replicates.as_ref());
+        let (Some(before), Some(after)) = (&old.replicates, new_replicates) else {
+            missing_count += 1;
+            continue;
+        };
+        let ratio = after.ratio(before);
+        if !ratio.value.is_finite() || ratio.value <= 0.0 {
+            missing_count += 1;
+            continue;
+        }
+        let floor = |analysis: &Analysis| analysis.noise.floor(&old.workload, &old.quantity);
+        let noise_ratio = floor(base).unwrap_or(0.0).max(floor(new).unwrap_or(0.0));
+        let threshold_ratio = base.threshold_ratio.max(new.threshold_ratio);
+        found.push((
+            old,
+            ratio,
+            Bound {
+                threshold_ratio,
+                noise_ratio,
+            },
+        ));
+    }
+    let page: Vec<Comparison> = found
+        .iter()
+        .map(|(row, ratio, bound)| Comparison {
+            ratio: row.quantity.turned(*ratio),
+            bound: *bound,
+        })
+        .collect();
+    let rows = found
+        .into_iter()
+        .zip(verdicts(&page))
+        .map(|((row, ratio, bound), verdict)| GateRow {
+            workload: row.workload.clone(),
+            case: row.case.clone(),
+            quantity: row.quantity.clone(),
+            lane: row.lane.clone(),
+            ratio,
+            verdict,
+            bound,
+        })
+        .collect();
+    (rows, missing_count)
+}
+
+/// True where the verdict is open and a slowdown above the tolerance is
+/// within the interval.
+fn hides_a_slowdown(row: &GateRow) -> bool {
+    let tolerance = TOLERANCE_RATIO.max(row.bound.margin());
+    let turned = row.quantity.turned(row.ratio);
+    row.verdict == Verdict::CannotTell
+        && row.quantity.rank == 0
+        && turned
+            .interval
+            .is_none_or(|interval| interval.high > 1.0 + tolerance)
+}

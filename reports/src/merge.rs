@@ -1,0 +1,224 @@
+//! Shards of one run put together again.
+//!
+//! # Invariants
+//!
+//! Merging is idempotent: a shard given twice, or a merged file merged with
+//! its own shards, changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::run::Run;
+use crate::schema::{End, Group, Shard};
+
+/// Why runs are not shards of one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MergeError {
+    /// No run at all.
+    #[error("there is nothing to merge: give the run.jsonl of each shard")]
+    Nothing,
+    /// They differ in what shards share.
+    #[error(
+        "the files are not shards of one run: {what} differs ({left} and {right}). Merge only what `--shard` with one seed has made; set other runs side by side with `threadbare compare`"
+    )]
+    Differ {
+        /// What differs.
+        what: &'static str,
+        /// Of the first run.
+        left: String,
+        /// Of another.
+        right: String,
+    },
+    /// The same place was measured twice, with different samples.
+    #[error(
+        "two files hold different samples of {workload} on {lane} (process {process_index}, block {block_index}): the same shard was measured twice. Give one of them"
+    )]
+    Conflict {
+        /// The workload's id.
+        workload: String,
+        /// The lane's name.
+        lane: String,
+        /// Which process.
+        process_index: u64,
+        /// Which block.
+        block_index: u64,
+    },
+}
+
+/// Puts shards together, in any order.
+///
+/// The run that comes out has no shard mark once all shards are there;
+/// until then its warnings name those that are missing.
+///
+/// # Errors
+///
+/// [`MergeError`] where the runs are not shards of one run.
+pub fn merge(mut shards: Vec<Run>) -> Result<Run, MergeError> {
+    shards.sort_by_key(|run| run.header.design.shard.map(|shard| shard.index));
+    let mut shards = shards.into_iter();
+    let mut merged = shards.next().ok_or(MergeError::Nothing)?;
+    let mut seen: BTreeSet<u32> = BTreeSet::new();
+    note(&mut seen, &merged);
+    let mut count = merged.header.design.shard.map(|shard| shard.count);
+    let mut places: BTreeMap<Place, Group> = BTreeMap::new();
+    let mut groups = std::mem::take(&mut merged.groups);
+    let mut all_ended = merged.end.is_some();
+    for run in shards {
+        same("the run id", &merged.header.run_id, &run.header.run_id)?;
+        same("the seed", &merged.header.seed, &run.header.seed)?;
+        let keys = [&merged, &run].map(|run| run.header.host.machine.key());
+        same("the machine", &keys[0], &keys[1])?;
+        note(&mut seen, &run);
+        count = count.max(run.header.design.shard.map(|shard| shard.count));
+        all_ended &= run.end.is_some();
+        groups.extend(run.groups);
+        for lane in run.header.lanes {
+            if merged
+                .header
+                .lanes
+                .iter()
+                .all(|known| known.name != lane.name)
+            {
+                merged.header.lanes.push(lane);
+            }
+        }
+        for workload in run.header.workloads {
+            if merged
+                .header
+                .workloads
+                .iter()
+                .all(|known| known.id != workload.id)
+            {
+                merged.header.workloads.push(workload);
+            }
+        }
+        merged.failures.extend(run.failures);
+        merged.environment.extend(run.environment);
+        merged.taints.extend(run.taints);
+        merged.blocks.extend(run.blocks);
+        merged.unknown.extend(run.unknown);
+        merged.end = later(merged.end.take(), run.end);
+    }
+    for group in groups {
+        let place = Place::of(&group);
+        if let Some(known) = places.get(&place) {
+            if known.samples != group.samples {
+                return Err(MergeError::Conflict {
+                    workload: group.workload,
+                    lane: group.lane,
+                    process_index: group.process_index,
+                    block_index: group.block_index,
+                });
+            }
+        } else {
+            places.insert(place, group);
+        }
+    }
+    merged.groups = places.into_values().collect();
+    merged.groups.sort_by_key(|group| group.order_index);
+    once(&mut merged.failures);
+    once(&mut merged.environment);
+    once(&mut merged.taints);
+    once(&mut merged.unknown);
+    once(&mut merged.blocks);
+    merged.blocks.sort_by_key(|block| block.block_index);
+    merged.warnings.clear();
+    settle(&mut merged, &seen, count, all_ended);
+    Ok(merged)
+}
+
+/// Sets the shard mark, the warnings and the end of a merged run.
+fn settle(merged: &mut Run, seen: &BTreeSet<u32>, count: Option<u32>, all_ended: bool) {
+    let missing: Vec<String> = (1..=count.unwrap_or(0))
+        .filter(|index| !seen.contains(index))
+        .map(|index| index.to_string())
+        .collect();
+    // A run without a mark is whole already.
+    let is_whole = merged.header.design.shard.is_none() || missing.is_empty();
+    if is_whole {
+        merged.header.design.shard = None;
+    } else {
+        merged
+            .warnings
+            .push(format!("shards {} are missing", missing.join(", ")));
+    }
+    merged.end = merged.end.take().filter(|_| all_ended).map(|end| End {
+        interrupted: end.interrupted || !is_whole,
+        groups_count: merged.groups.len() as u64,
+        samples_count: merged.samples_count() as u64,
+        failures_count: merged.failures.len() as u64,
+        ..end
+    });
+}
+
+/// Remembers the shards that `run` holds; a merged part of them keeps the
+/// mark of its first.
+fn note(seen: &mut BTreeSet<u32>, run: &Run) {
+    match run.header.design.shard {
+        Some(Shard { index, .. }) => drop(seen.insert(index)),
+        None => seen.extend(1..=u32::from(u16::MAX)),
+    }
+}
+
+fn later(left: Option<End>, right: Option<End>) -> Option<End> {
+    match (left, right) {
+        (Some(left), Some(right)) => {
+            let interrupted = left.interrupted || right.interrupted;
+            let elapsed_ns = left.elapsed_ns.max(right.elapsed_ns);
+            let last = if left.finished >= right.finished {
+                left
+            } else {
+                right
+            };
+            Some(End {
+                interrupted,
+                elapsed_ns,
+                ..last
+            })
+        }
+        (left, right) => left.or(right),
+    }
+}
+
+fn same<T: PartialEq + std::fmt::Display>(
+    what: &'static str,
+    left: &T,
+    right: &T,
+) -> Result<(), MergeError> {
+    if left == right {
+        return Ok(());
+    }
+    Err(MergeError::Differ {
+        what,
+        left: left.to_string(),
+        right: right.to_string(),
+    })
+}
+
+/// Keeps the first of equal records.
+fn once<T: Serialize>(records: &mut Vec<T>) {
+    let mut seen = BTreeSet::new();
+    records.retain(|record| {
+        // A record that cannot be written as JSON cannot have been read.
+        serde_json::to_string(record).map_or(true, |text| seen.insert(text))
+    });
+}
+
+/// What two groups cannot share unless they are the same.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Place(String, String, Vec<(String, u64)>, u64, u64, bool);
+
+impl Place {
+    fn of(group: &Group) -> Place {
+        Place(
+            group.workload.clone(),
+            group.lane.clone(),
+            group.parameters.clone().into_iter().collect(),
+            group.process_index,
+            group.block_index,
+            group.control,
+        )
+    }
+}
