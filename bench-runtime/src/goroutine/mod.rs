@@ -1,7 +1,281 @@
 //! G: a goroutine's record. It never points to M or P.
+//!
+//! A record is [`Goroutine`], 96 bytes; with the closure inside it, it is all
+//! that exists of a goroutine that has not run. Records live in [`slab`]s:
+//! their memory is type-stable, so a stale pointer reads a record.
+//!
+//! # Where a goroutine runs: the table of `context`
+//!
+//! | `context`      | meaning                                     | who may change it           |
+//! |----------------|---------------------------------------------|-----------------------------|
+//! | [`FRESH`]      | never run; `body` holds the closure         | whoever dequeued it         |
+//! | odd            | on some M now; the rest is its stack header | that M, by switching away   |
+//! | even, not zero | suspended: a saved context of [`crate::arch`] | whoever dequeued it       |
+//!
+//! A goroutine may be readied, and dequeued by another M, between the moment
+//! it is enqueued somewhere and the moment it has left its stack; so whoever
+//! dequeued it first waits until `context` is no longer odd. The store of the
+//! saved context is the last thing that happens on the old stack.
+//!
+//! # What `body` holds
+//!
+//! The closure until it starts, a [`Waiter`] while it waits on one queue, the
+//! result after it ended: never two of them at once.
+//!
+//! # The end: the table of `join`
+//!
+//! | `join`            | meaning                         | who frees the record   |
+//! |-------------------|---------------------------------|------------------------|
+//! | [`JOIN_OPEN`]     | runs, a handle exists           | –                      |
+//! | a [`Parkable`]    | runs, the handle waits          | –                      |
+//! | [`JOIN_DETACHED`] | runs, no handle                 | the goroutine, at end  |
+//! | [`JOIN_DONE`]     | ended, the result is in `body`  | the handle             |
 
+pub(crate) mod body;
+pub(crate) mod list;
+pub(crate) mod slab;
 pub(crate) mod wait_reason;
 pub(crate) mod waiter;
 
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::mem::MaybeUninit;
+use std::panic::Location;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+pub(crate) use body::VTable;
+pub(crate) use list::List;
 pub(crate) use wait_reason::WaitReason;
 pub(crate) use waiter::{Head, Kind, Parkable, WaitQueue, Waiter};
+
+/// What a goroutine is doing. It informs dumps and checks; ownership follows
+/// the tables above, not this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Status {
+    /// The record is on a free list.
+    Idle,
+    /// In a queue of runnable ones, or on its way there.
+    Runnable,
+    /// On some M.
+    Running,
+    /// On an M that has given its P away.
+    Syscall,
+    /// Parked, or about to.
+    Waiting,
+    /// Ended; the record waits for its handle.
+    Dead,
+}
+
+impl Status {
+    pub(crate) fn from_u8(value: u8) -> Self {
+        [Self::Idle, Self::Runnable, Self::Running, Self::Syscall, Self::Waiting, Self::Dead]
+            .get(usize::from(value))
+            .copied()
+            .unwrap_or(Self::Dead)
+    }
+}
+
+/// See the table of `context`.
+pub(crate) const FRESH: usize = 0;
+/// Set in `context` while the goroutine is on an M.
+pub(crate) const RUNNING_BIT: usize = 1;
+
+/// See the table of `join`.
+pub(crate) const JOIN_OPEN: usize = 0;
+/// See the table of `join`.
+pub(crate) const JOIN_DONE: usize = 1;
+/// See the table of `join`.
+pub(crate) const JOIN_DETACHED: usize = 2;
+
+/// In `flags`: bound to the M it runs on (`lock_os_thread`, or it parked while
+/// unwinding).
+pub(crate) const FLAG_LOCKED: u8 = 1;
+/// In `flags`: its stack is compacted.
+pub(crate) const FLAG_COMPACTED: u8 = 2;
+/// In `flags`: one of the runtime's own, which no count shows.
+pub(crate) const FLAG_SYSTEM: u8 = 4;
+/// In `flags`: the scheduling class, two bits.
+pub(crate) const FLAG_PRIORITY_SHIFT: u32 = 4;
+
+/// Words of [`Goroutine::body`].
+pub(crate) const BODY_WORDS: usize = 5;
+
+/// What rarely is said about a goroutine, boxed behind `site`.
+#[derive(Debug)]
+pub(crate) struct Details {
+    pub(crate) site: &'static Location<'static>,
+    pub(crate) name: Option<Box<str>>,
+    /// The stack limit asked for, in bytes; 0: the runtime's.
+    pub(crate) stack_limit: usize,
+}
+
+/// A goroutine's record.
+#[repr(C)]
+pub(crate) struct Goroutine {
+    /// Status, kind, wait reason, flags, ticket.
+    pub(crate) head: Head,
+    /// The next in a [`List`], or in a free list.
+    pub(crate) next: AtomicPtr<Goroutine>,
+    /// See the table of `context`.
+    pub(crate) context: AtomicUsize,
+    /// What its body can do; set at spawn.
+    vtable: UnsafeCell<&'static VTable>,
+    /// See the table of `join`.
+    pub(crate) join: AtomicUsize,
+    /// Unique in its runtime; the main goroutine is 1.
+    pub(crate) id: AtomicU64,
+    /// A `&'static Location`, or with bit 0 set a `Box<Details>`.
+    site: AtomicUsize,
+    body: UnsafeCell<[MaybeUninit<usize>; BODY_WORDS]>,
+}
+
+// SAFETY: `vtable` and `body` are reached only by whoever owns the goroutine
+// by the tables above; all else is atomic.
+unsafe impl Sync for Goroutine {}
+// SAFETY: closures and results in it are `Send` by the bounds of spawn.
+unsafe impl Send for Goroutine {}
+
+const _: () = assert!(size_of::<Goroutine>() == 96);
+
+impl Goroutine {
+    /// A record on no list, for a slab.
+    pub(crate) fn unused() -> Self {
+        Self {
+            head: Head {
+                status: AtomicU8::new(Status::Idle as u8),
+                kind: Kind::Goroutine,
+                reason: AtomicU8::new(0),
+                flags: AtomicU8::new(0),
+                ticket: AtomicU32::new(0),
+            },
+            next: AtomicPtr::new(std::ptr::null_mut()),
+            context: AtomicUsize::new(FRESH),
+            vtable: UnsafeCell::new(&body::NOTHING),
+            join: AtomicUsize::new(JOIN_DETACHED),
+            id: AtomicU64::new(0),
+            site: AtomicUsize::new(0),
+            body: UnsafeCell::new([MaybeUninit::uninit(); BODY_WORDS]),
+        }
+    }
+
+    /// The goroutine behind a parkable of kind `Goroutine`.
+    #[inline(always)]
+    pub(crate) fn of(parkable: Parkable) -> &'static Self {
+        debug_assert_eq!(parkable.head().kind, Kind::Goroutine);
+        // SAFETY: the head is a record's first field; records are type-stable.
+        unsafe { &*parkable.as_ptr().cast() }
+    }
+
+    /// As something that can park.
+    #[inline(always)]
+    pub(crate) fn parkable(&'static self) -> Parkable {
+        // SAFETY: records are type-stable and begin with their head.
+        unsafe { Parkable::from_head(NonNull::from(self).cast()) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_status(&self, status: Status) {
+        self.head.status.store(status as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        Status::from_u8(self.head.status.load(Ordering::Relaxed))
+    }
+
+    #[inline(always)]
+    pub(crate) fn has_flag(&self, flag: u8) -> bool {
+        self.head.flags.load(Ordering::Relaxed) & flag != 0
+    }
+
+    pub(crate) fn set_flag(&self, flag: u8) {
+        self.head.flags.fetch_or(flag, Ordering::Relaxed);
+    }
+
+    pub(crate) fn clear_flag(&self, flag: u8) {
+        self.head.flags.fetch_and(!flag, Ordering::Relaxed);
+    }
+
+    /// Two bits: 0 normal, 1 high, 2 low.
+    #[inline(always)]
+    pub(crate) fn priority_bits(&self) -> u8 {
+        self.head.flags.load(Ordering::Relaxed) >> FLAG_PRIORITY_SHIFT
+    }
+
+    #[inline(always)]
+    pub(crate) fn vtable(&self) -> &'static VTable {
+        // SAFETY: written at spawn, before the record was published.
+        unsafe { *self.vtable.get() }
+    }
+
+    /// # Safety
+    ///
+    /// Only at spawn, before the record is published.
+    #[inline(always)]
+    pub(crate) unsafe fn set_vtable(&self, vtable: &'static VTable) {
+        // SAFETY: by the caller's promise nobody reads it now.
+        unsafe { *self.vtable.get() = vtable };
+    }
+
+    /// The memory of `body`.
+    #[inline(always)]
+    pub(crate) fn body(&self) -> *mut u8 {
+        self.body.get().cast()
+    }
+
+    /// The memory of the goroutine's own waiter.
+    #[inline(always)]
+    pub(crate) fn waiter(&self) -> *mut Waiter {
+        const { assert!(size_of::<Waiter>() <= BODY_WORDS * size_of::<usize>()) };
+        self.body.get().cast()
+    }
+
+    /// Where it was spawned.
+    pub(crate) fn site(&self) -> Option<&'static Location<'static>> {
+        let site = self.site.load(Ordering::Acquire);
+        if site & 1 == 1 {
+            return self.details().map(|d| d.site);
+        }
+        // SAFETY: an even non-zero value came from a static location.
+        unsafe { (site as *const Location<'static>).as_ref() }
+    }
+
+    /// Name and limits, where any were given. Only while the goroutine is
+    /// known not to end.
+    pub(crate) fn details(&self) -> Option<&Details> {
+        let site = self.site.load(Ordering::Acquire);
+        // SAFETY: an odd value is a box that lives until the record is freed.
+        (site & 1 == 1).then(|| unsafe { &*((site & !1) as *const Details) })
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_site(&self, site: &'static Location<'static>) {
+        self.site.store(std::ptr::from_ref(site) as usize, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_details(&self, details: Box<Details>) {
+        self.site.store(Box::into_raw(details) as usize | 1, Ordering::Release);
+    }
+
+    /// Frees the details, when the record is freed.
+    #[inline(always)]
+    pub(crate) fn drop_details(&self) {
+        let site = self.site.load(Ordering::Relaxed);
+        if site & 1 == 1 {
+            self.site.store(0, Ordering::Relaxed);
+            // SAFETY: it came from `Box::into_raw` in `set_details`; the owner
+            // of the dead record drops it once.
+            drop(unsafe { Box::from_raw((site & !1) as *mut Details) });
+        }
+    }
+}
+
+impl fmt::Debug for Goroutine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Goroutine")
+            .field("id", &self.id.load(Ordering::Relaxed))
+            .field("status", &self.status())
+            .finish_non_exhaustive()
+    }
+}

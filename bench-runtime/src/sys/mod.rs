@@ -2,6 +2,7 @@
 //! `libc` and `nix`.
 
 #[cfg(test)]
+pub(crate) mod barrier;
 pub(crate) mod child;
 pub(crate) mod clock;
 pub(crate) mod event_fd;

@@ -1,0 +1,130 @@
+//! What a goroutine runs and what it leaves: closure in, result out, both in
+//! the record where they fit and boxed where not.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
+
+use super::{BODY_WORDS, Goroutine};
+
+/// How a goroutine ended.
+pub(crate) enum Outcome<T> {
+    Returned(T),
+    Panicked(Box<dyn Any + Send>),
+    /// By `goexit`.
+    Exited,
+    /// The runtime was shut down before it started.
+    Abandoned,
+}
+
+/// The payload with which `goexit` unwinds.
+pub(crate) struct Exit;
+
+/// What can be done with a body whose types are forgotten.
+pub(crate) struct VTable {
+    /// Runs the closure in the body and leaves an [`Outcome`] there.
+    pub(crate) run: unsafe fn(&Goroutine),
+    /// Drops a closure that never ran and leaves `Abandoned`.
+    pub(crate) abandon: unsafe fn(&Goroutine),
+    /// Drops the outcome.
+    pub(crate) drop_outcome: unsafe fn(&Goroutine),
+}
+
+impl fmt::Debug for VTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("VTable")
+    }
+}
+
+unsafe fn nothing(_: &Goroutine) {}
+
+/// Of a record that is not in use.
+pub(crate) static NOTHING: VTable = VTable { run: nothing, abandon: nothing, drop_outcome: nothing };
+
+struct Of<F, T>(std::marker::PhantomData<(F, T)>);
+
+impl<F: FnOnce() -> T, T> Of<F, T> {
+    const VTABLE: VTable = VTable {
+        run: run::<F, T>,
+        abandon: abandon::<F, T>,
+        drop_outcome: drop_outcome::<T>,
+    };
+}
+
+const fn fits<T>() -> bool {
+    size_of::<T>() <= BODY_WORDS * size_of::<usize>() && align_of::<T>() <= align_of::<usize>()
+}
+
+#[inline(always)]
+unsafe fn put<T>(g: &Goroutine, value: T) {
+    // SAFETY: by `fits` the body has room and alignment; else it holds a box.
+    unsafe {
+        if const { fits::<T>() } {
+            g.body().cast::<T>().write(value);
+        } else {
+            g.body().cast::<Box<T>>().write(Box::new(value));
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn take<T>(g: &Goroutine) -> T {
+    // SAFETY: the mirror of `put`; the caller says that a T was put there.
+    unsafe {
+        if const { fits::<T>() } { g.body().cast::<T>().read() } else { *g.body().cast::<Box<T>>().read() }
+    }
+}
+
+/// Puts a closure into an unused record.
+///
+/// # Safety
+///
+/// The record is the caller's and its body is empty.
+#[inline(always)]
+pub(crate) unsafe fn put_closure<F: FnOnce() -> T + Send, T: Send>(g: &Goroutine, f: F) {
+    // SAFETY: as promised.
+    unsafe {
+        put(g, f);
+        g.set_vtable(&Of::<F, T>::VTABLE);
+    }
+}
+
+/// Takes the outcome out of an ended goroutine.
+///
+/// # Safety
+///
+/// It ended, its result type is `T`, and this is done once.
+#[inline(always)]
+pub(crate) unsafe fn take_outcome<T>(g: &Goroutine) -> Outcome<T> {
+    // SAFETY: as promised.
+    unsafe { take(g) }
+}
+
+unsafe fn run<F: FnOnce() -> T, T>(g: &Goroutine) {
+    // SAFETY: the goroutine's first act, so the closure is there.
+    let f = unsafe { take::<F>(g) };
+    // The closure is consumed; nothing it broke is looked at again.
+    let outcome = match panic::catch_unwind(AssertUnwindSafe(f)) {
+        Ok(value) => Outcome::Returned(value),
+        Err(payload) => caught(payload),
+    };
+    // SAFETY: the closure is out, and no wait is under way.
+    unsafe { put(g, outcome) };
+}
+
+#[cold]
+fn caught<T>(payload: Box<dyn Any + Send>) -> Outcome<T> {
+    if payload.is::<Exit>() { Outcome::Exited } else { Outcome::Panicked(payload) }
+}
+
+unsafe fn abandon<F: FnOnce() -> T, T>(g: &Goroutine) {
+    // SAFETY: the goroutine never ran, so the closure is there.
+    drop(unsafe { take::<F>(g) });
+    // SAFETY: the closure is out.
+    unsafe { put::<Outcome<T>>(g, Outcome::Abandoned) };
+}
+
+unsafe fn drop_outcome<T>(g: &Goroutine) {
+    // SAFETY: called once, on an ended goroutine without a handle.
+    drop(unsafe { take::<Outcome<T>>(g) });
+}

@@ -1,0 +1,87 @@
+//! A first-in first-out list of goroutines, linked through their records.
+//! A goroutine is on one list at a time; whoever dequeued it owns `next`.
+
+use std::ptr::{self, NonNull};
+use std::sync::atomic::Ordering;
+
+use super::Goroutine;
+
+/// The list; owned by one thread at a time.
+#[derive(Debug)]
+pub(crate) struct List {
+    head: *mut Goroutine,
+    tail: *mut Goroutine,
+    len: usize,
+}
+
+// SAFETY: records are `Send`, and the list owns the links of those in it.
+unsafe impl Send for List {}
+
+impl List {
+    pub(crate) const fn new() -> Self {
+        Self { head: ptr::null_mut(), tail: ptr::null_mut(), len: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.is_null()
+    }
+
+    /// Appends one.
+    #[inline]
+    pub(crate) fn push(&mut self, g: &'static Goroutine) {
+        let raw = ptr::from_ref(g).cast_mut();
+        g.next.store(ptr::null_mut(), Ordering::Relaxed);
+        match NonNull::new(self.tail) {
+            // SAFETY: the tail is on the list, and records are type-stable.
+            Some(tail) => unsafe { tail.as_ref() }.next.store(raw, Ordering::Relaxed),
+            None => self.head = raw,
+        }
+        self.tail = raw;
+        self.len += 1;
+    }
+
+    /// Puts one in front.
+    #[inline]
+    pub(crate) fn push_front(&mut self, g: &'static Goroutine) {
+        let raw = ptr::from_ref(g).cast_mut();
+        g.next.store(self.head, Ordering::Relaxed);
+        if self.tail.is_null() {
+            self.tail = raw;
+        }
+        self.head = raw;
+        self.len += 1;
+    }
+
+    /// Takes the first.
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<&'static Goroutine> {
+        let head = NonNull::new(self.head)?;
+        // SAFETY: it is on the list, and records are type-stable.
+        let g: &'static Goroutine = unsafe { head.as_ref() };
+        self.head = g.next.load(Ordering::Relaxed);
+        if self.head.is_null() {
+            self.tail = ptr::null_mut();
+        }
+        self.len -= 1;
+        Some(g)
+    }
+
+    /// Moves all of another list to the end of this one.
+    pub(crate) fn append(&mut self, other: &mut Self) {
+        if other.head.is_null() {
+            return;
+        }
+        match NonNull::new(self.tail) {
+            // SAFETY: as in `push`.
+            Some(tail) => unsafe { tail.as_ref() }.next.store(other.head, Ordering::Relaxed),
+            None => self.head = other.head,
+        }
+        self.tail = other.tail;
+        self.len += other.len;
+        *other = Self::new();
+    }
+}

@@ -1,0 +1,284 @@
+//! Where records come from: chunks that are never given back while their
+//! runtime lives, so that a stale pointer always reads a record and a dump can
+//! walk all goroutines without a scheduler lock.
+//!
+//! A chunk is aligned to its size; its header tells which runtime a goroutine
+//! belongs to.
+
+use std::alloc::{self, Layout};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+use super::Goroutine;
+use crate::util::lock::Lock;
+
+/// Found by weighing the waste of a small runtime against the header's share.
+const CHUNK_BYTES: usize = 256 * 1024;
+const HEADER_BYTES: usize = 64;
+const PER_CHUNK: usize = (CHUNK_BYTES - HEADER_BYTES) / size_of::<Goroutine>();
+
+/// A cache spills half of this many to the slab.
+const CACHE_LIMIT: usize = 256;
+
+#[derive(Debug)]
+#[repr(C)]
+struct Chunk {
+    owner: *const (),
+    /// The chunk made before this one.
+    next: *mut Chunk,
+    /// How many records have ever been handed out, from the front.
+    used: AtomicUsize,
+}
+
+const _: () = assert!(size_of::<Chunk>() <= HEADER_BYTES);
+
+impl Chunk {
+    fn layout() -> Layout {
+        Layout::from_size_align(CHUNK_BYTES, CHUNK_BYTES).unwrap_or_else(|_| unreachable!("a power of two"))
+    }
+
+    fn record(this: *mut Self, index: usize) -> *mut Goroutine {
+        debug_assert!(index < PER_CHUNK);
+        // SAFETY: inside the chunk by the bound on the index.
+        unsafe { this.cast::<u8>().add(HEADER_BYTES).cast::<Goroutine>().add(index) }
+    }
+}
+
+/// All records of one runtime.
+#[derive(Debug)]
+pub(crate) struct Slab {
+    owner: *const (),
+    /// The newest chunk; the list only grows.
+    chunks: AtomicPtr<Chunk>,
+    spare: Lock<Spare>,
+}
+
+#[derive(Debug)]
+struct Spare {
+    free: *mut Goroutine,
+    free_len: usize,
+}
+
+// SAFETY: the free list is reached under its lock; chunks only grow.
+unsafe impl Sync for Slab {}
+// SAFETY: as above.
+unsafe impl Send for Slab {}
+
+/// A P's own records: a hot list, and a part of a chunk not yet handed out.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    free: *mut Goroutine,
+    len: usize,
+    chunk: *mut Chunk,
+    fresh: usize,
+}
+
+// SAFETY: a cache is used by one thread at a time.
+unsafe impl Send for Cache {}
+
+impl Cache {
+    pub(crate) const fn new() -> Self {
+        Self { free: ptr::null_mut(), len: 0, chunk: ptr::null_mut(), fresh: PER_CHUNK }
+    }
+
+    /// An unused record.
+    #[inline]
+    pub(crate) fn take(&mut self, slab: &Slab) -> &'static Goroutine {
+        if let Some(g) = NonNull::new(self.free) {
+            // SAFETY: it is on our free list, so it is ours.
+            let g: &'static Goroutine = unsafe { g.as_ref() };
+            self.free = g.next.load(Ordering::Relaxed);
+            self.len -= 1;
+            return g;
+        }
+        self.refill(slab)
+    }
+
+    #[cold]
+    fn refill(&mut self, slab: &Slab) -> &'static Goroutine {
+        {
+            let mut spare = slab.spare.lock();
+            while self.len < CACHE_LIMIT / 2
+                && let Some(g) = NonNull::new(spare.free)
+            {
+                // SAFETY: it is on the slab's free list, whose lock we hold.
+                let g_ref = unsafe { g.as_ref() };
+                spare.free = g_ref.next.load(Ordering::Relaxed);
+                spare.free_len -= 1;
+                g_ref.next.store(self.free, Ordering::Relaxed);
+                self.free = g.as_ptr();
+                self.len += 1;
+            }
+        }
+        if !self.free.is_null() {
+            return self.take(slab);
+        }
+        if self.fresh == PER_CHUNK {
+            self.chunk = slab.add_chunk();
+            self.fresh = 0;
+        }
+        let raw = Chunk::record(self.chunk, self.fresh);
+        self.fresh += 1;
+        // SAFETY: the slot is ours by `fresh`; after the write it is a record
+        // for as long as the slab lives. Release: pairs with the Acquire in
+        // `Slab::for_each`.
+        unsafe {
+            raw.write(Goroutine::unused());
+            (*self.chunk).used.store(self.fresh, Ordering::Release);
+            &*raw
+        }
+    }
+
+    /// Takes back a record whose body is empty.
+    #[inline]
+    pub(crate) fn put(&mut self, slab: &Slab, g: &'static Goroutine) {
+        g.next.store(self.free, Ordering::Relaxed);
+        self.free = ptr::from_ref(g).cast_mut();
+        self.len += 1;
+        if self.len > CACHE_LIMIT {
+            self.spill(slab, CACHE_LIMIT / 2);
+        }
+    }
+
+    #[cold]
+    fn spill(&mut self, slab: &Slab, keep: usize) {
+        let mut spare = slab.spare.lock();
+        while self.len > keep
+            && let Some(g) = NonNull::new(self.free)
+        {
+            // SAFETY: it is on our free list.
+            let g_ref = unsafe { g.as_ref() };
+            self.free = g_ref.next.load(Ordering::Relaxed);
+            self.len -= 1;
+            g_ref.next.store(spare.free, Ordering::Relaxed);
+            spare.free = g.as_ptr();
+            spare.free_len += 1;
+        }
+    }
+}
+
+impl Slab {
+    /// `owner` is what [`Slab::owner_of`] answers for its goroutines.
+    pub(crate) fn new(owner: *const ()) -> Self {
+        Self {
+            owner,
+            chunks: AtomicPtr::new(ptr::null_mut()),
+            spare: Lock::new(Spare { free: ptr::null_mut(), free_len: 0 }),
+        }
+    }
+
+    /// Takes back a record from a thread without a cache.
+    pub(crate) fn put(&self, g: &'static Goroutine) {
+        let mut spare = self.spare.lock();
+        g.next.store(spare.free, Ordering::Relaxed);
+        spare.free = ptr::from_ref(g).cast_mut();
+        spare.free_len += 1;
+    }
+
+    /// The owner given to the slab that the goroutine comes from.
+    #[inline(always)]
+    pub(crate) fn owner_of(g: &Goroutine) -> *const () {
+        let chunk = (ptr::from_ref(g) as usize & !(CHUNK_BYTES - 1)) as *const Chunk;
+        // SAFETY: records live only in chunks, which are aligned to their size
+        // and whose header was written before any record was handed out.
+        unsafe { (*chunk).owner }
+    }
+
+    fn add_chunk(&self) -> *mut Chunk {
+        // SAFETY: the layout has a size.
+        let chunk = unsafe { alloc::alloc(Chunk::layout()) }.cast::<Chunk>();
+        if chunk.is_null() {
+            alloc::handle_alloc_error(Chunk::layout());
+        }
+        let mut next = self.chunks.load(Ordering::Relaxed);
+        loop {
+            // SAFETY: the chunk is ours until it is published.
+            unsafe { chunk.write(Chunk { owner: self.owner, next, used: AtomicUsize::new(0) }) };
+            // Release: pairs with the Acquire in `for_each`.
+            match self.chunks.compare_exchange(next, chunk, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return chunk,
+                Err(now) => next = now,
+            }
+        }
+    }
+
+    /// Looks at every record that was ever handed out, without a lock: what is
+    /// read may be changing meanwhile.
+    pub(crate) fn for_each(&self, mut f: impl FnMut(&'static Goroutine)) {
+        // Acquire: pairs with the Release in `add_chunk`.
+        let mut chunk = self.chunks.load(Ordering::Acquire);
+        while let Some(this) = NonNull::new(chunk) {
+            // SAFETY: chunks live as long as the slab. Acquire: pairs with the
+            // Release in `refill`, so that the records below are written.
+            let (used, next) = unsafe { (this.as_ref().used.load(Ordering::Acquire), this.as_ref().next) };
+            for index in 0..used {
+                // SAFETY: written before `used` covered it.
+                f(unsafe { &*Chunk::record(chunk, index) });
+            }
+            chunk = next;
+        }
+    }
+
+    /// Frees all chunks.
+    ///
+    /// # Safety
+    ///
+    /// No record is used ever after: no goroutine lives, no handle exists.
+    pub(crate) unsafe fn free(&mut self) {
+        let mut chunk = std::mem::replace(self.chunks.get_mut(), ptr::null_mut());
+        while let Some(this) = NonNull::new(chunk) {
+            // SAFETY: by the caller's promise nobody uses the chunk.
+            unsafe {
+                chunk = this.as_ref().next;
+                alloc::dealloc(this.as_ptr().cast(), Chunk::layout());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_recycled_last_in_first_out_and_know_their_owner() {
+        let marker = 7u8;
+        let owner = ptr::from_ref(&marker).cast();
+        let mut slab = Slab::new(owner);
+        let mut cache = Cache::new();
+        let a = cache.take(&slab);
+        let b = cache.take(&slab);
+        assert!(!ptr::eq(a, b));
+        assert_eq!(Slab::owner_of(a), owner);
+        cache.put(&slab, a);
+        assert!(ptr::eq(cache.take(&slab), a));
+        let mut seen = 0;
+        slab.for_each(|_| seen += 1);
+        assert_eq!(seen, 2);
+        // SAFETY: the test uses no record below.
+        unsafe { slab.free() };
+    }
+
+    #[test]
+    fn take_after_spill_reuses_before_it_makes_new_ones() {
+        let mut slab = Slab::new(ptr::null());
+        let mut cache = Cache::new();
+        let many: Vec<_> = (0..3 * PER_CHUNK).map(|_| cache.take(&slab)).collect();
+        let mut other = Cache::new();
+        for g in many {
+            other.put(&slab, g);
+        }
+        let mut count = 0;
+        slab.for_each(|_| count += 1);
+        assert_eq!(count, 3 * PER_CHUNK);
+        for _ in 0..3 * PER_CHUNK {
+            // All but what the two caches keep comes from the free list.
+            other.take(&slab);
+        }
+        let mut after = 0;
+        slab.for_each(|_| after += 1);
+        assert_eq!(after, count);
+        // SAFETY: the test uses no record below.
+        unsafe { slab.free() };
+    }
+}

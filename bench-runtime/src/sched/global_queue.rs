@@ -1,0 +1,99 @@
+//! The global queue: goroutines that belong to no P, in three classes.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::goroutine::{Goroutine, List};
+use crate::util::lock::Lock;
+
+/// The scheduling class of a goroutine.
+///
+/// High ones run before all others and low ones when nothing else is runnable;
+/// but a share of picks, fixed in `find_runnable`, looks at the lower classes
+/// first, so that none starves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Priority {
+    /// In between.
+    #[default]
+    Normal = 0,
+    /// Before all others.
+    High = 1,
+    /// When nothing else is runnable, and now and then.
+    Low = 2,
+}
+
+impl Priority {
+    pub(crate) fn of(g: &Goroutine) -> Self {
+        match g.priority_bits() {
+            1 => Self::High,
+            2 => Self::Low,
+            _ => Self::Normal,
+        }
+    }
+}
+
+/// The queues. Lengths are readable without the lock; they are exact under it.
+#[derive(Debug)]
+pub(crate) struct GlobalQueue {
+    lists: Lock<[List; 3]>,
+    lens: [AtomicUsize; 3],
+}
+
+impl GlobalQueue {
+    pub(crate) fn new() -> Self {
+        Self {
+            lists: Lock::new([List::new(), List::new(), List::new()]),
+            lens: [AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0)],
+        }
+    }
+
+    /// How many of a class wait; may be stale.
+    #[inline(always)]
+    pub(crate) fn len(&self, class: Priority) -> usize {
+        self.lens[class as usize].load(Ordering::Relaxed)
+    }
+
+    /// True when all classes are empty; may be stale.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lens.iter().all(|len| len.load(Ordering::Acquire) == 0)
+    }
+
+    /// Appends one to its class.
+    pub(crate) fn push(&self, g: &'static Goroutine) {
+        let class = Priority::of(g) as usize;
+        let mut lists = self.lists.lock();
+        lists[class].push(g);
+        self.lens[class].store(lists[class].len(), Ordering::Release);
+    }
+
+    /// Appends many of the normal class.
+    pub(crate) fn push_normal(&self, batch: &mut List) {
+        let mut lists = self.lists.lock();
+        lists[0].append(batch);
+        self.lens[0].store(lists[0].len(), Ordering::Release);
+    }
+
+    /// Takes the first of a class, and `more` with the next ones of it, up to
+    /// `limit` in all.
+    pub(crate) fn pop(
+        &self,
+        class: Priority,
+        limit: usize,
+        mut more: impl FnMut(&'static Goroutine),
+    ) -> Option<&'static Goroutine> {
+        let class = class as usize;
+        if self.lens[class].load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let mut lists = self.lists.lock();
+        let first = lists[class].pop();
+        for _ in 1..limit {
+            match lists[class].pop() {
+                Some(g) => more(g),
+                None => break,
+            }
+        }
+        self.lens[class].store(lists[class].len(), Ordering::Release);
+        first
+    }
+}

@@ -1,0 +1,55 @@
+//! An asymmetric memory barrier: the frequent side pays nothing, the rare side
+//! pays for both by `membarrier(2)`.
+//!
+//! `light` on one thread and `heavy` on another order like two full fences:
+//! the kernel runs a full fence on every CPU on which a thread of the process
+//! runs, before `heavy` returns, and a thread that is not running passes one
+//! when it is switched in. Where the kernel refuses, both are full fences.
+
+use std::sync::atomic::{AtomicBool, Ordering, compiler_fence, fence};
+
+/// `MEMBARRIER_CMD_PRIVATE_EXPEDITED` of linux/membarrier.h.
+const PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
+/// `MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED` of linux/membarrier.h.
+const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
+
+/// True once the process is registered; never goes back.
+static ASYMMETRIC: AtomicBool = AtomicBool::new(false);
+
+fn membarrier(command: libc::c_int) -> bool {
+    // SAFETY: the call takes integers only.
+    unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
+}
+
+/// Registers the process; before the first thread that uses `light` starts.
+/// Says whether the cheap form is in use.
+pub(crate) fn register() -> bool {
+    // The environment switch exists to test the fallback on any kernel.
+    if std::env::var_os("THREADBARE_NO_MEMBARRIER").is_none()
+        && !ASYMMETRIC.load(Ordering::Acquire)
+        && membarrier(REGISTER_PRIVATE_EXPEDITED)
+    {
+        ASYMMETRIC.store(true, Ordering::Release);
+    }
+    ASYMMETRIC.load(Ordering::Acquire)
+}
+
+/// The frequent side.
+#[inline(always)]
+pub(crate) fn light() {
+    if ASYMMETRIC.load(Ordering::Relaxed) {
+        compiler_fence(Ordering::SeqCst);
+    } else {
+        // SeqCst: forbids that a load after it moves before a store ahead of it.
+        fence(Ordering::SeqCst);
+    }
+}
+
+/// The rare side.
+pub(crate) fn heavy() {
+    // SeqCst: as in `light`.
+    fence(Ordering::SeqCst);
+    if ASYMMETRIC.load(Ordering::Relaxed) && !membarrier(PRIVATE_EXPEDITED) {
+        crate::fatal::fatal!("membarrier(2) failed after it was registered");
+    }
+}
