@@ -2,56 +2,139 @@
 //!
 //! The protocol is in [`crate::goroutine::waiter`].
 
-use crate::goroutine::{Kind, Parkable, WaitReason, Waiter};
-use crate::sched::thread::ThreadRecord;
-use crate::sys::clock;
+use std::sync::atomic::Ordering;
+
+use super::current::{self, goroutine_of, machine_of};
+use super::machine::Machine;
+use super::processor::Processor;
+use super::run_loop::leave_stack;
+use super::runtime::Shared;
+use super::thread::ThreadRecord;
+use super::{find_runnable, preempt, ready as readying};
+use crate::goroutine::{FLAG_LOCKED, Goroutine, Kind, Parkable, Status, WaitReason, Waiter};
+use crate::stack::StackHeader;
+use crate::sys::{barrier, clock};
+use crate::timer::{Action, TimerKey};
 
 /// Who runs this code.
-#[inline]
+#[inline(always)]
 pub(crate) fn current() -> Parkable {
-    ThreadRecord::current().parkable()
+    match current::header() {
+        Some(header) => goroutine_of(header).parkable(),
+        None => thread_record().parkable(),
+    }
+}
+
+// Not inlined, so that no address of a thread-local is ever kept by a caller
+// that runs on a goroutine's stack.
+#[inline(never)]
+fn thread_record() -> &'static ThreadRecord {
+    ThreadRecord::current()
+}
+
+/// The runtime of the goroutine, or of the M, that runs this code.
+pub(crate) fn runtime() -> Option<&'static Shared> {
+    match current::header() {
+        Some(header) => Some(machine_of(header).shared),
+        None => current::thread_machine().map(|m| m.shared),
+    }
 }
 
 /// The clock that waits are measured by, in nanoseconds; fake where the
 /// runtime's time is fake.
 #[inline]
 pub(crate) fn now_ns() -> u64 {
-    clock::now_ns()
+    match runtime() {
+        Some(shared) => shared.now_ns(),
+        None => clock::now_ns(),
+    }
 }
 
 /// Step 1 of a wait: from here on a ready counts. `object` is what is waited
 /// for, as a dump shows it.
-#[inline]
+#[inline(always)]
 pub(crate) fn prepare_park(reason: WaitReason, object: *const ()) -> Parkable {
-    let _ = object;
-    let me = current();
-    me.head()
-        .reason
-        .store(reason as u8, std::sync::atomic::Ordering::Relaxed);
-    me
+    let Some(header) = current::header() else {
+        let me = thread_record().parkable();
+        me.head().reason.store(reason as u8, Ordering::Relaxed);
+        return me;
+    };
+    let g = goroutine_of(header);
+    if std::thread::panicking() {
+        lock_for_unwinding(header);
+    }
+    header.wait_object.set(object);
+    g.head.reason.store(reason as u8, Ordering::Relaxed);
+    g.set_status(Status::Waiting);
+    g.parkable()
+}
+
+/// A goroutine that parks while it unwinds keeps its thread: the count of
+/// panics is the thread's.
+#[cold]
+fn lock_for_unwinding(header: &StackHeader) {
+    goroutine_of(header).set_flag(FLAG_LOCKED);
+}
+
+#[cold]
+fn unlock_after_unwinding(header: &StackHeader) {
+    if header.pins.get() == 0 {
+        goroutine_of(header).clear_flag(FLAG_LOCKED);
+    }
 }
 
 /// Takes step 1 back; only where nothing was enqueued, or where all that was
 /// has been removed again without a claim by others.
-#[inline]
+#[inline(always)]
 pub(crate) fn cancel_park(me: Parkable) {
-    me.head()
-        .reason
-        .store(0, std::sync::atomic::Ordering::Relaxed);
+    me.head().reason.store(WaitReason::None as u8, Ordering::Relaxed);
+    if me.head().kind == Kind::Goroutine {
+        let g = Goroutine::of(me);
+        g.set_status(Status::Running);
+        if g.has_flag(FLAG_LOCKED)
+            && let Some(header) = current::header()
+        {
+            unlock_after_unwinding(header);
+        }
+    }
 }
 
 /// The waiter that lives in the parkable's own record: one at a time, for a
 /// wait on a single queue. Memory to write a [`Waiter`] into.
-#[inline]
+#[inline(always)]
 pub(crate) fn own_waiter(me: Parkable) -> *mut Waiter {
-    ThreadRecord::of(me).waiter()
+    match me.head().kind {
+        Kind::Goroutine => Goroutine::of(me).waiter(),
+        Kind::Thread => ThreadRecord::of(me).waiter(),
+    }
 }
 
 /// Blocks the caller until exactly one [`ready`].
-#[inline]
+#[inline(always)]
 pub(crate) fn park(me: Parkable) {
-    ThreadRecord::of(me).park();
+    match me.head().kind {
+        Kind::Goroutine => park_goroutine(Goroutine::of(me)),
+        Kind::Thread => ThreadRecord::of(me).park(),
+    }
     cancel_park(me);
+}
+
+#[inline(always)]
+fn park_goroutine(g: &'static Goroutine) {
+    let header = own_header();
+    let m = machine_of(header);
+    let (p, _) = m.enter();
+    leave_stack(m, p, g);
+    // Perhaps another M now.
+    machine_of(header).leave(false);
+}
+
+#[inline(always)]
+fn own_header() -> &'static StackHeader {
+    match current::header() {
+        Some(header) => header,
+        None => crate::fatal::fatal!("a goroutine parks outside its stack"),
+    }
 }
 
 /// Blocks the caller until a [`ready`] or until `deadline_ns` has passed, in
@@ -59,20 +142,133 @@ pub(crate) fn park(me: Parkable) {
 /// its waiters, which it must still remove from their queues. All waiters of
 /// such a wait are multi.
 pub(crate) fn park_until(me: Parkable, ticket: u32, deadline_ns: u64) {
-    ThreadRecord::of(me).park_until(ticket, deadline_ns);
+    match me.head().kind {
+        Kind::Thread => ThreadRecord::of(me).park_until(ticket, deadline_ns),
+        Kind::Goroutine => {
+            let armed = arm(deadline_ns, Action::Wake { who: me, ticket });
+            park_goroutine(Goroutine::of(me));
+            if let Some(armed) = armed {
+                armed.cancel();
+            }
+        }
+    }
     cancel_park(me);
 }
 
-/// Ends the wait of a parkable: exactly one ready for each park.
-#[inline]
-pub(crate) fn ready(who: Parkable) {
-    match who.head().kind {
-        Kind::Thread => ThreadRecord::of(who).ready(),
-        Kind::Goroutine => unreachable!("no goroutine exists yet"),
+/// A timer that was armed, and where.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Armed {
+    p: &'static Processor,
+    key: TimerKey,
+}
+
+impl Armed {
+    /// True: it will not fire, and has not.
+    pub(crate) fn cancel(self) -> bool {
+        self.p.timers.cancel(self.key)
     }
 }
 
-/// Lets others run.
-pub(crate) fn yield_now() {
-    std::thread::yield_now();
+/// Arms a timer of the current runtime: on this P, or on the first one if
+/// there is none at hand. `None` outside every runtime.
+pub(crate) fn arm(when_ns: u64, action: Action) -> Option<Armed> {
+    let shared = runtime()?;
+    let p = match current::header() {
+        Some(header) => {
+            let m = machine_of(header);
+            let (p, was_inside) = m.enter();
+            // Only an address: timers may be armed on a P that is not ours.
+            m.leave(was_inside);
+            p
+        }
+        None => current::thread_machine().and_then(Machine::held),
+    };
+    let p = p.unwrap_or_else(|| shared.first_processor());
+    let key = p.timers.arm(when_ns, action);
+    // The timer first, then the look at who waits for an older one; the poller
+    // does it in the other order, with a heavy barrier between.
+    barrier::light();
+    if shared.poll_until_ns.load(Ordering::Relaxed) > when_ns {
+        shared.netpoll.interrupt();
+    }
+    Some(Armed { p, key })
+}
+
+/// Ends the wait of a parkable: exactly one ready for each park.
+#[inline(always)]
+pub(crate) fn ready(who: Parkable) {
+    match who.head().kind {
+        Kind::Thread => ThreadRecord::of(who).ready(),
+        Kind::Goroutine => readying::ready_goroutine(Goroutine::of(who)),
+    }
+}
+
+/// As [`ready`], for who is inside and holds P.
+#[inline(always)]
+pub(crate) fn ready_inside(m: &'static Machine, p: &'static Processor, who: Parkable) {
+    match who.head().kind {
+        Kind::Thread => ThreadRecord::of(who).ready(),
+        Kind::Goroutine => {
+            let g = Goroutine::of(who);
+            g.set_status(Status::Runnable);
+            if std::ptr::eq(readying::shared_of(g), m.shared) {
+                readying::make_runnable(m, p, g);
+            } else {
+                readying::shared_of(g).submit(g);
+            }
+        }
+    }
+}
+
+/// Lets others run: the goroutine goes behind those that wait on its P. On a
+/// plain thread, yields the thread.
+#[inline]
+pub fn yield_now() {
+    let Some(header) = current::header() else {
+        return std::thread::yield_now();
+    };
+    let g = goroutine_of(header);
+    let m = machine_of(header);
+    let (p, _) = m.enter();
+    match p {
+        None => {
+            preempt::regain(header);
+        }
+        Some(_) if g.has_flag(FLAG_LOCKED) || std::thread::panicking() => {
+            yield_locked(m, g);
+        }
+        Some(p) => {
+            g.set_status(Status::Runnable);
+            match find_runnable::pick_fast(m, p) {
+                Some(next) => {
+                    readying::push_yielded(m, p, g);
+                    leave_stack_to(m, p, g, next);
+                }
+                None => {
+                    readying::push_yielded(m, p, g);
+                    super::run_loop::leave_for_home(m, g);
+                }
+            }
+            g.set_status(Status::Running);
+        }
+    }
+    machine_of(header).leave(false);
+}
+
+#[inline(always)]
+fn leave_stack_to(m: &'static Machine, p: &'static Processor, g: &'static Goroutine, next: &'static Goroutine) {
+    super::run_loop::leave_stack_for(m, p, g, next);
+}
+
+#[cold]
+fn yield_locked(m: &'static Machine, g: &'static Goroutine) {
+    if !g.has_flag(FLAG_LOCKED) {
+        // Unwinding: its thread runs nobody else, so there is nobody to let
+        // run here; other Ps are not affected.
+        return;
+    }
+    g.set_status(Status::Runnable);
+    m.locked_ready.store(true, Ordering::Release);
+    leave_stack(m, m.held(), g);
+    g.set_status(Status::Running);
 }

@@ -1,8 +1,8 @@
 //! What the operating system gives: one concept a file, and the only home of
 //! `libc` and `nix`.
 
-#[cfg(test)]
 pub(crate) mod barrier;
+#[cfg(test)]
 pub(crate) mod child;
 pub(crate) mod clock;
 pub(crate) mod event_fd;

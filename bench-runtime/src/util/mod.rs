@@ -2,3 +2,4 @@
 
 pub(crate) mod lock;
 pub(crate) mod quick_lock;
+pub(crate) mod rng;

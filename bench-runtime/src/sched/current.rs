@@ -1,0 +1,48 @@
+//! Who runs this code: found from the stack pointer, never from a thread-local
+//! on a goroutine's stack.
+
+use std::cell::Cell;
+
+use super::machine::Machine;
+use crate::arch;
+use crate::goroutine::Goroutine;
+use crate::stack::{StackHeader, header_of};
+
+thread_local! {
+    /// The M of this thread, for code on the thread's own stack.
+    static MACHINE: Cell<Option<&'static Machine>> = const { Cell::new(None) };
+}
+
+/// The header of the goroutine stack that we are on; `None` on a thread's.
+#[inline(always)]
+pub(crate) fn header() -> Option<&'static StackHeader> {
+    // SAFETY: slots are never unmapped, and the one we run on is in use.
+    header_of(arch::stack_pointer()).map(|header| unsafe { header.as_ref() })
+}
+
+/// The M that runs the goroutine with this header. What it answers is stale
+/// after the next switch.
+#[inline(always)]
+pub(crate) fn machine_of(header: &StackHeader) -> &'static Machine {
+    // SAFETY: whoever resumes a goroutine first writes its own M here; Ms live
+    // as long as their runtime has goroutines.
+    unsafe { &*header.machine.get().cast::<Machine>() }
+}
+
+/// The goroutine with this header.
+#[inline(always)]
+pub(crate) fn goroutine_of(header: &StackHeader) -> &'static Goroutine {
+    // SAFETY: whoever binds a stack writes the goroutine here first.
+    unsafe { &*header.g.get().cast::<Goroutine>() }
+}
+
+/// The M whose thread this is. Only on a thread's own stack: see [`header`].
+#[inline(never)]
+pub(crate) fn thread_machine() -> Option<&'static Machine> {
+    MACHINE.get()
+}
+
+/// Makes `m` the M of this thread.
+pub(crate) fn set_thread_machine(m: Option<&'static Machine>) {
+    MACHINE.set(m);
+}

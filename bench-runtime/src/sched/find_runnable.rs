@@ -1,0 +1,469 @@
+//! What an M runs next, and how it comes to rest when there is nothing.
+//!
+//! The order in which it looks, at each pick on its own stack:
+//!
+//! 1. P taken away or to be given up: GOMAXPROCS shrank, or, once in
+//!    [`TURN`] picks, another M stands in line for a P;
+//! 2. the P's due timers;
+//! 3. the high class;
+//! 4. once in [`TURN`] picks: the normal class of the global queue; once in
+//!    twice as many: the low class, so that it cannot starve;
+//! 5. `run_next`, then the P's queue (in a pinned runtime, first the M's own);
+//! 6. the global queue, a share of it;
+//! 7. the netpoller, without waiting;
+//! 8. other Ps, spinning, if not too many do; and their due timers;
+//! 9. the low class;
+//! 10. rest: steps S1 to S4 of [`super::idle`]; one resting M waits in the
+//!     netpoller, for the first timer at most, all others on their futex.
+//!
+//! Between two goroutines that are both at hand, the one that parks picks the
+//! next by [`pick_fast`] on its own stack, which is step 5 alone; every
+//! [`TURN`] picks, or when the P is given notice, it goes home instead.
+
+use std::ptr;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::global_queue::Priority;
+use super::machine::Machine;
+use super::processor::{Processor, ProcessorStatus};
+use super::ready::make_runnable;
+use super::runtime::Shared;
+use super::thread::ThreadRecord;
+use crate::goroutine::{Goroutine, Kind, Parkable};
+use crate::sys::{barrier, clock};
+
+/// Picks between two looks elsewhere: Go's and tokio's figure, a prime so that
+/// it does not fall in step with a program's own rhythm.
+const TURN: u32 = 61;
+
+/// Picks of `run_next` in a row before the queue has its turn.
+const STREAK: u32 = 128;
+
+/// The most that one pick takes from the global queue.
+const GLOBAL_SHARE: usize = super::run_queue::CAPACITY as usize / 2;
+
+/// Step 5, by the goroutine that parks; `None`: go home and look there.
+#[inline(always)]
+pub(crate) fn pick_fast(m: &'static Machine, p: &'static Processor) -> Option<&'static Goroutine> {
+    // SAFETY: the caller holds P inside the runtime.
+    let own = unsafe { p.own() };
+    own.since_turn += 1;
+    p.picks.store(p.picks.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    if own.since_turn >= TURN || p.notice.load(Ordering::Relaxed) || m.shared.attention.get() != 0 {
+        return None;
+    }
+    pick_local(m, p)
+}
+
+/// Step 5.
+#[inline(always)]
+fn pick_local(m: &'static Machine, p: &'static Processor) -> Option<&'static Goroutine> {
+    if m.shared.pinned {
+        return pick_pinned(m, p);
+    }
+    let next = p.run_next.load(Ordering::Relaxed);
+    // SAFETY: the caller holds P inside the runtime.
+    let own = unsafe { p.own() };
+    if !next.is_null() {
+        p.run_next.store(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: records are type-stable.
+        let next: &'static Goroutine = unsafe { &*next };
+        own.streak += 1;
+        if own.streak < STREAK || p.queue.is_empty() {
+            return Some(next);
+        }
+        // The pair has had its share: behind the others with it.
+        super::ready::push_back(m, p, next);
+    }
+    own.streak = 0;
+    begin_slice(p);
+    // SAFETY: entries are records, which are type-stable.
+    p.queue.pop().map(|g| unsafe { g.as_ref() })
+}
+
+#[inline(never)]
+fn pick_pinned(m: &'static Machine, p: &'static Processor) -> Option<&'static Goroutine> {
+    // SAFETY: the caller holds P inside the runtime, on M's own thread.
+    let (own, pinned) = unsafe { (p.own(), m.pinned()) };
+    let next = m.run_next.load(Ordering::Relaxed);
+    if !next.is_null() {
+        m.run_next.store(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: records are type-stable.
+        let next: &'static Goroutine = unsafe { &*next };
+        own.streak += 1;
+        if own.streak < STREAK {
+            return Some(next);
+        }
+        pinned.push(next);
+    }
+    own.streak = 0;
+    begin_slice(p);
+    if m.has_mail() {
+        m.collect_mail();
+    }
+    // Those that have not started come from the P's queue; every other pick
+    // begins there, so that neither side starves the other.
+    let fresh = || {
+        // SAFETY: entries are records, which are type-stable.
+        p.queue.pop().map(|g| unsafe { g.as_ref() })
+    };
+    if own.since_turn % 2 == 0 {
+        fresh().or_else(|| pinned.pop())
+    } else {
+        pinned.pop().or_else(fresh)
+    }
+}
+
+#[inline(always)]
+fn begin_slice(p: &Processor) {
+    p.slices.store(p.slices.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+}
+
+impl Shared {
+    /// The next goroutine for this M, which is on its own stack. Blocks the
+    /// thread while there is none. `None`: the runtime shuts down.
+    pub(crate) fn find_runnable(&'static self, m: &'static Machine) -> Option<&'static Goroutine> {
+        loop {
+            if self.is_stopping() {
+                return None;
+            }
+            let Some(p) = m.held() else {
+                self.wait_for_processor(m);
+                continue;
+            };
+            if p.notice.swap(false, Ordering::Relaxed) && !self.tend(m, p) {
+                continue;
+            }
+            // SAFETY: we hold P on our own stack.
+            let turn = {
+                p.picks.store(p.picks.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+                let own = unsafe { p.own() };
+                own.since_turn += 1;
+                own.since_turn >= TURN
+            };
+            if turn && self.idle.line_count() != 0 && self.give_to_line(m, p) {
+                continue;
+            }
+            self.fire_timers(m, p, p);
+            if let Some(g) = self.pick_at_home(m, p, turn) {
+                self.stop_spinning(m);
+                return Some(g);
+            }
+            if self.idle.line_count() != 0 && self.give_to_line(m, p) {
+                continue;
+            }
+            if self.poll_net(m, p) {
+                continue;
+            }
+            if let Some(g) = self.pick_abroad(m, p) {
+                self.stop_spinning(m);
+                return Some(g);
+            }
+            if p.has_work() || m.has_pinned_work() {
+                continue;
+            }
+            self.rest(m, p);
+        }
+    }
+
+    /// Steps 3 to 6.
+    fn pick_at_home(&'static self, m: &'static Machine, p: &'static Processor, turn: bool) -> Option<&'static Goroutine> {
+        let nothing_more = |_| unreachable!("one was asked for");
+        if self.global.len(Priority::High) != 0
+            && let Some(g) = self.pop_high()
+        {
+            begin_slice(p);
+            return Some(g);
+        }
+        if turn {
+            // SAFETY: we hold P on our own stack.
+            let own = unsafe { p.own() };
+            own.since_turn = 0;
+            own.turns = own.turns.wrapping_add(1);
+            begin_slice(p);
+            if own.turns % 2 == 0
+                && let Some(g) = self.global.pop(Priority::Low, 1, nothing_more)
+            {
+                return Some(g);
+            }
+            if let Some(g) = self.global.pop(Priority::Normal, 1, nothing_more) {
+                return Some(g);
+            }
+            if own.turns % 4 == 0 {
+                self.poll_net(m, p);
+            }
+        }
+        if let Some(g) = pick_local(m, p) {
+            return Some(g);
+        }
+        let share = (self.global.len(Priority::Normal) / self.procs() + 1).min(GLOBAL_SHARE);
+        self.global.pop(Priority::Normal, share, |g| {
+            if p.queue.push(ptr::NonNull::from(g)).is_err() {
+                crate::fatal::fatal!("a queue that was empty has no room for a share of the global queue");
+            }
+        })
+    }
+
+    fn pop_high(&'static self) -> Option<&'static Goroutine> {
+        let g = self.global.pop(Priority::High, 1, |_| unreachable!("one was asked for"));
+        if g.is_some() {
+            self.attention.sub();
+        }
+        g
+    }
+
+    /// Steps 8 and 9.
+    fn pick_abroad(&'static self, m: &'static Machine, p: &'static Processor) -> Option<&'static Goroutine> {
+        let busy = (self.procs() as u32).saturating_sub(self.idle.processors_count());
+        if busy > 1 || self.procs() > 1 {
+            let spins = m.spinning.load(Ordering::Relaxed);
+            if spins || 2 * self.idle.spinning_count.load(Ordering::Relaxed) < busy {
+                if !spins {
+                    m.spinning.store(true, Ordering::Relaxed);
+                    self.idle.spinning_count.fetch_add(1, Ordering::SeqCst);
+                }
+                if let Some(g) = self.steal(p) {
+                    begin_slice(p);
+                    return Some(g);
+                }
+            }
+        }
+        self.for_each_processor(|other| {
+            if !ptr::eq(other, p) {
+                self.fire_timers(m, p, other);
+            }
+        });
+        if p.has_work() || m.has_pinned_work() {
+            return None;
+        }
+        self.global.pop(Priority::Low, 1, |_| unreachable!("one was asked for"))
+    }
+
+    /// Fires the due timers of `from`; what they ready goes to `p`.
+    fn fire_timers(&'static self, m: &'static Machine, p: &'static Processor, from: &'static Processor) {
+        let next = from.timers.next_ns();
+        if next == u64::MAX || next > self.now_ns() {
+            return;
+        }
+        // SAFETY: we hold P on our own stack; the timers' callbacks reach the
+        // rest of `own`, but not `ready`, which is taken out.
+        let mut ready = std::mem::take(unsafe { &mut p.own().ready });
+        from.timers.poll(self.now_ns(), &mut ready);
+        self.ready_all(m, p, &mut ready);
+        // SAFETY: as above.
+        unsafe { p.own().ready = ready };
+    }
+
+    /// Step 7: says whether something became runnable.
+    fn poll_net(&'static self, m: &'static Machine, p: &'static Processor) -> bool {
+        if self.netpoll.waiters_count() == 0 || !self.poller.load(Ordering::Relaxed).is_null() {
+            return false;
+        }
+        // SAFETY: as in `fire_timers`.
+        let mut ready = std::mem::take(unsafe { &mut p.own().ready });
+        self.last_poll_ns.store(self.now_ns(), Ordering::Relaxed);
+        self.netpoll.poll(Some(Duration::ZERO), &mut ready);
+        let any = !ready.is_empty();
+        self.ready_all(m, p, &mut ready);
+        // SAFETY: as above.
+        unsafe { p.own().ready = ready };
+        any
+    }
+
+    /// Makes all of them runnable, in their order, at the end of the queue.
+    fn ready_all(&'static self, m: &'static Machine, p: &'static Processor, ready: &mut Vec<Parkable>) {
+        for who in ready.drain(..) {
+            match who.head().kind {
+                Kind::Thread => ThreadRecord::of(who).ready(),
+                Kind::Goroutine => {
+                    let g = Goroutine::of(who);
+                    g.set_status(crate::goroutine::Status::Runnable);
+                    if !ptr::eq(super::ready::shared_of(g), self) {
+                        super::ready::shared_of(g).submit(g);
+                    } else if self.pinned || g.head.flags.load(Ordering::Relaxed) != 0 {
+                        make_runnable(m, p, g);
+                    } else {
+                        super::ready::push_back(m, p, g);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends spinning: the spinner that finds work wakes the next one.
+    pub(crate) fn stop_spinning(&'static self, m: &'static Machine) {
+        if m.spinning.load(Ordering::Relaxed) {
+            m.spinning.store(false, Ordering::Relaxed);
+            self.idle.spinning_count.fetch_sub(1, Ordering::SeqCst);
+            self.wake_one();
+        }
+    }
+
+    /// Gives the P to the first M in line for one.
+    fn give_to_line(&'static self, m: &'static Machine, p: &'static Processor) -> bool {
+        let mut lists = self.idle.lock();
+        let Some(first) = self.idle.first_in_line(&mut lists) else {
+            return false;
+        };
+        self.cease_spinning(m);
+        m.set_p(None);
+        first.wake(Some(p));
+        true
+    }
+
+    fn cease_spinning(&self, m: &Machine) {
+        if m.spinning.swap(false, Ordering::Relaxed) {
+            self.idle.spinning_count.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// An M without a P: in line if it has work that only it may do, else to
+    /// sleep, in the netpoller if nobody does. Blocks the thread.
+    fn wait_for_processor(&'static self, m: &'static Machine) {
+        if !m.has_pinned_work() && self.claim_polling(m) {
+            self.cease_spinning(m);
+            return self.rest_polling(m);
+        }
+        let mut lists = self.idle.lock();
+        if self.is_stopping() {
+            return;
+        }
+        if m.has_pinned_work() {
+            match self.idle.acquire(&mut lists) {
+                Some(p) => return m.set_p(Some(p)),
+                None => self.idle.stand_in_line(&mut lists, m),
+            }
+        } else {
+            self.cease_spinning(m);
+            lists.machines.push_back(m);
+        }
+        drop(lists);
+        self.check_deadlock();
+        m.sleep();
+    }
+
+    /// Step 10: steps S1 to S4 of [`super::idle`].
+    fn rest(&'static self, m: &'static Machine, p: &'static Processor) {
+        {
+            let mut lists = self.idle.lock();
+            if self.is_stopping() || !self.global.is_empty() || p.notice.load(Ordering::Relaxed) {
+                return;
+            }
+            m.set_p(None);
+            self.idle.release(&mut lists, p); // S1
+        }
+        let was_spinning = m.spinning.load(Ordering::Relaxed);
+        self.cease_spinning(m); // S1
+        barrier::heavy(); // S2
+        if self.sees_work(m) {
+            // S3
+            let mut lists = self.idle.lock();
+            if let Some(p) = self.idle.acquire(&mut lists) {
+                drop(lists);
+                m.set_p(Some(p));
+                if was_spinning {
+                    m.spinning.store(true, Ordering::Relaxed);
+                    self.idle.spinning_count.fetch_add(1, Ordering::SeqCst);
+                }
+                return;
+            }
+        }
+        self.wait_for_processor(m); // S4
+    }
+
+    /// S3: anything that this M could run or do.
+    fn sees_work(&'static self, m: &'static Machine) -> bool {
+        let mut work = !self.global.is_empty() || m.has_pinned_work();
+        let mut now = 0;
+        self.for_each_processor(|p| {
+            if p.status() == ProcessorStatus::Running && !p.queue.is_empty() {
+                work = true;
+            }
+            let next = p.timers.next_ns();
+            if next != u64::MAX {
+                if now == 0 {
+                    now = self.now_ns();
+                }
+                work |= next <= now;
+            }
+        });
+        work
+    }
+
+    /// The earliest timer of all Ps.
+    pub(crate) fn first_timer_ns(&'static self) -> u64 {
+        let mut first = u64::MAX;
+        self.for_each_processor(|p| first = first.min(p.timers.next_ns()));
+        first
+    }
+
+    /// Becomes the M that waits in the netpoller, if there is something to
+    /// wait for there and nobody does.
+    fn claim_polling(&'static self, m: &'static Machine) -> bool {
+        (self.netpoll.waiters_count() != 0 || self.first_timer_ns() != u64::MAX)
+            && self
+                .poller
+                .compare_exchange(ptr::null_mut(), ptr::from_ref(m).cast_mut(), Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    /// S4 of the M that polls: waits for fds, for the first timer, or for
+    /// whoever wakes it. Blocks the thread.
+    fn rest_polling(&'static self, m: &'static Machine) {
+        {
+            let mut lists = self.idle.lock();
+            if self.is_stopping() || m.has_pinned_work() {
+                self.poller.store(ptr::null_mut(), Ordering::Release);
+                return;
+            }
+            // Others are woken before it: leaving the netpoller costs more.
+            lists.machines.push_front(m);
+        }
+        // Whoever arms an earlier timer after this sees the claim and
+        // interrupts; who armed it before is seen by the scan.
+        self.poll_until_ns.store(u64::MAX, Ordering::SeqCst);
+        barrier::heavy();
+        let first = self.first_timer_ns();
+        self.poll_until_ns.store(first, Ordering::SeqCst);
+        let now = self.now_ns();
+        let timeout = (first != u64::MAX).then(|| Duration::from_nanos(first.saturating_sub(now)));
+        let mut ready = std::mem::take(&mut *self.polled.lock());
+        self.netpoll.poll(timeout, &mut ready);
+        let now = self.now_ns();
+        self.last_poll_ns.store(now, Ordering::Relaxed);
+        self.poll_until_ns.store(0, Ordering::SeqCst);
+        self.poller.store(ptr::null_mut(), Ordering::Release);
+
+        let mut lists = self.idle.lock();
+        let due = !ready.is_empty() || first <= now;
+        if let Some(at) = lists.machines.iter().position(|other| ptr::eq(*other, m)) {
+            lists.machines.remove(at);
+            let p = if due || m.has_pinned_work() { self.idle.acquire(&mut lists) } else { None };
+            drop(lists);
+            if let Some(p) = p {
+                m.set_p(Some(p));
+                self.wake_sysmon();
+            }
+        } else {
+            // Somebody took us off the list: the wake is here or on its way.
+            drop(lists);
+            m.sleep();
+        }
+        match m.held() {
+            Some(p) => {
+                self.ready_all(m, p, &mut ready);
+                // Somebody else is to watch the netpoller while we run.
+                if due && self.idle.processors_count() != 0 {
+                    self.wake_one();
+                }
+            }
+            None => {
+                for who in ready.drain(..) {
+                    super::park::ready(who);
+                }
+            }
+        }
+        *self.polled.lock() = ready;
+    }
+}

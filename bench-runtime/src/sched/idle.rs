@@ -1,0 +1,123 @@
+//! Who is idle: Ps, sleeping Ms, and Ms that wait in line for a P.
+//!
+//! # Going to sleep and waking, without losing a wake-up
+//!
+//! Whoever makes work visible:
+//!
+//! - W1 puts it in a queue;
+//! - W2 light barrier;
+//! - W3 if a P is idle and no M spins, wakes one M with it, counted as
+//!   spinning.
+//!
+//! An M that found nothing:
+//!
+//! - S1 puts its P on the idle list, and if it was spinning takes itself off
+//!   that count;
+//! - S2 heavy barrier;
+//! - S3 looks at every queue, the timers and its own inbox once more; if there
+//!   is work, it takes an idle P and goes on as a spinner; if it gets none,
+//!   every P is held, and whoever took one after S1 looks at the queues itself;
+//! - S4 sleeps.
+//!
+//! By the barriers either W3 sees the idle P, or S3 sees the work; W3 skips
+//! the wake only if some M spins, and that one passes S1 to S3 after it.
+//! The spinner that finds work wakes the next one, so that the number of
+//! running Ms grows with the work, one at a time.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::machine::Machine;
+use super::processor::{Processor, ProcessorStatus};
+use crate::util::lock::{Lock, LockGuard};
+
+/// The lists.
+#[derive(Debug, Default)]
+pub(crate) struct Lists {
+    pub(crate) processors: Vec<&'static Processor>,
+    /// The last one slept last; the one that polls sits in front.
+    pub(crate) machines: VecDeque<&'static Machine>,
+    /// Ms that sleep until the goroutine locked to them is readied.
+    pub(crate) reserved: Vec<&'static Machine>,
+    /// Ms with work that only they may do, in line for a P.
+    pub(crate) line: VecDeque<&'static Machine>,
+}
+
+/// The lists and their lengths, which are read without the lock.
+#[derive(Debug, Default)]
+pub(crate) struct Idle {
+    lists: Lock<Lists>,
+    processors_count: AtomicU32,
+    line_count: AtomicU32,
+    /// Ms that look for work.
+    pub(crate) spinning_count: AtomicU32,
+}
+
+impl Default for Lock<Lists> {
+    fn default() -> Self {
+        Self::new(Lists::default())
+    }
+}
+
+impl Idle {
+    pub(crate) fn lock(&self) -> LockGuard<'_, Lists> {
+        self.lists.lock()
+    }
+
+    /// How many Ps are idle.
+    #[inline(always)]
+    pub(crate) fn processors_count(&self) -> u32 {
+        self.processors_count.load(Ordering::Relaxed)
+    }
+
+    /// How many Ms wait in line for a P.
+    #[inline(always)]
+    pub(crate) fn line_count(&self) -> u32 {
+        self.line_count.load(Ordering::Relaxed)
+    }
+
+    /// Adds a P to the idle ones, or hands it to the first M in line.
+    pub(crate) fn release(&self, lists: &mut Lists, p: &'static Processor) {
+        if let Some(m) = lists.line.pop_front() {
+            self.line_count.store(lists.line.len() as u32, Ordering::Relaxed);
+            m.wake(Some(p));
+            return;
+        }
+        p.set_status(ProcessorStatus::Idle);
+        lists.processors.push(p);
+        // SeqCst: S1 before S2 also where the barriers are plain fences.
+        self.processors_count.store(lists.processors.len() as u32, Ordering::SeqCst);
+    }
+
+    /// Takes an idle P; the caller holds it.
+    pub(crate) fn acquire(&self, lists: &mut Lists) -> Option<&'static Processor> {
+        let p = lists.processors.pop()?;
+        self.processors_count.store(lists.processors.len() as u32, Ordering::SeqCst);
+        p.set_status(ProcessorStatus::Running);
+        Some(p)
+    }
+
+    /// Takes a certain P off the idle list, if it is there.
+    pub(crate) fn withdraw(&self, lists: &mut Lists, p: &'static Processor) -> bool {
+        let Some(at) = lists.processors.iter().position(|q| std::ptr::eq(*q, p)) else {
+            return false;
+        };
+        lists.processors.swap_remove(at);
+        self.processors_count.store(lists.processors.len() as u32, Ordering::SeqCst);
+        p.set_status(ProcessorStatus::Running);
+        true
+    }
+
+    /// Puts an M in line for a P.
+    pub(crate) fn stand_in_line(&self, lists: &mut Lists, m: &'static Machine) {
+        lists.line.push_back(m);
+        self.line_count.store(lists.line.len() as u32, Ordering::Relaxed);
+    }
+
+    /// The first M in line for a P.
+    pub(crate) fn first_in_line(&self, lists: &mut Lists) -> Option<&'static Machine> {
+        let m = lists.line.pop_front()?;
+        self.line_count.store(lists.line.len() as u32, Ordering::Relaxed);
+        Some(m)
+    }
+}

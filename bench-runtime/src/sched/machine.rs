@@ -1,0 +1,250 @@
+//! M: an OS thread that runs goroutines while it holds a P.
+//!
+//! # The door
+//!
+//! `p` is the door between an M that runs a goroutine's code and sysmon, which
+//! may take the P away from it (see [`super::preempt`]). The fast side has no
+//! locked instruction.
+//!
+//! | the M                              | sysmon, holding `door`              |
+//! |------------------------------------|-------------------------------------|
+//! | D1 `inside = true`                 | D1 `p = null`                       |
+//! | D2 light barrier                   | D2 heavy barrier                    |
+//! | D3 read `p`: not null: go on       | D3 read `inside`: false: P is taken |
+//! | D4 null: take `door`, read again   | D4 true: `p` back to what it was    |
+//!
+//! By the barriers at least one side sees the other's D1. While `inside` is
+//! true and D3 gave a P, nobody takes it. Whoever else stores to `p` is the M
+//! itself, holding `door`.
+
+use std::cell::UnsafeCell;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+
+use super::processor::Processor;
+use super::runtime::Shared;
+use crate::goroutine::{Goroutine, List};
+use crate::sys::{barrier, futex};
+use crate::util::lock::Lock;
+
+/// An M.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Machine {
+    /// True while its code is the runtime's; see above.
+    inside: AtomicBool,
+    /// The P it holds, as the fast side reads it; see above.
+    p: AtomicPtr<Processor>,
+    /// The context of the scheduler's loop while a goroutine runs.
+    pub(crate) home: AtomicUsize,
+    /// The goroutine that runs.
+    pub(crate) current: AtomicPtr<Goroutine>,
+    /// In a pinned runtime, what `run_next` is in a migrating one. Owner only.
+    pub(crate) run_next: AtomicPtr<Goroutine>,
+    /// In a pinned runtime: readied goroutines of this M, by itself.
+    pinned: UnsafeCell<List>,
+    pub(crate) id: usize,
+    pub(crate) shared: &'static Shared,
+    door: Lock<()>,
+    /// Asleep or woken; see `sleep`.
+    word: AtomicU32,
+    /// Handed over by whoever wakes it.
+    handed: AtomicPtr<Processor>,
+    /// Counted as spinning. Set by itself, or by its waker before the wake.
+    pub(crate) spinning: AtomicBool,
+    /// Readied by others: pinned ones, or the locked one.
+    inbox: Lock<List>,
+    inbox_len: AtomicUsize,
+    /// The goroutine locked to this M, while it is parked.
+    pub(crate) locked: AtomicPtr<Goroutine>,
+    /// It was readied.
+    pub(crate) locked_ready: AtomicBool,
+}
+
+// SAFETY: `pinned` is reached by the M's own thread only; all
+// else is atomic or locked.
+unsafe impl Sync for Machine {}
+// SAFETY: as above.
+unsafe impl Send for Machine {}
+
+const ASLEEP: u32 = 0;
+const WOKEN: u32 = 1;
+
+impl Machine {
+    pub(crate) fn new(id: usize, shared: &'static Shared) -> Self {
+        Self {
+            inside: AtomicBool::new(true),
+            p: AtomicPtr::new(ptr::null_mut()),
+            home: AtomicUsize::new(0),
+            current: AtomicPtr::new(ptr::null_mut()),
+            run_next: AtomicPtr::new(ptr::null_mut()),
+            pinned: UnsafeCell::new(List::new()),
+            id,
+            shared,
+            door: Lock::new(()),
+            word: AtomicU32::new(ASLEEP),
+            handed: AtomicPtr::new(ptr::null_mut()),
+            spinning: AtomicBool::new(false),
+            inbox: Lock::new(List::new()),
+            inbox_len: AtomicUsize::new(0),
+            locked: AtomicPtr::new(ptr::null_mut()),
+            locked_ready: AtomicBool::new(false),
+        }
+    }
+
+    /// Steps D1 to D4 of the fast side: comes into the runtime. `None` if the
+    /// P was retaken. Says also whether it was inside already, for `leave`.
+    #[inline(always)]
+    pub(crate) fn enter(&self) -> (Option<&'static Processor>, bool) {
+        let was_inside = self.inside.load(Ordering::Relaxed);
+        self.inside.store(true, Ordering::Relaxed); // D1
+        barrier::light(); // D2
+        // Acquire: pairs with the Release in `set_p`.
+        let p = self.p.load(Ordering::Acquire); // D3
+        if p.is_null() {
+            return (self.p_behind_door(), was_inside);
+        }
+        // SAFETY: Ps live as long as their runtime's Ms.
+        (Some(unsafe { &*p }), was_inside)
+    }
+
+    /// D4 of the fast side.
+    #[cold]
+    fn p_behind_door(&self) -> Option<&'static Processor> {
+        let _door = self.door.lock();
+        // SAFETY: as in `enter`.
+        unsafe { self.p.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// Goes back to the goroutine's code.
+    #[inline(always)]
+    pub(crate) fn leave(&self, was_inside: bool) {
+        // Release: what was done with the P is done before sysmon, which reads
+        // this with Acquire, gives it to another M.
+        self.inside.store(was_inside, Ordering::Release);
+    }
+
+    /// The P it holds. Only its own thread, inside the runtime.
+    pub(crate) fn held(&self) -> Option<&'static Processor> {
+        let p = self.p.load(Ordering::Acquire);
+        if p.is_null() { self.p_behind_door() } else {
+            // SAFETY: as in `enter`.
+            Some(unsafe { &*p })
+        }
+    }
+
+    /// Takes up a P, or lets go of it. Only its own thread, inside.
+    pub(crate) fn set_p(&self, p: Option<&'static Processor>) {
+        let _door = self.door.lock();
+        // Release: pairs with the Acquire in `enter`.
+        self.p.store(p.map_or(ptr::null_mut(), |p| ptr::from_ref(p).cast_mut()), Ordering::Release);
+        if let Some(p) = p {
+            p.owner.store(ptr::from_ref(self).cast_mut(), Ordering::Release);
+        }
+    }
+
+    /// Steps D1 to D4 of sysmon's side: takes `p` away if the M still has it
+    /// and runs a goroutine's code. Then the caller holds it.
+    pub(crate) fn retake(&self, p: &'static Processor) -> bool {
+        let _door = self.door.lock();
+        let raw = ptr::from_ref(p).cast_mut();
+        if self.p.load(Ordering::Acquire) != raw {
+            return false;
+        }
+        self.p.store(ptr::null_mut(), Ordering::Release); // D1
+        barrier::heavy(); // D2
+        // Acquire: pairs with the Release in `leave`.
+        if self.inside.load(Ordering::Acquire) {
+            // D3
+            self.p.store(raw, Ordering::Release); // D4
+            return false;
+        }
+        true
+    }
+
+    /// As [`Self::retake`], but gives the P back after `f`. Says whether `f`
+    /// was called.
+    pub(crate) fn borrow(&self, p: &'static Processor, f: impl FnOnce()) -> bool {
+        let _door = self.door.lock();
+        let raw = ptr::from_ref(p).cast_mut();
+        if self.p.load(Ordering::Acquire) != raw {
+            return false;
+        }
+        self.p.store(ptr::null_mut(), Ordering::Release); // D1
+        barrier::heavy(); // D2
+        let taken = !self.inside.load(Ordering::Acquire); // D3
+        if taken {
+            f();
+        }
+        self.p.store(raw, Ordering::Release);
+        taken
+    }
+
+    /// In a pinned runtime: what it has readied for itself.
+    ///
+    /// # Safety
+    ///
+    /// Only its own thread, with no other reference from here in use.
+    #[inline(always)]
+    #[expect(clippy::mut_from_ref, reason = "exclusive by the caller's promise")]
+    pub(crate) unsafe fn pinned(&self) -> &mut List {
+        // SAFETY: exclusive by the caller's promise.
+        unsafe { &mut *self.pinned.get() }
+    }
+
+    /// Hands it a goroutine that only it may run. The caller then nudges it.
+    pub(crate) fn deliver(&self, g: &'static Goroutine) {
+        let mut inbox = self.inbox.lock();
+        inbox.push(g);
+        self.inbox_len.store(inbox.len(), Ordering::Release);
+    }
+
+    /// True if others delivered something.
+    #[inline(always)]
+    pub(crate) fn has_mail(&self) -> bool {
+        self.inbox_len.load(Ordering::Relaxed) != 0
+    }
+
+    /// Moves what others delivered to its own list. Only its own thread.
+    pub(crate) fn collect_mail(&self) {
+        let mut inbox = self.inbox.lock();
+        // SAFETY: our own thread.
+        unsafe { self.pinned() }.append(&mut inbox);
+        self.inbox_len.store(0, Ordering::Release);
+    }
+
+    /// True if goroutines that only it may run wait. Only its own thread.
+    pub(crate) fn has_pinned_work(&self) -> bool {
+        // SAFETY: our own thread.
+        self.has_mail()
+            || !self.run_next.load(Ordering::Relaxed).is_null()
+            || !unsafe { self.pinned() }.is_empty()
+    }
+
+    /// Sleeps until woken, and takes up the P that the waker handed over, if
+    /// any. Blocks the thread.
+    pub(crate) fn sleep(&self) {
+        // Acquire: pairs with the Release in `wake`.
+        while self.word.swap(ASLEEP, Ordering::Acquire) != WOKEN {
+            futex::wait(&self.word, ASLEEP, None);
+        }
+        self.take_handed();
+    }
+
+    fn take_handed(&self) {
+        let p = self.handed.swap(ptr::null_mut(), Ordering::Acquire);
+        // SAFETY: as in `enter`.
+        if let Some(p) = unsafe { p.as_ref() } {
+            self.set_p(Some(p));
+        }
+    }
+
+    /// Wakes it, with a P for it or without one. Only who took it off the list
+    /// it sleeps on.
+    pub(crate) fn wake(&self, p: Option<&'static Processor>) {
+        self.handed.store(p.map_or(ptr::null_mut(), |p| ptr::from_ref(p).cast_mut()), Ordering::Release);
+        // Release: pairs with the Acquire in `sleep`.
+        self.word.store(WOKEN, Ordering::Release);
+        futex::wake(&self.word, 1);
+    }
+}

@@ -1,0 +1,151 @@
+//! An M without its P: how it lost it, how the P finds another M, and how the
+//! goroutine that runs on gets one again.
+//!
+//! A P is taken from an M that runs a goroutine's code for too long while work
+//! waits (by sysmon; a hog and a blocking system call look alike), and given
+//! away by an M whose goroutine says that it will block ([`blocking`]). The
+//! goroutine goes on, on its own OS thread, beside the others; at its next
+//! call into the runtime it queues up for a P again. Nothing is interrupted in
+//! mid-instruction.
+
+use std::sync::atomic::Ordering;
+
+use super::current::{self, goroutine_of, machine_of};
+use super::machine::Machine;
+use super::processor::Processor;
+use super::run_loop::leave_for_home;
+use super::runtime::Shared;
+use crate::goroutine::{FLAG_LOCKED, Status, WaitReason};
+use crate::stack::StackHeader;
+
+/// Gets a P for the goroutine on this stack, which is inside without one: an
+/// idle one at once, else in line or through the global queue. It may come
+/// back on another M. Blocks the goroutine.
+#[cold]
+#[inline(never)]
+pub(crate) fn regain(header: &'static StackHeader) -> &'static Processor {
+    loop {
+        let m = machine_of(header);
+        if let Some(p) = m.held() {
+            return p;
+        }
+        let shared = m.shared;
+        let g = goroutine_of(header);
+        let mut lists = shared.idle.lock();
+        if shared.is_stopping() {
+            drop(lists);
+            shared.strand(m);
+        }
+        if let Some(p) = shared.idle.acquire(&mut lists) {
+            drop(lists);
+            m.set_p(Some(p));
+            shared.wake_sysmon();
+            g.set_status(Status::Running);
+            return p;
+        }
+        if shared.pinned || g.has_flag(FLAG_LOCKED) {
+            shared.idle.stand_in_line(&mut lists, m);
+            drop(lists);
+            m.sleep();
+            continue;
+        }
+        drop(lists);
+        g.set_status(Status::Runnable);
+        shared.submit(g);
+        leave_for_home(m, g);
+    }
+}
+
+/// Counts the goroutine as blocked while it lives.
+struct Blocked(&'static Shared);
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        self.0.blocked_count.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Runs `f`, which may block the OS thread: a system call, a foreign library,
+/// a long computation. The P goes to another M at once, so that goroutines go
+/// on; afterwards the goroutine waits for a P. On a plain thread it only runs
+/// `f`.
+///
+/// # Examples
+///
+/// ```
+/// let text = bench_runtime::Runtime::builder().build()?.run(|| {
+///     bench_runtime::blocking(|| std::fs::read_to_string("/proc/self/comm"))
+/// })?;
+/// assert!(!text.is_empty());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn blocking<T>(f: impl FnOnce() -> T) -> T {
+    let Some(header) = current::header() else { return f() };
+    let m = machine_of(header);
+    let g = goroutine_of(header);
+    let (p, _) = m.enter();
+    g.set_status(Status::Syscall);
+    g.head.reason.store(WaitReason::Blocking as u8, Ordering::Relaxed);
+    m.shared.blocked_count.fetch_add(1, Ordering::SeqCst);
+    let blocked = Blocked(m.shared);
+    if let Some(p) = p {
+        m.set_p(None);
+        m.shared.hand_off(p);
+    }
+    m.leave(false);
+    let result = f();
+    // Without a P nobody moved us: still the same M.
+    let m = machine_of(header);
+    m.enter();
+    drop(blocked);
+    regain(header);
+    g.head.reason.store(0, Ordering::Relaxed);
+    g.set_status(Status::Running);
+    machine_of(header).leave(false);
+    result
+}
+
+impl Shared {
+    /// Gives a P that the caller holds to another M, or to the idle list if
+    /// there is nothing to do with it.
+    pub(crate) fn hand_off(&'static self, p: &'static Processor) {
+        let mut lists = self.idle.lock();
+        if p.has_work() || !self.global.is_empty() {
+            return self.start_machine(&mut lists, p, false);
+        }
+        // Somebody must look at fds and timers.
+        let unwatched = self.poller.load(Ordering::Acquire).is_null()
+            && (self.netpoll.waiters_count() != 0 || self.first_timer_ns() != u64::MAX);
+        let nobody_looks = self.idle.processors_count() == 0
+            && self
+                .idle
+                .spinning_count
+                .compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok();
+        if nobody_looks {
+            return self.start_machine(&mut lists, p, true);
+        }
+        if unwatched {
+            return self.start_machine(&mut lists, p, false);
+        }
+        self.idle.release(&mut lists, p);
+    }
+
+    /// An M on its own stack gives its P away, if it has one.
+    pub(crate) fn give_up_processor(&'static self, m: &'static Machine) {
+        if let Some(p) = m.held() {
+            m.set_p(None);
+            self.hand_off(p);
+        }
+    }
+
+    /// The runtime is gone and the goroutine on this thread is not done: the
+    /// thread sleeps for ever, so that nothing it borrowed is freed. It was
+    /// counted as still running.
+    fn strand(&'static self, m: &'static Machine) -> ! {
+        let _ = m;
+        loop {
+            std::thread::park();
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! P: the right to run goroutines, and what goes with it: a run queue, caches
+//! and timers. There are GOMAXPROCS of them.
+//!
+//! | `status`  | who holds it                                                |
+//! |-----------|-------------------------------------------------------------|
+//! | `Idle`    | the idle list                                               |
+//! | `Running` | one M; `owner` names it                                     |
+//! | `Dead`    | nobody: its number is not below GOMAXPROCS                  |
+
+use std::cell::UnsafeCell;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+use super::machine::Machine;
+use super::run_queue::RunQueue;
+use crate::goroutine::{Goroutine, Parkable, slab};
+use crate::stack::pool::StackCache;
+use crate::timer::Timers;
+use crate::util::rng::Rng;
+
+/// See the table above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum ProcessorStatus {
+    Idle,
+    Running,
+    Dead,
+}
+
+/// A P.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Processor {
+    pub(crate) id: usize,
+    /// The goroutine to run before all in the queue; it inherits the time
+    /// slice of who made it runnable. Only the owner touches it, with plain
+    /// loads and stores; when an M holds its P too long, the whole P is
+    /// retaken, and this with it.
+    pub(crate) run_next: AtomicPtr<Goroutine>,
+    /// Somebody wants the owner to look around before its next pick.
+    pub(crate) notice: AtomicBool,
+    status: AtomicU8,
+    /// Grows with each pick. The owner stores, sysmon reads.
+    pub(crate) picks: AtomicU32,
+    /// Grows with each pick that begins a new time slice. The owner stores,
+    /// sysmon reads.
+    pub(crate) slices: AtomicU32,
+    /// The M that holds it, while it is running.
+    pub(crate) owner: AtomicPtr<Machine>,
+    own: UnsafeCell<Own>,
+    /// Spawned through this P, in all.
+    pub(crate) spawned_count: AtomicU64,
+    /// Ended on this P, in all.
+    pub(crate) ended_count: AtomicU64,
+    /// Taken from other Ps, in all.
+    pub(crate) stolen_count: AtomicU64,
+    pub(crate) queue: RunQueue<Goroutine>,
+    pub(crate) timers: Timers,
+}
+
+// SAFETY: `own` is reached only by the M that holds the P; see `own`.
+unsafe impl Sync for Processor {}
+// SAFETY: as above.
+unsafe impl Send for Processor {}
+
+/// What only the M that holds the P touches.
+#[derive(Debug)]
+pub(crate) struct Own {
+    pub(crate) stacks: StackCache,
+    pub(crate) records: slab::Cache,
+    pub(crate) next_id: u64,
+    pub(crate) end_id: u64,
+    /// Picks since the last turn of looking elsewhere first.
+    pub(crate) since_turn: u32,
+    /// Turns of looking elsewhere first so far.
+    pub(crate) turns: u32,
+    /// Picks of `run_next` in a row.
+    pub(crate) streak: u32,
+    pub(crate) rng: Rng,
+    /// Empty between uses; kept for its memory.
+    pub(crate) ready: Vec<Parkable>,
+}
+
+impl Processor {
+    pub(crate) fn new(id: usize) -> Self {
+        Self {
+            id,
+            run_next: AtomicPtr::new(ptr::null_mut()),
+            notice: AtomicBool::new(true),
+            status: AtomicU8::new(ProcessorStatus::Dead as u8),
+            picks: AtomicU32::new(0),
+            slices: AtomicU32::new(0),
+            owner: AtomicPtr::new(ptr::null_mut()),
+            own: UnsafeCell::new(Own {
+                stacks: StackCache::new(),
+                records: slab::Cache::new(),
+                next_id: 0,
+                end_id: 0,
+                since_turn: 0,
+                turns: 0,
+                streak: 0,
+                rng: Rng::new(id as u64),
+                ready: Vec::new(),
+            }),
+            spawned_count: AtomicU64::new(0),
+            ended_count: AtomicU64::new(0),
+            stolen_count: AtomicU64::new(0),
+            queue: RunQueue::new(),
+            timers: Timers::new(),
+        }
+    }
+
+    /// What belongs to the holder.
+    ///
+    /// # Safety
+    ///
+    /// The caller's M holds this P and is inside the runtime, so that nobody
+    /// can retake it; no other reference from here is in use.
+    #[inline(always)]
+    #[expect(clippy::mut_from_ref, reason = "exclusive by the caller's promise")]
+    pub(crate) unsafe fn own(&self) -> &mut Own {
+        // SAFETY: exclusive by the caller's promise.
+        unsafe { &mut *self.own.get() }
+    }
+
+    pub(crate) fn status(&self) -> ProcessorStatus {
+        // Acquire: pairs with the Release in `set_status`.
+        match self.status.load(Ordering::Acquire) {
+            0 => ProcessorStatus::Idle,
+            1 => ProcessorStatus::Running,
+            _ => ProcessorStatus::Dead,
+        }
+    }
+
+    pub(crate) fn set_status(&self, status: ProcessorStatus) {
+        // Release: pairs with the Acquire in `status`; who sees the P dead
+        // sees all that its last holder did with it.
+        self.status.store(status as u8, Ordering::Release);
+    }
+
+    /// Adds one to a counter that only the owner writes.
+    #[inline(always)]
+    pub(crate) fn count(counter: &AtomicU64) {
+        counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// True if something here waits to run.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.queue.is_empty() || !self.run_next.load(Ordering::Acquire).is_null()
+    }
+}

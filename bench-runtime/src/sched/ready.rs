@@ -1,0 +1,253 @@
+//! Making goroutines runnable: which queue they go to, and who is woken.
+//!
+//! # Where a readied goroutine goes
+//!
+//! | which                                 | where                              |
+//! |---------------------------------------|------------------------------------|
+//! | locked to an M                        | that M, which stands in line for a P |
+//! | not of the normal class               | its list in the global queue       |
+//! | started, in a pinned runtime          | its M's own `run_next` or inbox    |
+//! | any other, from inside the runtime    | the P's `run_next`                 |
+//! | any other, from outside               | the global queue                   |
+//!
+//! # When somebody is woken for `run_next`
+//!
+//! Not at once: mostly the one who readied parks soon, and a wake costs more
+//! than the wait. If sysmon finds the same goroutine there in two rounds, it
+//! takes it out for others and makes the runtime *eager* for a while: then
+//! readied goroutines go to the end of the queue, where idle Ps steal them at
+//! once. (Waking for each was measured by others at a fifth of throughput, and
+//! never waking at 20 times the latency, for different programs: tokio's
+//! issues 8065 and 4941.)
+
+use std::ptr::{self, NonNull};
+use std::sync::atomic::Ordering;
+
+use super::current;
+use super::global_queue::Priority;
+use super::machine::Machine;
+use super::processor::Processor;
+use super::runtime::Shared;
+use crate::goroutine::slab::Slab;
+use crate::goroutine::{FLAG_LOCKED, FRESH, Goroutine, List, RUNNING_BIT, Status};
+use crate::stack::{StackHeader, header_of};
+use crate::sys::barrier;
+
+/// Flags that keep a goroutine off the fast path.
+const SPECIAL: u8 = FLAG_LOCKED | (0b11 << crate::goroutine::FLAG_PRIORITY_SHIFT);
+
+/// The runtime that a goroutine belongs to.
+#[inline(always)]
+pub(crate) fn shared_of(g: &Goroutine) -> &'static Shared {
+    // SAFETY: the slab of a runtime names its `Shared`, which lives as long as
+    // any of its records.
+    unsafe { &*Slab::owner_of(g).cast::<Shared>() }
+}
+
+/// The stack header of a goroutine that has started and not ended.
+pub(crate) fn header_of_started(g: &Goroutine) -> Option<&'static StackHeader> {
+    let context = g.context.load(Ordering::Acquire);
+    if context == FRESH {
+        return None;
+    }
+    // SAFETY: while it runs the context holds the header's address, else an
+    // address inside the slot; slots are never unmapped.
+    if context & RUNNING_BIT != 0 {
+        NonNull::new((context & !RUNNING_BIT) as *mut StackHeader).map(|h| unsafe { h.as_ref() })
+    } else {
+        header_of(context).map(|h| unsafe { h.as_ref() })
+    }
+}
+
+/// Ends the wait of a goroutine.
+#[inline]
+pub(crate) fn ready_goroutine(g: &'static Goroutine) {
+    g.set_status(Status::Runnable);
+    if let Some(header) = current::header() {
+        let m = current::machine_of(header);
+        let (p, was_inside) = m.enter();
+        match p {
+            Some(p) if ptr::eq(m.shared, shared_of(g)) => make_runnable(m, p, g),
+            _ => shared_of(g).submit(g),
+        }
+        m.leave(was_inside);
+        return;
+    }
+    ready_from_thread(g);
+}
+
+#[cold]
+fn ready_from_thread(g: &'static Goroutine) {
+    match current::thread_machine() {
+        Some(m) if ptr::eq(m.shared, shared_of(g)) => match m.held() {
+            Some(p) => make_runnable(m, p, g),
+            None => m.shared.submit(g),
+        },
+        _ => shared_of(g).submit(g),
+    }
+}
+
+/// Puts a goroutine where it will run next on this P, or where it belongs.
+#[inline(always)]
+pub(crate) fn make_runnable(m: &'static Machine, p: &'static Processor, g: &'static Goroutine) {
+    if g.has_flag(SPECIAL) || m.shared.pinned {
+        return make_special_runnable(m, p, g);
+    }
+    if m.shared.eager.load(Ordering::Relaxed) != 0 {
+        return push_back(m, p, g);
+    }
+    let old = p.run_next.load(Ordering::Relaxed);
+    p.run_next.store(ptr::from_ref(g).cast_mut(), Ordering::Release);
+    if !old.is_null() {
+        // SAFETY: records are type-stable.
+        push_back(m, p, unsafe { &*old });
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn make_special_runnable(m: &'static Machine, p: &'static Processor, g: &'static Goroutine) {
+    let shared = m.shared;
+    if g.has_flag(FLAG_LOCKED) {
+        return shared.submit(g);
+    }
+    if shared.pinned
+        && let Some(header) = header_of_started(g)
+    {
+        let target = current::machine_of(header);
+        if !ptr::eq(target, m) {
+            target.deliver(g);
+            shared.nudge(target);
+            return;
+        }
+        let old = m.run_next.swap(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
+        if !old.is_null() {
+            // SAFETY: our own M; records are type-stable.
+            unsafe { m.pinned().push(&*old) };
+        }
+        return;
+    }
+    if Priority::of(g) != Priority::Normal {
+        return shared.submit(g);
+    }
+    push_back(m, p, g);
+}
+
+/// Puts a goroutine at the end of the P's queue, and wakes an M for it if one
+/// should be.
+#[inline(always)]
+pub(crate) fn push_back(m: &'static Machine, p: &'static Processor, g: &'static Goroutine) {
+    if p.queue.push(NonNull::from(g)).is_err() {
+        overflow(m.shared, p, g);
+    }
+    m.shared.wake_one();
+}
+
+/// Puts a goroutine that yields behind the others.
+#[inline(always)]
+pub(crate) fn push_yielded(m: &'static Machine, p: &'static Processor, g: &'static Goroutine) {
+    if m.shared.pinned || g.has_flag(SPECIAL) {
+        return push_yielded_special(m, g);
+    }
+    push_back(m, p, g);
+}
+
+#[cold]
+#[inline(never)]
+fn push_yielded_special(m: &'static Machine, g: &'static Goroutine) {
+    if Priority::of(g) != Priority::Normal && !m.shared.pinned {
+        return m.shared.submit(g);
+    }
+    // SAFETY: our own M, and the yielder has started on it.
+    unsafe { m.pinned().push(g) };
+}
+
+/// Moves half of a full queue, and one more, to the global queue.
+#[cold]
+#[inline(never)]
+fn overflow(shared: &'static Shared, p: &'static Processor, g: &'static Goroutine) {
+    let mut batch = List::new();
+    // SAFETY: entries are records, which are type-stable.
+    p.queue.take_half(|g| batch.push(unsafe { g.as_ref() }));
+    batch.push(g);
+    shared.global.push_normal(&mut batch);
+}
+
+impl Shared {
+    /// Makes a goroutine runnable from outside: from a thread without a P.
+    #[cold]
+    pub(crate) fn submit(&'static self, g: &'static Goroutine) {
+        if g.has_flag(FLAG_LOCKED)
+            && let Some(header) = header_of_started(g)
+        {
+            let m = current::machine_of(header);
+            m.locked_ready.store(true, Ordering::Release);
+            return self.nudge(m);
+        }
+        if self.pinned
+            && let Some(header) = header_of_started(g)
+        {
+            let m = current::machine_of(header);
+            m.deliver(g);
+            return self.nudge(m);
+        }
+        self.global.push(g);
+        self.wake_one();
+    }
+
+    /// Steps W2 and W3 of [`super::idle`].
+    #[inline(always)]
+    pub(crate) fn wake_one(&'static self) {
+        barrier::light(); // W2
+        if self.idle.processors_count() != 0 && self.idle.spinning_count.load(Ordering::Relaxed) == 0 {
+            self.wake_one_slow(); // W3
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake_one_slow(&'static self) {
+        // AcqRel: one waker at a time goes on.
+        if self.idle.spinning_count.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            return;
+        }
+        self.metrics.wakes_count.fetch_add(1, Ordering::Relaxed);
+        let mut lists = self.idle.lock();
+        let Some(p) = self.idle.acquire(&mut lists) else {
+            self.idle.spinning_count.fetch_sub(1, Ordering::AcqRel);
+            return;
+        };
+        self.start_machine(&mut lists, p, true);
+    }
+
+    /// Tells an M that only it can do what waits. It looks at its inbox before
+    /// it sleeps, so this matters if it sleeps or is about to: by the barriers
+    /// of [`super::idle`] either it sees the mail or we find it on the list.
+    #[cold]
+    pub(crate) fn nudge(&'static self, m: &'static Machine) {
+        // SeqCst: the mail before the look at the list, which the lock orders.
+        std::sync::atomic::fence(Ordering::SeqCst);
+        let mut lists = self.idle.lock();
+        if let Some(at) = lists.machines.iter().position(|other| ptr::eq(*other, m)) {
+            lists.machines.remove(at);
+        } else if let Some(at) = lists.reserved.iter().position(|other| ptr::eq(*other, m)) {
+            lists.reserved.swap_remove(at);
+        } else {
+            return;
+        }
+        match self.idle.acquire(&mut lists) {
+            Some(p) => self.wake_machine(m, Some(p)),
+            None => self.idle.stand_in_line(&mut lists, m),
+        }
+    }
+
+    /// Wakes an M that was taken off the idle list; it may sleep in the
+    /// netpoller.
+    pub(crate) fn wake_machine(&'static self, m: &'static Machine, p: Option<&'static Processor>) {
+        m.wake(p);
+        if ptr::eq(self.poller.load(Ordering::Acquire), m) {
+            self.netpoll.interrupt();
+        }
+        self.wake_sysmon();
+    }
+}

@@ -1,0 +1,341 @@
+//! Running goroutines: from an M's own stack to a goroutine's, from one
+//! goroutine's to the next, and back.
+//!
+//! An M's thread runs [`machine_main`] on its own stack, *home*. It resumes a
+//! goroutine; from then on goroutines resume each other directly as they park
+//! or end, and one of them goes home when there is nothing at hand. What it
+//! wants done there it passes as the payload of the switch.
+//!
+//! The stack of an ended goroutine goes back to the P's cache while the code
+//! still stands on it: the cache is the P's, the P is ours until we are inside
+//! no longer, and by then we are on another stack.
+
+use std::ptr;
+use std::sync::atomic::Ordering;
+
+use super::current::{self, goroutine_of, machine_of};
+use super::find_runnable::pick_fast;
+use super::machine::Machine;
+use super::processor::Processor;
+use super::runtime::Shared;
+use crate::arch;
+use crate::goroutine::{
+    FLAG_LOCKED, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_OPEN, Parkable, RUNNING_BIT, Status,
+};
+use crate::stack::{Stack, StackHeader};
+
+/// Payloads of a switch home: what is to be done there.
+pub(crate) mod errand {
+    /// Run another goroutine.
+    pub(crate) const NEXT: usize = 0;
+    /// The goroutine that just left is locked to this M: wait for it.
+    pub(crate) const LOCKED: usize = 1;
+    /// The goroutine that just ended was locked: the thread ends with it.
+    pub(crate) const END_THREAD: usize = 2;
+}
+
+/// How long to wait for a goroutine that is still leaving its stack on another
+/// CPU, in loads; it is on its last few instructions unless the kernel has
+/// taken the CPU from it.
+const LEAVING_SPINS: u32 = 1_000;
+
+/// The body of an M's thread.
+pub(crate) fn machine_main(m: &'static Machine) {
+    current::set_thread_machine(Some(m));
+    crate::stack::overflow::install_for_thread();
+    let shared = m.shared;
+    m.sleep();
+    loop {
+        let Some(g) = shared.find_runnable(m) else { break };
+        let Some(p) = m.held() else { crate::fatal::fatal!("an M found work without a P") };
+        let Some(context) = ready_context(m, p, g) else { continue };
+        let mut said = resume(m, &m.home, context);
+        while said == errand::LOCKED {
+            let Some(next) = shared.wait_locked(m) else { break };
+            said = next;
+        }
+        if said == errand::END_THREAD {
+            shared.give_up_processor(m);
+            break;
+        }
+    }
+    shared.machine_ends(m);
+    current::set_thread_machine(None);
+}
+
+/// Leaves the running context in `save` and resumes `context`. Returns the
+/// payload of whoever resumes us.
+#[inline(always)]
+fn resume(m: &'static Machine, save: &std::sync::atomic::AtomicUsize, context: usize) -> usize {
+    // SAFETY: `context` came from `ready_context`, so it is ours to resume.
+    unsafe { arch::switch(save.as_ptr(), context, ptr::from_ref(m) as usize) }
+}
+
+/// Makes a dequeued goroutine this M's current one: binds a stack if it never
+/// ran. What it returns is to be resumed at once. `None`: it cannot run now
+/// and was dealt with.
+#[inline(always)]
+pub(crate) fn ready_context(m: &'static Machine, p: &'static Processor, g: &'static Goroutine) -> Option<usize> {
+    // Acquire: pairs with the store of the context by `switch`, the last thing
+    // on the goroutine's old stack.
+    let mut context = g.context.load(Ordering::Acquire);
+    if context == FRESH || context & RUNNING_BIT != 0 || g.has_flag(crate::goroutine::FLAG_COMPACTED) {
+        context = ready_context_slow(m, p, g, context)?;
+    }
+    let Some(header) = crate::stack::header_of(context) else {
+        crate::fatal::fatal!("goroutine {} has no stack", g.id.load(Ordering::Relaxed))
+    };
+    // SAFETY: slots are never unmapped; this one is the goroutine's.
+    let header: &'static StackHeader = unsafe { header.as_ref() };
+    header.machine.set(ptr::from_ref(m).cast_mut().cast());
+    g.context.store(ptr::from_ref(header) as usize | RUNNING_BIT, Ordering::Release);
+    g.set_status(Status::Running);
+    m.current.store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
+    Some(context)
+}
+
+#[inline(never)]
+fn ready_context_slow(
+    m: &'static Machine,
+    p: &'static Processor,
+    g: &'static Goroutine,
+    mut context: usize,
+) -> Option<usize> {
+    let mut spins = 0;
+    while context & RUNNING_BIT != 0 {
+        spins += 1;
+        if spins > LEAVING_SPINS {
+            // The kernel took the CPU from it: let others go first.
+            m.shared.requeue(m, g);
+            std::thread::yield_now();
+            return None;
+        }
+        std::hint::spin_loop();
+        context = g.context.load(Ordering::Acquire);
+    }
+    if context == FRESH {
+        return bind(m, p, g);
+    }
+    Some(context)
+}
+
+/// Gives a goroutine its stack, for its first run.
+fn bind(m: &'static Machine, p: &'static Processor, g: &'static Goroutine) -> Option<usize> {
+    // SAFETY: the caller holds P inside the runtime.
+    let own = unsafe { p.own() };
+    match own.stacks.take(m.shared.stack_class(g)) {
+        Ok(stack) => {
+            own.streak = 0;
+            stack.header().g.set(ptr::from_ref(g).cast_mut().cast());
+            // SAFETY: the stack is nobody else's.
+            Some(unsafe { arch::prepare(stack.top(), goroutine_main) })
+        }
+        Err(error) => {
+            m.shared.refuse_stack(p, g, error);
+            None
+        }
+    }
+}
+
+/// The outermost frame of a stack: runs the goroutine bound to it, and then
+/// every fresh one that comes next, on the same stack.
+unsafe extern "C" fn goroutine_main(_: usize) -> ! {
+    let Some(header) = current::header() else { crate::fatal::fatal!("a goroutine began outside every stack") };
+    loop {
+        let g = goroutine_of(header);
+        machine_of(header).leave(false);
+        // SAFETY: its first and only run.
+        unsafe { (g.vtable().run)(g) };
+        crate::local::drop_all(header);
+        let m = machine_of(header);
+        let (p, _) = m.enter();
+        let p = match p {
+            Some(p) => p,
+            None => super::preempt::regain(header),
+        };
+        // `regain` may have moved us.
+        let m = machine_of(header);
+        // In a pinned runtime others are bound to the thread too.
+        let locked = g.has_flag(FLAG_LOCKED) && !m.shared.pinned;
+        finish(m, p, g);
+        if locked {
+            header.pins.set(0);
+            put_stack(p, header);
+            go_home(m, errand::END_THREAD);
+        }
+        match pick_fast(m, p) {
+            Some(next) if is_fresh_alike(m, next, header) => {
+                header.g.set(ptr::from_ref(next).cast_mut().cast());
+                next.context.store(ptr::from_ref(header) as usize | RUNNING_BIT, Ordering::Release);
+                next.set_status(Status::Running);
+                m.current.store(ptr::from_ref(next).cast_mut(), Ordering::Relaxed);
+            }
+            Some(next) => {
+                // Our stack goes to the cache after the next has its own.
+                let context = ready_context(m, p, next);
+                put_stack(p, header);
+                match context {
+                    // SAFETY: from `ready_context`; nothing on this stack is
+                    // used again.
+                    Some(context) => unsafe { arch::jump(context, ptr::from_ref(m) as usize) },
+                    None => go_home(m, errand::NEXT),
+                }
+            }
+            None => {
+                put_stack(p, header);
+                go_home(m, errand::NEXT);
+            }
+        }
+    }
+}
+
+/// True if a goroutine has never run and takes the same kind of stack.
+#[inline(always)]
+fn is_fresh_alike(m: &'static Machine, g: &Goroutine, header: &'static StackHeader) -> bool {
+    g.context.load(Ordering::Acquire) == FRESH
+        && m.shared.stack_class(g) == Stack::from_header(ptr::NonNull::from(header)).class()
+}
+
+#[inline(always)]
+fn put_stack(p: &'static Processor, header: &'static StackHeader) {
+    // SAFETY: we hold P inside the runtime; see the top of this file for why
+    // the stack may go back while we stand on it.
+    unsafe { p.own() }.stacks.put(Stack::from_header(ptr::NonNull::from(header)));
+}
+
+fn go_home(m: &'static Machine, errand: usize) -> ! {
+    m.current.store(ptr::null_mut(), Ordering::Relaxed);
+    // SAFETY: home was left by the switch that resumed the first goroutine of
+    // this round; only this thread resumes it, and this stack is done with.
+    unsafe { arch::jump(m.home.load(Ordering::Relaxed), errand) }
+}
+
+/// Ends a goroutine: its outcome is in its body.
+#[inline(always)]
+fn finish(m: &'static Machine, p: &'static Processor, g: &'static Goroutine) {
+    g.set_status(Status::Dead);
+    Processor::count(&p.ended_count);
+    let join = g.join.load(Ordering::Acquire);
+    if join == JOIN_DETACHED {
+        return discard(m.shared, p, g);
+    }
+    // Before the handle may free the record for another.
+    // AcqRel: pairs with the Acquire of the handle, which reads the outcome,
+    // and with the Release of a handle that let go.
+    match g.join.swap(JOIN_DONE, Ordering::AcqRel) {
+        JOIN_OPEN => {}
+        JOIN_DETACHED => discard(m.shared, p, g),
+        waiting => {
+            // SAFETY: by the table of `join`, else it is a parkable's head.
+            let who = unsafe { Parkable::from_head(ptr::NonNull::new_unchecked(waiting as *mut _)) };
+            super::park::ready_inside(m, p, who);
+        }
+    }
+}
+
+fn discard(shared: &'static Shared, p: &'static Processor, g: &'static Goroutine) {
+    // SAFETY: it ended and no handle exists.
+    unsafe { (g.vtable().drop_outcome)(g) };
+    shared.recycle(p, g);
+}
+
+/// Parks the goroutine on this stack: steps 3 of [`crate::goroutine::waiter`].
+/// It is inside, and somewhere where a ready will find it. Returns when it has
+/// been resumed, still inside, perhaps on another M.
+#[inline(always)]
+pub(crate) fn leave_stack(m: &'static Machine, p: Option<&'static Processor>, g: &'static Goroutine) {
+    if g.has_flag(FLAG_LOCKED) {
+        return leave_locked(m, g);
+    }
+    let Some(p) = p else {
+        return leave_for_home(m, g);
+    };
+    match pick_fast(m, p) {
+        Some(next) => leave_stack_for(m, p, g, next),
+        None => leave_for_home(m, g),
+    }
+}
+
+/// As [`leave_stack`], with the next goroutine already picked.
+#[inline(always)]
+pub(crate) fn leave_stack_for(
+    m: &'static Machine,
+    p: &'static Processor,
+    g: &'static Goroutine,
+    next: &'static Goroutine,
+) {
+    if ptr::eq(next, g) {
+        // Readied already, and picked by ourselves.
+        g.set_status(Status::Running);
+        return;
+    }
+    match ready_context(m, p, next) {
+        Some(context) => {
+            resume(m, &g.context, context);
+        }
+        None => leave_for_home(m, g),
+    }
+}
+
+/// Leaves the stack for the M's own.
+#[inline(never)]
+pub(crate) fn leave_for_home(m: &'static Machine, g: &'static Goroutine) {
+    m.current.store(ptr::null_mut(), Ordering::Relaxed);
+    // SAFETY: see `go_home`; `context` is ours while we run.
+    unsafe { arch::switch(g.context.as_ptr(), m.home.load(Ordering::Relaxed), errand::NEXT) };
+}
+
+/// Leaves the stack for an M that will wait for this goroutine and run nobody
+/// else: it is locked to the thread, or it is unwinding, and the count of
+/// panics is the thread's.
+#[cold]
+#[inline(never)]
+fn leave_locked(m: &'static Machine, g: &'static Goroutine) {
+    m.locked.store(ptr::from_ref(g).cast_mut(), Ordering::Release);
+    m.current.store(ptr::null_mut(), Ordering::Relaxed);
+    // SAFETY: as in `leave_for_home`.
+    unsafe { arch::switch(g.context.as_ptr(), m.home.load(Ordering::Relaxed), errand::LOCKED) };
+}
+
+impl Shared {
+    /// Home, after the goroutine locked to this M has parked: gives the P away
+    /// and sleeps until the goroutine is readied and there is a P; then runs
+    /// it. Returns the next errand; `None`: the runtime shuts down.
+    fn wait_locked(&'static self, m: &'static Machine) -> Option<usize> {
+        self.give_up_processor(m);
+        loop {
+            if self.is_stopping() {
+                return None;
+            }
+            let mut lists = self.idle.lock();
+            if m.locked_ready.swap(false, Ordering::AcqRel) {
+                match self.idle.acquire(&mut lists) {
+                    Some(p) => m.set_p(Some(p)),
+                    None => {
+                        self.idle.stand_in_line(&mut lists, m);
+                        drop(lists);
+                        m.sleep();
+                    }
+                }
+                break;
+            }
+            lists.reserved.push(m);
+            drop(lists);
+            m.sleep();
+            if m.held().is_some() {
+                m.locked_ready.store(false, Ordering::Release);
+                break;
+            }
+        }
+        let p = m.held()?;
+        let g = m.locked.load(Ordering::Acquire);
+        // SAFETY: set by the goroutine before it parked; records are
+        // type-stable and it has not ended.
+        let g: &'static Goroutine = unsafe { &*g };
+        loop {
+            if let Some(context) = ready_context(m, p, g) {
+                return Some(resume(m, &m.home, context));
+            }
+        }
+    }
+}

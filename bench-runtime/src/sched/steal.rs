@@ -1,0 +1,55 @@
+//! Stealing: half of another P's queue, nearest P first.
+
+use std::ptr::NonNull;
+use std::sync::atomic::Ordering;
+
+use super::processor::{Processor, ProcessorStatus};
+use super::runtime::Shared;
+use crate::goroutine::Goroutine;
+
+/// Found by Go: enough that a short gap between pops does not send a thief to
+/// sleep.
+const PASSES: u32 = 4;
+
+impl Shared {
+    /// Takes work from other Ps for `p`: the first to run is returned, the
+    /// rest is in `p`'s queue, which must be empty. In each pass every P is
+    /// visited once; within a distance (same last-level cache, same socket,
+    /// beyond) in an order that a random start and a coprime stride decide.
+    pub(crate) fn steal(&'static self, p: &'static Processor) -> Option<&'static Goroutine> {
+        // SAFETY: the caller holds `p` on its M's own stack.
+        let rng = unsafe { &mut p.own().rng };
+        for _ in 0..PASSES {
+            let random = rng.next_u32();
+            let mut found = None;
+            self.topology.visit(p.id, self.procs(), random, |victim| {
+                if let Some(victim) = self.processor(victim)
+                    && victim.status() == ProcessorStatus::Running
+                {
+                    found = steal_from(victim, p);
+                }
+                found.is_some()
+            });
+            if found.is_some() {
+                return found;
+            }
+        }
+        None
+    }
+}
+
+fn steal_from(victim: &Processor, thief: &Processor) -> Option<&'static Goroutine> {
+    let mut first = None;
+    let count = victim.queue.steal_half(|g| {
+        // SAFETY: entries are records, which are type-stable.
+        let g: &'static Goroutine = unsafe { g.as_ref() };
+        if first.is_none() {
+            first = Some(g);
+        } else if thief.queue.push(NonNull::from(g)).is_err() {
+            crate::fatal::fatal!("a thief's queue was not empty");
+        }
+    });
+    let stolen = &thief.stolen_count;
+    stolen.store(stolen.load(Ordering::Relaxed) + u64::from(count), Ordering::Relaxed);
+    first
+}

@@ -1,0 +1,138 @@
+//! How near Ps are to each other: by last-level cache, then socket, then
+//! beyond, read from sysfs. P number `i` is taken to run on the `i`-th CPU of
+//! the process's affinity; threads are not bound, so this is where the kernel
+//! tends to keep them, no more.
+
+use std::fs;
+
+/// A group of neighbours per P and distance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Topology {
+    /// For each P: its cache group and its socket.
+    places: Vec<(u32, u32)>,
+}
+
+impl Topology {
+    /// All at the same distance.
+    pub(crate) fn flat() -> Self {
+        Self::default()
+    }
+
+    /// Reads `/sys` for these CPUs; what cannot be read counts as near.
+    pub(crate) fn read(cpus: &[usize]) -> Self {
+        let number = |path: String| fs::read_to_string(path).ok()?.trim().parse::<u32>().ok();
+        let first_of_list = |path: String| {
+            let text = fs::read_to_string(path).ok()?;
+            text.trim().split([',', '-']).next()?.parse::<u32>().ok()
+        };
+        let places = cpus
+            .iter()
+            .map(|cpu| {
+                let base = format!("/sys/devices/system/cpu/cpu{cpu}");
+                let socket = number(format!("{base}/topology/physical_package_id")).unwrap_or(0);
+                // The highest cache index is the last level.
+                let cache = (0..8)
+                    .rev()
+                    .find_map(|i| first_of_list(format!("{base}/cache/index{i}/shared_cpu_list")))
+                    .unwrap_or(0);
+                (cache, socket)
+            })
+            .collect();
+        Self { places }
+    }
+
+    /// A made-up machine, for tests: the cache group and socket of each P.
+    #[cfg(test)]
+    pub(crate) fn simulated(places: Vec<(u32, u32)>) -> Self {
+        Self { places }
+    }
+
+    /// 0: same last-level cache; 1: same socket; 2: beyond.
+    fn distance(&self, a: usize, b: usize) -> u8 {
+        match (self.places.get(a), self.places.get(b)) {
+            (Some(a), Some(b)) if a.0 == b.0 => 0,
+            (Some(a), Some(b)) if a.1 == b.1 => 1,
+            (Some(_), Some(_)) => 2,
+            _ => 0,
+        }
+    }
+
+    /// Calls `visit` once for each of `count` Ps but `me`, nearest first,
+    /// until it answers true. `random` decides the order among equals.
+    pub(crate) fn visit(&self, me: usize, count: usize, random: u32, mut visit: impl FnMut(usize) -> bool) {
+        if count < 2 {
+            return;
+        }
+        let start = random as usize % count;
+        let stride = coprime_to(count, (random >> 16) as usize);
+        let mut farthest = 0;
+        for distance in 0..=2 {
+            if distance > farthest {
+                break;
+            }
+            let mut at = start;
+            for _ in 0..count {
+                let far = self.distance(me, at);
+                if distance == 0 {
+                    farthest = farthest.max(far);
+                }
+                if at != me && far == distance && visit(at) {
+                    return;
+                }
+                at = (at + stride) % count;
+            }
+        }
+    }
+}
+
+/// A number that shares no factor with `count`, so that steps of it visit all.
+fn coprime_to(count: usize, random: usize) -> usize {
+    let mut stride = random % count;
+    while gcd(stride, count) != 1 {
+        stride = (stride + 1) % count.max(2);
+    }
+    stride
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn visit_reaches_every_other_p_once() {
+        let topology = Topology::flat();
+        for count in 1..40 {
+            for random in [0, 1, 0x1234_5678, u32::MAX, 0x7fff_0003] {
+                let mut seen = vec![0; count];
+                topology.visit(count / 2, count, random, |p| {
+                    seen[p] += 1;
+                    false
+                });
+                let expected = |p: usize| usize::from(p != count / 2);
+                assert!(seen.iter().enumerate().all(|(p, &n)| n == expected(p)), "{count}: {seen:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn visit_goes_to_the_same_cache_then_the_same_socket_then_beyond() {
+        // Two sockets of two caches of two CPUs.
+        let places = (0..8).map(|cpu| (cpu / 2, cpu / 4)).collect();
+        let topology = Topology::simulated(places);
+        for random in [0u32, 0x0003_0005, 0xdead_beef] {
+            let mut order = Vec::new();
+            topology.visit(2, 8, random, |p| {
+                order.push(p);
+                false
+            });
+            assert_eq!(order.len(), 7);
+            assert_eq!(order[0], 3);
+            assert!(order[1..3].iter().all(|p| [0, 1].contains(p)), "{order:?}");
+            assert!(order[3..].iter().all(|&p| p >= 4), "{order:?}");
+        }
+    }
+}
