@@ -4,12 +4,12 @@ mod arch;
 mod chan;
 mod fatal;
 mod goroutine;
+mod local;
 pub mod net;
 mod netpoll;
 mod sched;
 mod seam;
 mod shim;
-#[allow(dead_code, reason = "the scheduler is about to take stacks up")]
 mod stack;
 pub mod sync;
 mod sys;
@@ -20,6 +20,15 @@ mod util;
 pub use chan::{
     IntoIter, Iter, Receiver, RecvOperand, RecvTimeoutError, Select, Selected, SendError,
     SendOperand, SendTimeoutError, Sender, Slot, TryIter, TryRecvError, TrySendError, chan,
+};
+pub use local::GoroutineLocal;
+pub use sched::global_queue::Priority;
+pub use sched::park::yield_now;
+pub use sched::preempt::blocking;
+pub use sched::runtime::{Builder, Metrics, Runtime, Shutdown};
+pub use sched::spawn::{
+    GoBuilder, JoinError, JoinHandle, PanicPayload, go, goexit, gomaxprocs, goroutine_id,
+    num_goroutine,
 };
 pub use stack::{StackError, StackPolicy};
 

@@ -4,33 +4,40 @@
 use std::sync::Arc;
 
 use crate::netpoll::Netpoll;
+use crate::sched::{self, current};
 use crate::timer::Timers;
 
 /// The poller of the runtime that the caller is a goroutine of; none for a
 /// plain thread, which waits for a descriptor by itself.
 #[inline]
 pub(crate) fn netpoll() -> Option<&'static Netpoll> {
-    None
+    current::header().map(|header| &current::machine_of(header).shared.netpoll)
 }
 
 /// The timers of the processor that runs the calling goroutine; none for a
 /// plain thread. They live for ever.
 #[inline]
 pub(crate) fn timers() -> Option<&'static Timers> {
-    None
+    let m = current::machine_of(current::header()?);
+    let (p, was_inside) = m.enter();
+    // Only an address is taken along: any thread may arm on any P.
+    m.leave(was_inside);
+    Some(&p.unwrap_or_else(|| m.shared.first_processor()).timers)
 }
 
 /// A timer of [`timers`] was armed for a time before all others of it: whoever
 /// sleeps until a later time must be woken.
 #[inline]
 pub(crate) fn timer_armed_first(when_ns: u64) {
-    let _ = when_ns;
+    if let Some(shared) = sched::runtime() {
+        shared.timer_armed(when_ns);
+    }
 }
 
 /// Runs what may block the thread, letting other goroutines go on.
 #[inline]
 pub(crate) fn blocking<T>(f: impl FnOnce() -> T) -> T {
-    f()
+    sched::preempt::blocking(f)
 }
 
 /// Starts goroutines where the caller could, also from where it could not:
@@ -42,9 +49,12 @@ impl Spawner {
     /// That of the caller: goroutines of its runtime, or threads for a plain
     /// thread.
     pub(crate) fn current() -> Self {
-        Self(Arc::new(|f| {
-            std::thread::spawn(f);
-        }))
+        match sched::runtime() {
+            Some(shared) => Self(Arc::new(move |f| {
+                drop(sched::spawn::from_outside(shared, f))
+            })),
+            None => Self(Arc::new(|f| drop(std::thread::spawn(f)))),
+        }
     }
 
     /// Starts one.

@@ -6,6 +6,7 @@ use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 
 use super::{BODY_WORDS, Goroutine};
+use crate::stack::StackError;
 
 /// How a goroutine ended.
 pub(crate) enum Outcome<T> {
@@ -13,8 +14,8 @@ pub(crate) enum Outcome<T> {
     Panicked(Box<dyn Any + Send>),
     /// By `goexit`.
     Exited,
-    /// The runtime was shut down before it started.
-    Abandoned,
+    /// It never ran: the runtime was shut down before, or for this error.
+    Abandoned(Option<Box<StackError>>),
 }
 
 /// The payload with which `goexit` unwinds.
@@ -25,7 +26,7 @@ pub(crate) struct VTable {
     /// Runs the closure in the body and leaves an [`Outcome`] there.
     pub(crate) run: unsafe fn(&Goroutine),
     /// Drops a closure that never ran and leaves `Abandoned`.
-    pub(crate) abandon: unsafe fn(&Goroutine),
+    pub(crate) abandon: unsafe fn(&Goroutine, Option<Box<StackError>>),
     /// Drops the outcome.
     pub(crate) drop_outcome: unsafe fn(&Goroutine),
 }
@@ -38,8 +39,14 @@ impl fmt::Debug for VTable {
 
 unsafe fn nothing(_: &Goroutine) {}
 
+unsafe fn abandon_nothing(_: &Goroutine, _: Option<Box<StackError>>) {}
+
 /// Of a record that is not in use.
-pub(crate) static NOTHING: VTable = VTable { run: nothing, abandon: nothing, drop_outcome: nothing };
+pub(crate) static NOTHING: VTable = VTable {
+    run: nothing,
+    abandon: abandon_nothing,
+    drop_outcome: nothing,
+};
 
 struct Of<F, T>(std::marker::PhantomData<(F, T)>);
 
@@ -71,7 +78,11 @@ unsafe fn put<T>(g: &Goroutine, value: T) {
 unsafe fn take<T>(g: &Goroutine) -> T {
     // SAFETY: the mirror of `put`; the caller says that a T was put there.
     unsafe {
-        if const { fits::<T>() } { g.body().cast::<T>().read() } else { *g.body().cast::<Box<T>>().read() }
+        if const { fits::<T>() } {
+            g.body().cast::<T>().read()
+        } else {
+            *g.body().cast::<Box<T>>().read()
+        }
     }
 }
 
@@ -114,14 +125,18 @@ unsafe fn run<F: FnOnce() -> T, T>(g: &Goroutine) {
 
 #[cold]
 fn caught<T>(payload: Box<dyn Any + Send>) -> Outcome<T> {
-    if payload.is::<Exit>() { Outcome::Exited } else { Outcome::Panicked(payload) }
+    if payload.is::<Exit>() {
+        Outcome::Exited
+    } else {
+        Outcome::Panicked(payload)
+    }
 }
 
-unsafe fn abandon<F: FnOnce() -> T, T>(g: &Goroutine) {
+unsafe fn abandon<F: FnOnce() -> T, T>(g: &Goroutine, error: Option<Box<StackError>>) {
     // SAFETY: the goroutine never ran, so the closure is there.
     drop(unsafe { take::<F>(g) });
     // SAFETY: the closure is out.
-    unsafe { put::<Outcome<T>>(g, Outcome::Abandoned) };
+    unsafe { put::<Outcome<T>>(g, Outcome::Abandoned(error)) };
 }
 
 unsafe fn drop_outcome<T>(g: &Goroutine) {

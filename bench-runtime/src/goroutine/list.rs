@@ -19,7 +19,11 @@ unsafe impl Send for List {}
 
 impl List {
     pub(crate) const fn new() -> Self {
-        Self { head: ptr::null_mut(), tail: ptr::null_mut(), len: 0 }
+        Self {
+            head: ptr::null_mut(),
+            tail: ptr::null_mut(),
+            len: 0,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -77,7 +81,9 @@ impl List {
         }
         match NonNull::new(self.tail) {
             // SAFETY: as in `push`.
-            Some(tail) => unsafe { tail.as_ref() }.next.store(other.head, Ordering::Relaxed),
+            Some(tail) => unsafe { tail.as_ref() }
+                .next
+                .store(other.head, Ordering::Relaxed),
             None => self.head = other.head,
         }
         self.tail = other.tail;

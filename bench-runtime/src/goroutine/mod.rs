@@ -44,6 +44,7 @@ use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use crate::stack::Class;
 pub(crate) use body::VTable;
 pub(crate) use list::List;
 pub(crate) use wait_reason::WaitReason;
@@ -70,10 +71,17 @@ pub(crate) enum Status {
 
 impl Status {
     pub(crate) fn from_u8(value: u8) -> Self {
-        [Self::Idle, Self::Runnable, Self::Running, Self::Syscall, Self::Waiting, Self::Dead]
-            .get(usize::from(value))
-            .copied()
-            .unwrap_or(Self::Dead)
+        [
+            Self::Idle,
+            Self::Runnable,
+            Self::Running,
+            Self::Syscall,
+            Self::Waiting,
+            Self::Dead,
+        ]
+        .get(usize::from(value))
+        .copied()
+        .unwrap_or(Self::Dead)
     }
 }
 
@@ -107,8 +115,8 @@ pub(crate) const BODY_WORDS: usize = 5;
 pub(crate) struct Details {
     pub(crate) site: &'static Location<'static>,
     pub(crate) name: Option<Box<str>>,
-    /// The stack limit asked for, in bytes; 0: the runtime's.
-    pub(crate) stack_limit: usize,
+    /// The kind of stack asked for, where it is not the runtime's.
+    pub(crate) class: Option<Class>,
 }
 
 /// A goroutine's record.
@@ -251,11 +259,13 @@ impl Goroutine {
 
     #[inline(always)]
     pub(crate) fn set_site(&self, site: &'static Location<'static>) {
-        self.site.store(std::ptr::from_ref(site) as usize, Ordering::Relaxed);
+        self.site
+            .store(std::ptr::from_ref(site) as usize, Ordering::Relaxed);
     }
 
     pub(crate) fn set_details(&self, details: Box<Details>) {
-        self.site.store(Box::into_raw(details) as usize | 1, Ordering::Release);
+        self.site
+            .store(Box::into_raw(details) as usize | 1, Ordering::Release);
     }
 
     /// Frees the details, when the record is freed.

@@ -34,13 +34,19 @@ const _: () = assert!(size_of::<Chunk>() <= HEADER_BYTES);
 
 impl Chunk {
     fn layout() -> Layout {
-        Layout::from_size_align(CHUNK_BYTES, CHUNK_BYTES).unwrap_or_else(|_| unreachable!("a power of two"))
+        Layout::from_size_align(CHUNK_BYTES, CHUNK_BYTES)
+            .unwrap_or_else(|_| unreachable!("a power of two"))
     }
 
     fn record(this: *mut Self, index: usize) -> *mut Goroutine {
         debug_assert!(index < PER_CHUNK);
         // SAFETY: inside the chunk by the bound on the index.
-        unsafe { this.cast::<u8>().add(HEADER_BYTES).cast::<Goroutine>().add(index) }
+        unsafe {
+            this.cast::<u8>()
+                .add(HEADER_BYTES)
+                .cast::<Goroutine>()
+                .add(index)
+        }
     }
 }
 
@@ -78,7 +84,12 @@ unsafe impl Send for Cache {}
 
 impl Cache {
     pub(crate) const fn new() -> Self {
-        Self { free: ptr::null_mut(), len: 0, chunk: ptr::null_mut(), fresh: PER_CHUNK }
+        Self {
+            free: ptr::null_mut(),
+            len: 0,
+            chunk: ptr::null_mut(),
+            fresh: PER_CHUNK,
+        }
     }
 
     /// An unused record.
@@ -163,7 +174,10 @@ impl Slab {
         Self {
             owner,
             chunks: AtomicPtr::new(ptr::null_mut()),
-            spare: Lock::new(Spare { free: ptr::null_mut(), free_len: 0 }),
+            spare: Lock::new(Spare {
+                free: ptr::null_mut(),
+                free_len: 0,
+            }),
         }
     }
 
@@ -193,9 +207,18 @@ impl Slab {
         let mut next = self.chunks.load(Ordering::Relaxed);
         loop {
             // SAFETY: the chunk is ours until it is published.
-            unsafe { chunk.write(Chunk { owner: self.owner, next, used: AtomicUsize::new(0) }) };
+            unsafe {
+                chunk.write(Chunk {
+                    owner: self.owner,
+                    next,
+                    used: AtomicUsize::new(0),
+                })
+            };
             // Release: pairs with the Acquire in `for_each`.
-            match self.chunks.compare_exchange(next, chunk, Ordering::Release, Ordering::Relaxed) {
+            match self
+                .chunks
+                .compare_exchange(next, chunk, Ordering::Release, Ordering::Relaxed)
+            {
                 Ok(_) => return chunk,
                 Err(now) => next = now,
             }
@@ -210,7 +233,12 @@ impl Slab {
         while let Some(this) = NonNull::new(chunk) {
             // SAFETY: chunks live as long as the slab. Acquire: pairs with the
             // Release in `refill`, so that the records below are written.
-            let (used, next) = unsafe { (this.as_ref().used.load(Ordering::Acquire), this.as_ref().next) };
+            let (used, next) = unsafe {
+                (
+                    this.as_ref().used.load(Ordering::Acquire),
+                    this.as_ref().next,
+                )
+            };
             for index in 0..used {
                 // SAFETY: written before `used` covered it.
                 f(unsafe { &*Chunk::record(chunk, index) });

@@ -49,11 +49,24 @@ pub(crate) fn pick_fast(m: &'static Machine, p: &'static Processor) -> Option<&'
     // SAFETY: the caller holds P inside the runtime.
     let own = unsafe { p.own() };
     own.since_turn += 1;
-    p.picks.store(p.picks.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    p.picks.store(
+        p.picks.load(Ordering::Relaxed).wrapping_add(1),
+        Ordering::Relaxed,
+    );
     if own.since_turn >= TURN || p.notice.load(Ordering::Relaxed) || m.shared.attention.get() != 0 {
         return None;
     }
     pick_local(m, p)
+}
+
+/// After [`pick_fast`] found nothing: true if a yield need not go home either.
+pub(crate) fn nothing_elsewhere(m: &'static Machine, p: &'static Processor) -> bool {
+    // SAFETY: the caller holds P inside the runtime.
+    let own = unsafe { p.own() };
+    own.since_turn < TURN
+        && !p.notice.load(Ordering::Relaxed)
+        && m.shared.attention.get() == 0
+        && m.shared.global.is_empty()
 }
 
 /// Step 5.
@@ -117,7 +130,10 @@ fn pick_pinned(m: &'static Machine, p: &'static Processor) -> Option<&'static Go
 
 #[inline(always)]
 fn begin_slice(p: &Processor) {
-    p.slices.store(p.slices.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    p.slices.store(
+        p.slices.load(Ordering::Relaxed).wrapping_add(1),
+        Ordering::Relaxed,
+    );
 }
 
 impl Shared {
@@ -137,7 +153,10 @@ impl Shared {
             }
             // SAFETY: we hold P on our own stack.
             let turn = {
-                p.picks.store(p.picks.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+                p.picks.store(
+                    p.picks.load(Ordering::Relaxed).wrapping_add(1),
+                    Ordering::Relaxed,
+                );
                 let own = unsafe { p.own() };
                 own.since_turn += 1;
                 own.since_turn >= TURN
@@ -168,7 +187,12 @@ impl Shared {
     }
 
     /// Steps 3 to 6.
-    fn pick_at_home(&'static self, m: &'static Machine, p: &'static Processor, turn: bool) -> Option<&'static Goroutine> {
+    fn pick_at_home(
+        &'static self,
+        m: &'static Machine,
+        p: &'static Processor,
+        turn: bool,
+    ) -> Option<&'static Goroutine> {
         let nothing_more = |_| unreachable!("one was asked for");
         if self.global.len(Priority::High) != 0
             && let Some(g) = self.pop_high()
@@ -200,13 +224,17 @@ impl Shared {
         let share = (self.global.len(Priority::Normal) / self.procs() + 1).min(GLOBAL_SHARE);
         self.global.pop(Priority::Normal, share, |g| {
             if p.queue.push(ptr::NonNull::from(g)).is_err() {
-                crate::fatal::fatal!("a queue that was empty has no room for a share of the global queue");
+                crate::fatal::fatal!(
+                    "a queue that was empty has no room for a share of the global queue"
+                );
             }
         })
     }
 
     fn pop_high(&'static self) -> Option<&'static Goroutine> {
-        let g = self.global.pop(Priority::High, 1, |_| unreachable!("one was asked for"));
+        let g = self
+            .global
+            .pop(Priority::High, 1, |_| unreachable!("one was asked for"));
         if g.is_some() {
             self.attention.sub();
         }
@@ -214,7 +242,11 @@ impl Shared {
     }
 
     /// Steps 8 and 9.
-    fn pick_abroad(&'static self, m: &'static Machine, p: &'static Processor) -> Option<&'static Goroutine> {
+    fn pick_abroad(
+        &'static self,
+        m: &'static Machine,
+        p: &'static Processor,
+    ) -> Option<&'static Goroutine> {
         let busy = (self.procs() as u32).saturating_sub(self.idle.processors_count());
         if busy > 1 || self.procs() > 1 {
             let spins = m.spinning.load(Ordering::Relaxed);
@@ -237,11 +269,17 @@ impl Shared {
         if p.has_work() || m.has_pinned_work() {
             return None;
         }
-        self.global.pop(Priority::Low, 1, |_| unreachable!("one was asked for"))
+        self.global
+            .pop(Priority::Low, 1, |_| unreachable!("one was asked for"))
     }
 
     /// Fires the due timers of `from`; what they ready goes to `p`.
-    fn fire_timers(&'static self, m: &'static Machine, p: &'static Processor, from: &'static Processor) {
+    fn fire_timers(
+        &'static self,
+        m: &'static Machine,
+        p: &'static Processor,
+        from: &'static Processor,
+    ) {
         let next = from.timers.next_ns();
         if next == u64::MAX || next > self.now_ns() {
             return;
@@ -272,7 +310,12 @@ impl Shared {
     }
 
     /// Makes all of them runnable, in their order, at the end of the queue.
-    fn ready_all(&'static self, m: &'static Machine, p: &'static Processor, ready: &mut Vec<Parkable>) {
+    fn ready_all(
+        &'static self,
+        m: &'static Machine,
+        p: &'static Processor,
+        ready: &mut Vec<Parkable>,
+    ) {
         for who in ready.drain(..) {
             match who.head().kind {
                 Kind::Thread => ThreadRecord::of(who).ready(),
@@ -318,11 +361,40 @@ impl Shared {
         }
     }
 
-    /// An M without a P: in line if it has work that only it may do, else to
-    /// sleep, in the netpoller if nobody does. Blocks the thread.
+    /// Step 10, S1: the P goes to the idle list. The rest of the way to sleep
+    /// is [`Self::wait_for_processor`].
+    fn rest(&'static self, m: &'static Machine, p: &'static Processor) {
+        let mut lists = self.idle.lock();
+        if self.is_stopping() || !self.global.is_empty() || p.notice.load(Ordering::Relaxed) {
+            return;
+        }
+        m.set_p(None);
+        self.idle.release(&mut lists, p); // S1
+    }
+
+    /// An M without a P: S1 to S4 of [`super::idle`]. It stands in line if it
+    /// has work that only it may do, else sleeps, in the netpoller if nobody
+    /// does. Blocks the thread.
     fn wait_for_processor(&'static self, m: &'static Machine) {
+        let was_spinning = m.spinning.load(Ordering::Relaxed);
+        self.cease_spinning(m); // S1
+        barrier::heavy(); // S2
+        if self.sees_work(m) {
+            // S3
+            let mut lists = self.idle.lock();
+            if let Some(p) = self.idle.acquire(&mut lists) {
+                drop(lists);
+                m.set_p(Some(p));
+                self.wake_sysmon();
+                if was_spinning {
+                    m.spinning.store(true, Ordering::Relaxed);
+                    self.idle.spinning_count.fetch_add(1, Ordering::SeqCst);
+                }
+                return;
+            }
+        }
+        // S4
         if !m.has_pinned_work() && self.claim_polling(m) {
-            self.cease_spinning(m);
             return self.rest_polling(m);
         }
         let mut lists = self.idle.lock();
@@ -335,41 +407,11 @@ impl Shared {
                 None => self.idle.stand_in_line(&mut lists, m),
             }
         } else {
-            self.cease_spinning(m);
             lists.machines.push_back(m);
         }
         drop(lists);
         self.check_deadlock();
         m.sleep();
-    }
-
-    /// Step 10: steps S1 to S4 of [`super::idle`].
-    fn rest(&'static self, m: &'static Machine, p: &'static Processor) {
-        {
-            let mut lists = self.idle.lock();
-            if self.is_stopping() || !self.global.is_empty() || p.notice.load(Ordering::Relaxed) {
-                return;
-            }
-            m.set_p(None);
-            self.idle.release(&mut lists, p); // S1
-        }
-        let was_spinning = m.spinning.load(Ordering::Relaxed);
-        self.cease_spinning(m); // S1
-        barrier::heavy(); // S2
-        if self.sees_work(m) {
-            // S3
-            let mut lists = self.idle.lock();
-            if let Some(p) = self.idle.acquire(&mut lists) {
-                drop(lists);
-                m.set_p(Some(p));
-                if was_spinning {
-                    m.spinning.store(true, Ordering::Relaxed);
-                    self.idle.spinning_count.fetch_add(1, Ordering::SeqCst);
-                }
-                return;
-            }
-        }
-        self.wait_for_processor(m); // S4
     }
 
     /// S3: anything that this M could run or do.
@@ -404,7 +446,12 @@ impl Shared {
         (self.netpoll.waiters_count() != 0 || self.first_timer_ns() != u64::MAX)
             && self
                 .poller
-                .compare_exchange(ptr::null_mut(), ptr::from_ref(m).cast_mut(), Ordering::AcqRel, Ordering::Relaxed)
+                .compare_exchange(
+                    ptr::null_mut(),
+                    ptr::from_ref(m).cast_mut(),
+                    Ordering::AcqRel,
+                    Ordering::Relaxed,
+                )
                 .is_ok()
     }
 
@@ -439,7 +486,11 @@ impl Shared {
         let due = !ready.is_empty() || first <= now;
         if let Some(at) = lists.machines.iter().position(|other| ptr::eq(*other, m)) {
             lists.machines.remove(at);
-            let p = if due || m.has_pinned_work() { self.idle.acquire(&mut lists) } else { None };
+            let p = if due || m.has_pinned_work() {
+                self.idle.acquire(&mut lists)
+            } else {
+                None
+            };
             drop(lists);
             if let Some(p) = p {
                 m.set_p(Some(p));

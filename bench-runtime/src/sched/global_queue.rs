@@ -43,7 +43,11 @@ impl GlobalQueue {
     pub(crate) fn new() -> Self {
         Self {
             lists: Lock::new([List::new(), List::new(), List::new()]),
-            lens: [AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0)],
+            lens: [
+                AtomicUsize::new(0),
+                AtomicUsize::new(0),
+                AtomicUsize::new(0),
+            ],
         }
     }
 

@@ -79,20 +79,23 @@ impl Idle {
     /// Adds a P to the idle ones, or hands it to the first M in line.
     pub(crate) fn release(&self, lists: &mut Lists, p: &'static Processor) {
         if let Some(m) = lists.line.pop_front() {
-            self.line_count.store(lists.line.len() as u32, Ordering::Relaxed);
+            self.line_count
+                .store(lists.line.len() as u32, Ordering::Relaxed);
             m.wake(Some(p));
             return;
         }
         p.set_status(ProcessorStatus::Idle);
         lists.processors.push(p);
         // SeqCst: S1 before S2 also where the barriers are plain fences.
-        self.processors_count.store(lists.processors.len() as u32, Ordering::SeqCst);
+        self.processors_count
+            .store(lists.processors.len() as u32, Ordering::SeqCst);
     }
 
     /// Takes an idle P; the caller holds it.
     pub(crate) fn acquire(&self, lists: &mut Lists) -> Option<&'static Processor> {
         let p = lists.processors.pop()?;
-        self.processors_count.store(lists.processors.len() as u32, Ordering::SeqCst);
+        self.processors_count
+            .store(lists.processors.len() as u32, Ordering::SeqCst);
         p.set_status(ProcessorStatus::Running);
         Some(p)
     }
@@ -103,7 +106,8 @@ impl Idle {
             return false;
         };
         lists.processors.swap_remove(at);
-        self.processors_count.store(lists.processors.len() as u32, Ordering::SeqCst);
+        self.processors_count
+            .store(lists.processors.len() as u32, Ordering::SeqCst);
         p.set_status(ProcessorStatus::Running);
         true
     }
@@ -111,13 +115,15 @@ impl Idle {
     /// Puts an M in line for a P.
     pub(crate) fn stand_in_line(&self, lists: &mut Lists, m: &'static Machine) {
         lists.line.push_back(m);
-        self.line_count.store(lists.line.len() as u32, Ordering::Relaxed);
+        self.line_count
+            .store(lists.line.len() as u32, Ordering::Relaxed);
     }
 
     /// The first M in line for a P.
     pub(crate) fn first_in_line(&self, lists: &mut Lists) -> Option<&'static Machine> {
         let m = lists.line.pop_front()?;
-        self.line_count.store(lists.line.len() as u32, Ordering::Relaxed);
+        self.line_count
+            .store(lists.line.len() as u32, Ordering::Relaxed);
         Some(m)
     }
 }

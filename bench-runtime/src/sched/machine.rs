@@ -127,7 +127,9 @@ impl Machine {
     /// The P it holds. Only its own thread, inside the runtime.
     pub(crate) fn held(&self) -> Option<&'static Processor> {
         let p = self.p.load(Ordering::Acquire);
-        if p.is_null() { self.p_behind_door() } else {
+        if p.is_null() {
+            self.p_behind_door()
+        } else {
             // SAFETY: as in `enter`.
             Some(unsafe { &*p })
         }
@@ -137,9 +139,13 @@ impl Machine {
     pub(crate) fn set_p(&self, p: Option<&'static Processor>) {
         let _door = self.door.lock();
         // Release: pairs with the Acquire in `enter`.
-        self.p.store(p.map_or(ptr::null_mut(), |p| ptr::from_ref(p).cast_mut()), Ordering::Release);
+        self.p.store(
+            p.map_or(ptr::null_mut(), |p| ptr::from_ref(p).cast_mut()),
+            Ordering::Release,
+        );
         if let Some(p) = p {
-            p.owner.store(ptr::from_ref(self).cast_mut(), Ordering::Release);
+            p.owner
+                .store(ptr::from_ref(self).cast_mut(), Ordering::Release);
         }
     }
 
@@ -242,7 +248,10 @@ impl Machine {
     /// Wakes it, with a P for it or without one. Only who took it off the list
     /// it sleeps on.
     pub(crate) fn wake(&self, p: Option<&'static Processor>) {
-        self.handed.store(p.map_or(ptr::null_mut(), |p| ptr::from_ref(p).cast_mut()), Ordering::Release);
+        self.handed.store(
+            p.map_or(ptr::null_mut(), |p| ptr::from_ref(p).cast_mut()),
+            Ordering::Release,
+        );
         // Release: pairs with the Acquire in `sleep`.
         self.word.store(WOKEN, Ordering::Release);
         futex::wake(&self.word, 1);

@@ -1,8 +1,25 @@
 //! The scheduler. (Its design comment comes with its parts.)
 
+pub(crate) mod current;
+pub(crate) mod dump;
+pub(crate) mod find_runnable;
+pub(crate) mod global_queue;
+pub(crate) mod idle;
+pub(crate) mod machine;
 pub(crate) mod park;
+pub(crate) mod preempt;
+pub(crate) mod processor;
+pub(crate) mod ready;
+pub(crate) mod run_loop;
+pub(crate) mod run_queue;
+pub(crate) mod runtime;
+pub(crate) mod spawn;
+pub(crate) mod steal;
+pub(crate) mod sysmon;
 pub(crate) mod thread;
+pub(crate) mod topology;
 
 pub(crate) use park::{
-    cancel_park, current, now_ns, own_waiter, park, park_until, prepare_park, ready, yield_now,
+    Armed, arm, cancel_park, current, now_ns, own_waiter, park, park_until, prepare_park, ready,
+    runtime,
 };

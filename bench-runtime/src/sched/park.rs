@@ -87,7 +87,9 @@ fn unlock_after_unwinding(header: &StackHeader) {
 /// has been removed again without a claim by others.
 #[inline(always)]
 pub(crate) fn cancel_park(me: Parkable) {
-    me.head().reason.store(WaitReason::None as u8, Ordering::Relaxed);
+    me.head()
+        .reason
+        .store(WaitReason::None as u8, Ordering::Relaxed);
     if me.head().kind == Kind::Goroutine {
         let g = Goroutine::of(me);
         g.set_status(Status::Running);
@@ -185,12 +187,7 @@ pub(crate) fn arm(when_ns: u64, action: Action) -> Option<Armed> {
     };
     let p = p.unwrap_or_else(|| shared.first_processor());
     let key = p.timers.arm(when_ns, action);
-    // The timer first, then the look at who waits for an older one; the poller
-    // does it in the other order, with a heavy barrier between.
-    barrier::light();
-    if shared.poll_until_ns.load(Ordering::Relaxed) > when_ns {
-        shared.netpoll.interrupt();
-    }
+    shared.timer_armed(when_ns);
     Some(Armed { p, key })
 }
 
@@ -242,8 +239,9 @@ pub fn yield_now() {
             match find_runnable::pick_fast(m, p) {
                 Some(next) => {
                     readying::push_yielded(m, p, g);
-                    leave_stack_to(m, p, g, next);
+                    super::run_loop::leave_stack_for(m, p, g, next);
                 }
+                None if find_runnable::nothing_elsewhere(m, p) => {}
                 None => {
                     readying::push_yielded(m, p, g);
                     super::run_loop::leave_for_home(m, g);
@@ -253,11 +251,6 @@ pub fn yield_now() {
         }
     }
     machine_of(header).leave(false);
-}
-
-#[inline(always)]
-fn leave_stack_to(m: &'static Machine, p: &'static Processor, g: &'static Goroutine, next: &'static Goroutine) {
-    super::run_loop::leave_stack_for(m, p, g, next);
 }
 
 #[cold]
@@ -271,4 +264,17 @@ fn yield_locked(m: &'static Machine, g: &'static Goroutine) {
     m.locked_ready.store(true, Ordering::Release);
     leave_stack(m, m.held(), g);
     g.set_status(Status::Running);
+}
+
+impl Shared {
+    /// After a timer was armed: whoever waits for a later one is to look again.
+    #[inline]
+    pub(crate) fn timer_armed(&'static self, when_ns: u64) {
+        // The timer first, then the look at who waits for a later one; the
+        // poller does it in the other order, with a heavy barrier between.
+        barrier::light();
+        if self.poll_until_ns.load(Ordering::Relaxed) > when_ns {
+            self.netpoll.interrupt();
+        }
+    }
 }

@@ -80,12 +80,16 @@ impl Drop for Blocked {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn blocking<T>(f: impl FnOnce() -> T) -> T {
-    let Some(header) = current::header() else { return f() };
+    let Some(header) = current::header() else {
+        return f();
+    };
     let m = machine_of(header);
     let g = goroutine_of(header);
     let (p, _) = m.enter();
     g.set_status(Status::Syscall);
-    g.head.reason.store(WaitReason::Blocking as u8, Ordering::Relaxed);
+    g.head
+        .reason
+        .store(WaitReason::Blocking as u8, Ordering::Relaxed);
     m.shared.blocked_count.fetch_add(1, Ordering::SeqCst);
     let blocked = Blocked(m.shared);
     if let Some(p) = p {

@@ -141,7 +141,10 @@ impl Processor {
     /// Adds one to a counter that only the owner writes.
     #[inline(always)]
     pub(crate) fn count(counter: &AtomicU64) {
-        counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        counter.store(
+            counter.load(Ordering::Relaxed).wrapping_add(1),
+            Ordering::Relaxed,
+        );
     }
 
     /// True if something here waits to run.

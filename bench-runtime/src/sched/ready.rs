@@ -97,7 +97,8 @@ pub(crate) fn make_runnable(m: &'static Machine, p: &'static Processor, g: &'sta
         return push_back(m, p, g);
     }
     let old = p.run_next.load(Ordering::Relaxed);
-    p.run_next.store(ptr::from_ref(g).cast_mut(), Ordering::Release);
+    p.run_next
+        .store(ptr::from_ref(g).cast_mut(), Ordering::Release);
     if !old.is_null() {
         // SAFETY: records are type-stable.
         push_back(m, p, unsafe { &*old });
@@ -120,7 +121,9 @@ fn make_special_runnable(m: &'static Machine, p: &'static Processor, g: &'static
             shared.nudge(target);
             return;
         }
-        let old = m.run_next.swap(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
+        let old = m
+            .run_next
+            .swap(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
         if !old.is_null() {
             // SAFETY: our own M; records are type-stable.
             unsafe { m.pinned().push(&*old) };
@@ -191,7 +194,7 @@ impl Shared {
             m.deliver(g);
             return self.nudge(m);
         }
-        self.global.push(g);
+        self.push_global(g);
         self.wake_one();
     }
 
@@ -199,7 +202,9 @@ impl Shared {
     #[inline(always)]
     pub(crate) fn wake_one(&'static self) {
         barrier::light(); // W2
-        if self.idle.processors_count() != 0 && self.idle.spinning_count.load(Ordering::Relaxed) == 0 {
+        if self.idle.processors_count() != 0
+            && self.idle.spinning_count.load(Ordering::Relaxed) == 0
+        {
             self.wake_one_slow(); // W3
         }
     }
@@ -208,7 +213,12 @@ impl Shared {
     #[inline(never)]
     fn wake_one_slow(&'static self) {
         // AcqRel: one waker at a time goes on.
-        if self.idle.spinning_count.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+        if self
+            .idle
+            .spinning_count
+            .compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed)
+            .is_err()
+        {
             return;
         }
         self.metrics.wakes_count.fetch_add(1, Ordering::Relaxed);

@@ -20,7 +20,8 @@ use super::processor::Processor;
 use super::runtime::Shared;
 use crate::arch;
 use crate::goroutine::{
-    FLAG_LOCKED, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_OPEN, Parkable, RUNNING_BIT, Status,
+    FLAG_LOCKED, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_OPEN, Parkable, RUNNING_BIT,
+    Status,
 };
 use crate::stack::{Stack, StackHeader};
 
@@ -42,16 +43,27 @@ const LEAVING_SPINS: u32 = 1_000;
 /// The body of an M's thread.
 pub(crate) fn machine_main(m: &'static Machine) {
     current::set_thread_machine(Some(m));
-    crate::stack::overflow::install_for_thread();
+    let _guard = match crate::stack::overflow::install_for_thread() {
+        Ok(guard) => guard,
+        Err(error) => crate::fatal::fatal!("cannot give a thread its signal stack: {error}"),
+    };
     let shared = m.shared;
     m.sleep();
     loop {
-        let Some(g) = shared.find_runnable(m) else { break };
-        let Some(p) = m.held() else { crate::fatal::fatal!("an M found work without a P") };
-        let Some(context) = ready_context(m, p, g) else { continue };
+        let Some(g) = shared.find_runnable(m) else {
+            break;
+        };
+        let Some(p) = m.held() else {
+            crate::fatal::fatal!("an M found work without a P")
+        };
+        let Some(context) = ready_context(m, p, g) else {
+            continue;
+        };
         let mut said = resume(m, &m.home, context);
         while said == errand::LOCKED {
-            let Some(next) = shared.wait_locked(m) else { break };
+            let Some(next) = shared.wait_locked(m) else {
+                break;
+            };
             said = next;
         }
         if said == errand::END_THREAD {
@@ -75,11 +87,18 @@ fn resume(m: &'static Machine, save: &std::sync::atomic::AtomicUsize, context: u
 /// ran. What it returns is to be resumed at once. `None`: it cannot run now
 /// and was dealt with.
 #[inline(always)]
-pub(crate) fn ready_context(m: &'static Machine, p: &'static Processor, g: &'static Goroutine) -> Option<usize> {
+pub(crate) fn ready_context(
+    m: &'static Machine,
+    p: &'static Processor,
+    g: &'static Goroutine,
+) -> Option<usize> {
     // Acquire: pairs with the store of the context by `switch`, the last thing
     // on the goroutine's old stack.
     let mut context = g.context.load(Ordering::Acquire);
-    if context == FRESH || context & RUNNING_BIT != 0 || g.has_flag(crate::goroutine::FLAG_COMPACTED) {
+    if context == FRESH
+        || context & RUNNING_BIT != 0
+        || g.has_flag(crate::goroutine::FLAG_COMPACTED)
+    {
         context = ready_context_slow(m, p, g, context)?;
     }
     let Some(header) = crate::stack::header_of(context) else {
@@ -88,9 +107,13 @@ pub(crate) fn ready_context(m: &'static Machine, p: &'static Processor, g: &'sta
     // SAFETY: slots are never unmapped; this one is the goroutine's.
     let header: &'static StackHeader = unsafe { header.as_ref() };
     header.machine.set(ptr::from_ref(m).cast_mut().cast());
-    g.context.store(ptr::from_ref(header) as usize | RUNNING_BIT, Ordering::Release);
+    g.context.store(
+        ptr::from_ref(header) as usize | RUNNING_BIT,
+        Ordering::Release,
+    );
     g.set_status(Status::Running);
-    m.current.store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
+    m.current
+        .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
     Some(context)
 }
 
@@ -140,7 +163,9 @@ fn bind(m: &'static Machine, p: &'static Processor, g: &'static Goroutine) -> Op
 /// The outermost frame of a stack: runs the goroutine bound to it, and then
 /// every fresh one that comes next, on the same stack.
 unsafe extern "C" fn goroutine_main(_: usize) -> ! {
-    let Some(header) = current::header() else { crate::fatal::fatal!("a goroutine began outside every stack") };
+    let Some(header) = current::header() else {
+        crate::fatal::fatal!("a goroutine began outside every stack")
+    };
     loop {
         let g = goroutine_of(header);
         machine_of(header).leave(false);
@@ -166,9 +191,13 @@ unsafe extern "C" fn goroutine_main(_: usize) -> ! {
         match pick_fast(m, p) {
             Some(next) if is_fresh_alike(m, next, header) => {
                 header.g.set(ptr::from_ref(next).cast_mut().cast());
-                next.context.store(ptr::from_ref(header) as usize | RUNNING_BIT, Ordering::Release);
+                next.context.store(
+                    ptr::from_ref(header) as usize | RUNNING_BIT,
+                    Ordering::Release,
+                );
                 next.set_status(Status::Running);
-                m.current.store(ptr::from_ref(next).cast_mut(), Ordering::Relaxed);
+                m.current
+                    .store(ptr::from_ref(next).cast_mut(), Ordering::Relaxed);
             }
             Some(next) => {
                 // Our stack goes to the cache after the next has its own.
@@ -200,7 +229,9 @@ fn is_fresh_alike(m: &'static Machine, g: &Goroutine, header: &'static StackHead
 fn put_stack(p: &'static Processor, header: &'static StackHeader) {
     // SAFETY: we hold P inside the runtime; see the top of this file for why
     // the stack may go back while we stand on it.
-    unsafe { p.own() }.stacks.put(Stack::from_header(ptr::NonNull::from(header)));
+    unsafe { p.own() }
+        .stacks
+        .put(Stack::from_header(ptr::NonNull::from(header)));
 }
 
 fn go_home(m: &'static Machine, errand: usize) -> ! {
@@ -227,7 +258,8 @@ fn finish(m: &'static Machine, p: &'static Processor, g: &'static Goroutine) {
         JOIN_DETACHED => discard(m.shared, p, g),
         waiting => {
             // SAFETY: by the table of `join`, else it is a parkable's head.
-            let who = unsafe { Parkable::from_head(ptr::NonNull::new_unchecked(waiting as *mut _)) };
+            let who =
+                unsafe { Parkable::from_head(ptr::NonNull::new_unchecked(waiting as *mut _)) };
             super::park::ready_inside(m, p, who);
         }
     }
@@ -243,7 +275,11 @@ fn discard(shared: &'static Shared, p: &'static Processor, g: &'static Goroutine
 /// It is inside, and somewhere where a ready will find it. Returns when it has
 /// been resumed, still inside, perhaps on another M.
 #[inline(always)]
-pub(crate) fn leave_stack(m: &'static Machine, p: Option<&'static Processor>, g: &'static Goroutine) {
+pub(crate) fn leave_stack(
+    m: &'static Machine,
+    p: Option<&'static Processor>,
+    g: &'static Goroutine,
+) {
     if g.has_flag(FLAG_LOCKED) {
         return leave_locked(m, g);
     }
@@ -282,7 +318,13 @@ pub(crate) fn leave_stack_for(
 pub(crate) fn leave_for_home(m: &'static Machine, g: &'static Goroutine) {
     m.current.store(ptr::null_mut(), Ordering::Relaxed);
     // SAFETY: see `go_home`; `context` is ours while we run.
-    unsafe { arch::switch(g.context.as_ptr(), m.home.load(Ordering::Relaxed), errand::NEXT) };
+    unsafe {
+        arch::switch(
+            g.context.as_ptr(),
+            m.home.load(Ordering::Relaxed),
+            errand::NEXT,
+        )
+    };
 }
 
 /// Leaves the stack for an M that will wait for this goroutine and run nobody
@@ -291,10 +333,17 @@ pub(crate) fn leave_for_home(m: &'static Machine, g: &'static Goroutine) {
 #[cold]
 #[inline(never)]
 fn leave_locked(m: &'static Machine, g: &'static Goroutine) {
-    m.locked.store(ptr::from_ref(g).cast_mut(), Ordering::Release);
+    m.locked
+        .store(ptr::from_ref(g).cast_mut(), Ordering::Release);
     m.current.store(ptr::null_mut(), Ordering::Relaxed);
     // SAFETY: as in `leave_for_home`.
-    unsafe { arch::switch(g.context.as_ptr(), m.home.load(Ordering::Relaxed), errand::LOCKED) };
+    unsafe {
+        arch::switch(
+            g.context.as_ptr(),
+            m.home.load(Ordering::Relaxed),
+            errand::LOCKED,
+        )
+    };
 }
 
 impl Shared {

@@ -40,7 +40,9 @@ impl<T> RunQueue<T> {
             head: AtomicU32::new(0),
             shared: AtomicBool::new(true),
             tail: AtomicU32::new(0),
-            slots: (0..CAPACITY).map(|_| AtomicPtr::new(std::ptr::null_mut())).collect(),
+            slots: (0..CAPACITY)
+                .map(|_| AtomicPtr::new(std::ptr::null_mut()))
+                .collect(),
         }
     }
 
@@ -158,10 +160,19 @@ impl<T> RunQueue<T> {
             // Release: our reads of the slots come before their reuse.
             if self
                 .head
-                .compare_exchange(head, head.wrapping_add(count), Ordering::Release, Ordering::Relaxed)
+                .compare_exchange(
+                    head,
+                    head.wrapping_add(count),
+                    Ordering::Release,
+                    Ordering::Relaxed,
+                )
                 .is_ok()
             {
-                batch[..count as usize].iter().copied().filter_map(NonNull::new).for_each(each);
+                batch[..count as usize]
+                    .iter()
+                    .copied()
+                    .filter_map(NonNull::new)
+                    .for_each(each);
                 return count;
             }
         }

@@ -50,6 +50,9 @@ fn steal_from(victim: &Processor, thief: &Processor) -> Option<&'static Goroutin
         }
     });
     let stolen = &thief.stolen_count;
-    stolen.store(stolen.load(Ordering::Relaxed) + u64::from(count), Ordering::Relaxed);
+    stolen.store(
+        stolen.load(Ordering::Relaxed) + u64::from(count),
+        Ordering::Relaxed,
+    );
     first
 }

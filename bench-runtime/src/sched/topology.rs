@@ -59,7 +59,13 @@ impl Topology {
 
     /// Calls `visit` once for each of `count` Ps but `me`, nearest first,
     /// until it answers true. `random` decides the order among equals.
-    pub(crate) fn visit(&self, me: usize, count: usize, random: u32, mut visit: impl FnMut(usize) -> bool) {
+    pub(crate) fn visit(
+        &self,
+        me: usize,
+        count: usize,
+        random: u32,
+        mut visit: impl FnMut(usize) -> bool,
+    ) {
         if count < 2 {
             return;
         }
@@ -113,7 +119,10 @@ mod tests {
                     false
                 });
                 let expected = |p: usize| usize::from(p != count / 2);
-                assert!(seen.iter().enumerate().all(|(p, &n)| n == expected(p)), "{count}: {seen:?}");
+                assert!(
+                    seen.iter().enumerate().all(|(p, &n)| n == expected(p)),
+                    "{count}: {seen:?}"
+                );
             }
         }
     }

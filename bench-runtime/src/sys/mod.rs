@@ -1,7 +1,9 @@
 //! What the operating system gives: one concept a file, and the only home of
 //! `libc` and `nix`.
 
+pub(crate) mod affinity;
 pub(crate) mod barrier;
+pub(crate) mod cgroup;
 #[cfg(test)]
 pub(crate) mod child;
 pub(crate) mod clock;

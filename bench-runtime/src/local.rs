@@ -1,0 +1,108 @@
+//! Goroutine-local storage: a value a goroutine for each key, dropped when the
+//! goroutine ends. What a `thread_local!` is to a thread; a goroutine must not
+//! rely on those, since it may move to another thread when it parks.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
+
+use crate::sched::current;
+use crate::stack::StackHeader;
+
+type Values = HashMap<usize, Box<dyn Any>>;
+
+/// A key whose value is each goroutine's own.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{GoroutineLocal, Runtime, go};
+/// use std::cell::Cell;
+///
+/// static COUNT: GoroutineLocal<Cell<u32>> = GoroutineLocal::new(|| Cell::new(0));
+///
+/// Runtime::builder().build()?.run(|| {
+///     COUNT.with(|count| count.set(1));
+///     let other = go(|| COUNT.with(Cell::get)).join().unwrap();
+///     assert_eq!((COUNT.with(Cell::get), other), (1, 0));
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct GoroutineLocal<T: 'static> {
+    init: fn() -> T,
+}
+
+impl<T> fmt::Debug for GoroutineLocal<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GoroutineLocal")
+    }
+}
+
+impl<T: 'static> GoroutineLocal<T> {
+    /// A key; `init` makes a goroutine's value at its first use.
+    pub const fn new(init: fn() -> T) -> Self {
+        Self { init }
+    }
+
+    /// Calls `f` with this goroutine's value. `f` must not park: it may use
+    /// the value of another key.
+    ///
+    /// # Panics
+    ///
+    /// Outside every goroutine.
+    pub fn with<R>(&'static self, f: impl FnOnce(&T) -> R) -> R {
+        let Some(header) = current::header() else {
+            panic!("GoroutineLocal::with outside a goroutine: use thread_local! on a plain thread")
+        };
+        let key = std::ptr::from_ref(self) as usize;
+        if header.locals.get().is_null() {
+            header
+                .locals
+                .set(Box::into_raw(Box::<Values>::default()).cast());
+        }
+        let values = header.locals.get().cast::<Values>();
+        // SAFETY: the map is this goroutine's alone; no reference into it is
+        // held while `init` runs, which may use other keys.
+        let value: *const dyn Any = match unsafe { (*values).get(&key) } {
+            Some(value) => &raw const **value,
+            None => {
+                let fresh: Box<dyn Any> = Box::new((self.init)());
+                // SAFETY: as above.
+                unsafe { &raw const **(*values).entry(key).or_insert(fresh) }
+            }
+        };
+        // SAFETY: the value is boxed and entries are only dropped at the end
+        // of the goroutine, so it stays in place while other keys come.
+        let Some(value) = (unsafe { (*value).downcast_ref::<T>() }) else {
+            unreachable!("a key has one type")
+        };
+        f(value)
+    }
+}
+
+/// Drops all values of the goroutine on this stack, at its end.
+#[inline(always)]
+pub(crate) fn drop_all(header: &StackHeader) {
+    if !header.locals.get().is_null() {
+        drop_slow(header);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn drop_slow(header: &StackHeader) {
+    // A destructor may use a key again: as long as some do, drop again.
+    for _ in 0..8 {
+        let raw = header.locals.replace(std::ptr::null_mut()).cast::<Values>();
+        if raw.is_null() {
+            return;
+        }
+        // SAFETY: made by `Box::into_raw` in `with`, and taken out once.
+        let values = unsafe { Box::from_raw(raw) };
+        for (_, value) in *values {
+            // A panic here has no joiner to go to; the hook has reported it.
+            let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(value)));
+        }
+    }
+}

@@ -1,0 +1,830 @@
+//! A runtime: what its Ms and Ps share, how it starts, changes size and stops.
+
+use std::io;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::global_queue::{GlobalQueue, Priority};
+use super::idle::{Idle, Lists};
+use super::machine::Machine;
+use super::processor::{Processor, ProcessorStatus};
+use super::run_loop::machine_main;
+use super::spawn::{self, JoinError, JoinHandle};
+use super::sysmon::Bed;
+use super::topology::Topology;
+use crate::goroutine::{Goroutine, List, Parkable, Status, slab};
+use crate::netpoll::Netpoll;
+use crate::stack::{Class, StackError, StackPolicy};
+use crate::sys::{affinity, barrier, cgroup, clock};
+use crate::util::lock::Lock;
+
+/// GOMAXPROCS is at most this.
+const MAX_PROCS: usize = 4096;
+
+/// Ms a runtime may have, unless the builder says otherwise: Go's figure.
+const MAX_MACHINES: usize = 10_000;
+
+/// How long a shutdown waits for goroutines in mid-computation.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// Stack of an M's own thread: the scheduler's loop and timer callbacks.
+const HOME_STACK: usize = 256 * 1024;
+
+/// A count that lies on a cache line of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Counter(AtomicU32);
+
+impl Counter {
+    #[inline(always)]
+    pub(crate) fn get(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn sub(&self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// What happened since the start, for [`Metrics`].
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) wakes_count: AtomicU64,
+    pub(crate) retakes_count: AtomicU64,
+    pub(crate) rescues_count: AtomicU64,
+}
+
+/// What all Ms and Ps of a runtime share. Never freed: a thread outside may be
+/// about to wake somebody in it at any time.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Started goroutines stay with their M.
+    pub(crate) pinned: bool,
+    /// Something of the high class waits, or the runtime stops.
+    pub(crate) attention: Counter,
+    /// Readied goroutines go where idle Ps find them at once.
+    pub(crate) eager: AtomicU32,
+    procs: AtomicUsize,
+    processors: Box<[OnceLock<Box<Processor>>]>,
+    /// Ps that exist: all below this index.
+    processors_made: AtomicUsize,
+    pub(crate) idle: Idle,
+    pub(crate) global: GlobalQueue,
+    pub(crate) netpoll: Netpoll,
+    /// The M that waits in the netpoller.
+    pub(crate) poller: AtomicPtr<Machine>,
+    /// Until when; 0 while nobody does.
+    pub(crate) poll_until_ns: AtomicU64,
+    pub(crate) last_poll_ns: AtomicU64,
+    /// The poller's buffer, kept for its memory.
+    pub(crate) polled: Lock<Vec<Parkable>>,
+    pub(crate) slab: OnceLock<slab::Slab>,
+    /// Records for those who spawn from outside.
+    outside: Lock<slab::Cache>,
+    spawned_outside: AtomicU64,
+    pub(crate) next_id: AtomicU64,
+    machines: Lock<Vec<&'static Machine>>,
+    machines_running: Mutex<usize>,
+    machine_ended: Condvar,
+    max_machines: usize,
+    default_class: Class,
+    pub(crate) topology: Topology,
+    /// GOMAXPROCS was set by hand or by the environment.
+    procs_fixed: AtomicBool,
+    reads_files: bool,
+    resize: Lock<()>,
+    pub(crate) bed: Bed,
+    stopping: AtomicBool,
+    /// Goroutines inside `blocking`.
+    pub(crate) blocked_count: AtomicUsize,
+    /// Plain threads that wait in `Runtime::run`.
+    pub(crate) runners_count: AtomicUsize,
+    pub(crate) detects_deadlock: bool,
+    pub(crate) metrics: Counts,
+}
+
+/// Settings of a runtime that is to be built.
+///
+/// # Examples
+///
+/// ```
+/// let runtime = bench_runtime::Runtime::builder().procs(2).build()?;
+/// assert_eq!(runtime.run(|| 6 * 7), 42);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Builder {
+    procs: Option<usize>,
+    stack: StackPolicy,
+    migrating: bool,
+    reads_files: bool,
+    max_machines: usize,
+    detects_deadlock: bool,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            procs: None,
+            stack: StackPolicy::default(),
+            migrating: false,
+            reads_files: true,
+            max_machines: MAX_MACHINES,
+            detects_deadlock: true,
+        }
+    }
+}
+
+impl Builder {
+    /// GOMAXPROCS: how many goroutines run at once, 1 to 4,096. Without it:
+    /// the environment variable `GOMAXPROCS`; else the CPUs in the affinity
+    /// mask or the control group's quota rounded up, whichever is less, which
+    /// the runtime then follows while it runs.
+    #[must_use]
+    pub fn procs(mut self, procs: usize) -> Self {
+        self.procs = Some(procs);
+        self
+    }
+
+    /// How stacks of goroutines grow, unless one is spawned with a limit of
+    /// its own.
+    #[must_use]
+    pub fn stack(mut self, policy: StackPolicy) -> Self {
+        self.stack = policy;
+        self
+    }
+
+    /// Whether GOMAXPROCS may be read from files (control group, topology).
+    /// With false the runtime opens no file at all.
+    #[must_use]
+    pub fn reads_files(mut self, reads: bool) -> Self {
+        self.reads_files = reads;
+        self
+    }
+
+    /// How many OS threads the runtime may have, those in blocking calls
+    /// included. One more is a fatal error, as in Go.
+    #[must_use]
+    pub fn max_threads(mut self, threads: usize) -> Self {
+        self.max_machines = threads.max(1);
+        self
+    }
+
+    /// Whether the process ends with a report when every goroutine waits for
+    /// another. It never does while the process has threads of its own.
+    #[must_use]
+    pub fn detects_deadlock(mut self, detects: bool) -> Self {
+        self.detects_deadlock = detects;
+        self
+    }
+
+    /// Lets goroutines move between OS threads when they park. Without this a
+    /// goroutine that has started stays with its thread, which is safe and
+    /// less even.
+    ///
+    /// # Safety
+    ///
+    /// For as long as the runtime lives, no goroutine of it may hold across a
+    /// call that parks (any channel operation, lock, sleep, join, I/O or
+    /// yield of this crate):
+    ///
+    /// 1. a reference or pointer derived from a `thread_local!`, also inside a
+    ///    library's value, such as `thread_rng()` or a `tracing` span guard;
+    /// 2. a guard that is bound to an OS thread: std's `MutexGuard`,
+    ///    `ReentrantLockGuard`, or any value that is `!Send` for that reason;
+    /// 3. and no function that parks may use one `thread_local!` both before
+    ///    and after it: the compiler keeps its address. Put each use in a
+    ///    function of its own that is not inlined, or use
+    ///    [`crate::GoroutineLocal`].
+    #[must_use]
+    pub unsafe fn migrating(mut self) -> Self {
+        self.migrating = true;
+        self
+    }
+
+    /// Starts the runtime: its Ps, and one thread that watches them. Threads
+    /// that run goroutines start as they are needed.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses address space, file descriptors or a thread,
+    /// or the stack policy is out of range; the message says what to do.
+    pub fn build(self) -> io::Result<Runtime> {
+        Shared::start(self).map(|shared| Runtime { shared })
+    }
+}
+
+/// A runtime. Dropping it is [`Runtime::shutdown`].
+#[derive(Debug)]
+pub struct Runtime {
+    shared: &'static Shared,
+}
+
+/// What was left when a runtime was shut down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Shutdown {
+    /// Goroutines that had not ended. Their stacks stay as they are for ever;
+    /// nothing of them runs again, and no destructor of theirs.
+    pub unfinished_count: usize,
+    /// Threads still in a goroutine's code when the time was up.
+    pub threads_count: usize,
+}
+
+/// A reading of a runtime's counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// GOMAXPROCS.
+    pub procs_count: usize,
+    /// OS threads that run or may run goroutines.
+    pub threads_count: usize,
+    /// Goroutines that have not ended.
+    pub goroutines_count: usize,
+    /// Wake-ups of a thread to look for work.
+    pub wakes_count: u64,
+    /// Ps taken from goroutines that ran or blocked too long.
+    pub retakes_count: u64,
+    /// Goroutines that waited too long for the one who readied them.
+    pub rescues_count: u64,
+    /// Goroutines taken from another P's queue.
+    pub steals_count: u64,
+}
+
+impl Runtime {
+    /// Settings to change before [`Builder::build`].
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Runs `f` as a goroutine and returns what it returns. Blocks the thread;
+    /// goroutines spawned meanwhile may still run afterwards, until the
+    /// runtime is dropped.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of `f`. If called from a goroutine of the same runtime
+    /// with one P it blocks that P: spawn instead.
+    #[track_caller]
+    pub fn run<T, F>(&self, f: F) -> T
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.shared.runners_count.fetch_add(1, Ordering::SeqCst);
+        let outcome = self.spawn(f).join();
+        self.shared.runners_count.fetch_sub(1, Ordering::SeqCst);
+        match outcome {
+            Ok(value) => value,
+            Err(JoinError::Panicked(payload)) => std::panic::resume_unwind(payload.into_inner()),
+            Err(error) => panic!("the main goroutine did not return: {error}"),
+        }
+    }
+
+    /// Starts a goroutine from any thread.
+    #[track_caller]
+    pub fn spawn<T, F>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        spawn::from_outside(self.shared, f)
+    }
+
+    /// Changes GOMAXPROCS while goroutines run, without stopping them, and
+    /// returns the old value. From then on it no longer follows the host.
+    ///
+    /// # Panics
+    ///
+    /// If `procs` is not 1 to 4,096.
+    pub fn set_procs(&self, procs: usize) -> usize {
+        self.shared.set_procs_by_hand(procs)
+    }
+
+    /// The counters now; each is exact, all of them together need not be.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.shared.read_metrics()
+    }
+
+    /// Stops the runtime. No goroutine starts or goes on after this; those in
+    /// mid-computation have 200 ms to reach a call into the runtime, after
+    /// which their threads are left behind. Closures that never started are
+    /// dropped. Blocks the thread.
+    pub fn shutdown(self) -> Shutdown {
+        let left = self.shared.stop();
+        std::mem::forget(self);
+        left
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.shared.stop();
+    }
+}
+
+fn stack_error(error: StackError) -> io::Error {
+    io::Error::other(error)
+}
+
+impl Shared {
+    fn start(builder: Builder) -> io::Result<&'static Self> {
+        barrier::register();
+        let cpus = affinity::cpus();
+        let by_environment = std::env::var("GOMAXPROCS")
+            .ok()
+            .and_then(|v| v.trim().parse::<usize>().ok());
+        let by_hand = builder.procs.or(by_environment.filter(|&n| n > 0));
+        let procs = match by_hand {
+            Some(procs) => procs,
+            None => cgroup::procs_for(
+                cpus.len(),
+                builder.reads_files.then(cgroup::cpu_quota).flatten(),
+            ),
+        };
+        if !(1..=MAX_PROCS).contains(&procs) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("GOMAXPROCS must be 1 to {MAX_PROCS}, not {procs}"),
+            ));
+        }
+        let default_class = Class::for_policy(builder.stack).map_err(stack_error)?;
+        let shared: &'static Self = Box::leak(Box::new(Self {
+            pinned: !builder.migrating,
+            attention: Counter::default(),
+            eager: AtomicU32::new(0),
+            procs: AtomicUsize::new(0),
+            processors: (0..MAX_PROCS).map(|_| OnceLock::new()).collect(),
+            processors_made: AtomicUsize::new(0),
+            idle: Idle::default(),
+            global: GlobalQueue::new(),
+            netpoll: Netpoll::new()?,
+            poller: AtomicPtr::new(ptr::null_mut()),
+            poll_until_ns: AtomicU64::new(0),
+            last_poll_ns: AtomicU64::new(0),
+            polled: Lock::new(Vec::new()),
+            slab: OnceLock::new(),
+            outside: Lock::new(slab::Cache::new()),
+            spawned_outside: AtomicU64::new(0),
+            next_id: AtomicU64::new(1),
+            machines: Lock::new(Vec::new()),
+            machines_running: Mutex::new(0),
+            machine_ended: Condvar::new(),
+            max_machines: builder.max_machines,
+            default_class,
+            topology: if builder.reads_files {
+                Topology::read(&cpus)
+            } else {
+                Topology::flat()
+            },
+            procs_fixed: AtomicBool::new(by_hand.is_some()),
+            reads_files: builder.reads_files,
+            resize: Lock::new(()),
+            bed: Bed::default(),
+            stopping: AtomicBool::new(false),
+            blocked_count: AtomicUsize::new(0),
+            runners_count: AtomicUsize::new(0),
+            detects_deadlock: builder.detects_deadlock,
+            metrics: Counts::default(),
+        }));
+        shared
+            .slab
+            .get_or_init(|| slab::Slab::new(ptr::from_ref(shared).cast()));
+        crate::stack::overflow::describe_with(super::dump::describe_in_signal_handler);
+        shared.resize_to(procs);
+        std::thread::Builder::new()
+            .name("sysmon".into())
+            .stack_size(HOME_STACK)
+            .spawn(move || shared.sysmon())?;
+        Ok(shared)
+    }
+
+    /// GOMAXPROCS.
+    #[inline(always)]
+    pub(crate) fn procs(&self) -> usize {
+        self.procs.load(Ordering::Relaxed)
+    }
+
+    /// True while GOMAXPROCS follows the host.
+    pub(crate) fn procs_follow_host(&self) -> bool {
+        !self.procs_fixed.load(Ordering::Relaxed)
+    }
+
+    /// Reads the host's limits again.
+    pub(crate) fn follow_host(&'static self) {
+        let quota = self.reads_files.then(cgroup::cpu_quota).flatten();
+        let procs = cgroup::procs_for(affinity::cpus().len(), quota).min(MAX_PROCS);
+        if procs != self.procs() && self.procs_follow_host() {
+            self.resize_to(procs);
+        }
+    }
+
+    pub(crate) fn set_procs_by_hand(&'static self, procs: usize) -> usize {
+        assert!(
+            (1..=MAX_PROCS).contains(&procs),
+            "GOMAXPROCS must be 1 to {MAX_PROCS}, not {procs}"
+        );
+        self.procs_fixed.store(true, Ordering::Relaxed);
+        self.resize_to(procs)
+    }
+
+    /// Changes the number of Ps. New ones are idle at once; those that are too
+    /// many are retired by whoever holds them, at the next pick.
+    fn resize_to(&'static self, procs: usize) -> usize {
+        let _resize = self.resize.lock();
+        let old = self.procs.swap(procs, Ordering::SeqCst);
+        for index in 0..procs {
+            let p: &'static Processor =
+                self.processors[index].get_or_init(|| Box::new(Processor::new(index)));
+            self.processors_made.fetch_max(index + 1, Ordering::AcqRel);
+            let mut lists = self.idle.lock();
+            if p.status() == ProcessorStatus::Dead {
+                self.idle.release(&mut lists, p);
+            }
+        }
+        for index in procs..self.processors_made.load(Ordering::Acquire) {
+            let Some(p) = self.processor(index) else {
+                continue;
+            };
+            let withdrawn = self.idle.withdraw(&mut self.idle.lock(), p);
+            if withdrawn {
+                self.retire(p);
+            }
+        }
+        // The others look at their own number, and at whether they are alone.
+        self.for_each_processor(|p| p.notice.store(true, Ordering::Relaxed));
+        if !self.global.is_empty() {
+            self.wake_one();
+        }
+        old
+    }
+
+    /// A P by its number.
+    pub(crate) fn processor(&'static self, index: usize) -> Option<&'static Processor> {
+        self.processors.get(index)?.get().map(|p| &**p)
+    }
+
+    /// The P that always exists.
+    pub(crate) fn first_processor(&'static self) -> &'static Processor {
+        match self.processor(0) {
+            Some(p) => p,
+            None => crate::fatal::fatal!("a runtime without a P"),
+        }
+    }
+
+    /// Every P that was ever made, dead ones too: they may have timers.
+    pub(crate) fn for_each_processor(&'static self, mut f: impl FnMut(&'static Processor)) {
+        for index in 0..self.processors_made.load(Ordering::Acquire) {
+            if let Some(p) = self.processor(index) {
+                f(p);
+            }
+        }
+    }
+
+    /// The holder answers a notice: false if the P was retired.
+    pub(crate) fn tend(&'static self, m: &'static Machine, p: &'static Processor) -> bool {
+        if p.id >= self.procs() {
+            m.set_p(None);
+            self.retire(p);
+            return false;
+        }
+        let mut alone = self.procs() == 1;
+        self.for_each_processor(|other| {
+            alone &= ptr::eq(other, p) || other.status() == ProcessorStatus::Dead;
+        });
+        p.queue.set_shared(!alone);
+        if self.procs() == 1 && !alone {
+            // Look again when the others are gone.
+            p.notice.store(true, Ordering::Relaxed);
+        }
+        true
+    }
+
+    /// Empties a P that the caller holds and lays it down. Its timers stay:
+    /// every M looks at them.
+    fn retire(&'static self, p: &'static Processor) {
+        let mut batch = List::new();
+        let next = p.run_next.swap(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: records are type-stable, and the caller holds P, so that
+        // nobody else touches its own part.
+        unsafe {
+            if let Some(next) = next.as_ref() {
+                batch.push(next);
+            }
+            while let Some(g) = p.queue.pop() {
+                batch.push(g.as_ref());
+            }
+            p.own().stacks.drain();
+        }
+        self.global.push_normal(&mut batch);
+        let mut lists = self.idle.lock();
+        p.queue.set_shared(true);
+        p.owner.store(ptr::null_mut(), Ordering::Release);
+        p.set_status(ProcessorStatus::Dead);
+        if p.id < self.procs() {
+            // It was called back meanwhile.
+            self.idle.release(&mut lists, p);
+        }
+        drop(lists);
+        if !self.global.is_empty() {
+            self.wake_one();
+        }
+    }
+
+    /// As `hand_off`, for a P that may be one too many.
+    pub(crate) fn hand_off_or_retire(&'static self, p: &'static Processor) {
+        if p.id >= self.procs() {
+            self.retire(p)
+        } else {
+            self.hand_off(p)
+        }
+    }
+
+    /// Puts a P to use: wakes a sleeping M with it, or starts a new one.
+    pub(crate) fn start_machine(
+        &'static self,
+        lists: &mut Lists,
+        p: &'static Processor,
+        spinning: bool,
+    ) {
+        p.set_status(ProcessorStatus::Running);
+        if let Some(m) = lists.machines.pop_back() {
+            m.spinning.store(spinning, Ordering::Relaxed);
+            return self.wake_machine(m, Some(p));
+        }
+        let m = self.new_machine();
+        m.spinning.store(spinning, Ordering::Relaxed);
+        m.wake(Some(p));
+        self.wake_sysmon();
+    }
+
+    fn new_machine(&'static self) -> &'static Machine {
+        let mut machines = self.machines.lock();
+        let running = {
+            let mut running = self
+                .machines_running
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            *running += 1;
+            *running
+        };
+        if running > self.max_machines {
+            crate::fatal::fatal!(
+                "the program needs more than {} threads: so many goroutines are in blocking calls at once; \
+                 raise Builder::max_threads, or bound the calls with a Semaphore",
+                self.max_machines
+            );
+        }
+        let m: &'static Machine = Box::leak(Box::new(Machine::new(machines.len(), self)));
+        machines.push(m);
+        drop(machines);
+        let started = std::thread::Builder::new()
+            .name(format!("m{}", m.id))
+            .stack_size(HOME_STACK)
+            .spawn(move || machine_main(m));
+        if let Err(error) = started {
+            crate::fatal::fatal!(
+                "cannot start a thread for goroutines, {running} exist: {error}; see ulimit -u, \
+                 kernel.threads-max and the control group's pids.max"
+            );
+        }
+        m
+    }
+
+    /// The last act of an M's thread.
+    pub(crate) fn machine_ends(&'static self, m: &'static Machine) {
+        if m.spinning.swap(false, Ordering::Relaxed) {
+            self.idle.spinning_count.fetch_sub(1, Ordering::SeqCst);
+        }
+        *self
+            .machines_running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.machine_ended.notify_all();
+    }
+
+    /// True from the moment a shutdown begins.
+    #[inline(always)]
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    fn stop(&'static self) -> Shutdown {
+        if self.stopping.swap(true, Ordering::SeqCst) {
+            return Shutdown::default();
+        }
+        self.attention.add();
+        let deadline = Instant::now() + GRACE;
+        loop {
+            // Ms come to rest at any time; whoever did is sent on its way.
+            let resting: Vec<_> = {
+                let mut lists = self.idle.lock();
+                let mut all: Vec<_> = lists.machines.drain(..).collect();
+                all.append(&mut lists.reserved);
+                while let Some(m) = self.idle.first_in_line(&mut lists) {
+                    all.push(m);
+                }
+                all
+            };
+            for m in resting {
+                m.wake(None);
+            }
+            self.netpoll.interrupt();
+            self.wake_sysmon();
+            let running = self
+                .machines_running
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if *running == 0 || Instant::now() >= deadline {
+                break;
+            }
+            let wait = Duration::from_millis(1);
+            drop(self.machine_ended.wait_timeout(running, wait));
+        }
+        let threads_count = *self
+            .machines_running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let unfinished_count = self.goroutines_count();
+        if threads_count == 0 {
+            self.abandon_fresh();
+        }
+        Shutdown {
+            unfinished_count,
+            threads_count,
+        }
+    }
+
+    /// Drops closures that never started; no M runs any more.
+    fn abandon_fresh(&'static self) {
+        let mut fresh = Vec::new();
+        self.slab().for_each(|g| {
+            if g.status() == Status::Runnable
+                && g.context.load(Ordering::Acquire) == crate::goroutine::FRESH
+            {
+                fresh.push(g);
+            }
+        });
+        for g in fresh {
+            spawn::abandon(self, g, None);
+        }
+    }
+
+    /// The slab of this runtime's records.
+    #[inline(always)]
+    pub(crate) fn slab(&'static self) -> &'static slab::Slab {
+        match self.slab.get() {
+            Some(slab) => slab,
+            None => crate::fatal::fatal!("a runtime without a slab"),
+        }
+    }
+
+    /// Goroutines that have not ended.
+    pub(crate) fn goroutines_count(&'static self) -> usize {
+        let mut ended = 0u64;
+        let mut spawned = self.spawned_outside.load(Ordering::Relaxed);
+        // Ends first, so that the difference never falls below the truth.
+        self.for_each_processor(|p| ended += p.ended_count.load(Ordering::Acquire));
+        self.for_each_processor(|p| spawned += p.spawned_count.load(Ordering::Acquire));
+        usize::try_from(spawned.saturating_sub(ended)).unwrap_or(0)
+    }
+
+    fn read_metrics(&'static self) -> Metrics {
+        let mut steals_count = 0;
+        self.for_each_processor(|p| steals_count += p.stolen_count.load(Ordering::Relaxed));
+        Metrics {
+            procs_count: self.procs(),
+            threads_count: *self
+                .machines_running
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+            goroutines_count: self.goroutines_count(),
+            wakes_count: self.metrics.wakes_count.load(Ordering::Relaxed),
+            retakes_count: self.metrics.retakes_count.load(Ordering::Relaxed),
+            rescues_count: self.metrics.rescues_count.load(Ordering::Relaxed),
+            steals_count,
+        }
+    }
+
+    /// The clock of this runtime.
+    #[inline]
+    pub(crate) fn now_ns(&self) -> u64 {
+        clock::now_ns()
+    }
+
+    /// The kind of stack a goroutine runs on.
+    #[inline(always)]
+    pub(crate) fn stack_class(&self, g: &Goroutine) -> Class {
+        match g.details() {
+            None => self.default_class,
+            Some(details) => details.class.unwrap_or(self.default_class),
+        }
+    }
+
+    /// Puts a goroutine back that cannot run at this moment.
+    pub(crate) fn requeue(&'static self, m: &'static Machine, g: &'static Goroutine) {
+        if self.pinned && super::ready::header_of_started(g).is_some() {
+            // Only its own M dequeues a started goroutine.
+            m.deliver(g);
+        } else {
+            self.push_global(g);
+        }
+    }
+
+    /// Appends to the global queue.
+    pub(crate) fn push_global(&'static self, g: &'static Goroutine) {
+        let high = Priority::of(g) == Priority::High;
+        if high {
+            self.attention.add();
+        }
+        self.global.push(g);
+    }
+
+    /// A goroutine can have no stack: it ends without having run.
+    #[cold]
+    pub(crate) fn refuse_stack(
+        &'static self,
+        p: &'static Processor,
+        g: &'static Goroutine,
+        error: StackError,
+    ) {
+        Processor::count(&p.ended_count);
+        spawn::abandon(self, g, Some(Box::new(error)));
+    }
+
+    /// Takes back the record of a goroutine that is over, from an M with a P.
+    #[inline(always)]
+    pub(crate) fn recycle(&'static self, p: &'static Processor, g: &'static Goroutine) {
+        g.drop_details();
+        g.set_status(Status::Idle);
+        // SAFETY: the caller holds P inside the runtime.
+        unsafe { p.own() }.records.put(self.slab(), g);
+    }
+
+    /// As [`Self::recycle`], from anywhere.
+    pub(crate) fn recycle_outside(&'static self, g: &'static Goroutine) {
+        g.drop_details();
+        g.set_status(Status::Idle);
+        self.slab().put(g);
+    }
+
+    /// An unused record, for a thread without a P.
+    pub(crate) fn take_record_outside(&'static self) -> &'static Goroutine {
+        self.spawned_outside.fetch_add(1, Ordering::Relaxed);
+        self.outside.lock().take(self.slab())
+    }
+}
+
+impl Runtime {
+    #[doc(hidden)]
+    pub fn debug_state(&self) -> String {
+        let mut out = String::new();
+        use std::fmt::Write;
+        let s = self.shared;
+        let l = s.idle.lock();
+        let _ = writeln!(
+            out,
+            "procs {} idle ps {:?} machines {:?} reserved {:?} line {:?} spinning {} global {:?} poller {:?}",
+            s.procs(),
+            l.processors.iter().map(|p| p.id).collect::<Vec<_>>(),
+            l.machines.iter().map(|m| m.id).collect::<Vec<_>>(),
+            l.reserved.iter().map(|m| m.id).collect::<Vec<_>>(),
+            l.line.iter().map(|m| m.id).collect::<Vec<_>>(),
+            s.idle.spinning_count.load(Ordering::SeqCst),
+            s.global,
+            s.poller
+        );
+        s.for_each_processor(|p| {
+            let _ = writeln!(
+                out,
+                "P{} {:?} queue {} next {:?} notice {:?} owner {:?}",
+                p.id,
+                p.status(),
+                p.queue.len(),
+                p.run_next,
+                p.notice,
+                unsafe { p.owner.load(Ordering::SeqCst).as_ref() }.map(|m| m.id)
+            );
+        });
+        for m in s.machines.lock().iter() {
+            let _ = writeln!(
+                out,
+                "M{} held {:?} pinned_work {} spinning {:?}",
+                m.id,
+                m.held().map(|p| p.id),
+                m.has_pinned_work(),
+                m.spinning
+            );
+        }
+        let _ = s.dump(&mut out);
+        out
+    }
+}

@@ -1,0 +1,228 @@
+//! sysmon: one thread a runtime that holds no P and looks after those who do.
+//!
+//! Each round, while any P runs:
+//!
+//! 1. a P in the same time slice for [`SLICE_NS`] while work waits is retaken;
+//! 2. a goroutine in `run_next` since the last round is given to others, and
+//!    the runtime becomes eager for a while (see [`super::ready`]);
+//! 3. due timers of Ps that do not run are fired;
+//! 4. fds are polled if nobody has done so for [`POLL_NS`];
+//! 5. once a second GOMAXPROCS follows the affinity and the quota, unless it
+//!    was set by hand.
+//!
+//! When no P has run for a while it sleeps until one does.
+
+use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::processor::{Processor, ProcessorStatus};
+use super::runtime::Shared;
+use crate::goroutine::Goroutine;
+use crate::sys::{barrier, clock, futex};
+
+/// Found by the aim that a goroutine which is due waits for a hog 12 ms at
+/// most: this, and a round on either side.
+const SLICE_NS: u64 = 9_000_000;
+const ROUND: Duration = Duration::from_millis(1);
+/// As in Go.
+const POLL_NS: u64 = 10_000_000;
+/// Rounds without a running P before the deep sleep.
+const IDLE_ROUNDS: u32 = 50;
+/// Rounds that the runtime stays eager for.
+const EAGER_ROUNDS: u32 = 100;
+const REREAD_NS: u64 = 1_000_000_000;
+
+/// What the last round saw of a P.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    slices: u32,
+    since_ns: u64,
+    picks: u32,
+    next: *mut Goroutine,
+}
+
+/// Whether sysmon sleeps deeply.
+#[derive(Debug, Default)]
+pub(crate) struct Bed {
+    word: AtomicU32,
+}
+
+const AWAKE: u32 = 0;
+const ASLEEP: u32 = 1;
+
+impl Shared {
+    /// A P has begun to run: there is something to look after.
+    #[inline]
+    pub(crate) fn wake_sysmon(&self) {
+        // SeqCst: after the P's status; see `deep_sleep`.
+        std::sync::atomic::fence(Ordering::SeqCst);
+        if self.bed.word.load(Ordering::Relaxed) == ASLEEP {
+            self.bed.word.store(AWAKE, Ordering::Release);
+            futex::wake(&self.bed.word, 1);
+        }
+    }
+
+    fn deep_sleep(&'static self) {
+        self.bed.word.store(ASLEEP, Ordering::SeqCst);
+        barrier::heavy();
+        while self.bed.word.load(Ordering::Acquire) == ASLEEP
+            && !self.any_running()
+            && !self.is_stopping()
+        {
+            futex::wait(&self.bed.word, ASLEEP, None);
+        }
+        self.bed.word.store(AWAKE, Ordering::Release);
+    }
+
+    fn any_running(&'static self) -> bool {
+        let mut any = false;
+        self.for_each_processor(|p| any |= p.status() == ProcessorStatus::Running);
+        any
+    }
+
+    /// The body of the thread.
+    pub(crate) fn sysmon(&'static self) {
+        let mut seen: Vec<Seen> = Vec::new();
+        let mut idle_rounds = 0;
+        let mut eager_rounds = 0u32;
+        let mut last_read_ns = clock::now_ns();
+        while !self.is_stopping() {
+            if idle_rounds >= IDLE_ROUNDS {
+                self.deep_sleep();
+                idle_rounds = 0;
+                seen.clear();
+                continue;
+            }
+            // Longer rounds while nothing runs: a burst may begin again soon.
+            std::thread::sleep(ROUND * if idle_rounds == 0 { 1 } else { 10 });
+            let now = clock::now_ns();
+            let mut running = false;
+            let mut rescued = false;
+            self.for_each_processor(|p| {
+                let index = p.id;
+                let fresh = Seen {
+                    slices: p.slices.load(Ordering::Relaxed),
+                    since_ns: now,
+                    picks: p.picks.load(Ordering::Relaxed),
+                    next: p.run_next.load(Ordering::Acquire),
+                };
+                while seen.len() <= index {
+                    seen.push(fresh);
+                }
+                let last = seen[index];
+                let mut keep = fresh;
+                if p.status() == ProcessorStatus::Running {
+                    running = true;
+                    if last.slices == fresh.slices {
+                        keep.since_ns = last.since_ns;
+                    }
+                    if now - keep.since_ns >= SLICE_NS && self.work_waits(p) {
+                        if self.retake(p) {
+                            keep.since_ns = now;
+                        }
+                    } else if !fresh.next.is_null()
+                        && last.next == fresh.next
+                        && last.picks == fresh.picks
+                        && self.idle.processors_count() != 0
+                    {
+                        rescued |= self.rescue_next(p);
+                    }
+                } else {
+                    self.fire_for(p);
+                }
+                seen[index] = keep;
+            });
+            if rescued {
+                eager_rounds = EAGER_ROUNDS;
+            } else {
+                eager_rounds = eager_rounds.saturating_sub(1);
+            }
+            self.eager
+                .store(u32::from(eager_rounds > 0), Ordering::Relaxed);
+            idle_rounds = if running { 0 } else { idle_rounds + 1 };
+            self.poll_for_others();
+            if running && self.procs_follow_host() && now - last_read_ns >= REREAD_NS {
+                last_read_ns = now;
+                self.follow_host();
+            }
+        }
+    }
+
+    /// True if something could run on this P were it not for who runs.
+    fn work_waits(&'static self, p: &'static Processor) -> bool {
+        let timers = p.timers.next_ns();
+        p.id >= self.procs()
+            || p.has_work()
+            || !self.global.is_empty()
+            || self.idle.line_count() != 0
+            || (timers != u64::MAX && timers <= self.now_ns())
+            || (self.netpoll.waiters_count() != 0
+                && self.poller.load(Ordering::Relaxed).is_null()
+                && self.idle.processors_count() == 0)
+    }
+
+    /// Takes a P from the M that runs a goroutine's code on it.
+    fn retake(&'static self, p: &'static Processor) -> bool {
+        let owner = p.owner.load(Ordering::Acquire);
+        // SAFETY: Ms live as long as the runtime.
+        let Some(m) = (unsafe { owner.as_ref() }) else {
+            return false;
+        };
+        if !m.retake(p) {
+            return false;
+        }
+        self.metrics.retakes_count.fetch_add(1, Ordering::Relaxed);
+        self.hand_off_or_retire(p);
+        true
+    }
+
+    /// Gives the goroutine in `run_next` to others.
+    fn rescue_next(&'static self, p: &'static Processor) -> bool {
+        let owner = p.owner.load(Ordering::Acquire);
+        // SAFETY: Ms live as long as the runtime.
+        let Some(m) = (unsafe { owner.as_ref() }) else {
+            return false;
+        };
+        let mut next = ptr::null_mut();
+        m.borrow(p, || {
+            next = p.run_next.swap(ptr::null_mut(), Ordering::AcqRel)
+        });
+        // SAFETY: records are type-stable; we took it out of the slot.
+        let Some(g) = (unsafe { next.as_ref() }) else {
+            return false;
+        };
+        self.metrics.rescues_count.fetch_add(1, Ordering::Relaxed);
+        self.submit(g);
+        true
+    }
+
+    /// Fires due timers of a P that does not run.
+    fn fire_for(&'static self, p: &'static Processor) {
+        let next = p.timers.next_ns();
+        // The M in the netpoller does it, if there is one.
+        if next == u64::MAX
+            || next > self.now_ns()
+            || !self.poller.load(Ordering::Relaxed).is_null()
+        {
+            return;
+        }
+        let mut ready = Vec::new();
+        p.timers.poll(self.now_ns(), &mut ready);
+        ready.into_iter().for_each(super::park::ready);
+    }
+
+    fn poll_for_others(&'static self) {
+        let now = self.now_ns();
+        if self.netpoll.waiters_count() == 0
+            || !self.poller.load(Ordering::Relaxed).is_null()
+            || now.saturating_sub(self.last_poll_ns.load(Ordering::Relaxed)) < POLL_NS
+        {
+            return;
+        }
+        self.last_poll_ns.store(now, Ordering::Relaxed);
+        let mut ready = Vec::new();
+        self.netpoll.poll(Some(Duration::ZERO), &mut ready);
+        ready.into_iter().for_each(super::park::ready);
+    }
+}
