@@ -43,6 +43,8 @@ mod pipe;
 mod resolve;
 mod tcp_listener;
 mod tcp_stream;
+#[cfg(test)]
+mod tests;
 mod udp;
 mod unix_datagram;
 mod unix_listener;

@@ -80,6 +80,16 @@ thread_local! {
     static WAKE: Option<Arc<EventFd>> = EventFd::new().ok().map(Arc::new);
 }
 
+/// How the caller waits: with that poller, or as a plain thread.
+#[inline]
+fn poller() -> Option<&'static Netpoll> {
+    #[cfg(test)]
+    if let Some(netpoll) = super::tests::poller() {
+        return Some(netpoll);
+    }
+    seam::netpoll()
+}
+
 impl SideState {
     const fn new() -> Self {
         Self {
@@ -319,7 +329,7 @@ impl<'a> Attempt<'a> {
             let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(NEVER);
             self.limit_ns = sched::now_ns().saturating_add(timeout_ns);
         }
-        match seam::netpoll() {
+        match poller() {
             Some(netpoll) => self.wait_as_goroutine(netpoll, fd),
             None => {
                 self.waited = true;

@@ -3,6 +3,8 @@
 mod chan;
 mod chan_close;
 mod chan_time;
+mod net;
+mod net_deadline;
 mod select;
 mod select_case;
 mod select_dynamic;
@@ -15,3 +17,4 @@ mod sync_pool;
 mod sync_rw_mutex;
 mod sync_semaphore;
 mod sync_wait_group;
+mod time;
