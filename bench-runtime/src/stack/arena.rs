@@ -13,11 +13,13 @@
 
 use std::ptr::NonNull;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
 
 use super::StackError;
 use super::class::{CLASSES, Class, ClassInfo, LARGEST_SLOT};
 use super::guard::{Guards, guard_bytes, refused};
 use super::header::{Geometry, REGIONS, StackHeader, publish};
+use super::slots::SlotTable;
 use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, Access, PAGE};
 use crate::util::lock::Lock;
@@ -54,6 +56,7 @@ pub(super) struct FreeList {
 pub(super) struct Arena {
     geometry: Geometry,
     guards: Guards,
+    pub(super) slots: SlotTable,
     /// How many slots of each region have been handed out.
     regions: [Lock<usize>; REGIONS],
     free: [Lock<FreeList>; CLASSES],
@@ -123,13 +126,16 @@ impl Arena {
                 }
             }
         };
+        let geometry = Geometry {
+            base,
+            size: bytes,
+            region_shift: (bytes / REGIONS).ilog2(),
+        };
+        let slots = SlotTable::new(&geometry).map_err(StackError::OutOfMemory)?;
         Ok(Self {
-            geometry: Geometry {
-                base,
-                size: bytes,
-                region_shift: (bytes / REGIONS).ilog2(),
-            },
+            geometry,
             guards,
+            slots,
             regions: [const { Lock::new(0) }; REGIONS],
             free: [const {
                 Lock::new(FreeList {
@@ -138,6 +144,22 @@ impl Arena {
                 })
             }; CLASSES],
         })
+    }
+
+    /// The word of the slot that an address of the arena lies in.
+    pub(super) fn word_of(&self, address: usize) -> Option<&AtomicU64> {
+        let (region, number) = self.geometry.locate(address)?;
+        Some(self.slots.word(region, number))
+    }
+
+    /// How many slots of a region have ever been handed out: the lowest ones.
+    pub(super) fn opened(&self, region: usize) -> usize {
+        *self.regions[region].lock()
+    }
+
+    /// How guards are made here.
+    pub(super) fn guards(&self) -> Guards {
+        self.guards
     }
 
     /// The free slots of a class.
@@ -208,7 +230,6 @@ impl Arena {
         Ok(new)
     }
 
-    #[cfg(test)]
     pub(super) fn geometry(&self) -> Geometry {
         self.geometry
     }

@@ -88,6 +88,11 @@ impl Class {
         })
     }
 
+    /// The class that has this index: one that was registered.
+    pub(super) fn from_index(index: usize) -> Self {
+        Self(index as u8)
+    }
+
     #[inline]
     pub(super) fn index(self) -> usize {
         usize::from(self.0)

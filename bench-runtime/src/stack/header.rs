@@ -10,7 +10,7 @@
 use std::cell::Cell;
 use std::mem::offset_of;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use super::class::{Class, ClassInfo};
 
@@ -18,8 +18,8 @@ use super::class::{Class, ClassInfo};
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct StackHeader {
-    /// The goroutine whose stack it is.
-    pub(crate) g: Cell<*mut ()>,
+    /// The goroutine whose stack it is, or whose it was last.
+    pub(crate) g: Owner,
     /// The machine that runs it.
     pub(crate) machine: Cell<*mut ()>,
     /// What it waits for, as a dump shows it.
@@ -43,6 +43,24 @@ pub(crate) struct StackHeader {
     pub(super) peak: Cell<u32>,
     /// Pages that were added to the initial ones, over all looks.
     pub(super) growth: Cell<u32>,
+}
+
+/// A cell for the goroutine: the sweep reads it while its owner writes.
+#[derive(Debug, Default)]
+pub(crate) struct Owner(AtomicPtr<()>);
+
+impl Owner {
+    /// The goroutine.
+    #[inline]
+    pub(crate) fn get(&self) -> *mut () {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Binds the stack to a goroutine.
+    #[inline]
+    pub(crate) fn set(&self, g: *mut ()) {
+        self.0.store(g, Ordering::Relaxed);
+    }
 }
 
 // SP must be 64-byte aligned at the top, and the first page must keep most of
@@ -69,7 +87,7 @@ impl Stack {
         // cache line.
         unsafe {
             header.write(StackHeader {
-                g: Cell::new(ptr::null_mut()),
+                g: Owner::default(),
                 machine: Cell::new(ptr::null_mut()),
                 wait_object: Cell::new(ptr::null()),
                 locals: Cell::new(ptr::null_mut()),
@@ -177,6 +195,17 @@ impl Geometry {
         NonNull::new(header as *mut StackHeader)
     }
 
+    /// The region and the number of the slot that `address` lies in.
+    pub(super) fn locate(self, address: usize) -> Option<(usize, usize)> {
+        let offset = address.wrapping_sub(self.base);
+        if offset >= self.size {
+            return None;
+        }
+        let region = offset >> self.region_shift;
+        let within = offset & ((1 << self.region_shift) - 1);
+        Some((region, within >> (SMALLEST + STEP * region as u32)))
+    }
+
     /// The lowest address of slot `number` of `region`.
     pub(super) fn slot_base(self, region: usize, number: usize) -> usize {
         let shift = SMALLEST + STEP * region as u32;
@@ -252,6 +281,7 @@ mod tests {
                     continue;
                 }
                 let base = geometry.slot_base(region, number);
+                assert_eq!(geometry.locate(base + bytes - 1), Some((region, number)));
                 let expected = geometry.header_of(base).unwrap();
                 let start = expected.as_ptr() as usize;
                 assert!(start.is_multiple_of(LINE));

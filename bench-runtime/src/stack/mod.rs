@@ -36,11 +36,13 @@
 //! issue 4 of the project.
 
 mod arena;
+mod cells;
 mod class;
 mod guard;
 mod header;
 pub(crate) mod overflow;
 pub(crate) mod pool;
+mod slots;
 
 use std::io;
 

@@ -4,10 +4,11 @@
 //! CPU's cache, so it goes out next. Past [`HOT`] the oldest [`SPILL`] go to
 //! the arena; a cache that is empty takes as many from there.
 
-use std::ptr::NonNull;
+use std::sync::atomic::Ordering;
 
 use super::arena::{Arena, FreeList, FreeSlot};
 use super::class::Class;
+use super::slots::{State, Word};
 use super::{Stack, StackError};
 
 /// As many as Go keeps goroutines a P.
@@ -88,6 +89,11 @@ impl StackCache {
                 // SAFETY: the arena gave us the slot, and a slot's pages from
                 // its limit up are writable.
                 unsafe { Stack::initialise(header, class, &class.info()) };
+                if let Some(word) = arena.word_of(header.as_ptr() as usize) {
+                    // Release: pairs with the Acquire in the sweep, which
+                    // reads the header of a live slot.
+                    word.store(Word::plain(State::Live, class).0, Ordering::Release);
+                }
                 Ok(Stack::from_header(header))
             }
             None => unreachable!("the arena gives one slot at least, or an error"),
@@ -153,6 +159,7 @@ impl Drop for StackCache {
 mod tests {
     use super::*;
     use crate::stack::{StackPolicy, header_of};
+    use std::ptr::NonNull;
 
     fn class() -> Class {
         Class::for_policy(StackPolicy::default()).unwrap()

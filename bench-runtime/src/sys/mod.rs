@@ -15,3 +15,4 @@ pub(crate) mod map;
 pub(crate) mod poller;
 pub(crate) mod signal;
 pub(crate) mod socket;
+pub(crate) mod userfault;

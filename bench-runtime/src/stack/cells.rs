@@ -1,0 +1,328 @@
+//! Cells: where the live bytes of compacted stacks are kept.
+//!
+//! Cells of one size come from slabs of their own. One thread at a time takes
+//! cells (the one that compacts); any thread gives them back, also in a
+//! signal handler. So the free list is a stack with many pushers and a single
+//! popper, and a popper that is alone meets no ABA.
+//!
+//! When no cell of a size is in use, its slabs' pages go back to the kernel;
+//! their addresses stay for the next time.
+
+use std::io;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+use crate::sys::madvise::{self, Advice, PageRange};
+use crate::sys::map::{self, Access};
+
+/// Sizes of cells go up in these steps: half of it is lost on average.
+const STEP: usize = 64;
+/// The largest cell, and so the largest live part that is compacted.
+pub(super) const LARGEST: usize = 16 << 10;
+const SIZES: usize = LARGEST / STEP;
+/// Large enough that a slab of the largest size wastes little.
+const SLAB: usize = 256 << 10;
+
+/// A cell, in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cell(pub(super) NonNull<u8>);
+
+/// A free cell's first word.
+struct Link {
+    next: *mut Link,
+}
+
+/// Cells of one size.
+#[derive(Debug)]
+struct Size {
+    free: AtomicPtr<Link>,
+    in_use: AtomicUsize,
+}
+
+/// What only the one that takes cells may touch, for one size.
+#[derive(Debug, Default)]
+struct Slabs {
+    starts: Vec<usize>,
+    /// The slab that is being cut up, and what of it has been.
+    current: usize,
+    cut: usize,
+}
+
+/// All cells.
+#[derive(Debug)]
+pub(super) struct Cells {
+    sizes: [Size; SIZES],
+}
+
+/// Address space that slabs are cut from, in one piece: neighbouring slabs
+/// are one mapping.
+#[derive(Debug)]
+struct Space {
+    next: usize,
+    end: usize,
+}
+
+/// The right to take cells: there is one for each [`Cells`].
+#[derive(Debug)]
+pub(super) struct Taker {
+    slabs: Vec<Slabs>,
+    space: Space,
+}
+
+/// What is tried first: sixteen times the memory of a large machine.
+const LARGEST_SPACE: usize = 1 << 40;
+
+impl Cells {
+    /// No cells yet, and the right to take them.
+    pub(super) fn new() -> io::Result<(Self, Taker)> {
+        let cells = Self {
+            sizes: [const {
+                Size {
+                    free: AtomicPtr::new(ptr::null_mut()),
+                    in_use: AtomicUsize::new(0),
+                }
+            }; SIZES],
+        };
+        let mut slabs = Vec::new();
+        slabs.resize_with(SIZES, Slabs::default);
+        let space = Space::reserve()?;
+        Ok((cells, Taker { slabs, space }))
+    }
+
+    /// A cell of at least `bytes`, at most [`LARGEST`], aligned to 16.
+    pub(super) fn take(&self, taker: &mut Taker, bytes: usize) -> io::Result<Cell> {
+        let index = size_index(bytes);
+        let size = &self.sizes[index];
+        let slabs = &mut taker.slabs[index];
+        // Acquire: pairs with the Release in `give`; the link in the cell was
+        // written before it.
+        let mut head = size.free.load(Ordering::Acquire);
+        while let Some(first) = NonNull::new(head) {
+            // SAFETY: only the taker takes cells off the list, so this one is
+            // still on it, and its link is written.
+            let next = unsafe { (*first.as_ptr()).next };
+            match size
+                .free
+                .compare_exchange_weak(head, next, Ordering::Acquire, Ordering::Acquire)
+            {
+                Ok(_) => {
+                    size.in_use.fetch_add(1, Ordering::Relaxed);
+                    return Ok(Cell(first.cast()));
+                }
+                Err(now) => head = now,
+            }
+        }
+        let address = slabs.cut_one((index + 1) * STEP, &mut taker.space)?;
+        size.in_use.fetch_add(1, Ordering::Relaxed);
+        match NonNull::new(address as *mut u8) {
+            Some(cell) => Ok(Cell(cell)),
+            None => unreachable!("the kernel maps nothing at null"),
+        }
+    }
+
+    /// Gives a cell back; `bytes` is what it was taken for. Allowed in a
+    /// signal handler.
+    ///
+    /// # Safety
+    ///
+    /// The cell was taken here for as many bytes, and nobody uses it any more.
+    pub(super) unsafe fn give(&self, cell: Cell, bytes: usize) {
+        let size = &self.sizes[size_index(bytes)];
+        let link = cell.0.as_ptr().cast::<Link>();
+        let mut head = size.free.load(Ordering::Relaxed);
+        loop {
+            // SAFETY: the cell is ours until it is on the list.
+            unsafe { link.write(Link { next: head }) };
+            // Release: pairs with the Acquire in `take`.
+            match size
+                .free
+                .compare_exchange_weak(head, link, Ordering::Release, Ordering::Relaxed)
+            {
+                Ok(_) => break,
+                Err(now) => head = now,
+            }
+        }
+        // Release: pairs with the Acquire in `give_back_unused`: the push has
+        // happened before.
+        size.in_use.fetch_sub(1, Ordering::Release);
+    }
+
+    /// Gives the pages of sizes without a cell in use back to the kernel.
+    pub(super) fn give_back_unused(&self, taker: &mut Taker) {
+        for (size, slabs) in self.sizes.iter().zip(&mut taker.slabs) {
+            // Acquire: pairs with the Release in `give`. Nobody but the taker
+            // makes this number grow, so nobody holds a cell.
+            if slabs.starts.is_empty() || size.in_use.load(Ordering::Acquire) != 0 {
+                continue;
+            }
+            size.free.store(ptr::null_mut(), Ordering::Relaxed);
+            slabs.current = 0;
+            slabs.cut = 0;
+            let ranges: Vec<PageRange> = slabs
+                .starts
+                .iter()
+                .map(|&start| PageRange { start, bytes: SLAB })
+                .collect();
+            // A refusal costs memory and nothing else.
+            // SAFETY: no cell of these slabs is in use or on the free list.
+            let _ = unsafe { madvise::advise_all(&ranges, Advice::DontNeed) };
+        }
+    }
+
+    /// Bytes of the cells in use.
+    pub(super) fn bytes_in_use(&self) -> usize {
+        let sizes = self.sizes.iter().enumerate();
+        sizes
+            .map(|(index, size)| (index + 1) * STEP * size.in_use.load(Ordering::Relaxed))
+            .sum()
+    }
+}
+
+impl Space {
+    fn reserve() -> io::Result<Self> {
+        let mut bytes = LARGEST_SPACE;
+        let start = loop {
+            match map::reserve(bytes, SLAB) {
+                Ok(start) => break start,
+                Err(error) if bytes == SLAB => return Err(error),
+                Err(_) => bytes /= 2,
+            }
+        };
+        let range = PageRange { start, bytes };
+        // A kernel that knows no huge pages refuses, and that is as good.
+        // SAFETY: the reservation is ours and empty.
+        let _ = unsafe { madvise::advise(range, Advice::NoHugePage) };
+        Ok(Self {
+            next: start,
+            end: start + bytes,
+        })
+    }
+
+    fn cut_slab(&mut self) -> io::Result<usize> {
+        let start = self.next;
+        if start == self.end {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        // SAFETY: the slab is ours and new.
+        unsafe { map::protect(start, SLAB, Access::ReadWrite)? };
+        self.next += SLAB;
+        Ok(start)
+    }
+}
+
+impl Slabs {
+    /// The address of a new cell.
+    fn cut_one(&mut self, bytes: usize, space: &mut Space) -> io::Result<usize> {
+        if self.cut + bytes > SLAB {
+            self.current += 1;
+            self.cut = 0;
+        }
+        if self.current >= self.starts.len() {
+            self.starts.push(space.cut_slab()?);
+            self.current = self.starts.len() - 1;
+        }
+        let address = self.starts[self.current] + self.cut;
+        self.cut += bytes;
+        Ok(address)
+    }
+}
+
+fn size_index(bytes: usize) -> usize {
+    debug_assert!((1..=LARGEST).contains(&bytes));
+    (bytes - 1) / STEP
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+    use std::sync::Mutex;
+
+    #[test]
+    fn take_gives_cells_that_do_not_overlap() {
+        let (cells, mut taker) = Cells::new().unwrap();
+        let mut taken: Vec<(usize, usize)> = (0..5000)
+            .map(|i| {
+                let bytes = 1 + i * 7 % LARGEST;
+                let cell = cells.take(&mut taker, bytes).unwrap();
+                (cell.0.as_ptr() as usize, bytes)
+            })
+            .collect();
+        taken.sort_unstable();
+        assert!(taken.windows(2).all(|w| w[0].0 + w[0].1 <= w[1].0));
+        assert!(taken.iter().all(|(address, _)| address % 16 == 0));
+    }
+
+    #[test]
+    fn pages_go_back_when_no_cell_is_in_use() {
+        let (cells, mut taker) = Cells::new().unwrap();
+        let held: Vec<Cell> = (0..2000)
+            .map(|_| {
+                let cell = cells.take(&mut taker, 600).unwrap();
+                // SAFETY: the cell is ours.
+                unsafe { cell.0.write_bytes(1, 600) };
+                cell
+            })
+            .collect();
+        let starts = taker.slabs[size_index(600)].starts.clone();
+        let resident = || {
+            let mut pages = vec![0; SLAB / map::PAGE];
+            let count = |&start: &usize| {
+                map::resident(start, &mut pages).unwrap();
+                pages.iter().map(|&page| usize::from(page)).sum::<usize>()
+            };
+            starts.iter().map(count).sum::<usize>()
+        };
+        assert!(resident() >= 2000 * 600 / map::PAGE);
+        let count = held.len();
+        for (index, cell) in held.into_iter().enumerate() {
+            if index == count - 1 {
+                cells.give_back_unused(&mut taker);
+                assert!(resident() > 0, "a cell is still in use");
+            }
+            // SAFETY: taken above for as many bytes.
+            unsafe { cells.give(cell, 600) };
+        }
+        cells.give_back_unused(&mut taker);
+        assert_eq!((resident(), cells.bytes_in_use()), (0, 0));
+        cells.take(&mut taker, 600).unwrap();
+        assert_eq!(cells.bytes_in_use(), 640);
+    }
+
+    #[test]
+    fn cells_given_back_by_many_threads_come_out_once() {
+        let (cells, mut taker) = Cells::new().unwrap();
+        let given = Mutex::new(Vec::<usize>::new());
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        let Some(address) = given.lock().unwrap().pop() else {
+                            std::thread::yield_now();
+                            continue;
+                        };
+                        let cell = Cell(NonNull::new(address as *mut u8).unwrap());
+                        // SAFETY: taken below for as many bytes.
+                        unsafe { cells.give(cell, 100) };
+                    }
+                });
+            }
+            for _ in 0..2000 {
+                let mine: Vec<usize> = (0..20)
+                    .map(|_| cells.take(&mut taker, 100).unwrap().0.as_ptr() as usize)
+                    .collect();
+                assert_eq!(mine.iter().collect::<HashSet<_>>().len(), mine.len());
+                assert!(
+                    given
+                        .lock()
+                        .unwrap()
+                        .iter()
+                        .all(|cell| !mine.contains(cell))
+                );
+                given.lock().unwrap().extend(mine);
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+    }
+}

@@ -1,0 +1,186 @@
+//! What is known of each slot without touching it: a word a slot.
+//!
+//! | state        | header       | pages                    | who moves it on                     |
+//! |--------------|--------------|--------------------------|-------------------------------------|
+//! | `FREE`       | not written  | none, or zeros           | who takes it: `LIVE`                |
+//! | `LIVE`       | initialised  | the kernel's business    | compactor: `MOVING`; trimmer: `FREE`|
+//! | `MOVING`     | do not touch | protected, on their way  | the same compactor                  |
+//! | `COMPACTED`  | in the cell  | guard markers            | whoever needs it: `RESTORING`       |
+//! | `RESTORING`  | do not touch | coming back              | the same restorer: `LIVE`           |
+//!
+//! A live slot's word also remembers for the sweep which park of which
+//! goroutine it saw there and since when; a compacted one's leads to the cell.
+
+use std::io;
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU64;
+
+use super::cells::Cell;
+use super::class::Class;
+use super::header::{Geometry, REGIONS};
+use crate::sys::madvise::{self, Advice, PageRange};
+use crate::sys::map::{self, Access, PAGE};
+
+/// See the table above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum State {
+    Free,
+    Live,
+    Moving,
+    Compacted,
+    Restoring,
+}
+
+/// A slot's word: 3 bits of state, 6 of class, and by state
+/// - live: 16 of the park's number, 32 of the time it was first seen, in
+///   milliseconds, 1 that says that there is nothing left to trim;
+/// - compacted: 44 of the cell's address, 11 of the live bytes, each in units
+///   of 16.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Word(pub(super) u64);
+
+const STATE: u64 = 0x7;
+const CLASS_AT: u32 = 3;
+const REST_AT: u32 = 9;
+const SINCE_AT: u32 = REST_AT + 16;
+const TRIMMED: u64 = 1 << 57;
+const CELL_BITS: u32 = 44;
+const BYTES_AT: u32 = REST_AT + CELL_BITS;
+/// Live parts and cells are multiples of this.
+pub(super) const UNIT: usize = 16;
+
+impl Word {
+    /// A word without a rest.
+    pub(super) fn plain(state: State, class: Class) -> Self {
+        Self(state as u64 | (class.index() as u64) << CLASS_AT)
+    }
+
+    /// A live slot on which park `number` was seen first at `since_ms`.
+    pub(super) fn live(class: Class, number: u16, since_ms: u32, trimmed: bool) -> Self {
+        let rest = u64::from(number) << REST_AT | u64::from(since_ms) << SINCE_AT;
+        let trimmed = if trimmed { TRIMMED } else { 0 };
+        Self(Self::plain(State::Live, class).0 | rest | trimmed)
+    }
+
+    /// A compacted slot.
+    pub(super) fn compacted(class: Class, cell: Cell, bytes: usize) -> Self {
+        let cell = cell.0.as_ptr() as u64 / UNIT as u64;
+        let bytes = (bytes / UNIT) as u64;
+        Self(Self::plain(State::Compacted, class).0 | cell << REST_AT | bytes << BYTES_AT)
+    }
+
+    pub(super) fn state(self) -> State {
+        match self.0 & STATE {
+            0 => State::Free,
+            1 => State::Live,
+            2 => State::Moving,
+            3 => State::Compacted,
+            _ => State::Restoring,
+        }
+    }
+
+    pub(super) fn class(self) -> Class {
+        Class::from_index((self.0 >> CLASS_AT) as usize & 0x3f)
+    }
+
+    /// Of a live slot: the park's number and since when it is known.
+    pub(super) fn seen(self) -> (u16, u32) {
+        ((self.0 >> REST_AT) as u16, (self.0 >> SINCE_AT) as u32)
+    }
+
+    pub(super) fn trimmed(self) -> bool {
+        self.0 & TRIMMED != 0
+    }
+
+    /// Of a compacted slot: the cell and the bytes in it.
+    pub(super) fn cell(self) -> Option<(Cell, usize)> {
+        let cell = (self.0 >> REST_AT & ((1 << CELL_BITS) - 1)) as usize * UNIT;
+        let bytes = (self.0 >> BYTES_AT) as usize * UNIT;
+        Some((Cell(NonNull::new(cell as *mut u8)?), bytes))
+    }
+}
+
+/// The words of all slots of an arena, in memory that comes as it is touched.
+#[derive(Debug)]
+pub(super) struct SlotTable {
+    words: NonNull<AtomicU64>,
+    /// Where each region's words begin.
+    first: [usize; REGIONS],
+}
+
+// SAFETY: the words are atomics in memory that is never unmapped.
+unsafe impl Send for SlotTable {}
+// SAFETY: as above.
+unsafe impl Sync for SlotTable {}
+
+impl SlotTable {
+    /// The table for an arena of this geometry, all slots free.
+    pub(super) fn new(geometry: &Geometry) -> io::Result<Self> {
+        let mut count = 0;
+        let first = std::array::from_fn(|region| {
+            let first = count;
+            count += geometry.slots(region);
+            first
+        });
+        let bytes = (count * size_of::<AtomicU64>()).next_multiple_of(PAGE);
+        let start = map::reserve(bytes, PAGE)?;
+        let range = PageRange { start, bytes };
+        // SAFETY: the mapping is ours and new. A kernel that knows no huge
+        // pages refuses the advice, and that is as good.
+        unsafe {
+            let _ = madvise::advise(range, Advice::NoHugePage);
+            map::protect(start, bytes, Access::ReadWrite)?;
+        }
+        match NonNull::new(start as *mut AtomicU64) {
+            Some(words) => Ok(Self { words, first }),
+            None => unreachable!("the kernel maps nothing at null"),
+        }
+    }
+
+    /// The word of a slot that the geometry has.
+    #[inline]
+    pub(super) fn word(&self, region: usize, number: usize) -> &AtomicU64 {
+        // SAFETY: the table has a word for each slot of the geometry, and
+        // zeros are a valid word.
+        unsafe { self.words.add(self.first[region] + number).as_ref() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::StackPolicy;
+
+    #[test]
+    fn word_keeps_what_it_was_made_of() {
+        let class = Class::for_policy(StackPolicy::Fixed(20 << 10)).unwrap();
+        let live = Word::live(class, 65_535, u32::MAX, true);
+        assert_eq!((live.state(), live.class()), (State::Live, class));
+        assert_eq!((live.seen(), live.trimmed()), ((65_535, u32::MAX), true));
+        assert!(!Word::live(class, 65_535, u32::MAX, false).trimmed());
+        let cell = Cell(NonNull::new(0x7fff_ffff_fff0 as *mut u8).unwrap());
+        let word = Word::compacted(class, cell, 32_752);
+        assert_eq!((word.state(), word.class()), (State::Compacted, class));
+        assert_eq!(word.cell(), Some((cell, 32_752)));
+    }
+
+    #[test]
+    fn table_has_a_word_of_its_own_for_every_slot() {
+        let geometry = Geometry {
+            base: 1 << 40,
+            size: REGIONS << 31,
+            region_shift: 31,
+        };
+        let table = SlotTable::new(&geometry).unwrap();
+        let mut addresses = std::collections::HashSet::new();
+        for region in 0..REGIONS {
+            for number in [0, geometry.slots(region) - 1] {
+                let word = table.word(region, number);
+                addresses.insert(std::ptr::from_ref(word) as usize);
+                assert_eq!(word.load(std::sync::atomic::Ordering::Relaxed), 0);
+            }
+        }
+        assert_eq!(addresses.len(), 2 * REGIONS);
+    }
+}
