@@ -30,6 +30,7 @@ pub use sched::spawn::{
     GoBuilder, JoinError, JoinHandle, PanicPayload, go, goexit, gomaxprocs, goroutine_id,
     num_goroutine,
 };
+pub use stack::{CompactionError, StackError, StackPolicy, StackUsage};
 pub use stack::{StackError, StackPolicy};
 
 /// What the macros expand to; not for use by name.

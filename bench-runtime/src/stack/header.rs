@@ -29,6 +29,8 @@ pub(crate) struct StackHeader {
     /// How often it is locked to its OS thread.
     pub(crate) pins: Cell<u32>,
     class: Cell<Class>,
+    /// Whether the accounting holds something.
+    pub(super) measured: Cell<bool>,
     /// The scheduler's own.
     pub(crate) scratch: Cell<usize>,
     /// [`Stack::limit`].
@@ -93,6 +95,7 @@ impl Stack {
                 locals: Cell::new(ptr::null_mut()),
                 pins: Cell::new(0),
                 class: Cell::new(class),
+                measured: Cell::new(false),
                 scratch: Cell::new(0),
                 limit: Cell::new(limit),
                 usable: Cell::new(info.usable as u32),
@@ -152,6 +155,19 @@ impl Stack {
     /// Bytes that stay committed while the stack is in use.
     pub(crate) fn initial(self) -> usize {
         self.header().initial.get() as usize
+    }
+
+    /// Forgets what the last user's stack held.
+    #[inline]
+    pub(super) fn reset_accounting(self) {
+        let header = self.header();
+        // The flag lies in the line that the scheduler touches anyway.
+        if header.measured.get() {
+            header.measured.set(false);
+            header.committed.set(0);
+            header.peak.set(0);
+            header.growth.set(0);
+        }
     }
 
     /// The class it came from and goes back to.

@@ -38,17 +38,24 @@
 mod arena;
 mod cells;
 mod class;
+pub(crate) mod compact;
 mod guard;
 mod header;
 pub(crate) mod overflow;
+#[cfg(test)]
+mod parked_tests;
 pub(crate) mod pool;
 mod slots;
+pub(crate) mod sweep;
+pub(crate) mod trim;
 
 use std::io;
 
 pub(crate) use class::Class;
 pub use class::StackPolicy;
+pub use compact::CompactionError;
 pub(crate) use header::{Stack, StackHeader, header_of};
+pub use trim::StackUsage;
 
 /// Why no stack could be had.
 #[derive(Debug, thiserror::Error)]

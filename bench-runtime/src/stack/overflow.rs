@@ -21,6 +21,7 @@ use std::io;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
+use super::compact::{self, Touch};
 use super::{Stack, StackHeader, header_of};
 use crate::fatal::StderrBuffer;
 use crate::sys::map::{self, PAGE};
@@ -63,13 +64,24 @@ pub(crate) struct ThreadGuard {
 /// at the first call.
 pub(crate) fn install_for_thread() -> io::Result<ThreadGuard> {
     let alt_stack = AltStack::install(ALT_STACK)?;
-    signal::install(on_fault)?;
+    install_handler()?;
     Ok(ThreadGuard {
         _alt_stack: alt_stack,
     })
 }
 
+/// Prepares the process for faults on goroutine stacks.
+pub(super) fn install_handler() -> io::Result<()> {
+    signal::install(on_fault)
+}
+
 fn on_fault(fault: &Fault) -> bool {
+    // A compacted page is a SIGSEGV for who reads or writes; to run what lies
+    // on a stack is nothing that a page could cure.
+    let accessed = fault.signal == libc::SIGSEGV && fault.address != fault.program_counter;
+    if fault.from_kernel && accessed && compact::on_fault(fault.address) == Touch::Restored {
+        return true;
+    }
     if fault.from_kernel
         && let Some(header) = overflowed(fault)
     {

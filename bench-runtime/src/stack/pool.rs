@@ -9,12 +9,14 @@ use std::sync::atomic::Ordering;
 use super::arena::{Arena, FreeList, FreeSlot};
 use super::class::Class;
 use super::slots::{State, Word};
-use super::{Stack, StackError};
+use super::{Stack, StackError, trim};
 
 /// As many as Go keeps goroutines a P.
 const HOT: usize = 64;
 /// Half of it, so that neither direction repeats at once.
 const SPILL: usize = 32;
+/// A look at all stacks at hand takes some 20 µs: a five-hundredth of this.
+const TRIM_MS: u32 = 10;
 
 /// The stacks of one class in a cache.
 #[derive(Debug, Default)]
@@ -30,6 +32,8 @@ struct Shelf {
 pub(crate) struct StackCache {
     /// By class.
     shelves: Vec<Shelf>,
+    /// When [`Self::trim`] last did something, in milliseconds.
+    trimmed_ms: u32,
     /// The process's arena, once it was needed; a test's own.
     arena: Option<&'static Arena>,
 }
@@ -39,6 +43,7 @@ impl StackCache {
     pub(crate) const fn new() -> Self {
         Self {
             shelves: Vec::new(),
+            trimmed_ms: 0,
             arena: None,
         }
     }
@@ -47,6 +52,7 @@ impl StackCache {
     pub(super) const fn of_arena(arena: &'static Arena) -> Self {
         Self {
             shelves: Vec::new(),
+            trimmed_ms: 0,
             arena: Some(arena),
         }
     }
@@ -60,7 +66,10 @@ impl StackCache {
             .get_mut(class.index())
             .and_then(|shelf| shelf.hot.pop())
         {
-            Some(stack) => Ok(stack),
+            Some(stack) => {
+                stack.reset_accounting();
+                Ok(stack)
+            }
             None => self.take_cold(class),
         }
     }
@@ -82,6 +91,7 @@ impl StackCache {
             shelf.cold = cold;
         }
         if let Some(stack) = shelf.hot.pop() {
+            stack.reset_accounting();
             return Ok(stack);
         }
         match shelf.cold.pop() {
@@ -123,6 +133,19 @@ impl StackCache {
             give(arena, class, shelf.hot.drain(..SPILL));
         }
         shelf.hot.push(stack);
+    }
+
+    /// Gives back what deep calls left in the stacks at hand; at most once in
+    /// [`TRIM_MS`]. For a machine that is about to sleep. `now_ms` is a clock
+    /// that does not go back.
+    pub(crate) fn trim(&mut self, now_ms: u32) {
+        if now_ms.wrapping_sub(self.trimmed_ms) < TRIM_MS {
+            return;
+        }
+        self.trimmed_ms = now_ms;
+        for shelf in &self.shelves {
+            trim::unused(&shelf.hot);
+        }
     }
 
     /// Gives all stacks to the arena.

@@ -51,10 +51,6 @@ fn run(test: &str, part: &str, body: impl FnOnce()) -> Option<(ExitStatus, Strin
     }
 }
 
-fn in_child() -> bool {
-    std::env::var_os(NAME).is_some()
-}
-
 /// The child must die of `signal`. In the parent, gives what it wrote.
 pub(crate) fn expect_signal(
     test: &str,

@@ -12,6 +12,8 @@ use super::map::{self, Access, PAGE};
 /// A fault as the kernel describes it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
+    /// SIGSEGV or SIGBUS.
+    pub(crate) signal: libc::c_int,
     /// What was accessed.
     pub(crate) address: usize,
     /// The stack pointer at the time.
@@ -85,6 +87,7 @@ extern "C" fn entry(signal: libc::c_int, info: *mut libc::siginfo_t, context: *m
     let saved_errno = unsafe { *errno };
     let (program_counter, stack_pointer) = registers(context);
     let fault = Fault {
+        signal,
         address,
         stack_pointer,
         program_counter,

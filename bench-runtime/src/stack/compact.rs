@@ -1,0 +1,541 @@
+//! Compaction: the live bytes of long-parked stacks move to cells, their pages
+//! go back, and they return to the same address when somebody needs them.
+//!
+//! # The dance, for a run of neighbouring slots that are all claimed
+//!
+//! 1. `mprotect` to read only: from here nobody can write what is being
+//!    copied.
+//! 2. Copy each slot's live bytes to a cell.
+//! 3. `mprotect` to nothing: from here nobody can read what is being taken
+//!    away. To put a guard where a page is takes the kernel two steps, and
+//!    between them the place would read as zeros.
+//! 4. Guard markers over the live pages, then `MADV_DONTNEED` over the run,
+//!    which leaves markers and takes whatever a deep call left behind.
+//! 5. `mprotect` to read and write: the mappings merge back into one, and
+//!    only the markers stop an access now.
+//! 6. The slots' words say `COMPACTED` and where the cell is.
+//!
+//! Who touches a page in between gets a SIGSEGV; the handler waits for step 6
+//! and then restores the slot like anybody else: it moves the word to
+//! `RESTORING`, puts the pages back with `UFFDIO_COPY`, which replaces a
+//! marker in one step that no other thread can see half of, and moves the
+//! word to `LIVE`. So a reference into a parked goroutine's stack that
+//! another thread holds (a borrow in a scope, a waiter in a channel's queue)
+//! stays good, for reading and for writing.
+//!
+//! # What is lost
+//!
+//! - A system call that another thread makes on memory of a compacted stack
+//!   fails with EFAULT: the kernel does not run our handler. A buffer that
+//!   another thread reads into or writes from must not lie on the stack of a
+//!   parked goroutine while compaction is on.
+//! - A thread that has blocked SIGSEGV dies of a touch.
+//! - A debugger stops at each such touch (`handle SIGSEGV nostop noprint`).
+//! - After `fork` the child may touch what was compacted when it was made,
+//!   but not a slot that was just then in the dance.
+//!
+//! # Rejected
+//!
+//! Copying and `MADV_DONTNEED` alone, and a guard without steps 1 and 3, lose
+//! foreign writes (seen under stress). Registration for missing pages makes
+//! `read(2)` into an untouched page of a running stack fail with EFAULT for
+//! ordinary users. `UFFDIO_MOVE` and memory files cost more.
+
+use std::cell::UnsafeCell;
+use std::io;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::arena::Arena;
+use super::cells::{Cell, Cells, LARGEST, Taker};
+use super::class::Class;
+use super::guard::Guards;
+use super::header::StackHeader;
+use super::slots::{State, UNIT, Word};
+use super::{Stack, StackError};
+use crate::fatal::fatal;
+use crate::sys::madvise::{self, Advice, PageRange};
+use crate::sys::map::{self, Access, PAGE};
+use crate::sys::userfault::UserFault;
+use crate::util::lock::Lock;
+
+/// At most this many slots in one dance: what it costs a slot hardly sinks
+/// beyond, and who touches one of them waits for all.
+pub(super) const LONGEST_RUN: usize = 256;
+
+/// Why stacks cannot be compacted here.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompactionError {
+    /// No arena.
+    #[error(transparent)]
+    Stack(#[from] StackError),
+    /// The kernel has no userfaultfd, or keeps it from this process.
+    #[error(
+        "stack compaction needs userfaultfd, which the kernel refuses ({0}): it must be built in \
+         (CONFIG_USERFAULTFD) and no seccomp filter may forbid it; run without compaction"
+    )]
+    UserFault(#[source] io::Error),
+    /// The kernel has no guard markers.
+    #[error(
+        "stack compaction needs MADV_GUARD_INSTALL, which this kernel lacks (Linux 6.13 has it): \
+         run without compaction"
+    )]
+    Guards,
+    /// No signal handler, or no memory for cells.
+    #[error("stack compaction cannot start: {0}")]
+    Io(#[source] io::Error),
+}
+
+/// What compaction works with, once it has been enabled.
+#[derive(Debug)]
+struct Compactor {
+    arena: &'static Arena,
+    userfault: UserFault,
+    cells: Cells,
+    counters: Counters,
+}
+
+/// Over the life of the process.
+#[derive(Debug, Default)]
+struct Counters {
+    compacted: AtomicU64,
+    restored: AtomicU64,
+    touched: AtomicU64,
+}
+
+/// What compaction has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CompactionStats {
+    /// Stacks that went to a cell.
+    pub(crate) compacted_count: u64,
+    /// Stacks that came back.
+    pub(crate) restored_count: u64,
+    /// Of those, how many because another thread touched them.
+    pub(crate) touched_count: u64,
+    /// Bytes of cells in use.
+    pub(crate) cells_bytes: usize,
+}
+
+static COMPACTOR: OnceLock<Compactor> = OnceLock::new();
+static TAKER: Lock<Option<Taker>> = Lock::new(None);
+/// Set in the child of a fork: the userfaultfd is the parent's.
+static FORKED: AtomicBool = AtomicBool::new(false);
+
+/// Makes compaction possible in this process; nothing is compacted yet.
+pub(crate) fn enable() -> Result<(), CompactionError> {
+    extern "C" fn in_child() {
+        FORKED.store(true, Ordering::Relaxed);
+    }
+    let mut taker = TAKER.lock();
+    if taker.is_some() {
+        return Ok(());
+    }
+    let arena = Arena::global()?;
+    if arena.guards() != Guards::Markers {
+        return Err(CompactionError::Guards);
+    }
+    let userfault = UserFault::open().map_err(CompactionError::UserFault)?;
+    let geometry = arena.geometry();
+    userfault
+        .register(geometry.base, geometry.size)
+        .map_err(CompactionError::UserFault)?;
+    let (cells, new_taker) = Cells::new().map_err(CompactionError::Io)?;
+    super::overflow::install_handler().map_err(CompactionError::Io)?;
+    // SAFETY: the function stays for ever and only stores to an atomic.
+    unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+    COMPACTOR.get_or_init(|| Compactor {
+        arena,
+        userfault,
+        cells,
+        counters: Counters::default(),
+    });
+    *taker = Some(new_taker);
+    Ok(())
+}
+
+/// Whether [`enable`] has succeeded.
+#[inline]
+pub(crate) fn enabled() -> bool {
+    COMPACTOR.get().is_some()
+}
+
+/// What has been done so far.
+pub(crate) fn stats() -> CompactionStats {
+    COMPACTOR
+        .get()
+        .map(|compactor| CompactionStats {
+            compacted_count: compactor.counters.compacted.load(Ordering::Relaxed),
+            restored_count: compactor.counters.restored.load(Ordering::Relaxed),
+            touched_count: compactor.counters.touched.load(Ordering::Relaxed),
+            cells_bytes: compactor.cells.bytes_in_use(),
+        })
+        .unwrap_or_default()
+}
+
+/// Brings a stack's pages back if they are not there: to be called before a
+/// goroutine that may have been compacted runs again.
+pub(crate) fn restore(stack: Stack) {
+    if let Some(compactor) = COMPACTOR.get() {
+        compactor.restore(stack.as_ptr().as_ptr() as usize);
+    }
+}
+
+/// What a fault in a slot was about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Touch {
+    /// A compacted page, which is there again now.
+    Restored,
+    /// Something else.
+    NotOurs,
+}
+
+/// Looks at a fault; in signal context.
+pub(super) fn on_fault(address: usize) -> Touch {
+    match COMPACTOR.get() {
+        Some(compactor) => compactor.on_fault(address),
+        None => Touch::NotOurs,
+    }
+}
+
+/// A parked goroutine that cannot run until the sweep lets it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claimed {
+    pub(super) stack: Stack,
+    pub(super) g: *mut (),
+    /// Where its saved context is; below it nothing is live.
+    pub(super) sp: usize,
+}
+
+impl Claimed {
+    /// The bytes that must survive: from SP to the end of the header.
+    fn live(&self) -> (usize, usize) {
+        let start = self.sp & !(UNIT - 1);
+        let end = self.stack.as_ptr().as_ptr() as usize + size_of::<StackHeader>();
+        (start, end - start)
+    }
+
+    /// Whether it is small enough for a cell.
+    pub(super) fn fits(&self) -> bool {
+        self.live().1 <= LARGEST
+    }
+}
+
+/// Does the dance with a run of neighbouring slots, from the lowest up, all of
+/// one class of slot size. The goroutines stay claimed. If memory for the
+/// cells is refused nothing has happened.
+pub(super) fn compact(region: usize, first: usize, claimed: &[Claimed]) -> io::Result<()> {
+    let Some(compactor) = COMPACTOR.get() else {
+        return Ok(());
+    };
+    match &mut *TAKER.lock() {
+        Some(taker) => compactor.compact(taker, region, first, claimed),
+        None => Ok(()),
+    }
+}
+
+/// Gives memory of cells that nobody needs back.
+pub(super) fn give_back_cells() {
+    if let Some(compactor) = COMPACTOR.get()
+        && let Some(mut taker) = TAKER.try_lock()
+        && let Some(taker) = &mut *taker
+    {
+        compactor.cells.give_back_unused(taker);
+    }
+}
+
+impl Compactor {
+    fn compact(
+        &self,
+        taker: &mut Taker,
+        region: usize,
+        first: usize,
+        claimed: &[Claimed],
+    ) -> io::Result<()> {
+        let geometry = self.arena.geometry();
+        let start = geometry.slot_base(region, first);
+        let bytes = geometry.slot_base(region, first + claimed.len()) - start;
+        let word = |index: usize| self.arena.slots.word(region, first + index);
+        let give = |cells: &[Cell]| {
+            for (claim, cell) in claimed.iter().zip(cells) {
+                // SAFETY: taken below for as many bytes, and in no word yet.
+                unsafe { self.cells.give(*cell, claim.live().1) };
+            }
+        };
+
+        let mut cells = Vec::with_capacity(claimed.len());
+        for claim in claimed {
+            match self.cells.take(taker, claim.live().1) {
+                Ok(cell) => cells.push(cell),
+                Err(error) => {
+                    give(&cells);
+                    return Err(error);
+                }
+            }
+        }
+        // Headers cannot be read any more once the pages are on their way.
+        let classes: Vec<Class> = claimed.iter().map(|claim| claim.stack.class()).collect();
+        for (index, &class) in classes.iter().enumerate() {
+            // Release: pairs with the Acquire in `settled`. Whoever faults
+            // from step 1 on finds this.
+            word(index).store(Word::plain(State::Moving, class).0, Ordering::Release);
+        }
+        let back_to_live = || {
+            for (index, &class) in classes.iter().enumerate() {
+                word(index).store(Word::plain(State::Live, class).0, Ordering::Release);
+            }
+        };
+
+        // Step 1.
+        // SAFETY: the slots are claimed, so their goroutines do not run; who
+        // else writes there faults, and waits in the handler.
+        if let Err(error) = unsafe { map::protect(start, bytes, Access::Read) } {
+            back_to_live();
+            give(&cells);
+            return Err(error);
+        }
+        // Step 2.
+        for (claim, cell) in claimed.iter().zip(&cells) {
+            let (from, len) = claim.live();
+            // SAFETY: the live part lies in the slot, whose pages are readable
+            // and which nobody can write; the cell is large enough.
+            unsafe { (from as *const u8).copy_to_nonoverlapping(cell.0.as_ptr(), len) };
+        }
+        // Step 3.
+        // SAFETY: as in step 1; the handler also serves those who read.
+        if let Err(error) = unsafe { map::protect(start, bytes, Access::None) } {
+            self.reopen(start, bytes);
+            back_to_live();
+            give(&cells);
+            return Err(error);
+        }
+        // Step 4.
+        let pages: Vec<PageRange> = claimed.iter().map(|claim| live_pages(*claim)).collect();
+        // SAFETY: the live bytes are in the cells, and nobody can touch the
+        // pages.
+        match unsafe { madvise::advise_all(&pages, Advice::GuardInstall) } {
+            Ok(()) => {
+                // SAFETY: what is not under a marker is below the live parts.
+                // A refusal costs memory and nothing else.
+                let _ = unsafe { madvise::advise(PageRange { start, bytes }, Advice::DontNeed) };
+            }
+            Err(_) => {
+                // Where it stopped a page may be gone and no marker there: all
+                // that is missing comes back before anybody can look.
+                for (claim, cell) in claimed.iter().zip(&cells) {
+                    let (from, len) = claim.live();
+                    self.fill(from, len, *cell);
+                }
+                self.reopen(start, bytes);
+                back_to_live();
+                give(&cells);
+                return Err(io::ErrorKind::OutOfMemory.into());
+            }
+        }
+        // Step 5.
+        self.reopen(start, bytes);
+        // Step 6.
+        for (index, (claim, cell)) in claimed.iter().zip(&cells).enumerate() {
+            let compacted = Word::compacted(classes[index], *cell, claim.live().1);
+            // Release: pairs with the Acquire in `settled`: what is in the
+            // cell is seen by who restores it.
+            word(index).store(compacted.0, Ordering::Release);
+        }
+        let count = claimed.len() as u64;
+        self.counters.compacted.fetch_add(count, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Step 5. There is no way on with half of it done.
+    fn reopen(&self, start: usize, bytes: usize) {
+        // SAFETY: the range is slots of the arena, which are readable and
+        // writable unless they are in a dance.
+        if let Err(error) = unsafe { map::protect(start, bytes, Access::ReadWrite) } {
+            fatal!("cannot reopen goroutine stacks after moving them: {error}");
+        }
+    }
+
+    /// Waits until the slot is not on its way; gives its word then.
+    fn settled(&self, word: &AtomicU64) -> Word {
+        loop {
+            // Acquire: pairs with the Releases of who moves the word.
+            let now = Word(word.load(Ordering::Acquire));
+            match now.state() {
+                State::Moving | State::Restoring if !FORKED.load(Ordering::Relaxed) => {
+                    // SAFETY: sched_yield has no precondition and is fine in a
+                    // signal handler.
+                    unsafe { libc::sched_yield() };
+                }
+                _ => return now,
+            }
+        }
+    }
+
+    /// Restores the slot that `address` lies in, if it is compacted. True: it
+    /// was this call that did it.
+    fn restore(&self, address: usize) -> bool {
+        let Some(word) = self.arena.word_of(address) else {
+            return false;
+        };
+        loop {
+            let now = self.settled(word);
+            if now.state() != State::Compacted {
+                return false;
+            }
+            let restoring = Word::plain(State::Restoring, now.class());
+            if word
+                .compare_exchange(now.0, restoring.0, Ordering::Acquire, Ordering::Relaxed)
+                .is_err()
+            {
+                continue;
+            }
+            let (Some((cell, len)), Some(header)) =
+                (now.cell(), self.arena.geometry().header_of(address))
+            else {
+                fatal!("a compacted stack without a cell at {address:#x}");
+            };
+            let end = header.as_ptr() as usize + size_of::<StackHeader>();
+            self.fill(end - len, len, cell);
+            // Release: pairs with the Acquire in `settled`.
+            word.store(Word::plain(State::Live, now.class()).0, Ordering::Release);
+            // SAFETY: the cell was taken for as many bytes, and the word that
+            // led to it does so no more.
+            unsafe { self.cells.give(cell, len) };
+            self.counters.restored.fetch_add(1, Ordering::Relaxed);
+            return true;
+        }
+    }
+
+    /// Puts back the pages that the live bytes lie on, where they are missing.
+    fn fill(&self, start: usize, len: usize, cell: Cell) {
+        let end = start + len;
+        let mut page = start & !(PAGE - 1);
+        let staging = Staging::acquire();
+        while page < end {
+            let from = start.max(page);
+            let to = end.min(page + PAGE);
+            // SAFETY: the staging page is ours while we hold it, and the part
+            // of the cell is within what was copied to it. The rest of the
+            // page is below SP or above the header, where nobody looks.
+            let answer = unsafe {
+                let staged = staging.page();
+                cell.0
+                    .as_ptr()
+                    .add(from - start)
+                    .copy_to_nonoverlapping(staged.add(from - page), to - from);
+                self.put_page(page, staged)
+            };
+            if let Err(error) = answer {
+                fatal!("cannot bring back a goroutine's stack at {page:#x}: {error}");
+            }
+            page += PAGE;
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `page` is a page of a slot that is restored by this thread.
+    unsafe fn put_page(&self, page: usize, from: *const u8) -> io::Result<()> {
+        if FORKED.load(Ordering::Relaxed) {
+            // The userfaultfd would fill the parent's memory. In a fork's
+            // child there is one thread, so two steps do as well.
+            let range = PageRange {
+                start: page,
+                bytes: PAGE,
+            };
+            // SAFETY: by the caller's promise; the marker holds no data.
+            unsafe {
+                madvise::advise(range, Advice::GuardRemove)?;
+                from.copy_to_nonoverlapping(page as *mut u8, PAGE);
+            }
+            return Ok(());
+        }
+        // SAFETY: the arena is registered, and the staging page is readable.
+        unsafe { self.userfault.fill(page, from) }
+    }
+
+    fn on_fault(&self, address: usize) -> Touch {
+        let Some(word) = self.arena.word_of(address) else {
+            return Touch::NotOurs;
+        };
+        let now = self.settled(word);
+        match now.state() {
+            State::Compacted => {
+                if self.restore(address) {
+                    self.counters.touched.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            // Somebody was faster. What is left to fault in a live slot is its
+            // guard.
+            State::Live => {}
+            State::Free | State::Moving | State::Restoring => return Touch::NotOurs,
+        }
+        let info = now.class().info();
+        match address >= info.slot_top(address) - info.usable {
+            true => Touch::Restored,
+            false => Touch::NotOurs,
+        }
+    }
+}
+
+/// The pages that the live bytes lie on.
+fn live_pages(claim: Claimed) -> PageRange {
+    let (start, len) = claim.live();
+    let first = start & !(PAGE - 1);
+    PageRange {
+        start: first,
+        bytes: (start + len).next_multiple_of(PAGE) - first,
+    }
+}
+
+/// A page to put together what `UFFDIO_COPY` takes: in static memory, because
+/// an alternate signal stack of the standard library has no room for it.
+struct Staging {
+    busy: AtomicBool,
+    page: UnsafeCell<StagingPage>,
+}
+
+#[repr(align(4096))]
+struct StagingPage([u8; PAGE]);
+
+/// As many as can be at it at once on the machines we know; more wait.
+static STAGING: [Staging; 16] = [const {
+    Staging {
+        busy: AtomicBool::new(false),
+        page: UnsafeCell::new(StagingPage([0; PAGE])),
+    }
+}; 16];
+
+// SAFETY: the page belongs to whoever moved `busy` to true.
+unsafe impl Sync for Staging {}
+
+struct StagingGuard(&'static Staging);
+
+impl Staging {
+    fn acquire() -> StagingGuard {
+        loop {
+            for staging in &STAGING {
+                // Acquire: pairs with the Release in `StagingGuard::drop`.
+                if !staging.busy.swap(true, Ordering::Acquire) {
+                    return StagingGuard(staging);
+                }
+            }
+            // SAFETY: sched_yield has no precondition.
+            unsafe { libc::sched_yield() };
+        }
+    }
+}
+
+impl StagingGuard {
+    fn page(&self) -> *mut u8 {
+        let page: *mut StagingPage = self.0.page.get();
+        page.cast()
+    }
+}
+
+impl Drop for StagingGuard {
+    fn drop(&mut self) {
+        // Release: pairs with the Acquire in `acquire`.
+        self.0.busy.store(false, Ordering::Release);
+    }
+}

@@ -1,0 +1,545 @@
+//! Tests of the sweep, of trimming and of compaction, on coroutines that are
+//! just enough of a goroutine to park. Each runs in a process of its own,
+//! because the sweep goes over all stacks of a process.
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::arena::Arena;
+use super::compact::{self, CompactionError};
+use super::pool::StackCache;
+use super::sweep::{self, Hooks, Policy, Progress};
+use super::{Class, Stack, StackPolicy, overflow, trim};
+use crate::arch;
+use crate::sys::child;
+use crate::sys::map::{self, PAGE};
+
+const WAITING: u8 = 1;
+const CLAIMED: u8 = 2;
+const RUNNING: u8 = 3;
+const DONE: u8 = 4;
+
+type Body = Box<dyn FnOnce(&Toy) + Send>;
+
+/// A coroutine that parks and is resumed by the test.
+struct Toy {
+    status: AtomicU8,
+    park: AtomicU16,
+    compacted: AtomicBool,
+    stack: Stack,
+    /// Its own context while it is parked, its resumer's while it runs.
+    context: AtomicUsize,
+    body: std::cell::Cell<Option<Body>>,
+}
+
+// SAFETY: one thread at a time moves the status and touches the rest.
+unsafe impl Sync for Toy {}
+
+unsafe extern "C" fn toy_entry(toy: usize) -> ! {
+    // SAFETY: `Toy::start` passes a toy that lives for ever.
+    let toy = unsafe { &*(toy as *const Toy) };
+    toy.body.take().unwrap()(toy);
+    toy.leave(DONE);
+    unreachable!("a finished toy was resumed");
+}
+
+impl Toy {
+    /// Makes one that has run up to its first `pause`.
+    fn start(stack: Stack, body: impl FnOnce(&Toy) + Send + 'static) -> &'static Self {
+        // SAFETY: a fresh stack.
+        let context = unsafe { arch::prepare(stack.top(), toy_entry) };
+        let toy: &'static Self = Box::leak(Box::new(Self {
+            status: AtomicU8::new(WAITING),
+            park: AtomicU16::new(0),
+            compacted: AtomicBool::new(false),
+            stack,
+            context: AtomicUsize::new(context),
+            body: std::cell::Cell::new(Some(Box::new(body))),
+        }));
+        stack
+            .header()
+            .g
+            .set(std::ptr::from_ref(toy).cast_mut().cast());
+        toy.resume();
+        toy
+    }
+
+    /// Runs it until it pauses or ends.
+    fn resume(&self) {
+        while self
+            .status
+            .compare_exchange(WAITING, RUNNING, Ordering::Acquire, Ordering::Relaxed)
+            .is_err()
+        {
+            assert_ne!(self.status.load(Ordering::Relaxed), DONE);
+            std::thread::yield_now();
+        }
+        if self.compacted.swap(false, Ordering::Relaxed) {
+            compact::restore(self.stack);
+        }
+        let to = self.context.load(Ordering::Relaxed);
+        // SAFETY: the context was saved by `leave` or prepared, and the status
+        // says that nobody else resumes it.
+        unsafe { arch::switch(self.context.as_ptr(), to, std::ptr::from_ref(self) as usize) };
+        if self.status.load(Ordering::Relaxed) == RUNNING {
+            self.park.fetch_add(1, Ordering::Relaxed);
+            self.status.store(WAITING, Ordering::Release);
+        }
+    }
+
+    /// Parks; called by the body.
+    fn pause(&self) {
+        self.leave(RUNNING);
+    }
+
+    fn leave(&self, status: u8) {
+        self.status.store(status, Ordering::Relaxed);
+        let to = self.context.load(Ordering::Relaxed);
+        // SAFETY: the resumer's context, which `resume` saved there.
+        unsafe { arch::switch(self.context.as_ptr(), to, 0) };
+    }
+}
+
+fn toy_of<'a>(g: *mut (), stack: Stack) -> Option<&'a Toy> {
+    // SAFETY: headers of these processes name toys, which live for ever.
+    let toy = unsafe { g.cast::<Toy>().as_ref() }?;
+    (toy.stack == stack).then_some(toy)
+}
+
+fn parked(g: *mut (), stack: Stack) -> Option<u16> {
+    let toy = toy_of(g, stack)?;
+    (toy.status.load(Ordering::Acquire) == WAITING).then(|| toy.park.load(Ordering::Relaxed))
+}
+
+fn claim(g: *mut (), stack: Stack, number: u16) -> Option<usize> {
+    let toy = toy_of(g, stack)?;
+    toy.status
+        .compare_exchange(WAITING, CLAIMED, Ordering::Acquire, Ordering::Relaxed)
+        .ok()?;
+    if toy.park.load(Ordering::Relaxed) != number {
+        toy.status.store(WAITING, Ordering::Release);
+        return None;
+    }
+    Some(toy.context.load(Ordering::Relaxed))
+}
+
+fn release(g: *mut (), compacted: bool) {
+    // SAFETY: as in `toy_of`; it was claimed.
+    let toy = unsafe { &*g.cast::<Toy>() };
+    if compacted {
+        toy.compacted.store(true, Ordering::Relaxed);
+    }
+    toy.status.store(WAITING, Ordering::Release);
+}
+
+const AT_ONCE: Policy = Policy {
+    after: Duration::ZERO,
+    compact: true,
+};
+
+/// Sweeps over everything once.
+fn sweep_once(policy: Policy) {
+    static NOW: AtomicUsize = AtomicUsize::new(1);
+    sweep::set_hooks(Hooks {
+        parked,
+        claim,
+        release,
+    });
+    loop {
+        let now = NOW.fetch_add(1, Ordering::Relaxed) as u32;
+        match sweep::step(now, policy) {
+            Progress::More => {}
+            Progress::Done { .. } => break,
+            Progress::Busy => panic!("nobody else sweeps"),
+        }
+    }
+}
+
+/// Sees them parked, and then takes action.
+fn sweep_twice(policy: Policy) {
+    sweep_once(policy);
+    sweep_once(policy);
+}
+
+fn stacks(count: usize, policy: StackPolicy) -> Vec<Stack> {
+    let mut cache = StackCache::new();
+    let class = Class::for_policy(policy).unwrap();
+    let stacks = (0..count).map(|_| cache.take(class).unwrap()).collect();
+    std::mem::forget(cache);
+    stacks
+}
+
+fn resident_pages(from: usize, to: usize) -> usize {
+    let mut pages = vec![0; (to - from) / PAGE];
+    map::resident(from, &mut pages).unwrap();
+    pages.into_iter().map(usize::from).sum()
+}
+
+/// Runs `body` in a child with compaction on; where the kernel has none, says
+/// so and skips.
+fn with_compaction(name: &str, body: impl FnOnce()) {
+    let name = format!("stack::parked_tests::{name}");
+    child::expect_success(&name, "child", || match compact::enable() {
+        Ok(()) => {
+            // The test thread stands for a machine.
+            let _guard = overflow::install_for_thread().unwrap();
+            body();
+        }
+        Err(error @ (CompactionError::UserFault(_) | CompactionError::Guards)) => {
+            eprintln!("skipped: {error}");
+        }
+        Err(error) => panic!("{error}"),
+    });
+}
+
+fn small() -> StackPolicy {
+    StackPolicy::Growable {
+        initial: 2 << 10,
+        limit: 64 << 10,
+    }
+}
+
+/// Parks with `words` words on its stack, and says whether they survived.
+fn keeper(words: &'static [AtomicU64], index: usize) -> impl FnOnce(&Toy) + Send {
+    move |toy| {
+        let local: [u64; 40] = std::array::from_fn(|i| (index * 1000 + i) as u64);
+        black_box(&local);
+        for round in 0..3 {
+            toy.pause();
+            let sum: u64 = black_box(&local).iter().sum();
+            words[index].fetch_add(sum + round, Ordering::Relaxed);
+        }
+    }
+}
+
+fn keepers_sum(index: usize) -> u64 {
+    3 * (0..40).map(|i| (index * 1000 + i) as u64).sum::<u64>() + 3
+}
+
+#[test]
+fn locals_survive_compaction_and_their_pages_go_back() {
+    with_compaction("locals_survive_compaction_and_their_pages_go_back", || {
+        const COUNT: usize = 3000;
+        let words: &'static [AtomicU64] =
+            Box::leak((0..COUNT).map(|_| AtomicU64::new(0)).collect());
+        let toys: Vec<&Toy> = stacks(COUNT, small())
+            .into_iter()
+            .enumerate()
+            .map(|(index, stack)| Toy::start(stack, keeper(words, index)))
+            .collect();
+        let bounds: Vec<(usize, usize)> = toys
+            .iter()
+            .map(|toy| (toy.stack.limit(), toy.stack.slot_top()))
+            .collect();
+        let resident = || -> usize {
+            bounds
+                .iter()
+                .map(|&(from, to)| resident_pages(from, to))
+                .sum()
+        };
+        for round in 1..=3u64 {
+            assert!(resident() >= COUNT);
+            sweep_twice(AT_ONCE);
+            let stats = compact::stats();
+            assert_eq!(stats.compacted_count, round * COUNT as u64);
+            assert!(stats.cells_bytes <= COUNT * 1280, "{stats:?}");
+            assert_eq!(resident(), 0);
+            for toy in &toys {
+                toy.resume();
+            }
+        }
+        for (index, word) in words.iter().enumerate() {
+            assert_eq!(word.load(Ordering::Relaxed), keepers_sum(index));
+        }
+        let stats = compact::stats();
+        assert_eq!(
+            (stats.restored_count, stats.touched_count),
+            (3 * COUNT as u64, 0)
+        );
+        assert_eq!(stats.cells_bytes, 0);
+    });
+}
+
+#[test]
+fn live_part_of_several_pages_survives_compaction() {
+    with_compaction("live_part_of_several_pages_survives_compaction", || {
+        static SUM: AtomicU64 = AtomicU64::new(0);
+        let toys: Vec<&Toy> = stacks(40, small())
+            .into_iter()
+            .map(|stack| {
+                Toy::start(stack, |toy| {
+                    let local = [7u64; 1200];
+                    black_box(&local);
+                    toy.pause();
+                    SUM.fetch_add(black_box(&local).iter().sum(), Ordering::Relaxed);
+                })
+            })
+            .collect();
+        sweep_twice(AT_ONCE);
+        assert_eq!(compact::stats().compacted_count, 40);
+        toys.iter().for_each(|toy| toy.resume());
+        assert_eq!(SUM.load(Ordering::Relaxed), 40 * 1200 * 7);
+    });
+}
+
+#[test]
+fn foreign_threads_lose_no_write_and_read_nothing_bad() {
+    with_compaction("foreign_threads_lose_no_write_and_read_nothing_bad", || {
+        const TOYS: usize = 64;
+        const ROUNDS: u64 = 300;
+        static CELLS: [AtomicUsize; TOYS] = [const { AtomicUsize::new(0) }; TOYS];
+        static STOP: AtomicBool = AtomicBool::new(false);
+        static TOTAL: AtomicU64 = AtomicU64::new(0);
+        let toys: Vec<&Toy> = stacks(TOYS, small())
+            .into_iter()
+            .enumerate()
+            .map(|(index, stack)| {
+                Toy::start(stack, move |toy| {
+                    // A counter that others reach, and a pattern to read.
+                    let local = [AtomicU64::new(0), AtomicU64::new(!0 - index as u64)];
+                    CELLS[index].store(local.as_ptr() as usize, Ordering::Release);
+                    for _ in 0..ROUNDS {
+                        toy.pause();
+                        local[0].fetch_add(1, Ordering::Relaxed);
+                    }
+                    toy.pause();
+                    TOTAL.fetch_add(local[0].load(Ordering::Relaxed), Ordering::Relaxed);
+                })
+            })
+            .collect();
+        let hammered: u64 = std::thread::scope(|scope| {
+            let hammers: Vec<_> = (0..2u64)
+                .map(|seed| {
+                    scope.spawn(move || {
+                        let (mut random, mut count) = (seed * 2 + 1, 0u64);
+                        while !STOP.load(Ordering::Relaxed) {
+                            random = random.wrapping_mul(6364136223846793005).wrapping_add(1);
+                            let index = (random >> 33) as usize % TOYS;
+                            let local = CELLS[index].load(Ordering::Acquire);
+                            // SAFETY: the toys keep their locals until the
+                            // hammers have stopped.
+                            let local = unsafe { &*(local as *const [AtomicU64; 2]) };
+                            for _ in 0..50 {
+                                local[0].fetch_add(1, Ordering::Relaxed);
+                                assert_eq!(local[1].load(Ordering::Relaxed), !0 - index as u64);
+                            }
+                            count += 50;
+                        }
+                        count
+                    })
+                })
+                .collect();
+            for round in 0..ROUNDS {
+                sweep_twice(AT_ONCE);
+                if round % 3 == 0 {
+                    sweep_twice(AT_ONCE);
+                }
+                toys.iter().for_each(|toy| toy.resume());
+            }
+            STOP.store(true, Ordering::Relaxed);
+            hammers
+                .into_iter()
+                .map(|hammer| hammer.join().unwrap())
+                .sum()
+        });
+        toys.iter().for_each(|toy| toy.resume());
+        assert_eq!(
+            TOTAL.load(Ordering::Relaxed),
+            hammered + TOYS as u64 * ROUNDS
+        );
+        let stats = compact::stats();
+        eprintln!("{hammered} foreign writes, {stats:?}");
+        assert!(stats.touched_count > 0 && hammered > 1_000_000, "{stats:?}");
+    });
+}
+
+#[test]
+fn system_call_of_another_thread_on_a_compacted_page_fails() {
+    // The documented hole, so that we notice should the kernel close it.
+    with_compaction(
+        "system_call_of_another_thread_on_a_compacted_page_fails",
+        || {
+            static LOCAL: AtomicUsize = AtomicUsize::new(0);
+            let toys: Vec<&Toy> = stacks(20, small())
+                .into_iter()
+                .map(|stack| {
+                    Toy::start(stack, |toy| {
+                        let local = black_box([1u8; 64]);
+                        LOCAL.store(local.as_ptr() as usize, Ordering::Relaxed);
+                        toy.pause();
+                        assert_eq!(black_box(&local)[5], 1);
+                    })
+                })
+                .collect();
+            sweep_twice(AT_ONCE);
+            let local = LOCAL.load(Ordering::Relaxed);
+            let write = || {
+                let mut ends = [0; 2];
+                // SAFETY: a pipe of the test's own; the buffer is of a parked toy.
+                unsafe {
+                    assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
+                    libc::write(ends[1], local as *const _, 64)
+                }
+            };
+            assert_eq!(write(), -1);
+            assert_eq!(
+                std::io::Error::last_os_error().raw_os_error(),
+                Some(libc::EFAULT)
+            );
+            // SAFETY: as above: the touch brings it back.
+            assert_eq!(unsafe { *(local as *const u8) }, 1);
+            assert_eq!(write(), 64);
+            toys.iter().for_each(|toy| toy.resume());
+        },
+    );
+}
+
+#[test]
+fn child_of_a_fork_can_touch_what_was_compacted() {
+    with_compaction("child_of_a_fork_can_touch_what_was_compacted", || {
+        static LOCAL: AtomicUsize = AtomicUsize::new(0);
+        let toys: Vec<&Toy> = stacks(20, small())
+            .into_iter()
+            .map(|stack| {
+                Toy::start(stack, |toy| {
+                    let local = black_box([9u8; 64]);
+                    LOCAL.store(local.as_ptr() as usize, Ordering::Relaxed);
+                    toy.pause();
+                    assert_eq!(black_box(&local)[5], 9);
+                })
+            })
+            .collect();
+        sweep_twice(AT_ONCE);
+        let local = LOCAL.load(Ordering::Relaxed) as *mut u8;
+        // SAFETY: the child only touches memory and leaves.
+        let status = unsafe {
+            match libc::fork() {
+                0 => {
+                    let value = local.read_volatile();
+                    local.write_volatile(77);
+                    libc::_exit(i32::from(value));
+                }
+                pid => {
+                    let mut status = 0;
+                    assert_eq!(libc::waitpid(pid, &raw mut status, 0), pid);
+                    status
+                }
+            }
+        };
+        assert!(libc::WIFEXITED(status), "{status:#x}");
+        assert_eq!(libc::WEXITSTATUS(status), 9);
+        toys.iter().for_each(|toy| toy.resume());
+        assert_eq!(compact::stats().touched_count, 0);
+    });
+}
+
+#[test]
+fn goroutine_that_parks_briefly_is_left_alone() {
+    with_compaction("goroutine_that_parks_briefly_is_left_alone", || {
+        static WORDS: [AtomicU64; 40] = [const { AtomicU64::new(0) }; 40];
+        let toys: Vec<&Toy> = stacks(40, small())
+            .into_iter()
+            .enumerate()
+            .map(|(index, stack)| Toy::start(stack, keeper(&WORDS, index)))
+            .collect();
+        for _ in 0..3 {
+            sweep_once(AT_ONCE);
+            toys.iter().for_each(|toy| toy.resume());
+        }
+        assert_eq!(compact::stats().compacted_count, 0);
+        let patient = Policy {
+            after: Duration::from_secs(3600),
+            compact: true,
+        };
+        sweep_twice(patient);
+        assert_eq!(compact::stats().compacted_count, 0);
+    });
+}
+
+#[test]
+fn pages_of_a_deep_call_go_back_while_parked() {
+    const NAME: &str = "stack::parked_tests::pages_of_a_deep_call_go_back_while_parked";
+    #[inline(never)]
+    fn deep() {
+        black_box([1u8; 150 << 10]);
+    }
+    child::expect_success(NAME, "child", || {
+        let toys: Vec<&Toy> = stacks(3, StackPolicy::default())
+            .into_iter()
+            .map(|stack| {
+                Toy::start(stack, |toy| {
+                    let local = black_box(5);
+                    toy.pause();
+                    deep();
+                    toy.pause();
+                    assert_eq!(black_box(local), 5);
+                })
+            })
+            .collect();
+        toys.iter().for_each(|toy| toy.resume());
+        let usage = trim::measure(toys[0].stack);
+        assert!(usage.committed_bytes >= 150 << 10, "{usage:?}");
+        sweep_twice(Policy {
+            after: Duration::ZERO,
+            compact: false,
+        });
+        for toy in &toys {
+            let usage = trim::measure(toy.stack);
+            assert!(usage.committed_bytes <= 2 * PAGE, "{usage:?}");
+            assert!(usage.peak_bytes >= 150 << 10, "{usage:?}");
+            assert!(usage.growth_count >= 36, "{usage:?}");
+            assert_eq!(usage.limit_bytes, (256 << 10) - 4 * PAGE);
+        }
+        toys.iter().for_each(|toy| toy.resume());
+    });
+}
+
+#[test]
+fn fixed_stack_keeps_its_pages() {
+    const NAME: &str = "stack::parked_tests::fixed_stack_keeps_its_pages";
+    child::expect_success(NAME, "child", || {
+        let stack = stacks(1, StackPolicy::Fixed(8 << 10))[0];
+        let toy = Toy::start(stack, |toy| {
+            black_box([1u8; 5000]);
+            toy.pause();
+        });
+        sweep_twice(Policy {
+            after: Duration::ZERO,
+            compact: false,
+        });
+        assert_eq!(trim::measure(stack).committed_bytes, 2 * PAGE);
+        toy.resume();
+    });
+}
+
+#[test]
+fn free_stacks_give_their_pages_back_in_halves() {
+    const NAME: &str = "stack::parked_tests::free_stacks_give_their_pages_back_in_halves";
+    child::expect_success(NAME, "child", || {
+        let stacks = stacks(1000, small());
+        let bounds: Vec<(usize, usize)> = stacks
+            .iter()
+            .map(|stack| (stack.limit(), stack.slot_top()))
+            .collect();
+        let mut cache = StackCache::new();
+        stacks.into_iter().for_each(|stack| cache.put(stack));
+        // A cache that never took does not know its arena.
+        let arena = Arena::existing().unwrap();
+        cache.drain();
+        let resident = || -> usize {
+            bounds
+                .iter()
+                .map(|&(from, to)| resident_pages(from, to))
+                .sum()
+        };
+        assert_eq!(resident(), 1000);
+        assert!(trim::cached(arena));
+        assert_eq!(resident(), 500);
+        while trim::cached(arena) {}
+        assert_eq!(resident(), 0);
+        let class = Class::for_policy(small()).unwrap();
+        let again = cache.take(class).unwrap();
+        assert_eq!(again.class(), class);
+    });
+}

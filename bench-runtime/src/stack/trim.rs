@@ -1,0 +1,191 @@
+//! Trimming: pages that a stack grew and does not need any more go back, and
+//! what it held is written down.
+//!
+//! Three kinds of stacks have such pages: parked ones, below their saved
+//! context ([`parked`], for the sweep); those in a P's cache, below the page
+//! that the next user needs at once ([`unused`]); and those in the arena's
+//! free lists, which lose everything, the older half at a time ([`cached`]),
+//! so that a burst is soon forgotten and a steady load is not hurt.
+
+use std::sync::atomic::Ordering;
+
+use super::Stack;
+use super::arena::{Arena, FreeSlot};
+use super::class::Class;
+use super::compact::Claimed;
+use super::slots::{State, Word};
+use crate::sys::madvise::{self, Advice, PageRange};
+use crate::sys::map::{self, PAGE};
+
+/// What a goroutine's stack holds and has held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StackUsage {
+    /// Bytes that it keeps while its goroutine lives, if ever touched.
+    pub initial_bytes: usize,
+    /// Bytes it may grow to, the runtime's part at its top included.
+    pub limit_bytes: usize,
+    /// Bytes in memory now: whole pages.
+    pub committed_bytes: usize,
+    /// The most bytes it was seen to hold.
+    pub peak_bytes: usize,
+    /// Pages that it was seen to add beyond its first.
+    pub growth_count: usize,
+}
+
+/// Slots that one call of [`cached`] takes from each class at most.
+const CACHED_BATCH: usize = 4096;
+
+/// Looks at a stack that is the caller's, or that is claimed, and updates its
+/// accounting.
+pub(crate) fn measure(stack: Stack) -> StackUsage {
+    let seen = Residency::of(stack);
+    seen.note(stack);
+    let header = stack.header();
+    StackUsage {
+        initial_bytes: stack.initial(),
+        limit_bytes: stack.usable(),
+        committed_bytes: seen.pages * PAGE,
+        peak_bytes: header.peak.get() as usize,
+        growth_count: header.growth.get() as usize,
+    }
+}
+
+/// What of a stack is in memory.
+#[derive(Clone, Copy, Debug)]
+struct Residency {
+    /// The lowest address in memory; the top of the slot if none.
+    lowest: usize,
+    pages: usize,
+}
+
+impl Residency {
+    fn of(stack: Stack) -> Self {
+        const CHUNK: usize = 1024;
+        let (mut at, top) = (stack.limit(), stack.slot_top());
+        let mut seen = Self {
+            lowest: top,
+            pages: 0,
+        };
+        let mut pages = [0u8; CHUNK];
+        while at < top {
+            let count = CHUNK.min((top - at) / PAGE);
+            let pages = &mut pages[..count];
+            // The range is mapped for ever, so nothing can be wrong with it;
+            // were it, the accounting would be short.
+            if map::resident(at, pages).is_ok() {
+                if let (true, Some(first)) =
+                    (seen.pages == 0, pages.iter().position(|&page| page != 0))
+                {
+                    seen.lowest = at + first * PAGE;
+                }
+                seen.pages += pages.iter().filter(|&&page| page != 0).count();
+            }
+            at += count * PAGE;
+        }
+        seen
+    }
+
+    /// Writes it down in the header.
+    fn note(self, stack: Stack) {
+        let header = stack.header();
+        header.measured.set(true);
+        let committed = (self.pages * PAGE) as u32;
+        let before = header.committed.get().max(PAGE as u32);
+        let grown = committed.saturating_sub(before) / PAGE as u32;
+        header.growth.set(header.growth.get() + grown);
+        header.committed.set(committed);
+        let reach = (stack.slot_top() - self.lowest) as u32;
+        header.peak.set(header.peak.get().max(reach));
+    }
+}
+
+/// The pages below `from`, down to the limit, but not what the stack keeps.
+fn below(stack: Stack, from: usize) -> Option<PageRange> {
+    let keep = stack.slot_top() - stack.initial().next_multiple_of(PAGE).max(PAGE);
+    let end = keep.min(from & !(PAGE - 1));
+    let start = stack.limit();
+    (end > start).then(|| PageRange {
+        start,
+        bytes: end - start,
+    })
+}
+
+/// Gives back what lies below the saved context of a claimed goroutine.
+pub(super) fn parked(arena: &Arena, region: usize, number: usize, claimed: &Claimed) {
+    let stack = claimed.stack;
+    let seen = Residency::of(stack);
+    seen.note(stack);
+    if let Some(range) = below(stack, claimed.sp)
+        && seen.lowest < range.start + range.bytes
+    {
+        // SAFETY: the goroutine is claimed, and nothing below its saved
+        // context is live. A refusal costs memory and nothing else.
+        let _ = unsafe { madvise::advise(range, Advice::DontNeed) };
+        let left = Residency::of(stack);
+        stack.header().committed.set((left.pages * PAGE) as u32);
+    }
+    let word = arena.slots.word(region, number);
+    let now = Word(word.load(Ordering::Relaxed));
+    if now.state() == State::Live {
+        let (park, since) = now.seen();
+        let trimmed = Word::live(now.class(), park, since, true);
+        // Who was faster has moved it to a state that says more.
+        let _ = word.compare_exchange(now.0, trimmed.0, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+/// Gives back what was left in stacks that nobody uses, beyond their first
+/// pages. The caller owns them.
+pub(super) fn unused(stacks: &[Stack]) {
+    let deep: Vec<PageRange> = stacks
+        .iter()
+        .filter_map(|&stack| {
+            let range = below(stack, stack.top() as usize)?;
+            // Most were used in their first page only: one look is cheaper
+            // than to walk the page tables for nothing.
+            let seen = Residency::of(stack);
+            (seen.lowest < range.start + range.bytes).then_some(range)
+        })
+        .collect();
+    // SAFETY: nobody runs on these stacks, and their headers lie in the page
+    // that stays. A refusal costs memory and nothing else.
+    let _ = unsafe { madvise::advise_all(&deep, Advice::DontNeed) };
+}
+
+/// Takes every page from the older half of the free slots that have pages.
+/// True: some are left for the next time.
+pub(super) fn cached(arena: &Arena) -> bool {
+    let mut left = false;
+    for class in Class::all() {
+        let free = arena.free(class);
+        let old: Vec<FreeSlot> = {
+            let mut free = free.lock();
+            let count = free.warm.len().div_ceil(2).min(CACHED_BATCH);
+            left |= free.warm.len() > count;
+            free.warm.drain(..count).collect()
+        };
+        if old.is_empty() {
+            continue;
+        }
+        let info = class.info();
+        let ranges: Vec<PageRange> = old
+            .iter()
+            .map(|slot| {
+                let address = slot.0.as_ptr() as usize;
+                if let Some(word) = arena.word_of(address) {
+                    // Relaxed: the slot is ours until it is on a list again.
+                    word.store(Word::plain(State::Free, class).0, Ordering::Relaxed);
+                }
+                PageRange {
+                    start: info.slot_top(address) - info.usable,
+                    bytes: info.usable,
+                }
+            })
+            .collect();
+        // SAFETY: the slots are off the free list, so they are ours, and
+        // nothing on a free stack is needed. A refusal costs memory.
+        let _ = unsafe { madvise::advise_all(&ranges, Advice::DontNeed) };
+        free.lock().cold.extend(old);
+    }
+    left
+}
