@@ -31,7 +31,6 @@ pub use sched::spawn::{
     num_goroutine,
 };
 pub use stack::{CompactionError, StackError, StackPolicy, StackUsage};
-pub use stack::{StackError, StackPolicy};
 
 /// What the macros expand to; not for use by name.
 #[doc(hidden)]
