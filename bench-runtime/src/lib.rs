@@ -2,6 +2,7 @@
 
 mod arch;
 mod chan;
+pub mod context;
 mod fatal;
 mod goroutine;
 mod local;

@@ -30,10 +30,6 @@ pub use receiver::Receiver;
 pub use select::{RecvOperand, Select, Selected, SendOperand, Slot};
 pub use sender::Sender;
 
-use std::time::{Duration, Instant};
-
-use crate::sched;
-
 /// Makes a channel whose buffer holds `capacity` values; with 0, each send
 /// waits for its receive.
 ///
@@ -58,14 +54,4 @@ pub fn chan<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let capacity = u32::try_from(capacity).expect("chan: the capacity must be at most u32::MAX");
     let chan = typed::Chan::allocate(capacity);
     (Sender::new(chan), Receiver::new(chan))
-}
-
-/// The moment `timeout` from now; far away where that overflows.
-fn after(timeout: Duration) -> u64 {
-    sched::now_ns().saturating_add(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))
-}
-
-/// A moment of std's clock by the clock that waits are measured by.
-fn at(deadline: Instant) -> u64 {
-    after(deadline.saturating_duration_since(Instant::now()))
 }

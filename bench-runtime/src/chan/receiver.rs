@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use super::core::{Side, wait_for_ever, wait_in_vain};
 use super::iter::{IntoIter, Iter, TryIter};
 use super::typed::{Chan, Received};
-use super::{RecvTimeoutError, TryRecvError, after, at};
-use crate::goroutine::WaitReason;
+use super::{RecvTimeoutError, TryRecvError};
+use crate::goroutine::{WaitReason, Waiter};
+use crate::time::{after_ns, ns_of};
 
 /// The receiving end of a channel; of clones, each value goes to one.
 ///
@@ -135,7 +136,7 @@ impl<T> Receiver<T> {
     /// assert_eq!(late, Err(RecvTimeoutError::Timeout));
     /// ```
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
-        self.recv_until(after(timeout))
+        self.recv_until(after_ns(timeout))
     }
 
     /// Receives a value, waiting until `deadline` at the latest; blocks the
@@ -145,7 +146,7 @@ impl<T> Receiver<T> {
     ///
     /// As for [`Self::recv_timeout`].
     pub fn recv_deadline(&self, deadline: Instant) -> Result<T, RecvTimeoutError> {
-        self.recv_until(at(deadline))
+        self.recv_until(ns_of(deadline))
     }
 
     fn recv_until(&self, deadline_ns: u64) -> Result<T, RecvTimeoutError> {
@@ -229,6 +230,47 @@ impl<T> Receiver<T> {
     #[must_use]
     pub fn same_channel(&self, other: &Self) -> bool {
         self.chan.is_some() && self.chan == other.chan
+    }
+}
+
+impl Receiver<()> {
+    /// Enqueues a waiter that is woken when the channel is closed; false if it
+    /// is closed. Only for channels on which nothing is ever sent.
+    ///
+    /// # Safety
+    ///
+    /// The waiter stays in place, and in no other queue, until it has been
+    /// dequeued or [`Self::unwatch`] was called.
+    pub(crate) unsafe fn watch(&self, waiter: *mut Waiter) -> bool {
+        let Some(chan) = &self.chan else { return true };
+        let core = chan.core();
+        core.lock();
+        // SAFETY: we hold the lock until the end; the waiter is as promised.
+        unsafe {
+            let state = core.state();
+            let open = !state.closed;
+            if open {
+                state.receivers.enqueue(waiter);
+            }
+            core.unlock();
+            open
+        }
+    }
+
+    /// Removes a waiter that may still be enqueued.
+    ///
+    /// # Safety
+    ///
+    /// It was given to [`Self::watch`], and is alive.
+    pub(crate) unsafe fn unwatch(&self, waiter: *mut Waiter) {
+        let Some(chan) = &self.chan else { return };
+        let core = chan.core();
+        core.lock();
+        // SAFETY: we hold the lock; the waiter is in this queue or in none.
+        unsafe {
+            core.state().receivers.remove(waiter);
+            core.unlock();
+        }
     }
 }
 

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::core::{Side, wait_for_ever, wait_in_vain};
 use super::typed::{Chan, Sent};
-use super::{SendError, SendTimeoutError, TrySendError, after, at};
+use super::{SendError, SendTimeoutError, TrySendError};
 use crate::goroutine::WaitReason;
+use crate::time::{after_ns, ns_of};
 
 /// The sending end of a channel; clones send into the same channel.
 ///
@@ -132,7 +133,7 @@ impl<T> Sender<T> {
     /// assert_eq!(late, Err(SendTimeoutError::Timeout(1)));
     /// ```
     pub fn send_timeout(&self, value: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
-        self.send_until(value, after(timeout))
+        self.send_until(value, after_ns(timeout))
     }
 
     /// Sends a value, waiting until `deadline` at the latest; blocks the
@@ -142,7 +143,7 @@ impl<T> Sender<T> {
     ///
     /// As for [`Self::send_timeout`].
     pub fn send_deadline(&self, value: T, deadline: Instant) -> Result<(), SendTimeoutError<T>> {
-        self.send_until(value, at(deadline))
+        self.send_until(value, ns_of(deadline))
     }
 
     fn send_until(&self, value: T, deadline_ns: u64) -> Result<(), SendTimeoutError<T>> {

@@ -3,10 +3,11 @@
 use std::ptr;
 use std::time::Duration;
 
-use super::waiting::{WOKEN, Woken, after};
+use super::waiting::{WOKEN, Woken};
 use super::{Mutex, MutexGuard};
 use crate::goroutine::{WaitQueue, WaitReason, Waiter};
 use crate::sched;
+use crate::time::after_ns;
 use crate::util::quick_lock::QuickLock;
 
 /// A place to wait until what a [`Mutex`] guards has changed.
@@ -83,7 +84,7 @@ impl Cond {
         timeout: Duration,
     ) -> (MutexGuard<'a, T>, bool) {
         let mutex: &'a Mutex<T> = MutexGuard::mutex(&guard);
-        let deadline_ns = after(timeout);
+        let deadline_ns = after_ns(timeout);
         let me = sched::prepare_park(WaitReason::Cond, ptr::from_ref(self).cast());
         let ticket = me.ticket();
         let waiter = sched::own_waiter(me);

@@ -7,6 +7,7 @@
 //! decide whether to go on; guards unlock while they unwind.
 
 mod cond;
+mod err_group;
 mod mutex;
 mod once;
 mod once_cell;
@@ -17,6 +18,7 @@ mod wait_group;
 mod waiting;
 
 pub use cond::Cond;
+pub use err_group::ErrGroup;
 pub use mutex::{Mutex, MutexGuard};
 pub use once::Once;
 pub use once_cell::OnceCell;

@@ -9,10 +9,13 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::waiting::{Queued, WOKEN, Woken, after, park_in, park_in_until};
+use super::waiting::{Queued, WOKEN, Woken, park_in, park_in_until};
+use crate::context::{Context, ContextError};
 use crate::goroutine::waiter::MULTI;
-use crate::goroutine::{WaitQueue, WaitReason};
-use crate::util::quick_lock::QuickLock;
+use crate::goroutine::{WaitQueue, WaitReason, Waiter};
+use crate::sched;
+use crate::time::after_ns;
+use crate::util::quick_lock::{QuickGuard, QuickLock};
 
 #[derive(Debug)]
 struct State {
@@ -36,6 +39,9 @@ pub enum AcquireError {
     /// It did not become free in time.
     #[error("the acquisition timed out")]
     Timeout,
+    /// The context ended first.
+    #[error("the acquisition was given up: {0}")]
+    Ended(ContextError),
 }
 
 /// A number of units that are lent out, first come, first served.
@@ -123,7 +129,7 @@ impl Semaphore {
     ) -> Result<Permit<'_>, AcquireError> {
         let mut state = self.state.lock();
         if !state.take(weight) {
-            let deadline_ns = after(timeout);
+            let deadline_ns = after_ns(timeout);
             let elem = ptr::without_provenance_mut(weight);
             let reason = WaitReason::Semaphore;
             let got = if weight > self.size {
@@ -149,6 +155,99 @@ impl Semaphore {
             semaphore: self,
             weight,
         })
+    }
+
+    /// Borrows `weight` units, waiting until the context ends at the latest;
+    /// blocks the goroutine.
+    ///
+    /// # Errors
+    ///
+    /// [`AcquireError::Ended`] if the context ended first, or had ended; those
+    /// behind it in the queue then get their turn.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::context::Context;
+    /// use bench_runtime::sync::Semaphore;
+    /// use std::time::Duration;
+    ///
+    /// let slots = Semaphore::new(1);
+    /// let _held = slots.acquire(1);
+    /// let (ctx, _cancel) = Context::background().with_timeout(Duration::from_millis(1));
+    /// assert!(slots.acquire_with(&ctx, 1).is_err());
+    /// ```
+    pub fn acquire_with(&self, ctx: &Context, weight: usize) -> Result<Permit<'_>, AcquireError> {
+        if let Some(error) = ctx.err() {
+            return Err(AcquireError::Ended(error));
+        }
+        let mut state = self.state.lock();
+        let got = state.take(weight)
+            || if weight > self.size {
+                drop(state);
+                let nobody = QuickLock::new(State {
+                    free: 0,
+                    queue: WaitQueue::new(),
+                });
+                self.park_with(ctx, weight, &nobody, nobody.lock())
+            } else {
+                self.park_with(ctx, weight, &self.state, state)
+            };
+        if !got {
+            let error = ctx.err().unwrap_or(ContextError::Cancelled);
+            return Err(AcquireError::Ended(error));
+        }
+        Ok(Permit {
+            semaphore: self,
+            weight,
+        })
+    }
+
+    /// Waits in `lock`'s queue and for the end of the context; true if the
+    /// units came. Where both come at once, the units count.
+    fn park_with(
+        &self,
+        ctx: &Context,
+        weight: usize,
+        lock: &QuickLock<State>,
+        mut state: QuickGuard<'_, State>,
+    ) -> bool {
+        let me = sched::prepare_park(WaitReason::Semaphore, self.object());
+        let ticket = me.ticket();
+        let own = sched::own_waiter(me);
+        let mut ending = Waiter::multi(me, ticket, ptr::null_mut(), 0);
+        let ending = &raw mut ending;
+        let done = ctx.done();
+        // SAFETY: both waiters stay in place until they are removed below, or
+        // were dequeued; the own waiter is ours for the one wait in `lock`.
+        let open = unsafe {
+            let elem = ptr::without_provenance_mut(weight);
+            own.write(Waiter::multi(me, ticket, elem, 0));
+            state.queue.enqueue(own);
+            drop(state);
+            done.watch(ending)
+        };
+        if !open && me.claim(ticket) {
+            // Nobody else ends this wait any more.
+            sched::cancel_park(me);
+        } else {
+            sched::park(me);
+        }
+        // SAFETY: the wait is over, so nobody else writes the tag; both are
+        // alive, and in no other queue.
+        let got = unsafe {
+            done.unwatch(ending);
+            (*own).tag.get() & WOKEN != 0
+        };
+        if !got {
+            let mut state = lock.lock();
+            // SAFETY: as above.
+            unsafe { state.queue.remove(own) };
+            let woken = state.serve();
+            drop(state);
+            woken.ready();
+        }
+        got
     }
 
     /// Gives back units whose [`Permit`] was forgotten.

@@ -11,14 +11,16 @@
 
 use std::any::Any;
 use std::fmt;
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use super::waiting::{Woken, after, park_in, park_in_until};
+use super::waiting::{Woken, park_in, park_in_until};
 use crate::goroutine::{WaitQueue, WaitReason};
+use crate::seam::Spawner;
+use crate::time::after_ns;
 use crate::util::lock::Lock;
 use crate::util::quick_lock::QuickLock;
 
@@ -103,6 +105,40 @@ impl WaitGroup {
         self.add(-1);
     }
 
+    /// Starts a task in a goroutine (or a thread, for a plain thread) and counts
+    /// it until it is over, however that is.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::add`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::WaitGroup;
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// static SUM: AtomicU32 = AtomicU32::new(0);
+    /// let group = WaitGroup::new();
+    /// for n in 1..=3 {
+    ///     group.go(move || {
+    ///         SUM.fetch_add(n, Ordering::Relaxed);
+    ///     });
+    /// }
+    /// group.wait();
+    /// assert_eq!(SUM.load(Ordering::Relaxed), 6);
+    /// ```
+    pub fn go(&self, f: impl FnOnce() + Send + 'static) {
+        self.add(1);
+        let counted = Counted(self.clone());
+        Spawner::current().spawn(move || {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
+                counted.0.inner.panic.lock().get_or_insert(panic);
+            }
+            drop(counted);
+        });
+    }
+
     /// How many tasks are not done.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -136,7 +172,7 @@ impl WaitGroup {
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
         let inner = &*self.inner;
         if !inner.is_done() {
-            let deadline_ns = after(timeout);
+            let deadline_ns = after_ns(timeout);
             let queue = inner.queue.lock();
             if inner.queue_up() {
                 let object = ptr::from_ref(inner).cast();
@@ -154,6 +190,15 @@ impl WaitGroup {
         }
         inner.pass_on_panic();
         true
+    }
+}
+
+/// A task that is counted; done on drop.
+struct Counted(WaitGroup);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.done();
     }
 }
 

@@ -148,8 +148,3 @@ impl Woken {
         }
     }
 }
-
-/// The moment `timeout` from now; far away where that overflows.
-pub(super) fn after(timeout: std::time::Duration) -> u64 {
-    sched::now_ns().saturating_add(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))
-}

@@ -3,6 +3,8 @@
 mod chan;
 mod chan_close;
 mod chan_time;
+mod context;
+mod context_time;
 mod net;
 mod net_deadline;
 mod select;
@@ -11,6 +13,7 @@ mod select_dynamic;
 mod select_race;
 mod support;
 mod sync_cond;
+mod sync_err_group;
 mod sync_mutex;
 mod sync_once;
 mod sync_pool;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::engine::{Entry, Taken, Wait, index_after, run};
 use super::{RecvOperand, SendOperand};
 use crate::chan::core::Side;
-use crate::chan::{after, at};
+use crate::time::{after_ns, ns_of};
 
 /// Where a case of a [`Select`] puts the value that it receives, or finds the
 /// one that it sends. Several cases may share one, as only one of them is
@@ -236,12 +236,12 @@ impl<'a> Select<'a> {
 
     /// Waits for `timeout` at most; blocks the goroutine.
     pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Selected> {
-        self.run(Wait::Until(after(timeout)))
+        self.run(Wait::Until(after_ns(timeout)))
     }
 
     /// Waits until `deadline` at the latest; blocks the goroutine.
     pub fn wait_deadline(&mut self, deadline: Instant) -> Option<Selected> {
-        self.run(Wait::Until(at(deadline)))
+        self.run(Wait::Until(ns_of(deadline)))
     }
 
     fn run(&mut self, wait: Wait) -> Option<Selected> {

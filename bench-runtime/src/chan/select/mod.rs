@@ -21,5 +21,5 @@ use std::time::Duration;
 /// How long a `select!` with a time-out may wait.
 #[must_use]
 pub fn wait_for(timeout: Duration) -> Wait {
-    Wait::Until(super::after(timeout))
+    Wait::Until(crate::time::after_ns(timeout))
 }

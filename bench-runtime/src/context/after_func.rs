@@ -1,0 +1,55 @@
+//! A function that runs once a context has ended.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::scope::Scope;
+use crate::seam::Spawner;
+
+/// What is to run, and by whom.
+pub(super) struct Call {
+    spawner: Spawner,
+    f: Box<dyn FnOnce() + Send>,
+}
+
+impl Call {
+    /// Runs it in a goroutine of its own.
+    pub(super) fn start(self) {
+        self.spawner.spawn(self.f);
+    }
+}
+
+/// What [`Context::after_func`](super::Context::after_func) gives: the way to
+/// stop the call.
+pub struct AfterCancel {
+    /// Where the call is kept, until it is started; `None` if it never was.
+    kept: Option<(Arc<Scope>, u64)>,
+}
+
+impl AfterCancel {
+    pub(super) fn new(scope: Option<&Arc<Scope>>, f: impl FnOnce() + Send + 'static) -> Self {
+        let kept = scope.and_then(|scope| {
+            let call = Call {
+                spawner: Spawner::current(),
+                f: Box::new(f),
+            };
+            Some((scope.clone(), scope.add_call(call)?))
+        });
+        Self { kept }
+    }
+
+    /// Makes the call not happen. True: it had not begun and now will not.
+    /// False: its goroutine was started, or it was stopped before, or the
+    /// context never ends.
+    pub fn stop(&self) -> bool {
+        self.kept
+            .as_ref()
+            .is_some_and(|(scope, key)| scope.remove_call(*key).is_some())
+    }
+}
+
+impl fmt::Debug for AfterCancel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AfterCancel").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,68 @@
+//! The right to end a context.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use super::scope::{ContextError, Scope};
+
+/// Ends the context that it was made with. Clones do the same; dropping it does
+/// nothing.
+#[derive(Clone, Debug)]
+#[must_use = "the context cannot be cancelled without it; `on_drop` cancels at the end of a block"]
+pub struct Cancel {
+    scope: Arc<Scope>,
+}
+
+impl Cancel {
+    pub(super) fn new(scope: Arc<Scope>) -> Self {
+        Self { scope }
+    }
+
+    pub(super) fn scope(&self) -> &Arc<Scope> {
+        &self.scope
+    }
+
+    /// Ends the context and all that were derived from it; wakes whoever waits
+    /// for that, and waits for nobody. Only the first end counts.
+    pub fn cancel(&self) {
+        let error = ContextError::Cancelled;
+        self.scope.finish(error, Arc::new(error));
+    }
+
+    /// As [`Self::cancel`], and says why; a text will do.
+    pub fn cancel_with(&self, cause: impl Into<Box<dyn Error + Send + Sync>>) {
+        let cause: Box<dyn Error + Send + Sync> = cause.into();
+        self.scope.finish(ContextError::Cancelled, Arc::from(cause));
+    }
+
+    /// A guard that cancels when it is dropped: what `defer cancel()` is in Go.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::context::Context;
+    ///
+    /// let (ctx, cancel) = Context::background().with_cancel();
+    /// {
+    ///     let _cancel = cancel.on_drop();
+    ///     assert!(!ctx.is_done());
+    /// }
+    /// assert!(ctx.is_done());
+    /// ```
+    pub fn on_drop(self) -> CancelOnDrop {
+        CancelOnDrop { cancel: self }
+    }
+}
+
+/// Cancels when it is dropped.
+#[derive(Debug)]
+#[must_use = "the context is cancelled at once if the guard is dropped"]
+pub struct CancelOnDrop {
+    cancel: Cancel,
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}

@@ -1,0 +1,301 @@
+//! Telling a tree of goroutines when to stop, and what they work for.
+//!
+//! A [`Context`] goes down the calls as an argument. Whoever starts work derives
+//! one that it can cancel; whoever does the work listens to
+//! [`Context::done`]. Nothing is ever stopped by force.
+//!
+//! # Shape
+//!
+//! A context is a list of layers towards its root: a *scope* that can end, a
+//! *value*, or a *cut* that lets values through and ends nothing. Scopes also
+//! form a tree downwards: a scope knows its live children, weakly, and ends
+//! them when it ends. A child leaves the tree when its last handle is dropped,
+//! so that a forgotten cancel leaks nothing.
+//!
+//! # What differs from Go
+//!
+//! - Values are found by their type, not by a key: a type that is private to a
+//!   crate is a key that nobody else can make.
+//! - A scope whose [`Cancel`] is dropped goes on; [`Cancel::on_drop`] makes
+//!   the guard that takes the place of `defer cancel()`.
+
+mod after_func;
+mod cancel;
+mod scope;
+
+pub use after_func::AfterCancel;
+pub use cancel::{Cancel, CancelOnDrop};
+pub use scope::ContextError;
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::chan::Receiver;
+use crate::time::{after_ns, ns_of};
+use scope::{Cause, Scope};
+
+/// What [`Context::done`] of a context that never ends returns.
+static NEVER: Receiver<()> = Receiver::never();
+
+/// When to stop, and what for; a cheap handle that is passed as an argument.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::context::{Context, ContextError};
+/// use bench_runtime::{chan, select};
+///
+/// let (ctx, cancel) = Context::background().with_cancel();
+/// let (_jobs, queue) = chan::<u32>(0);
+/// let worker = std::thread::spawn(move || loop {
+///     select! {
+///         recv(queue) -> _job => {}
+///         recv(ctx.done()) => return ctx.err(),
+///     }
+/// });
+/// cancel.cancel();
+/// assert_eq!(worker.join().unwrap(), Some(ContextError::Cancelled));
+/// ```
+#[derive(Clone, Default)]
+pub struct Context {
+    /// `None` is the background.
+    layer: Option<Arc<Layer>>,
+}
+
+struct Layer {
+    parent: Context,
+    what: What,
+}
+
+enum What {
+    Scope(Arc<Scope>),
+    Value(Box<dyn Any + Send + Sync>),
+    Cut,
+}
+
+impl Context {
+    /// The root: it never ends and has no value.
+    #[must_use]
+    pub const fn background() -> Self {
+        Self { layer: None }
+    }
+
+    /// A context that ends when it is cancelled, or when this one ends.
+    pub fn with_cancel(&self) -> (Self, Cancel) {
+        self.with_scope(None)
+    }
+
+    /// A context that also ends at `deadline`, or with this one's deadline if
+    /// that is earlier.
+    ///
+    /// # Panics
+    ///
+    /// On a plain thread, where the thread that fires timers cannot be started.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::context::{Context, ContextError};
+    /// use std::time::Instant;
+    ///
+    /// let (ctx, _cancel) = Context::background().with_deadline(Instant::now());
+    /// assert_eq!(ctx.err(), Some(ContextError::DeadlineExceeded));
+    /// ```
+    pub fn with_deadline(&self, deadline: Instant) -> (Self, Cancel) {
+        self.with_limit(ns_of(deadline), deadline, None)
+    }
+
+    /// As [`Self::with_deadline`], so long from now.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::with_deadline`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::context::{Context, ContextError};
+    /// use std::time::Duration;
+    ///
+    /// let (ctx, _cancel) = Context::background().with_timeout(Duration::from_millis(1));
+    /// assert_eq!(ctx.done().recv(), None);
+    /// assert_eq!(ctx.err(), Some(ContextError::DeadlineExceeded));
+    /// ```
+    pub fn with_timeout(&self, timeout: Duration) -> (Self, Cancel) {
+        self.with_far_limit(timeout, None)
+    }
+
+    /// As [`Self::with_timeout`], with a cause of its own for when the time is
+    /// over.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::with_deadline`].
+    pub fn with_timeout_cause(
+        &self,
+        timeout: Duration,
+        cause: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> (Self, Cancel) {
+        self.with_far_limit(timeout, Some(Arc::from(cause.into())))
+    }
+
+    fn with_far_limit(&self, timeout: Duration, cause: Option<Cause>) -> (Self, Cancel) {
+        match Instant::now().checked_add(timeout) {
+            Some(deadline) => self.with_limit(after_ns(timeout), deadline, cause),
+            None => self.with_scope(None),
+        }
+    }
+
+    fn with_limit(
+        &self,
+        deadline_ns: u64,
+        deadline: Instant,
+        cause: Option<Cause>,
+    ) -> (Self, Cancel) {
+        if self.deadline().is_some_and(|ours| ours <= deadline) {
+            // This one ends first, and its child with it.
+            return self.with_scope(None);
+        }
+        let (ctx, cancel) = self.with_scope(Some(deadline));
+        cancel.scope().end_at(deadline_ns, cause);
+        (ctx, cancel)
+    }
+
+    fn with_scope(&self, deadline: Option<Instant>) -> (Self, Cancel) {
+        let scope = Scope::child_of(self.scope(), deadline.or_else(|| self.deadline()));
+        let ctx = self.with(What::Scope(scope.clone()));
+        (ctx, Cancel::new(scope))
+    }
+
+    /// A context with a value, which is found by its type.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::context::Context;
+    ///
+    /// struct RequestId(u64);
+    ///
+    /// let ctx = Context::background().with_value(RequestId(7));
+    /// assert_eq!(ctx.value::<RequestId>().map(|id| id.0), Some(7));
+    /// ```
+    #[must_use]
+    pub fn with_value<T: Any + Send + Sync>(&self, value: T) -> Self {
+        self.with(What::Value(Box::new(value)))
+    }
+
+    /// A context with the values of this one that does not end with it.
+    #[must_use]
+    pub fn without_cancel(&self) -> Self {
+        self.with(What::Cut)
+    }
+
+    fn with(&self, what: What) -> Self {
+        let parent = self.clone();
+        Self {
+            layer: Some(Arc::new(Layer { parent, what })),
+        }
+    }
+
+    /// A channel that is closed when the context ends: for `recv`, and for a
+    /// case of `select!`. It never carries a value.
+    #[must_use]
+    pub fn done(&self) -> &Receiver<()> {
+        self.scope().map_or(&NEVER, |scope| scope.done())
+    }
+
+    /// Why the context has ended; `None` while it has not.
+    #[must_use]
+    pub fn err(&self) -> Option<ContextError> {
+        self.scope()?.end().map(|(error, _)| error)
+    }
+
+    /// What the one who cancelled gave as the cause, or [`Self::err`] without
+    /// one; `None` while the context has not ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::context::Context;
+    ///
+    /// let (ctx, cancel) = Context::background().with_cancel();
+    /// cancel.cancel_with("the user went away");
+    /// assert_eq!(ctx.cause().unwrap().to_string(), "the user went away");
+    /// ```
+    #[must_use]
+    pub fn cause(&self) -> Option<Arc<dyn Error + Send + Sync>> {
+        self.scope()?.end().map(|(_, cause)| cause)
+    }
+
+    /// True once the context has ended.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.err().is_some()
+    }
+
+    /// When the context will end at the latest, if that is known.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.scope()?.deadline()
+    }
+
+    /// The value of this type that was added last.
+    #[must_use]
+    pub fn value<T: Any>(&self) -> Option<&T> {
+        self.layers().find_map(|layer| match &layer.what {
+            What::Value(value) => value.downcast_ref(),
+            _ => None,
+        })
+    }
+
+    /// Runs a function once the context ends, in a goroutine of its own (or a
+    /// thread, for a plain thread); at once, if it has ended. Dropping what
+    /// this returns does not stop it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{chan, context::Context};
+    ///
+    /// let (ctx, cancel) = Context::background().with_cancel();
+    /// let (tx, rx) = chan(1);
+    /// let call = ctx.after_func(move || {
+    ///     let _ = tx.send("cleaned up");
+    /// });
+    /// cancel.cancel();
+    /// assert_eq!(rx.recv(), Some("cleaned up"));
+    /// assert!(!call.stop(), "it has run");
+    /// ```
+    pub fn after_func(&self, f: impl FnOnce() + Send + 'static) -> AfterCancel {
+        AfterCancel::new(self.scope(), f)
+    }
+
+    /// The layers, from the last.
+    fn layers(&self) -> impl Iterator<Item = &Layer> {
+        std::iter::successors(self.layer.as_deref(), |layer| layer.parent.layer.as_deref())
+    }
+
+    /// The scope that this context ends with.
+    fn scope(&self) -> Option<&Arc<Scope>> {
+        for layer in self.layers() {
+            match &layer.what {
+                What::Scope(scope) => return Some(scope),
+                What::Value(_) => {}
+                What::Cut => return None,
+            }
+        }
+        None
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("err", &self.err())
+            .field("deadline", &self.deadline())
+            .finish_non_exhaustive()
+    }
+}

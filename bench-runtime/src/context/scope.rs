@@ -1,0 +1,235 @@
+//! What ends: a node of the tree of contexts.
+//!
+//! # How a scope ends
+//!
+//! 1. Under its lock, note why, and take its children, calls and timer out.
+//!    Whoever comes later sees that it has ended.
+//! 2. Close its channel, which wakes who waits; start its calls.
+//! 3. End the children, in the same way.
+//!
+//! A lock is held for none but step 1, and never two of them at once, but for
+//! a child's being added to its parent.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use thiserror::Error;
+
+use super::after_func::Call;
+use crate::chan::{Receiver, Sender, chan};
+use crate::time::armed::{self, Armed};
+use crate::timer::Action;
+use crate::util::lock::Lock;
+
+/// Why a context has ended.
+#[derive(Clone, Copy, Debug, Eq, Error, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum ContextError {
+    /// Somebody cancelled it, or one that it was derived from.
+    #[error("context cancelled")]
+    Cancelled,
+    /// Its time was over.
+    #[error("context deadline exceeded")]
+    DeadlineExceeded,
+}
+
+/// What the one who ended it says.
+pub(super) type Cause = Arc<dyn Error + Send + Sync>;
+
+/// A node of the tree.
+pub(super) struct Scope {
+    parent: Option<Arc<Self>>,
+    closer: Sender<()>,
+    done: Receiver<()>,
+    deadline: Option<Instant>,
+    state: Lock<State>,
+}
+
+#[derive(Default)]
+struct State {
+    end: Option<(ContextError, Cause)>,
+    /// By their addresses.
+    children: HashMap<usize, Weak<Scope>>,
+    calls: HashMap<u64, Call>,
+    next_call: u64,
+    timer: Option<Armed>,
+}
+
+impl Scope {
+    /// A scope that ends with its parent at the latest.
+    pub(super) fn child_of(parent: Option<&Arc<Self>>, deadline: Option<Instant>) -> Arc<Self> {
+        let (closer, done) = chan(0);
+        let scope = Arc::new(Self {
+            parent: parent.cloned(),
+            closer,
+            done,
+            deadline,
+            state: Lock::new(State::default()),
+        });
+        if let Some(parent) = parent {
+            let mut state = parent.state.lock();
+            if let Some((error, cause)) = state.end.clone() {
+                drop(state);
+                scope.finish(error, cause);
+            } else {
+                let child = Arc::downgrade(&scope);
+                state.children.insert(scope.key(), child);
+            }
+        }
+        scope
+    }
+
+    fn key(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    pub(super) fn done(&self) -> &Receiver<()> {
+        &self.done
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Why it has ended.
+    pub(super) fn end(&self) -> Option<(ContextError, Cause)> {
+        self.state.lock().end.clone()
+    }
+
+    /// Lets it end at a time of [`crate::sched::now_ns`].
+    pub(super) fn end_at(self: &Arc<Self>, deadline_ns: u64, cause: Option<Cause>) {
+        if deadline_ns <= crate::sched::now_ns() {
+            self.time_is_over(cause);
+            return;
+        }
+        let scope = Arc::downgrade(self);
+        let fire = move |_| {
+            if let Some(scope) = scope.upgrade() {
+                scope.time_is_over(cause.clone());
+            }
+        };
+        let mut state = self.state.lock();
+        if state.end.is_none() {
+            state.timer = Some(armed::arm(deadline_ns, Action::Call(Arc::new(fire))));
+        }
+    }
+
+    fn time_is_over(&self, cause: Option<Cause>) {
+        let error = ContextError::DeadlineExceeded;
+        self.finish(error, cause.unwrap_or_else(|| Arc::new(error)));
+    }
+
+    /// Ends it, and all below it. Nothing happens if it has ended.
+    pub(super) fn finish(&self, error: ContextError, cause: Cause) {
+        let mut pending = self.finish_alone(error, &cause);
+        // A list, not a recursion: a tree may be deeper than a stack.
+        while let Some(child) = pending.pop() {
+            if let Some(child) = child.upgrade() {
+                pending.extend(child.finish_alone(error, &cause));
+            }
+        }
+        if let Some(parent) = &self.parent {
+            parent.forget(self.key());
+        }
+    }
+
+    /// Ends it, and returns its children.
+    fn finish_alone(&self, error: ContextError, cause: &Cause) -> Vec<Weak<Self>> {
+        let mut state = self.state.lock();
+        if state.end.is_some() {
+            return Vec::new();
+        }
+        state.end = Some((error, cause.clone()));
+        let children = std::mem::take(&mut state.children);
+        let calls = std::mem::take(&mut state.calls);
+        let timer = state.timer.take();
+        drop(state);
+        if let Some(timer) = timer {
+            timer.cancel();
+        }
+        self.closer.close();
+        calls.into_values().for_each(Call::start);
+        children.into_values().collect()
+    }
+
+    /// A child that needs no end any more.
+    fn forget(&self, child: usize) {
+        let child = self.state.lock().children.remove(&child);
+        // Dropped here, not under the lock.
+        drop(child);
+    }
+
+    /// Keeps a call until the end; starts it now if that was before.
+    pub(super) fn add_call(&self, call: Call) -> Option<u64> {
+        let mut state = self.state.lock();
+        if state.end.is_some() {
+            drop(state);
+            call.start();
+            return None;
+        }
+        let key = state.next_call;
+        state.next_call += 1;
+        state.calls.insert(key, call);
+        Some(key)
+    }
+
+    /// Takes a call back; `None` if it was started or taken before.
+    pub(super) fn remove_call(&self, key: u64) -> Option<Call> {
+        self.state.lock().calls.remove(&key)
+    }
+
+    /// How many children would be ended with it.
+    #[cfg(test)]
+    fn child_count(&self) -> usize {
+        self.state.lock().children.len()
+    }
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        if let Some(timer) = self.state.lock().timer.take() {
+            timer.cancel();
+        }
+        if let Some(parent) = &self.parent {
+            parent.forget(self.key());
+        }
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope")
+            .field("end", &self.end())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_child_leaves_its_parent() {
+        let parent = Scope::child_of(None, None);
+        let child = Scope::child_of(Some(&parent), None);
+        let other = Scope::child_of(Some(&parent), None);
+        assert_eq!(parent.child_count(), 2);
+        drop(child);
+        assert_eq!(parent.child_count(), 1);
+        other.finish(ContextError::Cancelled, Arc::new(ContextError::Cancelled));
+        assert_eq!(parent.child_count(), 0);
+        assert!(parent.end().is_none());
+    }
+
+    #[test]
+    fn a_timer_does_not_keep_its_scope_alive() {
+        let scope = Scope::child_of(None, None);
+        scope.end_at(crate::sched::now_ns() + 3_600_000_000_000, None);
+        let weak = Arc::downgrade(&scope);
+        drop(scope);
+        assert!(weak.upgrade().is_none());
+    }
+}

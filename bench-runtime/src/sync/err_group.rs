@@ -1,0 +1,204 @@
+//! Tasks that may fail, of which the first failure counts.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::{Semaphore, WaitGroup};
+use crate::context::{Cancel, Context};
+use crate::util::lock::Lock;
+
+/// Starts tasks that may fail, and waits for all of them; the first failure
+/// counts, and cancels the group's context. Clones are handles of one group.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::context::Context;
+/// use bench_runtime::sync::ErrGroup;
+///
+/// let (group, ctx) = ErrGroup::with_context(&Context::background());
+/// for n in 0..4 {
+///     let ctx = ctx.clone();
+///     group.go(move || {
+///         if n == 2 {
+///             return Err("two is bad");
+///         }
+///         ctx.done().recv();
+///         Ok(())
+///     });
+/// }
+/// assert_eq!(group.wait(), Err("two is bad"));
+/// ```
+pub struct ErrGroup<E> {
+    inner: Arc<Inner<E>>,
+}
+
+struct Inner<E> {
+    tasks: WaitGroup,
+    error: Lock<Option<E>>,
+    cancel: Option<Cancel>,
+    limit: Option<Semaphore>,
+}
+
+impl<E: Send + 'static> ErrGroup<E> {
+    /// Without a context and without a limit.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::build(None, None)
+    }
+
+    /// Of which at most `limit` tasks run at a time.
+    ///
+    /// # Panics
+    ///
+    /// If `limit` is 0: no task could ever run.
+    #[must_use]
+    pub fn with_limit(limit: usize) -> Self {
+        Self::build(None, Some(limit))
+    }
+
+    /// With a context for its tasks, which ends with the first failure, at the
+    /// latest when [`Self::wait`] returns.
+    #[must_use]
+    pub fn with_context(parent: &Context) -> (Self, Context) {
+        let (ctx, cancel) = parent.with_cancel();
+        (Self::build(Some(cancel), None), ctx)
+    }
+
+    /// With both.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::with_limit`].
+    #[must_use]
+    pub fn with_context_and_limit(parent: &Context, limit: usize) -> (Self, Context) {
+        let (ctx, cancel) = parent.with_cancel();
+        (Self::build(Some(cancel), Some(limit)), ctx)
+    }
+
+    fn build(cancel: Option<Cancel>, limit: Option<usize>) -> Self {
+        assert!(limit != Some(0), "ErrGroup: a limit of 0 lets no task run");
+        Self {
+            inner: Arc::new(Inner {
+                tasks: WaitGroup::new(),
+                error: Lock::new(None),
+                cancel,
+                limit: limit.map(Semaphore::new),
+            }),
+        }
+    }
+
+    /// Starts a task in a goroutine (or a thread, for a plain thread); blocks
+    /// the goroutine while the limit is reached.
+    pub fn go(&self, f: impl FnOnce() -> Result<(), E> + Send + 'static) {
+        if let Some(limit) = &self.inner.limit {
+            limit.acquire(1).forget();
+        }
+        self.start(f);
+    }
+
+    /// Starts a task unless the limit is reached; says whether it did.
+    pub fn try_go(&self, f: impl FnOnce() -> Result<(), E> + Send + 'static) -> bool {
+        if let Some(limit) = &self.inner.limit {
+            match limit.try_acquire(1) {
+                Ok(permit) => permit.forget(),
+                Err(_) => return false,
+            }
+        }
+        self.start(f);
+        true
+    }
+
+    fn start(&self, f: impl FnOnce() -> Result<(), E> + Send + 'static) {
+        let mut place = Place {
+            inner: self.inner.clone(),
+            returned: false,
+        };
+        self.inner.tasks.go(move || {
+            let result = f();
+            place.returned = true;
+            if let Err(error) = result {
+                place.inner.fail(error);
+            }
+            drop(place);
+        });
+    }
+
+    /// Waits for all tasks; blocks the goroutine (or, on a plain thread, the
+    /// thread).
+    ///
+    /// # Errors
+    ///
+    /// The first failure, once.
+    ///
+    /// # Panics
+    ///
+    /// With the first panic of a task, once.
+    pub fn wait(&self) -> Result<(), E> {
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            self.inner.tasks.wait();
+        }));
+        if let Some(cancel) = &self.inner.cancel {
+            cancel.cancel();
+        }
+        if let Err(panic) = ended {
+            std::panic::resume_unwind(panic);
+        }
+        self.inner.error.lock().take().map_or(Ok(()), Err)
+    }
+}
+
+impl<E> Inner<E> {
+    fn fail(&self, error: E) {
+        let mut first = self.error.lock();
+        if first.is_none() {
+            *first = Some(error);
+            drop(first);
+            if let Some(cancel) = &self.cancel {
+                cancel.cancel();
+            }
+        }
+    }
+}
+
+/// A task's place under the limit; free again on drop. A task that panics
+/// cancels the context too, so that its fellows end and the panic is seen.
+struct Place<E> {
+    inner: Arc<Inner<E>>,
+    returned: bool,
+}
+
+impl<E> Drop for Place<E> {
+    fn drop(&mut self) {
+        if let Some(limit) = &self.inner.limit {
+            limit.release(1);
+        }
+        if !self.returned
+            && let Some(cancel) = &self.inner.cancel
+        {
+            cancel.cancel();
+        }
+    }
+}
+
+impl<E> Clone for ErrGroup<E> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+        }
+    }
+}
+
+impl<E: Send + 'static> Default for ErrGroup<E> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<E> fmt::Debug for ErrGroup<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ErrGroup")
+            .field("tasks", &self.inner.tasks)
+            .finish_non_exhaustive()
+    }
+}
