@@ -1,14 +1,64 @@
-//! The lanes. Each is one file and one line here; none knows another.
+//! The lanes. Each is one file (or folder) and one line here; none knows another.
 
 mod process;
 mod thread;
+mod tokio;
 
 use crate::lane::Entry;
 
 /// All lanes of this program, in the order of the report.
-pub const ALL: &[Entry] = &[thread::DEFAULT, thread::SMALL_STACK, process::FORK];
+pub const ALL: &[Entry] = &[
+    thread::DEFAULT,
+    thread::SMALL_STACK,
+    process::FORK,
+    tokio::MULTI_THREAD,
+    tokio::CURRENT_THREAD,
+];
 
 /// The lane of that name.
 pub fn find(name: &str) -> Option<&'static Entry> {
     ALL.iter().find(|entry| entry.name == name)
+}
+
+/// The version of a library that this program was built with.
+fn locked_version(library: &str) -> &'static str {
+    let lock = include_str!("../../../Cargo.lock");
+    let mut lines = lock.lines().skip_while(|line| {
+        line.strip_prefix("name = ")
+            .is_none_or(|name| name.trim_matches('"') != library)
+    });
+    lines
+        .nth(1)
+        .and_then(|line| line.strip_prefix("version = "))
+        .map_or("of unknown version", |version| version.trim_matches('"'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_plain() {
+        for (index, entry) in ALL.iter().enumerate() {
+            assert!(
+                entry
+                    .name
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'),
+                "{}",
+                entry.name
+            );
+            assert!(
+                ALL[..index].iter().all(|other| other.name != entry.name),
+                "{} is there twice",
+                entry.name
+            );
+        }
+    }
+
+    #[test]
+    fn versions_come_from_the_lock_file() {
+        assert!(locked_version("tokio").starts_with("1."));
+        assert_eq!(locked_version("no-such-library"), "of unknown version");
+    }
 }

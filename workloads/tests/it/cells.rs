@@ -90,4 +90,6 @@ lanes! {
     thread: "thread",
     thread_with_small_stacks: "thread-16k",
     process: "process",
+    tokio: "tokio",
+    tokio_on_one_thread: "tokio-ct",
 }

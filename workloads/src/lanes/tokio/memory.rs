@@ -1,0 +1,109 @@
+//! Tasks that wait, and what they cost.
+
+use std::future::Future;
+use std::hint::black_box;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ::tokio::spawn;
+use ::tokio::task::JoinHandle;
+use ::tokio::time::sleep;
+
+use super::team::{Gate, join_all, wait_until};
+use crate::catalogue::Shape;
+use crate::lane::{Failure, Order, Outcome};
+use crate::measure::{Ledger, Meter};
+
+/// How long the lane has to give memory back before `memory.shrink` looks.
+const SHRINK_TIME: Duration = Duration::from_secs(1);
+
+/// All `memory.*`.
+pub(super) async fn hold(order: &Order) -> Result<Outcome, Failure> {
+    let count = order.get("tasks_count");
+    // What is paid once, by the first task, is no cost of a task.
+    Waiting::start(order, 1).await.end().await?;
+    let mut meter = Meter::begin(false);
+    let before = ledger()?;
+    let watch = meter.start();
+    let waiting = Waiting::start(order, count).await;
+    meter.stop(watch);
+    if matches!(order.workload.shape, Shape::Shrink) {
+        sleep(SHRINK_TIME).await;
+    }
+    let after = ledger()?;
+    let checksum = waiting.end().await?;
+    let mut outcome = Outcome::new(meter.finish(), checksum);
+    outcome.memory = Some(before.until(&after, count));
+    Ok(outcome)
+}
+
+/// Blocks the thread: all tasks wait anyway, and a thread to block instead
+/// would be counted.
+fn ledger() -> Result<Ledger, Failure> {
+    Ledger::read(false)
+        .map_err(|error| Failure::failed(format!("reading the memory ledger from /proc: {error}")))
+}
+
+/// Tasks that wait at a gate.
+struct Waiting {
+    gate: Gate,
+    tasks: Vec<JoinHandle<u64>>,
+}
+
+impl Waiting {
+    /// Returns when `count` tasks wait.
+    async fn start(order: &Order, count: u64) -> Self {
+        let (gate, arrived) = (Gate::new(), Arc::new(AtomicU64::new(0)));
+        let mut tasks = Vec::with_capacity(count as usize);
+        for index in 0..count {
+            let (gate, arrived) = (gate.clone(), arrived.clone());
+            let wait = async move {
+                arrived.fetch_add(1, Ordering::Relaxed);
+                gate.wait().await;
+            };
+            tasks.push(match order.workload.shape {
+                Shape::Deep => spawn(descend(order.get("levels_count"), Box::pin(wait))),
+                Shape::Shrink => {
+                    let levels = order.get("levels_count");
+                    spawn(async move {
+                        let depth = descend(levels, Box::pin(async {})).await;
+                        wait.await;
+                        depth
+                    })
+                }
+                _ => spawn(async move {
+                    wait.await;
+                    index + 1
+                }),
+            });
+        }
+        wait_until(|| arrived.load(Ordering::Relaxed) == count).await;
+        Self { gate, tasks }
+    }
+
+    async fn end(self) -> Result<u64, Failure> {
+        self.gate.open();
+        join_all(self.tasks).await
+    }
+}
+
+type Bottom = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The kernel `descend` for tasks without stacks: a level is a future in a box
+/// of its own, with 512 bytes that live across the wait.
+fn descend(levels: u64, bottom: Bottom) -> Pin<Box<dyn Future<Output = u64> + Send>> {
+    Box::pin(async move {
+        let mut frame = [levels as u8; 512];
+        black_box(&mut frame);
+        let below = if levels > 1 {
+            descend(levels - 1, bottom).await
+        } else {
+            bottom.await;
+            0
+        };
+        black_box(&mut frame);
+        below + 1
+    })
+}
