@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use workloads::host::clock::now_ns;
 use workloads::load::{Plan, generator};
 use workloads::{lanes, serve};
 
@@ -30,25 +31,35 @@ struct Serve {
 enum Command {
     /// Load a TCP echo server and report as one line of JSON.
     Load(Plan),
+    /// Write a number, or else the clock's value, as 8 bytes: the program
+    /// that the lane process-spawn executes.
+    #[command(hide = true)]
+    Answer {
+        /// The number.
+        number: Option<u64>,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
+    let started = now_ns();
     let arguments = Arguments::parse();
-    match arguments {
-        Arguments {
-            command: Some(Command::Load(plan)),
-            ..
-        } => {
+    let mut output = io::stdout().lock();
+    match (arguments.command, arguments.serve.lane) {
+        (Some(Command::Load(plan)), _) => {
             let report = serde_json::to_string(&generator::run(&plan)?)?;
-            writeln!(io::stdout(), "{report}").context("writing the report")
+            writeln!(output, "{report}").context("writing the report")
         }
-        Arguments {
-            serve: Serve { lane: Some(name) },
-            ..
-        } => {
+        (Some(Command::Answer { number }), _) => {
+            let number = number.unwrap_or(started);
+            output
+                .write_all(&number.to_le_bytes())
+                .context("handing over the number")?;
+            output.flush().context("handing over the number")
+        }
+        (None, Some(name)) => {
             let entry = lanes::find(&name).with_context(|| format!("there is no lane {name}"))?;
-            serve::serve(entry, &mut io::stdin().lock(), &mut io::stdout().lock())
+            serve::serve(entry, &mut io::stdin().lock(), &mut output)
         }
-        Arguments { .. } => Ok(Arguments::command().print_help()?),
+        (None, None) => Ok(Arguments::command().print_help()?),
     }
 }

@@ -1,7 +1,11 @@
 //! The lanes. Each is one file (or folder) and one line here; none knows another.
 
 mod process;
+mod process_pool;
+mod process_spawn;
+mod rayon;
 mod thread;
+mod thread_pool;
 mod tokio;
 
 use crate::lane::Entry;
@@ -10,9 +14,14 @@ use crate::lane::Entry;
 pub const ALL: &[Entry] = &[
     thread::DEFAULT,
     thread::SMALL_STACK,
+    thread_pool::QUEUE,
     process::FORK,
+    process_spawn::EXECUTE,
+    process_pool::PREFORK,
     tokio::MULTI_THREAD,
     tokio::CURRENT_THREAD,
+    rayon::SCOPE,
+    rayon::JOIN,
 ];
 
 /// The lane of that name.
@@ -31,6 +40,12 @@ fn locked_version(library: &str) -> &'static str {
         .nth(1)
         .and_then(|line| line.strip_prefix("version = "))
         .map_or("of unknown version", |version| version.trim_matches('"'))
+}
+
+/// The kernel's version, for lanes whose runtime is the kernel.
+fn kernel_version() -> String {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    release.trim().to_owned()
 }
 
 #[cfg(test)]

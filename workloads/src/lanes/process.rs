@@ -34,7 +34,7 @@ const FAILED: i32 = 100;
 pub(super) const FORK: Entry = Entry {
     name: "process",
     title: "Processes, forked from a parent with one thread",
-    runtime: || "fork".to_owned() + &kernel(),
+    runtime: || format!("fork of Linux {}", super::kernel_version()),
     refuses,
     start: |_| {
         fork::only_thread()?;
@@ -43,12 +43,6 @@ pub(super) const FORK: Entry = Entry {
         Ok(Box::new(Processes { arena }))
     },
 };
-
-/// The kernel's version, since fork is its work.
-fn kernel() -> String {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!(" of Linux {}", release.trim())
-}
 
 fn refuses(_: &Workload) -> Option<&'static str> {
     None

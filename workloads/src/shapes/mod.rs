@@ -8,6 +8,7 @@
 mod cpu;
 mod io;
 mod memory;
+pub(crate) mod pool;
 mod share;
 mod spawn;
 mod switch;

@@ -89,7 +89,12 @@ macro_rules! lanes {
 lanes! {
     thread: "thread",
     thread_with_small_stacks: "thread-16k",
+    thread_pool: "thread-pool",
     process: "process",
+    process_that_executes_a_program: "process-spawn",
+    process_pool: "process-pool",
     tokio: "tokio",
     tokio_on_one_thread: "tokio-ct",
+    rayon: "rayon",
+    rayon_by_join: "rayon-join",
 }

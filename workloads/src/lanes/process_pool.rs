@@ -1,0 +1,179 @@
+//! A pool of processes that are forked beforehand and get their jobs over a
+//! socket pair each.
+
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::Pid;
+
+use crate::host::fork;
+use crate::host::shared_memory::{Arena, Number};
+use crate::kernels::Chunk;
+use crate::lane::{Entry, Failure, Lane, Order, Outcome};
+use crate::shapes::pool::{self, Pool, Workers};
+
+/// Forked children that wait for jobs.
+pub(super) const PREFORK: Entry = Entry {
+    name: "process-pool",
+    title: "Processes in a pool, forked beforehand, a socket pair each",
+    runtime: || format!("fork of Linux {}", super::kernel_version()),
+    refuses: pool::refuses,
+    start: |_| {
+        fork::only_thread()?;
+        let arena = Arena::new()
+            .map_err(|error| Failure::host("mapping shared memory", &error, "ulimit -v"))?;
+        Ok(Box::new(ProcessPool { arena }))
+    },
+};
+
+struct ProcessPool {
+    arena: Arena,
+}
+
+impl Lane for ProcessPool {
+    fn run(&mut self, order: &Order) -> Result<Outcome, Failure> {
+        self.arena.clear();
+        let outcome = pool::run(self, order);
+        if outcome.is_err() {
+            fork::end_all();
+        }
+        outcome
+    }
+}
+
+impl Pool for ProcessPool {
+    const PROCESSES: bool = true;
+    /// The job that a worker runs; a second waits in its socket, so that it
+    /// need not wait for the parent between two jobs.
+    const IN_FLIGHT: usize = 2;
+
+    type Shared = Number;
+    type Workers = Crew;
+
+    fn start(&self, workers: usize, job: Chunk) -> Result<Crew, Failure> {
+        let mut crew = Crew {
+            workers: Vec::with_capacity(workers),
+        };
+        for _ in 0..workers {
+            let (socket, theirs) = UnixStream::pair()
+                .map_err(|error| Failure::host("making a socket pair", &error, "ulimit -n"))?;
+            let child = fork::start(|| i32::from(work(theirs, &job).is_err()));
+            let child = child.map_err(|error| {
+                Failure::host(
+                    "forking a worker",
+                    &error,
+                    "ulimit -u, pids.max of the cgroup and kernel.pid_max",
+                )
+            })?;
+            crew.workers.push(Worker {
+                child,
+                socket,
+                given: 0,
+            });
+        }
+        Ok(crew)
+    }
+
+    fn shared(&self) -> Result<Number, Failure> {
+        self.arena.numbers().map(|[number]| number)
+    }
+}
+
+/// A worker's life: jobs until it is told to end.
+fn work(mut socket: UnixStream, job: &Chunk) -> io::Result<()> {
+    loop {
+        match receive(&mut socket)? {
+            END => return Ok(()),
+            number => socket.write_all(&job(number).to_le_bytes())?,
+        }
+    }
+}
+
+fn receive(socket: &mut UnixStream) -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    socket.read_exact(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// The job that ends a worker. A closed socket would not do: workers forked
+/// later hold copies of the parent's end.
+const END: u64 = u64::MAX;
+
+struct Worker {
+    child: Pid,
+    socket: UnixStream,
+    /// Jobs given and not taken back.
+    given: usize,
+}
+
+/// The pool's processes.
+struct Crew {
+    workers: Vec<Worker>,
+}
+
+impl Workers for Crew {
+    fn submit(&mut self, number: u64) -> Result<(), Failure> {
+        let worker = self
+            .workers
+            .iter_mut()
+            .min_by_key(|worker| worker.given)
+            .expect("a pool has at least one worker");
+        worker.given += 1;
+        worker
+            .socket
+            .write_all(&number.to_le_bytes())
+            .map_err(|error| Failure::failed(format!("giving a worker a job: {error}")))
+    }
+
+    fn take(&mut self) -> Result<u64, Failure> {
+        let mut busy: Vec<_> = self
+            .workers
+            .iter_mut()
+            .filter(|worker| worker.given > 0)
+            .collect();
+        let ready = match busy.as_slice() {
+            [_] => 0,
+            _ => first_readable(&busy)
+                .map_err(|error| Failure::failed(format!("waiting for the workers: {error}")))?,
+        };
+        let worker = &mut busy[ready];
+        worker.given -= 1;
+        // The parent holds no copy of the worker's end, so that a worker that
+        // has ended is an end of file.
+        receive(&mut worker.socket).map_err(|error| {
+            Failure::failed(format!("a worker ended in the midst of a job: {error}"))
+        })
+    }
+}
+
+/// Blocks the thread until one of the sockets has something to read.
+fn first_readable(workers: &[&mut Worker]) -> io::Result<usize> {
+    loop {
+        let mut waited: Vec<_> = workers
+            .iter()
+            .map(|worker| PollFd::new(worker.socket.as_fd(), PollFlags::POLLIN))
+            .collect();
+        match poll(&mut waited, PollTimeout::NONE) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        // `any` is true for hang-ups and errors as well, which the read names.
+        if let Some(index) = waited.iter().position(|socket| socket.any() == Some(true)) {
+            return Ok(index);
+        }
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        for worker in &mut self.workers {
+            // A worker that has ended already cannot be told, nor need it be.
+            let _ = worker.socket.write_all(&END.to_le_bytes());
+        }
+        for worker in &self.workers {
+            let _ = fork::wait(worker.child);
+        }
+    }
+}

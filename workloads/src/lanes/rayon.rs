@@ -1,0 +1,234 @@
+//! Rayon: closures without a life of their own, which run to their end on a
+//! pool of threads that steal from each other.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ::rayon::{ThreadPool, ThreadPoolBuilder, join, scope};
+
+use crate::catalogue::{Shape, Workload};
+use crate::host::clock::now_ns;
+use crate::host::files::Files;
+use crate::kernels::Chunk;
+use crate::lane::{Entry, Failure, Lane, Order, Outcome};
+use crate::measure::{Latencies, Meter};
+
+/// Tasks spawned into a scope, one by one.
+pub(super) const SCOPE: Entry = Entry {
+    name: "rayon",
+    title: "rayon, tasks spawned into a scope",
+    runtime,
+    refuses,
+    start: |_| {
+        Ok(Box::new(Rayon {
+            splits: false,
+            pool: None,
+        }))
+    },
+};
+
+/// Ranges halved by `join` until one is left.
+pub(super) const JOIN: Entry = Entry {
+    name: "rayon-join",
+    title: "rayon, ranges halved by join",
+    runtime,
+    refuses,
+    start: |_| {
+        Ok(Box::new(Rayon {
+            splits: true,
+            pool: None,
+        }))
+    },
+};
+
+fn runtime() -> String {
+    format!("rayon {}", super::locked_version("rayon"))
+}
+
+fn refuses(workload: &Workload) -> Option<&'static str> {
+    match workload.shape {
+        Shape::ForkJoin
+        | Shape::FirstInstruction
+        | Shape::Skynet
+        | Shape::Chunks(_)
+        | Shape::FileRead => None,
+        Shape::ForkResident => Some("its tasks are no processes"),
+        Shape::Yield => Some(
+            "a rayon task runs to its end; what it yields to are the pool's other tasks, on top of its own stack",
+        ),
+        _ => Some("a rayon task that waits holds its thread, and with it the pool"),
+    }
+}
+
+struct Rayon {
+    /// Whether a batch is halved by `join` or spawned task by task.
+    splits: bool,
+    pool: Option<(ThreadPool, usize)>,
+}
+
+impl Lane for Rayon {
+    fn run(&mut self, order: &Order) -> Result<Outcome, Failure> {
+        let splits = self.splits;
+        let pool = self.pool(order.threads())?;
+        pool.install(|| match order.workload.shape {
+            Shape::ForkJoin => {
+                let tasks = order.parameters.get("tasks_count").copied().unwrap_or(1);
+                repeat(order, || run_all(splits, tasks, &|index| index + 1))
+            }
+            Shape::Chunks(kernel) => {
+                let chunk: Chunk = kernel(&order.parameters);
+                repeat(order, || {
+                    run_all(splits, order.get("chunks_count"), &*chunk)
+                })
+            }
+            Shape::FirstInstruction => Ok(first_instruction(order, splits)),
+            Shape::Skynet => skynet(order),
+            Shape::FileRead => file_read(order, splits),
+            _ => Err(Failure::not_supported(
+                refuses(order.workload).unwrap_or_default(),
+            )),
+        })
+    }
+}
+
+impl Rayon {
+    fn pool(&mut self, threads: usize) -> Result<&ThreadPool, Failure> {
+        if self
+            .pool
+            .as_ref()
+            .is_none_or(|(_, count)| *count != threads)
+        {
+            self.pool = None;
+            let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+            let pool = pool.map_err(|error| {
+                Failure::failed(format!("starting a pool of {threads} threads: {error}"))
+            })?;
+            self.pool = Some((pool, threads));
+        }
+        Ok(&self.pool.as_ref().expect("it has just been made").0)
+    }
+}
+
+fn repeat(order: &Order, run: impl Fn() -> u64) -> Result<Outcome, Failure> {
+    let mut meter = Meter::begin(false);
+    let checksum = meter.time(|| (0..order.iterations).map(|_| run()).sum());
+    Ok(Outcome::new(meter.finish(), checksum))
+}
+
+/// The sum of `job` over 0 to `count`, a task for each.
+fn run_all(splits: bool, count: u64, job: &(dyn Fn(u64) -> u64 + Sync)) -> u64 {
+    match count {
+        1 if splits => join(|| job(0), || ()).0,
+        _ if splits => halve(0, count, job),
+        _ => spawn_each(count, job),
+    }
+}
+
+fn halve(first: u64, count: u64, job: &(dyn Fn(u64) -> u64 + Sync)) -> u64 {
+    if count < 2 {
+        return (first..first + count).map(job).sum();
+    }
+    let half = count / 2;
+    let (low, high) = join(
+        || halve(first, half, job),
+        || halve(first + half, count - half, job),
+    );
+    low + high
+}
+
+fn spawn_each(count: u64, job: &(dyn Fn(u64) -> u64 + Sync)) -> u64 {
+    let mut results = vec![0; count as usize];
+    scope(|scope| {
+        for (index, result) in (0..).zip(&mut results) {
+            scope.spawn(move |_| *result = job(index));
+        }
+    });
+    results.iter().sum()
+}
+
+fn first_instruction(order: &Order, splits: bool) -> Outcome {
+    let (mut returns, mut firsts, mut finishes) =
+        (Latencies::new(), Latencies::new(), Latencies::new());
+    let first = AtomicU64::new(0);
+    let note = || {
+        first.store(now_ns(), Ordering::Relaxed);
+        1
+    };
+    let mut meter = Meter::begin(false);
+    let checksum = meter.time(|| {
+        let mut sum = 0;
+        for _ in 0..order.iterations {
+            let mut result = 0;
+            let called = now_ns();
+            // The task is the second closure of `join`, which is offered to
+            // other threads while this one runs the first.
+            let returned = if splits {
+                let (returned, number) = join(now_ns, note);
+                result = number;
+                returned
+            } else {
+                scope(|scope| {
+                    scope.spawn(|_| result = note());
+                    now_ns()
+                })
+            };
+            let finished = now_ns();
+            let ran = first.load(Ordering::Relaxed);
+            returns.record(returned - called);
+            firsts.record(ran - called);
+            finishes.record(finished - ran);
+            sum += result;
+        }
+        sum
+    });
+    let mut outcome = Outcome::new(meter.finish(), checksum)
+        .with("spawn_return_ns", returns.median_ns())
+        .with("first_instruction_ns", firsts.median_ns())
+        .with("finish_ns", finishes.median_ns());
+    outcome.latency = Some(firsts.report(None, outcome.per_second(order.iterations)));
+    outcome
+}
+
+fn skynet(order: &Order) -> Result<Outcome, Failure> {
+    let leaves = order.get("leaves_count");
+    if 10_u64.pow(leaves.ilog10()) != leaves {
+        return Err(Failure::not_supported(format!(
+            "{leaves} leaves make no tree of tens; take a power of 10"
+        )));
+    }
+    repeat(order, || node(0, leaves))
+}
+
+/// In both variants a node's ten children go into one scope: a tree of tens
+/// has no halves.
+fn node(first: u64, leaves: u64) -> u64 {
+    if leaves == 1 {
+        return first;
+    }
+    let part = leaves / 10;
+    let mut sums = [0; 10];
+    scope(|scope| {
+        for (child, sum) in (0..).zip(&mut sums) {
+            scope.spawn(move |_| *sum = node(first + child * part, part));
+        }
+    });
+    sums.iter().sum()
+}
+
+fn file_read(order: &Order, splits: bool) -> Result<Outcome, Failure> {
+    let tasks = order.get("tasks_count");
+    let (files, cold) = (
+        Files::create(tasks as usize, order.get("file_bytes"))?,
+        order.get("cold") == 1,
+    );
+    let mut meter = Meter::begin(false);
+    let mut checksum = 0;
+    for _ in 0..order.iterations {
+        if cold {
+            files.forget()?;
+        }
+        let read =
+            |index| Files::add_up(&files.path(index)).unwrap_or_else(|failure| failure.throw());
+        checksum += meter.time(|| run_all(splits, tasks, &read));
+    }
+    Ok(Outcome::new(meter.finish(), checksum))
+}

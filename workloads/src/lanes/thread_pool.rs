@@ -1,0 +1,134 @@
+//! A pool of threads that take jobs from one queue: the textbook's mutex and
+//! condition variable.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use crate::kernels::Chunk;
+use crate::lane::{Entry, Failure, Lane, Order, Outcome};
+use crate::shapes::pool::{self, Pool, Workers};
+
+/// Threads that wait for jobs.
+pub(super) const QUEUE: Entry = Entry {
+    name: "thread-pool",
+    title: "OS threads in a pool, a thread for each CPU, with one queue",
+    runtime: || format!("std {}", env!("THREADBARE_RUSTC")),
+    refuses: pool::refuses,
+    start: |_| Ok(Box::new(ThreadPool)),
+};
+
+struct ThreadPool;
+
+impl Lane for ThreadPool {
+    fn run(&mut self, order: &Order) -> Result<Outcome, Failure> {
+        pool::run(self, order)
+    }
+}
+
+impl Pool for ThreadPool {
+    const PROCESSES: bool = false;
+    /// The queue has no bound.
+    const IN_FLIGHT: usize = 1 << 20;
+
+    type Shared = Arc<AtomicU64>;
+    type Workers = Crew;
+
+    fn start(&self, workers: usize, job: Chunk) -> Result<Crew, Failure> {
+        let mut crew = Crew {
+            todo: Arc::default(),
+            done: Arc::default(),
+            threads: Vec::with_capacity(workers),
+        };
+        for _ in 0..workers {
+            let (todo, done, job) = (crew.todo.clone(), crew.done.clone(), job.clone());
+            let work = move || {
+                while let Some(number) = todo.pop() {
+                    done.push(
+                        catch_unwind(AssertUnwindSafe(|| job(number))).map_err(Failure::from_panic),
+                    );
+                }
+            };
+            let started = thread::Builder::new().spawn(work);
+            crew.threads.push(started.map_err(|error| {
+                Failure::host("starting a thread of the pool", &error, "ulimit -u")
+            })?);
+        }
+        Ok(crew)
+    }
+
+    fn shared(&self) -> Result<Arc<AtomicU64>, Failure> {
+        Ok(Arc::default())
+    }
+}
+
+/// The pool's threads and its two queues. A job of `None` ends a thread.
+struct Crew {
+    todo: Arc<Queue<Option<u64>>>,
+    done: Arc<Queue<Result<u64, Failure>>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers for Crew {
+    fn submit(&mut self, number: u64) -> Result<(), Failure> {
+        self.todo.push(Some(number));
+        Ok(())
+    }
+
+    fn take(&mut self) -> Result<u64, Failure> {
+        self.done.pop()
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        for _ in &self.threads {
+            self.todo.push(None);
+        }
+        for thread in self.threads.drain(..) {
+            // Jobs' panics are caught; there is nothing else to fail.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Queue<T> {
+    items: Mutex<VecDeque<T>>,
+    not_empty: Condvar,
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self {
+            items: Mutex::default(),
+            not_empty: Condvar::new(),
+        }
+    }
+}
+
+impl<T> Queue<T> {
+    fn push(&self, item: T) {
+        self.items
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push_back(item);
+        self.not_empty.notify_one();
+    }
+
+    fn pop(&self) -> T {
+        let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match items.pop_front() {
+                Some(item) => return item,
+                None => {
+                    items = self
+                        .not_empty
+                        .wait(items)
+                        .unwrap_or_else(PoisonError::into_inner)
+                }
+            }
+        }
+    }
+}

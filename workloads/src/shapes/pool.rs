@@ -1,0 +1,153 @@
+//! The shapes that pools have: jobs that are known by number and run to
+//! their end.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::catalogue::{Shape, Workload};
+use crate::host::clock::now_ns;
+use crate::host::files::Files;
+use crate::kernels::Chunk;
+use crate::lane::{Failure, Order, Outcome};
+use crate::measure::{Latencies, Meter};
+
+/// A lane whose workers are started once and then given jobs.
+pub(crate) trait Pool {
+    /// Its workers are processes.
+    const PROCESSES: bool;
+    /// How many jobs a worker may have been given and not finished.
+    const IN_FLIGHT: usize;
+    /// A number that all workers see, 0 at first.
+    type Shared: Deref<Target = AtomicU64> + Clone + Send + Sync + 'static;
+    /// Workers that run.
+    type Workers: Workers;
+
+    /// Starts workers that run `job` on the numbers they are given.
+    fn start(&self, workers: usize, job: Chunk) -> Result<Self::Workers, Failure>;
+    /// A shared number.
+    fn shared(&self) -> Result<Self::Shared, Failure>;
+}
+
+/// Started workers. Dropping them ends them.
+pub(crate) trait Workers {
+    /// Gives somebody a job.
+    fn submit(&mut self, number: u64) -> Result<(), Failure>;
+    /// Blocks until some job is done; its result.
+    fn take(&mut self) -> Result<u64, Failure>;
+}
+
+/// Why a pool does not run a workload.
+pub(crate) fn refuses(workload: &Workload) -> Option<&'static str> {
+    match workload.shape {
+        Shape::ForkJoin | Shape::FirstInstruction | Shape::Chunks(_) | Shape::FileRead => None,
+        Shape::ForkResident => Some("its workers are started before the measurement"),
+        Shape::Skynet | Shape::Fanout | Shape::Sieve => {
+            Some("a job that waits for other jobs holds its worker, and the pool locks up")
+        }
+        _ => Some("a job that waits holds its worker, so a pool has no waiting tasks"),
+    }
+}
+
+/// Takes a sample of any shape that pools have.
+pub(crate) fn run<P: Pool>(pool: &P, order: &Order) -> Result<Outcome, Failure> {
+    match order.workload.shape {
+        Shape::ForkJoin => {
+            let tasks = order.parameters.get("tasks_count").copied().unwrap_or(1);
+            jobs(pool, order, tasks, Arc::new(|index| index + 1), || Ok(()))
+        }
+        Shape::Chunks(kernel) => jobs(
+            pool,
+            order,
+            order.get("chunks_count"),
+            kernel(&order.parameters),
+            || Ok(()),
+        ),
+        Shape::FileRead => {
+            let tasks = order.get("tasks_count");
+            let files = Arc::new(Files::create(tasks as usize, order.get("file_bytes"))?);
+            let read = {
+                let files = files.clone();
+                Arc::new(move |index| {
+                    Files::add_up(&files.path(index)).unwrap_or_else(|failure| failure.throw())
+                })
+            };
+            let cold = order.get("cold") == 1;
+            jobs(pool, order, tasks, read, || {
+                if cold { files.forget() } else { Ok(()) }
+            })
+        }
+        Shape::FirstInstruction => first_instruction(pool, order),
+        _ => Err(Failure::not_supported(
+            refuses(order.workload).unwrap_or_default(),
+        )),
+    }
+}
+
+/// `count` jobs in each iteration, after what `prepare` does outside the clock.
+fn jobs<P: Pool>(
+    pool: &P,
+    order: &Order,
+    count: u64,
+    job: Chunk,
+    prepare: impl Fn() -> Result<(), Failure>,
+) -> Result<Outcome, Failure> {
+    let threads = order.threads();
+    let mut meter = Meter::begin(P::PROCESSES);
+    let mut workers = pool.start(threads, job)?;
+    let window = (threads * P::IN_FLIGHT) as u64;
+    let mut checksum = 0;
+    for _ in 0..order.iterations {
+        prepare()?;
+        checksum += meter.time(|| -> Result<u64, Failure> {
+            let mut sum = 0;
+            for number in 0..count {
+                workers.submit(number)?;
+                if number >= window {
+                    sum += workers.take()?;
+                }
+            }
+            for _ in 0..count.min(window) {
+                sum += workers.take()?;
+            }
+            Ok(sum)
+        })?;
+    }
+    drop(workers);
+    Ok(Outcome::new(meter.finish(), checksum))
+}
+
+fn first_instruction<P: Pool>(pool: &P, order: &Order) -> Result<Outcome, Failure> {
+    let (mut returns, mut firsts, mut finishes) =
+        (Latencies::new(), Latencies::new(), Latencies::new());
+    let first = pool.shared()?;
+    let noted = first.clone();
+    let mut meter = Meter::begin(P::PROCESSES);
+    let job: Chunk = Arc::new(move |_| {
+        noted.store(now_ns(), Ordering::Relaxed);
+        1
+    });
+    let mut workers = pool.start(order.threads(), job)?;
+    let checksum = meter.time(|| {
+        let mut sum = 0;
+        for _ in 0..order.iterations {
+            let called = now_ns();
+            workers.submit(0)?;
+            let returned = now_ns();
+            sum += workers.take()?;
+            let finished = now_ns();
+            let ran = first.load(Ordering::Relaxed);
+            returns.record(returned - called);
+            firsts.record(ran - called);
+            finishes.record(finished - ran);
+        }
+        Ok(sum)
+    })?;
+    drop(workers);
+    let mut outcome = Outcome::new(meter.finish(), checksum)
+        .with("spawn_return_ns", returns.median_ns())
+        .with("first_instruction_ns", firsts.median_ns())
+        .with("finish_ns", finishes.median_ns());
+    outcome.latency = Some(firsts.report(None, outcome.per_second(order.iterations)));
+    Ok(outcome)
+}
