@@ -1,8 +1,12 @@
-//! Runs a test's body once on plain threads and once at each number of
-//! processors on goroutines; a body that hangs fails.
+//! Runs a test's body once on plain threads, and on goroutines at each of
+//! several numbers of processors, pinned and migrating; a body that hangs
+//! fails.
 
+use std::any::Any;
 use std::sync::mpsc;
 use std::time::Duration;
+
+use bench_runtime::{JoinError, JoinHandle, Runtime};
 
 /// Longer than any body takes on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -11,29 +15,41 @@ const PATIENCE: Duration = Duration::from_secs(120);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     Threads,
+    /// Started goroutines stay with their thread.
+    Pinned(usize),
+    /// Goroutines move between threads.
+    Migrating(usize),
 }
 
 /// A task of a body.
 pub(crate) enum Task<T> {
     Thread(std::thread::JoinHandle<T>),
+    Goroutine(JoinHandle<T>),
 }
 
 impl Way {
     /// All of them.
-    const ALL: [Self; 1] = [Self::Threads];
+    const ALL: [Self; 7] = [
+        Self::Threads,
+        Self::Pinned(1),
+        Self::Pinned(2),
+        Self::Pinned(8),
+        Self::Migrating(1),
+        Self::Migrating(2),
+        Self::Migrating(8),
+    ];
 
     /// Starts a task.
     pub(crate) fn go<T: Send + 'static>(self, f: impl FnOnce() -> T + Send + 'static) -> Task<T> {
         match self {
             Self::Threads => Task::Thread(std::thread::spawn(f)),
+            _ => Task::Goroutine(bench_runtime::go(f)),
         }
     }
 
     /// Lets other tasks run.
     pub(crate) fn yield_now(self) {
-        match self {
-            Self::Threads => std::thread::yield_now(),
-        }
+        bench_runtime::yield_now();
     }
 
     /// Lets other tasks run for so long that what they can do is done, most
@@ -52,16 +68,22 @@ impl Way {
     }
 
     /// A count for a body that would need too many threads.
-    pub(crate) fn count(self, threads: usize, _goroutines: usize) -> usize {
+    pub(crate) fn count(self, threads: usize, goroutines: usize) -> usize {
         match self {
             Self::Threads => threads,
+            _ => goroutines,
         }
     }
 
     fn run(self, body: impl FnOnce() + Send + 'static) {
-        match self {
-            Self::Threads => body(),
-        }
+        let builder = match self {
+            Self::Threads => return body(),
+            Self::Pinned(procs) => Runtime::builder().procs(procs),
+            // SAFETY: the bodies hold no reference derived from a thread-local
+            // and no guard of std's across a call that parks.
+            Self::Migrating(procs) => unsafe { Runtime::builder().procs(procs).migrating() },
+        };
+        builder.build().expect("a runtime starts").run(body);
     }
 }
 
@@ -75,9 +97,13 @@ impl<T> Task<T> {
     }
 
     /// Waits for the task; says what it panicked with.
-    pub(crate) fn try_join(self) -> Result<T, Box<dyn std::any::Any + Send>> {
+    pub(crate) fn try_join(self) -> Result<T, Box<dyn Any + Send>> {
         match self {
             Self::Thread(handle) => handle.join(),
+            Self::Goroutine(handle) => handle.join().map_err(|error| match error {
+                JoinError::Panicked(payload) => payload.into_inner(),
+                other => Box::new(other.to_string()),
+            }),
         }
     }
 }
@@ -103,7 +129,7 @@ pub(crate) fn everywhere(body: fn(Way)) {
 }
 
 /// What a panic said.
-pub(crate) fn message(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()
         .map(|s| (*s).to_owned())
