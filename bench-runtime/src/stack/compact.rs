@@ -175,10 +175,33 @@ pub(crate) fn stats() -> CompactionStats {
 
 /// Brings a stack's pages back if they are not there: to be called before a
 /// goroutine that may have been compacted runs again.
-pub(crate) fn restore(stack: Stack) {
+/// `address` is any in its slot.
+pub(crate) fn restore(address: usize) {
     if let Some(compactor) = COMPACTOR.get() {
-        compactor.restore(stack.as_ptr().as_ptr() as usize);
+        compactor.restore(address);
     }
+}
+
+/// The machine in the header of the slot that `address` lies in, read from the
+/// cell if it is compacted, so that asking does not bring it back. `None` if
+/// it is not compacted: the header can be read. Only for whoever keeps the
+/// goroutine from being resumed meanwhile.
+pub(crate) fn machine_of_compacted(address: usize) -> Option<*mut ()> {
+    let compactor = COMPACTOR.get()?;
+    let word = compactor.arena.word_of(address)?;
+    let now = compactor.settled(word);
+    let (State::Compacted, Some((cell, bytes))) = (now.state(), now.cell()) else {
+        return None;
+    };
+    // SAFETY: the header is the last part of what was copied to the cell; the
+    // memory of cells stays mapped. If the cell was given back meanwhile, the
+    // word says so below, and what was read is forgotten.
+    let machine = unsafe {
+        let header = cell.0.as_ptr().add(bytes - size_of::<StackHeader>());
+        let field = header.add(std::mem::offset_of!(StackHeader, machine));
+        std::sync::atomic::AtomicPtr::<()>::from_ptr(field.cast()).load(Ordering::Acquire)
+    };
+    (word.load(Ordering::Acquire) == now.0).then_some(machine)
 }
 
 /// What a fault in a slot was about.
@@ -200,11 +223,11 @@ pub(super) fn on_fault(address: usize) -> Touch {
 
 /// A parked goroutine that cannot run until the sweep lets it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Claimed {
-    pub(super) stack: Stack,
-    pub(super) g: *mut (),
+pub(crate) struct Claimed {
+    pub(crate) stack: Stack,
+    pub(crate) g: *mut (),
     /// Where its saved context is; below it nothing is live.
-    pub(super) sp: usize,
+    pub(crate) sp: usize,
 }
 
 impl Claimed {

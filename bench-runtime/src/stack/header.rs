@@ -23,7 +23,7 @@ pub(crate) struct StackHeader {
     /// The machine that runs it.
     pub(crate) machine: Cell<*mut ()>,
     /// What it waits for, as a dump shows it.
-    pub(crate) wait_object: Cell<*const ()>,
+    pub(crate) wait_object: WaitObject,
     /// Goroutine-local storage.
     pub(crate) locals: Cell<*mut ()>,
     /// How often it is locked to its OS thread.
@@ -65,6 +65,40 @@ impl Owner {
     }
 }
 
+/// A cell for what a goroutine waits for. The sweep marks it, in the lowest
+/// bit, which the next wait overwrites: so a mark that is still there says that
+/// the goroutine has not run since, and keeping it costs a wait nothing.
+#[derive(Debug, Default)]
+pub(crate) struct WaitObject(AtomicUsize);
+
+impl WaitObject {
+    const MARK: usize = 1;
+
+    /// The object, without the mark.
+    #[inline]
+    pub(crate) fn get(&self) -> *const () {
+        (self.0.load(Ordering::Relaxed) & !Self::MARK) as *const ()
+    }
+
+    /// The next wait's object.
+    #[inline(always)]
+    pub(crate) fn set(&self, object: *const ()) {
+        self.0.store(object as usize, Ordering::Relaxed);
+    }
+
+    /// Marks it; only while the goroutine cannot run.
+    pub(super) fn mark(&self) {
+        let object = self.0.load(Ordering::Relaxed);
+        self.0.store(object | Self::MARK, Ordering::Relaxed);
+    }
+
+    /// Whether it is marked. An object at an odd address looks as if it were,
+    /// and then the sweep acts one round early.
+    pub(super) fn is_marked(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & Self::MARK != 0
+    }
+}
+
 // SP must be 64-byte aligned at the top, and the first page must keep most of
 // 2 KiB below the header for the frames of a shallow goroutine.
 const _: () = assert!(size_of::<StackHeader>() == 128);
@@ -91,7 +125,7 @@ impl Stack {
             header.write(StackHeader {
                 g: Owner::default(),
                 machine: Cell::new(ptr::null_mut()),
-                wait_object: Cell::new(ptr::null()),
+                wait_object: WaitObject::default(),
                 locals: Cell::new(ptr::null_mut()),
                 pins: Cell::new(0),
                 class: Cell::new(class),

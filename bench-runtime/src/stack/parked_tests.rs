@@ -3,13 +3,13 @@
 //! because the sweep goes over all stacks of a process.
 
 use std::hint::black_box;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::arena::Arena;
-use super::compact::{self, CompactionError};
+use super::compact::{self, Claimed, CompactionError};
 use super::pool::StackCache;
-use super::sweep::{self, Hooks, Policy, Progress};
+use super::sweep::{self, Care, Hooks, Policy, Progress};
 use super::{Class, Stack, StackPolicy, overflow, trim};
 use crate::arch;
 use crate::sys::child;
@@ -25,7 +25,6 @@ type Body = Box<dyn FnOnce(&Toy) + Send>;
 /// A coroutine that parks and is resumed by the test.
 struct Toy {
     status: AtomicU8,
-    park: AtomicU16,
     compacted: AtomicBool,
     stack: Stack,
     /// Its own context while it is parked, its resumer's while it runs.
@@ -51,7 +50,6 @@ impl Toy {
         let context = unsafe { arch::prepare(stack.top(), toy_entry) };
         let toy: &'static Self = Box::leak(Box::new(Self {
             status: AtomicU8::new(WAITING),
-            park: AtomicU16::new(0),
             compacted: AtomicBool::new(false),
             stack,
             context: AtomicUsize::new(context),
@@ -76,20 +74,20 @@ impl Toy {
             std::thread::yield_now();
         }
         if self.compacted.swap(false, Ordering::Relaxed) {
-            compact::restore(self.stack);
+            compact::restore(self.stack.as_ptr().as_ptr() as usize);
         }
         let to = self.context.load(Ordering::Relaxed);
         // SAFETY: the context was saved by `leave` or prepared, and the status
         // says that nobody else resumes it.
         unsafe { arch::switch(self.context.as_ptr(), to, std::ptr::from_ref(self) as usize) };
         if self.status.load(Ordering::Relaxed) == RUNNING {
-            self.park.fetch_add(1, Ordering::Relaxed);
             self.status.store(WAITING, Ordering::Release);
         }
     }
 
     /// Parks; called by the body.
     fn pause(&self) {
+        self.stack.header().wait_object.set(std::ptr::null());
         self.leave(RUNNING);
     }
 
@@ -107,35 +105,36 @@ fn toy_of<'a>(g: *mut (), stack: Stack) -> Option<&'a Toy> {
     (toy.stack == stack).then_some(toy)
 }
 
-fn parked(g: *mut (), stack: Stack) -> Option<u16> {
+fn parked(g: *mut (), stack: Stack) -> Option<Care> {
     let toy = toy_of(g, stack)?;
-    (toy.status.load(Ordering::Acquire) == WAITING).then(|| toy.park.load(Ordering::Relaxed))
+    let care = match COMPACTS.load(Ordering::Relaxed) {
+        true => Care::Compact,
+        false => Care::Trim,
+    };
+    (toy.status.load(Ordering::Acquire) == WAITING).then_some(care)
 }
 
-fn claim(g: *mut (), stack: Stack, number: u16) -> Option<usize> {
+fn claim(g: *mut (), stack: Stack) -> Option<usize> {
     let toy = toy_of(g, stack)?;
     toy.status
         .compare_exchange(WAITING, CLAIMED, Ordering::Acquire, Ordering::Relaxed)
         .ok()?;
-    if toy.park.load(Ordering::Relaxed) != number {
-        toy.status.store(WAITING, Ordering::Release);
-        return None;
-    }
     Some(toy.context.load(Ordering::Relaxed))
 }
 
-fn release(g: *mut (), compacted: bool) {
+fn release(claimed: &Claimed, compacted: bool) {
     // SAFETY: as in `toy_of`; it was claimed.
-    let toy = unsafe { &*g.cast::<Toy>() };
+    let toy = unsafe { &*claimed.g.cast::<Toy>() };
     if compacted {
         toy.compacted.store(true, Ordering::Relaxed);
     }
     toy.status.store(WAITING, Ordering::Release);
 }
 
+static COMPACTS: AtomicBool = AtomicBool::new(false);
+
 const AT_ONCE: Policy = Policy {
     after: Duration::ZERO,
-    compact: true,
 };
 
 /// Sweeps over everything once.
@@ -184,6 +183,7 @@ fn with_compaction(name: &str, body: impl FnOnce()) {
         Ok(()) => {
             // The test thread stands for a machine.
             let _guard = overflow::install_for_thread().unwrap();
+            COMPACTS.store(true, Ordering::Relaxed);
             body();
         }
         Err(error @ (CompactionError::UserFault(_) | CompactionError::Guards)) => {
@@ -450,7 +450,6 @@ fn goroutine_that_parks_briefly_is_left_alone() {
         assert_eq!(compact::stats().compacted_count, 0);
         let patient = Policy {
             after: Duration::from_secs(3600),
-            compact: true,
         };
         sweep_twice(patient);
         assert_eq!(compact::stats().compacted_count, 0);
@@ -482,7 +481,6 @@ fn pages_of_a_deep_call_go_back_while_parked() {
         assert!(usage.committed_bytes >= 150 << 10, "{usage:?}");
         sweep_twice(Policy {
             after: Duration::ZERO,
-            compact: false,
         });
         for toy in &toys {
             let usage = trim::measure(toy.stack);
@@ -506,7 +504,6 @@ fn fixed_stack_keeps_its_pages() {
         });
         sweep_twice(Policy {
             after: Duration::ZERO,
-            compact: false,
         });
         assert_eq!(trim::measure(stack).committed_bytes, 2 * PAGE);
         toy.resume();

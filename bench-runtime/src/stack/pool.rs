@@ -15,6 +15,10 @@ use super::{Stack, StackError, trim};
 const HOT: usize = 64;
 /// Half of it, so that neither direction repeats at once.
 const SPILL: usize = 32;
+/// Beyond so many free stacks that hold pages, 64 MiB at a page each, their
+/// pages go back at once: when millions of goroutines end, waiting for the
+/// next sweep would hold more memory than they did.
+const WARM: usize = 16 << 10;
 /// A look at all stacks at hand takes some 20 µs: a five-hundredth of this.
 const TRIM_MS: u32 = 10;
 
@@ -168,8 +172,15 @@ impl StackCache {
 }
 
 fn give(arena: &Arena, class: Class, stacks: impl Iterator<Item = Stack>) {
-    let slots = stacks.map(|stack| FreeSlot(stack.as_ptr()));
-    arena.free(class).lock().warm.extend(slots);
+    let slots: Vec<FreeSlot> = stacks.map(|stack| FreeSlot(stack.as_ptr())).collect();
+    let mut free = arena.free(class).lock();
+    if free.warm.len() < WARM {
+        free.warm.extend(slots);
+        return;
+    }
+    drop(free);
+    trim::release(arena, class, &slots);
+    arena.free(class).lock().cold.extend(slots);
 }
 
 impl Drop for StackCache {

@@ -8,8 +8,8 @@
 //! | `COMPACTED`  | in the cell  | guard markers            | whoever needs it: `RESTORING`       |
 //! | `RESTORING`  | do not touch | coming back              | the same restorer: `LIVE`           |
 //!
-//! A live slot's word also remembers for the sweep which park of which
-//! goroutine it saw there and since when; a compacted one's leads to the cell.
+//! A live slot's word also remembers for the sweep since when it has seen the
+//! goroutine parked there; a compacted one's leads to the cell.
 
 use std::io;
 use std::ptr::NonNull;
@@ -33,8 +33,8 @@ pub(super) enum State {
 }
 
 /// A slot's word: 3 bits of state, 6 of class, and by state
-/// - live: 16 of the park's number, 32 of the time it was first seen, in
-///   milliseconds, 1 that says that there is nothing left to trim;
+/// - live: 32 of the time since when it is seen parked, in milliseconds, zero
+///   if it was not, 1 that says that there is nothing left to trim;
 /// - compacted: 44 of the cell's address, 11 of the live bytes, each in units
 ///   of 16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,6 @@ pub(super) struct Word(pub(super) u64);
 const STATE: u64 = 0x7;
 const CLASS_AT: u32 = 3;
 const REST_AT: u32 = 9;
-const SINCE_AT: u32 = REST_AT + 16;
 const TRIMMED: u64 = 1 << 57;
 const CELL_BITS: u32 = 44;
 const BYTES_AT: u32 = REST_AT + CELL_BITS;
@@ -56,9 +55,9 @@ impl Word {
         Self(state as u64 | (class.index() as u64) << CLASS_AT)
     }
 
-    /// A live slot on which park `number` was seen first at `since_ms`.
-    pub(super) fn live(class: Class, number: u16, since_ms: u32, trimmed: bool) -> Self {
-        let rest = u64::from(number) << REST_AT | u64::from(since_ms) << SINCE_AT;
+    /// A live slot whose goroutine was first seen in its park at `since_ms`.
+    pub(super) fn live(class: Class, since_ms: u32, trimmed: bool) -> Self {
+        let rest = u64::from(since_ms) << REST_AT;
         let trimmed = if trimmed { TRIMMED } else { 0 };
         Self(Self::plain(State::Live, class).0 | rest | trimmed)
     }
@@ -84,9 +83,9 @@ impl Word {
         Class::from_index((self.0 >> CLASS_AT) as usize & 0x3f)
     }
 
-    /// Of a live slot: the park's number and since when it is known.
-    pub(super) fn seen(self) -> (u16, u32) {
-        ((self.0 >> REST_AT) as u16, (self.0 >> SINCE_AT) as u32)
+    /// Of a live slot: since when it is seen parked.
+    pub(super) fn since_ms(self) -> u32 {
+        (self.0 >> REST_AT) as u32
     }
 
     pub(super) fn trimmed(self) -> bool {
@@ -155,10 +154,10 @@ mod tests {
     #[test]
     fn word_keeps_what_it_was_made_of() {
         let class = Class::for_policy(StackPolicy::Fixed(20 << 10)).unwrap();
-        let live = Word::live(class, 65_535, u32::MAX, true);
+        let live = Word::live(class, u32::MAX, true);
         assert_eq!((live.state(), live.class()), (State::Live, class));
-        assert_eq!((live.seen(), live.trimmed()), ((65_535, u32::MAX), true));
-        assert!(!Word::live(class, 65_535, u32::MAX, false).trimmed());
+        assert_eq!((live.since_ms(), live.trimmed()), (u32::MAX, true));
+        assert!(!Word::live(class, u32::MAX, false).trimmed());
         let cell = Cell(NonNull::new(0x7fff_ffff_fff0 as *mut u8).unwrap());
         let word = Word::compacted(class, cell, 32_752);
         assert_eq!((word.state(), word.class()), (State::Compacted, class));

@@ -1,18 +1,18 @@
 //! The sweep: goes over the slots in use, and has those that have been parked
 //! for long trimmed or compacted.
 //!
-//! Machines that found nothing to run call [`step`] before they sleep; each
-//! step looks at a bounded number of slots and goes on where the last one
-//! stopped. One machine at a time is at it. A goroutine must be seen in the
-//! same park twice, at least [`Policy::after`] apart, so one that parks
-//! briefly is never touched.
+//! It is done in [`step`]s by a thread that holds no P; each step looks at a
+//! bounded number of slots and goes on where the last one stopped. One thread
+//! at a time is at it. A goroutine must be seen in the same park twice, at
+//! least [`Policy::after`] apart, so one that parks briefly is never touched:
+//! the first look leaves a mark in its header that its next park erases.
 //!
 //! What it needs to know of goroutines comes through [`Hooks`], because this
 //! floor knows none. A goroutine is *claimed* while its stack is worked on:
 //! nobody resumes it until it is released.
 
 use std::sync::OnceLock;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::arena::Arena;
@@ -22,20 +22,26 @@ use super::slots::{State, Word};
 use super::{Stack, trim};
 use crate::util::lock::Lock;
 
+/// What may be done with a parked goroutine's stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Care {
+    Trim,
+    /// Its runtime has asked for compaction.
+    Compact,
+}
+
 /// What the scheduler answers about the goroutine that a header names. The
-/// name may be stale, so each answers `None` unless that goroutine, now, is
-/// parked on this very stack.
+/// name may be stale, so the first two answer `None` unless that goroutine,
+/// now, is parked on this very stack.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hooks {
-    /// The number of the park it is in: another one for its next park.
-    pub(crate) parked: fn(g: *mut (), stack: Stack) -> Option<u16>,
-    /// Claims it, if it is still in the park of this number; says where its
-    /// saved context is.
-    pub(crate) claim: fn(g: *mut (), stack: Stack, number: u16) -> Option<usize>,
+    /// A look without consequences.
+    pub(crate) parked: fn(g: *mut (), stack: Stack) -> Option<Care>,
+    /// Claims it; says where its saved context is.
+    pub(crate) claim: fn(g: *mut (), stack: Stack) -> Option<usize>,
     /// Lets go of it; `compacted` says that [`compact::restore`] must be
-    /// called before it runs again. What was readied in the meantime becomes
-    /// runnable now.
-    pub(crate) release: fn(g: *mut (), compacted: bool),
+    /// called before it runs again.
+    pub(crate) release: fn(claimed: &Claimed, compacted: bool),
 }
 
 /// When the sweep takes action.
@@ -43,8 +49,6 @@ pub(crate) struct Hooks {
 pub(crate) struct Policy {
     /// Parked at least this long.
     pub(crate) after: Duration,
-    /// Compact, where [`compact::enable`] has succeeded; else only trim.
-    pub(crate) compact: bool,
 }
 
 /// What a step has come to.
@@ -96,6 +100,8 @@ struct Sweeper {
     number: usize,
     pending: bool,
     run: Vec<Claimed>,
+    /// A member of the run is so old that its length does not matter.
+    impatient: bool,
 }
 
 // SAFETY: between steps the run is empty; the pointers in it are the hooks'
@@ -103,15 +109,10 @@ struct Sweeper {
 unsafe impl Send for Sweeper {}
 
 /// What a look at a slot found.
-enum Found {
-    /// Not parked, not long enough, or done already.
-    Nothing,
-    /// Parked for so many milliseconds, in the park of this number.
-    Due {
-        stack: Stack,
-        number: u16,
-        age_ms: u32,
-    },
+struct Due {
+    stack: Stack,
+    care: Care,
+    age_ms: u32,
 }
 
 impl Sweeper {
@@ -121,53 +122,26 @@ impl Sweeper {
             number: 0,
             pending: false,
             run: Vec::new(),
+            impatient: false,
         }
     }
 
     fn step(&mut self, arena: &Arena, hooks: &Hooks, now_ms: u32, policy: Policy) -> Progress {
-        let compacting = policy.compact && compact::enabled();
+        let after_ms = u32::try_from(policy.after.as_millis()).unwrap_or(u32::MAX);
         let mut budget = STEP;
         while self.region < REGIONS {
             let opened = arena.opened(self.region);
-            // So old that a run of any length goes.
-            let mut impatient = false;
             while self.number < opened && budget > 0 {
                 budget -= 1;
                 let number = self.number;
                 self.number += 1;
-                if !self.run.is_empty() && self.run.len() == LONGEST_RUN {
-                    self.flush(arena, hooks, number, impatient);
-                    impatient = false;
-                }
-                let claimed = match self.look(arena, hooks, number, now_ms, policy, compacting) {
-                    Found::Nothing => None,
-                    Found::Due {
-                        stack,
-                        number: park,
-                        age_ms,
-                    } => {
-                        impatient |= age_ms / PATIENCE >= after_ms(policy).max(1);
-                        claim(hooks, stack, park)
-                    }
-                };
-                match claimed {
-                    Some(claimed) if !compacting => {
-                        trim::parked(arena, self.region, number, &claimed);
-                        (hooks.release)(claimed.g, false);
-                    }
-                    Some(claimed) if claimed.fits() => self.run.push(claimed),
-                    other => {
-                        self.flush(arena, hooks, number, impatient);
-                        impatient = false;
-                        if let Some(claimed) = other {
-                            trim::parked(arena, self.region, number, &claimed);
-                            (hooks.release)(claimed.g, false);
-                        }
-                    }
+                match self.look(arena, hooks, number, now_ms, after_ms) {
+                    Some(due) => self.act(arena, hooks, number, &due, after_ms),
+                    None => self.flush(arena, hooks, number),
                 }
             }
             // Nothing stays claimed between steps.
-            self.flush(arena, hooks, self.number, impatient);
+            self.flush(arena, hooks, self.number);
             if budget == 0 && self.number < opened {
                 return Progress::More;
             }
@@ -189,78 +163,104 @@ impl Sweeper {
         hooks: &Hooks,
         number: usize,
         now_ms: u32,
-        policy: Policy,
-        compacting: bool,
-    ) -> Found {
+        after_ms: u32,
+    ) -> Option<Due> {
         let word = arena.slots.word(self.region, number);
         // Acquire: pairs with the Release of who made the slot live; its
         // header is written.
         let now = Word(word.load(Ordering::Acquire));
         if now.state() != State::Live {
-            return Found::Nothing;
+            return None;
         }
         let base = arena.geometry().slot_base(self.region, number);
-        let Some(header) = arena.geometry().header_of(base) else {
-            return Found::Nothing;
-        };
-        let stack = Stack::from_header(header);
-        let Some(park) = (hooks.parked)(stack.header().g.get(), stack) else {
-            return Found::Nothing;
-        };
-        let (seen, since) = now.seen();
-        // Number 0 with time 0 is what a slot says that was never looked at.
-        if seen != park || since == 0 {
-            let noted = Word::live(now.class(), park, now_ms.max(1), false);
-            // A restore or a trim may have been faster; then the next sweep
-            // notes it.
-            let _ = word.compare_exchange(now.0, noted.0, Ordering::Relaxed, Ordering::Relaxed);
+        let stack = Stack::from_header(arena.geometry().header_of(base)?);
+        let header = stack.header();
+        let care = (hooks.parked)(header.g.get(), stack)?;
+        if !header.wait_object.is_marked() {
+            // It has run since the last look, or this is the first. What goes
+            // on the header goes there while it cannot run.
+            let claimed = claim(hooks, stack)?;
+            header.wait_object.mark();
+            (hooks.release)(&claimed, false);
+            self.note(word, now, now_ms);
+            return None;
+        }
+        let since = now.since_ms();
+        if since == 0 {
+            // It came back from a cell since the last look.
+            self.note(word, now, now_ms);
+            return None;
+        }
+        let age_ms = now_ms.wrapping_sub(since);
+        if age_ms < after_ms {
             self.pending = true;
-            return Found::Nothing;
+            return None;
         }
-        let age_ms = now_ms.saturating_sub(since);
-        if age_ms < after_ms(policy) {
-            self.pending = true;
-            return Found::Nothing;
-        }
-        if now.trimmed() && !compacting {
-            return Found::Nothing;
-        }
-        Found::Due {
+        let done = now.trimmed() && (care == Care::Trim || !compact::enabled());
+        (!done).then_some(Due {
             stack,
-            number: park,
+            care,
             age_ms,
-        }
+        })
     }
 
-    /// Compacts the run that ends before slot `end`, and releases it.
-    fn flush(&mut self, arena: &Arena, hooks: &Hooks, end: usize, impatient: bool) {
+    fn note(&mut self, word: &AtomicU64, now: Word, now_ms: u32) {
+        let noted = Word::live(now.class(), now_ms.max(1), false);
+        // Who was faster says more; then the next sweep notes it.
+        let _ = word.compare_exchange(now.0, noted.0, Ordering::Relaxed, Ordering::Relaxed);
+        self.pending = true;
+    }
+
+    /// Claims what is due, and trims it or adds it to the run.
+    fn act(&mut self, arena: &Arena, hooks: &Hooks, number: usize, due: &Due, after_ms: u32) {
+        let claimed = claim(hooks, due.stack).filter(|claimed| {
+            // It may have run since it was looked at.
+            let same = due.stack.header().wait_object.is_marked();
+            if !same {
+                (hooks.release)(claimed, false);
+            }
+            same
+        });
+        let Some(claimed) = claimed else {
+            return self.flush(arena, hooks, number);
+        };
+        if due.care == Care::Compact && compact::enabled() && claimed.fits() {
+            self.impatient |= due.age_ms / PATIENCE >= after_ms.max(1);
+            self.run.push(claimed);
+            if self.run.len() == LONGEST_RUN {
+                self.flush(arena, hooks, number + 1);
+            }
+            return;
+        }
+        self.flush(arena, hooks, number);
+        trim::parked(arena, self.region, number, &claimed);
+        (hooks.release)(&claimed, false);
+    }
+
+    /// Compacts the run, which ends before slot `end`, and releases it.
+    fn flush(&mut self, arena: &Arena, hooks: &Hooks, end: usize) {
+        let impatient = std::mem::take(&mut self.impatient);
         if self.run.is_empty() {
             return;
         }
-        // The last slot looked at may not belong to the run.
-        let last = self.run[self.run.len() - 1];
-        let first = match arena
-            .geometry()
-            .locate(last.stack.as_ptr().as_ptr() as usize)
-        {
-            Some((_, number)) => number + 1 - self.run.len(),
-            None => end - self.run.len(),
-        };
+        let first = end - self.run.len();
+        debug_assert_eq!(
+            arena
+                .geometry()
+                .locate(self.run[0].stack.as_ptr().as_ptr() as usize),
+            Some((self.region, first))
+        );
         let long_enough = self.run.len() >= SHORTEST_RUN || impatient;
         let compacted = long_enough && compact::compact(self.region, first, &self.run).is_ok();
         self.pending |= !compacted;
         for claimed in self.run.drain(..) {
-            (hooks.release)(claimed.g, compacted);
+            (hooks.release)(&claimed, compacted);
         }
     }
 }
 
-fn after_ms(policy: Policy) -> u32 {
-    u32::try_from(policy.after.as_millis()).unwrap_or(u32::MAX)
-}
-
-fn claim(hooks: &Hooks, stack: Stack, number: u16) -> Option<Claimed> {
+fn claim(hooks: &Hooks, stack: Stack) -> Option<Claimed> {
     let g = stack.header().g.get();
-    let sp = (hooks.claim)(g, stack, number)?;
+    let sp = (hooks.claim)(g, stack)?;
     Some(Claimed { stack, g, sp })
 }

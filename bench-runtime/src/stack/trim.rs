@@ -127,8 +127,7 @@ pub(super) fn parked(arena: &Arena, region: usize, number: usize, claimed: &Clai
     let word = arena.slots.word(region, number);
     let now = Word(word.load(Ordering::Relaxed));
     if now.state() == State::Live {
-        let (park, since) = now.seen();
-        let trimmed = Word::live(now.class(), park, since, true);
+        let trimmed = Word::live(now.class(), now.since_ms(), true);
         // Who was faster has moved it to a state that says more.
         let _ = word.compare_exchange(now.0, trimmed.0, Ordering::Relaxed, Ordering::Relaxed);
     }
@@ -164,28 +163,34 @@ pub(super) fn cached(arena: &Arena) -> bool {
             left |= free.warm.len() > count;
             free.warm.drain(..count).collect()
         };
-        if old.is_empty() {
-            continue;
+        if !old.is_empty() {
+            release(arena, class, &old);
+            free.lock().cold.extend(old);
         }
-        let info = class.info();
-        let ranges: Vec<PageRange> = old
-            .iter()
-            .map(|slot| {
-                let address = slot.0.as_ptr() as usize;
-                if let Some(word) = arena.word_of(address) {
-                    // Relaxed: the slot is ours until it is on a list again.
-                    word.store(Word::plain(State::Free, class).0, Ordering::Relaxed);
-                }
-                PageRange {
-                    start: info.slot_top(address) - info.usable,
-                    bytes: info.usable,
-                }
-            })
-            .collect();
-        // SAFETY: the slots are off the free list, so they are ours, and
-        // nothing on a free stack is needed. A refusal costs memory.
-        let _ = unsafe { madvise::advise_all(&ranges, Advice::DontNeed) };
-        free.lock().cold.extend(old);
     }
     left
+}
+
+/// Gives all pages of free slots back, which the caller has taken off the
+/// free list, and which go to its cold half then.
+pub(super) fn release(arena: &Arena, class: Class, slots: &[FreeSlot]) {
+    let info = class.info();
+    let ranges: Vec<PageRange> = slots
+        .iter()
+        .map(|slot| {
+            let address = slot.0.as_ptr() as usize;
+            if let Some(word) = arena.word_of(address) {
+                // Relaxed: the slot is ours until it is on a list again, and a
+                // sweep that still reads its header finds nobody there.
+                word.store(Word::plain(State::Free, class).0, Ordering::Relaxed);
+            }
+            PageRange {
+                start: info.slot_top(address) - info.usable,
+                bytes: info.usable,
+            }
+        })
+        .collect();
+    // SAFETY: the slots are the caller's, and nothing on a free stack is
+    // needed. A refusal costs memory and nothing else.
+    let _ = unsafe { madvise::advise_all(&ranges, Advice::DontNeed) };
 }
