@@ -31,7 +31,10 @@ pub use sched::spawn::{
     GoBuilder, JoinError, JoinHandle, PanicPayload, go, goexit, gomaxprocs, goroutine_id,
     num_goroutine,
 };
-pub use stack::{CompactionError, StackError, StackPolicy, StackUsage};
+pub use stack::{
+    CompactionError, CompactionStats, StackError, StackPolicy, StackUsage, compaction_stats,
+    stack_usage,
+};
 
 /// What the macros expand to; not for use by name.
 #[doc(hidden)]

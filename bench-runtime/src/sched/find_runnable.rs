@@ -364,6 +364,10 @@ impl Shared {
     /// Step 10, S1: the P goes to the idle list. The rest of the way to sleep
     /// is [`Self::wait_for_processor`].
     fn rest(&'static self, m: &'static Machine, p: &'static Processor) {
+        // SAFETY: we hold P on our own stack.
+        unsafe { p.own() }
+            .stacks
+            .trim((clock::now_ns() / 1_000_000) as u32);
         let mut lists = self.idle.lock();
         if self.is_stopping() || !self.global.is_empty() || p.notice.load(Ordering::Relaxed) {
             return;

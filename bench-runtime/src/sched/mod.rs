@@ -14,6 +14,7 @@ pub(crate) mod run_loop;
 pub(crate) mod run_queue;
 pub(crate) mod runtime;
 pub(crate) mod spawn;
+pub(crate) mod stacks;
 pub(crate) mod steal;
 pub(crate) mod sysmon;
 pub(crate) mod thread;

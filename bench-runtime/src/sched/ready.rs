@@ -29,7 +29,7 @@ use super::machine::Machine;
 use super::processor::Processor;
 use super::runtime::Shared;
 use crate::goroutine::slab::Slab;
-use crate::goroutine::{FLAG_LOCKED, FRESH, Goroutine, List, RUNNING_BIT, Status};
+use crate::goroutine::{FLAG_COMPACTED, FLAG_LOCKED, FRESH, Goroutine, List, RUNNING_BIT, Status};
 use crate::stack::{StackHeader, header_of};
 use crate::sys::barrier;
 
@@ -57,6 +57,20 @@ pub(crate) fn header_of_started(g: &Goroutine) -> Option<&'static StackHeader> {
     } else {
         header_of(context).map(|h| unsafe { h.as_ref() })
     }
+}
+
+/// The M that a goroutine which has started and not ended ran on last. Only
+/// for whoever has readied it.
+pub(crate) fn machine_of_started(g: &Goroutine) -> Option<&'static Machine> {
+    let context = g.context.load(Ordering::Acquire);
+    if context & RUNNING_BIT == 0
+        && g.has_flag(FLAG_COMPACTED)
+        && let Some(m) = super::stacks::machine_of_compacted(context)
+    {
+        // SAFETY: as in `machine_of`.
+        return Some(unsafe { m.cast().as_ref() });
+    }
+    header_of_started(g).map(current::machine_of)
 }
 
 /// Ends the wait of a goroutine.
@@ -113,9 +127,8 @@ fn make_special_runnable(m: &'static Machine, p: &'static Processor, g: &'static
         return shared.submit(g);
     }
     if shared.pinned
-        && let Some(header) = header_of_started(g)
+        && let Some(target) = machine_of_started(g)
     {
-        let target = current::machine_of(header);
         if !ptr::eq(target, m) {
             target.deliver(g);
             shared.nudge(target);
@@ -181,16 +194,14 @@ impl Shared {
     #[cold]
     pub(crate) fn submit(&'static self, g: &'static Goroutine) {
         if g.has_flag(FLAG_LOCKED)
-            && let Some(header) = header_of_started(g)
+            && let Some(m) = machine_of_started(g)
         {
-            let m = current::machine_of(header);
             m.locked_ready.store(true, Ordering::Release);
             return self.nudge(m);
         }
         if self.pinned
-            && let Some(header) = header_of_started(g)
+            && let Some(m) = machine_of_started(g)
         {
-            let m = current::machine_of(header);
             m.deliver(g);
             return self.nudge(m);
         }

@@ -20,8 +20,8 @@ use super::processor::Processor;
 use super::runtime::Shared;
 use crate::arch;
 use crate::goroutine::{
-    FLAG_LOCKED, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_OPEN, Parkable, RUNNING_BIT,
-    Status,
+    FLAG_COMPACTED, FLAG_LOCKED, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_OPEN, Parkable,
+    RUNNING_BIT, Status,
 };
 use crate::stack::{Stack, StackHeader};
 
@@ -95,10 +95,7 @@ pub(crate) fn ready_context(
     // Acquire: pairs with the store of the context by `switch`, the last thing
     // on the goroutine's old stack.
     let mut context = g.context.load(Ordering::Acquire);
-    if context == FRESH
-        || context & RUNNING_BIT != 0
-        || g.has_flag(crate::goroutine::FLAG_COMPACTED)
-    {
+    if context == FRESH || context & RUNNING_BIT != 0 || g.has_flag(FLAG_COMPACTED) {
         context = ready_context_slow(m, p, g, context)?;
     }
     let Some(header) = crate::stack::header_of(context) else {
@@ -138,6 +135,9 @@ fn ready_context_slow(
     }
     if context == FRESH {
         return bind(m, p, g);
+    }
+    if g.has_flag(FLAG_COMPACTED) {
+        super::stacks::restore(g, context);
     }
     Some(context)
 }

@@ -12,6 +12,7 @@ use super::machine::Machine;
 use super::processor::{Processor, ProcessorStatus};
 use super::run_loop::machine_main;
 use super::spawn::{self, JoinError, JoinHandle};
+use super::stacks::StackCare;
 use super::sysmon::Bed;
 use super::topology::Topology;
 use crate::goroutine::{Goroutine, List, Parkable, Status, slab};
@@ -94,6 +95,7 @@ pub(crate) struct Shared {
     machine_ended: Condvar,
     max_machines: usize,
     default_class: Class,
+    pub(crate) stack_care: StackCare,
     pub(crate) topology: Topology,
     /// GOMAXPROCS was set by hand or by the environment.
     procs_fixed: AtomicBool,
@@ -122,6 +124,7 @@ pub(crate) struct Shared {
 pub struct Builder {
     procs: Option<usize>,
     stack: StackPolicy,
+    stack_care: StackCare,
     migrating: bool,
     reads_files: bool,
     max_machines: usize,
@@ -133,6 +136,7 @@ impl Default for Builder {
         Self {
             procs: None,
             stack: StackPolicy::default(),
+            stack_care: StackCare::default(),
             migrating: false,
             reads_files: true,
             max_machines: MAX_MACHINES,
@@ -157,6 +161,25 @@ impl Builder {
     #[must_use]
     pub fn stack(mut self, policy: StackPolicy) -> Self {
         self.stack = policy;
+        self
+    }
+
+    /// Moves the live bytes of goroutines that have been parked for `after` to
+    /// cells of their size, and gives their pages back; they return to the same
+    /// address before the goroutine runs, or when another thread touches them.
+    /// A goroutine that parks for less pays nothing.
+    ///
+    /// What is lost: a *system call* that another thread makes on memory of
+    /// such a stack, a buffer in a parked goroutine's frame that is read into
+    /// from elsewhere, fails with `EFAULT`; and a thread that has blocked
+    /// SIGSEGV dies of a touch. [`Builder::build`] fails where the kernel has
+    /// no userfaultfd or no guard markers.
+    #[must_use]
+    pub fn compact_stacks(mut self, after: Duration) -> Self {
+        self.stack_care = StackCare {
+            compact: true,
+            after,
+        };
         self
     }
 
@@ -357,6 +380,9 @@ impl Shared {
             ));
         }
         let default_class = Class::for_policy(builder.stack).map_err(stack_error)?;
+        if builder.stack_care.compact {
+            crate::stack::compact::enable().map_err(io::Error::other)?;
+        }
         let shared: &'static Self = Box::leak(Box::new(Self {
             pinned: !builder.migrating,
             attention: Counter::default(),
@@ -380,6 +406,7 @@ impl Shared {
             machine_ended: Condvar::new(),
             max_machines: builder.max_machines,
             default_class,
+            stack_care: builder.stack_care,
             topology: if builder.reads_files {
                 Topology::read(&cpus)
             } else {
@@ -399,6 +426,7 @@ impl Shared {
             .slab
             .get_or_init(|| slab::Slab::new(ptr::from_ref(shared).cast()));
         crate::stack::overflow::describe_with(super::dump::describe_in_signal_handler);
+        super::stacks::install();
         shared.resize_to(procs);
         std::thread::Builder::new()
             .name("sysmon".into())

@@ -7,7 +7,9 @@
 //!    the runtime becomes eager for a while (see [`super::ready`]);
 //! 3. due timers of Ps that do not run are fired;
 //! 4. fds are polled if nobody has done so for [`POLL_NS`];
-//! 5. once a second GOMAXPROCS follows the affinity and the quota, unless it
+//! 5. stacks of goroutines that have been parked for long are trimmed or
+//!    compacted, a few at a time (see [`super::stacks`]);
+//! 6. once a second GOMAXPROCS follows the affinity and the quota, unless it
 //!    was set by hand.
 //!
 //! When no P has run for a while it sleeps until one does.
@@ -85,6 +87,7 @@ impl Shared {
     pub(crate) fn sysmon(&'static self) {
         let mut seen: Vec<Seen> = Vec::new();
         let mut idle_rounds = 0;
+        let mut sweep = super::stacks::Rounds::default();
         let mut eager_rounds = 0u32;
         let mut last_read_ns = clock::now_ns();
         while !self.is_stopping() {
@@ -140,7 +143,12 @@ impl Shared {
             }
             self.eager
                 .store(u32::from(eager_rounds > 0), Ordering::Relaxed);
-            idle_rounds = if running { 0 } else { idle_rounds + 1 };
+            let sweeping = self.sweep_stacks(&mut sweep, running);
+            idle_rounds = match running {
+                true => 0,
+                // It does not go to bed before the sweep is done.
+                false => (idle_rounds + 1).min(IDLE_ROUNDS - u32::from(sweeping)),
+            };
             self.poll_for_others();
             if running && self.procs_follow_host() && now - last_read_ns >= REREAD_NS {
                 last_read_ns = now;

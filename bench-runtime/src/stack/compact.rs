@@ -104,17 +104,18 @@ struct Counters {
     touched: AtomicU64,
 }
 
-/// What compaction has done so far.
+/// What compaction has done in this process so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct CompactionStats {
+#[non_exhaustive]
+pub struct CompactionStats {
     /// Stacks that went to a cell.
-    pub(crate) compacted_count: u64,
+    pub compacted_count: u64,
     /// Stacks that came back.
-    pub(crate) restored_count: u64,
+    pub restored_count: u64,
     /// Of those, how many because another thread touched them.
-    pub(crate) touched_count: u64,
+    pub touched_count: u64,
     /// Bytes of cells in use.
-    pub(crate) cells_bytes: usize,
+    pub cells_bytes: usize,
 }
 
 static COMPACTOR: OnceLock<Compactor> = OnceLock::new();
@@ -160,8 +161,10 @@ pub(crate) fn enabled() -> bool {
     COMPACTOR.get().is_some()
 }
 
-/// What has been done so far.
-pub(crate) fn stats() -> CompactionStats {
+/// What compaction has done in this process so far; zeros where no runtime
+/// compacts.
+#[must_use]
+pub fn stats() -> CompactionStats {
     COMPACTOR
         .get()
         .map(|compactor| CompactionStats {

@@ -53,9 +53,9 @@ use std::io;
 
 pub(crate) use class::Class;
 pub use class::StackPolicy;
-pub use compact::CompactionError;
+pub use compact::{CompactionError, CompactionStats, stats as compaction_stats};
 pub(crate) use header::{Stack, StackHeader, header_of};
-pub use trim::StackUsage;
+pub use trim::{StackUsage, stack_usage};
 
 /// Why no stack could be had.
 #[derive(Debug, thiserror::Error)]

@@ -9,11 +9,12 @@
 
 use std::sync::atomic::Ordering;
 
-use super::Stack;
 use super::arena::{Arena, FreeSlot};
 use super::class::Class;
 use super::compact::Claimed;
 use super::slots::{State, Word};
+use super::{Stack, header_of};
+use crate::arch;
 use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, PAGE};
 
@@ -34,6 +35,22 @@ pub struct StackUsage {
 
 /// Slots that one call of [`cached`] takes from each class at most.
 const CACHED_BATCH: usize = 4096;
+
+/// What the calling goroutine's stack holds; `None` on a plain thread. It asks
+/// the kernel, page by page of the limit: not for a hot path.
+///
+/// # Examples
+///
+/// ```
+/// let usage = bench_runtime::Runtime::builder().build()?.run(bench_runtime::stack_usage);
+/// assert!(usage.unwrap().committed_bytes < 64 << 10);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use]
+pub fn stack_usage() -> Option<StackUsage> {
+    let header = header_of(arch::stack_pointer())?;
+    Some(measure(Stack::from_header(header)))
+}
 
 /// Looks at a stack that is the caller's, or that is claimed, and updates its
 /// accounting.

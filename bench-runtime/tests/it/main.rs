@@ -11,6 +11,7 @@ mod select;
 mod select_case;
 mod select_dynamic;
 mod select_race;
+mod stack;
 mod support;
 mod sync_cond;
 mod sync_err_group;

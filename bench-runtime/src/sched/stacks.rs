@@ -1,0 +1,160 @@
+//! Where the sweep over stacks meets the scheduler: how a parked goroutine is
+//! kept from being resumed while its stack is trimmed or compacted.
+//!
+//! The claim is made in `context`, by the table in [`crate::goroutine`]: it
+//! turns from the saved context into the stack header with the bit that says
+//! "on some M now". So whoever dequeues the goroutine meanwhile waits, or lets
+//! others go first, as if it were still leaving its stack; no path of the
+//! scheduler knows of claims.
+//!
+//! Not claimed are goroutines that are locked to an M, which waits for them,
+//! and those that are readied already.
+
+use std::ptr;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::runtime::Shared;
+use crate::goroutine::slab::Slab;
+use crate::goroutine::{FLAG_COMPACTED, FLAG_LOCKED, FRESH, Goroutine, RUNNING_BIT, Status};
+use crate::stack::compact::Claimed;
+use crate::stack::sweep::{self, Care, Hooks, Policy, Progress};
+use crate::stack::{Stack, header_of};
+
+/// What a runtime wants done with stacks of goroutines that have been parked
+/// for long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StackCare {
+    /// Compact and not only trim.
+    pub(crate) compact: bool,
+    /// Parked for this long.
+    pub(crate) after: Duration,
+}
+
+impl Default for StackCare {
+    fn default() -> Self {
+        Self {
+            compact: false,
+            after: TRIM_AFTER,
+        }
+    }
+}
+
+/// Pages below a parked goroutine go back after this time: what Go's
+/// scavenger, with its pauses, comes to.
+const TRIM_AFTER: Duration = Duration::from_secs(1);
+
+/// A pass over all stacks begins so often at most, in milliseconds, so that a
+/// program with few goroutines is not looked over all the time.
+const PASS_MS: u32 = 20;
+
+/// Without a running P sysmon has time: so many steps in one round.
+const IDLE_STEPS: u32 = 64;
+
+/// Tells the sweep how goroutines are claimed.
+pub(crate) fn install() {
+    sweep::set_hooks(Hooks {
+        parked,
+        claim,
+        release,
+    });
+}
+
+/// The goroutine a header names, and its saved context, if it is parked there.
+fn parked_on(g: *mut (), stack: Stack) -> Option<(&'static Goroutine, usize)> {
+    // SAFETY: headers name records, which are type-stable, or nothing.
+    let g = unsafe { g.cast::<Goroutine>().as_ref() }?;
+    // Acquire: pairs with the store of the context by `switch`.
+    let context = g.context.load(Ordering::Acquire);
+    let suspended = context != FRESH && context & RUNNING_BIT == 0;
+    let here = suspended && header_of(context) == Some(stack.as_ptr());
+    (here && g.status() == Status::Waiting && !g.has_flag(FLAG_LOCKED)).then_some((g, context))
+}
+
+fn parked(g: *mut (), stack: Stack) -> Option<Care> {
+    let (g, _) = parked_on(g, stack)?;
+    // SAFETY: the slab of a runtime names its `Shared`, which is never freed.
+    let shared = unsafe { &*Slab::owner_of(g).cast::<Shared>() };
+    Some(match shared.stack_care.compact {
+        true => Care::Compact,
+        false => Care::Trim,
+    })
+}
+
+fn claim(g: *mut (), stack: Stack) -> Option<usize> {
+    let (g, context) = parked_on(g, stack)?;
+    let claimed = stack.as_ptr().as_ptr() as usize | RUNNING_BIT;
+    // Acquire: what the goroutine left on its stack is seen.
+    g.context
+        .compare_exchange(context, claimed, Ordering::Acquire, Ordering::Relaxed)
+        .is_ok()
+        .then_some(context)
+}
+
+fn release(claimed: &Claimed, compacted: bool) {
+    // SAFETY: it was claimed, so it is a record.
+    let g = unsafe { &*claimed.g.cast::<Goroutine>() };
+    if compacted {
+        g.set_flag(FLAG_COMPACTED);
+    }
+    // Release: pairs with the Acquire in `ready_context`; the flag is seen.
+    g.context.store(claimed.sp, Ordering::Release);
+}
+
+/// Brings the stack of a goroutine that the caller is about to resume back.
+#[cold]
+pub(super) fn restore(g: &Goroutine, context: usize) {
+    g.clear_flag(FLAG_COMPACTED);
+    crate::stack::compact::restore(context);
+}
+
+/// The machine in the header of a suspended goroutine's stack. Only for whoever
+/// has readied it.
+#[cold]
+pub(super) fn machine_of_compacted(context: usize) -> Option<ptr::NonNull<()>> {
+    ptr::NonNull::new(crate::stack::compact::machine_of_compacted(context)?)
+}
+
+/// Sysmon's part in it.
+#[derive(Debug, Default)]
+pub(super) struct Rounds {
+    /// When the current pass began, and whether it is over.
+    began_ms: u32,
+    over: bool,
+    pending: bool,
+}
+
+impl Shared {
+    /// Goes on with the sweep: a little if goroutines run, more if none does.
+    /// True: there is, or will be, more to do.
+    pub(super) fn sweep_stacks(&'static self, rounds: &mut Rounds, running: bool) -> bool {
+        let now_ms = (crate::sys::clock::now_ns() / 1_000_000) as u32;
+        if rounds.over && now_ms.wrapping_sub(rounds.began_ms) < PASS_MS {
+            return rounds.pending;
+        }
+        if rounds.over {
+            rounds.over = false;
+            rounds.began_ms = now_ms;
+        }
+        let policy = Policy {
+            after: self.stack_care.after,
+        };
+        let steps = if running { 1 } else { IDLE_STEPS };
+        for _ in 0..steps {
+            match sweep::step(now_ms, policy) {
+                Progress::More => rounds.pending = true,
+                Progress::Done { pending } => {
+                    rounds.over = true;
+                    rounds.pending = pending;
+                    break;
+                }
+                Progress::Busy => {
+                    rounds.over = true;
+                    rounds.pending = false;
+                    break;
+                }
+            }
+        }
+        rounds.pending
+    }
+}
