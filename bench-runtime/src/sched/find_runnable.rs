@@ -151,17 +151,20 @@ impl Shared {
             if p.notice.swap(false, Ordering::Relaxed) && !self.tend(m, p) {
                 continue;
             }
-            // SAFETY: we hold P on our own stack.
-            let turn = {
+            let (turn, gives) = {
                 p.picks.store(
                     p.picks.load(Ordering::Relaxed).wrapping_add(1),
                     Ordering::Relaxed,
                 );
+                // SAFETY: we hold P on our own stack.
                 let own = unsafe { p.own() };
                 own.since_turn += 1;
-                own.since_turn >= TURN
+                let turn = own.since_turn >= TURN;
+                let gives = turn && !own.given_at_turn && self.idle.line_count() != 0;
+                own.given_at_turn |= gives;
+                (turn, gives)
             };
-            if turn && self.idle.line_count() != 0 && self.give_to_line(m, p) {
+            if gives && self.give_to_line(m, p) {
                 continue;
             }
             self.fire_timers(m, p, p);
@@ -204,6 +207,7 @@ impl Shared {
             // SAFETY: we hold P on our own stack.
             let own = unsafe { p.own() };
             own.since_turn = 0;
+            own.given_at_turn = false;
             own.turns = own.turns.wrapping_add(1);
             begin_slice(p);
             if own.turns % 2 == 0

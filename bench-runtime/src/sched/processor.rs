@@ -72,6 +72,9 @@ pub(crate) struct Own {
     pub(crate) end_id: u64,
     /// Picks since the last turn of looking elsewhere first.
     pub(crate) since_turn: u32,
+    /// The P was given to the line at this turn already: who got it takes the
+    /// turn itself, or the P would go round and nobody run.
+    pub(crate) given_at_turn: bool,
     /// Turns of looking elsewhere first so far.
     pub(crate) turns: u32,
     /// Picks of `run_next` in a row.
@@ -97,6 +100,7 @@ impl Processor {
                 next_id: 0,
                 end_id: 0,
                 since_turn: 0,
+                given_at_turn: false,
                 turns: 0,
                 streak: 0,
                 rng: Rng::new(id as u64),
