@@ -7,9 +7,17 @@ use crate::seam;
 
 /// The addresses of a name. Asking for them may take long, and blocks the
 /// thread: so it is done as a blocking call.
-fn resolve(name: impl ToSocketAddrs) -> io::Result<impl Iterator<Item = SocketAddr>> {
+fn resolve<A: ToSocketAddrs>(name: A) -> io::Result<impl Iterator<Item = SocketAddr>> {
     // Collected inside, for an iterator might ask on.
-    seam::blocking(|| Ok(name.to_socket_addrs()?.collect::<Vec<_>>().into_iter()))
+    let ask = || Ok(name.to_socket_addrs()?.collect::<Vec<_>>().into_iter());
+    // Of std's types, exactly those that hold a name answer with a list on the
+    // heap; for what is an address already, a hand-off costs more than it
+    // saves.
+    if std::mem::needs_drop::<A::Iter>() {
+        seam::blocking(ask)
+    } else {
+        ask()
+    }
 }
 
 /// The first success over the addresses of a name, or the last failure.

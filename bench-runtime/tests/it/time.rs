@@ -318,7 +318,7 @@ fn timeout_gives_the_result_the_lateness_or_the_panic() {
         assert_eq!(timeout(LONG, || "done"), Ok("done"));
         let begin = Instant::now();
         let (hold, held) = chan::<()>(0);
-        let late = timeout(MOMENT, move || drop(held.recv()));
+        let late = timeout(MOMENT, move || held.recv());
         assert!(matches!(late, Err(Elapsed { .. })));
         assert!(begin.elapsed() >= MOMENT);
         drop(hold);
