@@ -1,5 +1,6 @@
 //! The lanes. Each is one file (or folder) and one line here; none knows another.
 
+mod goroutine;
 mod process;
 mod process_pool;
 mod process_spawn;
@@ -12,6 +13,9 @@ use crate::lane::Entry;
 
 /// All lanes of this program, in the order of the report.
 pub const ALL: &[Entry] = &[
+    goroutine::DEFAULT,
+    goroutine::MIGRATING,
+    goroutine::FIXED,
     thread::DEFAULT,
     thread::SMALL_STACK,
     thread_pool::QUEUE,

@@ -87,6 +87,9 @@ macro_rules! lanes {
 }
 
 lanes! {
+    goroutine: "goroutine",
+    goroutine_that_migrates: "goroutine-migrating",
+    goroutine_with_fixed_stack: "goroutine-fixed8k",
     thread: "thread",
     thread_with_small_stacks: "thread-16k",
     thread_pool: "thread-pool",

@@ -1,0 +1,283 @@
+//! Goroutines of this project's own runtime.
+#![allow(
+    unsafe_code,
+    reason = "a runtime whose goroutines migrate is asked for by an unsafe method"
+)]
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bench_runtime::net::{PipeReader, PipeWriter, TcpListener, TcpStream, pipe};
+use bench_runtime::sync::Mutex;
+use bench_runtime::{
+    GoBuilder, JoinError, JoinHandle, Receiver, Runtime, Sender, StackPolicy, chan, go,
+};
+
+use crate::catalogue::{Shape, Workload};
+use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome};
+use crate::protocol::ErrorKind;
+use crate::shapes::{self, Blocking};
+
+const FIXED_BYTES: usize = 8 << 10;
+/// What the runtime may take of a fixed stack for itself.
+const HEADER_BYTES: usize = 2_112;
+
+/// As the runtime has them by default.
+pub(super) const DEFAULT: Entry = Entry {
+    name: "goroutine",
+    title: "goroutines of bench-runtime, growable stacks, pinned to the thread they start on",
+    runtime,
+    refuses,
+    start: |_| Ok(Box::new(Goroutines::new(false, None))),
+};
+
+/// Goroutines that go on wherever there is a free thread.
+pub(super) const MIGRATING: Entry = Entry {
+    name: "goroutine-migrating",
+    title: "goroutines of bench-runtime that move between threads",
+    runtime,
+    refuses,
+    start: |_| Ok(Box::new(Goroutines::new(true, None))),
+};
+
+/// The least that a task of no depth needs.
+pub(super) const FIXED: Entry = Entry {
+    name: "goroutine-fixed8k",
+    title: "goroutines of bench-runtime, stacks of exactly 8 KiB with a guard",
+    runtime,
+    refuses: |workload| match workload.id {
+        "cpu.sort" | "cpu.json" => {
+            Some("the standard library's sort and the JSON library need more than 8 KiB of stack")
+        }
+        "io.file_read" => {
+            Some("opening a file by the standard library needs much of 8 KiB of stack")
+        }
+        _ => refuses(workload),
+    },
+    start: |_| Ok(Box::new(Goroutines::new(false, Some(FIXED_BYTES)))),
+};
+
+fn runtime() -> String {
+    format!("bench-runtime {}", super::locked_version("bench-runtime"))
+}
+
+fn refuses(workload: &Workload) -> Option<&'static str> {
+    match workload.shape {
+        Shape::ForkResident => Some("its tasks are no processes"),
+        Shape::Placement => Some("the runtime, not the task, decides on which CPU a task runs"),
+        _ => None,
+    }
+}
+
+struct Goroutines {
+    migrating: bool,
+    /// The size of stacks that do not grow.
+    fixed: Option<usize>,
+    /// The last sample's runtime and its number of Ps.
+    current: Option<(Runtime, usize)>,
+}
+
+impl Lane for Goroutines {
+    fn run(&mut self, order: &Order) -> Result<Outcome, Failure> {
+        let procs = order.threads();
+        let runtime = match self.current.take() {
+            Some((runtime, count)) if count == procs => runtime,
+            _ => self.build(procs).map_err(|error| {
+                Failure::host("starting the runtime", &error, "ulimit -v and ulimit -u")
+            })?,
+        };
+        let (tasks, order) = (Tasks { fixed: self.fixed }, order.clone());
+        let outcome = runtime.run(move || {
+            // The main goroutine has the usual stack in every variant: it
+            // reads /proc and starts the load generator.
+            let main = GoBuilder::new()
+                .stack(StackPolicy::default())
+                .go(move || shapes::run(&tasks, &order));
+            let main = main.map_err(|error| {
+                Failure::failed(format!("starting the main goroutine: {error}"))
+            })?;
+            main.join().unwrap_or_else(|error| Err(failure(error)))
+        });
+        if outcome.is_ok() {
+            self.current = Some((runtime, procs));
+        } else {
+            // With the runtime end all goroutines that the sample has left.
+            let _ = runtime.shutdown();
+        }
+        outcome
+    }
+}
+
+impl Goroutines {
+    fn new(migrating: bool, fixed: Option<usize>) -> Self {
+        Self {
+            migrating,
+            fixed,
+            current: None,
+        }
+    }
+
+    fn build(&self, procs: usize) -> io::Result<Runtime> {
+        let mut builder = Runtime::builder().procs(procs);
+        if let Some(size) = self.fixed {
+            builder = builder.stack(StackPolicy::Fixed(size));
+        }
+        if self.migrating {
+            // SAFETY: what runs on this runtime are the shapes and kernels of
+            // this crate, which keep no thread-local, no guard of std and no
+            // value bound to a thread across a call that parks: their state
+            // are numbers, vectors and the types of `Blocking` below.
+            builder = unsafe { builder.migrating() };
+        }
+        builder.build()
+    }
+}
+
+fn failure(error: JoinError) -> Failure {
+    match error {
+        JoinError::Panicked(payload) => Failure::from_panic(payload.into_inner()),
+        JoinError::NoStack(error) => Failure {
+            kind: ErrorKind::Limit,
+            message: format!("no stack for a goroutine: {error}"),
+        },
+        other => Failure::failed(other.to_string()),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Tasks {
+    fixed: Option<usize>,
+}
+
+impl Blocking for Tasks {
+    const SCHEDULES: bool = true;
+
+    type Task = JoinHandle<u64>;
+    type Channel = (Sender<u64>, Receiver<u64>);
+    type Gate = Arc<Gate>;
+    type Lock = Arc<Mutex<u64>>;
+    type Shared = Arc<AtomicU64>;
+    type Pipe = Arc<(PipeReader, PipeWriter)>;
+    type Listener = Arc<TcpListener>;
+    type Stream = TcpStream;
+
+    fn stack_bytes(&self) -> Option<usize> {
+        self.fixed.map(|size| size - HEADER_BYTES)
+    }
+
+    fn spawn(
+        &self,
+        body: impl FnOnce() -> u64 + Send + 'static,
+    ) -> Result<JoinHandle<u64>, Failure> {
+        Ok(go(body))
+    }
+
+    fn join(&self, task: JoinHandle<u64>) -> Result<u64, Failure> {
+        task.join().map_err(failure)
+    }
+
+    fn yield_now(&self) {
+        bench_runtime::yield_now();
+    }
+
+    fn sleep(&self, time: Duration) {
+        bench_runtime::time::sleep(time);
+    }
+
+    fn blocking<T: Send + 'static>(&self, body: impl FnOnce() -> T + Send + 'static) -> T {
+        bench_runtime::blocking(body)
+    }
+
+    fn channel(&self, capacity: usize) -> Result<Self::Channel, Failure> {
+        Ok(chan(capacity))
+    }
+
+    fn send(&self, (sender, _): &Self::Channel, number: u64) {
+        sender.send(number).or_throw("sending");
+    }
+
+    fn recv(&self, (_, receiver): &Self::Channel) -> u64 {
+        receiver
+            .recv()
+            .ok_or("the channel is closed")
+            .or_throw("receiving")
+    }
+
+    fn gate(&self) -> Result<Self::Gate, Failure> {
+        let (closer, closed) = chan(0);
+        Ok(Arc::new(Gate {
+            closer,
+            closed,
+            go: AtomicBool::new(false),
+        }))
+    }
+
+    fn wait(&self, gate: &Self::Gate) -> bool {
+        // Nothing is ever sent: what comes is the end of the channel.
+        let _ = gate.closed.recv();
+        gate.go.load(Ordering::Relaxed)
+    }
+
+    fn open(&self, gate: &Self::Gate, go: bool) {
+        // The close that follows orders this before what `wait` reads.
+        gate.go.store(go, Ordering::Relaxed);
+        gate.closer.close();
+    }
+
+    fn lock(&self) -> Result<Self::Lock, Failure> {
+        Ok(Arc::new(Mutex::new(0)))
+    }
+
+    fn locked<T>(&self, lock: &Self::Lock, body: impl FnOnce(&mut u64) -> T) -> T {
+        body(&mut lock.lock())
+    }
+
+    fn shared(&self) -> Result<Self::Shared, Failure> {
+        Ok(Arc::default())
+    }
+
+    fn pipe(&self) -> Result<Self::Pipe, Failure> {
+        pipe()
+            .map(Arc::new)
+            .map_err(|error| Failure::host("making a pipe", &error, "ulimit -n"))
+    }
+
+    fn read(&self, pipe: &Self::Pipe) -> u64 {
+        let mut bytes = [0; 8];
+        (&pipe.0).read_exact(&mut bytes).or_throw("reading a pipe");
+        u64::from_le_bytes(bytes)
+    }
+
+    fn write(&self, pipe: &Self::Pipe, number: u64) {
+        (&pipe.1)
+            .write_all(&number.to_le_bytes())
+            .or_throw("writing a pipe");
+    }
+
+    fn listen(&self, _backlog: usize) -> io::Result<(Self::Listener, SocketAddr)> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let address = listener.local_addr()?;
+        Ok((Arc::new(listener), address))
+    }
+
+    fn accept(&self, listener: &Self::Listener) -> io::Result<TcpStream> {
+        let (stream, _) = listener.accept()?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    fn close(&self, listener: &Self::Listener) {
+        // An error means that it is closed already.
+        let _ = listener.close();
+    }
+}
+
+/// What goroutines wait at: a channel that is closed to let them go.
+struct Gate {
+    closer: Sender<()>,
+    closed: Receiver<()>,
+    go: AtomicBool,
+}
