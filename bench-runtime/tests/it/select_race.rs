@@ -71,39 +71,3 @@ fn default_is_taken_when_nothing_is_ready() {
         assert_eq!(alone, 7);
     });
 }
-
-#[test]
-fn a_hundred_thousand_selects_do_not_grow_memory() {
-    fn resident() -> usize {
-        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-        let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
-        pages * 4096
-    }
-    everywhere(|way| {
-        let (tx1, rx1) = chan::<usize>(0);
-        let (tx2, rx2) = chan::<usize>(0);
-        let (_keep, never) = chan::<usize>(0);
-        let echo = way.go(move || {
-            for n in rx1 {
-                tx2.send(n).unwrap();
-            }
-        });
-        let round = |n| {
-            tx1.send(n).unwrap();
-            select! {
-                recv(rx2) -> v => assert_eq!(v, Some(n)),
-                recv(never) => unreachable!(),
-            }
-        };
-        let (rounds, warm) = (way.count(20_000, 100_000), 1_000);
-        (0..warm).for_each(round);
-        let before = resident();
-        (0..rounds).for_each(round);
-        // Other tests of this program run meanwhile: a leak of one waiter a
-        // round would be twice this.
-        let grown = resident().saturating_sub(before);
-        assert!(grown < rounds * 50 + (8 << 20), "grown by {grown}");
-        drop(tx1);
-        echo.join();
-    });
-}

@@ -195,7 +195,9 @@ impl<'a> Select<'a> {
             return index;
         }
         if self.many.is_empty() {
-            self.many.reserve(FEW * 2);
+            if self.many.capacity() <= FEW {
+                self.many.reserve(FEW * 2);
+            }
             for few in &self.few {
                 // SAFETY: all of them are filled; `len` is 0 from now on, so
                 // each is moved once.

@@ -1,0 +1,222 @@
+//! What channels, `select!` and the primitives allocate: counted, in a process
+//! of their own.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bench_runtime::sync::{Cond, RwMutex, Semaphore, WaitGroup};
+use bench_runtime::{Receiver, Runtime, Select, Sender, Slot, chan, go, select};
+
+/// The system's allocator, counting.
+struct Counting;
+
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+static LIVE_BYTES: AtomicIsize = AtomicIsize::new(0);
+
+// SAFETY: all is passed on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.fetch_add(1, Ordering::Relaxed);
+        LIVE_BYTES.fetch_add(layout.size() as isize, Ordering::Relaxed);
+        // SAFETY: passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        LIVE_BYTES.fetch_sub(layout.size() as isize, Ordering::Relaxed);
+        // SAFETY: passed on.
+        unsafe { System.dealloc(place, layout) };
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// One test at a time, as the counts are the process's.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How often `f` allocates: the fewest of some runs, as the harness, on its own
+/// thread, allocates now and then too.
+fn calls(mut f: impl FnMut()) -> usize {
+    let mut run = || {
+        let before = CALLS.load(Ordering::Relaxed);
+        f();
+        CALLS.load(Ordering::Relaxed) - before
+    };
+    (0..5).map(|_| run()).min().unwrap_or(0)
+}
+
+fn on_one_processor(f: impl FnOnce() + Send + 'static) {
+    Runtime::builder().procs(1).build().unwrap().run(f);
+}
+
+/// A goroutine that sends back what it receives.
+fn echo(capacity: usize) -> (Sender<usize>, Receiver<usize>) {
+    let (tx, from_us) = chan(capacity);
+    let (to_us, rx) = chan(capacity);
+    drop(go(move || {
+        for n in from_us {
+            if to_us.send(n).is_err() {
+                return;
+            }
+        }
+    }));
+    (tx, rx)
+}
+
+#[test]
+fn channel_operations_do_not_allocate() {
+    let _alone = alone();
+    for capacity in [0, 1, 100] {
+        on_one_processor(move || {
+            let (tx, rx) = echo(capacity);
+            let round = |n| {
+                tx.send(n).unwrap();
+                assert_eq!(rx.recv(), Some(n));
+                assert!(rx.try_recv().is_err());
+                assert!(rx.recv_timeout(Duration::ZERO).is_err());
+            };
+            (0..1_000).for_each(round);
+            assert_eq!(calls(|| (0..1_000).for_each(round)), 0);
+        });
+    }
+}
+
+#[test]
+fn a_channel_is_one_allocation() {
+    let _alone = alone();
+    assert_eq!(calls(|| drop(chan::<[u64; 4]>(100))), 1);
+}
+
+#[test]
+fn a_select_of_up_to_eight_cases_does_not_allocate_and_a_longer_one_once() {
+    let _alone = alone();
+    on_one_processor(|| {
+        let (tx, rx) = echo(0);
+        let (_keep, never) = chan::<usize>(0);
+        let two = |n| {
+            tx.send(n).unwrap();
+            select! {
+                recv(rx) -> v => assert_eq!(v, Some(n)),
+                recv(never) => unreachable!(),
+            }
+        };
+        let eight = |n| {
+            tx.send(n).unwrap();
+            select! {
+                recv(never) => unreachable!(), recv(never) => unreachable!(),
+                recv(never) => unreachable!(), recv(never) => unreachable!(),
+                recv(never) => unreachable!(), recv(never) => unreachable!(),
+                recv(never) => unreachable!(), recv(rx) -> v => assert_eq!(v, Some(n)),
+            }
+        };
+        let nine = |n| {
+            tx.send(n).unwrap();
+            select! {
+                recv(never) => unreachable!(), recv(never) => unreachable!(),
+                recv(never) => unreachable!(), recv(never) => unreachable!(),
+                recv(never) => unreachable!(), recv(never) => unreachable!(),
+                recv(never) => unreachable!(), recv(never) => unreachable!(),
+                recv(rx) -> v => assert_eq!(v, Some(n)),
+            }
+        };
+        (0..100).for_each(two);
+        assert_eq!(calls(|| (0..100).for_each(two)), 0);
+        assert_eq!(calls(|| (0..100).for_each(eight)), 0);
+        assert_eq!(calls(|| (0..100).for_each(nine)), 100);
+    });
+}
+
+#[test]
+fn a_run_time_select_of_up_to_eight_cases_does_not_allocate() {
+    let _alone = alone();
+    let (tx, rx) = chan(1);
+    let (_keep, never) = chan::<usize>(0);
+    let allocations = |cases: usize| {
+        calls(|| {
+            let slot = Slot::empty();
+            let mut select = Select::with_capacity(cases);
+            (1..cases).for_each(|_| {
+                select.recv(&never, &slot);
+            });
+            select.recv(&rx, &slot);
+            for n in 0..3 {
+                tx.send(n).unwrap();
+                assert_eq!(select.wait().index(), cases - 1);
+                assert_eq!(slot.take(), Some(n));
+            }
+        })
+    };
+    assert_eq!((allocations(1), allocations(8)), (0, 0));
+    assert_eq!((allocations(9), allocations(64)), (1, 1));
+}
+
+#[test]
+fn a_hundred_thousand_selects_do_not_grow_memory() {
+    let _alone = alone();
+    on_one_processor(|| {
+        let (tx, rx) = echo(0);
+        let (_keep, never) = chan::<usize>(0);
+        let round = |n| {
+            tx.send(n).unwrap();
+            select! {
+                recv(rx) -> v => assert_eq!(v, Some(n)),
+                recv(never) => unreachable!(),
+                timeout(Duration::from_secs(100)) => unreachable!(),
+            }
+        };
+        // Timers that were cancelled are kept for a while: to their most.
+        (0..10_000).for_each(round);
+        let before = LIVE_BYTES.load(Ordering::Relaxed);
+        (0..100_000).for_each(round);
+        let grown = LIVE_BYTES.load(Ordering::Relaxed) - before;
+        assert!(grown < 100_000, "grown by {grown} bytes");
+    });
+}
+
+#[test]
+fn waiting_for_a_primitive_does_not_allocate() {
+    let _alone = alone();
+    static MUTEX: bench_runtime::sync::Mutex<usize> = bench_runtime::sync::Mutex::new(0);
+    static COND: Cond = Cond::new();
+    static RW: RwMutex<usize> = RwMutex::new(0);
+    static SEMAPHORE: Semaphore = Semaphore::new(1);
+    on_one_processor(|| {
+        let group = WaitGroup::new();
+        group.add(1);
+        let theirs = group.clone();
+        let other = go(move || {
+            for n in 0..6_000 {
+                let mut guard = MUTEX.lock();
+                guard = COND.wait_while(guard, |turn| *turn % 2 == 0);
+                *guard += 1;
+                drop(guard);
+                COND.signal();
+                *RW.write() = n;
+                drop(SEMAPHORE.acquire(1));
+            }
+            theirs.done();
+        });
+        let round = |_| {
+            let mut guard = MUTEX.lock();
+            *guard += 1;
+            COND.signal();
+            guard = COND.wait_while(guard, |turn| *turn % 2 == 1);
+            drop(guard);
+            let permit = SEMAPHORE.acquire(1);
+            let value = *RW.read();
+            bench_runtime::yield_now();
+            drop(permit);
+            assert!(value < 6_000);
+        };
+        (0..1_000).for_each(round);
+        assert_eq!(calls(|| (0..1_000).for_each(round)), 0);
+        group.wait();
+        other.join().unwrap();
+    });
+}
