@@ -9,6 +9,7 @@ mod local;
 pub mod net;
 mod netpoll;
 mod sched;
+mod scope;
 mod seam;
 mod shim;
 mod stack;
@@ -23,7 +24,9 @@ pub use chan::{
     SendOperand, SendTimeoutError, Sender, Slot, TryIter, TryRecvError, TrySendError, chan,
 };
 pub use local::GoroutineLocal;
+pub use sched::dump::{GoroutineInfo, goroutines, in_goroutine};
 pub use sched::global_queue::Priority;
+pub use sched::lock_thread::{lock_os_thread, unlock_os_thread};
 pub use sched::park::yield_now;
 pub use sched::preempt::blocking;
 pub use sched::runtime::{Builder, Metrics, Runtime, Shutdown};
@@ -31,6 +34,7 @@ pub use sched::spawn::{
     GoBuilder, JoinError, JoinHandle, PanicPayload, go, goexit, gomaxprocs, goroutine_id,
     num_goroutine,
 };
+pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use stack::{
     CompactionError, CompactionStats, StackError, StackPolicy, StackUsage, compaction_stats,
     stack_usage,

@@ -45,6 +45,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crate::stack::Class;
+use crate::util::lock::Lock;
 pub(crate) use body::VTable;
 pub(crate) use list::List;
 pub(crate) use wait_reason::WaitReason;
@@ -109,6 +110,9 @@ pub(crate) const FLAG_PRIORITY_SHIFT: u32 = 4;
 
 /// Words of [`Goroutine::body`].
 pub(crate) const BODY_WORDS: usize = 5;
+
+/// Held while details are freed, and by whoever reads another's.
+static DETAILS: Lock<()> = Lock::new(());
 
 /// What rarely is said about a goroutine, boxed behind `site`.
 #[derive(Debug)]
@@ -249,8 +253,15 @@ impl Goroutine {
         unsafe { (site as *const Location<'static>).as_ref() }
     }
 
-    /// Name and limits, where any were given. Only while the goroutine is
-    /// known not to end.
+    /// Calls `f` with the details of a goroutine that may end meanwhile: they
+    /// are not freed before `f` returns.
+    pub(crate) fn with_details<R>(&self, f: impl FnOnce(Option<&Details>) -> R) -> R {
+        let _keep = DETAILS.lock();
+        f(self.details())
+    }
+
+    /// Name and limits, where any were given. Only for the goroutine itself,
+    /// or while it is known not to end.
     pub(crate) fn details(&self) -> Option<&Details> {
         let site = self.site.load(Ordering::Acquire);
         // SAFETY: an odd value is a box that lives until the record is freed.
@@ -273,6 +284,7 @@ impl Goroutine {
     pub(crate) fn drop_details(&self) {
         let site = self.site.load(Ordering::Relaxed);
         if site & 1 == 1 {
+            let _alone = DETAILS.lock();
             self.site.store(0, Ordering::Relaxed);
             // SAFETY: it came from `Box::into_raw` in `set_details`; the owner
             // of the dead record drops it once.

@@ -1,54 +1,197 @@
-//! What goroutines are doing, as text: for reports of overflow and deadlock,
-//! and on demand. It takes no scheduler lock; what it prints may be changing.
+//! What goroutines are doing: for reports of overflow and deadlock, and on
+//! demand. It takes no scheduler lock; what it reads may be changing.
 
-use std::fmt::Write;
-use std::sync::atomic::Ordering;
+use std::fmt::{self, Write};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use super::current::{self, goroutine_of};
+use super::ready::header_of_started;
 use super::runtime::Shared;
 use crate::goroutine::{Goroutine, Status, WaitReason};
+use crate::stack::header_of;
+use crate::util::lock::Lock;
 
-/// Writes `goroutine 7 "name" [chan receive], spawned at file:line`.
-pub(crate) fn describe(g: &Goroutine, out: &mut dyn Write) -> std::fmt::Result {
-    write!(out, "goroutine {}", g.id.load(Ordering::Relaxed))?;
-    if let Some(name) = g.details().and_then(|d| d.name.as_deref()) {
-        write!(out, " \"{name}\"")?;
+/// What one goroutine was doing when it was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GoroutineInfo {
+    /// Its number, unique in its runtime.
+    pub id: u64,
+    /// The name given at spawn.
+    pub name: Option<String>,
+    /// What it does or waits for, in Go's words: `chan receive`, `running`.
+    pub state: String,
+    /// True if it is parked, or in a blocking call.
+    pub waits: bool,
+    /// What it waits for, as an address: the same for all that wait for the
+    /// same channel or lock.
+    pub object: Option<usize>,
+    /// The goroutine that could end the wait, where there is one: the holder
+    /// of the mutex, or the one to be joined.
+    pub held_by: Option<u64>,
+    /// Where it was spawned.
+    pub spawned_at: Option<String>,
+}
+
+impl fmt::Display for GoroutineInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "goroutine {}", self.id)?;
+        if let Some(name) = &self.name {
+            write!(f, " \"{name}\"")?;
+        }
+        write!(f, " [{}", self.state)?;
+        if let Some(object) = self.object {
+            write!(f, " on {object:#x}")?;
+        }
+        if let Some(holder) = self.held_by {
+            write!(f, ", held by goroutine {holder}")?;
+        }
+        f.write_str("]")?;
+        if let Some(site) = &self.spawned_at {
+            write!(f, ", spawned at {site}")?;
+        }
+        Ok(())
     }
-    let state = match g.status() {
+}
+
+fn state_of(g: &Goroutine) -> &'static str {
+    match g.status() {
         Status::Waiting | Status::Syscall => {
             WaitReason::from_u8(g.head.reason.load(Ordering::Relaxed)).as_str()
         }
         Status::Runnable => "runnable",
         Status::Running => "running",
         Status::Idle | Status::Dead => "dead",
-    };
-    write!(out, " [{state}]")?;
-    if let Some(site) = g.site() {
-        write!(out, ", spawned at {site}")?;
     }
-    Ok(())
 }
 
-/// As [`describe`], from the `g` of a stack header; called in a signal handler.
+/// Looks at a goroutine; `None` if it is none at the moment.
+fn look_at(g: &'static Goroutine) -> Option<GoroutineInfo> {
+    let status = g.status();
+    if matches!(status, Status::Idle | Status::Dead) {
+        return None;
+    }
+    let reason = WaitReason::from_u8(g.head.reason.load(Ordering::Relaxed));
+    let mut object = None;
+    let mut held_by = None;
+    if status == Status::Waiting
+        && let Some(header) = header_of_started(g)
+    {
+        let address = header.wait_object.get() as usize;
+        object = (address != 0).then_some(address);
+        held_by = holder(g, reason, header.wait_object.get());
+    }
+    Some(GoroutineInfo {
+        id: g.id.load(Ordering::Relaxed),
+        name: g.with_details(|d| d.and_then(|d| d.name.as_deref().map(str::to_owned))),
+        state: state_of(g).to_owned(),
+        waits: matches!(status, Status::Waiting | Status::Syscall),
+        object,
+        held_by,
+        spawned_at: g.site().map(ToString::to_string),
+    })
+}
+
+/// Who could end a wait.
+fn holder(g: &'static Goroutine, reason: WaitReason, object: *const ()) -> Option<u64> {
+    match reason {
+        WaitReason::Mutex => {
+            // The goroutine waits, so the mutex it borrows is alive; if it has
+            // gone on meanwhile the word may be anything, and is only compared
+            // with the arena's bounds.
+            if g.status() != Status::Waiting || object.is_null() {
+                return None;
+            }
+            // SAFETY: the object of this reason is the mutex's holder word.
+            let address = unsafe { &*object.cast::<AtomicUsize>() }.load(Ordering::Relaxed);
+            // SAFETY: slots are never unmapped.
+            let header = unsafe { header_of(address)?.as_ref() };
+            (!header.g.get().is_null()).then(|| goroutine_of(header).id.load(Ordering::Relaxed))
+        }
+        // SAFETY: the object of this reason is a goroutine's record, which is
+        // type-stable.
+        WaitReason::Join => unsafe { object.cast::<Goroutine>().as_ref() }.map(|g| g.id.load(Ordering::Relaxed)),
+        _ => None,
+    }
+}
+
+/// Writes who a goroutine is, from the `g` of a stack header; called in a
+/// signal handler of the thread that runs it, so it neither locks nor
+/// allocates.
 pub(crate) fn describe_in_signal_handler(g: *mut (), out: &mut dyn Write) {
     // SAFETY: the header of a running goroutine holds its record.
-    if let Some(g) = unsafe { g.cast::<Goroutine>().as_ref() } {
-        let _ = describe(g, out);
+    let Some(g) = (unsafe { g.cast::<Goroutine>().as_ref() }) else { return };
+    let _ = write!(out, "goroutine {}", g.id.load(Ordering::Relaxed));
+    if let Some(name) = g.details().and_then(|d| d.name.as_deref()) {
+        let _ = write!(out, " \"{name}\"");
     }
+    let _ = write!(out, " [{}]", state_of(g));
+    if let Some(site) = g.site() {
+        let _ = write!(out, ", spawned at {site}");
+    }
+}
+
+/// The goroutines of the current runtime; none on a plain thread.
+#[must_use]
+pub fn goroutines() -> Vec<GoroutineInfo> {
+    super::park::runtime().map_or_else(Vec::new, Shared::goroutines)
 }
 
 impl Shared {
-    /// Lists every goroutine that has not ended.
-    pub(crate) fn dump(&'static self, out: &mut dyn Write) -> std::fmt::Result {
-        let mut result = Ok(());
-        self.slab().for_each(|g| {
-            if !matches!(g.status(), Status::Idle | Status::Dead) && result.is_ok() {
-                result = describe(g, out).and_then(|()| out.write_char('\n'));
-            }
-        });
-        result
+    /// Every goroutine that has not ended, by its number.
+    pub(crate) fn goroutines(&'static self) -> Vec<GoroutineInfo> {
+        let mut all = Vec::new();
+        self.slab().for_each(|g| all.extend(look_at(g)));
+        all.sort_by_key(|info| info.id);
+        all
     }
+}
 
-    /// Reports a deadlock and ends the process, if every goroutine waits and
-    /// nothing outside can wake one.
-    pub(crate) fn check_deadlock(&'static self) {}
+/// Runtimes that write a dump at SIGQUIT.
+static ON_QUIT: Lock<Vec<&'static Shared>> = Lock::new(Vec::new());
+static QUIT_READY: AtomicBool = AtomicBool::new(false);
+
+/// Threads of ours that belong to no runtime, for the count of outside ones.
+pub(crate) static HELPERS_COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// From now on SIGQUIT writes this runtime's goroutines to stderr, and the
+/// program goes on.
+pub(crate) fn dump_on_quit(shared: &'static Shared) -> std::io::Result<()> {
+    let mut all = ON_QUIT.lock();
+    all.push(shared);
+    if QUIT_READY.swap(true, Ordering::SeqCst) {
+        return Ok(());
+    }
+    drop(all);
+    let signals = crate::sys::quit::watch()?;
+    HELPERS_COUNT.fetch_add(1, Ordering::SeqCst);
+    std::thread::Builder::new().name("sigquit".into()).stack_size(128 * 1024).spawn(move || {
+        while signals.wait() {
+            let all: Vec<_> = ON_QUIT.lock().clone();
+            for shared in all {
+                write_all("SIGQUIT: all goroutines\n\n", &shared.goroutines());
+            }
+        }
+    })?;
+    Ok(())
+}
+
+pub(crate) fn no_dump_on_quit(shared: &'static Shared) {
+    ON_QUIT.lock().retain(|other| !std::ptr::eq(*other, shared));
+}
+
+/// Writes a heading and a line a goroutine to stderr.
+pub(crate) fn write_all(heading: &str, goroutines: &[GoroutineInfo]) {
+    let mut out = crate::fatal::StderrBuffer::new();
+    let _ = out.write_str(heading);
+    for info in goroutines {
+        let _ = writeln!(out, "{info}");
+    }
+    out.flush();
+}
+
+/// True on a goroutine's stack.
+#[must_use]
+pub fn in_goroutine() -> bool {
+    current::header().is_some()
 }

@@ -31,7 +31,7 @@ use super::ready::make_runnable;
 use super::runtime::Shared;
 use super::thread::ThreadRecord;
 use crate::goroutine::{Goroutine, Kind, Parkable};
-use crate::sys::{barrier, clock};
+use crate::sys::barrier;
 
 /// Picks between two looks elsewhere: Go's and tokio's figure, a prime so that
 /// it does not fall in step with a program's own rhythm.
@@ -75,6 +75,9 @@ fn pick_local(m: &'static Machine, p: &'static Processor) -> Option<&'static Gor
     if m.shared.pinned {
         return pick_pinned(m, p);
     }
+    if m.shared.order.is_some() {
+        shuffle(m, p);
+    }
     let next = p.run_next.load(Ordering::Relaxed);
     // SAFETY: the caller holds P inside the runtime.
     let own = unsafe { p.own() };
@@ -95,10 +98,39 @@ fn pick_local(m: &'static Machine, p: &'static Processor) -> Option<&'static Gor
     p.queue.pop().map(|g| unsafe { g.as_ref() })
 }
 
+/// With a seeded order: turns the queue by a random number of places, and may
+/// put `run_next` into it.
+#[cold]
+#[inline(never)]
+fn shuffle(m: &'static Machine, p: &'static Processor) {
+    let Some(order) = &m.shared.order else { return };
+    let mut rng = order.lock();
+    let next = p.run_next.load(Ordering::Relaxed);
+    if !next.is_null() && rng.below(2) == 0 {
+        p.run_next.store(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: records are type-stable.
+        super::ready::push_back(m, p, unsafe { &*next });
+    }
+    for _ in 0..rng.below(p.queue.len().clamp(1, 16)) {
+        if let Some(g) = p.queue.pop() {
+            // There is room: one was just taken out.
+            let _ = p.queue.push(g);
+        }
+    }
+}
+
 #[inline(never)]
 fn pick_pinned(m: &'static Machine, p: &'static Processor) -> Option<&'static Goroutine> {
     // SAFETY: the caller holds P inside the runtime, on M's own thread.
     let (own, pinned) = unsafe { (p.own(), m.pinned()) };
+    if let Some(order) = &m.shared.order {
+        let mut rng = order.lock();
+        for _ in 0..rng.below(pinned.len().clamp(1, 16) as u32) {
+            if let Some(g) = pinned.pop() {
+                pinned.push(g);
+            }
+        }
+    }
     let next = m.run_next.load(Ordering::Relaxed);
     if !next.is_null() {
         m.run_next.store(ptr::null_mut(), Ordering::Relaxed);
@@ -183,6 +215,9 @@ impl Shared {
                 return Some(g);
             }
             if p.has_work() || m.has_pinned_work() {
+                continue;
+            }
+            if self.advance_fake_time() {
                 continue;
             }
             self.rest(m, p);

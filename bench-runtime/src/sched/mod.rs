@@ -1,10 +1,12 @@
 //! The scheduler. (Its design comment comes with its parts.)
 
 pub(crate) mod current;
+pub(crate) mod deadlock;
 pub(crate) mod dump;
 pub(crate) mod find_runnable;
 pub(crate) mod global_queue;
 pub(crate) mod idle;
+pub(crate) mod lock_thread;
 pub(crate) mod machine;
 pub(crate) mod park;
 pub(crate) mod preempt;
@@ -21,6 +23,6 @@ pub(crate) mod thread;
 pub(crate) mod topology;
 
 pub(crate) use park::{
-    Armed, arm, cancel_park, current, now_ns, own_waiter, park, park_until, prepare_park, ready,
+    cancel_park, current, now_ns, own_waiter, park, park_until, prepare_park, ready,
     runtime,
 };

