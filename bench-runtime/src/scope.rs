@@ -75,7 +75,10 @@ where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
     let scope = Scope {
-        data: Arc::new(Data { running: WaitGroup::new(), panicked: AtomicBool::new(false) }),
+        data: Arc::new(Data {
+            running: WaitGroup::new(),
+            panicked: AtomicBool::new(false),
+        }),
         _scope: PhantomData,
         _env: PhantomData,
     };
@@ -119,7 +122,10 @@ impl<'scope> Scope<'scope, '_> {
         let done = Arc::new(WaitGroup::new());
         done.add(1);
         self.data.running.add(1);
-        let last = Done { data: self.data.clone(), joined: done.clone() };
+        let last = Done {
+            data: self.data.clone(),
+            joined: done.clone(),
+        };
         let theirs = outcome.clone();
         let body = move || {
             let result = catch_unwind(AssertUnwindSafe(f));
@@ -140,7 +146,11 @@ impl<'scope> Scope<'scope, '_> {
         // the last thing the body does; all that it borrows outlives 'scope.
         let body: Box<dyn FnOnce() + Send + 'static> = unsafe { std::mem::transmute(body) };
         drop(crate::go(body));
-        ScopedJoinHandle { done, outcome, _scope: PhantomData }
+        ScopedJoinHandle {
+            done,
+            outcome,
+            _scope: PhantomData,
+        }
     }
 }
 

@@ -33,7 +33,10 @@ impl Shared {
         if goroutines.iter().any(|info| !info.waits) {
             return;
         }
-        write_all("fatal error: all goroutines are asleep - deadlock!\n\n", &goroutines);
+        write_all(
+            "fatal error: all goroutines are asleep - deadlock!\n\n",
+            &goroutines,
+        );
         // SAFETY: ends the process at once; destructors of a program that
         // cannot go on are not run, as in Go.
         unsafe { libc::_exit(EXIT_STATUS) }
@@ -58,7 +61,9 @@ impl Shared {
     /// True if every thread of the process is an M, a sysmon or a helper of
     /// ours, or waits in `Runtime::run`.
     fn no_outside_thread(&'static self) -> bool {
-        let Ok(tasks) = fs::read_dir("/proc/self/task") else { return false };
+        let Ok(tasks) = fs::read_dir("/proc/self/task") else {
+            return false;
+        };
         let ours = self.machines_count()
             + 1
             + HELPERS_COUNT.load(Ordering::SeqCst)

@@ -110,7 +110,9 @@ fn holder(g: &'static Goroutine, reason: WaitReason, object: *const ()) -> Optio
         }
         // SAFETY: the object of this reason is a goroutine's record, which is
         // type-stable.
-        WaitReason::Join => unsafe { object.cast::<Goroutine>().as_ref() }.map(|g| g.id.load(Ordering::Relaxed)),
+        WaitReason::Join => {
+            unsafe { object.cast::<Goroutine>().as_ref() }.map(|g| g.id.load(Ordering::Relaxed))
+        }
         _ => None,
     }
 }
@@ -120,7 +122,9 @@ fn holder(g: &'static Goroutine, reason: WaitReason, object: *const ()) -> Optio
 /// allocates.
 pub(crate) fn describe_in_signal_handler(g: *mut (), out: &mut dyn Write) {
     // SAFETY: the header of a running goroutine holds its record.
-    let Some(g) = (unsafe { g.cast::<Goroutine>().as_ref() }) else { return };
+    let Some(g) = (unsafe { g.cast::<Goroutine>().as_ref() }) else {
+        return;
+    };
     let _ = write!(out, "goroutine {}", g.id.load(Ordering::Relaxed));
     if let Some(name) = g.details().and_then(|d| d.name.as_deref()) {
         let _ = write!(out, " \"{name}\"");
@@ -165,14 +169,17 @@ pub(crate) fn dump_on_quit(shared: &'static Shared) -> std::io::Result<()> {
     drop(all);
     let signals = crate::sys::quit::watch()?;
     HELPERS_COUNT.fetch_add(1, Ordering::SeqCst);
-    std::thread::Builder::new().name("sigquit".into()).stack_size(128 * 1024).spawn(move || {
-        while signals.wait() {
-            let all: Vec<_> = ON_QUIT.lock().clone();
-            for shared in all {
-                write_all("SIGQUIT: all goroutines\n\n", &shared.goroutines());
+    std::thread::Builder::new()
+        .name("sigquit".into())
+        .stack_size(128 * 1024)
+        .spawn(move || {
+            while signals.wait() {
+                let all: Vec<_> = ON_QUIT.lock().clone();
+                for shared in all {
+                    write_all("SIGQUIT: all goroutines\n\n", &shared.goroutines());
+                }
             }
-        }
-    })?;
+        })?;
     Ok(())
 }
 

@@ -5,9 +5,10 @@
 //! 1. P taken away or to be given up: GOMAXPROCS shrank, or, once in
 //!    [`TURN`] picks, another M stands in line for a P;
 //! 2. the P's due timers;
-//! 3. the high class;
-//! 4. once in [`TURN`] picks: the normal class of the global queue; once in
-//!    twice as many: the low class, so that it cannot starve;
+//! 3. once in [`TURN`] picks the classes below the high one: every other time
+//!    the low one, then the normal one, in the global queue and then step 5;
+//!    so none starves;
+//! 4. the high class;
 //! 5. `run_next`, then the P's queue (in a pinned runtime, first the M's own);
 //! 6. the global queue, a share of it;
 //! 7. the netpoller, without waiting;
@@ -31,7 +32,7 @@ use super::ready::make_runnable;
 use super::runtime::Shared;
 use super::thread::ThreadRecord;
 use crate::goroutine::{Goroutine, Kind, Parkable};
-use crate::sys::barrier;
+use crate::sys::{barrier, clock};
 
 /// Picks between two looks elsewhere: Go's and tokio's figure, a prime so that
 /// it does not fall in step with a program's own rhythm.
@@ -224,38 +225,21 @@ impl Shared {
         }
     }
 
-    /// Steps 3 to 6.
+    /// Steps 3 to 6, without the netpoller.
     fn pick_at_home(
         &'static self,
         m: &'static Machine,
         p: &'static Processor,
         turn: bool,
     ) -> Option<&'static Goroutine> {
-        let nothing_more = |_| unreachable!("one was asked for");
+        if turn && let Some(g) = self.pick_in_turn(m, p) {
+            return Some(g);
+        }
         if self.global.len(Priority::High) != 0
             && let Some(g) = self.pop_high()
         {
             begin_slice(p);
             return Some(g);
-        }
-        if turn {
-            // SAFETY: we hold P on our own stack.
-            let own = unsafe { p.own() };
-            own.since_turn = 0;
-            own.given_at_turn = false;
-            own.turns = own.turns.wrapping_add(1);
-            begin_slice(p);
-            if own.turns % 2 == 0
-                && let Some(g) = self.global.pop(Priority::Low, 1, nothing_more)
-            {
-                return Some(g);
-            }
-            if let Some(g) = self.global.pop(Priority::Normal, 1, nothing_more) {
-                return Some(g);
-            }
-            if own.turns % 4 == 0 {
-                self.poll_net(m, p);
-            }
         }
         if let Some(g) = pick_local(m, p) {
             return Some(g);
@@ -268,6 +252,36 @@ impl Shared {
                 );
             }
         })
+    }
+
+    /// Step 3: once in [`TURN`] picks every class below the high one comes
+    /// first, so that none starves.
+    #[inline(never)]
+    fn pick_in_turn(
+        &'static self,
+        m: &'static Machine,
+        p: &'static Processor,
+    ) -> Option<&'static Goroutine> {
+        // SAFETY: we hold P on our own stack.
+        let own = unsafe { p.own() };
+        own.since_turn = 0;
+        own.given_at_turn = false;
+        own.turns = own.turns.wrapping_add(1);
+        let turns = own.turns;
+        begin_slice(p);
+        if turns % 4 == 0 {
+            self.poll_net(m, p);
+        }
+        let one = |class| {
+            self.global
+                .pop(class, 1, |_| unreachable!("one was asked for"))
+        };
+        if turns % 2 == 0
+            && let Some(g) = one(Priority::Low)
+        {
+            return Some(g);
+        }
+        one(Priority::Normal).or_else(|| pick_local(m, p))
     }
 
     fn pop_high(&'static self) -> Option<&'static Goroutine> {

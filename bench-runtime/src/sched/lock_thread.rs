@@ -27,7 +27,9 @@ use crate::goroutine::FLAG_LOCKED;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn lock_os_thread() {
-    let Some(header) = current::header() else { return };
+    let Some(header) = current::header() else {
+        return;
+    };
     let pins = header.pins.get();
     header.pins.set(pins + 1);
     if pins == 0 && !machine_of(header).shared.pinned {
@@ -41,9 +43,14 @@ pub fn lock_os_thread() {
 ///
 /// If there is none to take back.
 pub fn unlock_os_thread() {
-    let Some(header) = current::header() else { return };
+    let Some(header) = current::header() else {
+        return;
+    };
     let pins = header.pins.get();
-    assert!(pins > 0, "unlock_os_thread without a lock_os_thread before it");
+    assert!(
+        pins > 0,
+        "unlock_os_thread without a lock_os_thread before it"
+    );
     header.pins.set(pins - 1);
     if pins == 1 {
         goroutine_of(header).clear_flag(FLAG_LOCKED);

@@ -846,7 +846,9 @@ impl Shared {
     /// timer; if there is none, whoever waits in `run` learns that nothing
     /// will come. Says whether there is something to do now.
     pub(crate) fn advance_fake_time(&'static self) -> bool {
-        let Some(now) = &self.fake_now_ns else { return false };
+        let Some(now) = &self.fake_now_ns else {
+            return false;
+        };
         if self.blocked_count.load(Ordering::SeqCst) != 0 || self.netpoll.waiters_count() != 0 {
             return false;
         }
@@ -871,11 +873,15 @@ impl Shared {
             if join <= JOIN_DETACHED || g.status() != Status::Waiting {
                 return;
             }
-            let Some(head) = ptr::NonNull::new(join as *mut _) else { return };
+            let Some(head) = ptr::NonNull::new(join as *mut _) else {
+                return;
+            };
             // SAFETY: by the table of `join` it is a parkable's head.
             let who = unsafe { Parkable::from_head(head) };
             if who.head().kind == Kind::Thread
-                && g.join.compare_exchange(join, JOIN_OPEN, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+                && g.join
+                    .compare_exchange(join, JOIN_OPEN, Ordering::AcqRel, Ordering::Relaxed)
+                    .is_ok()
             {
                 super::park::ready(who);
             }
@@ -958,7 +964,8 @@ impl Shared {
     fn debug_state(&'static self) -> String {
         use std::fmt::Write;
         let mut out = String::new();
-        let ids = |ms: &mut dyn Iterator<Item = &&'static Machine>| ms.map(|m| m.id).collect::<Vec<_>>();
+        let ids =
+            |ms: &mut dyn Iterator<Item = &&'static Machine>| ms.map(|m| m.id).collect::<Vec<_>>();
         {
             let lists = self.idle.lock();
             let _ = writeln!(
@@ -990,7 +997,14 @@ impl Shared {
             );
         });
         for m in self.machines.lock().iter() {
-            let _ = writeln!(out, "M{} {:?} mail {} spinning {:?}", m.id, m.held().map(|p| p.id), m.has_mail(), m.spinning);
+            let _ = writeln!(
+                out,
+                "M{} {:?} mail {} spinning {:?}",
+                m.id,
+                m.held().map(|p| p.id),
+                m.has_mail(),
+                m.spinning
+            );
         }
         for info in self.goroutines() {
             let _ = writeln!(out, "{info}");
@@ -1000,6 +1014,9 @@ impl Shared {
 
     /// Ms whose thread runs.
     pub(crate) fn machines_count(&self) -> usize {
-        *self.machines_running.lock().unwrap_or_else(PoisonError::into_inner)
+        *self
+            .machines_running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

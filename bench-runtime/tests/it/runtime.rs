@@ -1,0 +1,434 @@
+//! The runtime as a whole: results, threads, scopes, dumps, shutdown, fake
+//! time and seeded order.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bench_runtime::{
+    Builder, GoBuilder, GoroutineLocal, JoinError, Priority, Runtime, blocking, chan, go, goexit,
+    goroutine_id, goroutines, lock_os_thread, num_goroutine, scope, sync, time, unlock_os_thread,
+    yield_now,
+};
+
+/// Runs a body in both modes at one, two and eight Ps.
+fn everywhere(body: impl Fn() + Clone + Send + 'static) {
+    for procs in [1, 2, 8] {
+        for migrating in [false, true] {
+            let runtime = build(Runtime::builder().procs(procs), migrating);
+            runtime.run(body.clone());
+            let left = runtime.shutdown();
+            assert_eq!(
+                (left.unfinished_count, left.threads_count),
+                (0, 0),
+                "{procs} Ps"
+            );
+        }
+    }
+}
+
+fn build(builder: Builder, migrating: bool) -> Runtime {
+    // SAFETY: no test here holds a thread-local's reference, or a guard of a
+    // thread, across a park.
+    let builder = if migrating {
+        unsafe { builder.migrating() }
+    } else {
+        builder
+    };
+    builder.build().expect("a runtime")
+}
+
+#[test]
+fn join_returns_what_large_and_small_closures_return() {
+    everywhere(|| {
+        let large = [7u64; 100];
+        assert_eq!(go(move || large).join().unwrap(), large);
+        assert_eq!(go(|| 7u8).join().unwrap(), 7);
+        go(|| ()).join().unwrap();
+    });
+}
+
+#[test]
+fn join_of_a_panicked_goroutine_returns_its_payload() {
+    everywhere(|| {
+        let error = go(|| std::panic::resume_unwind(Box::new(42i32)))
+            .join()
+            .map(|()| ())
+            .unwrap_err();
+        let JoinError::Panicked(payload) = error else {
+            panic!("{error}")
+        };
+        assert_eq!(*payload.into_inner().downcast::<i32>().unwrap(), 42);
+    });
+}
+
+#[test]
+fn goexit_runs_destructors_and_ends_only_the_goroutine() {
+    struct Mark(Arc<AtomicUsize>);
+    impl Drop for Mark {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    everywhere(|| {
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let mark = Mark(dropped.clone());
+        let exited = go(move || {
+            let _mark = mark;
+            goexit();
+        });
+        assert!(matches!(exited.join(), Err(JoinError::Exited)));
+        assert_eq!(dropped.load(Ordering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn results_nobody_joins_are_dropped_once() {
+    everywhere(|| {
+        let value = Arc::new(());
+        let done = Arc::new(sync::WaitGroup::new());
+        for i in 0..200 {
+            let (value, done) = (value.clone(), done.clone());
+            done.add(1);
+            let handle = go(move || {
+                done.done();
+                value
+            });
+            if i % 2 == 0 {
+                drop(handle);
+            } else {
+                let _ = handle.join();
+            }
+        }
+        done.wait();
+        while Arc::strong_count(&value) != 1 || num_goroutine() != 1 {
+            yield_now();
+        }
+    });
+}
+
+#[test]
+fn goroutine_locals_are_each_goroutines_own_and_dropped_at_its_end() {
+    static DROPS: AtomicUsize = AtomicUsize::new(0);
+    struct Value(Cell<u64>);
+    impl Drop for Value {
+        fn drop(&mut self) {
+            DROPS.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    static LOCAL: GoroutineLocal<Value> = GoroutineLocal::new(|| Value(Cell::new(0)));
+    let runtime = build(Runtime::builder().procs(2), true);
+    runtime.run(|| {
+        let handles: Vec<_> = (1..=50u64)
+            .map(|i| {
+                go(move || {
+                    LOCAL.with(|v| v.0.set(i));
+                    for _ in 0..20 {
+                        yield_now();
+                    }
+                    LOCAL.with(|v| v.0.get()) == i
+                })
+            })
+            .collect();
+        assert!(handles.into_iter().all(|h| h.join().unwrap()));
+    });
+    assert_eq!(DROPS.load(Ordering::SeqCst), 50);
+}
+
+#[test]
+fn locked_goroutine_keeps_its_thread_through_parks_and_nesting() {
+    everywhere(|| {
+        let others: Vec<_> = (0..8)
+            .map(|_| go(|| (0..500).for_each(|_| yield_now())))
+            .collect();
+        let locked = go(|| {
+            lock_os_thread();
+            lock_os_thread();
+            let me = std::thread::current().id();
+            for round in 0..100 {
+                if round % 10 == 0 {
+                    time::sleep(Duration::from_micros(50));
+                }
+                yield_now();
+                assert_eq!(std::thread::current().id(), me);
+                go(|| ()).join().unwrap();
+                assert_eq!(std::thread::current().id(), me);
+            }
+            unlock_os_thread();
+            yield_now();
+            assert_eq!(std::thread::current().id(), me);
+            unlock_os_thread();
+        });
+        locked.join().unwrap();
+        others.into_iter().for_each(|h| h.join().unwrap());
+    });
+}
+
+#[test]
+fn goroutine_that_ends_locked_takes_its_thread_with_it() {
+    thread_local!(static TOUCHED: Cell<bool> = const { Cell::new(false) });
+    #[inline(never)]
+    fn touched() -> bool {
+        TOUCHED.with(Cell::get)
+    }
+    #[inline(never)]
+    fn touch() {
+        TOUCHED.with(|t| t.set(true));
+    }
+    let runtime = build(Runtime::builder().procs(2), true);
+    runtime.run(|| {
+        for _ in 0..20 {
+            go(|| {
+                lock_os_thread();
+                touch();
+            })
+            .join()
+            .unwrap();
+            let seen: Vec<_> = (0..20).map(|_| go(touched)).collect();
+            assert!(seen.into_iter().all(|h| !h.join().unwrap()));
+        }
+    });
+}
+
+#[test]
+fn unlock_without_lock_panics() {
+    let runtime = build(Runtime::builder().procs(1), false);
+    assert!(matches!(
+        runtime.run(|| go(unlock_os_thread).join()),
+        Err(JoinError::Panicked(_))
+    ));
+}
+
+#[test]
+fn scope_waits_for_goroutines_that_borrow() {
+    everywhere(|| {
+        let words = vec![String::from("one"), String::from("three")];
+        let lengths = Mutex::new(Vec::new());
+        scope(|s| {
+            for word in &words {
+                s.go(|| {
+                    yield_now();
+                    lengths.lock().unwrap().push(word.len());
+                });
+            }
+        });
+        let mut lengths = lengths.into_inner().unwrap();
+        lengths.sort_unstable();
+        assert_eq!(lengths, [3, 5]);
+    });
+}
+
+#[test]
+fn scope_waits_also_when_its_body_panics() {
+    everywhere(|| {
+        let count = AtomicUsize::new(0);
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            scope(|s| {
+                for _ in 0..10 {
+                    s.go(|| {
+                        (0..10).for_each(|_| yield_now());
+                        count.fetch_add(1, Ordering::SeqCst);
+                    });
+                }
+                std::panic::resume_unwind(Box::new(()));
+            })
+        }));
+        assert!(result.is_err());
+        assert_eq!(count.load(Ordering::SeqCst), 10);
+    });
+}
+
+#[test]
+fn a_park_while_unwinding_is_survived_and_poisons_nobody() {
+    struct Parks;
+    impl Drop for Parks {
+        fn drop(&mut self) {
+            time::sleep(Duration::from_millis(1));
+            let (tx, rx) = chan::<u8>(0);
+            drop(go(move || tx.send(1)));
+            assert_eq!(rx.recv(), Some(1));
+            assert!(std::thread::panicking());
+        }
+    }
+    everywhere(|| {
+        let others: Vec<_> = (0..20)
+            .map(|_| {
+                go(|| {
+                    for _ in 0..50 {
+                        yield_now();
+                        assert!(!std::thread::panicking());
+                    }
+                })
+            })
+            .collect();
+        let failed = go(|| {
+            let _parks = Parks;
+            std::panic::resume_unwind(Box::new(()));
+        });
+        assert!(failed.join().is_err());
+        others.into_iter().for_each(|h| h.join().unwrap());
+    });
+}
+
+#[test]
+fn dump_names_what_each_goroutine_waits_for_and_who_holds_it() {
+    let runtime = build(Runtime::builder().procs(2), false);
+    let handle = runtime.spawn(|| {
+        let mutex = Arc::new(sync::Mutex::new(()));
+        let held = mutex.lock();
+        let waiter = {
+            let mutex = mutex.clone();
+            GoBuilder::new()
+                .name("waiter")
+                .go(move || drop(mutex.lock()))
+                .unwrap()
+        };
+        let receiver = go(|| {
+            let (tx, rx) = chan::<u8>(0);
+            rx.recv_timeout(Duration::from_secs(60)).ok();
+            drop(tx);
+        });
+        let all = loop {
+            yield_now();
+            let all = goroutines();
+            if all.iter().filter(|g| g.waits).count() >= 2 {
+                break all;
+            }
+        };
+        let of = |id: u64| all.iter().find(|g| g.id == id).cloned().expect("listed");
+        assert_eq!(of(waiter.id()).state, "sync.Mutex.lock");
+        assert_eq!(of(waiter.id()).name.as_deref(), Some("waiter"));
+        assert_eq!(of(waiter.id()).held_by, goroutine_id());
+        assert!(of(waiter.id()).spawned_at.unwrap().contains("runtime.rs"));
+        assert!(["select", "chan receive"].contains(&of(receiver.id()).state.as_str()));
+        assert_eq!(all.len(), num_goroutine());
+        drop(held);
+        waiter.join().unwrap();
+    });
+    handle.join().unwrap();
+    let left = runtime.shutdown();
+    assert_eq!(left.unfinished_count, 1);
+    assert!(
+        left.unfinished[0]
+            .spawned_at
+            .as_ref()
+            .unwrap()
+            .contains("runtime.rs")
+    );
+}
+
+#[test]
+fn shutdown_drops_closures_that_never_started() {
+    let value = Arc::new(());
+    let runtime = build(Runtime::builder().procs(1), false);
+    let theirs = value.clone();
+    runtime.run(move || {
+        for _ in 0..10 {
+            let value = theirs.clone();
+            drop(go(move || drop(value)));
+        }
+    });
+    runtime.shutdown();
+    assert_eq!(Arc::strong_count(&value), 1);
+}
+
+#[test]
+fn blocking_lets_others_run_on_one_p() {
+    let runtime = build(Runtime::builder().procs(1), false);
+    runtime.run(|| {
+        let (tx, rx) = std::sync::mpsc::channel();
+        let blocked = go(move || blocking(move || rx.recv().unwrap()));
+        // Runs only if the blocked one has given its P away.
+        let sender = go(move || tx.send(5).unwrap());
+        assert_eq!(blocked.join().unwrap(), 5);
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn fake_time_jumps_and_keeps_the_order_of_timers() {
+    let begun = Instant::now();
+    let order = Runtime::builder().fake_time().build().unwrap().run(|| {
+        let (tx, rx) = chan(16);
+        for hours in [3u64, 1, 2] {
+            let tx = tx.clone();
+            drop(go(move || {
+                time::sleep(Duration::from_secs(3600 * hours));
+                tx.send(hours).unwrap();
+            }));
+        }
+        drop(tx);
+        rx.into_iter().collect::<Vec<_>>()
+    });
+    assert_eq!(order, [1, 2, 3]);
+    assert!(begun.elapsed() < Duration::from_secs(600));
+}
+
+#[test]
+#[should_panic(expected = "all goroutines are asleep")]
+fn deadlock_with_fake_time_panics() {
+    Runtime::builder().fake_time().build().unwrap().run(|| {
+        let (tx, rx) = chan::<u8>(0);
+        let other = tx.clone();
+        assert_eq!(rx.recv(), None);
+        drop((tx, other));
+    });
+}
+
+#[test]
+fn seeded_order_is_the_same_for_the_same_seed_and_differs_among_seeds() {
+    fn order(seed: u64) -> Vec<usize> {
+        let runtime = Runtime::builder().seed(seed).build().unwrap();
+        runtime.run(|| {
+            let log = Arc::new(Mutex::new(Vec::new()));
+            let handles: Vec<_> = (0..12)
+                .map(|i| {
+                    let log = log.clone();
+                    go(move || {
+                        for _ in 0..5 {
+                            log.lock().unwrap().push(i);
+                            yield_now();
+                        }
+                    })
+                })
+                .collect();
+            handles.into_iter().for_each(|h| h.join().unwrap());
+            let log = log.lock().unwrap();
+            log.clone()
+        })
+    }
+    let first = order(1);
+    assert_eq!(order(1), first);
+    assert!((2..6).any(|seed| order(seed) != first));
+}
+
+#[test]
+fn low_priority_is_not_starved_by_high_and_normal() {
+    everywhere(|| {
+        let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let busy: Vec<_> = [
+            Priority::High,
+            Priority::Normal,
+            Priority::High,
+            Priority::Normal,
+        ]
+        .into_iter()
+        .map(|priority| {
+            let stop = stop.clone();
+            GoBuilder::new()
+                .priority(priority)
+                .go(move || {
+                    while !stop.load(Ordering::Relaxed) {
+                        yield_now();
+                    }
+                })
+                .unwrap()
+        })
+        .collect();
+        let low = GoBuilder::new().priority(Priority::Low).go(|| ()).unwrap();
+        low.join().unwrap();
+        stop.store(true, Ordering::Relaxed);
+        busy.into_iter().for_each(|h| h.join().unwrap());
+    });
+}
