@@ -554,8 +554,10 @@ impl Shared {
                 self.wake_sysmon();
             }
         } else {
-            // Somebody took us off the list: the wake is here or on its way.
+            // Somebody took us off the list: the wake is here or on its way,
+            // or we are in line for a P, and whom we found is not to wait.
             drop(lists);
+            ready.drain(..).for_each(super::park::ready);
             m.sleep();
         }
         match m.held() {

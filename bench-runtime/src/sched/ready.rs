@@ -258,7 +258,11 @@ impl Shared {
         }
         match self.idle.acquire(&mut lists) {
             Some(p) => self.wake_machine(m, Some(p)),
-            None => self.idle.stand_in_line(&mut lists, m),
+            None => {
+                self.idle.stand_in_line(&mut lists, m);
+                // Who gives it a P will wake it on its futex alone.
+                self.end_polling_of(m);
+            }
         }
     }
 
@@ -266,9 +270,14 @@ impl Shared {
     /// netpoller.
     pub(crate) fn wake_machine(&'static self, m: &'static Machine, p: Option<&'static Processor>) {
         m.wake(p);
+        self.end_polling_of(m);
+        self.wake_sysmon();
+    }
+
+    /// For an M that was taken off the idle list.
+    fn end_polling_of(&'static self, m: &'static Machine) {
         if ptr::eq(self.poller.load(Ordering::Acquire), m) {
             self.netpoll.interrupt();
         }
-        self.wake_sysmon();
     }
 }
