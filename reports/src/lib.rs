@@ -8,9 +8,12 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod analysis;
+pub mod compare;
 pub mod format;
 pub mod gate;
+pub mod html;
 pub mod merge;
+pub mod plot;
 pub mod run;
 pub mod schema;
 pub mod stats;

@@ -1,5 +1,7 @@
 //! A workload as the header describes it: all that the report prints of it.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +33,9 @@ pub struct Workload {
     /// switch`, `scheduler hop`, `kernel I/O hop`; may be empty.
     #[serde(default)]
     pub level: String,
+    /// What each parameter means, by name; those of code numbers foremost.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
     /// What a figure includes; may be empty.
     #[serde(default)]
     pub includes: String,

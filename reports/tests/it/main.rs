@@ -2,6 +2,7 @@
 
 mod analysis;
 mod gate;
+mod html;
 mod merge;
 mod schema;
 mod simulation;

@@ -1,0 +1,308 @@
+//! Any number of runs side by side, of one machine or of many.
+//!
+//! Times of different machines are never set against each other, and no
+//! verdict is given across machines: what is compared is each lane's ratio
+//! to the reference lane *within* its machine. What the machines differ in
+//! comes first, since it is the explanation.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::analysis::{Analysis, Case, Quantity};
+use crate::format;
+use crate::run::Run;
+use crate::stats::Verdict;
+use crate::stats::geometric::means_over_intersection;
+
+/// The runs side by side.
+#[derive(Clone, Debug, Serialize)]
+pub struct Comparison {
+    /// The runs, in the order in which they were given.
+    pub runs: Vec<Compared>,
+    /// The lane that all ratios are against.
+    pub reference_lane: String,
+    /// The facts in which the runs differ, machine facts first.
+    pub differences: Vec<Difference>,
+    /// Ratios, one row for each workload, case, quantity and lane that any
+    /// run has.
+    pub rows: Vec<ComparisonRow>,
+    /// Geometric means over the cells that all runs have.
+    pub means: Vec<Mean>,
+}
+
+/// One of the runs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Compared {
+    /// What it is called here.
+    pub label: String,
+    /// The run's id.
+    pub run_id: String,
+    /// The machine key.
+    pub machine_key: String,
+    /// What makes it less comparable.
+    pub warnings: Vec<String>,
+}
+
+/// A fact in which the runs differ.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    /// The fact's name.
+    pub name: String,
+    /// Its value in each run; `None` where the run does not say.
+    pub values: Vec<Option<String>>,
+}
+
+/// One lane's ratios.
+#[derive(Clone, Debug, Serialize)]
+pub struct ComparisonRow {
+    /// The workload's id.
+    pub workload: String,
+    /// The workload's title.
+    pub title: String,
+    /// The parameters.
+    pub case: Case,
+    /// What the figure is of.
+    pub quantity: Quantity,
+    /// The lane.
+    pub lane: String,
+    /// The ratio in each run; `None` where it is missing.
+    pub cells: Vec<Option<ComparisonCell>>,
+}
+
+/// One lane's ratio in one run.
+#[derive(Clone, Debug, Serialize)]
+pub struct ComparisonCell {
+    /// The lane's figure over the reference's, on that machine.
+    pub ratio: f64,
+    /// The same, turned so that below 1 is better.
+    pub turned_ratio: f64,
+    /// The verdict on that machine.
+    pub verdict: Verdict,
+    /// The figure itself, for a person.
+    pub value_text: String,
+}
+
+/// A lane's geometric means.
+#[derive(Clone, Debug, Serialize)]
+pub struct Mean {
+    /// The lane.
+    pub lane: String,
+    /// The mean ratio in each run.
+    pub ratios: Vec<f64>,
+    /// Over how many cells.
+    pub cases_count: usize,
+    /// Cells that some run lacks, and so are not in the means.
+    pub missing_count: usize,
+}
+
+impl Comparison {
+    /// How many different machines there are.
+    #[must_use]
+    pub fn machines_count(&self) -> usize {
+        self.runs
+            .iter()
+            .map(|run| run.machine_key.as_str())
+            .collect::<BTreeSet<_>>()
+            .len()
+    }
+}
+
+/// Sets runs side by side; each has a label that names it.
+#[must_use]
+pub fn compare(runs: &[(String, Run)]) -> Comparison {
+    let analyses: Vec<Analysis> = runs
+        .iter()
+        .map(|(_, run)| {
+            // All runs against one lane, or the ratios mean different things.
+            let mut run = run.clone();
+            if let Some((_, first)) = runs.first() {
+                run.header.design.reference_lane = first.header.design.reference_lane.clone();
+            }
+            Analysis::of(&run)
+        })
+        .collect();
+    let reference_lane = analyses
+        .first()
+        .map_or_else(String::new, |analysis| analysis.reference_lane.clone());
+    let rows = rows(runs, &analyses);
+    Comparison {
+        runs: runs
+            .iter()
+            .zip(&analyses)
+            .map(|(run, analysis)| compared(run, analysis, &reference_lane))
+            .collect(),
+        differences: differences(runs),
+        means: means(&rows, runs.len()),
+        reference_lane,
+        rows,
+    }
+}
+
+fn compared((label, run): &(String, Run), analysis: &Analysis, reference: &str) -> Compared {
+    let mut warnings = run.warnings.clone();
+    if analysis.reference_lane != reference {
+        warnings.push(format!(
+            "its ratios are against {}, since it has no figures of {reference}",
+            analysis.reference_lane
+        ));
+    }
+    if run.header.design.depth == crate::schema::Depth::Quick {
+        warnings.push("a quick run: a look, not a proof".to_owned());
+    }
+    if !run.taints.is_empty() {
+        let kinds: BTreeSet<&str> = run.taints.iter().map(|taint| taint.kind.as_str()).collect();
+        warnings.push(format!(
+            "tainted: {}",
+            kinds.into_iter().collect::<Vec<_>>().join(", ")
+        ));
+    }
+    Compared {
+        label: label.clone(),
+        run_id: run.header.run_id.clone(),
+        machine_key: run.header.host.machine.key(),
+        warnings,
+    }
+}
+
+/// What identifies a row over all runs.
+type Key<'a> = (&'a str, &'a Quantity, &'a Case, &'a str);
+
+fn rows(runs: &[(String, Run)], analyses: &[Analysis]) -> Vec<ComparisonRow> {
+    let mut order: Vec<Key<'_>> = Vec::new();
+    let mut seen: BTreeSet<Key<'_>> = BTreeSet::new();
+    let mut cells: BTreeMap<(Key<'_>, usize), ComparisonCell> = BTreeMap::new();
+    for (index, analysis) in analyses.iter().enumerate() {
+        for row in &analysis.rows {
+            let Some(standing) = &row.standing else {
+                continue;
+            };
+            let key = (
+                row.workload.as_str(),
+                &row.quantity,
+                &row.case,
+                row.lane.as_str(),
+            );
+            if row.quantity.rank > 0 {
+                continue;
+            }
+            if seen.insert(key) {
+                order.push(key);
+            }
+            cells.insert(
+                (key, index),
+                ComparisonCell {
+                    ratio: standing.ratio.value,
+                    turned_ratio: row.quantity.turned(standing.ratio).value,
+                    verdict: standing.verdict,
+                    value_text: row.value_text(),
+                },
+            );
+        }
+    }
+    let title = |id: &str| {
+        let found = runs.iter().find_map(|(_, run)| run.workload(id));
+        found.map_or_else(|| id.to_owned(), |workload| workload.title.clone())
+    };
+    order
+        .into_iter()
+        .map(|key| ComparisonRow {
+            workload: key.0.to_owned(),
+            title: title(key.0),
+            case: key.2.clone(),
+            quantity: key.1.clone(),
+            lane: key.3.to_owned(),
+            cells: (0..analyses.len())
+                .map(|index| cells.remove(&(key, index)))
+                .collect(),
+        })
+        .collect()
+}
+
+fn means(rows: &[ComparisonRow], runs_count: usize) -> Vec<Mean> {
+    let mut lanes: Vec<&str> = Vec::new();
+    for row in rows {
+        if !lanes.contains(&row.lane.as_str()) {
+            lanes.push(&row.lane);
+        }
+    }
+    lanes
+        .into_iter()
+        .filter_map(|lane| {
+            let own: Vec<&ComparisonRow> = rows.iter().filter(|row| row.lane == lane).collect();
+            let sides: Vec<BTreeMap<usize, f64>> = (0..runs_count)
+                .map(|run| {
+                    let cells = own.iter().enumerate();
+                    cells
+                        .filter_map(|(place, row)| {
+                            Some((place, row.cells[run].as_ref()?.turned_ratio))
+                        })
+                        .collect()
+                })
+                .collect();
+            let (ratios, cases_count) = means_over_intersection(&sides)?;
+            Some(Mean {
+                lane: lane.to_owned(),
+                ratios,
+                cases_count,
+                missing_count: own.len() - cases_count,
+            })
+        })
+        .collect()
+}
+
+/// The facts in which the runs differ.
+fn differences(runs: &[(String, Run)]) -> Vec<Difference> {
+    let facts: Vec<Vec<(String, String)>> = runs.iter().map(|(_, run)| facts(run)).collect();
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in facts.iter().flatten() {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    names
+        .into_iter()
+        .map(|name| Difference {
+            name: name.to_owned(),
+            values: facts
+                .iter()
+                .map(|own| {
+                    own.iter()
+                        .find(|fact| fact.0 == name)
+                        .map(|fact| fact.1.clone())
+                })
+                .collect(),
+        })
+        .filter(|difference| difference.values.windows(2).any(|pair| pair[0] != pair[1]))
+        .collect()
+}
+
+/// Everything that a run says of its machine and its software, the most
+/// telling first.
+fn facts(run: &Run) -> Vec<(String, String)> {
+    let (host, design) = (&run.header.host, &run.header.design);
+    let machine = &host.machine;
+    let fact = |name: &str, value: String| (name.to_owned(), value);
+    let mut all = vec![
+        fact("machine key", machine.key()),
+        fact("CPU", machine.cpu_model.clone()),
+        fact("CPU stepping", machine.cpu_stepping.clone()),
+        fact("architecture", machine.architecture.clone()),
+        fact("sockets", machine.sockets_count.to_string()),
+        fact("cores", machine.cores_count.to_string()),
+        fact("hardware threads", machine.threads_count.to_string()),
+        fact("hypervisor", machine.hypervisor.clone()),
+        fact("memory", format::binary_bytes(host.memory_bytes)),
+        fact("system", host.operating_system.clone()),
+        fact("CPUs of every lane", design.cpus.len().to_string()),
+        fact("processes a lane", design.processes_count.to_string()),
+        fact("threadbare", run.header.threadbare_version.clone()),
+    ];
+    for cache in &machine.caches {
+        let name = format!("L{} {} cache", cache.level, cache.kind);
+        all.push((name, format::binary_bytes(cache.size_bytes)));
+    }
+    let named = run.header.environment.iter().chain(&host.facts);
+    all.extend(named.map(|(name, value)| (name.replace('_', " "), crate::html::plain(value))));
+    all
+}

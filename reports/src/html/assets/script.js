@@ -1,0 +1,272 @@
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const one = (query, from = document) => from.querySelector(query);
+  const all = (query, from = document) => [...from.querySelectorAll(query)];
+  root.classList.add("js");
+
+  // The state lives in the URL's fragment: theme, hidden lanes, search, place.
+  const read = () => {
+    const text = decodeURIComponent(location.hash.slice(1));
+    return text.includes("=") ? new URLSearchParams(location.hash.slice(1)) : new URLSearchParams(text ? { at: text } : {});
+  };
+  const write = (changes) => {
+    const state = read();
+    for (const [key, value] of Object.entries(changes)) {
+      if (value) state.set(key, value); else state.delete(key);
+    }
+    const keys = [...state.keys()];
+    const text = keys.length === 1 && keys[0] === "at" ? state.get("at") : state.toString();
+    history.replaceState(null, "", text ? "#" + text : location.pathname + location.search);
+  };
+
+  const theme = one("#theme");
+  const apply = () => {
+    const state = read();
+    const chosen = ["light", "dark"].includes(state.get("theme")) ? state.get("theme") : "auto";
+    if (chosen === "auto") root.removeAttribute("data-theme"); else root.dataset.theme = chosen;
+    theme.value = chosen;
+    const hidden = new Set((state.get("hide") || "").split(",").filter(Boolean));
+    for (const box of all("[data-filter]")) box.checked = !hidden.has(box.dataset.filter);
+    for (const part of all("[data-lane]")) part.hidden = hidden.has(part.dataset.lane);
+    const words = (state.get("find") || "").toLowerCase().split(/[\s,]+/).filter(Boolean);
+    const find = one("#find");
+    if (find && find !== document.activeElement) find.value = state.get("find") || "";
+    const shown = (part) => !words.length || words.some((word) => part.textContent.toLowerCase().includes(word) || part.dataset.workload.includes(word));
+    for (const part of all("[data-workload]")) part.hidden = !shown(part);
+    for (const group of all("[data-group]")) group.hidden = all("article", group).every((part) => part.hidden);
+  };
+  const go = () => {
+    const at = read().get("at");
+    const target = at && document.getElementById(at);
+    if (target) target.scrollIntoView();
+  };
+  theme.addEventListener("change", () => { write({ theme: theme.value === "auto" ? "" : theme.value }); apply(); });
+  for (const box of all("[data-filter]")) {
+    box.addEventListener("change", () => {
+      write({ hide: all("[data-filter]").filter((each) => !each.checked).map((each) => each.dataset.filter).join(",") });
+      apply();
+    });
+  }
+  one("#find")?.addEventListener("input", (event) => { write({ find: event.target.value }); apply(); });
+  one("#reset")?.addEventListener("click", () => { write({ hide: "", find: "" }); one("#find").value = ""; apply(); });
+  for (const link of all('a[href^="#"]')) {
+    link.addEventListener("click", (event) => {
+      const id = link.getAttribute("href").slice(1);
+      const target = document.getElementById(id);
+      if (!target) return;
+      event.preventDefault();
+      write({ at: id === "top" ? "" : id });
+      target.scrollIntoView();
+      target.setAttribute("tabindex", "-1");
+      target.focus({ preventScroll: true });
+    });
+  }
+  addEventListener("hashchange", () => { apply(); go(); });
+  apply();
+  go();
+
+  // Keys: t theme, / search, j and k to the next and the last question.
+  addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || /^(input|select|textarea)$/i.test(event.target.tagName)) return;
+    if (event.key === "t") {
+      const next = { auto: "light", light: "dark", dark: "auto" }[theme.value];
+      write({ theme: next === "auto" ? "" : next });
+      apply();
+    } else if (event.key === "/" && one("#find")) {
+      event.preventDefault();
+      one("#find").focus();
+    } else if (event.key === "j" || event.key === "k") {
+      const parts = all("article.sheet").filter((part) => part.offsetParent);
+      const tops = parts.map((part) => part.getBoundingClientRect().top - 80);
+      const index = event.key === "j" ? tops.findIndex((top) => top > 1) : tops.findLastIndex((top) => top < -1);
+      parts[index]?.scrollIntoView();
+    }
+  });
+
+  // Copy a table as CSV.
+  const cell = (text) => {
+    let value = text.replace(/\s+/g, " ").trim();
+    // A spreadsheet must not take a name for a formula.
+    if (/^[=+\-@\t]/.test(value) && !/^[+-]?[\d.]/.test(value)) value = "'" + value;
+    return /[",\n]/.test(value) ? '"' + value.replaceAll('"', '""') + '"' : value;
+  };
+  const csv = (table) => all("tr", table).filter((row) => !row.hidden)
+    .map((row) => all("th, td", row).filter((part) => !part.hidden).map((part) => cell(part.textContent)).join(",")).join("\n");
+  for (const button of all("[data-copy]")) {
+    button.addEventListener("click", async () => {
+      const table = one("table", button.closest(".under").previousElementSibling);
+      const text = csv(table);
+      let done = false;
+      try { await navigator.clipboard.writeText(text); done = true; } catch {
+        const area = document.createElement("textarea");
+        area.value = text;
+        document.body.append(area);
+        area.select();
+        done = document.execCommand("copy");
+        area.remove();
+      }
+      const old = button.textContent;
+      button.textContent = done ? "Copied" : "Could not copy";
+      setTimeout(() => { button.textContent = old; }, 1500);
+    });
+  }
+  addEventListener("beforeprint", () => { for (const part of all("details")) part.open = true; });
+
+  // Numbers as the page's own.
+  const three = (value) => {
+    if (!Number.isFinite(value)) return "n/a";
+    if (value === 0) return "0";
+    const digits = Math.floor(Math.log10(Math.abs(value)));
+    const rounded = Number(value.toPrecision(3));
+    return rounded.toLocaleString("en", { minimumFractionDigits: Math.max(0, Math.min(8, 2 - digits)), maximumFractionDigits: Math.max(0, Math.min(8, 2 - digits)) });
+  };
+  const scaled = (value, steps) => {
+    const [size, unit] = steps.find(([size]) => Math.abs(value) >= size * 0.9995) || steps.at(-1);
+    return three(value / size) + "\u00a0" + unit;
+  };
+  const bytes = (value) => scaled(value, [[1e12, "TB"], [1e9, "GB"], [1e6, "MB"], [1e3, "kB"], [1, "B"]]);
+  const time = (value) => scaled(value, [[1e9, "s"], [1e6, "ms"], [1e3, "µs"], [1, "ns"]]);
+  const make = (name, text, kind) => {
+    const part = document.createElement(name);
+    if (text !== undefined) part.textContent = text;
+    if (kind) part.className = kind;
+    return part;
+  };
+
+  const holder = one("#data");
+  const data = holder ? JSON.parse(holder.textContent) : null;
+
+  // The planner: the formula that stands beneath it.
+  const plan = one("#plan");
+  if (plan && data) {
+    const field = (id) => Math.max(0, Number(one("#plan-" + id).value) || 0);
+    const draw = () => {
+      const tasks = field("tasks"), wait = field("wait") * 1e6, compute = field("compute") * 1e3, cores = Math.max(1, field("cores"));
+      for (const body of all("tbody", plan)) body.remove();
+      const body = make("tbody");
+      for (const lane of data.planner) {
+        const known = lane.switch_ns !== null && wait + compute > 0;
+        const used = known ? tasks * (compute + lane.switch_ns) / (wait + compute) : NaN;
+        const load = used / cores;
+        const delay = load < 1 ? (compute + lane.switch_ns) * load ** (Math.sqrt(2 * (cores + 1)) - 1) / (cores * (1 - load)) : NaN;
+        const remark = lane.limit !== null && tasks >= lane.limit ? `past a limit of this host: ${lane.limit.toLocaleString("en")} failed`
+          : used >= cores ? "more than there is: the queue grows without end" : "";
+        const row = make("tr");
+        row.dataset.lane = lane.lane;
+        const name = make("th");
+        name.scope = "row";
+        name.append(make("span", "", lane.swatch), lane.lane);
+        row.append(name, make("td", lane.memory_bytes === null ? "n/a" : bytes(lane.memory_bytes * tasks)),
+          make("td", known ? three(used) : "n/a"), make("td", Number.isFinite(delay) ? time(delay) : "n/a"), make("td", remark, "words bad"));
+        body.append(row);
+      }
+      plan.append(body);
+      apply();
+    };
+    for (const input of all(".planner input")) input.addEventListener("input", draw);
+    draw();
+  }
+
+  // Another result file dropped onto the page. It is somebody else's: every
+  // line is bounded and checked, and only ever shown as text.
+  const drop = one("#drop");
+  const MOST_BYTES = 256 * 1024 * 1024, MOST_LINE = 16 * 1024 * 1024, MOST_LINES = 1e6;
+  const middle = (values) => {
+    const sorted = [...values].sort((a, b) => a - b);
+    const half = sorted.length >> 1;
+    return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+  };
+  const key = (parts) => JSON.stringify(parts);
+  const parameters = (object) => Object.entries(object || {}).sort(([a], [b]) => (a < b ? -1 : 1));
+  const parse = (text) => {
+    const lines = text.split("\n");
+    if (lines.length > MOST_LINES) throw new Error("more than a million lines: no result file");
+    let header = null;
+    const cells = new Map();
+    lines.forEach((line, index) => {
+      if (!line.trim()) return;
+      if (line.length > MOST_LINE) throw new Error(`line ${index + 1} is too long: no result file`);
+      let record;
+      try { record = JSON.parse(line); } catch {
+        if (index === lines.length - 1) return; // cut off at the end
+        throw new Error(`line ${index + 1} is not JSON`);
+      }
+      if (!header) {
+        if (record?.type !== "header") throw new Error("the first line is no header: drop a run.jsonl");
+        if (record.schema_version !== 1) throw new Error(`schema version ${record.schema_version} is not known to this page`);
+        header = record;
+        return;
+      }
+      if (record?.type !== "group" || record.control || !Array.isArray(record.samples)) return;
+      const values = record.samples.filter((sample) => sample.operations_count > 0 && sample.elapsed_ns >= 0)
+        .map((sample) => sample.elapsed_ns / sample.operations_count);
+      if (!values.length) return;
+      const name = key([String(record.workload), parameters(record.parameters), String(record.lane)]);
+      if (!cells.has(name)) cells.set(name, new Map());
+      const processes = cells.get(name);
+      const process = Number(record.process_index);
+      processes.set(process, (processes.get(process) || []).concat(values));
+    });
+    if (!header) throw new Error("the file is empty");
+    const figures = new Map();
+    for (const [name, processes] of cells) figures.set(name, middle([...processes.values()].map(middle)));
+    return { header, figures };
+  };
+  const show = (name, { header, figures }) => {
+    const out = one("#dropped");
+    const theirs = header.host?.machine || {};
+    const host = header.host?.name || theirs.cpu_model || name;
+    out.replaceChildren();
+    out.append(make("h3", `${data.host || data.cpu} and ${host}`));
+    const differ = [["CPU", data.cpu, theirs.cpu_model], ["Hardware threads", data.threads, theirs.threads_count], ["System", data.system, header.host?.operating_system]]
+      .filter(([, a, b]) => String(a) !== String(b));
+    out.append(make("p", differ.length ? "They differ in: " + differ.map(([what, a, b]) => `${what} (${a} here, ${b} there)`).join("; ") + "." : "The machines look alike.", "notes"));
+    const table = make("table");
+    const head = make("tr");
+    for (const text of ["Workload", "Lane", `÷ ${data.reference} here`, `÷ ${data.reference} there`, "there ÷ here"]) head.append(make("th", text));
+    const thead = make("thead");
+    thead.append(head);
+    const body = make("tbody");
+    let missing = 0;
+    for (const row of data.rows) {
+      const entries = parameters(row.parameters);
+      const ours = figures.get(key([row.workload, entries, row.lane]));
+      const base = figures.get(key([row.workload, entries, data.reference]));
+      const line = make("tr");
+      line.dataset.lane = row.lane;
+      const first = make("th", row.workload + (row.case ? " · " + row.case : ""));
+      first.scope = "row";
+      line.append(first, make("td", row.lane, "words"), make("td", three(row.ratio) + "×"));
+      if (ours && base) {
+        const change = ours / base / row.ratio;
+        line.append(make("td", three(ours / base) + "×"), make("td", three(change) + "×", change > 1.25 ? "bad" : change < 0.8 ? "good" : "open"));
+      } else {
+        missing += 1;
+        line.append(make("td", "missing", "bad"), make("td", "–", "none"));
+      }
+      body.append(line);
+    }
+    table.append(thead, body);
+    const scroll = make("div", undefined, "scroll");
+    scroll.append(table);
+    out.append(make("p", missing ? `${missing} of ${data.rows.length} cells are missing in ${name}.` : "No cell is missing.", "notes"), scroll);
+    apply();
+  };
+  const take = async (file) => {
+    const out = one("#dropped");
+    try {
+      if (file.size > MOST_BYTES) throw new Error("larger than 256 MiB: use `threadbare compare`");
+      show(file.name, parse(await file.text()));
+    } catch (error) {
+      out.replaceChildren(make("p", `${file.name}: ${error.message}`, "alert"));
+    }
+  };
+  if (drop && data) {
+    const stop = (event) => { event.preventDefault(); drop.classList.toggle("over", event.type === "dragover"); };
+    addEventListener("dragover", stop);
+    addEventListener("dragleave", stop);
+    addEventListener("drop", (event) => { stop(event); const file = event.dataTransfer?.files[0]; if (file) { take(file); drop.scrollIntoView(); } });
+    one("#file").addEventListener("change", (event) => { const file = event.target.files[0]; if (file) take(file); });
+  }
+})();

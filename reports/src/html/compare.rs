@@ -1,0 +1,171 @@
+//! Any number of runs side by side: what differs between the machines first,
+//! then the ratios within each machine as a heat map.
+
+use maud::{Markup, html};
+
+use super::shell;
+use super::verdicts::shade;
+use super::view::factor;
+use crate::compare::{Comparison, ComparisonCell};
+use crate::format;
+use crate::stats::Verdict;
+
+/// The part of a report onto which other result files are dropped.
+pub(super) fn section() -> Option<Markup> {
+    Some(html! {
+        div class="filters" { h2 { "Beside another machine" } }
+        div id="drop" class="drop" {
+            p { "Drop another " code { "run.jsonl" } " onto this page: it is read here, in the browser, and goes nowhere." }
+            label { "or choose one " input id="file" type="file" accept=".jsonl,.json"; }
+        }
+        div id="dropped" class="sheet-like" aria-live="polite" {}
+    })
+}
+
+/// A comparison as one HTML document.
+#[must_use]
+pub fn render_comparison(comparison: &Comparison) -> String {
+    let runs = &comparison.runs;
+    let body = html! {
+        header class="hero" id="top" {
+            div class="wrap" {
+                p class="eyebrow" { "threadbare · runs side by side" }
+                h1 { (runs.len()) " runs on " (comparison.machines_count()) " machines" }
+                p class="host" {
+                    "Times are not compared across machines; what a lane costs against “" (comparison.reference_lane)
+                    "” on the same machine is."
+                }
+            }
+        }
+        main id="main" class="wrap" {
+            section id="differences" { (differences(comparison)) }
+            section id="ratios" { (ratios(comparison)) }
+            section id="means" { (means(comparison)) }
+        }
+    };
+    let links = [
+        ("differences", "Differences"),
+        ("ratios", "Ratios"),
+        ("means", "Means"),
+    ];
+    shell::page("threadbare: runs side by side", &links, &body, None)
+}
+
+fn differences(comparison: &Comparison) -> Markup {
+    html! {
+        h2 { "What differs between them" }
+        div class="sheet" {
+            div class="scroll" tabindex="0" role="region" aria-label="Differences" {
+                table data-name="differences" {
+                    thead { tr {
+                        th class="words" scope="col" { "Fact" }
+                        @for run in &comparison.runs { th class="words" scope="col" { (run.label) } }
+                    } }
+                    tbody {
+                        @for difference in &comparison.differences {
+                            tr {
+                                th scope="row" { (difference.name) }
+                                @for value in &difference.values {
+                                    td class="wrapped" { @match value { Some(value) => (value), None => span class="none" { "unknown" } } }
+                                }
+                            }
+                        }
+                        @if comparison.differences.is_empty() {
+                            tr { td class="words" colspan=(comparison.runs.len() + 1) { "Nothing that was recorded." } }
+                        }
+                    }
+                }
+            }
+        }
+        @for run in &comparison.runs {
+            @for warning in &run.warnings { p class="alert" { b { (run.label) } " " (warning) } }
+        }
+    }
+}
+
+fn ratios(comparison: &Comparison) -> Markup {
+    html! {
+        h2 { "Ratios within each machine" }
+        p class="lead" { "▲ better than " (comparison.reference_lane) " on that machine, ▼ worse, ≈ the same, ? not settled; a missing cell is shown as missing." }
+        div class="filters" role="group" aria-label="Filters" {
+            label { "Find " input id="find" type="search" placeholder="spawn, goroutine, …"; }
+            button id="reset" type="button" { "Show all" }
+        }
+        div class="sheet" {
+            div class="scroll" tabindex="0" role="region" aria-label="Ratios" {
+                table class="heat" data-name="ratios" {
+                    thead { tr {
+                        th class="words" scope="col" { "Workload" }
+                        th class="words" scope="col" { "Lane" }
+                        @for run in &comparison.runs { th scope="col" { (run.label) } }
+                    } }
+                    tbody {
+                        @for row in &comparison.rows {
+                            tr data-workload={(row.workload) " " (row.lane)} {
+                                th scope="row" {
+                                    (row.title)
+                                    @let case = row.case.to_string();
+                                    @if !case.is_empty() { small { (case) } }
+                                }
+                                th scope="row" { (row.lane) }
+                                @for cell in &row.cells { (cell_of(cell.as_ref())) }
+                            }
+                        }
+                    }
+                }
+            }
+            div class="under" { button class="copy" type="button" data-copy { "Copy as CSV" } }
+        }
+    }
+}
+
+fn cell_of(cell: Option<&ComparisonCell>) -> Markup {
+    let Some(cell) = cell else {
+        return html! { td class="none" { "missing" } };
+    };
+    // Turned so that below 1 is better.
+    let turned = cell.turned_ratio;
+    let title = format!("{}; ratio {}", cell.value_text, format::times(cell.ratio));
+    let (class, text) = match cell.verdict {
+        Verdict::Faster => (
+            format!("b{}", shade(1.0 / turned)),
+            format!("▲ {}", factor(1.0 / turned)),
+        ),
+        Verdict::Slower => (
+            format!("w{}", shade(turned)),
+            format!("▼ {}", factor(turned)),
+        ),
+        Verdict::Same => ("open".to_owned(), "≈".to_owned()),
+        Verdict::CannotTell => ("open".to_owned(), "?".to_owned()),
+    };
+    html! { td class=(class) title=(title) { (text) } }
+}
+
+fn means(comparison: &Comparison) -> Markup {
+    html! {
+        h2 { "Geometric means" }
+        p class="lead" { "Of the ratios to " (comparison.reference_lane) ", for each lane over the cases that every run has." }
+        div class="sheet" {
+            div class="scroll" tabindex="0" role="region" aria-label="Means" {
+                table data-name="means" {
+                    thead { tr {
+                        th class="words" scope="col" { "Lane" }
+                        @for run in &comparison.runs { th scope="col" { (run.label) } }
+                        th scope="col" { "Cases" }
+                        th scope="col" { "Missing somewhere" }
+                    } }
+                    tbody {
+                        @for mean in &comparison.means {
+                            tr {
+                                th scope="row" { (mean.lane) }
+                                @for value in &mean.ratios { td { (format::times(*value)) } }
+                                td class="open" { (mean.cases_count) }
+                                td class={(if mean.missing_count > 0 { "bad" } else { "open" })} { (mean.missing_count) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Where and how it was measured, to the exact command.
+
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::table;
+use super::view::View;
+use crate::format;
+
+/// The section.
+pub(super) fn section(view: &View<'_>) -> Option<Markup> {
+    let header = &view.run.header;
+    let machine = &header.host.machine;
+    let design = &header.design;
+    let cpus: Vec<String> = design.cpus.iter().map(u32::to_string).collect();
+    Some(html! {
+        h2 { "Where and how" }
+        p class="lead" { "Everything that it takes to do it again, or to see why another machine disagrees." }
+        div class="sheet" {
+            h3 { "The exact command" }
+            pre { code { (command(&design.command)) } }
+            dl class="facts" {
+                (fact("Run", &header.run_id))
+                (fact("Started", &header.started))
+                @if let Some(end) = &view.run.end {
+                    (fact("Took", &format::nanoseconds(end.elapsed_ns as f64)))
+                }
+                (fact("Seed", &header.seed.to_string()))
+                (fact("Design", &format!(
+                    "{} blocks, {} fresh processes a lane, {} samples each",
+                    design.blocks_count, design.processes_count, design.samples_count
+                )))
+                (fact("CPUs of every lane", &if cpus.is_empty() { "not pinned".to_owned() } else { cpus.join(", ") }))
+                (fact("Threshold", &format::percent(view.analysis.threshold_ratio)))
+                (fact("threadbare", &header.threadbare_version))
+            }
+        }
+        div class="sheet" {
+            h3 { "The machine" }
+            dl class="facts" {
+                (fact("CPU", &format!("{} ({})", machine.cpu_model, machine.cpu_stepping)))
+                (fact("Topology", &format!(
+                    "{} sockets, {} cores, {} hardware threads, {} NUMA nodes",
+                    machine.sockets_count, machine.cores_count, machine.threads_count, machine.nodes_count
+                )))
+                @for cache in &machine.caches {
+                    (fact(&format!("L{} {}", cache.level, cache.kind), &format!(
+                        "{}, shared by {}", format::binary_bytes(cache.size_bytes), cache.shared_by_count
+                    )))
+                }
+                (fact("Memory", &format::binary_bytes(header.host.memory_bytes)))
+                (fact("Hypervisor", &machine.hypervisor))
+                (fact("System", &header.host.operating_system))
+                (fact("Machine key", &machine.key()))
+                @for (name, value) in &header.host.facts { (fact(name, &text(value))) }
+            }
+        }
+        div class="sheet" {
+            h3 { "The software" }
+            dl class="facts" {
+                @for (name, value) in &header.environment { (fact(&name.replace('_', " "), &text(value))) }
+            }
+        }
+        div class="sheet" {
+            h3 { "The lanes" }
+            div class="scroll" tabindex="0" role="region" aria-label="Lanes" {
+                table data-name="lanes" {
+                    thead { tr {
+                        th class="words" scope="col" { "Lane" } th class="words" scope="col" { "A task is a" }
+                        th class="words" scope="col" { "Language" } th class="words" scope="col" { "Runtime" }
+                        th scope="col" { "CPUs" } th class="words" scope="col" { "Remark" }
+                    } }
+                    tbody {
+                        @for lane in &header.lanes {
+                            tr data-lane=(lane.name) {
+                                th scope="row" { (table::lane(view, &lane.name)) }
+                                td class="words" { (lane.noun) }
+                                td class="words" { (lane.language) }
+                                td class="words" { (lane.runtime) }
+                                td { @if lane.cpus_count > 0 { (lane.cpus_count) } }
+                                td class="wrapped" {
+                                    (lane.remark)
+                                    @if let Some(of) = &lane.variant_of { " (a variant of " (of) ")" }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        p class="notes" {
+            "Figures are medians over processes; intervals come from a bootstrap over processes at 95%. "
+            "The samples themselves are in the result file beside this page (run.jsonl); METHOD.md says how they became verdicts, and BIAS.md who wrote which contestant."
+        }
+    })
+}
+
+fn fact(name: &str, value: &str) -> Markup {
+    html! {
+        @if !value.trim().is_empty() { dt { (name) } dd { (value) } }
+    }
+}
+
+/// A JSON value as text without quotes.
+pub(crate) fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::Null => "n/a".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// The words as a shell takes them.
+fn command(words: &[String]) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./=,:+@%".contains(letter);
+    let quoted = |word: &String| {
+        if !word.is_empty() && word.chars().all(is_plain) {
+            word.clone()
+        } else {
+            format!("'{}'", word.replace('\'', "'\\''"))
+        }
+    };
+    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_can_be_pasted_into_a_shell() {
+        let words = ["run", "--out", "a b", "it's", ""].map(str::to_owned);
+        assert_eq!(command(&words), r"run --out 'a b' 'it'\''s' ''");
+    }
+}

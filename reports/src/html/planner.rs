@@ -1,0 +1,283 @@
+//! The capacity planner: what so many tasks would need on this host, from
+//! the measured constants, with the formula in sight.
+//!
+//! With N tasks that each wait W and compute C in turn, a lane whose task
+//! costs M bytes and whose switch costs S needs
+//!
+//! * memory = N · M
+//! * cores = N · (C + S) / (W + C)
+//!
+//! and with c cores, used to ρ = cores / c, a task that becomes ready waits
+//! about (C + S) · ρ^(√(2(c+1)) − 1) / (c · (1 − ρ)) for its turn
+//! (Sakasegawa's approximation of M/M/c, 1977).
+
+use maud::{Markup, html};
+use serde_json::{Value, json};
+
+use super::table;
+use super::view::View;
+use crate::format;
+
+/// What the planner knows of a lane.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Constants {
+    memory_bytes: Option<f64>,
+    switch_ns: Option<f64>,
+    limit: Option<u64>,
+}
+
+/// What is asked of it.
+#[derive(Clone, Copy, Debug)]
+struct Demand {
+    tasks: f64,
+    wait_ns: f64,
+    compute_ns: f64,
+}
+
+/// The examples that the page shows without JavaScript.
+const EXAMPLES: [Demand; 3] = [
+    Demand {
+        tasks: 1_000.0,
+        wait_ns: 100e6,
+        compute_ns: 50e3,
+    },
+    Demand {
+        tasks: 10_000.0,
+        wait_ns: 100e6,
+        compute_ns: 10e3,
+    },
+    Demand {
+        tasks: 100_000.0,
+        wait_ns: 10e9,
+        compute_ns: 100e3,
+    },
+];
+
+/// What a demand needs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Need {
+    memory_bytes: Option<f64>,
+    cores: Option<f64>,
+    delay_ns: Option<f64>,
+}
+
+fn need(constants: Constants, demand: Demand, cores: f64) -> Need {
+    let used = constants.switch_ns.map(|switch| {
+        demand.tasks * (demand.compute_ns + switch) / (demand.wait_ns + demand.compute_ns)
+    });
+    let delay = used.zip(constants.switch_ns).and_then(|(used, switch)| {
+        let load = used / cores;
+        (load < 1.0).then(|| {
+            let power = (2.0 * (cores + 1.0)).sqrt() - 1.0;
+            (demand.compute_ns + switch) * load.powf(power) / (cores * (1.0 - load))
+        })
+    });
+    Need {
+        memory_bytes: constants.memory_bytes.map(|bytes| bytes * demand.tasks),
+        cores: used,
+        delay_ns: delay,
+    }
+}
+
+/// Each lane's constants: memory from `memory.parked`, a switch as half a
+/// round trip of `switch.pingpong`.
+fn constants(view: &View<'_>) -> Vec<(String, Constants)> {
+    let lanes = view.run.header.lanes.iter();
+    lanes
+        .map(|lane| {
+            let ledger = view.analysis.ledgers.iter();
+            let memory = ledger
+                .filter(|row| row.workload == "memory.parked" && row.lane == lane.name)
+                .map(|row| row.ledger.available.value)
+                .find(|bytes| *bytes > 0.0);
+            let switch = view
+                .run
+                .workload("switch.pingpong")
+                .and_then(|workload| view.main_case(workload))
+                .and_then(|(_, rows)| rows.into_iter().find(|row| row.lane == lane.name)?.estimate)
+                .map(|estimate| estimate.value / 2.0);
+            // A count that failed is where the lane ends on this host.
+            let limit = view
+                .run
+                .failures
+                .iter()
+                .filter(|failure| {
+                    failure.lane == lane.name && failure.kind == crate::schema::FailureKind::Limit
+                })
+                .filter_map(|failure| failure.parameters.get("tasks_count").copied())
+                .min();
+            (
+                lane.name.clone(),
+                Constants {
+                    memory_bytes: memory,
+                    switch_ns: switch,
+                    limit,
+                },
+            )
+        })
+        .filter(|(_, constants)| constants.memory_bytes.is_some() || constants.switch_ns.is_some())
+        .collect()
+}
+
+/// The section.
+pub(super) fn section(view: &View<'_>) -> Option<Markup> {
+    let known = constants(view);
+    if known.is_empty() {
+        return None;
+    }
+    let cores = cores(view);
+    Some(html! {
+        h2 { "Capacity planner" }
+        p class="lead" { "For N tasks that each wait and then compute a little, over and over: what each lane would need on this host." }
+        div class="sheet" {
+            div class="planner" {
+                label { "Tasks at once" input id="plan-tasks" type="number" min="1" value="10000"; }
+                label { "Each waits (ms)" input id="plan-wait" type="number" min="0" step="any" value="100"; }
+                label { "Then computes (µs)" input id="plan-compute" type="number" min="0" step="any" value="10"; }
+                label { "On cores" input id="plan-cores" type="number" min="1" value=(cores); }
+            }
+            div class="scroll" tabindex="0" role="region" aria-label="Plan" {
+                table id="plan" data-name="plan" {
+                    caption { "What it takes" }
+                    thead { tr {
+                        th class="words" scope="col" { "Lane" } th scope="col" { "Memory" } th scope="col" { "Cores in use" }
+                        th scope="col" { "Wait for a turn" } th class="words" scope="col" { "Remark" }
+                    } }
+                    @for demand in EXAMPLES {
+                        tbody {
+                            tr class="case" { th colspan="5" scope="rowgroup" {
+                                (format::count(demand.tasks as u64)) " tasks, each waits " (format::nanoseconds(demand.wait_ns))
+                                " and computes " (format::nanoseconds(demand.compute_ns)) ", on " (cores) " cores"
+                            } }
+                            @for (lane, constants) in &known {
+                                (line(view, lane, *constants, demand, cores as f64))
+                            }
+                        }
+                    }
+                }
+            }
+            div class="under" { button class="copy" type="button" data-copy { "Copy as CSV" } }
+            div class="notes" {
+                p {
+                    b { "Formula: " } "memory = N · M; cores = N · (C + S) ÷ (W + C); with c cores used to ρ = cores ÷ c, the wait for a turn is about "
+                    "(C + S) · ρ^(√(2(c+1)) − 1) ÷ (c · (1 − ρ)) (Sakasegawa). M is the memory of a waiting task, S half a round trip between two tasks; W and C are yours."
+                }
+                p {
+                    b { "Limits: " } "your tasks’ own memory, cache misses, locks and I/O are not in it; arrivals are taken as random and independent; S is that of an idle machine. "
+                    "Take it for the order of magnitude, and measure before you buy."
+                }
+            }
+        }
+    })
+}
+
+fn cores(view: &View<'_>) -> usize {
+    match view.run.header.design.cpus.len() {
+        0 => view.run.header.host.machine.threads_count.max(1) as usize,
+        count => count,
+    }
+}
+
+fn line(view: &View<'_>, lane: &str, constants: Constants, demand: Demand, cores: f64) -> Markup {
+    let need = need(constants, demand, cores);
+    let remark = match (need.cores, constants.limit) {
+        (_, Some(limit)) if demand.tasks >= limit as f64 => {
+            format!("past a limit of this host: {} failed", format::count(limit))
+        }
+        (Some(used), _) if used >= cores => {
+            "more than there is: the queue grows without end".to_owned()
+        }
+        _ => String::new(),
+    };
+    let or_not = |text: Option<String>| text.unwrap_or_else(|| "n/a".to_owned());
+    html! {
+        tr data-lane=(lane) {
+            th scope="row" { (table::lane(view, lane)) }
+            td { (or_not(need.memory_bytes.map(format::bytes))) }
+            td { (or_not(need.cores.map(format::number))) }
+            td { (or_not(need.delay_ns.map(format::nanoseconds))) }
+            td class={"words " (if remark.is_empty() { "" } else { "bad" })} { (remark) }
+        }
+    }
+}
+
+/// What the script works on: the planner's constants, and the ratios that a
+/// dropped file is set beside.
+pub(super) fn data(view: &View<'_>) -> Value {
+    let lanes: Vec<Value> = constants(view)
+        .into_iter()
+        .map(|(lane, constants)| {
+            json!({
+                "lane": lane,
+                "swatch": view.swatch(&lane),
+                "memory_bytes": constants.memory_bytes,
+                "switch_ns": constants.switch_ns,
+                "limit": constants.limit,
+            })
+        })
+        .collect();
+    let rows: Vec<Value> = view
+        .analysis
+        .rows
+        .iter()
+        .filter(|row| row.quantity.id == "time")
+        .filter_map(|row| {
+            Some(json!({
+                "workload": row.workload,
+                "parameters": row.case,
+                "case": view.case_text(&row.workload, &row.case),
+                "lane": row.lane,
+                "ratio": row.standing.as_ref()?.ratio.value,
+            }))
+        })
+        .collect();
+    let header = &view.run.header;
+    json!({
+        "schema_version": header.schema_version,
+        "reference": view.analysis.reference_lane,
+        "host": header.host.name,
+        "cpu": header.host.machine.cpu_model,
+        "system": header.host.operating_system,
+        "threads": header.host.machine.threads_count,
+        "planner": lanes,
+        "rows": rows,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn need_follows_the_formula() {
+        let constants = Constants {
+            memory_bytes: Some(2_000.0),
+            switch_ns: Some(100.0),
+            limit: None,
+        };
+        let demand = Demand {
+            tasks: 1_000.0,
+            wait_ns: 99_000.0,
+            compute_ns: 1_000.0,
+        };
+        let need = need(constants, demand, 22.0);
+        assert_eq!(need.memory_bytes, Some(2e6));
+        assert!((need.cores.expect("a switch is known") - 11.0).abs() < 1e-9);
+        assert!(need.delay_ns.expect("half loaded") < 10.0);
+    }
+
+    #[test]
+    fn overload_has_no_delay_to_name() {
+        let constants = Constants {
+            memory_bytes: None,
+            switch_ns: Some(0.0),
+            limit: None,
+        };
+        let demand = Demand {
+            tasks: 10.0,
+            wait_ns: 0.0,
+            compute_ns: 1.0,
+        };
+        assert_eq!(need(constants, demand, 2.0).delay_ns, None);
+    }
+}

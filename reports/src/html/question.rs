@@ -1,0 +1,378 @@
+//! The questions, each with its chart, its table and what the figures hold.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+
+use super::view::View;
+use super::{figures, table};
+use crate::analysis::{Case, Curve, LedgerRow, Row};
+use crate::format;
+use crate::schema::Workload;
+use crate::stats::curve::Fit;
+
+/// The most cases of a workload that get a chart of their own.
+const MOST_CHARTS: usize = 4;
+
+/// What the groups of workloads are called, by the first word of their ids.
+const GROUPS: [(&str, &str, &str); 6] = [
+    (
+        "spawn",
+        "Starting tasks",
+        "What it takes until a task exists, has run, and has been waited for.",
+    ),
+    (
+        "switch",
+        "Switching between tasks",
+        "Three levels that answer different questions: a raw stack switch, a hop through a scheduler, a hop through the kernel.",
+    ),
+    (
+        "memory",
+        "The memory of a task",
+        "All of it: user pages, kernel stack, slab, page tables. What RSS alone would hide is in the ledger.",
+    ),
+    (
+        "share",
+        "Sharing and communicating",
+        "Channels, locks, atomics, and the shapes that programs are built of.",
+    ),
+    (
+        "cpu",
+        "Computing on many cores",
+        "Strong scaling: the same work with ever more workers.",
+    ),
+    (
+        "io",
+        "Waiting for the world",
+        "Timers, sockets, files: what most tasks of most servers do.",
+    ),
+];
+
+/// All questions, in the header's order.
+pub(super) fn section(view: &View<'_>) -> Option<Markup> {
+    let mut groups: Vec<(&str, Vec<&Workload>)> = Vec::new();
+    for workload in &view.run.header.workloads {
+        if view.analysis.rows_of(&workload.id).next().is_none() {
+            continue;
+        }
+        let group = workload.id.split('.').next().unwrap_or("");
+        match groups.iter_mut().find(|(name, _)| *name == group) {
+            Some((_, members)) => members.push(workload),
+            None => groups.push((group, vec![workload])),
+        }
+    }
+    if groups.is_empty() {
+        return None;
+    }
+    Some(html! {
+        h2 { "Question by question" }
+        @for (group, members) in groups {
+            @let known = GROUPS.iter().find(|(id, ..)| *id == group);
+            div data-group=(group) {
+                h3 class="group" id={"g-" (group)} {
+                    (known.map_or(group, |(_, title, _)| title))
+                }
+                @if let Some((.., lead)) = known { p class="lead" { (lead) } }
+                @for workload in members { (one(view, workload)) }
+            }
+        }
+    })
+}
+
+fn one(view: &View<'_>, workload: &Workload) -> Markup {
+    let rows: Vec<&Row> = view.analysis.rows_of(&workload.id).collect();
+    let (first, others): (Vec<&Row>, Vec<&Row>) =
+        rows.iter().partition(|row| row.quantity.rank == 0);
+    let name = |text: &str| format!("{}{text}", workload.id);
+    html! {
+        article class="sheet" id={"q-" (workload.id)} data-workload=(workload.id) {
+            header {
+                h4 class="title" { (if workload.title.is_empty() { &workload.id } else { &workload.title }) }
+                @if !workload.level.is_empty() { span class="tag" { (workload.level) } }
+                code { (workload.id) }
+            }
+            p class="question" { (workload.question) }
+            (charts(view, workload))
+            (table::figures(view, &workload.id, &caption(view, workload, &first), &first))
+            (ledger_table(view, workload))
+            (fit_table(view, workload))
+            @if !others.is_empty() {
+                details {
+                    summary { "Further figures of this workload" }
+                    (table::figures(view, &name("-more"), "Further figures", &others))
+                }
+            }
+            (raw(view, workload))
+            (notes(view, workload))
+        }
+    }
+}
+
+fn caption(view: &View<'_>, workload: &Workload, rows: &[&Row]) -> String {
+    let title = rows.first().map_or("", |row| row.quantity.title.as_str());
+    let fixed = view.fixed_text(&workload.id);
+    let with = if fixed.is_empty() {
+        String::new()
+    } else {
+        format!(", with {fixed}")
+    };
+    format!("{title}{with}")
+}
+
+/// The chart that answers the question best.
+fn charts(view: &View<'_>, workload: &Workload) -> Markup {
+    let ledgers: Vec<&LedgerRow> = view
+        .analysis
+        .ledgers
+        .iter()
+        .filter(|row| row.workload == workload.id)
+        .collect();
+    if !ledgers.is_empty() {
+        let mut cases: BTreeMap<&Case, Vec<&LedgerRow>> = BTreeMap::new();
+        for row in ledgers {
+            cases.entry(&row.case).or_default().push(row);
+        }
+        return html! {
+            @for (case, rows) in cases.into_iter().take(MOST_CHARTS) {
+                (figures::memory(view, workload, case, &rows))
+            }
+        };
+    }
+    let own: Vec<&Curve> = view
+        .analysis
+        .curves
+        .iter()
+        .filter(|curve| curve.workload == workload.id)
+        .collect();
+    if own.iter().any(|curve| curve.points.len() > 1) {
+        return figures::speedups(view, workload, &own);
+    }
+    let cases = view.first_rows(workload);
+    let swept = workload.axis.as_deref().filter(|axis| {
+        let values = cases.keys().filter_map(|case| case.0.get(*axis));
+        values.collect::<std::collections::BTreeSet<_>>().len() > 2
+    });
+    if let Some(axis) = swept {
+        let latency = cases
+            .values()
+            .flatten()
+            .any(|row| row.quantity.id.starts_with("latency_ns"));
+        let quantity = if latency {
+            "latency_ns_p99"
+        } else {
+            cases
+                .values()
+                .flatten()
+                .next()
+                .map_or("time", |row| row.quantity.id.as_str())
+        };
+        return html! {
+            (figures::over_axis(view, workload, axis, quantity))
+            @if latency && let Some((case, _)) = view.main_case(workload) {
+                (figures::percentiles(view, workload, case))
+            }
+        };
+    }
+    html! {
+        @for (case, rows) in cases.iter().take(MOST_CHARTS) {
+            (figures::fastest(view, case, rows))
+        }
+        @if let Some((case, rows)) = view.main_case(workload)
+            && rows.iter().any(|row| row.quantity.id.starts_with("latency_ns")) {
+            (figures::percentiles(view, workload, case))
+        }
+    }
+}
+
+/// The ledger's figures, part by part.
+fn ledger_table(view: &View<'_>, workload: &Workload) -> Markup {
+    let rows: Vec<&LedgerRow> = view
+        .analysis
+        .ledgers
+        .iter()
+        .filter(|row| row.workload == workload.id)
+        .collect();
+    let Some(first) = rows.first() else {
+        return html! {};
+    };
+    let bytes = |value: f64| {
+        if value == 0.0 {
+            "0".to_owned()
+        } else {
+            format::bytes(value)
+        }
+    };
+    html! {
+        div class="scroll" tabindex="0" role="region" aria-label="Memory ledger" {
+            table data-name={(workload.id) "-ledger"} {
+                caption {
+                    "The ledger for each task, by regression over the task count; MemAvailable of the whole host is what it must add up to"
+                }
+                thead { tr {
+                    th class="words" scope="col" { "Lane" }
+                    @for (part, _) in &first.ledger.parts { th scope="col" { (part.title()) } }
+                    th scope="col" { "Left over" }
+                    th scope="col" { "MemAvailable" }
+                    th scope="col" { "Explained" }
+                    th scope="col" title="Address space, which costs nothing until touched" { "Virtual" }
+                    th scope="col" title="How many task counts, and the largest" { "Counts" }
+                } }
+                tbody {
+                    @for row in &rows {
+                        @let case = view.case_text(&workload.id, &row.case);
+                        tr data-lane=(row.lane) {
+                            th scope="row" { (table::lane(view, &row.lane)) @if !case.is_empty() { " · " (case) } }
+                            @for (_, part) in &row.ledger.parts { td { (bytes(part.value)) } }
+                            td class="open" { (bytes(row.ledger.left_over_bytes())) }
+                            td { b { (bytes(row.ledger.available.value)) } }
+                            td { (row.ledger.closure_ratio.map_or_else(|| "n/a".to_owned(), format::percent)) }
+                            td class="open" { (bytes(row.ledger.virtual_bytes)) }
+                            td class="open" {
+                                (row.ledger.distinct_count) ", to " (format::count(row.ledger.largest_count))
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        div class="under" { button class="copy" type="button" data-copy { "Copy as CSV" } }
+        @if first.ledger.distinct_count < 2 {
+            p class="notes" {
+                "There was one task count only, so each figure is a quotient and holds the lane’s fixed cost as well."
+            }
+        }
+    }
+}
+
+/// The fitted scaling laws.
+fn fit_table(view: &View<'_>, workload: &Workload) -> Markup {
+    let own: Vec<&Curve> = view
+        .analysis
+        .curves
+        .iter()
+        .filter(|curve| curve.workload == workload.id)
+        .collect();
+    if own.is_empty() {
+        return html! {};
+    }
+    if own.iter().all(|curve| curve.usl.is_err()) {
+        let reason = own.iter().find_map(|curve| curve.usl.as_ref().err());
+        return html! {
+            p class="notes" {
+                b { "Scaling laws: " }
+                (reason.map_or("", String::as_str)) "."
+            }
+        };
+    }
+    let share = |estimate: &crate::stats::Estimate| match estimate.interval {
+        Some(interval) => format!(
+            "{} ({} – {})",
+            format::percent(estimate.value),
+            format::percent(interval.low),
+            format::percent(interval.high)
+        ),
+        None => format::percent(estimate.value),
+    };
+    let worst = |fit: &Fit| {
+        format::percent(
+            fit.residuals
+                .iter()
+                .map(|residual| residual.1.abs())
+                .fold(0.0, f64::max),
+        )
+    };
+    html! {
+        div class="scroll" tabindex="0" role="region" aria-label="Scaling laws" {
+            table data-name={(workload.id) "-laws"} {
+                caption { "Scaling laws, fitted to the points and never carried past twice the largest" }
+                thead { tr {
+                    th class="words" scope="col" { "Lane" }
+                    th scope="col" { "Amdahl: serial share" }
+                    th scope="col" { "Worst residual" }
+                    th scope="col" { "USL: contention σ" }
+                    th scope="col" { "Coherency κ" }
+                    th scope="col" { "Worst residual" }
+                    th scope="col" title="Beyond this many workers the law says slower" { "Peak" }
+                } }
+                tbody {
+                    @for curve in own {
+                        @let case = view.case_text(&workload.id, &curve.case);
+                        tr data-lane=(curve.lane) {
+                            th scope="row" { (table::lane(view, &curve.lane)) @if !case.is_empty() { " · " (case) } }
+                            @match &curve.amdahl {
+                                Ok(fit) => { td { (share(&fit.contention)) } td class="open" { (worst(fit)) } }
+                                Err(reason) => { td class="none" colspan="2" { (reason) } }
+                            }
+                            @match &curve.usl {
+                                Ok(fit) => {
+                                    td { (share(&fit.contention)) }
+                                    td { (share(&fit.coherency)) }
+                                    td class="open" { (worst(fit)) }
+                                    td { (fit.peak_workers().map_or_else(|| "none".to_owned(), format::number)) }
+                                }
+                                Err(reason) => { td class="none" colspan="4" { (reason) } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        div class="under" { button class="copy" type="button" data-copy { "Copy as CSV" } }
+    }
+}
+
+/// The raw samples of the main case.
+fn raw(view: &View<'_>, workload: &Workload) -> Markup {
+    if !view.with_samples {
+        return html! {
+            p class="notes" { "The charts of the raw samples were left out to keep this file small; the samples are in the result file." }
+        };
+    }
+    let Some((case, rows)) = view.main_case(workload) else {
+        return html! {};
+    };
+    let Some(row) = rows.first() else {
+        return html! {};
+    };
+    let drawn = figures::samples(view, workload, case, row);
+    if drawn.0.is_empty() {
+        return html! {};
+    }
+    let text = view.case_text(&workload.id, case);
+    html! {
+        details {
+            summary { "Are the samples to be trusted?" @if !text.is_empty() { " (" (text) ")" } }
+            (drawn)
+        }
+    }
+}
+
+fn notes(view: &View<'_>, workload: &Workload) -> Markup {
+    let meanings: Vec<_> = workload
+        .parameters
+        .iter()
+        .filter(|(name, _)| {
+            let used = |group: &&crate::schema::Group| group.workload == workload.id;
+            view.run
+                .groups
+                .iter()
+                .filter(used)
+                .any(|group| group.parameters.contains_key(*name))
+        })
+        .collect();
+    html! {
+        div class="notes" {
+            @if !workload.includes.is_empty() { p { b { "Includes: " } (workload.includes) } }
+            @if !workload.leaves_out.is_empty() { p { b { "Leaves out: " } (workload.leaves_out) } }
+            @if !meanings.is_empty() {
+                p {
+                    b { "Parameters: " }
+                    @for (index, (name, meaning)) in meanings.iter().enumerate() {
+                        @if index > 0 { "; " }
+                        code { (name) } " " (meaning)
+                    }
+                }
+            }
+        }
+    }
+}

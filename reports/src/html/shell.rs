@@ -1,0 +1,97 @@
+//! The page around everything: head, bar, assets, content security policy.
+
+use std::sync::LazyLock;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+const STYLE: &str = include_str!("assets/style.css");
+const SCRIPT: &str = include_str!("assets/script.js");
+
+static POLICY: LazyLock<String> = LazyLock::new(|| {
+    let hash = |text: &str| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)));
+    format!(
+        "default-src 'none'; style-src {}; script-src {}; base-uri 'none'; form-action 'none'",
+        hash(STYLE),
+        hash(SCRIPT)
+    )
+});
+
+/// The whole document. `links` are ids and names of the sections; `data` is
+/// what the script works on.
+pub(super) fn page(
+    title: &str,
+    links: &[(&str, &str)],
+    body: &Markup,
+    data: Option<&Value>,
+) -> String {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(POLICY.as_str());
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="generator" content={"threadbare " (env!("CARGO_PKG_VERSION"))};
+                title { (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                a class="skip" href="#main" { "Skip to the verdicts" }
+                div class="bar" {
+                    div class="wrap" {
+                        a class="name" href="#top" { "threadbare" }
+                        nav aria-label="Sections" {
+                            @for (id, name) in links {
+                                a href={"#" (id)} { (name) }
+                            }
+                        }
+                        div class="tools" {
+                            label class="skip" for="theme" { "Theme" }
+                            select id="theme" title="Theme (t)" {
+                                option value="auto" { "Auto" }
+                                option value="light" { "Light" }
+                                option value="dark" { "Dark" }
+                            }
+                        }
+                    }
+                }
+                (body)
+                @if let Some(data) = data {
+                    script type="application/json" id="data" { (PreEscaped(embedded(data))) }
+                }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    }
+    .into_string()
+}
+
+/// JSON that cannot end the element that it stands in.
+fn embedded(data: &Value) -> String {
+    data.to_string()
+        .replace('<', "\\u003c")
+        .replace('\u{2028}', "\\u2028")
+        .replace('\u{2029}', "\\u2029")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn embedded_data_cannot_end_its_element() {
+        let text = embedded(&serde_json::json!({"host": "</script><script>alert(1)"}));
+        assert!(!text.contains('<'));
+        let back: Value = serde_json::from_str(&text).expect("JSON still");
+        assert_eq!(back["host"], "</script><script>alert(1)");
+    }
+
+    #[test]
+    fn assets_cannot_end_their_elements() {
+        assert!(!STYLE.contains("</") && !SCRIPT.contains("</script"));
+    }
+}

@@ -1,0 +1,145 @@
+//! Tables of figures.
+
+use maud::{Markup, html};
+
+use super::view::{View, tone};
+use crate::analysis::{Row, Unit};
+use crate::format;
+use crate::schema::FailureKind;
+
+/// A table of `rows`, a heading row before each case; `name` is that of the
+/// CSV file.
+pub(super) fn figures(view: &View<'_>, name: &str, caption: &str, rows: &[&Row]) -> Markup {
+    let reference = &view.analysis.reference_lane;
+    let has_cpu = rows.iter().any(|row| row.cpu_ns.is_some());
+    let columns = if has_cpu { 8 } else { 6 };
+    let headings = headings(view, rows);
+    html! {
+        div class="scroll" tabindex="0" role="region" aria-label=(caption) {
+            table data-name=(name) {
+                caption { (caption) }
+                thead {
+                    tr {
+                        th class="words" scope="col" { "Lane" }
+                        th scope="col" { "Figure" }
+                        th scope="col" { "95% interval" }
+                        th scope="col" { "÷ " (reference) }
+                        th class="words" scope="col" { "Verdict" }
+                        @if has_cpu {
+                            th scope="col" title="User and system CPU time of one operation" { "CPU" }
+                            th scope="col" title="Voluntary + involuntary context switches of one operation" { "Switches" }
+                        }
+                        th scope="col" title="Fresh processes × samples in all; how many lie far out (they are in the figure)" { "Samples" }
+                    }
+                }
+                tbody {
+                    @for (row, heading) in rows.iter().zip(&headings) {
+                        @if let Some(heading) = heading {
+                            tr class="case" { th colspan=(columns) scope="rowgroup" { (heading) } }
+                        }
+                        (line(view, row, has_cpu))
+                    }
+                }
+            }
+        }
+        div class="under" { button class="copy" type="button" data-copy { "Copy as CSV" } }
+    }
+}
+
+/// The heading before each row that begins a new quantity or case; none
+/// where there is only one.
+fn headings(view: &View<'_>, rows: &[&Row]) -> Vec<Option<String>> {
+    let mut last = None;
+    rows.iter()
+        .map(|row| {
+            let case = view.case_text(&row.workload, &row.case);
+            let this = Some((row.quantity.id.as_str(), case.clone()));
+            let is_new = last != this && (last.is_some() || !case.is_empty());
+            last = this;
+            let dot = if case.is_empty() { "" } else { " · " };
+            is_new.then(|| format!("{}{dot}{case}", row.quantity.title))
+        })
+        .collect()
+}
+
+fn line(view: &View<'_>, row: &Row, has_cpu: bool) -> Markup {
+    let reference = &view.analysis.reference_lane;
+    if row.estimate.is_none() {
+        let expected = row
+            .absence
+            .as_ref()
+            .is_some_and(|absence| absence.kind.is_expected());
+        return html! {
+            tr data-lane=(row.lane) {
+                th scope="row" { (lane(view, &row.lane)) }
+                td class="none" { "n/a" }
+                td class={"wrapped " (if expected { "none" } else { "bad" })} colspan=(if has_cpu { 6 } else { 4 }) {
+                    @if let Some(absence) = &row.absence {
+                        (kind(absence.kind)) ": " (absence.message)
+                    }
+                }
+            }
+        };
+    }
+    let tone = row
+        .standing
+        .as_ref()
+        .map_or("open", |standing| tone(standing.verdict));
+    html! {
+        tr data-lane=(row.lane) {
+            th scope="row" { (lane(view, &row.lane)) }
+            td { b { (row.value_text()) } }
+            td class="open" { (row.interval_text()) }
+            td { (row.ratio_text()) }
+            td class={"words " (tone)} { (row.verdict_text(reference)) }
+            @if has_cpu {
+                td class="open" { (row.cpu_ns.map_or_else(String::new, |cpu| Unit::Nanoseconds.text(cpu))) }
+                td class="open" {
+                    @if let (Some(voluntary), Some(involuntary)) = (row.voluntary_switches, row.involuntary_switches) {
+                        (few(voluntary)) " + " (few(involuntary))
+                    }
+                }
+            }
+            td class="open" {
+                (row.processes_count) " × " (each(row))
+                @if row.outliers_count > 0 { " (" (row.outliers_count) " far out)" }
+            }
+        }
+    }
+}
+
+/// Samples of each process, rounded.
+fn each(row: &Row) -> usize {
+    row.samples_count / row.processes_count.max(1)
+}
+
+/// A small number without false digits.
+fn few(value: f64) -> String {
+    if value == 0.0 {
+        "0".to_owned()
+    } else if value < 0.01 {
+        "<0.01".to_owned()
+    } else {
+        format::number((value * 100.0).round() / 100.0)
+    }
+}
+
+/// A lane's name with its colour.
+pub(super) fn lane(view: &View<'_>, name: &str) -> Markup {
+    html! { span class=(view.swatch(name)) {} (name) }
+}
+
+/// A failure's kind in words.
+pub(super) fn kind(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::NotSupported => "not supported",
+        FailureKind::NotInstalled => "not installed",
+        FailureKind::Limit => "limit",
+        FailureKind::Crashed => "crashed",
+        FailureKind::TimedOut => "timed out",
+        FailureKind::OutOfMemory => "out of memory",
+        FailureKind::WrongChecksum => "wrong answer",
+        FailureKind::Protocol => "broke the protocol",
+        FailureKind::Failed => "failed",
+    }
+}

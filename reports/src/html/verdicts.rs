@@ -1,0 +1,361 @@
+//! What the page opens with: the verdicts in plain words, then all ratios at
+//! a glance.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+
+use super::view::{View, effect, effect_interval, factor, tone};
+use crate::analysis::Row;
+use crate::format;
+use crate::schema::Depth;
+use crate::stats::Verdict;
+use crate::stats::geometric::means_over_intersection;
+
+/// The workloads that make good opening statements, the best first; others
+/// follow where these were not run.
+const OPENING: [&str; 9] = [
+    "spawn.one",
+    "switch.pingpong",
+    "memory.parked",
+    "spawn.batch",
+    "switch.yield",
+    "io.tcp_echo",
+    "cpu.primes",
+    "io.sleepers",
+    "spawn.skynet",
+];
+
+/// How many statements are on cards.
+const CARDS: usize = 8;
+
+/// The top of the page.
+pub(super) fn hero(view: &View<'_>) -> Markup {
+    let statements = statements(view);
+    let header = &view.run.header;
+    let machine = &header.host.machine;
+    html! {
+        header class="hero" id="top" {
+            div class="wrap" {
+                p class="eyebrow" { "threadbare · what a task costs, measured on this machine" }
+                h1 {
+                    @match statements.first() {
+                        Some(row) => (headline(view, row)),
+                        None => "No two lanes were measured on the same workload",
+                    }
+                }
+                p class="host" {
+                    @if !header.host.name.is_empty() { (header.host.name) " · " }
+                    (machine.cpu_model) " · "
+                    (machine.cores_count) " cores, " (machine.threads_count) " threads"
+                    @if !machine.hypervisor.is_empty() && machine.hypervisor != "none" {
+                        " · virtual (" (machine.hypervisor) ")"
+                    }
+                    " · " (header.host.operating_system) " · " (day(&header.started))
+                }
+                div class="badges" {
+                    @match header.design.depth {
+                        Depth::Quick => { span class="badge warn" { "quick run: a look, not a proof" } }
+                        Depth::Standard => { span class="badge" { "standard run" } }
+                        Depth::Full => { span class="badge" { "full run" } }
+                    }
+                    span class="badge" { (header.design.processes_count) " fresh processes a lane" }
+                    span class="badge" { (format::count(view.run.samples_count() as u64)) " samples" }
+                    @match view.analysis.noise.largest() {
+                        Some(noise) => { span class="badge" { "noise floor up to " (format::percent(noise)) } }
+                        None => { span class="badge warn" { "no A/A pair: noise floor unknown" } }
+                    }
+                    @if !view.run.taints.is_empty() {
+                        a class="badge warn" href="#trust" { (view.run.taints.len()) " taints" }
+                    }
+                    @if !view.run.is_complete() {
+                        span class="badge warn" { "cut short: what was measured is shown" }
+                    }
+                }
+                ul class="cards" {
+                    @for row in statements.iter().take(CARDS) { (card(view, row)) }
+                }
+            }
+        }
+    }
+}
+
+/// The day of an RFC 3339 time.
+fn day(time: &str) -> &str {
+    time.split_once('T').map_or(time, |(day, _)| day)
+}
+
+/// The first lane against the reference on one case of each workload.
+fn statements<'a>(view: &View<'a>) -> Vec<&'a Row> {
+    let reference = view.analysis.reference_lane.as_str();
+    let Some(subject) = view.run.header.lanes.iter().find(|lane| {
+        let has = |row: &Row| row.lane == lane.name && row.standing.is_some();
+        lane.name != reference && view.analysis.rows.iter().any(has)
+    }) else {
+        return Vec::new();
+    };
+    let mut workloads: Vec<_> = view.run.header.workloads.iter().collect();
+    let place = |id: &str| {
+        OPENING
+            .iter()
+            .position(|opening| *opening == id)
+            .unwrap_or(OPENING.len())
+    };
+    workloads.sort_by_key(|workload| place(&workload.id));
+    let row_of = |workload| {
+        let (_, rows) = view.main_case(workload)?;
+        rows.into_iter()
+            .find(|row| row.lane == subject.name && row.standing.is_some())
+    };
+    workloads.into_iter().filter_map(row_of).collect()
+}
+
+/// One sentence, the verdict in it marked.
+fn headline(view: &View<'_>, row: &Row) -> Markup {
+    let (subject, reference) = (
+        view.a_task(&row.lane),
+        view.a_task(&view.analysis.reference_lane),
+    );
+    let activity = activity(view, row);
+    html! {
+        "On this host, " (activity) " "
+        @match effect(row) {
+            Some((words, Verdict::Faster | Verdict::Slower)) => {
+                "is " b { (words) } " with " (subject) " than with " (reference) "."
+            }
+            Some((_, Verdict::Same)) => {
+                "costs " (subject) " and " (reference) " " b { "the same" } "."
+            }
+            _ => {
+                "with " (subject) " and with " (reference) " are " b { "too close to tell apart" } "."
+            }
+        }
+    }
+}
+
+fn activity(view: &View<'_>, row: &Row) -> String {
+    match view.run.workload(&row.workload) {
+        Some(workload) if !workload.activity.is_empty() => workload.activity.clone(),
+        Some(workload) if !workload.title.is_empty() => format!("“{}”", workload.title),
+        _ => row.workload.clone(),
+    }
+}
+
+fn card(view: &View<'_>, row: &Row) -> Markup {
+    let Some((words, verdict)) = effect(row) else {
+        return html! {};
+    };
+    let reference = view.analysis.rows.iter().find(|other| {
+        other.lane == view.analysis.reference_lane
+            && other.workload == row.workload
+            && other.case == row.case
+            && other.quantity == row.quantity
+    });
+    let case = view.case_text(&row.workload, &row.case);
+    html! {
+        li class="card" {
+            span class="what" {
+                (capital(&activity(view, row)))
+                @if !case.is_empty() { " · " (case) }
+            }
+            span class={"big " (tone(verdict))} { (words) }
+            span class="pair" {
+                (view.noun(&row.lane)) " " b { (row.value_text()) }
+                @if let Some(reference) = reference {
+                    " · " (view.noun(&reference.lane)) " " b { (reference.value_text()) }
+                }
+            }
+            span class="fine" { (effect_interval(row)) }
+        }
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
+}
+
+/// All ratios at a glance.
+pub(super) fn section(view: &View<'_>) -> Option<Markup> {
+    let lanes: Vec<&str> = view
+        .run
+        .header
+        .lanes
+        .iter()
+        .map(|lane| lane.name.as_str())
+        .filter(|lane| {
+            view.analysis
+                .rows
+                .iter()
+                .any(|row| row.lane == *lane && row.estimate.is_some())
+        })
+        .collect();
+    if lanes.len() < 2 {
+        return None;
+    }
+    let reference = &view.analysis.reference_lane;
+    Some(html! {
+        h2 { "All verdicts at a glance" }
+        p class="lead" {
+            "Each cell sets a lane against " b { (view.noun(reference)) "s" } ": ▲ better by that factor, ▼ worse, ≈ the same, ? the figures do not settle it. "
+            "A verdict needs an interval that excludes equality, an effect above " (format::percent(view.analysis.threshold_ratio))
+            " and above this host’s noise floor, and survives the correction for the many comparisons of this page."
+        }
+        (filters(&lanes))
+        div class="sheet" {
+            div class="scroll" tabindex="0" role="region" aria-label="All ratios" {
+                table class="heat" data-name="verdicts" {
+                    caption { "Ratios to the lane “" (reference) "”" }
+                    thead {
+                        tr {
+                            th class="words" { "Workload" }
+                            @for lane in &lanes { th scope="col" data-lane=(lane) { (lane) } }
+                        }
+                    }
+                    tbody {
+                        @for workload in &view.run.header.workloads {
+                            @for (case, rows) in glance_rows(view, workload) {
+                                tr data-workload=(workload.id) {
+                                    th scope="row" {
+                                        a href={"#q-" (workload.id)} { (workload.title) }
+                                        @if !case.is_empty() { small { (case) } }
+                                    }
+                                    @for lane in &lanes {
+                                        (glance(rows.iter().find(|row| row.lane == *lane).copied(), lane, reference))
+                                    }
+                                }
+                            }
+                        }
+                    }
+                    (mean_row(view, &lanes))
+                }
+            }
+        }
+    })
+}
+
+/// The cases of a workload in the glance: the main case alone, and for a
+/// sweep its two ends.
+fn glance_rows<'a>(
+    view: &View<'a>,
+    workload: &crate::schema::Workload,
+) -> Vec<(String, Vec<&'a Row>)> {
+    let cases: Vec<_> = view.first_rows(workload).into_iter().collect();
+    let several = cases.len() > 1;
+    let picked: Vec<_> = match (&workload.axis, cases.len()) {
+        (Some(_), 3..) => {
+            let last = cases.len() - 1;
+            cases
+                .into_iter()
+                .enumerate()
+                .filter(|(i, _)| *i == 0 || *i == last)
+                .map(|(_, c)| c)
+                .collect()
+        }
+        _ => cases.into_iter().take(4).collect(),
+    };
+    picked
+        .into_iter()
+        .map(|(case, rows)| {
+            let text = if several {
+                view.case_text(&workload.id, case)
+            } else {
+                String::new()
+            };
+            (text, rows)
+        })
+        .collect()
+}
+
+fn glance(row: Option<&Row>, lane: &str, reference: &str) -> Markup {
+    let Some(row) = row else {
+        return html! { td class="none" data-lane=(lane) { "–" } };
+    };
+    if lane == reference {
+        return html! { td class="none" data-lane=(lane) { (row.value_text()) } };
+    }
+    let Some(standing) = &row.standing else {
+        return html! { td class="none" data-lane=(lane) { (row.value_text()) } };
+    };
+    let turned = row.quantity.turned(standing.ratio).value;
+    let (class, text) = match standing.verdict {
+        Verdict::Faster => (
+            format!("b{}", shade(1.0 / turned)),
+            format!("▲ {}", factor(1.0 / turned)),
+        ),
+        Verdict::Slower => (
+            format!("w{}", shade(turned)),
+            format!("▼ {}", factor(turned)),
+        ),
+        Verdict::Same => ("open".to_owned(), "≈".to_owned()),
+        Verdict::CannotTell => ("open".to_owned(), "?".to_owned()),
+    };
+    let title = format!(
+        "{}: {}, {}",
+        row.lane,
+        row.value_text(),
+        effect_interval(row)
+    );
+    html! { td class=(class) data-lane=(lane) title=(title) { (text) } }
+}
+
+/// Four shades: up to 1.5, 4, 20 and beyond.
+pub(super) fn shade(factor: f64) -> u8 {
+    match factor {
+        ..1.5 => 1,
+        ..4.0 => 2,
+        ..20.0 => 3,
+        _ => 4,
+    }
+}
+
+/// The geometric mean of the time ratios, over the cells that all lanes have.
+fn mean_row(view: &View<'_>, lanes: &[&str]) -> Markup {
+    let sides: Vec<BTreeMap<_, f64>> = lanes
+        .iter()
+        .map(|lane| {
+            let rows = view
+                .analysis
+                .rows
+                .iter()
+                .filter(|row| row.lane == *lane && row.quantity.rank == 0);
+            rows.filter_map(|row| Some(((&row.workload, &row.case), row.estimate?.value)))
+                .collect()
+        })
+        .collect();
+    let reference = lanes
+        .iter()
+        .position(|lane| *lane == view.analysis.reference_lane);
+    let (Some((means, count)), Some(reference)) = (means_over_intersection(&sides), reference)
+    else {
+        return html! {};
+    };
+    html! {
+        tfoot {
+            tr {
+                th scope="row" {
+                    "Geometric mean" small { "over the " (count) " cases that every lane has" }
+                }
+                @for (lane, mean) in lanes.iter().zip(&means) {
+                    @let ratio = mean / means[reference];
+                    td class="none" data-lane=(lane) { (format::times(ratio)) }
+                }
+            }
+        }
+    }
+}
+
+/// The controls that hide lanes and workloads; the state is in the URL.
+fn filters(lanes: &[&str]) -> Markup {
+    html! {
+        div class="filters" role="group" aria-label="Filters" {
+            label { "Find " input id="find" type="search" placeholder="spawn, memory, …" title="Find a workload (/)"; }
+            @for lane in lanes {
+                label { input type="checkbox" checked data-filter=(lane); (lane) }
+            }
+            button id="reset" type="button" { "Show all" }
+        }
+    }
+}

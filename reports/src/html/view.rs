@@ -1,0 +1,196 @@
+//! A run with its analysis, and what every section asks of them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::analysis::{Analysis, Case, Row};
+use crate::format;
+use crate::plot::{COLOURS_COUNT, Caption};
+use crate::run::Run;
+use crate::schema::Workload;
+use crate::stats::Verdict;
+
+/// What the sections share.
+pub(super) struct View<'a> {
+    pub(super) run: &'a Run,
+    pub(super) analysis: &'a Analysis,
+    /// Whether the charts of the raw samples are drawn.
+    pub(super) with_samples: bool,
+    lanes: HashMap<&'a str, usize>,
+    varying: HashMap<&'a str, BTreeSet<&'a str>>,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(run: &'a Run, analysis: &'a Analysis, with_samples: bool) -> View<'a> {
+        let lanes = run.header.lanes.iter().enumerate();
+        let lanes = lanes
+            .map(|(index, lane)| (lane.name.as_str(), index))
+            .collect();
+        let mut values: HashMap<&str, BTreeMap<&str, BTreeSet<u64>>> = HashMap::new();
+        for group in &run.groups {
+            let of_workload = values.entry(&group.workload).or_default();
+            for (name, value) in &group.parameters {
+                of_workload.entry(name).or_default().insert(*value);
+            }
+        }
+        let varying = values
+            .into_iter()
+            .map(|(workload, names)| {
+                let several = names.into_iter().filter(|(_, values)| values.len() > 1);
+                (workload, several.map(|(name, _)| name).collect())
+            })
+            .collect();
+        View {
+            run,
+            analysis,
+            with_samples,
+            lanes,
+            varying,
+        }
+    }
+
+    /// The lane's place in the header, which decides its colour and shape.
+    pub(super) fn lane_index(&self, lane: &str) -> usize {
+        self.lanes
+            .get(lane)
+            .copied()
+            .unwrap_or(usize::from(u8::MAX))
+    }
+
+    /// The class of the lane's swatch.
+    pub(super) fn swatch(&self, lane: &str) -> String {
+        format!("swatch l{}", self.lane_index(lane) % COLOURS_COUNT)
+    }
+
+    /// What one task of the lane is called, with its article.
+    pub(super) fn a_task(&self, lane: &str) -> String {
+        let noun = self.noun(lane);
+        let vowel = noun.starts_with(['a', 'e', 'i', 'o', 'A', 'E', 'I', 'O']);
+        format!("{} {noun}", if vowel { "an" } else { "a" })
+    }
+
+    /// What one task of the lane is called.
+    pub(super) fn noun(&self, lane: &str) -> String {
+        match self.run.lane(lane).map(|lane| lane.noun.as_str()) {
+            None | Some("") => lane.to_owned(),
+            Some(noun) => noun.to_owned(),
+        }
+    }
+
+    /// The case without the parameters that are the same in all cases.
+    pub(super) fn case_text(&self, workload: &str, case: &Case) -> String {
+        let varying = self.varying.get(workload);
+        let is_shown = |name: &str| varying.is_none_or(|names| names.contains(name));
+        let shown = case.0.iter().filter(|(name, _)| is_shown(name));
+        Case(shown.map(|(name, value)| (name.clone(), *value)).collect()).to_string()
+    }
+
+    /// The parameters that are the same in all cases of the workload.
+    pub(super) fn fixed_text(&self, workload: &str) -> String {
+        let Some(varying) = self.varying.get(workload) else {
+            return String::new();
+        };
+        let group = self
+            .run
+            .groups
+            .iter()
+            .find(|group| group.workload == workload);
+        let fixed = group.into_iter().flat_map(|group| &group.parameters);
+        let fixed = fixed.filter(|(name, _)| !varying.contains(name.as_str()));
+        Case(fixed.map(|(name, value)| (name.clone(), *value)).collect()).to_string()
+    }
+
+    /// The rows of the workload's first quantity, by case.
+    pub(super) fn first_rows(&self, workload: &Workload) -> BTreeMap<&'a Case, Vec<&'a Row>> {
+        let mut cases: BTreeMap<&Case, Vec<&Row>> = BTreeMap::new();
+        for row in &self.analysis.rows {
+            if row.workload == workload.id && row.quantity.rank == 0 && row.estimate.is_some() {
+                cases.entry(&row.case).or_default().push(row);
+            }
+        }
+        cases
+    }
+
+    /// The case that stands for the workload where there is room for one: of
+    /// those with the most lanes the last, which is the largest.
+    pub(super) fn main_case(&self, workload: &Workload) -> Option<(&'a Case, Vec<&'a Row>)> {
+        self.first_rows(workload)
+            .into_iter()
+            .max_by_key(|(_, rows)| rows.len())
+    }
+
+    /// A caption for a chart of the workload.
+    pub(super) fn caption(id: String, title: String, description: String) -> Caption {
+        Caption {
+            id: anchor(&id),
+            title,
+            description,
+        }
+    }
+}
+
+/// `text` as an id: letters, digits, dots and hyphens.
+pub(super) fn anchor(text: &str) -> String {
+    text.chars()
+        .map(|letter| {
+            if letter.is_ascii_alphanumeric() || letter == '.' {
+                letter
+            } else {
+                '-'
+            }
+        })
+        .collect()
+}
+
+/// How much better or worse, in words: `86× faster`, `12% slower`.
+pub(super) fn effect(row: &Row) -> Option<(String, Verdict)> {
+    let standing = row.standing.as_ref()?;
+    let turned = row.quantity.turned(standing.ratio);
+    let words = row.quantity.words(standing.verdict);
+    let text = match standing.verdict {
+        Verdict::Faster => format!("{} {words}", factor(1.0 / turned.value)),
+        Verdict::Slower => format!("{} {words}", factor(turned.value)),
+        Verdict::Same => format!("same, within {}", format::percent(standing.bound.margin())),
+        Verdict::CannotTell => words.to_owned(),
+    };
+    Some((text, standing.verdict))
+}
+
+/// A factor above 1 as people say it.
+pub(super) fn factor(ratio: f64) -> String {
+    if ratio < 1.5 {
+        format!("{:.0}%", (ratio - 1.0) * 100.0)
+    } else if ratio < 10.0 {
+        format!("{ratio:.1}×")
+    } else {
+        format!("{}×", format::count(ratio.round() as u64))
+    }
+}
+
+/// The interval of the effect, turned as [`effect`] turns it.
+pub(super) fn effect_interval(row: &Row) -> String {
+    let Some(standing) = &row.standing else {
+        return String::new();
+    };
+    let turned = row.quantity.turned(standing.ratio);
+    let Some(interval) = turned.interval else {
+        return "one process: no interval".to_owned();
+    };
+    let (low, high) = match standing.verdict {
+        Verdict::Faster => (1.0 / interval.high, 1.0 / interval.low),
+        _ => (interval.low, interval.high),
+    };
+    format!(
+        "95% interval {} to {}",
+        format::times(low),
+        format::times(high)
+    )
+}
+
+/// The class that colours a verdict.
+pub(super) fn tone(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Faster => "good",
+        Verdict::Slower => "bad",
+        Verdict::Same | Verdict::CannotTell => "open",
+    }
+}

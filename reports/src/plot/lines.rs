@@ -1,0 +1,194 @@
+//! Curves of lanes over something: cost over a parameter, speed-up over
+//! workers, shares over latency.
+
+use super::axis::{Axis, Scale};
+use super::pen::{Anchor, Caption, Ink, Pen, svg, text_width};
+use crate::analysis::Unit;
+use crate::stats::Interval;
+
+/// One lane's curve.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// What it is called.
+    pub label: String,
+    /// The lane's place in the header.
+    pub lane: usize,
+    /// The points by rising x, each with where y lies.
+    pub points: Vec<(f64, f64, Option<Interval>)>,
+    /// A fitted curve through them, drawn broken; empty for none.
+    pub fitted: Vec<(f64, f64)>,
+}
+
+/// What is drawn and how.
+#[derive(Clone, Debug)]
+pub struct Curves<'a> {
+    /// The curves.
+    pub lines: &'a [Line],
+    /// What x is.
+    pub x_title: &'a str,
+    /// What y is.
+    pub y_title: &'a str,
+    /// How x is scaled.
+    pub x_scale: Scale,
+    /// How y is scaled.
+    pub y_scale: Scale,
+    /// The unit of x.
+    pub x_unit: Unit,
+    /// The unit of y.
+    pub y_unit: Unit,
+    /// Ticks of x in place of computed ones, with their labels.
+    pub x_ticks: Option<Vec<(f64, String)>>,
+    /// Draws y = x as the ideal.
+    pub ideal: bool,
+    /// Marks each point; without, the curve alone.
+    pub marks: bool,
+}
+
+const WIDTH: f64 = 760.0;
+const HEIGHT: f64 = 340.0;
+const TOP: f64 = 26.0;
+const BOTTOM: f64 = 296.0;
+const LEFT: f64 = 66.0;
+/// Labels closer than this would overlap.
+const LABEL_GAP: f64 = 15.0;
+
+/// The chart.
+#[must_use]
+pub fn curves(caption: &Caption, chart: &Curves<'_>) -> String {
+    let label = |line: &Line| text_width(&line.label);
+    let room = chart
+        .lines
+        .iter()
+        .map(label)
+        .fold(40.0, f64::max)
+        .min(180.0)
+        + 34.0;
+    let right = WIDTH - room;
+    let points = || chart.lines.iter().flat_map(|line| &line.points);
+    let mut ys: Vec<f64> = points()
+        .flat_map(|(_, y, interval)| {
+            let interval = interval.unwrap_or(Interval { low: *y, high: *y });
+            [*y, interval.low, interval.high]
+        })
+        .collect();
+    ys.extend(
+        chart
+            .lines
+            .iter()
+            .flat_map(|line| line.fitted.iter().map(|point| point.1)),
+    );
+    let xs = points().map(|point| point.0).chain(
+        chart
+            .lines
+            .iter()
+            .flat_map(|line| line.fitted.iter().map(|point| point.0)),
+    );
+    let x = Axis::over(chart.x_scale, xs).on(LEFT, right);
+    let y = Axis::over(chart.y_scale, ys).on(BOTTOM, TOP);
+    // Many lanes need more height for their labels than the curves do.
+    let labels_height = TOP + LABEL_GAP * chart.lines.len() as f64 + 12.0;
+    svg(WIDTH, HEIGHT.max(labels_height), caption, |pen| {
+        frame(pen, chart, &x, &y, right);
+        if chart.ideal {
+            let end = x.high.min(y.high);
+            let start = x.low.max(y.low);
+            let path = [
+                (x.place(start), y.place(start)),
+                (x.place(end), y.place(end)),
+            ];
+            pen.dashes(&path, Ink::Muted, 1.0);
+            pen.small(
+                "ideal",
+                (path[1].0 - 6.0, path[1].1 + 12.0),
+                Ink::Muted,
+                Anchor::End,
+            );
+        }
+        for line in chart.lines {
+            draw(pen, chart, line, &x, &y);
+        }
+        labels(pen, chart, &y, right);
+    })
+}
+
+fn frame(pen: &mut Pen<'_>, chart: &Curves<'_>, x: &Axis, y: &Axis, right: f64) {
+    for (value, text) in y.labels(chart.y_unit, 6) {
+        let place = y.place(value);
+        pen.line((LEFT, place), (right, place), Ink::Grid, 1.0);
+        pen.small(&text, (LEFT - 8.0, place), Ink::Muted, Anchor::End);
+    }
+    let computed = || x.labels(chart.x_unit, 8);
+    for (value, text) in chart.x_ticks.clone().unwrap_or_else(computed) {
+        let place = x.place(value);
+        pen.line((place, BOTTOM), (place, BOTTOM + 4.0), Ink::Muted, 1.0);
+        pen.small(&text, (place, BOTTOM + 15.0), Ink::Muted, Anchor::Middle);
+    }
+    pen.line((LEFT, BOTTOM), (right, BOTTOM), Ink::Muted, 1.0);
+    pen.small(chart.y_title, (4.0, 9.0), Ink::Muted, Anchor::Start);
+    pen.small(
+        chart.x_title,
+        (right, BOTTOM + 34.0),
+        Ink::Muted,
+        Anchor::End,
+    );
+}
+
+fn draw(pen: &mut Pen<'_>, chart: &Curves<'_>, line: &Line, x: &Axis, y: &Axis) {
+    let ink = Ink::Lane(line.lane);
+    let fitted: Vec<(f64, f64)> = line
+        .fitted
+        .iter()
+        .map(|&(at, value)| (x.place(at), y.place(value)))
+        .collect();
+    pen.dashes(&fitted, ink, 1.0);
+    let path: Vec<(f64, f64)> = line
+        .points
+        .iter()
+        .map(|point| (x.place(point.0), y.place(point.1)))
+        .collect();
+    if fitted.is_empty() {
+        pen.path(&path, ink, 2.0);
+    }
+    if !chart.marks {
+        return;
+    }
+    for (place, point) in path.iter().zip(&line.points) {
+        if let Some(interval) = point.2 {
+            let (low, high) = (y.place(interval.low), y.place(interval.high));
+            pen.line((place.0, low), (place.0, high), ink, 1.5);
+        }
+        pen.mark(line.lane, *place, 4.0, 1.0);
+    }
+}
+
+/// The lanes' names at the right, each as near its curve's end as the others
+/// allow.
+fn labels(pen: &mut Pen<'_>, chart: &Curves<'_>, y: &Axis, right: f64) {
+    let mut places: Vec<(f64, &Line)> = chart
+        .lines
+        .iter()
+        .filter_map(|line| {
+            let last = line.points.last().map(|point| point.1)?;
+            Some((
+                y.place(line.fitted.last().map_or(last, |point| point.1)),
+                line,
+            ))
+        })
+        .collect();
+    places.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut next = TOP;
+    for place in &mut places {
+        place.0 = place.0.max(next);
+        next = place.0 + LABEL_GAP;
+    }
+    // Push back up what went past the bottom.
+    let mut lowest = BOTTOM.max(TOP + LABEL_GAP * places.len() as f64);
+    for place in places.iter_mut().rev() {
+        place.0 = place.0.min(lowest);
+        lowest = place.0 - LABEL_GAP;
+    }
+    for (place, line) in places {
+        pen.mark(line.lane, (right + 14.0, place), 4.0, 1.0);
+        pen.text(&line.label, (right + 24.0, place), Ink::Text, Anchor::Start);
+    }
+}

@@ -1,0 +1,21 @@
+//! Series to SVG text: no files, no figures of its own.
+//!
+//! Drawn with plotters' SVG backend. Colours are roles, not values: the pen
+//! writes CSS variables, so that one chart serves light, dark and print.
+//! Each lane has a colour of Okabe and Ito's palette and a shape, so that no
+//! two lanes differ by colour alone. Each chart carries a title and a
+//! description for those who do not see it.
+
+mod axis;
+mod dots;
+mod lines;
+mod pen;
+mod scatter;
+mod stack;
+
+pub use axis::{Axis, Scale};
+pub use dots::{Dot, dots};
+pub use lines::{Curves, Line, curves};
+pub use pen::{COLOURS_COUNT, Caption, Shape};
+pub use scatter::{Band, Mark, Scatter, scatter};
+pub use stack::{Bar, stack};

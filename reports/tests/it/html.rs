@@ -1,0 +1,262 @@
+//! The page: complete, self-contained, bounded, and safe against its input.
+
+use std::path::Path;
+
+use reports::schema::Depth;
+use reports::{compare, html};
+
+use crate::synthetic::{self, Wish};
+
+fn page() -> String {
+    html::render(&synthetic::run(Wish::default()))
+}
+
+/// Leaves the pages where a person, or a browser test, can open them.
+fn keep(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(path, text).expect("the target folder can be written");
+}
+
+#[test]
+fn page_opens_with_the_verdict_in_words() {
+    let page = page();
+    keep("report.html", &page);
+    let heading = page
+        .split("<h1>")
+        .nth(1)
+        .and_then(|rest| rest.split("</h1>").next())
+        .expect("a heading");
+    assert!(
+        heading.contains("On this host, starting one task and waiting for it is")
+            && heading.contains("× faster"),
+        "{heading}"
+    );
+}
+
+#[test]
+fn page_loads_nothing_and_says_so() {
+    let page = page();
+    assert!(page.contains("default-src 'none'; style-src 'sha256-"));
+    for word in [
+        "src=\"",
+        "@import",
+        "url(",
+        "<link",
+        "<iframe",
+        "fetch(",
+        "XMLHttpRequest",
+    ] {
+        assert!(!page.contains(word), "{word}");
+    }
+    let rest = page.replace("http://www.w3.org/2000/svg", "");
+    assert!(!rest.contains("http://") && !rest.contains("https://"));
+}
+
+#[test]
+fn page_has_no_inline_styles_or_handlers_that_its_policy_would_refuse() {
+    let page = page();
+    let (body, _) = page.split_once("<script>").expect("a script");
+    for word in [" style=\"", " onclick=", " onload=", "javascript:"] {
+        assert!(!body.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn ids_are_unique_and_every_link_has_its_target() {
+    let page = page();
+    let ids: Vec<&str> = page
+        .split(" id=\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    let mut once = ids.clone();
+    once.sort_unstable();
+    once.dedup();
+    let mut seen = std::collections::BTreeSet::new();
+    let twice: Vec<&&str> = ids.iter().filter(|id| !seen.insert(**id)).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+    for link in page
+        .split(" href=\"#")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+    {
+        assert!(once.binary_search(&link).is_ok(), "no target for #{link}");
+    }
+}
+
+#[test]
+fn page_is_small_and_every_chart_has_title_and_description() {
+    let page = page();
+    assert!(page.len() < html::LARGEST_BYTES, "{}", page.len());
+    let (body, _) = page.split_once("<script").expect("a script");
+    assert!(!body.contains("NaN"), "no figure is not a number");
+    let charts = page.matches("<svg ").count();
+    assert!(charts > 15, "{charts}");
+    assert_eq!(charts, page.matches("</desc>").count());
+    assert_eq!(charts, page.matches("<desc id=").count());
+    assert!(!page.contains("#FACE"), "every ink has its variable");
+}
+
+#[test]
+fn script_in_any_text_of_the_run_shows_as_text() {
+    let evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>";
+    let mut run = synthetic::run(Wish::default());
+    let text = || evil.to_owned();
+    run.header.host.name = text();
+    run.header.host.machine.cpu_model = text();
+    run.header.run_id = text();
+    run.header.design.command = vec![text()];
+    run.header.host.facts.insert(text(), text().into());
+    run.header.environment.insert(text(), text().into());
+    for lane in &mut run.header.lanes {
+        lane.noun = text();
+        lane.remark = text();
+    }
+    for workload in &mut run.header.workloads {
+        workload.title = text();
+        workload.question = text();
+        workload.operation = text();
+        workload.activity = text();
+    }
+    for failure in &mut run.failures {
+        failure.message = text();
+    }
+    run.taints[0].kind = text();
+    run.taints[0].message = text();
+    run.warnings.push(text());
+    run.header.lanes[0].name = text();
+    run.header.workloads[0].id = text();
+    for group in &mut run.groups {
+        if group.lane == "goroutine" {
+            group.lane = text();
+        }
+        if group.workload == "spawn.one" {
+            group.workload = text();
+        }
+        group.parameters.insert(text(), 3);
+    }
+    let page = html::render(&run);
+    keep("evil.html", &page);
+    assert!(page.contains("&lt;script&gt;alert(1)"), "it is shown");
+    assert!(
+        !page.contains("<script>alert(1)") && !page.contains("<img"),
+        "it is not run"
+    );
+    let labelled = vec![(text(), run.clone()), ("b".to_owned(), run)];
+    let page = html::render_comparison(&compare::compare(&labelled));
+    assert!(
+        !page.contains("<script>alert(1)") && !page.contains("<img"),
+        "it is not run"
+    );
+}
+
+#[test]
+fn cells_without_a_figure_say_why() {
+    let page = page();
+    assert!(page.contains("EAGAIN (pids.max is 30,000)"));
+    assert!(page.contains("a rayon job cannot wait without holding its worker"));
+    assert!(page.contains("killed by SIGSEGV"));
+}
+
+#[test]
+fn quick_and_cut_runs_are_stamped() {
+    let mut run = synthetic::run(Wish {
+        depth: Depth::Quick,
+        ..Wish::default()
+    });
+    run.end = None;
+    let page = html::render(&run);
+    assert!(page.contains("quick run: a look, not a proof") && page.contains("cut short"));
+}
+
+#[test]
+fn empty_and_odd_runs_render_without_a_panic() {
+    assert!(html::render(&reports::Run::default()).contains("No two lanes"));
+    let mut run = synthetic::run(Wish::default());
+    for group in &mut run.groups {
+        for sample in &mut group.samples {
+            sample.elapsed_ns = 0;
+            sample.memory = sample.memory.map(|_| reports::schema::Memory {
+                tasks_count: 1,
+                ..Default::default()
+            });
+        }
+    }
+    let page = html::render(&run);
+    assert!(page.contains("</html>"));
+}
+
+#[test]
+fn huge_run_leaves_out_the_raw_charts_and_says_so() {
+    let mut run = synthetic::run(Wish::default());
+    let one = run
+        .header
+        .workloads
+        .iter()
+        .find(|w| w.id == "spawn.one")
+        .expect("it")
+        .clone();
+    let groups: Vec<_> = run
+        .groups
+        .iter()
+        .filter(|g| g.workload == "spawn.one")
+        .cloned()
+        .collect();
+    for index in 0..200 {
+        let id = format!("spawn.copy{index}");
+        run.header.workloads.push(reports::schema::Workload {
+            id: id.clone(),
+            ..one.clone()
+        });
+        run.groups
+            .extend(groups.iter().map(|g| reports::schema::Group {
+                workload: id.clone(),
+                ..g.clone()
+            }));
+    }
+    let page = html::render(&run);
+    assert!(page.len() < html::LARGEST_BYTES, "{}", page.len());
+    assert!(page.contains("were left out to keep this file small"));
+}
+
+#[test]
+fn comparison_shows_differences_first_and_missing_cells_as_missing() {
+    let here = synthetic::run(Wish::default());
+    let mut there = synthetic::run(Wish {
+        seed: 9,
+        host: "metal-64",
+        cpu: "Ampere Altra",
+        scale: 1.7,
+        ..Wish::default()
+    });
+    there.groups.retain(|group| group.workload != "spawn.one");
+    let compared = compare::compare(&[("here".into(), here), ("there".into(), there)]);
+    assert_eq!(compared.machines_count(), 2);
+    assert!(
+        compared
+            .differences
+            .iter()
+            .any(|difference| difference.name == "CPU")
+    );
+    let missing = compared
+        .rows
+        .iter()
+        .filter(|row| row.workload == "spawn.one");
+    assert!(missing.clone().count() > 0 && missing.clone().all(|row| row.cells[1].is_none()));
+    let goroutine = compared
+        .means
+        .iter()
+        .find(|mean| mean.lane == "goroutine")
+        .expect("a mean");
+    assert!(goroutine.missing_count > 0);
+    // The machine is slower as a whole, and the ratios are the same.
+    assert!(
+        (goroutine.ratios[0] / goroutine.ratios[1] - 1.0).abs() < 0.02,
+        "{:?}",
+        goroutine.ratios
+    );
+    let page = html::render_comparison(&compared);
+    keep("compare.html", &page);
+    assert!(page.find("Ampere Altra") < page.find("Ratios within each machine"));
+    assert!(page.contains("missing"));
+}
