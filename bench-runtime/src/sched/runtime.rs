@@ -521,6 +521,11 @@ impl Shared {
         self.procs.load(Ordering::Relaxed)
     }
 
+    /// Whether the runtime may open files to look at the host.
+    pub(super) fn reads_files(&self) -> bool {
+        self.reads_files
+    }
+
     /// True while GOMAXPROCS follows the host.
     pub(crate) fn procs_follow_host(&self) -> bool {
         !self.procs_fixed.load(Ordering::Relaxed)

@@ -20,6 +20,7 @@ use crate::goroutine::{FLAG_COMPACTED, FLAG_LOCKED, FRESH, Goroutine, RUNNING_BI
 use crate::stack::compact::Claimed;
 use crate::stack::sweep::{self, Care, Hooks, Policy, Progress};
 use crate::stack::{Stack, header_of};
+use crate::sys::memory;
 
 /// What a runtime wants done with stacks of goroutines that have been parked
 /// for long.
@@ -122,7 +123,16 @@ pub(super) struct Rounds {
     began_ms: u32,
     over: bool,
     pending: bool,
+    /// The process holds so much that compacting comes first.
+    pressed: bool,
 }
+
+/// Above this share of the machine's memory, one in so many, a runtime that
+/// compacts gives it as much of sysmon's time as it takes: the rest must last
+/// for what the pass does not reach in time.
+const PRESSURE_SHARE: u64 = 4;
+/// Under pressure, parked for this long is long.
+const PRESSED_AFTER: Duration = Duration::from_millis(10);
 
 impl Shared {
     /// Goes on with the sweep: a little if goroutines run, more if none does.
@@ -135,11 +145,18 @@ impl Shared {
         if rounds.over {
             rounds.over = false;
             rounds.began_ms = now_ms;
+            rounds.pressed = self.stack_care.compact && self.is_pressed();
         }
         let policy = Policy {
-            after: self.stack_care.after,
+            after: match rounds.pressed {
+                true => self.stack_care.after.min(PRESSED_AFTER),
+                false => self.stack_care.after,
+            },
         };
-        let steps = if running { 1 } else { IDLE_STEPS };
+        let steps = match running && !rounds.pressed {
+            true => 1,
+            false => IDLE_STEPS,
+        };
         for _ in 0..steps {
             match sweep::step(now_ms, policy) {
                 Progress::More => rounds.pending = true,
@@ -156,5 +173,12 @@ impl Shared {
             }
         }
         rounds.pending
+    }
+
+    fn is_pressed(&self) -> bool {
+        self.reads_files()
+            && memory::resident_bytes()
+                .zip(memory::total_bytes())
+                .is_some_and(|(resident, total)| resident > total / PRESSURE_SHARE)
     }
 }

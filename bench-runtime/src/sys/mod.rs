@@ -12,6 +12,7 @@ pub(crate) mod fd;
 pub(crate) mod futex;
 pub(crate) mod madvise;
 pub(crate) mod map;
+pub(crate) mod memory;
 pub(crate) mod poller;
 pub(crate) mod quit;
 pub(crate) mod signal;
