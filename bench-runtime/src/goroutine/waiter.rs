@@ -24,6 +24,8 @@ use std::cell::Cell;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
+use super::{FLAG_COMPACTED, FRESH, Goroutine, RUNNING_BIT};
+
 /// The first eight bytes of whatever can park.
 #[derive(Debug)]
 #[repr(C)]
@@ -103,6 +105,29 @@ impl Parkable {
                 Ordering::Relaxed,
             )
             .is_ok()
+    }
+}
+
+impl Parkable {
+    /// Brings the stack of one that has been taken off a queue back, if it is
+    /// compacted: it will run, and mostly its stack is written to before. By
+    /// a fault it would come back too, for three times as much.
+    #[inline(always)]
+    fn thaw(self) {
+        if self.head().flags.load(Ordering::Relaxed) & FLAG_COMPACTED != 0 {
+            self.thaw_slow();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn thaw_slow(self) {
+        if self.head().kind == Kind::Goroutine {
+            let context = Goroutine::of(self).context.load(Ordering::Acquire);
+            if context != FRESH && context & RUNNING_BIT == 0 {
+                crate::stack::compact::restore(context);
+            }
+        }
     }
 }
 
@@ -229,7 +254,9 @@ impl WaitQueue {
             unsafe { self.remove(first.as_ptr()) };
             // SAFETY: unlinked under the lock; its owner cannot leave before
             // it has taken this lock to remove the waiter, or was readied.
-            if unsafe { first.as_ref() }.take() {
+            let waiter = unsafe { first.as_ref() };
+            if waiter.take() {
+                waiter.owner.thaw();
                 return Some(first);
             }
         }
