@@ -3,13 +3,13 @@
 //! fails.
 
 use std::any::Any;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use bench_runtime::{JoinError, JoinHandle, Runtime};
 
 /// Longer than any body takes on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Who runs the tasks of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,15 +75,16 @@ impl Way {
         }
     }
 
-    fn run(self, body: impl FnOnce() + Send + 'static) {
+    /// Starts what runs the body; none for plain threads.
+    fn runtime(self) -> Option<Arc<Runtime>> {
         let builder = match self {
-            Self::Threads => return body(),
+            Self::Threads => return None,
             Self::Pinned(procs) => Runtime::builder().procs(procs),
             // SAFETY: the bodies hold no reference derived from a thread-local
             // and no guard of std's across a call that parks.
             Self::Migrating(procs) => unsafe { Runtime::builder().procs(procs).migrating() },
         };
-        builder.build().expect("a runtime starts").run(body);
+        Some(Arc::new(builder.build().expect("a runtime starts")))
     }
 }
 
@@ -112,12 +113,20 @@ impl<T> Task<T> {
 pub(crate) fn everywhere(body: fn(Way)) {
     for way in Way::ALL {
         let (done, ended) = mpsc::channel();
+        let runtime = way.runtime();
+        let theirs = runtime.clone();
         let runner = std::thread::spawn(move || {
-            way.run(move || body(way));
+            match theirs {
+                Some(runtime) => runtime.run(move || body(way)),
+                None => body(way),
+            }
             let _ = done.send(());
         });
         match ended.recv_timeout(PATIENCE) {
-            Err(mpsc::RecvTimeoutError::Timeout) => panic!("hangs on {way:?}"),
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!(
+                "hangs on {way:?}\n{}",
+                runtime.map_or_else(String::new, |runtime| runtime.debug_state())
+            ),
             _ => {
                 if let Err(panic) = runner.join() {
                     eprintln!("fails on {way:?}");
