@@ -1,0 +1,128 @@
+//! The house: which floor of the runtime may import from which, how long a
+//! file may be, and where `libc` and `nix` may be named.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The floor of each top-level module; see ARCHITECTURE.md.
+const FLOORS: &[(&str, u32)] = &[
+    ("shim", 0),
+    ("fatal", 0),
+    ("util", 0),
+    ("arch", 1),
+    ("sys", 1),
+    ("stack", 2),
+    ("goroutine", 4),
+    ("netpoll", 5),
+    ("timer", 5),
+    ("sched", 6),
+    ("local", 7),
+    ("seam", 7),
+    ("chan", 7),
+    ("sync", 7),
+    ("context", 7),
+    ("time", 7),
+    ("net", 7),
+    ("scope", 8),
+    ("lib", 9),
+];
+
+/// Imports against the rule, each with its reason.
+const ALLOWED: &[(&str, &str)] = &[
+    // The lock sleeps on a futex, and the stack's overflow report writes pages.
+    ("util", "sys"),
+    // The scheduler drops a goroutine's locals at its end.
+    ("sched", "local"),
+];
+
+/// A file past this says why at its top, or is split.
+const MAX_LINES: usize = 800;
+
+fn sources() -> Vec<(String, PathBuf, String)> {
+    fn walk(dir: &Path, out: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(dir).expect("a source folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                walk(&path, out);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                out.push(path);
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    walk(&root, &mut paths);
+    paths.sort();
+    paths
+        .into_iter()
+        .map(|path| {
+            let inner = path.strip_prefix(&root).expect("below src");
+            let top = inner.iter().next().expect("a name").to_string_lossy();
+            let module = top.trim_end_matches(".rs").to_owned();
+            let text = fs::read_to_string(&path).expect("a source file");
+            (module, path, text)
+        })
+        .collect()
+}
+
+fn floor(module: &str) -> u32 {
+    FLOORS
+        .iter()
+        .find(|(name, _)| *name == module)
+        .unwrap_or_else(|| panic!("module `{module}` has no floor: add it to FLOORS and ARCHITECTURE.md"))
+        .1
+}
+
+/// The code without its tests and comments.
+fn product(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let end = text.find("\n#[cfg(all(test").or_else(|| text.find("\n#[cfg(test)]\nmod")).unwrap_or(text.len());
+    text[..end].lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"))
+}
+
+#[test]
+fn modules_import_only_from_floors_below() {
+    let mut wrong = Vec::new();
+    for (module, path, text) in sources() {
+        let own = floor(&module);
+        for (number, line) in product(&text) {
+            for (at, _) in line.match_indices("crate::") {
+                let rest = &line[at + "crate::".len()..];
+                let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                if !FLOORS.iter().any(|(known, _)| *known == name) || name == module {
+                    continue;
+                }
+                let allowed = ALLOWED.contains(&(module.as_str(), name.as_str()));
+                if floor(&name) > own && !allowed {
+                    wrong.push(format!("{}:{}: {module} imports {name}", path.display(), number + 1));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn files_are_short_or_say_why() {
+    let mut wrong = Vec::new();
+    for (_, path, text) in sources() {
+        let lines = text.lines().count();
+        let says_why = text.lines().take(30).any(|line| line.contains("Why this file is long"));
+        if lines > MAX_LINES && !says_why {
+            wrong.push(format!("{}: {lines} lines", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_unsafe_file_opens_it_with_reasons() {
+    for (_, path, text) in sources() {
+        let blocks = text.matches("unsafe {").count();
+        let reasons = text.matches("SAFETY:").count();
+        assert!(
+            blocks == 0 || reasons > 0,
+            "{}: {blocks} unsafe blocks and no SAFETY comment",
+            path.display()
+        );
+    }
+}

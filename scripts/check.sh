@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# The whole gate: what must hold before anything lands. CI runs this; so can you.
+#   scripts/check.sh          everything
+#   scripts/check.sh --fast   without the models, the soak and the measured run
+set -euo pipefail
+cd "$(dirname "$0")/.."
+fast=${1:-}
+
+step() {
+    echo
+    echo "== $* (at ${SECONDS} s)"
+}
+
+step "format"
+cargo fmt --all --check
+step "lints"
+cargo clippy --workspace --all-targets --quiet -- -D warnings
+step "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+step "layout: which floor imports which, which files are too long"
+cargo test --quiet -p bench-runtime --test layering
+step "tests (the README's command)"
+cargo test
+if [ "$fast" = "--fast" ]; then
+    step "done, without models, soak and measured run"
+    exit 0
+fi
+for script in loom miri tsan soak; do
+    step "$script, with a canary that must fail"
+    "scripts/$script.sh" --quick
+done
+step "the measured run (the README's other command, quick)"
+cargo bench -- --quick
+step "done"
