@@ -24,12 +24,13 @@ pub use chan::{
     SendOperand, SendTimeoutError, Sender, Slot, TryIter, TryRecvError, TrySendError, chan,
 };
 pub use local::GoroutineLocal;
+pub use sched::api::{Metrics, Runtime, Shutdown};
+pub use sched::builder::Builder;
 pub use sched::dump::{GoroutineInfo, goroutines, in_goroutine};
 pub use sched::global_queue::Priority;
 pub use sched::lock_thread::{lock_os_thread, unlock_os_thread};
 pub use sched::park::yield_now;
 pub use sched::preempt::blocking;
-pub use sched::runtime::{Builder, Metrics, Runtime, Shutdown};
 pub use sched::spawn::{
     GoBuilder, JoinError, JoinHandle, PanicPayload, go, goexit, gomaxprocs, goroutine_id,
     num_goroutine,

@@ -69,14 +69,22 @@ fn floor(module: &str) -> u32 {
     FLOORS
         .iter()
         .find(|(name, _)| *name == module)
-        .unwrap_or_else(|| panic!("module `{module}` has no floor: add it to FLOORS and ARCHITECTURE.md"))
+        .unwrap_or_else(|| {
+            panic!("module `{module}` has no floor: add it to FLOORS and ARCHITECTURE.md")
+        })
         .1
 }
 
 /// The code without its tests and comments.
 fn product(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let end = text.find("\n#[cfg(all(test").or_else(|| text.find("\n#[cfg(test)]\nmod")).unwrap_or(text.len());
-    text[..end].lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"))
+    let end = text
+        .find("\n#[cfg(all(test")
+        .or_else(|| text.find("\n#[cfg(test)]\nmod"))
+        .unwrap_or(text.len());
+    text[..end]
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
 }
 
 #[test]
@@ -87,13 +95,20 @@ fn modules_import_only_from_floors_below() {
         for (number, line) in product(&text) {
             for (at, _) in line.match_indices("crate::") {
                 let rest = &line[at + "crate::".len()..];
-                let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let name: String = rest
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
                 if !FLOORS.iter().any(|(known, _)| *known == name) || name == module {
                     continue;
                 }
                 let allowed = ALLOWED.contains(&(module.as_str(), name.as_str()));
                 if floor(&name) > own && !allowed {
-                    wrong.push(format!("{}:{}: {module} imports {name}", path.display(), number + 1));
+                    wrong.push(format!(
+                        "{}:{}: {module} imports {name}",
+                        path.display(),
+                        number + 1
+                    ));
                 }
             }
         }
@@ -106,7 +121,10 @@ fn files_are_short_or_say_why() {
     let mut wrong = Vec::new();
     for (_, path, text) in sources() {
         let lines = text.lines().count();
-        let says_why = text.lines().take(30).any(|line| line.contains("Why this file is long"));
+        let says_why = text
+            .lines()
+            .take(30)
+            .any(|line| line.contains("Why this file is long"));
         if lines > MAX_LINES && !says_why {
             wrong.push(format!("{}: {lines} lines", path.display()));
         }

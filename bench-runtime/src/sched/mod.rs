@@ -1,5 +1,7 @@
 //! The scheduler. (Its design comment comes with its parts.)
 
+pub(crate) mod api;
+pub(crate) mod builder;
 pub(crate) mod current;
 pub(crate) mod deadlock;
 pub(crate) mod dump;

@@ -6,19 +6,20 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::dump::GoroutineInfo;
+use super::api::{Metrics, Shutdown};
+use super::builder::Builder;
 use super::global_queue::{GlobalQueue, Priority};
 use super::idle::{Idle, Lists};
 use super::machine::Machine;
 use super::processor::{Processor, ProcessorStatus};
 use super::run_loop::machine_main;
-use super::spawn::{self, JoinError, JoinHandle};
+use super::spawn;
 use super::stacks::StackCare;
 use super::sysmon::Bed;
 use super::topology::Topology;
 use crate::goroutine::{Goroutine, JOIN_DETACHED, JOIN_OPEN, Kind, List, Parkable, Status, slab};
 use crate::netpoll::Netpoll;
-use crate::stack::{Class, StackError, StackPolicy};
+use crate::stack::{Class, StackError};
 use crate::sys::{affinity, barrier, cgroup, clock};
 use crate::util::lock::Lock;
 use crate::util::rng::Rng;
@@ -27,7 +28,7 @@ use crate::util::rng::Rng;
 const MAX_PROCS: usize = 4096;
 
 /// Ms a runtime may have, unless the builder says otherwise: Go's figure.
-const MAX_MACHINES: usize = 10_000;
+pub(super) const MAX_MACHINES: usize = 10_000;
 
 /// How long a shutdown waits for goroutines in mid-computation.
 const GRACE: Duration = Duration::from_millis(200);
@@ -122,318 +123,12 @@ pub(crate) struct Shared {
     stuck: AtomicBool,
 }
 
-/// Settings of a runtime that is to be built.
-///
-/// # Examples
-///
-/// ```
-/// let runtime = bench_runtime::Runtime::builder().procs(2).build()?;
-/// assert_eq!(runtime.run(|| 6 * 7), 42);
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[derive(Clone, Debug)]
-pub struct Builder {
-    procs: Option<usize>,
-    stack: StackPolicy,
-    stack_care: StackCare,
-    migrating: bool,
-    reads_files: bool,
-    max_machines: usize,
-    detects_deadlock: bool,
-    dumps_on_quit: bool,
-    fake_time: bool,
-    seed: Option<u64>,
-}
-
-impl Default for Builder {
-    fn default() -> Self {
-        Self {
-            procs: None,
-            stack: StackPolicy::default(),
-            stack_care: StackCare::default(),
-            migrating: false,
-            reads_files: true,
-            max_machines: MAX_MACHINES,
-            detects_deadlock: true,
-            dumps_on_quit: false,
-            fake_time: false,
-            seed: None,
-        }
-    }
-}
-
-impl Builder {
-    /// GOMAXPROCS: how many goroutines run at once, 1 to 4,096. Without it:
-    /// the environment variable `GOMAXPROCS`; else the CPUs in the affinity
-    /// mask or the control group's quota rounded up, whichever is less, which
-    /// the runtime then follows while it runs.
-    #[must_use]
-    pub fn procs(mut self, procs: usize) -> Self {
-        self.procs = Some(procs);
-        self
-    }
-
-    /// How stacks of goroutines grow, unless one is spawned with a limit of
-    /// its own.
-    #[must_use]
-    pub fn stack(mut self, policy: StackPolicy) -> Self {
-        self.stack = policy;
-        self
-    }
-
-    /// Moves the live bytes of goroutines that have been parked for `after` to
-    /// cells of their size, and gives their pages back; they return to the same
-    /// address before the goroutine runs, or when another thread touches them.
-    /// A goroutine that parks for less pays nothing.
-    ///
-    /// What is lost: a *system call* that another thread makes on memory of
-    /// such a stack, a buffer in a parked goroutine's frame that is read into
-    /// from elsewhere, fails with `EFAULT`; and a thread that has blocked
-    /// SIGSEGV dies of a touch. [`Builder::build`] fails where the kernel has
-    /// no userfaultfd or no guard markers.
-    #[must_use]
-    pub fn compact_stacks(mut self, after: Duration) -> Self {
-        self.stack_care = StackCare {
-            compact: true,
-            after,
-        };
-        self
-    }
-
-    /// Whether GOMAXPROCS may be read from files (control group, topology).
-    /// With false the runtime opens no file at all.
-    #[must_use]
-    pub fn reads_files(mut self, reads: bool) -> Self {
-        self.reads_files = reads;
-        self
-    }
-
-    /// How many OS threads the runtime may have, those in blocking calls
-    /// included. One more is a fatal error, as in Go.
-    #[must_use]
-    pub fn max_threads(mut self, threads: usize) -> Self {
-        self.max_machines = threads.max(1);
-        self
-    }
-
-    /// Whether the process ends with a report when every goroutine waits for
-    /// another. It never does while the process has threads of its own.
-    #[must_use]
-    pub fn detects_deadlock(mut self, detects: bool) -> Self {
-        self.detects_deadlock = detects;
-        self
-    }
-
-    /// For tests: time that stands still while any goroutine can run, and
-    /// jumps to the next timer when none can. Implies one P. Waiting for file
-    /// descriptors or in [`crate::blocking`] holds it still.
-    ///
-    /// If no goroutine can run and no timer is armed, [`Runtime::run`] panics
-    /// with the list of goroutines.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use bench_runtime::{Runtime, time};
-    /// use std::time::{Duration, Instant};
-    ///
-    /// let begun = Instant::now();
-    /// Runtime::builder().fake_time().build()?.run(|| time::sleep(Duration::from_secs(3600)));
-    /// assert!(begun.elapsed() < Duration::from_secs(60));
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    #[must_use]
-    pub fn fake_time(mut self) -> Self {
-        self.fake_time = true;
-        self.procs = Some(1);
-        self
-    }
-
-    /// For tests: an order of goroutines that this number decides, the same
-    /// each time for a program that is the same but for it. Implies one P,
-    /// and that no P is retaken from a goroutine that runs long.
-    #[must_use]
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = Some(seed);
-        self.procs = Some(1);
-        self
-    }
-
-    /// Whether SIGQUIT writes all goroutines to stderr. The program goes on;
-    /// once caught, the signal no longer ends the process.
-    #[must_use]
-    pub fn dumps_on_quit(mut self, dumps: bool) -> Self {
-        self.dumps_on_quit = dumps;
-        self
-    }
-
-    /// Lets goroutines move between OS threads when they park. Without this a
-    /// goroutine that has started stays with its thread, which is safe and
-    /// less even.
-    ///
-    /// # Safety
-    ///
-    /// For as long as the runtime lives, no goroutine of it may hold across a
-    /// call that parks (any channel operation, lock, sleep, join, I/O or
-    /// yield of this crate):
-    ///
-    /// 1. a reference or pointer derived from a `thread_local!`, also inside a
-    ///    library's value, such as `thread_rng()` or a `tracing` span guard;
-    /// 2. a guard that is bound to an OS thread: std's `MutexGuard`,
-    ///    `ReentrantLockGuard`, or any value that is `!Send` for that reason;
-    /// 3. and no function that parks may use one `thread_local!` both before
-    ///    and after it: the compiler keeps its address. Put each use in a
-    ///    function of its own that is not inlined, or use
-    ///    [`crate::GoroutineLocal`].
-    #[must_use]
-    pub unsafe fn migrating(mut self) -> Self {
-        self.migrating = true;
-        self
-    }
-
-    /// Starts the runtime: its Ps, and one thread that watches them. Threads
-    /// that run goroutines start as they are needed.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses address space, file descriptors or a thread,
-    /// or the stack policy is out of range; the message says what to do.
-    pub fn build(self) -> io::Result<Runtime> {
-        Shared::start(self).map(|shared| Runtime { shared })
-    }
-}
-
-/// A runtime. Dropping it is [`Runtime::shutdown`].
-#[derive(Debug)]
-pub struct Runtime {
-    shared: &'static Shared,
-}
-
-/// What was left when a runtime was shut down.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Shutdown {
-    /// Goroutines that had not ended. Their stacks stay as they are for ever;
-    /// nothing of them runs again, and no destructor of theirs.
-    pub unfinished_count: usize,
-    /// What the first 1,000 of them were doing: the leak report.
-    pub unfinished: Vec<GoroutineInfo>,
-    /// Threads still in a goroutine's code when the time was up.
-    pub threads_count: usize,
-}
-
-/// A reading of a runtime's counters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Metrics {
-    /// GOMAXPROCS.
-    pub procs_count: usize,
-    /// OS threads that run or may run goroutines.
-    pub threads_count: usize,
-    /// Goroutines that have not ended.
-    pub goroutines_count: usize,
-    /// Wake-ups of a thread to look for work.
-    pub wakes_count: u64,
-    /// Ps taken from goroutines that ran or blocked too long.
-    pub retakes_count: u64,
-    /// Goroutines that waited too long for the one who readied them.
-    pub rescues_count: u64,
-    /// Goroutines taken from another P's queue.
-    pub steals_count: u64,
-}
-
-impl Runtime {
-    /// Settings to change before [`Builder::build`].
-    #[must_use]
-    pub fn builder() -> Builder {
-        Builder::default()
-    }
-
-    /// Runs `f` as a goroutine and returns what it returns. Blocks the thread;
-    /// goroutines spawned meanwhile may still run afterwards, until the
-    /// runtime is dropped.
-    ///
-    /// # Panics
-    ///
-    /// With the panic of `f`. If called from a goroutine of the same runtime
-    /// with one P it blocks that P: spawn instead.
-    #[track_caller]
-    pub fn run<T, F>(&self, f: F) -> T
-    where
-        F: FnOnce() -> T + Send + 'static,
-        T: Send + 'static,
-    {
-        self.shared.runners_count.fetch_add(1, Ordering::SeqCst);
-        let handle = self.spawn(f);
-        if !handle.wait() {
-            let all: Vec<String> = self.goroutines().iter().map(ToString::to_string).collect();
-            panic!("all goroutines are asleep - deadlock!\n{}", all.join("\n"));
-        }
-        let outcome = handle.join();
-        self.shared.runners_count.fetch_sub(1, Ordering::SeqCst);
-        match outcome {
-            Ok(value) => value,
-            Err(JoinError::Panicked(payload)) => std::panic::resume_unwind(payload.into_inner()),
-            Err(error) => panic!("the main goroutine did not return: {error}"),
-        }
-    }
-
-    /// Starts a goroutine from any thread.
-    #[track_caller]
-    pub fn spawn<T, F>(&self, f: F) -> JoinHandle<T>
-    where
-        F: FnOnce() -> T + Send + 'static,
-        T: Send + 'static,
-    {
-        spawn::from_outside(self.shared, f)
-    }
-
-    /// Changes GOMAXPROCS while goroutines run, without stopping them, and
-    /// returns the old value. From then on it no longer follows the host.
-    ///
-    /// # Panics
-    ///
-    /// If `procs` is not 1 to 4,096.
-    pub fn set_procs(&self, procs: usize) -> usize {
-        self.shared.set_procs_by_hand(procs)
-    }
-
-    /// The counters now; each is exact, all of them together need not be.
-    #[must_use]
-    pub fn metrics(&self) -> Metrics {
-        self.shared.read_metrics()
-    }
-
-    /// The goroutines that have not ended, and what each is doing. Takes no
-    /// scheduler lock: what it tells may be changing.
-    #[must_use]
-    pub fn goroutines(&self) -> Vec<GoroutineInfo> {
-        self.shared.goroutines()
-    }
-
-    /// Stops the runtime. No goroutine starts or goes on after this; those in
-    /// mid-computation have 200 ms to reach a call into the runtime, after
-    /// which their threads are left behind. Closures that never started are
-    /// dropped. Blocks the thread.
-    pub fn shutdown(self) -> Shutdown {
-        let left = self.shared.stop();
-        std::mem::forget(self);
-        left
-    }
-}
-
-impl Drop for Runtime {
-    fn drop(&mut self) {
-        self.shared.stop();
-    }
-}
-
 fn stack_error(error: StackError) -> io::Error {
     io::Error::other(error)
 }
 
 impl Shared {
-    fn start(builder: Builder) -> io::Result<&'static Self> {
+    pub(super) fn start(builder: Builder) -> io::Result<&'static Self> {
         barrier::register();
         let cpus = affinity::cpus();
         let by_environment = std::env::var("GOMAXPROCS")
@@ -730,7 +425,7 @@ impl Shared {
         self.stopping.load(Ordering::Acquire)
     }
 
-    fn stop(&'static self) -> Shutdown {
+    pub(super) fn stop(&'static self) -> Shutdown {
         if self.stopping.swap(true, Ordering::SeqCst) {
             return Shutdown::default();
         }
@@ -815,7 +510,7 @@ impl Shared {
         usize::try_from(spawned.saturating_sub(ended)).unwrap_or(0)
     }
 
-    fn read_metrics(&'static self) -> Metrics {
+    pub(super) fn read_metrics(&'static self) -> Metrics {
         let mut steals_count = 0;
         self.for_each_processor(|p| steals_count += p.stolen_count.load(Ordering::Relaxed));
         Metrics {
@@ -956,17 +651,8 @@ impl Shared {
     }
 }
 
-impl Runtime {
-    /// The scheduler's state as text, for whoever debugs the scheduler.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn debug_state(&self) -> String {
-        self.shared.debug_state()
-    }
-}
-
 impl Shared {
-    fn debug_state(&'static self) -> String {
+    pub(super) fn debug_state(&'static self) -> String {
         use std::fmt::Write;
         let mut out = String::new();
         let ids =

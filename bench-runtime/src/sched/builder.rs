@@ -1,0 +1,190 @@
+//! Settings of a runtime.
+
+use std::io;
+use std::time::Duration;
+
+use super::api::Runtime;
+use super::runtime::{MAX_MACHINES, Shared};
+use super::stacks::StackCare;
+use crate::stack::StackPolicy;
+
+/// Settings of a runtime that is to be built.
+///
+/// # Examples
+///
+/// ```
+/// let runtime = bench_runtime::Runtime::builder().procs(2).build()?;
+/// assert_eq!(runtime.run(|| 6 * 7), 42);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Builder {
+    pub(super) procs: Option<usize>,
+    pub(super) stack: StackPolicy,
+    pub(super) stack_care: StackCare,
+    pub(super) migrating: bool,
+    pub(super) reads_files: bool,
+    pub(super) max_machines: usize,
+    pub(super) detects_deadlock: bool,
+    pub(super) dumps_on_quit: bool,
+    pub(super) fake_time: bool,
+    pub(super) seed: Option<u64>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            procs: None,
+            stack: StackPolicy::default(),
+            stack_care: StackCare::default(),
+            migrating: false,
+            reads_files: true,
+            max_machines: MAX_MACHINES,
+            detects_deadlock: true,
+            dumps_on_quit: false,
+            fake_time: false,
+            seed: None,
+        }
+    }
+}
+
+impl Builder {
+    /// GOMAXPROCS: how many goroutines run at once, 1 to 4,096. Without it:
+    /// the environment variable `GOMAXPROCS`; else the CPUs in the affinity
+    /// mask or the control group's quota rounded up, whichever is less, which
+    /// the runtime then follows while it runs.
+    #[must_use]
+    pub fn procs(mut self, procs: usize) -> Self {
+        self.procs = Some(procs);
+        self
+    }
+
+    /// How stacks of goroutines grow, unless one is spawned with a limit of
+    /// its own.
+    #[must_use]
+    pub fn stack(mut self, policy: StackPolicy) -> Self {
+        self.stack = policy;
+        self
+    }
+
+    /// Moves the live bytes of goroutines that have been parked for `after` to
+    /// cells of their size, and gives their pages back; they return to the same
+    /// address before the goroutine runs, or when another thread touches them.
+    /// A goroutine that parks for less pays nothing.
+    ///
+    /// What is lost: a *system call* that another thread makes on memory of
+    /// such a stack, a buffer in a parked goroutine's frame that is read into
+    /// from elsewhere, fails with `EFAULT`; and a thread that has blocked
+    /// SIGSEGV dies of a touch. [`Builder::build`] fails where the kernel has
+    /// no userfaultfd or no guard markers.
+    #[must_use]
+    pub fn compact_stacks(mut self, after: Duration) -> Self {
+        self.stack_care = StackCare {
+            compact: true,
+            after,
+        };
+        self
+    }
+
+    /// Whether GOMAXPROCS may be read from files (control group, topology).
+    /// With false the runtime opens no file at all.
+    #[must_use]
+    pub fn reads_files(mut self, reads: bool) -> Self {
+        self.reads_files = reads;
+        self
+    }
+
+    /// How many OS threads the runtime may have, those in blocking calls
+    /// included. One more is a fatal error, as in Go.
+    #[must_use]
+    pub fn max_threads(mut self, threads: usize) -> Self {
+        self.max_machines = threads.max(1);
+        self
+    }
+
+    /// Whether the process ends with a report when every goroutine waits for
+    /// another. It never does while the process has threads of its own.
+    #[must_use]
+    pub fn detects_deadlock(mut self, detects: bool) -> Self {
+        self.detects_deadlock = detects;
+        self
+    }
+
+    /// For tests: time that stands still while any goroutine can run, and
+    /// jumps to the next timer when none can. Implies one P. Waiting for file
+    /// descriptors or in [`crate::blocking`] holds it still.
+    ///
+    /// If no goroutine can run and no timer is armed, [`Runtime::run`] panics
+    /// with the list of goroutines.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, time};
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let begun = Instant::now();
+    /// Runtime::builder().fake_time().build()?.run(|| time::sleep(Duration::from_secs(3600)));
+    /// assert!(begun.elapsed() < Duration::from_secs(60));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn fake_time(mut self) -> Self {
+        self.fake_time = true;
+        self.procs = Some(1);
+        self
+    }
+
+    /// For tests: an order of goroutines that this number decides, the same
+    /// each time for a program that is the same but for it. Implies one P,
+    /// and that no P is retaken from a goroutine that runs long.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self.procs = Some(1);
+        self
+    }
+
+    /// Whether SIGQUIT writes all goroutines to stderr. The program goes on;
+    /// once caught, the signal no longer ends the process.
+    #[must_use]
+    pub fn dumps_on_quit(mut self, dumps: bool) -> Self {
+        self.dumps_on_quit = dumps;
+        self
+    }
+
+    /// Lets goroutines move between OS threads when they park. Without this a
+    /// goroutine that has started stays with its thread, which is safe and
+    /// less even.
+    ///
+    /// # Safety
+    ///
+    /// For as long as the runtime lives, no goroutine of it may hold across a
+    /// call that parks (any channel operation, lock, sleep, join, I/O or
+    /// yield of this crate):
+    ///
+    /// 1. a reference or pointer derived from a `thread_local!`, also inside a
+    ///    library's value, such as `thread_rng()` or a `tracing` span guard;
+    /// 2. a guard that is bound to an OS thread: std's `MutexGuard`,
+    ///    `ReentrantLockGuard`, or any value that is `!Send` for that reason;
+    /// 3. and no function that parks may use one `thread_local!` both before
+    ///    and after it: the compiler keeps its address. Put each use in a
+    ///    function of its own that is not inlined, or use
+    ///    [`crate::GoroutineLocal`].
+    #[must_use]
+    pub unsafe fn migrating(mut self) -> Self {
+        self.migrating = true;
+        self
+    }
+
+    /// Starts the runtime: its Ps, and one thread that watches them. Threads
+    /// that run goroutines start as they are needed.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses address space, file descriptors or a thread,
+    /// or the stack policy is out of range; the message says what to do.
+    pub fn build(self) -> io::Result<Runtime> {
+        Shared::start(self).map(|shared| Runtime { shared })
+    }
+}
