@@ -4,7 +4,9 @@
 //! a child between `fork` and `exec`, which the standard library marks unsafe.
 #![deny(unsafe_code)]
 
+pub mod cli;
 pub mod cpus;
+pub mod doctor;
 pub mod environment;
 pub mod lane_process;
 pub mod lane_program;

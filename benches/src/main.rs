@@ -1,2 +1,5 @@
 //! The `threadbare` program.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    benches::cli::main()
+}

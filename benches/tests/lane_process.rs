@@ -364,3 +364,14 @@ fn a_lane_dies_with_the_thread_that_started_it() {
         std::thread::yield_now();
     }
 }
+
+#[test]
+fn the_lane_that_runs_can_be_killed_from_another_thread() {
+    let stop = Stop::default();
+    let cpus = Cpus::allowed().unwrap();
+    let script = format!("{HELLO}; read request; sleep 60");
+    let mut lane = LaneProcess::start(&shell(&script), &cpus, LONG, &stop).unwrap();
+    std::thread::spawn(move || stop.kill_lane()).join().unwrap();
+    let failure = lane.run("spawn.one", &BTreeMap::new(), 1).unwrap_err();
+    assert!(matches!(failure.cause, Cause::Killed { .. }), "{failure}");
+}

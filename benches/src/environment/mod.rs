@@ -10,7 +10,7 @@ mod watch;
 
 pub use host::host;
 pub use software::software;
-pub use taints::{Bounds, standing_taints, taints_of};
+pub use taints::{Bounds, debug_build_taint, standing_taints, taints_of};
 pub(crate) use watch::as_values;
 pub use watch::{Readings, Watch};
 

@@ -114,15 +114,19 @@ pub fn standing_taints(idle: &Readings, bounds: &Bounds) -> Vec<Taint> {
         );
         taints.push(taint("swap", swapped, 0.0, None, message));
     }
-    if cfg!(debug_assertions) {
-        taints.push(Taint {
-            kind: "debug_build".to_owned(),
-            message: "built without optimisation: the figures say nothing; use --release"
-                .to_owned(),
-            ..Taint::default()
-        });
-    }
     taints
+}
+
+/// The taint of lanes that were built without optimisation.
+#[must_use]
+pub fn debug_build_taint() -> Taint {
+    Taint {
+        kind: "debug_build".to_owned(),
+        message:
+            "the lanes were built without optimisation: the figures say nothing; use --release"
+                .to_owned(),
+        ..Taint::default()
+    }
 }
 
 fn governor_taint(governor: &str) -> Option<Taint> {

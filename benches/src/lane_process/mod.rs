@@ -29,7 +29,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -97,18 +97,34 @@ impl Default for Limits {
 
 /// The user's wish to stop, shared with whoever sees the signal.
 #[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<AtomicBool>);
+pub struct Stop(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    asked: AtomicBool,
+    /// The process group of the lane that runs; 0 for none.
+    group: AtomicI32,
+}
 
 impl Stop {
     /// Asks everything that waits with this wish to stop soon.
     pub fn ask(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.asked.store(true, Ordering::Relaxed);
     }
 
     /// Whether somebody asked.
     #[must_use]
     pub fn asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.asked.load(Ordering::Relaxed)
+    }
+
+    /// Kills the lane that runs with all that it forked: the last act before
+    /// this process exits without running destructors.
+    pub fn kill_lane(&self) {
+        let group = self.0.group.swap(0, Ordering::Relaxed);
+        if group > 0 {
+            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        }
     }
 }
 
@@ -215,6 +231,7 @@ impl LaneProcess {
             oom_kills_before,
             reaped: false,
         };
+        stop.0.group.store(group.as_raw(), Ordering::Relaxed);
         lane.prefer_as_oom_victim();
         lane.make_pipes_non_blocking()
             .map_err(|errno| lane.failure(Cause::Pipe(errno.to_string()), "to say hello"))?;
@@ -523,6 +540,7 @@ impl LaneProcess {
         if self.reaped {
             return;
         }
+        self.stop.0.group.store(0, Ordering::Relaxed);
         // Before the reaping, by invariant 2. ESRCH means that nobody is left.
         let _ = killpg(self.group, Signal::SIGKILL);
         let _ = self.child.wait();

@@ -15,7 +15,7 @@ use super::observer::Observer;
 use super::plan::{Candidate, Plan, Room};
 use super::probe::{Known, ProbedLane, probe};
 use super::setup::{Setup, is_memory};
-use crate::environment::{Bounds, Watch, standing_taints};
+use crate::environment::{Bounds, Watch, debug_build_taint, standing_taints};
 use crate::lane_process::Stop;
 
 /// How long the host is watched before anything is measured.
@@ -86,6 +86,7 @@ pub fn run(
         &idle,
     ))?;
     let mut taints = standing_taints(&idle, &Bounds::default());
+    taints.extend(setup.unoptimised.then(debug_build_taint));
     taints.extend(lanes.iter().filter_map(|lane| cpus_taint(lane, setup)));
     for taint in taints {
         observer.tainted(&taint);

@@ -37,6 +37,6 @@ mod setup;
 pub use execute::{StudyError, resume, run};
 pub use measure::Outcome;
 pub use observer::{Observer, Silent};
-pub use plan::{Plan, PlannedBlock, PlannedCell, random_seed};
+pub use plan::{Plan, PlannedBlock, PlannedCell, cell_name, random_seed};
 pub use probe::{Known, ProbedLane};
 pub use setup::{Depth, Setup, StudyLane};

@@ -246,8 +246,7 @@ fn dearest_point(
 }
 
 /// A point for a person: `tasks_count 100, sleep_ns 5`.
-#[must_use]
-pub(crate) fn describe(parameters: &Parameters) -> String {
+fn describe(parameters: &Parameters) -> String {
     if parameters.is_empty() {
         return "no parameters".to_owned();
     }
@@ -255,6 +254,15 @@ pub(crate) fn describe(parameters: &Parameters) -> String {
         .iter()
         .map(|(name, value)| format!("{name} {value}"));
     words.collect::<Vec<_>>().join(", ")
+}
+
+/// A cell for a person: `spawn.batch on thread with tasks_count 100`.
+#[must_use]
+pub fn cell_name(workload: &str, lane: &str, parameters: &Parameters) -> String {
+    match parameters.is_empty() {
+        true => format!("{workload} on {lane}"),
+        false => format!("{workload} on {lane} with {}", describe(parameters)),
+    }
 }
 
 /// The blocks: in each round every workload once, in random order; the cells

@@ -73,6 +73,8 @@ pub struct Setup {
     pub shard: Option<Shard>,
     /// Names the run among all runs.
     pub run_id: String,
+    /// Whether the lanes were built without optimisation, which taints all.
+    pub unoptimised: bool,
     /// The command line, word by word.
     pub command: Vec<String>,
     /// The lane that ratios are against.
@@ -121,6 +123,7 @@ impl Setup {
             limits: Limits::default(),
             shard: None,
             run_id: run_id(seed),
+            unoptimised: false,
             command: Vec::new(),
             reference_lane,
         }

@@ -54,7 +54,7 @@ pub(super) const LIST: &[Workload] = &[
             count(
                 "requests_count",
                 "requests over all connections",
-                [&[60], &[20_000], &[100_000]],
+                [&[60], &[4_000], &[100_000]],
                 1_000_000_000,
             ),
             from_zero(

@@ -1,0 +1,40 @@
+//! What the micro-benchmarks share.
+#![allow(dead_code, reason = "each target uses its own part")]
+
+use std::time::Duration;
+
+use bench_runtime::Runtime;
+use criterion::Criterion;
+
+/// Long enough for an interval of a few percent, short enough that all targets
+/// together take less than two minutes.
+pub(crate) fn config() -> Criterion {
+    Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+        .without_plots()
+        .configure_from_args()
+}
+
+/// A runtime of that many Ps.
+///
+/// # Panics
+///
+/// Where the host refuses to make one: there is nothing to measure then.
+pub(crate) fn runtime(procs: usize) -> Runtime {
+    Runtime::builder()
+        .procs(procs)
+        .build()
+        .expect("the host lets us make a runtime")
+}
+
+/// A tokio runtime of one thread, the nearest to one P.
+///
+/// # Panics
+///
+/// As [`runtime`].
+pub(crate) fn tokio() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("the host lets us make a runtime")
+}

@@ -1,0 +1,248 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::cpus::Cpus;
+
+const EXAMPLES: &str = "\
+Examples:
+  threadbare list                                  what runs on this host, and why not
+  threadbare run --quick                           a first look in a minute
+  threadbare run                                   everything, in some ten minutes
+  threadbare run --lane goroutine,tokio,go --workload spawn,switch.pingpong
+  threadbare show results/RUN                      the figures in the terminal";
+
+/// Measures what models of concurrency cost: goroutines, threads, processes,
+/// async tasks. Every lane runs the same work in processes of its own.
+#[derive(Debug, Parser)]
+#[command(name = "threadbare", version, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show which workload runs on which lane of this host, and why not.
+    List(ListArguments),
+    /// Measure, and write a result file and a report.
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(RunArguments),
+    /// Write the report of a run again.
+    Report(ReportArguments),
+    /// Show a run's figures in the terminal.
+    Show(ShowArguments),
+    /// Say what differences this host can tell, and what to change.
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor(DoctorArguments),
+    /// Say whether a new run is slower than an old one.
+    #[command(after_help = GATE_HELP)]
+    Gate(GateArguments),
+    /// Put the shards of one run together.
+    Merge(MergeArguments),
+}
+
+/// How a table is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// The arguments of `list`.
+#[derive(Args, Debug)]
+pub struct ListArguments {
+    /// Only these lanes; a name or the beginning of names.
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
+    pub lane: Vec<String>,
+    /// Only these workloads; an id or the beginning of ids, such as `spawn`.
+    #[arg(long, value_delimiter = ',', value_name = "ID,…")]
+    pub workload: Vec<String>,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  threadbare run --quick --lane goroutine,thread --workload spawn
+  threadbare run --lane go,goroutine --workload switch,share --seed 7 --out results/go
+  threadbare run --resume results/go               go on after a crash or a Ctrl-C
+  threadbare run --shard 1/3 --seed 7              one third; see `threadbare merge`
+
+A run leaves run.jsonl (all raw samples) and report.html in its folder.
+Ctrl-C keeps what was measured and still writes the report; a second one ends at once.
+Exit status: 0 well, 1 a lane gave a wrong answer, 2 it could not run, 130 stopped.";
+
+/// The arguments of `run`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RunArguments {
+    /// The lanes, by name; `all` for every lane found on this host. Without it
+    /// the five models in Rust.
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
+    pub lane: Vec<String>,
+    /// The workloads: ids or beginnings of ids, such as `spawn`. Without it all
+    /// of them, or with --quick a choice.
+    #[arg(long, value_delimiter = ',', value_name = "ID,…")]
+    pub workload: Vec<String>,
+    /// A first look: fewer and shorter samples. `gate` refuses such runs.
+    #[arg(long, conflicts_with = "full")]
+    pub quick: bool,
+    /// Twice the processes and the largest sizes.
+    #[arg(long)]
+    pub full: bool,
+    /// The smallest sizes, to see that all works: the figures mean nothing.
+    #[arg(long, conflicts_with_all = ["full", "quick"])]
+    pub smoke: bool,
+    /// The folder for the results; it must not hold a run yet.
+    /// [default: results/TIME-ID]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// The seed of every random choice, to repeat a run's order.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// The CPUs for every lane, such as 0-3,6. [default: all that are allowed]
+    #[arg(long, value_name = "LIST")]
+    pub cpus: Option<Cpus>,
+    /// About how long the run may take; samples are made shorter to fit.
+    #[arg(long, value_name = "SECONDS")]
+    pub budget: Option<u64>,
+    /// Fresh processes for each lane on each workload.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub processes: Option<u64>,
+    /// How long a lane may take to answer before it is killed.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: u64,
+    /// Measure only part I of N: every N-th workload, with all its lanes.
+    #[arg(long, value_name = "I/N", requires = "seed", value_parser = parse_shard)]
+    pub shard: Option<(u32, u32)>,
+    /// Go on with the run in this folder after its last complete block.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "lane", "workload", "quick", "full", "smoke", "seed", "cpus", "processes", "shard"])]
+    pub resume: Option<PathBuf>,
+}
+
+/// The arguments of `report`.
+#[derive(Args, Debug)]
+pub struct ReportArguments {
+    /// A run: its folder or its run.jsonl.
+    pub run: PathBuf,
+    /// Where to write the page. [default: report.html beside the run]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// The arguments of `show`.
+#[derive(Args, Debug)]
+pub struct ShowArguments {
+    /// A run: its folder or its run.jsonl.
+    pub run: PathBuf,
+    /// Only these lanes; the beginning of a name is enough.
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
+    pub lane: Vec<String>,
+    /// Only these workloads; the beginning of an id is enough.
+    #[arg(long, value_delimiter = ',', value_name = "ID,…")]
+    pub workload: Vec<String>,
+    /// Every figure of a workload, not only its first.
+    #[arg(long)]
+    pub all: bool,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+const DOCTOR_HELP: &str = "\
+It changes nothing on the host. It takes about half a minute: one lane is set
+against itself, so what differs is noise.
+Exit status: 0 this host can tell a change of 5%, 1 it cannot.";
+
+/// The arguments of `doctor`.
+#[derive(Args, Debug)]
+pub struct DoctorArguments {
+    /// The lane that is set against itself.
+    #[arg(long, default_value = "thread", value_name = "NAME")]
+    pub lane: String,
+    /// The CPUs for it, such as 0-3,6. [default: all that are allowed]
+    #[arg(long, value_name = "LIST")]
+    pub cpus: Option<Cpus>,
+    /// About how long to measure.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    pub budget: u64,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+const GATE_HELP: &str = "\
+Examples:
+  threadbare run --lane goroutine --out results/before
+  (change something)
+  threadbare run --lane goroutine --out results/after
+  threadbare gate results/before results/after
+
+Both runs must be of one machine, and not --quick.
+Exit status: 0 pass, 1 something is slower, 2 the figures do not settle it,
+3 the runs cannot be set against each other.";
+
+/// The arguments of `gate`.
+#[derive(Args, Debug)]
+pub struct GateArguments {
+    /// The old run: its folder or its run.jsonl.
+    pub base: PathBuf,
+    /// The new run.
+    pub new: PathBuf,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// The arguments of `merge`.
+#[derive(Args, Debug)]
+pub struct MergeArguments {
+    /// The shards: their folders or their run.jsonl, in any order; one given
+    /// twice counts once.
+    #[arg(required = true)]
+    pub shards: Vec<PathBuf>,
+    /// The folder for the whole run.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+fn parse_shard(text: &str) -> Result<(u32, u32), String> {
+    let parts = text.split_once('/').and_then(|(index, count)| {
+        Some((
+            index.trim().parse::<u32>().ok()?,
+            count.trim().parse::<u32>().ok()?,
+        ))
+    });
+    match parts {
+        Some((index, count)) if (1..=count).contains(&index) => Ok((index, count)),
+        _ => Err("write it as I/N with I from 1 to N, such as 2/3".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_shard_is_one_of_its_count() {
+        assert_eq!(parse_shard("2/3"), Ok((2, 3)));
+        for wrong in ["0/3", "4/3", "1", "a/b", "1/0"] {
+            assert!(parse_shard(wrong).is_err(), "{wrong}");
+        }
+    }
+}

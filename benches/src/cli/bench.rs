@@ -1,0 +1,152 @@
+//! The study as a target of `cargo bench`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use workloads::catalogue;
+
+use super::arguments::RunArguments;
+use super::run::measure;
+use crate::lane_program;
+
+/// Cargo hands every target the same arguments, and most of them are meant for
+/// Criterion. These are understood: `--quick`, `--full`, a filter that begins a
+/// workload's id, and, for this target alone, all that `threadbare run` knows.
+#[derive(Debug, Parser)]
+#[command(no_binary_name = true)]
+struct BenchArguments {
+    #[command(flatten)]
+    run: RunArguments,
+    /// The beginnings of workload ids.
+    filter: Vec<String>,
+}
+
+/// What this target is to do.
+#[derive(Debug)]
+enum Task {
+    /// Measure so.
+    Measure(Box<RunArguments>),
+    /// Nothing, and why.
+    Skip(String),
+}
+
+/// Runs the study as a bench target.
+#[must_use]
+pub fn bench_main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match task(&arguments) {
+        Task::Skip(why) => {
+            println!("{why}");
+            ExitCode::SUCCESS
+        }
+        Task::Measure(run) => {
+            // Cargo's working folder here is the package's.
+            let results = lane_program::workspace().join("results");
+            let command = ["cargo", "bench"].map(str::to_owned).into_iter();
+            let given = arguments.iter().filter(|word| *word != "--bench").cloned();
+            let command = match arguments.iter().all(|word| word == "--bench") {
+                true => command.collect(),
+                false => command.chain(["--".to_owned()]).chain(given).collect(),
+            };
+            measure(&run, &results, command).map_or_else(
+                |error| {
+                    eprintln!("threadbare: {error:#}");
+                    ExitCode::from(2)
+                },
+                |ended| ended.status(),
+            )
+        }
+    }
+}
+
+fn task(arguments: &[String]) -> Task {
+    let has = |word: &str| arguments.iter().any(|argument| argument == word);
+    if has("--list") {
+        return Task::Skip("study: bench".to_owned());
+    }
+    // `cargo test --benches`: only see that it works.
+    let test = has("--test") || !has("--bench");
+    let own = arguments
+        .iter()
+        .filter(|word| !["--bench", "--test"].contains(&word.as_str()));
+    let parsed = BenchArguments::try_parse_from(own).unwrap_or_else(|_| BenchArguments {
+        // Something for Criterion, such as `--save-baseline x`.
+        run: RunArguments {
+            quick: has("--quick"),
+            timeout: 30,
+            ..RunArguments::default()
+        },
+        filter: Vec::new(),
+    });
+    let mut run = parsed.run;
+    for word in &parsed.filter {
+        if catalogue::all().any(|workload| workload.id.starts_with(word.as_str())) {
+            run.workload.push(word.clone());
+        }
+    }
+    if !parsed.filter.is_empty() && run.workload.is_empty() {
+        return Task::Skip(format!(
+            "study: no workload begins with {}",
+            parsed.filter.join(" or ")
+        ));
+    }
+    if test {
+        run.smoke = true;
+        run.quick = false;
+        run.full = false;
+        if run.workload.is_empty() {
+            run.workload.push("spawn.one".to_owned());
+        }
+    }
+    Task::Measure(Box::new(run))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(words: &[&str]) -> RunArguments {
+        let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+        match task(&words) {
+            Task::Measure(run) => *run,
+            Task::Skip(why) => panic!("skipped: {why}"),
+        }
+    }
+
+    #[test]
+    fn plain_cargo_bench_measures_everything() {
+        let run = measured(&["--bench"]);
+        assert!(!run.quick && !run.full && !run.smoke && run.workload.is_empty());
+    }
+
+    #[test]
+    fn quick_reaches_the_study() {
+        assert!(measured(&["--quick", "--bench"]).quick);
+    }
+
+    #[test]
+    fn what_only_criterion_knows_does_not_disturb() {
+        let run = measured(&["--save-baseline", "main", "--quick", "--bench"]);
+        assert!(run.quick && run.workload.is_empty());
+    }
+
+    #[test]
+    fn a_filter_chooses_workloads_or_skips_the_study() {
+        assert_eq!(measured(&["spawn", "--bench"]).workload, ["spawn"]);
+        let words = ["run_queue/drain".to_owned(), "--bench".to_owned()];
+        assert!(matches!(task(&words), Task::Skip(_)));
+    }
+
+    #[test]
+    fn under_cargo_test_it_only_sees_that_it_works() {
+        let run = measured(&["--test"]);
+        assert!(run.smoke && run.workload == ["spawn.one"]);
+        assert!(measured(&[]).smoke, "cargo test gives no argument at all");
+    }
+
+    #[test]
+    fn all_of_run_is_understood() {
+        let run = measured(&["--bench", "--lane", "thread,tokio", "--seed", "7"]);
+        assert_eq!((run.lane.len(), run.seed), (2, Some(7)));
+    }
+}

@@ -1,0 +1,133 @@
+//! From names on the command line to lanes and workloads.
+
+use anyhow::bail;
+use workloads::catalogue::{self, Workload};
+
+use crate::lanes::{self, DEFAULT_LANES, LaneEntry};
+
+/// The workloads of a quick run that names none: the first question about each
+/// cost, in the order of the report.
+pub(super) const QUICK_WORKLOADS: [&str; 8] = [
+    "spawn.one",
+    "spawn.batch",
+    "switch.yield",
+    "switch.pingpong",
+    "memory.parked",
+    "cpu.primes",
+    "io.sleepers",
+    "io.tcp_echo",
+];
+
+/// The workloads that `words` name, by id or by its beginning, in the order of
+/// the catalogue; all for no words.
+pub(super) fn workloads(words: &[String]) -> anyhow::Result<Vec<&'static Workload>> {
+    let ids: Vec<&str> = catalogue::all().map(|workload| workload.id).collect();
+    for word in words {
+        if !ids.iter().any(|id| begins(id, word)) {
+            bail!("there is no workload `{word}`{}", suggest(word, &ids));
+        }
+    }
+    Ok(catalogue::all()
+        .filter(|workload| words.is_empty() || words.iter().any(|word| begins(workload.id, word)))
+        .collect())
+}
+
+/// The lanes that `words` name, in the order of the table; `all` names every
+/// lane. Without words the default ones that this build has.
+pub(super) fn lanes(words: &[String]) -> anyhow::Result<Vec<LaneEntry>> {
+    let all = lanes::all();
+    let names: Vec<&str> = all.iter().map(|lane| lane.name).collect();
+    for word in words {
+        if word != "all" && !names.contains(&word.as_str()) {
+            bail!("there is no lane `{word}`{}", suggest(word, &names));
+        }
+    }
+    let chosen = |lane: &LaneEntry| match words {
+        [] => DEFAULT_LANES.contains(&lane.name),
+        _ => words.iter().any(|word| word == "all" || word == lane.name),
+    };
+    Ok(all.into_iter().filter(chosen).collect())
+}
+
+/// Whether `id` is `word`, or begins with it.
+fn begins(id: &str, word: &str) -> bool {
+    !word.is_empty() && id.starts_with(word)
+}
+
+/// A hint at the name that was meant, or at all names.
+fn suggest(word: &str, names: &[&str]) -> String {
+    let nearest = names.iter().min_by_key(|name| distance(word, name));
+    match nearest {
+        Some(name) if distance(word, name) <= 1 + word.len() / 3 => {
+            format!("; did you mean `{name}`?")
+        }
+        _ => format!("; there are: {}", names.join(", ")),
+    }
+}
+
+/// Levenshtein's distance, in characters.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, left) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, right) in b.iter().enumerate() {
+            let change = diagonal + usize::from(left != *right);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(of: &[&str]) -> Vec<String> {
+        of.iter().map(|&word| word.to_owned()).collect()
+    }
+
+    #[test]
+    fn a_prefix_names_all_workloads_that_begin_with_it() {
+        let chosen = workloads(&words(&["spawn", "switch.pingpong"])).unwrap();
+        assert!(chosen.iter().any(|one| one.id == "spawn.batch"));
+        assert!(
+            chosen
+                .iter()
+                .all(|one| one.id.starts_with("spawn.") || one.id == "switch.pingpong")
+        );
+    }
+
+    #[test]
+    fn a_workload_that_is_not_there_gets_a_hint() {
+        let message = workloads(&words(&["spawn.bach"])).unwrap_err().to_string();
+        assert!(
+            message.ends_with("did you mean `spawn.batch`?"),
+            "{message}"
+        );
+        let message = workloads(&words(&["nonsense"])).unwrap_err().to_string();
+        assert!(message.contains("there are: spawn.one"), "{message}");
+    }
+
+    #[test]
+    fn quick_workloads_are_all_there() {
+        for id in QUICK_WORKLOADS {
+            assert!(catalogue::find(id).is_some(), "{id}");
+        }
+    }
+
+    #[test]
+    fn lanes_come_in_the_order_of_the_table() {
+        let chosen = lanes(&words(&["go", "thread"])).unwrap();
+        let names: Vec<&str> = chosen.iter().map(|lane| lane.name).collect();
+        assert_eq!(names, ["thread", "go"]);
+        assert!(
+            lanes(&words(&["thred"]))
+                .unwrap_err()
+                .to_string()
+                .contains("`thread`")
+        );
+    }
+}

@@ -1,0 +1,172 @@
+//! `threadbare doctor`: what this host can tell, and what to change.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use reports::Analysis;
+use serde_json::json;
+use workloads::catalogue;
+
+use super::arguments::{DoctorArguments, Format};
+use super::list::{plain_table, trimmed};
+use super::progress::Progress;
+use super::stop;
+use crate::cpus::Cpus;
+use crate::doctor::{Check, Grade, Resolution, examine, resolutions};
+use crate::environment::{Watch, host, software};
+use crate::lanes::{self, Toolbox};
+use crate::study::{self, Depth, Setup, StudyLane};
+
+/// How long the host is watched while nothing is measured.
+const IDLE_WATCH: Duration = Duration::from_secs(2);
+/// The change that a host should be able to tell.
+const GOAL_RATIO: f64 = 0.05;
+/// One workload of each kind: the scheduler, a hand-over, plain arithmetic.
+const WORKLOADS: [&str; 3] = ["spawn.one", "switch.pingpong", "cpu.primes"];
+
+pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
+    let cpus = match &arguments.cpus {
+        Some(cpus) => cpus.clone().checked()?,
+        None => Cpus::allowed()?,
+    };
+    eprintln!(
+        "watching the host for {} s while nothing is measured",
+        IDLE_WATCH.as_secs()
+    );
+    let mut watch = Watch::start();
+    std::thread::sleep(IDLE_WATCH);
+    let idle = watch.lap();
+    let host = host();
+    let checks = examine(&software(), &idle, &host.machine.hypervisor, cpus.count());
+    let resolutions = measure(arguments, cpus)?;
+    let able = !resolutions.is_empty()
+        && resolutions
+            .iter()
+            .all(|one| one.smallest_ratio.is_some_and(|ratio| ratio <= GOAL_RATIO));
+
+    let mut out = std::io::stdout().lock();
+    match arguments.format {
+        Format::Json => {
+            let answer = json!({
+                "machine": host.machine.key(),
+                "host": host,
+                "checks": checks,
+                "resolutions": resolutions,
+                "goal_ratio": GOAL_RATIO,
+                "able": able,
+            });
+            writeln!(out, "{answer:#}")?;
+        }
+        Format::Table => {
+            let machine = &host.machine;
+            writeln!(
+                out,
+                "{}: {} sockets, {} cores, {} hardware threads; {:.1} GiB; {}\n",
+                machine.cpu_model,
+                machine.sockets_count,
+                machine.cores_count,
+                machine.threads_count,
+                host.memory_bytes as f64 / f64::from(1 << 30),
+                host.operating_system
+            )?;
+            print(&mut out, &checks, &resolutions, able)?;
+        }
+    }
+    Ok(if able {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
+}
+
+/// Sets one lane against itself, in the design of a real run.
+fn measure(arguments: &DoctorArguments, cpus: Cpus) -> anyhow::Result<Vec<Resolution>> {
+    let toolbox = Toolbox::find()?;
+    let lane = lanes::find(&arguments.lane).with_context(|| {
+        format!(
+            "there is no lane `{}`; see `threadbare list`",
+            arguments.lane
+        )
+    })?;
+    let lane = StudyLane::new(&lane, &toolbox);
+    let workloads = WORKLOADS
+        .iter()
+        .filter_map(|id| catalogue::find(id))
+        .collect();
+    let mut setup = Setup::new(
+        Depth::Standard,
+        vec![lane],
+        workloads,
+        cpus,
+        study::random_seed(),
+    );
+    setup.size = catalogue::Size::Quick;
+    setup.processes_count = 10;
+    setup.sample_target = Duration::from_millis(20);
+    setup.budget = Duration::from_secs(arguments.budget);
+    let folder = std::env::temp_dir().join(format!("threadbare-doctor-{}", setup.run_id));
+    std::fs::create_dir(&folder)
+        .with_context(|| format!("making the folder {}", folder.display()))?;
+    let file = folder.join(super::run::RUN_FILE);
+    let stop = stop::on_ctrl_c().context("taking over Ctrl-C")?;
+    let mut progress = Progress::new();
+    let read = study::run(&setup, &file, &stop, &mut progress)
+        .map_err(anyhow::Error::from)
+        .and_then(|_| Ok(reports::store::read(&file)?));
+    progress.finish();
+    // Only scratch; what stays behind on an error harms nobody.
+    let _ = std::fs::remove_dir_all(&folder);
+    Ok(resolutions(&Analysis::of(&read?)))
+}
+
+fn print(
+    out: &mut impl Write,
+    checks: &[Check],
+    resolutions: &[Resolution],
+    able: bool,
+) -> std::io::Result<()> {
+    let mut table = plain_table();
+    for check in checks {
+        let mark = match check.grade {
+            Grade::Good => "ok",
+            Grade::Unknown => "?",
+            Grade::Fair => "fair",
+            Grade::Bad => "BAD",
+        };
+        table.add_row([mark, check.subject, check.found.as_str()]);
+        if !check.advice.is_empty() {
+            table.add_row(["", "", &format!("→ {}", check.advice)]);
+        }
+    }
+    writeln!(out, "{}\n", trimmed(&table))?;
+    writeln!(
+        out,
+        "The same lane against itself, ten fresh processes a side:"
+    )?;
+    let mut table = plain_table();
+    for one in resolutions {
+        let smallest = one
+            .smallest_ratio
+            .map_or("too few processes".to_owned(), |ratio| {
+                format!("changes from {:.1}% on can be told", ratio * 100.0)
+            });
+        let differs = format!("differs by {:.1}%", one.difference_ratio * 100.0);
+        table.add_row([
+            format!("  {}", one.workload),
+            one.lane.clone(),
+            differs,
+            smallest,
+        ]);
+    }
+    writeln!(out, "{}\n", trimmed(&table))?;
+    let goal = GOAL_RATIO * 100.0;
+    match able {
+        true => writeln!(out, "This host can tell a change of {goal:.0}%."),
+        false => writeln!(
+            out,
+            "This host cannot tell a change of {goal:.0}% in all of these now: mind the lines above, or measure more processes (--full)."
+        ),
+    }
+}

@@ -1,0 +1,60 @@
+//! `threadbare gate`: has a change made anything slower?
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use comfy_table::CellAlignment;
+use reports::gate::{Gate, GateRow, Outcome, gate as decide};
+use reports::stats::verdict::Verdict;
+
+use super::arguments::{Format, GateArguments};
+use super::list::{plain_table, trimmed};
+use super::report::run_file;
+
+pub(super) fn gate(arguments: &GateArguments) -> anyhow::Result<ExitCode> {
+    // A file that cannot be read is an invalid environment, not a regression.
+    let read = |path| reports::store::read(&run_file(path));
+    let (base, new) = match (read(&arguments.base), read(&arguments.new)) {
+        (Ok(base), Ok(new)) => (base, new),
+        (Err(error), _) | (_, Err(error)) => {
+            eprintln!("threadbare: {error}");
+            return Ok(ExitCode::from(Outcome::Invalid.exit_code()));
+        }
+    };
+    let answer = decide(&base, &new);
+    let mut out = std::io::stdout().lock();
+    match arguments.format {
+        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?,
+        Format::Table => print(&mut out, &answer)?,
+    }
+    Ok(ExitCode::from(answer.outcome.exit_code()))
+}
+
+fn print(out: &mut impl Write, gate: &Gate) -> std::io::Result<()> {
+    for reason in &gate.reasons {
+        writeln!(out, "{reason}")?;
+    }
+    let told = |row: &&GateRow| matches!(row.verdict, Verdict::Faster | Verdict::Slower);
+    let mut table = plain_table();
+    for row in gate.rows.iter().filter(told) {
+        table.add_row([
+            row.workload.clone(),
+            row.case.to_string(),
+            row.lane.clone(),
+            row.quantity.title.clone(),
+            format!("{:+.1}%", (row.ratio.value - 1.0) * 100.0),
+            row.quantity.words(row.verdict).to_owned(),
+        ]);
+    }
+    if let Some(column) = table.column_mut(4) {
+        column.set_cell_alignment(CellAlignment::Right);
+        writeln!(out, "{}", trimmed(&table))?;
+    }
+    let words = match gate.outcome {
+        Outcome::Pass => "pass: nothing is slower",
+        Outcome::Regression => "regression: the new run is slower",
+        Outcome::Inconclusive => "inconclusive: the figures do not settle it",
+        Outcome::Invalid => "invalid: these two runs say nothing about a change",
+    };
+    writeln!(out, "{words} ({} cells in both runs)", gate.rows.len())
+}

@@ -1,0 +1,253 @@
+//! `threadbare run`: measures, and leaves a result file and a report.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use workloads::catalogue::Size;
+
+use super::arguments::RunArguments;
+use super::progress::{Progress, rough};
+use super::{choice, stop};
+use crate::cpus::Cpus;
+use crate::lanes::{self, Toolbox};
+use crate::study::{self, Depth, Outcome, Setup, StudyLane};
+
+/// The result file's name in its folder.
+pub(super) const RUN_FILE: &str = "run.jsonl";
+/// The report's name in its folder.
+pub(super) const REPORT_FILE: &str = "report.html";
+
+/// What a run has left.
+#[derive(Debug)]
+pub struct Ended {
+    /// What the study came to.
+    pub outcome: Outcome,
+    /// The result file.
+    pub run: PathBuf,
+    /// The report.
+    pub report: PathBuf,
+}
+
+impl Ended {
+    /// The program's exit status.
+    #[must_use]
+    pub fn status(&self) -> ExitCode {
+        match self.outcome {
+            Outcome { stopped: true, .. } => ExitCode::from(stop::STOPPED),
+            Outcome {
+                wrong_checksums_count: 1..,
+                ..
+            } => ExitCode::from(1),
+            _ => ExitCode::SUCCESS,
+        }
+    }
+}
+
+pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
+    let command: Vec<String> = std::env::args().collect();
+    let ended = measure(arguments, Path::new("results"), command)?;
+    Ok(ended.status())
+}
+
+/// Measures by `arguments` and writes the report; `results` is the folder for
+/// runs that name none. Says on stdout what came out; the last line is the
+/// report's path.
+///
+/// # Errors
+///
+/// For a person: what is wrong and what to do.
+pub fn measure(
+    arguments: &RunArguments,
+    results: &Path,
+    command: Vec<String>,
+) -> anyhow::Result<Ended> {
+    let stop = stop::on_ctrl_c().context("taking over Ctrl-C")?;
+    let mut progress = Progress::new();
+    let (outcome, folder) = match &arguments.resume {
+        Some(folder) => {
+            let path = folder.join(RUN_FILE);
+            let so_far = reports::store::read(&path)?;
+            let setup = setup_of(&so_far, arguments)?;
+            (
+                study::resume(&setup, &so_far, &path, &stop, &mut progress)?,
+                folder.clone(),
+            )
+        }
+        None => {
+            let setup = setup(arguments, command)?;
+            let folder = folder(arguments, results, &setup)?;
+            let outcome = study::run(&setup, &folder.join(RUN_FILE), &stop, &mut progress);
+            if outcome.is_err() {
+                // Only if it is empty: nothing was measured.
+                let _ = std::fs::remove_dir(&folder);
+            }
+            (outcome?, folder)
+        }
+    };
+    let taints = progress.finish();
+    let run = folder.join(RUN_FILE);
+    let report = super::report::write(&run, &folder.join(REPORT_FILE))?;
+    let ended = Ended {
+        outcome,
+        run,
+        report,
+    };
+    conclude(&ended, &taints)?;
+    Ok(ended)
+}
+
+fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup> {
+    let toolbox = Toolbox::find()?;
+    let cpus = match &arguments.cpus {
+        Some(cpus) => cpus.clone().checked()?,
+        None => Cpus::allowed()?,
+    };
+    let depth = match arguments {
+        RunArguments { quick: true, .. } | RunArguments { smoke: true, .. } => Depth::Quick,
+        RunArguments { full: true, .. } => Depth::Full,
+        _ => Depth::Standard,
+    };
+    let quick: Vec<String> = choice::QUICK_WORKLOADS.map(str::to_owned).into();
+    let words = match arguments.quick && arguments.workload.is_empty() {
+        true => &quick,
+        false => &arguments.workload,
+    };
+    let workloads = choice::workloads(words)?;
+    let lanes = choice::lanes(&arguments.lane)?;
+    let lanes = lanes
+        .iter()
+        .map(|lane| StudyLane::new(lane, &toolbox))
+        .collect();
+    let seed = arguments.seed.unwrap_or_else(study::random_seed);
+    let mut setup = Setup::new(depth, lanes, workloads, cpus, seed);
+    setup.command = command;
+    setup.unoptimised = toolbox.is_unoptimised();
+    if arguments.smoke {
+        setup.size = Size::Tiny;
+        setup.processes_count = 2;
+        setup.memory_processes_count = 1;
+        setup.samples_count = 2;
+        setup.sample_target = Duration::from_millis(1);
+        setup.budget = Duration::from_secs(60);
+    }
+    if let Some(count) = arguments.processes {
+        setup.processes_count = count;
+        setup.memory_processes_count = setup.memory_processes_count.min(count);
+    }
+    if let Some(seconds) = arguments.budget {
+        setup.budget = Duration::from_secs(seconds);
+    }
+    setup.limits.sample = Duration::from_secs(arguments.timeout);
+    if let Some((index, count)) = arguments.shard {
+        setup.take_shard(index, count);
+    }
+    Ok(setup)
+}
+
+/// The setup of the run in a result file, to go on with it.
+fn setup_of(so_far: &reports::Run, arguments: &RunArguments) -> anyhow::Result<Setup> {
+    let header = &so_far.header;
+    if so_far.end.is_some() {
+        anyhow::bail!("this run has ended: there is nothing to go on with");
+    }
+    let toolbox = Toolbox::find()?;
+    let mut found = Vec::new();
+    for lane in &header.lanes {
+        let entry = lanes::find(&lane.name);
+        let entry = entry.with_context(|| format!("this build has no lane {}", lane.name))?;
+        found.push(StudyLane::new(&entry, &toolbox));
+    }
+    let ids = header.workloads.iter().map(|workload| {
+        let found = workloads::catalogue::find(&workload.id);
+        found.with_context(|| format!("this build has no workload {}", workload.id))
+    });
+    let cpus: Vec<String> = header.design.cpus.iter().map(ToString::to_string).collect();
+    let cpus: Cpus = cpus.join(",").parse()?;
+    let workloads = ids.collect::<anyhow::Result<Vec<_>>>()?;
+    let mut setup = Setup::new(
+        header.design.depth,
+        found,
+        workloads,
+        cpus.checked()?,
+        header.seed,
+    );
+    setup.limits.sample = Duration::from_secs(arguments.timeout);
+    if let Some(seconds) = arguments.budget {
+        setup.budget = Duration::from_secs(seconds);
+    }
+    Ok(setup)
+}
+
+/// Makes the folder for a new run.
+fn folder(arguments: &RunArguments, results: &Path, setup: &Setup) -> anyhow::Result<PathBuf> {
+    let folder = arguments.out.clone().unwrap_or_else(|| {
+        let now = jiff::Zoned::now().strftime("%Y-%m-%dT%H-%M-%S");
+        results.join(format!("{now}-{}", setup.run_id))
+    });
+    if folder.join(RUN_FILE).exists() {
+        anyhow::bail!(
+            "{} holds a run already; choose another folder with --out, or go on with it by --resume",
+            folder.display()
+        );
+    }
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("making the folder {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// Says what came out.
+fn conclude(ended: &Ended, taints: &std::collections::BTreeMap<String, u64>) -> anyhow::Result<()> {
+    let run = reports::store::read(&ended.run)?;
+    let mut out = std::io::stdout().lock();
+    super::show::table(&run, &mut out)?;
+    let outcome = &ended.outcome;
+    let took = run
+        .end
+        .as_ref()
+        .map(|end| Duration::from_nanos(end.elapsed_ns));
+    if let Some(took) = took {
+        writeln!(
+            out,
+            "\nmeasured {} samples in {}",
+            run.samples_count(),
+            rough(took)
+        )?;
+    }
+    for (kind, blocks) in taints {
+        writeln!(
+            out,
+            "tainted by {kind}: {blocks} of {} blocks",
+            run.blocks.len()
+        )?;
+    }
+    if outcome.failures_count > 0 {
+        writeln!(
+            out,
+            "{} failures cost their cells; the report names them",
+            outcome.failures_count
+        )?;
+    }
+    if outcome.wrong_checksums_count > 0 {
+        writeln!(
+            out,
+            "the run has FAILED: {} wrong answers; their samples are void",
+            outcome.wrong_checksums_count
+        )?;
+    }
+    if outcome.stopped {
+        let folder = ended.run.parent().unwrap_or(Path::new("."));
+        writeln!(
+            out,
+            "stopped after {} blocks; go on with: threadbare run --resume {}",
+            outcome.blocks_count,
+            folder.display()
+        )?;
+    }
+    writeln!(out, "results: {}", ended.run.display())?;
+    writeln!(out, "{}", ended.report.display())?;
+    out.flush()?;
+    Ok(())
+}

@@ -1,0 +1,441 @@
+//! Can this host tell a small difference, and what stands in the way?
+//!
+//! Everything here only reads. What would help is said, with the command that
+//! does it, and left to the person whose host it is.
+
+use std::collections::BTreeMap;
+
+use reports::Analysis;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::environment::{Bounds, Readings, taints_of};
+
+/// One thing that bears on the figures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What was looked at.
+    pub subject: &'static str,
+    /// How it stands.
+    pub grade: Grade,
+    /// What was found.
+    pub found: String,
+    /// What to do; empty where all is well.
+    pub advice: String,
+}
+
+/// How a check came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Grade {
+    /// Nothing to do.
+    Good,
+    /// The host does not say.
+    Unknown,
+    /// Figures may be wider than need be, or a lane meets its limit early.
+    Fair,
+    /// Figures may be wrong.
+    Bad,
+}
+
+fn check(subject: &'static str, grade: Grade, found: String, advice: &str) -> Check {
+    let advice = if grade == Grade::Good {
+        String::new()
+    } else {
+        advice.to_owned()
+    };
+    Check {
+        subject,
+        grade,
+        found,
+        advice,
+    }
+}
+
+/// Grades what is known of the host: `facts` as [`crate::environment::software`]
+/// gives them, `idle` what it did while nothing was measured, `cpus` how many
+/// CPUs the lanes would get.
+#[must_use]
+pub fn examine(
+    facts: &BTreeMap<String, Value>,
+    idle: &Readings,
+    hypervisor: &str,
+    cpus: usize,
+) -> Vec<Check> {
+    let mut checks = vec![
+        load(idle),
+        steal(idle, hypervisor),
+        governor(facts),
+        turbo(facts),
+        quota(facts, cpus),
+        swap(idle),
+        clock(facts),
+        build(facts),
+        huge_pages(facts),
+    ];
+    checks.extend(limits(facts));
+    checks
+}
+
+fn text<'a>(facts: &'a BTreeMap<String, Value>, name: &str) -> Option<&'a str> {
+    facts.get(name)?.as_str()
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1}%", share * 100.0)
+}
+
+fn load(idle: &Readings) -> Check {
+    const ADVICE: &str = "stop them (`top` names them), or measure when the host is idle";
+    match idle.get("others_ratio") {
+        None => check(
+            "other programs",
+            Grade::Unknown,
+            "the host does not say".into(),
+            ADVICE,
+        ),
+        Some(&share) => {
+            let bound = Bounds::default().others_ratio;
+            let grade = match share {
+                _ if share <= bound => Grade::Good,
+                _ if share <= 4.0 * bound => Grade::Fair,
+                _ => Grade::Bad,
+            };
+            check(
+                "other programs",
+                grade,
+                format!("use {} of the CPU time", percent(share)),
+                ADVICE,
+            )
+        }
+    }
+}
+
+fn steal(idle: &Readings, hypervisor: &str) -> Check {
+    const SUBJECT: &str = "the hypervisor";
+    if hypervisor == "none" {
+        return check(SUBJECT, Grade::Good, "there is none".to_owned(), "");
+    }
+    let share = idle.get("steal_ratio").copied().unwrap_or(0.0);
+    let bound = Bounds::default().steal_ratio;
+    let found = format!(
+        "{hypervisor}: it took {} of the CPU time, and hides what it does between",
+        percent(share)
+    );
+    let grade = if share > bound {
+        Grade::Bad
+    } else {
+        Grade::Fair
+    };
+    check(
+        SUBJECT,
+        grade,
+        found,
+        "a machine of one's own has no neighbours; else measure more processes (--full)",
+    )
+}
+
+fn governor(facts: &BTreeMap<String, Value>) -> Check {
+    const ADVICE: &str = "cpupower frequency-set -g performance";
+    match text(facts, "governor") {
+        Some("performance") => check("frequency governor", Grade::Good, "performance".into(), ""),
+        Some(other) => check("frequency governor", Grade::Fair, other.to_owned(), ADVICE),
+        None => check(
+            "frequency governor",
+            Grade::Unknown,
+            "the host does not say (a virtual machine seldom does)".into(),
+            "",
+        ),
+    }
+}
+
+fn turbo(facts: &BTreeMap<String, Value>) -> Check {
+    const ADVICE: &str = "turn it off for the steadiest figures: echo 1 > /sys/devices/system/cpu/intel_pstate/no_turbo, or echo 0 > /sys/devices/system/cpu/cpufreq/boost";
+    match facts.get("turbo").and_then(Value::as_bool) {
+        Some(false) => check("turbo", Grade::Good, "off".into(), ""),
+        Some(true) => {
+            let found = "on: the clock follows heat and the number of busy cores";
+            check("turbo", Grade::Fair, found.into(), ADVICE)
+        }
+        None => check("turbo", Grade::Unknown, "the host does not say".into(), ""),
+    }
+}
+
+fn quota(facts: &BTreeMap<String, Value>, cpus: usize) -> Check {
+    match facts.get("cgroup_cpus_ratio").and_then(Value::as_f64) {
+        None => check("CPU quota", Grade::Good, "none".into(), ""),
+        Some(quota) if quota >= cpus as f64 => check(
+            "CPU quota",
+            Grade::Good,
+            format!("{quota:.2} CPUs, enough for {cpus}"),
+            "",
+        ),
+        Some(quota) => check(
+            "CPU quota",
+            Grade::Bad,
+            format!("{quota:.2} CPUs for lanes that see {cpus}: they will be throttled"),
+            "raise it, or give the lanes fewer CPUs with --cpus",
+        ),
+    }
+}
+
+fn swap(idle: &Readings) -> Check {
+    match idle.get("swap_used_bytes").copied().unwrap_or(0.0) {
+        0.0 => check("swap", Grade::Good, "none in use".into(), ""),
+        bytes => check(
+            "swap",
+            Grade::Fair,
+            format!(
+                "{:.0} MiB in use: memory figures miss them",
+                bytes / 1_048_576.0
+            ),
+            "swapoff -a, then swapon -a",
+        ),
+    }
+}
+
+fn clock(facts: &BTreeMap<String, Value>) -> Check {
+    // What the vDSO reads without a system call.
+    const FAST: [&str; 4] = [
+        "tsc",
+        "kvm-clock",
+        "arch_sys_counter",
+        "hyperv_clocksource_tsc_page",
+    ];
+    match text(facts, "clock_source") {
+        Some(source) if FAST.contains(&source) => {
+            check("clock source", Grade::Good, source.to_owned(), "")
+        }
+        Some(source) => check(
+            "clock source",
+            Grade::Bad,
+            format!("{source}: reading it may cost a microsecond"),
+            "see /sys/devices/system/clocksource/clocksource0/available_clocksource; tsc is best",
+        ),
+        None => check(
+            "clock source",
+            Grade::Unknown,
+            "the host does not say".into(),
+            "",
+        ),
+    }
+}
+
+fn build(facts: &BTreeMap<String, Value>) -> Check {
+    match text(facts, "opt_level") {
+        Some("3") => check("this build", Grade::Good, "optimised".into(), ""),
+        level => check(
+            "this build",
+            Grade::Bad,
+            format!("opt-level {}", level.unwrap_or("unknown")),
+            "cargo run --release -p benches -- …",
+        ),
+    }
+}
+
+fn huge_pages(facts: &BTreeMap<String, Value>) -> Check {
+    let setting = text(facts, "thp").unwrap_or_default();
+    match setting
+        .split_once('[')
+        .and_then(|(_, rest)| rest.split_once(']'))
+    {
+        Some(("always", _)) => check(
+            "huge pages",
+            Grade::Fair,
+            "always: one touched byte of a large stack may cost 2 MiB".into(),
+            "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled; or take the figures as this host's",
+        ),
+        Some((other, _)) => check("huge pages", Grade::Good, other.to_owned(), ""),
+        None => check(
+            "huge pages",
+            Grade::Unknown,
+            "the host does not say".into(),
+            "",
+        ),
+    }
+}
+
+/// The limits that lanes meet first, with what they come to.
+fn limits(facts: &BTreeMap<String, Value>) -> Vec<Check> {
+    // A thread of the standard library takes about four areas of memory: its
+    // stack, the guard, the signal stack and its guard.
+    const AREAS_OF_A_THREAD: u64 = 4;
+    let number = |name: &str| facts.get(name).and_then(Value::as_u64);
+    let mut checks = Vec::new();
+    if let Some(areas) = number("max_map_count") {
+        let threads = areas / AREAS_OF_A_THREAD;
+        let grade = if threads >= 100_000 {
+            Grade::Good
+        } else {
+            Grade::Fair
+        };
+        let found = format!("max_map_count {areas}: about {threads} threads a process");
+        checks.push(check(
+            "threads",
+            grade,
+            found,
+            "sysctl -w vm.max_map_count=1048576",
+        ));
+    }
+    if let Some(pids) = number("pid_max_count") {
+        let grade = if pids > 32_768 {
+            Grade::Good
+        } else {
+            Grade::Fair
+        };
+        let found = format!("pid_max {pids}, threads included");
+        checks.push(check(
+            "processes",
+            grade,
+            found,
+            "sysctl -w kernel.pid_max=4194304",
+        ));
+    }
+    if let Some(files) = number("open_files_limit_count") {
+        let grade = if files >= 65_536 {
+            Grade::Good
+        } else {
+            Grade::Fair
+        };
+        let found = format!("{files}: as many connections, less a few");
+        checks.push(check(
+            "open files",
+            grade,
+            found,
+            "ulimit -n 1048576 before the run",
+        ));
+    }
+    checks
+}
+
+/// The smallest change of one figure that this host can tell, from a lane
+/// against itself.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Resolution {
+    /// The workload's id.
+    pub workload: String,
+    /// The lane that was set against itself.
+    pub lane: String,
+    /// By how much it differed, as a share.
+    pub difference_ratio: f64,
+    /// The smallest change that could be told, as a share; `None` where there
+    /// are too few processes.
+    pub smallest_ratio: Option<f64>,
+}
+
+/// Reads the resolutions off a run's A/A pairs: a change must exceed both the
+/// pair's difference and half of its interval to be told.
+#[must_use]
+pub fn resolutions(analysis: &Analysis) -> Vec<Resolution> {
+    let mut found: BTreeMap<&str, Resolution> = BTreeMap::new();
+    for pair in &analysis.noise.pairs {
+        // Pairs come with the first quantity of a workload first.
+        let ratio = pair.ratio;
+        found.entry(&pair.workload).or_insert_with(|| Resolution {
+            workload: pair.workload.clone(),
+            lane: pair.lane.clone(),
+            difference_ratio: (ratio.value - 1.0).abs(),
+            smallest_ratio: ratio.interval.map(|interval| {
+                f64::max(
+                    (ratio.value - 1.0).abs(),
+                    (interval.high - interval.low) / 2.0,
+                )
+            }),
+        });
+    }
+    found.into_values().collect()
+}
+
+/// What tainted the measurement itself, for a person.
+#[must_use]
+pub fn taints(readings: &Readings) -> Vec<String> {
+    taints_of(readings, &Bounds::default(), None)
+        .into_iter()
+        .map(|taint| taint.message)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn facts(of: &[(&str, Value)]) -> BTreeMap<String, Value> {
+        of.iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect()
+    }
+
+    fn grade_of(checks: &[Check], subject: &str) -> Grade {
+        checks
+            .iter()
+            .find(|check| check.subject == subject)
+            .unwrap()
+            .grade
+    }
+
+    #[test]
+    fn a_well_kept_host_has_nothing_to_do() {
+        let facts = facts(&[
+            ("governor", json!("performance")),
+            ("turbo", json!(false)),
+            ("clock_source", json!("tsc")),
+            ("opt_level", json!("3")),
+            ("thp", json!("always [madvise] never")),
+            ("max_map_count", json!(1_048_576)),
+            ("pid_max_count", json!(4_194_304)),
+            ("open_files_limit_count", json!(1_048_576)),
+        ]);
+        let idle = Readings::from([("others_ratio".to_owned(), 0.01)]);
+        let checks = examine(&facts, &idle, "none", 8);
+        assert!(
+            checks.iter().all(|check| check.grade == Grade::Good),
+            "{checks:#?}"
+        );
+        assert!(checks.iter().all(|check| check.advice.is_empty()));
+    }
+
+    #[test]
+    fn a_quota_below_the_cpus_is_bad_and_says_what_to_do() {
+        let checks = examine(
+            &facts(&[("cgroup_cpus_ratio", json!(1.5))]),
+            &Readings::new(),
+            "kvm",
+            4,
+        );
+        let quota = checks
+            .iter()
+            .find(|check| check.subject == "CPU quota")
+            .unwrap();
+        assert_eq!(quota.grade, Grade::Bad);
+        assert!(quota.found.starts_with("1.50 CPUs") && quota.advice.contains("--cpus"));
+    }
+
+    #[test]
+    fn a_busy_host_is_graded_by_how_busy_it_is() {
+        let grade = |share| {
+            let idle = Readings::from([("others_ratio".to_owned(), share)]);
+            grade_of(
+                &examine(&BTreeMap::new(), &idle, "none", 2),
+                "other programs",
+            )
+        };
+        assert_eq!(
+            [0.01, 0.1, 0.5].map(grade),
+            [Grade::Good, Grade::Fair, Grade::Bad]
+        );
+    }
+
+    #[test]
+    fn what_the_host_does_not_say_is_unknown_and_not_good() {
+        let checks = examine(&BTreeMap::new(), &Readings::new(), "vm", 2);
+        for subject in [
+            "other programs",
+            "frequency governor",
+            "turbo",
+            "clock source",
+        ] {
+            assert_eq!(grade_of(&checks, subject), Grade::Unknown, "{subject}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Every lane by name: what it is, how it is started, and what it needs.
+//!
+//! Lanes in Rust are run by the lane program, which lists them itself; foreign
+//! lanes by a program under `workloads/foreign/<language>/`, which gets
+//! `--lane NAME` too. A foreign toolchain is looked for on `PATH`; a variable
+//! names another one.
+
+mod language;
+mod toolbox;
+
+use language::{GO, JAVA, NODE, PHP, PYTHON};
+pub use language::{Language, Missing, Start};
+pub use toolbox::Toolbox;
+
+/// One lane, whether or not it can be run here.
+#[derive(Clone, Copy, Debug)]
+pub struct LaneEntry {
+    /// The stable name.
+    pub name: &'static str,
+    /// What one of its tasks is called in a sentence.
+    pub noun: &'static str,
+    /// The lane that it is a variant of.
+    pub variant_of: Option<&'static str>,
+    /// What distinguishes it.
+    pub remark: &'static str,
+    /// The language of a foreign lane.
+    pub foreign: Option<&'static Language>,
+}
+
+const fn foreign(
+    language: &'static Language,
+    name: &'static str,
+    noun: &'static str,
+    remark: &'static str,
+) -> LaneEntry {
+    LaneEntry {
+        name,
+        noun,
+        variant_of: None,
+        remark,
+        foreign: Some(language),
+    }
+}
+
+/// Lanes in other languages.
+static FOREIGN: &[LaneEntry] = &[
+    foreign(&GO, "go", "Go goroutine", "the real Go"),
+    foreign(&JAVA, "java-thread", "Java thread", "platform threads"),
+    foreign(
+        &JAVA,
+        "java-virtual",
+        "Java virtual thread",
+        "virtual threads, from JDK 21",
+    ),
+    foreign(
+        &PYTHON,
+        "python-asyncio",
+        "asyncio task",
+        "CPython, one thread",
+    ),
+    foreign(
+        &PYTHON,
+        "python-thread",
+        "Python thread",
+        "CPython's threading",
+    ),
+    foreign(
+        &PYTHON,
+        "python-process",
+        "Python process",
+        "CPython's multiprocessing",
+    ),
+    foreign(&NODE, "node-async", "Node promise", "one thread"),
+    foreign(&NODE, "node-worker", "Node worker", "worker_threads"),
+    foreign(&PHP, "php-fork", "PHP process", "pcntl_fork"),
+    foreign(&PHP, "php-fiber", "PHP fiber", "fibers, one thread"),
+];
+
+/// The lanes that run when none is named: one of each model, in Rust.
+pub const DEFAULT_LANES: [&str; 5] = ["goroutine", "thread", "process", "tokio", "rayon"];
+
+/// All lanes, in the order in which a reader should meet them: the models, then
+/// their variants, then other languages.
+#[must_use]
+pub fn all() -> Vec<LaneEntry> {
+    let rust = workloads::lanes::ALL.iter().map(|entry| LaneEntry {
+        name: entry.name,
+        noun: noun(entry.name),
+        variant_of: variant_of(entry.name),
+        remark: entry.title,
+        foreign: None,
+    });
+    let mut all: Vec<LaneEntry> = rust.chain(FOREIGN.iter().copied()).collect();
+    all.sort_by_key(|lane| {
+        let model = DEFAULT_LANES.iter().position(|name| *name == lane.name);
+        (lane.foreign.is_some(), model.unwrap_or(DEFAULT_LANES.len()))
+    });
+    all
+}
+
+/// The lane of that name.
+#[must_use]
+pub fn find(name: &str) -> Option<LaneEntry> {
+    all().into_iter().find(|lane| lane.name == name)
+}
+
+/// A lane whose name begins with another's is a variant of it.
+fn variant_of(name: &str) -> Option<&'static str> {
+    let is_base = |base: &str| {
+        name.strip_prefix(base)
+            .is_some_and(|rest| rest.starts_with('-'))
+    };
+    workloads::lanes::ALL
+        .iter()
+        .map(|entry| entry.name)
+        .find(|base| is_base(base))
+}
+
+/// What a task of a lane in Rust is called; its name where nothing better is
+/// known.
+fn noun(name: &'static str) -> &'static str {
+    match name {
+        "tokio" => "tokio task",
+        "tokio-ct" => "single-threaded tokio task",
+        "rayon" => "rayon task",
+        "rayon-join" => "rayon join",
+        "thread-16k" => "16 KiB thread",
+        "thread-pool" => "pooled thread",
+        "process-spawn" => "spawned process",
+        "process-pool" => "pooled process",
+        "goroutine-migrating" => "migrating goroutine",
+        "goroutine-fixed8k" => "8 KiB goroutine",
+        "goroutine-compacted" => "compacted goroutine",
+        _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_variants_are_of_lanes_that_are_there() {
+        let all = all();
+        let mut names = std::collections::BTreeSet::new();
+        for lane in &all {
+            assert!(names.insert(lane.name), "{} is there twice", lane.name);
+        }
+        for lane in &all {
+            assert!(
+                lane.variant_of.is_none_or(|of| names.contains(of)),
+                "{}",
+                lane.name
+            );
+        }
+    }
+
+    #[test]
+    fn a_lane_is_a_variant_of_the_lane_that_its_name_begins_with() {
+        assert_eq!(variant_of("thread-16k"), Some("thread"));
+        assert_eq!(variant_of("thread"), None);
+        assert_eq!(variant_of("threads"), None);
+    }
+
+    #[test]
+    fn other_languages_come_after_all_lanes_in_rust() {
+        let all = all();
+        let first = all.iter().position(|lane| lane.foreign.is_some()).unwrap();
+        assert!(all[first..].iter().all(|lane| lane.foreign.is_some()));
+    }
+}

@@ -1,0 +1,206 @@
+//! What is needed to start any lane.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::LaneEntry;
+use super::language::{Language, Missing, Start};
+use crate::lane_process::LaneCommand;
+use crate::lane_program;
+
+/// What is needed to start lanes.
+#[derive(Clone, Debug)]
+pub struct Toolbox {
+    /// The lane program, which is the load generator too.
+    pub lane_program: PathBuf,
+    /// The folder `workloads/foreign`.
+    pub foreign: PathBuf,
+    /// Where foreign programs are built.
+    pub build: PathBuf,
+}
+
+impl Toolbox {
+    /// The toolbox of this source tree. May build the lane program.
+    ///
+    /// # Errors
+    ///
+    /// As [`lane_program::find`].
+    pub fn find() -> Result<Self, lane_program::LaneProgramError> {
+        let lane_program = lane_program::find()?;
+        let workspace = lane_program::workspace();
+        let build = lane_program.parent().unwrap_or(&workspace).join("foreign");
+        Ok(Self {
+            lane_program,
+            foreign: workspace.join("workloads/foreign"),
+            build,
+        })
+    }
+
+    /// Whether the lane program lies where cargo puts what it does not optimise.
+    #[must_use]
+    pub fn is_unoptimised(&self) -> bool {
+        let folder = self.lane_program.parent().and_then(Path::file_name);
+        folder.is_some_and(|name| name == "debug")
+    }
+
+    /// How to start `lane`. Builds a foreign program the first time.
+    ///
+    /// # Errors
+    ///
+    /// [`Missing`] says what is missing and how to get it.
+    pub fn command(&self, lane: &LaneEntry) -> Result<LaneCommand, Missing> {
+        let name = OsString::from(lane.name);
+        let mut command = match lane.foreign {
+            None => LaneCommand {
+                program: self.lane_program.clone(),
+                arguments: vec!["--lane".into(), name],
+                variables: Vec::new(),
+            },
+            Some(language) => self.foreign_command(language, name)?,
+        };
+        command
+            .variables
+            .push(("THREADBARE_LOAD".into(), self.lane_program.clone().into()));
+        Ok(command)
+    }
+
+    fn foreign_command(&self, language: &Language, lane: OsString) -> Result<LaneCommand, Missing> {
+        let toolchain = language.toolchain()?;
+        let folder = self.foreign.join(language.name);
+        let entry = folder.join(language.entry);
+        if !entry.is_file() {
+            return Err(Missing::Program(format!(
+                "workloads/foreign/{}/{}",
+                language.name, language.entry
+            )));
+        }
+        let (program, mut arguments) = match language.start {
+            Start::Interpreted(arguments) => {
+                let arguments = arguments.iter().map(OsString::from);
+                (
+                    toolchain,
+                    arguments
+                        .chain([entry.into_os_string()])
+                        .collect::<Vec<_>>(),
+                )
+            }
+            Start::GoBuild => {
+                let binary = self.build.join("go-lane");
+                language.build(
+                    &folder,
+                    &self.build,
+                    &toolchain,
+                    &[
+                        "build".into(),
+                        "-o".into(),
+                        binary.clone().into(),
+                        ".".into(),
+                    ],
+                )?;
+                (binary, Vec::new())
+            }
+            Start::JavaCompile => {
+                let classes = self.build.join("java");
+                let compiler = toolchain.with_file_name("javac");
+                let sources = sources(&folder, "java");
+                let mut arguments = vec!["-d".into(), classes.clone().into()];
+                arguments.extend(sources.into_iter().map(PathBuf::into_os_string));
+                language.build(&folder, &classes, &compiler, &arguments)?;
+                let class = entry.file_stem().unwrap_or_default().to_owned();
+                (toolchain, vec!["-cp".into(), classes.into(), class])
+            }
+        };
+        arguments.extend(["--lane".into(), lane]);
+        Ok(LaneCommand {
+            program,
+            arguments,
+            variables: Vec::new(),
+        })
+    }
+}
+
+fn sources(folder: &Path, suffix: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let mut sources: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|other| other == suffix))
+        .collect();
+    sources.sort();
+    sources
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::language::NODE;
+    use super::*;
+
+    fn toolbox(root: &Path) -> Toolbox {
+        Toolbox {
+            lane_program: root.join("threadbare-lane"),
+            foreign: root.join("foreign"),
+            build: root.join("build"),
+        }
+    }
+
+    #[test]
+    fn every_lane_is_told_its_name_and_where_the_load_generator_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let command = toolbox(dir.path())
+            .command(&crate::lanes::find("thread").unwrap())
+            .unwrap();
+        assert_eq!(command.arguments, ["--lane", "thread"]);
+        let load = (
+            OsString::from("THREADBARE_LOAD"),
+            command.program.clone().into(),
+        );
+        assert_eq!(command.variables, [load]);
+    }
+
+    #[test]
+    fn a_language_without_a_program_here_says_which_file_is_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let shell = Language {
+            name: "shell",
+            program: "sh",
+            entry: "lane.sh",
+            variable: "THREADBARE_NO_SUCH",
+            ..NODE
+        };
+        let error = toolbox(dir.path())
+            .foreign_command(&shell, "x".into())
+            .unwrap_err();
+        assert_eq!(
+            error,
+            Missing::Program("workloads/foreign/shell/lane.sh".into())
+        );
+    }
+
+    #[test]
+    fn an_interpreted_lane_gets_its_entry_and_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let shell = Language {
+            name: "shell",
+            program: "sh",
+            entry: "lane.sh",
+            variable: "THREADBARE_NO_SUCH",
+            start: Start::Interpreted(&["-u"]),
+            ..NODE
+        };
+        let entry = dir.path().join("foreign/shell/lane.sh");
+        std::fs::create_dir_all(entry.parent().unwrap()).unwrap();
+        std::fs::write(&entry, "").unwrap();
+        let command = toolbox(dir.path())
+            .foreign_command(&shell, "x".into())
+            .unwrap();
+        assert_eq!(
+            command.arguments,
+            [
+                OsString::from("-u"),
+                entry.into(),
+                "--lane".into(),
+                "x".into()
+            ]
+        );
+        assert_eq!(command.program.file_name().unwrap(), "sh");
+    }
+}

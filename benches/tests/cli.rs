@@ -1,0 +1,312 @@
+//! The `threadbare` program as a user starts it.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+fn threadbare() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_threadbare"));
+    command.stdin(Stdio::null()).env("NO_COLOR", "1");
+    command
+}
+
+/// Runs the program with `arguments`; the real lanes are built where they are
+/// not.
+fn run(arguments: &[&str]) -> Output {
+    threadbare().args(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A lane program that claims a steady time for each iteration, a percent or
+/// so apart from process to process. `INJECT` is a slowdown in percent.
+fn steady_lane(folder: &Path) -> PathBuf {
+    let path = folder.join("lane.sh");
+    let script = r#"#!/bin/sh
+echo '{"type":"hello","protocol":1,"lane":"thread","language":"sh","runtime":"none","pid":1,"cpus_count":'$(nproc)',"workloads":{"spawn.one":null,"switch.pingpong":null}}'
+per=$((10000 + $$ * 7919 % 101 - 50))
+per=$((per * (100 + ${INJECT:-0}) / 100))
+while read -r line; do
+  case $line in *'"type":"run"'*) ;; *) exit 0;; esac
+  id=${line#*\"id\":}; id=${id%%,*}
+  iterations=${line##*\"iterations\":}; iterations=${iterations%%\}*}
+  case $line in *pingpong*) sum=$((iterations * 1000));; *) sum=$iterations;; esac
+  echo '{"type":"sample","id":'$id',"elapsed_ns":'$((iterations * per))',"operations_count":'$sum',"checksum":'$sum',"cpu_ns":0,"voluntary_switches_count":0,"involuntary_switches_count":0}'
+done
+"#;
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    path
+}
+
+/// Measures the steady lane into `folder`.
+fn measure_steady(lane: &Path, folder: &Path, inject: u32, more: &[&str]) -> Output {
+    threadbare()
+        .args([
+            "run",
+            "--lane",
+            "thread",
+            "--workload",
+            "spawn.one,switch.pingpong",
+        ])
+        .args(["--budget", "20", "--out"])
+        .arg(folder)
+        .args(more)
+        .env("THREADBARE_LANE_PROGRAM", lane)
+        .env("INJECT", inject.to_string())
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn help_of_every_command_teaches_by_examples_or_says_its_exit_status() {
+    for command in ["run", "doctor", "gate"] {
+        let output = run(&[command, "--help"]);
+        let text = stdout(&output);
+        assert!(
+            text.contains("Examples:") || text.contains("Exit status:"),
+            "{command}: {text}"
+        );
+    }
+    assert!(stdout(&run(&["--help"])).contains("threadbare run --quick"));
+}
+
+#[test]
+fn list_says_what_runs_and_why_the_rest_does_not() {
+    let output = run(&["list", "--workload", "spawn", "--format", "json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let lanes = list["lanes"].as_array().unwrap();
+    let thread = lanes.iter().find(|lane| lane["name"] == "thread").unwrap();
+    assert_eq!(thread["workloads"]["spawn.one"]["runs"], true);
+    for lane in lanes {
+        for (workload, cell) in lane["workloads"].as_object().unwrap() {
+            let explained = cell["why"].as_str().is_some_and(|why| !why.is_empty());
+            assert!(
+                cell["runs"] == true || explained,
+                "{} on {workload}: {cell}",
+                lane["name"]
+            );
+        }
+    }
+}
+
+#[test]
+fn a_smoke_run_of_real_lanes_leaves_a_run_and_ends_with_the_reports_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("results");
+    let output = run(&[
+        "run",
+        "--smoke",
+        "--lane",
+        "thread,process",
+        "--workload",
+        "spawn.one,io.sleepers",
+        "--seed",
+        "7",
+        "--out",
+        folder.to_str().unwrap(),
+    ]);
+    assert!(
+        output.status.success(),
+        "{}{}",
+        stdout(&output),
+        stderr(&output)
+    );
+    let report = folder.join("report.html");
+    assert_eq!(
+        stdout(&output).lines().last().unwrap(),
+        report.to_str().unwrap()
+    );
+    let page = std::fs::read_to_string(&report).unwrap();
+    assert!(page.contains("spawn.one") && page.contains("</html>"));
+
+    let output = run(&["show", folder.to_str().unwrap(), "--format", "json"]);
+    let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = figures["rows"].as_array().unwrap();
+    for lane in ["thread", "process"] {
+        for workload in ["spawn.one", "io.sleepers"] {
+            let row = rows
+                .iter()
+                .find(|row| row["lane"] == lane && row["workload"] == workload);
+            let value = row.and_then(|row| row["estimate"]["value"].as_f64());
+            assert!(
+                value.is_some_and(|value| value > 0.0),
+                "{workload} on {lane}: {row:?}"
+            );
+        }
+    }
+
+    let again = run(&["run", "--smoke", "--out", folder.to_str().unwrap()]);
+    assert_eq!(again.status.code(), Some(2));
+    assert!(
+        stderr(&again).contains("holds a run already"),
+        "{}",
+        stderr(&again)
+    );
+    let resumed = run(&["run", "--resume", folder.to_str().unwrap()]);
+    assert!(
+        stderr(&resumed).contains("nothing to go on with"),
+        "{}",
+        stderr(&resumed)
+    );
+}
+
+#[test]
+fn a_name_that_is_not_there_gets_a_hint_and_status_2() {
+    let output = run(&["run", "--lane", "gorutine"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("there is no lane `gorutine`"),
+        "{}",
+        stderr(&output)
+    );
+    let output = run(&["show", "/nonexistent/run"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("/nonexistent/run"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn ctrl_c_keeps_what_was_measured_and_the_run_can_be_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let lane = steady_lane(dir.path());
+    let folder = dir.path().join("results");
+    let child = threadbare()
+        .args([
+            "run",
+            "--lane",
+            "thread",
+            "--workload",
+            "spawn.one,switch.pingpong",
+        ])
+        .args(["--processes", "40", "--out"])
+        .arg(&folder)
+        .env("THREADBARE_LANE_PROGRAM", &lane)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let file = folder.join("run.jsonl");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let blocks = || {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        text.lines()
+            .filter(|line| line.contains(r#""type":"block""#))
+            .count()
+    };
+    while blocks() < 3 {
+        assert!(Instant::now() < deadline, "no block came");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(stdout(&output).contains("--resume"), "{}", stdout(&output));
+    assert!(folder.join("report.html").is_file());
+    let before = blocks();
+    assert!((3..80).contains(&before), "{before}");
+
+    let output = threadbare()
+        .args(["run", "--resume"])
+        .arg(&folder)
+        .env("THREADBARE_LANE_PROGRAM", &lane)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(blocks(), 80);
+}
+
+#[test]
+fn the_gate_finds_an_injected_slowdown_and_passes_equals() {
+    let dir = tempfile::tempdir().unwrap();
+    let lane = steady_lane(dir.path());
+    let folder = |name: &str| dir.path().join(name);
+    for (name, inject) in [("base", 0), ("same", 0), ("slow", 10)] {
+        let output = measure_steady(&lane, &folder(name), inject, &["--processes", "10"]);
+        assert!(
+            output.status.success(),
+            "{}{}",
+            stdout(&output),
+            stderr(&output)
+        );
+    }
+    let gate = |new: &str| {
+        let output = threadbare()
+            .arg("gate")
+            .arg(folder("base"))
+            .arg(folder(new))
+            .output()
+            .unwrap();
+        (output.status.code().unwrap(), stdout(&output))
+    };
+    let (status, text) = gate("same");
+    assert_eq!(status, 0, "{text}");
+    let (status, text) = gate("slow");
+    assert_eq!(status, 1, "{text}");
+    assert!(text.contains("slower"), "{text}");
+}
+
+#[test]
+fn the_gate_refuses_quick_runs_and_files_that_are_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let lane = steady_lane(dir.path());
+    let folder = dir.path().join("quick");
+    let output = measure_steady(&lane, &folder, 0, &["--quick"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let quick = folder.to_str().unwrap();
+    let output = run(&["gate", quick, quick]);
+    assert_eq!(output.status.code(), Some(3), "{}", stdout(&output));
+    let output = run(&["gate", quick, "/nonexistent"]);
+    assert_eq!(output.status.code(), Some(3), "{}", stdout(&output));
+}
+
+#[test]
+fn shards_merge_into_the_whole_run_in_any_order_and_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let lane = steady_lane(dir.path());
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    for shard in ["1", "2"] {
+        let part = format!("{shard}/2");
+        let more = ["--quick", "--seed", "9", "--shard", &part];
+        let output = measure_steady(&lane, &dir.path().join(shard), 0, &more);
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    let merged = |order: &[String], out: &str| {
+        let mut arguments = vec!["merge".to_owned()];
+        arguments.extend(order.iter().cloned());
+        arguments.extend(["--out".to_owned(), path(out)]);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let output = run(&arguments);
+        assert!(output.status.success(), "{}", stderr(&output));
+        std::fs::read_to_string(dir.path().join(out).join("run.jsonl")).unwrap()
+    };
+    let forth = merged(&[path("1"), path("2")], "forth");
+    let back = merged(&[path("2"), path("1"), path("2")], "back");
+    assert_eq!(forth, back);
+    let again = merged(&[path("forth"), path("1")], "again");
+    assert_eq!(forth, again);
+    for workload in ["spawn.one", "switch.pingpong"] {
+        let groups = forth
+            .lines()
+            .filter(|line| line.contains(r#""type":"group""#) && line.contains(workload));
+        assert_eq!(
+            groups.count(),
+            10,
+            "five processes and their A/A pair of {workload}"
+        );
+    }
+}
