@@ -1,13 +1,15 @@
-//! What channels, `select!` and the primitives allocate: counted, in a process
-//! of their own.
+//! What channels, `select!`, the primitives, timers and sockets allocate:
+//! counted, in a process of their own.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::{Read, Write};
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bench_runtime::net::{TcpListener, TcpStream};
 use bench_runtime::sync::{Cond, RwMutex, Semaphore, WaitGroup};
-use bench_runtime::{Receiver, Runtime, Select, Sender, Slot, chan, go, select};
+use bench_runtime::{Receiver, Runtime, Select, Sender, Slot, chan, go, select, time};
 
 /// The system's allocator, counting.
 struct Counting;
@@ -218,5 +220,43 @@ fn waiting_for_a_primitive_does_not_allocate() {
         assert_eq!(calls(|| (0..1_000).for_each(round)), 0);
         group.wait();
         other.join().unwrap();
+    });
+}
+
+#[test]
+fn sleeping_does_not_allocate() {
+    let _alone = alone();
+    on_one_processor(|| {
+        let nap = || time::sleep(Duration::from_micros(10));
+        // The first timer makes room for more.
+        nap();
+        assert_eq!(calls(|| (0..100).for_each(|_| nap())), 0);
+    });
+}
+
+#[test]
+fn socket_operations_do_not_allocate_also_where_they_wait() {
+    let _alone = alone();
+    on_one_processor(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (far, _) = listener.accept().unwrap();
+        near.set_read_timeout(Some(Duration::from_secs(100)))
+            .unwrap();
+        drop(go(move || {
+            let mut buf = [0; 64];
+            while let Ok(n @ 1..) = (&far).read(&mut buf) {
+                (&far).write_all(&buf[..n]).unwrap();
+            }
+        }));
+        let round = || {
+            let mut buf = [0; 64];
+            (&near).write_all(b"ping").unwrap();
+            // Waits, with a timer: nothing can have come back yet.
+            assert_eq!((&near).read(&mut buf).unwrap(), 4);
+        };
+        // The first wait of each end begins its watch.
+        round();
+        assert_eq!(calls(|| (0..100).for_each(|_| round())), 0);
     });
 }

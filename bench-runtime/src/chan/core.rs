@@ -23,7 +23,7 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::UnsafeCell;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::goroutine::{WaitQueue, WaitReason, Waiter};
 use crate::sched;
@@ -37,6 +37,12 @@ pub(super) const CLOSED: u32 = 2;
 /// Where the picks of `select` begin; the same in each run, so that a schedule
 /// that repeats makes them repeat.
 const PICK_SEED: u32 = 0x9E37_79B9;
+
+/// A cache line.
+const LINE: usize = 64;
+
+/// The alignment that allocators give of themselves.
+const ALLOCATED: usize = 16;
 
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +60,22 @@ pub(crate) enum Side {
 }
 
 impl Side {
+    /// One handle of this side, in the count of all.
+    const fn one(self) -> u64 {
+        match self {
+            Self::Send => 1,
+            Self::Recv => 1 << 32,
+        }
+    }
+
+    /// The handles of this side, of the count of all.
+    const fn count(self, handles: u64) -> u64 {
+        match self {
+            Self::Send => handles & (u32::MAX as u64),
+            Self::Recv => handles >> 32,
+        }
+    }
+
     fn reason(self) -> WaitReason {
         match self {
             Self::Send => WaitReason::ChanSend,
@@ -93,23 +115,29 @@ impl State {
     }
 }
 
-/// A channel's memory: this header, then the buffer. The hot part fills one
-/// cache line.
+/// A channel's memory: this header, at the start of a cache line, then the
+/// buffer. What an operation touches lies in that line.
 #[derive(Debug)]
-#[repr(C, align(64))]
+#[repr(C)]
 pub(crate) struct Core {
     lock: RawQuickLock,
-    pub(super) cap: u32,
     state: UnsafeCell<State>,
+    pub(super) cap: u32,
+    /// How far behind the start of the allocation the header lies.
+    lead: u32,
     pub(super) buffer: *mut u8,
     pub(super) elem_size: usize,
-    senders: AtomicUsize,
-    receivers: AtomicUsize,
-    /// Set by the side whose last handle went first.
-    half_gone: AtomicBool,
+    /// Handles of each side, see [`Side::one`].
+    handles: AtomicU64,
 }
 
+// The hot part is one cache line.
+const _: () = assert!(std::mem::offset_of!(Core, buffer) == LINE);
+
 impl Core {
+    /// The layout of the allocation, and where the buffer lies behind the
+    /// header. To align it is left to us, as a rule: allocators are slow at
+    /// alignments that they do not have of themselves.
     fn layout(elem: Layout, cap: u32) -> (Layout, usize) {
         let too_large = "chan: the buffer would be larger than the address space";
         let bytes = elem
@@ -119,7 +147,12 @@ impl Core {
             .expect(too_large);
         let buffer = Layout::from_size_align(bytes, elem.align()).expect(too_large);
         let (whole, offset) = Layout::new::<Self>().extend(buffer).expect(too_large);
-        (whole.pad_to_align(), offset)
+        let whole = if elem.align() > LINE {
+            Ok(whole)
+        } else {
+            Layout::from_size_align(whole.size() + LINE - ALLOCATED, ALLOCATED)
+        };
+        (whole.expect(too_large), offset)
     }
 
     /// A channel with one handle on each side.
@@ -127,15 +160,16 @@ impl Core {
         let (whole, offset) = Self::layout(elem, cap);
         // SAFETY: the layout is not empty, as the header is not.
         let memory = unsafe { alloc(whole) };
-        let Some(core) = NonNull::new(memory.cast::<Self>()) else {
-            handle_alloc_error(whole)
-        };
-        // SAFETY: fresh memory of the layout of header and buffer; `offset`
-        // lies within it.
+        if memory.is_null() {
+            handle_alloc_error(whole);
+        }
+        let lead = memory.addr().next_multiple_of(LINE) - memory.addr();
+        // SAFETY: fresh memory of the layout of header and buffer, with room
+        // for the lead; `offset` lies within it.
         unsafe {
+            let core = NonNull::new_unchecked(memory.add(lead).cast::<Self>());
             core.write(Self {
                 lock: RawQuickLock::new(),
-                cap,
                 state: UnsafeCell::new(State {
                     receivers: WaitQueue::new(),
                     senders: WaitQueue::new(),
@@ -144,52 +178,70 @@ impl Core {
                     pick: PICK_SEED,
                     closed: false,
                 }),
-                buffer: memory.add(offset),
+                cap,
+                lead: lead as u32,
+                buffer: memory.add(lead + offset),
                 elem_size: elem.size(),
-                senders: AtomicUsize::new(1),
-                receivers: AtomicUsize::new(1),
-                half_gone: AtomicBool::new(false),
+                handles: AtomicU64::new(Side::Send.one() + Side::Recv.one()),
             });
-        }
-        core
-    }
-
-    fn count(&self, side: Side) -> &AtomicUsize {
-        match side {
-            Side::Send => &self.senders,
-            Side::Recv => &self.receivers,
+            core
         }
     }
 
     /// One more handle at a side.
     pub(super) fn retain(&self, side: Side) {
         // Relaxed: the caller has a handle, so the count cannot reach zero.
-        if self.count(side).fetch_add(1, Ordering::Relaxed) > usize::MAX / 2 {
-            crate::fatal::fatal!("more than {} handles of one channel", usize::MAX / 2);
+        let before = self.handles.fetch_add(side.one(), Ordering::Relaxed);
+        if side.count(before) > u64::from(u32::MAX / 2) {
+            crate::fatal::fatal!("more than {} handles of one channel", u32::MAX / 2);
         }
     }
 
-    /// One handle fewer; true when it was the last at its side.
+    /// One handle fewer, unless it is the last at its side: then says true and
+    /// leaves it, for the caller to close the channel and then to give it up
+    /// by [`Self::abandon`]. As it is the last, nobody can make another.
     pub(super) fn release(&self, side: Side) -> bool {
-        // AcqRel: the last one sees all that the others did with the channel.
-        self.count(side).fetch_sub(1, Ordering::AcqRel) == 1
+        // Acquire: the last one sees all that the others did with the channel.
+        let mut handles = self.handles.load(Ordering::Acquire);
+        while side.count(handles) > 1 {
+            // Release: pairs with the Acquire of the last one.
+            match self.handles.compare_exchange_weak(
+                handles,
+                handles - side.one(),
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return false,
+                Err(now) => handles = now,
+            }
+        }
+        true
     }
 
-    /// What the last handle of each side calls at its very end: the second of
-    /// the two frees the memory.
+    /// True if the last handle of a side is the last of all: then nobody else
+    /// reaches the channel.
+    pub(super) fn is_alone(&self, side: Side) -> bool {
+        // Acquire: pairs with the Release in `abandon` of the other side.
+        self.handles.load(Ordering::Acquire) == side.one()
+    }
+
+    /// Gives up the last handle of a side; the second side frees the memory.
     ///
     /// # Safety
     ///
-    /// Once by each side, with the layout given to [`Self::allocate`]; the
-    /// caller does not touch the channel again. The buffer is empty.
-    pub(super) unsafe fn abandon(this: NonNull<Self>, elem: Layout) {
-        // SAFETY: the other side has not abandoned it, or leaves it to us.
+    /// By the last handle of the side, with the layout given to
+    /// [`Self::allocate`]; the caller does not touch the channel again. If the
+    /// other side is gone, the buffer is empty.
+    pub(super) unsafe fn abandon(this: NonNull<Self>, side: Side, elem: Layout) {
+        // SAFETY: our handle keeps it alive until it is given up.
         let core = unsafe { this.as_ref() };
+        let (cap, lead) = (core.cap, core.lead as usize);
         // AcqRel: the second sees all that the first did.
-        if core.half_gone.swap(true, Ordering::AcqRel) {
-            let (whole, _) = Self::layout(elem, core.cap);
+        if core.is_alone(side) || core.handles.fetch_sub(side.one(), Ordering::AcqRel) == side.one()
+        {
+            let (whole, _) = Self::layout(elem, cap);
             // SAFETY: both sides are gone; the layout is that of `allocate`.
-            unsafe { dealloc(this.as_ptr().cast(), whole) };
+            unsafe { dealloc(this.as_ptr().cast::<u8>().sub(lead), whole) };
         }
     }
 

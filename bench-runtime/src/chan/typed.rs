@@ -71,9 +71,12 @@ impl<T> Chan<T> {
     /// Gives up a handle of the sending side; the last one closes.
     pub(super) fn release_sender(self) {
         if self.core().release(Side::Send) {
-            self.core().close();
-            // SAFETY: once by this side, by its last handle.
-            unsafe { self.abandon() };
+            if !self.core().is_alone(Side::Send) {
+                self.core().close();
+            }
+            // SAFETY: the last handle of this side; the other side empties the
+            // buffer before it is gone.
+            unsafe { Core::abandon(self.core, Side::Send, Layout::new::<T>()) };
         }
     }
 
@@ -81,19 +84,21 @@ impl<T> Chan<T> {
     /// what the buffer holds.
     pub(super) fn release_receiver(self) {
         if self.core().release(Side::Recv) {
-            self.core().close();
-            while let Received::Value(value) = self.try_recv() {
-                drop(value);
+            let alone = self.core().is_alone(Side::Recv);
+            if !alone {
+                self.core().close();
             }
-            // SAFETY: once by this side, by its last handle; the buffer is
-            // empty and stays so, as the channel is closed.
-            unsafe { self.abandon() };
+            // SAFETY: where we are alone, nobody else can hold the lock.
+            while !(alone && unsafe { self.core().state() }.len == 0) {
+                match self.try_recv() {
+                    Received::Value(value) => drop(value),
+                    Received::Empty | Received::Closed => break,
+                }
+            }
+            // SAFETY: the last handle of this side; the channel is closed, or
+            // nobody is left to send, so the buffer stays empty.
+            unsafe { Core::abandon(self.core, Side::Recv, Layout::new::<T>()) };
         }
-    }
-
-    unsafe fn abandon(self) {
-        // SAFETY: passed on; the layout is that of `allocate`.
-        unsafe { Core::abandon(self.core, Layout::new::<T>()) };
     }
 
     /// Moves the value out of `value` to a receiver or into the buffer.

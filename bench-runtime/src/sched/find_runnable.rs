@@ -154,7 +154,8 @@ fn pick_pinned(m: &'static Machine, p: &'static Processor) -> Option<&'static Go
         // SAFETY: entries are records, which are type-stable.
         p.queue.pop().map(|g| unsafe { g.as_ref() })
     };
-    if own.since_turn % 2 == 0 {
+    own.fresh_first = !own.fresh_first;
+    if own.fresh_first {
         fresh().or_else(|| pinned.pop())
     } else {
         pinned.pop().or_else(fresh)
@@ -181,7 +182,7 @@ impl Shared {
                 self.wait_for_processor(m);
                 continue;
             };
-            if p.notice.swap(false, Ordering::Relaxed) && !self.tend(m, p) {
+            if p.notice.swap(false, Ordering::Acquire) && !self.tend(m, p) {
                 continue;
             }
             let (turn, gives) = {
@@ -460,7 +461,11 @@ impl Shared {
         }
         if m.has_pinned_work() {
             match self.idle.acquire(&mut lists) {
-                Some(p) => return m.set_p(Some(p)),
+                Some(p) => {
+                    drop(lists);
+                    m.set_p(Some(p));
+                    return self.wake_sysmon();
+                }
                 None => self.idle.stand_in_line(&mut lists, m),
             }
         } else {
@@ -500,7 +505,13 @@ impl Shared {
     /// Becomes the M that waits in the netpoller, if there is something to
     /// wait for there and nobody does.
     fn claim_polling(&'static self, m: &'static Machine) -> bool {
-        (self.netpoll.waiters_count() != 0 || self.first_timer_ns() != u64::MAX)
+        let first = self.first_timer_ns();
+        if first <= self.now_ns() && self.idle.processors_count() == 0 {
+            // Who runs fires it, or sysmon sees to it; waiting here would be
+            // spinning.
+            return false;
+        }
+        (self.netpoll.waiters_count() != 0 || first != u64::MAX)
             && self
                 .poller
                 .compare_exchange(

@@ -81,6 +81,9 @@ impl Idle {
         if let Some(m) = lists.line.pop_front() {
             self.line_count
                 .store(lists.line.len() as u32, Ordering::Relaxed);
+            // Also for one that was dead: whoever sees it dead would hand it
+            // out once more.
+            p.set_status(ProcessorStatus::Running);
             m.wake(Some(p));
             return;
         }

@@ -94,7 +94,7 @@ pub fn blocking<T>(f: impl FnOnce() -> T) -> T {
     let blocked = Blocked(m.shared);
     if let Some(p) = p {
         m.set_p(None);
-        m.shared.hand_off(p);
+        m.shared.hand_off_or_retire(p);
     }
     m.leave(false);
     let result = f();
@@ -139,7 +139,7 @@ impl Shared {
     pub(crate) fn give_up_processor(&'static self, m: &'static Machine) {
         if let Some(p) = m.held() {
             m.set_p(None);
-            self.hand_off(p);
+            self.hand_off_or_retire(p);
         }
     }
 

@@ -77,6 +77,8 @@ pub(crate) struct Own {
     pub(crate) given_at_turn: bool,
     /// Turns of looking elsewhere first so far.
     pub(crate) turns: u32,
+    /// The last pick of two began with the P's queue; in a pinned runtime.
+    pub(crate) fresh_first: bool,
     /// Picks of `run_next` in a row.
     pub(crate) streak: u32,
     pub(crate) rng: Rng,
@@ -102,6 +104,7 @@ impl Processor {
                 since_turn: 0,
                 given_at_turn: false,
                 turns: 0,
+                fresh_first: false,
                 streak: 0,
                 rng: Rng::new(id as u64),
                 ready: Vec::new(),

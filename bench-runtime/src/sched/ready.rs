@@ -251,7 +251,11 @@ impl Shared {
         let mut lists = self.idle.lock();
         if let Some(at) = lists.machines.iter().position(|other| ptr::eq(*other, m)) {
             lists.machines.remove(at);
-        } else if let Some(at) = lists.reserved.iter().position(|other| ptr::eq(*other, m)) {
+        } else if m.locked_ready.load(Ordering::Acquire)
+            && let Some(at) = lists.reserved.iter().position(|other| ptr::eq(*other, m))
+        {
+            // Not for mail: a reserved M runs its locked goroutine and nobody
+            // else, and takes being woken to mean that one is ready.
             lists.reserved.swap_remove(at);
         } else {
             return;

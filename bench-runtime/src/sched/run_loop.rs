@@ -172,17 +172,14 @@ unsafe extern "C" fn goroutine_main(_: usize) -> ! {
         // SAFETY: its first and only run.
         unsafe { (g.vtable().run)(g) };
         crate::local::drop_all(header);
-        let m = machine_of(header);
-        let (p, _) = m.enter();
-        let p = match p {
-            Some(p) => p,
-            None => super::preempt::regain(header),
-        };
-        // `regain` may have moved us.
-        let m = machine_of(header);
+        let dropped = is_detached(g);
+        if dropped {
+            drop_outcome(g);
+        }
+        let (m, p) = enter_for_good(header);
         // In a pinned runtime others are bound to the thread too.
         let locked = g.has_flag(FLAG_LOCKED) && !m.shared.pinned;
-        finish(m, p, g);
+        let (m, p) = finish(header, m, p, g, dropped);
         if locked {
             header.pins.set(0);
             put_stack(p, header);
@@ -241,34 +238,86 @@ fn go_home(m: &'static Machine, errand: usize) -> ! {
     unsafe { arch::jump(m.home.load(Ordering::Relaxed), errand) }
 }
 
-/// Ends a goroutine: its outcome is in its body.
+/// Comes into the runtime at the end of a goroutine, with a P.
 #[inline(always)]
-fn finish(m: &'static Machine, p: &'static Processor, g: &'static Goroutine) {
+fn enter_for_good(header: &'static StackHeader) -> (&'static Machine, &'static Processor) {
+    let m = machine_of(header);
+    match m.enter().0 {
+        Some(p) => (m, p),
+        None => {
+            let p = super::preempt::regain(header);
+            // It may have moved us.
+            (machine_of(header), p)
+        }
+    }
+}
+
+#[inline(always)]
+fn is_detached(g: &'static Goroutine) -> bool {
+    // Acquire: pairs with the Release of a handle that let go.
+    g.join.load(Ordering::Acquire) == JOIN_DETACHED
+}
+
+/// Ends a goroutine: its outcome is in its body, unless it was dropped. Says
+/// where the stack is now.
+#[inline(always)]
+fn finish(
+    header: &'static StackHeader,
+    m: &'static Machine,
+    p: &'static Processor,
+    g: &'static Goroutine,
+    dropped: bool,
+) -> (&'static Machine, &'static Processor) {
     g.set_status(Status::Dead);
     Processor::count(&p.ended_count);
-    let join = g.join.load(Ordering::Acquire);
-    if join == JOIN_DETACHED {
-        return discard(m.shared, p, g);
+    if dropped {
+        m.shared.recycle(p, g);
+        return (m, p);
     }
     // Before the handle may free the record for another.
     // AcqRel: pairs with the Acquire of the handle, which reads the outcome,
     // and with the Release of a handle that let go.
     match g.join.swap(JOIN_DONE, Ordering::AcqRel) {
-        JOIN_OPEN => {}
-        JOIN_DETACHED => discard(m.shared, p, g),
+        JOIN_OPEN => (m, p),
+        JOIN_DETACHED => discard(header, m, g),
         waiting => {
             // SAFETY: by the table of `join`, else it is a parkable's head.
             let who =
                 unsafe { Parkable::from_head(ptr::NonNull::new_unchecked(waiting as *mut _)) };
             super::park::ready_inside(m, p, who);
+            (m, p)
         }
     }
 }
 
-fn discard(shared: &'static Shared, p: &'static Processor, g: &'static Goroutine) {
-    // SAFETY: it ended and no handle exists.
-    unsafe { (g.vtable().drop_outcome)(g) };
-    shared.recycle(p, g);
+/// The handle let go at the last moment: the outcome is dropped as the
+/// goroutine's own code, outside the runtime, for it may do anything.
+#[cold]
+#[inline(never)]
+fn discard(
+    header: &'static StackHeader,
+    m: &'static Machine,
+    g: &'static Goroutine,
+) -> (&'static Machine, &'static Processor) {
+    m.leave(false);
+    drop_outcome(g);
+    let (m, p) = enter_for_good(header);
+    g.set_status(Status::Dead);
+    m.shared.recycle(p, g);
+    (m, p)
+}
+
+/// Drops what nobody will ask for. A panic there has no joiner to go to; the
+/// hook has reported it.
+fn drop_outcome(g: &'static Goroutine) {
+    // SAFETY: it ended and no handle exists; this happens once.
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| unsafe {
+        (g.vtable().drop_outcome)(g)
+    }));
+    if let Err(payload) = result {
+        // Its own destructor may panic again.
+        std::mem::forget(payload);
+    }
 }
 
 /// Parks the goroutine on this stack: steps 3 of [`crate::goroutine::waiter`].
@@ -359,7 +408,11 @@ impl Shared {
             let mut lists = self.idle.lock();
             if m.locked_ready.swap(false, Ordering::AcqRel) {
                 match self.idle.acquire(&mut lists) {
-                    Some(p) => m.set_p(Some(p)),
+                    Some(p) => {
+                        drop(lists);
+                        m.set_p(Some(p));
+                        self.wake_sysmon();
+                    }
                     None => {
                         self.idle.stand_in_line(&mut lists, m);
                         drop(lists);

@@ -140,6 +140,9 @@ impl<T> RunQueue<T> {
     }
 
     fn take(&self, share: impl Fn(u32) -> u32, each: &mut dyn FnMut(NonNull<T>)) -> u32 {
+        if self.is_empty() {
+            return 0;
+        }
         let mut batch = [std::ptr::null_mut(); CAPACITY as usize];
         loop {
             let head = self.head.load(Ordering::Acquire);

@@ -268,8 +268,13 @@ impl Shared {
             }
         }
         // The others look at their own number, and at whether they are alone.
-        self.for_each_processor(|p| p.notice.store(true, Ordering::Relaxed));
-        if !self.global.is_empty() {
+        // Release: pairs with the Acquire in `find_runnable`, so that who sees
+        // the notice sees the number.
+        self.for_each_processor(|p| p.notice.store(true, Ordering::Release));
+        if procs > old {
+            // Work that was queued while there was no P for it wakes nobody:
+            // it waits in a busy P's queue as well as in the global one.
+            barrier::heavy();
             self.wake_one();
         }
         old
@@ -304,11 +309,16 @@ impl Shared {
             self.retire(p);
             return false;
         }
+        // Under the lock, so that no P comes alive between the look at the
+        // others and the change: it could steal by compare-exchange while we
+        // pop by plain stores.
+        let lists = self.idle.lock();
         let mut alone = self.procs() == 1;
         self.for_each_processor(|other| {
             alone &= ptr::eq(other, p) || other.status() == ProcessorStatus::Dead;
         });
         p.queue.set_shared(!alone);
+        drop(lists);
         if self.procs() == 1 && !alone {
             // Look again when the others are gone.
             p.notice.store(true, Ordering::Relaxed);

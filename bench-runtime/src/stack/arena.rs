@@ -6,6 +6,10 @@
 //! batch before), and gets its guards in one call. From then on its slots go
 //! round between use, the caches of the Ps and the free lists here.
 //!
+//! Mappings are kept apart at every [`CHUNK`]: a fault takes the lock of its
+//! mapping only, and so does not wait for a change of protection elsewhere,
+//! as compaction makes them all the time.
+//!
 //! A free list has two halves: `warm` slots still hold pages of their last
 //! use, `cold` ones hold none, because they were never used or because
 //! [`super::trim`] gave their pages back. Only warm ones are worth hurrying
@@ -33,6 +37,9 @@ const SMALLEST_RESERVATION: usize = REGIONS * LARGEST_SLOT;
 /// A batch of new slots is at most this many bytes of address space, because
 /// every two MiB that hold a guard cost a page of page table.
 const BATCH_BYTES: usize = 64 << 20;
+/// Large enough that ten million stacks of the smallest slots are ten thousand
+/// mappings, small enough that two Ps seldom meet in one.
+const CHUNK: usize = 64 << 20;
 const SMALLEST_BATCH: usize = 16;
 const LARGEST_BATCH: usize = 1024;
 
@@ -211,6 +218,7 @@ impl Arena {
         // SAFETY: slots from `next` up are in use by nobody, and the lock is
         // held.
         unsafe { map::protect(first, batch * slot, Access::ReadWrite) }.map_err(refused)?;
+        self.keep_apart(first, batch * slot);
         let below = (slot - info.usable).min(LARGEST_GUARD.max(guard_bytes(slot)));
         let guards: Vec<PageRange> = (0..batch)
             .map(|index| PageRange {
@@ -228,6 +236,26 @@ impl Arena {
         let new = *next..*next + made;
         *next += made;
         Ok(new)
+    }
+
+    /// Keeps the new part of the odd chunks from merging with the even ones.
+    fn keep_apart(&self, start: usize, bytes: usize) {
+        let mut at = start;
+        while at < start + bytes {
+            let chunk = (at - self.geometry.base) / CHUNK;
+            let end = (self.geometry.base + (chunk + 1) * CHUNK).min(start + bytes);
+            if chunk % 2 == 1 {
+                let range = PageRange {
+                    start: at,
+                    bytes: end - at,
+                };
+                // A refusal costs time under compaction and nothing else.
+                // SAFETY: the range is part of slots that are not in use yet,
+                // and the advice changes nothing in it.
+                let _ = unsafe { madvise::advise(range, Advice::Random) };
+            }
+            at = end;
+        }
     }
 
     pub(super) fn geometry(&self) -> Geometry {
@@ -338,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn new_slots_merge_into_one_mapping_where_guards_are_markers() {
+    fn new_slots_share_a_mapping_a_chunk_where_guards_are_markers() {
         let arena = small(None);
         if arena.guards != Guards::Markers {
             eprintln!("skipped: this kernel has no guard markers");
@@ -346,15 +374,20 @@ mod tests {
         }
         let class = Class::for_limit(64 << 10).unwrap();
         let region = arena.geometry().slot_base(0, 0);
-        let count = (0..40).map(|_| arena.take(class, 64).unwrap().cold.len());
-        let bytes = count.sum::<usize>() * (64 << 10);
+        let count: usize = (0..100)
+            .map(|_| arena.take(class, 64).unwrap().cold.len())
+            .sum();
+        let bytes = count * (64 << 10);
+        assert!(bytes > 3 * CHUNK);
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-        let mapping = maps
+        let mappings = maps
             .lines()
             .filter_map(|line| line.split_once(' ')?.0.split_once('-'))
-            .map(|(from, to)| [from, to].map(|end| usize::from_str_radix(end, 16).unwrap()))
-            .find(|&[from, _]| from == region)
-            .unwrap();
-        assert!(mapping[1] - mapping[0] >= bytes);
+            .map(|(from, _)| usize::from_str_radix(from, 16).unwrap())
+            .filter(|from| (region..region + bytes).contains(from))
+            .count();
+        let expected = bytes.div_ceil(CHUNK);
+        assert!(mappings <= expected + 1, "{mappings}, not {expected}");
+        assert!(mappings >= expected - 1, "{mappings}, not {expected}");
     }
 }

@@ -90,6 +90,7 @@ impl<E: Send + 'static> ErrGroup<E> {
 
     /// Starts a task in a goroutine (or a thread, for a plain thread); blocks
     /// the goroutine while the limit is reached.
+    #[track_caller]
     pub fn go(&self, f: impl FnOnce() -> Result<(), E> + Send + 'static) {
         if let Some(limit) = &self.inner.limit {
             limit.acquire(1).forget();
@@ -98,6 +99,7 @@ impl<E: Send + 'static> ErrGroup<E> {
     }
 
     /// Starts a task unless the limit is reached; says whether it did.
+    #[track_caller]
     pub fn try_go(&self, f: impl FnOnce() -> Result<(), E> + Send + 'static) -> bool {
         if let Some(limit) = &self.inner.limit {
             match limit.try_acquire(1) {
@@ -109,6 +111,7 @@ impl<E: Send + 'static> ErrGroup<E> {
         true
     }
 
+    #[track_caller]
     fn start(&self, f: impl FnOnce() -> Result<(), E> + Send + 'static) {
         let mut place = Place {
             inner: self.inner.clone(),

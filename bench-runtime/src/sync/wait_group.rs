@@ -14,11 +14,13 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use super::waiting::{Woken, park_in, park_in_until};
+use crate::goroutine::body::Exit;
 use crate::goroutine::{WaitQueue, WaitReason};
+use crate::sched::spawn::{go, goroutine_id};
 use crate::seam::Spawner;
 use crate::time::after_ns;
 use crate::util::lock::Lock;
@@ -53,6 +55,8 @@ struct Inner {
     queue: QuickLock<WaitQueue>,
     /// The first panic of a task started by the group.
     panic: Lock<Option<Box<dyn Any + Send>>>,
+    /// There is, or was, a panic.
+    panicked: AtomicBool,
 }
 
 impl WaitGroup {
@@ -64,6 +68,7 @@ impl WaitGroup {
                 state: AtomicI64::new(0),
                 queue: QuickLock::new(WaitQueue::new()),
                 panic: Lock::new(None),
+                panicked: AtomicBool::new(false),
             }),
         }
     }
@@ -128,15 +133,27 @@ impl WaitGroup {
     /// group.wait();
     /// assert_eq!(SUM.load(Ordering::Relaxed), 6);
     /// ```
+    #[track_caller]
     pub fn go(&self, f: impl FnOnce() + Send + 'static) {
         self.add(1);
         let counted = Counted(self.clone());
-        Spawner::current().spawn(move || {
+        let task = move || {
+            let counted = counted;
             if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
+                if panic.is::<Exit>() {
+                    // No panic: the goroutine ends, and with it this count.
+                    resume_unwind(panic);
+                }
                 counted.0.inner.panic.lock().get_or_insert(panic);
+                // Relaxed: the count that is brought down next orders it.
+                counted.0.inner.panicked.store(true, Ordering::Relaxed);
             }
-            drop(counted);
-        });
+        };
+        if goroutine_id().is_some() {
+            drop(go(task));
+        } else {
+            Spawner::current().spawn(task);
+        }
     }
 
     /// How many tasks are not done.
@@ -254,9 +271,11 @@ impl Inner {
     }
 
     fn pass_on_panic(&self) {
-        let panic = self.panic.lock().take();
-        if let Some(panic) = panic {
-            resume_unwind(panic);
+        if self.panicked.load(Ordering::Relaxed) {
+            let panic = self.panic.lock().take();
+            if let Some(panic) = panic {
+                resume_unwind(panic);
+            }
         }
     }
 }

@@ -16,6 +16,9 @@ pub(crate) enum Advice {
     DontNeed = libc::MADV_DONTNEED,
     /// No huge pages: one touched page must cost one page.
     NoHugePage = libc::MADV_NOHUGEPAGE,
+    /// Says nothing about anonymous memory, but a mapping that has it does not
+    /// merge with a neighbour that has it not.
+    Random = libc::MADV_RANDOM,
     /// A touch is a SIGSEGV, without a mapping of its own. What was there is
     /// gone. Since Linux 6.13.
     GuardInstall = 102,

@@ -8,7 +8,7 @@ use bench_runtime::chan;
 use bench_runtime::context::{Context, ContextError};
 use bench_runtime::sync::{AcquireError, ErrGroup, Semaphore, WaitGroup};
 
-use crate::support::{everywhere, message};
+use crate::support::{Way, everywhere, message};
 
 #[test]
 fn the_first_failure_counts_and_ends_the_context() {
@@ -93,6 +93,19 @@ fn a_panic_in_a_task_reaches_who_waits_and_ends_the_context() {
         assert_eq!(message(&*panic), "in another");
         // Once.
         group.wait();
+    });
+}
+
+#[test]
+fn a_task_that_exits_is_done_and_no_panic() {
+    everywhere(|way| {
+        if way == Way::Threads {
+            return;
+        }
+        let group = WaitGroup::new();
+        group.go(|| bench_runtime::goexit());
+        group.wait();
+        assert_eq!(group.count(), 0);
     });
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bench_runtime::sync::{Once, OnceCell};
 
-use crate::support::{everywhere, message};
+use crate::support::{Way, everywhere, message};
 
 #[test]
 fn of_many_calls_one_runs_and_the_others_wait_for_its_end() {
@@ -37,6 +37,27 @@ fn a_panic_counts_as_done() {
         let panic = catch_unwind(AssertUnwindSafe(|| once.call(|| panic!("first")))).unwrap_err();
         assert_eq!(message(&*panic), "first");
         once.call(|| unreachable!("it was done"));
+    });
+}
+
+#[test]
+fn a_goroutine_that_exits_counts_as_done() {
+    everywhere(|way| {
+        if way == Way::Threads {
+            return;
+        }
+        let once = Arc::new(Once::new());
+        let theirs = once.clone();
+        let task = way.go(move || theirs.call(|| bench_runtime::goexit()));
+        assert!(task.try_join().is_err());
+        once.call(|| unreachable!("it was done"));
+
+        let cell = Arc::new(OnceCell::<u8>::new());
+        let theirs = cell.clone();
+        let task = way.go(move || *theirs.get_or_init(|| bench_runtime::goexit()));
+        assert!(task.try_join().is_err());
+        let ask = AssertUnwindSafe(|| *cell.get_or_init(|| 1));
+        assert!(message(&*catch_unwind(ask).unwrap_err()).contains("ended its goroutine"));
     });
 }
 

@@ -186,6 +186,11 @@ pub(super) fn absences(run: &Run, rows: &[Row]) -> Vec<Row> {
     let mut found = Vec::new();
     for failure in &run.failures {
         let case = Case::of(&failure.parameters);
+        let named = (failure.workload.as_str(), failure.lane.as_str());
+        // Without parameters it is one of the lane's processes, not a case.
+        if case.0.is_empty() && measured.contains(&named) {
+            continue;
+        }
         let key = (failure.workload.clone(), failure.lane.clone(), case.clone());
         if have.contains(&(&failure.workload, &failure.lane, &case)) || !seen.insert(key) {
             continue;
@@ -266,6 +271,8 @@ pub(super) fn sort(rows: &mut Vec<Row>, run: &Run) {
         (
             place(workloads(), &row.workload),
             row.quantity.rank,
+            // A lane that runs no case at all comes after the cases.
+            row.estimate.is_none() && row.case.0.is_empty(),
             row.case.clone(),
             place(lanes(), &row.lane),
         )

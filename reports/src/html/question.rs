@@ -1,6 +1,6 @@
 //! The questions, each with its chart, its table and what the figures hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
 
@@ -13,6 +13,9 @@ use crate::stats::curve::Fit;
 
 /// The most cases of a workload that get a chart of their own.
 const MOST_CHARTS: usize = 4;
+
+/// The most cases whose whole table is shown at once.
+const MOST_CASES: usize = 3;
 
 /// What the groups of workloads are called, by the first word of their ids.
 const GROUPS: [(&str, &str, &str); 6] = [
@@ -93,7 +96,7 @@ fn one(view: &View<'_>, workload: &Workload) -> Markup {
             }
             p class="question" { (workload.question) }
             (charts(view, workload))
-            (table::figures(view, &workload.id, &caption(view, workload, &first), &first))
+            (main_table(view, workload, &first))
             (ledger_table(view, workload))
             (fit_table(view, workload))
             @if !others.is_empty() {
@@ -104,6 +107,27 @@ fn one(view: &View<'_>, workload: &Workload) -> Markup {
             }
             (raw(view, workload))
             (notes(view, workload))
+        }
+    }
+}
+
+/// The first quantity's figures; where there are many cases, their values at
+/// a look first and the whole table folded away.
+fn main_table(view: &View<'_>, workload: &Workload, rows: &[&Row]) -> Markup {
+    let caption = caption(view, workload, rows);
+    let cases: BTreeSet<&Case> = rows
+        .iter()
+        .filter(|row| row.estimate.is_some())
+        .map(|row| &row.case)
+        .collect();
+    if cases.len() <= MOST_CASES {
+        return table::figures(view, &workload.id, &caption, rows);
+    }
+    html! {
+        (table::matrix(view, &format!("{}-values", workload.id), &caption, rows))
+        details {
+            summary { "All " (cases.len()) " cases with intervals, ratios and verdicts" }
+            (table::figures(view, &workload.id, &caption, rows))
         }
     }
 }
@@ -150,7 +174,7 @@ fn charts(view: &View<'_>, workload: &Workload) -> Markup {
     let cases = view.first_rows(workload);
     let swept = workload.axis.as_deref().filter(|axis| {
         let values = cases.keys().filter_map(|case| case.0.get(*axis));
-        values.collect::<std::collections::BTreeSet<_>>().len() > 2
+        values.collect::<BTreeSet<_>>().len() > 2
     });
     if let Some(axis) = swept {
         let latency = cases

@@ -49,6 +49,8 @@ pub(super) fn figures(view: &View<'_>, name: &str, caption: &str, rows: &[&Row])
 /// The heading before each row that begins a new quantity or case; none
 /// where there is only one.
 fn headings(view: &View<'_>, rows: &[&Row]) -> Vec<Option<String>> {
+    let first = rows.first().map(|row| &row.quantity.id);
+    let several = rows.iter().any(|row| Some(&row.quantity.id) != first);
     let mut last = None;
     rows.iter()
         .map(|row| {
@@ -56,8 +58,11 @@ fn headings(view: &View<'_>, rows: &[&Row]) -> Vec<Option<String>> {
             let this = Some((row.quantity.id.as_str(), case.clone()));
             let is_new = last != this && (last.is_some() || !case.is_empty());
             last = this;
-            let dot = if case.is_empty() { "" } else { " · " };
-            is_new.then(|| format!("{}{dot}{case}", row.quantity.title))
+            is_new.then(|| match (several, case.is_empty()) {
+                (false, false) => case,
+                (_, true) => row.quantity.title.clone(),
+                (true, false) => format!("{} · {case}", row.quantity.title),
+            })
         })
         .collect()
 }
@@ -120,7 +125,59 @@ fn few(value: f64) -> String {
     } else if value < 0.01 {
         "<0.01".to_owned()
     } else {
-        format::number((value * 100.0).round() / 100.0)
+        let text = format!("{value:.2}");
+        if value < 10.0 {
+            text
+        } else {
+            format::number(value)
+        }
+    }
+}
+
+/// A table of the figures alone: a line for each lane, a column for each
+/// case. It says at a look what [`figures`] says in full.
+pub(super) fn matrix(view: &View<'_>, name: &str, caption: &str, rows: &[&Row]) -> Markup {
+    let mut cases = Vec::new();
+    let mut lanes = Vec::new();
+    for row in rows.iter().filter(|row| row.estimate.is_some()) {
+        if !cases.contains(&&row.case) {
+            cases.push(&row.case);
+        }
+        if !lanes.contains(&row.lane.as_str()) {
+            lanes.push(row.lane.as_str());
+        }
+    }
+    lanes.sort_by_key(|lane| view.lane_index(lane));
+    let workload = rows.first().map_or("", |row| row.workload.as_str());
+    let find = |lane: &str, case: &crate::analysis::Case| {
+        rows.iter()
+            .find(|row| row.lane == lane && row.case == *case)
+    };
+    html! {
+        div class="scroll" tabindex="0" role="region" aria-label=(caption) {
+            table data-name=(name) {
+                caption { (caption) }
+                thead { tr {
+                    th class="words" scope="col" { "Lane" }
+                    @for case in &cases { th scope="col" { (view.case_text(workload, case)) } }
+                } }
+                tbody {
+                    @for name in lanes {
+                        tr data-lane=(name) {
+                            th scope="row" { (lane(view, name)) }
+                            @for case in &cases {
+                                @match find(name, case) {
+                                    Some(row) if row.estimate.is_some() => td title=(row.interval_text()) { (row.value_text()) },
+                                    Some(row) => td class="none" title=(row.verdict_text("")) { "n/a" },
+                                    None => td class="none" { "–" },
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        div class="under" { button class="copy" type="button" data-copy { "Copy as CSV" } }
     }
 }
 

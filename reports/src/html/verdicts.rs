@@ -66,7 +66,7 @@ pub(super) fn hero(view: &View<'_>) -> Markup {
                         None => { span class="badge warn" { "no A/A pair: noise floor unknown" } }
                     }
                     @if !view.run.taints.is_empty() {
-                        a class="badge warn" href="#trust" { (view.run.taints.len()) " taints" }
+                        a class="badge warn" href="#trust" { (view.run.taints.len()) (if view.run.taints.len() == 1 { " taint" } else { " taints" }) }
                     }
                     @if !view.run.is_complete() {
                         span class="badge warn" { "cut short: what was measured is shown" }
@@ -160,9 +160,9 @@ fn card(view: &View<'_>, row: &Row) -> Markup {
             }
             span class={"big " (tone(verdict))} { (words) }
             span class="pair" {
-                (view.noun(&row.lane)) " " b { (row.value_text()) }
+                span { (view.noun(&row.lane)) " " b { (row.value_text()) } }
                 @if let Some(reference) = reference {
-                    " · " (view.noun(&reference.lane)) " " b { (reference.value_text()) }
+                    span { (view.noun(&reference.lane)) " " b { (reference.value_text()) } }
                 }
             }
             span class="fine" { (effect_interval(row)) }
@@ -216,11 +216,15 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
                     }
                     tbody {
                         @for workload in &view.run.header.workloads {
-                            @for (case, rows) in glance_rows(view, workload) {
+                            @for (place, (case, rows)) in glance_rows(view, workload).into_iter().enumerate() {
                                 tr data-workload=(workload.id) {
-                                    th scope="row" {
-                                        a href={"#q-" (workload.id)} { (workload.title) }
-                                        @if !case.is_empty() { small { (case) } }
+                                    @if place == 0 {
+                                        th scope="row" {
+                                            a href={"#q-" (workload.id)} { (workload.title) }
+                                            @if !case.is_empty() { small { (case) } }
+                                        }
+                                    } @else {
+                                        th class="again" scope="row" { (case) }
                                     }
                                     @for lane in &lanes {
                                         (glance(rows.iter().find(|row| row.lane == *lane).copied(), lane, reference))
@@ -340,7 +344,13 @@ fn mean_row(view: &View<'_>, lanes: &[&str]) -> Markup {
                 }
                 @for (lane, mean) in lanes.iter().zip(&means) {
                     @let ratio = mean / means[reference];
-                    td class="none" data-lane=(lane) { (format::times(ratio)) }
+                    @if *lane == view.analysis.reference_lane {
+                        td class="none" data-lane=(lane) { "1" }
+                    } @else if ratio < 1.0 {
+                        td class={"b" (shade(1.0 / ratio))} data-lane=(lane) { "▲ " (factor(1.0 / ratio)) }
+                    } @else {
+                        td class={"w" (shade(ratio))} data-lane=(lane) { "▼ " (factor(ratio)) }
+                    }
                 }
             }
         }

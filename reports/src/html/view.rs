@@ -149,7 +149,7 @@ pub(super) fn effect(row: &Row) -> Option<(String, Verdict)> {
     let text = match standing.verdict {
         Verdict::Faster => format!("{} {words}", factor(1.0 / turned.value)),
         Verdict::Slower => format!("{} {words}", factor(turned.value)),
-        Verdict::Same => format!("same, within {}", format::percent(standing.bound.margin())),
+        Verdict::Same => format!("same within {:.0}%", standing.bound.margin() * 100.0),
         Verdict::CannotTell => words.to_owned(),
     };
     Some((text, standing.verdict))

@@ -21,7 +21,7 @@ pub struct Dot {
     pub remark: String,
 }
 
-const WIDTH: f64 = 760.0;
+const WIDTH: f64 = 900.0;
 const ROW: f64 = 26.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 30.0;

@@ -44,7 +44,7 @@ pub struct Curves<'a> {
     pub marks: bool,
 }
 
-const WIDTH: f64 = 760.0;
+const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 340.0;
 const TOP: f64 = 26.0;
 const BOTTOM: f64 = 296.0;
@@ -97,12 +97,11 @@ pub fn curves(caption: &Caption, chart: &Curves<'_>) -> String {
                 (x.place(end), y.place(end)),
             ];
             pen.dashes(&path, Ink::Muted, 1.0);
-            pen.small(
-                "ideal",
-                (path[1].0 - 6.0, path[1].1 + 12.0),
-                Ink::Muted,
-                Anchor::End,
+            let middle = (
+                f64::midpoint(path[0].0, path[1].0) - 8.0,
+                f64::midpoint(path[0].1, path[1].1) - 10.0,
             );
+            pen.small("ideal", middle, Ink::Muted, Anchor::End);
         }
         for line in chart.lines {
             draw(pen, chart, line, &x, &y);

@@ -249,6 +249,10 @@ impl Pen<'_> {
                         .draw_circle(point(x, y), radius, &style(ink, alpha, 0.0), true);
             }
             Shape::Ring => {
+                // What runs behind it must not show through.
+                let whole = (r * FINE).round() as u32;
+                let paper = style(Ink::Paper, alpha, 0.0);
+                let _ = self.backend.draw_circle(point(x, y), whole, &paper, true);
                 let radius = ((r - 0.6) * FINE).round() as u32;
                 let _ =
                     self.backend
@@ -330,7 +334,7 @@ impl Pen<'_> {
 /// About how wide a text of the normal size is.
 pub(super) fn text_width(text: &str) -> f64 {
     text.chars()
-        .map(|letter| if letter.is_uppercase() { 8.2 } else { 6.6 })
+        .map(|letter| if letter.is_uppercase() { 8.6 } else { 7.2 })
         .sum()
 }
 

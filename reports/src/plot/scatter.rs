@@ -34,10 +34,10 @@ pub struct Scatter<'a> {
     pub band: Option<Band>,
 }
 
-const WIDTH: f64 = 760.0;
+const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 240.0;
 const LEFT: f64 = 52.0;
-const RIGHT: f64 = 748.0;
+const RIGHT: f64 = 888.0;
 const TOP: f64 = 42.0;
 const BOTTOM: f64 = 204.0;
 /// What lies further from the median than this is drawn on the edge.

@@ -18,10 +18,10 @@ pub struct Bar {
     pub remark: String,
 }
 
-const WIDTH: f64 = 760.0;
+const WIDTH: f64 = 900.0;
 const ROW: f64 = 28.0;
 const LEGEND: f64 = 34.0;
-const FOOT: f64 = 34.0;
+const FOOT: f64 = 40.0;
 /// Bars below this share of the longest are drawn again, larger.
 const SMALL: f64 = 0.1;
 
@@ -37,7 +37,9 @@ pub fn stack(caption: &Caption, unit: Unit, legend: &[&str], bars: &[Bar]) -> St
     } else {
         vec![large, small]
     };
-    let height: f64 = LEGEND
+    let height: f64 = 8.0
+        + LEGEND
+        + 8.0
         + panels
             .iter()
             .map(|panel| ROW * panel.len() as f64 + FOOT)
@@ -69,7 +71,7 @@ pub fn stack(caption: &Caption, unit: Unit, legend: &[&str], bars: &[Bar]) -> St
                     Ink::Muted,
                     Anchor::Start,
                 );
-                top += 8.0;
+                top += 14.0;
             }
             draw(pen, panel, unit, top, (label, left, right));
             top += ROW * panel.len() as f64 + FOOT - 8.0;

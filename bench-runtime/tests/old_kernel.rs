@@ -1,0 +1,202 @@
+//! Kernels that lack what stacks use: a child forbids itself the system calls
+//! that an older kernel does not have, and goes on.
+
+use std::hint::black_box;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+use std::time::Duration;
+
+use bench_runtime::{Runtime, StackPolicy, chan, go};
+
+const CHILD: &str = "BENCH_RUNTIME_OLD_KERNEL_CHILD";
+
+/// What the kernel is to lack.
+#[derive(Clone, Copy)]
+enum Lacks {
+    /// `MADV_GUARD_INSTALL` and `process_madvise` on oneself: before 6.13.
+    Guards,
+    UserFault,
+}
+
+/// From here on the process runs on the older kernel.
+fn forget(lacks: Lacks) {
+    const GUARD_INSTALL: u32 = 102;
+    let load = |offset: u32| libc::sock_filter {
+        code: (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16,
+        jt: 0,
+        jf: 0,
+        k: offset,
+    };
+    let unless = |value: u32, skip: u8| libc::sock_filter {
+        code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
+        jt: 0,
+        jf: skip,
+        k: value,
+    };
+    let answer = |k: u32| libc::sock_filter {
+        code: (libc::BPF_RET | libc::BPF_K) as u16,
+        jt: 0,
+        jf: 0,
+        k,
+    };
+    let fail = |errno: i32| answer(libc::SECCOMP_RET_ERRNO | errno as u32);
+    // In `seccomp_data`: the number first, the third argument at 32.
+    let mut program = match lacks {
+        Lacks::Guards => vec![
+            load(0),
+            unless(libc::SYS_process_madvise as u32, 1),
+            fail(libc::EINVAL),
+            unless(libc::SYS_madvise as u32, 3),
+            load(32),
+            unless(GUARD_INSTALL, 1),
+            fail(libc::EINVAL),
+            answer(libc::SECCOMP_RET_ALLOW),
+        ],
+        Lacks::UserFault => vec![
+            load(0),
+            unless(libc::SYS_userfaultfd as u32, 1),
+            fail(libc::ENOSYS),
+            answer(libc::SECCOMP_RET_ALLOW),
+        ],
+    };
+    let program = libc::sock_fprog {
+        len: program.len() as u16,
+        filter: program.as_mut_ptr(),
+    };
+    // SAFETY: the program is alive for the call, and only makes calls fail.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        assert_eq!(
+            libc::syscall(
+                libc::SYS_seccomp,
+                libc::SECCOMP_SET_MODE_FILTER,
+                libc::SECCOMP_FILTER_FLAG_TSYNC,
+                &raw const program,
+            ),
+            0
+        );
+    }
+}
+
+/// In the parent: how the child ended and what it wrote. In the child: forgets,
+/// runs `body` and leaves.
+fn in_child(test: &str, lacks: Lacks, body: impl FnOnce()) -> Option<(Option<i32>, String)> {
+    if std::env::var_os(CHILD).is_some() {
+        forget(lacks);
+        body();
+        std::process::exit(0);
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let signal = output.status.signal();
+    assert!(signal.is_some() || output.status.success(), "{stderr}");
+    Some((signal, stderr))
+}
+
+#[inline(never)]
+fn recurse_without_end(depth: usize) -> usize {
+    let local = black_box([depth; 16]);
+    match black_box(true) {
+        true => recurse_without_end(depth + 1) + local[3],
+        false => local[0],
+    }
+}
+
+#[test]
+fn compaction_without_userfaultfd_is_refused_by_name() {
+    let end = in_child(
+        "compaction_without_userfaultfd_is_refused_by_name",
+        Lacks::UserFault,
+        || {
+            let builder = Runtime::builder().procs(1);
+            let error = builder
+                .clone()
+                .compact_stacks(Duration::from_millis(10))
+                .build()
+                .unwrap_err();
+            assert!(error.to_string().contains("userfaultfd"), "{error}");
+            assert_eq!(builder.build().unwrap().run(|| 7), 7);
+        },
+    );
+    assert_eq!(end.and_then(|(signal, _)| signal), None);
+}
+
+#[test]
+fn compaction_without_guard_markers_is_refused_by_name() {
+    let end = in_child(
+        "compaction_without_guard_markers_is_refused_by_name",
+        Lacks::Guards,
+        || {
+            let error = Runtime::builder()
+                .compact_stacks(Duration::from_millis(10))
+                .build()
+                .unwrap_err();
+            assert!(error.to_string().contains("MADV_GUARD_INSTALL"), "{error}");
+        },
+    );
+    assert_eq!(end.and_then(|(signal, _)| signal), None);
+}
+
+#[test]
+fn goroutines_without_guard_markers_run_until_the_map_limit() {
+    let end = in_child(
+        "goroutines_without_guard_markers_run_until_the_map_limit",
+        Lacks::Guards,
+        || {
+            let runtime = Runtime::builder()
+                .procs(1)
+                .stack(StackPolicy::Fixed(8 << 10))
+                .build()
+                .unwrap();
+            runtime.run(|| {
+                let (sender, receiver) = chan::<()>(0);
+                let handles: Vec<_> = (0..34_000)
+                    .map(|_| {
+                        let receiver = receiver.clone();
+                        go(move || receiver.recv())
+                    })
+                    .collect();
+                while !handles.iter().any(|handle| handle.is_finished()) {
+                    bench_runtime::yield_now();
+                }
+                sender.close();
+                let errors: Vec<String> = handles
+                    .into_iter()
+                    .filter_map(|handle| handle.join().err())
+                    .map(|error| error.to_string())
+                    .collect();
+                assert!(errors.len() < 17_000, "{} of 34000 refused", errors.len());
+                assert!(
+                    errors
+                        .iter()
+                        .all(|error| error.contains("vm.max_map_count")),
+                    "{:?}",
+                    errors.first()
+                );
+            });
+        },
+    );
+    assert_eq!(end.and_then(|(signal, _)| signal), None);
+}
+
+#[test]
+fn overflow_without_guard_markers_is_reported() {
+    let end = in_child(
+        "overflow_without_guard_markers_is_reported",
+        Lacks::Guards,
+        || {
+            let runtime = Runtime::builder().procs(1).build().unwrap();
+            runtime.run(|| {
+                black_box(recurse_without_end(0));
+            });
+        },
+    );
+    if let Some((signal, stderr)) = end {
+        assert_eq!(signal, Some(libc::SIGABRT), "{stderr}");
+        assert!(stderr.contains("fatal error: stack overflow"), "{stderr}");
+    }
+}
