@@ -112,7 +112,7 @@ fn cell(groups: &[&Group], case: &Case, quantity: &Quantity, seed: u64) -> Optio
     }
     let processes_count = tree.len();
     let replicates = if quantity.source == Source::Memory {
-        slope(groups, processes_count, seed)
+        slope(groups, seed)
     } else {
         let tree: Tree = tree
             .into_values()
@@ -136,7 +136,7 @@ fn cell(groups: &[&Group], case: &Case, quantity: &Quantity, seed: u64) -> Optio
 }
 
 /// Bytes a task by regression, or by division where there is one task count.
-fn slope(groups: &[&Group], processes_count: usize, seed: u64) -> Option<Replicates> {
+fn slope(groups: &[&Group], seed: u64) -> Option<Replicates> {
     let readings = || {
         groups.iter().flat_map(|group| {
             let memories = group
@@ -154,11 +154,13 @@ fn slope(groups: &[&Group], processes_count: usize, seed: u64) -> Option<Replica
                 })
         })
     };
-    if let Some(line) = line(&process_medians(readings()), seed) {
+    let points = process_medians(readings());
+    if let Some(line) = line(&points, seed) {
         return Some(Replicates {
             value: line.slope.value,
             resampled: line.resampled,
-            processes_count,
+            // A line takes one degree of freedom more than a median.
+            processes_count: points.len() - 1,
         });
     }
     let mut tree: BTreeMap<u64, Vec<f64>> = BTreeMap::new();

@@ -78,10 +78,15 @@ impl Noise {
         floor(&own, &all)
     }
 
-    /// The largest distance of any pair from 1, as a share.
+    /// The largest distance of a pair from 1, as a share, over the first
+    /// quantity of each workload: tails are further apart by nature.
     #[must_use]
     pub fn largest(&self) -> Option<f64> {
-        let all: Vec<f64> = self.pairs.iter().map(|pair| pair.ratio.value).collect();
-        floor(&[], &all)
+        let ratios = |first: bool| -> Vec<f64> {
+            let pairs = self.pairs.iter();
+            let pairs = pairs.filter(|pair| pair.quantity.rank == 0 || !first);
+            pairs.map(|pair| pair.ratio.value).collect()
+        };
+        floor(&[], &ratios(true)).or_else(|| floor(&[], &ratios(false)))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, PreEscaped, html};
 
-use super::view::{View, effect};
+use super::view::{View, capital, effect};
 use crate::analysis::{Case, Curve, LedgerRow, Row, Unit};
 use crate::format;
 use crate::plot::{
@@ -83,13 +83,6 @@ fn listing(rows: &[&&Row]) -> String {
         .map(|row| format!("{} {}", row.lane, row.value_text()))
         .collect();
     format!("From the best: {}.", items.join("; "))
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(letters).collect()
-    })
 }
 
 /// A quantity over the workload's axis, a chart for each case of the other

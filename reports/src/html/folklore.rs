@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::view::{View, effect};
+use super::view::{View, capital, effect};
 use crate::analysis::{LedgerRow, Row};
 use crate::format;
 use crate::schema::Workload;
@@ -258,8 +258,8 @@ fn starts_small(view: &View<'_>) -> Option<(Finding, String)> {
         let total = row.ledger.available.value;
         holds.get_or_insert(user < 4_096.0);
         evidence.push(format!(
-            "a waiting {} holds {} of user pages, {} in all",
-            view.noun(lane),
+            "{} that waits holds {} of user pages, {} in all",
+            capital(&view.a_task(lane)),
             format::bytes(user),
             format::bytes(total)
         ));
@@ -366,31 +366,21 @@ fn blocked(view: &View<'_>) -> Option<(Finding, String)> {
         .lane(GOROUTINE)
         .map_or(1, |lane| lane.cpus_count.max(1));
     // If each sleep held a thread, so many at a time would be all.
-    let sleep = row.case.0.get("sleep_ns").copied().unwrap_or(0) as f64;
-    let in_turn = if sleep > 0.0 {
-        sleep * tasks as f64 / f64::from(cpus)
-    } else {
-        f64::NAN
-    };
-    let finding = if in_turn.is_nan() || wall < in_turn / 2.0 {
+    let sleep = *row.case.0.get("sleep_ns")? as f64;
+    let in_turn = sleep * tasks as f64 / f64::from(cpus);
+    let finding = if wall < in_turn / 2.0 {
         Finding::Holds
     } else {
         Finding::Fails
     };
-    let compare = if in_turn.is_nan() {
-        String::new()
-    } else {
-        format!(
-            "; one after another on {cpus} CPUs they would have taken {}",
-            format::nanoseconds(in_turn)
-        )
-    };
     Some((
         finding,
         format!(
-            "{} goroutines slept at once and were done after {}{compare}.",
+            "{} goroutines slept for {} at once and were done after {}; one after another on {cpus} CPUs they would have taken {}.",
             format::count(tasks),
-            format::nanoseconds(wall)
+            format::nanoseconds(sleep),
+            format::nanoseconds(wall),
+            format::nanoseconds(in_turn)
         ),
     ))
 }

@@ -60,6 +60,7 @@ fn headings(view: &View<'_>, rows: &[&Row]) -> Vec<Option<String>> {
             last = this;
             is_new.then(|| match (several, case.is_empty()) {
                 (false, false) => case,
+                (false, true) if row.estimate.is_none() => "no case at all".to_owned(),
                 (_, true) => row.quantity.title.clone(),
                 (true, false) => format!("{} · {case}", row.quantity.title),
             })

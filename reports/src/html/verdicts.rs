@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::view::{View, effect, effect_interval, factor, tone};
+use super::view::{View, capital, effect, effect_interval, factor, tone};
 use crate::analysis::Row;
 use crate::format;
 use crate::schema::Depth;
@@ -168,13 +168,6 @@ fn card(view: &View<'_>, row: &Row) -> Markup {
             span class="fine" { (effect_interval(row)) }
         }
     }
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_uppercase().chain(letters).collect()
-    })
 }
 
 /// All ratios at a glance.

@@ -194,3 +194,11 @@ pub(super) fn tone(verdict: Verdict) -> &'static str {
         Verdict::Same | Verdict::CannotTell => "open",
     }
 }
+
+/// The text with its first letter large.
+pub(super) fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
+}

@@ -25,14 +25,15 @@ pub struct Line {
     pub intercept: f64,
     /// How many different x there were.
     pub distinct_count: usize,
-    /// The slope of each resample; empty where no x has two points.
+    /// The slope of each resample; empty with two points.
     pub resampled: Vec<f64>,
 }
 
 /// Fits a line to `points`; `None` with fewer than two different x.
 ///
 /// Points are resampled within their x, so that every resample spans the
-/// same range. The same seed gives the same interval.
+/// same range; where each x has one point only, the distances from the line
+/// are resampled in their place. The same seed gives the same interval.
 #[must_use]
 pub fn line(points: &[(f64, f64)], seed: u64) -> Option<Line> {
     let value = slope(points)?;
@@ -47,6 +48,8 @@ pub fn line(points: &[(f64, f64)], seed: u64) -> Option<Line> {
     let intercept = quantile::median(&residuals)?;
     let resampled = if by_x.iter().any(|group| group.1.len() > 1) {
         resampled_slopes(&by_x, points.len(), seed)
+    } else if by_x.len() > 2 {
+        resampled_residuals(points, value, intercept, &residuals, seed)
     } else {
         Vec::new()
     };
@@ -85,6 +88,30 @@ fn resampled_slopes(by_x: &[(f64, Vec<f64>)], count: usize, seed: u64) -> Vec<f6
         .collect()
 }
 
+fn resampled_residuals(
+    points: &[(f64, f64)],
+    slope_value: f64,
+    intercept: f64,
+    residuals: &[f64],
+    seed: u64,
+) -> Vec<f64> {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let count = points.len() as f64;
+    // A line through so few points runs nearer to them than to the truth.
+    let widened = (count / (count - 2.0)).sqrt();
+    let mut drawn = Vec::with_capacity(points.len());
+    (0..RESAMPLES)
+        .filter_map(|_| {
+            drawn.clear();
+            drawn.extend(points.iter().map(|&(x, _)| {
+                let residual = residuals[rng.random_range(0..residuals.len())] - intercept;
+                (x, intercept + slope_value * x + residual * widened)
+            }));
+            slope(&drawn)
+        })
+        .collect()
+}
+
 fn slope(points: &[(f64, f64)]) -> Option<f64> {
     let mut slopes = Vec::with_capacity(points.len() * points.len() / 2);
     for (index, &(x1, y1)) in points.iter().enumerate() {
@@ -108,7 +135,12 @@ mod tests {
             .collect();
         let line = line(&points, 1).expect("five points");
         assert!((line.slope.value - 3.0).abs() < 1e-12 && (line.intercept - 7.0).abs() < 1e-12);
-        assert_eq!((line.slope.interval, line.distinct_count), (None, 5));
+        let interval = line.slope.interval.expect("five points");
+        assert!(
+            (interval.high - interval.low).abs() < 1e-9,
+            "an exact line has no spread"
+        );
+        assert_eq!(line.distinct_count, 5);
     }
 
     #[test]
@@ -124,6 +156,30 @@ mod tests {
         points[9].1 = 1e6;
         let line = line(&points, 1).expect("ten points");
         assert!((line.slope.value - 3.0).abs() < 0.2, "{}", line.slope.value);
+    }
+
+    #[test]
+    fn one_noisy_point_at_each_x_gives_an_interval() {
+        let points = [
+            (100.0, 3.9e6),
+            (250.0, 9.4e6),
+            (500.0, 19.3e6),
+            (1000.0, 38.1e6),
+            (2000.0, 76.4e6),
+        ];
+        let interval = line(&points, 1)
+            .expect("points")
+            .slope
+            .interval
+            .expect("an interval");
+        assert!(
+            interval.contains(38_200.0) && interval.high - interval.low > 10.0,
+            "{interval:?}"
+        );
+        assert_eq!(
+            line(&points[..2], 1).expect("two points").slope.interval,
+            None
+        );
     }
 
     #[test]

@@ -545,7 +545,7 @@ pub(crate) fn run(wish: Wish) -> Run {
         ];
         maker.timed(
             "share.counter",
-            &[("how", how)],
+            &[("means", how)],
             100_000,
             costs[how as usize],
         );
@@ -568,7 +568,8 @@ pub(crate) fn run(wish: Wish) -> Run {
             t * 3_100.0,
         ];
         let costs = late.map(|late| if late == 0.0 { 0.0 } else { (1e9 + late) / t });
-        maker.timed("io.sleepers", &[("tasks_count", tasks)], tasks, costs);
+        let parameters = [("tasks_count", tasks), ("sleep_ns", 1_000_000_000)];
+        maker.timed("io.sleepers", &parameters, tasks, costs);
     }
     maker.echo();
     maker.run.groups.retain(|group| {
@@ -584,7 +585,10 @@ fn finish(mut run: Run) -> Run {
     let limit = |lane: &str, message: &str| Failure {
         workload: "io.sleepers".into(),
         lane: lane.into(),
-        parameters: Parameters::from([("tasks_count".into(), 100_000)]),
+        parameters: Parameters::from([
+            ("sleep_ns".into(), 1_000_000_000),
+            ("tasks_count".into(), 100_000),
+        ]),
         kind: FailureKind::Limit,
         message: message.into(),
         ..Failure::default()
