@@ -12,6 +12,7 @@ pub mod kernels;
 pub mod lane;
 pub mod lanes;
 pub mod load;
+pub mod mail;
 mod measure;
 pub mod protocol;
 pub mod serve;

@@ -2,11 +2,13 @@
 #![forbid(unsafe_code)]
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use workloads::host::clock::now_ns;
 use workloads::load::{Plan, generator};
+use workloads::mail::server;
 use workloads::{lanes, serve};
 
 /// Runs the workloads of one lane: reads requests from stdin and answers on
@@ -31,6 +33,13 @@ struct Serve {
 enum Command {
     /// Load a TCP echo server and report as one line of JSON.
     Load(Plan),
+    /// Serve SMTP on the loopback until the input ends; say where, and at
+    /// last how many messages were accepted, as lines of JSON.
+    Smtp {
+        /// How long each answer takes, in nanoseconds.
+        #[arg(long)]
+        delay_ns: u64,
+    },
     /// Write a number, or else the clock's value, as 8 bytes: the program
     /// that the lane process-spawn executes.
     #[command(hide = true)]
@@ -48,6 +57,9 @@ fn main() -> anyhow::Result<()> {
         (Some(Command::Load(plan)), _) => {
             let report = serde_json::to_string(&generator::run(&plan)?)?;
             writeln!(output, "{report}").context("writing the report")
+        }
+        (Some(Command::Smtp { delay_ns }), _) => {
+            server::run(Duration::from_nanos(delay_ns), &mut output)
         }
         (Some(Command::Answer { number }), _) => {
             let number = number.unwrap_or(started);

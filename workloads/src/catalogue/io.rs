@@ -199,4 +199,33 @@ pub(super) const LIST: &[Workload] = &[
                 .sum()
         },
     },
+    Workload {
+        id: "io.email",
+        title: "Sending mail",
+        question: "How do tasks fare that talk to a slow server through a client library?",
+        shape: Shape::Email,
+        parameters: &[
+            count(
+                "tasks_count",
+                "tasks, each of which sends a message over a connection of its own",
+                [&[4], &[100], &[100, 500]],
+                10_000,
+            ),
+            from_zero(
+                "delay_ns",
+                "how long the server takes for each answer",
+                [&[1_000_000], &[5_000_000], &[5_000_000]],
+                60_000_000_000,
+            ),
+        ],
+        operation: "message",
+        metrics: &[MetricKind::TimePerOperation],
+        figures: &[],
+        includes: "Seven exchanges of a real SMTP conversation for each message, with the library's own work.",
+        leaves_out: "Encryption. A library that blocks the thread stands beside one that is async: lanes take the one made for them.",
+        iterations: [1, 1, 1],
+        calibrated: true,
+        operations: |p| get(p, "tasks_count"),
+        checksum: |p| get(p, "tasks_count"),
+    },
 ];

@@ -154,6 +154,8 @@ pub enum Shape {
     PipeRing,
     /// Tasks that read files.
     FileRead,
+    /// Tasks that each send a mail.
+    Email,
 }
 
 /// All workloads, in the order of the report.

@@ -52,6 +52,7 @@ pub(super) const FIXED: Entry = Entry {
         "cpu.sort" | "cpu.json" => {
             Some("the standard library's sort and the JSON library need more than 8 KiB of stack")
         }
+        "io.email" => Some("the mail library needs more than 8 KiB of stack"),
         "io.file_read" => {
             Some("opening a file by the standard library needs much of 8 KiB of stack")
         }

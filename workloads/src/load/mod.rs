@@ -4,8 +4,8 @@
 pub mod generator;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -96,15 +96,21 @@ impl Plan {
     }
 }
 
-/// Runs the generator in a process of its own. Blocks the thread.
-pub(crate) fn run(plan: &Plan) -> Result<Report, Failure> {
+/// The program that generates load and serves mail: this one, unless the
+/// environment says another.
+pub(crate) fn program() -> Result<PathBuf, Failure> {
     let program =
-        std::env::var_os(PROGRAM).map_or_else(|| std::env::current_exe().map(OsString::from), Ok);
-    let program = program.map_err(|error| {
+        std::env::var_os(PROGRAM).map_or_else(std::env::current_exe, |path| Ok(path.into()));
+    program.map_err(|error| {
         Failure::failed(format!(
             "finding this program's own path: {error}; set {PROGRAM}"
         ))
-    })?;
+    })
+}
+
+/// Runs the generator in a process of its own. Blocks the thread.
+pub(crate) fn run(plan: &Plan) -> Result<Report, Failure> {
+    let program = program()?;
     let output = Command::new(&program)
         .args(plan.arguments())
         .stdin(Stdio::null())

@@ -9,6 +9,7 @@ use crate::host::files::Files;
 use crate::kernels::lehmer;
 use crate::lane::{Failure, Order, Outcome};
 use crate::load;
+use crate::mail;
 use crate::measure::Meter;
 
 /// What an echo task reads at most at a time.
@@ -209,4 +210,30 @@ pub(super) fn file_read<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome,
         meter.stop(watch);
     }
     Ok(Outcome::new(meter.finish(), checksum))
+}
+
+/// A library that blocks the thread: a runtime is told so.
+pub(super) fn email<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    let tasks = order.count("tasks_count");
+    let delay = order.get("delay_ns");
+    let server = lane.blocking(move || mail::Server::start(delay))?;
+    let address = server.address;
+    let mut meter = Meter::begin(L::PROCESSES);
+    meter.time(|| {
+        for _ in 0..order.iterations {
+            let started = start_all(lane, tasks, |number| {
+                let lane = lane.clone();
+                move || {
+                    let sent = lane.blocking(move || mail::send(address, number));
+                    sent.unwrap_or_else(|failure| failure.throw())
+                }
+            })?;
+            join_all(lane, started)?;
+        }
+        Ok(())
+    })?;
+    // Before the server is waited for: its usage is not the lane's.
+    let measured = meter.finish();
+    let accepted = lane.blocking(move || server.finish())?;
+    Ok(Outcome::new(measured, accepted))
 }

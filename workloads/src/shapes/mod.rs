@@ -146,5 +146,6 @@ pub(crate) fn run<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failu
         Shape::Fanout => io::fanout(lane, order),
         Shape::PipeRing => io::pipe_ring(lane, order),
         Shape::FileRead => io::file_read(lane, order),
+        Shape::Email => io::email(lane, order),
     }
 }

@@ -14,6 +14,7 @@ use crate::host::files::Files;
 use crate::kernels::lehmer;
 use crate::lane::{Failure, Order, Outcome};
 use crate::load;
+use crate::mail;
 use crate::measure::Meter;
 
 const ECHO_BYTES: usize = 16 << 10;
@@ -206,4 +207,29 @@ pub(super) async fn file_read(order: &Order) -> Result<Outcome, Failure> {
         meter.stop(watch);
     }
     Ok(Outcome::new(meter.finish(), checksum))
+}
+
+pub(super) async fn email(order: &Order) -> Result<Outcome, Failure> {
+    let (tasks, delay) = (order.get("tasks_count"), order.get("delay_ns"));
+    let server = spawn_blocking(move || mail::Server::start(delay))
+        .await
+        .map_err(failure)??;
+    let address = server.address;
+    let mut meter = Meter::begin(false);
+    let watch = meter.start();
+    for _ in 0..order.iterations {
+        let mut started = Vec::with_capacity(tasks as usize);
+        for number in 0..tasks {
+            started.push(spawn(async move {
+                let sent = mail::send_async(address, number).await;
+                sent.unwrap_or_else(|failure| failure.throw())
+            }));
+        }
+        join_all(started).await?;
+    }
+    meter.stop(watch);
+    let accepted = spawn_blocking(move || server.finish())
+        .await
+        .map_err(failure)??;
+    Ok(Outcome::new(meter.finish(), accepted))
 }

@@ -143,5 +143,6 @@ async fn run(order: Order) -> Result<Outcome, Failure> {
         Shape::Fanout => io::fanout(order).await,
         Shape::PipeRing => io::pipe_ring(order).await,
         Shape::FileRead => io::file_read(order).await,
+        Shape::Email => io::email(order).await,
     }
 }

@@ -1,0 +1,130 @@
+//! A mail server that takes its time: it answers each command of SMTP after a
+//! delay, accepts every message and keeps none.
+
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ::tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use ::tokio::net::{TcpListener, TcpStream};
+use ::tokio::runtime::Builder;
+use ::tokio::time::sleep;
+use anyhow::Context;
+
+use super::{Accepted, Listening};
+
+/// Lines longer than this end the conversation; RFC 5321 allows 1,000.
+const MOST_LINE_BYTES: u64 = 2_000;
+
+/// Serves until the input ends; says where it listens before, and how many
+/// messages it has accepted after. Blocks the thread.
+///
+/// # Errors
+///
+/// When it cannot listen, or when nobody takes what it says.
+pub fn run(delay: Duration, output: &mut impl Write) -> anyhow::Result<()> {
+    let accepted = Arc::new(AtomicU64::new(0));
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("listening on the loopback")?;
+        let address = listener.local_addr()?;
+        writeln!(output, "{}", serde_json::to_string(&Listening { address })?)?;
+        output.flush()?;
+        let serve = async {
+            loop {
+                match listener.accept().await {
+                    Ok((stream, _)) => drop(::tokio::spawn(converse(stream, delay, accepted.clone()))),
+                    // Out of files for the moment: those that are served will
+                    // let go of some.
+                    Err(_) => sleep(Duration::from_millis(10)).await,
+                }
+            }
+        };
+        let mut input = Vec::new();
+        ::tokio::select! {
+            () = serve => {}
+            ended = async { ::tokio::task::spawn_blocking(move || std::io::Read::read_to_end(&mut std::io::stdin(), &mut input)).await } => {
+                ended?.context("reading the input")?;
+            }
+        }
+        anyhow::Ok(())
+    })?;
+    writeln!(
+        output,
+        "{}",
+        serde_json::to_string(&Accepted {
+            accepted_count: accepted.load(Ordering::Relaxed)
+        })?
+    )?;
+    output.flush().context("reporting")
+}
+
+/// One conversation. What the client does wrong ends it.
+async fn converse(
+    stream: TcpStream,
+    delay: Duration,
+    accepted: Arc<AtomicU64>,
+) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut stream = BufReader::new(stream);
+    answer(&mut stream, delay, "220 threadbare.invalid").await?;
+    loop {
+        let Some(line) = read_line(&mut stream).await? else {
+            return Ok(());
+        };
+        let verb = line
+            .split_ascii_whitespace()
+            .next()
+            .unwrap_or_default()
+            .to_ascii_uppercase();
+        match verb.as_str() {
+            "EHLO" | "HELO" | "MAIL" | "RCPT" | "RSET" | "NOOP" => {
+                answer(&mut stream, delay, "250 threadbare.invalid").await?
+            }
+            "DATA" => {
+                answer(
+                    &mut stream,
+                    delay,
+                    "354 end with a dot on a line of its own",
+                )
+                .await?;
+                while read_line(&mut stream)
+                    .await?
+                    .is_some_and(|line| line.trim_end() != ".")
+                {}
+                accepted.fetch_add(1, Ordering::Relaxed);
+                answer(&mut stream, delay, "250 accepted").await?;
+            }
+            "QUIT" => return answer(&mut stream, delay, "221 bye").await,
+            _ => answer(&mut stream, delay, "500 unknown command").await?,
+        }
+    }
+}
+
+async fn answer(
+    stream: &mut BufReader<TcpStream>,
+    delay: Duration,
+    text: &str,
+) -> std::io::Result<()> {
+    if !delay.is_zero() {
+        sleep(delay).await;
+    }
+    stream
+        .get_mut()
+        .write_all(format!("{text}\r\n").as_bytes())
+        .await
+}
+
+/// A line with its end, or `None` at the end of the conversation.
+async fn read_line(stream: &mut BufReader<TcpStream>) -> std::io::Result<Option<String>> {
+    let mut line = Vec::new();
+    stream
+        .take(MOST_LINE_BYTES)
+        .read_until(b'\n', &mut line)
+        .await?;
+    Ok(line
+        .ends_with(b"\n")
+        .then(|| String::from_utf8_lossy(&line).into_owned()))
+}
