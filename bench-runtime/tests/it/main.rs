@@ -7,6 +7,7 @@ mod context;
 mod context_time;
 mod net;
 mod net_deadline;
+mod not_send;
 mod runtime;
 mod select;
 mod select_case;

@@ -1,0 +1,92 @@
+//! A chat server on TCP: what a client writes, all others read. One goroutine
+//! owns the list of clients, and each client has two: one reads, one writes.
+//! After the one in "The Go Programming Language" by A. Donovan and B.
+//! Kernighan.
+//!
+//! `cargo run --release --example chat_server -- 127.0.0.1:8000`, then
+//! `nc 127.0.0.1 8000` in several terminals.
+
+use std::collections::HashMap;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::SocketAddr;
+
+use bench_runtime::net::{TcpListener, TcpStream};
+use bench_runtime::{Receiver, Runtime, Sender, chan, go};
+
+/// What clients tell the one who keeps the list.
+enum Event {
+    Entered(SocketAddr, Sender<String>),
+    Said(SocketAddr, String),
+    Left(SocketAddr),
+}
+
+/// Keeps the list of clients and passes messages on.
+fn broadcast(events: &Receiver<Event>) {
+    let mut clients: HashMap<SocketAddr, Sender<String>> = HashMap::new();
+    for event in events {
+        let (from, text) = match event {
+            Event::Entered(who, outbox) => {
+                let _ = outbox.try_send(format!("you are {who}"));
+                clients.insert(who, outbox);
+                (who, format!("{who} has arrived"))
+            }
+            Event::Said(who, text) => (who, format!("{who}: {text}")),
+            Event::Left(who) => {
+                clients.remove(&who);
+                (who, format!("{who} has left"))
+            }
+        };
+        for (_, outbox) in clients.iter().filter(|(who, _)| **who != from) {
+            // One who does not read misses what his outbox cannot hold.
+            let _ = outbox.try_send(text.clone());
+        }
+    }
+}
+
+/// Serves one client until it hangs up.
+fn serve(stream: &TcpStream, who: SocketAddr, events: &Sender<Event>) -> io::Result<()> {
+    let (outbox, texts) = chan::<String>(100);
+    let mut to_client = stream.try_clone()?;
+    drop(go(move || {
+        for text in texts {
+            if writeln!(to_client, "{text}").is_err() {
+                return;
+            }
+        }
+    }));
+    let _ = events.send(Event::Entered(who, outbox));
+    for line in BufReader::new(stream).lines() {
+        let _ = events.send(Event::Said(who, line?));
+    }
+    Ok(())
+}
+
+/// Serves all who come, for ever.
+///
+/// # Errors
+///
+/// When the listener fails.
+pub(crate) fn chat(listener: &TcpListener) -> io::Result<()> {
+    let (events, inbox) = chan(0);
+    drop(go(move || broadcast(&inbox)));
+    loop {
+        let (stream, who) = listener.accept()?;
+        let events = events.clone();
+        drop(go(move || {
+            // However it ends, the client has left.
+            let _ = serve(&stream, who, &events);
+            let _ = events.send(Event::Left(who));
+        }));
+    }
+}
+
+fn main() -> io::Result<()> {
+    let address = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "127.0.0.1:8000".to_owned());
+    Runtime::builder().build()?.run(move || {
+        let listener = TcpListener::bind(&address)?;
+        println!("listening on {}", listener.local_addr()?);
+        chat(&listener)
+    })
+}

@@ -1,0 +1,61 @@
+//! Fan-in: two that talk when they like, and one channel to listen to; who is
+//! silent for too long ends it. After "Go Concurrency Patterns" by R. Pike.
+//!
+//! `cargo run --release --example fan_in`
+
+use std::time::Duration;
+
+use bench_runtime::{Receiver, Runtime, chan, go, select, time};
+
+/// Says its name and a number, again and again, with a pause between.
+fn boring(name: &'static str, pause: Duration) -> Receiver<String> {
+    let (tx, rx) = chan(0);
+    drop(go(move || {
+        for n in 0.. {
+            if tx.send(format!("{name} {n}")).is_err() {
+                return;
+            }
+            time::sleep(pause);
+        }
+    }));
+    rx
+}
+
+/// All that comes from two channels, in one.
+fn fan_in(a: Receiver<String>, b: Receiver<String>) -> Receiver<String> {
+    let (tx, rx) = chan(0);
+    drop(go(move || {
+        loop {
+            let text = select! {
+                recv(a) -> text => text,
+                recv(b) -> text => text,
+            };
+            let Some(text) = text else { return };
+            if tx.send(text).is_err() {
+                return;
+            }
+        }
+    }));
+    rx
+}
+
+/// What two of them say, `lines` lines of it; fewer if both fall silent.
+pub(crate) fn listen(lines: usize) -> Vec<String> {
+    let moment = Duration::from_millis(1);
+    let talk = fan_in(boring("Joe", moment), boring("Ann", moment * 2));
+    let mut heard = Vec::new();
+    while heard.len() < lines {
+        select! {
+            recv(talk) -> text => heard.extend(text),
+            timeout(Duration::from_secs(10)) => break,
+        }
+    }
+    heard
+}
+
+fn main() -> std::io::Result<()> {
+    for line in Runtime::builder().build()?.run(|| listen(10)) {
+        println!("{line}");
+    }
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! A pipeline: each stage is a goroutine between two channels, and a context
+//! ends all of them early.
+//!
+//! `cargo run --release --example pipeline`
+
+use bench_runtime::context::Context;
+use bench_runtime::{Receiver, Runtime, chan, go, select};
+
+/// A stage: applies `f` to all that comes in, and ends with its input, with
+/// its reader, or with the context.
+fn stage<A, B>(
+    ctx: &Context,
+    input: Receiver<A>,
+    f: impl Fn(A) -> B + Send + 'static,
+) -> Receiver<B>
+where
+    A: Send + 'static,
+    B: Send + 'static,
+{
+    let (tx, output) = chan(0);
+    let ctx = ctx.clone();
+    drop(go(move || {
+        for value in input {
+            select! {
+                send(tx, f(value)) -> sent => if sent.is_err() { return },
+                recv(ctx.done()) => return,
+            }
+        }
+    }));
+    output
+}
+
+/// The numbers from 1 on.
+fn count(ctx: &Context) -> Receiver<u64> {
+    let (tx, output) = chan(0);
+    let ctx = ctx.clone();
+    drop(go(move || {
+        for n in 1.. {
+            select! {
+                send(tx, n) -> sent => if sent.is_err() { return },
+                recv(ctx.done()) => return,
+            }
+        }
+    }));
+    output
+}
+
+/// The first `many` squares plus one, as text.
+pub(crate) fn squares(many: usize) -> Vec<String> {
+    let (ctx, cancel) = Context::background().with_cancel();
+    let _cancel = cancel.on_drop();
+    let squares = stage(&ctx, count(&ctx), |n| n * n);
+    let larger = stage(&ctx, squares, |n| n + 1);
+    let texts = stage(&ctx, larger, |n| format!("<{n}>"));
+    texts.iter().take(many).collect()
+}
+
+fn main() -> std::io::Result<()> {
+    for text in Runtime::builder().build()?.run(|| squares(10)) {
+        println!("{text}");
+    }
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! The prime sieve of the Go tutorials: a chain of goroutines, each of which
+//! lets through what its prime does not divide.
+//!
+//! `cargo run --release --example prime_sieve -- 1000`
+
+use bench_runtime::{Receiver, Runtime, Sender, chan, go};
+
+/// Sends 2, 3, 4, … until nobody listens.
+fn generate(to: &Sender<u32>) {
+    for n in 2.. {
+        if to.send(n).is_err() {
+            return;
+        }
+    }
+}
+
+/// Passes on what `prime` does not divide.
+fn filter(from: &Receiver<u32>, to: &Sender<u32>, prime: u32) {
+    for n in from {
+        if n % prime != 0 && to.send(n).is_err() {
+            return;
+        }
+    }
+}
+
+/// The first `count` primes.
+pub(crate) fn primes(count: usize) -> Vec<u32> {
+    let (tx, mut rx) = chan(0);
+    drop(go(move || generate(&tx)));
+    let mut found = Vec::with_capacity(count);
+    while found.len() < count {
+        let prime = rx.recv().expect("numbers never end");
+        found.push(prime);
+        let (tx, next) = chan(0);
+        let from = std::mem::replace(&mut rx, next);
+        drop(go(move || filter(&from, &tx, prime)));
+    }
+    found
+}
+
+fn main() -> std::io::Result<()> {
+    let count = std::env::args().nth(1).map_or(25, |arg| {
+        arg.parse()
+            .expect("the argument is how many primes to find")
+    });
+    for prime in Runtime::builder().build()?.run(move || primes(count)) {
+        println!("{prime}");
+    }
+    Ok(())
+}

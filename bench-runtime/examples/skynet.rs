@@ -1,0 +1,36 @@
+//! Skynet: a goroutine starts ten, each of these ten more, down to a million
+//! leaves, which send their numbers up to be added.
+//!
+//! `cargo run --release --example skynet`
+
+use bench_runtime::{Runtime, Sender, chan, go};
+
+/// Sends up the sum of the `size` numbers from `first` on.
+fn skynet(up: &Sender<u64>, first: u64, size: u64) {
+    if size == 1 {
+        up.send(first).expect("the parent waits");
+        return;
+    }
+    let (tx, sums) = chan(0);
+    let share = size / 10;
+    for child in 0..10 {
+        let tx = tx.clone();
+        drop(go(move || skynet(&tx, first + child * share, share)));
+    }
+    drop(tx);
+    up.send(sums.iter().sum()).expect("the parent waits");
+}
+
+/// The sum of the numbers below `leaves`, a power of ten.
+pub(crate) fn run(leaves: u64) -> u64 {
+    let (tx, rx) = chan(0);
+    drop(go(move || skynet(&tx, 0, leaves)));
+    rx.recv().expect("the root sends one sum")
+}
+
+fn main() -> std::io::Result<()> {
+    let begin = std::time::Instant::now();
+    let sum = Runtime::builder().build()?.run(|| run(1_000_000));
+    println!("{sum} in {:?}", begin.elapsed());
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! A pool of workers: some goroutines share the jobs of one channel and send
+//! what they found into another.
+//!
+//! `cargo run --release --example worker_pool`
+
+use bench_runtime::sync::WaitGroup;
+use bench_runtime::{Runtime, chan};
+
+/// How many steps of Collatz's rule lead from `n` to 1.
+fn collatz(mut n: u64) -> u32 {
+    let mut steps = 0;
+    while n != 1 {
+        n = if n.is_multiple_of(2) {
+            n / 2
+        } else {
+            3 * n + 1
+        };
+        steps += 1;
+    }
+    steps
+}
+
+/// The number below `limit` with the longest way, and how long that is.
+pub(crate) fn longest(workers: usize, limit: u64) -> (u64, u32) {
+    let (jobs, queue) = chan(workers);
+    let (results, found) = chan(workers);
+
+    let pool = WaitGroup::new();
+    for _ in 0..workers {
+        let (queue, results) = (queue.clone(), results.clone());
+        pool.go(move || {
+            for n in queue {
+                results.send((n, collatz(n))).expect("somebody collects");
+            }
+        });
+    }
+    // The results end when the last worker has dropped its end.
+    drop(results);
+
+    pool.go(move || {
+        for n in 1..limit {
+            jobs.send(n).expect("the workers are there");
+        }
+    });
+
+    let best = found
+        .iter()
+        .max_by_key(|&(n, steps)| (steps, std::cmp::Reverse(n)));
+    pool.wait();
+    best.expect("there are numbers below the limit")
+}
+
+fn main() -> std::io::Result<()> {
+    let (n, steps) = Runtime::builder().build()?.run(|| longest(8, 100_000));
+    println!("{n} takes {steps} steps");
+    Ok(())
+}

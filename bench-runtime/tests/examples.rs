@@ -1,0 +1,128 @@
+//! The examples, run with their answers checked.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+
+use bench_runtime::Runtime;
+use bench_runtime::net::TcpListener;
+
+#[allow(dead_code, reason = "its `main` is not called here")]
+#[path = "../examples/chat_server.rs"]
+mod chat_server;
+#[allow(dead_code, reason = "its `main` is not called here")]
+#[path = "../examples/fan_in.rs"]
+mod fan_in;
+#[allow(dead_code, reason = "its `main` is not called here")]
+#[path = "../examples/pipeline.rs"]
+mod pipeline;
+#[allow(dead_code, reason = "its `main` is not called here")]
+#[path = "../examples/prime_sieve.rs"]
+mod prime_sieve;
+#[allow(dead_code, reason = "its `main` is not called here")]
+#[path = "../examples/skynet.rs"]
+mod skynet;
+#[allow(dead_code, reason = "its `main` is not called here")]
+#[path = "../examples/worker_pool.rs"]
+mod worker_pool;
+
+/// Runs `f` as the main goroutine of each kind of runtime.
+fn on_each_runtime<T: Send + 'static>(f: fn() -> T, mut check: impl FnMut(T)) {
+    for procs in [1, 2, 8] {
+        check(Runtime::builder().procs(procs).build().unwrap().run(f));
+        // SAFETY: the examples use no thread-local and no guard of std's.
+        let migrating = unsafe { Runtime::builder().procs(procs).migrating() };
+        check(migrating.build().unwrap().run(f));
+    }
+}
+
+#[test]
+fn prime_sieve_finds_the_first_primes() {
+    on_each_runtime(
+        || prime_sieve::primes(100),
+        |primes| {
+            assert_eq!(primes[..8], [2, 3, 5, 7, 11, 13, 17, 19]);
+            assert_eq!((primes.len(), primes[99]), (100, 541));
+        },
+    );
+}
+
+#[test]
+fn skynet_adds_its_leaves() {
+    on_each_runtime(|| skynet::run(10_000), |sum| assert_eq!(sum, 49_995_000));
+}
+
+#[test]
+fn worker_pool_finds_the_longest_way() {
+    on_each_runtime(
+        || worker_pool::longest(8, 1_000),
+        |best| assert_eq!(best, (871, 178)),
+    );
+}
+
+#[test]
+fn pipeline_keeps_the_order_and_ends() {
+    on_each_runtime(
+        || {
+            let before = bench_runtime::num_goroutine();
+            let squares = pipeline::squares(4);
+            // The stages end by the context, at their next step.
+            while bench_runtime::num_goroutine() > before {
+                bench_runtime::yield_now();
+            }
+            squares
+        },
+        |squares| assert_eq!(squares, ["<2>", "<5>", "<10>", "<17>"]),
+    );
+}
+
+#[test]
+fn fan_in_hears_both() {
+    on_each_runtime(
+        || fan_in::listen(12),
+        |lines| {
+            assert_eq!(lines.len(), 12);
+            for name in ["Joe", "Ann"] {
+                let said: Vec<_> = lines.iter().filter(|l| l.starts_with(name)).collect();
+                let expected: Vec<_> = (0..said.len()).map(|n| format!("{name} {n}")).collect();
+                assert!(said.iter().copied().eq(&expected), "{lines:?}");
+                assert!(!said.is_empty());
+            }
+        },
+    );
+}
+
+#[test]
+fn chat_server_passes_lines_to_the_others() {
+    for procs in [1, 2, 8] {
+        let runtime = Runtime::builder().procs(procs).build().unwrap();
+        let address = runtime.run(|| {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            drop(bench_runtime::go(move || chat_server::chat(&listener)));
+            address
+        });
+        let read = |from: &mut BufReader<TcpStream>| {
+            let mut line = String::new();
+            from.read_line(&mut line).unwrap();
+            line
+        };
+        let connect = || {
+            let stream = TcpStream::connect(address).unwrap();
+            let limit = Some(std::time::Duration::from_secs(60));
+            stream.set_read_timeout(limit).unwrap();
+            let name = stream.local_addr().unwrap();
+            let mut stream = BufReader::new(stream);
+            assert_eq!(read(&mut stream), format!("you are {name}\n"));
+            (name, stream)
+        };
+        let (ann, mut anns) = connect();
+        let (joe, mut joes) = connect();
+        assert_eq!(read(&mut anns), format!("{joe} has arrived\n"));
+        writeln!(anns.get_mut(), "hello").unwrap();
+        assert_eq!(read(&mut joes), format!("{ann}: hello\n"));
+        writeln!(joes.get_mut(), "hello yourself").unwrap();
+        assert_eq!(read(&mut anns), format!("{joe}: hello yourself\n"));
+        drop(joes);
+        assert_eq!(read(&mut anns), format!("{joe} has left\n"));
+    }
+}
