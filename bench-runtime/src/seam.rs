@@ -43,7 +43,9 @@ pub(crate) fn blocking<T>(f: impl FnOnce() -> T) -> T {
 /// Starts goroutines where the caller could, also from where it could not:
 /// from a timer's call, which runs outside every goroutine.
 #[derive(Clone)]
-pub(crate) struct Spawner(Arc<dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync>);
+pub(crate) struct Spawner(Arc<Spawn>);
+
+type Spawn = dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync;
 
 impl Spawner {
     /// That of the caller: goroutines of its runtime, or threads for a plain

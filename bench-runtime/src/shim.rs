@@ -15,6 +15,7 @@ pub(crate) use loom::{
 };
 
 #[cfg(not(rt_loom))]
+#[allow(unused_imports, reason = "some are for models only")]
 pub(crate) use std::{
     hint,
     sync::atomic::{
@@ -26,11 +27,13 @@ pub(crate) use std::{
 
 /// std's `UnsafeCell` with loom's interface.
 #[cfg(not(rt_loom))]
+#[allow(dead_code, reason = "for what is modelled with data in it")]
 #[derive(Debug, Default)]
 #[repr(transparent)]
 pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
 #[cfg(not(rt_loom))]
+#[allow(dead_code, reason = "as above")]
 impl<T> UnsafeCell<T> {
     pub(crate) const fn new(value: T) -> Self {
         Self(std::cell::UnsafeCell::new(value))

@@ -48,18 +48,6 @@ impl List {
         self.len += 1;
     }
 
-    /// Puts one in front.
-    #[inline]
-    pub(crate) fn push_front(&mut self, g: &'static Goroutine) {
-        let raw = ptr::from_ref(g).cast_mut();
-        g.next.store(self.head, Ordering::Relaxed);
-        if self.tail.is_null() {
-            self.tail = raw;
-        }
-        self.head = raw;
-        self.len += 1;
-    }
-
     /// Takes the first.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<&'static Goroutine> {

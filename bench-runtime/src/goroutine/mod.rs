@@ -103,8 +103,6 @@ pub(crate) const JOIN_DETACHED: usize = 2;
 pub(crate) const FLAG_LOCKED: u8 = 1;
 /// In `flags`: its stack is compacted.
 pub(crate) const FLAG_COMPACTED: u8 = 2;
-/// In `flags`: one of the runtime's own, which no count shows.
-pub(crate) const FLAG_SYSTEM: u8 = 4;
 /// In `flags`: the scheduling class, two bits.
 pub(crate) const FLAG_PRIORITY_SHIFT: u32 = 4;
 

@@ -252,8 +252,8 @@ impl Slab {
     /// # Safety
     ///
     /// No record is used ever after: no goroutine lives, no handle exists.
-    pub(crate) unsafe fn free(&mut self) {
-        let mut chunk = std::mem::replace(self.chunks.get_mut(), ptr::null_mut());
+    pub(crate) unsafe fn free(&self) {
+        let mut chunk = self.chunks.swap(ptr::null_mut(), Ordering::AcqRel);
         while let Some(this) = NonNull::new(chunk) {
             // SAFETY: by the caller's promise nobody uses the chunk.
             unsafe {
@@ -272,7 +272,7 @@ mod tests {
     fn records_are_recycled_last_in_first_out_and_know_their_owner() {
         let marker = 7u8;
         let owner = ptr::from_ref(&marker).cast();
-        let mut slab = Slab::new(owner);
+        let slab = Slab::new(owner);
         let mut cache = Cache::new();
         let a = cache.take(&slab);
         let b = cache.take(&slab);
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn take_after_spill_reuses_before_it_makes_new_ones() {
-        let mut slab = Slab::new(ptr::null());
+        let slab = Slab::new(ptr::null());
         let mut cache = Cache::new();
         let many: Vec<_> = (0..3 * PER_CHUNK).map(|_| cache.take(&slab)).collect();
         let mut other = Cache::new();

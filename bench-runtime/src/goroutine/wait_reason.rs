@@ -81,10 +81,4 @@ impl WaitReason {
             Self::Suspend => "suspended",
         }
     }
-
-    /// True where the world outside the program can end the wait, so that it
-    /// is no part of a deadlock.
-    pub(crate) fn ends_from_outside(self) -> bool {
-        matches!(self, Self::Sleep | Self::Io | Self::Blocking)
-    }
 }

@@ -25,5 +25,7 @@ pub(crate) mod thread;
 pub(crate) mod topology;
 
 pub(crate) use park::{
-    cancel_park, current, now_ns, own_waiter, park, park_until, prepare_park, ready, runtime,
+    cancel_park, now_ns, own_waiter, park, park_until, prepare_park, ready, runtime,
 };
+#[cfg(test)]
+pub(crate) use park::current;

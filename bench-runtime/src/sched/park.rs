@@ -17,7 +17,7 @@ use crate::sys::{barrier, clock};
 use crate::timer::{Action, TimerKey};
 
 /// Who runs this code.
-#[inline(always)]
+#[cfg(test)]
 pub(crate) fn current() -> Parkable {
     match current::header() {
         Some(header) => goroutine_of(header).parkable(),

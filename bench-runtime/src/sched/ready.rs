@@ -50,13 +50,14 @@ pub(crate) fn header_of_started(g: &Goroutine) -> Option<&'static StackHeader> {
     if context == FRESH {
         return None;
     }
+    let header = if context & RUNNING_BIT != 0 {
+        NonNull::new((context & !RUNNING_BIT) as *mut StackHeader)
+    } else {
+        header_of(context)
+    };
     // SAFETY: while it runs the context holds the header's address, else an
     // address inside the slot; slots are never unmapped.
-    if context & RUNNING_BIT != 0 {
-        NonNull::new((context & !RUNNING_BIT) as *mut StackHeader).map(|h| unsafe { h.as_ref() })
-    } else {
-        header_of(context).map(|h| unsafe { h.as_ref() })
-    }
+    header.map(|header| unsafe { header.as_ref() })
 }
 
 /// The M that a goroutine which has started and not ended ran on last. Only

@@ -49,10 +49,7 @@ pub(crate) fn machine_main(m: &'static Machine) {
     };
     let shared = m.shared;
     m.sleep();
-    loop {
-        let Some(g) = shared.find_runnable(m) else {
-            break;
-        };
+    while let Some(g) = shared.find_runnable(m) {
         let Some(p) = m.held() else {
             crate::fatal::fatal!("an M found work without a P")
         };

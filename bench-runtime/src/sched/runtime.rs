@@ -478,6 +478,7 @@ impl Shared {
         unfinished.truncate(LEAKS_SHOWN);
         if threads_count == 0 {
             self.abandon_fresh();
+            self.free_records();
         }
         Shutdown {
             unfinished_count,
@@ -498,6 +499,18 @@ impl Shared {
         });
         for g in fresh {
             spawn::abandon(self, g, None);
+        }
+    }
+
+    /// Frees the records if none is in use, not even by a handle; else they
+    /// stay for ever. No M runs any more.
+    fn free_records(&'static self) {
+        let mut used = false;
+        self.slab().for_each(|g| used |= g.status() != Status::Idle);
+        if !used {
+            // SAFETY: every record is on a free list; Ms and timers, which
+            // could hold a stale one, are at rest for ever.
+            unsafe { self.slab().free() };
         }
     }
 
