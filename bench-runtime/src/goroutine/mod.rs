@@ -90,6 +90,8 @@ impl Status {
 pub(crate) const FRESH: usize = 0;
 /// Set in `context` while the goroutine is on an M.
 pub(crate) const RUNNING_BIT: usize = 1;
+/// Set beside it while the sweep has claimed it: see `sched::stacks`.
+pub(crate) const CLAIMED_BIT: usize = 2;
 
 /// See the table of `join`.
 pub(crate) const JOIN_OPEN: usize = 0;

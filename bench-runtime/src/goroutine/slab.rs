@@ -1,6 +1,7 @@
-//! Where records come from: chunks that are never given back while their
-//! runtime lives, so that a stale pointer always reads a record and a dump can
-//! walk all goroutines without a scheduler lock.
+//! Where records come from: chunks that are never given back to the allocator,
+//! so that a stale pointer always reads a record and a dump can walk all
+//! goroutines without a scheduler lock. When a runtime ends and no record of
+//! its is in use, its chunks go on to the next runtime.
 //!
 //! A chunk is aligned to its size; its header tells which runtime a goroutine
 //! belongs to.
@@ -125,6 +126,9 @@ impl Cache {
             return self.take(slab);
         }
         if self.fresh == PER_CHUNK {
+            if slab.adopt() {
+                return self.refill(slab);
+            }
             self.chunk = slab.add_chunk();
             self.fresh = 0;
         }
@@ -198,22 +202,48 @@ impl Slab {
         unsafe { (*chunk).owner }
     }
 
+    /// Takes a chunk over that another runtime has done with: its records go
+    /// to the free list.
+    fn adopt(&self) -> bool {
+        let Some(Pooled(chunk)) = POOL.lock().pop() else {
+            return false;
+        };
+        // SAFETY: out of the pool, so ours alone; chunks are never freed.
+        let used = unsafe { chunk.as_ref() }.used.load(Ordering::Relaxed);
+        self.publish(chunk.as_ptr());
+        for index in 0..used {
+            // SAFETY: written before `used` covered it, and on no list.
+            self.put(unsafe { &*Chunk::record(chunk.as_ptr(), index) });
+        }
+        used > 0
+    }
+
     fn add_chunk(&self) -> *mut Chunk {
         // SAFETY: the layout has a size.
         let chunk = unsafe { alloc::alloc(Chunk::layout()) }.cast::<Chunk>();
         if chunk.is_null() {
             alloc::handle_alloc_error(Chunk::layout());
         }
+        // SAFETY: fresh memory of this layout.
+        unsafe {
+            chunk.write(Chunk {
+                owner: ptr::null(),
+                next: ptr::null_mut(),
+                used: AtomicUsize::new(0),
+            });
+        }
+        self.publish(chunk)
+    }
+
+    /// Adds a chunk to the list; it is the caller's alone until then.
+    fn publish(&self, chunk: *mut Chunk) -> *mut Chunk {
         let mut next = self.chunks.load(Ordering::Relaxed);
         loop {
             // SAFETY: the chunk is ours until it is published.
             unsafe {
-                chunk.write(Chunk {
-                    owner: self.owner,
-                    next,
-                    used: AtomicUsize::new(0),
-                })
-            };
+                (*chunk).owner = self.owner;
+                (*chunk).next = next;
+            }
             // Release: pairs with the Acquire in `for_each`.
             match self
                 .chunks
@@ -247,22 +277,31 @@ impl Slab {
         }
     }
 
-    /// Frees all chunks.
+    /// Lets other runtimes have the records.
     ///
     /// # Safety
     ///
-    /// No record is used ever after: no goroutine lives, no handle exists.
-    pub(crate) unsafe fn free(&self) {
+    /// Every record is on a free list, and none is taken from this slab or a
+    /// cache of it ever after.
+    pub(crate) unsafe fn retire(&self) {
         let mut chunk = self.chunks.swap(ptr::null_mut(), Ordering::AcqRel);
+        let mut pool = POOL.lock();
         while let Some(this) = NonNull::new(chunk) {
-            // SAFETY: by the caller's promise nobody uses the chunk.
-            unsafe {
-                chunk = this.as_ref().next;
-                alloc::dealloc(this.as_ptr().cast(), Chunk::layout());
-            }
+            pool.push(Pooled(this));
+            // SAFETY: chunks are never freed; this one is ours alone.
+            chunk = unsafe { this.as_ref() }.next;
         }
     }
 }
+
+/// A chunk that no runtime uses.
+#[derive(Debug)]
+struct Pooled(NonNull<Chunk>);
+
+// SAFETY: whoever takes it out of the pool has it alone.
+unsafe impl Send for Pooled {}
+
+static POOL: Lock<Vec<Pooled>> = Lock::new(Vec::new());
 
 #[cfg(test)]
 mod tests {
@@ -284,7 +323,7 @@ mod tests {
         slab.for_each(|_| seen += 1);
         assert_eq!(seen, 2);
         // SAFETY: the test uses no record below.
-        unsafe { slab.free() };
+        unsafe { slab.retire() };
     }
 
     #[test]
@@ -307,6 +346,6 @@ mod tests {
         slab.for_each(|_| after += 1);
         assert_eq!(after, count);
         // SAFETY: the test uses no record below.
-        unsafe { slab.free() };
+        unsafe { slab.retire() };
     }
 }

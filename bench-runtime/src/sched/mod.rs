@@ -24,8 +24,8 @@ pub(crate) mod sysmon;
 pub(crate) mod thread;
 pub(crate) mod topology;
 
+#[cfg(test)]
+pub(crate) use park::current;
 pub(crate) use park::{
     cancel_park, now_ns, own_waiter, park, park_until, prepare_park, ready, runtime,
 };
-#[cfg(test)]
-pub(crate) use park::current;

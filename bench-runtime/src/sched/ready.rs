@@ -29,7 +29,9 @@ use super::machine::Machine;
 use super::processor::Processor;
 use super::runtime::Shared;
 use crate::goroutine::slab::Slab;
-use crate::goroutine::{FLAG_COMPACTED, FLAG_LOCKED, FRESH, Goroutine, List, RUNNING_BIT, Status};
+use crate::goroutine::{
+    CLAIMED_BIT, FLAG_COMPACTED, FLAG_LOCKED, FRESH, Goroutine, List, RUNNING_BIT, Status,
+};
 use crate::stack::{StackHeader, header_of};
 use crate::sys::barrier;
 
@@ -51,7 +53,7 @@ pub(crate) fn header_of_started(g: &Goroutine) -> Option<&'static StackHeader> {
         return None;
     }
     let header = if context & RUNNING_BIT != 0 {
-        NonNull::new((context & !RUNNING_BIT) as *mut StackHeader)
+        NonNull::new((context & !(RUNNING_BIT | CLAIMED_BIT)) as *mut StackHeader)
     } else {
         header_of(context)
     };

@@ -478,7 +478,7 @@ impl Shared {
         unfinished.truncate(LEAKS_SHOWN);
         if threads_count == 0 {
             self.abandon_fresh();
-            self.free_records();
+            self.retire_records();
         }
         Shutdown {
             unfinished_count,
@@ -502,15 +502,15 @@ impl Shared {
         }
     }
 
-    /// Frees the records if none is in use, not even by a handle; else they
-    /// stay for ever. No M runs any more.
-    fn free_records(&'static self) {
+    /// Lets other runtimes have the records if none is in use, not even by a
+    /// handle; else they stay for ever. No M runs any more.
+    fn retire_records(&'static self) {
         let mut used = false;
         self.slab().for_each(|g| used |= g.status() != Status::Idle);
         if !used {
-            // SAFETY: every record is on a free list; Ms and timers, which
-            // could hold a stale one, are at rest for ever.
-            unsafe { self.slab().free() };
+            // SAFETY: every record is on a free list, and nobody spawns here
+            // any more: the handle of the runtime is used up, no M runs.
+            unsafe { self.slab().retire() };
         }
     }
 

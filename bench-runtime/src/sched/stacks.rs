@@ -3,9 +3,25 @@
 //!
 //! The claim is made in `context`, by the table in [`crate::goroutine`]: it
 //! turns from the saved context into the stack header with the bit that says
-//! "on some M now". So whoever dequeues the goroutine meanwhile waits, or lets
-//! others go first, as if it were still leaving its stack; no path of the
-//! scheduler knows of claims.
+//! "on some M now", and one more. So whoever dequeues the goroutine meanwhile
+//! waits, or lets others go first, as if it were still leaving its stack; no
+//! path of the scheduler knows of claims.
+//!
+//! # Why a claim must be confirmed
+//!
+//! Who resumes a goroutine reads `context` and then stores to it, without a
+//! locked instruction, so a claim may come between the two:
+//!
+//! | who resumes                           | who claims                         |
+//! |---------------------------------------|------------------------------------|
+//! | R1 status is Runnable (by the ready)  | C1 `context`: saved to claimed     |
+//! | R2 read `context`: odd: wait          | C2 heavy barrier                   |
+//! | R3 saved: store "on this M", resume   | C3 read status: Waiting: it holds  |
+//! |                                       | C4 else give up: if still claimed, back to saved |
+//!
+//! If R2 read the saved context, it came before C1, and R1 before it; by C2
+//! even a store that was still in R1's CPU is seen by C3. In C4 the
+//! compare-exchange fails if R3 was done, because R3 stores another value.
 //!
 //! Not claimed are goroutines that are locked to an M, which waits for them,
 //! and those that are readied already.
@@ -16,10 +32,13 @@ use std::time::Duration;
 
 use super::runtime::Shared;
 use crate::goroutine::slab::Slab;
-use crate::goroutine::{FLAG_COMPACTED, FLAG_LOCKED, FRESH, Goroutine, RUNNING_BIT, Status};
+use crate::goroutine::{
+    CLAIMED_BIT, FLAG_COMPACTED, FLAG_LOCKED, FRESH, Goroutine, RUNNING_BIT, Status,
+};
 use crate::stack::compact::Claimed;
 use crate::stack::sweep::{self, Care, Hooks, Policy, Progress};
 use crate::stack::{Stack, header_of};
+use crate::sys::barrier;
 use crate::sys::memory;
 
 /// What a runtime wants done with stacks of goroutines that have been parked
@@ -57,6 +76,7 @@ pub(crate) fn install() {
     sweep::set_hooks(Hooks {
         parked,
         claim,
+        confirm,
         release,
     });
 }
@@ -84,7 +104,7 @@ fn parked(g: *mut (), stack: Stack) -> Option<Care> {
 
 fn claim(g: *mut (), stack: Stack) -> Option<usize> {
     let (g, context) = parked_on(g, stack)?;
-    let claimed = stack.as_ptr().as_ptr() as usize | RUNNING_BIT;
+    let claimed = claimed_context(stack);
     // Acquire: what the goroutine left on its stack is seen.
     g.context
         .compare_exchange(context, claimed, Ordering::Acquire, Ordering::Relaxed)
@@ -92,14 +112,41 @@ fn claim(g: *mut (), stack: Stack) -> Option<usize> {
         .then_some(context)
 }
 
+/// What `context` holds while a goroutine is claimed.
+fn claimed_context(stack: Stack) -> usize {
+    stack.as_ptr().as_ptr() as usize | RUNNING_BIT | CLAIMED_BIT
+}
+
+/// The record of a claimed goroutine.
+fn goroutine_of(claimed: &Claimed) -> &'static Goroutine {
+    // SAFETY: it was claimed, so it is a record; records are type-stable.
+    unsafe { &*claimed.g.cast::<Goroutine>() }
+}
+
+fn confirm(claimed: &[Claimed], each: &mut dyn FnMut(usize)) {
+    barrier::heavy(); // C2
+    for (place, claimed) in claimed.iter().enumerate() {
+        let g = goroutine_of(claimed);
+        let ours = g.context.load(Ordering::Acquire) == claimed_context(claimed.stack);
+        if ours && g.status() == Status::Waiting {
+            each(place); // C3
+        }
+    }
+}
+
 fn release(claimed: &Claimed, compacted: bool) {
-    // SAFETY: it was claimed, so it is a record.
-    let g = unsafe { &*claimed.g.cast::<Goroutine>() };
+    let g = goroutine_of(claimed);
     if compacted {
         g.set_flag(FLAG_COMPACTED);
     }
-    // Release: pairs with the Acquire in `ready_context`; the flag is seen.
-    g.context.store(claimed.sp, Ordering::Release);
+    // Release: pairs with the Acquire in `ready_context`; the flag is seen. It
+    // fails where the claim did not hold: C4.
+    let _ = g.context.compare_exchange(
+        claimed_context(claimed.stack),
+        claimed.sp,
+        Ordering::Release,
+        Ordering::Relaxed,
+    );
 }
 
 /// Brings the stack of a goroutine that the caller is about to resume back.

@@ -86,10 +86,9 @@ impl WaitObject {
         self.0.store(object as usize, Ordering::Relaxed);
     }
 
-    /// Marks it; only while the goroutine cannot run.
+    /// Marks it, at any time.
     pub(super) fn mark(&self) {
-        let object = self.0.load(Ordering::Relaxed);
-        self.0.store(object | Self::MARK, Ordering::Relaxed);
+        self.0.fetch_or(Self::MARK, Ordering::Relaxed);
     }
 
     /// Whether it is marked. An object at an odd address looks as if it were,

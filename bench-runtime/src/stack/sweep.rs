@@ -9,7 +9,9 @@
 //!
 //! What it needs to know of goroutines comes through [`Hooks`], because this
 //! floor knows none. A goroutine is *claimed* while its stack is worked on:
-//! nobody resumes it until it is released.
+//! nobody resumes it until it is released. A claim counts only once it is
+//! *confirmed*: that takes a heavy barrier, so claims are confirmed many at a
+//! time, and nothing is written to a stack before.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,6 +41,10 @@ pub(crate) struct Hooks {
     pub(crate) parked: fn(g: *mut (), stack: Stack) -> Option<Care>,
     /// Claims it; says where its saved context is.
     pub(crate) claim: fn(g: *mut (), stack: Stack) -> Option<usize>,
+    /// Ends the time in which somebody who was about to resume one of them may
+    /// not have seen the claim, and calls `each` with the place of every one
+    /// whose claim holds.
+    pub(crate) confirm: fn(claimed: &[Claimed], each: &mut dyn FnMut(usize)),
     /// Lets go of it; `compacted` says that [`compact::restore`] must be
     /// called before it runs again.
     pub(crate) release: fn(claimed: &Claimed, compacted: bool),
@@ -100,6 +106,9 @@ struct Sweeper {
     number: usize,
     pending: bool,
     run: Vec<Claimed>,
+    /// Those to be trimmed, and the numbers of their slots.
+    trims: Vec<Claimed>,
+    trim_numbers: Vec<usize>,
     /// A member of the run is so old that its length does not matter.
     impatient: bool,
 }
@@ -122,6 +131,8 @@ impl Sweeper {
             number: 0,
             pending: false,
             run: Vec::new(),
+            trims: Vec::new(),
+            trim_numbers: Vec::new(),
             impatient: false,
         }
     }
@@ -142,6 +153,7 @@ impl Sweeper {
             }
             // Nothing stays claimed between steps.
             self.flush(arena, hooks, self.number);
+            self.trim_all(arena, hooks);
             if budget == 0 && self.number < opened {
                 return Progress::More;
             }
@@ -177,11 +189,9 @@ impl Sweeper {
         let header = stack.header();
         let care = (hooks.parked)(header.g.get(), stack)?;
         if !header.wait_object.is_marked() {
-            // It has run since the last look, or this is the first. What goes
-            // on the header goes there while it cannot run.
-            let claimed = claim(hooks, stack)?;
+            // It has run since the last look, or this is the first. If it
+            // runs just now, its next park erases the mark.
             header.wait_object.mark();
-            (hooks.release)(&claimed, false);
             self.note(word, now, now_ms);
             return None;
         }
@@ -233,8 +243,27 @@ impl Sweeper {
             return;
         }
         self.flush(arena, hooks, number);
-        trim::parked(arena, self.region, number, &claimed);
-        (hooks.release)(&claimed, false);
+        self.trims.push(claimed);
+        self.trim_numbers.push(number);
+        if self.trims.len() == LONGEST_RUN {
+            self.trim_all(arena, hooks);
+        }
+    }
+
+    /// Trims those that were claimed for it, and releases them.
+    fn trim_all(&mut self, arena: &Arena, hooks: &Hooks) {
+        if self.trims.is_empty() {
+            return;
+        }
+        let (region, numbers) = (self.region, &self.trim_numbers);
+        let trims = &self.trims;
+        (hooks.confirm)(trims, &mut |place| {
+            trim::parked(arena, region, numbers[place], &trims[place]);
+        });
+        for claimed in self.trims.drain(..) {
+            (hooks.release)(&claimed, false);
+        }
+        self.trim_numbers.clear();
     }
 
     /// Compacts the run, which ends before slot `end`, and releases it.
@@ -251,7 +280,14 @@ impl Sweeper {
             Some((self.region, first))
         );
         let long_enough = self.run.len() >= SHORTEST_RUN || impatient;
-        let compacted = long_enough && compact::compact(self.region, first, &self.run).is_ok();
+        let mut confirmed = 0;
+        if long_enough {
+            (hooks.confirm)(&self.run, &mut |_| confirmed += 1);
+        }
+        // One that was resumed after all breaks the run.
+        let compacted = long_enough
+            && confirmed == self.run.len()
+            && compact::compact(self.region, first, &self.run).is_ok();
         self.pending |= !compacted;
         for claimed in self.run.drain(..) {
             (hooks.release)(&claimed, compacted);
