@@ -55,7 +55,7 @@ fn differences(comparison: &Comparison) -> Markup {
     html! {
         h2 { "What differs between them" }
         div class="sheet" {
-            div class="scroll" tabindex="0" role="region" aria-label="Differences" {
+            div class="scroll" tabindex="0" role="group" aria-label="Differences" {
                 table data-name="differences" {
                     thead { tr {
                         th class="words" scope="col" { "Fact" }
@@ -92,7 +92,7 @@ fn ratios(comparison: &Comparison) -> Markup {
             button id="reset" type="button" { "Show all" }
         }
         div class="sheet" {
-            div class="scroll" tabindex="0" role="region" aria-label="Ratios" {
+            div class="scroll" tabindex="0" role="group" aria-label="Ratios" {
                 table class="heat" data-name="ratios" {
                     thead { tr {
                         th class="words" scope="col" { "Workload" }
@@ -146,7 +146,7 @@ fn means(comparison: &Comparison) -> Markup {
         h2 { "Geometric means" }
         p class="lead" { "Of the ratios to " (comparison.reference_lane) ", for each lane over the cases that every run has." }
         div class="sheet" {
-            div class="scroll" tabindex="0" role="region" aria-label="Means" {
+            div class="scroll" tabindex="0" role="group" aria-label="Means" {
                 table data-name="means" {
                     thead { tr {
                         th class="words" scope="col" { "Lane" }

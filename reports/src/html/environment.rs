@@ -63,7 +63,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
         }
         div class="sheet" {
             h3 { "The lanes" }
-            div class="scroll" tabindex="0" role="region" aria-label="Lanes" {
+            div class="scroll" tabindex="0" role="group" aria-label="Lanes" {
                 table data-name="lanes" {
                     thead { tr {
                         th class="words" scope="col" { "Lane" } th class="words" scope="col" { "A task is a" }

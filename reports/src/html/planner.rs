@@ -136,7 +136,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
                 label { "Then computes (µs)" input id="plan-compute" type="number" min="0" step="any" value="10"; }
                 label { "On cores" input id="plan-cores" type="number" min="1" value=(cores); }
             }
-            div class="scroll" tabindex="0" role="region" aria-label="Plan" {
+            div class="scroll" tabindex="0" role="group" aria-label="Plan" {
                 table id="plan" data-name="plan" {
                     caption { "What it takes" }
                     thead { tr {

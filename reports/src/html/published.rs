@@ -113,7 +113,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
             "Other machines, other years, other methods: the comparison is of orders of magnitude. Ratios travel better than figures."
         }
         div class="sheet" {
-            div class="scroll" tabindex="0" role="region" aria-label="Published figures" {
+            div class="scroll" tabindex="0" role="group" aria-label="Published figures" {
                 table data-name="published" {
                     thead { tr {
                         th class="words" scope="col" { "What" } th class="words" scope="col" { "Published" }

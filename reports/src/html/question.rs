@@ -227,7 +227,7 @@ fn ledger_table(view: &View<'_>, workload: &Workload) -> Markup {
         }
     };
     html! {
-        div class="scroll" tabindex="0" role="region" aria-label="Memory ledger" {
+        div class="scroll" tabindex="0" role="group" aria-label="Memory ledger" {
             table data-name={(workload.id) "-ledger"} {
                 caption {
                     "The ledger for each task, by regression over the task count; MemAvailable of the whole host is what it must add up to"
@@ -306,7 +306,7 @@ fn fit_table(view: &View<'_>, workload: &Workload) -> Markup {
         )
     };
     html! {
-        div class="scroll" tabindex="0" role="region" aria-label="Scaling laws" {
+        div class="scroll" tabindex="0" role="group" aria-label="Scaling laws" {
             table data-name={(workload.id) "-laws"} {
                 caption { "Scaling laws, fitted to the points and never carried past twice the largest" }
                 thead { tr {

@@ -41,10 +41,10 @@ pub(super) fn page(
             }
             body {
                 a class="skip" href="#main" { "Skip to the verdicts" }
-                div class="bar" {
+                nav class="bar" aria-label="Page" {
                     div class="wrap" {
                         a class="name" href="#top" { "threadbare" }
-                        nav aria-label="Sections" {
+                        div class="links" {
                             @for (id, name) in links {
                                 a href={"#" (id)} { (name) }
                             }

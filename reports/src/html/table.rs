@@ -15,7 +15,7 @@ pub(super) fn figures(view: &View<'_>, name: &str, caption: &str, rows: &[&Row])
     let columns = if has_cpu { 8 } else { 6 };
     let headings = headings(view, rows);
     html! {
-        div class="scroll" tabindex="0" role="region" aria-label=(caption) {
+        div class="scroll" tabindex="0" role="group" aria-label=(caption) {
             table data-name=(name) {
                 caption { (caption) }
                 thead {
@@ -155,7 +155,7 @@ pub(super) fn matrix(view: &View<'_>, name: &str, caption: &str, rows: &[&Row]) 
             .find(|row| row.lane == lane && row.case == *case)
     };
     html! {
-        div class="scroll" tabindex="0" role="region" aria-label=(caption) {
+        div class="scroll" tabindex="0" role="group" aria-label=(caption) {
             table data-name=(name) {
                 caption { (caption) }
                 thead { tr {

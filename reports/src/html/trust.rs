@@ -78,7 +78,7 @@ fn noise(view: &View<'_>) -> Markup {
                 "In the same design and order as every comparison. The largest distance of equals was "
                 b { (format::percent(largest)) } "; no verdict is given below the floor of its workload."
             }
-            div class="scroll" tabindex="0" role="region" aria-label="A/A pairs" {
+            div class="scroll" tabindex="0" role="group" aria-label="A/A pairs" {
                 table data-name="noise" {
                     caption { "The " (pairs.len().min(MOST_PAIRS)) " pairs that are furthest apart, of " (pairs.len()) }
                     thead { tr {
@@ -128,7 +128,7 @@ fn failures(view: &View<'_>) -> Markup {
     html! {
         div class="sheet" {
             h3 { "What could not be measured" }
-            div class="scroll" tabindex="0" role="region" aria-label="Failures" {
+            div class="scroll" tabindex="0" role="group" aria-label="Failures" {
                 table data-name="failures" {
                     caption { "A lane that fails costs its own cell, never the run" }
                     thead { tr {
@@ -169,7 +169,7 @@ fn readings(view: &View<'_>) -> Markup {
     html! {
         details {
             summary { "What the host was doing (" (view.run.environment.len()) " readings)" }
-            div class="scroll" tabindex="0" role="region" aria-label="Readings" {
+            div class="scroll" tabindex="0" role="group" aria-label="Readings" {
                 table data-name="readings" {
                     thead { tr {
                         th class="words" scope="col" { "Reading" } th scope="col" { "First" } th scope="col" { "Least" } th scope="col" { "Most" } th scope="col" { "Last" }

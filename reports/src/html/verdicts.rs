@@ -198,7 +198,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
         }
         (filters(&lanes))
         div class="sheet" {
-            div class="scroll" tabindex="0" role="region" aria-label="All ratios" {
+            div class="scroll" tabindex="0" role="group" aria-label="All ratios" {
                 table class="heat" data-name="verdicts" {
                     caption { "Ratios to the lane “" (reference) "”" }
                     thead {

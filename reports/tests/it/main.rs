@@ -1,6 +1,7 @@
 //! The crate's public API, as its users call it.
 
 mod analysis;
+mod browser;
 mod gate;
 mod html;
 mod merge;

@@ -1,0 +1,56 @@
+//! The page in a real browser: themes, filters, permalinks, keys, the
+//! planner, a second file, no network, no console error.
+//!
+//! Needs `chromium` and `node`. Without them it prints that it was skipped,
+//! and fails under `REQUIRE_BROWSER=1`. `AXE_CORE=…/axe.min.js` adds the
+//! accessibility rules of axe-core.
+
+use std::path::Path;
+use std::process::Command;
+
+use reports::html;
+use reports::store::Writer;
+
+use crate::synthetic::{self, Wish};
+
+fn found(program: &str) -> bool {
+    Command::new(program)
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| output.status.success())
+}
+
+#[test]
+fn page_works_in_a_browser() {
+    let browser = std::env::var("CHROMIUM").unwrap_or_else(|_| "chromium".to_owned());
+    if !found(&browser) || !found("node") {
+        assert!(
+            std::env::var_os("REQUIRE_BROWSER").is_none(),
+            "{browser} and node are required"
+        );
+        eprintln!("skipped: {browser} or node is not installed");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let page = folder.path().join("report.html");
+    std::fs::write(&page, html::render(&synthetic::run(Wish::default()))).expect("the page");
+    let other = folder.path().join("other.jsonl");
+    let mut run = synthetic::run(Wish {
+        seed: 9,
+        scale: 1.4,
+        ..Wish::default()
+    });
+    run.header.host.name = "<img src=x onerror=alert(1)>".into();
+    let mut writer = Writer::create(&other, &run.header).expect("a result file");
+    for record in run.records().skip(1) {
+        writer.append(&record).expect("a record");
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser.mjs");
+    let mut command = Command::new("node");
+    command.arg(script).arg(browser).arg(&page).arg(&other);
+    command.args(std::env::var_os("AXE_CORE"));
+    let output = command.output().expect("node runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let wrong = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}{wrong}");
+}
