@@ -263,6 +263,15 @@ impl Arena {
     }
 }
 
+/// Only tests have arenas that end; an emulator has little room for many.
+#[cfg(test)]
+impl Drop for Arena {
+    fn drop(&mut self) {
+        // SAFETY: the arena of a test, whose slots nobody uses any more.
+        let _ = unsafe { map::unmap(self.geometry.base, self.geometry.size) };
+    }
+}
+
 /// Below a limit that leaves much of its slot unused, the guard is this large.
 const LARGEST_GUARD: usize = 16 * PAGE;
 
