@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bench_runtime::sync::{Mutex, WaitGroup};
 use bench_runtime::{
-    Builder, Runtime, StackPolicy, chan, compaction_stats, go, select, stack_usage,
+    Builder, Runtime, StackPolicy, chan, compaction_stats, go, scope, select, stack_usage,
 };
 
 /// Longer than any sweep takes on a loaded machine.
@@ -272,6 +272,40 @@ fn borrowed_local_of_a_compacted_goroutine_loses_no_write() {
         assert_eq!(counted, added);
         let touched = compaction_stats().touched_count - before.touched_count;
         assert!(touched > 0, "no thread met a compacted stack");
+    });
+}
+
+#[test]
+fn borrow_in_a_scope_survives_the_compaction_of_its_owner() {
+    with_compaction(|| {
+        const COUNT: usize = 40;
+        const ROUNDS: u64 = 25;
+        let before = compaction_stats();
+        let parents: Vec<_> = (0..COUNT)
+            .map(|_| {
+                go(|| {
+                    let counter = AtomicU64::new(0);
+                    let text = String::from("borrowed");
+                    scope(|s| {
+                        s.go(|| {
+                            for _ in 0..ROUNDS {
+                                // The owner is compacted meanwhile.
+                                bench_runtime::time::sleep(Duration::from_millis(50));
+                                counter.fetch_add(text.len() as u64, Ordering::Relaxed);
+                            }
+                        });
+                    });
+                    counter.load(Ordering::Relaxed)
+                })
+            })
+            .collect();
+        let sum: u64 = parents
+            .into_iter()
+            .map(|handle| handle.join().unwrap())
+            .sum();
+        assert_eq!(sum, COUNT as u64 * ROUNDS * 8);
+        let after = compaction_stats();
+        assert!(after.touched_count > before.touched_count, "{after:?}");
     });
 }
 
