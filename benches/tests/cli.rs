@@ -261,6 +261,30 @@ fn the_gate_finds_an_injected_slowdown_and_passes_equals() {
 }
 
 #[test]
+fn compare_sets_runs_side_by_side_and_writes_a_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let lane = steady_lane(dir.path());
+    for name in ["one", "two"] {
+        let output = measure_steady(&lane, &dir.path().join(name), 0, &["--quick"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    let page = dir.path().join("compare.html");
+    let output = threadbare()
+        .arg("compare")
+        .args([dir.path().join("one"), dir.path().join("two")])
+        .arg("--out")
+        .arg(&page)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(
+        stdout(&output).lines().last().unwrap(),
+        page.to_str().unwrap()
+    );
+    assert!(std::fs::read_to_string(&page).unwrap().contains("</html>"));
+}
+
+#[test]
 fn the_gate_refuses_quick_runs_and_files_that_are_none() {
     let dir = tempfile::tempdir().unwrap();
     let lane = steady_lane(dir.path());

@@ -42,6 +42,8 @@ pub enum Command {
     /// Say whether a new run is slower than an old one.
     #[command(after_help = GATE_HELP)]
     Gate(GateArguments),
+    /// Set runs side by side, of one machine or of many.
+    Compare(CompareArguments),
     /// Put the shards of one run together.
     Merge(MergeArguments),
 }
@@ -197,6 +199,20 @@ pub struct GateArguments {
     pub base: PathBuf,
     /// The new run.
     pub new: PathBuf,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// The arguments of `compare`.
+#[derive(Args, Debug)]
+pub struct CompareArguments {
+    /// The runs: their folders or their run.jsonl.
+    #[arg(required = true, num_args = 2..)]
+    pub runs: Vec<PathBuf>,
+    /// Write the comparison as a page too.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
     /// How to print it.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

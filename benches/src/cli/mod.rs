@@ -3,6 +3,7 @@
 mod arguments;
 mod bench;
 mod choice;
+mod compare;
 mod doctor;
 mod gate;
 mod list;
@@ -18,8 +19,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 pub use arguments::{
-    Arguments, Command, DoctorArguments, Format, GateArguments, ListArguments, MergeArguments,
-    ReportArguments, RunArguments, ShowArguments,
+    Arguments, Command, CompareArguments, DoctorArguments, Format, GateArguments, ListArguments,
+    MergeArguments, ReportArguments, RunArguments, ShowArguments,
 };
 pub use bench::bench_main;
 pub use run::{Ended, measure};
@@ -35,6 +36,7 @@ pub fn main() -> ExitCode {
         Command::Show(arguments) => show::show(arguments),
         Command::Doctor(arguments) => doctor::doctor(arguments),
         Command::Gate(arguments) => gate::gate(arguments),
+        Command::Compare(arguments) => compare::compare(arguments),
         Command::Merge(arguments) => merge::merge(arguments),
     };
     result.unwrap_or_else(|error| {

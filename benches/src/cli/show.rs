@@ -11,6 +11,7 @@ use reports::{Analysis, Run};
 use super::arguments::{Format, ShowArguments};
 use super::list::{plain_table, trimmed};
 use super::report::run_file;
+use crate::doctor::resolutions;
 
 pub(super) fn show(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
     let run = reports::store::read(&run_file(&arguments.run))?;
@@ -73,12 +74,16 @@ fn print(run: &Run, analysis: &Analysis, all: bool, out: &mut impl Write) -> any
         }
         writeln!(out, "{}", trimmed(&table))?;
     }
-    if let Some(floor) = analysis.noise.largest() {
+    let mut noise = resolutions(analysis);
+    noise.sort_by(|a, b| a.difference_ratio.total_cmp(&b.difference_ratio));
+    if let (Some(middle), Some(most)) = (noise.get(noise.len() / 2), noise.last()) {
         writeln!(
             out,
-            "\nRatios are against {}. Noise: the same lane against itself differs by up to {:.1}%.",
+            "\nRatios are against {}. Noise: the same lane against itself differs by {:.1}% at the median, by {:.1}% at most ({}).",
             analysis.reference_lane,
-            floor * 100.0
+            middle.difference_ratio * 100.0,
+            most.difference_ratio * 100.0,
+            most.workload
         )?;
     }
     Ok(())
