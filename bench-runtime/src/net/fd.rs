@@ -6,8 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use crate::net::attempt::Attempt;
 use crate::net::closed_error;
-use crate::net::wait::{Attempt, NEVER, Waits};
+use crate::net::wait::{NEVER, Waits};
 use crate::netpoll::Side;
 use crate::sys::fd;
 use crate::time::{self, after_ns, ns_of};

@@ -37,6 +37,7 @@
 use std::io;
 
 mod accept;
+mod attempt;
 mod convert;
 mod fd;
 mod pipe;

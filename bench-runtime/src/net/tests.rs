@@ -444,10 +444,8 @@ fn incoming_survives_the_lack_of_descriptors() {
             rlim_max: 64,
         };
         // SAFETY: the struct outlives the call, which only reads it.
-        assert_eq!(
-            unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) },
-            0
-        );
+        let lowered = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+        assert_eq!(lowered, 0);
         // Sockets first: the server must find nothing left for its own.
         let clients = [(); 2].map(|()| socket::tcp(&address).unwrap());
         let mut hoard: Vec<_> =

@@ -177,21 +177,26 @@ impl Slot {
 #[cfg(all(test, not(rt_loom)))]
 mod tests {
     use super::*;
-    use crate::sched;
+    use crate::sched::thread::ThreadRecord;
+
+    /// Not `sched::current`, whose assembly miri cannot run.
+    fn me() -> Parkable {
+        ThreadRecord::current().parkable()
+    }
 
     #[test]
     fn edge_before_register_is_seen_as_changed() {
         let slot = Slot::new();
         let seen = slot.tick();
         assert!(slot.notify().is_none());
-        assert_eq!(slot.register(sched::current(), seen), Registered::Changed);
+        assert_eq!(slot.register(me(), seen), Registered::Changed);
         assert!(slot.notify().is_none(), "nobody was left in the slot");
     }
 
     #[test]
     fn edge_takes_the_waiter_once() {
         let slot = Slot::new();
-        let me = sched::current();
+        let me = me();
         assert_eq!(slot.register(me, slot.tick()), Registered::Waiting);
         assert_eq!(slot.notify(), Some(me));
         assert_eq!(slot.notify(), None);
@@ -201,10 +206,10 @@ mod tests {
     #[test]
     fn second_waiter_is_told_that_the_slot_is_busy() {
         let slot = Slot::new();
-        let me = sched::current();
+        let me = me();
         assert!(!slot.is_busy());
         assert_eq!(slot.register(me, 0), Registered::Waiting);
-        let other = std::thread::spawn(sched::current).join().unwrap();
+        let other = std::thread::spawn(self::me).join().unwrap();
         assert_eq!(slot.register(other, 0), Registered::Busy);
         assert!(slot.is_busy());
         assert!(!slot.withdraw(other));
@@ -222,144 +227,5 @@ mod tests {
     }
 }
 
-/// Every interleaving of the protocol. Run it with
-/// `RUSTFLAGS="--cfg rt_loom" cargo test --release --lib netpoll::slot`.
 #[cfg(all(test, rt_loom))]
-mod model {
-    use super::*;
-    use crate::goroutine::Kind;
-    use loom::sync::Arc;
-    use std::sync::atomic::{AtomicU8, AtomicU32};
-
-    fn parkable() -> Parkable {
-        let head = Box::leak(Box::new(Head {
-            status: AtomicU8::new(0),
-            kind: Kind::Thread,
-            reason: AtomicU8::new(0),
-            flags: AtomicU8::new(0),
-            ticket: AtomicU32::new(0),
-        }));
-        // SAFETY: leaked.
-        unsafe { Parkable::from_head(NonNull::from(head)) }
-    }
-
-    /// A socket, as far as the slot is concerned: data, then an edge.
-    struct Socket {
-        slot: Slot,
-        data: loom::sync::atomic::AtomicUsize,
-        readies: loom::sync::atomic::AtomicUsize,
-    }
-
-    impl Socket {
-        fn new() -> Arc<Self> {
-            Arc::new(Self {
-                slot: Slot::new(),
-                data: loom::sync::atomic::AtomicUsize::new(0),
-                readies: loom::sync::atomic::AtomicUsize::new(0),
-            })
-        }
-
-        fn arrive(&self) {
-            self.data.fetch_add(1, Ordering::AcqRel);
-            self.edge();
-        }
-
-        fn edge(&self) {
-            if self.slot.notify().is_some() {
-                self.readies.fetch_add(1, Ordering::AcqRel);
-            }
-        }
-
-        fn take(&self) -> bool {
-            self.data
-                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1))
-                .is_ok()
-        }
-    }
-
-    #[test]
-    fn waiter_is_readied_for_data_that_arrives_while_it_registers() {
-        loom::model(|| {
-            let me = parkable();
-            let socket = Socket::new();
-            let far = socket.clone();
-            let sender = loom::thread::spawn(move || far.arrive());
-            let mut parks = 0;
-            loop {
-                let seen = socket.slot.tick();
-                if socket.take() {
-                    break;
-                }
-                if socket.slot.register(me, seen) == Registered::Waiting {
-                    parks += 1;
-                    // A park: it must end, by exactly one ready.
-                    while socket.readies.load(Ordering::Acquire) < parks {
-                        loom::thread::yield_now();
-                    }
-                }
-            }
-            sender.join().unwrap();
-            assert_eq!(socket.readies.load(Ordering::Acquire), parks);
-        });
-    }
-
-    #[test]
-    fn edge_expiry_and_withdrawal_ready_a_waiter_once() {
-        loom::model(|| {
-            let me = parkable();
-            let socket = Socket::new();
-            let (a, b) = (socket.clone(), socket.clone());
-            let edge = loom::thread::spawn(move || a.edge());
-            let expiry = loom::thread::spawn(move || {
-                if b.slot.withdraw(me) {
-                    b.readies.fetch_add(1, Ordering::AcqRel);
-                }
-            });
-            let waits = socket.slot.register(me, 0) == Registered::Waiting;
-            edge.join().unwrap();
-            expiry.join().unwrap();
-            let readies = socket.readies.load(Ordering::Acquire);
-            let left = socket.slot.withdraw(me);
-            assert_eq!(readies + usize::from(left), usize::from(waits));
-            assert!(!left, "the edge came, and nobody took the waiter");
-        });
-    }
-
-    #[test]
-    fn two_edges_at_once_ready_a_waiter_once() {
-        loom::model(|| {
-            let me = parkable();
-            let socket = Socket::new();
-            let (a, b) = (socket.clone(), socket.clone());
-            let one = loom::thread::spawn(move || a.edge());
-            let two = loom::thread::spawn(move || b.edge());
-            let waits = socket.slot.register(me, 0) == Registered::Waiting;
-            one.join().unwrap();
-            two.join().unwrap();
-            let readies = socket.readies.load(Ordering::Acquire);
-            assert_eq!(readies, usize::from(waits));
-        });
-    }
-
-    /// A canary: the register that forgets to compare the tick loses an edge,
-    /// and the model must find that.
-    #[test]
-    #[should_panic(expected = "lost edge")]
-    fn model_finds_a_register_that_does_not_compare_the_tick() {
-        loom::model(|| {
-            let me = parkable();
-            let socket = Socket::new();
-            let far = socket.clone();
-            let sender = loom::thread::spawn(move || far.edge());
-            let _seen = socket.slot.tick();
-            let _ = socket.slot.waiter.compare_exchange(
-                ptr::null_mut(),
-                me.as_ptr(),
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            );
-            sender.join().unwrap();
-            assert_eq!(socket.readies.load(Ordering::Acquire), 1, "lost edge");
-        });
-    }
-}
+mod model;

@@ -1,0 +1,254 @@
+//! One operation, from its first trial to its end: the protocol of
+//! [`super::wait`], from the side of who waits.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::ptr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::goroutine::{Parkable, WaitReason, Waiter};
+use crate::net::closed_error;
+use crate::net::wait::{NEVER, ThreadWait, Waits};
+use crate::netpoll::slot::Registered;
+use crate::netpoll::{Netpoll, PollDesc, Side};
+use crate::sched;
+use crate::seam;
+use crate::shim::Ordering;
+use crate::sys::event_fd::EventFd;
+use crate::sys::fd;
+use crate::time::armed;
+use crate::timer::Action;
+
+/// How often a thread looks for a kick when it could get no eventfd.
+const BLIND_WAIT: Duration = Duration::from_millis(20);
+
+thread_local! {
+    /// For plain threads alone: none where the process is out of descriptors.
+    static WAKE: Option<Arc<EventFd>> = EventFd::new().ok().map(Arc::new);
+}
+
+/// How the caller waits: with that poller, or as a plain thread.
+#[inline]
+fn poller() -> Option<&'static Netpoll> {
+    #[cfg(test)]
+    if let Some(netpoll) = super::tests::poller() {
+        return Some(netpoll);
+    }
+    seam::netpoll()
+}
+
+/// One operation, from its first trial to its end.
+pub(super) struct Attempt<'a> {
+    waits: &'a Waits,
+    side: Side,
+    desc: Option<&'static PollDesc>,
+    tick: u64,
+    /// The end of this operation, where it has one of its own.
+    limit_ns: u64,
+    waited: bool,
+}
+
+impl<'a> Attempt<'a> {
+    #[inline]
+    pub(super) fn begin(waits: &'a Waits, side: Side, limit_ns: u64) -> Self {
+        // Acquire: pairs with the Release in `watched_by`.
+        let first = waits.first.load(Ordering::Acquire);
+        Self {
+            waits,
+            side,
+            // SAFETY: null, or a record, which lives for ever.
+            desc: unsafe { first.as_ref() },
+            tick: 0,
+            limit_ns,
+            waited: false,
+        }
+    }
+
+    /// Steps 1 and 2, in this order: whoever closes, or sets a deadline, does
+    /// that before the edge which makes the tick differ.
+    #[inline]
+    pub(super) fn check(&mut self) -> io::Result<()> {
+        if let Some(desc) = self.desc {
+            self.tick = desc.slot(self.side).tick();
+        }
+        if self.waits.closed.load(Ordering::Acquire) {
+            return Err(closed_error());
+        }
+        if self.end_ns() != NEVER {
+            return self.check_time();
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn check_time(&self) -> io::Result<()> {
+        if self.end_ns() <= sched::now_ns() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn end_ns(&self) -> u64 {
+        let state = self.waits.side(self.side);
+        // Acquire: pairs with the Release in `set_deadline`.
+        state.deadline_ns.load(Ordering::Acquire).min(self.limit_ns)
+    }
+
+    /// True where the first trial can be left out: the stream was read dry,
+    /// and nothing came since.
+    #[inline]
+    pub(super) fn is_dry(&self) -> bool {
+        !self.waited && self.desc.is_some_and(|desc| desc.is_dry(self.tick))
+    }
+
+    /// Notes that the trial just made left nothing in the stream.
+    #[inline]
+    pub(super) fn set_dry(&self) {
+        if let Some(desc) = self.desc {
+            desc.slot(self.side).set_dry(self.tick);
+        }
+    }
+
+    /// Step 4: after a trial that would have blocked. Blocks the goroutine.
+    #[cold]
+    pub(super) fn wait(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        if self.limit_ns == NEVER
+            && let Some(timeout) = self.waits.timeout(self.side)
+        {
+            let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(NEVER);
+            self.limit_ns = sched::now_ns().saturating_add(timeout_ns);
+        }
+        match poller() {
+            Some(netpoll) => self.wait_as_goroutine(netpoll, fd),
+            None => {
+                self.waited = true;
+                self.wait_as_thread(fd)
+            }
+        }
+    }
+
+    fn wait_as_goroutine(&mut self, netpoll: &Netpoll, fd: BorrowedFd<'_>) -> io::Result<()> {
+        let desc = match self.desc {
+            Some(desc) if netpoll.watches(desc) => desc,
+            _ => {
+                let (desc, is_new) = self.waits.watched_by(netpoll, fd)?;
+                self.desc = Some(desc);
+                self.tick = 0;
+                if !is_new {
+                    // Its tick was not noted before the trial.
+                    return Ok(());
+                }
+                desc
+            }
+        };
+        // Again, for what changed before `kick` could know of this record.
+        if self.waits.is_closed() {
+            return Err(closed_error());
+        }
+        let end_ns = self.end_ns();
+        let me = sched::prepare_park(WaitReason::Io, ptr::from_ref(desc).cast());
+        // Also where it is in the slot for a moment only: somebody may have
+        // seen it there, and queued.
+        self.waited = true;
+        match netpoll.register(desc, self.side, me, self.tick) {
+            Registered::Waiting => {
+                if end_ns == NEVER {
+                    sched::park(me);
+                } else {
+                    let expire = Action::Expire {
+                        desc,
+                        side: self.side,
+                        who: me,
+                    };
+                    let timer = armed::arm(end_ns, expire);
+                    sched::park(me);
+                    timer.cancel();
+                }
+            }
+            Registered::Changed => sched::cancel_park(me),
+            Registered::Busy => self.queue_up(desc, me, end_ns),
+        }
+        Ok(())
+    }
+
+    /// Step 5.
+    fn queue_up(&self, desc: &PollDesc, me: Parkable, end_ns: u64) {
+        let state = self.waits.side(self.side);
+        let ticket = me.ticket();
+        let mut waiter = Waiter::multi(me, ticket, ptr::null_mut(), 0);
+        let waiter = &raw mut waiter;
+        {
+            let mut queue = state.queue.lock();
+            // SAFETY: it stays on this stack until it was dequeued by others,
+            // who then ready us, or removed below.
+            unsafe { queue.enqueue(waiter) };
+            // AcqRel: see `is_busy`, which follows.
+            state.queued.fetch_add(1, Ordering::AcqRel);
+        }
+        let remove = || {
+            let mut queue = state.queue.lock();
+            // SAFETY: alive, and in this queue or in none.
+            let removed = unsafe { queue.remove(waiter) };
+            if queue.is_empty() {
+                state.queued.store(0, Ordering::Release);
+            }
+            removed
+        };
+        if !desc.slot(self.side).is_busy() && remove() {
+            sched::cancel_park(me);
+        } else if end_ns == NEVER {
+            sched::park(me);
+        } else {
+            sched::park_until(me, ticket, end_ns);
+            remove();
+        }
+    }
+
+    fn wait_as_thread(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        WAKE.with(|wake| {
+            if let Some(wake) = wake {
+                self.waits.threads.lock().push(ThreadWait {
+                    side: self.side,
+                    wake: wake.clone(),
+                });
+            }
+            let result = self.poll_as_thread(fd, wake.as_deref());
+            if let Some(wake) = wake {
+                let mut threads = self.waits.threads.lock();
+                if let Some(at) = threads.iter().position(|t| Arc::ptr_eq(&t.wake, wake)) {
+                    threads.swap_remove(at);
+                }
+                // Under the lock: nobody sets it any more.
+                wake.clear();
+            }
+            result
+        })
+    }
+
+    fn poll_as_thread(&self, fd: BorrowedFd<'_>, wake: Option<&EventFd>) -> io::Result<()> {
+        // After joining the list: what changed before is seen here, what
+        // changes later is a kick.
+        if self.waits.is_closed() {
+            return Err(closed_error());
+        }
+        let end_ns = self.end_ns();
+        let left =
+            (end_ns != NEVER).then(|| Duration::from_nanos(end_ns.saturating_sub(sched::now_ns())));
+        let left = match wake {
+            Some(_) => left,
+            None => Some(left.map_or(BLIND_WAIT, |left| left.min(BLIND_WAIT))),
+        };
+        fd::wait(fd, self.side == Side::Write, wake, left)
+    }
+}
+
+impl Drop for Attempt<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.waited {
+            self.waits.pass_on(self.side);
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Every interleaving of the protocol. Run it with
+//! `RUSTFLAGS="--cfg rt_loom" cargo test --release --lib netpoll::slot`.
+
+use super::*;
+use crate::goroutine::Kind;
+use loom::sync::{Arc, Mutex, Notify};
+use std::sync::atomic::{AtomicU8, AtomicU32};
+
+fn parkable() -> Parkable {
+    let head = Box::leak(Box::new(Head {
+        status: AtomicU8::new(0),
+        kind: Kind::Thread,
+        reason: AtomicU8::new(0),
+        flags: AtomicU8::new(0),
+        ticket: AtomicU32::new(0),
+    }));
+    // SAFETY: leaked.
+    unsafe { Parkable::from_head(NonNull::from(head)) }
+}
+
+/// A socket, as far as the slot is concerned: data, then an edge.
+struct Socket {
+    slot: Slot,
+    data: loom::sync::atomic::AtomicUsize,
+    readies: loom::sync::atomic::AtomicUsize,
+}
+
+impl Socket {
+    fn new() -> Arc<Self> {
+        Arc::new(Self::of_one())
+    }
+
+    fn of_one() -> Self {
+        Self {
+            slot: Slot::new(),
+            data: loom::sync::atomic::AtomicUsize::new(0),
+            readies: loom::sync::atomic::AtomicUsize::new(0),
+        }
+    }
+
+    fn arrive(&self) {
+        self.data.fetch_add(1, Ordering::AcqRel);
+        self.edge();
+    }
+
+    fn edge(&self) {
+        if self.slot.notify().is_some() {
+            self.readies.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    fn take(&self) -> bool {
+        self.data
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |n| n.checked_sub(1))
+            .is_ok()
+    }
+}
+
+#[test]
+fn waiter_is_readied_for_data_that_arrives_while_it_registers() {
+    loom::model(|| {
+        let me = parkable();
+        let socket = Socket::new();
+        let far = socket.clone();
+        let sender = loom::thread::spawn(move || far.arrive());
+        let mut parks = 0;
+        loop {
+            let seen = socket.slot.tick();
+            if socket.take() {
+                break;
+            }
+            if socket.slot.register(me, seen) == Registered::Waiting {
+                parks += 1;
+                // A park: it must end, by exactly one ready.
+                while socket.readies.load(Ordering::Acquire) < parks {
+                    loom::thread::yield_now();
+                }
+            }
+        }
+        sender.join().unwrap();
+        assert_eq!(socket.readies.load(Ordering::Acquire), parks);
+    });
+}
+
+#[test]
+fn edge_expiry_and_withdrawal_ready_a_waiter_once() {
+    loom::model(|| {
+        let me = parkable();
+        let socket = Socket::new();
+        let (a, b) = (socket.clone(), socket.clone());
+        let edge = loom::thread::spawn(move || a.edge());
+        let expiry = loom::thread::spawn(move || {
+            if b.slot.withdraw(me) {
+                b.readies.fetch_add(1, Ordering::AcqRel);
+            }
+        });
+        let waits = socket.slot.register(me, 0) == Registered::Waiting;
+        edge.join().unwrap();
+        expiry.join().unwrap();
+        let readies = socket.readies.load(Ordering::Acquire);
+        let left = socket.slot.withdraw(me);
+        assert_eq!(readies + usize::from(left), usize::from(waits));
+        assert!(!left, "the edge came, and nobody took the waiter");
+    });
+}
+
+#[test]
+fn two_edges_at_once_ready_a_waiter_once() {
+    loom::model(|| {
+        let me = parkable();
+        let socket = Socket::new();
+        let (a, b) = (socket.clone(), socket.clone());
+        let one = loom::thread::spawn(move || a.edge());
+        let two = loom::thread::spawn(move || b.edge());
+        let waits = socket.slot.register(me, 0) == Registered::Waiting;
+        one.join().unwrap();
+        two.join().unwrap();
+        let readies = socket.readies.load(Ordering::Acquire);
+        assert_eq!(readies, usize::from(waits));
+    });
+}
+
+/// A canary: the register that forgets to compare the tick loses an edge,
+/// and the model must find that.
+#[test]
+#[should_panic(expected = "lost edge")]
+fn model_finds_a_register_that_does_not_compare_the_tick() {
+    loom::model(|| {
+        let me = parkable();
+        let socket = Socket::new();
+        let far = socket.clone();
+        let sender = loom::thread::spawn(move || far.edge());
+        let _seen = socket.slot.tick();
+        let _ = socket.slot.waiter.compare_exchange(
+            ptr::null_mut(),
+            me.as_ptr(),
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        );
+        sender.join().unwrap();
+        assert_eq!(socket.readies.load(Ordering::Acquire), 1, "lost edge");
+    });
+}
+
+/// Two readers of one socket, who queue as `net::wait` does (steps 5 and 6
+/// there): the slot is the product, the queue a likeness of it.
+struct Shared {
+    socket: Socket,
+    queued: loom::sync::atomic::AtomicUsize,
+    queue: Mutex<Vec<usize>>,
+    readers: [Reader; 2],
+}
+
+struct Reader {
+    me: Parkable,
+    readies: loom::sync::atomic::AtomicUsize,
+    woken: Notify,
+}
+
+impl Shared {
+    fn new() -> Arc<Self> {
+        let reader = || Reader {
+            me: parkable(),
+            readies: loom::sync::atomic::AtomicUsize::new(0),
+            woken: Notify::new(),
+        };
+        Arc::new(Self {
+            socket: Socket::of_one(),
+            queued: loom::sync::atomic::AtomicUsize::new(0),
+            queue: Mutex::new(Vec::new()),
+            readers: [reader(), reader()],
+        })
+    }
+
+    fn ready(&self, reader: &Reader) {
+        reader.readies.fetch_add(1, Ordering::AcqRel);
+        reader.woken.notify();
+    }
+
+    fn edge(&self) {
+        if let Some(who) = self.socket.slot.notify() {
+            let reader = self.readers.iter().find(|r| r.me == who);
+            self.ready(reader.expect("one of the two"));
+        }
+    }
+
+    fn remove(&self, id: usize) -> bool {
+        let mut queue = self.queue.lock().unwrap();
+        let at = queue.iter().position(|&queued| queued == id);
+        if let Some(at) = at {
+            queue.remove(at);
+        }
+        self.queued.store(queue.len(), Ordering::Release);
+        at.is_some()
+    }
+
+    fn read(&self, id: usize, forgets_changed: bool) {
+        let reader = &self.readers[id];
+        let mut parks = 0;
+        let mut waited = false;
+        let mut park = || {
+            parks += 1;
+            while reader.readies.load(Ordering::Acquire) < parks {
+                reader.woken.wait();
+            }
+        };
+        loop {
+            let seen = self.socket.slot.tick();
+            if self.socket.take() {
+                break;
+            }
+            match self.socket.slot.register(reader.me, seen) {
+                Registered::Waiting => {
+                    waited = true;
+                    park();
+                }
+                Registered::Changed => waited |= !forgets_changed,
+                Registered::Busy => {
+                    waited = true;
+                    self.queue.lock().unwrap().push(id);
+                    self.queued.fetch_add(1, Ordering::AcqRel);
+                    if self.socket.slot.is_busy() || !self.remove(id) {
+                        park();
+                    }
+                }
+            }
+        }
+        if waited && self.queued.load(Ordering::Acquire) != 0 {
+            let next = {
+                let mut queue = self.queue.lock().unwrap();
+                let next = (!queue.is_empty()).then(|| queue.remove(0));
+                self.queued.store(queue.len(), Ordering::Release);
+                next
+            };
+            if let Some(next) = next {
+                self.ready(&self.readers[next]);
+            }
+        }
+    }
+}
+
+fn both_read(forgets_changed: bool) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(move || {
+        let shared = Shared::new();
+        let readers = [0, 1].map(|id| {
+            let shared = shared.clone();
+            loom::thread::spawn(move || shared.read(id, forgets_changed))
+        });
+        // Two at once are one edge.
+        shared.socket.data.fetch_add(2, Ordering::AcqRel);
+        shared.edge();
+        readers.map(|reader| reader.join().unwrap());
+    });
+}
+
+#[test]
+fn queued_reader_is_never_left_behind() {
+    both_read(false);
+}
+
+/// A canary: who was in the slot for a moment only must pass on, too. In a
+/// child, for loom aborts where it finds a deadlock.
+#[test]
+fn model_finds_a_reader_that_does_not_pass_on() {
+    let name = "netpoll::slot::model::model_finds_a_reader_that_does_not_pass_on";
+    crate::sys::child::expect_signal(name, "", libc::SIGABRT, || both_read(true));
+}
