@@ -84,7 +84,7 @@ pub(super) const LIST: &[Workload] = &[
         operation: "task",
         metrics: &[MetricKind::MemoryLedger, MetricKind::TimePerOperation],
         figures: &[],
-        includes: "The same ledger as memory.deep, read one second after the last task has begun to wait at the top of its stack.",
+        includes: "The same ledger as memory.deep, read two seconds after the last task has begun to wait at the top of its stack.",
         leaves_out: "What would be given back under memory pressure, or later.",
         iterations: [1, 1, 1],
         calibrated: false,

@@ -22,6 +22,7 @@ use crate::protocol::ErrorKind;
 use crate::shapes::{self, Blocking};
 
 const FIXED_BYTES: usize = 8 << 10;
+const COMPACT_AFTER: Duration = Duration::from_millis(10);
 /// What the runtime may take of a fixed stack for itself.
 const HEADER_BYTES: usize = 2_112;
 
@@ -31,7 +32,12 @@ pub(super) const DEFAULT: Entry = Entry {
     title: "goroutines of bench-runtime, growable stacks, pinned to the thread they start on",
     runtime,
     refuses,
-    start: |_| Ok(Box::new(Goroutines::new(false, None))),
+    start: |_| {
+        Ok(Box::new(Goroutines {
+            kind: Kind::Pinned,
+            current: None,
+        }))
+    },
 };
 
 /// Goroutines that go on wherever there is a free thread.
@@ -40,7 +46,26 @@ pub(super) const MIGRATING: Entry = Entry {
     title: "goroutines of bench-runtime that move between threads",
     runtime,
     refuses,
-    start: |_| Ok(Box::new(Goroutines::new(true, None))),
+    start: |_| {
+        Ok(Box::new(Goroutines {
+            kind: Kind::Migrating,
+            current: None,
+        }))
+    },
+};
+
+/// Goroutines whose stacks are packed while they wait.
+pub(super) const COMPACTED: Entry = Entry {
+    name: "goroutine-compacted",
+    title: "goroutines of bench-runtime, stacks compacted when parked for 10 ms",
+    runtime,
+    refuses,
+    start: |_| {
+        Ok(Box::new(Goroutines {
+            kind: Kind::Compacted,
+            current: None,
+        }))
+    },
 };
 
 /// The least that a task of no depth needs.
@@ -58,7 +83,12 @@ pub(super) const FIXED: Entry = Entry {
         }
         _ => refuses(workload),
     },
-    start: |_| Ok(Box::new(Goroutines::new(false, Some(FIXED_BYTES)))),
+    start: |_| {
+        Ok(Box::new(Goroutines {
+            kind: Kind::Fixed,
+            current: None,
+        }))
+    },
 };
 
 fn runtime() -> String {
@@ -73,10 +103,16 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Pinned,
+    Migrating,
+    Compacted,
+    Fixed,
+}
+
 struct Goroutines {
-    migrating: bool,
-    /// The size of stacks that do not grow.
-    fixed: Option<usize>,
+    kind: Kind,
     /// The last sample's runtime and its number of Ps.
     current: Option<(Runtime, usize)>,
 }
@@ -86,11 +122,9 @@ impl Lane for Goroutines {
         let procs = order.threads();
         let runtime = match self.current.take() {
             Some((runtime, count)) if count == procs => runtime,
-            _ => self.build(procs).map_err(|error| {
-                Failure::host("starting the runtime", &error, "ulimit -v and ulimit -u")
-            })?,
+            _ => self.build(procs)?,
         };
-        let (tasks, order) = (Tasks { fixed: self.fixed }, order.clone());
+        let (tasks, order) = (Tasks { kind: self.kind }, order.clone());
         let outcome = runtime.run(move || {
             // The main goroutine has the usual stack in every variant: it
             // reads /proc and starts the load generator.
@@ -113,27 +147,24 @@ impl Lane for Goroutines {
 }
 
 impl Goroutines {
-    fn new(migrating: bool, fixed: Option<usize>) -> Self {
-        Self {
-            migrating,
-            fixed,
-            current: None,
-        }
-    }
-
-    fn build(&self, procs: usize) -> io::Result<Runtime> {
-        let mut builder = Runtime::builder().procs(procs);
-        if let Some(size) = self.fixed {
-            builder = builder.stack(StackPolicy::Fixed(size));
-        }
-        if self.migrating {
+    fn build(&self, procs: usize) -> Result<Runtime, Failure> {
+        let builder = Runtime::builder().procs(procs);
+        let builder = match self.kind {
+            Kind::Pinned => builder,
+            Kind::Fixed => builder.stack(StackPolicy::Fixed(FIXED_BYTES)),
+            Kind::Compacted => builder.compact_stacks(COMPACT_AFTER),
             // SAFETY: what runs on this runtime are the shapes and kernels of
             // this crate, which keep no thread-local, no guard of std and no
             // value bound to a thread across a call that parks: their state
             // are numbers, vectors and the types of `Blocking` below.
-            builder = unsafe { builder.migrating() };
-        }
-        builder.build()
+            Kind::Migrating => unsafe { builder.migrating() },
+        };
+        builder.build().map_err(|error| match self.kind {
+            Kind::Compacted => {
+                Failure::not_supported(format!("this host cannot compact stacks: {error}"))
+            }
+            _ => Failure::host("starting the runtime", &error, "ulimit -v and ulimit -u"),
+        })
     }
 }
 
@@ -150,7 +181,7 @@ fn failure(error: JoinError) -> Failure {
 
 #[derive(Clone, Copy)]
 struct Tasks {
-    fixed: Option<usize>,
+    kind: Kind,
 }
 
 impl Blocking for Tasks {
@@ -166,7 +197,7 @@ impl Blocking for Tasks {
     type Stream = TcpStream;
 
     fn stack_bytes(&self) -> Option<usize> {
-        self.fixed.map(|size| size - HEADER_BYTES)
+        (self.kind == Kind::Fixed).then_some(FIXED_BYTES - HEADER_BYTES)
     }
 
     fn spawn(

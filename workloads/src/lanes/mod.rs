@@ -16,6 +16,7 @@ pub const ALL: &[Entry] = &[
     goroutine::DEFAULT,
     goroutine::MIGRATING,
     goroutine::FIXED,
+    goroutine::COMPACTED,
     thread::DEFAULT,
     thread::SMALL_STACK,
     thread_pool::QUEUE,

@@ -10,14 +10,14 @@ use crate::lane::{Failure, Order, Outcome};
 use crate::measure::{Ledger, Meter};
 
 /// How long a lane has to give memory back before `memory.shrink` looks.
-const SHRINK_TIME: Duration = Duration::from_secs(1);
+const SHRINK_TIME: Duration = Duration::from_secs(2);
 /// More than a level of [`descend`] takes, with its array of 512 bytes.
 const LEVEL_BYTES: usize = 768;
 /// For what lies on a stack before and after the descent.
 const REST_BYTES: usize = 6 << 10;
 
 pub(super) fn parked<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
-    hold(lane, order, Duration::ZERO, |index, wait| {
+    hold(lane, order, lane.rest_time(), |index, wait| {
         wait();
         index + 1
     })
@@ -25,7 +25,7 @@ pub(super) fn parked<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fa
 
 pub(super) fn deep<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let levels = levels(lane, order)?;
-    hold(lane, order, Duration::ZERO, move |_, wait| {
+    hold(lane, order, lane.rest_time(), move |_, wait| {
         descend(levels, wait)
     })
 }

@@ -17,7 +17,7 @@ use crate::lane::{Failure, Order, Outcome};
 use crate::measure::{Ledger, Meter};
 
 /// How long the lane has to give memory back before `memory.shrink` looks.
-const SHRINK_TIME: Duration = Duration::from_secs(1);
+const SHRINK_TIME: Duration = Duration::from_secs(2);
 
 /// All `memory.*`.
 pub(super) async fn hold(order: &Order) -> Result<Outcome, Failure> {
