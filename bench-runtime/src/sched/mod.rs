@@ -1,4 +1,74 @@
-//! The scheduler. (Its design comment comes with its parts.)
+//! The scheduler: goroutines (G) on OS threads (M) through processors (P).
+//!
+//! A P is the right to run goroutines, and there are GOMAXPROCS of them; an M
+//! needs one to run a G. An M whose G blocks in a system call keeps its thread
+//! and loses its P, so a blocked thread never counts against the limit.
+//!
+//! | file             | what it decides                                          |
+//! |------------------|----------------------------------------------------------|
+//! | `park`, `ready`  | how a G stops and becomes runnable, and in which queue   |
+//! | `run_loop`       | how one G follows another on an M                        |
+//! | `find_runnable`  | where an M looks for a G, in which order, and how it rests |
+//! | `idle`           | sleeping and waking Ms without losing a wake-up          |
+//! | `steal`, `topology` | whose queue is halved, nearest first                  |
+//! | `machine`        | the door: how a P is taken from an M                     |
+//! | `preempt`        | what a G does without a P                                |
+//! | `sysmon`         | when a P is taken                                        |
+//! | `runtime`, `builder`, `api` | what all share, and how users hold it         |
+//!
+//! # The life of a goroutine, in numbered steps
+//!
+//! 1. **Spawn** (`spawn`): a record from the P's cache takes the closure and
+//!    goes into `run_next`; what was there goes to the end of the P's ring; a
+//!    full ring sends half to the global queue. There is no stack yet.
+//! 2. **First run** (`run_loop::bind`): the hottest stack of the P's cache is
+//!    bound to it; or, if the G before it on this M has just ended, that one's
+//!    stack is used on, without a switch.
+//! 3. **Park** (`park`): its status is Waiting, it is enqueued somewhere, the
+//!    lock is let go, and it leaves its stack for the next G at hand, which it
+//!    picks itself. From the enqueueing on it may be readied; who dequeues it
+//!    waits until its context is stored (the table in `crate::goroutine`).
+//! 4. **Ready** (`ready`): exactly once for each park, by who dequeued or
+//!    claimed it. It goes into `run_next` of who readied it, and inherits that
+//!    one's time slice; see the tables in `ready` for all other cases.
+//! 5. **Look elsewhere**: once in 61 picks an M goes home and looks at timers,
+//!    at the other classes and at the global queue first (`find_runnable`).
+//! 6. **Steal** (`steal`): an M with a P and nothing to run halves the ring of
+//!    another, the same cache first. At most half as many spin as Ps are busy.
+//! 7. **Rest** (`idle`, S1 to S4): the P goes to the idle list; heavy barrier;
+//!    everything is looked at once more; one M waits in the netpoller, until
+//!    the first timer at most, the others on a futex.
+//! 8. **Wake** (`idle`, W1 to W3): work made visible wakes one M if a P is
+//!    idle and none spins; the spinner that finds work wakes the next.
+//! 9. **Retake** (`machine`, D1 to D4; `sysmon`): a P in one time slice for
+//!    10 ms while work waits goes to another M. Its G runs on, and queues up at
+//!    its next call into the runtime (`preempt::regain`).
+//! 10. **End** (`run_loop::finish`): the outcome is left in the record, who
+//!     joins is readied, the stack goes to the P's cache.
+//!
+//! # Pinned and migrating
+//!
+//! In a migrating runtime any M may run any G. In a pinned one a G that has
+//! started stays with its M: what is readied goes to that M's own list or
+//! inbox, only what never started is in the rings and can be stolen, and an M
+//! without a P that has such work stands in line for one.
+//!
+//! # Rejected
+//!
+//! - *A signal that interrupts a long goroutine*, as Go does: it may be inside
+//!   malloc or between two instructions of a foreign library.
+//! - *One M a P*, as in tokio and rayon: a blocked thread would take its P with
+//!   it, which is what this scheduler is there to avoid.
+//! - *A callback that unlocks after the switch*, as Go's `gopark` has: every
+//!   park would pass through the M's own stack. Waiting for the context costs
+//!   a load instead.
+//! - *Waking an M for every ready*: measured by others at a fifth of throughput.
+//! - *A stealable `run_next`*: it would cost a locked instruction at each pick.
+//! - *A lock-free idle list*: it is touched when somebody sleeps or wakes, and
+//!   a system call is near either time.
+//!
+//! Sources: the design comment of Go's `proc.go` and its "scalable Go
+//! scheduler" document by D. Vyukov; tokio's issues 4941 and 8065.
 
 pub(crate) mod api;
 pub(crate) mod builder;
