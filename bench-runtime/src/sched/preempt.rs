@@ -43,7 +43,8 @@ pub(crate) fn regain(header: &'static StackHeader) -> &'static Processor {
             g.set_status(Status::Running);
             return p;
         }
-        if shared.pinned || g.has_flag(FLAG_LOCKED) {
+        // Also one that unwinds: the count of panics is the thread's.
+        if shared.pinned || g.has_flag(FLAG_LOCKED) || std::thread::panicking() {
             shared.idle.stand_in_line(&mut lists, m);
             drop(lists);
             m.sleep();
