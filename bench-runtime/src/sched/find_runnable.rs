@@ -41,6 +41,10 @@ const TURN: u32 = 61;
 /// Picks of `run_next` in a row before the queue has its turn.
 const STREAK: u32 = 128;
 
+/// The same while mail waits, which came from another M: a round of two
+/// goroutines on different Ms waits for this on each side.
+const MAIL_STREAK: u32 = 8;
+
 /// The most that one pick takes from the global queue.
 const GLOBAL_SHARE: usize = super::run_queue::CAPACITY as usize / 2;
 
@@ -138,9 +142,11 @@ fn pick_pinned(m: &'static Machine, p: &'static Processor) -> Option<&'static Go
         // SAFETY: records are type-stable.
         let next: &'static Goroutine = unsafe { &*next };
         own.streak += 1;
-        if own.streak < STREAK {
+        if own.streak < STREAK && !(own.streak > MAIL_STREAK && m.has_mail()) {
             return Some(next);
         }
+        // Mail first: whoever waits in it has not had a turn.
+        m.collect_mail();
         pinned.push(next);
     }
     own.streak = 0;

@@ -1,40 +1,22 @@
 //! M: an OS thread that runs goroutines while it holds a P.
-//!
-//! # The door
-//!
-//! `p` is the door between an M that runs a goroutine's code and sysmon, which
-//! may take the P away from it (see [`super::preempt`]). The fast side has no
-//! locked instruction.
-//!
-//! | the M                              | sysmon, holding `door`              |
-//! |------------------------------------|-------------------------------------|
-//! | D1 `inside = true`                 | D1 `p = null`                       |
-//! | D2 light barrier                   | D2 heavy barrier                    |
-//! | D3 read `p`: not null: go on       | D3 read `inside`: false: P is taken |
-//! | D4 null: take `door`, read again   | D4 true: `p` back to what it was    |
-//!
-//! By the barriers at least one side sees the other's D1. While `inside` is
-//! true and D3 gave a P, nobody takes it. Whoever else stores to `p` is the M
-//! itself, holding `door`.
 
 use std::cell::UnsafeCell;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
+use super::door::Door;
 use super::processor::Processor;
 use super::runtime::Shared;
 use crate::goroutine::{Goroutine, List};
-use crate::sys::{barrier, futex};
+use crate::sys::futex;
 use crate::util::lock::Lock;
 
 /// An M.
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Machine {
-    /// True while its code is the runtime's; see above.
-    inside: AtomicBool,
-    /// The P it holds, as the fast side reads it; see above.
-    p: AtomicPtr<Processor>,
+    /// Between it and sysmon; what it holds is behind it.
+    door: Door<Processor>,
     /// The context of the scheduler's loop while a goroutine runs.
     pub(crate) home: AtomicUsize,
     /// The goroutine that runs.
@@ -45,7 +27,6 @@ pub(crate) struct Machine {
     pinned: UnsafeCell<List>,
     pub(crate) id: usize,
     pub(crate) shared: &'static Shared,
-    door: Lock<()>,
     /// Asleep or woken; see `sleep`.
     word: AtomicU32,
     /// Handed over by whoever wakes it.
@@ -73,15 +54,13 @@ const WOKEN: u32 = 1;
 impl Machine {
     pub(crate) fn new(id: usize, shared: &'static Shared) -> Self {
         Self {
-            inside: AtomicBool::new(true),
-            p: AtomicPtr::new(ptr::null_mut()),
+            door: Door::new(),
             home: AtomicUsize::new(0),
             current: AtomicPtr::new(ptr::null_mut()),
             run_next: AtomicPtr::new(ptr::null_mut()),
             pinned: UnsafeCell::new(List::new()),
             id,
             shared,
-            door: Lock::new(()),
             word: AtomicU32::new(ASLEEP),
             handed: AtomicPtr::new(ptr::null_mut()),
             spinning: AtomicBool::new(false),
@@ -92,98 +71,48 @@ impl Machine {
         }
     }
 
-    /// Steps D1 to D4 of the fast side: comes into the runtime. `None` if the
-    /// P was retaken. Says also whether it was inside already, for `leave`.
+    /// Comes into the runtime. `None` if the P was retaken. Says also whether
+    /// it was inside already, for `leave`.
     #[inline(always)]
     pub(crate) fn enter(&self) -> (Option<&'static Processor>, bool) {
-        let was_inside = self.inside.load(Ordering::Relaxed);
-        self.inside.store(true, Ordering::Relaxed); // D1
-        barrier::light(); // D2
-        // Acquire: pairs with the Release in `set_p`.
-        let p = self.p.load(Ordering::Acquire); // D3
-        if p.is_null() {
-            return (self.p_behind_door(), was_inside);
-        }
+        let (p, was_inside) = self.door.enter();
         // SAFETY: Ps live as long as their runtime's Ms.
-        (Some(unsafe { &*p }), was_inside)
-    }
-
-    /// D4 of the fast side.
-    #[cold]
-    fn p_behind_door(&self) -> Option<&'static Processor> {
-        let _door = self.door.lock();
-        // SAFETY: as in `enter`.
-        unsafe { self.p.load(Ordering::Acquire).as_ref() }
+        (unsafe { p.as_ref() }, was_inside)
     }
 
     /// Goes back to the goroutine's code.
     #[inline(always)]
     pub(crate) fn leave(&self, was_inside: bool) {
-        // Release: what was done with the P is done before sysmon, which reads
-        // this with Acquire, gives it to another M.
-        self.inside.store(was_inside, Ordering::Release);
+        self.door.leave(was_inside);
     }
 
     /// The P it holds. Only its own thread, inside the runtime.
     pub(crate) fn held(&self) -> Option<&'static Processor> {
-        let p = self.p.load(Ordering::Acquire);
-        if p.is_null() {
-            self.p_behind_door()
-        } else {
-            // SAFETY: as in `enter`.
-            Some(unsafe { &*p })
-        }
+        // SAFETY: as in `enter`.
+        unsafe { self.door.held().as_ref() }
     }
 
     /// Takes up a P, or lets go of it. Only its own thread, inside.
     pub(crate) fn set_p(&self, p: Option<&'static Processor>) {
-        let _door = self.door.lock();
-        // Release: pairs with the Acquire in `enter`.
-        self.p.store(
-            p.map_or(ptr::null_mut(), |p| ptr::from_ref(p).cast_mut()),
-            Ordering::Release,
-        );
         if let Some(p) = p {
+            // Before the door shows it: who retakes it looks here for the M.
             p.owner
                 .store(ptr::from_ref(self).cast_mut(), Ordering::Release);
         }
+        self.door
+            .set(p.map_or(ptr::null_mut(), |p| ptr::from_ref(p).cast_mut()));
     }
 
-    /// Steps D1 to D4 of sysmon's side: takes `p` away if the M still has it
-    /// and runs a goroutine's code. Then the caller holds it.
+    /// Takes `p` away if the M still has it and runs a goroutine's code. Then
+    /// the caller holds it.
     pub(crate) fn retake(&self, p: &'static Processor) -> bool {
-        let _door = self.door.lock();
-        let raw = ptr::from_ref(p).cast_mut();
-        if self.p.load(Ordering::Acquire) != raw {
-            return false;
-        }
-        self.p.store(ptr::null_mut(), Ordering::Release); // D1
-        barrier::heavy(); // D2
-        // Acquire: pairs with the Release in `leave`.
-        if self.inside.load(Ordering::Acquire) {
-            // D3
-            self.p.store(raw, Ordering::Release); // D4
-            return false;
-        }
-        true
+        self.door.retake(ptr::from_ref(p).cast_mut())
     }
 
     /// As [`Self::retake`], but gives the P back after `f`. Says whether `f`
     /// was called.
     pub(crate) fn borrow(&self, p: &'static Processor, f: impl FnOnce()) -> bool {
-        let _door = self.door.lock();
-        let raw = ptr::from_ref(p).cast_mut();
-        if self.p.load(Ordering::Acquire) != raw {
-            return false;
-        }
-        self.p.store(ptr::null_mut(), Ordering::Release); // D1
-        barrier::heavy(); // D2
-        let taken = !self.inside.load(Ordering::Acquire); // D3
-        if taken {
-            f();
-        }
-        self.p.store(raw, Ordering::Release);
-        taken
+        self.door.borrow(ptr::from_ref(p).cast_mut(), f)
     }
 
     /// In a pinned runtime: what it has readied for itself.

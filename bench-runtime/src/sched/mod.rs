@@ -74,6 +74,7 @@ pub(crate) mod api;
 pub(crate) mod builder;
 pub(crate) mod current;
 pub(crate) mod deadlock;
+pub(crate) mod door;
 pub(crate) mod dump;
 pub(crate) mod find_runnable;
 pub(crate) mod global_queue;

@@ -71,6 +71,9 @@ impl Drop for Blocked {
 /// on; afterwards the goroutine waits for a P. On a plain thread it only runs
 /// `f`.
 ///
+/// In a pinned runtime the goroutines that have started on the same thread wait
+/// for `f` too: it must not wait for one of them.
+///
 /// # Examples
 ///
 /// ```

@@ -1,0 +1,373 @@
+//! Nobody starves: beside hogs, blocking calls, busy pairs and other classes.
+//! Bounds on time are wide; they tell a starved goroutine from a slow machine.
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bench_runtime::{
+    GoBuilder, Priority, Receiver, Runtime, Sender, blocking, chan, go, time, yield_now,
+};
+
+use crate::sched_support::{Setting, at_each, within_patience};
+
+/// No answer within this is starvation, on however loaded a machine.
+const STARVED: Duration = Duration::from_secs(30);
+
+fn burn(length: Duration) {
+    let began = Instant::now();
+    while began.elapsed() < length {
+        std::hint::spin_loop();
+    }
+}
+
+/// In a pinned runtime that holds for goroutines that have not started on the
+/// hog's thread: these come from outside.
+#[test]
+fn endless_loop_does_not_stop_others_on_one_processor() {
+    for migrating in [false, true] {
+        let setting = Setting {
+            procs: 1,
+            migrating,
+        };
+        let runtime = setting.builder().build().unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let begun = Arc::new(AtomicBool::new(false));
+        let hog = runtime.spawn({
+            let (stop, begun) = (stop.clone(), begun.clone());
+            // No call into the runtime in here.
+            move || {
+                begun.store(true, Ordering::Relaxed);
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            }
+        });
+        while !begun.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+        for n in 0..10 {
+            let other = runtime.spawn(move || {
+                yield_now();
+                n
+            });
+            let began = Instant::now();
+            while !other.is_finished() {
+                assert!(
+                    began.elapsed() < STARVED,
+                    "a hog starves others: {setting:?}"
+                );
+                std::thread::yield_now();
+            }
+            assert_eq!(other.join().unwrap(), n);
+        }
+        stop.store(true, Ordering::Relaxed);
+        hog.join().unwrap();
+        assert_eq!(runtime.shutdown().threads_count, 0);
+    }
+}
+
+/// In a migrating runtime also those are served that shared the hog's thread.
+#[test]
+fn two_hundred_millisecond_hog_delays_a_sleeper_by_far_less() {
+    within_patience(
+        Setting {
+            procs: 1,
+            migrating: true,
+        },
+        |_| {
+            let hog = go(|| burn(Duration::from_millis(400)));
+            let began = Instant::now();
+            let mut rounds = 0;
+            // The hog begins when this goroutine first sleeps.
+            while rounds < 10 {
+                time::sleep(Duration::from_millis(1));
+                rounds += 1;
+            }
+            let took = began.elapsed();
+            // Starved, it would take 400 ms for the first round alone; ten
+            // rounds take some tens of milliseconds on a quiet machine.
+            assert!(!hog.is_finished() || took < STARVED, "{took:?}");
+            hog.join().unwrap();
+        },
+    );
+}
+
+#[test]
+fn retakes_are_counted_when_a_hog_loses_its_processor() {
+    let runtime = Runtime::builder().procs(1).build().unwrap();
+    let before = runtime.metrics().retakes_count;
+    runtime.run(|| {
+        let other = go(|| ());
+        let began = Instant::now();
+        while !other.is_finished() {
+            assert!(began.elapsed() < STARVED, "a hog starves others");
+            std::hint::spin_loop();
+        }
+    });
+    assert!(runtime.metrics().retakes_count > before);
+}
+
+#[test]
+fn processors_really_run_at_once() {
+    at_each(&[2, 4], |setting| {
+        for _ in 0..3 {
+            // Each spins until all of them have begun, without a call into the
+            // runtime: on fewer Ms than processors this could not end before a
+            // retake for each.
+            let begun = Arc::new(AtomicUsize::new(0));
+            let handles: Vec<_> = (0..setting.procs)
+                .map(|_| {
+                    let begun = begun.clone();
+                    go(move || {
+                        begun.fetch_add(1, Ordering::SeqCst);
+                        let began = Instant::now();
+                        while begun.load(Ordering::SeqCst) < setting.procs {
+                            assert!(began.elapsed() < STARVED, "they do not run at once");
+                            std::hint::spin_loop();
+                        }
+                    })
+                })
+                .collect();
+            for handle in handles {
+                handle.join().unwrap();
+            }
+            // All of them have slept since: the next round must wake them.
+            time::sleep(Duration::from_millis(2));
+        }
+    });
+}
+
+struct Pair {
+    there: Sender<()>,
+    back: Receiver<()>,
+}
+
+/// Starts the other half of a ping-pong.
+fn pair(work: Duration) -> Pair {
+    let (there, ping) = chan(0);
+    let (pong, back) = chan(0);
+    drop(go(move || {
+        while ping.recv().is_some() {
+            burn(work);
+            if pong.send(()).is_err() {
+                return;
+            }
+        }
+    }));
+    Pair { there, back }
+}
+
+impl Pair {
+    fn round(&self) {
+        self.there.send(()).unwrap();
+        self.back.recv().unwrap();
+    }
+}
+
+#[test]
+fn busy_ping_pong_does_not_delay_a_timer_for_ever() {
+    at_each(&[1, 2], |_| {
+        let stop = Arc::new(AtomicBool::new(false));
+        let busy = go({
+            let stop = stop.clone();
+            move || {
+                let pair = pair(Duration::ZERO);
+                while !stop.load(Ordering::Relaxed) {
+                    pair.round();
+                }
+            }
+        });
+        for _ in 0..5 {
+            let began = Instant::now();
+            time::sleep(Duration::from_millis(20));
+            assert!(began.elapsed() < STARVED);
+        }
+        stop.store(true, Ordering::Relaxed);
+        busy.join().unwrap();
+    });
+}
+
+#[test]
+fn light_ping_pong_beside_a_busy_one_keeps_pace() {
+    const ROUNDS: u64 = 2_000;
+    at_each(&[1, 2], |setting| {
+        let stop = Arc::new(AtomicBool::new(false));
+        let busy_rounds = Arc::new(AtomicU64::new(0));
+        let busy = go({
+            let (stop, rounds) = (stop.clone(), busy_rounds.clone());
+            move || {
+                let pair = pair(Duration::from_micros(5));
+                while !stop.load(Ordering::Relaxed) {
+                    pair.round();
+                    rounds.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        let light = go({
+            let rounds = busy_rounds.clone();
+            move || {
+                let pair = pair(Duration::ZERO);
+                while rounds.load(Ordering::Relaxed) == 0 {
+                    pair.round();
+                }
+                let before = rounds.load(Ordering::Relaxed);
+                (0..ROUNDS).for_each(|_| pair.round());
+                rounds.load(Ordering::Relaxed) - before
+            }
+        });
+        let beside = light.join().unwrap();
+        // Pairs that take turns have as many rounds each; with halves on two
+        // threads that share a processor a round costs two hand-overs.
+        assert!(
+            beside < 100 * ROUNDS,
+            "{beside} busy rounds beside {ROUNDS} light ones at {setting:?}"
+        );
+        stop.store(true, Ordering::Relaxed);
+        busy.join().unwrap();
+    });
+}
+
+#[test]
+fn short_blocking_calls_starve_nobody() {
+    at_each(&[1, 2, 8], |_| {
+        for micros in [10, 100, 1_000] {
+            let calls: Vec<_> = (0..4)
+                .map(|_| {
+                    go(move || {
+                        for _ in 0..20 {
+                            blocking(|| std::thread::sleep(Duration::from_micros(micros)));
+                        }
+                    })
+                })
+                .collect();
+            let worker = go(|| {
+                for _ in 0..200 {
+                    yield_now();
+                }
+            });
+            worker.join().unwrap();
+            for call in calls {
+                call.join().unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn thousand_goroutines_in_blocking_reads_leave_the_processor_to_others() {
+    const READERS: usize = 1_000;
+    for migrating in [false, true] {
+        let setting = Setting {
+            procs: 2,
+            migrating,
+        };
+        let runtime = setting.builder().build().unwrap();
+        let mut writers = Vec::new();
+        let readers: Vec<_> = (0..READERS)
+            .map(|_| {
+                let (mut near, far) = std::io::pipe().unwrap();
+                writers.push(far);
+                runtime.spawn(move || {
+                    blocking(|| {
+                        let mut byte = [0];
+                        near.read_exact(&mut byte).map(|()| byte[0])
+                    })
+                })
+            })
+            .collect();
+        // Fresh goroutines, with turns: they end while every reader waits.
+        let busy: Vec<_> = (0..8u64)
+            .map(|n| {
+                runtime.spawn(move || {
+                    for _ in 0..50 {
+                        burn(Duration::from_micros(20));
+                        yield_now();
+                    }
+                    n
+                })
+            })
+            .collect();
+        for (n, handle) in busy.into_iter().enumerate() {
+            assert_eq!(handle.join().unwrap(), n as u64);
+        }
+        let threads = runtime.metrics().threads_count;
+        assert!(
+            threads <= READERS + 2 * setting.procs + 8,
+            "{threads} threads for {READERS} blocked readers"
+        );
+        for (n, writer) in writers.iter_mut().enumerate() {
+            writer.write_all(&[n as u8]).unwrap();
+        }
+        for (n, reader) in readers.into_iter().enumerate() {
+            assert_eq!(reader.join().unwrap().unwrap(), n as u8);
+        }
+        assert_eq!(runtime.shutdown().threads_count, 0);
+    }
+}
+
+#[test]
+fn low_and_normal_classes_run_beside_high_goroutines_that_never_stop() {
+    at_each(&[1, 2], |setting| {
+        let stop = Arc::new(AtomicBool::new(false));
+        let high: Vec<_> = (0..2 * setting.procs)
+            .map(|_| {
+                let stop = stop.clone();
+                GoBuilder::new()
+                    .priority(Priority::High)
+                    .go(move || {
+                        while !stop.load(Ordering::Relaxed) {
+                            yield_now();
+                        }
+                    })
+                    .unwrap()
+            })
+            .collect();
+        for priority in [Priority::Normal, Priority::Low] {
+            let other = GoBuilder::new().priority(priority).go(|| ()).unwrap();
+            let began = Instant::now();
+            while !other.is_finished() {
+                assert!(began.elapsed() < STARVED, "{priority:?} starves");
+                yield_now();
+            }
+            other.join().unwrap();
+        }
+        stop.store(true, Ordering::Relaxed);
+        for handle in high {
+            handle.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn high_class_runs_before_what_was_queued_earlier() {
+    for migrating in [false, true] {
+        within_patience(
+            Setting {
+                procs: 1,
+                migrating,
+            },
+            |_| {
+                let order = Arc::new(bench_runtime::sync::Mutex::new(Vec::new()));
+                let handles: Vec<_> = [Priority::Low, Priority::Normal, Priority::High]
+                    .into_iter()
+                    .map(|priority| {
+                        let order = order.clone();
+                        GoBuilder::new()
+                            .priority(priority)
+                            .go(move || order.lock().push(priority))
+                            .unwrap()
+                    })
+                    .collect();
+                for handle in handles {
+                    handle.join().unwrap();
+                }
+                assert_eq!(
+                    *order.lock(),
+                    [Priority::High, Priority::Normal, Priority::Low]
+                );
+            },
+        );
+    }
+}

@@ -1,0 +1,103 @@
+//! A runtime with nothing to do uses no CPU time. Each case is a child
+//! process, so that the tests beside it are not measured.
+
+use std::process::Command;
+use std::time::Duration;
+
+use bench_runtime::{chan, go, goroutines, time, yield_now};
+
+use crate::sched_support::Setting;
+
+const CASE: &str = "SCHED_IDLE_CASE";
+
+/// Measured for this long at a time.
+const SPAN: Duration = Duration::from_secs(2);
+
+/// It must have become quiet after so many spans.
+const SPANS: usize = 10;
+
+/// The aim is 1 ms a second; the bound leaves room for a loaded machine, and
+/// a single thread that spins or ticks is far beyond it.
+const BOUND_PER_SECOND: Duration = Duration::from_millis(5);
+
+fn cpu_time() -> Duration {
+    let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF)
+        .expect("the kernel counts");
+    let of = |t: nix::sys::time::TimeVal| {
+        Duration::from_secs(t.tv_sec() as u64) + Duration::from_micros(t.tv_usec() as u64)
+    };
+    of(usage.user_time()) + of(usage.system_time())
+}
+
+/// Runs `prepare`, which leaves goroutines parked, in a child, and there sleeps
+/// in the main goroutine on `rest`.
+fn uses_no_cpu(name: &str, prepare: fn()) {
+    if std::env::var(CASE).as_deref() != Ok(name) {
+        let status = Command::new(std::env::current_exe().expect("our own file"))
+            .args([&format!("sched_idle::{name}"), "--exact", "--nocapture"])
+            .env(CASE, name)
+            .status()
+            .expect("a child starts");
+        assert!(status.success(), "{name}: {status}");
+        return;
+    }
+    for migrating in [false, true] {
+        let setting = Setting {
+            procs: 4,
+            migrating,
+        };
+        let runtime = setting.builder().build().expect("a runtime starts");
+        runtime.run(prepare);
+        // The threads come to rest, and the stacks of what is parked are
+        // looked over once: then there must be quiet.
+        let mut used = Duration::MAX;
+        for _ in 0..SPANS {
+            let before = cpu_time();
+            std::thread::sleep(SPAN);
+            used = cpu_time() - before;
+            println!("{name}, {setting:?}: {used:?} in {SPAN:?}");
+            if used < BOUND_PER_SECOND * SPAN.as_secs() as u32 {
+                break;
+            }
+        }
+        assert!(
+            used < BOUND_PER_SECOND * SPAN.as_secs() as u32,
+            "{name}, {setting:?}: {used:?} in {SPAN:?}"
+        );
+        std::mem::forget(runtime);
+    }
+}
+
+#[test]
+fn idle_runtime_uses_no_cpu() {
+    uses_no_cpu("idle_runtime_uses_no_cpu", || {
+        let handles: Vec<_> = (0..100).map(|_| go(yield_now)).collect();
+        handles.into_iter().for_each(|h| h.join().unwrap());
+    });
+}
+
+#[test]
+fn timer_in_an_hour_uses_no_cpu() {
+    uses_no_cpu("timer_in_an_hour_uses_no_cpu", || {
+        drop(go(|| time::sleep(Duration::from_secs(3_600))));
+        while goroutines().iter().filter(|g| g.waits).count() < 1 {
+            yield_now();
+        }
+    });
+}
+
+#[test]
+fn hundred_thousand_parked_goroutines_use_no_cpu() {
+    uses_no_cpu("hundred_thousand_parked_goroutines_use_no_cpu", || {
+        let (tx, rx) = chan::<()>(0);
+        for _ in 0..100_000 {
+            let rx = rx.clone();
+            drop(go(move || rx.recv()));
+        }
+        // A goroutine that comes after them, twice round.
+        for _ in 0..2 {
+            go(|| ()).join().unwrap();
+        }
+        std::mem::forget((tx, rx));
+    });
+}

@@ -1,0 +1,67 @@
+//! Runtimes for the tests of the scheduler: each body runs pinned and
+//! migrating, at several numbers of processors, and must not hang.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use bench_runtime::{Builder, Runtime};
+
+/// Longer than any body takes on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How the runtime under test is built.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting {
+    pub(crate) procs: usize,
+    pub(crate) migrating: bool,
+}
+
+impl Setting {
+    pub(crate) fn builder(self) -> Builder {
+        let builder = Runtime::builder().procs(self.procs);
+        if self.migrating {
+            // SAFETY: the bodies hold no reference derived from a thread-local
+            // and no guard of std's across a call that parks.
+            unsafe { builder.migrating() }
+        } else {
+            builder
+        }
+    }
+}
+
+/// Runs `body` as the main goroutine of each runtime; what is left afterwards
+/// must be nothing.
+pub(crate) fn at_each(procs: &[usize], body: fn(Setting)) {
+    for &procs in procs {
+        for migrating in [false, true] {
+            within_patience(Setting { procs, migrating }, body);
+        }
+    }
+}
+
+/// As [`at_each`], in one setting.
+pub(crate) fn within_patience(setting: Setting, body: fn(Setting)) {
+    let runtime = Arc::new(setting.builder().build().expect("a runtime starts"));
+    let (done, ended) = mpsc::channel();
+    let runner = std::thread::spawn({
+        let runtime = runtime.clone();
+        move || {
+            runtime.run(move || body(setting));
+            drop(runtime);
+            let _ = done.send(());
+        }
+    });
+    if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+        panic!("hangs at {setting:?}\n{}", runtime.debug_state());
+    }
+    if let Err(panic) = runner.join() {
+        eprintln!("fails at {setting:?}");
+        std::panic::resume_unwind(panic);
+    }
+    let left = Arc::into_inner(runtime)
+        .expect("the runner let go")
+        .shutdown();
+    assert_eq!(left.unfinished_count, 0, "goroutines left at {setting:?}");
+    assert_eq!(left.threads_count, 0, "threads left at {setting:?}");
+}
