@@ -126,6 +126,9 @@ fn conduct(board: &Arc<Board>, settings: Settings) {
 
 fn act(board: &Board, index: usize, settings: Settings, end: Instant) {
     let mut rng = Rng::new(settings.seed.wrapping_mul(31).wrapping_add(index as u64));
+    if settings.runs_stuck() {
+        (scenarios::STUCK.1)(&mut rng);
+    }
     while Instant::now() < end {
         let which = rng.below(SCENARIOS.len() as u64) as usize;
         if !settings.runs(SCENARIOS[which].0) {

@@ -41,6 +41,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("scopes", scopes),
 ];
 
+/// Never ends: what the watchdog must find. Run only by its name.
+pub(crate) const STUCK: Scenario = ("stuck", stuck);
+
+fn stuck(_: &mut Rng) {
+    let (_tx, rx) = chan::<()>(0);
+    rx.recv();
+}
+
 /// A small generator: xorshift, from a seed.
 #[derive(Debug)]
 pub(crate) struct Rng(u64);

@@ -52,7 +52,8 @@ impl Settings {
                 "--mode" if value == "pinned" => settings.migrating = false,
                 "--mode" if value == "migrating" => settings.migrating = true,
                 "--only" => {
-                    let known = crate::SCENARIOS.iter().map(|(name, _)| *name);
+                    let known = crate::SCENARIOS.iter().chain([&crate::scenarios::STUCK]);
+                    let known = known.map(|(name, _)| *name);
                     settings.only = Some(
                         known
                             .into_iter()
@@ -64,6 +65,11 @@ impl Settings {
             }
         }
         Ok(settings)
+    }
+
+    /// True if asked for the scenario that never ends.
+    pub(crate) fn runs_stuck(&self) -> bool {
+        self.only == Some(crate::scenarios::STUCK.0)
     }
 
     /// False for a scenario that `--only` leaves out.

@@ -1,0 +1,126 @@
+//! The door: the M and sysmon never hold the P at once.
+
+use crate::door_source::Door;
+use crate::sys::barrier;
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use std::ptr;
+
+/// A P, whose own part only its holder may touch.
+struct P {
+    own: UnsafeCell<u32>,
+}
+
+impl P {
+    fn touch(&self) {
+        // SAFETY: that this is exclusive is what loom checks.
+        self.own.with_mut(|own| unsafe { *own += 1 });
+    }
+}
+
+struct Scene {
+    door: Door<P>,
+    p: P,
+}
+
+// SAFETY: the cell in it is what the model is about; loom reports a race.
+unsafe impl Send for Scene {}
+// SAFETY: as above.
+unsafe impl Sync for Scene {}
+
+impl Scene {
+    fn new() -> Arc<Self> {
+        let scene = Arc::new(Self {
+            door: Door::new(),
+            p: P {
+                own: UnsafeCell::new(0),
+            },
+        });
+        scene.door.set(scene.raw());
+        scene
+    }
+
+    fn raw(&self) -> *mut P {
+        ptr::from_ref(&self.p).cast_mut()
+    }
+
+    /// One call into the runtime from a goroutine's code.
+    fn call(&self) -> bool {
+        let (p, was_inside) = self.door.enter();
+        let held = !p.is_null();
+        if held {
+            self.p.touch();
+        }
+        self.door.leave(was_inside);
+        held
+    }
+}
+
+fn enter_against_retake() {
+    let scene = Scene::new();
+    scene.door.leave(false);
+    let sysmon = loom::thread::spawn({
+        let scene = scene.clone();
+        move || {
+            let taken = scene.door.retake(scene.raw());
+            if taken {
+                scene.p.touch();
+            }
+            taken
+        }
+    });
+    let first = scene.call();
+    let second = scene.call();
+    let taken = sysmon.join().unwrap();
+    assert!(first || !second, "a P came back by itself");
+    assert!(taken || second, "a P that nobody took is gone");
+    assert_eq!(scene.call(), !taken);
+}
+
+#[test]
+fn retaken_or_entered_never_both() {
+    loom::model(enter_against_retake);
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn canary_door_without_the_light_barrier() {
+    barrier::break_light();
+    loom::model(enter_against_retake);
+}
+
+#[test]
+fn borrowed_processor_comes_back() {
+    loom::model(|| {
+        let scene = Scene::new();
+        scene.door.leave(false);
+        let sysmon = loom::thread::spawn({
+            let scene = scene.clone();
+            move || scene.door.borrow(scene.raw(), || scene.p.touch())
+        });
+        assert!(scene.call(), "the M lost a P that was only borrowed");
+        sysmon.join().unwrap();
+        assert!(scene.call());
+    });
+}
+
+#[test]
+fn processor_given_away_inside_is_not_retaken() {
+    loom::model(|| {
+        let scene = Scene::new();
+        scene.door.leave(false);
+        let sysmon = loom::thread::spawn({
+            let scene = scene.clone();
+            move || scene.door.retake(scene.raw())
+        });
+        let (p, _) = scene.door.enter();
+        let given = !p.is_null();
+        if given {
+            scene.door.set(ptr::null_mut());
+            // Now it is ours to give to somebody else.
+            scene.p.touch();
+        }
+        scene.door.leave(false);
+        assert!(given != sysmon.join().unwrap(), "one holder");
+    });
+}

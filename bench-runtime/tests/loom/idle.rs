@@ -1,0 +1,208 @@
+//! Going to sleep and waking: steps W1 to W3 and S1 to S4 of `sched::idle`.
+//! Work that is visible while a processor is idle is found, or somebody is
+//! woken for it.
+
+use crate::sys::barrier;
+use loom::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use loom::sync::{Arc, Mutex};
+
+/// The counts and lists, as far as the protocol goes.
+struct Scene {
+    /// The idle list's lock, over nothing: the counts are read without it.
+    lists: Mutex<()>,
+    idle_count: AtomicU32,
+    spinning_count: AtomicU32,
+    /// Entries in the one queue that has some.
+    work: AtomicUsize,
+    /// Ms that were woken with a P, to spin.
+    woken: AtomicUsize,
+}
+
+/// What is left out of the protocol.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Broken {
+    Nothing,
+    /// S3: to look again.
+    Recheck,
+    /// S2.
+    HeavyBarrier,
+}
+
+impl Scene {
+    fn new(idle: u32, spinning: u32) -> Arc<Self> {
+        Arc::new(Self {
+            lists: Mutex::new(()),
+            idle_count: AtomicU32::new(idle),
+            spinning_count: AtomicU32::new(spinning),
+            work: AtomicUsize::new(0),
+            woken: AtomicUsize::new(0),
+        })
+    }
+
+    /// W1 to W3: `push_back` and `wake_one`.
+    fn push(&self) {
+        let queued = self.work.load(Ordering::Relaxed);
+        // W1. Release: the queue's tail.
+        self.work.store(queued + 1, Ordering::Release);
+        self.wake_one();
+    }
+
+    fn wake_one(&self) {
+        barrier::light(); // W2
+        if self.idle_count.load(Ordering::Relaxed) == 0
+            || self.spinning_count.load(Ordering::Relaxed) != 0
+        {
+            return;
+        }
+        // W3
+        if self
+            .spinning_count
+            .compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed)
+            .is_err()
+        {
+            return;
+        }
+        let _lists = self.lists.lock().unwrap();
+        if self.acquire() {
+            self.woken.fetch_add(1, Ordering::AcqRel);
+        } else {
+            self.spinning_count.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Under the lock.
+    fn acquire(&self) -> bool {
+        let idle = self.idle_count.load(Ordering::Relaxed);
+        if idle > 0 {
+            self.idle_count.store(idle - 1, Ordering::SeqCst);
+        }
+        idle > 0
+    }
+
+    /// `rest` and `wait_for_processor`, by an M that found nothing. True: it
+    /// goes on as a spinner, false: it sleeps.
+    fn rest(&self, spinning: bool, broken: Broken) -> bool {
+        {
+            let _lists = self.lists.lock().unwrap();
+            let idle = self.idle_count.load(Ordering::Relaxed);
+            self.idle_count.store(idle + 1, Ordering::SeqCst); // S1
+        }
+        if spinning {
+            self.spinning_count.fetch_sub(1, Ordering::SeqCst); // S1
+        }
+        if broken == Broken::Recheck {
+            return false;
+        }
+        if broken != Broken::HeavyBarrier {
+            barrier::heavy(); // S2
+        }
+        // S3
+        if self.work.load(Ordering::Acquire) != 0 {
+            let _lists = self.lists.lock().unwrap();
+            return self.acquire();
+        }
+        false // S4
+    }
+
+    /// At the end: work that waits beside an idle P is lost unless somebody
+    /// looks for it.
+    fn assert_not_lost(&self, goes_on: usize) {
+        let idle = self.idle_count.load(Ordering::SeqCst);
+        let lookers = goes_on + self.woken.load(Ordering::SeqCst);
+        assert!(
+            self.work.load(Ordering::SeqCst) == 0 || idle == 0 || lookers > 0,
+            "lost wake-up"
+        );
+    }
+}
+
+/// One makes work while another, the only spinner, goes to sleep.
+fn push_against_rest(spinning: bool, broken: Broken) {
+    let scene = Scene::new(0, u32::from(spinning));
+    let pusher = loom::thread::spawn({
+        let scene = scene.clone();
+        move || scene.push()
+    });
+    let goes_on = scene.rest(spinning, broken);
+    pusher.join().unwrap();
+    scene.assert_not_lost(usize::from(goes_on));
+}
+
+#[test]
+fn work_pushed_while_the_last_spinner_rests_is_found() {
+    loom::model(|| push_against_rest(true, Broken::Nothing));
+}
+
+#[test]
+fn work_pushed_while_one_that_does_not_spin_rests_is_found() {
+    loom::model(|| push_against_rest(false, Broken::Nothing));
+}
+
+#[test]
+#[should_panic(expected = "lost wake-up")]
+fn canary_rest_without_looking_again() {
+    loom::model(|| push_against_rest(true, Broken::Recheck));
+}
+
+#[test]
+#[should_panic(expected = "lost wake-up")]
+fn canary_rest_without_the_heavy_barrier() {
+    loom::model(|| push_against_rest(true, Broken::HeavyBarrier));
+}
+
+#[test]
+#[should_panic(expected = "lost wake-up")]
+fn canary_push_without_the_light_barrier() {
+    barrier::break_light();
+    loom::model(|| push_against_rest(true, Broken::Nothing));
+}
+
+/// Two Ms make work while a third rests: the one whose wake is skipped because
+/// of the other's is not forgotten.
+#[test]
+fn work_of_two_pushers_is_found() {
+    crate::bounded(3, || {
+        let scene = Scene::new(0, 1);
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let scene = scene.clone();
+                loom::thread::spawn(move || {
+                    // Two queues in one count.
+                    scene.work.fetch_add(1, Ordering::AcqRel);
+                    scene.wake_one();
+                })
+            })
+            .collect();
+        let goes_on = scene.rest(true, Broken::Nothing);
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        scene.assert_not_lost(usize::from(goes_on));
+    });
+}
+
+/// `resize_to` makes a P idle while the last spinner comes to rest: one of
+/// them sees what waits.
+#[test]
+fn grown_processors_find_work_that_waited_before() {
+    loom::model(|| {
+        let scene = Scene::new(0, 1);
+        scene.work.store(1, Ordering::Release);
+        let grower = loom::thread::spawn({
+            let scene = scene.clone();
+            move || {
+                {
+                    let _lists = scene.lists.lock().unwrap();
+                    let idle = scene.idle_count.load(Ordering::Relaxed);
+                    scene.idle_count.store(idle + 1, Ordering::SeqCst);
+                }
+                barrier::heavy();
+                scene.wake_one();
+            }
+        });
+        // It had looked before the work came.
+        let goes_on = scene.rest(true, Broken::Nothing);
+        grower.join().unwrap();
+        scene.assert_not_lost(usize::from(goes_on));
+    });
+}

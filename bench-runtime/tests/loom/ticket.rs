@@ -1,0 +1,116 @@
+//! Claims: of all who would end one wait, one does, and only that one writes
+//! into the waiter. The steps are those of `goroutine::waiter`.
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+struct Scene {
+    ticket: AtomicU32,
+    /// What is handed over.
+    elem: UnsafeCell<u32>,
+    /// Stands for the queue of runnable goroutines.
+    readied: AtomicBool,
+    readies: AtomicU32,
+}
+
+// SAFETY: the cell in it is what the model is about; loom reports a race.
+unsafe impl Send for Scene {}
+// SAFETY: as above.
+unsafe impl Sync for Scene {}
+
+impl Scene {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            ticket: AtomicU32::new(0),
+            elem: UnsafeCell::new(0),
+            readied: AtomicBool::new(false),
+            readies: AtomicU32::new(0),
+        })
+    }
+
+    /// `Parkable::claim`.
+    fn claim(&self, ticket: u32) -> bool {
+        self.ticket
+            .compare_exchange(ticket, ticket + 1, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// Not an exchange: two may believe that they won.
+    fn claim_carelessly(&self, ticket: u32) -> bool {
+        let mine = self.ticket.load(Ordering::Acquire) == ticket;
+        if mine {
+            self.ticket.store(ticket + 1, Ordering::Release);
+        }
+        mine
+    }
+
+    fn end_wait(&self, with: u32) {
+        // SAFETY: that this is exclusive is what loom checks.
+        self.elem.with_mut(|elem| unsafe { *elem = with });
+        self.readies.fetch_add(1, Ordering::AcqRel);
+        self.readied.store(true, Ordering::Release);
+    }
+}
+
+fn enders(claim: fn(&Scene, u32) -> bool) {
+    let scene = Scene::new();
+    let threads: Vec<_> = (1..=2)
+        .map(|n| {
+            let scene = scene.clone();
+            loom::thread::spawn(move || {
+                if claim(&scene, 0) {
+                    scene.end_wait(n);
+                }
+            })
+        })
+        .collect();
+    while !scene.readied.load(Ordering::Acquire) {
+        loom::thread::yield_now();
+    }
+    // SAFETY: as in `end_wait`.
+    let got = scene.elem.with(|elem| unsafe { *elem });
+    assert!(got == 1 || got == 2);
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    assert_eq!(scene.readies.load(Ordering::Acquire), 1, "readied once");
+}
+
+#[test]
+fn one_of_two_ends_the_wait() {
+    loom::model(|| enders(Scene::claim));
+}
+
+#[test]
+#[should_panic]
+fn canary_claim_that_is_no_exchange() {
+    loom::model(|| enders(Scene::claim_carelessly));
+}
+
+/// A timer that fires late finds the ticket of the next wait.
+#[test]
+fn late_timer_does_not_end_the_next_wait() {
+    loom::model(|| {
+        let scene = Scene::new();
+        let timer = loom::thread::spawn({
+            let scene = scene.clone();
+            move || {
+                if scene.claim(0) {
+                    scene.end_wait(1);
+                }
+            }
+        });
+        // The first wait is ended by somebody else, or by the timer.
+        let timer_won = !scene.claim(0);
+        // The next wait has the next ticket; nobody ends it.
+        let next = scene.ticket.load(Ordering::Relaxed);
+        assert_eq!(next, 1);
+        timer.join().unwrap();
+        assert_eq!(
+            scene.readies.load(Ordering::Acquire),
+            u32::from(timer_won),
+            "a stale claim"
+        );
+    });
+}

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Everything at once on more processors than CPUs, under a watchdog: see
+# bench-runtime/examples/soak.
+#   scripts/soak.sh [--quick] [seconds for each of six runs]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+seconds=60
+[ "${1:-}" = "--quick" ] && { seconds=8; shift; }
+seconds=${1:-$seconds}
+seed=${SOAK_SEED:-$RANDOM}
+
+cargo build --quiet -p bench-runtime --example soak
+soak=target/debug/examples/soak
+
+# The canary: a scenario that never ends must be found and end the process.
+if "$soak" --seconds 1 --procs 2 --actors 2 --patience 1 --only stuck >/dev/null 2>&1; then
+    echo "soak: the watchdog did not find an actor that is stuck" >&2
+    exit 1
+fi
+for procs in 64 2 1; do
+    for mode in migrating pinned; do
+        timeout $((seconds + 180)) "$soak" --seconds "$seconds" --procs "$procs" --mode "$mode" --seed "$seed"
+    done
+done

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Data races of what runs on plain threads, by the thread sanitizer, with the
+# standard library built for it too. It knows nothing of switched stacks, so
+# goroutines are not covered: those have loom, miri and the soak.
+#   scripts/tsan.sh [--quick]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=$(rustc -vV | sed -n 's/^host: //p')
+if ! cargo +nightly --version >/dev/null 2>&1 ||
+    [ ! -d "$(rustc +nightly --print sysroot)/lib/rustlib/src/rust/library" ]; then
+    echo "tsan: skipped: needs 'rustup toolchain install nightly --component rust-src'"
+    exit 0
+fi
+export RUSTFLAGS="-Zsanitizer=thread --cfg rt_tsan" TSAN_OPTIONS="halt_on_error=1 exitcode=66"
+build=(--quiet -Zbuild-std --target "$target" --target-dir target/tsan)
+
+# The canary: a race on purpose, which the sanitizer must report.
+canary=$(mktemp -d)
+trap 'rm -rf "$canary"' EXIT
+mkdir -p "$canary/src"
+cat >"$canary/Cargo.toml" <<'TOML'
+[package]
+name = "canary"
+version = "0.0.0"
+edition = "2024"
+[workspace]
+TOML
+cat >"$canary/src/main.rs" <<'RUST'
+static mut COUNT: u64 = 0;
+fn main() {
+    let threads = [1, 2].map(|_| std::thread::spawn(|| {
+        for _ in 0..100_000 {
+            unsafe { *(&raw mut COUNT) += 1 };
+        }
+    }));
+    threads.map(|t| t.join().unwrap());
+}
+RUST
+code=0
+timeout 400 cargo +nightly run "${build[@]}" --manifest-path "$canary/Cargo.toml" >/dev/null 2>"$canary/log" || code=$?
+if ! grep -q "ThreadSanitizer: data race" "$canary/log"; then
+    tail -5 "$canary/log" >&2
+    echo "tsan: it did not find the canary's race (exit code $code)" >&2
+    exit 1
+fi
+for filter in sched::run_queue:: goroutine:: util:: timer::; do
+    timeout 600 cargo +nightly test "${build[@]}" -p bench-runtime --lib -- "$filter"
+done
+echo "tsan: clean"
