@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bench_runtime::{
-    GoBuilder, Priority, Receiver, Runtime, Sender, blocking, chan, go, time, yield_now,
+    GoBuilder, JoinHandle, Priority, Receiver, Runtime, Sender, blocking, chan, go, time, yield_now,
 };
 
 use crate::sched_support::{Setting, at_each, within_patience};
@@ -142,27 +142,31 @@ fn processors_really_run_at_once() {
 struct Pair {
     there: Sender<()>,
     back: Receiver<()>,
+    echo: JoinHandle<()>,
 }
 
 /// Starts the other half of a ping-pong.
 fn pair(work: Duration) -> Pair {
     let (there, ping) = chan(0);
     let (pong, back) = chan(0);
-    drop(go(move || {
+    let echo = go(move || {
         while ping.recv().is_some() {
             burn(work);
-            if pong.send(()).is_err() {
-                return;
-            }
+            pong.send(()).unwrap();
         }
-    }));
-    Pair { there, back }
+    });
+    Pair { there, back, echo }
 }
 
 impl Pair {
     fn round(&self) {
         self.there.send(()).unwrap();
         self.back.recv().unwrap();
+    }
+
+    fn end(self) {
+        self.there.close();
+        self.echo.join().unwrap();
     }
 }
 
@@ -177,6 +181,7 @@ fn busy_ping_pong_does_not_delay_a_timer_for_ever() {
                 while !stop.load(Ordering::Relaxed) {
                     pair.round();
                 }
+                pair.end();
             }
         });
         for _ in 0..5 {
@@ -203,6 +208,7 @@ fn light_ping_pong_beside_a_busy_one_keeps_pace() {
                     pair.round();
                     rounds.fetch_add(1, Ordering::Relaxed);
                 }
+                pair.end();
             }
         });
         let light = go({
@@ -214,7 +220,9 @@ fn light_ping_pong_beside_a_busy_one_keeps_pace() {
                 }
                 let before = rounds.load(Ordering::Relaxed);
                 (0..ROUNDS).for_each(|_| pair.round());
-                rounds.load(Ordering::Relaxed) - before
+                let beside = rounds.load(Ordering::Relaxed) - before;
+                pair.end();
+                beside
             }
         });
         let beside = light.join().unwrap();
