@@ -134,7 +134,7 @@ pub fn parameter(name: &str, value: u64) -> String {
     }
     if let Some(stem) = name.strip_suffix("_per_s") {
         return if value == 0 {
-            format!("{} at will", words(stem))
+            "closed loop (uncorrected)".to_owned()
         } else {
             format!("{} {}/s", words(stem), count(value))
         };
@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(text("workers_count", 1), "1 worker");
         assert_eq!(text("sleep_ns", 10_000_000_000), "sleep 10.0 s");
         assert_eq!(text("payload_bytes", 64), "payload 64 B");
-        assert_eq!(text("offered_per_s", 0), "offered at will");
+        assert_eq!(text("offered_per_s", 0), "closed loop (uncorrected)");
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 pub mod analysis;
 pub mod compare;
+pub mod criterion;
 pub mod format;
 pub mod gate;
 pub mod html;

@@ -97,6 +97,7 @@ pub fn merge(mut shards: Vec<Run>) -> Result<Run, MergeError> {
         merged.failures.extend(run.failures);
         merged.environment.extend(run.environment);
         merged.taints.extend(run.taints);
+        merged.cross_checks.extend(run.cross_checks);
         merged.blocks.extend(run.blocks);
         merged.unknown.extend(run.unknown);
         merged.end = later(merged.end.take(), run.end);
@@ -121,6 +122,7 @@ pub fn merge(mut shards: Vec<Run>) -> Result<Run, MergeError> {
     once(&mut merged.failures);
     once(&mut merged.environment);
     once(&mut merged.taints);
+    once(&mut merged.cross_checks);
     once(&mut merged.unknown);
     once(&mut merged.blocks);
     merged.blocks.sort_by_key(|block| block.block_index);

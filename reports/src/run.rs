@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::schema::{
-    Block, End, EnvironmentSample, Failure, Group, Header, Lane, Record, Taint, Workload,
+    Block, CrossCheck, End, EnvironmentSample, Failure, Group, Header, Lane, Record, Taint,
+    Workload,
 };
 
 /// One run as it was read, records of each kind in the file's order.
@@ -20,6 +21,8 @@ pub struct Run {
     pub environment: Vec<EnvironmentSample>,
     /// The reasons to trust the figures less.
     pub taints: Vec<Taint>,
+    /// What other tools measured.
+    pub cross_checks: Vec<CrossCheck>,
     /// The blocks that are complete.
     pub blocks: Vec<Block>,
     /// The closing line; `None` where the run was cut short.
@@ -48,6 +51,7 @@ impl Run {
             Record::Failure(failure) => self.failures.push(failure),
             Record::Environment(sample) => self.environment.push(sample),
             Record::Taint(taint) => self.taints.push(taint),
+            Record::CrossCheck(check) => self.cross_checks.push(check),
             Record::Block(block) => self.blocks.push(block),
             Record::End(end) => self.end = Some(end),
             Record::Unknown(object) => self.unknown.push(Value::Object(object)),
@@ -62,6 +66,7 @@ impl Run {
             .chain(self.groups.iter().cloned().map(Record::Group))
             .chain(self.failures.iter().cloned().map(Record::Failure))
             .chain(self.taints.iter().cloned().map(Record::Taint))
+            .chain(self.cross_checks.iter().cloned().map(Record::CrossCheck))
             .chain(self.unknown.iter().filter_map(|value| match value {
                 Value::Object(object) => Some(Record::Unknown(object.clone())),
                 _ => None,

@@ -6,6 +6,7 @@ use maud::{Markup, html};
 
 use super::table;
 use super::view::View;
+use crate::analysis::Unit;
 use crate::format;
 use crate::schema::{Failure, Taint};
 
@@ -20,6 +21,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
         (taints(view))
         (warnings(view))
         (noise(view))
+        (cross_checks(view))
         (failures(view))
         (readings(view))
     })
@@ -111,6 +113,54 @@ fn times(ratio: f64) -> String {
     format!("{ratio:.3}×")
 }
 
+/// What another tool measured beside what we did.
+fn cross_checks(view: &View<'_>) -> Markup {
+    let checks = view.run.cross_checks.iter();
+    let pairs: Vec<_> = checks
+        .filter_map(|check| {
+            let (_, rows) = view.main_case(view.run.workload(&check.workload)?)?;
+            let row = rows.into_iter().find(|row| row.lane == check.lane)?;
+            Some((check, row, row.estimate?))
+        })
+        .filter(|(_, row, _)| row.quantity.unit == Unit::Nanoseconds)
+        .collect();
+    if pairs.is_empty() {
+        return html! {};
+    }
+    let time = |value| Unit::Nanoseconds.text(value);
+    html! {
+        div class="sheet" {
+            h3 { "Another tool’s figures beside these" }
+            p class="lead" { "One process in one go against many fresh processes in random order: where the intervals are apart, the process matters to the figure." }
+            div class="scroll" tabindex="0" role="group" aria-label="Cross-checks" {
+                table data-name="cross-checks" {
+                    thead { tr {
+                        th class="words" scope="col" { "Benchmark" } th scope="col" { "Its figure" } th scope="col" { "95% interval" }
+                        th scope="col" { "Ours" } th scope="col" { "95% interval" } th class="words" scope="col" { "" }
+                    } }
+                    tbody {
+                        @for (check, row, estimate) in &pairs {
+                            tr data-lane=(row.lane) {
+                                th scope="row" { (check.source) " " (check.name) }
+                                td { (time(check.value_ns)) }
+                                td class="open" { (time(check.low_ns)) " – " (time(check.high_ns)) }
+                                td { (row.value_text()) }
+                                td class="open" { (row.interval_text()) }
+                                @match estimate.interval {
+                                    Some(ours) if ours.high < check.low_ns || check.high_ns < ours.low =>
+                                        td class="words bad" { "they disagree by " (format::times(check.value_ns / estimate.value)) },
+                                    Some(_) => td class="words open" { "they agree" },
+                                    None => td class="words open" { "no interval" },
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 fn failures(view: &View<'_>) -> Markup {
     let mut cells: BTreeMap<(&str, &str, String), (usize, &Failure)> = BTreeMap::new();
     for failure in &view.run.failures {
@@ -176,7 +226,7 @@ fn readings(view: &View<'_>) -> Markup {
                     } }
                     tbody {
                         @for (name, values) in ranges {
-                            @let unit = crate::analysis::Unit::of_name(name);
+                            @let unit = Unit::of_name(name);
                             @let least = values.iter().copied().fold(f64::INFINITY, f64::min);
                             @let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                             tr {

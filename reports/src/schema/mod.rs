@@ -14,6 +14,7 @@
 //!    loses nothing. [`SCHEMA_VERSION`] rises only when an old reader would
 //!    *misread* a new file.
 
+mod cross_check;
 mod end;
 mod environment;
 mod group;
@@ -28,6 +29,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use cross_check::CrossCheck;
 pub use end::{Block, End};
 pub use environment::{EnvironmentSample, Phase, Taint};
 pub use group::{Failure, FailureKind, Group, Latency, Memory, Sample};
@@ -59,6 +61,8 @@ pub enum Record {
     Environment(EnvironmentSample),
     /// A reason to trust the figures less.
     Taint(Taint),
+    /// The same operation as another tool measured it.
+    CrossCheck(CrossCheck),
     /// A block is complete and on the disk.
     Block(Block),
     /// The last line.
@@ -70,12 +74,13 @@ pub enum Record {
 }
 
 /// The kinds of record that [`Record`] names; any other is kept as unknown.
-const KINDS: [&str; 7] = [
+const KINDS: [&str; 8] = [
     "header",
     "group",
     "failure",
     "environment",
     "taint",
+    "cross_check",
     "block",
     "end",
 ];
@@ -106,6 +111,7 @@ impl Record {
             "failure" => read(object).map(Record::Failure),
             "environment" => read(object).map(Record::Environment),
             "taint" => read(object).map(Record::Taint),
+            "cross_check" => read(object).map(Record::CrossCheck),
             "block" => read(object).map(Record::Block),
             _ => read(object).map(Record::End),
         }

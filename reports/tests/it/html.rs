@@ -260,3 +260,22 @@ fn comparison_shows_differences_first_and_missing_cells_as_missing() {
     assert!(page.find("Ampere Altra") < page.find("Ratios within each machine"));
     assert!(page.contains("missing"));
 }
+
+#[test]
+fn figure_of_another_tool_beyond_both_intervals_is_flagged() {
+    let mut run = synthetic::run(Wish::default());
+    for (lane, value) in [("goroutine", 306.0), ("thread", 50_000.0)] {
+        run.cross_checks.push(reports::schema::CrossCheck {
+            source: "criterion".into(),
+            name: format!("spawn/one/{lane}"),
+            workload: "spawn.one".into(),
+            lane: lane.into(),
+            value_ns: value,
+            low_ns: value * 0.99,
+            high_ns: value * 1.01,
+            ..Default::default()
+        });
+    }
+    let page = html::render(&run);
+    assert!(page.contains("they agree") && page.contains("they disagree by 1.9"));
+}

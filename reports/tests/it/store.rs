@@ -1,5 +1,6 @@
 //! Result files: what is written is read again, and what is broken is named.
 
+use proptest::prelude::*;
 use std::io::{self, BufReader, Cursor, Read, Write};
 use std::path::Path;
 
@@ -355,4 +356,25 @@ fn fixture_of_the_first_version_is_read_for_ever() {
     assert_eq!((run.groups.len(), run.samples_count()), (2, 3));
     assert_eq!(run.unknown.len(), 1, "the unknown kind is kept");
     assert!(run.warnings.is_empty(), "{:?}", run.warnings);
+}
+
+proptest! {
+    #[test]
+    fn damaged_file_is_read_or_refused_and_never_panics(
+        place in 0_usize..4000,
+        bytes in prop::collection::vec(any::<u8>(), 0..40),
+        cut in 0_usize..4000,
+    ) {
+        let fixture = include_bytes!("../fixtures/v1-small.jsonl");
+        let mut damaged = fixture.to_vec();
+        let place = place.min(damaged.len());
+        let end = (place + bytes.len()).min(damaged.len());
+        damaged.splice(place..end, bytes);
+        damaged.truncate(damaged.len().saturating_sub(cut / 8));
+        match read_from(Cursor::new(&damaged), Path::new("run.jsonl"), Limits::default()) {
+            // What is read must also be fit to be shown.
+            Ok(run) => prop_assert!(reports::html::render(&run).ends_with("</html>")),
+            Err(error) => prop_assert!(error.to_string().contains("run.jsonl")),
+        }
+    }
 }

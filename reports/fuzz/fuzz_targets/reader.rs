@@ -1,0 +1,16 @@
+//! Whatever bytes a result file holds: it is read or refused, and what is
+//! read can be rendered.
+#![no_main]
+
+use std::io::Cursor;
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use reports::html;
+use reports::store::{Limits, read_from};
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(run) = read_from(Cursor::new(bytes), Path::new("fuzz.jsonl"), Limits::default()) {
+        assert!(html::render(&run).ends_with("</html>"));
+    }
+});

@@ -1,0 +1,121 @@
+//! Criterion's estimates, read from its folder, as cross-checks of the study.
+//!
+//! Criterion measures in one process and in one go, the study in many fresh
+//! processes in random order: where the two disagree beyond both intervals,
+//! the process, or its age, matters to the figure.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::schema::CrossCheck;
+
+/// Criterion's groups that measure the same operation as a workload.
+const SAME: [(&str, &str); 2] = [
+    ("spawn/one", "spawn.one"),
+    ("channel/round_trip", "switch.pingpong"),
+];
+
+/// The deepest folder that is looked into, and the largest file that is read.
+const DEEPEST: usize = 6;
+const LARGEST_BYTES: u64 = 1 << 20;
+
+/// Reads the estimates under `folder` (`target/criterion`) that have a
+/// counterpart among our workloads, in the order of their names. A folder
+/// that is not there has none.
+///
+/// # Errors
+///
+/// What the file system said. A file that Criterion did not write is passed
+/// over.
+pub fn read(folder: &Path) -> io::Result<Vec<CrossCheck>> {
+    let mut found = Vec::new();
+    if folder.is_dir() {
+        visit(folder, 0, &mut found)?;
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+fn visit(folder: &Path, depth: usize, found: &mut Vec<CrossCheck>) -> io::Result<()> {
+    let of_benchmark = folder.join("new").join("benchmark.json");
+    if of_benchmark.is_file() {
+        let estimates = folder.join("new").join("estimates.json");
+        found.extend(check(&json(&of_benchmark)?, &json(&estimates)?));
+    }
+    if depth == DEEPEST {
+        return Ok(());
+    }
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        // Links are not followed: they could lead round in circles.
+        if entry.file_type()?.is_dir() {
+            visit(&entry.path(), depth + 1, found)?;
+        }
+    }
+    Ok(())
+}
+
+fn json(path: &PathBuf) -> io::Result<Value> {
+    if fs::metadata(path).map_or(true, |facts| facts.len() > LARGEST_BYTES) {
+        return Ok(Value::Null);
+    }
+    Ok(serde_json::from_slice(&fs::read(path)?).unwrap_or(Value::Null))
+}
+
+fn check(benchmark: &Value, estimates: &Value) -> Option<CrossCheck> {
+    let group = benchmark.get("group_id")?.as_str()?;
+    let (_, workload) = SAME.iter().find(|(known, _)| *known == group)?;
+    let lane = benchmark.get("function_id")?.as_str()?;
+    let median = estimates.get("median")?;
+    let interval = median.get("confidence_interval")?;
+    Some(CrossCheck {
+        source: "criterion".to_owned(),
+        name: benchmark.get("full_id")?.as_str()?.to_owned(),
+        workload: (*workload).to_owned(),
+        lane: lane.split('/').next().unwrap_or(lane).to_owned(),
+        value_ns: median.get("point_estimate")?.as_f64()?,
+        low_ns: interval.get("lower_bound")?.as_f64()?,
+        high_ns: interval.get("upper_bound")?.as_f64()?,
+        ..CrossCheck::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn estimates_of_known_groups_are_found_and_others_passed_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let put = |path: &str, text: &str| {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
+            fs::write(path, text).expect("a file");
+        };
+        let estimates = r#"{"median":{"confidence_interval":{"confidence_level":0.95,"lower_bound":300.0,"upper_bound":310.0},"point_estimate":305.0,"standard_error":1.0}}"#;
+        for (group, function) in [("spawn/one", "goroutine"), ("run_queue/drain", "steal")] {
+            let place = format!("{}/{function}/new", group.replace('/', "_"));
+            let benchmark = format!(
+                r#"{{"group_id":"{group}","function_id":"{function}","full_id":"{group}/{function}"}}"#
+            );
+            put(&format!("{place}/benchmark.json"), &benchmark);
+            put(&format!("{place}/estimates.json"), estimates);
+        }
+        put("broken/new/benchmark.json", "{");
+        let found = read(folder.path()).expect("read");
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            (found[0].workload.as_str(), found[0].lane.as_str()),
+            ("spawn.one", "goroutine")
+        );
+        assert_eq!((found[0].value_ns, found[0].low_ns), (305.0, 300.0));
+    }
+
+    #[test]
+    fn missing_folder_has_no_estimates() {
+        assert!(read(Path::new("no/such/folder")).expect("none").is_empty());
+    }
+}

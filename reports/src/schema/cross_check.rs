@@ -1,0 +1,28 @@
+//! The same operation as another tool measured it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Extra;
+
+/// One figure of another tool, to be set beside ours.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CrossCheck {
+    /// The tool, such as `criterion`.
+    pub source: String,
+    /// What the tool calls the benchmark.
+    pub name: String,
+    /// The workload of ours that is the same operation.
+    pub workload: String,
+    /// The lane.
+    pub lane: String,
+    /// The tool's estimate of one operation.
+    pub value_ns: f64,
+    /// The lower end of its 95% interval.
+    pub low_ns: f64,
+    /// The upper end of its 95% interval.
+    pub high_ns: f64,
+    /// Unknown fields, kept.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
