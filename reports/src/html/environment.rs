@@ -39,10 +39,12 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
             h3 { "The machine" }
             dl class="facts" {
                 (fact("CPU", &format!("{} ({})", machine.cpu_model, machine.cpu_stepping)))
-                (fact("Topology", &format!(
-                    "{} sockets, {} cores, {} hardware threads, {} NUMA nodes",
-                    machine.sockets_count, machine.cores_count, machine.threads_count, machine.nodes_count
-                )))
+                (fact("Topology", &[
+                    format::parameter("sockets_count", machine.sockets_count.into()),
+                    format::parameter("cores_count", machine.cores_count.into()),
+                    format::parameter("hardware_threads_count", machine.threads_count.into()),
+                    format::parameter("NUMA_nodes_count", machine.nodes_count.into()),
+                ].join(", ")))
                 @for cache in &machine.caches {
                     (fact(&format!("L{} {}", cache.level, cache.kind), &format!(
                         "{}, shared by {}", format::binary_bytes(cache.size_bytes), cache.shared_by_count

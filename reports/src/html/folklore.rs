@@ -259,7 +259,7 @@ fn starts_small(view: &View<'_>) -> Option<(Finding, String)> {
         holds.get_or_insert(user < 4_096.0);
         evidence.push(format!(
             "{} that waits holds {} of user pages, {} in all",
-            capital(&view.a_task(lane)),
+            view.a_task(lane),
             format::bytes(user),
             format::bytes(total)
         ));
@@ -273,7 +273,7 @@ fn starts_small(view: &View<'_>) -> Option<(Finding, String)> {
         finding,
         format!(
             "{} Its own record and the allocator’s share come on top of the stack.",
-            sentence(&evidence)
+            capital(&sentence(&evidence))
         ),
     ))
 }
