@@ -37,6 +37,12 @@ pub enum LaneProgramError {
     Build(String),
 }
 
+/// Whether [`find`] will ask cargo to build it.
+#[must_use]
+pub fn is_built_by_cargo() -> bool {
+    env::var_os(VARIABLE).is_none() && env::var_os("CARGO").is_some()
+}
+
 /// The lane program's path. May build it, which blocks the thread for as long
 /// as cargo takes; cargo's messages go to stderr.
 ///

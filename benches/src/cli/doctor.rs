@@ -16,7 +16,7 @@ use super::stop;
 use crate::cpus::Cpus;
 use crate::doctor::{Check, Grade, Resolution, examine, resolutions};
 use crate::environment::{Watch, host, software};
-use crate::lanes::{self, Toolbox};
+use crate::lanes;
 use crate::study::{self, Depth, Setup, StudyLane};
 
 /// How long the host is watched while nothing is measured.
@@ -83,7 +83,7 @@ pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
 
 /// Sets one lane against itself, in the design of a real run.
 fn measure(arguments: &DoctorArguments, cpus: Cpus) -> anyhow::Result<Vec<Resolution>> {
-    let toolbox = Toolbox::find()?;
+    let toolbox = super::toolbox()?;
     let lane = lanes::find(&arguments.lane).with_context(|| {
         format!(
             "there is no lane `{}`; see `threadbare list`",

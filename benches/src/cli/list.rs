@@ -13,17 +13,17 @@ use super::arguments::{Format, ListArguments};
 use super::choice;
 use crate::cpus::Cpus;
 use crate::lane_process::{Limits, Stop};
-use crate::lanes::{self, LaneEntry, Toolbox};
+use crate::lanes::{self, LaneEntry};
 use crate::study::{Known, ProbedLane, StudyLane};
 
 pub(super) fn list(arguments: &ListArguments) -> anyhow::Result<ExitCode> {
-    let toolbox = Toolbox::find()?;
     let cpus = Cpus::allowed()?;
     let workloads = choice::workloads(&arguments.workload)?;
     let lanes = match arguments.lane.is_empty() {
         true => lanes::all(),
         false => choice::lanes(&arguments.lane)?,
     };
+    let toolbox = super::toolbox()?;
     let probed: Vec<ProbedLane> = lanes
         .iter()
         .map(|lane| {

@@ -18,12 +18,23 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::lane_program::{self, LaneProgramError};
+use crate::lanes::Toolbox;
+
 pub use arguments::{
     Arguments, Command, CompareArguments, DoctorArguments, Format, GateArguments, ListArguments,
     MergeArguments, ReportArguments, RunArguments, ShowArguments,
 };
 pub use bench::bench_main;
 pub use run::{Ended, measure};
+
+/// What lanes are started with; says so where cargo may take its time for it.
+fn toolbox() -> Result<Toolbox, LaneProgramError> {
+    if lane_program::is_built_by_cargo() {
+        eprintln!("bringing the lane program up to date: cargo build --package workloads");
+    }
+    Toolbox::find()
+}
 
 /// Runs the program with the arguments that it was given.
 #[must_use]

@@ -12,7 +12,7 @@ use super::arguments::RunArguments;
 use super::progress::{Progress, rough};
 use super::{choice, stop};
 use crate::cpus::Cpus;
-use crate::lanes::{self, Toolbox};
+use crate::lanes;
 use crate::study::{self, Depth, Outcome, Setup, StudyLane};
 
 /// The result file's name in its folder.
@@ -100,7 +100,6 @@ pub fn measure(
 }
 
 fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup> {
-    let toolbox = Toolbox::find()?;
     let cpus = match &arguments.cpus {
         Some(cpus) => cpus.clone().checked()?,
         None => Cpus::allowed()?,
@@ -117,6 +116,8 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     };
     let workloads = choice::workloads(words)?;
     let lanes = choice::lanes(&arguments.lane)?;
+    // After all that can be wrong with the arguments: it may take a while.
+    let toolbox = super::toolbox()?;
     let lanes = lanes
         .iter()
         .map(|lane| StudyLane::new(lane, &toolbox))
@@ -153,7 +154,7 @@ fn setup_of(so_far: &reports::Run, arguments: &RunArguments) -> anyhow::Result<S
     if so_far.end.is_some() {
         anyhow::bail!("this run has ended: there is nothing to go on with");
     }
-    let toolbox = Toolbox::find()?;
+    let toolbox = super::toolbox()?;
     let mut found = Vec::new();
     for lane in &header.lanes {
         let entry = lanes::find(&lane.name);

@@ -98,7 +98,7 @@ impl Setup {
         seed: u64,
     ) -> Self {
         let (size, processes, memory_processes, samples, target_ms, budget_s) = match depth {
-            Depth::Quick => (Size::Quick, 5, 1, 3, 20, 50),
+            Depth::Quick => (Size::Quick, 5, 1, 3, 20, 45),
             Depth::Standard => (Size::Full, 5, 2, 5, 100, 9 * 60),
             Depth::Full => (Size::Full, 10, 5, 5, 200, 45 * 60),
         };
