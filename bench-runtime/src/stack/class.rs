@@ -81,6 +81,7 @@ impl Class {
     }
 
     /// The class of growable stacks of this limit, in bytes.
+    #[cfg(test)]
     pub(crate) fn for_limit(limit: usize) -> Result<Self, StackError> {
         Self::for_policy(StackPolicy::Growable {
             initial: (2 << 10).min(limit),

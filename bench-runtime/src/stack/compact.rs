@@ -555,7 +555,8 @@ impl Staging {
 impl StagingGuard {
     fn page(&self) -> *mut u8 {
         let page: *mut StagingPage = self.0.page.get();
-        page.cast()
+        // SAFETY: the page is static; this only takes an address in it.
+        unsafe { (&raw mut (*page).0).cast() }
     }
 }
 

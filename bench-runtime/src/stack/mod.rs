@@ -32,6 +32,17 @@
 //! 4. The header of a slot in use is initialised. That of a free slot may
 //!    have gone back to the kernel with its page.
 //!
+//! # The life of a stack
+//!
+//! 1. [`arena`] opens a batch of slots and puts guards below their limits.
+//! 2. [`pool`] hands a slot to a goroutine at its first run, mostly the one
+//!    that another has just left; the kernel adds pages as they are touched.
+//! 3. [`sweep`] sees goroutines that have been parked for long, and has their
+//!    stacks trimmed ([`trim`]) or moved to cells ([`compact`]).
+//! 4. A touch of the guard ends the process with a report ([`overflow`]).
+//! 5. When the goroutine ends the slot goes back to the cache; what lies in
+//!    free lists for long loses its pages.
+//!
 //! What was measured before this was built, and the figures to reach, is in
 //! issue 4 of the project.
 

@@ -14,7 +14,7 @@ pub(crate) fn total_bytes() -> Option<u64> {
     unsafe {
         (libc::sysinfo(info.as_mut_ptr()) == 0).then(|| {
             let info = info.assume_init();
-            info.totalram as u64 * u64::from(info.mem_unit)
+            info.totalram * u64::from(info.mem_unit)
         })
     }
 }
