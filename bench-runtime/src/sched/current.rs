@@ -16,6 +16,10 @@ thread_local! {
 /// The header of the goroutine stack that we are on; `None` on a thread's.
 #[inline(always)]
 pub(crate) fn header() -> Option<&'static StackHeader> {
+    if cfg!(miri) {
+        // Miri knows no assembly, and so no goroutines: only plain threads.
+        return None;
+    }
     // SAFETY: slots are never unmapped, and the one we run on is in use.
     header_of(arch::stack_pointer()).map(|header| unsafe { header.as_ref() })
 }

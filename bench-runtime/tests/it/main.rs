@@ -8,6 +8,7 @@ mod context_time;
 mod net;
 mod net_deadline;
 mod not_send;
+mod powser;
 mod runtime;
 mod sched_fairness;
 mod sched_idle;

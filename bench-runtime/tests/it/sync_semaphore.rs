@@ -123,3 +123,61 @@ fn a_timeout_racing_a_release_loses_no_unit() {
         assert_eq!(semaphore.available(), 1);
     });
 }
+
+#[test]
+fn thousands_of_waiters_are_served_in_their_order() {
+    everywhere(|way| {
+        let tasks = way.count(100, 8_000);
+        let semaphore = Arc::new(Semaphore::new(1));
+        let held = semaphore.acquire(1);
+        let served = Arc::new(AtomicUsize::new(0));
+        let waiting: Vec<_> = (0..tasks)
+            .map(|_| {
+                let (semaphore, served) = (semaphore.clone(), served.clone());
+                way.go(move || {
+                    let permit = semaphore.acquire(1);
+                    let turn = served.fetch_add(1, Ordering::Relaxed);
+                    drop(permit);
+                    turn
+                })
+            })
+            .collect();
+        way.let_others_run();
+        drop(held);
+        let mut turns: Vec<_> = waiting.into_iter().map(|task| task.join()).collect();
+        turns.sort_unstable();
+        assert!(turns.into_iter().eq(0..tasks));
+    });
+}
+
+#[test]
+fn a_release_hands_over_and_does_not_let_its_owner_barge() {
+    everywhere(|way| {
+        const ROUNDS: usize = 500;
+        let semaphore = Arc::new(Semaphore::new(1));
+        let log = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let held = semaphore.acquire(1);
+        let other = {
+            let (semaphore, log) = (semaphore.clone(), log.clone());
+            way.go(move || {
+                for _ in 0..ROUNDS {
+                    let permit = semaphore.acquire(1);
+                    log.lock().unwrap().push(1);
+                    drop(permit);
+                }
+            })
+        };
+        // Once the other waits, each release gives the unit to it.
+        way.until(|| semaphore.try_acquire(0).is_err());
+        drop(held);
+        for _ in 0..ROUNDS {
+            let permit = semaphore.acquire(1);
+            log.lock().unwrap().push(0);
+            drop(permit);
+        }
+        other.join();
+        let log = log.lock().unwrap();
+        assert_eq!(log[0], 1, "the first release is the other's");
+        assert_eq!(log.len(), 2 * ROUNDS);
+    });
+}
