@@ -83,8 +83,9 @@ impl ThreadRecord {
     }
 
     pub(crate) fn parkable(&'static self) -> Parkable {
-        // SAFETY: records are never freed.
-        unsafe { Parkable::from_head(NonNull::from(&self.head)) }
+        // SAFETY: records are never freed, and begin with their head. Made from
+        // the whole record, so that `of` may reach all of it.
+        unsafe { Parkable::from_head(NonNull::from(self).cast()) }
     }
 
     /// The thread's own waiter, for a simple wait.
