@@ -96,22 +96,22 @@ fn look_at(g: &'static Goroutine) -> Option<GoroutineInfo> {
 fn holder(g: &'static Goroutine, reason: WaitReason, object: *const ()) -> Option<u64> {
     match reason {
         WaitReason::Mutex => {
-            // The goroutine waits, so the mutex it borrows is alive; if it has
-            // gone on meanwhile the word may be anything, and is only compared
-            // with the arena's bounds.
-            if g.status() != Status::Waiting || object.is_null() {
-                return None;
-            }
-            // SAFETY: the object of this reason is the mutex's holder word.
-            let address = unsafe { &*object.cast::<AtomicUsize>() }.load(Ordering::Relaxed);
+            let address = super::stacks::while_parked(g, || {
+                // SAFETY: the object of this reason is the mutex's holder
+                // word, and the mutex is borrowed by the goroutine, which
+                // cannot go on before we are done.
+                unsafe { object.cast::<AtomicUsize>().as_ref() }
+                    .map(|word| word.load(Ordering::Relaxed))
+            })??;
             // SAFETY: slots are never unmapped.
             let header = unsafe { header_of(address)?.as_ref() };
             (!header.g.get().is_null()).then(|| goroutine_of(header).id.load(Ordering::Relaxed))
         }
-        // SAFETY: the object of this reason is a goroutine's record, which is
-        // type-stable.
         WaitReason::Join => {
-            unsafe { object.cast::<Goroutine>().as_ref() }.map(|g| g.id.load(Ordering::Relaxed))
+            // SAFETY: the object of this reason is a goroutine's record, which
+            // is type-stable.
+            let joined = unsafe { object.cast::<Goroutine>().as_ref() };
+            joined.map(|g| g.id.load(Ordering::Relaxed))
         }
         _ => None,
     }

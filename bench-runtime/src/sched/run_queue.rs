@@ -238,7 +238,7 @@ mod tests {
         const N: usize = 60_000;
         let q = RunQueue::<u8>::new();
         let taken: Vec<AtomicUsize> = (0..=N).map(|_| AtomicUsize::new(0)).collect();
-        let done = std::sync::atomic::AtomicBool::new(false);
+        let done = AtomicBool::new(false);
         let mark = |e: NonNull<u8>| {
             taken[e.as_ptr() as usize].fetch_add(1, Ordering::Relaxed);
         };

@@ -410,7 +410,7 @@ fn failure<T>(outcome: Outcome<T>) -> JoinError {
 
 #[inline(never)]
 fn wait_for(g: &'static Goroutine) {
-    let me = park::prepare_park(WaitReason::Join, ptr::from_ref(g).cast());
+    let me = super::prepare_park(WaitReason::Join, ptr::from_ref(g).cast());
     // Release: our status is set before the goroutine may ready us. Acquire:
     // as in `join`.
     match g.join.compare_exchange(
@@ -419,8 +419,8 @@ fn wait_for(g: &'static Goroutine) {
         Ordering::AcqRel,
         Ordering::Acquire,
     ) {
-        Ok(_) => park::park(me),
-        Err(_) => park::cancel_park(me),
+        Ok(_) => park(me),
+        Err(_) => super::cancel_park(me),
     }
 }
 

@@ -149,6 +149,29 @@ fn release(claimed: &Claimed, compacted: bool) {
     );
 }
 
+/// Calls `f` while a parked goroutine is kept from going on; `None` if it is
+/// not parked, or bound to its thread.
+pub(super) fn while_parked<R>(g: &'static Goroutine, f: impl FnOnce() -> R) -> Option<R> {
+    let context = g.context.load(Ordering::Acquire);
+    if context == FRESH || context & RUNNING_BIT != 0 {
+        return None;
+    }
+    let stack = Stack::from_header(header_of(context)?);
+    let raw = ptr::from_ref(g).cast_mut().cast();
+    let claimed = Claimed {
+        stack,
+        g: raw,
+        sp: claim(raw, stack)?,
+    };
+    let mut f = Some(f);
+    let mut result = None;
+    confirm(std::slice::from_ref(&claimed), &mut |_| {
+        result = f.take().map(|f| f());
+    });
+    release(&claimed, g.has_flag(FLAG_COMPACTED));
+    result
+}
+
 /// Brings the stack of a goroutine that the caller is about to resume back.
 #[cold]
 pub(super) fn restore(g: &Goroutine, context: usize) {

@@ -29,12 +29,11 @@ fn everywhere(body: impl Fn() + Clone + Send + 'static) {
 }
 
 fn build(builder: Builder, migrating: bool) -> Runtime {
-    // SAFETY: no test here holds a thread-local's reference, or a guard of a
-    // thread, across a park.
-    let builder = if migrating {
-        unsafe { builder.migrating() }
-    } else {
-        builder
+    let builder = match migrating {
+        false => builder,
+        // SAFETY: no test here holds a thread-local's reference, or a guard of
+        // a thread, across a park.
+        true => unsafe { builder.migrating() },
     };
     builder.build().expect("a runtime")
 }
@@ -54,7 +53,6 @@ fn join_of_a_panicked_goroutine_returns_its_payload() {
     everywhere(|| {
         let error = go(|| std::panic::resume_unwind(Box::new(42i32)))
             .join()
-            .map(|()| ())
             .unwrap_err();
         let JoinError::Panicked(payload) = error else {
             panic!("{error}")
