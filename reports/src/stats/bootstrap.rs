@@ -138,6 +138,16 @@ impl Replicates {
             .filter(|log| log.is_finite())
             .collect();
         let log = (self.value / reference.value).ln();
+        // Resamples that are not above zero have no logarithm. To leave them
+        // out would make a figure that may be nothing look certain.
+        let drawn = self.resampled.len().min(reference.resampled.len());
+        if resampled.len() < drawn {
+            return Ratio {
+                value: log.exp(),
+                interval: None,
+                p_value: 1.0,
+            };
+        }
         let freedom = welch(self, reference);
         let interval = percentiles(&resampled, freedom).map(|interval| Interval {
             low: interval.low.exp(),
@@ -303,6 +313,22 @@ mod tests {
             })
         );
         assert_eq!(replicates.ratio(&replicates).p_value, 1.0);
+    }
+
+    #[test]
+    fn ratio_of_a_figure_that_may_be_zero_has_no_interval() {
+        let vague = Replicates {
+            value: 5.0,
+            resampled: vec![-1.0, 5.0, 9.0],
+            processes_count: 5,
+        };
+        let sure = Replicates {
+            value: 5.0,
+            resampled: vec![5.0; 3],
+            processes_count: 5,
+        };
+        let ratio = vague.ratio(&sure);
+        assert_eq!((ratio.interval, ratio.p_value), (None, 1.0));
     }
 
     #[test]
