@@ -196,7 +196,8 @@ impl Slab {
     /// The owner given to the slab that the goroutine comes from.
     #[inline(always)]
     pub(crate) fn owner_of(g: &Goroutine) -> *const () {
-        let chunk = (ptr::from_ref(g) as usize & !(CHUNK_BYTES - 1)) as *const Chunk;
+        let chunk: *const Chunk =
+            ptr::with_exposed_provenance(ptr::from_ref(g).addr() & !(CHUNK_BYTES - 1));
         // SAFETY: records live only in chunks, which are aligned to their size
         // and whose header was written before any record was handed out.
         unsafe { (*chunk).owner }
@@ -237,6 +238,8 @@ impl Slab {
 
     /// Adds a chunk to the list; it is the caller's alone until then.
     fn publish(&self, chunk: *mut Chunk) -> *mut Chunk {
+        // `owner_of` comes back to it from a record's address alone.
+        chunk.expose_provenance();
         let mut next = self.chunks.load(Ordering::Relaxed);
         loop {
             // SAFETY: the chunk is ours until it is published.
