@@ -153,7 +153,12 @@ fn deadlines_set_by_many_at_once_lose_no_byte() {
             let mut buf = [0; 7];
             match (&*near).read(&mut buf) {
                 Ok(n) => got.extend_from_slice(&buf[..n]),
-                Err(e) => assert_eq!(e.kind(), io::ErrorKind::TimedOut),
+                Err(e) => {
+                    assert_eq!(e.kind(), io::ErrorKind::TimedOut);
+                    // It failed at once: a deadline of before. Whoever moves it
+                    // may be pinned to this very thread.
+                    way.yield_now();
+                }
             }
         }
         assert!(got.iter().copied().eq(0..=255));
