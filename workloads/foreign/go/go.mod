@@ -1,0 +1,3 @@
+module threadbare/lane
+
+go 1.22

@@ -1,0 +1,275 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Waiting for the world.
+
+const (
+	loadVariable = "THREADBARE_LOAD"
+	echoBytes    = 16 << 10
+	blockBytes   = 64 << 10
+)
+
+func sleepers(o order) (outcome, error) {
+	tasks, sleep := o.get("tasks_count"), time.Duration(o.get("sleep_ns"))
+	out := timed(o.iterations*tasks, func() int64 {
+		var total int64
+		for range o.iterations {
+			total += startAll(tasks, func(i int64) int64 {
+				time.Sleep(sleep)
+				return i + 1
+			})()
+		}
+		return total
+	})
+	out.metrics = map[string]float64{"over_ns": float64(out.elapsed)/float64(o.iterations) - float64(sleep)}
+	return out, nil
+}
+
+// load is what the load generator prints.
+type load struct {
+	Elapsed     int64              `json:"elapsed_ns"`
+	Operations  int64              `json:"operations_count"`
+	Checksum    int64              `json:"checksum"`
+	CPU         int64              `json:"cpu_ns"`
+	Voluntary   int64              `json:"voluntary_switches_count"`
+	Involuntary int64              `json:"involuntary_switches_count"`
+	Latency     *latency           `json:"latency"`
+	Metrics     map[string]float64 `json:"metrics"`
+}
+
+func tcpEcho(o order) (outcome, error) {
+	before := used()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return outcome{}, err
+	}
+	served := make(chan error, 1)
+	go func() { served <- serveEcho(listener) }()
+	report, err := runLoad(o, listener.Addr().String())
+	// Ends the server once the generator has closed its connections.
+	_ = listener.Close()
+	if serving := <-served; err == nil {
+		err = serving
+	}
+	if err != nil {
+		return outcome{}, err
+	}
+	return outcome{
+		elapsed: report.Elapsed, operations: report.Operations, checksum: report.Checksum,
+		used:    used().minus(before).minus(usage{report.CPU, report.Voluntary, report.Involuntary}),
+		latency: report.Latency, metrics: report.Metrics,
+	}, nil
+}
+
+// serveEcho serves until the listener is closed and all connections have ended.
+func serveEcho(listener net.Listener) error {
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	for {
+		connection, err := listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			_ = listener.Close() // Lets the generator fail now instead of later.
+			return err
+		}
+		wait.Add(1)
+		go func() {
+			defer wait.Done()
+			defer connection.Close()
+			echo(connection)
+		}()
+	}
+}
+
+// echo writes back what it reads; what does not come back the generator counts.
+func echo(connection net.Conn) {
+	block := make([]byte, echoBytes)
+	for {
+		n, err := connection.Read(block)
+		if err != nil {
+			return
+		}
+		if _, err := connection.Write(block[:n]); err != nil {
+			return
+		}
+	}
+}
+
+func runLoad(o order, address string) (load, error) {
+	number := func(n int64) string { return strconv.FormatInt(n, 10) }
+	program := exec.Command(os.Getenv(loadVariable), "load", "--address", address,
+		"--connections", number(o.get("connections_count")), "--payload-bytes", number(o.get("payload_bytes")),
+		"--requests", number(o.get("requests_count")*o.iterations), "--offered-per-s", number(o.get("offered_per_s")))
+	var report load
+	text, err := program.Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			return report, fmt.Errorf("the load generator ended with %v: %s", exit, strings.TrimSpace(string(exit.Stderr)))
+		}
+		return report, fmt.Errorf("starting the load generator: %w", err)
+	}
+	if err := json.Unmarshal(text, &report); err != nil {
+		return report, fmt.Errorf("the load generator's report: %w", err)
+	}
+	return report, nil
+}
+
+func fanout(o order) (outcome, error) {
+	requests, waits := o.get("requests_count"), o.get("waits_count")
+	wait, steps := time.Duration(o.get("wait_ns")), o.get("steps_count")
+	return timed(o.iterations*requests, func() int64 {
+		var total int64
+		for range o.iterations {
+			total += startAll(requests, func(i int64) int64 {
+				join := startAll(waits, func(int64) int64 {
+					time.Sleep(wait)
+					return 1
+				})
+				return lehmer(i, steps)%1000 + join()
+			})()
+		}
+		return total
+	}), nil
+}
+
+func pipeRing(o order) (outcome, error) {
+	tasks, tokens, hops := o.get("tasks_count"), o.get("tokens_count"), o.get("hops_count")*o.iterations
+	if tokens > tasks {
+		return outcome{}, badRequest("tokens_count is %d and tasks_count %d; a pipe holds one token at first", tokens, tasks)
+	}
+	pipes, err := newPipes(tasks)
+	if err != nil {
+		return outcome{}, err
+	}
+	defer pipes.close()
+	for _, p := range pipes[:tokens] {
+		if err := p.write(0); err != nil {
+			return outcome{}, err
+		}
+	}
+	team, failed := newTeam(), make(chan error, tasks)
+	for i := range tasks {
+		team.add(func() int64 {
+			failed <- passOn(pipes[i], pipes[(i+1)%tasks], hops)
+			return 0
+		})
+	}
+	out := team.timed(tasks * hops)
+	if err := firstOf(failed, tasks); err != nil {
+		return outcome{}, err
+	}
+	// The tokens lie where they lay at first: each has made hops rounds in all.
+	for _, p := range pipes[:tokens] {
+		value, err := p.read()
+		if err != nil {
+			return outcome{}, err
+		}
+		out.checksum += value
+	}
+	return out, nil
+}
+
+func fileRead(o order) (outcome, error) {
+	tasks, size, cold := o.get("tasks_count"), o.get("file_bytes"), o.get("cold") == 1
+	folder, err := os.MkdirTemp("", "threadbare-")
+	if err != nil {
+		return outcome{}, err
+	}
+	defer os.RemoveAll(folder)
+	path := func(i int64) string { return filepath.Join(folder, strconv.FormatInt(i, 10)) }
+	for i := range tasks {
+		if err := writeFile(path(i), i, size); err != nil {
+			return outcome{}, err
+		}
+	}
+	out := outcome{operations: o.iterations * tasks}
+	failed := make(chan error, tasks)
+	for range o.iterations {
+		for i := int64(0); cold && i < tasks; i++ {
+			if err := forget(path(i)); err != nil {
+				return outcome{}, err
+			}
+		}
+		out.addTimed(func() {
+			out.checksum += startAll(tasks, func(i int64) int64 {
+				total, err := readFile(path(i))
+				failed <- err
+				return total
+			})()
+		})
+		if err := firstOf(failed, tasks); err != nil {
+			return outcome{}, err
+		}
+	}
+	return out, nil
+}
+
+func readFile(path string) (int64, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	var total int64
+	block := make([]byte, blockBytes)
+	for {
+		n, err := file.Read(block)
+		total += addUp(block[:n])
+		if err == io.EOF {
+			return total, nil
+		}
+		if err != nil {
+			return total, err
+		}
+	}
+}
+
+// writeFile writes a file down to the disk.
+func writeFile(path string, index, size int64) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	block := make([]byte, blockBytes)
+	for offset := int64(0); offset < size; offset += blockBytes {
+		part := block[:min(size-offset, blockBytes)]
+		fill(index, offset, part)
+		if _, err := file.Write(part); err != nil {
+			return err
+		}
+	}
+	return file.Sync()
+}
+
+// forget asks the kernel to drop a file's pages from its cache.
+func forget(path string) error {
+	const dontNeed = 4 // POSIX_FADV_DONTNEED of Linux
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if _, _, errno := syscall.Syscall6(syscall.SYS_FADVISE64, file.Fd(), 0, 0, dontNeed, 0, 0); errno != 0 {
+		return fmt.Errorf("posix_fadvise: %w", errno)
+	}
+	return nil
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Goroutines that wait, and what they cost.
+
+const shrinkTime = time.Second
+
+func memoryParked(o order) (outcome, error) {
+	return hold(o, 0, func(index int64, wait func()) int64 {
+		wait()
+		return index + 1
+	})
+}
+
+func memoryDeep(o order) (outcome, error) {
+	levels := o.get("levels_count")
+	return hold(o, 0, func(_ int64, wait func()) int64 { return descend(levels, wait) })
+}
+
+func memoryShrink(o order) (outcome, error) {
+	levels := o.get("levels_count")
+	return hold(o, shrinkTime, func(_ int64, wait func()) int64 {
+		depth := descend(levels, func() {})
+		wait()
+		return depth
+	})
+}
+
+// hold reads the ledger without and with goroutines that wait. body calls wait once.
+func hold(o order, patience time.Duration, body func(index int64, wait func()) int64) (outcome, error) {
+	tasks := o.get("tasks_count")
+	first := startWaiting(1, body)
+	first.end() // What the first goroutine costs is paid once.
+	// The baseline is a process that holds no garbage and no free spans.
+	// Nothing is collected by hand after this: what Go itself gives back counts.
+	debug.FreeOSMemory()
+	before, err := readLedger()
+	if err != nil {
+		return outcome{}, err
+	}
+	var held *waiting
+	out := outcome{operations: tasks}
+	out.addTimed(func() { held = startWaiting(tasks, body) })
+	time.Sleep(patience)
+	after, err := readLedger()
+	out.checksum = held.end()
+	out.memory = before.until(after, tasks)
+	return out, err
+}
+
+// waiting is goroutines that block on a gate.
+type waiting struct {
+	gate    chan struct{}
+	arrived atomic.Int64
+	wait    sync.WaitGroup
+	handed  atomic.Int64
+}
+
+// startWaiting returns when count goroutines wait.
+func startWaiting(count int64, body func(index int64, wait func()) int64) *waiting {
+	w := &waiting{gate: make(chan struct{})}
+	w.wait.Add(int(count))
+	for i := range count {
+		go func() {
+			defer w.wait.Done()
+			w.handed.Add(body(i, w.block))
+		}()
+	}
+	waitUntil(func() bool { return w.arrived.Load() == count })
+	return w
+}
+
+func (w *waiting) block() {
+	w.arrived.Add(1)
+	<-w.gate
+}
+
+// end lets them go and returns the sum of what they hand over.
+func (w *waiting) end() int64 {
+	close(w.gate)
+	w.wait.Wait()
+	return w.handed.Load()
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"syscall"
+	"time"
+)
+
+// outcome is what a sample reports.
+type outcome struct {
+	elapsed    int64
+	operations int64
+	checksum   int64
+	used       usage
+	memory     *memory
+	latency    *latency
+	metrics    map[string]float64
+}
+
+// perSecond is how many of count are in a second of the time measured.
+func (o *outcome) perSecond(count int64) float64 {
+	return float64(count) / (float64(max(o.elapsed, 1)) / 1e9)
+}
+
+// epoch makes the clock's values small; time.Since reads the monotonic clock.
+var epoch = time.Now()
+
+// now is the monotonic clock in nanoseconds.
+func now() int64 { return int64(time.Since(epoch)) }
+
+// usage is CPU time and context switches of the lane and the children it has waited for.
+type usage struct{ cpu, voluntary, involuntary int64 }
+
+func used() usage {
+	var total usage
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var part syscall.Rusage
+		if err := syscall.Getrusage(who, &part); err != nil {
+			panic(err) // Only possible for an invalid who or address.
+		}
+		total.cpu += part.Utime.Nano() + part.Stime.Nano()
+		total.voluntary += int64(part.Nvcsw)
+		total.involuntary += int64(part.Nivcsw)
+	}
+	return total
+}
+
+func (u usage) minus(other usage) usage {
+	return usage{max(u.cpu-other.cpu, 0), max(u.voluntary-other.voluntary, 0), max(u.involuntary-other.involuntary, 0)}
+}
+
+func (u usage) plus(other usage) usage {
+	return usage{u.cpu + other.cpu, u.voluntary + other.voluntary, u.involuntary + other.involuntary}
+}
+
+// timed runs section, which does that many operations and returns the checksum.
+func timed(operations int64, section func() int64) outcome {
+	out := outcome{operations: operations}
+	out.addTimed(func() { out.checksum = section() })
+	return out
+}
+
+// addTimed adds a further timed section.
+func (o *outcome) addTimed(section func()) {
+	before, start := used(), now()
+	section()
+	o.elapsed += now() - start
+	o.used = o.used.plus(used().minus(before))
+}

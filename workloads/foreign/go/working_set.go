@@ -1,0 +1,10 @@
+package main
+
+// workingSetArray is the memory that a task goes over on each hop.
+func workingSetArray(size int64) []byte {
+	array := make([]byte, size)
+	fill(0, 0, array)
+	return array
+}
+
+func goOver(array []byte) int64 { return addUp(array) }
