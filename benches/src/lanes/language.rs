@@ -141,6 +141,8 @@ impl Language {
         let output = Command::new(compiler)
             .args(arguments)
             .current_dir(folder)
+            // A Go that is too old says so instead of fetching another.
+            .env("GOTOOLCHAIN", "local")
             .stdin(Stdio::null())
             .output()
             .map_err(|error| wrong(format!("{}: {error}", compiler.display())))?;

@@ -92,6 +92,8 @@ impl Toolbox {
                     &toolchain,
                     &[
                         "build".into(),
+                        // Else Go asks git, which may refuse the folder.
+                        "-buildvcs=false".into(),
                         "-o".into(),
                         binary.clone().into(),
                         ".".into(),

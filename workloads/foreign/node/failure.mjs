@@ -1,0 +1,7 @@
+/** Why there is no sample. */
+export class Failure extends Error {
+  constructor(kind, message) {
+    super(message);
+    this.kind = kind;
+  }
+}

@@ -1,0 +1,48 @@
+// Files to read, in a temporary folder that goes with them.
+
+import { mkdtemp, open, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const BLOCK_BYTES = 64 << 10;
+const PERIOD = 251;
+
+/** Writes files down to the disk, runs `body` on their paths and removes them. */
+export async function withFiles(count, size, body) {
+  const folder = await mkdtemp(join(tmpdir(), 'threadbare-'));
+  try {
+    const paths = Array.from({ length: count }, (_, index) => join(folder, String(index)));
+    for (const [index, path] of paths.entries()) await write(path, index, size);
+    return await body(paths);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+async function write(path, index, size) {
+  const file = await open(path, 'w');
+  try {
+    for (let offset = 0; offset < size; offset += BLOCK_BYTES) {
+      const block = Uint8Array.from({ length: Math.min(size - offset, BLOCK_BYTES) }, (_, j) => (index + offset + j) % PERIOD);
+      await file.write(block);
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Reads a file in blocks and adds up its bytes. */
+export async function addUp(path) {
+  const file = await open(path);
+  try {
+    const block = new Uint8Array(BLOCK_BYTES);
+    let total = 0;
+    for (let size; (({ bytesRead: size } = await file.read(block)), size > 0);) {
+      for (let j = 0; j < size; j++) total += block[j];
+    }
+    return total;
+  } finally {
+    await file.close();
+  }
+}

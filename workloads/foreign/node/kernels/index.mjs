@@ -1,0 +1,15 @@
+// The work itself: each prepares what all chunks share and returns the function
+// that computes one.
+
+import { hash } from './hash.mjs';
+import { json } from './json.mjs';
+import { mandelbrot } from './mandelbrot.mjs';
+import { matmul } from './matmul.mjs';
+import { nqueens } from './nqueens.mjs';
+import { primes } from './primes.mjs';
+import { sort } from './sort.mjs';
+
+export const KERNELS = {
+  'cpu.primes': primes, 'cpu.matmul': matmul, 'cpu.mandelbrot': mandelbrot, 'cpu.nqueens': nqueens, 'cpu.sort': sort,
+  'cpu.hash': hash, 'cpu.json': json,
+};

@@ -1,0 +1,85 @@
+// Taking a sample: clock, CPU time, context switches, latencies.
+
+import { readFileSync } from 'node:fs';
+
+/** The monotonic clock in nanoseconds, the same in all threads. */
+export function now() {
+  return Number(process.hrtime.bigint());
+}
+
+/** The size of the affinity mask: os.cpus() counts all CPUs of the host. */
+export function cpus() {
+  const [, list] = /^Cpus_allowed_list:\s*(.*)$/m.exec(readFileSync('/proc/self/status', 'utf8'));
+  return list.split(',').map((range) => range.split('-').map(Number)).reduce((count, [first, last = first]) => count + last - first + 1, 0);
+}
+
+/** A parameter of which 0 means as many as the lane has CPUs. */
+export function orCpus(count) {
+  return count || cpus();
+}
+
+function used() {
+  const usage = process.resourceUsage();
+  return {
+    cpu_ns: (usage.userCPUTime + usage.systemCPUTime) * 1000,
+    voluntary_switches_count: usage.voluntaryContextSwitches,
+    involuntary_switches_count: usage.involuntaryContextSwitches,
+  };
+}
+
+/** Sums up the timed sections of a sample. */
+export class Meter {
+  #elapsed = 0;
+  #used = { cpu_ns: 0, voluntary_switches_count: 0, involuntary_switches_count: 0 };
+
+  /** Runs and times a section, which may be asynchronous; returns its result. */
+  async time(section) {
+    const before = used();
+    const start = now();
+    const result = await section();
+    this.#elapsed += now() - start;
+    const after = used();
+    for (const name of Object.keys(before)) this.#used[name] += Math.max(after[name] - before[name], 0);
+    return result;
+  }
+
+  get elapsed() {
+    return this.#elapsed;
+  }
+
+  /** Of the process alone: a child that it has waited for does not count. */
+  get used() {
+    return this.#used;
+  }
+
+  perSecond(count) {
+    return count / (Math.max(this.#elapsed, 1) / 1e9);
+  }
+
+  outcome(operations, checksum, further = {}) {
+    return { elapsed_ns: this.#elapsed, operations_count: operations, checksum, ...this.#used, ...further };
+  }
+}
+
+/** As the protocol carries latencies: buckets as wide as a 1,024th of their values at most. */
+export function histogram(latencies, achieved) {
+  const counts = new Map();
+  for (const ns of latencies) {
+    const width = 2 ** Math.max(Math.floor(Math.log2(Math.max(ns, 1))) - 10, 0);
+    const highest = (Math.floor(ns / width) + 1) * width - 1;
+    counts.set(highest, (counts.get(highest) ?? 0) + 1);
+  }
+  const buckets = [...counts].sort(([a], [b]) => a - b);
+  return { corrected: false, offered_per_s: null, achieved_per_s: achieved, buckets };
+}
+
+export function median(latencies) {
+  const sorted = [...latencies].sort((a, b) => a - b);
+  return sorted[(sorted.length - 1) >> 1];
+}
+
+export function sum(numbers) {
+  let total = 0;
+  for (const number of numbers) total += number;
+  return total;
+}

@@ -1,0 +1,541 @@
+<?php
+// The lane php-fiber: a task is a Fiber, all on one thread. PHP has fibers but
+// no scheduler for them; this one is what event loops for PHP have at heart.
+
+declare(strict_types=1);
+
+/** A fiber that hands over a value to those that wait for it. */
+final class Task
+{
+    public readonly Fiber $fiber;
+    public bool $done = false;
+    public mixed $value = null;
+    public array $waiting = [];
+
+    public function __construct(callable $body)
+    {
+        $this->fiber = new Fiber(function () use ($body): void {
+            $this->value = $body();
+            $this->done = true;
+            array_walk($this->waiting, Scheduler::ready(...));
+        });
+        Scheduler::ready($this->fiber);
+    }
+
+    /** Suspends the calling fiber until this one has ended. */
+    public function result(): mixed
+    {
+        while (!$this->done) {
+            $this->waiting[] = Fiber::getCurrent();
+            Fiber::suspend();
+        }
+        return $this->value;
+    }
+}
+
+/** Runs fibers that are ready in their order, and those that sleep when it is time. */
+final class Scheduler
+{
+    private static SplQueue $ready;
+    private static SplPriorityQueue $sleeping;
+
+    /** Runs $main as a fiber until it has ended. */
+    public static function run(callable $main): mixed
+    {
+        self::$ready = new SplQueue();
+        self::$sleeping = new SplPriorityQueue();
+        self::$sleeping->setExtractFlags(SplPriorityQueue::EXTR_BOTH);
+        $task = new Task($main);
+        while (!$task->done) {
+            self::wakeSleepers();
+            $fiber = self::$ready->dequeue();
+            $fiber->isStarted() ? $fiber->resume() : $fiber->start();
+        }
+        return $task->value;
+    }
+
+    public static function ready(Fiber $fiber): void
+    {
+        self::$ready->enqueue($fiber);
+    }
+
+    public static function yield(): void
+    {
+        self::ready(Fiber::getCurrent());
+        Fiber::suspend();
+    }
+
+    public static function sleep(int $ns): void
+    {
+        self::$sleeping->insert(Fiber::getCurrent(), -(now() + $ns));
+        Fiber::suspend();
+    }
+
+    private static function wakeSleepers(): void
+    {
+        while (!self::$sleeping->isEmpty()) {
+            $left = -self::$sleeping->top()['priority'] - now();
+            if ($left > 0) {
+                if (!self::$ready->isEmpty()) {
+                    return;
+                }
+                nap($left);
+            }
+            self::ready(self::$sleeping->extract()['data']);
+        }
+        if (self::$ready->isEmpty()) {
+            throw new LogicException('all fibers wait for each other');
+        }
+    }
+}
+
+/** A bounded queue of values between fibers. */
+final class Channel
+{
+    private SplQueue $values;
+    private SplQueue $receivers;
+    private SplQueue $senders;
+
+    public function __construct(private readonly int $capacity)
+    {
+        [$this->values, $this->receivers, $this->senders] = [new SplQueue(), new SplQueue(), new SplQueue()];
+    }
+
+    public function send(int $value): void
+    {
+        while ($this->values->count() >= max($this->capacity, 1)) {
+            $this->senders->enqueue(Fiber::getCurrent());
+            Fiber::suspend();
+        }
+        $this->values->enqueue($value);
+        if (!$this->receivers->isEmpty()) {
+            Scheduler::ready($this->receivers->dequeue());
+        }
+    }
+
+    public function receive(): int
+    {
+        while ($this->values->isEmpty()) {
+            $this->receivers->enqueue(Fiber::getCurrent());
+            Fiber::suspend();
+        }
+        $value = $this->values->dequeue();
+        if (!$this->senders->isEmpty()) {
+            Scheduler::ready($this->senders->dequeue());
+        }
+        return $value;
+    }
+}
+
+/** Fibers that wait at a gate. */
+final class Team
+{
+    private bool $open = false;
+    private int $arrived = 0;
+    private array $waiting = [];
+    private array $tasks = [];
+
+    public function add(callable $body): void
+    {
+        $this->tasks[] = new Task(function () use ($body): int {
+            $this->wait();
+            return $body();
+        });
+    }
+
+    /** A task that itself says when it waits. */
+    public function addFree(callable $body): void
+    {
+        $this->tasks[] = new Task($body);
+    }
+
+    public function wait(): void
+    {
+        $this->arrived++;
+        while (!$this->open) {
+            $this->waiting[] = Fiber::getCurrent();
+            Fiber::suspend();
+        }
+    }
+
+    public function assemble(): void
+    {
+        while ($this->arrived < count($this->tasks)) {
+            Scheduler::yield();
+        }
+    }
+
+    public function start(): void
+    {
+        $this->open = true;
+        array_walk($this->waiting, Scheduler::ready(...));
+    }
+
+    public function join(): int
+    {
+        return join_fibers($this->tasks);
+    }
+
+    /** From opening the gate until all are joined; what they or the main fiber came to. */
+    public function timed(Meter $meter, ?callable $main = null): int
+    {
+        $this->assemble();
+        return $meter->time(function () use ($main): int {
+            $this->start();
+            $total = $main ? $main() : 0;
+            $handed = $this->join();
+            return $main ? $total : $handed;
+        });
+    }
+}
+
+function join_fibers(array $tasks): int
+{
+    return array_sum(array_map(fn (Task $task): int => $task->result(), $tasks));
+}
+
+function start_fibers(int $count, callable $body): array
+{
+    $tasks = [];
+    for ($index = 0; $index < $count; $index++) {
+        $tasks[] = new Task(fn (): int => $body($index));
+    }
+    return $tasks;
+}
+
+final class FiberLane
+{
+    private const CAPACITY = 64;
+    private const SHAPES = [
+        'spawn.one' => 'spawnOne', 'spawn.batch' => 'spawnBatch', 'spawn.first_instruction' => 'firstInstruction',
+        'spawn.skynet' => 'skynet', 'switch.yield' => 'yields', 'switch.pingpong' => 'pingPong', 'switch.ring' => 'ring',
+        'switch.working_set' => 'workingSet', 'memory.parked' => 'hold', 'memory.deep' => 'hold', 'memory.shrink' => 'hold',
+        'memory.million' => 'hold', 'share.pipeline' => 'pipeline', 'share.fan_in' => 'fanIn',
+        'share.bounded_buffer' => 'boundedBuffer', 'share.messaging' => 'messaging', 'io.sleepers' => 'sleepers',
+        'io.fanout' => 'fanout',
+    ];
+
+    public function refuses(string $workload): ?string
+    {
+        return match (true) {
+            isset(self::SHAPES[$workload]) => null,
+            str_starts_with($workload, 'cpu.') || $workload === 'switch.placement' => 'all fibers run on one thread',
+            $workload === 'spawn.fork_rss' => 'its tasks are no processes; see php-fork',
+            str_starts_with($workload, 'share.') => 'PHP has fibers but no channels and locks of its own; this lane has a channel for the plain shapes only',
+            default => 'PHP has fibers but no event loop of its own, which this needs',
+        };
+    }
+
+    public function run(array $order): array
+    {
+        $shape = self::SHAPES[$order['workload']];
+        return Scheduler::run(fn (): array => $this->$shape($order));
+    }
+
+    private function batches(array $order, int $count, callable $body): array
+    {
+        $meter = new Meter();
+        $total = $meter->time(function () use ($order, $count, $body): int {
+            $handed = 0;
+            for ($i = 0; $i < $order['iterations']; $i++) {
+                $handed += join_fibers(start_fibers($count, $body));
+            }
+            return $handed;
+        });
+        return [$meter, $total];
+    }
+
+    private function spawnOne(array $order): array
+    {
+        [$meter, $total] = $this->batches($order, 1, fn (): int => 1);
+        return $meter->outcome($order['iterations'], $total);
+    }
+
+    private function spawnBatch(array $order): array
+    {
+        [$meter, $total] = $this->batches($order, $order['tasks_count'], fn (int $index): int => $index + 1);
+        return $meter->outcome($order['iterations'] * $order['tasks_count'], $total);
+    }
+
+    private function firstInstruction(array $order): array
+    {
+        [$returns, $firsts, $finishes] = [[], [], []];
+        $meter = new Meter();
+        $meter->time(function () use ($order, &$returns, &$firsts, &$finishes): void {
+            for ($i = 0; $i < $order['iterations']; $i++) {
+                $called = now();
+                $task = new Task(now(...));
+                $returned = now();
+                $ran = $task->result();
+                $finished = now();
+                $returns[] = $returned - $called;
+                $firsts[] = $ran - $called;
+                $finishes[] = $finished - $ran;
+            }
+        });
+        return $meter->outcome($order['iterations'], count(array_filter($firsts, fn (int $ns): bool => $ns > 0)), [
+            'latency' => histogram($firsts, $meter->perSecond($order['iterations'])),
+            'metrics' => [
+                'spawn_return_ns' => median($returns), 'first_instruction_ns' => median($firsts), 'finish_ns' => median($finishes),
+            ],
+        ]);
+    }
+
+    private function skynet(array $order): array
+    {
+        $leaves = $order['leaves_count'];
+        if (!preg_match('/^10+$/', (string) $leaves)) {
+            throw bad("leaves_count is $leaves; it must be a power of 10, 10 or more");
+        }
+        $grow = function (int $first, int $size) use (&$grow): int {
+            $part = intdiv($size, 10);
+            return $size === 1 ? $first : join_fibers(start_fibers(10, fn (int $i): int => $grow($first + $i * $part, $part)));
+        };
+        [$meter, $total] = $this->batches($order, 1, fn (): int => $grow(0, $leaves));
+        return $meter->outcome($order['iterations'] * $leaves, $total);
+    }
+
+    private function yields(array $order): array
+    {
+        $count = $order['yields_count'] * $order['iterations'];
+        [$meter, $team] = [new Meter(), new Team()];
+        for ($i = 0; $i < $order['tasks_count']; $i++) {
+            $team->add(function () use ($count): int {
+                for ($done = 0; $done < $count; $done++) {
+                    Scheduler::yield();
+                }
+                return $done;
+            });
+        }
+        $total = $team->timed($meter);
+        return $meter->outcome($order['tasks_count'] * $count, $total);
+    }
+
+    private function passOn(Channel $from, Channel $to, int $times): int
+    {
+        for ($i = 0; $i < $times; $i++) {
+            $to->send($from->receive() + 1);
+        }
+        return 0;
+    }
+
+    private function pingPong(array $order): array
+    {
+        $rounds = $order['rounds_count'] * $order['iterations'];
+        [$meter, $team, $there, $back] = [new Meter(), new Team(), new Channel(1), new Channel(1)];
+        $team->add(fn (): int => $this->passOn($there, $back, $rounds));
+        $team->assemble();
+        $team->start();
+        $value = $meter->time(function () use ($there, $back, $rounds): int {
+            $token = 0;
+            for ($round = 0; $round < $rounds; $round++) {
+                $there->send($token);
+                $token = $back->receive();
+            }
+            return $token;
+        });
+        $team->join();
+        return $meter->outcome($rounds, $value);
+    }
+
+    private function ring(array $order, int $size = 0, array $further = []): array
+    {
+        [$tasks, $hops] = [$order['tasks_count'], $order['hops_count'] * $order['iterations']];
+        [$meter, $team, $end, $channels] = [new Meter(), new Team(), new Channel(1), []];
+        for ($index = 0; $index < $tasks; $index++) {
+            $channels[] = new Channel(1);
+        }
+        foreach ($channels as $index => $from) {
+            $to = $channels[($index + 1) % $tasks];
+            $turns = intdiv($hops, $tasks) + (int) ($index < $hops % $tasks);
+            $array = working_set_array($size);
+            $team->add(function () use ($from, $to, $end, $turns, $array, $hops): int {
+                $total = 0;
+                for ($turn = 0; $turn < $turns; $turn++) {
+                    $value = $from->receive() + 1;
+                    $total += go_over($array);
+                    ($value === $hops ? $end : $to)->send($value);
+                }
+                return $total;
+            });
+        }
+        $team->assemble();
+        $team->start();
+        $value = $meter->time(function () use ($channels, $end): int {
+            $channels[0]->send(0);
+            return $end->receive();
+        });
+        return $meter->outcome($hops, $value + $team->join(), $further);
+    }
+
+    private function workingSet(array $order): array
+    {
+        [$size, $tasks] = [$order['size_bytes'], $order['tasks_count']];
+        if ($size === 0) {
+            return $this->ring($order);
+        }
+        $arrays = [];
+        for ($i = 0; $i < $tasks; $i++) {
+            $arrays[] = working_set_array($size);
+        }
+        $start = now();
+        for ($time = 0; $time < 4; $time++) {
+            array_map(go_over(...), $arrays);
+        }
+        return $this->ring($order, $size, ['metrics' => ['sum_alone_ns' => (now() - $start) / (4 * $tasks)]]);
+    }
+
+    /** All memory.*: what fibers cost that are suspended. */
+    private function hold(array $order): array
+    {
+        $count = $order['tasks_count'];
+        $this->startWaiting(1, $order)->join(); // What the first fiber costs is paid once.
+        $meter = new Meter();
+        $before = read_ledger();
+        $team = $meter->time(fn (): Team => $this->startWaiting($count, $order, false));
+        if ($order['workload'] === 'memory.shrink') {
+            sleep(SHRINK_TIME_S);
+        }
+        $after = read_ledger();
+        $team->start();
+        $total = $team->join();
+        return $meter->outcome($count, $total, ['memory' => change($before, $after, $count)]);
+    }
+
+    /** Returns when all wait, or when the gate is open. */
+    private function startWaiting(int $count, array $order, bool $open = true): Team
+    {
+        $team = new Team();
+        $levels = $order['levels_count'] ?? 0;
+        for ($index = 0; $index < $count; $index++) {
+            $team->addFree(match ($order['workload']) {
+                'memory.deep' => fn (): int => descend($levels, $team->wait(...)),
+                'memory.shrink' => function () use ($levels, $team): int {
+                    $depth = descend($levels, fn () => null);
+                    $team->wait();
+                    return $depth;
+                },
+                default => function () use ($index, $team): int {
+                    $team->wait();
+                    return $index + 1;
+                },
+            });
+        }
+        $team->assemble();
+        if ($open) {
+            $team->start();
+        }
+        return $team;
+    }
+
+    private function receiveAll(Channel $from, int $count): int
+    {
+        for ($total = 0; $count > 0; $count--) {
+            $total += $from->receive();
+        }
+        return $total;
+    }
+
+    private function produce(Channel $to, int $items, int $times): int
+    {
+        for ($time = 0; $time < $times; $time++) {
+            for ($item = 1; $item <= $items; $item++) {
+                $to->send($item);
+            }
+        }
+        return 0;
+    }
+
+    private function pipeline(array $order): array
+    {
+        ['items_count' => $items, 'stages_count' => $stages, 'capacity_count' => $capacity, 'iterations' => $times] = $order;
+        $count = $items * $times;
+        [$meter, $team, $first] = [new Meter(), new Team(), new Channel($capacity)];
+        $team->add(function () use ($first, $items, $times): int {
+            for ($i = 0; $i < $items * $times; $i++) {
+                $first->send($i % $items);
+            }
+            return 0;
+        });
+        for ($last = $first, $stage = 0; $stage < $stages; $stage++) {
+            [$from, $last] = [$last, new Channel($capacity)];
+            $team->add(fn (): int => $this->passOn($from, $last, $count));
+            // An arrow function takes its variables as they are now.
+        }
+        $total = $team->timed($meter, fn (): int => $this->receiveAll($last, $count));
+        return $meter->outcome($count * ($stages + 1), $total);
+    }
+
+    private function fanIn(array $order): array
+    {
+        ['producers_count' => $producers, 'items_count' => $items, 'iterations' => $times] = $order;
+        [$meter, $team, $numbers] = [new Meter(), new Team(), new Channel(self::CAPACITY)];
+        for ($i = 0; $i < $producers; $i++) {
+            $team->add(fn (): int => $this->produce($numbers, $items, $times));
+        }
+        $count = $producers * $items * $times;
+        $total = $team->timed($meter, fn (): int => $this->receiveAll($numbers, $count));
+        return $meter->outcome($count, $total);
+    }
+
+    private function boundedBuffer(array $order): array
+    {
+        ['tasks_count' => $tasks, 'items_count' => $items, 'iterations' => $times] = $order;
+        [$meter, $team, $buffer] = [new Meter(), new Team(), new Channel($order['capacity_count'])];
+        for ($i = 0; $i < $tasks; $i++) {
+            $team->add(fn (): int => $this->produce($buffer, $items, $times));
+            $team->add(fn (): int => $this->receiveAll($buffer, $items * $times));
+        }
+        $total = $team->timed($meter);
+        return $meter->outcome($tasks * $items * $times, $total);
+    }
+
+    private function messaging(array $order): array
+    {
+        ['groups_count' => $groups, 'senders_count' => $senders] = $order;
+        $loops = $order['loops_count'] * $order['iterations'];
+        [$meter, $team] = [new Meter(), new Team()];
+        for ($group = 0; $group < $groups; $group++) {
+            $receivers = [];
+            for ($i = 0; $i < $senders; $i++) {
+                $receivers[] = $receiver = new Channel(100);
+                $team->add(fn (): int => $this->receiveAll($receiver, $senders * $loops));
+            }
+            for ($i = 0; $i < $senders; $i++) {
+                $team->add(function () use ($receivers, $loops): int {
+                    for ($loop = 0; $loop < $loops; $loop++) {
+                        foreach ($receivers as $receiver) {
+                            $receiver->send(1);
+                        }
+                    }
+                    return 0;
+                });
+            }
+        }
+        $total = $team->timed($meter);
+        return $meter->outcome($groups * $senders * $senders * $loops, $total);
+    }
+
+    private function sleepers(array $order): array
+    {
+        $ns = $order['sleep_ns'];
+        [$meter, $total] = $this->batches($order, $order['tasks_count'], function (int $index) use ($ns): int {
+            Scheduler::sleep($ns);
+            return $index + 1;
+        });
+        $over = $meter->elapsed / $order['iterations'] - $ns;
+        return $meter->outcome($order['iterations'] * $order['tasks_count'], $total, ['metrics' => ['over_ns' => $over]]);
+    }
+
+    private function fanout(array $order): array
+    {
+        [$meter, $total] = $this->batches($order, $order['requests_count'], function (int $index) use ($order): int {
+            $waiting = start_fibers($order['waits_count'], function () use ($order): int {
+                Scheduler::sleep($order['wait_ns']);
+                return 1;
+            });
+            return lehmer($index, $order['steps_count']) % 1000 + join_fibers($waiting);
+        });
+        return $meter->outcome($order['iterations'] * $order['requests_count'], $total);
+    }
+}

@@ -1,0 +1,463 @@
+<?php
+// The lane php-fork: a task is a process made by pcntl_fork.
+
+declare(strict_types=1);
+
+const PAGE_BYTES = 4096;
+const VICTIM_SLEEP_NS = 1_000_000;
+const SHRINK_TIME_S = 1;
+const ECHO_BYTES = 16 << 10;
+const NO_CHANNEL = 'PHP forks to serve requests apart from each other; it has no channel or lock between many processes';
+
+/** A forked process that hands over a number through a socket pair. */
+final class Process
+{
+    private readonly int $pid;
+    private $socket;
+
+    /** $keep is what the child needs of the parent's sockets; it hands over what $body returns. */
+    public function __construct(callable $body)
+    {
+        [$this->socket, $other] = socket_pair();
+        $pid = pcntl_fork();
+        if ($pid === 0) {
+            fclose($this->socket);
+            try {
+                send($other, $body());
+            } catch (Throwable $error) {
+                fwrite(STDERR, "$error\n");
+                leave(1);
+            }
+            leave(0);
+        }
+        fclose($other);
+        $this->pid = $pid;
+    }
+
+    public function result(): int
+    {
+        $value = fread($this->socket, 8);
+        fclose($this->socket);
+        pcntl_waitpid($this->pid, $status);
+        if (strlen($value) !== 8) {
+            throw new RuntimeException("a process ended with status $status and handed over nothing; see stderr");
+        }
+        return unpack('q', $value)[1];
+    }
+}
+
+/** Ends a child at once: nothing of the parent's is run down a second time. */
+function leave(int $status): never
+{
+    if ($status !== 0) {
+        posix_kill(getmypid(), SIGKILL);
+    }
+    // Without output buffers and destructors of interest, exit does no more.
+    exit(0);
+}
+
+function socket_pair(int $type = STREAM_SOCK_STREAM): array
+{
+    return stream_socket_pair(STREAM_PF_UNIX, $type, 0) ?: throw new Failure('limit', 'no socket pair (EMFILE); look at ulimit -n');
+}
+
+function send($socket, int $value): void
+{
+    fwrite($socket, pack('q', $value));
+}
+
+function receive($socket): int
+{
+    return unpack('q', fread($socket, 8))[1];
+}
+
+final class ForkLane
+{
+    private const SHAPES = [
+        'spawn.one' => 'spawnOne', 'spawn.batch' => 'spawnBatch', 'spawn.first_instruction' => 'firstInstruction',
+        'spawn.skynet' => 'skynet', 'spawn.fork_rss' => 'forkRss', 'switch.pingpong' => 'pingPong',
+        'switch.idle_wake' => 'idleWake', 'switch.hog' => 'hog', 'memory.parked' => 'hold', 'memory.deep' => 'hold',
+        'memory.shrink' => 'hold', 'memory.million' => 'hold', 'io.sleepers' => 'sleepers', 'io.tcp_echo' => 'tcpEcho',
+        'io.fanout' => 'fanout', 'io.file_read' => 'fileRead',
+    ];
+
+    public function refuses(string $workload): ?string
+    {
+        return match (true) {
+            !function_exists('pcntl_fork') => 'this PHP has no pcntl extension, so it cannot fork',
+            $workload === 'io.tcp_echo' && !getenv('THREADBARE_LOAD') => 'THREADBARE_LOAD does not name the load generator',
+            isset(self::SHAPES[$workload]) || isset(KERNELS[$workload]) => null,
+            in_array($workload, ['switch.pipe', 'share.brigade', 'io.pipe_ring'], true) => 'PHP has no call that makes a kernel pipe within a process',
+            $workload === 'switch.yield' => 'PHP has no sched_yield',
+            $workload === 'switch.placement' => 'PHP cannot pin a process to a CPU',
+            default => NO_CHANNEL,
+        };
+    }
+
+    public function run(array $order): array
+    {
+        $shape = self::SHAPES[$order['workload']] ?? 'chunks';
+        return $this->$shape($order);
+    }
+
+    /** Starts so many processes. */
+    private function startAll(int $count, callable $body): array
+    {
+        $tasks = [];
+        for ($index = 0; $index < $count; $index++) {
+            $tasks[] = new Process(fn (): int => $body($index));
+        }
+        return $tasks;
+    }
+
+    private function joinAll(array $tasks): int
+    {
+        return array_sum(array_map(fn (Process $task): int => $task->result(), $tasks));
+    }
+
+    /** $iterations times: starts processes and joins them, timed. */
+    private function batches(array $order, int $count, callable $body): array
+    {
+        $meter = new Meter();
+        $total = $meter->time(function () use ($order, $count, $body): int {
+            $handed = 0;
+            for ($i = 0; $i < $order['iterations']; $i++) {
+                $handed += $this->joinAll($this->startAll($count, $body));
+            }
+            return $handed;
+        });
+        return [$meter, $total];
+    }
+
+    private function spawnOne(array $order): array
+    {
+        [$meter, $total] = $this->batches($order, 1, fn (): int => 1);
+        return $meter->outcome($order['iterations'], $total);
+    }
+
+    private function spawnBatch(array $order): array
+    {
+        [$meter, $total] = $this->batches($order, $order['tasks_count'], fn (int $index): int => $index + 1);
+        return $meter->outcome($order['iterations'] * $order['tasks_count'], $total);
+    }
+
+    private function firstInstruction(array $order): array
+    {
+        [$returns, $firsts, $finishes] = [[], [], []];
+        $meter = new Meter();
+        $meter->time(function () use ($order, &$returns, &$firsts, &$finishes): void {
+            for ($i = 0; $i < $order['iterations']; $i++) {
+                $called = now();
+                $task = new Process(now(...));
+                $returned = now();
+                $ran = $task->result();
+                $finished = now();
+                $returns[] = $returned - $called;
+                $firsts[] = $ran - $called;
+                $finishes[] = $finished - $ran;
+            }
+        });
+        return $meter->outcome($order['iterations'], count(array_filter($firsts, fn (int $ns): bool => $ns > 0)), [
+            'latency' => histogram($firsts, $meter->perSecond($order['iterations'])),
+            'metrics' => [
+                'spawn_return_ns' => median($returns), 'first_instruction_ns' => median($firsts), 'finish_ns' => median($finishes),
+            ],
+        ]);
+    }
+
+    private function skynet(array $order): array
+    {
+        $leaves = $order['leaves_count'];
+        if (!preg_match('/^10+$/', (string) $leaves)) {
+            throw bad("leaves_count is $leaves; it must be a power of 10, 10 or more");
+        }
+        $grow = function (int $first, int $size) use (&$grow): int {
+            $part = intdiv($size, 10);
+            return $size === 1 ? $first : $this->joinAll($this->startAll(10, fn (int $i): int => $grow($first + $i * $part, $part)));
+        };
+        [$meter, $total] = $this->batches($order, 1, fn (): int => $grow(0, $leaves));
+        return $meter->outcome($order['iterations'] * $leaves, $total);
+    }
+
+    private function forkRss(array $order): array
+    {
+        if ($order['huge'] !== 0) {
+            throw new Failure('not_supported', 'PHP has no madvise, by which memory gets huge pages');
+        }
+        $resident = str_repeat("\1", $order['resident_bytes']);
+        $touched = min($order['touch_pages_count'], intdiv($order['resident_bytes'], PAGE_BYTES));
+        [$returns, $firsts, $copies, $exits, $done] = [[], [], [], [], 0];
+        $meter = new Meter();
+        for ($i = 0; $i < $order['iterations']; $i++) {
+            [$mine, $other] = socket_pair();
+            $meter->time(function () use (&$resident, $touched, $mine, $other, &$returns, &$firsts, &$copies, &$exits, &$done): void {
+                $called = now();
+                $pid = pcntl_fork();
+                if ($pid === 0) {
+                    $first = now();
+                    for ($page = 0; $page < $touched; $page++) {
+                        $resident[$page * PAGE_BYTES] = "\2";
+                    }
+                    fwrite($other, pack('qq', $first, now()));
+                    leave(0);
+                }
+                $returned = now();
+                pcntl_waitpid($pid, $status);
+                $ended = now();
+                [, $first, $last] = unpack('q2', fread($mine, 16));
+                $done += (int) (pcntl_wifexited($status) && pcntl_wexitstatus($status) === 0);
+                $returns[] = $returned - $called;
+                $firsts[] = $first - $called;
+                $copies[] = $last - $first;
+                $exits[] = $ended - $last;
+            });
+            fclose($mine);
+            fclose($other);
+        }
+        return $meter->outcome($order['iterations'], $done, ['metrics' => [
+            'fork_return_ns' => median($returns), 'first_instruction_ns' => median($firsts),
+            'copy_on_write_ns' => median($copies), 'exit_wait_ns' => median($exits),
+        ]]);
+    }
+
+    private function pingPong(array $order): array
+    {
+        $rounds = $order['rounds_count'] * $order['iterations'];
+        $meter = new Meter();
+        [$mine, $other] = socket_pair();
+        $task = new Process(function () use ($other, $rounds): int {
+            for ($round = 0; $round < $rounds; $round++) {
+                send($other, receive($other) + 1);
+            }
+            return 0;
+        });
+        $value = $meter->time(function () use ($mine, $rounds): int {
+            $token = 0;
+            for ($round = 0; $round < $rounds; $round++) {
+                send($mine, $token);
+                $token = receive($mine);
+            }
+            return $token;
+        });
+        $task->result();
+        return $meter->outcome($rounds, $value);
+    }
+
+    private function idleWake(array $order): array
+    {
+        $rounds = $order['rounds_count'] * $order['iterations'];
+        $meter = new Meter();
+        [$mine, $other] = socket_pair();
+        $task = new Process(function () use ($other, $rounds): int {
+            for ($round = 0; $round < $rounds; $round++) {
+                $sent = receive($other);
+                send($other, now() - $sent);
+            }
+            return 0;
+        });
+        $wakes = $meter->time(function () use ($mine, $rounds, $order): array {
+            $noted = [];
+            for ($round = 0; $round < $rounds; $round++) {
+                if ($order['idle_ns'] > 0) {
+                    nap($order['idle_ns']);
+                }
+                send($mine, now());
+                $noted[] = receive($mine);
+            }
+            return $noted;
+        });
+        $task->result();
+        return $meter->outcome($rounds, count($wakes), [
+            'latency' => histogram($wakes, $meter->perSecond($rounds)), 'metrics' => ['wake_ns' => median($wakes)],
+        ]);
+    }
+
+    private function hog(array $order): array
+    {
+        $hogs = $order['hogs_count'] ?: cpus();
+        [$mine, $other] = socket_pair();
+        $victim = new Process(function () use ($other): int {
+            $delays = [];
+            stream_set_blocking($other, false);
+            while (fread($other, 8) === '') {
+                $start = now();
+                nap(VICTIM_SLEEP_NS);
+                $delays[] = max(now() - $start - VICTIM_SLEEP_NS, 0);
+                if (count($delays) === 1) {
+                    send($other, 1);
+                }
+            }
+            stream_set_blocking($other, true);
+            fwrite($other, pack('q*', count($delays), ...$delays));
+            return count($delays);
+        });
+        fclose($other);
+        receive($mine);
+        [$meter, $done] = $this->batches($order, $hogs, function () use ($order): int {
+            for ($end = now() + $order['hog_ns']; now() < $end;);
+            return 1;
+        });
+        send($mine, 1);
+        $count = receive($mine);
+        $delays = array_values(unpack('q*', stream_get_contents($mine, 8 * $count)));
+        $victim->result();
+        return $meter->outcome($order['iterations'], intdiv($done, $hogs), [
+            'latency' => histogram($delays, $meter->perSecond($count)), 'metrics' => ['worst_delay_ns' => (float) max($delays)],
+        ]);
+    }
+
+    /** All memory.*: what processes cost that wait for the end of a socket. */
+    private function hold(array $order): array
+    {
+        $count = $order['tasks_count'];
+        $levels = $order['levels_count'] ?? 0;
+        $body = match ($order['workload']) {
+            'memory.deep' => fn (int $index, callable $wait): int => descend($levels, $wait),
+            'memory.shrink' => function (int $index, callable $wait) use ($levels): int {
+                $depth = descend($levels, fn () => null);
+                $wait();
+                return $depth;
+            },
+            default => function (int $index, callable $wait): int {
+                $wait();
+                return $index + 1;
+            },
+        };
+        $this->startWaiting(1, $body)(); // What the first process costs is paid once.
+        $meter = new Meter();
+        $before = read_ledger();
+        $end = $meter->time(fn (): Closure => $this->startWaiting($count, $body));
+        if ($order['workload'] === 'memory.shrink') {
+            sleep(SHRINK_TIME_S);
+        }
+        $after = read_ledger();
+        $total = $end();
+        return $meter->outcome($count, $total, ['memory' => change($before, $after, $count)]);
+    }
+
+    /** Returns when all wait; what it returns lets them go and joins them. */
+    private function startWaiting(int $count, callable $body): Closure
+    {
+        [$mine, $other] = socket_pair();
+        $tasks = $this->startAll($count, function (int $index) use ($mine, $other, $body): int {
+            fclose($mine);
+            return $body($index, function () use ($other): void {
+                fwrite($other, '.'); // One more is there.
+                fread($other, 1); // Ends when the parent closes its side.
+            });
+        });
+        fclose($other);
+        for ($arrived = 0; $arrived < $count;) {
+            $arrived += strlen(fread($mine, 8192)) ?: throw new RuntimeException('a process ended before it waited; see stderr');
+        }
+        return function () use ($mine, $tasks): int {
+            fclose($mine);
+            return $this->joinAll($tasks);
+        };
+    }
+
+    /** W processes, started in the set-up, that take chunks from a socket that keeps messages apart. */
+    private function chunks(array $order): array
+    {
+        $chunk = KERNELS[$order['workload']]($order);
+        [$count, $iterations] = [$order['chunks_count'], $order['iterations']];
+        $workers = $order['workers_count'] ?: cpus();
+        $meter = new Meter();
+        [$todo, $jobs] = socket_pair(STREAM_SOCK_DGRAM);
+        $tasks = $this->startAll($workers, function () use ($chunk, $jobs): int {
+            for ($total = 0; ($index = receive($jobs)) >= 0;) {
+                $total += $chunk($index);
+            }
+            return $total;
+        });
+        $total = $meter->time(function () use ($todo, $count, $iterations, $workers, $tasks): int {
+            for ($i = 0; $i < $iterations; $i++) {
+                for ($index = 0; $index < $count; $index++) {
+                    send($todo, $index);
+                }
+            }
+            for ($worker = 0; $worker < $workers; $worker++) {
+                send($todo, -1);
+            }
+            return $this->joinAll($tasks);
+        });
+        return $meter->outcome($iterations, $total);
+    }
+
+    private function sleepers(array $order): array
+    {
+        $ns = $order['sleep_ns'];
+        [$meter, $total] = $this->batches($order, $order['tasks_count'], function (int $index) use ($ns): int {
+            nap($ns);
+            return $index + 1;
+        });
+        $over = $meter->elapsed / $order['iterations'] - $ns;
+        return $meter->outcome($order['iterations'] * $order['tasks_count'], $total, ['metrics' => ['over_ns' => $over]]);
+    }
+
+    private function tcpEcho(array $order): array
+    {
+        $before = Usage::now();
+        $context = stream_context_create(['socket' => ['backlog' => $order['connections_count'], 'tcp_nodelay' => true]]);
+        $server = stream_socket_server('tcp://127.0.0.1:0', $code, $message, STREAM_SERVER_BIND | STREAM_SERVER_LISTEN, $context);
+        $generator = proc_open([
+            getenv('THREADBARE_LOAD'), 'load', '--address', stream_socket_get_name($server, false),
+            '--connections', (string) $order['connections_count'], '--payload-bytes', (string) $order['payload_bytes'],
+            '--requests', (string) ($order['requests_count'] * $order['iterations']),
+            '--offered-per-s', (string) $order['offered_per_s'],
+        ], [['file', '/dev/null', 'r'], ['pipe', 'w'], STDERR], $pipes);
+        $tasks = [];
+        while (count($tasks) < $order['connections_count'] && proc_get_status($generator)['running']) {
+            $ready = [$server];
+            $none = null;
+            if (!stream_select($ready, $none, $none, 0, 200_000)) {
+                continue;
+            }
+            $connection = stream_socket_accept($server);
+            $tasks[] = new Process(function () use ($connection): int {
+                while (($block = fread($connection, ECHO_BYTES)) !== '' && $block !== false) {
+                    fwrite($connection, $block);
+                }
+                return 0;
+            });
+            fclose($connection);
+        }
+        $printed = json_decode(stream_get_contents($pipes[1]), true);
+        proc_close($generator);
+        $this->joinAll($tasks);
+        fclose($server);
+        if (!is_array($printed)) {
+            throw new RuntimeException('the load generator failed; what it said is on stderr');
+        }
+        $generated = new Usage($printed['cpu_ns'], $printed['voluntary_switches_count'], $printed['involuntary_switches_count']);
+        return [...$printed, ...Usage::now()->minus($before)->minus($generated)->report()];
+    }
+
+    private function fanout(array $order): array
+    {
+        [$meter, $total] = $this->batches($order, $order['requests_count'], function (int $index) use ($order): int {
+            $waiting = $this->startAll($order['waits_count'], function () use ($order): int {
+                nap($order['wait_ns']);
+                return 1;
+            });
+            return lehmer($index, $order['steps_count']) % 1000 + $this->joinAll($waiting);
+        });
+        return $meter->outcome($order['iterations'] * $order['requests_count'], $total);
+    }
+
+    private function fileRead(array $order): array
+    {
+        if ($order['cold'] !== 0) {
+            throw new Failure('not_supported', 'PHP has no posix_fadvise, by which the kernel forgets pages');
+        }
+        return with_files($order['tasks_count'], $order['file_bytes'], function (array $paths) use ($order): array {
+            [$meter, $total] = $this->batches($order, count($paths), fn (int $index): int => add_up($paths[$index]));
+            return $meter->outcome($order['iterations'] * count($paths), $total);
+        });
+    }
+}
+
+function nap(int $ns): void
+{
+    time_nanosleep(intdiv($ns, 1_000_000_000), $ns % 1_000_000_000);
+}

@@ -1,0 +1,20 @@
+<?php
+// The work itself: each file prepares what all chunks share and returns the
+// function that computes one.
+
+declare(strict_types=1);
+
+foreach (['lehmer', 'primes', 'matmul', 'mandelbrot', 'nqueens', 'sort', 'hash', 'json', 'descend', 'working_set'] as $kernel) {
+    require __DIR__ . "/$kernel.php";
+}
+
+const KERNELS = [
+    'cpu.primes' => 'primes', 'cpu.matmul' => 'matmul', 'cpu.mandelbrot' => 'mandelbrot', 'cpu.nqueens' => 'nqueens',
+    'cpu.sort' => 'sorting', 'cpu.hash' => 'hashing', 'cpu.json' => 'documents',
+];
+
+/** The edge below part $index when $whole is cut into $parts. */
+function edge(int $whole, int $parts, int $index): int
+{
+    return intdiv($whole * $index, $parts);
+}

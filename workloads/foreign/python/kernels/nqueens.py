@@ -1,0 +1,28 @@
+"""Ways to put n queens on a board so that none attacks another."""
+
+
+def prepare(parameters):
+    n = parameters["size_count"]
+    every = (1 << n) - 1
+
+    def chunk(index):
+        first, second = 1 << index // n, 1 << index % n
+        columns, left, right = first, first << 1, first >> 1
+        if second & (columns | left | right):
+            return 0
+        return solutions(every, columns | second, (left | second) << 1, (right | second) >> 1)
+
+    return chunk
+
+
+def solutions(every, columns, left, right):
+    """The masks say which columns of the row to come are attacked."""
+    if columns == every:
+        return 1
+    count = 0
+    free = every & ~(columns | left | right)
+    while free:
+        queen = free & -free
+        free ^= queen
+        count += solutions(every, columns | queen, (left | queen) << 1, (right | queen) >> 1)
+    return count

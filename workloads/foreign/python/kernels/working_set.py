@@ -1,0 +1,5 @@
+"""Memory that a task goes over on each hop."""
+
+
+def array(size):
+    return bytes(j % 251 for j in range(size))

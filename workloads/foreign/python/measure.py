@@ -1,0 +1,70 @@
+"""Taking a sample: clock, CPU time, context switches, latencies."""
+
+import resource
+import time
+from collections import Counter
+from statistics import median_low
+
+now = time.monotonic_ns
+
+
+def used():
+    """CPU time and switches of this process and the children it has waited for."""
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+    return round(seconds * 1e9), own.ru_nvcsw + children.ru_nvcsw, own.ru_nivcsw + children.ru_nivcsw
+
+
+class Meter:
+    """Sums up the timed sections of a sample.
+
+    Tasks that are processes count only once they were waited for, so there CPU
+    time runs from before the tasks are made until after they are joined.
+    """
+
+    def __init__(self, processes=False):
+        self.elapsed = 0
+        self._used = (0, 0, 0)
+        self._begun = used() if processes else None
+
+    def __enter__(self):
+        self._before, self._start = used(), now()
+
+    def __exit__(self, *exception):
+        self.elapsed += now() - self._start
+        self._used = tuple(map(sum, zip(self._used, _difference(used(), self._before))))
+
+    def outcome(self, operations, checksum, **further):
+        """The sample; to be called when all tasks have been joined."""
+        cpu, voluntary, involuntary = _difference(used(), self._begun) if self._begun else self._used
+        return {
+            "elapsed_ns": self.elapsed, "operations_count": operations, "checksum": checksum, "cpu_ns": cpu,
+            "voluntary_switches_count": voluntary, "involuntary_switches_count": involuntary, **further,
+        }
+
+    def per_second(self, count):
+        return count / (max(self.elapsed, 1) / 1e9)
+
+
+def _difference(later, earlier):
+    return tuple(max(after - before, 0) for after, before in zip(later, earlier))
+
+
+def without(used_by_all, report):
+    """What the lane used when the load generator's part is taken out."""
+    parts = report["cpu_ns"], report["voluntary_switches_count"], report["involuntary_switches_count"]
+    return dict(zip(("cpu_ns", "voluntary_switches_count", "involuntary_switches_count"), _difference(used_by_all, parts)))
+
+
+def difference_since(before):
+    return _difference(used(), before)
+
+
+def histogram(latencies, achieved_per_s):
+    """As the protocol carries latencies: buckets as wide as a 1,024th of their values at most."""
+    counts = Counter(ns | (1 << max(ns.bit_length() - 11, 0)) - 1 for ns in latencies)
+    return {"corrected": False, "offered_per_s": None, "achieved_per_s": achieved_per_s, "buckets": sorted(counts.items())}
+
+
+def median(latencies):
+    return float(median_low(latencies))
