@@ -28,12 +28,13 @@ TOML
 cat >"$canary/src/main.rs" <<'RUST'
 static mut COUNT: u64 = 0;
 fn main() {
-    let threads = [1, 2].map(|_| std::thread::spawn(|| {
-        for _ in 0..100_000 {
+    // Long enough that the threads are there at the same time.
+    let threads = [1, 2, 3, 4].map(|_| std::thread::spawn(|| {
+        for _ in 0..2_000_000 {
             unsafe { *(&raw mut COUNT) += 1 };
         }
     }));
-    threads.map(|t| t.join().unwrap());
+    let _ = threads.map(|t| t.join().unwrap());
 }
 RUST
 code=0
