@@ -9,8 +9,9 @@
 //! 3. `mprotect` to nothing: from here nobody can read what is being taken
 //!    away. To put a guard where a page is takes the kernel two steps, and
 //!    between them the place would read as zeros.
-//! 4. Guard markers over the live pages, then `MADV_DONTNEED` over the run,
-//!    which leaves markers and takes whatever a deep call left behind.
+//! 4. `MADV_DONTNEED` over the run, which also takes whatever a deep call left
+//!    behind, then guard markers where the live pages were. In the other order
+//!    each marker takes a page away by itself, with a flush of every CPU's TLB.
 //! 5. `mprotect` to read and write: the mappings merge back into one, and
 //!    only the markers stop an access now.
 //! 6. The slots' words say `COMPACTED` and where the cell is.
@@ -337,26 +338,24 @@ impl Compactor {
         }
         // Step 4.
         let pages: Vec<PageRange> = claimed.iter().map(|claim| live_pages(*claim)).collect();
-        // SAFETY: the live bytes are in the cells, and nobody can touch the
-        // pages.
-        match unsafe { madvise::advise_all(&pages, Advice::GuardInstall) } {
-            Ok(()) => {
-                // SAFETY: what is not under a marker is below the live parts.
-                // A refusal costs memory and nothing else.
-                let _ = unsafe { madvise::advise(PageRange { start, bytes }, Advice::DontNeed) };
+        // SAFETY: the live bytes are in the cells, below them nothing is
+        // needed, and nobody can touch the pages.
+        let emptied = unsafe {
+            madvise::advise(PageRange { start, bytes }, Advice::DontNeed)
+                .map_err(|error| (0, error))
+                .and_then(|()| madvise::advise_all(&pages, Advice::GuardInstall))
+        };
+        if let Err((_, error)) = emptied {
+            // All that is missing comes back before anybody can look; what is
+            // still there stays.
+            for (claim, cell) in claimed.iter().zip(&cells) {
+                let (from, len) = claim.live();
+                self.fill(from, len, *cell);
             }
-            Err(_) => {
-                // Where it stopped a page may be gone and no marker there: all
-                // that is missing comes back before anybody can look.
-                for (claim, cell) in claimed.iter().zip(&cells) {
-                    let (from, len) = claim.live();
-                    self.fill(from, len, *cell);
-                }
-                self.reopen(start, bytes);
-                back_to_live();
-                give(&cells);
-                return Err(io::ErrorKind::OutOfMemory.into());
-            }
+            self.reopen(start, bytes);
+            back_to_live();
+            give(&cells);
+            return Err(error);
         }
         // Step 5.
         self.reopen(start, bytes);
