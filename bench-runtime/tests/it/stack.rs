@@ -258,7 +258,16 @@ fn borrowed_local_of_a_compacted_goroutine_loses_no_write() {
                 })
             })
             .collect();
-        wait_for_compacted(before.compacted_count, 20 * COUNT as u64 / 10);
+        wait_for_compacted(before.compacted_count, 2 * COUNT as u64);
+        // The counts are the process's, so other tests may have made them.
+        let start = Instant::now();
+        while compaction_stats().touched_count == before.touched_count {
+            assert!(
+                start.elapsed() < PATIENCE,
+                "no thread met a compacted stack"
+            );
+            bench_runtime::time::sleep(Duration::from_millis(5));
+        }
         stop.store(1, Ordering::Relaxed);
         let added: u64 = hammers
             .into_iter()
@@ -270,8 +279,6 @@ fn borrowed_local_of_a_compacted_goroutine_loses_no_write() {
             .map(|handle| handle.join().unwrap())
             .sum();
         assert_eq!(counted, added);
-        let touched = compaction_stats().touched_count - before.touched_count;
-        assert!(touched > 0, "no thread met a compacted stack");
     });
 }
 
