@@ -100,6 +100,7 @@ var catalogue = []*workload{
 	{id: "io.tcp_echo", parameters: parameters("connections_count payload_bytes requests_count offered_per_s=0"), run: tcpEcho, refuses: needsLoad()},
 	{id: "io.fanout", parameters: parameters("requests_count waits_count wait_ns=0 steps_count=0"), run: fanout},
 	{id: "io.pipe_ring", parameters: parameters("tasks_count tokens_count hops_count"), run: pipeRing},
+	{id: "io.email", parameters: parameters("tasks_count delay_ns=0"), run: email, refuses: needsLoad()},
 	{id: "io.file_read", parameters: parameters("tasks_count file_bytes=0 cold=0"), run: fileRead},
 }
 

@@ -26,6 +26,7 @@ export function refuses(workload) {
     'spawn.fork_rss': 'Node cannot fork: a child is another program',
     'switch.placement': 'all promises run on one thread',
     'switch.pipe': NO_PIPES,
+    'io.email': 'Node has no mail client of its own',
     'share.brigade': NO_PIPES,
     'io.pipe_ring': NO_PIPES,
   }[workload] ?? null;

@@ -17,6 +17,7 @@ const SMALL_WORK = 'a worker costs milliseconds and megabytes, so nobody gives i
 export function refuses(workload) {
   if (Object.hasOwn(SHAPES, workload) || Object.hasOwn(KERNELS, workload)) return null;
   if (workload === 'spawn.fork_rss') return 'its tasks are no processes';
+  if (workload === 'io.email') return 'Node has no mail client of its own';
   if (workload === 'switch.placement') return 'Node cannot pin a thread to a CPU';
   return SMALL_WORK;
 }

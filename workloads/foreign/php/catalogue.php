@@ -42,5 +42,6 @@ const PARAMETERS = [
     'io.tcp_echo' => 'connections_count payload_bytes requests_count offered_per_s=0',
     'io.fanout' => 'requests_count waits_count wait_ns=0 steps_count=0',
     'io.pipe_ring' => 'tasks_count tokens_count hops_count',
+    'io.email' => 'tasks_count delay_ns=0',
     'io.file_read' => 'tasks_count file_bytes=0 cold=0',
 ];

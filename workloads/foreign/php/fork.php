@@ -88,6 +88,7 @@ final class ForkLane
             $workload === 'io.tcp_echo' && !getenv('THREADBARE_LOAD') => 'THREADBARE_LOAD does not name the load generator',
             isset(self::SHAPES[$workload]) || isset(KERNELS[$workload]) => null,
             in_array($workload, ['switch.pipe', 'share.brigade', 'io.pipe_ring'], true) => 'PHP has no call that makes a kernel pipe within a process',
+            $workload === 'io.email' => 'PHP has no SMTP client of its own: mail() runs sendmail',
             $workload === 'switch.yield' => 'PHP has no sched_yield',
             $workload === 'switch.placement' => 'PHP cannot pin a process to a CPU',
             default => NO_CHANNEL,

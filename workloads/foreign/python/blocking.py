@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import smtplib
 import socket
 import subprocess
 import sys
@@ -23,13 +24,15 @@ CAPACITY = 64
 VICTIM_SLEEP_NS = 1_000_000
 SHRINK_TIME_S = 1
 ECHO_BYTES = 16 << 10
+MAIL_FROM, MAIL_TO = "sender@example.com", "receiver@example.com"
+MAIL_TEXT = f"From: <{MAIL_FROM}>\r\nTo: <{MAIL_TO}>\r\nSubject: Hello\r\n\r\nOne of many.\r\n"
 
 
 class Blocking:
     """A lane. Its children say what a task, a channel, a gate and a lock are."""
 
     def refuses(self, workload):
-        return load.MISSING if workload == "io.tcp_echo" else None
+        return load.MISSING if workload in ("io.tcp_echo", "io.email") else None
 
     def run(self, order):
         kernel = CHUNKED.get(order.workload)
@@ -740,6 +743,24 @@ def pipe_ring(lane, order):
     return meter.outcome(tasks * hops, total)
 
 
+def send_mail(address):
+    # With a name, as the default one is looked up in the DNS.
+    with smtplib.SMTP(*address, local_hostname="localhost") as client:
+        client.sendmail(MAIL_FROM, [MAIL_TO], MAIL_TEXT)
+    return 0
+
+
+def email(lane, order):
+    tasks, meter, server = order["tasks_count"], lane.meter(), load.MailServer(order["delay_ns"])
+    try:
+        with meter:
+            for _ in range(order.iterations):
+                join_all([lane.spawn(send_mail, server.address) for _ in range(tasks)])
+        return meter.outcome(order.iterations * tasks, server.accepted())
+    finally:
+        server.end()
+
+
 def file_read(lane, order):
     tasks, total, meter = order["tasks_count"], 0, lane.meter()
     with files(tasks, order["file_bytes"]) as paths:
@@ -762,5 +783,5 @@ SHAPES = {
     "share.worker_pool": worker_pool, "share.bounded_buffer": bounded_buffer, "share.chameneos": chameneos,
     "share.philosophers": philosophers, "share.messaging": messaging, "share.brigade": brigade,
     "io.sleepers": sleepers, "io.tcp_echo": tcp_echo, "io.fanout": fanout, "io.pipe_ring": pipe_ring,
-    "io.file_read": file_read,
+    "io.file_read": file_read, "io.email": email,
 }

@@ -25,6 +25,8 @@ def refuses(workload):
         return "all coroutines run on one thread"
     if workload.startswith("cpu."):
         return "all coroutines run on one thread: asyncio does not spread work over cores"
+    if workload == "io.email":
+        return "the standard library's mail client blocks the thread"
     return load.MISSING if workload == "io.tcp_echo" else None
 
 

@@ -1,7 +1,8 @@
-"""The load generator of io.tcp_echo: a program that the study names."""
+"""The load generator of io.tcp_echo and the mail server of io.email: a program that the study names."""
 
 import json
 import os
+import subprocess
 
 PROGRAM = os.environ.get("THREADBARE_LOAD")
 MISSING = None if PROGRAM else "THREADBARE_LOAD does not name the load generator"
@@ -27,3 +28,23 @@ def report(status, output, errors):
 def outcome(printed, lane):
     """The generator's report as the lane's sample; `lane` replaces what it used itself."""
     return {**printed, **lane}
+
+
+class MailServer:
+    """The suite's own SMTP server in a process of its own."""
+
+    def __init__(self, delay_ns):
+        self._process = subprocess.Popen(
+            [PROGRAM, "smtp", "--delay-ns", str(delay_ns)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        host, port = json.loads(self._process.stdout.readline())["address"].rsplit(":", 1)
+        self.address = host, int(port)
+
+    def accepted(self):
+        """How many messages it has accepted. It is not waited for, so that its CPU time does not count yet."""
+        self._process.stdin.close()
+        return json.loads(self._process.stdout.readline())["accepted_count"]
+
+    def end(self):
+        with self._process:
+            self._process.stdin.close()
