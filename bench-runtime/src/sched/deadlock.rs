@@ -19,7 +19,13 @@ const EXIT_STATUS: i32 = 2;
 impl Shared {
     /// Reports a deadlock and ends the process, if there is one.
     pub(crate) fn check_deadlock(&'static self) {
-        if !self.detects_deadlock || !self.all_machines_sleep() || !self.nothing_can_come() {
+        if !self.detects_deadlock {
+            return;
+        }
+        // Even while sysmon holds nobody's wake-up in its hands; the same at
+        // the end, if it had none meanwhile.
+        let errands = self.sysmon_errands.load(Ordering::SeqCst);
+        if errands % 2 != 0 || !self.all_machines_sleep() || !self.nothing_can_come() {
             return;
         }
         if self.goroutines_count() == 0 || !self.no_outside_thread() {
@@ -30,7 +36,9 @@ impl Shared {
             return;
         }
         let goroutines = self.goroutines();
-        if goroutines.iter().any(|info| !info.waits) {
+        if goroutines.iter().any(|info| !info.waits)
+            || self.sysmon_errands.load(Ordering::SeqCst) != errands
+        {
             return;
         }
         write_all(

@@ -198,7 +198,6 @@ impl Shared {
                 );
                 // SAFETY: we hold P on our own stack.
                 let own = unsafe { p.own() };
-                own.since_turn += 1;
                 let turn = own.since_turn >= TURN;
                 let gives = turn && !own.given_at_turn && self.idle.line_count() != 0;
                 own.given_at_turn |= gives;
@@ -209,6 +208,10 @@ impl Shared {
             }
             self.fire_timers(m, p, p);
             if let Some(g) = self.pick_at_home(m, p, turn) {
+                // Only what was found counts, so that a seeded order does not
+                // depend on how often an idle M looked.
+                // SAFETY: we hold P on our own stack.
+                unsafe { p.own() }.since_turn += 1;
                 self.stop_spinning(m);
                 return Some(g);
             }
@@ -554,9 +557,11 @@ impl Shared {
         let now = self.now_ns();
         self.last_poll_ns.store(now, Ordering::Relaxed);
         self.poll_until_ns.store(0, Ordering::SeqCst);
-        self.poller.store(ptr::null_mut(), Ordering::Release);
 
+        // Off the list in the same breath: who looks for a deadlock sees us
+        // either polling or awake.
         let mut lists = self.idle.lock();
+        self.poller.store(ptr::null_mut(), Ordering::SeqCst);
         let due = !ready.is_empty() || first <= now;
         if let Some(at) = lists.machines.iter().position(|other| ptr::eq(*other, m)) {
             lists.machines.remove(at);

@@ -108,6 +108,9 @@ pub(crate) struct Shared {
     reads_files: bool,
     resize: Lock<()>,
     pub(crate) bed: Bed,
+    /// Odd while sysmon takes goroutines out of timers or the netpoller and
+    /// readies them.
+    pub(crate) sysmon_errands: AtomicU64,
     stopping: AtomicBool,
     /// Goroutines inside `blocking`.
     pub(crate) blocked_count: AtomicUsize,
@@ -185,6 +188,7 @@ impl Shared {
             reads_files: builder.reads_files,
             resize: Lock::new(()),
             bed: Bed::default(),
+            sysmon_errands: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             blocked_count: AtomicUsize::new(0),
             runners_count: AtomicUsize::new(0),

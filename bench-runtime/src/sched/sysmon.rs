@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use super::processor::{Processor, ProcessorStatus};
 use super::runtime::Shared;
-use crate::goroutine::Goroutine;
+use crate::goroutine::{Goroutine, Parkable};
 use crate::sys::{barrier, clock, futex};
 
 /// Found by the aim that a goroutine which is due waits for a hog 12 ms at
@@ -218,9 +218,7 @@ impl Shared {
         {
             return;
         }
-        let mut ready = Vec::new();
-        p.timers.poll(self.now_ns(), &mut ready);
-        ready.into_iter().for_each(super::park::ready);
+        self.on_errand(|ready| p.timers.poll(self.now_ns(), ready));
     }
 
     fn poll_for_others(&'static self) {
@@ -232,8 +230,16 @@ impl Shared {
             return;
         }
         self.last_poll_ns.store(now, Ordering::Relaxed);
+        self.on_errand(|ready| self.netpoll.poll(Some(Duration::ZERO), ready));
+    }
+
+    /// Readies whom `take` takes out of a place where the deadlock detection
+    /// would have seen them.
+    fn on_errand(&'static self, take: impl FnOnce(&mut Vec<Parkable>)) {
+        self.sysmon_errands.fetch_add(1, Ordering::SeqCst);
         let mut ready = Vec::new();
-        self.netpoll.poll(Some(Duration::ZERO), &mut ready);
+        take(&mut ready);
         ready.into_iter().for_each(super::park::ready);
+        self.sysmon_errands.fetch_add(1, Ordering::SeqCst);
     }
 }
