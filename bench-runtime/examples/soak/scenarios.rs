@@ -404,7 +404,7 @@ fn locked(rng: &mut Rng) {
             }
             assert_eq!(std::thread::current().id(), thread);
         }
-        if rounds % 2 == 0 {
+        if rounds.is_multiple_of(2) {
             unlock_os_thread();
         }
         rounds

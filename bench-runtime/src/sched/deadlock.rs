@@ -25,7 +25,7 @@ impl Shared {
         // Even while sysmon holds nobody's wake-up in its hands; the same at
         // the end, if it had none meanwhile.
         let errands = self.sysmon_errands.load(Ordering::SeqCst);
-        if errands % 2 != 0 || !self.all_machines_sleep() || !self.nothing_can_come() {
+        if !errands.is_multiple_of(2) || !self.all_machines_sleep() || !self.nothing_can_come() {
             return;
         }
         if self.goroutines_count() == 0 || !self.no_outside_thread() {

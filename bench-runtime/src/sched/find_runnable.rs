@@ -116,7 +116,10 @@ fn shuffle(m: &'static Machine, p: &'static Processor) {
         // SAFETY: records are type-stable.
         super::ready::push_back(m, p, unsafe { &*next });
     }
-    for _ in 0..rng.below(p.queue.len().clamp(1, 16)) {
+    if p.queue.len() < 2 {
+        return;
+    }
+    for _ in 0..rng.below(p.queue.len().min(16)) {
         if let Some(g) = p.queue.pop() {
             // There is room: one was just taken out.
             let _ = p.queue.push(g);
@@ -128,9 +131,12 @@ fn shuffle(m: &'static Machine, p: &'static Processor) {
 fn pick_pinned(m: &'static Machine, p: &'static Processor) -> Option<&'static Goroutine> {
     // SAFETY: the caller holds P inside the runtime, on M's own thread.
     let (own, pinned) = unsafe { (p.own(), m.pinned()) };
-    if let Some(order) = &m.shared.order {
+    if let Some(order) = &m.shared.order
+        // An M that only looks draws no number.
+        && pinned.len() > 1
+    {
         let mut rng = order.lock();
-        for _ in 0..rng.below(pinned.len().clamp(1, 16) as u32) {
+        for _ in 0..rng.below(pinned.len().min(16) as u32) {
             if let Some(g) = pinned.pop() {
                 pinned.push(g);
             }
@@ -160,12 +166,13 @@ fn pick_pinned(m: &'static Machine, p: &'static Processor) -> Option<&'static Go
         // SAFETY: entries are records, which are type-stable.
         p.queue.pop().map(|g| unsafe { g.as_ref() })
     };
-    own.fresh_first = !own.fresh_first;
-    if own.fresh_first {
+    let found = if own.fresh_first {
         fresh().or_else(|| pinned.pop())
     } else {
         pinned.pop().or_else(fresh)
-    }
+    };
+    own.fresh_first ^= found.is_some();
+    found
 }
 
 #[inline(always)]

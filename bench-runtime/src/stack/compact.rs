@@ -521,7 +521,7 @@ struct Staging {
 }
 
 #[repr(align(4096))]
-struct StagingPage(#[expect(dead_code, reason = "reached by address only")] [u8; PAGE]);
+struct StagingPage([u8; PAGE]);
 
 /// As many as can be at it at once on the machines we know; more wait.
 static STAGING: [Staging; 16] = [const {
