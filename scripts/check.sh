@@ -2,9 +2,10 @@
 # The whole gate: what must hold before anything lands. CI runs this; so can you.
 #   scripts/check.sh          everything
 #   scripts/check.sh --fast   without the models, the soak and the measured run
+#   scripts/check.sh --deep   with miri and the thread sanitizer too (nightly)
 set -euo pipefail
 cd "$(dirname "$0")/.."
-fast=${1:-}
+mode=${1:-}
 
 step() {
     echo
@@ -21,11 +22,13 @@ step "layout: which floor imports which, which files are too long"
 cargo test --quiet -p bench-runtime --test layering
 step "tests (the README's command)"
 cargo test
-if [ "$fast" = "--fast" ]; then
+if [ "$mode" = "--fast" ]; then
     step "done, without models, soak and measured run"
     exit 0
 fi
-for script in loom miri tsan soak; do
+scripts=(loom soak)
+[ "$mode" = "--deep" ] && scripts+=(miri tsan)
+for script in "${scripts[@]}"; do
     step "$script, with a canary that must fail"
     "scripts/$script.sh" --quick
 done
