@@ -10,12 +10,12 @@
 //!
 //! # The protocol of a run
 //!
-//! 1. [`probe`]: each lane is started once and says what it knows.
-//! 2. [`calibrate`]: each cell is tried, to find how many iterations make a
+//! 1. `probe`: each lane is started once and says what it knows.
+//! 2. `calibrate`: each cell is tried, to find how many iterations make a
 //!    sample of a sensible length. What fails here is written down and left out.
-//! 3. [`plan`]: the number of samples and their length are fitted to the time
+//! 3. `plan`: the number of samples and their length are fitted to the time
 //!    budget, and the order of all blocks is drawn from the seed.
-//! 4. [`measure`]: block by block, each on the disk before the next begins.
+//! 4. `measure`: block by block, each on the disk before the next begins.
 //!
 //! # Why in this order
 //!
