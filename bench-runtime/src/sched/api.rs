@@ -67,15 +67,27 @@ impl Runtime {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
+        /// Counts the thread that waits as an outside one again, from the
+        /// goroutine's end on: it may be woken, and act, before it runs.
+        struct Waited(&'static Shared);
+        impl Drop for Waited {
+            fn drop(&mut self) {
+                self.0.runners_count.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+        let waited = Waited(self.shared);
+        let handle = self.spawn(move || {
+            let _waited = waited;
+            f()
+        });
+        // Only now: before the goroutine is in a queue this thread is one that
+        // can still make work.
         self.shared.runners_count.fetch_add(1, Ordering::SeqCst);
-        let handle = self.spawn(f);
         if !handle.wait() {
             let all: Vec<String> = self.goroutines().iter().map(ToString::to_string).collect();
             panic!("all goroutines are asleep - deadlock!\n{}", all.join("\n"));
         }
-        let outcome = handle.join();
-        self.shared.runners_count.fetch_sub(1, Ordering::SeqCst);
-        match outcome {
+        match handle.join() {
             Ok(value) => value,
             Err(JoinError::Panicked(payload)) => std::panic::resume_unwind(payload.into_inner()),
             Err(error) => panic!("the main goroutine did not return: {error}"),

@@ -36,7 +36,8 @@ impl Shared {
             return;
         }
         let goroutines = self.goroutines();
-        if goroutines.iter().any(|info| !info.waits)
+        if goroutines.is_empty()
+            || goroutines.iter().any(|info| !info.waits)
             || self.sysmon_errands.load(Ordering::SeqCst) != errands
         {
             return;
@@ -72,10 +73,8 @@ impl Shared {
         let Ok(tasks) = fs::read_dir("/proc/self/task") else {
             return false;
         };
-        let ours = self.machines_count()
-            + 1
-            + HELPERS_COUNT.load(Ordering::SeqCst)
-            + self.runners_count.load(Ordering::SeqCst);
-        tasks.count() <= ours
+        let ours = self.machines_count() + 1 + HELPERS_COUNT.load(Ordering::SeqCst);
+        let ours = ours as isize + self.runners_count.load(Ordering::SeqCst);
+        tasks.count() as isize <= ours
     }
 }

@@ -2,7 +2,9 @@
 
 use std::io;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{
+    AtomicBool, AtomicIsize, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
 use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -115,7 +117,7 @@ pub(crate) struct Shared {
     /// Goroutines inside `blocking`.
     pub(crate) blocked_count: AtomicUsize,
     /// Plain threads that wait in `Runtime::run`.
-    pub(crate) runners_count: AtomicUsize,
+    pub(crate) runners_count: AtomicIsize,
     pub(crate) detects_deadlock: bool,
     pub(crate) metrics: Counts,
     /// The clock, where time is fake.
@@ -191,7 +193,7 @@ impl Shared {
             sysmon_errands: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             blocked_count: AtomicUsize::new(0),
-            runners_count: AtomicUsize::new(0),
+            runners_count: AtomicIsize::new(0),
             detects_deadlock: builder.detects_deadlock,
             metrics: Counts::default(),
             fake_now_ns: builder.fake_time.then(|| AtomicU64::new(clock::now_ns())),
