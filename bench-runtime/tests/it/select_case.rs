@@ -148,6 +148,29 @@ fn arms_may_return_break_continue_and_use_question_marks() {
 }
 
 #[test]
+fn an_arm_that_is_a_block_may_end_with_a_comma_or_without() {
+    everywhere(|_| {
+        let (tx, rx) = chan(1);
+        for n in 0..3 {
+            let mut taken = Vec::new();
+            select! {
+                send(tx, n) -> sent => { sent.unwrap(); taken.push("send"); },
+                default => { taken.push("default"); },
+            }
+            select! {
+                default => { taken.push("default"); },
+                recv(rx) -> got => { assert_eq!(got, Some(n)); taken.push("recv"); },
+            }
+            select! {
+                timeout(Duration::from_nanos(1)) => { taken.push("timeout"); },
+                recv(rx) => { taken.push("recv"); }
+            }
+            assert_eq!(taken, ["send", "recv", "timeout"]);
+        }
+    });
+}
+
+#[test]
 fn patterns_and_the_value_of_the_whole() {
     everywhere(|_| {
         let (tx, rx) = chan(1);

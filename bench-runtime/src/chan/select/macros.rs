@@ -81,8 +81,18 @@ macro_rules! select {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __select {
+    // The comma that may follow a block goes first: an optional one would be
+    // ambiguous with the rest.
+    ($list:tt $arms:tt $otherwise:tt default => $body:block, $($rest:tt)*) => {
+        $crate::__select!($list $arms $otherwise default => $body $($rest)*)
+    };
+    ($list:tt $arms:tt $otherwise:tt
+     $kind:ident $args:tt $(-> $name:pat)? => $body:block, $($rest:tt)*) => {
+        $crate::__select!($list $arms $otherwise $kind $args $(-> $name)? => $body $($rest)*)
+    };
+
     // What is taken when no case is.
-    ($list:tt $arms:tt () default => $body:block $(,)? $($rest:tt)*) => {
+    ($list:tt $arms:tt () default => $body:block $($rest:tt)*) => {
         $crate::__select!($list $arms (($crate::__private::Wait::Poll) $body) $($rest)*)
     };
     ($list:tt $arms:tt () default => $body:expr, $($rest:tt)*) => {
@@ -91,7 +101,7 @@ macro_rules! __select {
     ($list:tt $arms:tt () default => $body:expr) => {
         $crate::__select!($list $arms (($crate::__private::Wait::Poll) $body))
     };
-    ($list:tt $arms:tt () timeout($time:expr) => $body:block $(,)? $($rest:tt)*) => {
+    ($list:tt $arms:tt () timeout($time:expr) => $body:block $($rest:tt)*) => {
         $crate::__select!($list $arms (($crate::__private::wait_for($time)) $body) $($rest)*)
     };
     ($list:tt $arms:tt () timeout($time:expr) => $body:expr, $($rest:tt)*) => {
@@ -109,7 +119,7 @@ macro_rules! __select {
 
     // A case; each earlier arm's pattern gets one level deeper.
     ($list:tt [$({$pat:pat => $arm:expr})*] $otherwise:tt
-     $kind:ident $args:tt $(-> $name:pat)? => $body:block $(,)? $($rest:tt)*) => {
+     $kind:ident $args:tt $(-> $name:pat)? => $body:block $($rest:tt)*) => {
         $crate::__select!(
             ($crate::__private::And($list, $crate::__select_case!($kind $args $($name)?)))
             [$({$crate::__private::Either::Earlier($pat) => $arm})*

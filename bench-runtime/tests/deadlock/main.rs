@@ -1,0 +1,124 @@
+//! "All goroutines are asleep": what the report says, and that it never comes
+//! where something outside could still end a wait.
+//!
+//! Each scenario is a process of its own whose only threads are the runtime's
+//! and the main one: libtest's own thread would count as an outside one, and
+//! nothing would ever be reported. So this binary is its own harness, and with
+//! [`SCENARIO`] set it is that scenario.
+
+mod alarms;
+mod no_alarms;
+
+use std::io::Read;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// Names the scenario that the child is to be.
+const SCENARIO: &str = "BENCH_RUNTIME_DEADLOCK_SCENARIO";
+
+/// After which a child counts as hanging. Generous: CPUs may be busy.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// How a child is to end.
+enum End {
+    /// By itself, with success.
+    Ends,
+    /// With a report of these goroutines, by number; `*` stands for any text.
+    Deadlock(&'static [&'static str]),
+    /// With a report of so many goroutines.
+    ManyDeadlocked(usize),
+}
+
+struct Scenario {
+    name: &'static str,
+    end: End,
+    body: fn(),
+}
+
+fn scenarios() -> impl Iterator<Item = &'static Scenario> {
+    alarms::ALARMS.iter().chain(no_alarms::NO_ALARMS)
+}
+
+fn main() {
+    if let Ok(name) = std::env::var(SCENARIO) {
+        return match scenarios().find(|scenario| scenario.name == name) {
+            Some(scenario) => (scenario.body)(),
+            None => panic!("no scenario is called {name}"),
+        };
+    }
+    let trials = scenarios()
+        .map(|scenario| Trial::test(scenario.name, || run(scenario)))
+        .collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+/// Runs the child and compares its end with the one that is due.
+fn run(scenario: &Scenario) -> Result<(), Failed> {
+    let mut child = Command::new(std::env::current_exe()?)
+        .env(SCENARIO, scenario.name)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut from = child.stderr.take().ok_or("no pipe")?;
+    let reader = std::thread::spawn(move || {
+        let mut stderr = String::new();
+        from.read_to_string(&mut stderr).map(|_| stderr)
+    });
+    let since = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if since.elapsed() > PATIENCE {
+            child.kill()?;
+            child.wait()?;
+            return Err(format!("still running after {PATIENCE:?}").into());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let stderr = reader.join().map_err(|_| "the reader panicked")??;
+    let as_due = match scenario.end {
+        End::Ends => status.success(),
+        End::Deadlock(lines) => reported(status, &stderr).is_some_and(|of_goroutines| {
+            of_goroutines.len() == lines.len()
+                && of_goroutines
+                    .iter()
+                    .zip(lines)
+                    .all(|(line, due)| matches(line, due))
+        }),
+        End::ManyDeadlocked(count) => {
+            reported(status, &stderr).is_some_and(|of_goroutines| of_goroutines.len() == count)
+        }
+    };
+    match as_due {
+        true => Ok(()),
+        false => Err(format!("{status}, and on stderr:\n{stderr}").into()),
+    }
+}
+
+/// The lines of a report, one for each goroutine, if the child ended with one.
+fn reported(status: ExitStatus, stderr: &str) -> Option<Vec<&str>> {
+    let rest = stderr.strip_prefix("fatal error: all goroutines are asleep - deadlock!\n\n")?;
+    // Go's exit status for it.
+    (status.code() == Some(2)).then(|| rest.lines().collect())
+}
+
+/// True if `line` is `pattern`, in which `*` stands for any text.
+fn matches(line: &str, pattern: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| line.strip_prefix(first)) else {
+        return false;
+    };
+    let mut parts: Vec<_> = parts.collect();
+    let last = parts.pop();
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    last.map_or(rest.is_empty(), |last| rest.ends_with(last))
+}
