@@ -25,12 +25,12 @@ pub use chan::{
 };
 pub use local::GoroutineLocal;
 pub use sched::api::{Metrics, Runtime, Shutdown};
+pub use sched::blocking::blocking;
 pub use sched::builder::Builder;
 pub use sched::dump::{GoroutineInfo, goroutines, in_goroutine};
 pub use sched::global_queue::Priority;
 pub use sched::lock_thread::{lock_os_thread, unlock_os_thread};
 pub use sched::park::yield_now;
-pub use sched::preempt::blocking;
 pub use sched::spawn::{
     GoBuilder, JoinError, JoinHandle, PanicPayload, go, goexit, gomaxprocs, goroutine_id,
     num_goroutine,

@@ -36,8 +36,8 @@ pub(crate) fn timer_armed_first(when_ns: u64) {
 
 /// Runs what may block the thread, letting other goroutines go on.
 #[inline]
-pub(crate) fn blocking<T>(f: impl FnOnce() -> T) -> T {
-    sched::preempt::blocking(f)
+pub(crate) fn blocking<T: Send>(f: impl FnOnce() -> T + Send) -> T {
+    sched::blocking::blocking(f)
 }
 
 /// Starts goroutines where the caller could, also from where it could not:

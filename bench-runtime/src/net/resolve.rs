@@ -7,22 +7,23 @@ use crate::seam;
 
 /// The addresses of a name. Asking for them may take long, and blocks the
 /// thread: so it is done as a blocking call.
-fn resolve<A: ToSocketAddrs>(name: A) -> io::Result<impl Iterator<Item = SocketAddr>> {
+fn resolve<A: ToSocketAddrs + Send>(name: A) -> io::Result<impl Iterator<Item = SocketAddr>> {
     // Collected inside, for an iterator might ask on.
-    let ask = || Ok(name.to_socket_addrs()?.collect::<Vec<_>>().into_iter());
+    let ask = move || io::Result::Ok(name.to_socket_addrs()?.collect::<Vec<_>>());
     // Of std's types, exactly those that hold a name answer with a list on the
     // heap; for what is an address already, a hand-off costs more than it
     // saves.
-    if std::mem::needs_drop::<A::Iter>() {
+    let addresses = if std::mem::needs_drop::<A::Iter>() {
         seam::blocking(ask)
     } else {
         ask()
-    }
+    };
+    Ok(addresses?.into_iter())
 }
 
 /// The first success over the addresses of a name, or the last failure.
 pub(super) fn first_of<T>(
-    name: impl ToSocketAddrs,
+    name: impl ToSocketAddrs + Send,
     mut f: impl FnMut(&SocketAddr) -> io::Result<T>,
 ) -> io::Result<T> {
     let mut last = None;
@@ -36,7 +37,7 @@ pub(super) fn first_of<T>(
 }
 
 /// The first address of a name.
-pub(super) fn first(name: impl ToSocketAddrs) -> io::Result<SocketAddr> {
+pub(super) fn first(name: impl ToSocketAddrs + Send) -> io::Result<SocketAddr> {
     resolve(name)?.next().ok_or_else(none)
 }
 

@@ -54,7 +54,7 @@ impl TcpListener {
     /// # Errors
     ///
     /// That of the last address, where none is free.
-    pub fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
+    pub fn bind(address: impl ToSocketAddrs + Send) -> io::Result<Self> {
         resolve::first_of(address, |address| {
             let listener = net::TcpListener::bind(address)?;
             socket::lengthen_backlog(listener.as_fd())?;

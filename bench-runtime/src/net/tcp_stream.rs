@@ -54,7 +54,7 @@ impl TcpStream {
     /// # Errors
     ///
     /// That of the last address, where none takes it.
-    pub fn connect(address: impl ToSocketAddrs) -> io::Result<Self> {
+    pub fn connect(address: impl ToSocketAddrs + Send) -> io::Result<Self> {
         resolve::first_of(address, |address| Self::connect_one(address, None))
     }
 

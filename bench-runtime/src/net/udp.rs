@@ -41,7 +41,7 @@ impl UdpSocket {
     /// # Errors
     ///
     /// That of the last address, where none is free.
-    pub fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
+    pub fn bind(address: impl ToSocketAddrs + Send) -> io::Result<Self> {
         resolve::first_of(address, |address| net::UdpSocket::bind(address)?.try_into())
     }
 
@@ -88,7 +88,7 @@ impl UdpSocket {
     /// # Errors
     ///
     /// Those of send(2).
-    pub fn send_to(&self, buf: &[u8], address: impl ToSocketAddrs) -> io::Result<usize> {
+    pub fn send_to(&self, buf: &[u8], address: impl ToSocketAddrs + Send) -> io::Result<usize> {
         let address = resolve::first(address)?;
         self.fd
             .io(Side::Write, |socket| socket.send_to(buf, address))
@@ -99,7 +99,7 @@ impl UdpSocket {
     /// # Errors
     ///
     /// That of the last address, where none can be reached.
-    pub fn connect(&self, address: impl ToSocketAddrs) -> io::Result<()> {
+    pub fn connect(&self, address: impl ToSocketAddrs + Send) -> io::Result<()> {
         resolve::first_of(address, |address| {
             self.fd.with(|socket| socket.connect(address))
         })

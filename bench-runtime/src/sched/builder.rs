@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::api::Runtime;
-use super::runtime::{MAX_MACHINES, Shared};
+use super::runtime::{MAX_THREADS, Shared};
 use super::stacks::StackCare;
 use crate::stack::StackPolicy;
 
@@ -24,7 +24,7 @@ pub struct Builder {
     pub(super) stack_care: StackCare,
     pub(super) migrating: bool,
     pub(super) reads_files: bool,
-    pub(super) max_machines: usize,
+    pub(super) max_threads: usize,
     pub(super) detects_deadlock: bool,
     pub(super) dumps_on_quit: bool,
     pub(super) fake_time: bool,
@@ -39,7 +39,7 @@ impl Default for Builder {
             stack_care: StackCare::default(),
             migrating: false,
             reads_files: true,
-            max_machines: MAX_MACHINES,
+            max_threads: MAX_THREADS,
             detects_deadlock: true,
             dumps_on_quit: false,
             fake_time: false,
@@ -98,7 +98,7 @@ impl Builder {
     /// included. One more is a fatal error, as in Go.
     #[must_use]
     pub fn max_threads(mut self, threads: usize) -> Self {
-        self.max_machines = threads.max(1);
+        self.max_threads = threads.max(1);
         self
     }
 

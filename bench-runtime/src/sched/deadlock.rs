@@ -73,7 +73,7 @@ impl Shared {
         let Ok(tasks) = fs::read_dir("/proc/self/task") else {
             return false;
         };
-        let ours = self.machines_count() + 1 + HELPERS_COUNT.load(Ordering::SeqCst);
+        let ours = self.threads_count() + 1 + HELPERS_COUNT.load(Ordering::SeqCst);
         let ours = ours as isize + self.runners_count.load(Ordering::SeqCst);
         tasks.count() as isize <= ours
     }

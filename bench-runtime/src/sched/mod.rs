@@ -12,7 +12,7 @@
 //! | `idle`           | sleeping and waking Ms without losing a wake-up          |
 //! | `steal`, `topology` | whose queue is halved, nearest first                  |
 //! | `machine`        | the door: how a P is taken from an M                     |
-//! | `preempt`        | what a G does without a P                                |
+//! | `preempt`, `blocking`, `helpers` | what a G does without a P, and where it blocks |
 //! | `sysmon`         | when a P is taken                                        |
 //! | `runtime`, `builder`, `api` | what all share, and how users hold it         |
 //!
@@ -71,6 +71,7 @@
 //! scheduler" document by D. Vyukov; tokio's issues 4941 and 8065.
 
 pub(crate) mod api;
+pub(crate) mod blocking;
 pub(crate) mod builder;
 pub(crate) mod current;
 pub(crate) mod deadlock;
@@ -78,6 +79,7 @@ pub(crate) mod door;
 pub(crate) mod dump;
 pub(crate) mod find_runnable;
 pub(crate) mod global_queue;
+pub(crate) mod helpers;
 pub(crate) mod idle;
 pub(crate) mod lock_thread;
 pub(crate) mod machine;

@@ -3,19 +3,19 @@
 //!
 //! A P is taken from an M that runs a goroutine's code for too long while work
 //! waits (by sysmon; a hog and a blocking system call look alike), and given
-//! away by an M whose goroutine says that it will block ([`blocking`]). The
-//! goroutine goes on, on its own OS thread, beside the others; at its next
+//! away by an M whose goroutine says that it will block ([`super::blocking`]).
+//! The goroutine goes on, on its own OS thread, beside the others; at its next
 //! call into the runtime it queues up for a P again. Nothing is interrupted in
 //! mid-instruction.
 
 use std::sync::atomic::Ordering;
 
-use super::current::{self, goroutine_of, machine_of};
+use super::current::{goroutine_of, machine_of};
 use super::machine::Machine;
 use super::processor::Processor;
 use super::run_loop::leave_for_home;
 use super::runtime::Shared;
-use crate::goroutine::{FLAG_LOCKED, Status, WaitReason};
+use crate::goroutine::{FLAG_LOCKED, Status};
 use crate::stack::StackHeader;
 
 /// Gets a P for the goroutine on this stack, which is inside without one: an
@@ -55,62 +55,6 @@ pub(crate) fn regain(header: &'static StackHeader) -> &'static Processor {
         shared.submit(g);
         leave_for_home(m, g);
     }
-}
-
-/// Counts the goroutine as blocked while it lives.
-struct Blocked(&'static Shared);
-
-impl Drop for Blocked {
-    fn drop(&mut self) {
-        self.0.blocked_count.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-/// Runs `f`, which may block the OS thread: a system call, a foreign library,
-/// a long computation. The P goes to another M at once, so that goroutines go
-/// on; afterwards the goroutine waits for a P. On a plain thread it only runs
-/// `f`.
-///
-/// In a pinned runtime the goroutines that have started on the same thread wait
-/// for `f` too: it must not wait for one of them.
-///
-/// # Examples
-///
-/// ```
-/// let text = bench_runtime::Runtime::builder().build()?.run(|| {
-///     bench_runtime::blocking(|| std::fs::read_to_string("/proc/self/comm"))
-/// })?;
-/// assert!(!text.is_empty());
-/// # Ok::<(), std::io::Error>(())
-/// ```
-pub fn blocking<T>(f: impl FnOnce() -> T) -> T {
-    let Some(header) = current::header() else {
-        return f();
-    };
-    let m = machine_of(header);
-    let g = goroutine_of(header);
-    let (p, _) = m.enter();
-    g.set_status(Status::Syscall);
-    g.head
-        .reason
-        .store(WaitReason::Blocking as u8, Ordering::Relaxed);
-    m.shared.blocked_count.fetch_add(1, Ordering::SeqCst);
-    let blocked = Blocked(m.shared);
-    if let Some(p) = p {
-        m.set_p(None);
-        m.shared.hand_off_or_retire(p);
-    }
-    m.leave(false);
-    let result = f();
-    // Without a P nobody moved us: still the same M.
-    let m = machine_of(header);
-    m.enter();
-    drop(blocked);
-    regain(header);
-    g.head.reason.store(0, Ordering::Relaxed);
-    g.set_status(Status::Running);
-    machine_of(header).leave(false);
-    result
 }
 
 impl Shared {

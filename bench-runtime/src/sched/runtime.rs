@@ -5,12 +5,13 @@ use std::ptr;
 use std::sync::atomic::{
     AtomicBool, AtomicIsize, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
 };
-use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::api::{Metrics, Shutdown};
 use super::builder::Builder;
 use super::global_queue::{GlobalQueue, Priority};
+use super::helpers::Helpers;
 use super::idle::{Idle, Lists};
 use super::machine::Machine;
 use super::processor::{Processor, ProcessorStatus};
@@ -29,8 +30,8 @@ use crate::util::rng::Rng;
 /// GOMAXPROCS is at most this.
 const MAX_PROCS: usize = 4096;
 
-/// Ms a runtime may have, unless the builder says otherwise: Go's figure.
-pub(super) const MAX_MACHINES: usize = 10_000;
+/// Threads a runtime may have, unless the builder says otherwise: Go's figure.
+pub(super) const MAX_THREADS: usize = 10_000;
 
 /// How long a shutdown waits for goroutines in mid-computation.
 const GRACE: Duration = Duration::from_millis(200);
@@ -59,6 +60,34 @@ impl Counter {
     pub(crate) fn sub(&self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
+}
+
+/// Threads of a runtime that have not ended.
+#[derive(Clone, Copy, Debug, Default)]
+struct Threads {
+    machines: usize,
+    helpers: usize,
+}
+
+impl Threads {
+    /// Those that run the program's code.
+    fn all(self) -> usize {
+        self.machines + self.helpers
+    }
+
+    fn of(&mut self, kind: ThreadKind) -> &mut usize {
+        match kind {
+            ThreadKind::Machine => &mut self.machines,
+            ThreadKind::Helper => &mut self.helpers,
+        }
+    }
+}
+
+/// What a thread of a runtime is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ThreadKind {
+    Machine,
+    Helper,
 }
 
 /// What happened since the start, for [`Metrics`].
@@ -99,9 +128,10 @@ pub(crate) struct Shared {
     spawned_outside: AtomicU64,
     pub(crate) next_id: AtomicU64,
     machines: Lock<Vec<&'static Machine>>,
-    machines_running: Mutex<usize>,
-    machine_ended: Condvar,
-    max_machines: usize,
+    threads: Mutex<Threads>,
+    thread_ended: Condvar,
+    max_threads: usize,
+    pub(crate) helpers: Helpers,
     default_class: Class,
     pub(crate) stack_care: StackCare,
     pub(crate) topology: Topology,
@@ -176,9 +206,10 @@ impl Shared {
             spawned_outside: AtomicU64::new(0),
             next_id: AtomicU64::new(1),
             machines: Lock::new(Vec::new()),
-            machines_running: Mutex::new(0),
-            machine_ended: Condvar::new(),
-            max_machines: builder.max_machines,
+            threads: Mutex::new(Threads::default()),
+            thread_ended: Condvar::new(),
+            max_threads: builder.max_threads,
+            helpers: Helpers::new(),
             default_class,
             stack_care: builder.stack_care,
             topology: if builder.reads_files {
@@ -392,35 +423,53 @@ impl Shared {
 
     fn new_machine(&'static self) -> &'static Machine {
         let mut machines = self.machines.lock();
-        let running = {
-            let mut running = self
-                .machines_running
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            *running += 1;
-            *running
-        };
-        if running > self.max_machines {
-            crate::fatal::fatal!(
-                "the program needs more than {} threads: so many goroutines are in blocking calls at once; \
-                 raise Builder::max_threads, or bound the calls with a Semaphore",
-                self.max_machines
-            );
-        }
         let m: &'static Machine = Box::leak(Box::new(Machine::new(machines.len(), self)));
         machines.push(m);
         drop(machines);
-        let started = std::thread::Builder::new()
-            .name(format!("m{}", m.id))
-            .stack_size(HOME_STACK)
-            .spawn(move || machine_main(m));
-        if let Err(error) = started {
+        self.start_thread(
+            ThreadKind::Machine,
+            format!("m{}", m.id),
+            Some(HOME_STACK),
+            move || machine_main(m),
+        );
+        m
+    }
+
+    /// Starts a thread of the runtime, whose last act is [`Self::thread_ends`].
+    /// `stack`: its size in bytes, where it is not the usual one.
+    pub(crate) fn start_thread(
+        &'static self,
+        kind: ThreadKind,
+        name: String,
+        stack: Option<usize>,
+        body: impl FnOnce() + Send + 'static,
+    ) {
+        let running = {
+            let mut threads = self.lock_threads();
+            *threads.of(kind) += 1;
+            threads.all()
+        };
+        if running > self.max_threads {
+            crate::fatal::fatal!(
+                "the program needs more than {} threads: so many goroutines are in blocking calls at once; \
+                 raise Builder::max_threads, or bound the calls with a Semaphore",
+                self.max_threads
+            );
+        }
+        let mut builder = std::thread::Builder::new().name(name);
+        if let Some(bytes) = stack {
+            builder = builder.stack_size(bytes);
+        }
+        if let Err(error) = builder.spawn(body) {
             crate::fatal::fatal!(
                 "cannot start a thread for goroutines, {running} exist: {error}; see ulimit -u, \
                  kernel.threads-max and the control group's pids.max"
             );
         }
-        m
+    }
+
+    fn lock_threads(&self) -> MutexGuard<'_, Threads> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The last act of an M's thread.
@@ -428,11 +477,15 @@ impl Shared {
         if m.spinning.swap(false, Ordering::Relaxed) {
             self.idle.spinning_count.fetch_sub(1, Ordering::SeqCst);
         }
-        *self
-            .machines_running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) -= 1;
-        self.machine_ended.notify_all();
+        self.thread_ends(ThreadKind::Machine);
+    }
+
+    /// The last act of a thread of the runtime.
+    pub(crate) fn thread_ends(&'static self, kind: ThreadKind) {
+        // Told under the lock: nothing of the runtime is touched after it.
+        let mut threads = self.lock_threads();
+        *threads.of(kind) -= 1;
+        self.thread_ended.notify_all();
     }
 
     /// True from the moment a shutdown begins.
@@ -462,22 +515,17 @@ impl Shared {
             for m in resting {
                 m.wake(None);
             }
+            self.helpers.dismiss();
             self.netpoll.interrupt();
             self.wake_sysmon();
-            let running = self
-                .machines_running
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            if *running == 0 || Instant::now() >= deadline {
+            let threads = self.lock_threads();
+            if threads.all() == 0 || Instant::now() >= deadline {
                 break;
             }
             let wait = Duration::from_millis(1);
-            drop(self.machine_ended.wait_timeout(running, wait));
+            drop(self.thread_ended.wait_timeout(threads, wait));
         }
-        let threads_count = *self
-            .machines_running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let threads_count = self.lock_threads().all();
         let unfinished_count = self.goroutines_count();
         // A million lines help nobody.
         let mut unfinished = self.goroutines();
@@ -544,10 +592,7 @@ impl Shared {
         self.for_each_processor(|p| steals_count += p.stolen_count.load(Ordering::Relaxed));
         Metrics {
             procs_count: self.procs(),
-            threads_count: *self
-                .machines_running
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
+            threads_count: self.lock_threads().all(),
             goroutines_count: self.goroutines_count(),
             wakes_count: self.metrics.wakes_count.load(Ordering::Relaxed),
             retakes_count: self.metrics.retakes_count.load(Ordering::Relaxed),
@@ -734,9 +779,11 @@ impl Shared {
 
     /// Ms whose thread runs.
     pub(crate) fn machines_count(&self) -> usize {
-        *self
-            .machines_running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.lock_threads().machines
+    }
+
+    /// Ms and helpers whose thread runs.
+    pub(crate) fn threads_count(&self) -> usize {
+        self.lock_threads().all()
     }
 }

@@ -1,5 +1,6 @@
 //! The public API, exercised by plain threads and by goroutines alike.
 
+mod blocking;
 mod chan;
 mod chan_close;
 mod chan_time;

@@ -266,9 +266,7 @@ fn short_blocking_calls_starve_nobody() {
 #[test]
 fn thousand_goroutines_in_blocking_reads_leave_the_processor_to_others() {
     const READERS: usize = 1_000;
-    // Not pinned: there a goroutine waits while another blocks the thread that
-    // both are bound to.
-    for migrating in [true] {
+    for migrating in [false, true] {
         let setting = Setting {
             procs: 2,
             migrating,

@@ -1,0 +1,181 @@
+//! Calls that block: where they run, so that other goroutines go on.
+//!
+//! | the runtime | the goroutine                | `f` runs on                      |
+//! |-------------|------------------------------|----------------------------------|
+//! | migrating   | any                          | its own stack, without a P       |
+//! | pinned      | any other                    | a helper, while it is parked     |
+//! | pinned      | locked to its thread, or unwinding | its own stack, without a P |
+//!
+//! In a pinned runtime goroutines that have started cannot leave their M, so
+//! they would wait for `f` if it ran there, and for ever if `f` waits for one
+//! of them.
+//!
+//! # While a helper runs `f`
+//!
+//! The goroutine is suspended with status Syscall, so that no sweep trims or
+//! compacts the stack that `f` borrows from. It counts as blocked until it has
+//! come back itself: before that it is not a waiting goroutine for whoever
+//! looks for a deadlock, or whether fake time may go on.
+
+use std::any::Any;
+use std::panic::{self, AssertUnwindSafe};
+use std::ptr;
+use std::sync::atomic::Ordering;
+
+use super::current::{self, goroutine_of, machine_of};
+use super::helpers::Job;
+use super::preempt::regain;
+use super::runtime::Shared;
+use crate::goroutine::{Parkable, Status, WaitReason};
+use crate::stack::StackHeader;
+
+/// What came of a call: its result, or what it panicked with.
+type Outcome<T> = Result<T, Box<dyn Any + Send>>;
+
+/// Counts a goroutine as blocked while it lives.
+struct Blocked(&'static Shared);
+
+impl Blocked {
+    fn begin(shared: &'static Shared) -> Self {
+        shared.blocked_count.fetch_add(1, Ordering::SeqCst);
+        Self(shared)
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        self.0.blocked_count.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Runs `f`, which may block the OS thread: a system call, a foreign library,
+/// a long computation. Other goroutines go on; the calling one waits for `f`.
+/// On a plain thread it only runs `f`.
+///
+/// In a migrating runtime the P goes to another M at once, and `f` runs where
+/// the goroutine is. In a pinned one a thread of its own runs `f`, so that the
+/// goroutines that share the caller's thread go on too; but a goroutine that
+/// is locked to its thread keeps `f` there, and then they wait for it.
+///
+/// So `f` must not count on being a goroutine: it may use channels and locks,
+/// which then block its thread, but it cannot start goroutines with
+/// [`crate::go`].
+///
+/// # Panics
+///
+/// With the panic of `f`.
+///
+/// # Examples
+///
+/// ```
+/// let text = bench_runtime::Runtime::builder().build()?.run(|| {
+///     bench_runtime::blocking(|| std::fs::read_to_string("/proc/self/comm"))
+/// })?;
+/// assert!(!text.is_empty());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn blocking<T, F>(f: F) -> T
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    let Some(header) = current::header() else {
+        return f();
+    };
+    let locked = header.pins.get() != 0 || std::thread::panicking();
+    let outcome = if machine_of(header).shared.pinned && !locked {
+        on_helper(header, f)
+    } else {
+        in_place(header, f)
+    };
+    match outcome {
+        Ok(value) => value,
+        Err(payload) => panic::resume_unwind(payload),
+    }
+}
+
+/// Without a P, on the goroutine's own stack.
+fn in_place<T>(header: &'static StackHeader, f: impl FnOnce() -> T) -> Outcome<T> {
+    let m = machine_of(header);
+    let g = goroutine_of(header);
+    let (p, _) = m.enter();
+    g.set_status(Status::Syscall);
+    g.head
+        .reason
+        .store(WaitReason::Blocking as u8, Ordering::Relaxed);
+    let blocked = Blocked::begin(m.shared);
+    if let Some(p) = p {
+        m.set_p(None);
+        m.shared.hand_off_or_retire(p);
+    }
+    m.leave(false);
+    // What it broke is for the caller to see, who gets the panic.
+    let outcome = panic::catch_unwind(AssertUnwindSafe(f));
+    // Without a P nobody moved us: still the same M.
+    let m = machine_of(header);
+    m.enter();
+    regain(header);
+    drop(blocked);
+    g.head.reason.store(0, Ordering::Relaxed);
+    g.set_status(Status::Running);
+    machine_of(header).leave(false);
+    outcome
+}
+
+/// A call that a helper runs, on the stack of the goroutine that waits for it.
+struct Call<F, T> {
+    f: Option<F>,
+    outcome: Option<Outcome<T>>,
+    who: Parkable,
+}
+
+/// Runs a [`Call`].
+///
+/// # Safety
+///
+/// `call` is one whose owner is parked, or about to, until this readies it.
+unsafe fn run<F: FnOnce() -> T, T>(call: *mut ()) {
+    // SAFETY: the owner reaches it again only after the ready below.
+    let call = unsafe { &mut *call.cast::<Call<F, T>>() };
+    let who = call.who;
+    call.outcome = call
+        .f
+        .take()
+        .map(|f| panic::catch_unwind(AssertUnwindSafe(f)));
+    super::ready(who);
+}
+
+/// On a helper thread, while the goroutine is parked.
+fn on_helper<T, F>(header: &'static StackHeader, f: F) -> Outcome<T>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    let shared = machine_of(header).shared;
+    let blocked = Blocked::begin(shared);
+    let who = super::prepare_park(WaitReason::Blocking, ptr::null());
+    goroutine_of(header).set_status(Status::Syscall);
+    let mut call = Call {
+        f: Some(f),
+        outcome: None,
+        who,
+    };
+    let call = &raw mut call;
+    // SAFETY: the call is on our stack, and we are parked until it has run. If
+    // the runtime stops before, we never go on, and the stack of a goroutine
+    // that has not ended is neither freed nor used again. Closure and result
+    // are `Send`.
+    unsafe {
+        shared.help(Job {
+            run: run::<F, T>,
+            data: call.cast(),
+        });
+    }
+    super::park(who);
+    drop(blocked);
+    // SAFETY: the helper readied us after its last use of it.
+    match unsafe { (*call).outcome.take() } {
+        Some(outcome) => outcome,
+        None => crate::fatal::fatal!("a blocking call came back without having run"),
+    }
+}
