@@ -7,6 +7,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde_json::Value;
 
@@ -23,26 +24,31 @@ const DEEPEST: usize = 6;
 const LARGEST_BYTES: u64 = 1 << 20;
 
 /// Reads the estimates under `folder` (`target/criterion`) that have a
-/// counterpart among our workloads, in the order of their names. A folder
-/// that is not there has none.
+/// counterpart among our workloads and were written after `since`, in the
+/// order of their names. A folder that is not there has none.
 ///
 /// # Errors
 ///
 /// What the file system said. A file that Criterion did not write is passed
 /// over.
-pub fn read(folder: &Path) -> io::Result<Vec<CrossCheck>> {
+pub fn read(folder: &Path, since: Option<SystemTime>) -> io::Result<Vec<CrossCheck>> {
     let mut found = Vec::new();
     if folder.is_dir() {
-        visit(folder, 0, &mut found)?;
+        visit(folder, since, 0, &mut found)?;
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
 }
 
-fn visit(folder: &Path, depth: usize, found: &mut Vec<CrossCheck>) -> io::Result<()> {
+fn visit(
+    folder: &Path,
+    since: Option<SystemTime>,
+    depth: usize,
+    found: &mut Vec<CrossCheck>,
+) -> io::Result<()> {
     let of_benchmark = folder.join("new").join("benchmark.json");
-    if of_benchmark.is_file() {
-        let estimates = folder.join("new").join("estimates.json");
+    let estimates = folder.join("new").join("estimates.json");
+    if of_benchmark.is_file() && is_newer(&estimates, since) {
         found.extend(check(&json(&of_benchmark)?, &json(&estimates)?));
     }
     if depth == DEEPEST {
@@ -52,10 +58,16 @@ fn visit(folder: &Path, depth: usize, found: &mut Vec<CrossCheck>) -> io::Result
         let entry = entry?;
         // Links are not followed: they could lead round in circles.
         if entry.file_type()?.is_dir() {
-            visit(&entry.path(), depth + 1, found)?;
+            visit(&entry.path(), since, depth + 1, found)?;
         }
     }
     Ok(())
+}
+
+/// Whether the file is there and was written after `since`.
+fn is_newer(path: &Path, since: Option<SystemTime>) -> bool {
+    let written = fs::metadata(path).and_then(|facts| facts.modified());
+    written.is_ok_and(|written| since.is_none_or(|since| written > since))
 }
 
 fn json(path: &PathBuf) -> io::Result<Value> {
@@ -105,17 +117,24 @@ mod tests {
             put(&format!("{place}/estimates.json"), estimates);
         }
         put("broken/new/benchmark.json", "{");
-        let found = read(folder.path()).expect("read");
+        let found = read(folder.path(), None).expect("read");
         assert_eq!(found.len(), 1);
         assert_eq!(
             (found[0].workload.as_str(), found[0].lane.as_str()),
             ("spawn.one", "goroutine")
         );
         assert_eq!((found[0].value_ns, found[0].low_ns), (305.0, 300.0));
+        let later = SystemTime::now() + std::time::Duration::from_secs(60);
+        let found = read(folder.path(), Some(later)).expect("read");
+        assert!(found.is_empty(), "older than asked for: {found:?}");
     }
 
     #[test]
     fn missing_folder_has_no_estimates() {
-        assert!(read(Path::new("no/such/folder")).expect("none").is_empty());
+        assert!(
+            read(Path::new("no/such/folder"), None)
+                .expect("none")
+                .is_empty()
+        );
     }
 }

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cpus::Cpus;
+use crate::study::Preset;
 
 const EXAMPLES: &str = "\
 Examples:
   threadbare list                                  what runs on this host, and why not
   threadbare run --quick                           a first look in a minute
   threadbare run                                   everything, in some ten minutes
+  threadbare peers                                 beside Go, tokio, may, smol, rayon
   threadbare run --lane goroutine,tokio,go --workload spawn,switch.pingpong
   threadbare show results/RUN                      the figures in the terminal";
 
@@ -32,6 +34,12 @@ pub enum Command {
     /// Measure, and write a result file and a report.
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArguments),
+    /// Measure our runtime beside its peers: `run --preset peers`.
+    #[command(after_help = PEERS_HELP)]
+    Peers(RunArguments),
+    /// Follow costs from one task to a million: `run --preset growth`.
+    #[command(after_help = GROWTH_HELP)]
+    Growth(RunArguments),
     /// Write the report of a run again.
     Report(ReportArguments),
     /// Show a run's figures in the terminal.
@@ -83,6 +91,19 @@ A run leaves run.jsonl (all raw samples) and report.html in its folder.
 Ctrl-C keeps what was measured and still writes the report; a second one ends at once.
 Exit status: 0 well, 1 a lane gave a wrong answer, 2 it could not run, 130 stopped.";
 
+const PEERS_HELP: &str = "\
+How to read the table: a line is a workload at one point, a column a lane. Each
+figure is a median over fresh processes. The last columns set our runtime against
+the best peer of that line: 0.8× is a fifth less time. The winner is whoever is
+best, and all that the figures cannot tell from it. corosensei switches stacks and
+schedules nothing: it is a floor, and wins nothing.
+One P against two: give --cpus 0 in one run and --cpus 0,1 in another.";
+
+const GROWTH_HELP: &str = "\
+The report shows the cost of an operation over the number of tasks, both axes
+logarithmic. A level line is linear growth; a rising one is worse than linear and
+flagged. A lane that cannot hold so many tasks says at which limit it ended.";
+
 /// The arguments of `run`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct RunArguments {
@@ -94,6 +115,10 @@ pub struct RunArguments {
     /// of them, or with --quick a choice.
     #[arg(long, value_delimiter = ',', value_name = "ID,…")]
     pub workload: Vec<String>,
+    /// A choice of lanes, workloads and points for one question; --lane and
+    /// --workload narrow it down.
+    #[arg(long, value_enum)]
+    pub preset: Option<Preset>,
     /// A first look: fewer and shorter samples. `gate` refuses such runs.
     #[arg(long, conflicts_with = "full")]
     pub quick: bool,
@@ -126,7 +151,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "I/N", requires = "seed", value_parser = parse_shard)]
     pub shard: Option<(u32, u32)>,
     /// Go on with the run in this folder after its last complete block.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "lane", "workload", "quick", "full", "smoke", "seed", "cpus", "processes", "shard"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "lane", "workload", "preset", "quick", "full", "smoke", "seed", "cpus", "processes", "shard"])]
     pub resume: Option<PathBuf>,
 }
 

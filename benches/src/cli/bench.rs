@@ -1,8 +1,11 @@
 //! The study as a target of `cargo bench`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
 
 use clap::Parser;
+use reports::schema::CrossCheck;
 use workloads::catalogue;
 
 use super::arguments::RunArguments;
@@ -48,7 +51,7 @@ pub fn bench_main() -> ExitCode {
                 true => command.collect(),
                 false => command.chain(["--".to_owned()]).chain(given).collect(),
             };
-            measure(&run, &results, command).map_or_else(
+            measure(&run, &results, command, cross_checks()).map_or_else(
                 |error| {
                     eprintln!("threadbare: {error:#}");
                     ExitCode::from(2)
@@ -57,6 +60,27 @@ pub fn bench_main() -> ExitCode {
             )
         }
     }
+}
+
+/// What Criterion has just measured: its targets come before this one. Older
+/// estimates may be of other code.
+fn cross_checks() -> Vec<CrossCheck> {
+    const OLDEST: Duration = Duration::from_secs(30 * 60);
+    let since = SystemTime::now().checked_sub(OLDEST);
+    let folder = std::env::var_os("CRITERION_HOME").map_or_else(
+        || {
+            let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+            let workspace = lane_program::workspace();
+            workspace
+                .join(target.unwrap_or_else(|| PathBuf::from("target")))
+                .join("criterion")
+        },
+        PathBuf::from,
+    );
+    reports::criterion::read(&folder, since).unwrap_or_else(|error| {
+        eprintln!("threadbare: Criterion's estimates are left out: {error}");
+        Vec::new()
+    })
 }
 
 fn task(arguments: &[String]) -> Task {

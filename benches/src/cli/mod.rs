@@ -20,6 +20,7 @@ use clap::Parser;
 
 use crate::lane_program::{self, LaneProgramError};
 use crate::lanes::Toolbox;
+use crate::study::Preset;
 
 pub use arguments::{
     Arguments, Command, CompareArguments, DoctorArguments, Format, GateArguments, ListArguments,
@@ -42,7 +43,9 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match &arguments.command {
         Command::List(arguments) => list::list(arguments),
-        Command::Run(arguments) => run::run(arguments),
+        Command::Run(arguments) => run::run(arguments, None),
+        Command::Peers(arguments) => run::run(arguments, Some(Preset::Peers)),
+        Command::Growth(arguments) => run::run(arguments, Some(Preset::Growth)),
         Command::Report(arguments) => report::report(arguments),
         Command::Show(arguments) => show::show(arguments),
         Command::Doctor(arguments) => doctor::doctor(arguments),

@@ -3,12 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reports::schema::{Failure, Taint};
 
 use crate::study::{Observer, Plan, PlannedBlock, PlannedCell, cell_name};
+
+/// Without a terminal: how long it may be silent.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// Shows a study on stderr.
 #[derive(Debug)]
@@ -20,6 +23,9 @@ pub(super) struct Progress {
     /// The cells of the block so far, by their estimate.
     in_block_ms: u64,
     round: Option<u64>,
+    spoke: Instant,
+    began: Instant,
+    blocks_count: usize,
     rounds_count: u64,
     blocks_by_taint: BTreeMap<String, u64>,
 }
@@ -44,6 +50,9 @@ impl Progress {
             before: Vec::new(),
             in_block_ms: 0,
             round: None,
+            spoke: Instant::now(),
+            began: Instant::now(),
+            blocks_count: 0,
             rounds_count: 0,
             blocks_by_taint: BTreeMap::new(),
         }
@@ -55,7 +64,16 @@ impl Progress {
         self.blocks_by_taint
     }
 
-    fn say(&self, text: &str) {
+    /// Says it where there is no bar and nothing was said for a while.
+    fn say_if_silent(&mut self, text: impl FnOnce(Duration) -> String) {
+        if self.plain && self.spoke.elapsed() >= SILENCE {
+            let text = text(self.began.elapsed());
+            self.say(&text);
+        }
+    }
+
+    fn say(&mut self, text: &str) {
+        self.spoke = Instant::now();
         if self.plain {
             eprintln!("{text}");
         } else {
@@ -78,6 +96,7 @@ impl Observer for Progress {
     fn preparing(&mut self, what: &str) {
         self.bar.set_message(what.to_owned());
         self.bar.tick();
+        self.say_if_silent(|since| format!("{} in: {what}", rough(since)));
     }
 
     fn planned(&mut self, plan: &Plan, done: usize) {
@@ -93,9 +112,21 @@ impl Observer for Progress {
         }
         self.before.push(sum);
         self.rounds_count = plan.processes_count();
-        for point in &plan.left_out {
+        self.blocks_count = plan.blocks.len();
+        if !plan.left_out.is_empty() {
+            let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+            for point in &plan.left_out {
+                *counts
+                    .entry(point.split(' ').next().unwrap_or(point))
+                    .or_default() += 1;
+            }
+            let counts: Vec<String> = counts
+                .into_iter()
+                .map(|(workload, count)| format!("{workload} {count}"))
+                .collect();
             self.say(&format!(
-                "left out, for it does not fit into the time: {point} (--full or --budget has it)"
+                "points left out, for they do not fit into the time (--full and --budget give more): {}",
+                counts.join(", ")
             ));
         }
         let cells = plan.cells.iter().filter(|cell| !cell.control).count();
@@ -122,6 +153,8 @@ impl Observer for Progress {
             ));
         }
         self.round = Some(block.process_index);
+        let (done, all) = (block.index, self.blocks_count);
+        self.say_if_silent(|_| format!("{done} of {all} blocks done, about {} left", rough(left)));
         let place = usize::try_from(block.index).unwrap_or(usize::MAX);
         let before = self.before.get(place).copied().unwrap_or_default();
         self.bar.set_position(before + self.in_block_ms);

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use reports::schema::CrossCheck;
 use workloads::catalogue::Size;
 
 use super::arguments::RunArguments;
@@ -13,7 +14,7 @@ use super::progress::{Progress, rough};
 use super::{choice, stop};
 use crate::cpus::Cpus;
 use crate::lanes;
-use crate::study::{self, Depth, Outcome, Setup, StudyLane};
+use crate::study::{self, Depth, Outcome, Preset, Setup, StudyLane};
 
 /// The result file's name in its folder.
 pub(super) const RUN_FILE: &str = "run.jsonl";
@@ -46,14 +47,18 @@ impl Ended {
     }
 }
 
-pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &RunArguments, preset: Option<Preset>) -> anyhow::Result<ExitCode> {
     let command: Vec<String> = std::env::args().collect();
-    let ended = measure(arguments, Path::new("results"), command)?;
+    let arguments = RunArguments {
+        preset: preset.or(arguments.preset),
+        ..arguments.clone()
+    };
+    let ended = measure(&arguments, Path::new("results"), command, Vec::new())?;
     Ok(ended.status())
 }
 
 /// Measures by `arguments` and writes the report; `results` is the folder for
-/// runs that name none. Says on stdout what came out; the last line is the
+/// runs that name none; `cross_checks` are kept with the run. Says on stdout what came out; the last line is the
 /// report's path.
 ///
 /// # Errors
@@ -63,6 +68,7 @@ pub fn measure(
     arguments: &RunArguments,
     results: &Path,
     command: Vec<String>,
+    cross_checks: Vec<CrossCheck>,
 ) -> anyhow::Result<Ended> {
     let stop = stop::on_ctrl_c().context("taking over Ctrl-C")?;
     let mut progress = Progress::new();
@@ -77,7 +83,8 @@ pub fn measure(
             )
         }
         None => {
-            let setup = setup(arguments, command)?;
+            let mut setup = setup(arguments, command)?;
+            setup.cross_checks = cross_checks;
             let folder = folder(arguments, results, &setup)?;
             let outcome = study::run(&setup, &folder.join(RUN_FILE), &stop, &mut progress);
             if outcome.is_err() {
@@ -114,8 +121,29 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
         true => &quick,
         false => &arguments.workload,
     };
-    let workloads = choice::workloads(words)?;
-    let lanes = choice::lanes(&arguments.lane)?;
+    let mut workloads = choice::workloads(words)?;
+    let mut lanes = choice::lanes(&arguments.lane)?;
+    if let Some(preset) = arguments.preset {
+        let chosen = preset.workloads();
+        // In the preset's order; what was named narrows it down.
+        let named = |id| {
+            arguments.workload.is_empty() || workloads.iter().any(|workload| workload.id == id)
+        };
+        workloads = chosen.into_iter().filter(|one| named(one.id)).collect();
+        if workloads.is_empty() {
+            anyhow::bail!(
+                "the preset {} has none of these workloads; leave --workload away to see which it has",
+                preset.name()
+            );
+        }
+        if arguments.lane.is_empty() {
+            lanes = preset
+                .lanes()
+                .iter()
+                .filter_map(|name| lanes::find(name))
+                .collect();
+        }
+    }
     // After all that can be wrong with the arguments: it may take a while.
     let toolbox = super::toolbox()?;
     let lanes = lanes
@@ -125,6 +153,7 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     let seed = arguments.seed.unwrap_or_else(study::random_seed);
     let mut setup = Setup::new(depth, lanes, workloads, cpus, seed);
     setup.command = command;
+    setup.preset = arguments.preset;
     setup.unoptimised = toolbox.is_unoptimised();
     if arguments.smoke {
         setup.size = Size::Tiny;
@@ -227,8 +256,15 @@ fn conclude(ended: &Ended, taints: &std::collections::BTreeMap<String, u64>) -> 
     if outcome.failures_count > 0 {
         writeln!(
             out,
-            "{} failures cost their cells; the report names them",
-            outcome.failures_count
+            "cells that failed: {}; the report says how",
+            outcome.failed_cells_count
+        )?;
+    }
+    if outcome.limits_count > 0 {
+        writeln!(
+            out,
+            "cells that ended at a limit: {}; the report names it",
+            outcome.limits_count
         )?;
     }
     if outcome.wrong_checksums_count > 0 {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use comfy_table::CellAlignment;
-use reports::analysis::Row;
+use reports::analysis::{Case, PeerRow, Peers, Row};
 use reports::{Analysis, Run};
 
 use super::arguments::{Format, ShowArguments};
@@ -43,6 +43,110 @@ pub(super) fn table(run: &Run, out: &mut impl Write) -> anyhow::Result<()> {
     print(run, &Analysis::of(run), false, out)
 }
 
+/// Our runtime beside its peers, and how costs grow: where the run has them.
+fn presets(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Result<()> {
+    if let Some(peers) = Peers::of(run, analysis) {
+        let mut table = plain_table();
+        let mut head = vec!["  ".to_owned()];
+        head.extend(peers.lanes.iter().cloned());
+        head.extend(["ours ÷ best peer", "95% interval", "verdict", "winner"].map(str::to_owned));
+        let columns = head.len();
+        table.set_header(head);
+        for row in &peers.rows {
+            let mut name = format!("  {}", row.workload);
+            if row.quantity.id != "time" {
+                name.push_str(&format!(" {}", row.quantity.id));
+            }
+            let case = distinct(analysis, row);
+            if !case.is_empty() {
+                name.push_str(&format!(" ({case})"));
+            }
+            let mut cells = vec![name];
+            for lane in &peers.lanes {
+                let cell = row.cells.iter().find(|(cell, _)| cell.lane == *lane);
+                cells.push(cell.map_or_else(|| "–".to_owned(), |(cell, _)| cell.value_text()));
+            }
+            match &row.ours {
+                Some(ours) => cells.extend([
+                    reports::format::times(ours.ratio.value),
+                    ours.ratio.interval.map_or_else(String::new, |interval| {
+                        let (low, high) = (interval.low, interval.high);
+                        let times = reports::format::times;
+                        format!("{} – {}", times(low), times(high))
+                    }),
+                    row.quantity.words(ours.verdict).to_owned(),
+                ]),
+                None => cells.extend([const { String::new() }; 3]),
+            }
+            cells.push(row.winners.join(" ≈ "));
+            table.add_row(cells);
+        }
+        for column in table.column_iter_mut().skip(1).take(columns - 3) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        writeln!(
+            out,
+            "\nOur runtime beside its peers; ratios are to the best peer\n{}",
+            trimmed(&table)
+        )?;
+    }
+    let mut table = plain_table();
+    for growth in &analysis.growth {
+        let Some(exponent) = growth.exponent else {
+            continue;
+        };
+        let (first, last) = (growth.points.first(), growth.points.last());
+        let (Some(first), Some(last)) = (first, last) else {
+            continue;
+        };
+        let interval = exponent.interval.map_or_else(String::new, |interval| {
+            format!("{:.2} – {:.2}", interval.low, interval.high)
+        });
+        let text = |point: &(u64, reports::stats::Estimate)| {
+            format!(
+                "{} at {}",
+                growth.quantity.unit.text(point.1.value),
+                point.0
+            )
+        };
+        table.add_row([
+            format!("  {}", growth.workload),
+            growth.lane.clone(),
+            text(first),
+            text(last),
+            format!("n^{:.2}", exponent.value),
+            interval,
+            match growth.is_worse_than_linear() {
+                true => "worse than linear".to_owned(),
+                false => String::new(),
+            },
+        ]);
+    }
+    if table.row_count() > 0 {
+        writeln!(
+            out,
+            "\nHow the whole cost grows with the tasks\n{}",
+            trimmed(&table)
+        )?;
+    }
+    Ok(())
+}
+
+/// The parameters of a line that tell it from others of its workload.
+fn distinct(analysis: &Analysis, row: &PeerRow) -> String {
+    let varies = |name: &str, value: u64| {
+        analysis
+            .rows_of(&row.workload)
+            .any(|other| other.case.0.get(name).is_some_and(|other| *other != value))
+    };
+    let shown = row
+        .case
+        .0
+        .iter()
+        .filter(|(name, value)| varies(name, **value));
+    Case(shown.map(|(name, value)| (name.clone(), *value)).collect()).to_string()
+}
+
 fn print(run: &Run, analysis: &Analysis, all: bool, out: &mut impl Write) -> anyhow::Result<()> {
     for workload in &run.header.workloads {
         let rows: Vec<&Row> = analysis.rows_of(&workload.id).collect();
@@ -74,6 +178,7 @@ fn print(run: &Run, analysis: &Analysis, all: bool, out: &mut impl Write) -> any
         }
         writeln!(out, "{}", trimmed(&table))?;
     }
+    presets(run, analysis, out)?;
     let mut noise = resolutions(analysis);
     noise.sort_by(|a, b| a.difference_ratio.total_cmp(&b.difference_ratio));
     if let (Some(middle), Some(most)) = (noise.get(noise.len() / 2), noise.last()) {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use reports::schema::{Failure, FailureKind};
-use workloads::catalogue::Workload;
+use workloads::catalogue::{Shape, Workload};
 use workloads::protocol::{ErrorKind, Parameters, Sample};
 
 use super::probe::kind_of;
 use super::setup::{Setup, is_memory};
-use crate::lane_process::{Answer, Cause, LaneCommand, LaneFailure, LaneProcess, Stop};
+use crate::lane_process::{Answer, Cause, LaneCommand, LaneFailure, LaneProcess, Limits, Stop};
 
 /// Long enough that a clock's step and a process's first touches fade.
 const ENOUGH: Duration = Duration::from_millis(2);
@@ -167,8 +167,8 @@ pub(super) fn calibrate(
     let most_iterations = most_iterations(workload, parameters, expected);
     let fixed = workload.iterations(setup.size).clamp(1, most_iterations);
     let began = Instant::now();
-    let mut process =
-        LaneProcess::start(command, &setup.cpus, setup.limits, stop).map_err(Refusal::Lane)?;
+    let mut process = LaneProcess::start(command, &setup.cpus, trial_limits(setup), stop)
+        .map_err(Refusal::Lane)?;
     let start = began.elapsed();
     let mut iterations = if workload.calibrated { 1 } else { fixed };
     for step in 1.. {
@@ -198,26 +198,66 @@ pub(super) fn calibrate(
     unreachable!("the loop above returns at its last step")
 }
 
-/// What a cell of an uncalibrated workload may cost, without trying it: for
-/// the ledger of memory every try costs as much as the sample.
+/// The usual limits, but no longer than a cell could ever be given: one sample
+/// in each process must not eat the run.
+fn trial_limits(setup: &Setup) -> Limits {
+    const SHARE: u32 = 40;
+    const LEAST: Duration = Duration::from_secs(5);
+    Limits {
+        sample: setup.limits.sample.min((setup.budget / SHARE).max(LEAST)),
+        ..setup.limits
+    }
+}
+
+/// What a cell may cost, without trying it: for a ledger of memory and for a
+/// load on a fixed schedule every try costs as much as the sample.
 pub(super) fn guess(
     setup: &Setup,
     workload: &'static Workload,
+    lane: &str,
     parameters: &Parameters,
 ) -> Option<Cost> {
-    const SETTLE_NS: f64 = 7e8;
-    const TASK_NS: f64 = 6e4;
-    if !is_memory(workload) {
-        return None;
-    }
-    let tasks = parameters.get("tasks_count").copied().unwrap_or(1);
+    const START_NS: f64 = 2e7;
+    let parameter = |name: &str| parameters.get(name).copied().unwrap_or(0);
     let fixed = workload.iterations(setup.size).max(1);
-    Some(Cost {
-        process_ns: 2e7,
-        around_ns: SETTLE_NS,
-        iteration_ns: TASK_NS * tasks as f64,
+    let cost = |around_ns, iteration_ns| Cost {
+        process_ns: START_NS,
+        around_ns,
+        iteration_ns,
         iterations: (fixed, fixed),
-    })
+    };
+    if is_memory(workload) {
+        let (task_ns, most_tasks) = parked_ns(lane);
+        let tasks = parameter("tasks_count").min(most_tasks) as f64;
+        return Some(cost(settle_ns(workload), task_ns * tasks));
+    }
+    let offered = parameter("offered_per_s");
+    if offered > 0 {
+        const CONNECT_NS: f64 = 1e5;
+        let schedule_ns = parameter("requests_count") as f64 / offered as f64 * 1e9;
+        let around_ns = CONNECT_NS * parameter("connections_count") as f64;
+        return Some(cost(around_ns, schedule_ns));
+    }
+    None
+}
+
+/// What the shape waits before it reads the ledger, and what the reading takes.
+fn settle_ns(workload: &Workload) -> f64 {
+    match workload.shape {
+        Shape::Shrink => 2.4e9,
+        _ => 2.2e8,
+    }
+}
+
+/// What it takes to start one waiting task and to end it, and how many a lane
+/// can hold: tasks of the kernel end at its limits long before a million.
+fn parked_ns(lane: &str) -> (f64, u64) {
+    const KERNEL_TASKS: u64 = 32_768;
+    match lane {
+        _ if lane.contains("process") || lane.contains("fork") => (2e5, KERNEL_TASKS),
+        _ if lane.contains("thread") => (6e4, KERNEL_TASKS),
+        _ => (9e3, u64::MAX),
+    }
 }
 
 fn most_iterations(

@@ -92,6 +92,9 @@ pub fn run(
         observer.tainted(&taint);
         writer.append(&Record::Taint(taint))?;
     }
+    for check in &setup.cross_checks {
+        writer.append(&Record::CrossCheck(check.clone()))?;
+    }
     let mut state = State::new(setup, &lanes, plan, expected, began, watch);
     for failure in early {
         state.failed(&mut writer, failure, observer)?;
@@ -191,7 +194,7 @@ fn try_cells(
     let mut candidates = Vec::new();
     let mut failures = Vec::new();
     for &workload in &setup.workloads {
-        let points = workload.points(setup.size, setup.cpus.count());
+        let points = setup.points(workload);
         let processes_count = setup.processes(workload, points.len());
         let mut controls = BTreeMap::new();
         for lane in lanes {
@@ -212,7 +215,7 @@ fn try_cells(
             };
             for parameters in &points {
                 observer.preparing(&format!("trying {} on {name}", workload.id));
-                let cost = calibrate::guess(setup, workload, parameters).map_or_else(
+                let cost = calibrate::guess(setup, workload, name, parameters).map_or_else(
                     || calibrate::calibrate(setup, command, workload, parameters, expected, stop),
                     Ok::<Cost, Refusal>,
                 );
@@ -231,6 +234,7 @@ fn try_cells(
                     control: false,
                     processes_count,
                     most_samples: if is_memory(workload) { 1 } else { u64::MAX },
+                    is_of_sweep: is_memory(workload),
                     cost,
                 };
                 controls

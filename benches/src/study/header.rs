@@ -36,6 +36,7 @@ pub(super) fn header(setup: &Setup, lanes: &[ProbedLane], plan: &Plan) -> Header
         reference_lane: setup.reference_lane.clone(),
         threshold_ratio: THRESHOLD_RATIO,
         shard: setup.shard,
+        preset: setup.preset.map(|preset| preset.name().to_owned()),
         ..Design::default()
     };
     design.extra.insert(PLAN.to_owned(), json!(plan));
@@ -104,6 +105,11 @@ fn describe(workload: &Workload, plan: &Plan) -> Described {
         metrics: workload.figures.iter().map(|name| figure(name)).collect(),
         axis: axis(workload, &points),
         level: level(workload.id).to_owned(),
+        parameters: workload
+            .parameters
+            .iter()
+            .map(|one| (one.name.to_owned(), one.meaning.to_owned()))
+            .collect(),
         includes: workload.includes.to_owned(),
         leaves_out: workload.leaves_out.to_owned(),
         ..Described::default()

@@ -21,7 +21,7 @@ use crate::environment::{Bounds, Readings, Watch, as_values, taints_of};
 use crate::lane_process::{LaneCommand, LaneProcess, Stop};
 
 /// By how much a run may exceed its budget before it ends with what it has.
-const OVERRUN: f64 = 1.3;
+const OVERRUN: f64 = 1.2;
 /// How often a cell's process may crash before the cell is given up.
 const MOST_CRASHES: u64 = 2;
 
@@ -36,8 +36,12 @@ pub struct Outcome {
     pub out_of_time: bool,
     /// Samples that had a wrong answer: the run has failed.
     pub wrong_checksums_count: u64,
-    /// Cells that failed otherwise.
+    /// Processes that failed otherwise.
     pub failures_count: u64,
+    /// The cells that these belong to.
+    pub failed_cells_count: u64,
+    /// Cells that ended at a limit of the host or the lane, which is an answer.
+    pub limits_count: u64,
 }
 
 /// Names a cell among failures, the A and its control alike.
@@ -296,8 +300,12 @@ impl<'a> State<'a> {
         );
         match failure.kind {
             FailureKind::WrongChecksum => self.outcome.wrong_checksums_count += 1,
+            FailureKind::Limit => self.outcome.limits_count += 1,
             kind if kind.is_expected() => {}
-            _ => self.outcome.failures_count += 1,
+            _ => {
+                self.outcome.failures_count += 1;
+                self.outcome.failed_cells_count += u64::from(!self.crashes.contains_key(&key));
+            }
         }
         let crashes = self.crashes.entry(key.clone()).or_default();
         *crashes += 1;

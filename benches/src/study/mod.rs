@@ -31,6 +31,7 @@ mod header;
 mod measure;
 mod observer;
 mod plan;
+mod preset;
 mod probe;
 mod setup;
 
@@ -38,5 +39,6 @@ pub use execute::{StudyError, resume, run};
 pub use measure::Outcome;
 pub use observer::{Observer, Silent};
 pub use plan::{Plan, PlannedBlock, PlannedCell, cell_name, random_seed};
+pub use preset::Preset;
 pub use probe::{Known, ProbedLane};
 pub use setup::{Depth, Setup, StudyLane};

@@ -14,6 +14,9 @@ use super::calibrate::Cost;
 /// The shortest sample that is worth taking: a hundred times what reading a
 /// clock and a pipe may jitter.
 const SHORTEST_SAMPLE_NS: f64 = 1e6;
+/// Below this the samples of a process say nothing of its own spread: sooner
+/// than that, a sweep loses a point.
+const FEWEST_SAMPLES: u64 = 3;
 /// The warm-up before the samples of a process, as a share of one sample.
 const WARM_UP: f64 = 0.25;
 
@@ -25,7 +28,8 @@ pub struct Plan {
     pub cells: Vec<PlannedCell>,
     /// The blocks, in the order in which they are measured.
     pub blocks: Vec<PlannedBlock>,
-    /// Points that did not fit into the budget, for a person.
+    /// Points that did not fit into the budget, for a person: each begins with
+    /// its workload's id.
     pub left_out: Vec<String>,
 }
 
@@ -73,6 +77,8 @@ pub(super) struct Candidate {
     pub(super) processes_count: u64,
     /// The most samples that one process may take.
     pub(super) most_samples: u64,
+    /// True for a point of a regression, which needs all of its points.
+    pub(super) is_of_sweep: bool,
     pub(super) cost: Cost,
 }
 
@@ -86,8 +92,9 @@ pub(super) struct Room {
 }
 
 impl Plan {
-    /// Fits the candidates to the room: first by shorter samples, then by
-    /// fewer, and last by leaving out the dearest points, never a workload's only one.
+    /// Fits the candidates to the room: first by shorter samples, then by fewer
+    /// down to [`FEWEST_SAMPLES`], then by leaving out the dearest points, never
+    /// a workload's only one; last by fewer samples still. Processes stay.
     pub(super) fn fit(mut candidates: Vec<Candidate>, room: Room) -> Self {
         let budget_ns = room.budget.as_nanos() as f64;
         let mut left_out = Vec::new();
@@ -100,7 +107,11 @@ impl Plan {
                     .map(|cell| planned(cell, samples, target))
                     .collect();
                 let cost = whole_cost(&candidates, &cells);
-                if cost <= budget_ns || samples == 1 {
+                let fewest = match dearest_point(&candidates, &cells) {
+                    Some(_) => FEWEST_SAMPLES,
+                    None => 1,
+                };
+                if cost <= budget_ns || samples <= fewest {
                     break (cells, cost);
                 }
                 samples -= 1;
@@ -233,7 +244,8 @@ fn dearest_point(
     cells: &[PlannedCell],
 ) -> Option<(&'static str, Parameters)> {
     let mut costs: BTreeMap<(&'static str, &Parameters), f64> = BTreeMap::new();
-    for (cell, planned) in candidates.iter().zip(cells) {
+    let pairs = candidates.iter().zip(cells);
+    for (cell, planned) in pairs.filter(|(cell, _)| !cell.is_of_sweep) {
         let cost = cell.processes_count as f64 * planned.estimate_ns as f64;
         *costs.entry((cell.workload, &cell.parameters)).or_default() += cost;
     }
@@ -330,6 +342,7 @@ mod tests {
             control: false,
             processes_count: 5,
             most_samples: u64::MAX,
+            is_of_sweep: false,
             cost: Cost {
                 process_ns: 5e6,
                 around_ns: 1e5,
@@ -385,6 +398,19 @@ mod tests {
         let plan = Plan::fit(cells, room(5));
         assert_eq!(plan.left_out, ["cpu.sort with n_count 2"]);
         assert!(plan.cells.iter().any(|cell| cell.workload == "io.sleepers"));
+    }
+
+    #[test]
+    fn a_point_of_a_regression_stays_however_dear() {
+        let mut cells = some();
+        for point in 1..=5 {
+            cells.push(Candidate {
+                is_of_sweep: true,
+                ..candidate("memory.parked", "a", point, 40.0 * SECOND)
+            });
+        }
+        let plan = Plan::fit(cells, room(5));
+        assert!(plan.left_out.is_empty(), "{:?}", plan.left_out);
     }
 
     #[test]

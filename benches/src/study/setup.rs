@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use reports::schema::Shard;
+use reports::schema::{CrossCheck, Shard};
 use workloads::catalogue::{MetricKind, Size, Workload};
+use workloads::protocol::Parameters;
 
 pub use reports::schema::Depth;
 
+use super::preset::Preset;
 use crate::cpus::Cpus;
 use crate::lane_process::{LaneCommand, Limits};
 use crate::lanes::{LaneEntry, Missing, Toolbox};
@@ -52,6 +54,8 @@ pub struct Setup {
     pub depth: Depth,
     /// Which of a workload's points are measured.
     pub size: Size,
+    /// The choice that decides on other points, where one was asked for.
+    pub preset: Option<Preset>,
     /// Fresh processes of each cell.
     pub processes_count: u64,
     /// Fresh processes at each point of a memory sweep of five points or more:
@@ -79,6 +83,8 @@ pub struct Setup {
     pub command: Vec<String>,
     /// The lane that ratios are against.
     pub reference_lane: String,
+    /// What another tool measured beside it, to be kept with the run.
+    pub cross_checks: Vec<CrossCheck>,
 }
 
 impl Setup {
@@ -99,7 +105,7 @@ impl Setup {
     ) -> Self {
         let (size, processes, memory_processes, samples, target_ms, budget_s) = match depth {
             Depth::Quick => (Size::Quick, 5, 1, 3, 20, 45),
-            Depth::Standard => (Size::Full, 5, 2, 5, 100, 9 * 60),
+            Depth::Standard => (Size::Full, 5, 1, 5, 100, 7 * 60 + 30),
             Depth::Full => (Size::Full, 10, 5, 5, 200, 45 * 60),
         };
         let reference_lane = lanes
@@ -113,6 +119,7 @@ impl Setup {
             workloads,
             depth,
             size,
+            preset: None,
             processes_count: processes,
             memory_processes_count: memory_processes,
             samples_count: samples,
@@ -126,6 +133,7 @@ impl Setup {
             unoptimised: false,
             command: Vec::new(),
             reference_lane,
+            cross_checks: Vec::new(),
         }
     }
 
@@ -140,6 +148,15 @@ impl Setup {
             position += 1;
             (position - 1) % count == index - 1
         });
+    }
+
+    /// The points of `workload` that are measured.
+    pub(super) fn points(&self, workload: &Workload) -> Vec<Parameters> {
+        let cpus = self.cpus.count();
+        match self.preset {
+            Some(preset) => preset.points(workload, self.size, cpus),
+            None => workload.points(self.size, cpus),
+        }
     }
 
     /// Fresh processes for each cell of `workload`, where it has `points`.

@@ -4,7 +4,9 @@
 //! table of `threadbare show`, the gate and the comparison are views of it.
 
 mod cells;
+mod growth;
 mod noise;
+mod peers;
 mod quantity;
 mod row;
 mod scaling;
@@ -13,7 +15,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+pub use growth::{FEWEST_TASKS, Growth};
 pub use noise::{Noise, NoisePair};
+pub use peers::{Ours, PeerRow, Peers, is_floor, is_ours};
 pub use quantity::{Quantity, Unit};
 pub use row::{Absence, Case, Row, Standing};
 pub use scaling::{Curve, CurvePoint};
@@ -38,6 +42,8 @@ pub struct Analysis {
     pub ledgers: Vec<LedgerRow>,
     /// Speed-up over workers, for each workload that measures it.
     pub curves: Vec<Curve>,
+    /// Cost over the number of tasks, where enough counts were measured.
+    pub growth: Vec<Growth>,
     /// The A/A pairs and what they say.
     pub noise: Noise,
     /// The lane that ratios are against.
@@ -80,6 +86,7 @@ impl Analysis {
         Analysis {
             ledgers: ledgers(run),
             curves: scaling::curves(run, &cells),
+            growth: growth::growth(run, &rows),
             rows,
             noise,
             reference_lane,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, PreEscaped, html};
 
 use super::view::{View, capital, effect};
-use crate::analysis::{Case, Curve, LedgerRow, Row, Unit};
+use crate::analysis::{Case, Curve, Growth, LedgerRow, Row, Unit};
 use crate::format;
 use crate::plot::{
     Band, Bar, Curves, Dot, Line, Mark, Scale, Scatter, curves, dots, scatter, stack,
@@ -212,6 +212,60 @@ fn one_axis(
         marks: true,
     };
     figure(&title, curves(&caption, &chart))
+}
+
+/// The cost of an operation over the number of tasks, a curve for each lane.
+pub(super) fn growth(view: &View<'_>, title: &str, growths: &[&Growth]) -> Markup {
+    let Some(first) = growths.first() else {
+        return html! {};
+    };
+    let lines: Vec<Line> = growths
+        .iter()
+        .map(|growth| Line {
+            label: growth.lane.clone(),
+            lane: view.lane_index(&growth.lane),
+            points: growth
+                .points
+                .iter()
+                .map(|(tasks, estimate)| (*tasks as f64, estimate.value, estimate.interval))
+                .collect(),
+            fitted: Vec::new(),
+        })
+        .collect();
+    let counts: std::collections::BTreeSet<u64> = growths
+        .iter()
+        .flat_map(|growth| growth.points.iter().map(|point| point.0))
+        .collect();
+    let heading = format!(
+        "{} over the number of tasks",
+        capital(&first.quantity.title)
+    );
+    let caption = View::caption(
+        format!("growth-{}-{}", first.workload, first.case),
+        format!("{title}: {}", first.quantity.title),
+        format!(
+            "One curve for each of {} lanes, both axes logarithmic; the figures are in the table below.",
+            lines.len()
+        ),
+    );
+    let chart = Curves {
+        lines: &lines,
+        x_title: "tasks",
+        y_title: &first.quantity.title,
+        x_scale: Scale::Log,
+        y_scale: Scale::Log,
+        x_unit: Unit::Count,
+        y_unit: first.quantity.unit,
+        x_ticks: Some(
+            counts
+                .iter()
+                .map(|count| (*count as f64, format::count(*count)))
+                .collect(),
+        ),
+        ideal: false,
+        marks: true,
+    };
+    figure(&heading, curves(&caption, &chart))
 }
 
 /// Speed-up over workers, with the ideal line and the fitted law.

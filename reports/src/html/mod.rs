@@ -15,6 +15,8 @@ mod compare;
 mod environment;
 mod figures;
 mod folklore;
+mod growth;
+mod peers;
 mod planner;
 mod published;
 mod question;
@@ -56,6 +58,8 @@ fn document(view: &View<'_>) -> String {
     };
     let sections = [
         ("verdicts", "Verdicts", verdicts::section(view)),
+        ("peers", "Peers", peers::section(view)),
+        ("growth", "Growth", growth::section(view)),
         ("questions", "Questions", question::section(view)),
         ("folklore", "Folklore", folklore::section(view)),
         ("planner", "Planner", planner::section(view)),

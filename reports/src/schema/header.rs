@@ -75,6 +75,10 @@ pub struct Design {
     /// The part of the run that this file is, where it was split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
+    /// The name of the choice of lanes, workloads and points, where one was
+    /// asked for: `peers`, `growth`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
     /// Unknown fields, kept.
     #[serde(flatten)]
     pub extra: Extra,

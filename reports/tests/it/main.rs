@@ -5,6 +5,7 @@ mod browser;
 mod gate;
 mod html;
 mod merge;
+mod peers;
 mod schema;
 mod simulation;
 mod store;

@@ -79,7 +79,11 @@ pub(super) const LIST: &[Workload] = &[
                 ],
                 10_000_000,
             ),
-            LEVELS,
+            // The two seconds of each process leave no time for two depths.
+            Parameter {
+                values: [&[8], &[64], &[128]],
+                ..LEVELS
+            },
         ],
         operation: "task",
         metrics: &[MetricKind::MemoryLedger, MetricKind::TimePerOperation],

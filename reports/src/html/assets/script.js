@@ -92,7 +92,7 @@
     return /[",\n]/.test(value) ? '"' + value.replaceAll('"', '""') + '"' : value;
   };
   const csv = (table) => all("tr", table).filter((row) => !row.hidden)
-    .map((row) => all("th, td", row).filter((part) => !part.hidden).map((part) => cell(part.textContent)).join(",")).join("\n");
+    .map((row) => all("th, td", row).filter((part) => !part.hidden).map((part) => cell([...part.childNodes].map((node) => node.textContent).join(" "))).join(",")).join("\n");
   for (const button of all("[data-copy]")) {
     button.addEventListener("click", async () => {
       const table = one("table", button.closest(".under").previousElementSibling);

@@ -1,0 +1,210 @@
+//! Presets: a choice of lanes, workloads and points for one question.
+
+use std::collections::BTreeSet;
+
+use clap::ValueEnum;
+use workloads::catalogue::{self, Size, Workload};
+use workloads::protocol::Parameters;
+
+/// A choice of lanes, workloads and points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// Our runtime beside its peers, on what each of them is good at.
+    Peers,
+    /// What an operation costs with ever more tasks.
+    Growth,
+}
+
+/// A workload, and the values of those of its parameters that differ from the
+/// catalogue's.
+type Points = (
+    &'static str,
+    &'static [(&'static str, &'static [u64], &'static [u64])],
+);
+
+/// What peers are compared on: workload, then parameter, its values in a quick
+/// run and in others. A workload that this build lacks is passed over.
+const PEERS: &[Points] = &[
+    ("spawn.one", &[]),
+    ("spawn.batch", &[("tasks_count", &[1_000], &[1_000])]),
+    ("spawn.skynet", &[("leaves_count", &[1_000], &[1_000_000])]),
+    ("switch.yield", &[("tasks_count", &[2, 1_000], &[2, 1_000])]),
+    ("switch.pingpong", &[]),
+    ("switch.buffered", &[]),
+    ("switch.select", &[]),
+    ("switch.hog", &[]),
+    (
+        "switch.idle_wake",
+        &[("idle_ns", &[100_000], &[100_000, 1_000_000])],
+    ),
+    ("share.select", &[]),
+    ("share.mutex", &[]),
+    (
+        "share.counter",
+        &[("tasks_count", &[8], &[64]), ("means", &[1], &[1])],
+    ),
+    ("memory.parked", &[]),
+    ("io.sleepers", &[("tasks_count", &[1_000], &[10_000])]),
+    (
+        "io.tcp_echo",
+        &[
+            ("offered_per_s", &[0], &[0]),
+            ("connections_count", &[64], &[64, 1_000]),
+            ("requests_count", &[4_000], &[50_000]),
+        ],
+    ),
+];
+
+/// Task counts by powers of ten.
+const POWERS: &[u64] = &[1, 10, 100, 1_000, 10_000, 100_000, 1_000_000];
+/// The same for a quick run.
+const FEW_POWERS: &[u64] = &[1, 10, 100, 1_000, 10_000];
+
+/// Where the cost of an operation is followed over the number of tasks.
+const GROWTH: &[Points] = &[
+    ("spawn.batch", &[("tasks_count", FEW_POWERS, POWERS)]),
+    (
+        "switch.yield",
+        &[
+            ("tasks_count", FEW_POWERS, POWERS),
+            ("yields_count", &[20], &[20]),
+        ],
+    ),
+    // A reading of the host's memory cannot see less than a hundred tasks.
+    (
+        "memory.parked",
+        &[(
+            "tasks_count",
+            &[100, 1_000, 10_000],
+            &[100, 1_000, 10_000, 100_000, 1_000_000],
+        )],
+    ),
+    (
+        "io.sleepers",
+        &[
+            ("tasks_count", FEW_POWERS, POWERS),
+            ("sleep_ns", &[100_000_000], &[1_000_000_000]),
+        ],
+    ),
+];
+
+impl Preset {
+    /// The name, as it is kept with the run.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Peers => "peers",
+            Self::Growth => "growth",
+        }
+    }
+
+    /// The lanes, as far as this build has them.
+    #[must_use]
+    pub fn lanes(self) -> &'static [&'static str] {
+        match self {
+            Self::Peers => &[
+                "goroutine",
+                "goroutine-migrating",
+                "go",
+                "tokio",
+                "tokio-ct",
+                "tokio-mimalloc",
+                "tokio-current-mimalloc",
+                "may",
+                "smol",
+                "rayon",
+                "corosensei",
+            ],
+            Self::Growth => &["goroutine", "thread", "tokio", "go"],
+        }
+    }
+
+    /// The workloads, as far as this build has them.
+    #[must_use]
+    pub fn workloads(self) -> Vec<&'static Workload> {
+        self.table()
+            .iter()
+            .filter_map(|(id, _)| catalogue::find(id))
+            .collect()
+    }
+
+    /// The points of `workload`: the catalogue's, with this preset's values.
+    #[must_use]
+    pub fn points(self, workload: &Workload, size: Size, cpus: usize) -> Vec<Parameters> {
+        let mut points = workload.points(size, cpus);
+        if size == Size::Tiny {
+            return points;
+        }
+        let own = self.table().iter().find(|(id, _)| *id == workload.id);
+        for (name, quick, full) in own.map_or(&[][..], |(_, own)| own) {
+            let values = if size == Size::Quick { quick } else { full };
+            let without: BTreeSet<Parameters> = points
+                .into_iter()
+                .map(|mut point| {
+                    point.remove(*name);
+                    point
+                })
+                .collect();
+            points = without
+                .iter()
+                .flat_map(|point| {
+                    values.iter().map(|&value| {
+                        let mut point = point.clone();
+                        point.insert((*name).to_owned(), value);
+                        point
+                    })
+                })
+                .collect();
+        }
+        points
+    }
+
+    fn table(self) -> &'static [Points] {
+        match self {
+            Self::Peers => PEERS,
+            Self::Growth => GROWTH,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_points_of_all_presets_are_valid() {
+        for preset in [Preset::Peers, Preset::Growth] {
+            assert!(preset.workloads().len() > 3);
+            for workload in preset.workloads() {
+                for size in [Size::Tiny, Size::Quick, Size::Full] {
+                    let points = preset.points(workload, size, 4);
+                    assert!(!points.is_empty(), "{}", workload.id);
+                    for point in points {
+                        workload.check(&point).unwrap();
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn growth_follows_the_powers_of_ten() {
+        let batch = catalogue::find("spawn.batch").unwrap();
+        let counts: Vec<u64> = Preset::Growth
+            .points(batch, Size::Full, 4)
+            .iter()
+            .map(|point| point["tasks_count"])
+            .collect();
+        assert_eq!(counts, POWERS);
+    }
+
+    #[test]
+    fn our_lane_and_the_models_are_there() {
+        for preset in [Preset::Peers, Preset::Growth] {
+            for lane in ["goroutine", "tokio", "go"] {
+                assert!(preset.lanes().contains(&lane));
+                assert!(crate::lanes::find(lane).is_some(), "{lane}");
+            }
+        }
+    }
+}

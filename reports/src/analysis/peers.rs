@@ -1,0 +1,237 @@
+//! Our runtime beside its peers: who is best at what, and by how much.
+//!
+//! The ratio is to the best *peer*, never to ourselves. The best peer is chosen
+//! by its median, so the more peers there are the luckier the best of them is:
+//! that favours the peers.
+
+use serde::Serialize;
+
+use super::Analysis;
+use super::quantity::Quantity;
+use super::row::{Case, Row};
+use crate::run::Run;
+use crate::stats::bootstrap::Ratio;
+use crate::stats::verdict::{Bound, Comparison, Verdict, verdicts};
+
+/// The name of the preset whose runs have this table.
+const PRESET: &str = "peers";
+
+/// Lanes of our runtime begin so.
+const OURS: &str = "goroutine";
+
+/// Lanes that do less than the others: they switch stacks and schedule nothing.
+const FLOORS: [&str; 1] = ["corosensei"];
+
+/// Where not the first quantity tells most: workload, and the ids of those
+/// that do.
+const TELLING: [(&str, &[&str]); 4] = [
+    ("io.tcp_echo", &["time", "latency_ns_p50", "latency_ns_p99"]),
+    ("io.sleepers", &["over_ns"]),
+    ("switch.hog", &["worst_delay_ns"]),
+    ("switch.idle_wake", &["wake_ns"]),
+];
+
+/// All lines of the comparison.
+#[derive(Clone, Debug, Serialize)]
+pub struct Peers {
+    /// The lanes with a figure, in the header's order.
+    pub lanes: Vec<String>,
+    /// The lines, in the header's order.
+    pub rows: Vec<PeerRow>,
+}
+
+/// One workload at one point.
+#[derive(Clone, Debug, Serialize)]
+pub struct PeerRow {
+    /// The workload's id.
+    pub workload: String,
+    /// The point.
+    pub case: Case,
+    /// What is compared.
+    pub quantity: Quantity,
+    /// The lanes' figures, each with its ratio to the best peer's; a peer's
+    /// own is absent where it is the best.
+    pub cells: Vec<(Row, Option<Ratio>)>,
+    /// The best peer; `None` where no peer has a figure.
+    pub best_peer: Option<String>,
+    /// The best of our lanes against the best peer.
+    pub ours: Option<Ours>,
+    /// The lane with the best figure, and after it those that the figures
+    /// cannot tell from it.
+    pub winners: Vec<String>,
+}
+
+/// The best of our lanes against the best peer; below 1 is better.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ours {
+    /// The lane.
+    pub lane: String,
+    /// Its figure over the best peer's, turned so that less is better.
+    pub ratio: Ratio,
+    /// What may be said of it.
+    pub verdict: Verdict,
+}
+
+/// Whether the lane is of our runtime.
+#[must_use]
+pub fn is_ours(lane: &str) -> bool {
+    lane.starts_with(OURS)
+}
+
+/// Whether the lane does too little to win.
+#[must_use]
+pub fn is_floor(lane: &str) -> bool {
+    FLOORS.contains(&lane)
+}
+
+impl Peers {
+    /// The table of a run that was asked for it, from the run's analysis.
+    #[must_use]
+    pub fn of(run: &Run, analysis: &Analysis) -> Option<Peers> {
+        if run.header.design.preset.as_deref() != Some(PRESET) {
+            return None;
+        }
+        let mut rows = Vec::new();
+        for workload in &run.header.workloads {
+            for (case, quantity) in points(analysis, &workload.id) {
+                rows.extend(row(analysis, &workload.id, &case, &quantity));
+            }
+        }
+        if rows.is_empty() {
+            return None;
+        }
+        judge(&mut rows, analysis);
+        let has_figure = |lane: &str| {
+            rows.iter()
+                .any(|row| row.cells.iter().any(|(cell, _)| cell.lane == lane))
+        };
+        Some(Peers {
+            lanes: run
+                .header
+                .lanes
+                .iter()
+                .map(|lane| lane.name.clone())
+                .filter(|lane| has_figure(lane))
+                .collect(),
+            rows,
+        })
+    }
+}
+
+/// The cases of a workload with the quantities that tell most, in order.
+fn points(analysis: &Analysis, workload: &str) -> Vec<(Case, Quantity)> {
+    let telling = TELLING.iter().find(|(id, _)| *id == workload);
+    let mut found: Vec<(Case, Quantity)> = Vec::new();
+    let rows = analysis.rows_of(workload);
+    for row in rows.filter(|row| row.estimate.is_some()) {
+        let is_telling = match telling {
+            Some((_, ids)) => ids.contains(&row.quantity.id.as_str()),
+            None => row.quantity.rank == 0,
+        };
+        let known =
+            |(case, quantity): &(Case, Quantity)| *case == row.case && *quantity == row.quantity;
+        if is_telling && !found.iter().any(known) {
+            found.push((row.case.clone(), row.quantity.clone()));
+        }
+    }
+    found.sort_by(|a, b| (&a.0, a.1.rank).cmp(&(&b.0, b.1.rank)));
+    found
+}
+
+/// The best of `rows` among the lanes that `choose` takes.
+fn best<'a>(
+    rows: &[&'a Row],
+    quantity: &Quantity,
+    choose: impl Fn(&str) -> bool,
+) -> Option<&'a Row> {
+    let value = |row: &Row| {
+        let value = row
+            .estimate
+            .map_or(f64::INFINITY, |estimate| estimate.value);
+        match quantity.higher_is_better {
+            true => -value,
+            false => value,
+        }
+    };
+    rows.iter()
+        .copied()
+        .filter(|row| choose(&row.lane) && !is_floor(&row.lane))
+        .min_by(|a, b| value(a).total_cmp(&value(b)))
+}
+
+fn row(analysis: &Analysis, workload: &str, case: &Case, quantity: &Quantity) -> Option<PeerRow> {
+    let all: Vec<&Row> = analysis
+        .rows_of(workload)
+        .filter(|row| row.case == *case && row.quantity == *quantity && row.estimate.is_some())
+        .collect();
+    let ratio = |row: &Row, to: &Row| {
+        let ratio = row.replicates.as_ref()?.ratio(to.replicates.as_ref()?);
+        let usable = ratio.value.is_finite() && ratio.value > 0.0;
+        usable.then(|| quantity.turned(ratio))
+    };
+    let winner = best(&all, quantity, |_| true)?;
+    let best_peer = best(&all, quantity, |lane| !is_ours(lane));
+    let bound = bound(analysis, workload, quantity);
+    let mut winners = vec![winner.lane.clone()];
+    winners.extend(
+        all.iter()
+            .filter(|row| row.lane != winner.lane && !is_floor(&row.lane))
+            .filter(|row| {
+                ratio(row, winner).is_none_or(|ratio| {
+                    let within = ratio.value.ln() <= bound.effect().ln_1p();
+                    within || ratio.interval.is_none_or(|interval| interval.contains(1.0))
+                })
+            })
+            .map(|row| row.lane.clone()),
+    );
+    let ours = best(&all, quantity, is_ours)
+        .zip(best_peer)
+        .and_then(|(ours, peer)| {
+            Some(Ours {
+                lane: ours.lane.clone(),
+                ratio: ratio(ours, peer)?,
+                verdict: Verdict::CannotTell,
+            })
+        });
+    Some(PeerRow {
+        workload: workload.to_owned(),
+        case: case.clone(),
+        quantity: quantity.clone(),
+        cells: all
+            .iter()
+            .map(|row| {
+                let to_peer = best_peer.filter(|peer| peer.lane != row.lane);
+                ((*row).clone(), to_peer.and_then(|peer| ratio(row, peer)))
+            })
+            .collect(),
+        best_peer: best_peer.map(|row| row.lane.clone()),
+        ours,
+        winners,
+    })
+}
+
+fn bound(analysis: &Analysis, workload: &str, quantity: &Quantity) -> Bound {
+    Bound {
+        threshold_ratio: analysis.threshold_ratio,
+        noise_ratio: analysis.noise.floor(workload, quantity).unwrap_or(0.0),
+    }
+}
+
+/// The verdicts of all lines at once.
+fn judge(rows: &mut [PeerRow], analysis: &Analysis) {
+    let page: Vec<Comparison> = rows
+        .iter()
+        .filter_map(|row| {
+            Some(Comparison {
+                ratio: row.ours.as_ref()?.ratio,
+                bound: bound(analysis, &row.workload, &row.quantity),
+            })
+        })
+        .collect();
+    let mut found = verdicts(&page).into_iter();
+    for ours in rows.iter_mut().filter_map(|row| row.ours.as_mut()) {
+        if let Some(verdict) = found.next() {
+            ours.verdict = verdict;
+        }
+    }
+}

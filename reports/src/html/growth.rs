@@ -1,0 +1,112 @@
+//! The cost of an operation over the number of tasks.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+
+use super::view::{View, capital};
+use super::{figures, table};
+use crate::analysis::{Case, FEWEST_TASKS, Growth};
+use crate::format;
+
+/// The section; none where no workload was measured at enough task counts.
+pub(super) fn section(view: &View<'_>) -> Option<Markup> {
+    if view.analysis.growth.is_empty() {
+        return None;
+    }
+    let mut charts: BTreeMap<(usize, &Case), Vec<&Growth>> = BTreeMap::new();
+    let place = |id: &str| {
+        let ids = view.run.header.workloads.iter().map(|one| one.id.as_str());
+        ids.into_iter()
+            .position(|known| known == id)
+            .unwrap_or(usize::MAX)
+    };
+    for growth in &view.analysis.growth {
+        charts
+            .entry((place(&growth.workload), &growth.case))
+            .or_default()
+            .push(growth);
+    }
+    let worse: Vec<&Growth> = view
+        .analysis
+        .growth
+        .iter()
+        .filter(|growth| growth.is_worse_than_linear())
+        .collect();
+    Some(html! {
+        h2 { "How costs grow" }
+        p class="lead" {
+            "The cost of one operation as the tasks become ten times as many. A level line is linear growth of the whole; a rising one is worse than linear. "
+            @match worse.len() {
+                0 => "No curve of this run is surely worse than linear.",
+                count => { b { (count) } (if count == 1 { " curve is" } else { " curves are" }) " worse than linear, and flagged." }
+            }
+        }
+        @for growths in charts.values() {
+            div class="sheet" {
+                @let first = growths[0];
+                @let title = view.run.workload(&first.workload).map_or("", |one| &one.title);
+                h3 { (title) @let case = view.case_text(&first.workload, &first.case); @if !case.is_empty() { " · " (case) } }
+                (figures::growth(view, title, growths))
+                (exponents(view, growths))
+            }
+        }
+    })
+}
+
+fn exponents(view: &View<'_>, growths: &[&Growth]) -> Markup {
+    let first = growths[0];
+    let counts: std::collections::BTreeSet<u64> = growths
+        .iter()
+        .flat_map(|growth| growth.points.iter().map(|point| point.0))
+        .collect();
+    let name = format!("growth-{}", first.workload);
+    html! {
+        div class="scroll" tabindex="0" role="group" aria-label=(capital(&first.quantity.title)) {
+            table data-name=(name) {
+                caption {
+                    (capital(&first.quantity.title)) " at each number of tasks. The exponent is that of the whole cost from "
+                    (format::count(FEWEST_TASKS)) " tasks on: 1 is linear."
+                }
+                thead { tr {
+                    th class="words" scope="col" { "Lane" }
+                    @for count in &counts { th scope="col" { (format::count(*count)) } }
+                    th scope="col" { "Exponent" } th scope="col" { "95% interval" }
+                    th class="words" scope="col" { "" }
+                } }
+                tbody {
+                    @for growth in growths {
+                        tr data-lane=(growth.lane) {
+                            th scope="row" { (table::lane(view, &growth.lane)) }
+                            @for count in &counts {
+                                @match growth.points.iter().find(|point| point.0 == *count) {
+                                    Some((_, estimate)) => td { (growth.quantity.unit.text(estimate.value)) },
+                                    None => td class="none" { "–" },
+                                }
+                            }
+                            @match &growth.exponent {
+                                Some(exponent) => {
+                                    td { (format!("{:.2}", exponent.value)) }
+                                    td class="open" {
+                                        @if let Some(interval) = exponent.interval {
+                                            (format!("{:.2} – {:.2}", interval.low, interval.high))
+                                        }
+                                    }
+                                }
+                                None => td class="none" colspan="2" { "too few points" },
+                            }
+                            @if growth.is_worse_than_linear() {
+                                td class="words bad" { "worse than linear" }
+                            } @else {
+                                td class="words open" {
+                                    @if growth.exponent.is_some() { "not surely worse than linear" }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        div class="under" { button class="copy" type="button" data-copy { "Copy as CSV" } }
+    }
+}
