@@ -1,4 +1,5 @@
-//! Finds the lane program `threadbare-lane`, building it where it must be.
+//! Finds the lane program `threadbare-lane`, building it where it must be,
+//! and with it its twin with another allocator, which lies beside it.
 //!
 //! 1. `THREADBARE_LANE_PROGRAM` names it.
 //! 2. Started by cargo (`cargo bench`, `cargo run`, `cargo test`): cargo is
@@ -12,10 +13,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use workloads::lane::Program;
+
 /// The variable that names the lane program.
 pub const VARIABLE: &str = "THREADBARE_LANE_PROGRAM";
 /// The program's file name.
-const NAME: &str = "threadbare-lane";
+const NAME: &str = Program::Plain.file_name();
 
 /// Why there is no lane program.
 #[derive(Debug, thiserror::Error)]
@@ -115,8 +118,7 @@ fn build(cargo: &OsString, own: &Path) -> Result<PathBuf, LaneProgramError> {
             "--quiet",
             "--package",
             "workloads",
-            "--bin",
-            NAME,
+            "--bins",
             "--profile",
             profile,
         ])

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
 use std::panic::resume_unwind;
+use std::sync::Arc;
 
 use crate::catalogue::{Shape, Workload, get};
+use crate::kernels::{Chunk, Kernel};
 use crate::measure::Measured;
 use crate::protocol::{ErrorKind, Latency, Memory, Parameters};
 
@@ -22,11 +24,33 @@ pub struct Entry {
     pub name: &'static str,
     /// What it is, in one line.
     pub title: &'static str,
+    /// The program that has it.
+    pub program: Program,
     /// The version of the runtime or library measured.
     pub runtime: fn() -> String,
     /// Why a workload has no meaning on this lane; `None` when it runs.
     pub refuses: fn(&Workload) -> Option<&'static str>,
     pub(crate) start: Start,
+}
+
+/// A program of this package that runs lanes. They differ in the allocator,
+/// of which a program has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// `threadbare-lane`, with the system's allocator.
+    Plain,
+    /// `threadbare-lane-mimalloc`, with mimalloc.
+    Mimalloc,
+}
+
+impl Program {
+    /// The program's file name.
+    pub const fn file_name(self) -> &'static str {
+        match self {
+            Self::Plain => "threadbare-lane",
+            Self::Mimalloc => "threadbare-lane-mimalloc",
+        }
+    }
 }
 
 /// Starts a lane for so many CPUs.
@@ -57,8 +81,20 @@ impl Order {
     /// workload in chunks asks for, else the lane's CPUs.
     pub(crate) fn threads(&self) -> usize {
         match self.workload.shape {
-            Shape::Chunks(_) => self.or_cpus("workers_count"),
+            Shape::Chunks(_) | Shape::RoundTrip => self.or_cpus("workers_count"),
             _ => self.cpus,
+        }
+    }
+
+    /// The chunks of a `cpu.*` workload and how many there are: where the
+    /// work grows with the workers, the same ones again for each.
+    pub(crate) fn chunks(&self, kernel: Kernel) -> (Chunk, u64) {
+        let (chunk, count) = (kernel(&self.parameters), self.get("chunks_count"));
+        if self.workload.grows() {
+            let copies = self.threads() as u64;
+            (Arc::new(move |index| chunk(index % count)), copies * count)
+        } else {
+            (chunk, count)
         }
     }
 

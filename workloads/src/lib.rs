@@ -14,6 +14,7 @@ pub mod lanes;
 pub mod load;
 pub mod mail;
 mod measure;
+pub mod program;
 pub mod protocol;
 pub mod serve;
 mod shapes;

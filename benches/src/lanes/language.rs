@@ -91,7 +91,7 @@ pub enum Missing {
         variable: &'static str,
     },
     /// The toolchain is there and this suite has no program for it.
-    #[error("{0} is no file: this suite has no program for that language here")]
+    #[error("{0} is no file: this suite has no program for that lane here")]
     Program(String),
     /// The program could not be built.
     #[error("{language} could not build its lane program: {message}")]

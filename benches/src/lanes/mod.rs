@@ -122,6 +122,11 @@ fn noun(name: &'static str) -> &'static str {
     match name {
         "tokio" => "tokio task",
         "tokio-ct" => "single-threaded tokio task",
+        "tokio-mimalloc" => "tokio task with mimalloc",
+        "tokio-ct-mimalloc" => "single-threaded tokio task with mimalloc",
+        "may" => "may coroutine",
+        "smol" => "smol task",
+        "corosensei" => "bare coroutine",
         "rayon" => "rayon task",
         "rayon-join" => "rayon join",
         "thread-16k" => "16 KiB thread",

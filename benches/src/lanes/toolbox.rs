@@ -3,10 +3,15 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use workloads::lane::Program;
+
 use super::LaneEntry;
 use super::language::{Language, Missing, Start};
 use crate::lane_process::LaneCommand;
 use crate::lane_program;
+
+/// A JVM writes its warnings to stdout unless it is told not to.
+const JAVA_LOG: [&str; 2] = ["-Xlog:disable", "-Xlog:all=warning:stderr"];
 
 /// What is needed to start lanes.
 #[derive(Clone, Debug)]
@@ -52,7 +57,7 @@ impl Toolbox {
         let name = OsString::from(lane.name);
         let mut command = match lane.foreign {
             None => LaneCommand {
-                program: self.lane_program.clone(),
+                program: self.own_program(lane.name)?,
                 arguments: vec!["--lane".into(), name],
                 variables: Vec::new(),
             },
@@ -62,6 +67,21 @@ impl Toolbox {
             .variables
             .push(("THREADBARE_LOAD".into(), self.lane_program.clone().into()));
         Ok(command)
+    }
+
+    /// The program of this project that has a lane in Rust.
+    fn own_program(&self, lane: &str) -> Result<PathBuf, Missing> {
+        match workloads::lanes::find(lane).map(|entry| entry.program) {
+            None | Some(Program::Plain) => Ok(self.lane_program.clone()),
+            Some(other) => {
+                let program = self.lane_program.with_file_name(other.file_name());
+                if program.is_file() {
+                    Ok(program)
+                } else {
+                    Err(Missing::Program(program.display().to_string()))
+                }
+            }
+        }
     }
 
     fn foreign_command(&self, language: &Language, lane: OsString) -> Result<LaneCommand, Missing> {
@@ -109,7 +129,9 @@ impl Toolbox {
                 arguments.extend(sources.into_iter().map(PathBuf::into_os_string));
                 language.build(&folder, &classes, &compiler, &arguments)?;
                 let class = entry.file_stem().unwrap_or_default().to_owned();
-                (toolchain, vec!["-cp".into(), classes.into(), class])
+                let mut arguments: Vec<_> = JAVA_LOG.iter().map(OsString::from).collect();
+                arguments.extend(["-cp".into(), classes.into(), class]);
+                (toolchain, arguments)
             }
         };
         arguments.extend(["--lane".into(), lane]);

@@ -176,6 +176,8 @@ fn activity(workload: &Workload) -> String {
         "spawn.fork_rss" => "forking from a parent with much memory",
         "switch.yield" => "yielding to another task",
         "switch.pingpong" => "passing a token to another task and back",
+        "switch.roundtrip" => "passing a token through a channel and back",
+        "switch.futex" => "passing a token over a futex and back",
         "switch.pipe" => "passing a token through kernel pipes and back",
         "switch.ring" => "passing a token on around a ring",
         "switch.hog" => "running beside tasks that never let go of the CPU",
@@ -198,10 +200,11 @@ fn activity(workload: &Workload) -> String {
 /// Which of three questions a switch answers: they are never compared.
 fn level(id: &str) -> &'static str {
     match id {
-        "switch.yield" | "switch.ring" | "switch.pingpong" | "switch.working_set" => {
-            "scheduler hop"
+        "switch.yield" | "switch.ring" | "switch.pingpong" | "switch.roundtrip"
+        | "switch.working_set" => "scheduler hop",
+        "switch.pipe" | "switch.futex" | "switch.placement" | "share.brigade" | "io.pipe_ring" => {
+            "kernel I/O hop"
         }
-        "switch.pipe" | "switch.placement" | "share.brigade" | "io.pipe_ring" => "kernel I/O hop",
         _ => "",
     }
 }

@@ -53,6 +53,7 @@ func parameters(list string) []parameter {
 const (
 	noFork  = "a Go program cannot fork without executing another program: its runtime has threads"
 	noPlace = "the runtime, not the goroutine, decides on which CPU a goroutine runs"
+	noFutex = "a futex would block the thread that goroutines share, and Go does not offer it"
 	noLoad  = "THREADBARE_LOAD does not name the load generator"
 )
 
@@ -65,6 +66,8 @@ var catalogue = []*workload{
 
 	{id: "switch.yield", parameters: parameters("tasks_count yields_count"), run: yield},
 	{id: "switch.pingpong", parameters: parameters("rounds_count"), run: pingPong},
+	{id: "switch.roundtrip", parameters: parameters("rounds_count capacity_count=0 workers_count=0"), run: roundTrip},
+	{id: "switch.futex", parameters: parameters("rounds_count"), refuses: noFutex},
 	{id: "switch.pipe", parameters: parameters("rounds_count"), run: pipePingPong},
 	{id: "switch.ring", parameters: parameters("tasks_count hops_count"), run: ring},
 	{id: "switch.hog", parameters: parameters("hog_ns hogs_count=0"), run: hog},
@@ -81,6 +84,7 @@ var catalogue = []*workload{
 	{id: "share.pipeline", parameters: parameters("stages_count items_count capacity_count=0"), run: pipeline},
 	{id: "share.sieve", parameters: parameters("limit_count"), run: sieve},
 	{id: "share.fan_in", parameters: parameters("producers_count items_count"), run: fanIn},
+	{id: "share.select", parameters: parameters("items_count"), run: selectTwo},
 	{id: "share.worker_pool", parameters: parameters("workers_count=0 jobs_count steps_count=0"), run: workerPool},
 	{id: "share.bounded_buffer", parameters: parameters("tasks_count items_count capacity_count"), run: boundedBuffer},
 	{id: "share.chameneos", parameters: parameters("creatures_count meetings_count"), run: chameneos},
@@ -89,12 +93,14 @@ var catalogue = []*workload{
 	{id: "share.brigade", parameters: parameters("tasks_count rounds_count"), run: brigade},
 
 	{id: "cpu.primes", parameters: parameters("chunks_count workers_count=0 limit_count skewed=0"), run: chunks(primes)},
+	{id: "cpu.primes_weak", parameters: parameters("chunks_count workers_count limit_count skewed=0"), run: weakChunks(primes)},
 	{id: "cpu.matmul", parameters: parameters("chunks_count workers_count=0 size_count"), run: chunks(matmul)},
 	{id: "cpu.mandelbrot", parameters: parameters("chunks_count workers_count=0 size_count limit_count"), run: chunks(mandelbrot)},
 	{id: "cpu.nqueens", parameters: parameters("chunks_count workers_count=0 size_count"), run: chunks(nqueens)},
 	{id: "cpu.sort", parameters: parameters("chunks_count workers_count=0 items_count"), run: chunks(sorting)},
 	{id: "cpu.hash", parameters: parameters("chunks_count workers_count=0 block_bytes rounds_count"), run: chunks(hashing)},
 	{id: "cpu.json", parameters: parameters("chunks_count workers_count=0 records_count"), run: chunks(documents)},
+	{id: "cpu.json_weak", parameters: parameters("chunks_count workers_count records_count"), run: weakChunks(documents)},
 
 	{id: "io.sleepers", parameters: parameters("tasks_count sleep_ns"), run: sleepers},
 	{id: "io.tcp_echo", parameters: parameters("connections_count payload_bytes requests_count offered_per_s=0"), run: tcpEcho, refuses: needsLoad()},

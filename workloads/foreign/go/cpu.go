@@ -7,19 +7,27 @@ type kernel func(o order) func(index int64) int64
 
 // chunks runs a kernel on goroutines, one for each chunk, over as many threads as there may be workers.
 func chunks(prepare kernel) func(order) (outcome, error) {
+	return func(o order) (outcome, error) { return chunksOf(o, prepare(o), 1), nil }
+}
+
+// weakChunks does the same with all chunks once for each worker: the work grows with the workers.
+func weakChunks(prepare kernel) func(order) (outcome, error) {
 	return func(o order) (outcome, error) {
-		count := o.get("chunks_count")
-		chunk := prepare(o)
-		before := runtime.GOMAXPROCS(int(o.orCPUs("workers_count")))
-		defer runtime.GOMAXPROCS(before)
-		return timed(o.iterations, func() int64 {
-			var total int64
-			for range o.iterations {
-				total += startAll(count, chunk)()
-			}
-			return total
-		}), nil
+		count, chunk := o.get("chunks_count"), prepare(o)
+		return chunksOf(o, func(index int64) int64 { return chunk(index % count) }, o.get("workers_count")), nil
 	}
+}
+
+func chunksOf(o order, chunk func(index int64) int64, copies int64) outcome {
+	before := runtime.GOMAXPROCS(int(o.orCPUs("workers_count")))
+	defer runtime.GOMAXPROCS(before)
+	return timed(o.iterations*copies, func() int64 {
+		var total int64
+		for range o.iterations {
+			total += startAll(copies*o.get("chunks_count"), chunk)()
+		}
+		return total
+	})
 }
 
 // edge is the lower edge of part index when whole is cut into parts.

@@ -184,6 +184,31 @@ func fanIn(o order) (outcome, error) {
 	return team.timedBeside(all, func() int64 { return receive(numbers, all) }), nil
 }
 
+func selectTwo(o order) (outcome, error) {
+	items := o.get("items_count")
+	one, other := make(chan int64), make(chan int64)
+	team := newTeam()
+	for _, numbers := range []chan int64{one, other} {
+		team.add(func() int64 {
+			produce(numbers, items, o.iterations)
+			return 0
+		})
+	}
+	all := 2 * items * o.iterations
+	return team.timedBeside(all, func() int64 {
+		var total int64
+		for range all {
+			select {
+			case number := <-one:
+				total += number
+			case number := <-other:
+				total += number
+			}
+		}
+		return total
+	}), nil
+}
+
 func workerPool(o order) (outcome, error) {
 	workers, jobs, steps := o.orCPUs("workers_count"), o.get("jobs_count"), o.get("steps_count")
 	todo, done := make(chan int64, capacity), make(chan int64, capacity)

@@ -28,9 +28,18 @@ func yield(o order) (outcome, error) {
 	}), nil
 }
 
-func pingPong(o order) (outcome, error) {
+func pingPong(o order) (outcome, error) { return rally(o, 0), nil }
+
+func roundTrip(o order) (outcome, error) {
+	before := runtime.GOMAXPROCS(int(o.orCPUs("workers_count")))
+	defer runtime.GOMAXPROCS(before)
+	return rally(o, o.get("capacity_count")), nil
+}
+
+// rally sends a token there and back over channels of that capacity.
+func rally(o order, capacity int64) outcome {
 	rounds := o.get("rounds_count") * o.iterations
-	there, back := make(chan int64), make(chan int64)
+	there, back := make(chan int64, capacity), make(chan int64, capacity)
 	team := newTeam()
 	team.add(func() int64 {
 		for range rounds {
@@ -49,7 +58,7 @@ func pingPong(o order) (outcome, error) {
 		return value
 	})
 	team.join()
-	return out, nil
+	return out
 }
 
 func pipePingPong(o order) (outcome, error) {

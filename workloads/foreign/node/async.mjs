@@ -16,7 +16,7 @@ import { histogram, median, Meter, now, orCpus, sum } from './measure.mjs';
 
 const CAPACITY = 64;
 const VICTIM_SLEEP_MS = 1;
-const SHRINK_TIME_MS = 1000;
+const SHRINK_TIME_MS = 2000;
 const NO_PIPES = 'Node has no call that makes a kernel pipe within a process';
 
 export function refuses(workload) {
@@ -25,6 +25,7 @@ export function refuses(workload) {
   return {
     'spawn.fork_rss': 'Node cannot fork: a child is another program',
     'switch.placement': 'all promises run on one thread',
+    'switch.futex': 'all promises run on one thread, which a futex would block',
     'switch.pipe': NO_PIPES,
     'io.email': 'Node has no mail client of its own',
     'share.brigade': NO_PIPES,
@@ -163,9 +164,10 @@ async function passOn(from, to, times) {
   return 0;
 }
 
-async function pingPong({ iterations, rounds_count: roundsEach }) {
+async function pingPong({ iterations, rounds_count: roundsEach, capacity_count: capacity = 0, workers_count: workers = 0 }) {
+  if (workers > 1) throw new Failure('not_supported', 'all promises run on one thread; ask for one worker');
   const rounds = roundsEach * iterations;
-  const [meter, team, there, back] = [new Meter(), new Team(), new Channel(0), new Channel(0)];
+  const [meter, team, there, back] = [new Meter(), new Team(), new Channel(capacity), new Channel(capacity)];
   team.add(() => passOn(there, back, rounds));
   await team.assemble();
   team.start();
@@ -422,6 +424,23 @@ async function fanIn({ iterations, producers_count: producers, items_count: item
   return meter.outcome(count, total);
 }
 
+async function select({ iterations, items_count: items }) {
+  const [meter, team, channels, count] = [new Meter(), new Team(), [new Channel(0), new Channel(0)], 2 * items * iterations];
+  for (const channel of channels) team.add(() => produce(channel, items, iterations));
+  const total = await team.timed(meter, async () => {
+    const next = (channel) => channel.receive().then((item) => [channel, item]);
+    const waiting = new Map(channels.map((channel) => [channel, next(channel)]));
+    let sum = 0;
+    for (let received = 0; received < count; received++) {
+      const [channel, item] = await Promise.race(waiting.values());
+      sum += item;
+      waiting.set(channel, next(channel));
+    }
+    return sum;
+  });
+  return meter.outcome(count, total);
+}
+
 async function workerPool({ iterations, workers_count: workersOrZero, jobs_count: jobs, steps_count: steps }) {
   const workers = orCpus(workersOrZero);
   const [meter, team, todo, done] = [new Meter(), new Team(), new Channel(CAPACITY), new Channel(CAPACITY)];
@@ -583,10 +602,11 @@ async function fileRead({ iterations, tasks_count: tasks, file_bytes: size, cold
 
 const SHAPES = {
   'spawn.one': spawnOne, 'spawn.batch': spawnBatch, 'spawn.first_instruction': firstInstruction, 'spawn.skynet': skynet,
-  'switch.yield': yields, 'switch.pingpong': pingPong, 'switch.ring': ring, 'switch.hog': hog,
+  'switch.yield': yields, 'switch.pingpong': pingPong, 'switch.roundtrip': pingPong, 'switch.ring': ring, 'switch.hog': hog,
   'switch.working_set': workingSet, 'switch.idle_wake': idleWake,
   'memory.parked': parked, 'memory.deep': deep, 'memory.shrink': shrink, 'memory.million': parked,
   'share.counter': counter, 'share.pipeline': pipeline, 'share.sieve': sieve, 'share.fan_in': fanIn,
+  'share.select': select,
   'share.worker_pool': workerPool, 'share.bounded_buffer': boundedBuffer, 'share.chameneos': chameneos,
   'share.philosophers': philosophers, 'share.messaging': messaging,
   'io.sleepers': sleepers, 'io.tcp_echo': tcpEcho, 'io.fanout': fanout, 'io.file_read': fileRead,

@@ -93,12 +93,12 @@ const TASKS = {
     return total;
   },
 
-  chunks({ gate, taken, workload, parameters, iterations }) {
+  chunks({ gate, taken, workload, parameters, repeats }) {
     const chunk = KERNELS[workload](parameters);
     wait(gate);
     const count = parameters.chunks_count;
     let total = 0;
-    for (let job; (job = Atomics.add(taken, 0, 1)) < count * iterations;) total += chunk(job % count);
+    for (let job; (job = Atomics.add(taken, 0, 1)) < count * repeats;) total += chunk(job % count);
     return total;
   },
 

@@ -4,12 +4,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { Failure } from './failure.mjs';
 import { withFiles } from './files.mjs';
-import { KERNELS } from './kernels/index.mjs';
+import { KERNELS, copies } from './kernels/index.mjs';
 import * as ledger from './ledger.mjs';
 import { histogram, median, Meter, now, orCpus, sum } from './measure.mjs';
 
 const PROGRAM = new URL('./worker.mjs', import.meta.url);
-const SHRINK_TIME_MS = 1000;
+const SHRINK_TIME_MS = 2000;
 /** Each worker is a V8 isolate of several MB: more would measure how the host pages. */
 const MOST_WORKERS = 500;
 const SMALL_WORK = 'a worker costs milliseconds and megabytes, so nobody gives it tasks this small; see node-async';
@@ -18,6 +18,8 @@ export function refuses(workload) {
   if (Object.hasOwn(SHAPES, workload) || Object.hasOwn(KERNELS, workload)) return null;
   if (workload === 'spawn.fork_rss') return 'its tasks are no processes';
   if (workload === 'io.email') return 'Node has no mail client of its own';
+  if (workload === 'switch.futex') return "Node's Atomics.wait blocks a worker by a lock and a condition of its own, not by a futex";
+  if (workload === 'switch.roundtrip') return 'a message port has no capacity, and Node cannot pin a thread to a CPU';
   if (workload === 'switch.placement') return 'Node cannot pin a thread to a CPU';
   return SMALL_WORK;
 }
@@ -236,12 +238,13 @@ async function counter({ iterations, tasks_count: tasks, additions_count: additi
 
 /** W workers, started in the set-up, that take chunks from a shared counter. */
 async function chunks({ workload, iterations, workers_count: workersOrZero, ...parameters }) {
-  const [gate, meter] = [shared(2), new Meter()];
-  if (iterations * parameters.chunks_count >= 2 ** 31) throw new Failure('not_supported', 'the workers share a counter of 32 bits');
+  const [gate, meter, workers] = [shared(2), new Meter(), orCpus(workersOrZero)];
+  const repeats = iterations * copies(workload, workers);
+  if (repeats * parameters.chunks_count >= 2 ** 31) throw new Failure('not_supported', 'the workers share a counter of 32 bits');
   const taken = shared(1);
-  const tasks = startAll(orCpus(workersOrZero), 'chunks', () => ({ gate, taken, workload, parameters, iterations }));
+  const tasks = startAll(workers, 'chunks', () => ({ gate, taken, workload, parameters, repeats }));
   const total = await team(meter, gate, tasks);
-  return meter.outcome(iterations, total);
+  return meter.outcome(repeats, total);
 }
 
 async function sleepers({ iterations, tasks_count: tasks, sleep_ns: ns }) {

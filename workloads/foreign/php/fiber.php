@@ -208,7 +208,8 @@ final class FiberLane
     private const CAPACITY = 64;
     private const SHAPES = [
         'spawn.one' => 'spawnOne', 'spawn.batch' => 'spawnBatch', 'spawn.first_instruction' => 'firstInstruction',
-        'spawn.skynet' => 'skynet', 'switch.yield' => 'yields', 'switch.pingpong' => 'pingPong', 'switch.ring' => 'ring',
+        'spawn.skynet' => 'skynet', 'switch.yield' => 'yields', 'switch.pingpong' => 'pingPong',
+        'switch.roundtrip' => 'pingPong', 'switch.ring' => 'ring',
         'switch.working_set' => 'workingSet', 'memory.parked' => 'hold', 'memory.deep' => 'hold', 'memory.shrink' => 'hold',
         'memory.million' => 'hold', 'share.pipeline' => 'pipeline', 'share.fan_in' => 'fanIn',
         'share.bounded_buffer' => 'boundedBuffer', 'share.messaging' => 'messaging', 'io.sleepers' => 'sleepers',
@@ -220,6 +221,7 @@ final class FiberLane
         return match (true) {
             isset(self::SHAPES[$workload]) => null,
             str_starts_with($workload, 'cpu.') || $workload === 'switch.placement' => 'all fibers run on one thread',
+            $workload === 'switch.futex' => 'all fibers run on one thread, which a futex would block',
             $workload === 'io.email' => 'PHP has no SMTP client of its own: mail() runs sendmail',
             $workload === 'spawn.fork_rss' => 'its tasks are no processes; see php-fork',
             str_starts_with($workload, 'share.') => 'PHP has fibers but no channels and locks of its own; this lane has a channel for the plain shapes only',
@@ -322,8 +324,12 @@ final class FiberLane
 
     private function pingPong(array $order): array
     {
+        if (($order['workers_count'] ?? 1) > 1) {
+            throw new Failure('not_supported', 'all fibers run on one thread; ask for one worker');
+        }
         $rounds = $order['rounds_count'] * $order['iterations'];
-        [$meter, $team, $there, $back] = [new Meter(), new Team(), new Channel(1), new Channel(1)];
+        $capacity = max($order['capacity_count'] ?? 1, 1);
+        [$meter, $team, $there, $back] = [new Meter(), new Team(), new Channel($capacity), new Channel($capacity)];
         $team->add(fn (): int => $this->passOn($there, $back, $rounds));
         $team->assemble();
         $team->start();

@@ -5,7 +5,7 @@ declare(strict_types=1);
 
 const PAGE_BYTES = 4096;
 const VICTIM_SLEEP_NS = 1_000_000;
-const SHRINK_TIME_S = 1;
+const SHRINK_TIME_S = 2;
 const ECHO_BYTES = 16 << 10;
 const NO_CHANNEL = 'PHP forks to serve requests apart from each other; it has no channel or lock between many processes';
 
@@ -90,6 +90,8 @@ final class ForkLane
             in_array($workload, ['switch.pipe', 'share.brigade', 'io.pipe_ring'], true) => 'PHP has no call that makes a kernel pipe within a process',
             $workload === 'io.email' => 'PHP has no SMTP client of its own: mail() runs sendmail',
             $workload === 'switch.yield' => 'PHP has no sched_yield',
+            $workload === 'switch.futex' => 'PHP has no call for a futex',
+            $workload === 'switch.roundtrip' => 'a socket pair has no capacity of so many numbers, and PHP cannot pin a process to a CPU',
             $workload === 'switch.placement' => 'PHP cannot pin a process to a CPU',
             default => NO_CHANNEL,
         };
@@ -363,6 +365,8 @@ final class ForkLane
         $chunk = KERNELS[$order['workload']]($order);
         [$count, $iterations] = [$order['chunks_count'], $order['iterations']];
         $workers = $order['workers_count'] ?: cpus();
+        // The work of some workloads grows with the workers.
+        $repeats = $iterations * (str_ends_with($order['workload'], '_weak') ? $workers : 1);
         $meter = new Meter();
         [$todo, $jobs] = socket_pair(STREAM_SOCK_DGRAM);
         $tasks = $this->startAll($workers, function () use ($chunk, $jobs): int {
@@ -371,8 +375,8 @@ final class ForkLane
             }
             return $total;
         });
-        $total = $meter->time(function () use ($todo, $count, $iterations, $workers, $tasks): int {
-            for ($i = 0; $i < $iterations; $i++) {
+        $total = $meter->time(function () use ($todo, $count, $repeats, $workers, $tasks): int {
+            for ($i = 0; $i < $repeats; $i++) {
                 for ($index = 0; $index < $count; $index++) {
                     send($todo, $index);
                 }
@@ -382,7 +386,7 @@ final class ForkLane
             }
             return $this->joinAll($tasks);
         });
-        return $meter->outcome($iterations, $total);
+        return $meter->outcome($repeats, $total);
     }
 
     private function sleepers(array $order): array

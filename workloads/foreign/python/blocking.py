@@ -11,7 +11,7 @@ from itertools import chain
 
 import ledger
 import load
-from catalogue import CHUNKED
+from catalogue import CHUNKED, WEAK
 from files import add_up, files, forget
 from kernels.descend import descend
 from kernels.lehmer import lehmer
@@ -22,7 +22,7 @@ from protocol import Failure
 
 CAPACITY = 64
 VICTIM_SLEEP_NS = 1_000_000
-SHRINK_TIME_S = 1
+SHRINK_TIME_S = 2
 ECHO_BYTES = 16 << 10
 MAIL_FROM, MAIL_TO = "sender@example.com", "receiver@example.com"
 MAIL_TEXT = f"From: <{MAIL_FROM}>\r\nTo: <{MAIL_TO}>\r\nSubject: Hello\r\n\r\nOne of many.\r\n"
@@ -32,6 +32,10 @@ class Blocking:
     """A lane. Its children say what a task, a channel, a gate and a lock are."""
 
     def refuses(self, workload):
+        if workload == "switch.futex":
+            return "Python has no call for a futex"
+        if workload == "share.select":
+            return "a queue of Python cannot be waited for together with another"
         return load.MISSING if workload in ("io.tcp_echo", "io.email") else None
 
     def run(self, order):
@@ -162,9 +166,9 @@ def yields(lane, order):
     return meter.outcome(order["tasks_count"] * count, total)
 
 
-def ping_pong(lane, order, cpus=(None, None)):
+def ping_pong(lane, order, cpus=(None, None), capacity=0):
     rounds, meter, team = order["rounds_count"] * order.iterations, lane.meter(), Team(lane)
-    there, back = lane.channel(0), lane.channel(0)
+    there, back = lane.channel(capacity), lane.channel(capacity)
 
     def other():
         pin(cpus[1])
@@ -201,6 +205,15 @@ def placement(lane, order):
         raise Failure("bad_request", f"placement is {order['placement']}; it must be 0, 1 or 2")
     try:
         return ping_pong(lane, order, cpus)
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def round_trip(lane, order):
+    allowed = os.sched_getaffinity(0)
+    cpu = min(allowed) if order.or_cpus("workers_count") == 1 else None
+    try:
+        return ping_pong(lane, order, (cpu, cpu), order["capacity_count"])
     finally:
         os.sched_setaffinity(0, allowed)
 
@@ -650,13 +663,15 @@ def brigade(lane, order):
 
 
 def chunks(lane, order, kernel):
-    total, meter, count = 0, lane.meter(), order["chunks_count"]
+    total, meter, workers = 0, lane.meter(), order.or_cpus("workers_count")
+    copies = workers if order.workload.endswith(WEAK) else 1
+    numbers = list(range(order["chunks_count"])) * copies
     chunk = kernel.prepare(order.parameters)
-    with lane.pool(order.or_cpus("workers_count"), chunk) as run:
+    with lane.pool(workers, chunk) as run:
         with meter:
             for _ in range(order.iterations):
-                total += sum(run(range(count)))
-    return meter.outcome(order.iterations, total)
+                total += sum(run(numbers))
+    return meter.outcome(order.iterations * copies, total)
 
 
 # io
@@ -775,7 +790,8 @@ def file_read(lane, order):
 SHAPES = {
     "spawn.one": spawn_one, "spawn.batch": spawn_batch, "spawn.first_instruction": first_instruction,
     "spawn.skynet": skynet,
-    "switch.yield": yields, "switch.pingpong": ping_pong, "switch.pipe": pipe_ping_pong, "switch.ring": ring,
+    "switch.yield": yields, "switch.pingpong": ping_pong, "switch.roundtrip": round_trip,
+    "switch.pipe": pipe_ping_pong, "switch.ring": ring,
     "switch.hog": hog, "switch.working_set": working_set, "switch.placement": placement,
     "switch.idle_wake": idle_wake,
     "memory.parked": parked, "memory.deep": deep, "memory.shrink": shrink, "memory.million": parked,

@@ -16,6 +16,8 @@ PARAMETERS = {
         "spawn.fork_rss": "resident_bytes=0 huge=0 touch_pages_count=0",
         "switch.yield": "tasks_count yields_count",
         "switch.pingpong": "rounds_count",
+        "switch.roundtrip": "rounds_count capacity_count=0 workers_count=0",
+        "switch.futex": "rounds_count",
         "switch.pipe": "rounds_count",
         "switch.ring": "tasks_count hops_count",
         "switch.hog": "hog_ns hogs_count=0",
@@ -30,6 +32,7 @@ PARAMETERS = {
         "share.pipeline": "stages_count items_count capacity_count=0",
         "share.sieve": "limit_count",
         "share.fan_in": "producers_count items_count",
+        "share.select": "items_count",
         "share.worker_pool": "workers_count=0 jobs_count steps_count=0",
         "share.bounded_buffer": "tasks_count items_count capacity_count",
         "share.chameneos": "creatures_count meetings_count",
@@ -37,12 +40,14 @@ PARAMETERS = {
         "share.messaging": "groups_count senders_count loops_count",
         "share.brigade": "tasks_count rounds_count",
         "cpu.primes": "chunks_count workers_count=0 limit_count skewed=0",
+        "cpu.primes_weak": "chunks_count workers_count limit_count skewed=0",
         "cpu.matmul": "chunks_count workers_count=0 size_count",
         "cpu.mandelbrot": "chunks_count workers_count=0 size_count limit_count",
         "cpu.nqueens": "chunks_count workers_count=0 size_count",
         "cpu.sort": "chunks_count workers_count=0 items_count",
         "cpu.hash": "chunks_count workers_count=0 block_bytes rounds_count",
         "cpu.json": "chunks_count workers_count=0 records_count",
+        "cpu.json_weak": "chunks_count workers_count records_count",
         "io.sleepers": "tasks_count sleep_ns",
         "io.tcp_echo": "connections_count payload_bytes requests_count offered_per_s=0",
         "io.fanout": "requests_count waits_count wait_ns=0 steps_count=0",
@@ -52,5 +57,9 @@ PARAMETERS = {
     }.items()
 }
 
+# The end of the names of workloads whose work grows with the workers.
+WEAK = "_weak"
 # Each has a kernel of this name in the folder `kernels`.
-CHUNKED = {workload: workload.split(".")[1] for workload in PARAMETERS if workload.startswith("cpu.")}
+CHUNKED = {
+    workload: workload.removeprefix("cpu.").removesuffix(WEAK) for workload in PARAMETERS if workload.startswith("cpu.")
+}

@@ -25,6 +25,8 @@ def refuses(workload):
         return "all coroutines run on one thread"
     if workload.startswith("cpu."):
         return "all coroutines run on one thread: asyncio does not spread work over cores"
+    if workload == "switch.futex":
+        return "Python has no call for a futex, which would block the thread"
     if workload == "io.email":
         return "the standard library's mail client blocks the thread"
     return load.MISSING if workload == "io.tcp_echo" else None
@@ -166,6 +168,13 @@ async def pass_on(start, end, times):
 
 async def ping_pong(order):
     return await rally(order["rounds_count"] * order.iterations, channel(0), channel(0))
+
+
+async def round_trip(order):
+    if order.or_cpus("workers_count") > 1:
+        raise Failure("not_supported", "all coroutines run on one thread; ask for one worker")
+    capacity = order["capacity_count"]
+    return await rally(order["rounds_count"] * order.iterations, channel(capacity), channel(capacity))
 
 
 async def rally(rounds, there, back):
@@ -480,6 +489,30 @@ async def fan_in(order):
     return meter.outcome(count, total)
 
 
+async def select(order):
+    items, meter, team, channels = order["items_count"], Meter(), Team(), [channel(0), channel(0)]
+    count = 2 * items * order.iterations
+    for numbers in channels:
+        team.add(produce(numbers, items, order.iterations))
+
+    async def receive_any():
+        total = received = 0
+        waiting = {asyncio.create_task(numbers.get()): numbers for numbers in channels}
+        while received < count:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                numbers = waiting.pop(task)
+                total += task.result()
+                received += 1
+                waiting[asyncio.create_task(numbers.get())] = numbers
+        for task in waiting:
+            task.cancel()
+        return total
+
+    total = await team.timed(meter, receive_any())
+    return meter.outcome(count, total)
+
+
 async def worker_pool(order):
     workers, jobs, steps = order.or_cpus("workers_count"), order["jobs_count"], order["steps_count"]
     meter, team, todo, done = Meter(), Team(), channel(CAPACITY), channel(CAPACITY)
@@ -695,10 +728,12 @@ async def file_read(order):
 SHAPES = {
     "spawn.one": spawn_one, "spawn.batch": spawn_batch, "spawn.first_instruction": first_instruction,
     "spawn.skynet": skynet,
-    "switch.yield": yields, "switch.pingpong": ping_pong, "switch.pipe": pipe_ping_pong, "switch.ring": ring,
+    "switch.yield": yields, "switch.pingpong": ping_pong, "switch.roundtrip": round_trip,
+    "switch.pipe": pipe_ping_pong, "switch.ring": ring,
     "switch.hog": hog, "switch.working_set": working_set, "switch.idle_wake": idle_wake,
     "memory.parked": parked, "memory.deep": deep, "memory.shrink": shrink, "memory.million": parked,
     "share.counter": counter, "share.pipeline": pipeline, "share.sieve": sieve, "share.fan_in": fan_in,
+    "share.select": select,
     "share.worker_pool": worker_pool, "share.bounded_buffer": bounded_buffer, "share.chameneos": chameneos,
     "share.philosophers": philosophers, "share.messaging": messaging, "share.brigade": brigade,
     "io.sleepers": sleepers, "io.tcp_echo": tcp_echo, "io.fanout": fanout, "io.pipe_ring": pipe_ring,

@@ -10,6 +10,14 @@ const WORKERS: Parameter = from_zero(
     [&[0, 2], EVERY_WORKER_COUNT, EVERY_WORKER_COUNT],
     100_000,
 );
+/// Where the work grows with the workers their number must be said.
+const SOME_WORKERS: Parameter = count(
+    "workers_count",
+    "how many chunks may run at once, and how often the work is there",
+    [&[1, 2], EVERY_WORKER_COUNT, EVERY_WORKER_COUNT],
+    100_000,
+);
+const INCLUDES_WEAK: &str = "All chunks, once for each worker. The time is that of one worker's share: with perfect scaling it falls as the workers rise, as in the workload that divides its work.";
 const INCLUDES: &str = "The kernel on every chunk, with the lane's way to hand chunks to CPUs and to collect the results.";
 const METRICS: &[MetricKind] = &[MetricKind::Scaling, MetricKind::TimePerOperation];
 
@@ -53,6 +61,37 @@ pub(super) const LIST: &[Workload] = &[
         calibrated: true,
         operations: |_| 1,
         checksum: |p| all_chunks(primes::KERNEL, p),
+    },
+    Workload {
+        id: "cpu.primes_weak",
+        title: "Counting primes, more with more workers",
+        question: "Does a loop of whole-number arithmetic take as long when work and cores grow alike?",
+        shape: Shape::Chunks(primes::KERNEL),
+        parameters: &[
+            chunks([&[4], &[250], &[250]]),
+            SOME_WORKERS,
+            count(
+                "limit_count",
+                "primes below this number are counted, once for each worker",
+                [&[1_000], &[200_000], &[500_000]],
+                100_000_000,
+            ),
+            from_zero(
+                "skewed",
+                "1: later chunks are larger",
+                [&[0], &[0], &[0]],
+                1,
+            ),
+        ],
+        operation: "worker's share",
+        metrics: METRICS,
+        figures: &[],
+        includes: INCLUDES_WEAK,
+        leaves_out: "Memory traffic: the kernel lives in registers.",
+        iterations: [1, 1, 1],
+        calibrated: true,
+        operations: |p| get(p, "workers_count"),
+        checksum: |p| get(p, "workers_count") * all_chunks(primes::KERNEL, p),
     },
     Workload {
         id: "cpu.matmul",
@@ -219,6 +258,31 @@ pub(super) const LIST: &[Workload] = &[
         calibrated: true,
         operations: |_| 1,
         checksum: |p| all_chunks(json::KERNEL, p),
+    },
+    Workload {
+        id: "cpu.json_weak",
+        title: "Writing and reading JSON, more with more workers",
+        question: "Does work with many small allocations take as long when work and cores grow alike?",
+        shape: Shape::Chunks(json::KERNEL),
+        parameters: &[
+            chunks([&[4], &[32], &[32]]),
+            SOME_WORKERS,
+            count(
+                "records_count",
+                "records in each chunk's document",
+                [&[5], &[100], &[200]],
+                100_000,
+            ),
+        ],
+        operation: "worker's share",
+        metrics: METRICS,
+        figures: &[],
+        includes: INCLUDES_WEAK,
+        leaves_out: "Comparing JSON libraries. The allocator is as much on trial as the lane.",
+        iterations: [1, 1, 1],
+        calibrated: true,
+        operations: |p| get(p, "workers_count"),
+        checksum: |p| get(p, "workers_count") * all_chunks(json::KERNEL, p),
     },
 ];
 

@@ -104,6 +104,11 @@ pub enum Shape {
     Yield,
     /// Two tasks and a token, over the lane's own channel.
     PingPong,
+    /// Two tasks and a token, over channels of a given capacity, on a given
+    /// number of CPUs.
+    RoundTrip,
+    /// Two threads or processes and a token, over a futex.
+    Futex,
     /// Two tasks and a token, over kernel pipes.
     PipePingPong,
     /// Tasks in a ring and a token.
@@ -130,6 +135,8 @@ pub enum Shape {
     Sieve,
     /// Many senders, one receiver.
     FanIn,
+    /// Two senders, and one receiver that waits for both.
+    Select,
     /// Tasks that take jobs from a channel.
     WorkerPool,
     /// Many senders and receivers on one small buffer.
@@ -198,6 +205,11 @@ impl Workload {
                 .collect();
         }
         points
+    }
+
+    /// Whether the work grows with the workers (weak scaling).
+    pub fn grows(&self) -> bool {
+        self.id.ends_with(WEAK)
     }
 
     /// Iterations of one sample at that size, before any calibration.
@@ -270,6 +282,9 @@ impl Parameter {
         counts
     }
 }
+
+/// The end of the ids of workloads whose work grows with the workers.
+const WEAK: &str = "_weak";
 
 /// In a list of values of `workers_count`: all counts from 1 to the CPUs.
 const EVERY_WORKER_COUNT: &[u64] = &[u64::MAX];

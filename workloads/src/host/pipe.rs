@@ -2,9 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::pipe2;
 
 /// Both ends of a pipe; the calling thread blocks on it.
@@ -41,6 +44,29 @@ impl NumberPipe {
         let mut bytes = [0; 8];
         (&self.0.0).read_exact(&mut bytes)?;
         Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// Blocks the thread until one of two pipes has a number; that pipe. It
+    /// may be empty again if others read from it.
+    ///
+    /// # Errors
+    ///
+    /// What `poll` says.
+    pub fn either_ready(pipes: &[Self; 2]) -> io::Result<&Self> {
+        loop {
+            let mut waited = pipes
+                .each_ref()
+                .map(|pipe| PollFd::new(pipe.0.0.as_fd(), PollFlags::POLLIN));
+            match poll(&mut waited, PollTimeout::NONE) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+            for (pipe, waited) in pipes.iter().zip(&waited) {
+                if waited.any().unwrap_or(false) {
+                    return Ok(pipe);
+                }
+            }
+        }
     }
 
     /// Blocks the thread while the pipe is full.

@@ -13,11 +13,11 @@ use std::time::Duration;
 use bench_runtime::net::{PipeReader, PipeWriter, TcpListener, TcpStream, pipe};
 use bench_runtime::sync::Mutex;
 use bench_runtime::{
-    GoBuilder, JoinError, JoinHandle, Receiver, Runtime, Sender, StackPolicy, chan, go,
+    GoBuilder, JoinError, JoinHandle, Receiver, Runtime, Sender, StackPolicy, chan, go, select,
 };
 
 use crate::catalogue::{Shape, Workload};
-use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome};
+use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
 use crate::protocol::ErrorKind;
 use crate::shapes::{self, Blocking};
 
@@ -30,6 +30,7 @@ const HEADER_BYTES: usize = 2_112;
 pub(super) const DEFAULT: Entry = Entry {
     name: "goroutine",
     title: "goroutines of bench-runtime, growable stacks, pinned to the thread they start on",
+    program: Program::Plain,
     runtime,
     refuses,
     start: |_| {
@@ -44,6 +45,7 @@ pub(super) const DEFAULT: Entry = Entry {
 pub(super) const MIGRATING: Entry = Entry {
     name: "goroutine-migrating",
     title: "goroutines of bench-runtime that move between threads",
+    program: Program::Plain,
     runtime,
     refuses,
     start: |_| {
@@ -58,6 +60,7 @@ pub(super) const MIGRATING: Entry = Entry {
 pub(super) const COMPACTED: Entry = Entry {
     name: "goroutine-compacted",
     title: "goroutines of bench-runtime, stacks compacted when parked for 10 ms",
+    program: Program::Plain,
     runtime,
     refuses,
     start: |_| {
@@ -72,6 +75,7 @@ pub(super) const COMPACTED: Entry = Entry {
 pub(super) const FIXED: Entry = Entry {
     name: "goroutine-fixed8k",
     title: "goroutines of bench-runtime, stacks of exactly 8 KiB with a guard",
+    program: Program::Plain,
     runtime,
     refuses: |workload| match workload.id {
         "cpu.sort" | "cpu.json" => {
@@ -99,6 +103,7 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
     match workload.shape {
         Shape::ForkResident => Some("its tasks are no processes"),
         Shape::Placement => Some("the runtime, not the task, decides on which CPU a task runs"),
+        Shape::Futex => Some("a futex blocks the thread that its tasks share"),
         _ => None,
     }
 }
@@ -238,6 +243,14 @@ impl Blocking for Tasks {
             .recv()
             .ok_or("the channel is closed")
             .or_throw("receiving")
+    }
+
+    fn recv_either(&self, [one, other]: &[Self::Channel; 2]) -> u64 {
+        let number = select! {
+            recv(one.1) -> number => number,
+            recv(other.1) -> number => number,
+        };
+        number.ok_or("a channel is closed").or_throw("receiving")
     }
 
     fn gate(&self) -> Result<Self::Gate, Failure> {

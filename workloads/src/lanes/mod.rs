@@ -1,17 +1,23 @@
 //! The lanes. Each is one file (or folder) and one line here; none knows another.
 
+#[cfg(feature = "peers")]
+mod corosensei;
 mod goroutine;
+#[cfg(feature = "peers")]
+mod may;
 mod process;
 mod process_pool;
 mod process_spawn;
 mod rayon;
+#[cfg(feature = "peers")]
+mod smol;
 mod thread;
 mod thread_pool;
 mod tokio;
 
 use crate::lane::Entry;
 
-/// All lanes of this program, in the order of the report.
+/// All lanes in Rust, in the order of the report.
 pub const ALL: &[Entry] = &[
     goroutine::DEFAULT,
     goroutine::MIGRATING,
@@ -25,8 +31,18 @@ pub const ALL: &[Entry] = &[
     process_pool::PREFORK,
     tokio::MULTI_THREAD,
     tokio::CURRENT_THREAD,
+    #[cfg(feature = "peers")]
+    tokio::MULTI_THREAD_MIMALLOC,
+    #[cfg(feature = "peers")]
+    tokio::CURRENT_THREAD_MIMALLOC,
     rayon::SCOPE,
     rayon::JOIN,
+    #[cfg(feature = "peers")]
+    may::COROUTINES,
+    #[cfg(feature = "peers")]
+    smol::EXECUTOR,
+    #[cfg(feature = "peers")]
+    corosensei::BARE,
 ];
 
 /// The lane of that name.

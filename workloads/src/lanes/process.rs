@@ -22,7 +22,7 @@ use crate::host::fork;
 use crate::host::pipe::NumberPipe;
 use crate::host::resident::Resident;
 use crate::host::shared_memory::{Arena, Gate, Lock, Number};
-use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome};
+use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
 use crate::measure::{Latencies, Meter};
 use crate::shapes::{self, Blocking};
 
@@ -34,6 +34,7 @@ const FAILED: i32 = 100;
 pub(super) const FORK: Entry = Entry {
     name: "process",
     title: "Processes, forked from a parent with one thread",
+    program: Program::Plain,
     runtime: || format!("fork of Linux {}", super::kernel_version()),
     refuses,
     start: |_| {
@@ -193,6 +194,12 @@ impl Blocking for Processes {
 
     fn recv(&self, channel: &NumberPipe) -> u64 {
         channel.read().or_throw("reading a pipe")
+    }
+
+    /// Which pipe has a number the kernel knows: `poll`.
+    fn recv_either(&self, channels: &[NumberPipe; 2]) -> u64 {
+        let ready = NumberPipe::either_ready(channels).or_throw("waiting for two pipes");
+        self.recv(ready)
     }
 
     fn gate(&self) -> Result<Gate, Failure> {

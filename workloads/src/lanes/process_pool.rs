@@ -11,13 +11,14 @@ use nix::unistd::Pid;
 use crate::host::fork;
 use crate::host::shared_memory::{Arena, Number};
 use crate::kernels::Chunk;
-use crate::lane::{Entry, Failure, Lane, Order, Outcome};
+use crate::lane::{Entry, Failure, Lane, Order, Outcome, Program};
 use crate::shapes::pool::{self, Pool, Workers};
 
 /// Forked children that wait for jobs.
 pub(super) const PREFORK: Entry = Entry {
     name: "process-pool",
     title: "Processes in a pool, forked beforehand, a socket pair each",
+    program: Program::Plain,
     runtime: || format!("fork of Linux {}", super::kernel_version()),
     refuses: pool::refuses,
     start: |_| {

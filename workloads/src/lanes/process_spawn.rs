@@ -16,7 +16,7 @@ use nix::unistd::pipe2;
 use crate::catalogue::{Shape, Workload};
 use crate::host::clock::now_ns;
 use crate::host::resident::Resident;
-use crate::lane::{Entry, Failure, Lane, Order, Outcome};
+use crate::lane::{Entry, Failure, Lane, Order, Outcome, Program};
 use crate::measure::{Latencies, Meter};
 
 const LIMITS: &str = "ulimit -u, pids.max of the cgroup and kernel.pid_max";
@@ -27,6 +27,7 @@ const MOST_TASKS: u64 = 64 * 1024 / 8;
 pub(super) const EXECUTE: Entry = Entry {
     name: "process-spawn",
     title: "Processes that execute a program, by posix_spawn",
+    program: Program::Plain,
     runtime: || format!("posix_spawn on Linux {}", super::kernel_version()),
     refuses,
     start: |_| {

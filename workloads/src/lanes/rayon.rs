@@ -8,14 +8,14 @@ use ::rayon::{ThreadPool, ThreadPoolBuilder, join, scope};
 use crate::catalogue::{Shape, Workload};
 use crate::host::clock::now_ns;
 use crate::host::files::Files;
-use crate::kernels::Chunk;
-use crate::lane::{Entry, Failure, Lane, Order, Outcome};
+use crate::lane::{Entry, Failure, Lane, Order, Outcome, Program};
 use crate::measure::{Latencies, Meter};
 
 /// Tasks spawned into a scope, one by one.
 pub(super) const SCOPE: Entry = Entry {
     name: "rayon",
     title: "rayon, tasks spawned into a scope",
+    program: Program::Plain,
     runtime,
     refuses,
     start: |_| {
@@ -30,6 +30,7 @@ pub(super) const SCOPE: Entry = Entry {
 pub(super) const JOIN: Entry = Entry {
     name: "rayon-join",
     title: "rayon, ranges halved by join",
+    program: Program::Plain,
     runtime,
     refuses,
     start: |_| {
@@ -75,10 +76,8 @@ impl Lane for Rayon {
                 repeat(order, || run_all(splits, tasks, &|index| index + 1))
             }
             Shape::Chunks(kernel) => {
-                let chunk: Chunk = kernel(&order.parameters);
-                repeat(order, || {
-                    run_all(splits, order.get("chunks_count"), &*chunk)
-                })
+                let (chunk, chunks) = order.chunks(kernel);
+                repeat(order, || run_all(splits, chunks, &*chunk))
             }
             Shape::FirstInstruction => Ok(first_instruction(order, splits)),
             Shape::Skynet => skynet(order),

@@ -13,7 +13,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 
 use crate::catalogue::{Shape, Workload};
 use crate::host::pipe::NumberPipe;
-use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome};
+use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
 use crate::shapes::{self, Blocking};
 
 const SMALL_STACK_BYTES: usize = 16 << 10;
@@ -23,6 +23,7 @@ const LIMITS: &str = "ulimit -u, pids.max of the cgroup, kernel.threads-max and 
 pub(super) const DEFAULT: Entry = Entry {
     name: "thread",
     title: "OS threads, the standard library's stack of 2 MiB",
+    program: Program::Plain,
     runtime,
     refuses,
     start: |_| Ok(Box::new(Threads { stack: None })),
@@ -32,6 +33,7 @@ pub(super) const DEFAULT: Entry = Entry {
 pub(super) const SMALL_STACK: Entry = Entry {
     name: "thread-16k",
     title: "OS threads with a stack of 16 KiB",
+    program: Program::Plain,
     runtime,
     refuses,
     start: |_| {
@@ -48,6 +50,9 @@ fn runtime() -> String {
 fn refuses(workload: &Workload) -> Option<&'static str> {
     match workload.shape {
         Shape::ForkResident => Some("its tasks are no processes"),
+        Shape::Select => Some(
+            "a condition variable waits for one queue; a program would let all send into one, which is share.fan_in",
+        ),
         _ => None,
     }
 }

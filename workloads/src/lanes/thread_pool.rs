@@ -8,13 +8,14 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use crate::kernels::Chunk;
-use crate::lane::{Entry, Failure, Lane, Order, Outcome};
+use crate::lane::{Entry, Failure, Lane, Order, Outcome, Program};
 use crate::shapes::pool::{self, Pool, Workers};
 
 /// Threads that wait for jobs.
 pub(super) const QUEUE: Entry = Entry {
     name: "thread-pool",
     title: "OS threads in a pool, a thread for each CPU, with one queue",
+    program: Program::Plain,
     runtime: || format!("std {}", env!("THREADBARE_RUSTC")),
     refuses: pool::refuses,
     start: |_| Ok(Box::new(ThreadPool)),

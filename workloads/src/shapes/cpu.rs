@@ -15,8 +15,7 @@ pub(super) fn chunks<L: Blocking>(
     order: &Order,
     kernel: Kernel,
 ) -> Result<Outcome, Failure> {
-    let chunks = order.get("chunks_count");
-    let chunk = kernel(&order.parameters);
+    let (chunk, chunks) = order.chunks(kernel);
     let mut meter = Meter::begin(L::PROCESSES);
     let checksum = meter.time(|| {
         let mut sum = 0;

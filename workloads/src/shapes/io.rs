@@ -10,10 +10,10 @@ use crate::kernels::lehmer;
 use crate::lane::{Failure, Order, Outcome};
 use crate::load;
 use crate::mail;
-use crate::measure::Meter;
+use crate::measure::{Measured, Meter};
 
 /// What an echo task reads at most at a time.
-const ECHO_BYTES: usize = 16 << 10;
+pub(super) const ECHO_BYTES: usize = 16 << 10;
 
 pub(super) fn sleepers<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let (tasks, sleep) = (
@@ -36,9 +36,13 @@ pub(super) fn sleepers<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, 
         Ok(sum)
     })?;
     let measured = meter.finish();
-    let over =
-        measured.elapsed.as_nanos() as f64 / order.iterations as f64 - sleep.as_nanos() as f64;
+    let over = over_ns(&measured, order, sleep);
     Ok(Outcome::new(measured, checksum).with("over_ns", over))
+}
+
+/// By how much an iteration took longer than the sleep.
+pub(super) fn over_ns(measured: &Measured, order: &Order, sleep: Duration) -> f64 {
+    measured.elapsed.as_nanos() as f64 / order.iterations as f64 - sleep.as_nanos() as f64
 }
 
 pub(super) fn tcp_echo<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
@@ -147,14 +151,20 @@ fn answer<L: Blocking>(
     Ok(computed + join_all(lane, waiting)?)
 }
 
-pub(super) fn pipe_ring<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+/// The tokens of `io.pipe_ring`, if the ring has room for them.
+pub(super) fn check_tokens(order: &Order) -> Result<usize, Failure> {
     let (tasks, tokens) = (order.count("tasks_count"), order.count("tokens_count"));
-    let hops = order.get("hops_count") * order.iterations;
     if tokens > tasks {
         return Err(Failure::not_supported(format!(
             "{tokens} tokens do not fit a ring of {tasks} tasks"
         )));
     }
+    Ok(tokens)
+}
+
+pub(super) fn pipe_ring<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    let (tasks, tokens) = (order.count("tasks_count"), check_tokens(order)?);
+    let hops = order.get("hops_count") * order.iterations;
     let mut meter = Meter::begin(L::PROCESSES);
     let pipes = (0..tasks)
         .map(|_| lane.pipe())

@@ -10,7 +10,7 @@ use crate::lane::{Failure, Order, Outcome};
 use crate::measure::{Ledger, Meter};
 
 /// How long a lane has to give memory back before `memory.shrink` looks.
-const SHRINK_TIME: Duration = Duration::from_secs(2);
+pub(super) const SHRINK_TIME: Duration = Duration::from_secs(2);
 /// More than a level of [`descend`] takes, with its array of 512 bytes.
 const LEVEL_BYTES: usize = 768;
 /// For what lies on a stack before and after the descent.

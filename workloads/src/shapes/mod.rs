@@ -2,8 +2,8 @@
 //!
 //! A task with a stack may block wherever it is, so threads, processes and
 //! goroutines share this code word for word: what differs is behind
-//! [`Blocking`]. Lanes without stacks (`tokio`) and lanes whose tasks may not
-//! block (`rayon`) have their own, in [`crate::lanes`].
+//! [`Blocking`]. Lanes whose tasks are futures share [`stackless`], pools
+//! [`pool`]; `rayon` has its own, in [`crate::lanes`].
 
 mod cpu;
 mod io;
@@ -11,6 +11,7 @@ mod memory;
 pub(crate) mod pool;
 mod share;
 mod spawn;
+pub(crate) mod stackless;
 mod switch;
 mod team;
 
@@ -87,6 +88,11 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     fn send(&self, channel: &Self::Channel, number: u64);
     /// Blocks until there is a number.
     fn recv(&self, channel: &Self::Channel) -> u64;
+    /// Blocks until either channel has a number. A lane that has no such
+    /// operation refuses [`Shape::Select`].
+    fn recv_either(&self, _channels: &[Self::Channel; 2]) -> u64 {
+        Failure::not_supported("its channels cannot be waited for together").throw()
+    }
 
     /// A closed gate.
     fn gate(&self) -> Result<Self::Gate, Failure>;
@@ -126,7 +132,9 @@ pub(crate) fn run<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failu
         Shape::Skynet => spawn::skynet(lane, order),
         Shape::ForkResident => Err(Failure::not_supported("its tasks are no processes")),
         Shape::Yield => switch::yields(lane, order),
-        Shape::PingPong => switch::ping_pong(lane, order, [None, None]),
+        Shape::PingPong => switch::ping_pong(lane, order, 0, [None, None]),
+        Shape::RoundTrip => switch::round_trip(lane, order),
+        Shape::Futex => switch::futex(lane, order),
         Shape::PipePingPong => switch::pipe_ping_pong(lane, order),
         Shape::Ring => switch::ring(lane, order, 0),
         Shape::WorkingSet => switch::ring(lane, order, order.get("size_bytes")),
@@ -140,6 +148,7 @@ pub(crate) fn run<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failu
         Shape::Pipeline => share::pipeline(lane, order),
         Shape::Sieve => share::sieve(lane, order),
         Shape::FanIn => share::fan_in(lane, order),
+        Shape::Select => share::select(lane, order),
         Shape::WorkerPool => share::worker_pool(lane, order),
         Shape::BoundedBuffer => share::bounded_buffer(lane, order),
         Shape::Chameneos => share::chameneos(lane, order),

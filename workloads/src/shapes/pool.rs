@@ -56,13 +56,10 @@ pub(crate) fn run<P: Pool>(pool: &P, order: &Order) -> Result<Outcome, Failure> 
             let tasks = order.parameters.get("tasks_count").copied().unwrap_or(1);
             jobs(pool, order, tasks, Arc::new(|index| index + 1), || Ok(()))
         }
-        Shape::Chunks(kernel) => jobs(
-            pool,
-            order,
-            order.get("chunks_count"),
-            kernel(&order.parameters),
-            || Ok(()),
-        ),
+        Shape::Chunks(kernel) => {
+            let (chunk, chunks) = order.chunks(kernel);
+            jobs(pool, order, chunks, chunk, || Ok(()))
+        }
         Shape::FileRead => {
             let tasks = order.get("tasks_count");
             let files = Arc::new(Files::create(tasks as usize, order.get("file_bytes"))?);

@@ -9,9 +9,9 @@ use crate::lane::{Failure, Order, Outcome};
 use crate::measure::Meter;
 
 /// Capacity of the channels of `share.counter`, `fan_in` and `worker_pool`.
-const CAPACITY: usize = 64;
+pub(super) const CAPACITY: usize = 64;
 /// Capacity of a receiver's channel in `share.messaging`.
-const MESSAGING_CAPACITY: usize = 100;
+pub(super) const MESSAGING_CAPACITY: usize = 100;
 
 pub(super) fn counter<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let (tasks, additions) = (
@@ -176,6 +176,26 @@ fn produce<L: Blocking>(lane: &L, channel: &L::Channel, items: u64, times: u64) 
         }
     }
     0
+}
+
+pub(super) fn select<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    let (items, iterations) = (order.get("items_count"), order.iterations);
+    let mut meter = Meter::begin(L::PROCESSES);
+    let channels = [lane.channel(0)?, lane.channel(0)?];
+    let mut team = Team::new(lane)?;
+    for channel in channels.clone() {
+        let lane = lane.clone();
+        team.add(move || produce(&lane, &channel, items, iterations))?;
+    }
+    team.assemble();
+    let checksum = meter.time(|| {
+        team.start();
+        (0..2 * items * iterations)
+            .map(|_| lane.recv_either(&channels))
+            .sum()
+    });
+    team.join()?;
+    Ok(Outcome::new(meter.finish(), checksum))
 }
 
 pub(super) fn worker_pool<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {

@@ -8,12 +8,13 @@ use super::Blocking;
 use super::team::{Team, join_all, start_all, wait_until};
 use crate::host::affinity;
 use crate::host::clock::now_ns;
+use crate::host::futex;
 use crate::kernels::working_set;
 use crate::lane::{Failure, OrThrow, Order, Outcome};
 use crate::measure::{Latencies, Meter};
 
 /// How long the victim of `switch.hog` sleeps each time.
-const VICTIM_SLEEP: Duration = Duration::from_millis(1);
+pub(super) const VICTIM_SLEEP: Duration = Duration::from_millis(1);
 
 pub(super) fn yields<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let yields = order.get("yields_count") * order.iterations;
@@ -38,15 +39,17 @@ pub(super) fn yields<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fa
     Ok(Outcome::new(meter.finish(), checksum))
 }
 
-/// `switch.pingpong`; `cpus` pins the main task and the other.
+/// `switch.pingpong` and the like, over channels of that capacity; `cpus` pins
+/// the main task and the other.
 pub(super) fn ping_pong<L: Blocking>(
     lane: &L,
     order: &Order,
+    capacity: usize,
     cpus: [Option<usize>; 2],
 ) -> Result<Outcome, Failure> {
     let rounds = order.get("rounds_count") * order.iterations;
     let mut meter = Meter::begin(L::PROCESSES);
-    let (there, back) = (lane.channel(0)?, lane.channel(0)?);
+    let (there, back) = (lane.channel(capacity)?, lane.channel(capacity)?);
     let mut team = Team::new(lane)?;
     let (other, receive, reply) = (lane.clone(), there.clone(), back.clone());
     team.add(move || {
@@ -84,16 +87,76 @@ pub(super) fn placement<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome,
             "the runtime, not the task, decides on which CPU a task runs",
         ));
     }
-    let allowed = affinity::allowed()
-        .map_err(|errno| Failure::failed(format!("reading the CPU set: {errno}")))?;
+    let allowed = allowed()?;
     let cpus = match (order.get("placement"), allowed.as_slice()) {
         (0, [first, ..]) => [Some(*first), Some(*first)],
         (1, [first, second, ..]) => [Some(*first), Some(*second)],
         (1, _) => return Err(Failure::not_supported("the lane has one CPU only")),
         _ => [None, None],
     };
-    let outcome = ping_pong(lane, order, cpus);
-    affinity::pin(&allowed)
+    unpinned_after(&allowed, || ping_pong(lane, order, 0, cpus))
+}
+
+/// `switch.roundtrip`: a runtime has been given as many threads as it may
+/// use; tasks that are threads are pinned where that is one.
+pub(super) fn round_trip<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    let capacity = order.count("capacity_count");
+    let allowed = allowed()?;
+    let cpus = match allowed.first() {
+        Some(&first) if L::PINNABLE && order.threads() == 1 => [Some(first); 2],
+        _ => [None; 2],
+    };
+    unpinned_after(&allowed, || ping_pong(lane, order, capacity, cpus))
+}
+
+/// `switch.futex`: a number that goes up, and a futex on its lower half.
+pub(super) fn futex<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    if !L::PINNABLE {
+        return Err(Failure::not_supported(
+            "a futex blocks the thread that its tasks share",
+        ));
+    }
+    let rounds = order.get("rounds_count") * order.iterations;
+    if 2 * rounds > u64::from(u32::MAX) {
+        return Err(Failure::not_supported(format!(
+            "{rounds} round trips do not fit a futex, which has 32 bits"
+        )));
+    }
+    let mut meter = Meter::begin(L::PROCESSES);
+    let turn = lane.shared()?;
+    let mut team = Team::new(lane)?;
+    let number = turn.clone();
+    team.add(move || {
+        for round in 0..rounds {
+            futex::wait_for(&number, 2 * round + 1);
+            futex::set(&number, 2 * round + 2);
+        }
+        0
+    })?;
+    team.assemble();
+    team.start();
+    meter.time(|| {
+        for round in 0..rounds {
+            futex::set(&turn, 2 * round + 1);
+            futex::wait_for(&turn, 2 * round + 2);
+        }
+    });
+    team.join()?;
+    let checksum = turn.load(Ordering::Relaxed) / 2;
+    Ok(Outcome::new(meter.finish(), checksum))
+}
+
+fn allowed() -> Result<Vec<usize>, Failure> {
+    affinity::allowed().map_err(|errno| Failure::failed(format!("reading the CPU set: {errno}")))
+}
+
+/// Runs a sample that may pin the main task, and undoes that.
+fn unpinned_after(
+    allowed: &[usize],
+    sample: impl FnOnce() -> Result<Outcome, Failure>,
+) -> Result<Outcome, Failure> {
+    let outcome = sample();
+    affinity::pin(allowed)
         .map_err(|errno| Failure::failed(format!("going back to all CPUs of the lane: {errno}")))?;
     outcome
 }
@@ -171,7 +234,7 @@ pub(super) fn ring<L: Blocking>(lane: &L, order: &Order, size: u64) -> Result<Ou
 }
 
 /// What a hop's reading costs in one task that goes over all arrays in turn.
-fn sum_alone(tasks: u64, size: u64) -> f64 {
+pub(super) fn sum_alone(tasks: u64, size: u64) -> f64 {
     let arrays: Vec<_> = (0..tasks).map(|_| working_set::array(size)).collect();
     let start = now_ns();
     for _ in 0..4 {
@@ -231,8 +294,9 @@ pub(super) fn hog<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failu
     Ok(outcome)
 }
 
-/// Reads the clock until the time is over; calls nothing that could yield.
-fn spin(time: u64) -> u64 {
+/// Reads the clock until the time is over; calls and awaits nothing that could
+/// yield.
+pub(super) fn spin(time: u64) -> u64 {
     let end = now_ns() + time;
     while now_ns() < end {}
     1

@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
+use workloads::lane::Program as LaneProgram;
+use workloads::lanes;
 use workloads::protocol::{Hello, Parameters, Request, Response};
 
 pub(crate) struct Program {
@@ -14,8 +16,17 @@ pub(crate) struct Program {
 impl Program {
     /// Starts a lane and reads its hello.
     pub(crate) fn start(lane: &str) -> (Self, Hello) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_threadbare-lane"))
+        let plain = env!("CARGO_BIN_EXE_threadbare-lane");
+        let program = match lanes::find(lane).map(|entry| entry.program) {
+            // There is none, and no lane of it, without the feature `peers`.
+            Some(LaneProgram::Mimalloc) => {
+                option_env!("CARGO_BIN_EXE_threadbare-lane-mimalloc").unwrap_or(plain)
+            }
+            _ => plain,
+        };
+        let mut child = Command::new(program)
             .args(["--lane", lane])
+            .env("THREADBARE_LOAD", plain)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

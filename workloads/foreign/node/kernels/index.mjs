@@ -11,5 +11,8 @@ import { sort } from './sort.mjs';
 
 export const KERNELS = {
   'cpu.primes': primes, 'cpu.matmul': matmul, 'cpu.mandelbrot': mandelbrot, 'cpu.nqueens': nqueens, 'cpu.sort': sort,
-  'cpu.hash': hash, 'cpu.json': json,
+  'cpu.hash': hash, 'cpu.json': json, 'cpu.primes_weak': primes, 'cpu.json_weak': json,
 };
+
+/** How often a worker finds its chunks: the work of some workloads grows with the workers. */
+export const copies = (workload, workers) => (workload.endsWith('_weak') ? workers : 1);

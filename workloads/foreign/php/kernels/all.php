@@ -10,7 +10,7 @@ foreach (['lehmer', 'primes', 'matmul', 'mandelbrot', 'nqueens', 'sort', 'hash',
 
 const KERNELS = [
     'cpu.primes' => 'primes', 'cpu.matmul' => 'matmul', 'cpu.mandelbrot' => 'mandelbrot', 'cpu.nqueens' => 'nqueens',
-    'cpu.sort' => 'sorting', 'cpu.hash' => 'hashing', 'cpu.json' => 'documents',
+    'cpu.sort' => 'sorting', 'cpu.hash' => 'hashing', 'cpu.json' => 'documents', 'cpu.primes_weak' => 'primes', 'cpu.json_weak' => 'documents',
 ];
 
 /** The edge below part $index when $whole is cut into $parts. */

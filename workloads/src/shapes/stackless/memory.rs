@@ -5,36 +5,27 @@ use std::hint::black_box;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use ::tokio::spawn;
-use ::tokio::task::JoinHandle;
-use ::tokio::time::sleep;
-
-use super::team::{Gate, join_all, wait_until};
+use super::Stackless;
+use super::team::{join_all, timed, wait_until};
 use crate::catalogue::Shape;
 use crate::lane::{Failure, Order, Outcome};
-use crate::measure::{Ledger, Meter};
-
-/// How long the lane has to give memory back before `memory.shrink` looks.
-const SHRINK_TIME: Duration = Duration::from_secs(2);
+use crate::measure::Ledger;
+use crate::shapes::memory::SHRINK_TIME;
 
 /// All `memory.*`.
-pub(super) async fn hold(order: &Order) -> Result<Outcome, Failure> {
+pub(super) async fn hold<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let count = order.get("tasks_count");
     // What is paid once, by the first task, is no cost of a task.
-    Waiting::start(order, 1).await.end().await?;
-    let mut meter = Meter::begin(false);
+    Waiting::start(lane, order, 1).await.end().await?;
     let before = ledger()?;
-    let watch = meter.start();
-    let waiting = Waiting::start(order, count).await;
-    meter.stop(watch);
+    let (measured, waiting) = timed(Waiting::start(lane, order, count)).await;
     if matches!(order.workload.shape, Shape::Shrink) {
-        sleep(SHRINK_TIME).await;
+        L::sleep(SHRINK_TIME).await;
     }
     let after = ledger()?;
     let checksum = waiting.end().await?;
-    let mut outcome = Outcome::new(meter.finish(), checksum);
+    let mut outcome = Outcome::new(measured, checksum);
     outcome.memory = Some(before.until(&after, count));
     Ok(outcome)
 }
@@ -47,45 +38,45 @@ fn ledger() -> Result<Ledger, Failure> {
 }
 
 /// Tasks that wait at a gate.
-struct Waiting {
-    gate: Gate,
-    tasks: Vec<JoinHandle<u64>>,
+struct Waiting<L: Stackless> {
+    gate: L::Gate,
+    tasks: Vec<L::Task>,
 }
 
-impl Waiting {
+impl<L: Stackless> Waiting<L> {
     /// Returns when `count` tasks wait.
-    async fn start(order: &Order, count: u64) -> Self {
-        let (gate, arrived) = (Gate::new(), Arc::new(AtomicU64::new(0)));
+    async fn start(lane: &L, order: &Order, count: u64) -> Self {
+        let (gate, arrived) = (L::gate(), Arc::new(AtomicU64::new(0)));
         let mut tasks = Vec::with_capacity(count as usize);
         for index in 0..count {
             let (gate, arrived) = (gate.clone(), arrived.clone());
             let wait = async move {
                 arrived.fetch_add(1, Ordering::Relaxed);
-                gate.wait().await;
+                L::wait(&gate).await;
             };
             tasks.push(match order.workload.shape {
-                Shape::Deep => spawn(descend(order.get("levels_count"), Box::pin(wait))),
+                Shape::Deep => lane.spawn(descend(order.get("levels_count"), Box::pin(wait))),
                 Shape::Shrink => {
                     let levels = order.get("levels_count");
-                    spawn(async move {
+                    lane.spawn(async move {
                         let depth = descend(levels, Box::pin(async {})).await;
                         wait.await;
                         depth
                     })
                 }
-                _ => spawn(async move {
+                _ => lane.spawn(async move {
                     wait.await;
                     index + 1
                 }),
             });
         }
-        wait_until(|| arrived.load(Ordering::Relaxed) == count).await;
+        wait_until::<L>(|| arrived.load(Ordering::Relaxed) == count).await;
         Self { gate, tasks }
     }
 
     async fn end(self) -> Result<u64, Failure> {
-        self.gate.open();
-        join_all(self.tasks).await
+        L::open(&self.gate);
+        join_all::<L>(self.tasks).await
     }
 }
 

@@ -1,0 +1,14 @@
+//! The lane program with mimalloc in place of the system's allocator: for the
+//! lanes that show what the allocator is worth.
+#![forbid(unsafe_code)]
+
+use mimalloc::MiMalloc;
+use workloads::lane::Program;
+use workloads::program;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+fn main() -> anyhow::Result<()> {
+    program::run(Program::Mimalloc)
+}

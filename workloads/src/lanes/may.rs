@@ -1,0 +1,254 @@
+//! may: coroutines with stacks of a fixed size, on threads that steal from
+//! each other.
+//!
+//! Its channels have no bound, so nobody who sends waits. Its scheduler is
+//! made once for the process, with a number of threads that stays.
+#![allow(
+    unsafe_code,
+    reason = "may's spawn is unsafe: a coroutine must not use thread-locals across a wait"
+)]
+
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use ::may::coroutine::{self, Builder, JoinHandle};
+use ::may::io::{CoIo, WaitIo};
+use ::may::net::{TcpListener, TcpStream};
+use ::may::sync::mpmc::{Receiver, Sender, channel};
+use ::may::sync::{Mutex, SyncFlag};
+use nix::sys::socket::{Shutdown, shutdown};
+
+use crate::catalogue::{Shape, Workload};
+use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
+use crate::shapes::{self, Blocking};
+
+/// may counts a stack in words; this is its own default.
+const STACK_WORDS: usize = 0x1000;
+/// For the main task, which reads /proc and starts the load generator.
+const MAIN_STACK_WORDS: usize = 1 << 17;
+
+/// Coroutines as may starts them by default.
+pub(super) const COROUTINES: Entry = Entry {
+    name: "may",
+    title: "may coroutines, stacks of 32 KiB, channels without a bound",
+    program: Program::Plain,
+    runtime: || format!("may {}", super::locked_version("may")),
+    refuses,
+    start: |_| Ok(Box::new(May { threads: None })),
+};
+
+fn refuses(workload: &Workload) -> Option<&'static str> {
+    match workload.shape {
+        Shape::ForkResident => Some("its tasks are no processes"),
+        Shape::Placement => Some("the runtime, not the task, decides on which CPU a task runs"),
+        Shape::Futex => Some("a futex blocks the thread that its tasks share"),
+        Shape::Select => {
+            Some("its select starts a coroutine for each channel and cancels those that lose")
+        }
+        _ => None,
+    }
+}
+
+struct May {
+    /// How many threads the scheduler has, once it is there.
+    threads: Option<usize>,
+}
+
+impl Lane for May {
+    fn run(&mut self, order: &Order) -> Result<Outcome, Failure> {
+        let threads = order.threads();
+        match self.threads {
+            None => {
+                ::may::config().set_workers(threads);
+                self.threads = Some(threads);
+            }
+            Some(have) if have != threads => {
+                return Err(Failure::not_supported(format!(
+                    "may starts its threads once for the process: {have}, not {threads}"
+                )));
+            }
+            Some(_) => {}
+        }
+        let order = order.clone();
+        let builder = Builder::new().stack_size(MAIN_STACK_WORDS);
+        start(builder, move || shapes::run(&Tasks, &order))
+            .and_then(|main| main.join().map_err(Failure::from_panic))
+            .and_then(|outcome| outcome)
+    }
+}
+
+fn start<T: Send + 'static>(
+    builder: Builder,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, Failure> {
+    // SAFETY: what runs on a coroutine are the shapes and kernels of this
+    // crate, which keep no thread-local across a call that waits; what calls
+    // a library of unknown depth does so by `blocking`, on a thread; and
+    // `stack_bytes` keeps the descending workloads within the stack, which
+    // ends in a guard page.
+    let started = unsafe { builder.spawn(body) };
+    started.map_err(|error| {
+        Failure::host(
+            "starting a coroutine",
+            &error,
+            "vm.max_map_count and ulimit -v",
+        )
+    })
+}
+
+#[derive(Clone, Copy)]
+struct Tasks;
+
+impl Blocking for Tasks {
+    const SCHEDULES: bool = true;
+
+    type Task = JoinHandle<u64>;
+    type Channel = (Sender<u64>, Receiver<u64>);
+    type Gate = Arc<Gate>;
+    type Lock = Arc<Mutex<u64>>;
+    type Shared = Arc<AtomicU64>;
+    type Pipe = Arc<(CoIo<PipeReader>, CoIo<PipeWriter>)>;
+    type Listener = Arc<TcpListener>;
+    type Stream = TcpStream;
+
+    fn stack_bytes(&self) -> Option<usize> {
+        Some(STACK_WORDS * size_of::<usize>())
+    }
+
+    fn spawn(
+        &self,
+        body: impl FnOnce() -> u64 + Send + 'static,
+    ) -> Result<JoinHandle<u64>, Failure> {
+        start(Builder::new().stack_size(STACK_WORDS), body)
+    }
+
+    fn join(&self, task: JoinHandle<u64>) -> Result<u64, Failure> {
+        task.join().map_err(Failure::from_panic)
+    }
+
+    fn yield_now(&self) {
+        coroutine::yield_now();
+    }
+
+    fn sleep(&self, time: Duration) {
+        coroutine::sleep(time);
+    }
+
+    /// may has no threads for this: a thread for each, as its users do.
+    fn blocking<T: Send + 'static>(&self, body: impl FnOnce() -> T + Send + 'static) -> T {
+        let (sender, receiver) = channel();
+        let thread = thread::Builder::new()
+            .spawn(move || sender.send(body()))
+            .or_throw("starting a thread that may block");
+        match receiver.recv() {
+            Ok(result) => result,
+            // The thread ended without an answer: it has panicked.
+            Err(_) => match thread.join() {
+                Err(payload) => Failure::from_panic(payload).throw(),
+                Ok(_) => Failure::failed("a thread that may block left no answer").throw(),
+            },
+        }
+    }
+
+    fn channel(&self, _capacity: usize) -> Result<Self::Channel, Failure> {
+        Ok(channel())
+    }
+
+    fn send(&self, (sender, _): &Self::Channel, number: u64) {
+        sender.send(number).or_throw("sending");
+    }
+
+    fn recv(&self, (_, receiver): &Self::Channel) -> u64 {
+        receiver.recv().or_throw("receiving")
+    }
+
+    fn gate(&self) -> Result<Self::Gate, Failure> {
+        Ok(Arc::default())
+    }
+
+    fn wait(&self, gate: &Self::Gate) -> bool {
+        gate.opened.wait();
+        gate.go.load(Ordering::Relaxed)
+    }
+
+    fn open(&self, gate: &Self::Gate, go: bool) {
+        // The flag that follows orders this before what `wait` reads.
+        gate.go.store(go, Ordering::Relaxed);
+        gate.opened.fire();
+    }
+
+    fn lock(&self) -> Result<Self::Lock, Failure> {
+        Ok(Arc::default())
+    }
+
+    fn locked<T>(&self, lock: &Self::Lock, body: impl FnOnce(&mut u64) -> T) -> T {
+        body(&mut lock.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn shared(&self) -> Result<Self::Shared, Failure> {
+        Ok(Arc::default())
+    }
+
+    fn pipe(&self) -> Result<Self::Pipe, Failure> {
+        let make = || {
+            let (reader, writer) = io::pipe()?;
+            Ok(Arc::new((CoIo::new(reader)?, CoIo::new(writer)?)))
+        };
+        make().map_err(|error: io::Error| Failure::host("making a pipe", &error, "ulimit -n"))
+    }
+
+    fn read(&self, pipe: &Self::Pipe) -> u64 {
+        // Numbers come whole, as `NumberPipe` explains.
+        let mut bytes = [0; 8];
+        let mut end = pipe.0.inner();
+        when_ready(&pipe.0, || end.read_exact(&mut bytes)).or_throw("reading a pipe");
+        u64::from_le_bytes(bytes)
+    }
+
+    fn write(&self, pipe: &Self::Pipe, number: u64) {
+        let mut end = pipe.1.inner();
+        when_ready(&pipe.1, || end.write_all(&number.to_le_bytes())).or_throw("writing a pipe");
+    }
+
+    fn listen(&self, _backlog: usize) -> io::Result<(Self::Listener, SocketAddr)> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let address = listener.local_addr()?;
+        Ok((Arc::new(listener), address))
+    }
+
+    fn accept(&self, listener: &Self::Listener) -> io::Result<TcpStream> {
+        let (stream, _) = listener.accept()?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    fn close(&self, listener: &Self::Listener) {
+        // An accept that waits ends with EINVAL; an error here means that it
+        // has ended already.
+        let _ = shutdown(listener.as_raw_fd(), Shutdown::Both);
+    }
+}
+
+/// Tries until the file is ready, waiting as a coroutine in between.
+fn when_ready(file: &impl WaitIo, mut attempt: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    loop {
+        match attempt() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                file.wait_io();
+            }
+            result => return result,
+        }
+    }
+}
+
+/// What coroutines wait at.
+#[derive(Default)]
+struct Gate {
+    opened: SyncFlag,
+    go: AtomicBool,
+}

@@ -1,0 +1,268 @@
+//! Tokio: tasks without stacks, on threads that steal from each other or on
+//! one; with the system's allocator, or in the program that has mimalloc.
+
+use std::future::Future;
+use std::io::Result as IoResult;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::tokio::io::{AsyncReadExt, AsyncWriteExt};
+use ::tokio::net::unix::pipe;
+use ::tokio::net::{TcpListener, TcpStream};
+use ::tokio::runtime::{Builder, Runtime};
+use ::tokio::sync::{Mutex, MutexGuard, Semaphore, mpsc};
+use ::tokio::task::{JoinError, JoinHandle};
+
+use crate::catalogue::Shape;
+use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
+use crate::mail;
+use crate::shapes::stackless::{self, Stackless};
+
+/// Threads that steal tasks from each other.
+pub(super) const MULTI_THREAD: Entry = Entry {
+    name: "tokio",
+    title: "tokio tasks, multi-thread runtime with a thread for each CPU",
+    program: Program::Plain,
+    runtime,
+    refuses: stackless::refuses,
+    start: |_| Ok(Tokio::start(Flavour::MultiThread)),
+};
+
+/// One thread.
+pub(super) const CURRENT_THREAD: Entry = Entry {
+    name: "tokio-ct",
+    title: "tokio tasks, current-thread runtime",
+    start: |_| Ok(Tokio::start(Flavour::CurrentThread)),
+    ..MULTI_THREAD
+};
+
+/// [`MULTI_THREAD`] with mimalloc.
+#[cfg(feature = "peers")]
+pub(super) const MULTI_THREAD_MIMALLOC: Entry = Entry {
+    name: "tokio-mimalloc",
+    title: "tokio tasks, multi-thread runtime, mimalloc as the allocator",
+    program: Program::Mimalloc,
+    ..MULTI_THREAD
+};
+
+/// [`CURRENT_THREAD`] with mimalloc.
+#[cfg(feature = "peers")]
+pub(super) const CURRENT_THREAD_MIMALLOC: Entry = Entry {
+    name: "tokio-ct-mimalloc",
+    title: "tokio tasks, current-thread runtime, mimalloc as the allocator",
+    program: Program::Mimalloc,
+    ..CURRENT_THREAD
+};
+
+fn runtime() -> String {
+    format!("tokio {}", super::locked_version("tokio"))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flavour {
+    MultiThread,
+    CurrentThread,
+}
+
+struct Tokio {
+    flavour: Flavour,
+    /// The last sample's runtime and its number of threads.
+    current: Option<(Runtime, usize)>,
+}
+
+impl Lane for Tokio {
+    fn run(&mut self, order: &Order) -> Result<Outcome, Failure> {
+        let threads = order.threads();
+        let one_thread = self.flavour == Flavour::CurrentThread && threads > 1;
+        match order.workload.shape {
+            Shape::Chunks(_) if one_thread => {
+                return Err(Failure::not_supported(
+                    "a current-thread runtime runs one chunk at a time; ask for one worker",
+                ));
+            }
+            Shape::RoundTrip if one_thread && order.get("workers_count") > 1 => {
+                return Err(Failure::not_supported(
+                    "a current-thread runtime has one thread; ask for one worker",
+                ));
+            }
+            _ => {}
+        }
+        let runtime = match self.current.take() {
+            Some((runtime, count)) if count == threads => runtime,
+            _ => self.build(threads).map_err(|error| {
+                Failure::host("starting the runtime", &error, "ulimit -u and ulimit -n")
+            })?,
+        };
+        let order = order.clone();
+        let result = runtime.block_on(async { ::tokio::spawn(stackless::run(Tasks, order)).await });
+        let outcome = result.unwrap_or_else(|error| Err(failure(error)));
+        if outcome.is_ok() {
+            self.current = Some((runtime, threads));
+        }
+        // Else the runtime ends here, and with it all tasks that the sample
+        // has left behind.
+        outcome
+    }
+}
+
+impl Tokio {
+    fn start(flavour: Flavour) -> Box<dyn Lane> {
+        Box::new(Self {
+            flavour,
+            current: None,
+        })
+    }
+
+    fn build(&self, threads: usize) -> IoResult<Runtime> {
+        match self.flavour {
+            Flavour::MultiThread => Builder::new_multi_thread()
+                .worker_threads(threads)
+                .enable_all()
+                .build(),
+            Flavour::CurrentThread => Builder::new_current_thread().enable_all().build(),
+        }
+    }
+}
+
+/// What a task that did not return is to its joiner.
+fn failure(error: JoinError) -> Failure {
+    match error.try_into_panic() {
+        Ok(payload) => Failure::from_panic(payload),
+        Err(error) => Failure::failed(format!("a task was cancelled: {error}")),
+    }
+}
+
+/// A channel's end is dropped by a task that has failed, never before.
+const GONE: &str = "the other end of the channel is gone";
+
+/// Tasks of the runtime that the caller runs on.
+#[derive(Clone, Copy)]
+struct Tasks;
+
+impl Stackless for Tasks {
+    type Task = JoinHandle<u64>;
+    type Sender = mpsc::Sender<u64>;
+    type Receiver = mpsc::Receiver<u64>;
+    /// A channel of tokio has one receiver; several tasks share it by a lock,
+    /// as tokio's documentation has it.
+    type SharedReceiver = Arc<Mutex<mpsc::Receiver<u64>>>;
+    type Lock = Mutex<u64>;
+    type Guard<'a> = MutexGuard<'a, u64>;
+    /// A semaphore that never has a permit and lets all go when it is closed.
+    type Gate = Arc<Semaphore>;
+    type Writer = pipe::Sender;
+    type Reader = pipe::Receiver;
+    type Listener = TcpListener;
+    type Stream = TcpStream;
+
+    fn spawn(&self, body: impl Future<Output = u64> + Send + 'static) -> JoinHandle<u64> {
+        ::tokio::spawn(body)
+    }
+
+    async fn join(task: JoinHandle<u64>) -> Result<u64, Failure> {
+        task.await.map_err(failure)
+    }
+
+    async fn yield_now() {
+        ::tokio::task::yield_now().await;
+    }
+
+    async fn sleep(time: Duration) {
+        ::tokio::time::sleep(time).await;
+    }
+
+    async fn blocking<T: Send + 'static>(
+        body: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        ::tokio::task::spawn_blocking(body).await.map_err(failure)
+    }
+
+    fn channel(capacity: usize) -> (Self::Sender, Self::Receiver) {
+        mpsc::channel(capacity.max(1))
+    }
+
+    fn share(receiver: Self::Receiver) -> Self::SharedReceiver {
+        Arc::new(Mutex::new(receiver))
+    }
+
+    async fn send(to: &Self::Sender, number: u64) {
+        to.send(number).await.or_throw("sending");
+    }
+
+    async fn recv(from: &mut Self::Receiver) -> u64 {
+        from.recv().await.ok_or(GONE).or_throw("receiving")
+    }
+
+    async fn recv_shared(from: &Self::SharedReceiver) -> u64 {
+        Self::recv(&mut *from.lock().await).await
+    }
+
+    async fn recv_either(one: &mut Self::Receiver, other: &mut Self::Receiver) -> u64 {
+        ::tokio::select! {
+            Some(number) = one.recv() => number,
+            Some(number) = other.recv() => number,
+            else => Failure::failed(format!("receiving: {GONE}")).throw(),
+        }
+    }
+
+    fn new_lock() -> Mutex<u64> {
+        Mutex::new(0)
+    }
+
+    async fn lock(lock: &Mutex<u64>) -> MutexGuard<'_, u64> {
+        lock.lock().await
+    }
+
+    fn gate() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(0))
+    }
+
+    async fn wait(gate: &Arc<Semaphore>) {
+        // The only end is an error: the gate has been opened.
+        let _ = gate.acquire().await;
+    }
+
+    fn open(gate: &Arc<Semaphore>) {
+        gate.close();
+    }
+
+    fn pipe() -> IoResult<(pipe::Sender, pipe::Receiver)> {
+        pipe::pipe()
+    }
+
+    async fn write_pipe(pipe: &mut pipe::Sender, number: u64) {
+        let written = pipe.write_all(&number.to_le_bytes()).await;
+        written.or_throw("writing a pipe");
+    }
+
+    async fn read_pipe(pipe: &mut pipe::Receiver) -> u64 {
+        let mut bytes = [0; 8];
+        pipe.read_exact(&mut bytes).await.or_throw("reading a pipe");
+        u64::from_le_bytes(bytes)
+    }
+
+    async fn listen() -> IoResult<(TcpListener, SocketAddr)> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    }
+
+    async fn accept(listener: &TcpListener) -> IoResult<TcpStream> {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    async fn read(stream: &mut TcpStream, block: &mut [u8]) -> IoResult<usize> {
+        stream.read(block).await
+    }
+
+    async fn write_all(stream: &mut TcpStream, bytes: &[u8]) -> IoResult<()> {
+        stream.write_all(bytes).await
+    }
+
+    async fn mail(server: SocketAddr, number: u64) -> Result<u64, Failure> {
+        mail::send_async(server, number).await
+    }
+}

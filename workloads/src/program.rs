@@ -1,0 +1,94 @@
+//! The lane program's command line. There is a program for each allocator;
+//! they differ in nothing else.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::host::clock::now_ns;
+use crate::lane::Program;
+use crate::load::{Plan, generator};
+use crate::mail::server;
+use crate::{lanes, serve};
+
+/// Runs the workloads of one lane: reads requests from stdin and answers on
+/// stdout, one JSON object a line, as workloads/PROTOCOL.md says.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(flatten)]
+    serve: Serve,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// The lane to run.
+    #[arg(long)]
+    lane: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Load a TCP echo server and report as one line of JSON.
+    Load(Plan),
+    /// Serve SMTP on the loopback until the input ends; say where, and at
+    /// last how many messages were accepted, as lines of JSON.
+    Smtp {
+        /// How long each answer takes, in nanoseconds.
+        #[arg(long)]
+        delay_ns: u64,
+    },
+    /// Write a number, or else the clock's value, as 8 bytes: the program
+    /// that the lane process-spawn executes.
+    #[command(hide = true)]
+    Answer {
+        /// The number.
+        number: Option<u64>,
+    },
+}
+
+/// Does what the command line says, as `program`.
+///
+/// # Errors
+///
+/// When the lane is not one of this program's or cannot be started, and when
+/// nobody reads what it writes.
+pub fn run(program: Program) -> anyhow::Result<()> {
+    let started = now_ns();
+    let arguments = Arguments::parse();
+    let mut output = io::stdout().lock();
+    match (arguments.command, arguments.serve.lane) {
+        (Some(Command::Load(plan)), _) => {
+            let report = serde_json::to_string(&generator::run(&plan)?)?;
+            writeln!(output, "{report}").context("writing the report")
+        }
+        (Some(Command::Smtp { delay_ns }), _) => {
+            server::run(Duration::from_nanos(delay_ns), &mut output)
+        }
+        (Some(Command::Answer { number }), _) => {
+            let number = number.unwrap_or(started);
+            output
+                .write_all(&number.to_le_bytes())
+                .context("handing over the number")?;
+            output.flush().context("handing over the number")
+        }
+        (None, Some(name)) => {
+            let own = lanes::find(&name).filter(|entry| entry.program == program);
+            let entry = own.with_context(|| {
+                let lanes = lanes::ALL.iter().filter(|entry| entry.program == program);
+                let names: Vec<_> = lanes.map(|entry| entry.name).collect();
+                format!(
+                    "there is no lane {name} in {}; it has {}",
+                    program.file_name(),
+                    names.join(", ")
+                )
+            })?;
+            serve::serve(entry, &mut io::stdin().lock(), &mut output)
+        }
+        (None, None) => Ok(Arguments::command().print_help()?),
+    }
+}

@@ -1,0 +1,209 @@
+//! Waiting for the world.
+
+use std::time::Duration;
+
+use super::Stackless;
+use super::share::number_pipe;
+use super::team::{Team, join_all, run_all, timed, timed_sum};
+use crate::host::files::Files;
+use crate::kernels::lehmer;
+use crate::lane::{Failure, Order, Outcome};
+use crate::load;
+use crate::mail;
+use crate::measure::Meter;
+use crate::shapes::io::{ECHO_BYTES, check_tokens, over_ns};
+
+pub(super) async fn sleepers<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    let time = Duration::from_nanos(order.get("sleep_ns"));
+    let outcome = timed_sum(async {
+        let mut sum = 0;
+        for _ in 0..order.iterations {
+            let sleeper = |index| async move {
+                L::sleep(time).await;
+                index + 1
+            };
+            sum += run_all(lane, order.get("tasks_count"), sleeper).await?;
+        }
+        Ok(sum)
+    })
+    .await?;
+    let over = over_ns(&outcome.measured, order, time);
+    Ok(outcome.with("over_ns", over))
+}
+
+pub(super) async fn tcp_echo<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    let connections = order.count("connections_count");
+    let meter = Meter::begin(true);
+    let (listener, address) = L::listen()
+        .await
+        .map_err(|error| Failure::host("listening on the loopback", &error, "ulimit -n"))?;
+    let own = lane.clone();
+    let acceptor = lane.spawn(async move {
+        serve(&own, listener, connections)
+            .await
+            .unwrap_or_else(|failure| failure.throw())
+    });
+    let plan = load::Plan::new(order, address);
+    // A failed load ends the sample, and with it the acceptor.
+    let report = L::blocking(move || load::run(&plan)).await??;
+    L::join(acceptor).await?;
+    Ok(report.into_outcome(meter.finish()))
+}
+
+async fn serve<L: Stackless>(
+    lane: &L,
+    listener: L::Listener,
+    connections: usize,
+) -> Result<u64, Failure> {
+    let mut tasks = Vec::with_capacity(connections);
+    while tasks.len() < connections {
+        let stream = L::accept(&listener)
+            .await
+            .map_err(|error| Failure::host("accepting a connection", &error, "ulimit -n"))?;
+        tasks.push(lane.spawn(echo::<L>(stream)));
+    }
+    join_all::<L>(tasks).await
+}
+
+async fn echo<L: Stackless>(mut stream: L::Stream) -> u64 {
+    let mut block = vec![0; ECHO_BYTES];
+    let mut echoed = 0;
+    loop {
+        match L::read(&mut stream, &mut block).await {
+            Ok(0) => return echoed,
+            Ok(size) if L::write_all(&mut stream, &block[..size]).await.is_ok() => {
+                echoed += size as u64;
+            }
+            // The generator counts what has not come back.
+            Ok(_) | Err(_) => return echoed,
+        }
+    }
+}
+
+pub(super) async fn fanout<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    let (requests, waits) = (order.get("requests_count"), order.get("waits_count"));
+    let (wait, steps) = (
+        Duration::from_nanos(order.get("wait_ns")),
+        order.get("steps_count"),
+    );
+    timed_sum(async {
+        let mut sum = 0;
+        for _ in 0..order.iterations {
+            sum += run_all(lane, requests, |request| {
+                answer(lane.clone(), request, waits, wait, steps)
+            })
+            .await?;
+        }
+        Ok(sum)
+    })
+    .await
+}
+
+async fn answer<L: Stackless>(
+    lane: L,
+    request: u64,
+    waits: u64,
+    wait: Duration,
+    steps: u64,
+) -> u64 {
+    let waiting: Vec<_> = (0..waits)
+        .map(|_| {
+            lane.spawn(async move {
+                L::sleep(wait).await;
+                1
+            })
+        })
+        .collect();
+    let computed = lehmer::after(request, steps) % 1_000;
+    let waited = join_all::<L>(waiting).await;
+    computed + waited.unwrap_or_else(|failure| failure.throw())
+}
+
+pub(super) async fn pipe_ring<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    let tasks = order.count("tasks_count");
+    let tokens = check_tokens(order)?;
+    let hops = order.get("hops_count") * order.iterations;
+    let (mut writers, mut readers) = (Vec::with_capacity(tasks), Vec::with_capacity(tasks));
+    for index in 0..tasks {
+        let (mut writer, reader) = number_pipe::<L>()?;
+        if index < tokens {
+            L::write_pipe(&mut writer, 0).await;
+        }
+        writers.push(writer);
+        readers.push(reader);
+    }
+    // Task i reads pipe i and writes the next.
+    writers.rotate_left(1);
+    let mut team = Team::new(lane);
+    // Both ends stay open until the main task has read the tokens.
+    let (give_back, given_back) = std::sync::mpsc::channel();
+    for (index, (mut from, mut to)) in readers.into_iter().zip(writers).enumerate() {
+        let give_back = give_back.clone();
+        team.add(async move {
+            for _ in 0..hops {
+                let value = L::read_pipe(&mut from).await;
+                L::write_pipe(&mut to, value + 1).await;
+            }
+            // The main task, which would have to fail first, holds the other end.
+            let _ = give_back.send((index, from, to));
+            0
+        });
+    }
+    let (measured, _) = team.race().await?;
+    let mut ends: Vec<_> = given_back.try_iter().collect();
+    ends.sort_by_key(|(index, ..)| *index);
+    let mut checksum = 0;
+    for (_, from, _) in &mut ends[..tokens] {
+        checksum += L::read_pipe(from).await;
+    }
+    Ok(Outcome::new(measured, checksum))
+}
+
+pub(super) async fn file_read<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    let tasks = order.get("tasks_count");
+    let (files, cold) = (
+        Files::create(tasks as usize, order.get("file_bytes"))?,
+        order.get("cold") == 1,
+    );
+    let mut checksum = 0;
+    let mut meter = Meter::begin(false);
+    for _ in 0..order.iterations {
+        if cold {
+            files.forget()?;
+        }
+        let watch = meter.start();
+        // A task and then a thread that may block: what a runtime's own file
+        // type does for each call, here once for the whole file.
+        checksum += run_all(lane, tasks, |index| {
+            let path = files.path(index);
+            async move {
+                let read = L::blocking(move || Files::add_up(&path)).await;
+                read.and_then(|sum| sum)
+                    .unwrap_or_else(|failure| failure.throw())
+            }
+        })
+        .await?;
+        meter.stop(watch);
+    }
+    Ok(Outcome::new(meter.finish(), checksum))
+}
+
+pub(super) async fn email<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    let (tasks, delay) = (order.get("tasks_count"), order.get("delay_ns"));
+    let server = L::blocking(move || mail::Server::start(delay)).await??;
+    let address = server.address;
+    let (measured, sent) = timed(async {
+        for _ in 0..order.iterations {
+            run_all(lane, tasks, |number| async move {
+                let sent = L::mail(address, number).await;
+                sent.unwrap_or_else(|failure| failure.throw())
+            })
+            .await?;
+        }
+        Ok::<(), Failure>(())
+    })
+    .await;
+    sent?;
+    let accepted = L::blocking(move || server.finish()).await??;
+    Ok(Outcome::new(measured, accepted))
+}

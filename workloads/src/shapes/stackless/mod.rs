@@ -1,0 +1,167 @@
+//! The shapes, written once for every lane whose tasks are futures.
+//!
+//! A task without a stack can wait only where its code says `await`, so these
+//! lanes cannot have the code of [`super::Blocking`]; they share this instead.
+//! What differs between them is behind [`Stackless`].
+
+mod io;
+mod memory;
+mod share;
+mod spawn;
+mod switch;
+mod team;
+
+use std::future::Future;
+use std::io::Result as IoResult;
+use std::net::SocketAddr;
+use std::ops::DerefMut;
+use std::time::Duration;
+
+use crate::catalogue::{Shape, Workload};
+use crate::lane::{Failure, Order, Outcome};
+
+/// What a lane offers whose tasks are futures. Operations that have no result
+/// end the calling task by [`Failure::throw`] if they fail.
+pub(crate) trait Stackless: Clone + Send + Sync + 'static {
+    /// A task to be joined. Where the main task fails, dropping what is left
+    /// or ending the runtime ends the others.
+    type Task: Send + Sync + 'static;
+    /// A channel's end that sends.
+    type Sender: Clone + Send + Sync + 'static;
+    /// A channel's end that receives, for one task.
+    type Receiver: Send + 'static;
+    /// A channel's end that several tasks receive from.
+    type SharedReceiver: Clone + Send + Sync + 'static;
+    /// A lock around a number.
+    type Lock: Send + Sync + 'static;
+    /// A lock that is held.
+    type Guard<'a>: DerefMut<Target = u64> + Send;
+    /// What tasks wait at until it is opened once.
+    type Gate: Clone + Send + Sync + 'static;
+    /// A kernel pipe's end that numbers are written to.
+    type Writer: Send + 'static;
+    /// A kernel pipe's end that numbers are read from.
+    type Reader: Send + 'static;
+    /// A TCP server's socket.
+    type Listener: Send + Sync + 'static;
+    /// One TCP connection.
+    type Stream: Send + 'static;
+
+    /// Starts a task.
+    fn spawn(&self, body: impl Future<Output = u64> + Send + 'static) -> Self::Task;
+    /// Waits for a task; fails as it failed.
+    fn join(task: Self::Task) -> impl Future<Output = Result<u64, Failure>> + Send;
+    /// Lets others run.
+    fn yield_now() -> impl Future<Output = ()> + Send;
+    /// Waits for that long.
+    fn sleep(time: Duration) -> impl Future<Output = ()> + Send;
+    /// Runs a closure that blocks its thread, on a thread where it may.
+    fn blocking<T: Send + 'static>(
+        body: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = Result<T, Failure>> + Send;
+
+    /// A channel of at least `capacity` numbers; 0 asks for the smallest that
+    /// the lane has.
+    fn channel(capacity: usize) -> (Self::Sender, Self::Receiver);
+    /// Lets several tasks receive.
+    fn share(receiver: Self::Receiver) -> Self::SharedReceiver;
+    /// Waits while the channel is full.
+    fn send(to: &Self::Sender, number: u64) -> impl Future<Output = ()> + Send;
+    /// Waits until there is a number.
+    fn recv(from: &mut Self::Receiver) -> impl Future<Output = u64> + Send;
+    /// Waits until there is a number for this task.
+    fn recv_shared(from: &Self::SharedReceiver) -> impl Future<Output = u64> + Send;
+    /// Waits until either channel has a number.
+    fn recv_either(
+        one: &mut Self::Receiver,
+        other: &mut Self::Receiver,
+    ) -> impl Future<Output = u64> + Send;
+
+    /// A lock around 0.
+    fn new_lock() -> Self::Lock;
+    /// Waits for the lock.
+    fn lock(lock: &Self::Lock) -> impl Future<Output = Self::Guard<'_>> + Send;
+
+    /// A closed gate.
+    fn gate() -> Self::Gate;
+    /// Waits until the gate opens.
+    fn wait(gate: &Self::Gate) -> impl Future<Output = ()> + Send;
+    /// Opens it for all.
+    fn open(gate: &Self::Gate);
+
+    /// A pipe.
+    fn pipe() -> IoResult<(Self::Writer, Self::Reader)>;
+    /// Writes a number.
+    fn write_pipe(pipe: &mut Self::Writer, number: u64) -> impl Future<Output = ()> + Send;
+    /// Waits until a number has come.
+    fn read_pipe(pipe: &mut Self::Reader) -> impl Future<Output = u64> + Send;
+
+    /// Listens on a free port of the loopback.
+    fn listen() -> impl Future<Output = IoResult<(Self::Listener, SocketAddr)>> + Send;
+    /// Waits until a connection comes.
+    fn accept(listener: &Self::Listener) -> impl Future<Output = IoResult<Self::Stream>> + Send;
+    /// Waits until bytes have come; how many.
+    fn read(
+        stream: &mut Self::Stream,
+        block: &mut [u8],
+    ) -> impl Future<Output = IoResult<usize>> + Send;
+    /// Writes all bytes.
+    fn write_all(
+        stream: &mut Self::Stream,
+        bytes: &[u8],
+    ) -> impl Future<Output = IoResult<()>> + Send;
+
+    /// Sends message `number` by the mail library, the lane's best way; 1.
+    fn mail(server: SocketAddr, number: u64) -> impl Future<Output = Result<u64, Failure>> + Send;
+}
+
+/// Why a lane whose tasks are futures does not run a workload.
+pub(crate) fn refuses(workload: &Workload) -> Option<&'static str> {
+    match workload.shape {
+        Shape::ForkResident => Some("its tasks are no processes"),
+        Shape::Placement => Some("the runtime, not the task, decides on which CPU a task runs"),
+        Shape::Futex => Some("a futex blocks the thread that its tasks share"),
+        _ => None,
+    }
+}
+
+/// Takes a sample of any shape. To be run as a task of the lane: the future
+/// that a runtime's caller blocks on is not scheduled as tasks are.
+pub(crate) async fn run<L: Stackless>(lane: L, order: Order) -> Result<Outcome, Failure> {
+    let (lane, order) = (&lane, &order);
+    match order.workload.shape {
+        Shape::ForkJoin => spawn::fork_join(lane, order).await,
+        Shape::FirstInstruction => spawn::first_instruction(lane, order).await,
+        Shape::Skynet => spawn::skynet(lane, order).await,
+        Shape::ForkResident | Shape::Placement | Shape::Futex => Err(Failure::not_supported(
+            refuses(order.workload).unwrap_or_default(),
+        )),
+        Shape::Yield => switch::yields(lane, order).await,
+        Shape::PingPong => switch::ping_pong(lane, order, 0).await,
+        Shape::RoundTrip => switch::ping_pong(lane, order, order.count("capacity_count")).await,
+        Shape::PipePingPong => switch::pipe_ping_pong(lane, order).await,
+        Shape::Ring => switch::ring(lane, order, 0).await,
+        Shape::WorkingSet => switch::ring(lane, order, order.get("size_bytes")).await,
+        Shape::Hog => switch::hog(lane, order).await,
+        Shape::IdleWake => switch::idle_wake(lane, order).await,
+        Shape::Parked | Shape::Deep | Shape::Shrink => memory::hold(lane, order).await,
+        Shape::Counter => share::counter(lane, order).await,
+        Shape::Pipeline => share::pipeline(lane, order).await,
+        Shape::Sieve => share::sieve(lane, order).await,
+        Shape::FanIn => share::fan_in(lane, order).await,
+        Shape::Select => share::select(lane, order).await,
+        Shape::WorkerPool => share::worker_pool(lane, order).await,
+        Shape::BoundedBuffer => share::bounded_buffer(lane, order).await,
+        Shape::Chameneos => share::chameneos(lane, order).await,
+        Shape::Philosophers => share::philosophers(lane, order).await,
+        Shape::Messaging => share::messaging(lane, order).await,
+        Shape::Brigade => share::brigade(lane, order).await,
+        Shape::Chunks(kernel) => spawn::chunks(lane, order, kernel).await,
+        Shape::Sleepers => io::sleepers(lane, order).await,
+        Shape::TcpEcho => io::tcp_echo(lane, order).await,
+        Shape::Fanout => io::fanout(lane, order).await,
+        Shape::PipeRing => io::pipe_ring(lane, order).await,
+        Shape::FileRead => io::file_read(lane, order).await,
+        Shape::Email => io::email(lane, order).await,
+    }
+}

@@ -1,0 +1,154 @@
+//! Tasks that are started together and joined together.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Stackless;
+use crate::lane::{Failure, Outcome};
+use crate::measure::{Measured, Meter};
+
+/// Joins all; the sum of what they hand over.
+pub(super) async fn join_all<L: Stackless>(
+    tasks: impl IntoIterator<Item = L::Task, IntoIter: Send> + Send,
+) -> Result<u64, Failure> {
+    let mut sum = 0;
+    for task in tasks {
+        sum += L::join(task).await?;
+    }
+    Ok(sum)
+}
+
+/// Starts `count` tasks with the bodies that `body` makes, joins them, and
+/// adds up what they hand over.
+pub(super) async fn run_all<L: Stackless, F>(
+    lane: &L,
+    count: u64,
+    body: impl Fn(u64) -> F + Send,
+) -> Result<u64, Failure>
+where
+    F: Future<Output = u64> + Send + 'static,
+{
+    let mut tasks = Vec::with_capacity(count as usize);
+    for index in 0..count {
+        tasks.push(lane.spawn(body(index)));
+    }
+    join_all::<L>(tasks).await
+}
+
+/// What a timed section took, and its result.
+pub(super) async fn timed<T>(section: impl Future<Output = T> + Send) -> (Measured, T) {
+    let mut meter = Meter::begin(false);
+    let watch = meter.start();
+    let result = section.await;
+    meter.stop(watch);
+    (meter.finish(), result)
+}
+
+/// A sample whose timed section hands over the checksum.
+pub(super) async fn timed_sum(
+    section: impl Future<Output = Result<u64, Failure>> + Send,
+) -> Result<Outcome, Failure> {
+    let (measured, checksum) = timed(section).await;
+    Ok(Outcome::new(measured, checksum?))
+}
+
+/// Tasks that wait at a gate until they are all there. If a sample fails they
+/// end with the runtime or with their handles.
+pub(super) struct Team<'a, L: Stackless> {
+    lane: &'a L,
+    gate: L::Gate,
+    arrived: Arc<AtomicU64>,
+    tasks: Vec<L::Task>,
+}
+
+impl<'a, L: Stackless> Team<'a, L> {
+    pub(super) fn new(lane: &'a L) -> Self {
+        Self {
+            lane,
+            gate: L::gate(),
+            arrived: Arc::default(),
+            tasks: Vec::new(),
+        }
+    }
+
+    /// Starts a task that waits at the gate before it goes on with `body`.
+    pub(super) fn add(&mut self, body: impl Future<Output = u64> + Send + 'static) {
+        let (gate, arrived) = (self.gate.clone(), self.arrived.clone());
+        self.tasks.push(self.lane.spawn(async move {
+            arrived.fetch_add(1, Ordering::Relaxed);
+            L::wait(&gate).await;
+            body.await
+        }));
+    }
+
+    /// Waits until all tasks run and are at the gate, or about to be.
+    pub(super) async fn assemble(&self) {
+        let (all, arrived) = (self.tasks.len() as u64, &self.arrived);
+        wait_until::<L>(|| arrived.load(Ordering::Relaxed) == all).await;
+    }
+
+    /// Opens the gate.
+    pub(super) fn start(&self) {
+        L::open(&self.gate);
+    }
+
+    /// Joins all; the sum of what they hand over.
+    pub(super) async fn join(&mut self) -> Result<u64, Failure> {
+        join_all::<L>(std::mem::take(&mut self.tasks)).await
+    }
+
+    /// Assembles them, then times them from the gate to the last join; what
+    /// it took and the sum.
+    pub(super) async fn race(&mut self) -> Result<(Measured, u64), Failure> {
+        self.assemble().await;
+        let (measured, sum) = timed(async {
+            self.start();
+            self.join().await
+        })
+        .await;
+        Ok((measured, sum?))
+    }
+
+    /// As [`Team::race`], where the sum is the checksum.
+    pub(super) async fn race_sum(&mut self) -> Result<Outcome, Failure> {
+        let (measured, sum) = self.race().await?;
+        Ok(Outcome::new(measured, sum))
+    }
+
+    /// Assembles them, then times them from the gate to the end of what the
+    /// main task does, whose result is the checksum.
+    pub(super) async fn race_against(
+        &mut self,
+        main: impl Future<Output = u64> + Send,
+    ) -> Result<Outcome, Failure> {
+        self.assemble().await;
+        let (measured, checksum) = timed(async {
+            self.start();
+            main.await
+        })
+        .await;
+        self.join().await?;
+        Ok(Outcome::new(measured, checksum))
+    }
+
+    /// Assembles and starts them, then times what the main task does, whose
+    /// result is the checksum; joins them outside.
+    pub(super) async fn serve(
+        &mut self,
+        main: impl Future<Output = u64> + Send,
+    ) -> Result<Outcome, Failure> {
+        self.assemble().await;
+        self.start();
+        let (measured, checksum) = timed(main).await;
+        let handed_over = self.join().await?;
+        Ok(Outcome::new(measured, checksum + handed_over))
+    }
+}
+
+/// Waits for what tasks do to shared memory, leaving the CPU to them.
+pub(super) async fn wait_until<L: Stackless>(done: impl Fn() -> bool + Send) {
+    while !done() {
+        L::yield_now().await;
+    }
+}
