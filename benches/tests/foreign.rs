@@ -289,6 +289,8 @@ macro_rules! lanes {
 
 lanes! {
     go: "go",
+    java_threads: "java-thread",
+    java_virtual_threads: "java-virtual",
     python_threads: "python-thread",
     python_processes: "python-process",
     python_asyncio: "python-asyncio",

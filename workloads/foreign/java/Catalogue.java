@@ -1,0 +1,125 @@
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/** Every workload with its parameters, and the method that answers it. */
+final class Catalogue {
+    interface Shape {
+        Outcome run(Order order) throws Exception;
+    }
+
+    private record Workload(String[] parameters, Shape shape, String refusal) {}
+
+    private static final String NO_PLACE = "Java cannot pin a thread to a CPU";
+    private static final String NO_FUTEX = "Java has no call for a futex";
+    private static final String NO_SELECT = "a queue of Java cannot be waited for together with another";
+    private static final String NO_JSON = "the JDK has no JSON library";
+    private static final String NO_MAIL = "the JDK has no mail client";
+
+    private final Map<String, Workload> all = new LinkedHashMap<>();
+    private final Threads threads;
+
+    Catalogue(Threads threads) {
+        this.threads = threads;
+        var spawn = new Spawn(threads);
+        add("spawn.one", "", spawn::one);
+        add("spawn.batch", "tasks_count", spawn::batch);
+        add("spawn.first_instruction", "", spawn::firstInstruction);
+        add("spawn.skynet", "leaves_count", spawn::skynet);
+        refuse("spawn.fork_rss", "resident_bytes=0 huge=0 touch_pages_count=0", "its tasks are no processes");
+        var hops = new Switch(threads);
+        add("switch.yield", "tasks_count yields_count", hops::yields);
+        add("switch.pingpong", "rounds_count", hops::pingPong);
+        add("switch.roundtrip", "rounds_count capacity_count=0 workers_count=0", hops::roundTrip);
+        refuse("switch.futex", "rounds_count", NO_FUTEX);
+        add("switch.pipe", "rounds_count", hops::pipe);
+        add("switch.ring", "tasks_count hops_count", hops::ring);
+        add("switch.hog", "hog_ns hogs_count=0", hops::hog);
+        add("switch.working_set", "tasks_count hops_count size_bytes=0", hops::workingSet);
+        refuse("switch.placement", "rounds_count placement=0", NO_PLACE);
+        add("switch.idle_wake", "rounds_count idle_ns=0", hops::idleWake);
+        var memory = new Memory(threads);
+        add("memory.parked", "tasks_count", memory::parked);
+        add("memory.deep", "tasks_count levels_count", memory::deep);
+        add("memory.shrink", "tasks_count levels_count", memory::shrink);
+        add("memory.million", "tasks_count", memory::parked);
+        var share = new Share(threads);
+        add("share.counter", "tasks_count additions_count means=0", share::counter);
+        add("share.pipeline", "stages_count items_count capacity_count=0", share::pipeline);
+        add("share.sieve", "limit_count", share::sieve);
+        add("share.fan_in", "producers_count items_count", share::fanIn);
+        refuse("share.select", "items_count", NO_SELECT);
+        add("share.worker_pool", "workers_count=0 jobs_count steps_count=0", share::workerPool);
+        add("share.bounded_buffer", "tasks_count items_count capacity_count", share::boundedBuffer);
+        add("share.chameneos", "creatures_count meetings_count", share::chameneos);
+        add("share.philosophers", "tasks_count rounds_count", share::philosophers);
+        add("share.messaging", "groups_count senders_count loops_count", share::messaging);
+        add("share.brigade", "tasks_count rounds_count", share::brigade);
+        var chunks = new Chunks(threads);
+        add("cpu.primes", "chunks_count workers_count=0 limit_count skewed=0", chunks.of(Primes::prepare));
+        add("cpu.primes_weak", "chunks_count workers_count limit_count skewed=0", chunks.of(Primes::prepare));
+        add("cpu.matmul", "chunks_count workers_count=0 size_count", chunks.of(Matmul::prepare));
+        add("cpu.mandelbrot", "chunks_count workers_count=0 size_count limit_count", chunks.of(Mandelbrot::prepare));
+        add("cpu.nqueens", "chunks_count workers_count=0 size_count", chunks.of(Nqueens::prepare));
+        add("cpu.sort", "chunks_count workers_count=0 items_count", chunks.of(Sort::prepare));
+        add("cpu.hash", "chunks_count workers_count=0 block_bytes rounds_count", chunks.of(Hash::prepare));
+        refuse("cpu.json", "chunks_count workers_count=0 records_count", NO_JSON);
+        refuse("cpu.json_weak", "chunks_count workers_count records_count", NO_JSON);
+        var io = new Io(threads);
+        add("io.sleepers", "tasks_count sleep_ns", io::sleepers);
+        add("io.tcp_echo", "connections_count payload_bytes requests_count offered_per_s=0", io::tcpEcho);
+        add("io.fanout", "requests_count waits_count wait_ns=0 steps_count=0", io::fanout);
+        add("io.pipe_ring", "tasks_count tokens_count hops_count", io::pipeRing);
+        refuse("io.email", "tasks_count delay_ns=0", NO_MAIL);
+        add("io.file_read", "tasks_count file_bytes=0 cold=0", io::fileRead);
+    }
+
+    private void add(String id, String parameters, Shape shape) {
+        var refusal = threads.missing;
+        if (refusal == null && id.equals("io.tcp_echo") && System.getenv(Io.LOAD) == null) {
+            refusal = Io.LOAD + " does not name the load generator";
+        }
+        all.put(id, new Workload(parameters.split(" "), shape, refusal));
+    }
+
+    private void refuse(String id, String parameters, String why) {
+        all.put(id, new Workload(parameters.split(" "), null, threads.missing == null ? why : threads.missing));
+    }
+
+    Map<String, Object> refusals() {
+        var refusals = new LinkedHashMap<String, Object>();
+        all.forEach((id, workload) -> refusals.put(id, workload.refusal));
+        return refusals;
+    }
+
+    /** A parameter is at least 1 unless it says otherwise. */
+    Order order(String id, Object given, long iterations) throws Failure {
+        var workload = all.get(id);
+        if (workload == null) throw Failure.badRequest("unknown workload " + id + ": this lane knows " + String.join(", ", all.keySet()));
+        if (!(given instanceof Map<?, ?> map)) throw Failure.badRequest("parameters must be an object");
+        var parameters = new HashMap<String, Long>();
+        for (var word : workload.parameters) {
+            if (word.isEmpty()) continue;
+            var name = word.replace("=0", "");
+            long least = word.endsWith("=0") ? 0 : 1;
+            if (!(map.get(name) instanceof Long value) || value < least) {
+                throw Failure.badRequest(id + " needs " + name + ", a whole number of at least " + least);
+            }
+            parameters.put(name, value);
+        }
+        if (id.startsWith("memory.") && iterations != 1) throw Failure.badRequest(id + " is one experiment: iterations must be 1");
+        return new Order(id, parameters, iterations);
+    }
+
+    Outcome run(Order order) throws Exception {
+        var workload = all.get(order.workload());
+        if (workload.refusal != null) throw Failure.notSupported(workload.refusal);
+        // The main task is one of the kind that is measured.
+        var outcome = new Outcome[1];
+        threads.start(() -> {
+            outcome[0] = workload.shape.run(order);
+            return 0;
+        }).join();
+        return outcome[0];
+    }
+}

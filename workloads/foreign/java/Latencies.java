@@ -1,0 +1,49 @@
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+
+/** Latencies of one sample, in the order in which they were noted. */
+final class Latencies {
+    private long[] noted = new long[64];
+    private int count;
+
+    void note(long ns) {
+        if (count == noted.length) noted = Arrays.copyOf(noted, 2 * count);
+        noted[count++] = Math.max(ns, 0);
+    }
+
+    int count() {
+        return count;
+    }
+
+    double median() {
+        long[] sorted = Arrays.copyOf(noted, count);
+        Arrays.sort(sorted);
+        return count == 0 ? 0 : sorted[(count - 1) / 2];
+    }
+
+    double worst() {
+        return Arrays.stream(noted, 0, count).max().orElse(0);
+    }
+
+    /** In buckets, each as wide as a 1,024th of its values at most. */
+    Map<String, Object> report(double achieved) {
+        var counts = new TreeMap<Long, Long>();
+        for (int i = 0; i < count; i++) {
+            // All but the 11 highest bits are set, so that the highest value names the bucket.
+            int width = Math.max(64 - Long.numberOfLeadingZeros(noted[i]) - 11, 0);
+            counts.merge(noted[i] | (1L << width) - 1, 1L, Long::sum);
+        }
+        List<Object> buckets = new ArrayList<>();
+        counts.forEach((highest, number) -> buckets.add(List.of(highest, number)));
+        var report = new LinkedHashMap<String, Object>();
+        report.put("corrected", false);
+        report.put("offered_per_s", null);
+        report.put("achieved_per_s", achieved);
+        report.put("buckets", buckets);
+        return report;
+    }
+}

@@ -1,0 +1,91 @@
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicLong;
+
+/** Tasks that wait, and what they cost. */
+final class Memory {
+    private static final long SHRINK_TIME_MS = 2_000;
+    private final Threads threads;
+
+    Memory(Threads threads) {
+        this.threads = threads;
+    }
+
+    /** A task by number, and what makes it wait. */
+    private interface Body {
+        long run(long index, Descend.Bottom wait) throws Exception;
+    }
+
+    Outcome parked(Order order) throws Exception {
+        return hold(order, 0, (index, wait) -> {
+            wait.reached();
+            return index + 1;
+        });
+    }
+
+    Outcome deep(Order order) throws Exception {
+        long levels = order.get("levels_count");
+        return hold(order, 0, (index, wait) -> Descend.descend(levels, wait));
+    }
+
+    Outcome shrink(Order order) throws Exception {
+        long levels = order.get("levels_count");
+        return hold(order, SHRINK_TIME_MS, (index, wait) -> {
+            long depth = Descend.descend(levels, () -> {});
+            wait.reached();
+            return depth;
+        });
+    }
+
+    private Outcome hold(Order order, long patienceMs, Body body) throws Exception {
+        long count = order.get("tasks_count");
+        // What is paid once, by the first task, is no cost of a task.
+        new Waiting(1, body).end();
+        Ledger.read();
+        // What earlier objects have left is no cost of a task either.
+        System.gc();
+        var before = Ledger.read();
+        var meter = new Meter();
+        var waiting = new Waiting[1];
+        meter.time(() -> {
+            waiting[0] = new Waiting(count, body);
+            return 0;
+        });
+        Thread.sleep(patienceMs);
+        var after = Ledger.read();
+        return meter.outcome(count, waiting[0].end()).memory(before.until(after, count));
+    }
+
+    /** Tasks that wait at a gate. */
+    private final class Waiting {
+        private final CountDownLatch gate = new CountDownLatch(1);
+        private final AtomicLong arrived = new AtomicLong();
+        private final List<Threads.Task> tasks;
+
+        Waiting(long count, Body body) throws Exception {
+            tasks = new ArrayList<>((int) count);
+            Descend.Bottom wait = () -> {
+                arrived.incrementAndGet();
+                gate.await();
+            };
+            try {
+                for (long i = 0; i < count; i++) {
+                    long index = i;
+                    tasks.add(threads.start(() -> body.run(index, wait)));
+                }
+            } catch (OutOfMemoryError error) {
+                int started = tasks.size();
+                end();
+                throw Failure.limit(started + " of " + count + " tasks were waiting when the next could not be started: "
+                    + error.getMessage() + " (EAGAIN); look at ulimit -u, pids.max, vm.max_map_count and -Xmx");
+            }
+            Threads.waitUntil(() -> arrived.get() == count);
+        }
+
+        long end() throws Exception {
+            gate.countDown();
+            return Threads.joinAll(tasks);
+        }
+    }
+}
