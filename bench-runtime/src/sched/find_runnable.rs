@@ -379,7 +379,8 @@ impl Shared {
         any
     }
 
-    /// Makes all of them runnable, in their order, at the end of the queue.
+    /// Makes all of them runnable, in their order, at the end of the queue. One
+    /// alone is for this M: nobody is woken for it.
     fn ready_all(
         &'static self,
         m: &'static Machine,
@@ -397,10 +398,13 @@ impl Shared {
                     } else if self.pinned || g.head.flags.load(Ordering::Relaxed) != 0 {
                         make_runnable(m, p, g);
                     } else {
-                        super::ready::push_back(m, p, g);
+                        super::ready::push_back_quietly(m, p, g);
                     }
                 }
             }
+        }
+        if p.queue.len() > 1 {
+            self.wake_one();
         }
     }
 
@@ -452,11 +456,15 @@ impl Shared {
     fn wait_for_processor(&'static self, m: &'static Machine) {
         let was_spinning = m.spinning.load(Ordering::Relaxed);
         self.cease_spinning(m); // S1
+        let polls = self.claim_polling(m);
         barrier::heavy(); // S2
         if self.sees_work(m) {
             // S3
             let mut lists = self.idle.lock();
             if let Some(p) = self.idle.acquire(&mut lists) {
+                if polls {
+                    self.poller.store(ptr::null_mut(), Ordering::SeqCst);
+                }
                 drop(lists);
                 m.set_p(Some(p));
                 self.wake_sysmon();
@@ -468,7 +476,7 @@ impl Shared {
             }
         }
         // S4
-        if !m.has_pinned_work() && self.claim_polling(m) {
+        if polls {
             return self.rest_polling(m);
         }
         let mut lists = self.idle.lock();
@@ -527,7 +535,8 @@ impl Shared {
             // spinning.
             return false;
         }
-        (self.netpoll.waiters_count() != 0 || first != u64::MAX)
+        let claimed = (self.netpoll.waiters_count() != 0 || first != u64::MAX)
+            && !m.has_pinned_work()
             && self
                 .poller
                 .compare_exchange(
@@ -536,7 +545,11 @@ impl Shared {
                     Ordering::AcqRel,
                     Ordering::Relaxed,
                 )
-                .is_ok()
+                .is_ok();
+        if claimed {
+            self.poll_until_ns.store(u64::MAX, Ordering::SeqCst);
+        }
+        claimed
     }
 
     /// S4 of the M that polls: waits for fds, for the first timer, or for
@@ -551,10 +564,9 @@ impl Shared {
             // Others are woken before it: leaving the netpoller costs more.
             lists.machines.push_front(m);
         }
-        // Whoever arms an earlier timer after this sees the claim and
-        // interrupts; who armed it before is seen by the scan.
-        self.poll_until_ns.store(u64::MAX, Ordering::SeqCst);
-        barrier::heavy();
+        // The claim came before the heavy barrier of S2: whoever armed an
+        // earlier timer since saw it and interrupts; who armed before is seen
+        // by this scan.
         let first = self.first_timer_ns();
         self.poll_until_ns.store(first, Ordering::SeqCst);
         let now = self.now_ns();
@@ -592,8 +604,9 @@ impl Shared {
         match m.held() {
             Some(p) => {
                 self.ready_all(m, p, &mut ready);
-                // Somebody else is to watch the netpoller while we run.
-                if due && self.idle.processors_count() != 0 {
+                // Nobody watches the netpoller while we run, which is short as
+                // a rule; sysmon sees where it is not.
+                if due && self.eager.load(Ordering::Relaxed) != 0 {
                     self.wake_one();
                 }
             }

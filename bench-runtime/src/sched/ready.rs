@@ -156,10 +156,16 @@ fn make_special_runnable(m: &'static Machine, p: &'static Processor, g: &'static
 /// should be.
 #[inline(always)]
 pub(crate) fn push_back(m: &'static Machine, p: &'static Processor, g: &'static Goroutine) {
+    push_back_quietly(m, p, g);
+    m.shared.wake_one();
+}
+
+/// The same without waking anybody: for who calls `wake_one` when it is done.
+#[inline(always)]
+pub(crate) fn push_back_quietly(m: &'static Machine, p: &'static Processor, g: &'static Goroutine) {
     if p.queue.push(NonNull::from(g)).is_err() {
         overflow(m.shared, p, g);
     }
-    m.shared.wake_one();
 }
 
 /// Puts a goroutine that yields behind the others.

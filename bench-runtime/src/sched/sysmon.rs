@@ -6,7 +6,8 @@
 //! 2. a goroutine in `run_next` since the last round is given to others, and
 //!    the runtime becomes eager for a while (see [`super::ready`]);
 //! 3. due timers of Ps that do not run are fired;
-//! 4. fds are polled if nobody has done so for [`POLL_NS`];
+//! 4. fds are polled if nobody has done so for [`POLL_NS`], or for a round while
+//!    a P is idle; who was found so makes the runtime eager, too;
 //! 5. stacks of goroutines that have been parked for long are trimmed or
 //!    compacted, a few at a time (see [`super::stacks`]);
 //! 6. once a second GOMAXPROCS follows the affinity and the quota, unless it
@@ -26,7 +27,8 @@ use crate::sys::{barrier, clock, futex};
 /// Found by the aim that a goroutine which is due waits for a hog 12 ms at
 /// most: this, and a round on either side.
 const SLICE_NS: u64 = 9_000_000;
-const ROUND: Duration = Duration::from_millis(1);
+const ROUND: Duration = Duration::from_nanos(ROUND_NS);
+const ROUND_NS: u64 = 1_000_000;
 /// As in Go.
 const POLL_NS: u64 = 10_000_000;
 /// Rounds without a running P before the deep sleep.
@@ -139,6 +141,7 @@ impl Shared {
                 }
                 seen[index] = keep;
             });
+            rescued |= self.poll_for_others();
             if rescued {
                 eager_rounds = EAGER_ROUNDS;
             } else {
@@ -152,7 +155,6 @@ impl Shared {
                 // It does not go to bed before the sweep is done.
                 false => (idle_rounds + 1).min(IDLE_ROUNDS - u32::from(sweeping)),
             };
-            self.poll_for_others();
             if running && self.procs_follow_host() && now - last_read_ns >= REREAD_NS {
                 last_read_ns = now;
                 self.follow_host();
@@ -221,25 +223,31 @@ impl Shared {
         self.on_errand(|ready| p.timers.poll(self.now_ns(), ready));
     }
 
-    fn poll_for_others(&'static self) {
+    /// Polls if nobody does; true if a goroutine waited for that though a P
+    /// was idle.
+    fn poll_for_others(&'static self) -> bool {
         let now = self.now_ns();
+        let idle = self.idle.processors_count() != 0;
+        let limit_ns = if idle { ROUND_NS } else { POLL_NS };
         if self.netpoll.waiters_count() == 0
             || !self.poller.load(Ordering::Relaxed).is_null()
-            || now.saturating_sub(self.last_poll_ns.load(Ordering::Relaxed)) < POLL_NS
+            || now.saturating_sub(self.last_poll_ns.load(Ordering::Relaxed)) < limit_ns
         {
-            return;
+            return false;
         }
         self.last_poll_ns.store(now, Ordering::Relaxed);
-        self.on_errand(|ready| self.netpoll.poll(Some(Duration::ZERO), ready));
+        self.on_errand(|ready| self.netpoll.poll(Some(Duration::ZERO), ready)) && idle
     }
 
     /// Readies whom `take` takes out of a place where the deadlock detection
-    /// would have seen them.
-    fn on_errand(&'static self, take: impl FnOnce(&mut Vec<Parkable>)) {
+    /// would have seen them; true if there was any.
+    fn on_errand(&'static self, take: impl FnOnce(&mut Vec<Parkable>)) -> bool {
         self.sysmon_errands.fetch_add(1, Ordering::SeqCst);
         let mut ready = Vec::new();
         take(&mut ready);
+        let any = !ready.is_empty();
         ready.into_iter().for_each(super::park::ready);
         self.sysmon_errands.fetch_add(1, Ordering::SeqCst);
+        any
     }
 }
