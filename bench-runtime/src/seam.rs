@@ -1,17 +1,18 @@
 //! What `time` and `net` need of the scheduler beyond parking: one place, so
 //! that they need not know how a runtime is made.
 
+use std::io;
 use std::sync::Arc;
 
 use crate::netpoll::Netpoll;
 use crate::sched::{self, current};
 use crate::timer::Timers;
 
-/// The poller of the runtime that the caller is a goroutine of; none for a
-/// plain thread, which waits for a descriptor by itself.
+/// The poller for the goroutine that calls; none for a plain thread, which
+/// waits for a descriptor by itself.
 #[inline]
-pub(crate) fn netpoll() -> Option<&'static Netpoll> {
-    current::header().map(|header| &current::machine_of(header).shared.netpoll)
+pub(crate) fn netpoll() -> Option<io::Result<&'static Netpoll>> {
+    current::header().map(|header| current::machine_of(header).netpoll())
 }
 
 /// The timers of the processor that runs the calling goroutine; none for a

@@ -30,10 +30,10 @@ thread_local! {
 
 /// How the caller waits: with that poller, or as a plain thread.
 #[inline]
-fn poller() -> Option<&'static Netpoll> {
+fn poller() -> Option<io::Result<&'static Netpoll>> {
     #[cfg(test)]
     if let Some(netpoll) = super::tests::poller() {
-        return Some(netpoll);
+        return Some(Ok(netpoll));
     }
     seam::netpoll()
 }
@@ -121,7 +121,7 @@ impl<'a> Attempt<'a> {
             self.limit_ns = sched::now_ns().saturating_add(timeout_ns);
         }
         match poller() {
-            Some(netpoll) => self.wait_as_goroutine(netpoll, fd),
+            Some(netpoll) => self.wait_as_goroutine(netpoll?, fd),
             None => {
                 self.waited = true;
                 self.wait_as_thread(fd)

@@ -76,6 +76,7 @@ impl Runtime {
             }
         }
         let waited = Waited(self.shared);
+        self.shared.unstick();
         let handle = self.spawn(move || {
             let _waited = waited;
             f()

@@ -54,7 +54,14 @@ impl Shared {
     fn all_machines_sleep(&'static self) -> bool {
         let lists = self.idle.lock();
         let asleep = lists.machines.len() + lists.reserved.len();
-        lists.line.is_empty() && asleep == self.machines_count()
+        // Who polls may have taken somebody out of the poller just now.
+        lists.line.is_empty()
+            && asleep == self.machines_count()
+            && lists
+                .machines
+                .iter()
+                .chain(&lists.reserved)
+                .all(|m| m.polls_in().is_none())
     }
 
     fn nothing_can_come(&'static self) -> bool {
@@ -62,7 +69,7 @@ impl Shared {
             && self.poller.load(Ordering::SeqCst).is_null()
             && self.idle.spinning_count.load(Ordering::SeqCst) == 0
             && self.blocked_count.load(Ordering::SeqCst) == 0
-            && self.netpoll.waiters_count() == 0
+            && self.fd_waiters_count() == 0
             && self.global.is_empty()
             && self.first_timer_ns() == u64::MAX
     }

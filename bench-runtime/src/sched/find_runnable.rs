@@ -365,13 +365,17 @@ impl Shared {
 
     /// Step 7: says whether something became runnable.
     fn poll_net(&'static self, m: &'static Machine, p: &'static Processor) -> bool {
-        if self.netpoll.waiters_count() == 0 || !self.poller.load(Ordering::Relaxed).is_null() {
+        let Some(netpoll) = m.known_netpoll() else {
+            return false;
+        };
+        let others = !self.pinned && !self.poller.load(Ordering::Relaxed).is_null();
+        if netpoll.waiters_count() == 0 || others {
             return false;
         }
         // SAFETY: as in `fire_timers`.
         let mut ready = std::mem::take(unsafe { &mut p.own().ready });
         self.last_poll_ns.store(self.now_ns(), Ordering::Relaxed);
-        self.netpoll.poll(Some(Duration::ZERO), &mut ready);
+        netpoll.poll(Some(Duration::ZERO), &mut ready);
         let any = !ready.is_empty();
         self.ready_all(m, p, &mut ready);
         // SAFETY: as above.
@@ -454,17 +458,25 @@ impl Shared {
     /// has work that only it may do, else sleeps, in the netpoller if nobody
     /// does. Blocks the thread.
     fn wait_for_processor(&'static self, m: &'static Machine) {
+        m.resting.store(true, Ordering::Relaxed);
+        self.wait_resting(m);
+        m.resting.store(false, Ordering::Relaxed);
+    }
+
+    fn wait_resting(&'static self, m: &'static Machine) {
         let was_spinning = m.spinning.load(Ordering::Relaxed);
         self.cease_spinning(m); // S1
-        let polls = self.claim_polling(m);
+        let keeps_time = self.claim_polling(m);
+        let polls = keeps_time || m.has_own_fds();
+        if polls {
+            m.begin_polling();
+        }
         barrier::heavy(); // S2
         if self.sees_work(m) {
             // S3
             let mut lists = self.idle.lock();
             if let Some(p) = self.idle.acquire(&mut lists) {
-                if polls {
-                    self.poller.store(ptr::null_mut(), Ordering::SeqCst);
-                }
+                self.cease_polling(m, keeps_time);
                 drop(lists);
                 m.set_p(Some(p));
                 self.wake_sysmon();
@@ -477,7 +489,7 @@ impl Shared {
         }
         // S4
         if polls {
-            return self.rest_polling(m);
+            return self.rest_polling(m, keeps_time);
         }
         let mut lists = self.idle.lock();
         if self.is_stopping() {
@@ -552,14 +564,25 @@ impl Shared {
         claimed
     }
 
-    /// S4 of the M that polls: waits for fds, for the first timer, or for
-    /// whoever wakes it. Blocks the thread.
-    fn rest_polling(&'static self, m: &'static Machine) {
+    /// Under the lock of the lists, so that who looks for a deadlock sees the
+    /// M either polling or awake.
+    fn cease_polling(&self, m: &Machine, keeps_time: bool) {
+        if keeps_time {
+            self.poller.store(ptr::null_mut(), Ordering::SeqCst);
+        }
+        m.end_polling();
+    }
+
+    /// S4 of an M that polls: waits for fds, for the first timer if it keeps
+    /// the time, or for whoever wakes it. Blocks the thread.
+    fn rest_polling(&'static self, m: &'static Machine, keeps_time: bool) {
+        let Some(netpoll) = m.polls_in() else {
+            crate::fatal::fatal!("an M that polls has no poller");
+        };
         {
             let mut lists = self.idle.lock();
             if self.is_stopping() || m.has_pinned_work() {
-                self.poller.store(ptr::null_mut(), Ordering::Release);
-                return;
+                return self.cease_polling(m, keeps_time);
             }
             // Others are woken before it: leaving the netpoller costs more.
             lists.machines.push_front(m);
@@ -567,20 +590,26 @@ impl Shared {
         // The claim came before the heavy barrier of S2: whoever armed an
         // earlier timer since saw it and interrupts; who armed before is seen
         // by this scan.
-        let first = self.first_timer_ns();
-        self.poll_until_ns.store(first, Ordering::SeqCst);
+        let first = match keeps_time {
+            true => self.first_timer_ns(),
+            false => u64::MAX,
+        };
+        if keeps_time {
+            self.poll_until_ns.store(first, Ordering::SeqCst);
+        }
         let now = self.now_ns();
         let timeout = (first != u64::MAX).then(|| Duration::from_nanos(first.saturating_sub(now)));
         let mut ready = std::mem::take(&mut *self.polled.lock());
-        self.netpoll.poll(timeout, &mut ready);
+        netpoll.poll(timeout, &mut ready);
         let now = self.now_ns();
         self.last_poll_ns.store(now, Ordering::Relaxed);
-        self.poll_until_ns.store(0, Ordering::SeqCst);
+        if keeps_time {
+            self.poll_until_ns.store(0, Ordering::SeqCst);
+        }
 
-        // Off the list in the same breath: who looks for a deadlock sees us
-        // either polling or awake.
+        // Off the list in the same breath.
         let mut lists = self.idle.lock();
-        self.poller.store(ptr::null_mut(), Ordering::SeqCst);
+        self.cease_polling(m, keeps_time);
         let due = !ready.is_empty() || first <= now;
         if let Some(at) = lists.machines.iter().position(|other| ptr::eq(*other, m)) {
             lists.machines.remove(at);

@@ -1,13 +1,16 @@
 //! M: an OS thread that runs goroutines while it holds a P.
 
 use std::cell::UnsafeCell;
+use std::io;
 use std::ptr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use super::door::Door;
 use super::processor::Processor;
 use super::runtime::Shared;
 use crate::goroutine::{Goroutine, List};
+use crate::netpoll::Netpoll;
 use crate::sys::futex;
 use crate::util::lock::Lock;
 
@@ -40,6 +43,14 @@ pub(crate) struct Machine {
     pub(crate) locked: AtomicPtr<Goroutine>,
     /// It was readied.
     pub(crate) locked_ready: AtomicBool,
+    /// It may be asleep, or falls asleep unless it sees work: set before the
+    /// heavy barrier of [`super::idle`], S2.
+    pub(crate) resting: AtomicBool,
+    /// In a pinned runtime: where its goroutines wait for descriptors, once
+    /// one has.
+    netpoll: OnceLock<Netpoll>,
+    /// The poller in which it sleeps, or will.
+    polls_in: AtomicPtr<Netpoll>,
 }
 
 // SAFETY: `pinned` is reached by the M's own thread only; all
@@ -68,6 +79,9 @@ impl Machine {
             inbox_len: AtomicUsize::new(0),
             locked: AtomicPtr::new(ptr::null_mut()),
             locked_ready: AtomicBool::new(false),
+            resting: AtomicBool::new(false),
+            netpoll: OnceLock::new(),
+            polls_in: AtomicPtr::new(ptr::null_mut()),
         }
     }
 
@@ -125,6 +139,58 @@ impl Machine {
     pub(crate) unsafe fn pinned(&self) -> &mut List {
         // SAFETY: exclusive by the caller's promise.
         unsafe { &mut *self.pinned.get() }
+    }
+
+    /// Where goroutines that run on it wait for descriptors.
+    ///
+    /// # Errors
+    ///
+    /// When it needs one of its own and the process is out of descriptors.
+    pub(crate) fn netpoll(&'static self) -> io::Result<&'static Netpoll> {
+        if !self.shared.pinned {
+            return Ok(&self.shared.netpoll);
+        }
+        if let Some(own) = self.netpoll.get() {
+            return Ok(own);
+        }
+        let made = Netpoll::new()?;
+        Ok(self.netpoll.get_or_init(|| made))
+    }
+
+    /// The same, where there is one already.
+    pub(crate) fn known_netpoll(&'static self) -> Option<&'static Netpoll> {
+        match self.shared.pinned {
+            true => self.netpoll.get(),
+            false => Some(&self.shared.netpoll),
+        }
+    }
+
+    /// True if goroutines wait in a poller that only this M looks into.
+    pub(crate) fn has_own_fds(&self) -> bool {
+        self.netpoll
+            .get()
+            .is_some_and(|own| own.waiters_count() != 0)
+    }
+
+    /// From now on whoever wakes it must also interrupt its poller: its own,
+    /// or the runtime's. To be called before the heavy barrier.
+    pub(crate) fn begin_polling(&'static self) {
+        let netpoll = self.netpoll.get().unwrap_or(&self.shared.netpoll);
+        // SeqCst, as all about who polls.
+        self.polls_in
+            .store(ptr::from_ref(netpoll).cast_mut(), Ordering::SeqCst);
+    }
+
+    /// The other end of [`Self::begin_polling`].
+    pub(crate) fn end_polling(&self) {
+        self.polls_in.store(ptr::null_mut(), Ordering::SeqCst);
+    }
+
+    /// The poller that it is in between the two.
+    pub(crate) fn polls_in(&self) -> Option<&'static Netpoll> {
+        // SAFETY: null, or the poller of an M or of a runtime: neither is
+        // ever freed.
+        unsafe { self.polls_in.load(Ordering::SeqCst).as_ref() }
     }
 
     /// Hands it a goroutine that only it may run. The caller then nudges it.

@@ -274,7 +274,11 @@ impl Shared {
         // poller does it in the other order, with a heavy barrier between.
         barrier::light();
         if self.poll_until_ns.load(Ordering::Relaxed) > when_ns {
-            self.netpoll.interrupt();
+            // SAFETY: Ms live as long as the runtime.
+            let keeper = unsafe { self.poller.load(Ordering::SeqCst).as_ref() };
+            if let Some(netpoll) = keeper.and_then(Machine::polls_in) {
+                netpoll.interrupt();
+            }
         }
     }
 }

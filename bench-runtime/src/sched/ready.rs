@@ -255,6 +255,13 @@ impl Shared {
     /// of [`super::idle`] either it sees the mail or we find it on the list.
     #[cold]
     pub(crate) fn nudge(&'static self, m: &'static Machine) {
+        // The mail, then the look at whether it rests: it does it in the other
+        // order, with a heavy barrier between.
+        barrier::light();
+        let is_locked = m.locked_ready.load(Ordering::Relaxed);
+        if self.pinned && !is_locked && !m.resting.load(Ordering::Relaxed) {
+            return;
+        }
         // SeqCst: the mail before the look at the list, which the lock orders.
         std::sync::atomic::fence(Ordering::SeqCst);
         let mut lists = self.idle.lock();
@@ -289,8 +296,8 @@ impl Shared {
 
     /// For an M that was taken off the idle list.
     fn end_polling_of(&'static self, m: &'static Machine) {
-        if ptr::eq(self.poller.load(Ordering::Acquire), m) {
-            self.netpoll.interrupt();
+        if let Some(netpoll) = m.polls_in() {
+            netpoll.interrupt();
         }
     }
 }

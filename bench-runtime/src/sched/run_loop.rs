@@ -393,6 +393,28 @@ fn leave_locked(m: &'static Machine, g: &'static Goroutine) {
 }
 
 impl Shared {
+    /// Waits in its own poller until something happens, as one of the
+    /// reserved. True if it is not one of them any more by its own doing; else
+    /// it was taken off the list, and is or will be woken. Blocks the thread.
+    fn poll_reserved(&'static self, m: &'static Machine) -> bool {
+        let mut ready = Vec::new();
+        if let Some(netpoll) = m.polls_in() {
+            netpoll.poll(None, &mut ready);
+        }
+        let mut lists = self.idle.lock();
+        m.end_polling();
+        let at = lists
+            .reserved
+            .iter()
+            .position(|other| std::ptr::eq(*other, m));
+        if let Some(at) = at {
+            lists.reserved.swap_remove(at);
+        }
+        drop(lists);
+        ready.into_iter().for_each(super::park::ready);
+        at.is_some()
+    }
+
     /// Home, after the goroutine locked to this M has parked: gives the P away
     /// and sleeps until the goroutine is readied and there is a P; then runs
     /// it. Returns the next errand; `None`: the runtime shuts down.
@@ -402,8 +424,14 @@ impl Shared {
             if self.is_stopping() {
                 return None;
             }
+            // It may wait for a descriptor that only this M's poller watches.
+            let polls = m.has_own_fds();
+            if polls {
+                m.begin_polling();
+            }
             let mut lists = self.idle.lock();
             if m.locked_ready.swap(false, Ordering::AcqRel) {
+                m.end_polling();
                 match self.idle.acquire(&mut lists) {
                     Some(p) => {
                         drop(lists);
@@ -420,6 +448,9 @@ impl Shared {
             }
             lists.reserved.push(m);
             drop(lists);
+            if polls && self.poll_reserved(m) {
+                continue;
+            }
             m.sleep();
             if m.held().is_some() {
                 m.locked_ready.store(false, Ordering::Release);

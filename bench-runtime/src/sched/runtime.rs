@@ -488,6 +488,15 @@ impl Shared {
         self.thread_ended.notify_all();
     }
 
+    /// How many goroutines wait for a descriptor, in whichever poller.
+    pub(crate) fn fd_waiters_count(&'static self) -> usize {
+        let own = |m: &&'static Machine| m.known_netpoll().map_or(0, Netpoll::waiters_count);
+        match self.pinned {
+            true => self.machines.lock().iter().map(own).sum(),
+            false => self.netpoll.waiters_count(),
+        }
+    }
+
     /// True from the moment a shutdown begins.
     #[inline(always)]
     pub(crate) fn is_stopping(&self) -> bool {
@@ -516,7 +525,11 @@ impl Shared {
                 m.wake(None);
             }
             self.helpers.dismiss();
-            self.netpoll.interrupt();
+            for m in self.machines.lock().iter() {
+                if let Some(netpoll) = m.polls_in() {
+                    netpoll.interrupt();
+                }
+            }
             self.wake_sysmon();
             let threads = self.lock_threads();
             if threads.all() == 0 || Instant::now() >= deadline {
@@ -623,7 +636,7 @@ impl Shared {
         let Some(now) = &self.fake_now_ns else {
             return false;
         };
-        if self.blocked_count.load(Ordering::SeqCst) != 0 || self.netpoll.waiters_count() != 0 {
+        if self.blocked_count.load(Ordering::SeqCst) != 0 || self.fd_waiters_count() != 0 {
             return false;
         }
         match self.first_timer_ns() {
@@ -638,6 +651,17 @@ impl Shared {
                 true
             }
         }
+    }
+
+    /// With fake time: nothing can go on, and [`Self::advance_fake_time`] has
+    /// released whoever was waiting then.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.stuck.load(Ordering::SeqCst)
+    }
+
+    /// Something comes from outside.
+    pub(crate) fn unstick(&self) {
+        self.stuck.store(false, Ordering::SeqCst);
     }
 
     /// Ends the wait of every plain thread that joins a goroutine.

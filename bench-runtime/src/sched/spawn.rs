@@ -361,7 +361,7 @@ impl<T> JoinHandle<T> {
     /// Waits for the end. False: it will not come, in a test with fake time.
     pub(crate) fn wait(&self) -> bool {
         if !self.is_finished() {
-            wait_for(self.g);
+            wait_unless(self.g, || shared_of(self.g).is_stuck());
         }
         self.is_finished()
     }
@@ -408,19 +408,26 @@ fn failure<T>(outcome: Outcome<T>) -> JoinError {
     }
 }
 
-#[inline(never)]
 fn wait_for(g: &'static Goroutine) {
+    wait_unless(g, || false);
+}
+
+/// Waits for the end, unless `vain` holds once the goroutine knows who waits.
+#[inline(never)]
+fn wait_unless(g: &'static Goroutine, vain: impl FnOnce() -> bool) {
     let me = super::prepare_park(WaitReason::Join, ptr::from_ref(g).cast());
     // Release: our status is set before the goroutine may ready us. Acquire:
     // as in `join`.
-    match g.join.compare_exchange(
-        JOIN_OPEN,
-        me.as_ptr() as usize,
-        Ordering::AcqRel,
-        Ordering::Acquire,
-    ) {
-        Ok(_) => park(me),
-        Err(_) => super::cancel_park(me),
+    let word = me.as_ptr() as usize;
+    let exchange = |from, to| {
+        g.join
+            .compare_exchange(from, to, Ordering::SeqCst, Ordering::Acquire)
+            .is_ok()
+    };
+    if exchange(JOIN_OPEN, word) && !(vain() && exchange(word, JOIN_OPEN)) {
+        park(me);
+    } else {
+        super::cancel_park(me);
     }
 }
 
