@@ -4,6 +4,7 @@
 //! product and its model. `UnsafeCell` has loom's closure-shaped access.
 
 #[cfg(rt_loom)]
+#[allow(unused_imports, reason = "some are for models only")]
 pub(crate) use loom::{
     cell::UnsafeCell,
     hint,
@@ -25,16 +26,37 @@ pub(crate) use std::{
     thread::yield_now as os_yield,
 };
 
-/// std's `UnsafeCell` with loom's interface.
+/// What is std's in the library even under `cfg(rt_loom)`: for words in
+/// records and statics, which must be made in constants and have the size and
+/// address of the real thing. Sources that take them from here are modelled in
+/// `tests/loom`, which puts loom's in their place.
+#[allow(dead_code, unused_imports, reason = "the models put others here")]
+pub(crate) mod fixed {
+    pub(crate) use super::PlainCell as UnsafeCell;
+    pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
+}
+
+/// A `const fn`; in the models a plain one, as loom makes nothing in constants.
+macro_rules! const_fn {
+    ($(#[$attribute:meta])* $visibility:vis fn $($rest:tt)*) => {
+        $(#[$attribute])* $visibility const fn $($rest)*
+    };
+}
+#[allow(unused_imports, reason = "as above")]
+pub(crate) use const_fn;
+
 #[cfg(not(rt_loom))]
+#[allow(unused_imports, reason = "as above")]
+pub(crate) use PlainCell as UnsafeCell;
+
+/// std's `UnsafeCell` with loom's interface.
 #[allow(dead_code, reason = "for what is modelled with data in it")]
 #[derive(Debug, Default)]
 #[repr(transparent)]
-pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+pub(crate) struct PlainCell<T>(std::cell::UnsafeCell<T>);
 
-#[cfg(not(rt_loom))]
 #[allow(dead_code, reason = "as above")]
-impl<T> UnsafeCell<T> {
+impl<T> PlainCell<T> {
     pub(crate) const fn new(value: T) -> Self {
         Self(std::cell::UnsafeCell::new(value))
     }

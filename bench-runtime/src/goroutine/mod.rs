@@ -34,6 +34,7 @@
 pub(crate) mod body;
 pub(crate) mod list;
 pub(crate) mod slab;
+mod ticket;
 pub(crate) mod wait_reason;
 pub(crate) mod waiter;
 

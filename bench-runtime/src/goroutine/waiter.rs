@@ -11,14 +11,8 @@
 //! its waiters [`Waiter::multi`] with the ticket drawn before step 2. Who
 //! takes such a waiter must first [`Parkable::claim`] the ticket; only who
 //! claims may write into the waiter's element and must then ready it. A
-//! single waiter is claimed by being dequeued.
-//!
-//! # State of the ticket
-//!
-//! | ticket | who may ready the parkable            |
-//! |--------|---------------------------------------|
-//! | `t`    | nobody, until one moves it to `t + 1` |
-//! | `t + 1`| that one, once                        |
+//! single waiter is claimed by being dequeued. The states of the ticket are in
+//! [`super::ticket`].
 
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
@@ -38,7 +32,7 @@ pub(crate) struct Head {
     pub(crate) reason: AtomicU8,
     /// A goroutine's flags; unused for a thread.
     pub(crate) flags: AtomicU8,
-    /// See the table above.
+    /// See [`super::ticket`].
     pub(crate) ticket: AtomicU32,
 }
 
@@ -94,17 +88,7 @@ impl Parkable {
     /// has it, or the wait is over.
     #[inline]
     pub(crate) fn claim(self, ticket: u32) -> bool {
-        // AcqRel: the loser of a claim that then looks at what the winner
-        // wrote pairs with the winner's Release.
-        self.head()
-            .ticket
-            .compare_exchange(
-                ticket,
-                ticket.wrapping_add(1),
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            )
-            .is_ok()
+        super::ticket::claim(&self.head().ticket, ticket)
     }
 }
 

@@ -73,6 +73,7 @@
 pub(crate) mod api;
 pub(crate) mod blocking;
 pub(crate) mod builder;
+mod claim;
 pub(crate) mod current;
 pub(crate) mod deadlock;
 pub(crate) mod door;
@@ -97,7 +98,7 @@ pub(crate) mod sysmon;
 pub(crate) mod thread;
 pub(crate) mod topology;
 
-#[cfg(test)]
+#[cfg(all(test, not(rt_loom)))]
 pub(crate) use park::current;
 pub(crate) use park::{
     cancel_park, now_ns, own_waiter, park, park_until, prepare_park, ready, runtime,

@@ -4,6 +4,7 @@
 
 use std::sync::atomic::Ordering;
 
+use super::claim;
 use super::current::{self, goroutine_of, machine_of};
 use super::machine::Machine;
 use super::processor::Processor;
@@ -17,7 +18,7 @@ use crate::sys::{barrier, clock};
 use crate::timer::{Action, TimerKey};
 
 /// Who runs this code.
-#[cfg(test)]
+#[cfg(all(test, not(rt_loom)))]
 pub(crate) fn current() -> Parkable {
     match current::header() {
         Some(header) => goroutine_of(header).parkable(),
@@ -65,7 +66,7 @@ pub(crate) fn prepare_park(reason: WaitReason, object: *const ()) -> Parkable {
     }
     header.wait_object.set(object);
     g.head.reason.store(reason as u8, Ordering::Relaxed);
-    g.set_status(Status::Waiting);
+    claim::park(&g.head.status, Status::Waiting as u8);
     g.parkable()
 }
 

@@ -13,6 +13,7 @@
 use std::ptr;
 use std::sync::atomic::Ordering;
 
+use super::claim;
 use super::current::{self, goroutine_of, machine_of};
 use super::find_runnable::pick_fast;
 use super::machine::Machine;
@@ -89,9 +90,7 @@ pub(crate) fn ready_context(
     p: &'static Processor,
     g: &'static Goroutine,
 ) -> Option<usize> {
-    // Acquire: pairs with the store of the context by `switch`, the last thing
-    // on the goroutine's old stack.
-    let mut context = g.context.load(Ordering::Acquire);
+    let mut context = claim::look(&g.context);
     if context == FRESH || context & RUNNING_BIT != 0 || g.has_flag(FLAG_COMPACTED) {
         context = ready_context_slow(m, p, g, context)?;
     }
@@ -101,10 +100,7 @@ pub(crate) fn ready_context(
     // SAFETY: slots are never unmapped; this one is the goroutine's.
     let header: &'static StackHeader = unsafe { header.as_ref() };
     header.machine.set(ptr::from_ref(m).cast_mut().cast());
-    g.context.store(
-        ptr::from_ref(header) as usize | RUNNING_BIT,
-        Ordering::Release,
-    );
+    claim::resume(&g.context, ptr::from_ref(header) as usize);
     g.set_status(Status::Running);
     m.current
         .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
@@ -128,7 +124,7 @@ fn ready_context_slow(
             return None;
         }
         std::hint::spin_loop();
-        context = g.context.load(Ordering::Acquire);
+        context = claim::look_again(&g.context);
     }
     if context == FRESH {
         return bind(m, p, g);
@@ -185,10 +181,7 @@ unsafe extern "C" fn goroutine_main(_: usize) -> ! {
         match pick_fast(m, p) {
             Some(next) if is_fresh_alike(m, next, header) => {
                 header.g.set(ptr::from_ref(next).cast_mut().cast());
-                next.context.store(
-                    ptr::from_ref(header) as usize | RUNNING_BIT,
-                    Ordering::Release,
-                );
+                claim::resume(&next.context, ptr::from_ref(header) as usize);
                 next.set_status(Status::Running);
                 m.current
                     .store(ptr::from_ref(next).cast_mut(), Ordering::Relaxed);

@@ -16,12 +16,15 @@
 //! |---------------------------------------|------------------------------------|
 //! | R1 status is Runnable (by the ready)  | C1 `context`: saved to claimed     |
 //! | R2 read `context`: odd: wait          | C2 heavy barrier                   |
-//! | R3 saved: store "on this M", resume   | C3 read status: Waiting: it holds  |
+//! | R3 saved: store "on this M", resume   | C3 status Waiting, then `context` claimed: it holds |
 //! |                                       | C4 else give up: if still claimed, back to saved |
 //!
-//! If R2 read the saved context, it came before C1, and R1 before it; by C2
-//! even a store that was still in R1's CPU is seen by C3. In C4 the
-//! compare-exchange fails if R3 was done, because R3 stores another value.
+//! If R2 read the saved context, it came before C1, and R1 before it; by C2,
+//! and the light barrier ahead of R2, even a store that was still in R1's CPU
+//! is seen by C3. C3 reads the status before `context`: of a goroutine that was
+//! resumed and is about to park again the status says Waiting too, but then R3
+//! shows in `context`. In C4 the compare-exchange fails if R3 was done, because
+//! R3 stores another value. The steps are in [`super::claim`].
 //!
 //! Not claimed are goroutines that are locked to an M, which waits for them,
 //! and those that are readied already.
@@ -30,6 +33,7 @@ use std::ptr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::claim;
 use super::runtime::Shared;
 use crate::goroutine::slab::Slab;
 use crate::goroutine::{
@@ -38,7 +42,6 @@ use crate::goroutine::{
 use crate::stack::compact::Claimed;
 use crate::stack::sweep::{self, Care, Hooks, Policy, Progress};
 use crate::stack::{Stack, header_of};
-use crate::sys::barrier;
 use crate::sys::memory;
 
 /// What a runtime wants done with stacks of goroutines that have been parked
@@ -104,12 +107,7 @@ fn parked(g: *mut (), stack: Stack) -> Option<Care> {
 
 fn claim(g: *mut (), stack: Stack) -> Option<usize> {
     let (g, context) = parked_on(g, stack)?;
-    let claimed = claimed_context(stack);
-    // Acquire: what the goroutine left on its stack is seen.
-    g.context
-        .compare_exchange(context, claimed, Ordering::Acquire, Ordering::Relaxed)
-        .is_ok()
-        .then_some(context)
+    claim::claim(&g.context, context, claimed_context(stack)).then_some(context) // C1
 }
 
 /// What `context` holds while a goroutine is claimed.
@@ -124,11 +122,11 @@ fn goroutine_of(claimed: &Claimed) -> &'static Goroutine {
 }
 
 fn confirm(claimed: &[Claimed], each: &mut dyn FnMut(usize)) {
-    barrier::heavy(); // C2
+    claim::confirm(); // C2
     for (place, claimed) in claimed.iter().enumerate() {
         let g = goroutine_of(claimed);
-        let ours = g.context.load(Ordering::Acquire) == claimed_context(claimed.stack);
-        if ours && g.status() == Status::Waiting {
+        let (mark, waiting) = (claimed_context(claimed.stack), Status::Waiting as u8);
+        if claim::holds(&g.context, mark, &g.head.status, waiting) {
             each(place); // C3
         }
     }
@@ -139,14 +137,8 @@ fn release(claimed: &Claimed, compacted: bool) {
     if compacted {
         g.set_flag(FLAG_COMPACTED);
     }
-    // Release: pairs with the Acquire in `ready_context`; the flag is seen. It
-    // fails where the claim did not hold: C4.
-    let _ = g.context.compare_exchange(
-        claimed_context(claimed.stack),
-        claimed.sp,
-        Ordering::Release,
-        Ordering::Relaxed,
-    );
+    // C4, and the end of a claim that held; the flag is seen with it.
+    claim::release(&g.context, claimed_context(claimed.stack), claimed.sp);
 }
 
 /// Calls `f` while a parked goroutine is kept from going on; `None` if it is

@@ -3,15 +3,16 @@
 //! Cells of one size come from slabs of their own. One thread at a time takes
 //! cells (the one that compacts); any thread gives them back, also in a
 //! signal handler. So the free list is a stack with many pushers and a single
-//! popper, and a popper that is alone meets no ABA.
+//! popper ([`FreeList`]).
 //!
 //! When no cell of a size is in use, its slabs' pages go back to the kernel;
 //! their addresses stay for the next time.
 
 use std::io;
-use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::free_list::FreeList;
 use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, Access};
 
@@ -27,15 +28,10 @@ const SLAB: usize = 256 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cell(pub(super) NonNull<u8>);
 
-/// A free cell's first word.
-struct Link {
-    next: *mut Link,
-}
-
 /// Cells of one size.
 #[derive(Debug)]
 struct Size {
-    free: AtomicPtr<Link>,
+    free: FreeList,
     in_use: AtomicUsize,
 }
 
@@ -89,7 +85,7 @@ impl Cells {
         let cells = Self {
             sizes: [const {
                 Size {
-                    free: AtomicPtr::new(ptr::null_mut()),
+                    free: FreeList::new(),
                     in_use: AtomicUsize::new(0),
                 }
             }; SIZES],
@@ -105,23 +101,10 @@ impl Cells {
         let index = size_index(bytes);
         let size = &self.sizes[index];
         let slabs = &mut taker.slabs[index];
-        // Acquire: pairs with the Release in `give`; the link in the cell was
-        // written before it.
-        let mut head = size.free.load(Ordering::Acquire);
-        while let Some(first) = NonNull::new(head) {
-            // SAFETY: only the taker takes cells off the list, so this one is
-            // still on it, and its link is written.
-            let next = unsafe { (*first.as_ptr()).next };
-            match size
-                .free
-                .compare_exchange_weak(head, next, Ordering::Acquire, Ordering::Acquire)
-            {
-                Ok(_) => {
-                    size.in_use.fetch_add(1, Ordering::Relaxed);
-                    return Ok(Cell(first.cast()));
-                }
-                Err(now) => head = now,
-            }
+        // SAFETY: there is one taker, and it is borrowed.
+        if let Some(first) = unsafe { size.free.pop() } {
+            size.in_use.fetch_add(1, Ordering::Relaxed);
+            return Ok(Cell(first.cast()));
         }
         let address = slabs.cut_one((index + 1) * STEP, &mut taker.space)?;
         size.in_use.fetch_add(1, Ordering::Relaxed);
@@ -139,20 +122,9 @@ impl Cells {
     /// The cell was taken here for as many bytes, and nobody uses it any more.
     pub(super) unsafe fn give(&self, cell: Cell, bytes: usize) {
         let size = &self.sizes[size_index(bytes)];
-        let link = cell.0.as_ptr().cast::<Link>();
-        let mut head = size.free.load(Ordering::Relaxed);
-        loop {
-            // SAFETY: the cell is ours until it is on the list.
-            unsafe { link.write(Link { next: head }) };
-            // Release: pairs with the Acquire in `take`.
-            match size
-                .free
-                .compare_exchange_weak(head, link, Ordering::Release, Ordering::Relaxed)
-            {
-                Ok(_) => break,
-                Err(now) => head = now,
-            }
-        }
+        // SAFETY: by the caller's promise the cell is ours; cells are larger
+        // than a link and aligned for it.
+        unsafe { size.free.push(cell.0.cast()) };
         // Release: pairs with the Acquire in `give_back_unused`: the push has
         // happened before.
         size.in_use.fetch_sub(1, Ordering::Release);
@@ -166,7 +138,7 @@ impl Cells {
             if slabs.starts.is_empty() || size.in_use.load(Ordering::Acquire) != 0 {
                 continue;
             }
-            size.free.store(ptr::null_mut(), Ordering::Relaxed);
+            size.free.forget_all();
             slabs.current = 0;
             slabs.cut = 0;
             let ranges: Vec<PageRange> = slabs

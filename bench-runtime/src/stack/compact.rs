@@ -52,6 +52,7 @@ use super::cells::{Cell, Cells, LARGEST, Taker};
 use super::class::Class;
 use super::guard::Guards;
 use super::header::StackHeader;
+use super::passage;
 use super::slots::{State, UNIT, Word};
 use super::{Stack, StackError};
 use crate::fatal::fatal;
@@ -303,13 +304,12 @@ impl Compactor {
         // Headers cannot be read any more once the pages are on their way.
         let classes: Vec<Class> = claimed.iter().map(|claim| claim.stack.class()).collect();
         for (index, &class) in classes.iter().enumerate() {
-            // Release: pairs with the Acquire in `settled`. Whoever faults
-            // from step 1 on finds this.
-            word(index).store(Word::plain(State::Moving, class).0, Ordering::Release);
+            // Whoever faults from step 1 on finds this.
+            passage::set(word(index), Word::plain(State::Moving, class).0);
         }
         let back_to_live = || {
             for (index, &class) in classes.iter().enumerate() {
-                word(index).store(Word::plain(State::Live, class).0, Ordering::Release);
+                passage::set(word(index), Word::plain(State::Live, class).0);
             }
         };
 
@@ -362,9 +362,8 @@ impl Compactor {
         // Step 6.
         for (index, (claim, cell)) in claimed.iter().zip(&cells).enumerate() {
             let compacted = Word::compacted(classes[index], *cell, claim.live().1);
-            // Release: pairs with the Acquire in `settled`: what is in the
-            // cell is seen by who restores it.
-            word(index).store(compacted.0, Ordering::Release);
+            // What is in the cell is seen by who restores it.
+            passage::set(word(index), compacted.0);
         }
         let count = claimed.len() as u64;
         self.counters.compacted.fetch_add(count, Ordering::Relaxed);
@@ -382,18 +381,15 @@ impl Compactor {
 
     /// Waits until the slot is not on its way; gives its word then.
     fn settled(&self, word: &AtomicU64) -> Word {
-        loop {
-            // Acquire: pairs with the Releases of who moves the word.
-            let now = Word(word.load(Ordering::Acquire));
-            match now.state() {
-                State::Moving | State::Restoring if !FORKED.load(Ordering::Relaxed) => {
-                    // SAFETY: sched_yield has no precondition and is fine in a
-                    // signal handler.
-                    unsafe { libc::sched_yield() };
-                }
-                _ => return now,
-            }
-        }
+        let on_its_way = |now| match Word(now).state() {
+            State::Moving | State::Restoring => !FORKED.load(Ordering::Relaxed),
+            _ => false,
+        };
+        Word(passage::settled(word, on_its_way, || {
+            // SAFETY: sched_yield has no precondition and is fine in a signal
+            // handler.
+            unsafe { libc::sched_yield() };
+        }))
     }
 
     /// Restores the slot that `address` lies in, if it is compacted. True: it
@@ -408,10 +404,7 @@ impl Compactor {
                 return false;
             }
             let restoring = Word::plain(State::Restoring, now.class());
-            if word
-                .compare_exchange(now.0, restoring.0, Ordering::Acquire, Ordering::Relaxed)
-                .is_err()
-            {
+            if !passage::begin(word, now.0, restoring.0) {
                 continue;
             }
             let (Some((cell, len)), Some(header)) =
@@ -421,8 +414,7 @@ impl Compactor {
             };
             let end = header.as_ptr() as usize + size_of::<StackHeader>();
             self.fill(end - len, len, cell);
-            // Release: pairs with the Acquire in `settled`.
-            word.store(Word::plain(State::Live, now.class()).0, Ordering::Release);
+            passage::set(word, Word::plain(State::Live, now.class()).0);
             // SAFETY: the cell was taken for as many bytes, and the word that
             // led to it does so no more.
             unsafe { self.cells.give(cell, len) };

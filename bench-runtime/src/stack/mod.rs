@@ -50,11 +50,13 @@ mod arena;
 mod cells;
 mod class;
 pub(crate) mod compact;
+mod free_list;
 mod guard;
 mod header;
 pub(crate) mod overflow;
 #[cfg(test)]
 mod parked_tests;
+mod passage;
 pub(crate) mod pool;
 mod slots;
 pub(crate) mod sweep;

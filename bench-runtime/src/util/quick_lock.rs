@@ -14,22 +14,26 @@
 //!
 //! It may be held across no park and no call of foreign code.
 //!
+//! Its model is `tests/loom/quick_lock.rs`, on this source.
+//!
 //! # Rejected
 //!
 //! An exchange on release, which would tell for sure whether somebody sleeps:
 //! it doubles the cost of a section that nobody contends for.
 
-use std::cell::UnsafeCell;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// As in [`super::lock`]: a holder's section is shorter than this.
-const SPINS: u32 = 60;
+use crate::shim::fixed::{AtomicU32, UnsafeCell};
+use crate::shim::{Ordering, const_fn, hint, os_yield};
+
+/// As in [`super::lock`]: a holder's section is shorter than this. A model
+/// sees all there is to see in one round.
+const SPINS: u32 = if cfg!(rt_loom) { 1 } else { 60 };
 
 /// A holder that lost its CPU mostly has it back after this many yields.
-const YIELDS: u32 = 4;
+const YIELDS: u32 = if cfg!(rt_loom) { 1 } else { 4 };
 
 /// Bounds what a missed wake costs.
 const SLEEP: Duration = Duration::from_millis(1);
@@ -43,10 +47,12 @@ pub(crate) struct RawQuickLock {
 }
 
 impl RawQuickLock {
-    pub(crate) const fn new() -> Self {
-        Self {
-            held: AtomicU32::new(0),
-            sleepers: AtomicU32::new(0),
+    const_fn! {
+        pub(crate) fn new() -> Self {
+            Self {
+                held: AtomicU32::new(0),
+                sleepers: AtomicU32::new(0),
+            }
         }
     }
 
@@ -98,9 +104,9 @@ impl RawQuickLock {
                 return;
             }
             if round < SPINS {
-                std::hint::spin_loop();
+                hint::spin_loop();
             } else {
-                std::thread::yield_now();
+                os_yield();
             }
         }
         self.sleepers.fetch_add(1, Ordering::Relaxed);
@@ -124,10 +130,12 @@ unsafe impl<T: Send> Sync for QuickLock<T> {}
 unsafe impl<T: Send> Send for QuickLock<T> {}
 
 impl<T> QuickLock<T> {
-    pub(crate) const fn new(value: T) -> Self {
-        Self {
-            raw: RawQuickLock::new(),
-            value: UnsafeCell::new(value),
+    const_fn! {
+        pub(crate) fn new(value: T) -> Self {
+            Self {
+                raw: RawQuickLock::new(),
+                value: UnsafeCell::new(value),
+            }
         }
     }
 
@@ -165,7 +173,7 @@ impl<T> Deref for QuickGuard<'_, T> {
     #[inline]
     fn deref(&self) -> &T {
         // SAFETY: the guard exists only while its thread holds the lock.
-        unsafe { &*self.lock.value.get() }
+        self.lock.value.with(|value| unsafe { &*value })
     }
 }
 
@@ -173,7 +181,7 @@ impl<T> DerefMut for QuickGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: as in `deref`, and `&mut self` is the only way in.
-        unsafe { &mut *self.lock.value.get() }
+        self.lock.value.with_mut(|value| unsafe { &mut *value })
     }
 }
 
@@ -185,7 +193,7 @@ impl<T> Drop for QuickGuard<'_, T> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(rt_loom)))]
 mod tests {
     use super::*;
 

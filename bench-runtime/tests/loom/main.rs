@@ -1,11 +1,12 @@
 //! Models of the scheduler's lock-free pieces: loom runs every interleaving,
 //! with every outcome that the memory model allows.
 //!
-//! The run queue and the door are the product's own source, compiled here
-//! against loom's atomics. The idle protocol, the parking of a goroutine and
-//! the claim of a ticket are written again with the steps and the orderings of
-//! the source, because theirs is spread over code that calls the kernel. The
-//! slot of the netpoller has its model beside it, in `src/netpoll/slot.rs`.
+//! The run queue, the door, tickets, claims, the quick lock, the free list of
+//! cells and the passage of a stack's bytes are the product's own source,
+//! compiled here against loom's atomics. The idle protocol and the parking of
+//! a goroutine are written again with the steps and the orderings of the
+//! source, because theirs is spread over code that calls the kernel. The slot
+//! of the netpoller has its model beside it, in `src/netpoll/slot.rs`.
 //!
 //! Each piece has a canary: the same model with one ordering or step broken,
 //! which loom must find. Run it by `scripts/loom.sh`.
@@ -13,19 +14,65 @@
 #![allow(missing_docs, reason = "a test")]
 
 #[path = "../../src/sched/door.rs"]
+#[allow(dead_code, reason = "the model does not use all of it")]
 mod door_source;
 #[path = "../../src/sched/run_queue.rs"]
 #[allow(dead_code, reason = "the model does not use all of it")]
 mod run_queue_source;
 #[path = "../../src/shim.rs"]
-#[allow(dead_code, unused_imports, reason = "the models do not use all of it")]
-mod shim;
+#[allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "the models do not use all of it"
+)]
+mod shim_source;
 
+#[path = "../../src/sched/claim.rs"]
+mod claim_source;
+#[path = "../../src/stack/free_list.rs"]
+#[allow(dead_code, reason = "the model does not use all of it")]
+mod free_list_source;
+#[path = "../../src/stack/passage.rs"]
+mod passage_source;
+#[path = "../../src/util/quick_lock.rs"]
+#[allow(dead_code, reason = "the models do not use all of it")]
+mod quick_lock_source;
+#[path = "../../src/goroutine/ticket.rs"]
+mod ticket_source;
+
+mod claim;
 mod door;
+mod free_list;
 mod idle;
 mod park;
+mod passage;
+mod quick_lock;
 mod run_queue;
 mod ticket;
+
+/// The product's shim, with loom's where the library needs std's.
+mod shim {
+    pub(crate) use crate::shim_source::{
+        AtomicBool, AtomicPtr, AtomicU32, Ordering, hint, os_yield,
+    };
+
+    pub(crate) mod fixed {
+        pub(crate) use loom::cell::UnsafeCell;
+        pub(crate) use loom::sync::atomic::{
+            AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+        };
+    }
+
+    macro_rules! const_fn {
+        ($($function:tt)*) => { $($function)* };
+    }
+    pub(crate) use const_fn;
+}
+
+mod goroutine {
+    pub(crate) const RUNNING_BIT: usize = 1;
+}
 
 /// What the sources import, in loom's terms.
 mod sys {
@@ -36,23 +83,44 @@ mod sys {
 
         thread_local! {
             // Of the thread that runs the model; loom's threads share it.
-            static BROKEN: Cell<bool> = const { Cell::new(false) };
+            static LIGHT_BROKEN: Cell<bool> = const { Cell::new(false) };
+            static HEAVY_BROKEN: Cell<bool> = const { Cell::new(false) };
         }
 
         /// From now on the light side is nothing, in this test.
         pub(crate) fn break_light() {
-            BROKEN.set(true);
+            LIGHT_BROKEN.set(true);
+        }
+
+        /// From now on the heavy side is nothing, in this test.
+        pub(crate) fn break_heavy() {
+            HEAVY_BROKEN.set(true);
         }
 
         pub(crate) fn light() {
-            if !BROKEN.get() {
+            if !LIGHT_BROKEN.get() {
                 fence(Ordering::SeqCst);
             }
         }
 
         pub(crate) fn heavy() {
-            fence(Ordering::SeqCst);
+            if !HEAVY_BROKEN.get() {
+                fence(Ordering::SeqCst);
+            }
         }
+    }
+
+    /// A sleep that ends at any time: sleepers look again.
+    pub(crate) mod futex {
+        use std::time::Duration;
+
+        use loom::sync::atomic::AtomicU32;
+
+        pub(crate) fn wait(_word: &AtomicU32, _while_it_is: u32, _for: Option<Duration>) {
+            loom::thread::yield_now();
+        }
+
+        pub(crate) fn wake(_word: &AtomicU32, _count: i32) {}
     }
 }
 

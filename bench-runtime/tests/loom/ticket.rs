@@ -1,6 +1,7 @@
 //! Claims: of all who would end one wait, one does, and only that one writes
-//! into the waiter. The steps are those of `goroutine::waiter`.
+//! into the waiter.
 
+use crate::ticket_source;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -31,9 +32,7 @@ impl Scene {
 
     /// `Parkable::claim`.
     fn claim(&self, ticket: u32) -> bool {
-        self.ticket
-            .compare_exchange(ticket, ticket + 1, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
+        ticket_source::claim(&self.ticket, ticket)
     }
 
     /// Not an exchange: two may believe that they won.

@@ -251,7 +251,7 @@ fn both_read(forgets_changed: bool) {
         // Two at once are one edge.
         shared.socket.data.fetch_add(2, Ordering::AcqRel);
         shared.edge();
-        readers.map(|reader| reader.join().unwrap());
+        let _ = readers.map(|reader| reader.join().unwrap());
     });
 }
 

@@ -1,0 +1,75 @@
+//! The claim of a parked goroutine's `context` against who resumes it: the
+//! steps of the table in [`super::stacks`], on the two words alone.
+//!
+//! Its model is `tests/loom/claim.rs`, on this source.
+
+use crate::goroutine::RUNNING_BIT;
+use crate::shim::Ordering;
+use crate::shim::fixed::{AtomicU8, AtomicUsize};
+use crate::sys::barrier;
+
+/// R2: `context` for who is about to resume the goroutine, which it has seen
+/// readied (R1).
+#[inline(always)]
+pub(crate) fn look(context: &AtomicUsize) -> usize {
+    // Light: R1 before the look, also where the barriers are plain fences.
+    barrier::light();
+    // Acquire: pairs with the store of the context by `switch`, the last thing
+    // on the goroutine's old stack, and with the Release in `release`.
+    context.load(Ordering::Acquire)
+}
+
+/// R2 again, for who found it odd. What readied the goroutine is behind the
+/// first look's barrier.
+#[inline(always)]
+pub(crate) fn look_again(context: &AtomicUsize) -> usize {
+    // Acquire: as in `look`.
+    context.load(Ordering::Acquire)
+}
+
+/// R3: from here on the goroutine runs on the stack with this header.
+#[inline(always)]
+pub(crate) fn resume(context: &AtomicUsize, header: usize) {
+    // Release: pairs with the Acquire of who reads the header's address here.
+    if cfg!(rt_loom) {
+        // The same but for its cost: loom takes a plain store to be both before
+        // and after an exchange that has not seen it.
+        context.swap(header | RUNNING_BIT, Ordering::Release);
+    } else {
+        context.store(header | RUNNING_BIT, Ordering::Release);
+    }
+}
+
+/// C1: false if it is no longer suspended with this context.
+pub(crate) fn claim(context: &AtomicUsize, saved: usize, claimed: usize) -> bool {
+    // Acquire: what the goroutine left on its stack is seen.
+    context
+        .compare_exchange(saved, claimed, Ordering::Acquire, Ordering::Relaxed)
+        .is_ok()
+}
+
+/// C2: once for all claims that are looked at next.
+pub(crate) fn confirm() {
+    barrier::heavy();
+}
+
+/// C3: whether a claim holds, after [`confirm`].
+pub(crate) fn holds(context: &AtomicUsize, claimed: usize, status: &AtomicU8, waiting: u8) -> bool {
+    // The status first. Acquire: pairs with the Release in `park`: if this is
+    // already the goroutine's next wait, R3 is seen in `context`.
+    status.load(Ordering::Acquire) == waiting && context.load(Ordering::Relaxed) == claimed
+}
+
+/// A goroutine's status when it is about to park, still on its stack.
+#[inline(always)]
+pub(crate) fn park(status: &AtomicU8, waiting: u8) {
+    // Release: pairs with the Acquire in `holds`; R3 is seen with it.
+    status.store(waiting, Ordering::Release);
+}
+
+/// Ends a claim, one that holds or one that does not: C4.
+pub(crate) fn release(context: &AtomicUsize, claimed: usize, saved: usize) {
+    // Release: pairs with the Acquire in `look`; what was done to the stack is
+    // seen. It fails where the claim did not hold and R3 was done.
+    let _ = context.compare_exchange(claimed, saved, Ordering::Release, Ordering::Relaxed);
+}

@@ -1,0 +1,91 @@
+//! A stack of free pieces of memory, linked through them: any thread pushes,
+//! also in a signal handler; one at a time pops.
+//!
+//! A popper that is alone meets no ABA: what it saw at the head stays there
+//! until it takes it itself, though others may come to lie on top.
+//!
+//! Its model is `tests/loom/free_list.rs`, on this source.
+
+use std::ptr::{self, NonNull};
+
+use crate::shim::fixed::{AtomicPtr, UnsafeCell};
+use crate::shim::{Ordering, const_fn};
+
+/// What lies in a free piece, at its beginning.
+#[derive(Debug)]
+pub(crate) struct Link {
+    next: UnsafeCell<*mut Link>,
+}
+
+/// The list.
+#[derive(Debug)]
+pub(crate) struct FreeList {
+    head: AtomicPtr<Link>,
+}
+
+impl FreeList {
+    const_fn! {
+        /// An empty one.
+        pub(crate) fn new() -> Self {
+            Self {
+                head: AtomicPtr::new(ptr::null_mut()),
+            }
+        }
+    }
+
+    /// Takes the piece that was pushed last.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the only one that pops.
+    pub(crate) unsafe fn pop(&self) -> Option<NonNull<Link>> {
+        // Acquire, here and below: pairs with the Release in `push`; the link
+        // in the piece was written before it.
+        let mut head = self.head.load(Ordering::Acquire);
+        while let Some(first) = NonNull::new(head) {
+            // SAFETY: the caller alone takes pieces off the list, so this one
+            // is still on it, and its link is written.
+            let next = unsafe { (*first.as_ptr()).next.with(|next| *next) };
+            match self
+                .head
+                .compare_exchange_weak(head, next, Ordering::Acquire, Ordering::Acquire)
+            {
+                Ok(_) => return Some(first),
+                Err(now) => head = now,
+            }
+        }
+        None
+    }
+
+    /// Puts a piece on the list.
+    ///
+    /// # Safety
+    ///
+    /// It is the caller's, writable, aligned and large enough for a [`Link`],
+    /// and stays so until it is popped or the list forgotten.
+    pub(crate) unsafe fn push(&self, piece: NonNull<Link>) {
+        let mut head = self.head.load(Ordering::Relaxed);
+        loop {
+            let link = Link {
+                next: UnsafeCell::new(head),
+            };
+            // SAFETY: the piece is the caller's until it is on the list.
+            unsafe { piece.write(link) };
+            // Release: pairs with the Acquire in `pop`.
+            match self.head.compare_exchange_weak(
+                head,
+                piece.as_ptr(),
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    /// Forgets what is on it; only for the one that pops, while nobody pushes.
+    pub(crate) fn forget_all(&self) {
+        self.head.store(ptr::null_mut(), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,182 @@
+//! Claims of a parked goroutine's stack: the sweep and whoever resumes it
+//! never use the stack at once, and nobody is kept waiting for ever.
+
+use crate::claim_source as steps;
+use crate::sys::barrier;
+use loom::cell::UnsafeCell;
+use loom::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use loom::sync::{Arc, Mutex};
+
+const SAVED: usize = 0x100;
+const SAVED_LATER: usize = 0x80;
+const HEADER: usize = 0x200;
+const CLAIMED: usize = HEADER | 3;
+
+const RUNNABLE: u8 = 1;
+const WAITING: u8 = 4;
+
+/// [`steps::holds`], or a broken one.
+type Holds = fn(&AtomicUsize, usize, &AtomicU8, u8) -> bool;
+
+struct Scene {
+    context: AtomicUsize,
+    status: AtomicU8,
+    stack: UnsafeCell<u32>,
+    /// The goroutine, in the queue of runnable ones or not.
+    queue: Mutex<bool>,
+}
+
+// SAFETY: the cell in it is what the model is about; loom reports a race.
+unsafe impl Send for Scene {}
+// SAFETY: as above.
+unsafe impl Sync for Scene {}
+
+impl Scene {
+    /// With a goroutine that is parked.
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            context: AtomicUsize::new(SAVED),
+            status: AtomicU8::new(WAITING),
+            stack: UnsafeCell::new(0),
+            queue: Mutex::new(false),
+        })
+    }
+
+    fn use_stack(&self) {
+        // SAFETY: that this is exclusive is what loom checks.
+        self.stack.with_mut(|stack| unsafe { *stack += 1 });
+    }
+
+    /// R1, as `make_runnable` does it.
+    fn ready(&self) {
+        self.status.store(RUNNABLE, Ordering::Relaxed);
+        *self.queue.lock().unwrap() = true;
+    }
+
+    /// R2 and R3, as `ready_context`; then the goroutine's code.
+    fn resume(&self) {
+        let mut context = steps::look(&self.context);
+        while context & 1 != 0 {
+            loom::thread::yield_now();
+            context = steps::look_again(&self.context);
+        }
+        assert_eq!(context, SAVED);
+        steps::resume(&self.context, HEADER);
+        self.use_stack();
+    }
+
+    /// The goroutine parks again, as `prepare_park` and `switch` do it.
+    fn park(&self) {
+        steps::park(&self.status, WAITING);
+        self.use_stack();
+        // Not a store, for the reason given at `steps::resume`.
+        self.context.swap(SAVED_LATER, Ordering::Release);
+    }
+
+    /// One claim of the sweep; true if it held.
+    fn sweep(&self, holds: Holds) -> bool {
+        let saved = self.context.load(Ordering::Acquire);
+        if saved & 1 != 0 || self.status.load(Ordering::Relaxed) != WAITING {
+            return false;
+        }
+        if !steps::claim(&self.context, saved, CLAIMED) {
+            return false;
+        }
+        steps::confirm();
+        let holds = holds(&self.context, CLAIMED, &self.status, WAITING);
+        if holds {
+            self.use_stack();
+        }
+        steps::release(&self.context, CLAIMED, saved);
+        holds
+    }
+}
+
+/// The one who readies the goroutine resumes it too, without a lock between.
+fn claim_against_resume() {
+    let scene = Scene::new();
+    let sweep = loom::thread::spawn({
+        let scene = scene.clone();
+        move || scene.sweep(steps::holds)
+    });
+    scene.status.store(RUNNABLE, Ordering::Relaxed);
+    scene.resume();
+    sweep.join().unwrap();
+    assert_eq!(scene.context.load(Ordering::Relaxed), HEADER | 1);
+}
+
+#[test]
+fn claimed_or_resumed_never_both() {
+    loom::model(claim_against_resume);
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn canary_claim_that_is_not_confirmed_by_a_heavy_barrier() {
+    barrier::break_heavy();
+    loom::model(claim_against_resume);
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn canary_resume_without_the_light_barrier() {
+    barrier::break_light();
+    loom::model(claim_against_resume);
+}
+
+#[test]
+fn goroutine_that_one_readies_and_another_resumes() {
+    loom::model(|| {
+        let scene = Scene::new();
+        let sweep = loom::thread::spawn({
+            let scene = scene.clone();
+            move || scene.sweep(steps::holds)
+        });
+        let other = loom::thread::spawn({
+            let scene = scene.clone();
+            move || {
+                let found = std::mem::take(&mut *scene.queue.lock().unwrap());
+                if found {
+                    scene.resume();
+                }
+                found
+            }
+        });
+        scene.ready();
+        sweep.join().unwrap();
+        let resumed = other.join().unwrap();
+        let context = scene.context.load(Ordering::Relaxed);
+        assert_eq!(context, if resumed { HEADER | 1 } else { SAVED });
+    });
+}
+
+fn claim_against_two_waits(holds: Holds) {
+    let scene = Scene::new();
+    let sweep = loom::thread::spawn({
+        let scene = scene.clone();
+        move || scene.sweep(holds)
+    });
+    scene.status.store(RUNNABLE, Ordering::Relaxed);
+    scene.resume();
+    scene.park();
+    sweep.join().unwrap();
+    assert_eq!(scene.context.load(Ordering::Acquire), SAVED_LATER);
+    assert!(scene.sweep(holds), "it is parked, and nobody is about");
+    assert_eq!(scene.context.load(Ordering::Acquire), SAVED_LATER);
+}
+
+#[test]
+fn goroutine_that_parks_again_meanwhile() {
+    loom::model(|| claim_against_two_waits(steps::holds));
+}
+
+/// The next wait's status, after the context of before it was resumed.
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn canary_context_looked_at_before_the_status() {
+    loom::model(|| {
+        claim_against_two_waits(|context, claimed, status, waiting| {
+            context.load(Ordering::Acquire) == claimed && status.load(Ordering::Acquire) == waiting
+        });
+    });
+}

@@ -1,0 +1,160 @@
+//! The passage of live bytes between their pages and a cell: who needs them
+//! finds them whole in the pages, and one brings them there.
+
+use crate::passage_source as passage;
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+const LIVE: u64 = 1;
+const MOVING: u64 = 2;
+const COMPACTED: u64 = 3;
+const RESTORING: u64 = 4;
+
+struct Scene {
+    word: AtomicU64,
+    page: UnsafeCell<u32>,
+    cell: UnsafeCell<u32>,
+    restored_count: AtomicUsize,
+}
+
+// SAFETY: the cells in it are what the model is about; loom reports a race.
+unsafe impl Send for Scene {}
+// SAFETY: as above.
+unsafe impl Sync for Scene {}
+
+/// What the stack holds.
+const BYTES: u32 = 7;
+
+impl Scene {
+    fn new(state: u64) -> Arc<Self> {
+        let (page, cell) = if state == LIVE {
+            (BYTES, 0)
+        } else {
+            (0, BYTES)
+        };
+        Arc::new(Self {
+            word: AtomicU64::new(state),
+            page: UnsafeCell::new(page),
+            cell: UnsafeCell::new(cell),
+            restored_count: AtomicUsize::new(0),
+        })
+    }
+
+    /// As `Compactor::compact`: one thread, whose the goroutine is.
+    fn compact(&self) {
+        passage::set(&self.word, MOVING);
+        // SAFETY: that these are exclusive is what loom checks.
+        let bytes = self
+            .page
+            .with_mut(|page| unsafe { std::mem::take(&mut *page) });
+        // SAFETY: as above.
+        self.cell.with_mut(|cell| unsafe { *cell = bytes });
+        passage::set(&self.word, COMPACTED);
+    }
+
+    fn settled(&self) -> u64 {
+        let on_its_way = |word| matches!(word, MOVING | RESTORING);
+        passage::settled(&self.word, on_its_way, loom::thread::yield_now)
+    }
+
+    /// As `Compactor::restore`: any thread; `begin` chooses one of them.
+    fn restore(&self, begin: fn(&AtomicU64, u64, u64) -> bool) {
+        loop {
+            let now = self.settled();
+            if now != COMPACTED {
+                return;
+            }
+            if !begin(&self.word, now, RESTORING) {
+                continue;
+            }
+            // SAFETY: as in `compact`.
+            let bytes = self
+                .cell
+                .with_mut(|cell| unsafe { std::mem::take(&mut *cell) });
+            // SAFETY: as in `compact`.
+            self.page.with_mut(|page| unsafe { *page = bytes });
+            passage::set(&self.word, LIVE);
+            self.restored_count.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+    }
+
+    fn read(&self) {
+        // SAFETY: as in `compact`.
+        assert_eq!(self.page.with(|page| unsafe { *page }), BYTES);
+    }
+}
+
+fn two_need_it(begin: fn(&AtomicU64, u64, u64) -> bool) {
+    let scene = Scene::new(COMPACTED);
+    let threads = [(); 2].map(|()| {
+        let scene = scene.clone();
+        loom::thread::spawn(move || {
+            scene.restore(begin);
+            scene.read();
+        })
+    });
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    assert_eq!(scene.restored_count.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn one_of_two_restores_and_both_read() {
+    loom::model(|| two_need_it(passage::begin));
+}
+
+#[test]
+#[should_panic]
+fn canary_restore_that_is_no_exchange() {
+    loom::model(|| {
+        two_need_it(|word, settled, on_its_way| {
+            let mine = word.load(Ordering::Acquire) == settled;
+            if mine {
+                passage::set(word, on_its_way);
+            }
+            mine
+        });
+    });
+}
+
+/// A fault in the middle of the move waits for its end, then restores.
+#[test]
+fn who_faults_while_it_moves_finds_it_whole() {
+    loom::model(|| {
+        let scene = Scene::new(LIVE);
+        // What makes another thread fault is the protection of the page, set
+        // after the word: that thread sees at least `MOVING`.
+        passage::set(&scene.word, MOVING);
+        let other = loom::thread::spawn({
+            let scene = scene.clone();
+            move || {
+                scene.restore(passage::begin);
+                scene.read();
+            }
+        });
+        scene.compact();
+        other.join().unwrap();
+        assert_eq!(scene.settled(), LIVE);
+        assert_eq!(scene.restored_count.load(Ordering::Relaxed), 1);
+    });
+}
+
+#[test]
+#[should_panic(expected = "Causality violation")]
+fn canary_cell_published_before_it_is_filled() {
+    loom::model(|| {
+        let scene = Scene::new(LIVE);
+        passage::set(&scene.word, MOVING);
+        let other = loom::thread::spawn({
+            let scene = scene.clone();
+            move || scene.restore(passage::begin)
+        });
+        passage::set(&scene.word, COMPACTED);
+        // SAFETY: it is not exclusive, which loom must find.
+        scene.cell.with_mut(|cell| unsafe { *cell = BYTES });
+        other.join().unwrap();
+    });
+}
