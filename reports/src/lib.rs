@@ -14,6 +14,8 @@ pub mod format;
 pub mod gate;
 pub mod html;
 pub mod merge;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 pub mod plot;
 pub mod run;
 pub mod schema;

@@ -54,6 +54,9 @@ pub enum Command {
     Compare(CompareArguments),
     /// Put the shards of one run together.
     Merge(MergeArguments),
+    /// Write the raw samples as a table for other tools.
+    #[command(after_help = EXPORT_HELP)]
+    Export(ExportArguments),
 }
 
 /// How a table is printed.
@@ -253,6 +256,25 @@ pub struct MergeArguments {
     /// The folder for the whole run.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+}
+
+const EXPORT_HELP: &str = "\
+Examples:
+  threadbare export results --parquet samples.parquet
+  duckdb -c \"select lane, median(time_ns) from 'samples.parquet'
+             where workload = 'spawn.one' and not control group by lane\"
+A row is one raw sample. Parameters and further figures are JSON text; what a
+sample lacks is null. The program must be built with --features parquet.";
+
+/// The arguments of `export`.
+#[derive(Args, Debug)]
+pub struct ExportArguments {
+    /// The runs: their folders or their run.jsonl, or a folder of such folders.
+    #[arg(required = true)]
+    pub runs: Vec<PathBuf>,
+    /// The Parquet file to write.
+    #[arg(long, value_name = "FILE")]
+    pub parquet: PathBuf,
 }
 
 fn parse_shard(text: &str) -> Result<(u32, u32), String> {

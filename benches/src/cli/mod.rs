@@ -5,6 +5,7 @@ mod bench;
 mod choice;
 mod compare;
 mod doctor;
+mod export;
 mod gate;
 mod list;
 mod merge;
@@ -23,8 +24,8 @@ use crate::lanes::Toolbox;
 use crate::study::Preset;
 
 pub use arguments::{
-    Arguments, Command, CompareArguments, DoctorArguments, Format, GateArguments, ListArguments,
-    MergeArguments, ReportArguments, RunArguments, ShowArguments,
+    Arguments, Command, CompareArguments, DoctorArguments, ExportArguments, Format, GateArguments,
+    ListArguments, MergeArguments, ReportArguments, RunArguments, ShowArguments,
 };
 pub use bench::bench_main;
 pub use run::{Ended, measure};
@@ -52,6 +53,7 @@ pub fn main() -> ExitCode {
         Command::Gate(arguments) => gate::gate(arguments),
         Command::Compare(arguments) => compare::compare(arguments),
         Command::Merge(arguments) => merge::merge(arguments),
+        Command::Export(arguments) => export::export(arguments),
     };
     result.unwrap_or_else(|error| {
         eprintln!("threadbare: {error:#}");

@@ -72,7 +72,7 @@ fn exponents(view: &View<'_>, growths: &[&Growth]) -> Markup {
                     th class="words" scope="col" { "Lane" }
                     @for count in &counts { th scope="col" { (format::count(*count)) } }
                     th scope="col" { "Exponent" } th scope="col" { "95% interval" }
-                    th class="words" scope="col" { "" }
+                    th class="words" scope="col" { "Verdict" }
                 } }
                 tbody {
                     @for growth in growths {

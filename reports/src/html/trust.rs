@@ -136,7 +136,7 @@ fn cross_checks(view: &View<'_>) -> Markup {
                 table data-name="cross-checks" {
                     thead { tr {
                         th class="words" scope="col" { "Benchmark" } th scope="col" { "Its figure" } th scope="col" { "95% interval" }
-                        th scope="col" { "Ours" } th scope="col" { "95% interval" } th class="words" scope="col" { "" }
+                        th scope="col" { "Ours" } th scope="col" { "95% interval" } th class="words" scope="col" { "Agreement" }
                     } }
                     tbody {
                         @for (check, row, estimate) in &pairs {

@@ -33,7 +33,9 @@ fn page_works_in_a_browser() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let page = folder.path().join("report.html");
-    std::fs::write(&page, html::render(&synthetic::run(Wish::default()))).expect("the page");
+    let mut shown = synthetic::run(Wish::default());
+    shown.header.design.preset = Some("peers".to_owned());
+    std::fs::write(&page, html::render(&shown)).expect("the page");
     let other = folder.path().join("other.jsonl");
     let mut run = synthetic::run(Wish {
         seed: 9,

@@ -1,0 +1,276 @@
+//! The samples of any number of runs as one Parquet table, a row each, for
+//! DuckDB and its like.
+//!
+//! What varies by workload (parameters, further figures) is JSON text: a query
+//! takes from it what it needs. What a sample lacks is null, never 0.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use parquet::basic::Compression;
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::schema::parser::parse_message_type;
+
+use crate::run::Run;
+use crate::schema::{Group, Memory, Sample};
+use crate::stats::histogram::percentile;
+
+/// One row: where the sample is from.
+struct Row<'a> {
+    run: &'a Run,
+    machine_key: &'a str,
+    group: &'a Group,
+    sample_index: usize,
+    sample: &'a Sample,
+}
+
+/// How a column is made of rows.
+enum Column {
+    Text(fn(&Row<'_>) -> String),
+    Whole(fn(&Row<'_>) -> Option<i64>),
+    Real(fn(&Row<'_>) -> Option<f64>),
+    Flag(fn(&Row<'_>) -> bool),
+}
+
+/// The columns, in the table's order.
+const COLUMNS: &[(&str, Column)] = &[
+    ("run_id", Column::Text(|row| row.run.header.run_id.clone())),
+    (
+        "started",
+        Column::Text(|row| row.run.header.started.clone()),
+    ),
+    (
+        "depth",
+        Column::Text(|row| {
+            json(&row.run.header.design.depth)
+                .trim_matches('"')
+                .to_owned()
+        }),
+    ),
+    ("host", Column::Text(|row| row.run.header.host.name.clone())),
+    (
+        "machine_key",
+        Column::Text(|row| row.machine_key.to_owned()),
+    ),
+    (
+        "cpu_model",
+        Column::Text(|row| row.run.header.host.machine.cpu_model.clone()),
+    ),
+    ("workload", Column::Text(|row| row.group.workload.clone())),
+    ("lane", Column::Text(|row| row.group.lane.clone())),
+    (
+        "parameters",
+        Column::Text(|row| json(&row.group.parameters)),
+    ),
+    (
+        "process_index",
+        Column::Whole(|row| whole(row.group.process_index)),
+    ),
+    (
+        "block_index",
+        Column::Whole(|row| whole(row.group.block_index)),
+    ),
+    (
+        "order_index",
+        Column::Whole(|row| whole(row.group.order_index)),
+    ),
+    (
+        "sample_index",
+        Column::Whole(|row| i64::try_from(row.sample_index).ok()),
+    ),
+    ("control", Column::Flag(|row| row.group.control)),
+    ("at_ns", Column::Whole(|row| whole(row.group.at_ns))),
+    (
+        "iterations",
+        Column::Whole(|row| whole(row.group.iterations)),
+    ),
+    (
+        "elapsed_ns",
+        Column::Whole(|row| whole(row.sample.elapsed_ns)),
+    ),
+    (
+        "operations_count",
+        Column::Whole(|row| whole(row.sample.operations_count)),
+    ),
+    (
+        "time_ns",
+        Column::Real(|row| Some(row.sample.elapsed_ns as f64 / row.sample.operations_count as f64)),
+    ),
+    ("cpu_ns", Column::Whole(|row| whole(row.sample.cpu_ns))),
+    (
+        "voluntary_switches_count",
+        Column::Whole(|row| whole(row.sample.voluntary_switches_count)),
+    ),
+    (
+        "involuntary_switches_count",
+        Column::Whole(|row| whole(row.sample.involuntary_switches_count)),
+    ),
+    (
+        "tasks_count",
+        Column::Whole(|row| whole(row.sample.memory?.tasks_count)),
+    ),
+    (
+        "available_bytes",
+        Column::Whole(|row| memory(row, |memory| memory.available_bytes)),
+    ),
+    (
+        "anonymous_bytes",
+        Column::Whole(|row| memory(row, |memory| memory.anonymous_bytes)),
+    ),
+    (
+        "kernel_stack_bytes",
+        Column::Whole(|row| memory(row, |memory| memory.kernel_stack_bytes)),
+    ),
+    (
+        "slab_bytes",
+        Column::Whole(|row| memory(row, |memory| memory.slab_bytes)),
+    ),
+    (
+        "page_tables_bytes",
+        Column::Whole(|row| memory(row, |memory| memory.page_tables_bytes)),
+    ),
+    (
+        "percpu_bytes",
+        Column::Whole(|row| memory(row, |memory| memory.percpu_bytes)),
+    ),
+    (
+        "virtual_bytes",
+        Column::Whole(|row| memory(row, |memory| memory.virtual_bytes)),
+    ),
+    ("latency_ns_p50", Column::Whole(|row| latency(row, 0.5))),
+    ("latency_ns_p99", Column::Whole(|row| latency(row, 0.99))),
+    ("latency_ns_p999", Column::Whole(|row| latency(row, 0.999))),
+    (
+        "offered_per_s",
+        Column::Real(|row| row.sample.latency.as_ref()?.offered_per_s),
+    ),
+    (
+        "achieved_per_s",
+        Column::Real(|row| Some(row.sample.latency.as_ref()?.achieved_per_s)),
+    ),
+    ("metrics", Column::Text(|row| json(&row.sample.metrics))),
+];
+
+fn whole(value: u64) -> Option<i64> {
+    i64::try_from(value).ok()
+}
+
+fn memory(row: &Row<'_>, part: fn(&Memory) -> i64) -> Option<i64> {
+    row.sample.memory.as_ref().map(part)
+}
+
+fn latency(row: &Row<'_>, share: f64) -> Option<i64> {
+    whole(percentile(&row.sample.latency.as_ref()?.buckets, share)?)
+}
+
+/// Maps of names to numbers cannot fail to be written.
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Writes the samples of `runs` to `out`, each run a row group; gives the
+/// number of rows.
+///
+/// # Errors
+///
+/// What the writer of the format said, that of `out` within.
+pub fn write(runs: &[Run], out: impl Write + Send) -> Result<usize, ParquetError> {
+    let fields: Vec<String> = COLUMNS
+        .iter()
+        .map(|(name, column)| match column {
+            Column::Text(_) => format!("REQUIRED BYTE_ARRAY {name} (STRING);"),
+            Column::Whole(_) => format!("OPTIONAL INT64 {name};"),
+            Column::Real(_) => format!("OPTIONAL DOUBLE {name};"),
+            Column::Flag(_) => format!("REQUIRED BOOLEAN {name};"),
+        })
+        .collect();
+    let schema = parse_message_type(&format!("message samples {{ {} }}", fields.join(" ")))?;
+    // Dictionaries already hold each text once.
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::UNCOMPRESSED)
+        .set_created_by(concat!("threadbare ", env!("CARGO_PKG_VERSION")).to_owned())
+        .build();
+    let mut writer = SerializedFileWriter::new(out, Arc::new(schema), Arc::new(properties))?;
+    let mut count = 0;
+    for run in runs {
+        let machine_key = run.header.host.machine.key();
+        let rows: Vec<Row<'_>> = run
+            .groups
+            .iter()
+            .flat_map(|group| {
+                let samples = group.samples.iter().enumerate();
+                samples.map(move |(sample_index, sample)| (group, sample_index, sample))
+            })
+            .map(|(group, sample_index, sample)| Row {
+                run,
+                machine_key: &machine_key,
+                group,
+                sample_index,
+                sample,
+            })
+            .collect();
+        count += rows.len();
+        let mut row_group = writer.next_row_group()?;
+        for (_, column) in COLUMNS {
+            write_column(&mut row_group, column, &rows)?;
+        }
+        row_group.close()?;
+    }
+    writer.close()?;
+    Ok(count)
+}
+
+fn write_column<W: Write + Send>(
+    row_group: &mut SerializedRowGroupWriter<'_, W>,
+    column: &Column,
+    rows: &[Row<'_>],
+) -> Result<(), ParquetError> {
+    let Some(mut writer) = row_group.next_column()? else {
+        return Err(ParquetError::General(
+            "the schema has fewer columns".to_owned(),
+        ));
+    };
+    match column {
+        Column::Text(of) => {
+            let values: Vec<ByteArray> = rows
+                .iter()
+                .map(|row| ByteArray::from(of(row).into_bytes()))
+                .collect();
+            writer
+                .typed::<ByteArrayType>()
+                .write_batch(&values, None, None)?;
+        }
+        Column::Flag(of) => {
+            let values: Vec<bool> = rows.iter().map(of).collect();
+            writer
+                .typed::<BoolType>()
+                .write_batch(&values, None, None)?;
+        }
+        Column::Whole(of) => {
+            let (values, levels) = optional(rows, *of);
+            writer
+                .typed::<Int64Type>()
+                .write_batch(&values, Some(&levels), None)?;
+        }
+        Column::Real(of) => {
+            let (values, levels) = optional(rows, *of);
+            writer
+                .typed::<DoubleType>()
+                .write_batch(&values, Some(&levels), None)?;
+        }
+    }
+    writer.close()
+}
+
+/// The values that are there, and for each row whether it has one.
+fn optional<T>(rows: &[Row<'_>], of: fn(&Row<'_>) -> Option<T>) -> (Vec<T>, Vec<i16>) {
+    let values: Vec<Option<T>> = rows.iter().map(of).collect();
+    let levels = values
+        .iter()
+        .map(|value| i16::from(value.is_some()))
+        .collect();
+    (values.into_iter().flatten().collect(), levels)
+}
