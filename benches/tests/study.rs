@@ -33,6 +33,7 @@ while read -r line; do
 done"#
     );
     StudyLane {
+        kernel_tasks: false,
         name: name.to_owned(),
         noun: name.to_owned(),
         variant_of: None,

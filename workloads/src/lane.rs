@@ -26,6 +26,9 @@ pub struct Entry {
     pub title: &'static str,
     /// The program that has it.
     pub program: Program,
+    /// A task is a thread or process of the kernel, which costs a hundred
+    /// times what a runtime's task does: see [`Workload::for_kernel_tasks`].
+    pub kernel_tasks: bool,
     /// The version of the runtime or library measured.
     pub runtime: fn() -> String,
     /// Why a workload has no meaning on this lane; `None` when it runs.

@@ -23,6 +23,8 @@ pub struct LaneEntry {
     pub variant_of: Option<&'static str>,
     /// What distinguishes it.
     pub remark: &'static str,
+    /// A task is a thread or process of the kernel: it weighs more.
+    pub kernel_tasks: bool,
     /// The language of a foreign lane.
     pub foreign: Option<&'static Language>,
 }
@@ -38,14 +40,28 @@ const fn foreign(
         noun,
         variant_of: None,
         remark,
+        kernel_tasks: false,
         foreign: Some(language),
+    }
+}
+
+/// A lane in another language whose tasks are threads or processes.
+const fn kernel(
+    language: &'static Language,
+    name: &'static str,
+    noun: &'static str,
+    remark: &'static str,
+) -> LaneEntry {
+    LaneEntry {
+        kernel_tasks: true,
+        ..foreign(language, name, noun, remark)
     }
 }
 
 /// Lanes in other languages.
 static FOREIGN: &[LaneEntry] = &[
     foreign(&GO, "go", "Go goroutine", "the real Go"),
-    foreign(&JAVA, "java-thread", "Java thread", "platform threads"),
+    kernel(&JAVA, "java-thread", "Java thread", "platform threads"),
     foreign(
         &JAVA,
         "java-virtual",
@@ -58,21 +74,21 @@ static FOREIGN: &[LaneEntry] = &[
         "asyncio task",
         "CPython, one thread",
     ),
-    foreign(
+    kernel(
         &PYTHON,
         "python-thread",
         "Python thread",
         "CPython's threading",
     ),
-    foreign(
+    kernel(
         &PYTHON,
         "python-process",
         "Python process",
         "CPython's multiprocessing",
     ),
     foreign(&NODE, "node-async", "Node promise", "one thread"),
-    foreign(&NODE, "node-worker", "Node worker", "worker_threads"),
-    foreign(&PHP, "php-fork", "PHP process", "pcntl_fork"),
+    kernel(&NODE, "node-worker", "Node worker", "worker_threads"),
+    kernel(&PHP, "php-fork", "PHP process", "pcntl_fork"),
     foreign(&PHP, "php-fiber", "PHP fiber", "fibers, one thread"),
 ];
 
@@ -88,6 +104,7 @@ pub fn all() -> Vec<LaneEntry> {
         noun: noun(entry.name),
         variant_of: variant_of(entry.name),
         remark: entry.title,
+        kernel_tasks: entry.kernel_tasks,
         foreign: None,
     });
     let mut all: Vec<LaneEntry> = rust.chain(FOREIGN.iter().copied()).collect();

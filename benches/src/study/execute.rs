@@ -214,6 +214,7 @@ fn try_cells(
                 continue;
             };
             for parameters in &points {
+                let parameters = &setup.point_of(&lane.lane, workload, parameters);
                 observer.preparing(&format!("trying {} on {name}", workload.id));
                 let cost = calibrate::guess(setup, workload, name, parameters).map_or_else(
                     || calibrate::calibrate(setup, command, workload, parameters, expected, stop),

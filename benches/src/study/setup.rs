@@ -24,6 +24,8 @@ pub struct StudyLane {
     pub variant_of: Option<String>,
     /// What distinguishes it.
     pub remark: String,
+    /// A task is a thread or process of the kernel: it weighs more.
+    pub kernel_tasks: bool,
     /// How to start it.
     pub command: Result<LaneCommand, Missing>,
 }
@@ -38,6 +40,7 @@ impl StudyLane {
             noun: entry.noun.to_owned(),
             variant_of: entry.variant_of.map(str::to_owned),
             remark: entry.remark.to_owned(),
+            kernel_tasks: entry.kernel_tasks,
             command: toolbox.command(entry),
         }
     }
@@ -156,6 +159,21 @@ impl Setup {
         match self.preset {
             Some(preset) => preset.points(workload, self.size, cpus),
             None => workload.points(self.size, cpus),
+        }
+    }
+
+    /// What `lane` is asked at one of these points. A preset says what it means.
+    pub(super) fn point_of(
+        &self,
+        lane: &StudyLane,
+        workload: &Workload,
+        point: &Parameters,
+    ) -> Parameters {
+        let fewer = lane.kernel_tasks && self.preset != Some(Preset::Growth);
+        if fewer {
+            workload.for_kernel_tasks(point.clone())
+        } else {
+            point.clone()
         }
     }
 

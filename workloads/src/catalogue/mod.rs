@@ -63,6 +63,8 @@ pub struct Parameter {
     pub values: [&'static [u64]; 3],
     /// The lowest and the highest value that a lane accepts.
     pub range: (u64, u64),
+    /// By what the values are divided for lanes whose tasks are the kernel's.
+    pub kernel_divisor: u64,
 }
 
 /// How large the work is.
@@ -207,6 +209,18 @@ impl Workload {
         points
     }
 
+    /// The point to measure instead of `point` where a task is a thread or a
+    /// process of the kernel. What shows a light task above the noise of a
+    /// host's memory would be gigabytes of threads; fewer show them as well.
+    pub fn for_kernel_tasks(&self, mut point: Parameters) -> Parameters {
+        for parameter in self.parameters {
+            if let Some(value) = point.get_mut(parameter.name) {
+                *value = (*value / parameter.kernel_divisor).max(parameter.range.0);
+            }
+        }
+        point
+    }
+
     /// Whether the work grows with the workers (weak scaling).
     pub fn grows(&self) -> bool {
         self.id.ends_with(WEAK)
@@ -316,6 +330,7 @@ const fn count(
         meaning,
         values,
         range: (1, most),
+        kernel_divisor: 1,
     }
 }
 
@@ -330,6 +345,7 @@ const fn from_zero(
         meaning,
         values,
         range: (0, most),
+        kernel_divisor: 1,
     }
 }
 
@@ -395,6 +411,19 @@ mod tests {
                 .collect();
             assert_eq!(counts.last(), Some(&(cpus as u64)));
             assert!(counts.is_sorted_by(|a, b| a < b), "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn lanes_of_kernel_tasks_get_fewer_that_are_still_valid() {
+        for workload in all() {
+            for size in [Size::Tiny, Size::Quick, Size::Full] {
+                for point in workload.points(size, 4) {
+                    let fewer = workload.for_kernel_tasks(point.clone());
+                    workload.check(&fewer).unwrap();
+                    assert_eq!(fewer != point, workload.id == "memory.parked", "{fewer:?}");
+                }
+            }
         }
     }
 

@@ -20,6 +20,7 @@ pub(super) const BARE: Entry = Entry {
     name: "corosensei",
     title: "corosensei coroutines on one thread, resumed by hand, without a scheduler",
     program: Program::Plain,
+    kernel_tasks: false,
     runtime: || format!("corosensei {}", super::locked_version("corosensei")),
     refuses,
     start: |_| Ok(Box::new(Bare { stacks: Vec::new() })),

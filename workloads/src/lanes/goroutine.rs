@@ -31,6 +31,7 @@ pub(super) const DEFAULT: Entry = Entry {
     name: "goroutine",
     title: "goroutines of bench-runtime, growable stacks, pinned to the thread they start on",
     program: Program::Plain,
+    kernel_tasks: false,
     runtime,
     refuses,
     start: |_| {
@@ -46,6 +47,7 @@ pub(super) const MIGRATING: Entry = Entry {
     name: "goroutine-migrating",
     title: "goroutines of bench-runtime that move between threads",
     program: Program::Plain,
+    kernel_tasks: false,
     runtime,
     refuses,
     start: |_| {
@@ -61,6 +63,7 @@ pub(super) const COMPACTED: Entry = Entry {
     name: "goroutine-compacted",
     title: "goroutines of bench-runtime, stacks compacted when parked for 10 ms",
     program: Program::Plain,
+    kernel_tasks: false,
     runtime,
     refuses,
     start: |_| {
@@ -76,6 +79,7 @@ pub(super) const FIXED: Entry = Entry {
     name: "goroutine-fixed8k",
     title: "goroutines of bench-runtime, stacks of exactly 8 KiB with a guard",
     program: Program::Plain,
+    kernel_tasks: false,
     runtime,
     refuses: |workload| match workload.id {
         "cpu.sort" | "cpu.json" => {

@@ -37,6 +37,7 @@ pub(super) const COROUTINES: Entry = Entry {
     name: "may",
     title: "may coroutines, stacks of 32 KiB, channels without a bound",
     program: Program::Plain,
+    kernel_tasks: false,
     runtime: || format!("may {}", super::locked_version("may")),
     refuses,
     start: |_| Ok(Box::new(May { threads: None })),

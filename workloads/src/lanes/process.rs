@@ -35,6 +35,7 @@ pub(super) const FORK: Entry = Entry {
     name: "process",
     title: "Processes, forked from a parent with one thread",
     program: Program::Plain,
+    kernel_tasks: true,
     runtime: || format!("fork of Linux {}", super::kernel_version()),
     refuses,
     start: |_| {

@@ -19,6 +19,7 @@ pub(super) const PREFORK: Entry = Entry {
     name: "process-pool",
     title: "Processes in a pool, forked beforehand, a socket pair each",
     program: Program::Plain,
+    kernel_tasks: true,
     runtime: || format!("fork of Linux {}", super::kernel_version()),
     refuses: pool::refuses,
     start: |_| {

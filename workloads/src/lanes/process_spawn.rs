@@ -28,6 +28,7 @@ pub(super) const EXECUTE: Entry = Entry {
     name: "process-spawn",
     title: "Processes that execute a program, by posix_spawn",
     program: Program::Plain,
+    kernel_tasks: true,
     runtime: || format!("posix_spawn on Linux {}", super::kernel_version()),
     refuses,
     start: |_| {

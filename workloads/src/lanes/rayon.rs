@@ -16,6 +16,7 @@ pub(super) const SCOPE: Entry = Entry {
     name: "rayon",
     title: "rayon, tasks spawned into a scope",
     program: Program::Plain,
+    kernel_tasks: false,
     runtime,
     refuses,
     start: |_| {
@@ -31,6 +32,7 @@ pub(super) const JOIN: Entry = Entry {
     name: "rayon-join",
     title: "rayon, ranges halved by join",
     program: Program::Plain,
+    kernel_tasks: false,
     runtime,
     refuses,
     start: |_| {

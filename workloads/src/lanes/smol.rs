@@ -25,6 +25,7 @@ pub(super) const EXECUTOR: Entry = Entry {
     name: "smol",
     title: "smol tasks, one executor run by a thread for each CPU",
     program: Program::Plain,
+    kernel_tasks: false,
     runtime: || format!("smol {}", super::locked_version("smol")),
     refuses: stackless::refuses,
     start: |_| Ok(Box::new(Smol { crew: None })),

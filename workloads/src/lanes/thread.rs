@@ -24,6 +24,7 @@ pub(super) const DEFAULT: Entry = Entry {
     name: "thread",
     title: "OS threads, the standard library's stack of 2 MiB",
     program: Program::Plain,
+    kernel_tasks: true,
     runtime,
     refuses,
     start: |_| Ok(Box::new(Threads { stack: None })),
@@ -34,6 +35,7 @@ pub(super) const SMALL_STACK: Entry = Entry {
     name: "thread-16k",
     title: "OS threads with a stack of 16 KiB",
     program: Program::Plain,
+    kernel_tasks: true,
     runtime,
     refuses,
     start: |_| {

@@ -16,6 +16,7 @@ pub(super) const QUEUE: Entry = Entry {
     name: "thread-pool",
     title: "OS threads in a pool, a thread for each CPU, with one queue",
     program: Program::Plain,
+    kernel_tasks: true,
     runtime: || format!("std {}", env!("THREADBARE_RUSTC")),
     refuses: pool::refuses,
     start: |_| Ok(Box::new(ThreadPool)),

@@ -24,6 +24,7 @@ pub(super) const MULTI_THREAD: Entry = Entry {
     name: "tokio",
     title: "tokio tasks, multi-thread runtime with a thread for each CPU",
     program: Program::Plain,
+    kernel_tasks: false,
     runtime,
     refuses: stackless::refuses,
     start: |_| Ok(Tokio::start(Flavour::MultiThread)),

@@ -76,6 +76,7 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
     let answered = latencies.count();
     let offered = (plan.offered_per_s > 0).then_some(plan.offered_per_s as f64);
     let busy = usage.minus(before).cpu_ns as f64 / (elapsed_ns * threads as u64) as f64;
+    let achieved_per_s = answered as f64 * 1e9 / elapsed_ns as f64;
     Ok(Report {
         elapsed_ns,
         operations_count: answered,
@@ -83,8 +84,15 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
         cpu_ns: usage.cpu_ns,
         voluntary_switches_count: usage.voluntary_switches,
         involuntary_switches_count: usage.involuntary_switches,
-        latency: latencies.report(offered, answered as f64 * 1e9 / elapsed_ns as f64),
-        metrics: [("load_busy_ratio".to_owned(), busy)].into(),
+        latency: latencies.report(offered, achieved_per_s),
+        metrics: [
+            ("load_busy_ratio".to_owned(), busy),
+            (
+                "load_limit_per_s".to_owned(),
+                achieved_per_s / busy.max(1e-6),
+            ),
+        ]
+        .into(),
     })
 }
 

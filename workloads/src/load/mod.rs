@@ -58,6 +58,9 @@ pub struct Report {
     /// How long the answers took.
     pub latency: Latency,
     /// `load_busy_ratio`: the share of the time for which it was on a CPU.
+    /// `load_limit_per_s`: the requests a second that would have kept it there
+    /// all the time, at the CPU time that each has cost it; a server that
+    /// comes near is not measured, the generator is.
     pub metrics: BTreeMap<String, f64>,
 }
 
