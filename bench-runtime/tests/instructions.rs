@@ -32,19 +32,19 @@ const OPERATIONS: &[Operation] = &[
         name: "yield to another and be yielded to",
         run: yields,
         pinned: 430,
-        migrating: 386,
+        migrating: 376,
     },
     Operation {
         name: "spawn one and join it",
         run: spawns,
-        pinned: 790,
+        pinned: 747,
         migrating: 617,
     },
     Operation {
         name: "spawn one of a batch of 100, counted by a WaitGroup",
         run: batches,
-        pinned: 430,
-        migrating: 368,
+        pinned: 379,
+        migrating: 355,
     },
     Operation {
         name: "round trip over two unbuffered channels",

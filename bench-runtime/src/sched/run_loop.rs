@@ -396,10 +396,7 @@ impl Shared {
         }
         let mut lists = self.idle.lock();
         m.end_polling();
-        let at = lists
-            .reserved
-            .iter()
-            .position(|other| std::ptr::eq(*other, m));
+        let at = lists.reserved.iter().position(|other| ptr::eq(*other, m));
         if let Some(at) = at {
             lists.reserved.swap_remove(at);
         }

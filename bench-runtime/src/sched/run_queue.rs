@@ -90,7 +90,7 @@ impl<T> RunQueue<T> {
     }
 
     /// Takes the first entry. Only the owner.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pop(&self) -> Option<NonNull<T>> {
         let tail = self.tail.load(Ordering::Relaxed);
         if !self.shared.load(Ordering::Relaxed) {
@@ -102,6 +102,12 @@ impl<T> RunQueue<T> {
             self.head.store(head.wrapping_add(1), Ordering::Release);
             return NonNull::new(entry);
         }
+        self.pop_shared(tail)
+    }
+
+    /// The same where others may steal.
+    #[inline(never)]
+    fn pop_shared(&self, tail: u32) -> Option<NonNull<T>> {
         let mut head = self.head.load(Ordering::Acquire);
         loop {
             if head == tail {

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use super::current::{self, goroutine_of, machine_of};
 use super::global_queue::Priority;
 use super::processor::Processor;
-use super::ready::{make_runnable, shared_of};
+use super::ready::{make_runnable, push_back, shared_of};
 use super::runtime::Shared;
 use super::{park, preempt};
 use crate::goroutine::body::{self, Exit, Outcome};
@@ -70,7 +70,12 @@ where
     g.set_site(site);
     // SAFETY: a fresh record with an empty body.
     unsafe { body::put_closure(g, f) };
-    make_runnable(m, p, g);
+    if shared.pinned {
+        // It belongs to no M yet: the queue, from where it may be stolen.
+        push_back(m, p, g);
+    } else {
+        make_runnable(m, p, g);
+    }
     m.leave(false);
     JoinHandle::new(g)
 }

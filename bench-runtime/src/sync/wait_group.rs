@@ -20,7 +20,8 @@ use std::time::Duration;
 use super::waiting::{Woken, park_in, park_in_until};
 use crate::goroutine::body::Exit;
 use crate::goroutine::{WaitQueue, WaitReason};
-use crate::sched::spawn::{go, goroutine_id};
+use crate::sched::current;
+use crate::sched::spawn::go;
 use crate::seam::Spawner;
 use crate::time::after_ns;
 use crate::util::lock::Lock;
@@ -149,7 +150,7 @@ impl WaitGroup {
                 counted.0.inner.panicked.store(true, Ordering::Relaxed);
             }
         };
-        if goroutine_id().is_some() {
+        if current::header().is_some() {
             drop(go(task));
         } else {
             Spawner::current().spawn(task);
