@@ -4,7 +4,8 @@
 //! and the scheduler, which calls it, makes them runnable. A descriptor is
 //! watched once for its whole life, edge-triggered, from the first time that
 //! an operation on it would block; [`slot`] says how an edge and a goroutine
-//! meet. A socket that is used from two runtimes is watched by both.
+//! meet. A runtime has one poller, or one for each M where goroutines are
+//! pinned; a socket that is used from two of them is watched by both.
 //!
 //! # Rejected
 //!

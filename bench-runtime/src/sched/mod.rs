@@ -36,7 +36,8 @@
 //! 6. **Steal** (`steal`): an M with a P and nothing to run halves the ring of
 //!    another, the same cache first. At most half as many spin as Ps are busy.
 //! 7. **Rest** (`idle`, S1 to S4): the P goes to the idle list; heavy barrier;
-//!    everything is looked at once more; one M waits in the netpoller, until
+//!    everything is looked at once more; one M waits in the netpoller (in a
+//!    pinned runtime each in its own, if its goroutines wait there), until
 //!    the first timer at most, the others on a futex.
 //! 8. **Wake** (`idle`, W1 to W3): work made visible wakes one M if a P is
 //!    idle and none spins; the spinner that finds work wakes the next.
