@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The whole gate: what must hold before anything lands. CI runs this; so can you.
 #   scripts/check.sh          everything
-#   scripts/check.sh --fast   without the models, the soak and the measured run
-#   scripts/check.sh --deep   with miri and the thread sanitizer too (nightly)
+#   scripts/check.sh --ci     without the measured run: what CI has time for
+#   scripts/check.sh --fast   without models, sanitizers, stress and measured run
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mode=${1:-}
@@ -18,20 +18,23 @@ step "lints"
 cargo clippy --workspace --all-targets --quiet -- -D warnings
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
-step "layout: which floor imports which, which files are too long"
-cargo test --quiet -p bench-runtime --test layering
 step "tests (the README's command)"
 cargo test
 if [ "$mode" = "--fast" ]; then
-    step "done, without models, soak and measured run"
+    step "done, without models, sanitizers, stress and measured run"
     exit 0
 fi
-scripts=(loom soak)
-[ "$mode" = "--deep" ] && scripts+=(miri tsan)
-for script in "${scripts[@]}"; do
-    step "$script, with a canary that must fail"
+# Each with a canary that it must find; miri and tsan need nightly, and say so.
+for script in loom miri tsan soak; do
+    step "$script"
     "scripts/$script.sh" --quick
 done
+step "stress of each primitive"
+scripts/stress.sh
+if [ "$mode" = "--ci" ]; then
+    step "done, without the measured run"
+    exit 0
+fi
 step "the measured run (the README's other command, quick)"
 cargo bench -- --quick
 step "done"

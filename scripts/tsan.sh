@@ -28,9 +28,12 @@ TOML
 cat >"$canary/src/main.rs" <<'RUST'
 static mut COUNT: u64 = 0;
 fn main() {
-    // Long enough that the threads are there at the same time.
-    let threads = [1, 2, 3, 4].map(|_| std::thread::spawn(|| {
-        for _ in 0..2_000_000 {
+    // Long enough that the threads are there at the same time, on a busy
+    // machine too.
+    let start = std::sync::Arc::new(std::sync::Barrier::new(4));
+    let threads = [1, 2, 3, 4].map(|_| start.clone()).map(|start| std::thread::spawn(move || {
+        start.wait();
+        for _ in 0..20_000_000 {
             unsafe { *(&raw mut COUNT) += 1 };
         }
     }));
@@ -44,7 +47,6 @@ if ! grep -q "ThreadSanitizer: data race" "$canary/log"; then
     echo "tsan: it did not find the canary's race (exit code $code)" >&2
     exit 1
 fi
-for filter in sched::run_queue:: goroutine:: util:: timer::; do
-    timeout 600 cargo +nightly test "${build[@]}" -p bench-runtime --lib -- "$filter"
-done
+timeout 900 cargo +nightly test "${build[@]}" -p bench-runtime --lib -- \
+    sched::run_queue:: goroutine:: util:: timer::
 echo "tsan: clean"

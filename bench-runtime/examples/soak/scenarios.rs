@@ -12,6 +12,8 @@ use bench_runtime::{
     scope, select, time, unlock_os_thread, yield_now,
 };
 
+use crate::primitives;
+
 /// Results that were given up, and their destructors that ran.
 pub(crate) static DROPS_DUE: AtomicU64 = AtomicU64::new(0);
 pub(crate) static DROPS_SEEN: AtomicU64 = AtomicU64::new(0);
@@ -39,6 +41,15 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ("locked", locked),
     ("priorities", priorities),
     ("scopes", scopes),
+    ("rw-mutex", primitives::rw_mutex),
+    ("once", primitives::once),
+    ("cond", primitives::cond),
+    ("semaphore", primitives::semaphore),
+    ("wait-group", primitives::wait_group),
+    ("pool", primitives::pool),
+    ("err-group", primitives::err_group),
+    ("context", primitives::context),
+    ("timers", primitives::timers),
 ];
 
 /// Never ends: what the watchdog must find. Run only by its name.

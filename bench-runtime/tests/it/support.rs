@@ -9,7 +9,7 @@ use std::time::Duration;
 use bench_runtime::{JoinError, JoinHandle, Runtime};
 
 /// Longer than any body takes on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(if cfg!(miri) { 1_200 } else { 60 });
 
 /// Who runs the tasks of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
