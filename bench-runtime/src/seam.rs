@@ -6,33 +6,12 @@ use std::sync::Arc;
 
 use crate::netpoll::Netpoll;
 use crate::sched::{self, current};
-use crate::timer::Timers;
 
 /// The poller for the goroutine that calls; none for a plain thread, which
 /// waits for a descriptor by itself.
 #[inline]
 pub(crate) fn netpoll() -> Option<io::Result<&'static Netpoll>> {
     current::header().map(|header| current::machine_of(header).netpoll())
-}
-
-/// The timers of the processor that runs the calling goroutine; none for a
-/// plain thread. They live for ever.
-#[inline]
-pub(crate) fn timers() -> Option<&'static Timers> {
-    let m = current::machine_of(current::header()?);
-    let (p, was_inside) = m.enter();
-    // Only an address is taken along: any thread may arm on any P.
-    m.leave(was_inside);
-    Some(&p.unwrap_or_else(|| m.shared.first_processor()).timers)
-}
-
-/// A timer of [`timers`] was armed for a time before all others of it: whoever
-/// sleeps until a later time must be woken.
-#[inline]
-pub(crate) fn timer_armed_first(when_ns: u64) {
-    if let Some(shared) = sched::runtime() {
-        shared.timer_armed(when_ns);
-    }
 }
 
 /// Runs what may block the thread, letting other goroutines go on.

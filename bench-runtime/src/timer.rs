@@ -94,6 +94,20 @@ pub(crate) struct TimerKey {
     generation: u32,
 }
 
+/// A timer that was armed, and where. Dropping it leaves it armed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Armed {
+    timers: &'static Timers,
+    key: TimerKey,
+}
+
+impl Armed {
+    /// Takes the timer back; see [`Timers::cancel`].
+    pub(crate) fn cancel(self) -> bool {
+        self.timers.cancel(self.key)
+    }
+}
+
 /// See the module.
 pub(crate) struct Timers {
     next: AtomicU64,
@@ -129,6 +143,13 @@ impl Timers {
             self.next.store(when_ns, Ordering::Release);
         }
         key
+    }
+
+    /// As [`Self::arm`], for timers that live for ever. Says also whether it is
+    /// now the first of them.
+    pub(crate) fn arm_here(&'static self, when_ns: u64, action: Action) -> (Armed, bool) {
+        let key = self.arm(when_ns, action);
+        (Armed { timers: self, key }, self.next_ns() == when_ns)
     }
 
     /// Takes a timer back. True: it was armed and will not fire (again).

@@ -400,6 +400,8 @@ impl Core {
         let result = f(unsafe { self.state() });
         // SAFETY: as above.
         unsafe { self.unlock() };
+        // Whoever only looks may do so for as long as it sees no change.
+        sched::give_way();
         result
     }
 }

@@ -9,6 +9,7 @@ use super::iter::{IntoIter, Iter, TryIter};
 use super::typed::{Chan, Received};
 use super::{RecvTimeoutError, TryRecvError};
 use crate::goroutine::{WaitReason, Waiter};
+use crate::sched;
 use crate::time::{after_ns, ns_of};
 
 /// The receiving end of a channel; of clones, each value goes to one.
@@ -112,10 +113,21 @@ impl<T> Receiver<T> {
         let Some(chan) = &self.chan else {
             return Err(TryRecvError::Empty);
         };
-        match chan.try_recv() {
+        let received = chan.try_recv();
+        sched::give_way();
+        match received {
             Received::Value(value) => Ok(value),
             Received::Empty => Err(TryRecvError::Empty),
             Received::Closed => Err(TryRecvError::Closed),
+        }
+    }
+
+    /// Takes a value out if one is there, for who holds a lock of the
+    /// runtime's own: nobody else gets to run here meanwhile.
+    pub(crate) fn take(&self) -> Option<T> {
+        match self.chan.as_ref()?.try_recv() {
+            Received::Value(value) => Some(value),
+            Received::Empty | Received::Closed => None,
         }
     }
 

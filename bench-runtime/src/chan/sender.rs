@@ -8,6 +8,7 @@ use super::core::{Side, wait_for_ever, wait_in_vain};
 use super::typed::{Chan, Sent};
 use super::{SendError, SendTimeoutError, TrySendError};
 use crate::goroutine::WaitReason;
+use crate::sched;
 use crate::time::{after_ns, ns_of};
 
 /// The sending end of a channel; clones send into the same channel.
@@ -108,7 +109,9 @@ impl<T> Sender<T> {
         let Some(chan) = &self.chan else {
             return Err(TrySendError::Full(value));
         };
-        match chan.try_send(value) {
+        let sent = chan.try_send(value);
+        sched::give_way();
+        match sent {
             Sent::Done => Ok(()),
             Sent::Full(value) => Err(TrySendError::Full(value)),
             Sent::Closed(value) => Err(TrySendError::Closed(value)),

@@ -6,6 +6,7 @@ use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::NonNull;
 
 use super::core::{Core, Outcome, Side, complete};
+use crate::sched;
 
 /// A pointer to a channel that is alive: whoever holds one also holds, or
 /// borrows, a counted handle. Invariant in `T`: one end's type is the other's.
@@ -192,7 +193,10 @@ impl<T> Chan<T> {
         let mut value = ManuallyDrop::new(value);
         // SAFETY: initialised, and not used again after `Done`.
         match unsafe { self.attempt_send(&*value) } {
-            Attempt::Done(()) => return Ok(()),
+            Attempt::Done(()) => {
+                sched::give_way();
+                return Ok(());
+            }
             Attempt::Closed => {}
             Attempt::Blocked => {
                 let elem = (&raw mut value).cast();
@@ -211,7 +215,10 @@ impl<T> Chan<T> {
         let mut value = ManuallyDrop::new(value);
         // SAFETY: as in `send`.
         let outcome = match unsafe { self.attempt_send(&*value) } {
-            Attempt::Done(()) => Outcome::Passed,
+            Attempt::Done(()) => {
+                sched::give_way();
+                Outcome::Passed
+            }
             Attempt::Closed => Outcome::Closed,
             Attempt::Blocked => {
                 let elem = (&raw mut value).cast();
@@ -247,7 +254,10 @@ impl<T> Chan<T> {
     #[inline]
     pub(super) fn recv(&self) -> Option<T> {
         match self.attempt_recv() {
-            Attempt::Done(value) => Some(value),
+            Attempt::Done(value) => {
+                sched::give_way();
+                Some(value)
+            }
             Attempt::Closed => None,
             Attempt::Blocked => {
                 let mut place = MaybeUninit::<T>::uninit();
@@ -267,7 +277,10 @@ impl<T> Chan<T> {
     /// Receives, waiting until `deadline_ns` at the latest.
     pub(super) fn recv_until(&self, deadline_ns: u64) -> Received<T> {
         match self.attempt_recv() {
-            Attempt::Done(value) => Received::Value(value),
+            Attempt::Done(value) => {
+                sched::give_way();
+                Received::Value(value)
+            }
             Attempt::Closed => Received::Closed,
             Attempt::Blocked => {
                 let mut place = MaybeUninit::<T>::uninit();

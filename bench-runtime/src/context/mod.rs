@@ -34,6 +34,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::chan::Receiver;
+use crate::sched;
 use crate::time::{after_ns, ns_of};
 use scope::{Cause, Scope};
 
@@ -210,7 +211,11 @@ impl Context {
     /// Why the context has ended; `None` while it has not.
     #[must_use]
     pub fn err(&self) -> Option<ContextError> {
-        self.scope()?.end().map(|(error, _)| error)
+        let end = self.scope()?.end();
+        if end.is_none() {
+            sched::give_way();
+        }
+        end.map(|(error, _)| error)
     }
 
     /// What the one who cancelled gave as the cause, or [`Self::err`] without

@@ -30,10 +30,6 @@ impl List {
         self.len
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.head.is_null()
-    }
-
     /// Appends one.
     #[inline]
     pub(crate) fn push(&mut self, g: &'static Goroutine) {

@@ -129,16 +129,20 @@ fn shuffle(m: &'static Machine, p: &'static Processor) {
 
 #[inline(never)]
 fn pick_pinned(m: &'static Machine, p: &'static Processor) -> Option<&'static Goroutine> {
-    // SAFETY: the caller holds P inside the runtime, on M's own thread.
-    let (own, pinned) = unsafe { (p.own(), m.pinned()) };
+    // SAFETY: the caller holds P inside the runtime.
+    let own = unsafe { p.own() };
+    // SAFETY: our own thread.
+    let pop = || unsafe { m.pop_pinned() };
+    // SAFETY: our own thread.
+    let push = |g| unsafe { m.push_pinned(g) };
     if let Some(order) = &m.shared.order
         // An M that only looks draws no number.
-        && pinned.len() > 1
+        && m.pinned_len() > 1
     {
         let mut rng = order.lock();
-        for _ in 0..rng.below(pinned.len().min(16) as u32) {
-            if let Some(g) = pinned.pop() {
-                pinned.push(g);
+        for _ in 0..rng.below(m.pinned_len().min(16) as u32) {
+            if let Some(g) = pop() {
+                push(g);
             }
         }
     }
@@ -153,7 +157,7 @@ fn pick_pinned(m: &'static Machine, p: &'static Processor) -> Option<&'static Go
         }
         // Mail first: whoever waits in it has not had a turn.
         m.collect_mail();
-        pinned.push(next);
+        push(next);
     }
     own.streak = 0;
     begin_slice(p);
@@ -167,9 +171,9 @@ fn pick_pinned(m: &'static Machine, p: &'static Processor) -> Option<&'static Go
         p.queue.pop().map(|g| unsafe { g.as_ref() })
     };
     let found = if own.fresh_first {
-        fresh().or_else(|| pinned.pop())
+        fresh().or_else(pop)
     } else {
-        pinned.pop().or_else(fresh)
+        pop().or_else(fresh)
     };
     own.fresh_first ^= found.is_some();
     found
@@ -192,6 +196,7 @@ impl Shared {
                 return None;
             }
             let Some(p) = m.held() else {
+                m.unmark_robbed();
                 self.wait_for_processor(m);
                 continue;
             };

@@ -28,12 +28,16 @@ pub(crate) struct Machine {
     pub(crate) run_next: AtomicPtr<Goroutine>,
     /// In a pinned runtime: readied goroutines of this M, by itself.
     pinned: UnsafeCell<List>,
+    /// Its length, for sysmon.
+    pinned_len: AtomicUsize,
     pub(crate) id: usize,
     pub(crate) shared: &'static Shared,
     /// Asleep or woken; see `sleep`.
     word: AtomicU32,
     /// Handed over by whoever wakes it.
     handed: AtomicPtr<Processor>,
+    /// Its P was retaken, and it has none since.
+    pub(super) robbed: AtomicBool,
     /// Counted as spinning. Set by itself, or by its waker before the wake.
     pub(crate) spinning: AtomicBool,
     /// Readied by others: pinned ones, or the locked one.
@@ -70,10 +74,12 @@ impl Machine {
             current: AtomicPtr::new(ptr::null_mut()),
             run_next: AtomicPtr::new(ptr::null_mut()),
             pinned: UnsafeCell::new(List::new()),
+            pinned_len: AtomicUsize::new(0),
             id,
             shared,
             word: AtomicU32::new(ASLEEP),
             handed: AtomicPtr::new(ptr::null_mut()),
+            robbed: AtomicBool::new(false),
             spinning: AtomicBool::new(false),
             inbox: Lock::new(List::new()),
             inbox_len: AtomicUsize::new(0),
@@ -112,6 +118,7 @@ impl Machine {
             // Before the door shows it: who retakes it looks here for the M.
             p.owner
                 .store(ptr::from_ref(self).cast_mut(), Ordering::Release);
+            self.unmark_robbed();
         }
         self.door
             .set(p.map_or(ptr::null_mut(), |p| ptr::from_ref(p).cast_mut()));
@@ -129,16 +136,37 @@ impl Machine {
         self.door.borrow(ptr::from_ref(p).cast_mut(), f)
     }
 
-    /// In a pinned runtime: what it has readied for itself.
+    /// In a pinned runtime: appends to what it has readied for itself.
     ///
     /// # Safety
     ///
-    /// Only its own thread, with no other reference from here in use.
+    /// Only its own thread.
+    #[inline]
+    pub(crate) unsafe fn push_pinned(&self, g: &'static Goroutine) {
+        // SAFETY: by the caller's promise nobody else is in there.
+        let pinned = unsafe { &mut *self.pinned.get() };
+        pinned.push(g);
+        self.pinned_len.store(pinned.len(), Ordering::Relaxed);
+    }
+
+    /// In a pinned runtime: takes the first of what it has readied for itself.
+    ///
+    /// # Safety
+    ///
+    /// Only its own thread.
+    #[inline]
+    pub(crate) unsafe fn pop_pinned(&self) -> Option<&'static Goroutine> {
+        // SAFETY: by the caller's promise nobody else is in there.
+        let pinned = unsafe { &mut *self.pinned.get() };
+        let first = pinned.pop();
+        self.pinned_len.store(pinned.len(), Ordering::Relaxed);
+        first
+    }
+
+    /// How many it has readied for itself, beside the one in `run_next`.
     #[inline(always)]
-    #[expect(clippy::mut_from_ref, reason = "exclusive by the caller's promise")]
-    pub(crate) unsafe fn pinned(&self) -> &mut List {
-        // SAFETY: exclusive by the caller's promise.
-        unsafe { &mut *self.pinned.get() }
+    pub(crate) fn pinned_len(&self) -> usize {
+        self.pinned_len.load(Ordering::Relaxed)
     }
 
     /// Where goroutines that run on it wait for descriptors.
@@ -210,16 +238,17 @@ impl Machine {
     pub(crate) fn collect_mail(&self) {
         let mut inbox = self.inbox.lock();
         // SAFETY: our own thread.
-        unsafe { self.pinned() }.append(&mut inbox);
+        let pinned = unsafe { &mut *self.pinned.get() };
+        pinned.append(&mut inbox);
+        self.pinned_len.store(pinned.len(), Ordering::Relaxed);
         self.inbox_len.store(0, Ordering::Release);
     }
 
-    /// True if goroutines that only it may run wait. Only its own thread.
+    /// True if goroutines that only it may run wait.
     pub(crate) fn has_pinned_work(&self) -> bool {
-        // SAFETY: our own thread.
         self.has_mail()
             || !self.run_next.load(Ordering::Relaxed).is_null()
-            || !unsafe { self.pinned() }.is_empty()
+            || self.pinned_len() != 0
     }
 
     /// Sleeps until woken, and takes up the P that the waker handed over, if

@@ -102,5 +102,6 @@ pub(crate) mod topology;
 #[cfg(all(test, not(rt_loom)))]
 pub(crate) use park::current;
 pub(crate) use park::{
-    cancel_park, now_ns, own_waiter, park, park_until, prepare_park, ready, runtime,
+    arm, cancel_park, now_ns, own_waiter, park, park_until, prepare_park, ready, runtime,
 };
+pub(crate) use preempt::give_way;

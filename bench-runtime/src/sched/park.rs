@@ -15,7 +15,7 @@ use super::{find_runnable, preempt, ready as readying};
 use crate::goroutine::{FLAG_LOCKED, Goroutine, Kind, Parkable, Status, WaitReason, Waiter};
 use crate::stack::StackHeader;
 use crate::sys::{barrier, clock};
-use crate::timer::{Action, TimerKey};
+use crate::timer::{Action, Armed};
 
 /// Who runs this code.
 #[cfg(all(test, not(rt_loom)))]
@@ -150,7 +150,7 @@ pub(crate) fn park_until(me: Parkable, ticket: u32, deadline_ns: u64) {
         Kind::Goroutine => {
             let armed = arm(deadline_ns, Action::Wake { who: me, ticket });
             park_goroutine(Goroutine::of(me));
-            if let Some(armed) = armed {
+            if let Ok(armed) = armed {
                 armed.cancel();
             }
         }
@@ -158,24 +158,12 @@ pub(crate) fn park_until(me: Parkable, ticket: u32, deadline_ns: u64) {
     cancel_park(me);
 }
 
-/// A timer that was armed, and where.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Armed {
-    p: &'static Processor,
-    key: TimerKey,
-}
-
-impl Armed {
-    /// True: it will not fire, and has not.
-    pub(crate) fn cancel(self) -> bool {
-        self.p.timers.cancel(self.key)
-    }
-}
-
 /// Arms a timer of the current runtime: on this P, or on the first one if
-/// there is none at hand. `None` outside every runtime.
-pub(crate) fn arm(when_ns: u64, action: Action) -> Option<Armed> {
-    let shared = runtime()?;
+/// there is none at hand. Outside every runtime the action comes back.
+pub(crate) fn arm(when_ns: u64, action: Action) -> Result<Armed, Action> {
+    let Some(shared) = runtime() else {
+        return Err(action);
+    };
     let p = match current::header() {
         Some(header) => {
             let m = machine_of(header);
@@ -187,9 +175,11 @@ pub(crate) fn arm(when_ns: u64, action: Action) -> Option<Armed> {
         None => current::thread_machine().and_then(Machine::held),
     };
     let p = p.unwrap_or_else(|| shared.first_processor());
-    let key = p.timers.arm(when_ns, action);
-    shared.timer_armed(when_ns);
-    Some(Armed { p, key })
+    let (armed, first) = p.timers.arm_here(when_ns, action);
+    if first {
+        shared.timer_armed(when_ns);
+    }
+    Ok(armed)
 }
 
 /// Ends the wait of a parkable: exactly one ready for each park.

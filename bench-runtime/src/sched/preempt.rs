@@ -10,17 +10,49 @@
 
 use std::sync::atomic::Ordering;
 
-use super::current::{goroutine_of, machine_of};
+use super::current::{self, goroutine_of, machine_of};
 use super::machine::Machine;
 use super::processor::Processor;
 use super::run_loop::leave_for_home;
-use super::runtime::Shared;
+use super::runtime::{Counter, Shared};
 use crate::goroutine::{FLAG_LOCKED, Status};
 use crate::stack::StackHeader;
 
+/// Ms of the process whose P was retaken and that have none since.
+static ROBBED: Counter = Counter::new();
+
+/// What a goroutine that need not park calls at the end of each operation, or
+/// it would run on beside the others for as long as it likes: if its P was
+/// retaken it queues up. Only where it holds no lock of the runtime's own.
+#[inline(always)]
+pub(crate) fn give_way() {
+    if ROBBED.get() != 0 {
+        give_way_slow();
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn give_way_slow() {
+    let Some(header) = current::header() else {
+        return;
+    };
+    // Another status: it is enqueued somewhere and about to park, or in a
+    // blocking call, which needs no P.
+    if !machine_of(header).is_robbed() || goroutine_of(header).status() != Status::Running {
+        return;
+    }
+    let (p, was_inside) = machine_of(header).enter();
+    if p.is_none() && !was_inside {
+        regain(header);
+    }
+    machine_of(header).leave(was_inside);
+}
+
 /// Gets a P for the goroutine on this stack, which is inside without one: an
 /// idle one at once, else in line or through the global queue. It may come
-/// back on another M. Blocks the goroutine.
+/// back on another M. In a pinned runtime those that wait for its thread go
+/// first. Blocks the goroutine.
 #[cold]
 #[inline(never)]
 pub(crate) fn regain(header: &'static StackHeader) -> &'static Processor {
@@ -31,6 +63,16 @@ pub(crate) fn regain(header: &'static StackHeader) -> &'static Processor {
         }
         let shared = m.shared;
         let g = goroutine_of(header);
+        // One that unwinds keeps its thread: the count of panics is there.
+        let keeps_thread = g.has_flag(FLAG_LOCKED) || std::thread::panicking();
+        if shared.pinned && !keeps_thread && m.has_pinned_work() && !shared.is_stopping() {
+            g.set_status(Status::Runnable);
+            m.collect_mail();
+            // SAFETY: our own M.
+            unsafe { m.push_pinned(g) };
+            leave_for_home(m, g);
+            continue;
+        }
         let mut lists = shared.idle.lock();
         if shared.is_stopping() {
             drop(lists);
@@ -43,8 +85,7 @@ pub(crate) fn regain(header: &'static StackHeader) -> &'static Processor {
             g.set_status(Status::Running);
             return p;
         }
-        // Also one that unwinds: the count of panics is the thread's.
-        if shared.pinned || g.has_flag(FLAG_LOCKED) || std::thread::panicking() {
+        if shared.pinned || keeps_thread {
             shared.idle.stand_in_line(&mut lists, m);
             drop(lists);
             m.sleep();
@@ -54,6 +95,27 @@ pub(crate) fn regain(header: &'static StackHeader) -> &'static Processor {
         g.set_status(Status::Runnable);
         shared.submit(g);
         leave_for_home(m, g);
+    }
+}
+
+impl Machine {
+    /// Says that its P is about to be retaken, so that [`give_way`] looks.
+    pub(crate) fn mark_robbed(&self) {
+        if !self.robbed.swap(true, Ordering::Relaxed) {
+            ROBBED.add();
+        }
+    }
+
+    /// Takes that back: it was not, or it has a P again, or it ends.
+    #[inline]
+    pub(crate) fn unmark_robbed(&self) {
+        if self.is_robbed() && self.robbed.swap(false, Ordering::Relaxed) {
+            ROBBED.sub();
+        }
+    }
+
+    fn is_robbed(&self) -> bool {
+        self.robbed.load(Ordering::Relaxed)
     }
 }
 

@@ -142,7 +142,7 @@ fn make_special_runnable(m: &'static Machine, p: &'static Processor, g: &'static
             .swap(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
         if !old.is_null() {
             // SAFETY: our own M; records are type-stable.
-            unsafe { m.pinned().push(&*old) };
+            unsafe { m.push_pinned(&*old) };
         }
         return;
     }
@@ -184,7 +184,7 @@ fn push_yielded_special(m: &'static Machine, g: &'static Goroutine) {
         return m.shared.submit(g);
     }
     // SAFETY: our own M, and the yielder has started on it.
-    unsafe { m.pinned().push(g) };
+    unsafe { m.push_pinned(g) };
 }
 
 /// Moves half of a full queue, and one more, to the global queue.

@@ -48,6 +48,10 @@ const HOME_STACK: usize = 256 * 1024;
 pub(crate) struct Counter(AtomicU32);
 
 impl Counter {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
     #[inline(always)]
     pub(crate) fn get(&self) -> u32 {
         self.0.load(Ordering::Relaxed)
@@ -477,6 +481,7 @@ impl Shared {
         if m.spinning.swap(false, Ordering::Relaxed) {
             self.idle.spinning_count.fetch_sub(1, Ordering::SeqCst);
         }
+        m.unmark_robbed();
         self.thread_ends(ThreadKind::Machine);
     }
 

@@ -374,7 +374,11 @@ impl<T> JoinHandle<T> {
     /// True once [`Self::join`] would not wait.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.g.join.load(Ordering::Acquire) == JOIN_DONE
+        let finished = self.g.join.load(Ordering::Acquire) == JOIN_DONE;
+        if !finished {
+            preempt::give_way();
+        }
+        finished
     }
 
     /// Waits until the goroutine has ended and takes its result. Blocks the

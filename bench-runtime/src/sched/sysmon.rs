@@ -19,6 +19,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use super::machine::Machine;
 use super::processor::{Processor, ProcessorStatus};
 use super::runtime::Shared;
 use crate::goroutine::{Goroutine, Parkable};
@@ -167,12 +168,22 @@ impl Shared {
         let timers = p.timers.next_ns();
         p.id >= self.procs()
             || p.has_work()
+            || self.holder_has_pinned_work(p)
             || !self.global.is_empty()
             || self.idle.line_count() != 0
             || (timers != u64::MAX && timers <= self.now_ns())
             || (self.netpoll.waiters_count() != 0
                 && self.poller.load(Ordering::Relaxed).is_null()
                 && self.idle.processors_count() == 0)
+    }
+
+    /// True if others wait for the M that holds this P, and can run nowhere
+    /// else.
+    fn holder_has_pinned_work(&'static self, p: &'static Processor) -> bool {
+        // SAFETY: Ms live as long as the runtime.
+        self.pinned
+            && unsafe { p.owner.load(Ordering::Acquire).as_ref() }
+                .is_some_and(Machine::has_pinned_work)
     }
 
     /// Takes a P from the M that runs a goroutine's code on it.
@@ -182,7 +193,10 @@ impl Shared {
         let Some(m) = (unsafe { owner.as_ref() }) else {
             return false;
         };
+        // Before it can have noticed and got another.
+        m.mark_robbed();
         if !m.retake(p) {
+            m.unmark_robbed();
             return false;
         }
         self.metrics.retakes_count.fetch_add(1, Ordering::Relaxed);

@@ -129,13 +129,16 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         let state = self.state.load(Ordering::Relaxed);
-        (state & (LOCKED | STARVING) == 0
+        let taken = state & (LOCKED | STARVING) == 0
             // Acquire: pairs with the Release in `unlock`.
             && self
                 .state
                 .compare_exchange(state, state | LOCKED, Ordering::Acquire, Ordering::Relaxed)
-                .is_ok())
-        .then(|| MutexGuard::new(self))
+                .is_ok();
+        if !taken {
+            sched::give_way();
+        }
+        taken.then(|| MutexGuard::new(self))
     }
 
     /// The value of a mutex that nobody else can reach.
@@ -223,6 +226,7 @@ impl<T: ?Sized> Mutex<T> {
         if state & (QUEUED | WAKING) == QUEUED {
             self.unlock_slow();
         }
+        sched::give_way();
     }
 
     #[cold]

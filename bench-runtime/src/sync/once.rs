@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::waiting::{Woken, park_in};
 use crate::goroutine::{WaitQueue, WaitReason};
+use crate::sched;
 use crate::util::quick_lock::QuickLock;
 
 const NEW: u32 = 0;
@@ -58,7 +59,7 @@ impl Once {
     /// The first call panics as the closure does.
     #[inline]
     pub fn call(&self, f: impl FnOnce()) {
-        if !self.is_done() && self.begin() {
+        if !self.done() && self.begin() {
             let _finish = Finish(self);
             f();
         }
@@ -68,6 +69,15 @@ impl Once {
     #[inline]
     #[must_use]
     pub fn is_done(&self) -> bool {
+        let done = self.done();
+        if !done {
+            sched::give_way();
+        }
+        done
+    }
+
+    #[inline]
+    fn done(&self) -> bool {
         // Acquire: pairs with the Release in `Finish`.
         self.state.load(Ordering::Acquire) == DONE
     }

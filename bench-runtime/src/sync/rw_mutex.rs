@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::waiting::{Queued, WOKEN, Woken, park_in};
 use crate::goroutine::{WaitQueue, WaitReason};
+use crate::sched;
 use crate::util::quick_lock::{QuickGuard, QuickLock};
 
 const WRITER: usize = 1;
@@ -125,6 +126,7 @@ impl<T: ?Sized> RwMutex<T> {
                 });
             }
             if self.state.load(Ordering::Relaxed) & (WRITER | QUEUED) != 0 {
+                sched::give_way();
                 return None;
             }
         }
@@ -151,13 +153,17 @@ impl<T: ?Sized> RwMutex<T> {
     /// Takes it for writing if that needs no wait.
     pub fn try_write(&self) -> Option<RwMutexWriteGuard<'_, T>> {
         // Acquire: pairs with the Release in the unlocks.
-        self.state
+        let taken = self
+            .state
             .compare_exchange(0, WRITER, Ordering::Acquire, Ordering::Relaxed)
-            .ok()
-            .map(|_| RwMutexWriteGuard {
-                mutex: self,
-                not_send: PhantomData,
-            })
+            .is_ok();
+        if !taken {
+            sched::give_way();
+        }
+        taken.then(|| RwMutexWriteGuard {
+            mutex: self,
+            not_send: PhantomData,
+        })
     }
 
     /// The value of a mutex that nobody else can reach.
@@ -244,6 +250,7 @@ impl<T: ?Sized> RwMutex<T> {
         if state == QUEUED {
             self.hand_over(false);
         }
+        sched::give_way();
     }
 
     #[inline]
@@ -256,6 +263,7 @@ impl<T: ?Sized> RwMutex<T> {
         {
             self.hand_over(true);
         }
+        sched::give_way();
     }
 
     /// Passes it on to those who wait: from a writer to the readers first,

@@ -111,6 +111,7 @@ impl Semaphore {
                 weight,
             })
         } else {
+            sched::give_way();
             Err(AcquireError::Busy)
         }
     }

@@ -20,6 +20,7 @@ use std::time::Duration;
 use super::waiting::{Woken, park_in, park_in_until};
 use crate::goroutine::body::Exit;
 use crate::goroutine::{WaitQueue, WaitReason};
+use crate::sched;
 use crate::sched::current;
 use crate::sched::spawn::go;
 use crate::seam::Spawner;
@@ -160,6 +161,7 @@ impl WaitGroup {
     /// How many tasks are not done.
     #[must_use]
     pub fn count(&self) -> usize {
+        sched::give_way();
         usize::try_from(self.inner.state.load(Ordering::Relaxed) / ONE).unwrap_or(0)
     }
 

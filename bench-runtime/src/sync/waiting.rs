@@ -146,5 +146,6 @@ impl Woken {
             };
             sched::ready(owner);
         }
+        sched::give_way();
     }
 }

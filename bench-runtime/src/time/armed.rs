@@ -1,33 +1,18 @@
 //! A timer of whoever runs this code.
 
-use crate::seam;
+use crate::sched;
 use crate::time::outside;
-use crate::timer::{Action, TimerKey, Timers};
+use crate::timer::Action;
+pub(crate) use crate::timer::Armed;
 
-/// A timer that was armed, wherever that was. Dropping it leaves it armed.
-#[derive(Debug)]
-pub(crate) struct Armed {
-    timers: &'static Timers,
-    key: TimerKey,
-}
-
-/// Arms a timer for a time of [`crate::sched::now_ns`].
+/// Arms a timer for a time of [`crate::sched::now_ns`]: one of the runtime, or
+/// of the thread that does it for plain threads.
 pub(crate) fn arm(when_ns: u64, action: Action) -> Armed {
-    let own = seam::timers();
-    let timers = own.unwrap_or_else(outside::timers);
-    let key = timers.arm(when_ns, action);
-    if timers.next_ns() == when_ns {
-        match own {
-            Some(_) => seam::timer_armed_first(when_ns),
-            None => outside::look_again(),
+    sched::arm(when_ns, action).unwrap_or_else(|action| {
+        let (armed, first) = outside::timers().arm_here(when_ns, action);
+        if first {
+            outside::look_again();
         }
-    }
-    Armed { timers, key }
-}
-
-impl Armed {
-    /// Takes the timer back; see [`Timers::cancel`].
-    pub(crate) fn cancel(self) -> bool {
-        self.timers.cancel(self.key)
-    }
+        armed
+    })
 }

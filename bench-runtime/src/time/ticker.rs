@@ -106,7 +106,7 @@ impl Ticker {
         if let Some(armed) = state.armed.take() {
             armed.cancel();
         }
-        let _ = self.receiver.try_recv();
+        let _ = self.receiver.take();
         let epoch = state.epoch;
         state.armed = period.map(|period| {
             // It does not keep the ticker's memory after its end, which a

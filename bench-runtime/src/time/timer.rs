@@ -115,7 +115,7 @@ impl Timer {
         if let Some(armed) = state.armed.take() {
             armed.cancel();
         }
-        let was_unreceived = self.receiver.try_recv().is_ok();
+        let was_unreceived = self.receiver.take().is_some();
         state.due_ns = due_ns;
         state.armed = due_ns.map(|when| armed::arm(when, Action::Call(self.call.clone())));
         was_due || was_unreceived

@@ -6,8 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use bench_runtime::context::Context;
+use bench_runtime::sync::Mutex;
 use bench_runtime::{
-    GoBuilder, JoinHandle, Priority, Receiver, Runtime, Sender, blocking, chan, go, time, yield_now,
+    GoBuilder, JoinHandle, Priority, Receiver, Runtime, Sender, blocking, chan, go, select, time,
+    yield_now,
 };
 
 use crate::sched_support::{Setting, at_each, within_patience};
@@ -107,6 +110,100 @@ fn retakes_are_counted_when_a_hog_loses_its_processor() {
         }
     });
     assert!(runtime.metrics().retakes_count > before);
+}
+
+/// Waits without ever parking: in a pinned runtime it may have the thread of
+/// whoever it waits for.
+fn polls_until(mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < STARVED, "who is waited for starves");
+    }
+}
+
+#[test]
+fn failed_polls_let_others_of_the_same_thread_run() {
+    at_each(&[1, 2], |_| {
+        // By turns, a goroutine that has started on this thread does its part.
+        let partner = |act: Box<dyn FnOnce() + Send>| {
+            let (begin, begun) = chan::<()>(0);
+            let (here, is_here) = chan(0);
+            let task = go(move || {
+                here.send(()).unwrap();
+                begun.recv().unwrap();
+                act();
+            });
+            is_here.recv().unwrap();
+            begin.send(()).unwrap();
+            task
+        };
+
+        let (tx, rx) = chan(1);
+        let task = partner(Box::new(move || tx.send(1).unwrap()));
+        polls_until(|| rx.try_recv().is_ok());
+        polls_until(|| task.is_finished());
+
+        let (tx, rx) = chan(1);
+        let task = partner(Box::new(move || tx.send(1).unwrap()));
+        polls_until(|| {
+            select! {
+                recv(rx) => true,
+                default => false,
+            }
+        });
+        polls_until(|| task.is_finished());
+
+        let (tx, rx) = chan(1);
+        tx.send(1).unwrap();
+        let task = partner(Box::new(move || drop(rx.recv())));
+        polls_until(|| tx.try_send(2).is_ok() || tx.is_closed());
+        polls_until(|| task.is_finished());
+
+        let (ctx, cancel) = Context::background().with_cancel();
+        let task = partner(Box::new(move || cancel.cancel()));
+        polls_until(|| ctx.is_done());
+        polls_until(|| task.is_finished());
+
+        let mutex = Arc::new(Mutex::new(()));
+        let (held, is_held) = chan::<()>(0);
+        let (begin, begun) = chan::<()>(0);
+        let holder = go({
+            let mutex = mutex.clone();
+            move || {
+                let guard = mutex.lock();
+                held.send(()).unwrap();
+                begun.recv();
+                drop(guard);
+            }
+        });
+        is_held.recv().unwrap();
+        begin.close();
+        polls_until(|| mutex.try_lock().is_some());
+        holder.join().unwrap();
+    });
+}
+
+#[test]
+fn goroutine_that_only_readies_others_lets_them_run() {
+    at_each(&[1, 2], |_| {
+        // The echo has started here; each round of the spinner readies it.
+        let (tx, rx) = chan::<u32>(1);
+        let seen = Arc::new(AtomicUsize::new(0));
+        let echo = go({
+            let seen = seen.clone();
+            move || {
+                for _ in rx {
+                    seen.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        polls_until(|| {
+            let _ = tx.try_send(1);
+            seen.load(Ordering::Relaxed) >= 3
+        });
+        tx.close();
+        echo.join().unwrap();
+    });
 }
 
 #[test]
@@ -357,7 +454,7 @@ fn high_class_runs_before_what_was_queued_earlier() {
                 migrating,
             },
             |_| {
-                let order = Arc::new(bench_runtime::sync::Mutex::new(Vec::new()));
+                let order = Arc::new(Mutex::new(Vec::new()));
                 let handles: Vec<_> = [Priority::Low, Priority::Normal, Priority::High]
                     .into_iter()
                     .map(|priority| {

@@ -101,9 +101,6 @@ fn a_select_that_sends_and_receives_on_one_channel_never_meets_itself() {
                             recv(rx) => {}
                             timeout(Duration::from_millis(1)) => {}
                         }
-                        // With a buffer it never waits, and in a pinned
-                        // runtime others are bound to its thread.
-                        way.yield_now();
                     }
                 })
             };

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bench_runtime::chan;
 use bench_runtime::sync::Mutex;
 
-use crate::support::{Way, everywhere};
+use crate::support::everywhere;
 
 #[test]
 fn hammering_a_mutex_loses_no_increment() {
@@ -83,11 +83,6 @@ fn a_hogging_holder_does_not_starve_another() {
                         std::hint::spin_loop();
                     }
                     drop(guard);
-                    if matches!(way, Way::Pinned(_)) {
-                        // It may have the thread of the one who waits, which
-                        // nobody else can run then.
-                        way.yield_now();
-                    }
                 }
             })
         };

@@ -119,10 +119,12 @@ pub(super) unsafe fn run(entries: &mut [Entry], wait: Wait) -> Option<Taken> {
             if let Some(partner) = partner {
                 complete(partner);
             }
+            sched::give_way();
             return Some(taken);
         }
         if matches!(wait, Wait::Poll) {
             unlock_all(entries);
+            sched::give_way();
             return None;
         }
         park(entries, wait)
