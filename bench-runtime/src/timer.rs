@@ -209,6 +209,17 @@ impl Timers {
         }
     }
 
+    /// Takes all timers back: none fires any more.
+    pub(crate) fn clear(&self) {
+        let actions = {
+            let mut queue = self.queue.lock();
+            self.next.store(NEVER, Ordering::Release);
+            queue.clear()
+        };
+        // What calls hold is dropped here, out of the lock.
+        drop(actions);
+    }
+
     /// How many are armed.
     pub(crate) fn len(&self) -> usize {
         self.queue.lock().live

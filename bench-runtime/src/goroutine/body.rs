@@ -25,7 +25,7 @@ pub(crate) struct Exit;
 pub(crate) struct VTable {
     /// Runs the closure in the body and leaves an [`Outcome`] there.
     pub(crate) run: unsafe fn(&Goroutine),
-    /// Drops a closure that never ran and leaves `Abandoned`.
+    /// Drops a closure that never ran and leaves `Abandoned`. Does not unwind.
     pub(crate) abandon: unsafe fn(&Goroutine, Option<Box<StackError>>),
     /// Drops the outcome.
     pub(crate) drop_outcome: unsafe fn(&Goroutine),
@@ -134,9 +134,14 @@ fn caught<T>(payload: Box<dyn Any + Send>) -> Outcome<T> {
 
 unsafe fn abandon<F: FnOnce() -> T, T>(g: &Goroutine, error: Option<Box<StackError>>) {
     // SAFETY: the goroutine never ran, so the closure is there.
-    drop(unsafe { take::<F>(g) });
+    let f = unsafe { take::<F>(g) };
     // SAFETY: the closure is out.
     unsafe { put::<Outcome<T>>(g, Outcome::Abandoned(error)) };
+    // A panic has no joiner to go to; the hook has reported it.
+    if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| drop(f))) {
+        // Its own destructor may panic again.
+        std::mem::forget(payload);
+    }
 }
 
 unsafe fn drop_outcome<T>(g: &Goroutine) {

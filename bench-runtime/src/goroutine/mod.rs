@@ -29,6 +29,7 @@
 //! | [`JOIN_OPEN`]     | runs, a handle exists           | –                      |
 //! | a [`Parkable`]    | runs, the handle waits          | –                      |
 //! | [`JOIN_DETACHED`] | runs, no handle                 | the goroutine, at end  |
+//! | [`JOIN_LOST`]     | its runtime has stopped, a handle exists: it will not end, or too late | the goroutine, should it end |
 //! | [`JOIN_DONE`]     | ended, the result is in `body`  | the handle             |
 
 pub(crate) mod body;
@@ -100,6 +101,8 @@ pub(crate) const JOIN_OPEN: usize = 0;
 pub(crate) const JOIN_DONE: usize = 1;
 /// See the table of `join`.
 pub(crate) const JOIN_DETACHED: usize = 2;
+/// See the table of `join`.
+pub(crate) const JOIN_LOST: usize = 3;
 
 /// In `flags`: bound to the M it runs on (`lock_os_thread`, or it parked while
 /// unwinding).

@@ -30,6 +30,7 @@ use crate::goroutine::Parkable;
 use crate::shim::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::event_fd::EventFd;
 use crate::sys::poller::{Events, Poller};
+use crate::util::lock::Lock;
 
 /// A direction of a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,13 +80,22 @@ impl fmt::Debug for Watch {
     }
 }
 
+/// Watches of runtimes that have stopped, for those to come: what was shared by
+/// a runtime that is never freed costs two descriptors. That something of the
+/// old one may still interrupt, or even poll, is a spurious interrupt to the
+/// new one, and a ready that it passes on.
+static SPARE: Lock<Vec<Arc<Watch>>> = Lock::new(Vec::new());
+
 impl Netpoll {
-    /// A poller that watches nothing yet.
+    /// A poller for which nobody waits yet.
     ///
     /// # Errors
     ///
     /// When the process is out of file descriptors: it takes two.
     pub(crate) fn new() -> io::Result<Self> {
+        if let Some(watch) = SPARE.lock().pop() {
+            return Ok(Self { watch });
+        }
         let poller = Poller::new()?;
         let wake = EventFd::new()?;
         poller.add_level(wake.as_raw_fd(), desc::INTERRUPT_TOKEN)?;
@@ -97,6 +107,14 @@ impl Netpoll {
                 waiting: AtomicUsize::new(0),
             }),
         })
+    }
+
+    /// Lets another runtime have it; this one has stopped. Not where somebody
+    /// waits for a descriptor, and for ever.
+    pub(crate) fn retire(&self) {
+        if self.waiters_count() == 0 {
+            SPARE.lock().push(self.watch.clone());
+        }
     }
 
     /// Begins to watch a descriptor, which must not block and must stay open

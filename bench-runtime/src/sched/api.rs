@@ -76,7 +76,6 @@ impl Runtime {
             }
         }
         let waited = Waited(self.shared);
-        self.shared.unstick();
         let handle = self.spawn(move || {
             let _waited = waited;
             f()

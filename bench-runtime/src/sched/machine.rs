@@ -221,6 +221,14 @@ impl Machine {
         unsafe { self.polls_in.load(Ordering::SeqCst).as_ref() }
     }
 
+    /// Lets another runtime have the netpoll of its own, if it made one; its
+    /// thread has ended.
+    pub(crate) fn retire_netpoll(&self) {
+        if let Some(own) = self.netpoll.get() {
+            own.retire();
+        }
+    }
+
     /// Hands it a goroutine that only it may run. The caller then nudges it.
     pub(crate) fn deliver(&self, g: &'static Goroutine) {
         let mut inbox = self.inbox.lock();

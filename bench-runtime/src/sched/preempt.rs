@@ -15,7 +15,7 @@ use super::machine::Machine;
 use super::processor::Processor;
 use super::run_loop::leave_for_home;
 use super::runtime::{Counter, Shared};
-use crate::goroutine::{FLAG_LOCKED, Status};
+use crate::goroutine::{FLAG_LOCKED, Status, WaitReason};
 use crate::stack::StackHeader;
 
 /// Ms of the process whose P was retaken and that have none since.
@@ -76,7 +76,13 @@ pub(crate) fn regain(header: &'static StackHeader) -> &'static Processor {
         let mut lists = shared.idle.lock();
         if shared.is_stopping() {
             drop(lists);
-            shared.strand(m);
+            // For ever: its stack stays as it is, the thread ends.
+            g.head
+                .reason
+                .store(WaitReason::Suspend as u8, Ordering::Relaxed);
+            g.set_status(Status::Waiting);
+            leave_for_home(m, g);
+            continue;
         }
         if let Some(p) = shared.idle.acquire(&mut lists) {
             drop(lists);
@@ -150,16 +156,6 @@ impl Shared {
         if let Some(p) = m.held() {
             m.set_p(None);
             self.hand_off_or_retire(p);
-        }
-    }
-
-    /// The runtime is gone and the goroutine on this thread is not done: the
-    /// thread sleeps for ever, so that nothing it borrowed is freed. It was
-    /// counted as still running.
-    fn strand(&'static self, m: &'static Machine) -> ! {
-        let _ = m;
-        loop {
-            std::thread::park();
         }
     }
 }

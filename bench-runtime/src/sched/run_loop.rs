@@ -21,8 +21,8 @@ use super::processor::Processor;
 use super::runtime::Shared;
 use crate::arch;
 use crate::goroutine::{
-    FLAG_COMPACTED, FLAG_LOCKED, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_OPEN, Parkable,
-    RUNNING_BIT, Status,
+    FLAG_COMPACTED, FLAG_LOCKED, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST, JOIN_OPEN,
+    Parkable, RUNNING_BIT, Status,
 };
 use crate::stack::{Stack, StackHeader};
 
@@ -268,7 +268,7 @@ fn finish(
     // AcqRel: pairs with the Acquire of the handle, which reads the outcome,
     // and with the Release of a handle that let go.
     match g.join.swap(JOIN_DONE, Ordering::AcqRel) {
-        JOIN_OPEN => (m, p),
+        JOIN_OPEN | JOIN_LOST => (m, p),
         JOIN_DETACHED => discard(header, m, g),
         waiting => {
             // SAFETY: by the table of `join`, else it is a parkable's head.

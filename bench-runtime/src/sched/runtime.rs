@@ -1,9 +1,10 @@
 //! A runtime: what its Ms and Ps share, how it starts, changes size and stops.
 
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::ptr;
 use std::sync::atomic::{
-    AtomicBool, AtomicIsize, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+    AtomicBool, AtomicIsize, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
 };
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::api::{Metrics, Shutdown};
 use super::builder::Builder;
 use super::global_queue::{GlobalQueue, Priority};
-use super::helpers::Helpers;
+use super::helpers::{Helpers, Job};
 use super::idle::{Idle, Lists};
 use super::machine::Machine;
 use super::processor::{Processor, ProcessorStatus};
@@ -20,7 +21,9 @@ use super::spawn;
 use super::stacks::StackCare;
 use super::sysmon::Bed;
 use super::topology::Topology;
-use crate::goroutine::{Goroutine, JOIN_DETACHED, JOIN_OPEN, Kind, List, Parkable, Status, slab};
+use crate::goroutine::{
+    Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST, JOIN_OPEN, Kind, List, Parkable, Status, slab,
+};
 use crate::netpoll::Netpoll;
 use crate::stack::{Class, StackError};
 use crate::sys::{affinity, barrier, cgroup, clock};
@@ -64,6 +67,17 @@ impl Counter {
     pub(crate) fn sub(&self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
+}
+
+/// Whether goroutines that have not ended can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Outlook {
+    Open,
+    /// With fake time: not before somebody outside does something.
+    Stuck,
+    /// Never: the runtime has stopped.
+    Stopped,
 }
 
 /// Threads of a runtime that have not ended.
@@ -148,6 +162,8 @@ pub(crate) struct Shared {
     /// readies them.
     pub(crate) sysmon_errands: AtomicU64,
     stopping: AtomicBool,
+    /// Spawns from outside that are under way.
+    admitting: AtomicUsize,
     /// Goroutines inside `blocking`.
     pub(crate) blocked_count: AtomicUsize,
     /// Plain threads that wait in `Runtime::run`.
@@ -158,8 +174,8 @@ pub(crate) struct Shared {
     fake_now_ns: Option<AtomicU64>,
     /// Chooses the next goroutine, where the order is seeded.
     pub(crate) order: Option<Lock<Rng>>,
-    /// With fake time: nothing can go on any more.
-    stuck: AtomicBool,
+    /// Whether goroutines that have not ended can.
+    outlook: AtomicU8,
 }
 
 fn stack_error(error: StackError) -> io::Error {
@@ -227,13 +243,14 @@ impl Shared {
             bed: Bed::default(),
             sysmon_errands: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
+            admitting: AtomicUsize::new(0),
             blocked_count: AtomicUsize::new(0),
             runners_count: AtomicIsize::new(0),
             detects_deadlock: builder.detects_deadlock,
             metrics: Counts::default(),
             fake_now_ns: builder.fake_time.then(|| AtomicU64::new(clock::now_ns())),
             order: builder.seed.map(|seed| Lock::new(Rng::new(seed))),
-            stuck: AtomicBool::new(false),
+            outlook: AtomicU8::new(Outlook::Open as u8),
         }));
         shared
             .slab
@@ -544,13 +561,18 @@ impl Shared {
             drop(self.thread_ended.wait_timeout(threads, wait));
         }
         let threads_count = self.lock_threads().all();
+        self.outlook.store(Outlook::Stopped as u8, Ordering::SeqCst);
         let unfinished_count = self.goroutines_count();
         // A million lines help nobody.
         let mut unfinished = self.goroutines();
         unfinished.truncate(LEAKS_SHOWN);
         if threads_count == 0 {
             self.abandon_fresh();
+        }
+        self.release_joiners(JOIN_LOST);
+        if threads_count == 0 {
             self.retire_records();
+            self.give_back();
         }
         Shutdown {
             unfinished_count,
@@ -561,6 +583,9 @@ impl Shared {
 
     /// Drops closures that never started; no M runs any more.
     fn abandon_fresh(&'static self) {
+        while self.admitting.load(Ordering::Acquire) != 0 {
+            std::thread::yield_now();
+        }
         let mut fresh = Vec::new();
         self.slab().for_each(|g| {
             if g.status() == Status::Runnable
@@ -571,6 +596,24 @@ impl Shared {
         });
         for g in fresh {
             spawn::abandon(self, g, None);
+        }
+    }
+
+    /// Gives back what a stopped runtime holds; no M runs any more.
+    fn give_back(&'static self) {
+        self.for_each_processor(|p| {
+            // SAFETY: no M runs, so nobody else is in there.
+            unsafe { p.own() }.stacks.drain();
+            // What they hold is dropped, which is the program's code; the hook
+            // has reported a panic.
+            let dropped = std::panic::catch_unwind(AssertUnwindSafe(|| p.timers.clear()));
+            if let Err(payload) = dropped {
+                std::mem::forget(payload);
+            }
+        });
+        self.netpoll.retire();
+        for m in self.machines.lock().iter() {
+            m.retire_netpoll();
         }
     }
 
@@ -646,8 +689,10 @@ impl Shared {
         }
         match self.first_timer_ns() {
             u64::MAX => {
-                if self.goroutines_count() != 0 && !self.stuck.swap(true, Ordering::SeqCst) {
-                    self.release_joiners_outside();
+                if self.goroutines_count() != 0
+                    && self.change_outlook(Outlook::Open, Outlook::Stuck)
+                {
+                    self.release_joiners(JOIN_OPEN);
                 }
                 false
             }
@@ -658,33 +703,77 @@ impl Shared {
         }
     }
 
-    /// With fake time: nothing can go on, and [`Self::advance_fake_time`] has
-    /// released whoever was waiting then.
-    pub(crate) fn is_stuck(&self) -> bool {
-        self.stuck.load(Ordering::SeqCst)
+    /// Whether goroutines that have not ended can.
+    #[inline]
+    pub(crate) fn outlook(&self) -> Outlook {
+        // SeqCst: see `spawn::wait_for`.
+        match self.outlook.load(Ordering::SeqCst) {
+            0 => Outlook::Open,
+            1 => Outlook::Stuck,
+            _ => Outlook::Stopped,
+        }
     }
 
-    /// Something comes from outside.
-    pub(crate) fn unstick(&self) {
-        self.stuck.store(false, Ordering::SeqCst);
+    fn change_outlook(&self, from: Outlook, to: Outlook) -> bool {
+        let (from, to) = (from as u8, to as u8);
+        self.outlook
+            .compare_exchange(from, to, Ordering::SeqCst, Ordering::Relaxed)
+            .is_ok()
     }
 
-    /// Ends the wait of every plain thread that joins a goroutine.
-    fn release_joiners_outside(&'static self) {
+    /// Makes a goroutine runnable that was spawned from outside; false if the
+    /// runtime stops. Whoever drops those that never started waits until all
+    /// admissions under way are done.
+    pub(super) fn admit(&'static self, g: &'static Goroutine) -> bool {
+        // SeqCst: before the look; `stop` has them in the other order.
+        self.admitting.fetch_add(1, Ordering::SeqCst);
+        let stops = self.stopping.load(Ordering::SeqCst);
+        if !stops {
+            if self.outlook() == Outlook::Stuck {
+                self.change_outlook(Outlook::Stuck, Outlook::Open);
+            }
+            self.submit(g);
+        }
+        // Release: pairs with the Acquire in `abandon_fresh`.
+        self.admitting.fetch_sub(1, Ordering::Release);
+        !stops
+    }
+
+    /// Ends the wait of whoever outside this runtime joins a goroutine that
+    /// will not end, and leaves `instead` in its `join`; with [`JOIN_LOST`]
+    /// also where a handle may yet wait.
+    fn release_joiners(&'static self, instead: usize) {
         self.slab().for_each(|g| {
-            let join = g.join.load(Ordering::Acquire);
-            if join <= JOIN_DETACHED || g.status() != Status::Waiting {
+            if matches!(g.status(), Status::Idle | Status::Dead) {
                 return;
             }
-            let Some(head) = ptr::NonNull::new(join as *mut _) else {
-                return;
+            // SeqCst: after the outlook; see `spawn::wait_for`.
+            let join = g.join.load(Ordering::SeqCst);
+            let who = match join {
+                JOIN_DETACHED | JOIN_DONE | JOIN_LOST => return,
+                JOIN_OPEN => None,
+                address => ptr::NonNull::new(address as *mut _)
+                    // SAFETY: by the table of `join` it is a parkable's head.
+                    .map(|head| unsafe { Parkable::from_head(head) }),
             };
-            // SAFETY: by the table of `join` it is a parkable's head.
-            let who = unsafe { Parkable::from_head(head) };
-            if who.head().kind == Kind::Thread
-                && g.join
-                    .compare_exchange(join, JOIN_OPEN, Ordering::AcqRel, Ordering::Relaxed)
-                    .is_ok()
+            let outside = who.is_some_and(|who| match who.head().kind {
+                Kind::Thread => true,
+                Kind::Goroutine => {
+                    instead == JOIN_LOST
+                        && !ptr::eq(super::ready::shared_of(Goroutine::of(who)), self)
+                }
+            });
+            if !outside && instead != JOIN_LOST {
+                return;
+            }
+            let changed = g
+                .join
+                .compare_exchange(join, instead, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok();
+            // Those inside do not go on either.
+            if let Some(who) = who
+                && changed
+                && outside
             {
                 super::park::ready(who);
             }
@@ -719,7 +808,8 @@ impl Shared {
         self.global.push(g);
     }
 
-    /// A goroutine can have no stack: it ends without having run.
+    /// A goroutine can have no stack: it ends without having run. Its closure
+    /// is dropped by a helper: that is the program's code, which may park.
     #[cold]
     pub(crate) fn refuse_stack(
         &'static self,
@@ -727,8 +817,25 @@ impl Shared {
         g: &'static Goroutine,
         error: StackError,
     ) {
+        struct Refused(&'static Shared, &'static Goroutine, StackError);
+        unsafe fn abandon(refused: *mut ()) {
+            // SAFETY: made from a box below, and run once.
+            let Refused(shared, g, error) = *unsafe { Box::from_raw(refused.cast::<Refused>()) };
+            spawn::abandon(shared, g, Some(Box::new(error)));
+            shared.blocked_count.fetch_sub(1, Ordering::SeqCst);
+        }
         Processor::count(&p.ended_count);
-        spawn::abandon(self, g, Some(Box::new(error)));
+        // Until its joiner has been readied it is no deadlock.
+        self.blocked_count.fetch_add(1, Ordering::SeqCst);
+        let refused = Box::into_raw(Box::new(Refused(self, g, error)));
+        // SAFETY: the box lives until the job has run; closures and errors may
+        // go to another thread.
+        unsafe {
+            self.help(Job {
+                run: abandon,
+                data: refused.cast(),
+            });
+        }
     }
 
     /// Takes back the record of a goroutine that is over, from an M with a P.

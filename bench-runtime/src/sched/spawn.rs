@@ -13,12 +13,12 @@ use super::current::{self, goroutine_of, machine_of};
 use super::global_queue::Priority;
 use super::processor::Processor;
 use super::ready::{make_runnable, push_back, shared_of};
-use super::runtime::Shared;
+use super::runtime::{Outlook, Shared};
 use super::{park, preempt};
 use crate::goroutine::body::{self, Exit, Outcome};
 use crate::goroutine::{
-    Details, FLAG_PRIORITY_SHIFT, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_OPEN, Parkable,
-    Status, WaitReason,
+    Details, FLAG_PRIORITY_SHIFT, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST, JOIN_OPEN,
+    Kind, Parkable, Status, WaitReason,
 };
 use crate::stack::{Class, StackError, StackPolicy};
 
@@ -150,10 +150,8 @@ where
     }
     // SAFETY: a fresh record with an empty body.
     unsafe { body::put_closure(g, f) };
-    if shared.is_stopping() {
+    if !shared.admit(g) {
         abandon(shared, g, None);
-    } else {
-        shared.submit(g);
     }
     JoinHandle::new(g)
 }
@@ -168,7 +166,7 @@ pub(crate) fn abandon(
     unsafe { (g.vtable().abandon)(g, error) };
     g.set_status(Status::Dead);
     match g.join.swap(JOIN_DONE, Ordering::AcqRel) {
-        JOIN_OPEN => {}
+        JOIN_OPEN | JOIN_LOST => {}
         JOIN_DETACHED => {
             // SAFETY: it ended and no handle exists.
             unsafe { (g.vtable().drop_outcome)(g) };
@@ -280,6 +278,9 @@ pub enum JoinError {
     /// It ended itself by [`goexit`].
     #[error("the goroutine ended by goexit")]
     Exited,
+    /// The runtime was shut down before it ended.
+    #[error("the runtime was shut down before the goroutine ended")]
+    Unfinished,
     /// The runtime was shut down before it started.
     #[error("the runtime was shut down before the goroutine started")]
     Abandoned,
@@ -366,12 +367,29 @@ impl<T> JoinHandle<T> {
     /// Waits for the end. False: it will not come, in a test with fake time.
     pub(crate) fn wait(&self) -> bool {
         if !self.is_finished() {
-            wait_unless(self.g, || shared_of(self.g).is_stuck());
+            wait_for(self.g, true);
         }
         self.is_finished()
     }
 
-    /// True once [`Self::join`] would not wait.
+    /// Gives a goroutine up whose runtime has stopped; false if it has ended
+    /// after all.
+    #[cold]
+    fn let_go(&self) -> bool {
+        // Release: pairs with the Acquire of a goroutine that ends later.
+        self.g
+            .join
+            .compare_exchange(
+                JOIN_LOST,
+                JOIN_DETACHED,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            )
+            .is_ok()
+    }
+
+    /// True once [`Self::join`] would not wait, but for a goroutine whose
+    /// runtime was shut down before it ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         let finished = self.g.join.load(Ordering::Acquire) == JOIN_DONE;
@@ -386,13 +404,21 @@ impl<T> JoinHandle<T> {
     ///
     /// # Errors
     ///
-    /// [`JoinError`] if it panicked, left by [`goexit`], or never started.
+    /// [`JoinError`] if it panicked, left by [`goexit`], or never started, or
+    /// if its runtime was shut down before it ended.
     #[inline]
     pub fn join(self) -> Result<T, JoinError> {
         let g = self.g;
         // Acquire: pairs with the AcqRel of `finish`; the outcome is written.
-        while g.join.load(Ordering::Acquire) != JOIN_DONE {
-            wait_for(g);
+        loop {
+            match g.join.load(Ordering::Acquire) {
+                JOIN_DONE => break,
+                JOIN_LOST if self.let_go() => {
+                    std::mem::forget(self);
+                    return Err(JoinError::Unfinished);
+                }
+                _ => wait_for(g, false),
+            }
         }
         std::mem::forget(self);
         // SAFETY: it ended; the handle is used up, so this happens once.
@@ -417,26 +443,37 @@ fn failure<T>(outcome: Outcome<T>) -> JoinError {
     }
 }
 
-fn wait_for(g: &'static Goroutine) {
-    wait_unless(g, || false);
-}
-
-/// Waits for the end, unless `vain` holds once the goroutine knows who waits.
+/// Waits for an end, or until none can come; the caller looks which. With
+/// `for_all`, a thread does not wait while all goroutines are stuck.
 #[inline(never)]
-fn wait_unless(g: &'static Goroutine, vain: impl FnOnce() -> bool) {
+fn wait_for(g: &'static Goroutine, for_all: bool) {
     let me = super::prepare_park(WaitReason::Join, ptr::from_ref(g).cast());
+    let address = me.as_ptr() as usize;
     // Release: our status is set before the goroutine may ready us. Acquire:
-    // as in `join`.
-    let word = me.as_ptr() as usize;
-    let exchange = |from, to| {
-        g.join
-            .compare_exchange(from, to, Ordering::SeqCst, Ordering::Acquire)
-            .is_ok()
+    // as in `join`. SeqCst: with the look at the outlook; whoever changes that
+    // looks for us afterwards.
+    let waits = g
+        .join
+        .compare_exchange(JOIN_OPEN, address, Ordering::SeqCst, Ordering::Acquire)
+        .is_ok();
+    if !waits {
+        return super::cancel_park(me);
+    }
+    let instead = match shared_of(g).outlook() {
+        Outlook::Open => None,
+        Outlook::Stuck => (for_all && me.head().kind == Kind::Thread).then_some(JOIN_OPEN),
+        Outlook::Stopped => Some(JOIN_LOST),
     };
-    if exchange(JOIN_OPEN, word) && !(vain() && exchange(word, JOIN_OPEN)) {
-        park(me);
-    } else {
+    // It fails where a ready is on its way.
+    let taken_back = instead.is_some_and(|instead| {
+        g.join
+            .compare_exchange(address, instead, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    });
+    if taken_back {
         super::cancel_park(me);
+    } else {
+        park(me);
     }
 }
 

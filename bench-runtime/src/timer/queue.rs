@@ -108,6 +108,23 @@ impl Queue {
             .is_some_and(|place| place.generation == key.generation)
     }
 
+    /// Takes everything out.
+    pub(super) fn clear(&mut self) -> Vec<Action> {
+        // All entries are dead, and stay dead: no generation comes twice.
+        self.runs.iter_mut().for_each(|run| *run = VecDeque::new());
+        self.heap = Vec::new();
+        self.free = NO_PLACE;
+        self.live = 0;
+        let armed = |place: Place| match place.content {
+            Content::Armed(action) => Some(action),
+            Content::Free { .. } => None,
+        };
+        std::mem::take(&mut self.places)
+            .into_iter()
+            .filter_map(armed)
+            .collect()
+    }
+
     /// Gives memory back after a rush.
     pub(super) fn shrink_if_empty(&mut self) {
         if self.live > 0 || self.places.capacity() <= KEEP {

@@ -19,6 +19,7 @@ mod select;
 mod select_case;
 mod select_dynamic;
 mod select_race;
+mod shutdown;
 mod stack;
 mod support;
 mod sync_cond;

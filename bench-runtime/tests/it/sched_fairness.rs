@@ -155,7 +155,7 @@ fn failed_polls_let_others_of_the_same_thread_run() {
 
         let (tx, rx) = chan(1);
         tx.send(1).unwrap();
-        let task = partner(Box::new(move || drop(rx.recv())));
+        let task = partner(Box::new(move || assert_eq!(rx.recv(), Some(1))));
         polls_until(|| tx.try_send(2).is_ok() || tx.is_closed());
         polls_until(|| task.is_finished());
 

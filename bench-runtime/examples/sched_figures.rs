@@ -1,0 +1,354 @@
+//! Prints the figures by which the scheduler is judged, in both modes: run it
+//! on a quiet machine, from a release build.
+//!
+//! `cargo run --release -p bench-runtime --example sched_figures -- [WHICH]..`
+//! with any of `hog`, `readers`, `pingpong`, `resize`, `idle`; all without.
+
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bench_runtime::{
+    Builder, Receiver, Runtime, Sender, blocking, chan, go, goroutines, time, yield_now,
+};
+
+/// Whether started goroutines may change their thread.
+#[derive(Clone, Copy, Debug)]
+enum Mode {
+    Pinned,
+    Migrating,
+}
+
+impl Mode {
+    fn builder(self, procs: usize) -> Builder {
+        let builder = Runtime::builder().procs(procs);
+        match self {
+            Self::Pinned => builder,
+            // SAFETY: nothing here holds a thread-local's address or a guard of
+            // std's across a call that parks.
+            Self::Migrating => unsafe { builder.migrating() },
+        }
+    }
+
+    fn runtime(self, procs: usize) -> Runtime {
+        match self.builder(procs).build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                eprintln!("no runtime: {error}");
+                std::process::exit(1);
+            }
+        }
+    }
+}
+
+/// A figure's name, what prints it, and whether its process must be quiet.
+type Figure = (&'static str, fn(Mode));
+
+const FIGURES: &[Figure] = &[
+    ("hog", hog),
+    ("readers", readers),
+    ("pingpong", ping_pong),
+    ("resize", resize),
+    ("idle", idle),
+];
+
+fn main() {
+    let chosen: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = chosen
+        .iter()
+        .find(|name| !FIGURES.iter().any(|(known, _)| known == name))
+    {
+        eprintln!(
+            "no figure is called {unknown}; there are {:?}",
+            FIGURES.iter().map(|(name, _)| name).collect::<Vec<_>>()
+        );
+        std::process::exit(2);
+    }
+    for (name, print) in FIGURES {
+        if chosen.is_empty() || chosen.iter().any(|one| one == name) {
+            for mode in [Mode::Pinned, Mode::Migrating] {
+                print(mode);
+            }
+        }
+    }
+}
+
+fn burn(length: Duration) {
+    let began = Instant::now();
+    while began.elapsed() < length {
+        std::hint::spin_loop();
+    }
+}
+
+/// How late a goroutine is that wants to run each millisecond, beside hogs of
+/// 200 ms, on one P. The sleeper and the hogs are siblings, so that in the
+/// pinned mode they may come to share a thread or not, as in a program.
+fn hog(mode: Mode) {
+    const ROUNDS: usize = 1_000;
+    const EACH: Duration = Duration::from_millis(1);
+    let runtime = mode.runtime(1);
+    let mut late = runtime.run(|| {
+        let stop = Arc::new(AtomicBool::new(false));
+        let sleeper = go(|| {
+            let mut late = Vec::with_capacity(ROUNDS);
+            for _ in 0..ROUNDS {
+                let due = Instant::now() + EACH;
+                time::sleep_until(due);
+                late.push(due.elapsed());
+            }
+            late
+        });
+        let hogs = go({
+            let stop = stop.clone();
+            move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let one = go(|| burn(Duration::from_millis(200)));
+                    one.join().expect("a hog ends");
+                }
+            }
+        });
+        let late = sleeper.join().expect("the sleeper ends");
+        stop.store(true, Ordering::Relaxed);
+        hogs.join().expect("the hogs end");
+        late
+    });
+    late.sort_unstable();
+    println!(
+        "hog: {mode:?}, 1 P, 1 ms sleeps beside 200 ms hogs: late by {:?} median, {:?} p99, {:?} at most; {} retakes",
+        late[ROUNDS / 2],
+        late[ROUNDS * 99 / 100],
+        late[ROUNDS - 1],
+        runtime.metrics().retakes_count,
+    );
+}
+
+/// Threads and the pace of computation beside goroutines in blocking reads.
+fn readers(mode: Mode) {
+    const READERS: usize = 1_000;
+    let runtime = mode.runtime(2);
+    let compute = |runtime: &Runtime| {
+        runtime.run(|| {
+            let began = Instant::now();
+            let tasks: Vec<_> = (0..200)
+                .map(|_| go(|| burn(Duration::from_micros(500))))
+                .collect();
+            tasks
+                .into_iter()
+                .for_each(|task| task.join().expect("it ends"));
+            began.elapsed()
+        })
+    };
+    let alone = compute(&runtime);
+    let mut writers = Vec::with_capacity(READERS);
+    let mut tasks = Vec::with_capacity(READERS);
+    for _ in 0..READERS {
+        let (mut near, far) = match std::io::pipe() {
+            Ok(pipe) => pipe,
+            Err(error) => {
+                eprintln!("no pipe, raise ulimit -n to 4096: {error}");
+                std::process::exit(1);
+            }
+        };
+        writers.push(far);
+        tasks.push(runtime.spawn(move || blocking(move || near.read(&mut [0]).is_ok())));
+    }
+    let in_calls = |runtime: &Runtime| {
+        let all = runtime.goroutines();
+        all.iter().filter(|g| g.state == "blocking call").count()
+    };
+    while in_calls(&runtime) < READERS {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let beside = compute(&runtime);
+    let threads = runtime.metrics().threads_count;
+    for mut writer in writers {
+        // A reader that is gone says so itself.
+        let _ = writer.write_all(b"x");
+    }
+    let read = tasks
+        .into_iter()
+        .filter_map(|task| task.join().ok())
+        .filter(|&ok| ok)
+        .count();
+    println!(
+        "readers: {mode:?}, 2 Ps, {read} of {READERS} in blocking reads: {threads} threads; 100 ms of work took {alone:?} alone, {beside:?} beside them"
+    );
+}
+
+struct Pair {
+    there: Sender<()>,
+    back: Receiver<()>,
+}
+
+/// Starts the other half of a ping-pong, which ends when `there` is dropped.
+fn pair(work: Duration) -> Pair {
+    let (there, ping) = chan(0);
+    let (pong, back) = chan(0);
+    drop(go(move || {
+        while ping.recv().is_some() {
+            burn(work);
+            if pong.send(()).is_err() {
+                break;
+            }
+        }
+    }));
+    Pair { there, back }
+}
+
+impl Pair {
+    fn round(&self) {
+        self.there.send(()).expect("the other half is there");
+        self.back.recv().expect("the other half is there");
+    }
+}
+
+/// A light ping-pong pair alone and beside a heavy one.
+fn ping_pong(mode: Mode) {
+    const ROUNDS: u32 = 20_000;
+    for procs in [1, 2] {
+        let runtime = mode.runtime(procs);
+        let (alone, beside, heavy_rounds) = runtime.run(|| {
+            let light = || {
+                go(|| {
+                    let pair = pair(Duration::ZERO);
+                    let began = Instant::now();
+                    (0..ROUNDS).for_each(|_| pair.round());
+                    began.elapsed() / ROUNDS
+                })
+            };
+            let alone = light().join().expect("the light pair ends");
+            let stop = Arc::new(AtomicBool::new(false));
+            let rounds = Arc::new(AtomicU64::new(0));
+            let heavy = go({
+                let (stop, rounds) = (stop.clone(), rounds.clone());
+                move || {
+                    let pair = pair(Duration::from_micros(2));
+                    while !stop.load(Ordering::Relaxed) {
+                        pair.round();
+                        rounds.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+            while rounds.load(Ordering::Relaxed) == 0 {
+                yield_now();
+            }
+            let before = rounds.load(Ordering::Relaxed);
+            let beside = light().join().expect("the light pair ends");
+            let heavy_rounds = rounds.load(Ordering::Relaxed) - before;
+            stop.store(true, Ordering::Relaxed);
+            heavy.join().expect("the heavy pair ends");
+            (alone, beside, heavy_rounds)
+        });
+        println!(
+            "pingpong: {mode:?}, {procs} P: {alone:?} a round alone, {beside:?} beside a pair with 2 us of work ({:.1} times; {:.2} heavy rounds for each)",
+            beside.as_secs_f64() / alone.as_secs_f64(),
+            heavy_rounds as f64 / f64::from(ROUNDS),
+        );
+    }
+}
+
+/// GOMAXPROCS changed again and again under load: nothing is lost.
+fn resize(mode: Mode) {
+    const CHANGES: usize = 10_000;
+    let runtime = mode.runtime(4);
+    let stop = Arc::new(AtomicBool::new(false));
+    let load: Vec<_> = (0..16u64)
+        .map(|n| {
+            let stop = stop.clone();
+            runtime.spawn(move || {
+                let mut rounds = 0u64;
+                while !stop.load(Ordering::Relaxed) {
+                    let echo = go(move || n);
+                    yield_now();
+                    assert_eq!(echo.join().expect("it ends"), n);
+                    rounds += 1;
+                }
+                rounds
+            })
+        })
+        .collect();
+    let began = Instant::now();
+    for change in 0..CHANGES {
+        runtime.set_procs(1 + change % 8);
+        if change % 16 == 0 {
+            std::thread::yield_now();
+        }
+    }
+    let took = began.elapsed();
+    stop.store(true, Ordering::Relaxed);
+    let rounds: u64 = load
+        .into_iter()
+        .map(|task| task.join().expect("the load ends"))
+        .sum();
+    let left = runtime.shutdown();
+    println!(
+        "resize: {mode:?}, {CHANGES} changes in {took:?} beside {rounds} rounds of spawn and join; {} goroutines left, {} threads left",
+        left.unfinished_count, left.threads_count
+    );
+}
+
+/// CPU time of the process, both kinds.
+fn cpu_time() -> Duration {
+    let Ok(stat) = std::fs::read_to_string("/proc/self/schedstat") else {
+        return Duration::ZERO;
+    };
+    // Only of the main thread: all of them are summed over their own files.
+    drop(stat);
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten();
+    tasks
+        .flatten()
+        .filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok())
+        .filter_map(|text| text.split_whitespace().next()?.parse().ok())
+        .map(Duration::from_nanos)
+        .sum()
+}
+
+/// CPU time of a runtime that has nothing to do, with a million parked
+/// goroutines and a timer in an hour.
+fn idle(mode: Mode) {
+    const PARKED: usize = 1_000_000;
+    const SPAN: Duration = Duration::from_secs(5);
+    for parked in [0, PARKED] {
+        let runtime = mode.runtime(2);
+        let keep = runtime.run(move || {
+            let (tx, rx) = chan::<()>(0);
+            for _ in 0..parked {
+                let rx = rx.clone();
+                drop(go(move || rx.recv()));
+            }
+            drop(go(|| time::sleep(Duration::from_secs(3_600))));
+            // Those behind them in the queues have run: so have they.
+            for _ in 0..3 {
+                (0..64).map(|_| go(yield_now)).for_each(|task| {
+                    task.join().expect("it ends");
+                });
+            }
+            (tx, rx, goroutines().len())
+        });
+        // Stacks of what has been parked for long are looked over once.
+        let mut last = Duration::MAX;
+        for _ in 0..12 {
+            let before = cpu_time();
+            std::thread::sleep(SPAN);
+            let used = cpu_time().saturating_sub(before);
+            let settled = used >= last.mul_f64(0.5) || used < Duration::from_millis(1);
+            last = used;
+            if settled {
+                break;
+            }
+        }
+        println!(
+            "idle: {mode:?}, 2 Ps, {} goroutines and a timer in an hour: {:?} of CPU time a second",
+            keep.2,
+            last.div_f64(SPAN.as_secs_f64())
+        );
+        keep.0.close();
+        drop(keep);
+        let left = runtime.shutdown();
+        println!(
+            "idle: {} goroutines were left at the end",
+            left.unfinished_count
+        );
+    }
+}

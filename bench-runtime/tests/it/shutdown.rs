@@ -1,0 +1,237 @@
+//! What is left after a runtime has been shut down, and what handles answer.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use bench_runtime::{
+    GoBuilder, JoinError, JoinHandle, Runtime, Sender, StackPolicy, chan, go, time, yield_now,
+};
+use nix::sys::resource::{Resource, setrlimit};
+
+use crate::sched_support::Setting;
+
+fn both_modes() -> impl Iterator<Item = Runtime> {
+    [false, true].into_iter().map(|migrating| {
+        let setting = Setting {
+            procs: 2,
+            migrating,
+        };
+        setting.builder().build().expect("a runtime starts")
+    })
+}
+
+/// In which test of this file a child process is.
+const CASE: &str = "SHUTDOWN_CASE";
+
+/// True in the parent, after the test has passed in a child process of its own:
+/// where it counts what the whole process has, or limits it.
+fn passed_in_child(name: &str) -> bool {
+    if std::env::var(CASE).as_deref() == Ok(name) {
+        return false;
+    }
+    let status = std::process::Command::new(std::env::current_exe().expect("our own file"))
+        .args([&format!("shutdown::{name}"), "--exact", "--nocapture"])
+        .env(CASE, name)
+        .status()
+        .expect("a child starts");
+    assert!(status.success(), "{name}: {status}");
+    true
+}
+
+#[test]
+fn join_after_shutdown_of_a_started_goroutine_is_an_error() {
+    for runtime in both_modes() {
+        let (tx, rx) = chan::<()>(0);
+        let parked = runtime.spawn(move || rx.recv());
+        runtime.run(move || {
+            // Somebody takes it: it has started, and waits again.
+            tx.send(()).unwrap();
+            std::mem::forget(tx);
+        });
+        let done = runtime.spawn(|| 5);
+        while !done.is_finished() {
+            yield_now();
+        }
+        runtime.shutdown();
+        assert_eq!(done.join().unwrap(), 5);
+        // It had its value, so it may have ended before the shutdown.
+        match parked.join() {
+            Ok(value) => assert_eq!(value, Some(())),
+            Err(error) => assert!(matches!(error, JoinError::Unfinished), "{error}"),
+        }
+    }
+}
+
+#[test]
+fn join_under_way_at_shutdown_ends_with_an_error() {
+    for runtime in both_modes() {
+        let (begun, has_begun) = mpsc::channel();
+        let forever: JoinHandle<()> = runtime.spawn(move || {
+            begun.send(()).unwrap();
+            time::sleep(Duration::from_secs(3_600));
+        });
+        has_begun.recv().unwrap();
+        let waits = thread::spawn(move || forever.join());
+        // A goroutine of another runtime waits too.
+        let (begun, has_begun) = mpsc::channel();
+        let second: JoinHandle<()> = runtime.spawn(move || {
+            begun.send(()).unwrap();
+            time::sleep(Duration::from_secs(3_600));
+        });
+        has_begun.recv().unwrap();
+        let other = Runtime::builder().procs(1).build().unwrap();
+        let there = other.spawn(move || second.join());
+        while other.goroutines().iter().all(|g| g.state != "join") {
+            thread::yield_now();
+        }
+        assert_eq!(runtime.shutdown().unfinished_count, 2);
+        assert!(matches!(waits.join().unwrap(), Err(JoinError::Unfinished)));
+        assert!(matches!(there.join().unwrap(), Err(JoinError::Unfinished)));
+    }
+}
+
+#[test]
+fn closure_that_panics_when_it_is_dropped_unstarted_breaks_no_shutdown() {
+    struct Loud(Arc<()>);
+    impl Drop for Loud {
+        fn drop(&mut self) {
+            panic!("dropped {}", Arc::strong_count(&self.0));
+        }
+    }
+    let runtime = Runtime::builder().procs(1).build().unwrap();
+    let count = Arc::new(());
+    let handles = runtime.run({
+        let count = count.clone();
+        move || {
+            (0..3)
+                .map(|_| {
+                    let loud = Loud(count.clone());
+                    go(move || drop(loud))
+                })
+                .collect::<Vec<_>>()
+        }
+    });
+    runtime.shutdown();
+    for handle in handles {
+        // Those that ran panicked there.
+        match handle.join() {
+            Err(JoinError::Panicked(_) | JoinError::Abandoned) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(Arc::strong_count(&count), 1);
+}
+
+#[test]
+fn timers_of_a_stopped_runtime_let_go_of_what_they_hold() {
+    for runtime in both_modes() {
+        let held = Arc::new(());
+        runtime.run({
+            let held = held.clone();
+            move || {
+                let keep = held.clone();
+                std::mem::forget(time::after_func(Duration::from_secs(3_600), move || {
+                    drop(keep.clone());
+                }));
+            }
+        });
+        runtime.shutdown();
+        // Its own handle, forgotten, holds the function too.
+        assert!(Arc::strong_count(&held) <= 2);
+    }
+}
+
+#[test]
+fn refused_stack_drops_the_closure_where_it_may_park() {
+    struct Report(Sender<u8>);
+    impl Drop for Report {
+        fn drop(&mut self) {
+            // Without a buffer: this waits for the one who receives.
+            self.0.send(1).unwrap();
+        }
+    }
+    const COUNT: usize = 200;
+    if passed_in_child("refused_stack_drops_the_closure_where_it_may_park") {
+        return;
+    }
+    // With little address space there are few slots of a large size.
+    let limit = 16 << 30;
+    setrlimit(Resource::RLIMIT_AS, limit, limit).expect("less is always allowed");
+    for runtime in both_modes() {
+        runtime.run(|| {
+            let (tx, rx) = chan(0);
+            let (stay, end) = chan::<()>(0);
+            let handles: Vec<_> = (0..COUNT)
+                .map(|_| {
+                    let (report, end) = (Report(tx.clone()), end.clone());
+                    let task = move || {
+                        std::mem::forget(report);
+                        end.recv()
+                    };
+                    let policy = StackPolicy::Fixed(60 << 20);
+                    GoBuilder::new().stack(policy).go(task).unwrap()
+                })
+                .collect();
+            // The first refusal says itself that there is one.
+            assert_eq!(rx.recv(), Some(1));
+            stay.close();
+            let reports = go(move || rx.iter().count());
+            let refused = handles
+                .into_iter()
+                .map(JoinHandle::join)
+                .filter(|outcome| match outcome {
+                    Ok(_) => false,
+                    Err(JoinError::NoStack(_)) => true,
+                    Err(other) => panic!("{other}"),
+                })
+                .count();
+            assert!((1..COUNT).contains(&refused), "{refused}");
+            // It ends with the channel, whose last sender is ours.
+            drop(tx);
+            drop(reports);
+        });
+    }
+}
+
+#[test]
+fn thousands_of_runtimes_leak_no_descriptors_and_no_threads() {
+    if passed_in_child("thousands_of_runtimes_leak_no_descriptors_and_no_threads") {
+        return;
+    }
+    let count = |folder: &str| fs::read_dir(folder).expect("proc is there").count();
+    let mut before = (0, 0);
+    for round in 0..3_000 {
+        let setting = Setting {
+            procs: 2,
+            migrating: round % 2 == 0,
+        };
+        let runtime = setting.builder().build().expect("a runtime starts");
+        runtime.run(move || {
+            let (tx, rx) = chan::<u8>(0);
+            if round % 3 == 0 {
+                // Left behind, parked.
+                std::mem::forget(tx);
+                drop(go(move || rx.recv()));
+                yield_now();
+            } else {
+                let task = go(move || rx.recv());
+                tx.send(1).unwrap();
+                task.join().unwrap();
+            }
+        });
+        assert_eq!(runtime.shutdown().threads_count, 0);
+        if round == 100 {
+            before = (count("/proc/self/fd"), count("/proc/self/task"));
+        }
+    }
+    let after = (count("/proc/self/fd"), count("/proc/self/task"));
+    assert!(
+        after.0 <= before.0 + 4,
+        "descriptors: {before:?}, {after:?}"
+    );
+    // A sysmon ends a little after its runtime.
+    assert!(after.1 <= before.1 + 20, "threads: {before:?}, {after:?}");
+}
