@@ -46,12 +46,30 @@ final class Scheduler
         self::$sleeping = new SplPriorityQueue();
         self::$sleeping->setExtractFlags(SplPriorityQueue::EXTR_BOTH);
         $task = new Task($main);
-        while (!$task->done) {
-            self::wakeSleepers();
-            $fiber = self::$ready->dequeue();
-            $fiber->isStarted() ? $fiber->resume() : $fiber->start();
+        try {
+            while (!$task->done) {
+                self::wakeSleepers();
+                $fiber = self::$ready->dequeue();
+                $fiber->isStarted() ? $fiber->resume() : self::begin($fiber);
+            }
+            return $task->value;
+        } finally {
+            // What a failed sample leaves behind is not held here.
+            self::$ready = new SplQueue();
+            self::$sleeping = new SplPriorityQueue();
         }
-        return $task->value;
+    }
+
+    /** A fiber gets its stack when it starts. */
+    private static function begin(Fiber $fiber): void
+    {
+        try {
+            $fiber->start();
+        } catch (Throwable $error) {
+            throw str_starts_with($error->getMessage(), 'Fiber stack')
+                ? new Failure('limit', "{$error->getMessage()}; look at vm.max_map_count: a fiber's stack takes two mappings")
+                : $error;
+        }
     }
 
     public static function ready(Fiber $fiber): void
@@ -173,7 +191,7 @@ final class Team
 
     public function join(): int
     {
-        return join_fibers($this->tasks);
+        return array_sum(array_map(fn (Task $task): int => $task->result(), $this->tasks));
     }
 
     /** From opening the gate until all are joined; what they or the main fiber came to. */
@@ -189,22 +207,10 @@ final class Team
     }
 }
 
-function join_fibers(array $tasks): int
-{
-    return array_sum(array_map(fn (Task $task): int => $task->result(), $tasks));
-}
-
-function start_fibers(int $count, callable $body): array
-{
-    $tasks = [];
-    for ($index = 0; $index < $count; $index++) {
-        $tasks[] = new Task(fn (): int => $body($index));
-    }
-    return $tasks;
-}
-
 final class FiberLane
 {
+    use Shapes;
+
     private const CAPACITY = 64;
     private const SHAPES = [
         'spawn.one' => 'spawnOne', 'spawn.batch' => 'spawnBatch', 'spawn.first_instruction' => 'firstInstruction',
@@ -215,6 +221,16 @@ final class FiberLane
         'share.bounded_buffer' => 'boundedBuffer', 'share.messaging' => 'messaging', 'io.sleepers' => 'sleepers',
         'io.fanout' => 'fanout',
     ];
+
+    private function start(callable $body): Task
+    {
+        return new Task($body);
+    }
+
+    private function sleep(int $ns): void
+    {
+        Scheduler::sleep($ns);
+    }
 
     public function refuses(string $workload): ?string
     {
@@ -233,69 +249,6 @@ final class FiberLane
     {
         $shape = self::SHAPES[$order['workload']];
         return Scheduler::run(fn (): array => $this->$shape($order));
-    }
-
-    private function batches(array $order, int $count, callable $body): array
-    {
-        $meter = new Meter();
-        $total = $meter->time(function () use ($order, $count, $body): int {
-            $handed = 0;
-            for ($i = 0; $i < $order['iterations']; $i++) {
-                $handed += join_fibers(start_fibers($count, $body));
-            }
-            return $handed;
-        });
-        return [$meter, $total];
-    }
-
-    private function spawnOne(array $order): array
-    {
-        [$meter, $total] = $this->batches($order, 1, fn (): int => 1);
-        return $meter->outcome($order['iterations'], $total);
-    }
-
-    private function spawnBatch(array $order): array
-    {
-        [$meter, $total] = $this->batches($order, $order['tasks_count'], fn (int $index): int => $index + 1);
-        return $meter->outcome($order['iterations'] * $order['tasks_count'], $total);
-    }
-
-    private function firstInstruction(array $order): array
-    {
-        [$returns, $firsts, $finishes] = [[], [], []];
-        $meter = new Meter();
-        $meter->time(function () use ($order, &$returns, &$firsts, &$finishes): void {
-            for ($i = 0; $i < $order['iterations']; $i++) {
-                $called = now();
-                $task = new Task(now(...));
-                $returned = now();
-                $ran = $task->result();
-                $finished = now();
-                $returns[] = $returned - $called;
-                $firsts[] = $ran - $called;
-                $finishes[] = $finished - $ran;
-            }
-        });
-        return $meter->outcome($order['iterations'], count(array_filter($firsts, fn (int $ns): bool => $ns > 0)), [
-            'latency' => histogram($firsts, $meter->perSecond($order['iterations'])),
-            'metrics' => [
-                'spawn_return_ns' => median($returns), 'first_instruction_ns' => median($firsts), 'finish_ns' => median($finishes),
-            ],
-        ]);
-    }
-
-    private function skynet(array $order): array
-    {
-        $leaves = $order['leaves_count'];
-        if (!preg_match('/^10+$/', (string) $leaves)) {
-            throw bad("leaves_count is $leaves; it must be a power of 10, 10 or more");
-        }
-        $grow = function (int $first, int $size) use (&$grow): int {
-            $part = intdiv($size, 10);
-            return $size === 1 ? $first : join_fibers(start_fibers(10, fn (int $i): int => $grow($first + $i * $part, $part)));
-        };
-        [$meter, $total] = $this->batches($order, 1, fn (): int => $grow(0, $leaves));
-        return $meter->outcome($order['iterations'] * $leaves, $total);
     }
 
     private function yields(array $order): array
@@ -521,28 +474,5 @@ final class FiberLane
         }
         $total = $team->timed($meter);
         return $meter->outcome($groups * $senders * $senders * $loops, $total);
-    }
-
-    private function sleepers(array $order): array
-    {
-        $ns = $order['sleep_ns'];
-        [$meter, $total] = $this->batches($order, $order['tasks_count'], function (int $index) use ($ns): int {
-            Scheduler::sleep($ns);
-            return $index + 1;
-        });
-        $over = $meter->elapsed / $order['iterations'] - $ns;
-        return $meter->outcome($order['iterations'] * $order['tasks_count'], $total, ['metrics' => ['over_ns' => $over]]);
-    }
-
-    private function fanout(array $order): array
-    {
-        [$meter, $total] = $this->batches($order, $order['requests_count'], function (int $index) use ($order): int {
-            $waiting = start_fibers($order['waits_count'], function () use ($order): int {
-                Scheduler::sleep($order['wait_ns']);
-                return 1;
-            });
-            return lehmer($index, $order['steps_count']) % 1000 + join_fibers($waiting);
-        });
-        return $meter->outcome($order['iterations'] * $order['requests_count'], $total);
     }
 }

@@ -1,6 +1,8 @@
 //! How well does real work spread over the cores?
 
-use super::{EVERY_WORKER_COUNT, MetricKind, Parameter, Shape, Workload, count, from_zero, get};
+use super::{
+    EVERY_WORKER_COUNT, MetricKind, PLAIN, Parameter, Shape, Workload, count, from_zero, get,
+};
 use crate::kernels::{Kernel, hash, json, mandelbrot, matmul, nqueens, primes, sort};
 use crate::protocol::Parameters;
 
@@ -54,13 +56,10 @@ pub(super) const LIST: &[Workload] = &[
         ],
         operation: "run",
         metrics: METRICS,
-        figures: &[],
         includes: INCLUDES,
         leaves_out: "Memory traffic: the kernel lives in registers. Sharing a core with a sibling thread or another program.",
-        iterations: [1, 1, 1],
-        calibrated: true,
-        operations: |_| 1,
         checksum: |p| all_chunks(primes::KERNEL, p),
+        ..PLAIN
     },
     Workload {
         id: "cpu.primes_weak",
@@ -85,13 +84,11 @@ pub(super) const LIST: &[Workload] = &[
         ],
         operation: "worker's share",
         metrics: METRICS,
-        figures: &[],
         includes: INCLUDES_WEAK,
         leaves_out: "Memory traffic: the kernel lives in registers.",
-        iterations: [1, 1, 1],
-        calibrated: true,
         operations: |p| get(p, "workers_count"),
         checksum: |p| get(p, "workers_count") * all_chunks(primes::KERNEL, p),
+        ..PLAIN
     },
     Workload {
         id: "cpu.matmul",
@@ -110,13 +107,10 @@ pub(super) const LIST: &[Workload] = &[
         ],
         operation: "run",
         metrics: METRICS,
-        figures: &[],
         includes: INCLUDES,
         leaves_out: "Blocking for the caches and hand-written vector code, as a library would have them.",
-        iterations: [1, 1, 1],
-        calibrated: true,
-        operations: |_| 1,
         checksum: |p| all_chunks(matmul::KERNEL, p),
+        ..PLAIN
     },
     Workload {
         id: "cpu.mandelbrot",
@@ -141,13 +135,10 @@ pub(super) const LIST: &[Workload] = &[
         ],
         operation: "run",
         metrics: METRICS,
-        figures: &[],
         includes: INCLUDES,
         leaves_out: "Vector code: each point is computed by itself.",
-        iterations: [1, 1, 1],
-        calibrated: true,
-        operations: |_| 1,
         checksum: |p| all_chunks(mandelbrot::KERNEL, p),
+        ..PLAIN
     },
     Workload {
         id: "cpu.nqueens",
@@ -170,13 +161,10 @@ pub(super) const LIST: &[Workload] = &[
         ],
         operation: "run",
         metrics: METRICS,
-        figures: &[],
         includes: INCLUDES,
         leaves_out: "Splitting deeper than the first two queens, which a stealing scheduler would do.",
-        iterations: [1, 1, 1],
-        calibrated: true,
-        operations: |_| 1,
         checksum: |p| all_chunks(nqueens::KERNEL, p),
+        ..PLAIN
     },
     Workload {
         id: "cpu.sort",
@@ -195,13 +183,10 @@ pub(super) const LIST: &[Workload] = &[
         ],
         operation: "run",
         metrics: METRICS,
-        figures: &[],
         includes: INCLUDES,
         leaves_out: "Comparing sorting methods: every language takes the one of its standard library.",
-        iterations: [1, 1, 1],
-        calibrated: true,
-        operations: |_| 1,
         checksum: |p| all_chunks(sort::KERNEL, p),
+        ..PLAIN
     },
     Workload {
         id: "cpu.hash",
@@ -226,13 +211,10 @@ pub(super) const LIST: &[Workload] = &[
         ],
         operation: "run",
         metrics: METRICS,
-        figures: &[],
         includes: INCLUDES,
         leaves_out: "Cryptography and the CPU's instructions for it.",
-        iterations: [1, 1, 1],
-        calibrated: true,
-        operations: |_| 1,
         checksum: |p| all_chunks(hash::KERNEL, p),
+        ..PLAIN
     },
     Workload {
         id: "cpu.json",
@@ -251,13 +233,10 @@ pub(super) const LIST: &[Workload] = &[
         ],
         operation: "run",
         metrics: METRICS,
-        figures: &[],
         includes: INCLUDES,
         leaves_out: "Comparing JSON libraries: every language takes the usual one. The allocator is as much on trial as the lane.",
-        iterations: [1, 1, 1],
-        calibrated: true,
-        operations: |_| 1,
         checksum: |p| all_chunks(json::KERNEL, p),
+        ..PLAIN
     },
     Workload {
         id: "cpu.json_weak",
@@ -276,13 +255,11 @@ pub(super) const LIST: &[Workload] = &[
         ],
         operation: "worker's share",
         metrics: METRICS,
-        figures: &[],
         includes: INCLUDES_WEAK,
         leaves_out: "Comparing JSON libraries. The allocator is as much on trial as the lane.",
-        iterations: [1, 1, 1],
-        calibrated: true,
         operations: |p| get(p, "workers_count"),
         checksum: |p| get(p, "workers_count") * all_chunks(json::KERNEL, p),
+        ..PLAIN
     },
 ];
 

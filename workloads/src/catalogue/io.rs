@@ -1,6 +1,6 @@
 //! What does waiting for the world cost?
 
-use super::{MetricKind, Shape, Workload, count, from_zero, get, triangle};
+use super::{MetricKind, PLAIN, Shape, Workload, count, from_zero, get, triangle};
 use crate::kernels::{bytes, lehmer};
 
 pub(super) const LIST: &[Workload] = &[
@@ -24,14 +24,13 @@ pub(super) const LIST: &[Workload] = &[
             ),
         ],
         operation: "task",
-        metrics: &[MetricKind::TimePerOperation],
         figures: &["over_ns"],
         includes: "Starting the tasks, arming and firing their timers, joining; over_ns is what exceeds the sleep itself. CPU time stands beside it.",
         leaves_out: "The time per operation holds the sleep: read over_ns and the CPU time.",
-        iterations: [1, 1, 1],
         calibrated: false,
         operations: |p| get(p, "tasks_count"),
         checksum: |p| triangle(get(p, "tasks_count")),
+        ..PLAIN
     },
     Workload {
         id: "io.tcp_echo",
@@ -73,10 +72,10 @@ pub(super) const LIST: &[Workload] = &[
         figures: &["load_busy_ratio", "load_limit_per_s"],
         includes: "The server's reads and writes over loopback, its poller or its threads, under one generator that is the same for all lanes.",
         leaves_out: "A network card. load_limit_per_s is the headroom: the rate at which the generator would be busy all the time, by its own CPU time a request; near it the generator is the limit, not the server.",
-        iterations: [1, 1, 1],
         calibrated: false,
         operations: |p| get(p, "requests_count"),
         checksum: |p| get(p, "requests_count"),
+        ..PLAIN
     },
     Workload {
         id: "io.fanout",
@@ -110,12 +109,8 @@ pub(super) const LIST: &[Workload] = &[
             ),
         ],
         operation: "request",
-        metrics: &[MetricKind::TimePerOperation],
-        figures: &[],
         includes: "Starting a task for each request and for each of its waits, the work, the timers and the joins.",
         leaves_out: "Real back ends: the waits are timers.",
-        iterations: [1, 1, 1],
-        calibrated: true,
         operations: |p| get(p, "requests_count"),
         checksum: |p| {
             (0..get(p, "requests_count"))
@@ -124,6 +119,7 @@ pub(super) const LIST: &[Workload] = &[
                 })
                 .sum()
         },
+        ..PLAIN
     },
     Workload {
         id: "io.pipe_ring",
@@ -151,14 +147,12 @@ pub(super) const LIST: &[Workload] = &[
             ),
         ],
         operation: "hop",
-        metrics: &[MetricKind::TimePerOperation],
-        figures: &[],
         includes: "One read and one write of a pipe a hop, with many tasks ready at the same time.",
         leaves_out: "Sockets: see io.tcp_echo.",
         iterations: [1, 1, 2],
-        calibrated: true,
         operations: |p| get(p, "tasks_count") * get(p, "hops_count"),
         checksum: |p| get(p, "tasks_count") * get(p, "hops_count"),
+        ..PLAIN
     },
     Workload {
         id: "io.file_read",
@@ -186,18 +180,15 @@ pub(super) const LIST: &[Workload] = &[
             ),
         ],
         operation: "file",
-        metrics: &[MetricKind::TimePerOperation],
-        figures: &[],
         includes: "Opening, reading in blocks of 64 KiB, adding up the bytes; in async lanes the detour over threads that may block.",
         leaves_out: "Whether cold reads reach a disk is up to the host: a cache below the kernel may answer.",
-        iterations: [1, 1, 1],
-        calibrated: true,
         operations: |p| get(p, "tasks_count"),
         checksum: |p| {
             (0..get(p, "tasks_count"))
                 .map(|file| bytes::sum(file, get(p, "file_bytes")))
                 .sum()
         },
+        ..PLAIN
     },
     Workload {
         id: "io.email",
@@ -219,13 +210,10 @@ pub(super) const LIST: &[Workload] = &[
             ),
         ],
         operation: "message",
-        metrics: &[MetricKind::TimePerOperation],
-        figures: &[],
         includes: "Seven exchanges of a real SMTP conversation for each message, with the library's own work.",
         leaves_out: "Encryption. A library that blocks the thread stands beside one that is async: lanes take the one made for them.",
-        iterations: [1, 1, 1],
-        calibrated: true,
         operations: |p| get(p, "tasks_count"),
         checksum: |p| get(p, "tasks_count"),
+        ..PLAIN
     },
 ];

@@ -1,6 +1,6 @@
 //! What does a task cost while it waits?
 
-use super::{MetricKind, Parameter, Shape, Workload, count, get, triangle};
+use super::{MetricKind, PLAIN, Parameter, Shape, Workload, count, get, triangle};
 
 const LEVELS: Parameter = count(
     "levels_count",
@@ -33,13 +33,12 @@ pub(super) const LIST: &[Workload] = &[
         }],
         operation: "task",
         metrics: &[MetricKind::MemoryLedger, MetricKind::TimePerOperation],
-        figures: &[],
         includes: "Resident pages of the lane and its children, kernel stacks, slab, page tables, per-CPU memory; and the change of MemAvailable that these must explain.",
         leaves_out: "Address space that was never touched. The readings are of the whole host: other programs disturb them.",
-        iterations: [1, 1, 1],
         calibrated: false,
         operations: |p| get(p, "tasks_count"),
         checksum: |p| triangle(get(p, "tasks_count")),
+        ..PLAIN
     },
     Workload {
         id: "memory.deep",
@@ -61,13 +60,12 @@ pub(super) const LIST: &[Workload] = &[
         ],
         operation: "task",
         metrics: &[MetricKind::MemoryLedger, MetricKind::TimePerOperation],
-        figures: &[],
         includes: "The same ledger as memory.parked.",
         leaves_out: "Lanes without stacks keep what the calls need in heap blocks of exactly that size; frames of other languages have other sizes.",
-        iterations: [1, 1, 1],
         calibrated: false,
         operations: |p| get(p, "tasks_count"),
         checksum: |p| get(p, "tasks_count") * get(p, "levels_count"),
+        ..PLAIN
     },
     Workload {
         id: "memory.shrink",
@@ -93,13 +91,12 @@ pub(super) const LIST: &[Workload] = &[
         ],
         operation: "task",
         metrics: &[MetricKind::MemoryLedger, MetricKind::TimePerOperation],
-        figures: &[],
         includes: "The same ledger as memory.deep, read two seconds after the last task has begun to wait at the top of its stack.",
         leaves_out: "What would be given back under memory pressure, or later.",
-        iterations: [1, 1, 1],
         calibrated: false,
         operations: |p| get(p, "tasks_count"),
         checksum: |p| get(p, "tasks_count") * get(p, "levels_count"),
+        ..PLAIN
     },
     Workload {
         id: "memory.million",
@@ -114,12 +111,11 @@ pub(super) const LIST: &[Workload] = &[
         )],
         operation: "task",
         metrics: &[MetricKind::MemoryLedger, MetricKind::TimePerOperation],
-        figures: &[],
         includes: "The same ledger as memory.parked; a lane that reaches a limit names it.",
         leaves_out: "A spread over counts: one count only.",
-        iterations: [1, 1, 1],
         calibrated: false,
         operations: |p| get(p, "tasks_count"),
         checksum: |p| triangle(get(p, "tasks_count")),
+        ..PLAIN
     },
 ];

@@ -51,6 +51,24 @@ pub struct Workload {
     pub checksum: fn(&Parameters) -> u64,
 }
 
+/// What most workloads have in common; what a workload is it says itself.
+const PLAIN: Workload = Workload {
+    id: "",
+    title: "",
+    question: "",
+    shape: Shape::ForkJoin,
+    parameters: &[],
+    operation: "",
+    metrics: &[MetricKind::TimePerOperation],
+    figures: &[],
+    includes: "",
+    leaves_out: "",
+    iterations: [1, 1, 1],
+    calibrated: true,
+    operations: |_| 1,
+    checksum: |_| 1,
+};
+
 /// One parameter of a workload.
 #[derive(Debug)]
 pub struct Parameter {
@@ -365,6 +383,14 @@ mod tests {
                 workload.id
             );
             assert!(workload.question.ends_with('?'), "{}", workload.id);
+            for text in [
+                workload.title,
+                workload.operation,
+                workload.includes,
+                workload.leaves_out,
+            ] {
+                assert!(!text.is_empty(), "{} does not say all", workload.id);
+            }
             assert!(!workload.metrics.is_empty(), "{}", workload.id);
         }
     }

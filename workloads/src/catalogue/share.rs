@@ -1,9 +1,7 @@
 //! What do the ways to share between tasks cost?
 
-use super::{MetricKind, Parameter, Shape, Workload, count, from_zero, get, triangle};
+use super::{PLAIN, Parameter, Shape, Workload, count, from_zero, get, triangle};
 use crate::kernels::{lehmer, sieve};
-
-const TIME: &[MetricKind] = &[MetricKind::TimePerOperation];
 
 pub(super) const LIST: &[Workload] = &[
     Workload {
@@ -32,14 +30,12 @@ pub(super) const LIST: &[Workload] = &[
             ),
         ],
         operation: "addition",
-        metrics: TIME,
-        figures: &[],
         includes: "Every addition, under contention, and the end of the tasks.",
         leaves_out: "Work between the additions: contention is at its worst.",
         iterations: [1, 2, 4],
-        calibrated: true,
         operations: |p| get(p, "tasks_count") * get(p, "additions_count"),
         checksum: |p| get(p, "tasks_count") * get(p, "additions_count"),
+        ..PLAIN
     },
     Workload {
         id: "share.pipeline",
@@ -67,16 +63,14 @@ pub(super) const LIST: &[Workload] = &[
             ),
         ],
         operation: "message",
-        metrics: TIME,
-        figures: &[],
         includes: "Every hand-over of an item between neighbours, and the start and drain of the pipeline.",
         leaves_out: "Work in the stages.",
         iterations: [1, 1, 4],
-        calibrated: true,
         operations: |p| get(p, "items_count") * (get(p, "stages_count") + 1),
         checksum: |p| {
             triangle(get(p, "items_count") - 1) + get(p, "items_count") * get(p, "stages_count")
         },
+        ..PLAIN
     },
     Workload {
         id: "share.sieve",
@@ -93,14 +87,11 @@ pub(super) const LIST: &[Workload] = &[
             )
         }],
         operation: "prime",
-        metrics: TIME,
-        figures: &[],
         includes: "Starting a task for each prime from the task before it, and all messages of the chain.",
         leaves_out: "Being a good way to find primes.",
-        iterations: [1, 1, 1],
-        calibrated: true,
         operations: |p| sieve::primes_up_to(get(p, "limit_count")).count() as u64,
         checksum: |p| sieve::primes_up_to(get(p, "limit_count")).sum(),
+        ..PLAIN
     },
     Workload {
         id: "share.fan_in",
@@ -122,14 +113,12 @@ pub(super) const LIST: &[Workload] = &[
             ),
         ],
         operation: "message",
-        metrics: TIME,
-        figures: &[],
         includes: "Contention of the senders on one channel of capacity 64.",
         leaves_out: "Work on either side.",
         iterations: [1, 1, 4],
-        calibrated: true,
         operations: |p| get(p, "producers_count") * get(p, "items_count"),
         checksum: |p| get(p, "producers_count") * triangle(get(p, "items_count")),
+        ..PLAIN
     },
     Workload {
         id: "share.select",
@@ -143,14 +132,12 @@ pub(super) const LIST: &[Workload] = &[
             1_000_000,
         )],
         operation: "message",
-        metrics: TIME,
-        figures: &[],
         includes: "The lane's select, over two channels of the smallest capacity, each with a sender that is always ready.",
         leaves_out: "Fairness between the channels, and selecting over many.",
         iterations: [1, 1, 4],
-        calibrated: true,
         operations: |p| 2 * get(p, "items_count"),
         checksum: |p| 2 * triangle(get(p, "items_count")),
+        ..PLAIN
     },
     Workload {
         id: "share.worker_pool",
@@ -178,18 +165,15 @@ pub(super) const LIST: &[Workload] = &[
             ),
         ],
         operation: "job",
-        metrics: TIME,
-        figures: &[],
         includes: "Both channels and the work of each job, on as many CPUs as the lane has.",
         leaves_out: "Pools that do without a channel: those are lanes of their own.",
-        iterations: [1, 1, 1],
-        calibrated: true,
         operations: |p| get(p, "jobs_count"),
         checksum: |p| {
             (1..=get(p, "jobs_count"))
                 .map(|job| lehmer::after(job, get(p, "steps_count")))
                 .sum()
         },
+        ..PLAIN
     },
     Workload {
         id: "share.bounded_buffer",
@@ -217,14 +201,11 @@ pub(super) const LIST: &[Workload] = &[
             ),
         ],
         operation: "message",
-        metrics: TIME,
-        figures: &[],
         includes: "Waiting on both sides: for room and for messages.",
         leaves_out: "Work on either side.",
-        iterations: [1, 1, 1],
-        calibrated: true,
         operations: |p| get(p, "tasks_count") * get(p, "items_count"),
         checksum: |p| get(p, "tasks_count") * triangle(get(p, "items_count")),
+        ..PLAIN
     },
     Workload {
         id: "share.chameneos",
@@ -249,14 +230,11 @@ pub(super) const LIST: &[Workload] = &[
             ),
         ],
         operation: "meeting",
-        metrics: TIME,
-        figures: &[],
         includes: "Two requests to one busy task and its two answers for each meeting.",
         leaves_out: "Fairness: who meets how often is not judged.",
-        iterations: [1, 1, 1],
-        calibrated: true,
         operations: |p| get(p, "meetings_count"),
         checksum: |p| 2 * get(p, "meetings_count"),
+        ..PLAIN
     },
     Workload {
         id: "share.philosophers",
@@ -281,14 +259,12 @@ pub(super) const LIST: &[Workload] = &[
             ),
         ],
         operation: "meal",
-        metrics: TIME,
-        figures: &[],
         includes: "Taking two of the lane's own locks in a fixed order, and letting both go.",
         leaves_out: "Thinking and eating, which take no time here.",
         iterations: [1, 1, 2],
-        calibrated: true,
         operations: |p| get(p, "tasks_count") * get(p, "rounds_count"),
         checksum: |p| get(p, "tasks_count") * get(p, "rounds_count"),
+        ..PLAIN
     },
     Workload {
         id: "share.messaging",
@@ -311,12 +287,8 @@ pub(super) const LIST: &[Workload] = &[
             ),
         ],
         operation: "message",
-        metrics: TIME,
-        figures: &[],
         includes: "The traffic of hackbench over the lane's own channels of capacity 100.",
         leaves_out: "Socket pairs and 100 bytes a message, as hackbench has them.",
-        iterations: [1, 1, 1],
-        calibrated: true,
         operations: |p| {
             get(p, "groups_count")
                 * get(p, "senders_count")
@@ -329,6 +301,7 @@ pub(super) const LIST: &[Workload] = &[
                 * get(p, "senders_count")
                 * get(p, "loops_count")
         },
+        ..PLAIN
     },
     Workload {
         id: "share.brigade",
@@ -350,13 +323,10 @@ pub(super) const LIST: &[Workload] = &[
             ),
         ],
         operation: "hop",
-        metrics: TIME,
-        figures: &[],
         includes: "One read and one write of a pipe a hop; all but one task are waiting.",
         leaves_out: "Parallelism: one number is under way.",
-        iterations: [1, 1, 1],
-        calibrated: true,
         operations: |p| get(p, "rounds_count") * (get(p, "tasks_count") + 1),
         checksum: |p| get(p, "rounds_count") * get(p, "tasks_count"),
+        ..PLAIN
     },
 ];

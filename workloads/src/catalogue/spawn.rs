@@ -1,6 +1,6 @@
 //! What does it cost to start a task?
 
-use super::{MetricKind, Parameter, Shape, Workload, count, from_zero, get, triangle};
+use super::{MetricKind, PLAIN, Parameter, Shape, Workload, count, from_zero, get, triangle};
 
 pub(super) const LIST: &[Workload] = &[
     Workload {
@@ -10,14 +10,10 @@ pub(super) const LIST: &[Workload] = &[
         shape: Shape::ForkJoin,
         parameters: &[],
         operation: "task",
-        metrics: &[MetricKind::TimePerOperation],
-        figures: &[],
         includes: "Creating the task, its first run, handing over one number, waking the one that waits, and freeing it.",
         leaves_out: "Parallelism: only one task lives at a time. Lanes that reuse stacks or processes show the cost of a warm start.",
         iterations: [10, 500, 1_000],
-        calibrated: true,
-        operations: |_| 1,
-        checksum: |_| 1,
+        ..PLAIN
     },
     Workload {
         id: "spawn.batch",
@@ -31,14 +27,12 @@ pub(super) const LIST: &[Workload] = &[
             10_000_000,
         )],
         operation: "task",
-        metrics: &[MetricKind::TimePerOperation],
-        figures: &[],
         includes: "Creating all tasks, running them on all CPUs of the lane, handing over one number each, and joining them in order.",
         leaves_out: "Work: the body is empty, so this is the overhead alone, and contention on the scheduler is at its worst.",
         iterations: [2, 1, 2],
-        calibrated: true,
         operations: |p| get(p, "tasks_count"),
         checksum: |p| triangle(get(p, "tasks_count")),
+        ..PLAIN
     },
     Workload {
         id: "spawn.first_instruction",
@@ -52,9 +46,7 @@ pub(super) const LIST: &[Workload] = &[
         includes: "The same as spawn.one, taken apart: until the call returns, until the task's first instruction, from there until it has been joined.",
         leaves_out: "Two or three readings of the clock, some 20 ns each, are in every part.",
         iterations: [10, 500, 1_000],
-        calibrated: true,
-        operations: |_| 1,
-        checksum: |_| 1,
+        ..PLAIN
     },
     Workload {
         id: "spawn.skynet",
@@ -71,14 +63,11 @@ pub(super) const LIST: &[Workload] = &[
             )
         }],
         operation: "leaf",
-        metrics: &[MetricKind::TimePerOperation],
-        figures: &[],
         includes: "Starting every inner task and leaf from within tasks, ten children each, and adding up on the way back.",
         leaves_out: "Lanes whose tasks block while they wait hold the whole tree at once; large trees exceed their limits.",
-        iterations: [1, 1, 1],
-        calibrated: true,
         operations: |p| get(p, "leaves_count"),
         checksum: |p| triangle(get(p, "leaves_count") - 1),
+        ..PLAIN
     },
     Workload {
         id: "spawn.fork_rss",
@@ -105,7 +94,6 @@ pub(super) const LIST: &[Workload] = &[
             ),
         ],
         operation: "process",
-        metrics: &[MetricKind::TimePerOperation],
         figures: &[
             "fork_return_ns",
             "first_instruction_ns",
@@ -115,8 +103,6 @@ pub(super) const LIST: &[Workload] = &[
         includes: "Fork, the child's first instruction, its copy-on-write faults, and exit plus wait, each apart.",
         leaves_out: "Loading a program: the child runs on in the parent's image, except in lanes that say that they execute one.",
         iterations: [2, 10, 20],
-        calibrated: true,
-        operations: |_| 1,
-        checksum: |_| 1,
+        ..PLAIN
     },
 ];

@@ -1,6 +1,6 @@
 //! What does it cost to go from one task to another?
 
-use super::{MetricKind, Shape, Workload, count, from_zero, get};
+use super::{MetricKind, PLAIN, Shape, Workload, count, from_zero, get};
 
 pub(super) const LIST: &[Workload] = &[
     Workload {
@@ -23,14 +23,12 @@ pub(super) const LIST: &[Workload] = &[
             ),
         ],
         operation: "yield",
-        metrics: &[MetricKind::TimePerOperation],
-        figures: &[],
         includes: "The lane's own yield, the choice of the next task and the switch; with 1,000 tasks also the cache misses of their stacks.",
         leaves_out: "Waking: a task that yields stays ready. With more CPUs than tasks there may be nobody to yield to.",
         iterations: [2, 4, 20],
-        calibrated: true,
         operations: |p| get(p, "tasks_count") * get(p, "yields_count"),
         checksum: |p| get(p, "tasks_count") * get(p, "yields_count"),
+        ..PLAIN
     },
     Workload {
         id: "switch.pingpong",
@@ -44,14 +42,12 @@ pub(super) const LIST: &[Workload] = &[
             1_000_000_000,
         )],
         operation: "round trip",
-        metrics: &[MetricKind::TimePerOperation],
-        figures: &[],
         includes: "Two sends, two receives, two parks and two wakes, over the channel that the lane's users would take, at its smallest capacity.",
         leaves_out: "Throughput with a deeper buffer: see share.pipeline. Where the tasks run decides much: see switch.placement.",
         iterations: [1, 2, 10],
-        calibrated: true,
         operations: |p| get(p, "rounds_count"),
         checksum: |p| get(p, "rounds_count"),
+        ..PLAIN
     },
     Workload {
         id: "switch.roundtrip",
@@ -79,14 +75,12 @@ pub(super) const LIST: &[Workload] = &[
             ),
         ],
         operation: "round trip",
-        metrics: &[MetricKind::TimePerOperation],
-        figures: &[],
         includes: "The same as switch.pingpong. A lane with a scheduler of its own gets one thread or two; tasks that are threads or processes are pinned to one CPU, or not pinned.",
         leaves_out: "Whether a runtime with two threads uses both: it may well keep the two tasks together.",
         iterations: [1, 2, 10],
-        calibrated: true,
         operations: |p| get(p, "rounds_count"),
         checksum: |p| get(p, "rounds_count"),
+        ..PLAIN
     },
     Workload {
         id: "switch.futex",
@@ -100,14 +94,12 @@ pub(super) const LIST: &[Workload] = &[
             1_000_000_000,
         )],
         operation: "round trip",
-        metrics: &[MetricKind::TimePerOperation],
-        figures: &[],
         includes: "Two waits and two wakes of the futex system call, and no copy of data.",
         leaves_out: "Spinning before the wait, which locks do. Runtimes that schedule tasks on threads have no business here: a futex blocks the thread.",
         iterations: [1, 2, 10],
-        calibrated: true,
         operations: |p| get(p, "rounds_count"),
         checksum: |p| get(p, "rounds_count"),
+        ..PLAIN
     },
     Workload {
         id: "switch.pipe",
@@ -121,14 +113,12 @@ pub(super) const LIST: &[Workload] = &[
             1_000_000_000,
         )],
         operation: "round trip",
-        metrics: &[MetricKind::TimePerOperation],
-        figures: &[],
         includes: "Two writes and two reads of a pipe, and in lanes with a poller its system calls as well.",
         leaves_out: "The advantage of lanes that need no kernel to pass a message; that is switch.pingpong.",
         iterations: [1, 2, 10],
-        calibrated: true,
         operations: |p| get(p, "rounds_count"),
         checksum: |p| get(p, "rounds_count"),
+        ..PLAIN
     },
     Workload {
         id: "switch.ring",
@@ -150,14 +140,12 @@ pub(super) const LIST: &[Workload] = &[
             ),
         ],
         operation: "hop",
-        metrics: &[MetricKind::TimePerOperation],
-        figures: &[],
         includes: "One send, one receive, one park and one wake a hop; all but one task are waiting.",
         leaves_out: "Parallelism: only one task can run at a time.",
         iterations: [1, 1, 2],
-        calibrated: true,
         operations: |p| get(p, "hops_count"),
         checksum: |p| get(p, "hops_count"),
+        ..PLAIN
     },
     Workload {
         id: "switch.hog",
@@ -183,10 +171,8 @@ pub(super) const LIST: &[Workload] = &[
         figures: &["worst_delay_ns"],
         includes: "By how much a sleep of 1 ms is exceeded while every CPU of the lane is busy with a task that calls nothing.",
         leaves_out: "The cost of preemption to the hogs.",
-        iterations: [1, 1, 1],
         calibrated: false,
-        operations: |_| 1,
-        checksum: |_| 1,
+        ..PLAIN
     },
     Workload {
         id: "switch.working_set",
@@ -218,16 +204,14 @@ pub(super) const LIST: &[Workload] = &[
             ),
         ],
         operation: "hop",
-        metrics: &[MetricKind::TimePerOperation],
         figures: &["sum_alone_ns"],
         includes: "The hop and the reading of the memory; sum_alone_ns is that reading in one task that goes over all arrays in turn.",
         leaves_out: "Writing, and sharing between CPUs.",
-        iterations: [1, 1, 1],
-        calibrated: true,
         operations: |p| get(p, "hops_count"),
         checksum: |p| {
             get(p, "hops_count") * (1 + crate::kernels::working_set::sum(get(p, "size_bytes")))
         },
+        ..PLAIN
     },
     Workload {
         id: "switch.placement",
@@ -249,14 +233,12 @@ pub(super) const LIST: &[Workload] = &[
             ),
         ],
         operation: "round trip",
-        metrics: &[MetricKind::TimePerOperation],
-        figures: &[],
         includes: "The same as switch.pingpong, with the two tasks pinned.",
         leaves_out: "Lanes whose runtime chooses the CPU for a task cannot be pinned by task.",
         iterations: [1, 2, 10],
-        calibrated: true,
         operations: |p| get(p, "rounds_count"),
         checksum: |p| get(p, "rounds_count"),
+        ..PLAIN
     },
     Workload {
         id: "switch.idle_wake",
@@ -286,9 +268,9 @@ pub(super) const LIST: &[Workload] = &[
         figures: &["wake_ns"],
         includes: "From just before the send to the first instruction after the receive, with the CPU's and the runtime's way out of idleness.",
         leaves_out: "The time per operation holds the idle time itself: read wake_ns.",
-        iterations: [1, 1, 1],
         calibrated: false,
         operations: |p| get(p, "rounds_count"),
         checksum: |p| get(p, "rounds_count"),
+        ..PLAIN
     },
 ];
