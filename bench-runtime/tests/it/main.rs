@@ -6,6 +6,7 @@ mod chan_close;
 mod chan_time;
 mod context;
 mod context_time;
+mod leaks;
 mod net;
 mod net_deadline;
 mod not_send;
