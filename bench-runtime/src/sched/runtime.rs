@@ -162,6 +162,7 @@ pub(crate) struct Shared {
     /// readies them.
     pub(crate) sysmon_errands: AtomicU64,
     stopping: AtomicBool,
+    cleared_up: AtomicBool,
     /// Spawns from outside that are under way.
     admitting: AtomicUsize,
     /// Goroutines inside `blocking`.
@@ -243,6 +244,7 @@ impl Shared {
             bed: Bed::default(),
             sysmon_errands: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
+            cleared_up: AtomicBool::new(false),
             admitting: AtomicUsize::new(0),
             blocked_count: AtomicUsize::new(0),
             runners_count: AtomicIsize::new(0),
@@ -504,10 +506,14 @@ impl Shared {
 
     /// The last act of a thread of the runtime.
     pub(crate) fn thread_ends(&'static self, kind: ThreadKind) {
-        // Told under the lock: nothing of the runtime is touched after it.
+        // Told under the lock, so that whoever waits for it finds it so.
         let mut threads = self.lock_threads();
         *threads.of(kind) -= 1;
         self.thread_ended.notify_all();
+        drop(threads);
+        if self.outlook() == Outlook::Stopped {
+            self.clear_up();
+        }
     }
 
     /// How many goroutines wait for a descriptor, in whichever poller.
@@ -566,14 +572,9 @@ impl Shared {
         // A million lines help nobody.
         let mut unfinished = self.goroutines();
         unfinished.truncate(LEAKS_SHOWN);
-        if threads_count == 0 {
-            self.abandon_fresh();
-        }
+        // Perhaps none is left by now, and the last one saw no stop.
+        self.clear_up();
         self.release_joiners(JOIN_LOST);
-        if threads_count == 0 {
-            self.retire_records();
-            self.give_back();
-        }
         Shutdown {
             unfinished_count,
             unfinished,
@@ -596,6 +597,16 @@ impl Shared {
         });
         for g in fresh {
             spawn::abandon(self, g, None);
+        }
+    }
+
+    /// Once the runtime has stopped and no thread of it is left: drops what
+    /// never started and gives back what the runtime holds.
+    fn clear_up(&'static self) {
+        if self.lock_threads().all() == 0 && !self.cleared_up.swap(true, Ordering::SeqCst) {
+            self.abandon_fresh();
+            self.retire_records();
+            self.give_back();
         }
     }
 
