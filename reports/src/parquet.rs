@@ -84,6 +84,10 @@ const COLUMNS: &[(&str, Column)] = &[
     ("control", Column::Flag(|row| row.group.control)),
     ("at_ns", Column::Whole(|row| whole(row.group.at_ns))),
     (
+        "migrations_count",
+        Column::Whole(|row| whole(row.group.migrations_count?)),
+    ),
+    (
         "iterations",
         Column::Whole(|row| whole(row.group.iterations)),
     ),

@@ -154,6 +154,10 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     let mut setup = Setup::new(depth, lanes, workloads, cpus, seed);
     setup.command = command;
     setup.preset = arguments.preset;
+    if arguments.preset.is_some() {
+        // Twice the lanes of other runs.
+        setup.budget *= 2;
+    }
     setup.unoptimised = toolbox.is_unoptimised();
     if arguments.smoke {
         setup.size = Size::Tiny;

@@ -78,7 +78,12 @@ fn presets(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Resu
                 ]),
                 None => cells.extend([const { String::new() }; 3]),
             }
-            cells.push(row.winners.join(" ≈ "));
+            cells.push(match row.winners.as_slice() {
+                [best, others @ ..] if others.len() > 2 => {
+                    format!("{best} ≈ {} others", others.len())
+                }
+                few => few.join(" ≈ "),
+            });
             table.add_row(cells);
         }
         for column in table.column_iter_mut().skip(1).take(columns - 3) {

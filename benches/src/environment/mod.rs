@@ -11,6 +11,8 @@ mod watch;
 pub use host::host;
 pub use software::software;
 pub use taints::{Bounds, debug_build_taint, standing_taints, taints_of};
+pub(crate) use taints::{frequency_taint, migrations_taint};
+pub(crate) use watch::FREQUENCY;
 pub(crate) use watch::as_values;
 pub use watch::{Readings, Watch};
 

@@ -2,6 +2,8 @@
 //!
 //! A taint is shown and never gated on here; who reads the run decides.
 
+use std::time::Duration;
+
 use reports::schema::Taint;
 
 use super::{Readings, text};
@@ -117,6 +119,42 @@ pub fn standing_taints(idle: &Readings, bounds: &Bounds) -> Vec<Taint> {
     taints
 }
 
+/// The taint of a lane whose threads the kernel moved between CPUs more often
+/// than its balancing does by itself: each move costs a cold cache.
+#[must_use]
+pub(crate) fn migrations_taint(
+    lane: &str,
+    count: u64,
+    over: Duration,
+    block: u64,
+) -> Option<Taint> {
+    const MOST_PER_S: f64 = 1_000.0;
+    // The first placements of a handful of threads are no sign of anything.
+    const FEWEST: u64 = 100;
+    let rate = count as f64 / over.as_secs_f64();
+    (count >= FEWEST && rate > MOST_PER_S).then(|| {
+        let message = format!(
+            "the kernel moved threads of the lane {lane} {rate:.0} times a second from CPU to CPU; --cpus with one CPU keeps them in place"
+        );
+        taint("migrations", rate, MOST_PER_S, Some(block), message)
+    })
+}
+
+/// The taint of a block after which the CPU's clock was well below `fastest`,
+/// the run's highest.
+#[must_use]
+pub(crate) fn frequency_taint(now_hz: f64, fastest_hz: f64, block: u64) -> Option<Taint> {
+    const LEAST_SHARE: f64 = 0.9;
+    let share = now_hz / fastest_hz;
+    (share < LEAST_SHARE).then(|| {
+        let message = format!(
+            "the CPU's clock was at {:.0}% of the run's fastest: it was hot or its governor slowed it; cool it, or `cpupower frequency-set -g performance`",
+            share * 100.0
+        );
+        taint("frequency", share, LEAST_SHARE, Some(block), message)
+    })
+}
+
 /// The taint of lanes that were built without optimisation.
 #[must_use]
 pub fn debug_build_taint() -> Taint {
@@ -180,6 +218,29 @@ mod tests {
             taint.message.starts_with("3.4% of the CPU time"),
             "{}",
             taint.message
+        );
+    }
+
+    #[test]
+    fn few_migrations_or_slow_ones_do_not_taint() {
+        let second = Duration::from_secs(1);
+        assert!(migrations_taint("tokio", 99, second / 1_000, 1).is_none());
+        assert!(migrations_taint("tokio", 900, second, 1).is_none());
+        let taint = migrations_taint("tokio", 5_000, second, 1).unwrap();
+        assert_eq!(
+            (taint.kind.as_str(), taint.value),
+            ("migrations", Some(5_000.0))
+        );
+    }
+
+    #[test]
+    fn a_clock_below_nine_tenths_of_the_fastest_taints() {
+        assert!(frequency_taint(2.8e9, 3e9, 0).is_none());
+        assert!(
+            frequency_taint(2.0e9, 3e9, 0)
+                .unwrap()
+                .message
+                .contains("67%")
         );
     }
 

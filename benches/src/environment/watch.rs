@@ -14,6 +14,9 @@ use super::{number, text};
 /// Readings by name, the unit last; absent where the host does not say.
 pub type Readings = BTreeMap<String, f64>;
 
+/// The reading of the first CPU's clock, where a driver tells it.
+pub(crate) const FREQUENCY: &str = "frequency_hz";
+
 /// Reads counters and tells how they changed since the last time.
 #[derive(Debug)]
 pub struct Watch {
@@ -184,7 +187,7 @@ fn states() -> Readings {
         readings.insert("swap_used_bytes".to_owned(), swapped as f64);
     }
     if let Some(khz) = number::<f64>("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq") {
-        readings.insert("frequency_hz".to_owned(), khz * 1000.0);
+        readings.insert(FREQUENCY.to_owned(), khz * 1000.0);
     }
     if let Some(count) =
         number::<f64>("/sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count")

@@ -65,6 +65,9 @@ const REMOVED_VARIABLES: [&str; 5] = [
     "PYTHON_CPU_COUNT",
 ];
 
+/// The line of `/proc/PID/task/TID/sched` that counts moves between CPUs.
+const MIGRATIONS: &str = "se.nr_migrations";
+
 /// How to start a lane.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LaneCommand {
@@ -288,6 +291,22 @@ impl LaneProcess {
             Response::Hello(_) => Err(self.garbage("a second hello", &line, ASKED)),
             _ => Err(self.garbage("the id of another request", &line, ASKED)),
         }
+    }
+
+    /// How often the kernel has moved its living threads to another CPU;
+    /// `None` where the kernel does not say.
+    #[must_use]
+    pub fn migrations(&self) -> Option<u64> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).ok()?;
+        let of_thread = |text: String| -> Option<u64> {
+            let line = text.lines().find(|line| line.starts_with(MIGRATIONS))?;
+            line.rsplit(':').next()?.trim().parse().ok()
+        };
+        let counts: Vec<u64> = tasks
+            .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("sched")).ok())
+            .filter_map(of_thread)
+            .collect();
+        (!counts.is_empty()).then(|| counts.iter().sum())
     }
 
     /// Tells the lane to finish and waits until it has. A lane that does not

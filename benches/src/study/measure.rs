@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use reports::schema::{
-    Block, End, EnvironmentSample, Failure, FailureKind, Group, Phase, Record, Sample,
+    Block, End, EnvironmentSample, Failure, FailureKind, Group, Phase, Record, Sample, Taint,
 };
 use reports::store::Writer;
 use workloads::catalogue::{self, Workload};
@@ -17,7 +17,9 @@ use super::observer::Observer;
 use super::plan::{Plan, PlannedBlock, PlannedCell};
 use super::probe::{Known, ProbedLane};
 use super::setup::Setup;
-use crate::environment::{Bounds, Readings, Watch, as_values, taints_of};
+use crate::environment::{
+    Bounds, FREQUENCY, Readings, Watch, as_values, frequency_taint, migrations_taint, taints_of,
+};
 use crate::lane_process::{LaneCommand, LaneProcess, Stop};
 
 /// By how much a run may exceed its budget before it ends with what it has.
@@ -68,6 +70,8 @@ pub(super) struct State<'a> {
     given_up: BTreeSet<CellKey>,
     crashes: BTreeMap<CellKey, u64>,
     outcome: Outcome,
+    /// The highest clock after any block so far.
+    fastest_hz: f64,
     /// Of the part that is measured: what it took by the plan, and in truth.
     paced: (Duration, Duration),
 }
@@ -100,6 +104,7 @@ impl<'a> State<'a> {
             given_up: BTreeSet::new(),
             crashes: BTreeMap::new(),
             outcome: Outcome::default(),
+            fastest_hz: 0.0,
             paced: (Duration::ZERO, Duration::ZERO),
         }
     }
@@ -128,7 +133,9 @@ impl<'a> State<'a> {
             }
             let readings = self.watch.lap();
             writer.append(&environment_at(Phase::During, self.at_ns(), &readings))?;
-            for taint in taints_of(&readings, &Bounds::default(), Some(block.index)) {
+            let slowed = self.frequency_taint(&readings, block.index);
+            let taints = taints_of(&readings, &Bounds::default(), Some(block.index));
+            for taint in taints.into_iter().chain(slowed) {
                 observer.tainted(&taint);
                 writer.append(&Record::Taint(taint))?;
             }
@@ -157,6 +164,13 @@ impl<'a> State<'a> {
         };
         writer.finish(end)?;
         Ok(self.outcome)
+    }
+
+    /// The taint of a block that ended at a clock well below the run's fastest.
+    fn frequency_taint(&mut self, readings: &Readings, block: u64) -> Option<Taint> {
+        let now = *readings.get(FREQUENCY)?;
+        self.fastest_hz = self.fastest_hz.max(now);
+        frequency_taint(now, self.fastest_hz, block)
     }
 
     fn is_out_of_time(&self) -> bool {
@@ -201,7 +215,15 @@ impl<'a> State<'a> {
             let at_ns = self.at_ns();
             let order_index = self.next_order_index;
             self.next_order_index += 1;
-            let (samples, refusal) = self.measure_cell(&cell, stop);
+            let cell_began = Instant::now();
+            let (samples, migrations_count, refusal) = self.measure_cell(&cell, stop);
+            let taint = migrations_count.and_then(|count| {
+                migrations_taint(&cell.lane, count, cell_began.elapsed(), block.index)
+            });
+            if let Some(taint) = taint {
+                observer.tainted(&taint);
+                writer.append(&Record::Taint(taint))?;
+            }
             if !samples.is_empty() {
                 writer.append(&Record::Group(Group {
                     workload: cell.workload.clone(),
@@ -213,6 +235,7 @@ impl<'a> State<'a> {
                     order_index,
                     control: cell.control,
                     at_ns,
+                    migrations_count,
                     samples,
                     ..Group::default()
                 }))?;
@@ -237,13 +260,20 @@ impl<'a> State<'a> {
 
     /// The samples of one fresh process, and why there are no more. A wrong
     /// answer voids all samples of its process.
-    fn measure_cell(&mut self, cell: &PlannedCell, stop: &Stop) -> (Vec<Sample>, Option<Refusal>) {
+    fn measure_cell(
+        &mut self,
+        cell: &PlannedCell,
+        stop: &Stop,
+    ) -> (Vec<Sample>, Option<u64>, Option<Refusal>) {
         let mut samples = Vec::new();
-        let refusal = self.sample_cell(cell, stop, &mut samples).err();
+        let (migrations, refusal) = match self.sample_cell(cell, stop, &mut samples) {
+            Ok(migrations) => (migrations, None),
+            Err(refusal) => (None, Some(refusal)),
+        };
         if matches!(refusal, Some(Refusal::Checksum(_))) {
             samples.clear();
         }
-        (samples, refusal)
+        (samples, migrations, refusal)
     }
 
     fn sample_cell(
@@ -251,7 +281,7 @@ impl<'a> State<'a> {
         cell: &PlannedCell,
         stop: &Stop,
         samples: &mut Vec<Sample>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<u64>, Refusal> {
         let workload = known(&cell.workload)?;
         let command = self.commands.get(cell.lane.as_str()).ok_or_else(|| {
             let message = format!("the lane {} cannot be started any more", cell.lane);
@@ -275,7 +305,9 @@ impl<'a> State<'a> {
         for _ in 0..cell.samples_count {
             samples.push(recorded(ask(cell.iterations, &mut self.expected)?));
         }
-        process.quit().map_err(Refusal::Lane)
+        let migrations = process.migrations();
+        process.quit().map_err(Refusal::Lane)?;
+        Ok(migrations)
     }
 
     pub(super) fn failed(

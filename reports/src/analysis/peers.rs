@@ -56,8 +56,8 @@ pub struct PeerRow {
     pub best_peer: Option<String>,
     /// The best of our lanes against the best peer.
     pub ours: Option<Ours>,
-    /// The lane with the best figure, and after it those that the figures
-    /// cannot tell from it.
+    /// The lane with the best figure, and after it those whose interval says
+    /// that they may be as good; one process a lane has no interval.
     pub winners: Vec<String>,
 }
 
@@ -156,6 +156,8 @@ fn best<'a>(
     rows.iter()
         .copied()
         .filter(|row| choose(&row.lane) && !is_floor(&row.lane))
+        // Memory below nothing is the host's doing, not the lane's.
+        .filter(|row| row.estimate.is_some_and(|estimate| estimate.value > 0.0))
         .min_by(|a, b| value(a).total_cmp(&value(b)))
 }
 
@@ -177,9 +179,12 @@ fn row(analysis: &Analysis, workload: &str, case: &Case, quantity: &Quantity) ->
         all.iter()
             .filter(|row| row.lane != winner.lane && !is_floor(&row.lane))
             .filter(|row| {
-                ratio(row, winner).is_none_or(|ratio| {
+                ratio(row, winner).is_some_and(|ratio| {
                     let within = ratio.value.ln() <= bound.effect().ln_1p();
-                    within || ratio.interval.is_none_or(|interval| interval.contains(1.0))
+                    within
+                        || ratio
+                            .interval
+                            .is_some_and(|interval| interval.contains(1.0))
                 })
             })
             .map(|row| row.lane.clone()),

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use super::view::{View, capital, effect, effect_interval, factor, tone};
 use crate::analysis::Row;
 use crate::format;
-use crate::schema::Depth;
+use crate::schema::{Depth, Lane};
 use crate::stats::Verdict;
 use crate::stats::geometric::means_over_intersection;
 
@@ -88,10 +88,14 @@ fn day(time: &str) -> &str {
 /// The first lane against the reference on one case of each workload.
 fn statements<'a>(view: &View<'a>) -> Vec<&'a Row> {
     let reference = view.analysis.reference_lane.as_str();
-    let Some(subject) = view.run.header.lanes.iter().find(|lane| {
+    let compared = |lane: &&Lane| {
         let has = |row: &Row| row.lane == lane.name && row.standing.is_some();
         lane.name != reference && view.analysis.rows.iter().any(has)
-    }) else {
+    };
+    let lanes = || view.run.header.lanes.iter().filter(compared);
+    // A variant of the reference says little: another model first.
+    let other = lanes().find(|lane| lane.variant_of.as_deref() != Some(reference));
+    let Some(subject) = other.or_else(|| lanes().next()) else {
         return Vec::new();
     };
     let mut workloads: Vec<_> = view.run.header.workloads.iter().collect();

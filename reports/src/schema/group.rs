@@ -33,6 +33,11 @@ pub struct Group {
     /// Time from the start of the run to this group.
     #[serde(default)]
     pub at_ns: u64,
+    /// How often the kernel moved the lane's threads to another CPU, from
+    /// the process's start to its last sample; threads that have ended and
+    /// child processes are not counted. Absent where the kernel does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrations_count: Option<u64>,
     /// The samples, in the order in which they were taken.
     pub samples: Vec<Sample>,
     /// Unknown fields, kept.
