@@ -10,6 +10,11 @@ use crate::util::lock::Lock;
 /// High ones run before all others and low ones when nothing else is runnable;
 /// but a share of picks, fixed in `find_runnable`, looks at the lower classes
 /// first, so that none starves.
+///
+/// In a pinned runtime the class decides only when a goroutine starts. Once it
+/// has, it waits in the one queue of its thread, in the order in which that
+/// thread's goroutines became runnable: the classes are queues of the whole
+/// runtime, and no other thread could serve it from there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Priority {

@@ -14,7 +14,7 @@
 //! | `machine`        | the door: how a P is taken from an M                     |
 //! | `preempt`, `blocking`, `helpers` | what a G does without a P, and where it blocks |
 //! | `sysmon`         | when a P is taken                                        |
-//! | `runtime`, `builder`, `api` | what all share, and how users hold it         |
+//! | `runtime`, `shutdown`, `builder`, `api` | what all share, and how users hold it         |
 //!
 //! # The life of a goroutine, in numbered steps
 //!
@@ -92,6 +92,7 @@ pub(crate) mod ready;
 pub(crate) mod run_loop;
 pub(crate) mod run_queue;
 pub(crate) mod runtime;
+pub(crate) mod shutdown;
 pub(crate) mod spawn;
 pub(crate) mod stacks;
 pub(crate) mod steal;

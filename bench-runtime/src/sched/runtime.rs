@@ -1,15 +1,13 @@
 //! A runtime: what its Ms and Ps share, how it starts, changes size and stops.
 
 use std::io;
-use std::panic::AssertUnwindSafe;
 use std::ptr;
 use std::sync::atomic::{
     AtomicBool, AtomicIsize, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
 };
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
 
-use super::api::{Metrics, Shutdown};
+use super::api::Metrics;
 use super::builder::Builder;
 use super::global_queue::{GlobalQueue, Priority};
 use super::helpers::{Helpers, Job};
@@ -17,13 +15,12 @@ use super::idle::{Idle, Lists};
 use super::machine::Machine;
 use super::processor::{Processor, ProcessorStatus};
 use super::run_loop::machine_main;
+use super::shutdown::Outlook;
 use super::spawn;
 use super::stacks::StackCare;
 use super::sysmon::Bed;
 use super::topology::Topology;
-use crate::goroutine::{
-    Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST, JOIN_OPEN, Kind, List, Parkable, Status, slab,
-};
+use crate::goroutine::{Goroutine, JOIN_OPEN, List, Parkable, Status, slab};
 use crate::netpoll::Netpoll;
 use crate::stack::{Class, StackError};
 use crate::sys::{affinity, barrier, cgroup, clock};
@@ -35,12 +32,6 @@ const MAX_PROCS: usize = 4096;
 
 /// Threads a runtime may have, unless the builder says otherwise: Go's figure.
 pub(super) const MAX_THREADS: usize = 10_000;
-
-/// How long a shutdown waits for goroutines in mid-computation.
-const GRACE: Duration = Duration::from_millis(200);
-
-/// Goroutines that a leak report names.
-const LEAKS_SHOWN: usize = 1_000;
 
 /// Stack of an M's own thread: the scheduler's loop and timer callbacks.
 const HOME_STACK: usize = 256 * 1024;
@@ -69,27 +60,16 @@ impl Counter {
     }
 }
 
-/// Whether goroutines that have not ended can.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Outlook {
-    Open,
-    /// With fake time: not before somebody outside does something.
-    Stuck,
-    /// Never: the runtime has stopped.
-    Stopped,
-}
-
 /// Threads of a runtime that have not ended.
 #[derive(Clone, Copy, Debug, Default)]
-struct Threads {
+pub(super) struct Threads {
     machines: usize,
     helpers: usize,
 }
 
 impl Threads {
     /// Those that run the program's code.
-    fn all(self) -> usize {
+    pub(super) fn all(self) -> usize {
         self.machines + self.helpers
     }
 
@@ -145,9 +125,9 @@ pub(crate) struct Shared {
     outside: Lock<slab::Cache>,
     spawned_outside: AtomicU64,
     pub(crate) next_id: AtomicU64,
-    machines: Lock<Vec<&'static Machine>>,
+    pub(super) machines: Lock<Vec<&'static Machine>>,
     threads: Mutex<Threads>,
-    thread_ended: Condvar,
+    pub(super) thread_ended: Condvar,
     max_threads: usize,
     pub(crate) helpers: Helpers,
     default_class: Class,
@@ -161,10 +141,10 @@ pub(crate) struct Shared {
     /// Odd while sysmon takes goroutines out of timers or the netpoller and
     /// readies them.
     pub(crate) sysmon_errands: AtomicU64,
-    stopping: AtomicBool,
-    cleared_up: AtomicBool,
+    pub(super) stopping: AtomicBool,
+    pub(super) cleared_up: AtomicBool,
     /// Spawns from outside that are under way.
-    admitting: AtomicUsize,
+    pub(super) admitting: AtomicUsize,
     /// Goroutines inside `blocking`.
     pub(crate) blocked_count: AtomicUsize,
     /// Plain threads that wait in `Runtime::run`.
@@ -176,7 +156,7 @@ pub(crate) struct Shared {
     /// Chooses the next goroutine, where the order is seeded.
     pub(crate) order: Option<Lock<Rng>>,
     /// Whether goroutines that have not ended can.
-    outlook: AtomicU8,
+    pub(super) outlook: AtomicU8,
 }
 
 fn stack_error(error: StackError) -> io::Error {
@@ -491,7 +471,7 @@ impl Shared {
         }
     }
 
-    fn lock_threads(&self) -> MutexGuard<'_, Threads> {
+    pub(super) fn lock_threads(&self) -> MutexGuard<'_, Threads> {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -529,115 +509,6 @@ impl Shared {
     #[inline(always)]
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
-    }
-
-    pub(super) fn stop(&'static self) -> Shutdown {
-        if self.stopping.swap(true, Ordering::SeqCst) {
-            return Shutdown::default();
-        }
-        super::dump::no_dump_on_quit(self);
-        self.attention.add();
-        let deadline = Instant::now() + GRACE;
-        loop {
-            // Ms come to rest at any time; whoever did is sent on its way.
-            let resting: Vec<_> = {
-                let mut lists = self.idle.lock();
-                let mut all: Vec<_> = lists.machines.drain(..).collect();
-                all.append(&mut lists.reserved);
-                while let Some(m) = self.idle.first_in_line(&mut lists) {
-                    all.push(m);
-                }
-                all
-            };
-            for m in resting {
-                m.wake(None);
-            }
-            self.helpers.dismiss();
-            for m in self.machines.lock().iter() {
-                if let Some(netpoll) = m.polls_in() {
-                    netpoll.interrupt();
-                }
-            }
-            self.wake_sysmon();
-            let threads = self.lock_threads();
-            if threads.all() == 0 || Instant::now() >= deadline {
-                break;
-            }
-            let wait = Duration::from_millis(1);
-            drop(self.thread_ended.wait_timeout(threads, wait));
-        }
-        let threads_count = self.lock_threads().all();
-        self.outlook.store(Outlook::Stopped as u8, Ordering::SeqCst);
-        let unfinished_count = self.goroutines_count();
-        // A million lines help nobody.
-        let mut unfinished = self.goroutines();
-        unfinished.truncate(LEAKS_SHOWN);
-        // Perhaps none is left by now, and the last one saw no stop.
-        self.clear_up();
-        self.release_joiners(JOIN_LOST);
-        Shutdown {
-            unfinished_count,
-            unfinished,
-            threads_count,
-        }
-    }
-
-    /// Drops closures that never started; no M runs any more.
-    fn abandon_fresh(&'static self) {
-        while self.admitting.load(Ordering::Acquire) != 0 {
-            std::thread::yield_now();
-        }
-        let mut fresh = Vec::new();
-        self.slab().for_each(|g| {
-            if g.status() == Status::Runnable
-                && g.context.load(Ordering::Acquire) == crate::goroutine::FRESH
-            {
-                fresh.push(g);
-            }
-        });
-        for g in fresh {
-            spawn::abandon(self, g, None);
-        }
-    }
-
-    /// Once the runtime has stopped and no thread of it is left: drops what
-    /// never started and gives back what the runtime holds.
-    fn clear_up(&'static self) {
-        if self.lock_threads().all() == 0 && !self.cleared_up.swap(true, Ordering::SeqCst) {
-            self.abandon_fresh();
-            self.retire_records();
-            self.give_back();
-        }
-    }
-
-    /// Gives back what a stopped runtime holds; no M runs any more.
-    fn give_back(&'static self) {
-        self.for_each_processor(|p| {
-            // SAFETY: no M runs, so nobody else is in there.
-            unsafe { p.own() }.stacks.drain();
-            // What they hold is dropped, which is the program's code; the hook
-            // has reported a panic.
-            let dropped = std::panic::catch_unwind(AssertUnwindSafe(|| p.timers.clear()));
-            if let Err(payload) = dropped {
-                std::mem::forget(payload);
-            }
-        });
-        self.netpoll.retire();
-        for m in self.machines.lock().iter() {
-            m.retire_netpoll();
-        }
-    }
-
-    /// Lets other runtimes have the records if none is in use, not even by a
-    /// handle; else they stay for ever. No M runs any more.
-    fn retire_records(&'static self) {
-        let mut used = false;
-        self.slab().for_each(|g| used |= g.status() != Status::Idle);
-        if !used {
-            // SAFETY: every record is on a free list, and nobody spawns here
-            // any more: the handle of the runtime is used up, no M runs.
-            unsafe { self.slab().retire() };
-        }
     }
 
     /// The slab of this runtime's records.
@@ -712,83 +583,6 @@ impl Shared {
                 true
             }
         }
-    }
-
-    /// Whether goroutines that have not ended can.
-    #[inline]
-    pub(crate) fn outlook(&self) -> Outlook {
-        // SeqCst: see `spawn::wait_for`.
-        match self.outlook.load(Ordering::SeqCst) {
-            0 => Outlook::Open,
-            1 => Outlook::Stuck,
-            _ => Outlook::Stopped,
-        }
-    }
-
-    fn change_outlook(&self, from: Outlook, to: Outlook) -> bool {
-        let (from, to) = (from as u8, to as u8);
-        self.outlook
-            .compare_exchange(from, to, Ordering::SeqCst, Ordering::Relaxed)
-            .is_ok()
-    }
-
-    /// Makes a goroutine runnable that was spawned from outside; false if the
-    /// runtime stops. Whoever drops those that never started waits until all
-    /// admissions under way are done.
-    pub(super) fn admit(&'static self, g: &'static Goroutine) -> bool {
-        // SeqCst: before the look; `stop` has them in the other order.
-        self.admitting.fetch_add(1, Ordering::SeqCst);
-        let stops = self.stopping.load(Ordering::SeqCst);
-        if !stops {
-            if self.outlook() == Outlook::Stuck {
-                self.change_outlook(Outlook::Stuck, Outlook::Open);
-            }
-            self.submit(g);
-        }
-        // Release: pairs with the Acquire in `abandon_fresh`.
-        self.admitting.fetch_sub(1, Ordering::Release);
-        !stops
-    }
-
-    /// Ends the wait of whoever outside this runtime joins a goroutine that
-    /// will not end, and leaves `instead` in its `join`; with [`JOIN_LOST`]
-    /// also where a handle may yet wait.
-    fn release_joiners(&'static self, instead: usize) {
-        self.slab().for_each(|g| {
-            if matches!(g.status(), Status::Idle | Status::Dead) {
-                return;
-            }
-            // SeqCst: after the outlook; see `spawn::wait_for`.
-            let join = g.join.load(Ordering::SeqCst);
-            let who = match join {
-                JOIN_DETACHED | JOIN_DONE | JOIN_LOST => return,
-                JOIN_OPEN => None,
-                address => ptr::NonNull::new(address as *mut _)
-                    // SAFETY: by the table of `join` it is a parkable's head.
-                    .map(|head| unsafe { Parkable::from_head(head) }),
-            };
-            let outside = who.is_some_and(|who| match who.head().kind {
-                Kind::Thread => true,
-                Kind::Goroutine => {
-                    instead == JOIN_LOST
-                        && !ptr::eq(super::ready::shared_of(Goroutine::of(who)), self)
-                }
-            });
-            if !outside && instead != JOIN_LOST {
-                return;
-            }
-            let changed = g
-                .join
-                .compare_exchange(join, instead, Ordering::AcqRel, Ordering::Relaxed)
-                .is_ok();
-            // Those inside do not go on either.
-            if let Some(who) = who
-                && changed
-                && outside
-            {
-                super::park::ready(who);
-            }
-        });
     }
 
     /// The kind of stack a goroutine runs on.

@@ -13,7 +13,8 @@ use super::current::{self, goroutine_of, machine_of};
 use super::global_queue::Priority;
 use super::processor::Processor;
 use super::ready::{make_runnable, push_back, shared_of};
-use super::runtime::{Outlook, Shared};
+use super::runtime::Shared;
+use super::shutdown::Outlook;
 use super::{park, preempt};
 use crate::goroutine::body::{self, Exit, Outcome};
 use crate::goroutine::{
