@@ -24,6 +24,8 @@ if [ "$mode" = "--fast" ]; then
     step "done, without models, sanitizers, stress and measured run"
     exit 0
 fi
+step "instructions of each operation, against its budget (needs valgrind)"
+cargo test --quiet --release -p bench-runtime --test instructions
 # Each with a canary that it must find; miri and tsan need nightly, and say so.
 for script in loom miri tsan soak; do
     step "$script"
