@@ -42,7 +42,7 @@ impl Mode {
     }
 }
 
-/// A figure's name, what prints it, and whether its process must be quiet.
+/// A figure's name, and what prints it.
 type Figure = (&'static str, fn(Mode));
 
 const FIGURES: &[Figure] = &[
@@ -288,13 +288,8 @@ fn resize(mode: Mode) {
     );
 }
 
-/// CPU time of the process, both kinds.
+/// CPU time of all threads of the process that have not ended.
 fn cpu_time() -> Duration {
-    let Ok(stat) = std::fs::read_to_string("/proc/self/schedstat") else {
-        return Duration::ZERO;
-    };
-    // Only of the main thread: all of them are summed over their own files.
-    drop(stat);
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten();
     tasks
         .flatten()
