@@ -32,8 +32,10 @@ const ROUND: Duration = Duration::from_nanos(ROUND_NS);
 const ROUND_NS: u64 = 1_000_000;
 /// As in Go.
 const POLL_NS: u64 = 10_000_000;
-/// Rounds without a running P before the deep sleep.
-const IDLE_ROUNDS: u32 = 50;
+/// Rounds without a running P before the deep sleep: a burst may begin again
+/// soon. They are as short as others, for a hog that begins in one of them
+/// must be seen at once.
+const IDLE_ROUNDS: u32 = 20;
 /// Rounds that the runtime stays eager for.
 const EAGER_ROUNDS: u32 = 100;
 const REREAD_NS: u64 = 1_000_000_000;
@@ -100,8 +102,7 @@ impl Shared {
                 seen.clear();
                 continue;
             }
-            // Longer rounds while nothing runs: a burst may begin again soon.
-            std::thread::sleep(ROUND * if idle_rounds == 0 { 1 } else { 10 });
+            std::thread::sleep(ROUND);
             let now = clock::now_ns();
             let mut running = false;
             let mut rescued = false;
