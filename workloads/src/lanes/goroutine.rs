@@ -157,9 +157,7 @@ impl Lane for Goroutines {
 
 impl Goroutines {
     fn build(&self, procs: usize) -> Result<Runtime, Failure> {
-        // A sample that hangs is ended by the study's time limit, which all
-        // lanes have; the runtime's own alarm would be one more difference.
-        let builder = Runtime::builder().procs(procs).detects_deadlock(false);
+        let builder = Runtime::builder().procs(procs);
         let builder = match self.kind {
             Kind::Pinned => builder,
             Kind::Fixed => builder.stack(StackPolicy::Fixed(FIXED_BYTES)),
