@@ -4,8 +4,9 @@
 use std::hint::black_box;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use bench_runtime::{GoBuilder, Runtime, StackPolicy};
+use bench_runtime::{GoBuilder, Runtime, StackPolicy, blocking, go, time};
 
 const CHILD: &str = "BENCH_RUNTIME_CRASH_CHILD";
 
@@ -85,7 +86,7 @@ fn overflow_of_a_compacting_runtime_is_still_reported() {
         let builder = Runtime::builder().procs(2);
         let runtime = builder
             .clone()
-            .compact_stacks(std::time::Duration::from_millis(1))
+            .compact_stacks(Duration::from_millis(1))
             .build()
             .or_else(|_| builder.build());
         runtime.unwrap().run(|| {
@@ -140,5 +141,108 @@ fn null_dereference_in_a_goroutine_is_an_ordinary_sigsegv() {
     if let Some((signal, stderr)) = end {
         assert_eq!(signal, Some(libc::SIGSEGV), "{stderr}");
         assert!(!stderr.contains("stack overflow"), "{stderr}");
+    }
+}
+
+#[test]
+fn more_threads_than_the_cap_end_the_program_and_say_what_to_do() {
+    let end = in_child(
+        "more_threads_than_the_cap_end_the_program_and_say_what_to_do",
+        || {
+            let runtime = Runtime::builder().procs(1).max_threads(8).build().unwrap();
+            runtime.run(|| {
+                let all: Vec<_> = (0..40)
+                    .map(|_| go(|| blocking(|| std::thread::sleep(Duration::from_secs(60)))))
+                    .collect();
+                all.into_iter().for_each(|one| drop(one.join()));
+            });
+        },
+    );
+    let Some((signal, stderr)) = end else { return };
+    assert_eq!(signal, Some(libc::SIGABRT), "{stderr}");
+    for part in ["needs more than 8 threads", "max_threads", "Semaphore"] {
+        assert!(stderr.contains(part), "no {part:?} in:\n{stderr}");
+    }
+}
+
+#[test]
+fn panic_while_a_goroutine_unwinds_ends_the_program_as_on_a_thread() {
+    struct PanicsAgain;
+    impl Drop for PanicsAgain {
+        fn drop(&mut self) {
+            panic!("the second");
+        }
+    }
+    let end = in_child(
+        "panic_while_a_goroutine_unwinds_ends_the_program_as_on_a_thread",
+        || {
+            let runtime = Runtime::builder().procs(2).build().unwrap();
+            runtime.run(|| {
+                let failed = go(|| {
+                    let _again = PanicsAgain;
+                    panic!("the first");
+                });
+                drop(failed.join());
+            });
+        },
+    );
+    let Some((signal, stderr)) = end else { return };
+    assert_eq!(signal, Some(libc::SIGABRT), "{stderr}");
+    for part in ["the first", "the second", "panic in a destructor"] {
+        assert!(stderr.contains(part), "no {part:?} in:\n{stderr}");
+    }
+}
+
+/// Sets the CPUs of all threads that there are.
+fn set_affinity(cpus: usize) {
+    let mut set = nix::sched::CpuSet::new();
+    (0..cpus).for_each(|cpu| set.set(cpu).unwrap());
+    for task in std::fs::read_dir("/proc/self/task").unwrap() {
+        let id: i32 = task.unwrap().file_name().to_str().unwrap().parse().unwrap();
+        // A thread may end meanwhile.
+        let _ = nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(id), &set);
+    }
+}
+
+/// Whether GOMAXPROCS becomes that within some seconds, while goroutines run.
+fn becomes(runtime: &Runtime, procs: usize, seconds: u64) -> bool {
+    let end = Instant::now() + Duration::from_secs(seconds);
+    while Instant::now() < end {
+        runtime.run(|| time::sleep(Duration::from_millis(5)));
+        if runtime.metrics().procs_count == procs {
+            return true;
+        }
+    }
+    false
+}
+
+#[test]
+fn gomaxprocs_follows_the_affinity_until_it_is_set_by_hand() {
+    let end = in_child(
+        "gomaxprocs_follows_the_affinity_until_it_is_set_by_hand",
+        || {
+            // SAFETY: no other thread of this child reads the environment now.
+            unsafe { std::env::remove_var("GOMAXPROCS") };
+            let cpus = std::thread::available_parallelism().unwrap().get();
+            let runtime = Runtime::builder().build().unwrap();
+            let before = runtime.metrics().procs_count;
+            if cpus < 2 || before < 2 {
+                eprintln!("one CPU, or a quota of one: nothing to follow");
+                return;
+            }
+            set_affinity(1);
+            assert!(becomes(&runtime, 1, 60), "it does not follow to one CPU");
+            set_affinity(cpus);
+            assert!(becomes(&runtime, before, 60), "it does not follow back");
+            runtime.set_procs(before);
+            set_affinity(1);
+            assert!(
+                !becomes(&runtime, 1, 3),
+                "it follows after it was set by hand"
+            );
+        },
+    );
+    if let Some((signal, stderr)) = end {
+        assert!(signal.is_none() && !stderr.contains("panicked"), "{stderr}");
     }
 }

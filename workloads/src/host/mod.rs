@@ -5,6 +5,7 @@ pub mod clock;
 pub(crate) mod files;
 pub(crate) mod fork;
 pub(crate) mod futex;
+pub(crate) mod mappings;
 pub(crate) mod open_files;
 pub mod pipe;
 pub(crate) mod proc_file;

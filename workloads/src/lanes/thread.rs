@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use nix::sys::socket::{Shutdown, shutdown};
 
 use crate::catalogue::{Shape, Workload};
+use crate::host::mappings;
 use crate::host::pipe::NumberPipe;
 use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
 use crate::shapes::{self, Blocking};
@@ -59,6 +60,29 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
     }
 }
 
+/// Starts between two looks at the limit of mappings.
+const STARTS: u64 = 1_024;
+/// What a thread has at most: its stack, its signal stack, a guard for each.
+const MAPPINGS: u64 = 4;
+
+/// The standard library ends the process where it finds no room for a thread's
+/// signal stack: so this lane stops just before.
+fn look_at_mappings() -> Result<(), Failure> {
+    static STARTED: AtomicU64 = AtomicU64::new(0);
+    let started = STARTED.fetch_add(1, Ordering::Relaxed);
+    if started % STARTS != STARTS - 1
+        || mappings::left().is_none_or(|left| left >= STARTS * MAPPINGS)
+    {
+        return Ok(());
+    }
+    let error = io::Error::from_raw_os_error(nix::libc::ENOMEM);
+    Err(Failure::host(
+        "starting a thread with less than 4,096 mappings left",
+        &error,
+        "vm.max_map_count",
+    ))
+}
+
 #[derive(Clone, Copy)]
 struct Threads {
     stack: Option<usize>,
@@ -87,6 +111,7 @@ impl Blocking for Threads {
     }
 
     fn spawn(&self, body: impl FnOnce() -> u64 + Send + 'static) -> Result<Self::Task, Failure> {
+        look_at_mappings()?;
         let builder = thread::Builder::new();
         let builder = match self.stack {
             Some(size) => builder.stack_size(size),

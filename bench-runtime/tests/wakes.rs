@@ -1,0 +1,82 @@
+//! How often threads are woken to look for work: counted, in a process of its
+//! own, so that no other test's load makes the runtime eager.
+//!
+//! Bounds are wide, as sysmon may find a goroutine waiting on a loaded host; a
+//! wake for every ready, which they are about, is far beyond them.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bench_runtime::sync::WaitGroup;
+use bench_runtime::{Runtime, chan, go, time, yield_now};
+
+/// Both modes, with more Ps than there is work for, one test at a time.
+#[allow(unsafe_code, reason = "a migrating runtime is asked for by unsafe")]
+fn wakes(work: fn()) -> [u64; 2] {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap();
+    [false, true].map(|migrating| {
+        let builder = Runtime::builder().procs(4);
+        let builder = match migrating {
+            // SAFETY: nothing that belongs to a thread is held over a park.
+            true => unsafe { builder.migrating() },
+            false => builder,
+        };
+        let runtime = builder.build().unwrap();
+        runtime.run(work);
+        runtime.metrics().wakes_count
+    })
+}
+
+#[test]
+fn a_ready_by_who_parks_soon_wakes_nobody() {
+    const ROUNDS: u64 = 100_000;
+    let counts = wakes(|| {
+        let (to, others) = chan::<u64>(0);
+        let (back, from) = chan(0);
+        let other = go(move || {
+            others
+                .into_iter()
+                .for_each(|i| back.send(i).expect("it receives"));
+        });
+        for i in 0..ROUNDS {
+            to.send(i).expect("it receives");
+            assert_eq!(from.recv(), Some(i));
+        }
+        drop(to);
+        other.join().unwrap();
+    });
+    assert!(counts.iter().all(|&count| count < ROUNDS / 2), "{counts:?}");
+}
+
+#[test]
+fn a_batch_wakes_by_its_size_at_most_a_few() {
+    const TASKS: u64 = 100_000;
+    let counts = wakes(|| {
+        let all = WaitGroup::new();
+        (0..TASKS).for_each(|_| all.go(yield_now));
+        all.wait();
+    });
+    assert!(counts.iter().all(|&count| count < TASKS / 4), "{counts:?}");
+}
+
+#[test]
+fn nobody_is_woken_while_all_wait() {
+    let counts = wakes(|| {
+        let (tx, rx) = chan::<u8>(0);
+        let waiters: Vec<_> = (0..1_000)
+            .map(|_| {
+                let rx = rx.clone();
+                go(move || rx.recv())
+            })
+            .collect();
+        // All have begun to wait before the first of these is over.
+        (0..50).for_each(|_| time::sleep(Duration::from_millis(10)));
+        drop(tx);
+        waiters.into_iter().for_each(|waiter| {
+            assert_eq!(waiter.join().unwrap(), None);
+        });
+    });
+    // The start and the end may wake for each; the waiting wakes for none.
+    assert!(counts.iter().all(|&count| count < 2_200), "{counts:?}");
+}
