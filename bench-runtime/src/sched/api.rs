@@ -83,6 +83,9 @@ impl Runtime {
         // Only now: before the goroutine is in a queue this thread is one that
         // can still make work.
         self.shared.runners_count.fetch_add(1, Ordering::SeqCst);
+        // The goroutines may all be asleep already: whoever fell asleep last
+        // took this thread for an outside one.
+        self.shared.check_deadlock();
         if !handle.wait() {
             let all: Vec<String> = self.goroutines().iter().map(ToString::to_string).collect();
             panic!("all goroutines are asleep - deadlock!\n{}", all.join("\n"));

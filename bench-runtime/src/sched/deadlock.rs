@@ -2,13 +2,13 @@
 //! wait.
 //!
 //! An M that is about to sleep looks, at the moment when every other M sleeps
-//! too. There is a deadlock if, then, goroutines exist, none is runnable, no
+//! too, and a thread that is about to wait in `Runtime::run`. There is a deadlock if, then, goroutines exist, none is runnable, no
 //! timer is armed, no fd is waited for, no blocking call is under way, and the
 //! process has no thread that is not ours: any other thread might hold the
 //! other end of a channel, so with one there is never an alarm.
 
 use std::fs;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 
 use super::dump::{HELPERS_COUNT, write_all};
 use super::runtime::Shared;
@@ -22,6 +22,9 @@ impl Shared {
         if !self.detects_deadlock {
             return;
         }
+        // SeqCst: an M has put itself on the list, or a thread has counted
+        // itself as one that waits, before it looks for the other's mark.
+        fence(Ordering::SeqCst);
         // Even while sysmon holds nobody's wake-up in its hands; the same at
         // the end, if it had none meanwhile.
         let errands = self.sysmon_errands.load(Ordering::SeqCst);
