@@ -32,7 +32,10 @@ mod tests {
         let threads: Vec<_> = (0..100)
             .map(|_| {
                 let gate = gate.clone();
-                std::thread::spawn(move || drop((gate.wait(), gate.wait())))
+                std::thread::spawn(move || {
+                    gate.wait();
+                    gate.wait();
+                })
             })
             .collect();
         gate.wait();

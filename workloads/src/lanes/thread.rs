@@ -75,7 +75,7 @@ fn look_at_mappings() -> Result<(), Failure> {
     {
         return Ok(());
     }
-    let error = io::Error::from_raw_os_error(nix::libc::ENOMEM);
+    let error = io::Error::from_raw_os_error(libc::ENOMEM);
     Err(Failure::host(
         "starting a thread with less than 4,096 mappings left",
         &error,
