@@ -614,7 +614,9 @@ impl Shared {
     }
 
     /// A goroutine can have no stack: it ends without having run. Its closure
-    /// is dropped by a helper: that is the program's code, which may park.
+    /// is dropped by a helper: that is the program's code, which may park. But
+    /// where the kernel has no memory for a stack it has none for a thread
+    /// either: then it is dropped here, and must not park.
     #[cold]
     pub(crate) fn refuse_stack(
         &'static self,
@@ -630,6 +632,9 @@ impl Shared {
             shared.blocked_count.fetch_sub(1, Ordering::SeqCst);
         }
         Processor::count(&p.ended_count);
+        if !matches!(error, StackError::OutOfSlots { .. }) {
+            return spawn::abandon(self, g, Some(Box::new(error)));
+        }
         // Until its joiner has been readied it is no deadlock.
         self.blocked_count.fetch_add(1, Ordering::SeqCst);
         let refused = Box::into_raw(Box::new(Refused(self, g, error)));
