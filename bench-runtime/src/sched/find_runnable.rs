@@ -472,7 +472,8 @@ impl Shared {
         let was_spinning = m.spinning.load(Ordering::Relaxed);
         self.cease_spinning(m); // S1
         let keeps_time = self.claim_polling(m);
-        let polls = keeps_time || m.has_own_fds();
+        // With work that only it may do it stands in line instead.
+        let polls = keeps_time || (m.has_own_fds() && !m.has_pinned_work());
         if polls {
             m.begin_polling();
         }
