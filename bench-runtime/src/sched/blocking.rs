@@ -33,10 +33,10 @@ use crate::stack::StackHeader;
 type Outcome<T> = Result<T, Box<dyn Any + Send>>;
 
 /// Counts a goroutine as blocked while it lives.
-struct Blocked(&'static Shared);
+pub(super) struct Blocked(&'static Shared);
 
 impl Blocked {
-    fn begin(shared: &'static Shared) -> Self {
+    pub(super) fn begin(shared: &'static Shared) -> Self {
         shared.blocked_count.fetch_add(1, Ordering::SeqCst);
         Self(shared)
     }

@@ -2,10 +2,11 @@
 //! wait.
 //!
 //! An M that is about to sleep looks, at the moment when every other M sleeps
-//! too, and a thread that is about to wait in `Runtime::run`. There is a deadlock if, then, goroutines exist, none is runnable, no
-//! timer is armed, no fd is waited for, no blocking call is under way, and the
-//! process has no thread that is not ours: any other thread might hold the
-//! other end of a channel, so with one there is never an alarm.
+//! too, and a thread that is about to wait in `Runtime::run`. There is a
+//! deadlock if, then, goroutines exist, none is runnable, no timer is armed, no
+//! fd is waited for, no blocking call is under way, and the process has no
+//! thread that is not ours: any other thread might hold the other end of a
+//! channel, so with one there is never an alarm.
 
 use std::fs;
 use std::sync::atomic::{Ordering, fence};

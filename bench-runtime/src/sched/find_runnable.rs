@@ -32,6 +32,7 @@ use super::ready::make_runnable;
 use super::runtime::Shared;
 use super::thread::ThreadRecord;
 use crate::goroutine::{Goroutine, Kind, Parkable};
+use crate::netpoll::Netpoll;
 use crate::sys::{barrier, clock};
 
 /// Picks between two looks elsewhere: Go's and tokio's figure, a prime so that
@@ -474,9 +475,7 @@ impl Shared {
         let keeps_time = self.claim_polling(m);
         // With work that only it may do it stands in line instead.
         let polls = keeps_time || (m.has_own_fds() && !m.has_pinned_work());
-        if polls {
-            m.begin_polling();
-        }
+        let polls = polls.then(|| m.begin_polling());
         barrier::heavy(); // S2
         if self.sees_work(m) {
             // S3
@@ -494,8 +493,8 @@ impl Shared {
             }
         }
         // S4
-        if polls {
-            return self.rest_polling(m, keeps_time);
+        if let Some(netpoll) = polls {
+            return self.rest_polling(m, netpoll, keeps_time);
         }
         let mut lists = self.idle.lock();
         if self.is_stopping() {
@@ -581,10 +580,7 @@ impl Shared {
 
     /// S4 of an M that polls: waits for fds, for the first timer if it keeps
     /// the time, or for whoever wakes it. Blocks the thread.
-    fn rest_polling(&'static self, m: &'static Machine, keeps_time: bool) {
-        let Some(netpoll) = m.polls_in() else {
-            crate::fatal::fatal!("an M that polls has no poller");
-        };
+    fn rest_polling(&'static self, m: &'static Machine, netpoll: &Netpoll, keeps_time: bool) {
         {
             let mut lists = self.idle.lock();
             if self.is_stopping() || m.has_pinned_work() {
@@ -596,11 +592,9 @@ impl Shared {
         // The claim came before the heavy barrier of S2: whoever armed an
         // earlier timer since saw it and interrupts; who armed before is seen
         // by this scan.
-        let first = match keeps_time {
-            true => self.first_timer_ns(),
-            false => u64::MAX,
-        };
+        let mut first = u64::MAX;
         if keeps_time {
+            first = self.first_timer_ns();
             self.poll_until_ns.store(first, Ordering::SeqCst);
         }
         let now = self.now_ns();
@@ -617,8 +611,7 @@ impl Shared {
         let mut lists = self.idle.lock();
         self.cease_polling(m, keeps_time);
         let due = !ready.is_empty() || first <= now;
-        if let Some(at) = lists.machines.iter().position(|other| ptr::eq(*other, m)) {
-            lists.machines.remove(at);
+        if lists.take_machine(m) {
             let p = if due || m.has_pinned_work() {
                 self.idle.acquire(&mut lists)
             } else {

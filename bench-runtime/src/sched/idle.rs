@@ -25,6 +25,7 @@
 //! running Ms grows with the work, one at a time.
 
 use std::collections::VecDeque;
+use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::machine::Machine;
@@ -41,6 +42,23 @@ pub(crate) struct Lists {
     pub(crate) reserved: Vec<&'static Machine>,
     /// Ms with work that only they may do, in line for a P.
     pub(crate) line: VecDeque<&'static Machine>,
+}
+
+impl Lists {
+    /// Takes a sleeping M off its list, if it is there.
+    pub(crate) fn take_machine(&mut self, m: &'static Machine) -> bool {
+        let at = self.machines.iter().position(|other| ptr::eq(*other, m));
+        at.is_some_and(|at| self.machines.remove(at).is_some())
+    }
+
+    /// The same for one that waits for its locked goroutine.
+    pub(crate) fn take_reserved(&mut self, m: &'static Machine) -> bool {
+        let at = self.reserved.iter().position(|other| ptr::eq(*other, m));
+        if let Some(at) = at {
+            self.reserved.swap_remove(at);
+        }
+        at.is_some()
+    }
 }
 
 /// The lists and their lengths, which are read without the lock.
@@ -105,7 +123,7 @@ impl Idle {
 
     /// Takes a certain P off the idle list, if it is there.
     pub(crate) fn withdraw(&self, lists: &mut Lists, p: &'static Processor) -> bool {
-        let Some(at) = lists.processors.iter().position(|q| std::ptr::eq(*q, p)) else {
+        let Some(at) = lists.processors.iter().position(|q| ptr::eq(*q, p)) else {
             return false;
         };
         lists.processors.swap_remove(at);

@@ -201,12 +201,14 @@ impl Machine {
     }
 
     /// From now on whoever wakes it must also interrupt its poller: its own,
-    /// or the runtime's. To be called before the heavy barrier.
-    pub(crate) fn begin_polling(&'static self) {
+    /// or the runtime's, which this returns. To be called before the heavy
+    /// barrier.
+    pub(crate) fn begin_polling(&'static self) -> &'static Netpoll {
         let netpoll = self.netpoll.get().unwrap_or(&self.shared.netpoll);
         // SeqCst, as all about who polls.
         self.polls_in
             .store(ptr::from_ref(netpoll).cast_mut(), Ordering::SeqCst);
+        netpoll
     }
 
     /// The other end of [`Self::begin_polling`].
@@ -219,6 +221,13 @@ impl Machine {
         // SAFETY: null, or the poller of an M or of a runtime: neither is
         // ever freed.
         unsafe { self.polls_in.load(Ordering::SeqCst).as_ref() }
+    }
+
+    /// Ends its sleep in a poller, if that is where it sleeps.
+    pub(crate) fn interrupt_polling(&self) {
+        if let Some(netpoll) = self.polls_in() {
+            netpoll.interrupt();
+        }
     }
 
     /// Lets another runtime have the netpoll of its own, if it made one; its

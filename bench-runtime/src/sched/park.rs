@@ -267,8 +267,8 @@ impl Shared {
         if self.poll_until_ns.load(Ordering::Relaxed) > when_ns {
             // SAFETY: Ms live as long as the runtime.
             let keeper = unsafe { self.poller.load(Ordering::SeqCst).as_ref() };
-            if let Some(netpoll) = keeper.and_then(Machine::polls_in) {
-                netpoll.interrupt();
+            if let Some(keeper) = keeper {
+                keeper.interrupt_polling();
             }
         }
     }

@@ -265,15 +265,11 @@ impl Shared {
         // SeqCst: the mail before the look at the list, which the lock orders.
         std::sync::atomic::fence(Ordering::SeqCst);
         let mut lists = self.idle.lock();
-        if let Some(at) = lists.machines.iter().position(|other| ptr::eq(*other, m)) {
-            lists.machines.remove(at);
-        } else if m.locked_ready.load(Ordering::Acquire)
-            && let Some(at) = lists.reserved.iter().position(|other| ptr::eq(*other, m))
-        {
-            // Not for mail: a reserved M runs its locked goroutine and nobody
-            // else, and takes being woken to mean that one is ready.
-            lists.reserved.swap_remove(at);
-        } else {
+        // A reserved M not for mail: it runs its locked goroutine and nobody
+        // else, and takes being woken to mean that one is ready.
+        let asleep = lists.take_machine(m)
+            || (m.locked_ready.load(Ordering::Acquire) && lists.take_reserved(m));
+        if !asleep {
             return;
         }
         match self.idle.acquire(&mut lists) {
@@ -281,7 +277,7 @@ impl Shared {
             None => {
                 self.idle.stand_in_line(&mut lists, m);
                 // Who gives it a P will wake it on its futex alone.
-                self.end_polling_of(m);
+                m.interrupt_polling();
             }
         }
     }
@@ -290,14 +286,7 @@ impl Shared {
     /// netpoller.
     pub(crate) fn wake_machine(&'static self, m: &'static Machine, p: Option<&'static Processor>) {
         m.wake(p);
-        self.end_polling_of(m);
+        m.interrupt_polling();
         self.wake_sysmon();
-    }
-
-    /// For an M that was taken off the idle list.
-    fn end_polling_of(&'static self, m: &'static Machine) {
-        if let Some(netpoll) = m.polls_in() {
-            netpoll.interrupt();
-        }
     }
 }

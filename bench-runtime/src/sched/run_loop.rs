@@ -24,6 +24,7 @@ use crate::goroutine::{
     FLAG_COMPACTED, FLAG_LOCKED, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST, JOIN_OPEN,
     Parkable, RUNNING_BIT, Status,
 };
+use crate::netpoll::Netpoll;
 use crate::stack::{Stack, StackHeader};
 
 /// Payloads of a switch home: what is to be done there.
@@ -389,20 +390,15 @@ impl Shared {
     /// Waits in its own poller until something happens, as one of the
     /// reserved. True if it is not one of them any more by its own doing; else
     /// it was taken off the list, and is or will be woken. Blocks the thread.
-    fn poll_reserved(&'static self, m: &'static Machine) -> bool {
+    fn poll_reserved(&'static self, m: &'static Machine, netpoll: &Netpoll) -> bool {
         let mut ready = Vec::new();
-        if let Some(netpoll) = m.polls_in() {
-            netpoll.poll(None, &mut ready);
-        }
+        netpoll.poll(None, &mut ready);
         let mut lists = self.idle.lock();
         m.end_polling();
-        let at = lists.reserved.iter().position(|other| ptr::eq(*other, m));
-        if let Some(at) = at {
-            lists.reserved.swap_remove(at);
-        }
+        let by_itself = lists.take_reserved(m);
         drop(lists);
         ready.into_iter().for_each(super::park::ready);
-        at.is_some()
+        by_itself
     }
 
     /// Home, after the goroutine locked to this M has parked: gives the P away
@@ -415,10 +411,7 @@ impl Shared {
                 return None;
             }
             // It may wait for a descriptor that only this M's poller watches.
-            let polls = m.has_own_fds();
-            if polls {
-                m.begin_polling();
-            }
+            let polls = m.has_own_fds().then(|| m.begin_polling());
             let mut lists = self.idle.lock();
             if m.locked_ready.swap(false, Ordering::AcqRel) {
                 m.end_polling();
@@ -438,7 +431,9 @@ impl Shared {
             }
             lists.reserved.push(m);
             drop(lists);
-            if polls && self.poll_reserved(m) {
+            if let Some(netpoll) = polls
+                && self.poll_reserved(m, netpoll)
+            {
                 continue;
             }
             m.sleep();

@@ -8,6 +8,7 @@ use std::sync::atomic::{
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::api::Metrics;
+use super::blocking::Blocked;
 use super::builder::Builder;
 use super::global_queue::{GlobalQueue, Priority};
 use super::helpers::{Helpers, Job};
@@ -624,20 +625,20 @@ impl Shared {
         g: &'static Goroutine,
         error: StackError,
     ) {
-        struct Refused(&'static Shared, &'static Goroutine, StackError);
+        struct Refused(Blocked, &'static Shared, &'static Goroutine, StackError);
         unsafe fn abandon(refused: *mut ()) {
             // SAFETY: made from a box below, and run once.
-            let Refused(shared, g, error) = *unsafe { Box::from_raw(refused.cast::<Refused>()) };
+            let refused = *unsafe { Box::from_raw(refused.cast::<Refused>()) };
+            // Until its joiner has been readied it is no deadlock.
+            let Refused(_blocked, shared, g, error) = refused;
             spawn::abandon(shared, g, Some(Box::new(error)));
-            shared.blocked_count.fetch_sub(1, Ordering::SeqCst);
         }
         Processor::count(&p.ended_count);
         if !matches!(error, StackError::OutOfSlots { .. }) {
             return spawn::abandon(self, g, Some(Box::new(error)));
         }
-        // Until its joiner has been readied it is no deadlock.
-        self.blocked_count.fetch_add(1, Ordering::SeqCst);
-        let refused = Box::into_raw(Box::new(Refused(self, g, error)));
+        let blocked = Blocked::begin(self);
+        let refused = Box::into_raw(Box::new(Refused(blocked, self, g, error)));
         // SAFETY: the box lives until the job has run; closures and errors may
         // go to another thread.
         unsafe {

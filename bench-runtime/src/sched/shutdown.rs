@@ -63,11 +63,10 @@ impl Shared {
                 m.wake(None);
             }
             self.helpers.dismiss();
-            for m in self.machines.lock().iter() {
-                if let Some(netpoll) = m.polls_in() {
-                    netpoll.interrupt();
-                }
-            }
+            self.machines
+                .lock()
+                .iter()
+                .for_each(|m| m.interrupt_polling());
             self.wake_sysmon();
             let threads = self.lock_threads();
             if threads.all() == 0 || Instant::now() >= deadline {
