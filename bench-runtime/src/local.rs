@@ -51,6 +51,28 @@ impl<T: 'static> GoroutineLocal<T> {
     /// # Panics
     ///
     /// Outside every goroutine.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{GoroutineLocal, Runtime, go};
+    /// use std::cell::RefCell;
+    ///
+    /// static LOG: GoroutineLocal<RefCell<Vec<&str>>> = GoroutineLocal::new(Default::default);
+    ///
+    /// fn note(what: &'static str) {
+    ///     LOG.with(|log| log.borrow_mut().push(what));
+    /// }
+    ///
+    /// let notes = Runtime::builder().build()?.run(|| {
+    ///     go(|| note("of another goroutine")).join().unwrap();
+    ///     note("begun");
+    ///     note("done");
+    ///     LOG.with(RefCell::take)
+    /// });
+    /// assert_eq!(notes, ["begun", "done"]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn with<R>(&'static self, f: impl FnOnce(&T) -> R) -> R {
         let Some(header) = current::header() else {
             panic!("GoroutineLocal::with outside a goroutine: use thread_local! on a plain thread")

@@ -20,6 +20,23 @@ struct Data {
 }
 
 /// Where goroutines that borrow are started; see [`scope`].
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, scope};
+///
+/// Runtime::builder().build()?.run(|| {
+///     let mut numbers = [1, 2, 3, 4];
+///     scope(|s| {
+///         for half in numbers.chunks_mut(2) {
+///             s.go(move || half.iter_mut().for_each(|n| *n *= 10));
+///         }
+///     });
+///     assert_eq!(numbers, [10, 20, 30, 40]);
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct Scope<'scope, 'env: 'scope> {
     data: Arc<Data>,
     // Invariant in both, as in std: neither may be shortened or lengthened.
@@ -34,6 +51,22 @@ impl fmt::Debug for Scope<'_, '_> {
 }
 
 /// The right to wait for a goroutine of a scope and to take its result.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, scope};
+///
+/// Runtime::builder().build()?.run(|| {
+///     let text = String::from("seven words make up this whole line");
+///     let count = scope(|s| {
+///         let counted = s.go(|| text.split(' ').count());
+///         counted.join().unwrap()
+///     });
+///     assert_eq!(count, 7);
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct ScopedJoinHandle<'scope, T> {
     done: Arc<WaitGroup>,
     outcome: Arc<Lock<Option<Outcome<T>>>>,
@@ -112,6 +145,24 @@ impl<'scope> Scope<'scope, '_> {
     /// # Panics
     ///
     /// Outside every goroutine.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, scope};
+    ///
+    /// Runtime::builder().build()?.run(|| {
+    ///     let data: Vec<u64> = (1..=100).collect();
+    ///     let (low, high) = data.split_at(50);
+    ///     let sum = scope(|s| {
+    ///         let low = s.go(|| low.iter().sum::<u64>());
+    ///         let high = s.go(|| high.iter().sum::<u64>());
+    ///         low.join().unwrap() + high.join().unwrap()
+    ///     });
+    ///     assert_eq!(sum, 5050);
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[track_caller]
     pub fn go<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
     where
@@ -160,6 +211,21 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// # Errors
     ///
     /// With what the panic carried, if it panicked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, scope};
+    ///
+    /// Runtime::builder().build()?.run(|| {
+    ///     scope(|s| {
+    ///         let failing = s.go(|| -> u32 { panic!("no luck") });
+    ///         let payload = failing.join().unwrap_err();
+    ///         assert_eq!(payload.downcast_ref(), Some(&"no luck"));
+    ///     });
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn join(self) -> Result<T, Box<dyn Any + Send>> {
         self.done.wait();
         let outcome = self.outcome.lock().take();

@@ -5,12 +5,35 @@ use std::fmt;
 use thiserror::Error;
 
 /// The channel is closed; the value comes back.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{chan, SendError};
+///
+/// let (tx, rx) = chan(1);
+/// drop(rx);
+/// let SendError(letter) = tx.send("nobody reads it").unwrap_err();
+/// assert_eq!(letter, "nobody reads it");
+/// ```
 #[derive(Clone, Copy, Eq, Error, Hash, PartialEq)]
 #[error("send on a closed channel")]
 pub struct SendError<T>(pub T);
 
 /// Why [`Sender::try_send`](super::Sender::try_send) failed; the value comes
 /// back.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{chan, TrySendError};
+///
+/// let (tx, rx) = chan(1);
+/// assert_eq!(tx.try_send(1), Ok(()));
+/// assert_eq!(tx.try_send(2), Err(TrySendError::Full(2)));
+/// drop(rx);
+/// assert_eq!(tx.try_send(3).unwrap_err().into_inner(), 3);
+/// ```
 #[derive(Clone, Copy, Eq, Error, Hash, PartialEq)]
 pub enum TrySendError<T> {
     /// The buffer is full, or, without a buffer, no receiver waits.
@@ -22,6 +45,19 @@ pub enum TrySendError<T> {
 }
 
 /// Why a send with a time limit failed; the value comes back.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{chan, SendTimeoutError};
+/// use std::time::Duration;
+///
+/// let (tx, rx) = chan(0);
+/// let late = tx.send_timeout("parcel", Duration::from_millis(1)).unwrap_err();
+/// assert_eq!(late, SendTimeoutError::Timeout("parcel"));
+/// assert_eq!(late.into_inner(), "parcel");
+/// # drop(rx);
+/// ```
 #[derive(Clone, Copy, Eq, Error, Hash, PartialEq)]
 pub enum SendTimeoutError<T> {
     /// Nobody took the value in time.
@@ -33,6 +69,17 @@ pub enum SendTimeoutError<T> {
 }
 
 /// Why [`Receiver::try_recv`](super::Receiver::try_recv) failed.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{chan, TryRecvError};
+///
+/// let (tx, rx) = chan::<u8>(1);
+/// assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+/// tx.close();
+/// assert_eq!(rx.try_recv(), Err(TryRecvError::Closed));
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Error, Hash, PartialEq)]
 pub enum TryRecvError {
     /// No value is there now.
@@ -44,6 +91,21 @@ pub enum TryRecvError {
 }
 
 /// Why a receive with a time limit failed.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{chan, RecvTimeoutError};
+/// use std::time::Duration;
+///
+/// let (tx, rx) = chan::<u8>(1);
+/// match rx.recv_timeout(Duration::from_millis(1)) {
+///     Ok(n) => println!("{n} in time"),
+///     Err(RecvTimeoutError::Timeout) => println!("later, perhaps"),
+///     Err(RecvTimeoutError::Closed) => println!("never"),
+/// }
+/// # drop(tx);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Error, Hash, PartialEq)]
 pub enum RecvTimeoutError {
     /// No value came in time.

@@ -157,6 +157,20 @@ impl<T> Receiver<T> {
     /// # Errors
     ///
     /// As for [`Self::recv_timeout`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{chan, RecvTimeoutError};
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let (tx, rx) = chan(1);
+    /// let deadline = Instant::now() + Duration::from_millis(1);
+    /// tx.send("in time").unwrap();
+    /// assert_eq!(rx.recv_deadline(deadline), Ok("in time"));
+    /// // The same point in time for a second one, which does not come.
+    /// assert_eq!(rx.recv_deadline(deadline), Err(RecvTimeoutError::Timeout));
+    /// ```
     pub fn recv_deadline(&self, deadline: Instant) -> Result<T, RecvTimeoutError> {
         self.recv_until(ns_of(deadline))
     }
@@ -211,6 +225,18 @@ impl<T> Receiver<T> {
 
     /// True once the channel is closed, by a call or because one side is gone;
     /// the buffer may still hold values.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::chan;
+    ///
+    /// let (tx, rx) = chan(1);
+    /// tx.send(1).unwrap();
+    /// drop(tx);
+    /// assert!(rx.is_closed());
+    /// assert_eq!(rx.recv(), Some(1));
+    /// ```
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.chan
@@ -219,6 +245,16 @@ impl<T> Receiver<T> {
     }
 
     /// How many values the buffer holds now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::chan;
+    ///
+    /// let (tx, rx) = chan(3);
+    /// tx.send('x').unwrap();
+    /// assert_eq!((rx.len(), rx.capacity(), rx.is_empty()), (1, 3, false));
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.chan.as_ref().map_or(0, |chan| chan.core().len())
@@ -239,6 +275,16 @@ impl<T> Receiver<T> {
     }
 
     /// True if both receive from one channel; a nil end is like no other.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{chan, Receiver};
+    ///
+    /// let (_tx, rx) = chan::<u8>(0);
+    /// assert!(rx.same_channel(&rx.clone()));
+    /// assert!(!Receiver::<u8>::never().same_channel(&Receiver::never()));
+    /// ```
     #[must_use]
     pub fn same_channel(&self, other: &Self) -> bool {
         self.chan.is_some() && self.chan == other.chan

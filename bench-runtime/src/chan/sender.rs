@@ -145,6 +145,19 @@ impl<T> Sender<T> {
     /// # Errors
     ///
     /// As for [`Self::send_timeout`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{chan, SendTimeoutError};
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let (tx, _rx) = chan(1);
+    /// let deadline = Instant::now() + Duration::from_millis(1);
+    /// assert_eq!(tx.send_deadline("first", deadline), Ok(()));
+    /// let second = tx.send_deadline("second", deadline);
+    /// assert_eq!(second, Err(SendTimeoutError::Timeout("second")));
+    /// ```
     pub fn send_deadline(&self, value: T, deadline: Instant) -> Result<(), SendTimeoutError<T>> {
         self.send_until(value, ns_of(deadline))
     }
@@ -181,6 +194,17 @@ impl<T> Sender<T> {
     }
 
     /// True once the channel is closed, by a call or because one side is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::chan;
+    ///
+    /// let (tx, rx) = chan::<u8>(0);
+    /// assert!(!tx.is_closed());
+    /// drop(rx);
+    /// assert!(tx.is_closed());
+    /// ```
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.chan
@@ -189,6 +213,16 @@ impl<T> Sender<T> {
     }
 
     /// How many values the buffer holds now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::chan;
+    ///
+    /// let (tx, _rx) = chan(3);
+    /// tx.send('x').unwrap();
+    /// assert_eq!((tx.len(), tx.capacity(), tx.is_empty()), (1, 3, false));
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.chan.as_ref().map_or(0, |chan| chan.core().len())
@@ -209,6 +243,17 @@ impl<T> Sender<T> {
     }
 
     /// True if both send into one channel; a nil end is like no other.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::chan;
+    ///
+    /// let (tx, _rx) = chan::<u8>(0);
+    /// let (other, _) = chan::<u8>(0);
+    /// assert!(tx.same_channel(&tx.clone()));
+    /// assert!(!tx.same_channel(&other));
+    /// ```
     #[must_use]
     pub fn same_channel(&self, other: &Self) -> bool {
         self.chan.is_some() && self.chan == other.chan

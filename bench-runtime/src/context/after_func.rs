@@ -21,6 +21,17 @@ impl Call {
 
 /// What [`Context::after_func`](super::Context::after_func) gives: the way to
 /// stop the call.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::context::Context;
+///
+/// let (ctx, cancel) = Context::background().with_cancel();
+/// let call = ctx.after_func(|| unreachable!("it was stopped"));
+/// assert!(call.stop());
+/// cancel.cancel();
+/// ```
 pub struct AfterCancel {
     /// Where the call is kept, until it is started; `None` if it never was.
     kept: Option<(Arc<Scope>, u64)>,

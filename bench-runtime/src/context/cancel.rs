@@ -7,6 +7,17 @@ use super::scope::{ContextError, Scope};
 
 /// Ends the context that it was made with. Clones do the same; dropping it does
 /// nothing.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::context::Context;
+///
+/// let (ctx, cancel) = Context::background().with_cancel();
+/// assert!(!ctx.is_done());
+/// cancel.cancel();
+/// assert!(ctx.is_done());
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "the context cannot be cancelled without it; `on_drop` cancels at the end of a block"]
 pub struct Cancel {
@@ -30,6 +41,17 @@ impl Cancel {
     }
 
     /// As [`Self::cancel`], and says why; a text will do.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::context::{Context, ContextError};
+    ///
+    /// let (ctx, cancel) = Context::background().with_cancel();
+    /// cancel.cancel_with("no route to the server");
+    /// assert_eq!(ctx.err(), Some(ContextError::Cancelled));
+    /// assert_eq!(ctx.cause().unwrap().to_string(), "no route to the server");
+    /// ```
     pub fn cancel_with(&self, cause: impl Into<Box<dyn Error + Send + Sync>>) {
         let cause: Box<dyn Error + Send + Sync> = cause.into();
         self.scope.finish(ContextError::Cancelled, Arc::from(cause));
@@ -55,6 +77,23 @@ impl Cancel {
 }
 
 /// Cancels when it is dropped.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::context::Context;
+///
+/// /// Whatever it started ends with it, also where it returns early.
+/// fn first_line(text: &str) -> Option<&str> {
+///     let (ctx, cancel) = Context::background().with_cancel();
+///     let _cancel = cancel.on_drop();
+///     // … goroutines that listen to `ctx` …
+/// #   let _ = ctx;
+///     text.lines().next()
+/// }
+///
+/// assert_eq!(first_line("one\ntwo"), Some("one"));
+/// ```
 #[derive(Debug)]
 #[must_use = "the context is cancelled at once if the guard is dropped"]
 pub struct CancelOnDrop {

@@ -85,6 +85,17 @@ impl Context {
     }
 
     /// A context that ends when it is cancelled, or when this one ends.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::context::{Context, ContextError};
+    ///
+    /// let (parent, cancel) = Context::background().with_cancel();
+    /// let (child, _cancel_child) = parent.with_cancel();
+    /// cancel.cancel();
+    /// assert_eq!(child.err(), Some(ContextError::Cancelled));
+    /// ```
     pub fn with_cancel(&self) -> (Self, Cancel) {
         self.with_scope(None)
     }
@@ -135,6 +146,19 @@ impl Context {
     /// # Panics
     ///
     /// As [`Self::with_deadline`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::context::{Context, ContextError};
+    /// use std::time::Duration;
+    ///
+    /// let ctx = Context::background();
+    /// let (ctx, _cancel) = ctx.with_timeout_cause(Duration::from_millis(1), "the index was not ready");
+    /// ctx.done().recv();
+    /// assert_eq!(ctx.err(), Some(ContextError::DeadlineExceeded));
+    /// assert_eq!(ctx.cause().unwrap().to_string(), "the index was not ready");
+    /// ```
     pub fn with_timeout_cause(
         &self,
         timeout: Duration,
@@ -189,6 +213,21 @@ impl Context {
     }
 
     /// A context with the values of this one that does not end with it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::context::Context;
+    ///
+    /// struct User(&'static str);
+    ///
+    /// let (request, cancel) = Context::background().with_value(User("ada")).with_cancel();
+    /// // The log is written also where the user has gone.
+    /// let log = request.without_cancel();
+    /// cancel.cancel();
+    /// assert!(request.is_done() && !log.is_done());
+    /// assert_eq!(log.value::<User>().map(|user| user.0), Some("ada"));
+    /// ```
     #[must_use]
     pub fn without_cancel(&self) -> Self {
         self.with(What::Cut)
@@ -242,6 +281,22 @@ impl Context {
     }
 
     /// When the context will end at the latest, if that is known.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::context::Context;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let root = Context::background();
+    /// assert_eq!(root.deadline(), None);
+    ///
+    /// let noon = Instant::now() + Duration::from_secs(3600);
+    /// let (outer, _cancel) = root.with_deadline(noon);
+    /// // A later deadline changes nothing.
+    /// let (inner, _cancel) = outer.with_deadline(noon + Duration::from_secs(60));
+    /// assert_eq!(inner.deadline(), Some(noon));
+    /// ```
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.scope()?.deadline()

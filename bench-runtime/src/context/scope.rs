@@ -25,6 +25,22 @@ use crate::timer::Action;
 use crate::util::lock::Lock;
 
 /// Why a context has ended.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::context::{Context, ContextError};
+/// use std::time::Duration;
+///
+/// let (ctx, cancel) = Context::background().with_timeout(Duration::from_secs(60));
+/// assert_eq!(ctx.err(), None);
+/// cancel.cancel();
+/// match ctx.err() {
+///     Some(ContextError::Cancelled) => println!("somebody changed their mind"),
+///     Some(ContextError::DeadlineExceeded) => println!("too late"),
+///     other => println!("{other:?}"),
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Error, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ContextError {

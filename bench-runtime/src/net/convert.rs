@@ -1,19 +1,146 @@
 //! What all the types have in common: deadlines, closing, descriptors.
 
+/// The parts of the examples that differ by type: how a value is made, its
+/// name, an operation that waits to read, and one that writes.
+macro_rules! shown {
+    (made TcpListener) => {
+        "let listener = TcpListener::bind(\"127.0.0.1:0\")?;"
+    };
+    (made TcpStream) => {
+        "let listener = TcpListener::bind(\"127.0.0.1:0\")?;\n\
+         let stream = TcpStream::connect(listener.local_addr()?)?;"
+    };
+    (made UdpSocket) => {
+        "let socket = UdpSocket::bind(\"127.0.0.1:0\")?;\n\
+         socket.connect(socket.local_addr()?)?;"
+    };
+    (made UnixDatagram) => {
+        "let (socket, _far) = UnixDatagram::pair()?;"
+    };
+    (made UnixListener) => {
+        "# let dir = tempfile::tempdir()?;\n\
+         let listener = UnixListener::bind(dir.path().join(\"socket\"))?;"
+    };
+    (made UnixStream) => {
+        "let (stream, _far) = UnixStream::pair()?;"
+    };
+    (made PipeReader) => {
+        "let (reader, _writer) = pipe()?;"
+    };
+    (made PipeWriter) => {
+        "let (_reader, writer) = pipe()?;"
+    };
+
+    (name TcpListener) => {
+        "listener"
+    };
+    (name UnixListener) => {
+        "listener"
+    };
+    (name TcpStream) => {
+        "stream"
+    };
+    (name UnixStream) => {
+        "stream"
+    };
+    (name UdpSocket) => {
+        "socket"
+    };
+    (name UnixDatagram) => {
+        "socket"
+    };
+    (name PipeReader) => {
+        "reader"
+    };
+    (name PipeWriter) => {
+        "writer"
+    };
+
+    (read TcpListener) => {
+        "listener.accept()"
+    };
+    (read UnixListener) => {
+        "listener.accept()"
+    };
+    (read TcpStream) => {
+        "(&stream).read(&mut [0])"
+    };
+    (read UnixStream) => {
+        "(&stream).read(&mut [0])"
+    };
+    (read UdpSocket) => {
+        "socket.recv(&mut [0])"
+    };
+    (read UnixDatagram) => {
+        "socket.recv(&mut [0])"
+    };
+    (read PipeReader) => {
+        "(&reader).read(&mut [0])"
+    };
+
+    (write TcpStream) => {
+        "(&stream).write(b\"late\")"
+    };
+    (write UnixStream) => {
+        "(&stream).write(b\"late\")"
+    };
+    (write UdpSocket) => {
+        "socket.send(b\"late\")"
+    };
+    (write UnixDatagram) => {
+        "socket.send(b\"late\")"
+    };
+    (write PipeWriter) => {
+        "(&writer).write(b\"late\")"
+    };
+}
+
 /// The methods and traits of a type that is one [`super::fd::Fd`] of `$std`.
 macro_rules! common {
     ($type:ident of $std:ty $(, reads $read:ident)? $(, writes $write:ident)?) => {
         impl $type {
             $(
-                #[doc = "Operations that wait or begin after this instant fail; `None` is for"]
-                #[doc = "never. It concerns those that wait already, too."]
+                /// Operations that wait or begin after this instant fail; `None` is for
+                /// never. It concerns those that wait already, too.
+                ///
+                /// # Examples
+                ///
+                /// ```
+                /// # use bench_runtime::net::*;
+                /// # use std::io::{self, Read, Write};
+                /// use std::time::{Duration, Instant};
+                ///
+                /// # fn main() -> io::Result<()> {
+                #[doc = $crate::net::convert::shown!(made $type)]
+                #[doc = concat!($crate::net::convert::shown!(name $type), ".", stringify!($read), "(Some(Instant::now() + Duration::from_millis(1)));")]
+                #[doc = concat!("let late = ", $crate::net::convert::shown!(read $type), ".unwrap_err();")]
+                /// assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+                /// # Ok(())
+                /// # }
+                /// ```
                 pub fn $read(&self, deadline: Option<std::time::Instant>) {
                     self.fd.set_deadline($crate::netpoll::Side::Read, deadline);
                 }
             )?
             $(
-                #[doc = "Operations to write that wait or begin after this instant fail; `None`"]
-                #[doc = "is for never. It concerns those that wait already, too."]
+                /// Operations to write that wait or begin after this instant fail; `None`
+                /// is for never. It concerns those that wait already, too.
+                ///
+                /// # Examples
+                ///
+                /// ```
+                /// # use bench_runtime::net::*;
+                /// # use std::io::{self, Read, Write};
+                /// use std::time::{Duration, Instant};
+                ///
+                /// # fn main() -> io::Result<()> {
+                #[doc = $crate::net::convert::shown!(made $type)]
+                #[doc = concat!($crate::net::convert::shown!(name $type), ".", stringify!($write), "(Some(Instant::now() - Duration::from_millis(1)));")]
+                #[doc = concat!("let late = ", $crate::net::convert::shown!(write $type), ".unwrap_err();")]
+                /// assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+                /// # Ok(())
+                /// # }
+                /// ```
                 pub fn $write(&self, deadline: Option<std::time::Instant>) {
                     self.fd.set_deadline($crate::netpoll::Side::Write, deadline);
                 }
@@ -25,6 +152,21 @@ macro_rules! common {
             /// # Errors
             ///
             /// When it is closed already.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # use bench_runtime::net::*;
+            /// # use std::io::{self, Read, Write};
+            ///
+            /// # fn main() -> io::Result<()> {
+            #[doc = $crate::net::convert::shown!(made $type)]
+            #[doc = concat!($crate::net::convert::shown!(name $type), ".close()?;")]
+            #[doc = concat!("let twice = ", $crate::net::convert::shown!(name $type), ".close().unwrap_err();")]
+            /// assert!(is_closed_error(&twice));
+            /// # Ok(())
+            /// # }
+            /// ```
             pub fn close(&self) -> std::io::Result<()> {
                 self.fd.close()
             }
@@ -71,6 +213,22 @@ macro_rules! both_deadlines {
     ($type:ident) => {
         impl $type {
             /// Sets the deadlines of both sides.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # use bench_runtime::net::*;
+            /// # use std::io::{self, Read, Write};
+            /// use std::time::{Duration, Instant};
+            ///
+            /// # fn main() -> io::Result<()> {
+            #[doc = $crate::net::convert::shown!(made $type)]
+            #[doc = concat!($crate::net::convert::shown!(name $type), ".set_deadline(Some(Instant::now() + Duration::from_millis(1)));")]
+            #[doc = concat!("let late = ", $crate::net::convert::shown!(read $type), ".unwrap_err();")]
+            /// assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+            /// # Ok(())
+            /// # }
+            /// ```
             pub fn set_deadline(&self, deadline: Option<std::time::Instant>) {
                 self.set_read_deadline(deadline);
                 self.set_write_deadline(deadline);
@@ -89,6 +247,23 @@ macro_rules! read_timeout {
             /// # Errors
             ///
             /// With [`std::io::ErrorKind::InvalidInput`] for zero.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # use bench_runtime::net::*;
+            /// # use std::io::{self, Read, Write};
+            /// use std::time::Duration;
+            ///
+            /// # fn main() -> io::Result<()> {
+            #[doc = $crate::net::convert::shown!(made $type)]
+            #[doc = concat!($crate::net::convert::shown!(name $type), ".set_read_timeout(Some(Duration::from_millis(1)))?;")]
+            #[doc = concat!("assert_eq!(", $crate::net::convert::shown!(name $type), ".read_timeout(), Some(Duration::from_millis(1)));")]
+            #[doc = concat!("let late = ", $crate::net::convert::shown!(read $type), ".unwrap_err();")]
+            /// assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+            /// # Ok(())
+            /// # }
+            /// ```
             pub fn set_read_timeout(
                 &self,
                 timeout: Option<std::time::Duration>,
@@ -114,6 +289,21 @@ macro_rules! write_timeout {
             /// # Errors
             ///
             /// With [`std::io::ErrorKind::InvalidInput`] for zero.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// # use bench_runtime::net::*;
+            /// # use std::io::{self, Read, Write};
+            /// use std::time::Duration;
+            ///
+            /// # fn main() -> io::Result<()> {
+            #[doc = $crate::net::convert::shown!(made $type)]
+            #[doc = concat!($crate::net::convert::shown!(name $type), ".set_write_timeout(Some(Duration::from_secs(5)))?;")]
+            #[doc = concat!("assert_eq!(", $crate::net::convert::shown!(name $type), ".write_timeout(), Some(Duration::from_secs(5)));")]
+            /// # Ok(())
+            /// # }
+            /// ```
             pub fn set_write_timeout(
                 &self,
                 timeout: Option<std::time::Duration>,
@@ -168,4 +358,6 @@ macro_rules! write_by_ref {
     };
 }
 
-pub(super) use {both_deadlines, common, read_by_ref, read_timeout, write_by_ref, write_timeout};
+pub(super) use {
+    both_deadlines, common, read_by_ref, read_timeout, shown, write_by_ref, write_timeout,
+};

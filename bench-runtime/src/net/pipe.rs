@@ -42,12 +42,42 @@ pub fn pipe() -> io::Result<(PipeReader, PipeWriter)> {
 }
 
 /// The end of a pipe to read from.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::net::pipe;
+/// use std::io::{BufRead, BufReader, Write};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let (reader, mut writer) = pipe()?;
+/// writer.write_all(b"one\ntwo\n")?;
+/// drop(writer);
+/// assert_eq!(BufReader::new(reader).lines().count(), 2);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct PipeReader {
     fd: Fd<io::PipeReader>,
 }
 
 /// The end of a pipe to write to.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::net::pipe;
+/// use std::io::{ErrorKind, Write};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let (reader, mut writer) = pipe()?;
+/// drop(reader);
+/// let gone = writer.write(b"is anybody there?").unwrap_err();
+/// assert_eq!(gone.kind(), ErrorKind::BrokenPipe);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct PipeWriter {
     fd: Fd<io::PipeWriter>,

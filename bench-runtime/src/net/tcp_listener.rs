@@ -54,6 +54,18 @@ impl TcpListener {
     /// # Errors
     ///
     /// That of the last address, where none is free.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::TcpListener;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    /// println!("listening at {}", listener.local_addr()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn bind(address: impl ToSocketAddrs + Send) -> io::Result<Self> {
         resolve::first_of(address, |address| {
             let listener = net::TcpListener::bind(address)?;
@@ -67,6 +79,18 @@ impl TcpListener {
     /// # Errors
     ///
     /// When it cannot be made non-blocking.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::TcpListener;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let listener = TcpListener::from_std(std::net::TcpListener::bind("127.0.0.1:0")?)?;
+    /// assert_ne!(listener.local_addr()?.port(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn from_std(listener: net::TcpListener) -> io::Result<Self> {
         Self::try_from(listener)
     }
@@ -76,6 +100,18 @@ impl TcpListener {
     /// # Errors
     ///
     /// When it is closed, or cannot be made blocking.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::TcpListener;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let listener: std::net::TcpListener = TcpListener::bind("127.0.0.1:0")?.into_std()?;
+    /// assert!(listener.take_error()?.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn into_std(self) -> io::Result<net::TcpListener> {
         self.try_into()
     }
@@ -87,6 +123,21 @@ impl TcpListener {
     ///
     /// When the process is out of descriptors, which a server should survive:
     /// [`Self::incoming`] does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::{TcpListener, TcpStream};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let near = TcpStream::connect(listener.local_addr()?)?;
+    /// let (far, address) = listener.accept()?;
+    /// assert_eq!(address, near.local_addr()?);
+    /// assert_eq!(far.peer_addr()?, address);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (socket, address) = self.fd.io(Side::Read, |listener| {
             loop {
@@ -104,6 +155,34 @@ impl TcpListener {
     /// Where the process is out of descriptors or memory, it pauses and tries
     /// again: for 5 ms at first, then twice as long each time up to a second.
     /// Other errors are handed on; it can be asked for more after them.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::{TcpListener, TcpStream};
+    /// use bench_runtime::{Runtime, go};
+    /// use std::io::{Read, Write};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let greeting = Runtime::builder().build()?.run(|| {
+    ///     let listener = TcpListener::bind("127.0.0.1:0")?;
+    ///     let address = listener.local_addr()?;
+    ///     let server = go(move || {
+    ///         for stream in listener.incoming().take(1) {
+    ///             let mut stream = stream?;
+    ///             drop(go(move || stream.write_all(b"hello")));
+    ///         }
+    ///         std::io::Result::Ok(())
+    ///     });
+    ///     let mut text = String::new();
+    ///     TcpStream::connect(address)?.read_to_string(&mut text)?;
+    ///     server.join().unwrap()?;
+    ///     std::io::Result::Ok(text)
+    /// })?;
+    /// assert_eq!(greeting, "hello");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn incoming(&self) -> TcpIncoming<'_> {
         TcpIncoming {
             listener: self,
@@ -116,6 +195,19 @@ impl TcpListener {
     /// # Errors
     ///
     /// When the process is out of descriptors.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::TcpListener;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let second = listener.try_clone()?;
+    /// assert_eq!(second.local_addr()?, listener.local_addr()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Self {
             fd: Fd::new(self.fd.with(net::TcpListener::try_clone)?),
@@ -133,6 +225,24 @@ impl TcpListener {
 }
 
 /// Connections as they come: see [`TcpListener::incoming`].
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::net::{TcpListener, TcpStream};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let near = TcpStream::connect(listener.local_addr()?)?;
+/// let mut incoming = listener.incoming();
+/// let far = incoming.next().expect("the listener is open")?;
+/// assert_eq!(far.peer_addr()?, near.local_addr()?);
+///
+/// listener.close()?;
+/// assert!(incoming.next().is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct TcpIncoming<'a> {
     listener: &'a TcpListener,

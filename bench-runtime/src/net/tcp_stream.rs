@@ -54,6 +54,20 @@ impl TcpStream {
     /// # Errors
     ///
     /// That of the last address, where none takes it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::{TcpListener, TcpStream};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let listener = TcpListener::bind("localhost:0")?;
+    /// let port = listener.local_addr()?.port();
+    /// let stream = TcpStream::connect(("localhost", port))?;
+    /// assert_eq!(stream.peer_addr()?.port(), port);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn connect(address: impl ToSocketAddrs + Send) -> io::Result<Self> {
         resolve::first_of(address, |address| Self::connect_one(address, None))
     }
@@ -64,6 +78,21 @@ impl TcpStream {
     ///
     /// [`io::ErrorKind::TimedOut`] after that time, and
     /// [`io::ErrorKind::InvalidInput`] for a time of zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::{TcpListener, TcpStream};
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let address = listener.local_addr()?;
+    /// let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+    /// assert_eq!(stream.peer_addr()?, address);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn connect_timeout(address: &SocketAddr, timeout: Duration) -> io::Result<Self> {
         if timeout.is_zero() {
             return Err(io::Error::new(
@@ -99,6 +128,20 @@ impl TcpStream {
     /// # Errors
     ///
     /// When it cannot be made non-blocking.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::TcpStream;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let stream = std::net::TcpStream::connect(listener.local_addr()?)?;
+    /// let stream = TcpStream::from_std(stream)?;
+    /// assert_eq!(stream.peer_addr()?, listener.local_addr()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn from_std(stream: net::TcpStream) -> io::Result<Self> {
         Self::try_from(stream)
     }
@@ -108,6 +151,21 @@ impl TcpStream {
     /// # Errors
     ///
     /// When it is closed, or cannot be made blocking.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::{TcpListener, TcpStream};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let stream = TcpStream::connect(listener.local_addr()?)?;
+    /// // For a library that wants std's type, and a thread to block.
+    /// let stream: std::net::TcpStream = stream.into_std()?;
+    /// assert_eq!(stream.peer_addr()?, listener.local_addr()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn into_std(self) -> io::Result<net::TcpStream> {
         self.try_into()
     }
@@ -117,6 +175,27 @@ impl TcpStream {
     /// # Errors
     ///
     /// As reading.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::{TcpListener, TcpStream};
+    /// use std::io::{Read, Write};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let mut near = TcpStream::connect(listener.local_addr()?)?;
+    /// let (mut far, _) = listener.accept()?;
+    /// near.write_all(b"G")?;
+    /// let mut first = [0];
+    /// far.peek(&mut first)?;
+    /// assert_eq!(&first, b"G");
+    /// // It is still there to be read.
+    /// far.read_exact(&mut first)?;
+    /// assert_eq!(&first, b"G");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.fd.io(Side::Read, |stream| stream.peek(buf))
     }
@@ -126,6 +205,26 @@ impl TcpStream {
     /// # Errors
     ///
     /// When it is not connected any more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::{TcpListener, TcpStream};
+    /// use std::io::{Read, Write};
+    /// use std::net::Shutdown;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let mut near = TcpStream::connect(listener.local_addr()?)?;
+    /// let (mut far, _) = listener.accept()?;
+    /// near.write_all(b"all that I say")?;
+    /// near.shutdown(Shutdown::Write)?;
+    /// let mut text = String::new();
+    /// far.read_to_string(&mut text)?;
+    /// assert_eq!(text, "all that I say");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.fd.with(|stream| stream.shutdown(how))
     }
@@ -135,6 +234,20 @@ impl TcpStream {
     /// # Errors
     ///
     /// When the process is out of descriptors.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::{TcpListener, TcpStream};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let stream = TcpStream::connect(listener.local_addr()?)?;
+    /// let second = stream.try_clone()?;
+    /// assert_eq!(second.local_addr()?, stream.local_addr()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Self {
             fd: Fd::new(self.fd.with(net::TcpStream::try_clone)?),
@@ -155,6 +268,20 @@ impl TcpStream {
     /// # Errors
     ///
     /// When it is not connected any more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::{TcpListener, TcpStream};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let stream = TcpStream::connect(listener.local_addr()?)?;
+    /// assert_eq!(stream.peer_addr()?, listener.local_addr()?);
+    /// assert_ne!(stream.local_addr()?, stream.peer_addr()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.fd.with(net::TcpStream::peer_addr)
     }
@@ -164,6 +291,20 @@ impl TcpStream {
     /// # Errors
     ///
     /// When it is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::{TcpListener, TcpStream};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let stream = TcpStream::connect(listener.local_addr()?)?;
+    /// stream.set_nodelay(true)?;
+    /// assert!(stream.nodelay()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         self.fd.with(|stream| stream.set_nodelay(nodelay))
     }
@@ -182,6 +323,20 @@ impl TcpStream {
     /// # Errors
     ///
     /// When it is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::{TcpListener, TcpStream};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let stream = TcpStream::connect(listener.local_addr()?)?;
+    /// stream.set_ttl(32)?;
+    /// assert_eq!(stream.ttl()?, 32);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         self.fd.with(|stream| stream.set_ttl(ttl))
     }
@@ -200,6 +355,19 @@ impl TcpStream {
     /// # Errors
     ///
     /// When it is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::{TcpListener, TcpStream};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let stream = TcpStream::connect(listener.local_addr()?)?;
+    /// assert!(stream.take_error()?.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.fd.with(net::TcpStream::take_error)
     }

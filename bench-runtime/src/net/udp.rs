@@ -41,6 +41,18 @@ impl UdpSocket {
     /// # Errors
     ///
     /// That of the last address, where none is free.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UdpSocket;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let socket = UdpSocket::bind("127.0.0.1:0")?;
+    /// assert_ne!(socket.local_addr()?.port(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn bind(address: impl ToSocketAddrs + Send) -> io::Result<Self> {
         resolve::first_of(address, |address| net::UdpSocket::bind(address)?.try_into())
     }
@@ -50,6 +62,18 @@ impl UdpSocket {
     /// # Errors
     ///
     /// When it cannot be made non-blocking.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UdpSocket;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let socket = UdpSocket::from_std(std::net::UdpSocket::bind("127.0.0.1:0")?)?;
+    /// socket.send_to(b"to myself", socket.local_addr()?)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn from_std(socket: net::UdpSocket) -> io::Result<Self> {
         Self::try_from(socket)
     }
@@ -59,6 +83,18 @@ impl UdpSocket {
     /// # Errors
     ///
     /// When it is closed, or cannot be made blocking.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UdpSocket;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let socket: std::net::UdpSocket = UdpSocket::bind("127.0.0.1:0")?.into_std()?;
+    /// assert_ne!(socket.local_addr()?.port(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn into_std(self) -> io::Result<net::UdpSocket> {
         self.try_into()
     }
@@ -69,6 +105,21 @@ impl UdpSocket {
     /// # Errors
     ///
     /// Those of recv(2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UdpSocket;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (near, far) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+    /// near.send_to(b"who am I?", far.local_addr()?)?;
+    /// let mut buf = [0; 64];
+    /// let (len, from) = far.recv_from(&mut buf)?;
+    /// assert_eq!((len, from), (9, near.local_addr()?));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.fd.io(Side::Read, |socket| socket.recv_from(buf))
     }
@@ -78,6 +129,21 @@ impl UdpSocket {
     /// # Errors
     ///
     /// Those of recv(2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UdpSocket;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (near, far) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+    /// near.send_to(b"hello", far.local_addr()?)?;
+    /// let mut buf = [0; 64];
+    /// let (_, from) = far.peek_from(&mut buf)?;
+    /// assert_eq!(far.recv_from(&mut buf)?, (5, from));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.fd.io(Side::Read, |socket| socket.peek_from(buf))
     }
@@ -88,6 +154,18 @@ impl UdpSocket {
     /// # Errors
     ///
     /// Those of send(2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UdpSocket;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (near, far) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+    /// assert_eq!(near.send_to(b"hello", far.local_addr()?)?, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn send_to(&self, buf: &[u8], address: impl ToSocketAddrs + Send) -> io::Result<usize> {
         let address = resolve::first(address)?;
         self.fd
@@ -99,6 +177,19 @@ impl UdpSocket {
     /// # Errors
     ///
     /// That of the last address, where none can be reached.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UdpSocket;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (near, far) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+    /// near.connect(far.local_addr()?)?;
+    /// assert_eq!(near.peer_addr()?, far.local_addr()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn connect(&self, address: impl ToSocketAddrs + Send) -> io::Result<()> {
         resolve::first_of(address, |address| {
             self.fd.with(|socket| socket.connect(address))
@@ -110,6 +201,21 @@ impl UdpSocket {
     /// # Errors
     ///
     /// Those of recv(2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UdpSocket;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (near, far) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+    /// far.connect(near.local_addr()?)?;
+    /// near.send_to(b"hello", far.local_addr()?)?;
+    /// let mut buf = [0; 64];
+    /// assert_eq!(far.recv(&mut buf)?, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.fd.io(Side::Read, |socket| socket.recv(buf))
     }
@@ -119,6 +225,21 @@ impl UdpSocket {
     /// # Errors
     ///
     /// Those of recv(2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UdpSocket;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (near, far) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+    /// far.connect(near.local_addr()?)?;
+    /// near.send_to(b"hello", far.local_addr()?)?;
+    /// let mut buf = [0; 64];
+    /// assert_eq!(far.peek(&mut buf)?, far.recv(&mut buf)?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.fd.io(Side::Read, |socket| socket.peek(buf))
     }
@@ -128,6 +249,19 @@ impl UdpSocket {
     /// # Errors
     ///
     /// Those of send(2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UdpSocket;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (near, far) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+    /// near.connect(far.local_addr()?)?;
+    /// assert_eq!(near.send(b"hello")?, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
         self.fd.io(Side::Write, |socket| socket.send(buf))
     }
@@ -137,6 +271,18 @@ impl UdpSocket {
     /// # Errors
     ///
     /// When the process is out of descriptors.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UdpSocket;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let socket = UdpSocket::bind("127.0.0.1:0")?;
+    /// assert_eq!(socket.try_clone()?.local_addr()?, socket.local_addr()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Self {
             fd: Fd::new(self.fd.with(net::UdpSocket::try_clone)?),
@@ -166,6 +312,18 @@ impl UdpSocket {
     /// # Errors
     ///
     /// When it is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UdpSocket;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let socket = UdpSocket::bind("127.0.0.1:0")?;
+    /// socket.set_broadcast(true)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set_broadcast(&self, broadcast: bool) -> io::Result<()> {
         self.fd.with(|socket| socket.set_broadcast(broadcast))
     }
@@ -175,6 +333,18 @@ impl UdpSocket {
     /// # Errors
     ///
     /// When it is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UdpSocket;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let socket = UdpSocket::bind("127.0.0.1:0")?;
+    /// assert!(socket.take_error()?.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.fd.with(net::UdpSocket::take_error)
     }

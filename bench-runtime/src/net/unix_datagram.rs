@@ -40,6 +40,20 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// [`io::ErrorKind::AddrInUse`] where the path exists.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UnixDatagram;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// let path = dir.path().join("mailbox");
+    /// let mailbox = UnixDatagram::bind(&path)?;
+    /// assert_eq!(mailbox.local_addr()?.as_pathname(), Some(path.as_path()));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
         net::UnixDatagram::bind(path)?.try_into()
     }
@@ -49,6 +63,21 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// When the process is out of descriptors.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UnixDatagram;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// let path = dir.path().join("mailbox");
+    /// let mailbox = UnixDatagram::bind(&path)?;
+    /// UnixDatagram::unbound()?.send_to(b"anonymous", &path)?;
+    /// assert_eq!(mailbox.recv(&mut [0; 64])?, 9);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn unbound() -> io::Result<Self> {
         net::UnixDatagram::unbound()?.try_into()
     }
@@ -58,6 +87,21 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// When the process is out of descriptors.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UnixDatagram;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (near, far) = UnixDatagram::pair()?;
+    /// near.send(b"one")?;
+    /// near.send(b"two")?;
+    /// // Each receive gets one datagram.
+    /// assert_eq!(far.recv(&mut [0; 64])?, 3);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn pair() -> io::Result<(Self, Self)> {
         let (a, b) = net::UnixDatagram::pair()?;
         Ok((a.try_into()?, b.try_into()?))
@@ -68,6 +112,24 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// Those of connect(2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UnixDatagram;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// let path = dir.path().join("mailbox");
+    /// let mailbox = UnixDatagram::bind(&path)?;
+    /// let writer = UnixDatagram::unbound()?;
+    /// writer.connect(&path)?;
+    /// assert_eq!(writer.peer_addr()?.as_pathname(), Some(path.as_path()));
+    /// writer.send(b"letter")?;
+    /// # drop(mailbox);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn connect(&self, path: impl AsRef<Path>) -> io::Result<()> {
         self.fd.with(|socket| socket.connect(path))
     }
@@ -78,6 +140,23 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// Those of recv(2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UnixDatagram;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// let (near, far) = (dir.path().join("near"), dir.path().join("far"));
+    /// let (here, there) = (UnixDatagram::bind(&near)?, UnixDatagram::bind(&far)?);
+    /// here.send_to(b"ping", &far)?;
+    /// let mut buf = [0; 64];
+    /// let (len, from) = there.recv_from(&mut buf)?;
+    /// assert_eq!((len, from.as_pathname()), (4, Some(near.as_path())));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.fd.io(Side::Read, |socket| socket.recv_from(buf))
     }
@@ -87,6 +166,21 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// Those of recv(2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UnixDatagram;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (near, far) = UnixDatagram::pair()?;
+    /// near.send(b"longer than the buffer")?;
+    /// let mut buf = [0; 6];
+    /// assert_eq!(far.recv(&mut buf)?, 6);
+    /// assert_eq!(&buf, b"longer");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.fd.io(Side::Read, |socket| socket.recv(buf))
     }
@@ -98,6 +192,22 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// Those of send(2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UnixDatagram;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// let path = dir.path().join("mailbox");
+    /// let mailbox = UnixDatagram::bind(&path)?;
+    /// let (writer, _) = UnixDatagram::pair()?;
+    /// assert_eq!(writer.send_to(b"letter", &path)?, 6);
+    /// # drop(mailbox);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn send_to(&self, buf: &[u8], path: impl AsRef<Path>) -> io::Result<usize> {
         self.fd
             .io_by_pauses(Side::Write, |socket| socket.send_to(buf, path.as_ref()))
@@ -109,6 +219,19 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// Those of send(2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UnixDatagram;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (near, far) = UnixDatagram::pair()?;
+    /// assert_eq!(near.send(b"hello")?, 5);
+    /// # drop(far);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
         self.fd.io(Side::Write, |socket| socket.send(buf))
     }
@@ -118,6 +241,20 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// When no side was fixed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UnixDatagram;
+    /// use std::net::Shutdown;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (near, _far) = UnixDatagram::pair()?;
+    /// near.shutdown(Shutdown::Write)?;
+    /// assert!(near.send(b"too late").is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.fd.with(|socket| socket.shutdown(how))
     }

@@ -48,6 +48,20 @@ impl UnixListener {
     /// # Errors
     ///
     /// [`io::ErrorKind::AddrInUse`] where the path exists.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UnixListener;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// let path = dir.path().join("socket");
+    /// let listener = UnixListener::bind(&path)?;
+    /// assert_eq!(listener.local_addr()?.as_pathname(), Some(path.as_path()));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
         Self::bind_addr(&SocketAddr::from_pathname(path)?)
     }
@@ -57,6 +71,23 @@ impl UnixListener {
     /// # Errors
     ///
     /// [`io::ErrorKind::AddrInUse`] where somebody listens.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::{UnixListener, UnixStream};
+    /// use std::os::linux::net::SocketAddrExt;
+    /// use std::os::unix::net::SocketAddr;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let name = format!("example-{}", std::process::id());
+    /// let address = SocketAddr::from_abstract_name(name)?;
+    /// let listener = UnixListener::bind_addr(&address)?;
+    /// UnixStream::connect_addr(&address)?;
+    /// listener.accept()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn bind_addr(address: &SocketAddr) -> io::Result<Self> {
         let listener = net::UnixListener::bind_addr(address)?;
         socket::lengthen_backlog(listener.as_fd())?;
@@ -68,6 +99,20 @@ impl UnixListener {
     /// # Errors
     ///
     /// When it cannot be made non-blocking.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UnixListener;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// let listener = std::os::unix::net::UnixListener::bind(dir.path().join("socket"))?;
+    /// let listener = UnixListener::from_std(listener)?;
+    /// assert!(listener.local_addr()?.as_pathname().is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn from_std(listener: net::UnixListener) -> io::Result<Self> {
         Self::try_from(listener)
     }
@@ -77,6 +122,19 @@ impl UnixListener {
     /// # Errors
     ///
     /// When it is closed, or cannot be made blocking.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UnixListener;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// let listener = UnixListener::bind(dir.path().join("socket"))?.into_std()?;
+    /// assert!(listener.take_error()?.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn into_std(self) -> io::Result<net::UnixListener> {
         self.try_into()
     }
@@ -101,6 +159,21 @@ impl UnixListener {
 
     /// Takes connections until the listener is closed, with the pauses of
     /// [`crate::net::TcpListener::incoming`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::{UnixListener, UnixStream};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// let path = dir.path().join("socket");
+    /// let listener = UnixListener::bind(&path)?;
+    /// let clients: Vec<_> = (0..3).map(|_| UnixStream::connect(&path)).collect();
+    /// assert_eq!(listener.incoming().flatten().take(3).count(), clients.len());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn incoming(&self) -> UnixIncoming<'_> {
         UnixIncoming {
             listener: self,
@@ -119,6 +192,21 @@ impl UnixListener {
 }
 
 /// Connections as they come: see [`UnixListener::incoming`].
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::net::UnixListener;
+///
+/// # fn main() -> std::io::Result<()> {
+/// # let dir = tempfile::tempdir()?;
+/// let listener = UnixListener::bind(dir.path().join("socket"))?;
+/// let mut incoming = listener.incoming();
+/// listener.close()?;
+/// assert!(incoming.next().is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct UnixIncoming<'a> {
     listener: &'a UnixListener,

@@ -50,6 +50,22 @@ impl UnixStream {
     /// # Errors
     ///
     /// Those of connect(2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::{UnixListener, UnixStream};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let dir = tempfile::tempdir()?;
+    /// let path = dir.path().join("socket");
+    /// let listener = UnixListener::bind(&path)?;
+    /// let stream = UnixStream::connect(&path)?;
+    /// assert_eq!(stream.peer_addr()?.as_pathname(), Some(path.as_path()));
+    /// # drop(listener);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
         Self::connect_addr(&SocketAddr::from_pathname(path)?)
     }
@@ -59,6 +75,23 @@ impl UnixStream {
     /// # Errors
     ///
     /// Those of connect(2).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::{UnixListener, UnixStream};
+    /// use std::os::linux::net::SocketAddrExt;
+    /// use std::os::unix::net::SocketAddr;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let address = SocketAddr::from_abstract_name(format!("stream-{}", std::process::id()))?;
+    /// let listener = UnixListener::bind_addr(&address)?;
+    /// let stream = UnixStream::connect_addr(&address)?;
+    /// assert!(stream.peer_addr()?.as_abstract_name().is_some());
+    /// # drop(listener);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn connect_addr(address: &SocketAddr) -> io::Result<Self> {
         let fd = Fd::new(net::UnixStream::from(socket::unix()?));
         fd.io_by_pauses(Side::Write, |stream| {
@@ -72,6 +105,22 @@ impl UnixStream {
     /// # Errors
     ///
     /// When the process is out of descriptors.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UnixStream;
+    /// use std::io::{Read, Write};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (mut near, mut far) = UnixStream::pair()?;
+    /// near.write_all(b"ping")?;
+    /// let mut buf = [0; 4];
+    /// far.read_exact(&mut buf)?;
+    /// assert_eq!(&buf, b"ping");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn pair() -> io::Result<(Self, Self)> {
         let (a, b) = net::UnixStream::pair()?;
         Ok((a.try_into()?, b.try_into()?))
@@ -82,6 +131,19 @@ impl UnixStream {
     /// # Errors
     ///
     /// When it cannot be made non-blocking.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UnixStream;
+    /// use std::io::Write;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (near, _far) = std::os::unix::net::UnixStream::pair()?;
+    /// UnixStream::from_std(near)?.write_all(b"hello")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn from_std(stream: net::UnixStream) -> io::Result<Self> {
         Self::try_from(stream)
     }
@@ -91,6 +153,20 @@ impl UnixStream {
     /// # Errors
     ///
     /// When it is closed, or cannot be made blocking.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UnixStream;
+    /// use std::io::Write;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (near, _far) = UnixStream::pair()?;
+    /// let mut near: std::os::unix::net::UnixStream = near.into_std()?;
+    /// near.write_all(b"hello")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn into_std(self) -> io::Result<net::UnixStream> {
         self.try_into()
     }
@@ -100,6 +176,24 @@ impl UnixStream {
     /// # Errors
     ///
     /// When it is not connected any more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UnixStream;
+    /// use std::io::{Read, Write};
+    /// use std::net::Shutdown;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (mut near, mut far) = UnixStream::pair()?;
+    /// near.write_all(b"over")?;
+    /// near.shutdown(Shutdown::Write)?;
+    /// let mut text = String::new();
+    /// far.read_to_string(&mut text)?;
+    /// assert_eq!(text, "over");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.fd.with(|stream| stream.shutdown(how))
     }
@@ -109,6 +203,21 @@ impl UnixStream {
     /// # Errors
     ///
     /// When the process is out of descriptors.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UnixStream;
+    /// use std::io::{Read, Write};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (near, mut far) = UnixStream::pair()?;
+    /// let mut second = near.try_clone()?;
+    /// second.write_all(b"x")?;
+    /// far.read_exact(&mut [0])?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Self {
             fd: Fd::new(self.fd.with(net::UnixStream::try_clone)?),
@@ -120,6 +229,20 @@ impl UnixStream {
     /// # Errors
     ///
     /// When it is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::UnixStream;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (near, _far) = UnixStream::pair()?;
+    /// // Those of a pair have no name.
+    /// assert!(near.local_addr()?.is_unnamed() && near.peer_addr()?.is_unnamed());
+    /// assert!(near.take_error()?.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.fd.with(net::UnixStream::local_addr)
     }

@@ -8,12 +8,45 @@ use super::runtime::Shared;
 use super::spawn::{self, JoinError, JoinHandle};
 
 /// A runtime. Dropping it is [`Runtime::shutdown`].
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, chan, go};
+///
+/// let runtime = Runtime::builder().build()?;
+/// let answer = runtime.run(|| {
+///     let (tx, rx) = chan(0);
+///     drop(go(move || tx.send(6 * 7)));
+///     rx.recv()
+/// });
+/// assert_eq!(answer, Some(42));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Runtime {
     pub(super) shared: &'static Shared,
 }
 
 /// What was left when a runtime was shut down.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, Receiver, go, yield_now};
+///
+/// let runtime = Runtime::builder().build()?;
+/// runtime.run(|| {
+///     drop(go(|| Receiver::<()>::never().recv()));
+///     yield_now();
+/// });
+/// let left = runtime.shutdown();
+/// assert_eq!(left.unfinished_count, 1);
+/// for goroutine in &left.unfinished {
+///     println!("{goroutine}");
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Shutdown {
@@ -27,6 +60,19 @@ pub struct Shutdown {
 }
 
 /// A reading of a runtime's counters.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, go};
+///
+/// let runtime = Runtime::builder().procs(2).build()?;
+/// runtime.run(|| (0..100).for_each(|_| go(|| ()).join().unwrap()));
+/// let metrics = runtime.metrics();
+/// assert_eq!((metrics.procs_count, metrics.goroutines_count), (2, 0));
+/// println!("{} wake-ups, {} steals", metrics.wakes_count, metrics.steals_count);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
@@ -48,6 +94,16 @@ pub struct Metrics {
 
 impl Runtime {
     /// Settings to change before [`Builder::build`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// let runtime = Runtime::builder().procs(4).max_threads(64).build()?;
+    /// assert_eq!(runtime.metrics().procs_count, 4);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn builder() -> Builder {
         Builder::default()
@@ -61,6 +117,20 @@ impl Runtime {
     ///
     /// With the panic of `f`. If called from a goroutine of the same runtime
     /// with one P it blocks that P: spawn instead.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, go};
+    ///
+    /// let runtime = Runtime::builder().build()?;
+    /// let sum = runtime.run(|| {
+    ///     let parts: Vec<_> = (0..4u32).map(|n| go(move || n * n)).collect();
+    ///     parts.into_iter().map(|part| part.join().unwrap()).sum::<u32>()
+    /// });
+    /// assert_eq!(sum, 14);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[track_caller]
     pub fn run<T, F>(&self, f: F) -> T
     where
@@ -98,6 +168,23 @@ impl Runtime {
     }
 
     /// Starts a goroutine from any thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, chan};
+    ///
+    /// // A program of plain threads that has some goroutines.
+    /// let runtime = Runtime::builder().build()?;
+    /// let (jobs, queue) = chan::<u32>(8);
+    /// let worker = runtime.spawn(move || queue.iter().sum::<u32>());
+    /// for n in 1..=4 {
+    ///     jobs.send(n).unwrap();
+    /// }
+    /// drop(jobs);
+    /// assert_eq!(worker.join().unwrap(), 10);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[track_caller]
     pub fn spawn<T, F>(&self, f: F) -> JoinHandle<T>
     where
@@ -113,6 +200,17 @@ impl Runtime {
     /// # Panics
     ///
     /// If `procs` is not 1 to 4,096.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// let runtime = Runtime::builder().procs(1).build()?;
+    /// assert_eq!(runtime.set_procs(3), 1);
+    /// assert_eq!(runtime.metrics().procs_count, 3);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn set_procs(&self, procs: usize) -> usize {
         self.shared.set_procs_by_hand(procs)
     }
@@ -125,6 +223,23 @@ impl Runtime {
 
     /// The goroutines that have not ended, and what each is doing. Takes no
     /// scheduler lock: what it tells may be changing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, chan};
+    ///
+    /// let runtime = Runtime::builder().build()?;
+    /// let (tx, rx) = chan::<()>(0);
+    /// let waiting = runtime.spawn(move || rx.recv());
+    /// // It may not have reached its receive yet: look until it has.
+    /// while !runtime.goroutines().iter().any(|g| g.state == "chan receive") {
+    ///     std::thread::yield_now();
+    /// }
+    /// drop(tx);
+    /// assert_eq!(waiting.join().unwrap(), None);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn goroutines(&self) -> Vec<GoroutineInfo> {
         self.shared.goroutines()
@@ -134,6 +249,17 @@ impl Runtime {
     /// mid-computation have 200 ms to reach a call into the runtime, after
     /// which their threads are left behind. Closures that never started are
     /// dropped. Blocks the thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// let runtime = Runtime::builder().build()?;
+    /// runtime.run(|| println!("work"));
+    /// assert_eq!(runtime.shutdown().unfinished_count, 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn shutdown(self) -> Shutdown {
         let left = self.shared.stop();
         std::mem::forget(self);

@@ -53,6 +53,16 @@ impl Builder {
     /// the environment variable `GOMAXPROCS`; else the CPUs in the affinity
     /// mask or the control group's quota rounded up, whichever is less, which
     /// the runtime then follows while it runs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, gomaxprocs};
+    ///
+    /// let runtime = Runtime::builder().procs(3).build()?;
+    /// assert_eq!(runtime.run(|| gomaxprocs(None)), 3);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn procs(mut self, procs: usize) -> Self {
         self.procs = Some(procs);
@@ -61,6 +71,21 @@ impl Builder {
 
     /// How stacks of goroutines grow, unless one is spawned with a limit of
     /// its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, StackPolicy};
+    ///
+    /// fn depth(n: u64) -> u64 {
+    ///     if n == 0 { 0 } else { 1 + std::hint::black_box(depth(n - 1)) }
+    /// }
+    ///
+    /// let deep = StackPolicy::Growable { initial: 4 << 10, limit: 64 << 20 };
+    /// let runtime = Runtime::builder().stack(deep).build()?;
+    /// assert_eq!(runtime.run(|| depth(100_000)), 100_000);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn stack(mut self, policy: StackPolicy) -> Self {
         self.stack = policy;
@@ -77,6 +102,22 @@ impl Builder {
     /// from elsewhere, fails with `EFAULT`; and a thread that has blocked
     /// SIGSEGV dies of a touch. [`Builder::build`] fails where the kernel has
     /// no userfaultfd or no guard markers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    /// use std::time::Duration;
+    ///
+    /// let pause = Duration::from_millis(100);
+    /// let runtime = match Runtime::builder().compact_stacks(pause).build() {
+    ///     Ok(runtime) => runtime,
+    ///     // An older kernel: without it.
+    ///     Err(_) => Runtime::builder().build()?,
+    /// };
+    /// assert_eq!(runtime.run(|| 1 + 1), 2);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn compact_stacks(mut self, after: Duration) -> Self {
         self.stack_care = StackCare {
@@ -88,6 +129,17 @@ impl Builder {
 
     /// Whether GOMAXPROCS may be read from files (control group, topology).
     /// With false the runtime opens no file at all.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // In a sandbox without /proc and /sys.
+    /// let runtime = Runtime::builder().reads_files(false).build()?;
+    /// assert!(runtime.metrics().procs_count >= 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn reads_files(mut self, reads: bool) -> Self {
         self.reads_files = reads;
@@ -96,6 +148,17 @@ impl Builder {
 
     /// How many OS threads the runtime may have, those in blocking calls
     /// included. One more is a fatal error, as in Go.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// let runtime = Runtime::builder().max_threads(16).build()?;
+    /// runtime.run(|| ());
+    /// assert!(runtime.metrics().threads_count <= 16);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn max_threads(mut self, threads: usize) -> Self {
         self.max_threads = threads.max(1);
@@ -104,6 +167,17 @@ impl Builder {
 
     /// Whether the process ends with a report when every goroutine waits for
     /// another. It never does while the process has threads of its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // A library that is loaded into somebody else's program.
+    /// let runtime = Runtime::builder().detects_deadlock(false).build()?;
+    /// assert_eq!(runtime.run(|| "fine"), "fine");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn detects_deadlock(mut self, detects: bool) -> Self {
         self.detects_deadlock = detects;
@@ -138,6 +212,29 @@ impl Builder {
     /// For tests: an order of goroutines that this number decides, the same
     /// each time for a program that is the same but for it. Implies one P,
     /// and that no P is retaken from a goroutine that runs long.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, chan, go};
+    ///
+    /// /// The order in which five goroutines run.
+    /// fn order(seed: u64) -> std::io::Result<Vec<u32>> {
+    ///     let runtime = Runtime::builder().seed(seed).build()?;
+    ///     Ok(runtime.run(|| {
+    ///         let (tx, rx) = chan(5);
+    ///         for n in 0..5 {
+    ///             let tx = tx.clone();
+    ///             drop(go(move || tx.send(n)));
+    ///         }
+    ///         drop(tx);
+    ///         rx.iter().collect()
+    ///     }))
+    /// }
+    ///
+    /// assert_eq!(order(7)?, order(7)?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
@@ -147,6 +244,17 @@ impl Builder {
 
     /// Whether SIGQUIT writes all goroutines to stderr. The program goes on;
     /// once caught, the signal no longer ends the process.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // From here on `kill -QUIT` shows what all goroutines are doing.
+    /// let runtime = Runtime::builder().dumps_on_quit(true).build()?;
+    /// assert_eq!(runtime.run(|| 1), 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn dumps_on_quit(mut self, dumps: bool) -> Self {
         self.dumps_on_quit = dumps;
@@ -171,6 +279,19 @@ impl Builder {
     ///    and after it: the compiler keeps its address. Put each use in a
     ///    function of its own that is not inlined, or use
     ///    [`crate::GoroutineLocal`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, go};
+    ///
+    /// // SAFETY: nothing in this program holds what belongs to an OS thread, a
+    /// // reference into a `thread_local!` or std's `MutexGuard`, across a park.
+    /// let builder = unsafe { Runtime::builder().migrating() };
+    /// let runtime = builder.procs(2).build()?;
+    /// assert_eq!(runtime.run(|| go(|| 1).join().unwrap()), 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub unsafe fn migrating(mut self) -> Self {
         self.migrating = true;
@@ -184,6 +305,19 @@ impl Builder {
     ///
     /// When the kernel refuses address space, file descriptors or a thread,
     /// or the stack policy is out of range; the message says what to do.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, StackPolicy};
+    ///
+    /// let runtime = Runtime::builder().build()?;
+    /// runtime.run(|| println!("in a goroutine"));
+    ///
+    /// let refused = Runtime::builder().stack(StackPolicy::Fixed(1)).build();
+    /// println!("{}", refused.unwrap_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn build(self) -> io::Result<Runtime> {
         Shared::start(self).map(|shared| Runtime { shared })
     }

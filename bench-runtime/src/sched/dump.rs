@@ -12,6 +12,29 @@ use crate::stack::header_of;
 use crate::util::lock::Lock;
 
 /// What one goroutine was doing when it was looked at.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{GoBuilder, Runtime, chan, goroutines, yield_now};
+///
+/// Runtime::builder().build()?.run(|| {
+///     let (tx, rx) = chan::<()>(0);
+///     let reader = GoBuilder::new().name("reader").go(move || rx.recv()).unwrap();
+///     let seen = loop {
+///         match goroutines().into_iter().find(|g| g.id == reader.id() && g.waits) {
+///             Some(seen) => break seen,
+///             None => yield_now(),
+///         }
+///     };
+///     assert_eq!(seen.state, "chan receive");
+///     assert_eq!(seen.name.as_deref(), Some("reader"));
+///     println!("{seen}"); // With what it waits on, and where it was spawned.
+///     drop(tx);
+///     reader.join().unwrap();
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GoroutineInfo {
@@ -136,6 +159,20 @@ pub(crate) fn describe_in_signal_handler(g: *mut (), out: &mut dyn Write) {
 }
 
 /// The goroutines of the current runtime; none on a plain thread.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, goroutines, num_goroutine};
+///
+/// Runtime::builder().build()?.run(|| {
+///     for goroutine in goroutines() {
+///         println!("{goroutine}");
+///     }
+///     assert_eq!(goroutines().len(), num_goroutine());
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[must_use]
 pub fn goroutines() -> Vec<GoroutineInfo> {
     super::park::runtime().map_or_else(Vec::new, Shared::goroutines)
@@ -198,6 +235,16 @@ pub(crate) fn write_all(heading: &str, goroutines: &[GoroutineInfo]) {
 }
 
 /// True on a goroutine's stack.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, in_goroutine};
+///
+/// assert!(!in_goroutine());
+/// assert!(Runtime::builder().build()?.run(in_goroutine));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[must_use]
 pub fn in_goroutine() -> bool {
     current::header().is_some()

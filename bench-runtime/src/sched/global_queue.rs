@@ -15,6 +15,26 @@ use crate::util::lock::Lock;
 /// has, it waits in the one queue of its thread, in the order in which that
 /// thread's goroutines became runnable: the classes are queues of the whole
 /// runtime, and no other thread could serve it from there.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{GoBuilder, Priority, Runtime, chan};
+///
+/// let order = Runtime::builder().procs(1).build()?.run(|| {
+///     let (tx, rx) = chan(3);
+///     for class in [Priority::Low, Priority::Normal, Priority::High] {
+///         let tx = tx.clone();
+///         let start = GoBuilder::new().priority(class);
+///         drop(start.go(move || tx.send(class)).unwrap());
+///     }
+///     drop(tx);
+///     rx.iter().collect::<Vec<_>>()
+/// });
+/// assert_eq!(order.len(), 3);
+/// println!("{order:?}"); // Mostly the high one first.
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Priority {

@@ -42,6 +42,20 @@ pub fn lock_os_thread() {
 /// # Panics
 ///
 /// If there is none to take back.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, lock_os_thread, unlock_os_thread};
+///
+/// Runtime::builder().build()?.run(|| {
+///     lock_os_thread();
+///     lock_os_thread();
+///     unlock_os_thread(); // Still locked: they nest.
+///     unlock_os_thread();
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn unlock_os_thread() {
     let Some(header) = current::header() else {
         return;

@@ -210,6 +210,24 @@ pub(crate) fn ready_inside(m: &'static Machine, p: &'static Processor, who: Park
 
 /// Lets others run: the goroutine goes behind those that wait on its P. On a
 /// plain thread, yields the thread.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, go, yield_now};
+/// use std::sync::atomic::{AtomicBool, Ordering};
+///
+/// static READY: AtomicBool = AtomicBool::new(false);
+///
+/// Runtime::builder().procs(1).build()?.run(|| {
+///     let other = go(|| READY.store(true, Ordering::Release));
+///     while !READY.load(Ordering::Acquire) {
+///         yield_now();
+///     }
+///     other.join().unwrap();
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[inline]
 pub fn yield_now() {
     let Some(header) = current::header() else {

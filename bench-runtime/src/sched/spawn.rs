@@ -211,6 +211,19 @@ impl GoBuilder {
     }
 
     /// A name for dumps and reports.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{GoBuilder, Runtime, goroutines};
+    ///
+    /// Runtime::builder().build()?.run(|| {
+    ///     let named = GoBuilder::new().name("indexer");
+    ///     let seen = named.go(|| goroutines().iter().any(|g| g.name.as_deref() == Some("indexer")));
+    ///     assert!(seen.unwrap().join().unwrap());
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn name(mut self, name: &str) -> Self {
         self.name = Some(name.into());
@@ -218,6 +231,18 @@ impl GoBuilder {
     }
 
     /// The scheduling class.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{GoBuilder, Priority, Runtime};
+    ///
+    /// Runtime::builder().build()?.run(|| {
+    ///     let tidying = GoBuilder::new().priority(Priority::Low).go(|| "tidy").unwrap();
+    ///     assert_eq!(tidying.join().unwrap(), "tidy");
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
@@ -225,6 +250,19 @@ impl GoBuilder {
     }
 
     /// A stack policy of its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{GoBuilder, Runtime, StackPolicy, stack_usage};
+    ///
+    /// Runtime::builder().build()?.run(|| {
+    ///     let small = GoBuilder::new().stack(StackPolicy::Fixed(32 << 10));
+    ///     let usage = small.go(stack_usage).unwrap().join().unwrap().unwrap();
+    ///     assert_eq!(usage.limit_bytes, 32 << 10);
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn stack(mut self, policy: StackPolicy) -> Self {
         self.stack = Some(policy);
@@ -240,6 +278,18 @@ impl GoBuilder {
     /// # Panics
     ///
     /// Outside every goroutine.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{GoBuilder, Runtime};
+    ///
+    /// Runtime::builder().build()?.run(|| {
+    ///     let worker = GoBuilder::new().name("worker").go(|| 6 * 7);
+    ///     assert_eq!(worker.unwrap().join().unwrap(), 42);
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[track_caller]
     pub fn go<T, F>(self, f: F) -> io::Result<JoinHandle<T>>
     where
@@ -270,6 +320,22 @@ impl GoBuilder {
 }
 
 /// Why a goroutine has no result.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{JoinError, Runtime, go, goexit};
+///
+/// Runtime::builder().build()?.run(|| {
+///     assert!(matches!(go(|| goexit()).join(), Err(JoinError::Exited)));
+///     match go(|| panic!("no luck")).join() {
+///         Ok(()) => unreachable!(),
+///         Err(JoinError::Panicked(payload)) => assert_eq!(payload.to_string(), "no luck"),
+///         Err(other) => panic!("{other}"),
+///     }
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {
@@ -291,10 +357,41 @@ pub enum JoinError {
 }
 
 /// What a panic carried.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{JoinError, Runtime, go};
+///
+/// Runtime::builder().build()?.run(|| {
+///     let Err(JoinError::Panicked(payload)) = go(|| panic!("out of {}", "cheese")).join() else {
+///         unreachable!()
+///     };
+///     println!("the worker said: {payload}");
+///     assert_eq!(payload.to_string(), "out of cheese");
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct PanicPayload(Mutex<Box<dyn Any + Send>>);
 
 impl PanicPayload {
     /// The payload, as for [`std::panic::resume_unwind`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{JoinError, Runtime, go};
+    /// use std::panic::panic_any;
+    ///
+    /// Runtime::builder().build()?.run(|| {
+    ///     let Err(JoinError::Panicked(payload)) = go(|| panic_any(404)).join() else {
+    ///         unreachable!()
+    ///     };
+    ///     // `std::panic::resume_unwind(payload.into_inner())` would pass it on.
+    ///     assert_eq!(payload.into_inner().downcast_ref(), Some(&404));
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn into_inner(self) -> Box<dyn Any + Send> {
         self.0
@@ -331,6 +428,19 @@ impl fmt::Display for PanicPayload {
 
 /// The right to wait for a goroutine and to take its result. Dropping it lets
 /// the goroutine run on.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, go};
+///
+/// Runtime::builder().build()?.run(|| {
+///     let handle = go(|| "done".to_owned());
+///     println!("goroutine {} is finished: {}", handle.id(), handle.is_finished());
+///     assert_eq!(handle.join().unwrap(), "done");
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[must_use = "a goroutine whose handle is dropped runs on; say `drop(go(..))` or `let _ = go(..)` if that is meant"]
 pub struct JoinHandle<T> {
     g: &'static Goroutine,
@@ -407,6 +517,18 @@ impl<T> JoinHandle<T> {
     ///
     /// [`JoinError`] if it panicked, left by [`goexit`], or never started, or
     /// if its runtime was shut down before it ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, go};
+    ///
+    /// Runtime::builder().build()?.run(|| {
+    ///     assert_eq!(go(|| 2 + 2).join().unwrap(), 4);
+    ///     assert!(go(|| panic!("two and two make five")).join().is_err());
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[inline]
     pub fn join(self) -> Result<T, JoinError> {
         let g = self.g;
@@ -517,18 +639,70 @@ impl<T> Drop for JoinHandle<T> {
 /// # Panics
 ///
 /// Outside every goroutine.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{JoinError, Runtime, go, goexit};
+///
+/// struct Tidy;
+/// impl Drop for Tidy {
+///     fn drop(&mut self) {
+///         println!("tidied up");
+///     }
+/// }
+///
+/// Runtime::builder().build()?.run(|| {
+///     let ended = go(|| {
+///         let _tidy = Tidy;
+///         goexit()
+///     });
+///     assert!(matches!(ended.join(), Err(JoinError::Exited)));
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn goexit() -> ! {
     assert!(current::header().is_some(), "goexit outside a goroutine");
     std::panic::resume_unwind(Box::new(Exit))
 }
 
 /// The number of the calling goroutine; `None` on a plain thread.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, go, goroutine_id};
+///
+/// assert_eq!(goroutine_id(), None);
+/// Runtime::builder().build()?.run(|| {
+///     let other = go(goroutine_id);
+///     let id = other.id();
+///     assert_eq!(other.join().unwrap(), Some(id));
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[must_use]
 pub fn goroutine_id() -> Option<u64> {
     current::header().map(|header| goroutine_of(header).id.load(Ordering::Relaxed))
 }
 
 /// How many goroutines of this runtime have not ended; 0 outside a runtime.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, chan, go, num_goroutine};
+///
+/// Runtime::builder().build()?.run(|| {
+///     let (tx, rx) = chan::<()>(0);
+///     let other = go(move || rx.recv());
+///     assert_eq!(num_goroutine(), 2);
+///     drop(tx);
+///     other.join().unwrap();
+///     assert_eq!(num_goroutine(), 1);
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[must_use]
 pub fn num_goroutine() -> usize {
     park::runtime().map_or(0, Shared::goroutines_count)
@@ -540,6 +714,18 @@ pub fn num_goroutine() -> usize {
 /// # Panics
 ///
 /// Outside every goroutine, or if `n` is not 1 to 4,096.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, gomaxprocs};
+///
+/// Runtime::builder().procs(2).build()?.run(|| {
+///     assert_eq!(gomaxprocs(Some(4)), 2);
+///     assert_eq!(gomaxprocs(None), 4);
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn gomaxprocs(n: Option<usize>) -> usize {
     let Some(shared) = park::runtime() else {
         panic!("gomaxprocs outside a goroutine: see Runtime::set_procs")

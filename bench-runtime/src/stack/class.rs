@@ -14,6 +14,20 @@ use crate::util::lock::Lock;
 /// has not run has no stack at all, a running one holds whole pages, which
 /// the kernel adds as they are touched, and a parked one, if the runtime
 /// compacts, holds a cell of its live bytes.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{GoBuilder, Runtime, StackPolicy};
+///
+/// Runtime::builder().build()?.run(|| {
+///     // Room for a deep recursion, of which only what is used is ever in memory.
+///     let deep = StackPolicy::Growable { initial: 4 << 10, limit: 16 << 20 };
+///     let parser = GoBuilder::new().stack(deep).go(|| "parsed").unwrap();
+///     assert_eq!(parser.join().unwrap(), "parsed");
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StackPolicy {
     /// Grows from `initial` bytes by demand, up to the slot that `limit`

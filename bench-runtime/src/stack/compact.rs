@@ -66,6 +66,20 @@ use crate::util::lock::Lock;
 pub(super) const LONGEST_RUN: usize = 256;
 
 /// Why stacks cannot be compacted here.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{CompactionError, Runtime};
+/// use std::time::Duration;
+///
+/// if let Err(error) = Runtime::builder().compact_stacks(Duration::from_secs(1)).build() {
+///     let why = error.get_ref().and_then(|inner| inner.downcast_ref());
+///     if let Some(CompactionError::UserFault(_) | CompactionError::Guards) = why {
+///         println!("not on this kernel: {error}");
+///     }
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompactionError {
@@ -107,6 +121,16 @@ struct Counters {
 }
 
 /// What compaction has done in this process so far.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::compaction_stats;
+///
+/// let stats = compaction_stats();
+/// println!("{} bytes hold what {} stacks held", stats.cells_bytes, stats.compacted_count);
+/// assert!(stats.restored_count <= stats.compacted_count);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CompactionStats {
@@ -165,6 +189,15 @@ pub(crate) fn enabled() -> bool {
 
 /// What compaction has done in this process so far; zeros where no runtime
 /// compacts.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{CompactionStats, compaction_stats};
+///
+/// // Nothing in this program compacts.
+/// assert_eq!(compaction_stats(), CompactionStats::default());
+/// ```
 #[must_use]
 pub fn stats() -> CompactionStats {
     COMPACTOR

@@ -71,6 +71,22 @@ pub(crate) use header::{Stack, StackHeader, header_of};
 pub use trim::{StackUsage, stack_usage};
 
 /// Why no stack could be had.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{GoBuilder, Runtime, StackError, StackPolicy};
+///
+/// Runtime::builder().build()?.run(|| {
+///     let tiny = GoBuilder::new().stack(StackPolicy::Fixed(100));
+///     let error = tiny.go(|| ()).unwrap_err();
+///     match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+///         Some(StackError::Limit { bytes, min, .. }) => assert_eq!((*bytes, *min), (100, 4096)),
+///         other => panic!("{other:?}"),
+///     }
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StackError {

@@ -19,6 +19,17 @@ use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, PAGE};
 
 /// What a goroutine's stack holds and has held.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, stack_usage};
+///
+/// let usage = Runtime::builder().build()?.run(stack_usage).unwrap();
+/// println!("{} of {} bytes are in memory", usage.committed_bytes, usage.limit_bytes);
+/// assert!(usage.peak_bytes <= usage.limit_bytes);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StackUsage {
     /// Bytes that it keeps while its goroutine lives, if ever touched.

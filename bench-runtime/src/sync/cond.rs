@@ -49,6 +49,28 @@ impl Cond {
 
     /// Unlocks the mutex and waits for a signal, both at once, then locks it
     /// again; blocks the goroutine (or, on a plain thread, the thread).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::{Cond, Mutex};
+    /// use std::sync::Arc;
+    ///
+    /// let shared = Arc::new((Mutex::new(Vec::new()), Cond::new()));
+    /// let theirs = Arc::clone(&shared);
+    /// let producer = std::thread::spawn(move || {
+    ///     theirs.0.lock().push("parcel");
+    ///     theirs.1.signal();
+    /// });
+    /// let (parcels, arrived) = &*shared;
+    /// let mut held = parcels.lock();
+    /// while held.is_empty() {
+    ///     held = arrived.wait(held);
+    /// }
+    /// assert_eq!(held.pop(), Some("parcel"));
+    /// # drop(held);
+    /// # producer.join().unwrap();
+    /// ```
     pub fn wait<'a, T: ?Sized>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         let mutex = MutexGuard::mutex(&guard);
         let me = sched::prepare_park(WaitReason::Cond, ptr::from_ref(self).cast());
@@ -65,6 +87,27 @@ impl Cond {
     }
 
     /// Waits as long as the condition holds; blocks the goroutine.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::{Cond, Mutex};
+    /// use std::sync::Arc;
+    ///
+    /// let shared = Arc::new((Mutex::new(0), Cond::new()));
+    /// let theirs = Arc::clone(&shared);
+    /// let counter = std::thread::spawn(move || {
+    ///     for _ in 0..3 {
+    ///         *theirs.0.lock() += 1;
+    ///         theirs.1.signal();
+    ///     }
+    /// });
+    /// let (count, changed) = &*shared;
+    /// let reached = changed.wait_while(count.lock(), |count| *count < 3);
+    /// assert_eq!(*reached, 3);
+    /// # drop(reached);
+    /// # counter.join().unwrap();
+    /// ```
     pub fn wait_while<'a, T: ?Sized>(
         &self,
         mut guard: MutexGuard<'a, T>,
@@ -78,6 +121,17 @@ impl Cond {
 
     /// As [`Self::wait`], for `timeout` at most, not counting the wait for the
     /// mutex; the flag is true if a signal came.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::{Cond, Mutex};
+    /// use std::time::Duration;
+    ///
+    /// let (lock, cond) = (Mutex::new(()), Cond::new());
+    /// let (_held, signalled) = cond.wait_timeout(lock.lock(), Duration::from_millis(1));
+    /// assert!(!signalled, "nobody is there to signal");
+    /// ```
     pub fn wait_timeout<'a, T: ?Sized>(
         &self,
         guard: MutexGuard<'a, T>,
@@ -105,6 +159,15 @@ impl Cond {
     }
 
     /// Wakes the one who has waited longest; says whether somebody waited.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::Cond;
+    ///
+    /// let cond = Cond::new();
+    /// assert!(!cond.signal(), "nobody waits, and nothing is kept for who comes later");
+    /// ```
     pub fn signal(&self) -> bool {
         let mut woken = Woken::none();
         let mut queue = self.queue.lock();
@@ -119,6 +182,23 @@ impl Cond {
     }
 
     /// Wakes all who wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::{Cond, Mutex, WaitGroup};
+    /// use std::sync::Arc;
+    ///
+    /// let gate = Arc::new((Mutex::new(false), Cond::new()));
+    /// let all = WaitGroup::new();
+    /// for _ in 0..3 {
+    ///     let gate = Arc::clone(&gate);
+    ///     all.go(move || drop(gate.1.wait_while(gate.0.lock(), |open| !*open)));
+    /// }
+    /// *gate.0.lock() = true;
+    /// gate.1.broadcast();
+    /// all.wait();
+    /// ```
     pub fn broadcast(&self) {
         let mut queue = self.queue.lock();
         let woken = Woken::all_of(&mut queue);

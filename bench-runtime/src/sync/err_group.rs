@@ -42,6 +42,19 @@ struct Inner<E> {
 
 impl<E: Send + 'static> ErrGroup<E> {
     /// Without a context and without a limit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::ErrGroup;
+    ///
+    /// let group = ErrGroup::new();
+    /// for path in ["/proc/self/comm", "/proc/self/stat"] {
+    ///     group.go(move || std::fs::read(path).map(drop));
+    /// }
+    /// group.wait()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::build(None, None)
@@ -52,6 +65,19 @@ impl<E: Send + 'static> ErrGroup<E> {
     /// # Panics
     ///
     /// If `limit` is 0: no task could ever run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::ErrGroup;
+    ///
+    /// let group = ErrGroup::with_limit(2);
+    /// for n in 1..=10 {
+    ///     // The third waits for the end of one of the first two.
+    ///     group.go(move || if n < 10 { Ok(()) } else { Err(n) });
+    /// }
+    /// assert_eq!(group.wait(), Err(10));
+    /// ```
     #[must_use]
     pub fn with_limit(limit: usize) -> Self {
         Self::build(None, Some(limit))
@@ -59,6 +85,18 @@ impl<E: Send + 'static> ErrGroup<E> {
 
     /// With a context for its tasks, which ends with the first failure, at the
     /// latest when [`Self::wait`] returns.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::context::Context;
+    /// use bench_runtime::sync::ErrGroup;
+    ///
+    /// let (group, ctx) = ErrGroup::<String>::with_context(&Context::background());
+    /// group.go(|| Err("disk full".to_owned()));
+    /// ctx.done().recv();
+    /// assert_eq!(group.wait(), Err("disk full".to_owned()));
+    /// ```
     #[must_use]
     pub fn with_context(parent: &Context) -> (Self, Context) {
         let (ctx, cancel) = parent.with_cancel();
@@ -70,6 +108,24 @@ impl<E: Send + 'static> ErrGroup<E> {
     /// # Panics
     ///
     /// As [`Self::with_limit`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::context::Context;
+    /// use bench_runtime::sync::ErrGroup;
+    ///
+    /// let (group, ctx) = ErrGroup::with_context_and_limit(&Context::background(), 4);
+    /// for n in 0..100 {
+    ///     let ctx = ctx.clone();
+    ///     group.go(move || match ctx.err() {
+    ///         Some(_) => Ok(()),
+    ///         None if n == 7 => Err("seven"),
+    ///         None => Ok(()),
+    ///     });
+    /// }
+    /// assert_eq!(group.wait(), Err("seven"));
+    /// ```
     #[must_use]
     pub fn with_context_and_limit(parent: &Context, limit: usize) -> (Self, Context) {
         let (ctx, cancel) = parent.with_cancel();
@@ -90,6 +146,17 @@ impl<E: Send + 'static> ErrGroup<E> {
 
     /// Starts a task in a goroutine (or a thread, for a plain thread); blocks
     /// the goroutine while the limit is reached.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::ErrGroup;
+    ///
+    /// let group = ErrGroup::new();
+    /// group.go(|| "12".parse::<u8>().map(drop));
+    /// group.go(|| "twelve".parse::<u8>().map(drop));
+    /// assert!(group.wait().is_err());
+    /// ```
     #[track_caller]
     pub fn go(&self, f: impl FnOnce() -> Result<(), E> + Send + 'static) {
         if let Some(limit) = &self.inner.limit {
@@ -99,6 +166,20 @@ impl<E: Send + 'static> ErrGroup<E> {
     }
 
     /// Starts a task unless the limit is reached; says whether it did.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::chan;
+    /// use bench_runtime::sync::ErrGroup;
+    ///
+    /// let group = ErrGroup::<()>::with_limit(1);
+    /// let (finish, wait) = chan::<()>(0);
+    /// assert!(group.try_go(move || { wait.recv(); Ok(()) }));
+    /// assert!(!group.try_go(|| Ok(())), "one is running");
+    /// drop(finish);
+    /// assert_eq!(group.wait(), Ok(()));
+    /// ```
     #[track_caller]
     pub fn try_go(&self, f: impl FnOnce() -> Result<(), E> + Send + 'static) -> bool {
         if let Some(limit) = &self.inner.limit {
@@ -137,6 +218,17 @@ impl<E: Send + 'static> ErrGroup<E> {
     /// # Panics
     ///
     /// With the first panic of a task, once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::ErrGroup;
+    ///
+    /// let group = ErrGroup::new();
+    /// group.go(|| Err("once"));
+    /// assert_eq!(group.wait(), Err("once"));
+    /// assert_eq!(group.wait(), Ok(()), "a failure is told once");
+    /// ```
     pub fn wait(&self) -> Result<(), E> {
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             self.inner.tasks.wait();

@@ -100,6 +100,19 @@ impl<T> Mutex<T> {
 impl<T: ?Sized> Mutex<T> {
     /// Takes the mutex; blocks the goroutine (or, on a plain thread, the
     /// thread) until it is free.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::Mutex;
+    ///
+    /// let words = Mutex::new(vec!["one"]);
+    /// {
+    ///     let mut held = words.lock();
+    ///     held.push("two");
+    /// } // It unlocks here.
+    /// assert_eq!(words.lock().len(), 2);
+    /// ```
     #[inline]
     pub fn lock(&self) -> MutexGuard<'_, T> {
         // Acquire: pairs with the Release in `unlock`.
@@ -142,6 +155,16 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     /// The value of a mutex that nobody else can reach.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::Mutex;
+    ///
+    /// let mut mutex = Mutex::new(1);
+    /// *mutex.get_mut() += 1;
+    /// assert_eq!(*mutex.lock(), 2);
+    /// ```
     pub fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
     }
@@ -293,6 +316,22 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
 
 /// A [`Mutex`] held; unlocks on drop. It belongs to its goroutine, and may be
 /// held across a park.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, sync::Mutex, yield_now};
+///
+/// Runtime::builder().build()?.run(|| {
+///     let mutex = Mutex::new(1);
+///     let mut guard = mutex.lock();
+///     yield_now(); // It is still held.
+///     *guard += 1;
+///     drop(guard);
+///     assert_eq!(mutex.into_inner(), 2);
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[must_use = "the mutex unlocks at once if the guard is dropped"]
 pub struct MutexGuard<'a, T: ?Sized> {
     mutex: &'a Mutex<T>,
@@ -315,6 +354,22 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
     }
 
     /// The mutex that it holds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::{Mutex, MutexGuard};
+    ///
+    /// /// Lets others have it for a moment.
+    /// fn relock<T>(guard: MutexGuard<'_, T>) -> MutexGuard<'_, T> {
+    ///     let mutex = MutexGuard::mutex(&guard);
+    ///     drop(guard);
+    ///     mutex.lock()
+    /// }
+    ///
+    /// let mutex = Mutex::new(3);
+    /// assert_eq!(*relock(mutex.lock()), 3);
+    /// ```
     #[must_use]
     pub fn mutex(this: &Self) -> &'a Mutex<T> {
         this.mutex

@@ -57,6 +57,22 @@ impl Once {
     /// # Panics
     ///
     /// The first call panics as the closure does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::Once;
+    ///
+    /// static START: Once = Once::new();
+    ///
+    /// fn connect() {
+    ///     START.call(|| println!("this is printed once"));
+    /// }
+    ///
+    /// connect();
+    /// connect();
+    /// assert!(START.is_done());
+    /// ```
     #[inline]
     pub fn call(&self, f: impl FnOnce()) {
         if !self.done() && self.begin() {

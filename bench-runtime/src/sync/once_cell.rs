@@ -66,6 +66,20 @@ impl<T> OnceCell<T> {
     ///
     /// If the one computation panicked: the first call with what it panicked
     /// with, each later one with the same message.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::OnceCell;
+    ///
+    /// static TABLE: OnceCell<Vec<u64>> = OnceCell::new();
+    ///
+    /// fn squares() -> &'static [u64] {
+    ///     TABLE.get_or_init(|| (0..10).map(|n| n * n).collect())
+    /// }
+    ///
+    /// assert_eq!(squares()[9], 81);
+    /// ```
     #[inline]
     pub fn get_or_init(&self, f: impl FnOnce() -> T) -> &T {
         if let Some(value) = self.get() {
@@ -84,6 +98,17 @@ impl<T> OnceCell<T> {
     /// # Errors
     ///
     /// The value comes back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::OnceCell;
+    ///
+    /// let cell = OnceCell::new();
+    /// assert_eq!(cell.set(1), Ok(()));
+    /// assert_eq!(cell.set(2), Err(2));
+    /// assert_eq!(cell.into_inner(), Some(1));
+    /// ```
     pub fn set(&self, value: T) -> Result<(), T> {
         let mut value = Some(value);
         self.once.call(|| {

@@ -58,6 +58,19 @@ impl<T> Pool<T> {
     }
 
     /// An object, to keep or to [`Self::put`] back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::Pool;
+    ///
+    /// let pool = Pool::new(Vec::<u8>::new);
+    /// let mut buffer = pool.take();
+    /// buffer.push(1);
+    /// // It may go where the pool's borrow could not, and come back from there.
+    /// let buffer = std::thread::spawn(move || buffer).join().unwrap();
+    /// pool.put(buffer);
+    /// ```
     pub fn take(&self) -> T {
         let start = shard_here();
         for turn in 0..SHARDS {
@@ -72,6 +85,17 @@ impl<T> Pool<T> {
     }
 
     /// Gives an object to the pool.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::Pool;
+    ///
+    /// let pool = Pool::new(String::new);
+    /// pool.put(String::from("used before"));
+    /// assert_eq!(pool.take(), "used before");
+    /// assert_eq!(pool.take(), "", "a new one");
+    /// ```
     pub fn put(&self, object: T) {
         let start = shard_here();
         for turn in 0..SHARDS {
@@ -105,6 +129,19 @@ impl<T> fmt::Debug for Pool<T> {
 }
 
 /// An object of a [`Pool`]; goes back on drop.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::sync::Pool;
+///
+/// let pool = Pool::new(Vec::<u32>::new);
+/// let mut scratch = pool.get();
+/// scratch.clear();
+/// scratch.extend([3, 1, 2]);
+/// scratch.sort_unstable();
+/// assert_eq!(*scratch, [1, 2, 3]);
+/// ```
 pub struct Pooled<'a, T> {
     pool: &'a Pool<T>,
     /// `None` only while it is dropped.
@@ -117,6 +154,16 @@ impl<T> Pooled<'_, T> {
     /// # Panics
     ///
     /// Never: a guard holds its object until it is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::{Pool, Pooled};
+    ///
+    /// let pool = Pool::new(|| vec![0; 4]);
+    /// let ours: Vec<u8> = Pooled::into_inner(pool.get());
+    /// assert_eq!(ours.len(), 4);
+    /// ```
     #[must_use]
     pub fn into_inner(mut this: Self) -> T {
         this.object.take().expect("a guard holds its object")

@@ -97,6 +97,16 @@ impl<T> RwMutex<T> {
     }
 
     /// The value; nobody can hold the mutex.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::RwMutex;
+    ///
+    /// let lock = RwMutex::new(String::from("a"));
+    /// lock.write().push('b');
+    /// assert_eq!(lock.into_inner(), "ab");
+    /// ```
     pub fn into_inner(self) -> T {
         self.value.into_inner()
     }
@@ -105,6 +115,16 @@ impl<T> RwMutex<T> {
 impl<T: ?Sized> RwMutex<T> {
     /// Takes it for reading; blocks the goroutine (or, on a plain thread, the
     /// thread) while somebody writes, or has waited to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::RwMutex;
+    ///
+    /// let settings = RwMutex::new(("verbose", true));
+    /// let (one, two) = (settings.read(), settings.read());
+    /// assert_eq!(one.1, two.1);
+    /// ```
     #[inline]
     pub fn read(&self) -> RwMutexReadGuard<'_, T> {
         if !self.try_read_once() {
@@ -117,6 +137,18 @@ impl<T: ?Sized> RwMutex<T> {
     }
 
     /// Takes it for reading if that needs no wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::RwMutex;
+    ///
+    /// let lock = RwMutex::new(1);
+    /// let writing = lock.write();
+    /// assert!(lock.try_read().is_none());
+    /// drop(writing);
+    /// assert!(lock.try_read().is_some());
+    /// ```
     pub fn try_read(&self) -> Option<RwMutexReadGuard<'_, T>> {
         loop {
             if self.try_read_once() {
@@ -134,6 +166,17 @@ impl<T: ?Sized> RwMutex<T> {
 
     /// Takes it for writing; blocks the goroutine (or, on a plain thread, the
     /// thread) while anybody else has it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::RwMutex;
+    /// use std::collections::HashMap;
+    ///
+    /// let ages = RwMutex::new(HashMap::new());
+    /// ages.write().insert("ada", 36);
+    /// assert_eq!(ages.read().get("ada"), Some(&36));
+    /// ```
     #[inline]
     pub fn write(&self) -> RwMutexWriteGuard<'_, T> {
         // Acquire: pairs with the Release in the unlocks.
@@ -151,6 +194,18 @@ impl<T: ?Sized> RwMutex<T> {
     }
 
     /// Takes it for writing if that needs no wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::RwMutex;
+    ///
+    /// let lock = RwMutex::new(1);
+    /// let reading = lock.read();
+    /// assert!(lock.try_write().is_none());
+    /// drop(reading);
+    /// assert!(lock.try_write().is_some());
+    /// ```
     pub fn try_write(&self) -> Option<RwMutexWriteGuard<'_, T>> {
         // Acquire: pairs with the Release in the unlocks.
         let taken = self
@@ -167,6 +222,16 @@ impl<T: ?Sized> RwMutex<T> {
     }
 
     /// The value of a mutex that nobody else can reach.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::RwMutex;
+    ///
+    /// let mut lock = RwMutex::new(1);
+    /// *lock.get_mut() = 2;
+    /// assert_eq!(*lock.read(), 2);
+    /// ```
     pub fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
     }
@@ -320,6 +385,17 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for RwMutex<T> {
 }
 
 /// An [`RwMutex`] held for reading; unlocks on drop.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::sync::RwMutex;
+///
+/// let names = RwMutex::new(vec!["ada", "alan"]);
+/// let held = names.read();
+/// assert!(names.try_write().is_none(), "no writer while it is held");
+/// assert_eq!(held.len(), 2);
+/// ```
 #[must_use = "the mutex unlocks at once if the guard is dropped"]
 pub struct RwMutexReadGuard<'a, T: ?Sized> {
     mutex: &'a RwMutex<T>,
@@ -327,6 +403,17 @@ pub struct RwMutexReadGuard<'a, T: ?Sized> {
 }
 
 /// An [`RwMutex`] held for writing; unlocks on drop.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::sync::RwMutex;
+///
+/// let names = RwMutex::new(vec!["ada"]);
+/// let mut held = names.write();
+/// assert!(names.try_read().is_none(), "no reader while it is held");
+/// held.push("alan");
+/// ```
 #[must_use = "the mutex unlocks at once if the guard is dropped"]
 pub struct RwMutexWriteGuard<'a, T: ?Sized> {
     mutex: &'a RwMutex<T>,

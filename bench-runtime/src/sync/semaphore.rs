@@ -30,6 +30,17 @@ impl Queued for State {
 }
 
 /// Why an acquisition that need not wait for ever got nothing.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::sync::{AcquireError, Semaphore};
+///
+/// let slots = Semaphore::new(1);
+/// let held = slots.acquire(1);
+/// assert!(matches!(slots.try_acquire(1), Err(AcquireError::Busy)));
+/// # drop(held);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Error, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum AcquireError {
@@ -80,6 +91,18 @@ impl Semaphore {
 
     /// Borrows `weight` units; blocks the goroutine (or, on a plain thread,
     /// the thread) until they are free and it is its turn.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::Semaphore;
+    ///
+    /// let memory = Semaphore::new(64);
+    /// let permit = memory.acquire(48);
+    /// assert_eq!((permit.weight(), memory.available()), (48, 16));
+    /// drop(permit);
+    /// assert_eq!(memory.available(), 64);
+    /// ```
     pub fn acquire(&self, weight: usize) -> Permit<'_> {
         let mut state = self.state.lock();
         if !state.take(weight) {
@@ -104,6 +127,18 @@ impl Semaphore {
     /// # Errors
     ///
     /// [`AcquireError::Busy`] otherwise.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::Semaphore;
+    ///
+    /// let slots = Semaphore::new(2);
+    /// let held = slots.try_acquire(2)?;
+    /// assert!(slots.try_acquire(1).is_err());
+    /// # drop(held);
+    /// # Ok::<(), bench_runtime::sync::AcquireError>(())
+    /// ```
     pub fn try_acquire(&self, weight: usize) -> Result<Permit<'_>, AcquireError> {
         if self.state.lock().take(weight) {
             Ok(Permit {
@@ -123,6 +158,18 @@ impl Semaphore {
     ///
     /// [`AcquireError::Timeout`] if they did not become free in time; those
     /// behind it in the queue then get their turn.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::{AcquireError, Semaphore};
+    /// use std::time::Duration;
+    ///
+    /// let slots = Semaphore::new(1);
+    /// let _held = slots.acquire(1);
+    /// let late = slots.acquire_timeout(1, Duration::from_millis(1));
+    /// assert!(matches!(late, Err(AcquireError::Timeout)));
+    /// ```
     pub fn acquire_timeout(
         &self,
         weight: usize,
@@ -256,6 +303,20 @@ impl Semaphore {
     /// # Panics
     ///
     /// If more would be free than there are.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::Semaphore;
+    /// use std::sync::Arc;
+    ///
+    /// let slots = Arc::new(Semaphore::new(1));
+    /// // The permit would borrow, so the units are given back by hand elsewhere.
+    /// slots.acquire(1).forget();
+    /// let theirs = Arc::clone(&slots);
+    /// std::thread::spawn(move || theirs.release(1));
+    /// slots.acquire(1);
+    /// ```
     pub fn release(&self, weight: usize) {
         let mut state = self.state.lock();
         if weight > self.size - state.free {
@@ -323,6 +384,18 @@ impl fmt::Debug for Semaphore {
 }
 
 /// Units borrowed from a [`Semaphore`]; given back on drop.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::sync::Semaphore;
+///
+/// let slots = Semaphore::new(3);
+/// let permit = slots.acquire(2);
+/// assert_eq!(permit.weight(), 2);
+/// permit.forget();
+/// assert_eq!(slots.available(), 1, "nobody gave them back");
+/// ```
 #[derive(Debug)]
 #[must_use = "the units are given back at once if the permit is dropped"]
 pub struct Permit<'a> {

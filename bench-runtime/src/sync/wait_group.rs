@@ -82,6 +82,21 @@ impl WaitGroup {
     ///
     /// If the count would become negative, or above `i32::MAX`; it then stays
     /// as it was.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::WaitGroup;
+    ///
+    /// let group = WaitGroup::new();
+    /// group.add(2);
+    /// for _ in 0..2 {
+    ///     let group = group.clone();
+    ///     std::thread::spawn(move || group.done());
+    /// }
+    /// group.wait();
+    /// assert_eq!(group.count(), 0);
+    /// ```
     pub fn add(&self, delta: i32) {
         let inner = &*self.inner;
         let mut state = inner.state.load(Ordering::Relaxed);
@@ -189,6 +204,19 @@ impl WaitGroup {
     /// # Panics
     ///
     /// As [`Self::wait`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::WaitGroup;
+    /// use std::time::Duration;
+    ///
+    /// let group = WaitGroup::new();
+    /// group.add(1);
+    /// assert!(!group.wait_timeout(Duration::from_millis(1)));
+    /// group.done();
+    /// assert!(group.wait_timeout(Duration::from_millis(1)));
+    /// ```
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
         let inner = &*self.inner;
         if !inner.is_done() {

@@ -44,6 +44,17 @@ pub fn after(duration: Duration) -> Receiver<Instant> {
 /// A function that is called after a while: see [`after_func`].
 ///
 /// Dropping it does not stop it.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::time;
+/// use std::time::Duration;
+///
+/// let call = time::after_func(Duration::from_secs(3600), || println!("an hour has passed"));
+/// assert!(call.stop(), "it had not begun");
+/// assert!(!call.stop(), "and now it will not");
+/// ```
 pub struct AfterFunc {
     shared: Arc<Shared>,
     call: Arc<dyn Fn(u64) + Send + Sync>,
@@ -114,6 +125,20 @@ impl AfterFunc {
     /// # Panics
     ///
     /// As [`after_func`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{chan, time};
+    /// use std::time::Duration;
+    ///
+    /// let (tx, rx) = chan(1);
+    /// let call = time::after_func(Duration::from_secs(3600), move || {
+    ///     let _ = tx.try_send("called");
+    /// });
+    /// assert!(call.reset(Duration::from_millis(1)), "it was still to come");
+    /// assert_eq!(rx.recv(), Some("called"));
+    /// ```
     pub fn reset(&self, duration: Duration) -> bool {
         self.replace(Some(after_ns(duration)))
     }

@@ -66,6 +66,18 @@ impl Ticker {
     ///
     /// With a period of zero; and, on a plain thread, where the thread that
     /// fires timers cannot be started.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::time::Ticker;
+    /// use std::time::Duration;
+    ///
+    /// let ticker = Ticker::new(Duration::from_millis(1));
+    /// let first = ticker.receiver().recv().unwrap();
+    /// let second = ticker.receiver().recv().unwrap();
+    /// assert!(second > first);
+    /// ```
     pub fn new(period: Duration) -> Self {
         let (sender, receiver) = chan(1);
         let ticker = Self {
@@ -95,6 +107,17 @@ impl Ticker {
     /// # Panics
     ///
     /// As [`Self::new`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::time::Ticker;
+    /// use std::time::Duration;
+    ///
+    /// let ticker = Ticker::new(Duration::from_secs(3600));
+    /// ticker.reset(Duration::from_millis(1));
+    /// assert!(ticker.receiver().recv().is_some());
+    /// ```
     pub fn reset(&self, period: Duration) {
         assert!(!period.is_zero(), "the period of a ticker must not be zero");
         self.replace(Some(period));

@@ -7,6 +7,17 @@ use crate::chan::chan;
 use crate::seam::Spawner;
 
 /// The function was not done in time.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::time::{self, Elapsed, timeout};
+/// use std::time::Duration;
+///
+/// let slow = || time::sleep(Duration::from_millis(100));
+/// let late: Result<(), Elapsed> = timeout(Duration::from_millis(1), slow);
+/// println!("{}", late.unwrap_err());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the function was not done in time; it goes on without its caller")]
 #[non_exhaustive]

@@ -105,6 +105,18 @@ impl Timer {
     /// # Panics
     ///
     /// As [`Self::new`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::time::Timer;
+    /// use std::time::Duration;
+    ///
+    /// let idle = Timer::new(Duration::from_secs(3600));
+    /// // Something happened: the time begins anew, and is shorter now.
+    /// assert!(idle.reset(Duration::from_millis(1)));
+    /// assert!(idle.receiver().recv().is_some());
+    /// ```
     pub fn reset(&self, duration: Duration) -> bool {
         self.replace(Some(after_ns(duration)))
     }

@@ -10,6 +10,25 @@ use crate::chan::{Receiver, SendError, Sender};
 
 /// What may stand for the channel in a receiving case: a [`Receiver`], a
 /// reference to one, or an `Option` of these, where `None` disables the case.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{chan, select, RecvOperand, Receiver};
+///
+/// /// The next value of either, where there is a second one at all.
+/// fn next<T>(first: &Receiver<T>, second: Option<&Receiver<T>>) -> Option<T> {
+///     select! {
+///         recv(first) -> value => value,
+///         recv(second) -> value => value,
+///     }
+/// }
+///
+/// let (tx, rx) = chan(1);
+/// tx.send(5).unwrap();
+/// assert_eq!(next(&rx, None), Some(5));
+/// assert!(None::<Receiver<u8>>.receiver().is_none());
+/// ```
 pub trait RecvOperand {
     /// What the channel carries.
     type Item;
@@ -39,6 +58,21 @@ impl<O: RecvOperand> RecvOperand for Option<O> {
 }
 
 /// What may stand for the channel in a sending case, as [`RecvOperand`].
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{chan, select, SendOperand, Sender};
+///
+/// let (tx, rx) = chan(1);
+/// let mirror: Option<Sender<u8>> = None;
+/// select! {
+///     send(tx, 1) => {}
+///     send(mirror, 1) => unreachable!("it is disabled"),
+/// }
+/// assert_eq!(rx.recv(), Some(1));
+/// assert!(mirror.sender().is_none());
+/// ```
 pub trait SendOperand {
     /// What the channel carries.
     type Item;

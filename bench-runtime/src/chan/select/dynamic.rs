@@ -31,6 +31,16 @@ pub struct Slot<T> {
 
 impl<T> Slot<T> {
     /// One without a value, for a receive.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Slot;
+    ///
+    /// let slot = Slot::<u8>::empty();
+    /// assert!(!slot.is_full());
+    /// assert_eq!(slot.take(), None);
+    /// ```
     #[must_use]
     pub const fn empty() -> Self {
         Self {
@@ -40,6 +50,20 @@ impl<T> Slot<T> {
     }
 
     /// One with a value, for a send.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{chan, Select, Slot};
+    ///
+    /// let (tx, rx) = chan(1);
+    /// let outgoing = Slot::with("letter");
+    /// let mut select = Select::new();
+    /// select.send(&tx, &outgoing);
+    /// select.wait();
+    /// assert!(!outgoing.is_full());
+    /// assert_eq!(rx.recv(), Some("letter"));
+    /// ```
     #[must_use]
     pub const fn with(value: T) -> Self {
         Self {
@@ -66,6 +90,16 @@ impl<T> Slot<T> {
     }
 
     /// Puts a value in; says what was there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Slot;
+    ///
+    /// let slot = Slot::with(1);
+    /// assert_eq!(slot.put(2), Some(1));
+    /// assert_eq!(slot.take(), Some(2));
+    /// ```
     pub fn put(&self, value: T) -> Option<T> {
         let before = self.take();
         // SAFETY: as in `take`; the place holds nothing now.
@@ -141,6 +175,20 @@ impl<'a> Select<'a> {
     }
 
     /// Without a case, and with room for this many.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{chan, Select, Slot};
+    ///
+    /// let channels: Vec<_> = (0..100).map(|_| chan::<u8>(0)).collect();
+    /// let slot = Slot::empty();
+    /// let mut select = Select::with_capacity(channels.len());
+    /// for (_, rx) in &channels {
+    ///     select.recv(rx, &slot);
+    /// }
+    /// assert_eq!((select.len(), select.is_empty()), (100, false));
+    /// ```
     #[must_use]
     pub fn with_capacity(cases: usize) -> Self {
         Self {
@@ -160,6 +208,20 @@ impl<'a> Select<'a> {
     /// # Panics
     ///
     /// If there are too many: `u16::MAX`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{chan, Select, Slot};
+    ///
+    /// let (tx, rx) = chan(1);
+    /// tx.send(9).unwrap();
+    /// let slot = Slot::empty();
+    /// let mut select = Select::new();
+    /// let ours = select.recv(&rx, &slot);
+    /// assert_eq!(select.wait().index(), ours);
+    /// assert_eq!(slot.take(), Some(9));
+    /// ```
     pub fn recv<O: RecvOperand>(&mut self, from: &'a O, slot: &'a Slot<O::Item>) -> usize {
         let core = from.receiver().and_then(|end| end.chan());
         let entry = Entry::new(
@@ -175,6 +237,22 @@ impl<'a> Select<'a> {
     /// # Panics
     ///
     /// As for [`Self::recv`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{chan, Select, Slot};
+    ///
+    /// let (tx, rx) = chan(2);
+    /// let next = Slot::with(1);
+    /// let mut select = Select::new();
+    /// select.send(&tx, &next);
+    /// select.wait();
+    /// // The case stays, and is enabled again by a new value.
+    /// next.put(2);
+    /// select.wait();
+    /// assert_eq!(rx.try_iter().collect::<Vec<_>>(), [1, 2]);
+    /// ```
     pub fn send<O: SendOperand>(&mut self, to: &'a O, slot: &'a Slot<O::Item>) -> usize {
         let core = to.sender().and_then(|end| end.chan());
         let entry = Entry::new(
@@ -223,6 +301,21 @@ impl<'a> Select<'a> {
 
     /// Waits until a case can go on and carries it out; blocks the goroutine.
     /// For ever, if no case is enabled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{chan, Select, Slot};
+    ///
+    /// let (tx, rx) = chan::<u8>(0);
+    /// drop(tx);
+    /// let slot = Slot::empty();
+    /// let mut select = Select::new();
+    /// select.recv(&rx, &slot);
+    /// let end = select.wait();
+    /// assert!(end.is_closed());
+    /// assert_eq!(slot.take(), None);
+    /// ```
     pub fn wait(&mut self) -> Selected {
         loop {
             if let Some(selected) = self.run(Wait::Forever) {
@@ -232,16 +325,65 @@ impl<'a> Select<'a> {
     }
 
     /// Carries out a case if one can go on now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{chan, Select, Slot};
+    ///
+    /// let (tx, rx) = chan(1);
+    /// let slot = Slot::empty();
+    /// let mut select = Select::new();
+    /// select.recv(&rx, &slot);
+    /// assert!(select.try_wait().is_none());
+    /// tx.send("now").unwrap();
+    /// assert!(select.try_wait().is_some());
+    /// assert_eq!(slot.take(), Some("now"));
+    /// ```
     pub fn try_wait(&mut self) -> Option<Selected> {
         self.run(Wait::Poll)
     }
 
     /// Waits for `timeout` at most; blocks the goroutine.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{chan, Select, Slot};
+    /// use std::time::Duration;
+    ///
+    /// let (_tx, rx) = chan::<u8>(0);
+    /// let slot = Slot::empty();
+    /// let mut select = Select::new();
+    /// select.recv(&rx, &slot);
+    /// assert!(select.wait_timeout(Duration::from_millis(1)).is_none());
+    /// ```
     pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Selected> {
         self.run(Wait::Until(after_ns(timeout)))
     }
 
     /// Waits until `deadline` at the latest; blocks the goroutine.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{chan, Select, Slot};
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let (tx, rx) = chan(4);
+    /// tx.send(1).unwrap();
+    /// tx.send(2).unwrap();
+    /// let slot = Slot::empty();
+    /// let mut select = Select::new();
+    /// select.recv(&rx, &slot);
+    /// // All that comes until then.
+    /// let deadline = Instant::now() + Duration::from_millis(1);
+    /// let mut sum = 0;
+    /// while select.wait_deadline(deadline).is_some() {
+    ///     sum += slot.take().unwrap_or(0);
+    /// }
+    /// assert_eq!(sum, 3);
+    /// ```
     pub fn wait_deadline(&mut self, deadline: Instant) -> Option<Selected> {
         self.run(Wait::Until(ns_of(deadline)))
     }
@@ -296,6 +438,20 @@ impl fmt::Debug for Select<'_> {
 }
 
 /// The case that a [`Select`] took.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{chan, Select, Slot};
+///
+/// let (tx, rx) = chan(1);
+/// tx.send(1).unwrap();
+/// let slot = Slot::empty();
+/// let mut select = Select::new();
+/// let case = select.recv(&rx, &slot);
+/// let selected = select.wait();
+/// assert_eq!((selected.index(), selected.is_closed()), (case, false));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Selected {
     index: usize,

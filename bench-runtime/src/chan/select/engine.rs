@@ -21,6 +21,7 @@ use crate::goroutine::{WaitReason, Waiter};
 use crate::sched;
 
 /// One case, and the waiter that stands for it while the select is parked.
+#[doc(hidden)]
 #[derive(Debug)]
 pub struct Entry {
     /// `None`: the case is disabled.
@@ -69,6 +70,7 @@ pub enum Wait {
 }
 
 /// The case that was taken.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
     /// Where the case was written.
