@@ -2,7 +2,7 @@
 //! on a quiet machine, from a release build.
 //!
 //! `cargo run --release -p bench-runtime --example sched_figures -- [WHICH]..`
-//! with any of `hog`, `readers`, `pingpong`, `resize`, `idle`; all without.
+//! with any of `sleep`, `hog`, `readers`, `pingpong`, `resize`, `idle`; all without.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -46,6 +46,7 @@ impl Mode {
 type Figure = (&'static str, fn(Mode));
 
 const FIGURES: &[Figure] = &[
+    ("sleep", sleep),
     ("hog", hog),
     ("readers", readers),
     ("pingpong", ping_pong),
@@ -78,6 +79,72 @@ fn burn(length: Duration) {
     let began = Instant::now();
     while began.elapsed() < length {
         std::hint::spin_loop();
+    }
+}
+
+/// How late sleeps of 1 ms end, with as many sleepers on each of several
+/// threads, and what the same costs threads that sleep by themselves.
+fn sleep(mode: Mode) {
+    const EACH: Duration = Duration::from_millis(1);
+    const TIMES: usize = 1_000;
+    let sleeps = |nap: fn(Duration)| {
+        let mut late = Vec::with_capacity(TIMES);
+        for _ in 0..TIMES {
+            let due = Instant::now() + EACH;
+            nap(EACH);
+            late.push(due.elapsed());
+        }
+        late
+    };
+    let say = |who: &str, sleepers: usize, mut late: Vec<Duration>, cpu: Duration| {
+        late.sort_unstable();
+        println!(
+            "sleep: {who}, {sleepers} at a time: late by {:?} median, {:?} p99; {:?} of CPU time a sleep",
+            late[late.len() / 2],
+            late[late.len() * 99 / 100],
+            cpu / late.len() as u32,
+        );
+    };
+    for sleepers in [1, 2, 8] {
+        for procs in [1, 2] {
+            let runtime = mode.runtime(procs);
+            let before = cpu_time();
+            let (late, cpu) = runtime.run(move || {
+                let tasks: Vec<_> = (0..sleepers)
+                    .map(|_| {
+                        go(move || {
+                            // Long enough that others take the rest.
+                            burn(Duration::from_millis(2));
+                            sleeps(time::sleep)
+                        })
+                    })
+                    .collect();
+                let tasks = tasks.into_iter();
+                let late: Vec<_> = tasks
+                    .flat_map(|task| task.join().expect("a sleeper ends"))
+                    .collect();
+                (late, cpu_time())
+            });
+            let cpu = cpu.saturating_sub(before);
+            say(&format!("{mode:?}, {procs} P"), sleepers, late, cpu);
+        }
+        let before = cpu_time();
+        let threads: Vec<_> = (0..sleepers)
+            .map(|_| {
+                std::thread::spawn(move || {
+                    let late = sleeps(std::thread::sleep);
+                    (late, cpu_time())
+                })
+            })
+            .collect();
+        let mut cpu = before;
+        let mut late = Vec::new();
+        for thread in threads {
+            let (its, then) = thread.join().expect("a sleeper ends");
+            late.extend(its);
+            cpu = cpu.max(then);
+        }
+        say("threads", sleepers, late, cpu.saturating_sub(before));
     }
 }
 

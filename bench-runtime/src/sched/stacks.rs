@@ -196,13 +196,23 @@ const PRESSURE_SHARE: u64 = 4;
 /// Under pressure, parked for this long is long.
 const PRESSED_AFTER: Duration = Duration::from_millis(10);
 
+impl Rounds {
+    /// How long sysmon may sleep before there is more to do, while no P runs;
+    /// `None`: for ever.
+    pub(super) fn next_pass(&self) -> Option<Duration> {
+        self.pending.then(|| match self.over {
+            true => Duration::from_millis(PASS_MS.into()),
+            false => Duration::from_millis(1),
+        })
+    }
+}
+
 impl Shared {
     /// Goes on with the sweep: a little if goroutines run, more if none does.
-    /// True: there is, or will be, more to do.
-    pub(super) fn sweep_stacks(&'static self, rounds: &mut Rounds, running: bool) -> bool {
+    pub(super) fn sweep_stacks(&'static self, rounds: &mut Rounds, running: bool) {
         let now_ms = (crate::sys::clock::now_ns() / 1_000_000) as u32;
         if rounds.over && now_ms.wrapping_sub(rounds.began_ms) < PASS_MS {
-            return rounds.pending;
+            return;
         }
         if rounds.over {
             rounds.over = false;
@@ -234,7 +244,6 @@ impl Shared {
                 }
             }
         }
-        rounds.pending
     }
 
     fn is_pressed(&self) -> bool {

@@ -13,7 +13,8 @@
 //! 6. once a second GOMAXPROCS follows the affinity and the quota, unless it
 //!    was set by hand.
 //!
-//! When no P has run for a while it sleeps until one does.
+//! When no P has run for a while it sleeps until one does, but for a look at
+//! the stacks from time to time while some are to be trimmed.
 
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -70,16 +71,24 @@ impl Shared {
         }
     }
 
-    fn deep_sleep(&'static self) {
+    /// Sleeps until a P runs, for `timeout` at most; true if one does.
+    fn deep_sleep(&'static self, timeout: Option<Duration>) -> bool {
         self.bed.word.store(ASLEEP, Ordering::SeqCst);
         barrier::heavy();
-        while self.bed.word.load(Ordering::Acquire) == ASLEEP
-            && !self.any_running()
-            && !self.is_stopping()
-        {
-            futex::wait(&self.bed.word, ASLEEP, None);
+        let asleep = || {
+            self.bed.word.load(Ordering::Acquire) == ASLEEP
+                && !self.any_running()
+                && !self.is_stopping()
+        };
+        while asleep() {
+            futex::wait(&self.bed.word, ASLEEP, timeout);
+            if timeout.is_some() {
+                break;
+            }
         }
+        let woken = !asleep();
         self.bed.word.store(AWAKE, Ordering::Release);
+        woken
     }
 
     fn any_running(&'static self) -> bool {
@@ -97,12 +106,15 @@ impl Shared {
         let mut last_read_ns = clock::now_ns();
         while !self.is_stopping() {
             if idle_rounds >= IDLE_ROUNDS {
-                self.deep_sleep();
-                idle_rounds = 0;
-                seen.clear();
-                continue;
+                // While stacks are to be looked over it is a nap.
+                if self.deep_sleep(sweep.next_pass()) {
+                    idle_rounds = 0;
+                    seen.clear();
+                    continue;
+                }
+            } else {
+                std::thread::sleep(ROUND);
             }
-            std::thread::sleep(ROUND);
             let now = clock::now_ns();
             let mut running = false;
             let mut rescued = false;
@@ -151,11 +163,10 @@ impl Shared {
             }
             self.eager
                 .store(u32::from(eager_rounds > 0), Ordering::Relaxed);
-            let sweeping = self.sweep_stacks(&mut sweep, running);
+            self.sweep_stacks(&mut sweep, running);
             idle_rounds = match running {
                 true => 0,
-                // It does not go to bed before the sweep is done.
-                false => (idle_rounds + 1).min(IDLE_ROUNDS - u32::from(sweeping)),
+                false => (idle_rounds + 1).min(IDLE_ROUNDS),
             };
             if running && self.procs_follow_host() && now - last_read_ns >= REREAD_NS {
                 last_read_ns = now;

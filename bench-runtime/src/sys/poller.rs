@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use crate::shim::{AtomicBool, Ordering};
+use crate::sys::clock;
 
 /// The most events that one [`Poller::wait`] returns. Go's figure: enough to
 /// amortise the call, small enough for the stack of a machine.
@@ -27,7 +28,15 @@ pub(crate) struct Poller {
     /// False once the kernel has refused `epoll_pwait2(2)` (before 5.11, or a
     /// filter), from when on time-outs are whole milliseconds, rounded up.
     fine: AtomicBool,
+    /// What the kernel may add to a short time-out of ours, in nanoseconds.
+    slack_ns: u64,
 }
+
+/// The kernel may add this share of an epoll time-out, or a thread's timer
+/// slack, whichever is more, so that it can serve several timers at once
+/// (`select_estimate_accuracy` in its `fs/select.c`), and at most this much.
+const SLACK_SHARE: u64 = 1_000;
+const SLACK_MOST_NS: u64 = 100_000_000;
 
 /// One thing that happened to one descriptor.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +78,16 @@ impl Events {
         }
     }
 
+    /// Takes what a wait answered: an interrupting signal is no event.
+    fn take(&mut self, answer: io::Result<usize>) -> io::Result<()> {
+        match answer {
+            Ok(n) => self.len = n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+        Ok(())
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = Event> + '_ {
         self.raw[..self.len].iter().map(|raw| Event {
             token: raw.u64,
@@ -85,6 +104,7 @@ impl Poller {
             // SAFETY: the kernel has just given this descriptor to us alone.
             epoll: unsafe { OwnedFd::from_raw_fd(fd) },
             fine: AtomicBool::new(true),
+            slack_ns: clock::timer_slack_ns(),
         })
     }
 
@@ -117,25 +137,45 @@ impl Poller {
     /// Waits until something happens or until `timeout` has passed; `None` is
     /// for ever. An interrupting signal ends it with no event. Blocks the
     /// thread.
+    ///
+    /// It ends when the time is over and not, as the kernel's own call would,
+    /// by the kernel's slack later: it asks for so much less, and once more for
+    /// what is left should the kernel have been early.
     pub(crate) fn wait(&self, timeout: Option<Duration>, events: &mut Events) -> io::Result<()> {
         events.len = 0;
-        let n = if timeout.is_some_and(|t| !t.is_zero()) && self.fine.load(Ordering::Relaxed) {
-            match self.wait_fine(timeout.unwrap_or_default(), events) {
+        let Some(length) = timeout.filter(|t| !t.is_zero() && self.fine.load(Ordering::Relaxed))
+        else {
+            let answer = self.wait_coarse(timeout, events);
+            return events.take(answer);
+        };
+        let end = clock::now_ns().saturating_add(u64::try_from(length.as_nanos()).unwrap_or(!0));
+        let mut left = length;
+        loop {
+            let asked = self.less_slack(left);
+            let done = match self.wait_fine(asked, events) {
                 Err(e) if matches!(e.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
                     self.fine.store(false, Ordering::Relaxed);
-                    self.wait_coarse(timeout, events)
+                    let answer = self.wait_coarse(Some(left), events);
+                    return events.take(answer);
                 }
                 done => done,
+            };
+            let early = matches!(done, Ok(0));
+            events.take(done)?;
+            let now = clock::now_ns();
+            if !early || now >= end {
+                return Ok(());
             }
-        } else {
-            self.wait_coarse(timeout, events)
-        };
-        match n {
-            Ok(n) => events.len = n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
+            left = Duration::from_nanos(end - now);
         }
-        Ok(())
+    }
+
+    /// The time-out to ask for so that the kernel's slack ends with this one.
+    fn less_slack(&self, timeout: Duration) -> Duration {
+        let ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        let slack = (ns / SLACK_SHARE).min(SLACK_MOST_NS).max(self.slack_ns);
+        // Zero would not wait at all.
+        Duration::from_nanos(ns.saturating_sub(slack).max(1))
     }
 
     fn wait_fine(&self, timeout: Duration, events: &mut Events) -> io::Result<usize> {
