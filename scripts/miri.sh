@@ -4,10 +4,8 @@
 #   scripts/miri.sh [--quick]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-if ! cargo +nightly miri --version >/dev/null 2>&1; then
-    echo "miri: skipped: needs 'rustup toolchain install nightly --component miri,rust-src'"
-    exit 0
-fi
+. scripts/lib/nightly.sh
+need_nightly miri miri rust-src
 # Records and parkables are leaked by design; the kernel's random numbers and
 # clocks are not what is under test.
 export MIRIFLAGS="-Zmiri-ignore-leaks -Zmiri-disable-isolation -Zmiri-permissive-provenance"
@@ -21,17 +19,7 @@ if [ "${1:-}" = "--quick" ]; then
 fi
 
 # The canary: an aliasing fault on purpose, which miri must report.
-canary=$(mktemp -d)
-trap 'rm -rf "$canary"' EXIT
-mkdir -p "$canary/src"
-cat >"$canary/Cargo.toml" <<'TOML'
-[package]
-name = "canary"
-version = "0.0.0"
-edition = "2024"
-[workspace]
-TOML
-cat >"$canary/src/main.rs" <<'RUST'
+make_canary <<'RUST'
 fn main() {
     let mut value = Box::new(1);
     let raw: *mut i32 = &mut *value;
@@ -39,7 +27,9 @@ fn main() {
     println!("{}", unsafe { *raw });
 }
 RUST
-if timeout 300 cargo +nightly miri run --quiet --manifest-path "$canary/Cargo.toml" >/dev/null 2>&1; then
+timeout 300 cargo +nightly miri run --quiet --manifest-path "$canary/Cargo.toml" >/dev/null 2>"$canary/log" || true
+if ! grep -q "Undefined Behavior" "$canary/log"; then
+    tail -5 "$canary/log" >&2
     echo "miri: it did not find the canary's use after free" >&2
     exit 1
 fi

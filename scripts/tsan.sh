@@ -5,27 +5,14 @@
 #   scripts/tsan.sh [--quick]
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/lib/nightly.sh
+need_nightly tsan rust-src
 target=$(rustc -vV | sed -n 's/^host: //p')
-if ! cargo +nightly --version >/dev/null 2>&1 ||
-    [ ! -d "$(rustc +nightly --print sysroot)/lib/rustlib/src/rust/library" ]; then
-    echo "tsan: skipped: needs 'rustup toolchain install nightly --component rust-src'"
-    exit 0
-fi
 export RUSTFLAGS="-Zsanitizer=thread --cfg rt_tsan" TSAN_OPTIONS="halt_on_error=1 exitcode=66"
 build=(--quiet -Zbuild-std --target "$target" --target-dir target/tsan)
 
 # The canary: a race on purpose, which the sanitizer must report.
-canary=$(mktemp -d)
-trap 'rm -rf "$canary"' EXIT
-mkdir -p "$canary/src"
-cat >"$canary/Cargo.toml" <<'TOML'
-[package]
-name = "canary"
-version = "0.0.0"
-edition = "2024"
-[workspace]
-TOML
-cat >"$canary/src/main.rs" <<'RUST'
+make_canary <<'RUST'
 static mut COUNT: u64 = 0;
 fn main() {
     // Long enough that the threads are there at the same time, on a busy

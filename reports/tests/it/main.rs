@@ -3,6 +3,7 @@
 mod analysis;
 mod browser;
 mod gate;
+mod hostile;
 mod html;
 mod merge;
 mod peers;

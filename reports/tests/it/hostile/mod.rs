@@ -1,0 +1,83 @@
+//! Result files from people who mean ill: read or refused, never a panic, and
+//! nothing of theirs runs in the page. `scripts/fuzz.sh` looks for longer.
+
+mod edit;
+
+use std::io::Cursor;
+use std::path::Path;
+
+use proptest::prelude::*;
+use reports::Run;
+use reports::gate::gate;
+use reports::store::{Limits, ReadError, read_from};
+use reports::{compare, html};
+
+use edit::{BYTES_OF_AN_EDIT, edited};
+
+/// A run in which every section of the page has something to show.
+const SEED: &str = include_str!("../../fixtures/v1-every-section.jsonl");
+
+fn read(bytes: &[u8]) -> Result<Run, ReadError> {
+    read_from(
+        Cursor::new(bytes),
+        Path::new("run.jsonl"),
+        Limits::default(),
+    )
+}
+
+/// All that is said about a run.
+fn shown(run: &Run) -> String {
+    let page = html::render(run);
+    let pair = [("a".to_owned(), run.clone()), ("b".to_owned(), run.clone())];
+    let comparison = html::render_comparison(&compare::compare(&pair));
+    let gate = gate(run, run);
+    assert!(gate.rows.is_empty() || !gate.reasons.iter().any(String::is_empty));
+    page + &comparison
+}
+
+#[test]
+fn the_seed_itself_fills_the_page() {
+    let page = html::render(&read(SEED.as_bytes()).expect("a good file"));
+    for section in [
+        "verdicts",
+        "peers",
+        "questions",
+        "folklore",
+        "planner",
+        "trust",
+    ] {
+        assert!(
+            page.contains(&format!("<section id=\"{section}\"")),
+            "{section}"
+        );
+    }
+}
+
+#[test]
+fn every_seed_of_the_fuzzer_is_read_or_refused() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/reader");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).expect("the folder is checked in") {
+        let bytes = std::fs::read(entry.expect("an entry").path()).expect("a file");
+        match read(&bytes) {
+            Ok(run) => assert!(shown(&run).ends_with("</html>")),
+            Err(error) => assert!(error.to_string().contains("run.jsonl")),
+        }
+        count += 1;
+    }
+    assert!(count > 5, "{count} seeds");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn odd_values_are_shown_or_refused_and_never_run(
+        choices in prop::collection::vec(any::<u8>(), BYTES_OF_AN_EDIT..10 * BYTES_OF_AN_EDIT),
+    ) {
+        match read(edited(SEED, &choices).as_bytes()) {
+            Ok(run) => prop_assert!(!shown(&run).contains("<script>alert")),
+            Err(error) => prop_assert!(error.to_string().starts_with("run.jsonl")),
+        }
+    }
+}

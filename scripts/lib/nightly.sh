@@ -1,0 +1,32 @@
+# What the gates that need a nightly toolchain share. Sourced by scripts/*.sh.
+
+# Ends the script well, and says why, where nightly lacks a part.
+#   need_nightly GATE COMPONENT…      such as: need_nightly miri miri rust-src
+need_nightly() {
+    local gate=$1 component installed
+    shift
+    installed=$(rustup component list --toolchain nightly --installed 2>/dev/null || true)
+    for component in "$@"; do
+        if ! grep -q "^$component" <<<"$installed"; then
+            echo "$gate: skipped: needs 'rustup toolchain install nightly --component $(IFS=, && echo "$*")'"
+            exit 0
+        fi
+    done
+}
+
+# Makes a program of the source on stdin, in a folder that goes when the script
+# ends, and leaves its path in $canary: a gate that nobody has seen fail is no
+# gate, so each first runs what it must refuse.
+make_canary() {
+    canary=$(mktemp -d)
+    trap 'rm -rf "$canary"' EXIT
+    mkdir -p "$canary/src"
+    cat >"$canary/Cargo.toml" <<'TOML'
+[package]
+name = "canary"
+version = "0.0.0"
+edition = "2024"
+[workspace]
+TOML
+    cat >"$canary/src/main.rs"
+}
