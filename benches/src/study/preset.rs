@@ -68,6 +68,45 @@ const GROWTH: &[Points] = &[
             ("yields_count", &[20], &[20]),
         ],
     ),
+    (
+        "spawn.skynet",
+        &[(
+            "leaves_count",
+            &[10, 100, 1_000, 10_000],
+            &[10, 100, 1_000, 10_000, 100_000, 1_000_000],
+        )],
+    ),
+    (
+        "share.counter",
+        &[
+            ("tasks_count", FEW_POWERS, POWERS),
+            ("additions_count", &[20], &[20]),
+            ("means", &[1], &[1]),
+        ],
+    ),
+    (
+        "share.fan_in",
+        &[
+            (
+                "producers_count",
+                FEW_POWERS,
+                &[1, 10, 100, 1_000, 10_000, 100_000],
+            ),
+            ("items_count", &[20], &[20]),
+        ],
+    ),
+    (
+        "io.tcp_echo",
+        &[
+            (
+                "connections_count",
+                &[1, 10, 100, 1_000],
+                &[1, 10, 100, 1_000],
+            ),
+            ("requests_count", &[4_000], &[20_000]),
+            ("offered_per_s", &[0], &[0]),
+        ],
+    ),
     // A reading of the host's memory cannot see less than a hundred tasks.
     (
         "memory.parked",

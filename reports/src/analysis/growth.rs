@@ -20,6 +20,15 @@ use crate::stats::bootstrap::{Estimate, Replicates, Tree, seed_for};
 /// The fit uses points from this many tasks on.
 pub const FEWEST_TASKS: u64 = 100;
 
+/// The parameters that say how many tasks there are, by workload: tasks, leaves
+/// of a tree, senders to one receiver, connections that each have a task.
+const COUNTS: [&str; 4] = [
+    TASKS,
+    "leaves_count",
+    "producers_count",
+    "connections_count",
+];
+
 /// Points below this are no curve.
 const FEWEST_POINTS: usize = 3;
 
@@ -74,7 +83,7 @@ pub(super) fn growth(run: &Run, rows: &[Row]) -> Vec<Growth> {
         for (lane_index, lane) in run.header.lanes.iter().enumerate() {
             for (parameters, mut replicates) in figures(run, rows, workload, &lane.name, &quantity)
             {
-                let Some(&tasks) = parameters.0.get(TASKS).filter(|tasks| **tasks > 0) else {
+                let Some((count, tasks)) = tasks_of(&parameters) else {
                     continue;
                 };
                 if quantity.id == OVER {
@@ -84,7 +93,7 @@ pub(super) fn growth(run: &Run, rows: &[Row]) -> Vec<Growth> {
                         *value /= tasks as f64;
                     }
                 }
-                let case = Case::without(&parameters.0, TASKS);
+                let case = Case::without(&parameters.0, count);
                 curves
                     .entry((case, lane_index))
                     .or_default()
@@ -114,16 +123,25 @@ pub(super) fn growth(run: &Run, rows: &[Row]) -> Vec<Growth> {
     found
 }
 
-/// What is followed: the first quantity; where tasks sleep, what their sleep
-/// took too long.
+/// How many tasks the case has, and the parameter that says so.
+fn tasks_of(case: &Case) -> Option<(&'static str, u64)> {
+    let of = |count| Some((count, *case.0.get(count)?));
+    COUNTS.into_iter().find_map(of).filter(|found| found.1 > 0)
+}
+
+/// What is followed: where tasks sleep, what their sleep took too long; else
+/// the first quantity that is no latency, for under ever more clients that
+/// grows because they wait for each other.
 fn followed(workload: &Workload) -> Option<Quantity> {
     let all = Quantity::all_of(workload);
-    let over = all.iter().find(|quantity| quantity.id == OVER).cloned();
-    let over = over.map(|quantity| Quantity {
-        title: "time beyond the sleep, for each task".to_owned(),
-        ..quantity
-    });
-    over.or_else(|| all.into_iter().next())
+    if let Some(over) = all.iter().find(|quantity| quantity.id == OVER) {
+        return Some(Quantity {
+            title: "time beyond the sleep, for each task".to_owned(),
+            ..over.clone()
+        });
+    }
+    all.into_iter()
+        .find(|quantity| !matches!(quantity.source, Source::Latency(_)))
 }
 
 /// The lane's figure at each point. The rows have all of them but memory,
