@@ -301,14 +301,14 @@ impl Core {
     #[inline(never)]
     pub(super) unsafe fn wait(&self, side: Side, elem: *mut ()) -> Outcome {
         let me = sched::prepare_park(side.reason(), ptr::from_ref(self).cast());
-        let waiter = sched::own_waiter(me);
         // SAFETY: the own waiter is ours to use for a wait on one queue; it
         // stays in place, and we are parked until it has been dequeued.
-        unsafe {
-            waiter.write(Waiter::single(me, elem, 0));
+        let waiter = unsafe {
+            let waiter = sched::own_waiter(me, elem);
             self.state().queue(side).enqueue(waiter);
             self.unlock();
-        }
+            waiter
+        };
         sched::park(me);
         // SAFETY: dequeued, so ours alone.
         match unsafe { (*waiter).tag.get() } & (PASSED | CLOSED) {
@@ -326,10 +326,11 @@ impl Core {
     pub(super) unsafe fn wait_until(&self, side: Side, elem: *mut (), deadline_ns: u64) -> Outcome {
         let me = sched::prepare_park(side.reason(), ptr::from_ref(self).cast());
         let ticket = me.ticket();
-        let waiter = sched::own_waiter(me);
-        // SAFETY: as in `wait`; a time-out removes it below.
+        let mut waiter = Waiter::multi(me, ticket, elem, 0);
+        let waiter = &raw mut waiter;
+        // SAFETY: it stays in place until it has been dequeued, or is removed
+        // below.
         unsafe {
-            waiter.write(Waiter::multi(me, ticket, elem, 0));
             self.state().queue(side).enqueue(waiter);
             self.unlock();
         }

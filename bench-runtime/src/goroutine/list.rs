@@ -1,5 +1,5 @@
 //! A first-in first-out list of goroutines, linked through their records.
-//! A goroutine is on one list at a time; whoever dequeued it owns `next`.
+//! A goroutine is on one list at a time; whoever dequeued it owns the link.
 
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
@@ -34,10 +34,12 @@ impl List {
     #[inline]
     pub(crate) fn push(&mut self, g: &'static Goroutine) {
         let raw = ptr::from_ref(g).cast_mut();
-        g.next.store(ptr::null_mut(), Ordering::Relaxed);
+        g.next().store(ptr::null_mut(), Ordering::Relaxed);
         match NonNull::new(self.tail) {
             // SAFETY: the tail is on the list, and records are type-stable.
-            Some(tail) => unsafe { tail.as_ref() }.next.store(raw, Ordering::Relaxed),
+            Some(tail) => unsafe { tail.as_ref() }
+                .next()
+                .store(raw, Ordering::Relaxed),
             None => self.head = raw,
         }
         self.tail = raw;
@@ -50,7 +52,7 @@ impl List {
         let head = NonNull::new(self.head)?;
         // SAFETY: it is on the list, and records are type-stable.
         let g: &'static Goroutine = unsafe { head.as_ref() };
-        self.head = g.next.load(Ordering::Relaxed);
+        self.head = g.next().load(Ordering::Relaxed);
         if self.head.is_null() {
             self.tail = ptr::null_mut();
         }
@@ -66,7 +68,7 @@ impl List {
         match NonNull::new(self.tail) {
             // SAFETY: as in `push`.
             Some(tail) => unsafe { tail.as_ref() }
-                .next
+                .next()
                 .store(other.head, Ordering::Relaxed),
             None => self.head = other.head,
         }

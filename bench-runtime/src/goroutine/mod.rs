@@ -1,7 +1,7 @@
 //! G: a goroutine's record. It never points to M or P.
 //!
-//! A record is [`Goroutine`], 96 bytes; with the closure inside it, it is all
-//! that exists of a goroutine that has not run. Records live in [`slab`]s:
+//! A record is a [`Goroutine`]; with the closure inside it, it is all that
+//! exists of a goroutine that has not run. Records live in [`slab`]s:
 //! their memory is type-stable, so a stale pointer reads a record.
 //!
 //! # Where a goroutine runs: the table of `context`
@@ -19,8 +19,17 @@
 //!
 //! # What `body` holds
 //!
-//! The closure until it starts, a [`Waiter`] while it waits on one queue, the
-//! result after it ended: never two of them at once.
+//! | while the goroutine            | first word               | the other words   |
+//! |--------------------------------|--------------------------|-------------------|
+//! | has not run                    | the link of its [`List`] | the closure       |
+//! | waits on one queue, untimed    | the [`Waiter`]           | the [`Waiter`]    |
+//! | was dequeued from there        | the link of its [`List`] | the rest of the [`Waiter`] |
+//! | has ended, a handle exists     | –                        | the result        |
+//! | is on a free list              | the link                 | –                 |
+//!
+//! A wait that a timer or a context may end leaves its waiter in the queue when
+//! the goroutine is readied, so its waiter lies on the stack: the link would be
+//! written over it.
 //!
 //! # The end: the table of `join`
 //!
@@ -112,8 +121,8 @@ pub(crate) const FLAG_COMPACTED: u8 = 2;
 /// In `flags`: the scheduling class, two bits.
 pub(crate) const FLAG_PRIORITY_SHIFT: u32 = 4;
 
-/// Words of [`Goroutine::body`].
-pub(crate) const BODY_WORDS: usize = 5;
+/// Words of [`Goroutine::body`] behind the first.
+pub(crate) const BODY_WORDS: usize = 4;
 
 /// Held while details are freed, and by whoever reads another's.
 static DETAILS: Lock<()> = Lock::new(());
@@ -132,8 +141,6 @@ pub(crate) struct Details {
 pub(crate) struct Goroutine {
     /// Status, kind, wait reason, flags, ticket.
     pub(crate) head: Head,
-    /// The next in a [`List`], or in a free list.
-    pub(crate) next: AtomicPtr<Goroutine>,
     /// See the table of `context`.
     pub(crate) context: AtomicUsize,
     /// What its body can do; set at spawn.
@@ -144,7 +151,8 @@ pub(crate) struct Goroutine {
     pub(crate) id: AtomicU64,
     /// A `&'static Location`, or with bit 0 set a `Box<Details>`.
     site: AtomicUsize,
-    body: UnsafeCell<[MaybeUninit<usize>; BODY_WORDS]>,
+    /// See the table of what it holds.
+    body: UnsafeCell<[MaybeUninit<usize>; 1 + BODY_WORDS]>,
 }
 
 // SAFETY: `vtable` and `body` are reached only by whoever owns the goroutine
@@ -153,7 +161,7 @@ unsafe impl Sync for Goroutine {}
 // SAFETY: closures and results in it are `Send` by the bounds of spawn.
 unsafe impl Send for Goroutine {}
 
-const _: () = assert!(size_of::<Goroutine>() == 96);
+const _: () = assert!(size_of::<Goroutine>() == 88);
 
 impl Goroutine {
     /// A record on no list, for a slab.
@@ -166,13 +174,12 @@ impl Goroutine {
                 flags: AtomicU8::new(0),
                 ticket: AtomicU32::new(0),
             },
-            next: AtomicPtr::new(std::ptr::null_mut()),
             context: AtomicUsize::new(FRESH),
             vtable: UnsafeCell::new(&body::NOTHING),
             join: AtomicUsize::new(JOIN_DETACHED),
             id: AtomicU64::new(0),
             site: AtomicUsize::new(0),
-            body: UnsafeCell::new([MaybeUninit::uninit(); BODY_WORDS]),
+            body: UnsafeCell::new([MaybeUninit::uninit(); 1 + BODY_WORDS]),
         }
     }
 
@@ -234,16 +241,25 @@ impl Goroutine {
         unsafe { *self.vtable.get() = vtable };
     }
 
-    /// The memory of `body`.
+    /// The next in a [`List`], or in a free list, for whoever owns the link.
+    #[inline(always)]
+    pub(crate) fn next(&self) -> &AtomicPtr<Self> {
+        // SAFETY: the first word of `body`, aligned as a pointer is; by the
+        // table of `body` nothing else is there while the goroutine is on a list.
+        unsafe { AtomicPtr::from_ptr(self.body.get().cast()) }
+    }
+
+    /// The memory of closure and result.
     #[inline(always)]
     pub(crate) fn body(&self) -> *mut u8 {
-        self.body.get().cast()
+        // SAFETY: behind the first word the body goes on.
+        unsafe { self.body.get().cast::<usize>().add(1).cast() }
     }
 
     /// The memory of the goroutine's own waiter.
     #[inline(always)]
     pub(crate) fn waiter(&self) -> *mut Waiter {
-        const { assert!(size_of::<Waiter>() <= BODY_WORDS * size_of::<usize>()) };
+        const { assert!(size_of::<Waiter>() <= (1 + BODY_WORDS) * size_of::<usize>()) };
         self.body.get().cast()
     }
 

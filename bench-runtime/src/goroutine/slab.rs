@@ -99,7 +99,7 @@ impl Cache {
         if let Some(g) = NonNull::new(self.free) {
             // SAFETY: it is on our free list, so it is ours.
             let g: &'static Goroutine = unsafe { g.as_ref() };
-            self.free = g.next.load(Ordering::Relaxed);
+            self.free = g.next().load(Ordering::Relaxed);
             self.len -= 1;
             return g;
         }
@@ -115,9 +115,9 @@ impl Cache {
             {
                 // SAFETY: it is on the slab's free list, whose lock we hold.
                 let g_ref = unsafe { g.as_ref() };
-                spare.free = g_ref.next.load(Ordering::Relaxed);
+                spare.free = g_ref.next().load(Ordering::Relaxed);
                 spare.free_len -= 1;
-                g_ref.next.store(self.free, Ordering::Relaxed);
+                g_ref.next().store(self.free, Ordering::Relaxed);
                 self.free = g.as_ptr();
                 self.len += 1;
             }
@@ -147,7 +147,7 @@ impl Cache {
     /// Takes back a record whose body is empty.
     #[inline]
     pub(crate) fn put(&mut self, slab: &Slab, g: &'static Goroutine) {
-        g.next.store(self.free, Ordering::Relaxed);
+        g.next().store(self.free, Ordering::Relaxed);
         self.free = ptr::from_ref(g).cast_mut();
         self.len += 1;
         if self.len > CACHE_LIMIT {
@@ -163,9 +163,9 @@ impl Cache {
         {
             // SAFETY: it is on our free list.
             let g_ref = unsafe { g.as_ref() };
-            self.free = g_ref.next.load(Ordering::Relaxed);
+            self.free = g_ref.next().load(Ordering::Relaxed);
             self.len -= 1;
-            g_ref.next.store(spare.free, Ordering::Relaxed);
+            g_ref.next().store(spare.free, Ordering::Relaxed);
             spare.free = g.as_ptr();
             spare.free_len += 1;
         }
@@ -188,7 +188,7 @@ impl Slab {
     /// Takes back a record from a thread without a cache.
     pub(crate) fn put(&self, g: &'static Goroutine) {
         let mut spare = self.spare.lock();
-        g.next.store(spare.free, Ordering::Relaxed);
+        g.next().store(spare.free, Ordering::Relaxed);
         spare.free = ptr::from_ref(g).cast_mut();
         spare.free_len += 1;
     }

@@ -102,14 +102,23 @@ pub(crate) fn cancel_park(me: Parkable) {
     }
 }
 
-/// The waiter that lives in the parkable's own record: one at a time, for a
-/// wait on a single queue. Memory to write a [`Waiter`] into.
+/// A single waiter in the parkable's own record, with this element: for a wait
+/// on one queue that only being dequeued ends. The record's links are in the
+/// same place, so it is gone once its owner is readied, but for element and tag.
+///
+/// # Safety
+///
+/// `me` is the caller, which is about to park, and has no other such waiter.
 #[inline(always)]
-pub(crate) fn own_waiter(me: Parkable) -> *mut Waiter {
-    match me.head().kind {
+pub(crate) unsafe fn own_waiter(me: Parkable, elem: *mut ()) -> *mut Waiter {
+    let waiter = match me.head().kind {
         Kind::Goroutine => Goroutine::of(me).waiter(),
         Kind::Thread => ThreadRecord::of(me).waiter(),
-    }
+    };
+    // SAFETY: the record has the room, and by the caller's promise the waiter
+    // in it is not in use.
+    unsafe { waiter.write(Waiter::single(me, elem, 0)) };
+    waiter
 }
 
 /// Blocks the caller until exactly one [`ready`].

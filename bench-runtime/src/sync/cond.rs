@@ -74,11 +74,10 @@ impl Cond {
     pub fn wait<'a, T: ?Sized>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         let mutex = MutexGuard::mutex(&guard);
         let me = sched::prepare_park(WaitReason::Cond, ptr::from_ref(self).cast());
-        let waiter = sched::own_waiter(me);
         // SAFETY: the own waiter is ours for a wait on one queue, and stays in
         // place while we are parked, which is until it has been dequeued.
         unsafe {
-            waiter.write(Waiter::single(me, ptr::null_mut(), 0));
+            let waiter = sched::own_waiter(me, ptr::null_mut());
             self.queue.lock().enqueue(waiter);
         }
         drop(guard);
@@ -141,12 +140,11 @@ impl Cond {
         let deadline_ns = after_ns(timeout);
         let me = sched::prepare_park(WaitReason::Cond, ptr::from_ref(self).cast());
         let ticket = me.ticket();
-        let waiter = sched::own_waiter(me);
-        // SAFETY: as in `wait`; a time-out removes it below.
-        unsafe {
-            waiter.write(Waiter::multi(me, ticket, ptr::null_mut(), 0));
-            self.queue.lock().enqueue(waiter);
-        }
+        let mut waiter = Waiter::multi(me, ticket, ptr::null_mut(), 0);
+        let waiter = &raw mut waiter;
+        // SAFETY: it stays in place until it has been dequeued, or is removed
+        // below.
+        unsafe { self.queue.lock().enqueue(waiter) };
         drop(guard);
         sched::park_until(me, ticket, deadline_ns);
         // SAFETY: the wait is over, so nobody else writes the tag.

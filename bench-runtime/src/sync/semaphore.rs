@@ -262,15 +262,14 @@ impl Semaphore {
     ) -> bool {
         let me = sched::prepare_park(WaitReason::Semaphore, self.object());
         let ticket = me.ticket();
-        let own = sched::own_waiter(me);
+        let mut own = Waiter::multi(me, ticket, ptr::without_provenance_mut(weight), 0);
+        let own = &raw mut own;
         let mut ending = Waiter::multi(me, ticket, ptr::null_mut(), 0);
         let ending = &raw mut ending;
         let done = ctx.done();
         // SAFETY: both waiters stay in place until they are removed below, or
-        // were dequeued; the own waiter is ours for the one wait in `lock`.
+        // were dequeued.
         let open = unsafe {
-            let elem = ptr::without_provenance_mut(weight);
-            own.write(Waiter::multi(me, ticket, elem, 0));
             state.queue.enqueue(own);
             drop(state);
             done.watch(ending)

@@ -51,18 +51,18 @@ where
     G: DerefMut<Target: Queued>,
 {
     let me = sched::prepare_park(reason, object);
-    let waiter = sched::own_waiter(me);
     // SAFETY: the own waiter is ours for a wait on one queue, and stays in
     // place while we are parked, which is until it has been dequeued.
-    unsafe {
-        waiter.write(Waiter::single(me, elem, 0));
+    let waiter = unsafe {
+        let waiter = sched::own_waiter(me, elem);
         let queue = guard.queue();
         if front {
             queue.enqueue_front(waiter);
         } else {
             queue.enqueue(waiter);
         }
-    }
+        waiter
+    };
     drop(guard);
     sched::park(me);
     // SAFETY: dequeued, so ours alone.
@@ -84,12 +84,11 @@ where
 {
     let me = sched::prepare_park(reason, object);
     let ticket = me.ticket();
-    let waiter = sched::own_waiter(me);
-    // SAFETY: as in `park_at`; after a time-out `expired` removes it.
-    unsafe {
-        waiter.write(Waiter::multi(me, ticket, elem, 0));
-        guard.queue().enqueue(waiter);
-    }
+    let mut waiter = Waiter::multi(me, ticket, elem, 0);
+    let waiter = &raw mut waiter;
+    // SAFETY: it stays in place until it has been dequeued; after a time-out
+    // `expired` removes it.
+    unsafe { guard.queue().enqueue(waiter) };
     drop(guard);
     sched::park_until(me, ticket, deadline_ns);
     // SAFETY: the wait is over, so nobody else writes the tag.
