@@ -67,8 +67,11 @@ impl Default for StackCare {
 /// scavenger, with its pauses, comes to.
 const TRIM_AFTER: Duration = Duration::from_secs(1);
 
-/// A pass over all stacks begins so often at most, in milliseconds, so that a
-/// program with few goroutines is not looked over all the time.
+/// Passes over all stacks in the time after which one is due: each look costs a
+/// stack some 30 ns, and this many come before it is compacted.
+const PASSES: u32 = 4;
+/// But a pass begins no more often than this, in milliseconds, so that a program
+/// with few goroutines is not looked over all the time.
 const PASS_MS: u32 = 20;
 
 /// Without a running P sysmon has time: so many steps in one round.
@@ -184,6 +187,8 @@ pub(super) struct Rounds {
     /// When the current pass began, and whether it is over.
     began_ms: u32,
     over: bool,
+    /// From its beginning to that of the next one.
+    pause_ms: u32,
     pending: bool,
     /// The process holds so much that compacting comes first.
     pressed: bool,
@@ -201,7 +206,7 @@ impl Rounds {
     /// `None`: for ever.
     pub(super) fn next_pass(&self) -> Option<Duration> {
         self.pending.then(|| match self.over {
-            true => Duration::from_millis(PASS_MS.into()),
+            true => Duration::from_millis(self.pause_ms.into()),
             false => Duration::from_millis(1),
         })
     }
@@ -211,20 +216,19 @@ impl Shared {
     /// Goes on with the sweep: a little if goroutines run, more if none does.
     pub(super) fn sweep_stacks(&'static self, rounds: &mut Rounds, running: bool) {
         let now_ms = (crate::sys::clock::now_ns() / 1_000_000) as u32;
-        if rounds.over && now_ms.wrapping_sub(rounds.began_ms) < PASS_MS {
-            return;
-        }
         if rounds.over {
+            if now_ms.wrapping_sub(rounds.began_ms) < rounds.pause_ms {
+                return;
+            }
             rounds.over = false;
             rounds.began_ms = now_ms;
             rounds.pressed = self.stack_care.compact && self.is_pressed();
+            let pause = self.sweep_policy(rounds).after / PASSES;
+            rounds.pause_ms = u32::try_from(pause.as_millis())
+                .unwrap_or(u32::MAX)
+                .max(PASS_MS);
         }
-        let policy = Policy {
-            after: match rounds.pressed {
-                true => self.stack_care.after.min(PRESSED_AFTER),
-                false => self.stack_care.after,
-            },
-        };
+        let policy = self.sweep_policy(rounds);
         let steps = match running && !rounds.pressed {
             true => 1,
             false => IDLE_STEPS,
@@ -243,6 +247,16 @@ impl Shared {
                     break;
                 }
             }
+        }
+    }
+
+    fn sweep_policy(&self, rounds: &Rounds) -> Policy {
+        let after = self.stack_care.after;
+        Policy {
+            after: match rounds.pressed {
+                true => after.min(PRESSED_AFTER),
+                false => after,
+            },
         }
     }
 
