@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::goroutine::WaitReason;
 use crate::sync::WaitGroup;
 use crate::util::lock::Lock;
 
@@ -116,7 +117,7 @@ where
         _env: PhantomData,
     };
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
-    scope.data.running.wait();
+    scope.data.running.wait_as(WaitReason::Scope);
     match result {
         Err(payload) => resume_unwind(payload),
         Ok(_) if scope.data.panicked.load(Ordering::Relaxed) => {
@@ -227,7 +228,7 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn join(self) -> Result<T, Box<dyn Any + Send>> {
-        self.done.wait();
+        self.done.wait_as(WaitReason::Scope);
         let outcome = self.outcome.lock().take();
         match outcome {
             Some(outcome) => outcome,

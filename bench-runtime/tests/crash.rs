@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use bench_runtime::{GoBuilder, Runtime, StackPolicy, blocking, go, time};
+use bench_runtime::{GoBuilder, Runtime, StackPolicy, blocking, go, goexit, time};
 
 const CHILD: &str = "BENCH_RUNTIME_CRASH_CHILD";
 
@@ -190,6 +190,84 @@ fn panic_while_a_goroutine_unwinds_ends_the_program_as_on_a_thread() {
     assert_eq!(signal, Some(libc::SIGABRT), "{stderr}");
     for part in ["the first", "the second", "panic in a destructor"] {
         assert!(stderr.contains(part), "no {part:?} in:\n{stderr}");
+    }
+}
+
+#[test]
+fn goexit_in_a_destructor_of_a_panic_ends_the_program() {
+    struct Leaves;
+    impl Drop for Leaves {
+        fn drop(&mut self) {
+            goexit()
+        }
+    }
+    let end = in_child("goexit_in_a_destructor_of_a_panic_ends_the_program", || {
+        let runtime = Runtime::builder().procs(2).build().unwrap();
+        runtime.run(|| {
+            let failed = go(|| {
+                let _leaves = Leaves;
+                panic!("the panic");
+            });
+            drop(failed.join());
+        });
+    });
+    let Some((signal, stderr)) = end else { return };
+    assert_eq!(signal, Some(libc::SIGABRT), "{stderr}");
+    for part in ["the panic", "panic in a destructor"] {
+        assert!(stderr.contains(part), "no {part:?} in:\n{stderr}");
+    }
+}
+
+#[test]
+fn panic_in_a_destructor_of_a_goexit_ends_the_program() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("on the way out");
+        }
+    }
+    let end = in_child("panic_in_a_destructor_of_a_goexit_ends_the_program", || {
+        let runtime = Runtime::builder().procs(2).build().unwrap();
+        runtime.run(|| {
+            let failed = go(|| {
+                let _panics = Panics;
+                goexit()
+            });
+            drop::<Result<(), _>>(failed.join());
+        });
+    });
+    let Some((signal, stderr)) = end else { return };
+    assert_eq!(signal, Some(libc::SIGABRT), "{stderr}");
+    for part in ["on the way out", "panic in a destructor"] {
+        assert!(stderr.contains(part), "no {part:?} in:\n{stderr}");
+    }
+}
+
+#[test]
+fn gomaxprocs_of_the_environment_wins_and_nonsense_does_not_count() {
+    let end = in_child(
+        "gomaxprocs_of_the_environment_wins_and_nonsense_does_not_count",
+        || {
+            let procs = || Runtime::builder().build().unwrap().metrics().procs_count;
+            // SAFETY: no other thread of this child reads the environment now.
+            unsafe { std::env::remove_var("GOMAXPROCS") };
+            let of_the_host = procs();
+            for (text, expected) in [
+                ("7", 7),
+                (" 3 ", 3),
+                ("0", of_the_host),
+                ("-1", of_the_host),
+            ] {
+                // SAFETY: as above; each runtime has ended.
+                unsafe { std::env::set_var("GOMAXPROCS", text) };
+                assert_eq!(procs(), expected, "{text:?}");
+            }
+            let by_hand = Runtime::builder().procs(2).build().unwrap();
+            assert_eq!(by_hand.metrics().procs_count, 2);
+        },
+    );
+    if let Some((signal, stderr)) = end {
+        assert!(signal.is_none() && !stderr.contains("panicked"), "{stderr}");
     }
 }
 

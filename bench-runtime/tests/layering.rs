@@ -144,3 +144,34 @@ fn every_unsafe_file_opens_it_with_reasons() {
         );
     }
 }
+
+/// A name in backquotes of a column of the table is that of a test, if it is
+/// as long as a test's.
+#[test]
+fn tests_that_the_conformance_table_names_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = fs::read_to_string(root.join("CONFORMANCE.md")).expect("the table");
+    let mut code: String = sources().into_iter().map(|(_, _, text)| text).collect();
+    for place in ["tests", "tests/it", "tests/deadlock"] {
+        for entry in fs::read_dir(root.join(place)).expect("a folder of tests") {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_some_and(|e| e == "rs") {
+                code.push_str(&fs::read_to_string(&path).expect("a test file"));
+            }
+        }
+    }
+    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let named = table.split('`').skip(1).step_by(2).filter_map(|quoted| {
+        let name = quoted.rsplit("::").next().unwrap_or(quoted);
+        (name.len() > 20 && name.chars().all(is_name)).then_some(name)
+    });
+    let (mut count, mut missing) = (0, Vec::new());
+    for name in named {
+        count += 1;
+        if !code.contains(&format!("fn {name}(")) {
+            missing.push(name);
+        }
+    }
+    assert!(count > 100, "only {count} tests are named");
+    assert!(missing.is_empty(), "no such tests: {missing:?}");
+}

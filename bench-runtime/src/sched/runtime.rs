@@ -464,12 +464,14 @@ impl Shared {
         if let Some(bytes) = stack {
             builder = builder.stack_size(bytes);
         }
-        if let Err(error) = builder.spawn(body) {
-            crate::fatal::fatal!(
-                "cannot start a thread for goroutines, {running} exist: {error}; see ulimit -u, \
-                 kernel.threads-max and the control group's pids.max"
-            );
-        }
+        super::lock_thread::on_clean_thread(move || {
+            if let Err(error) = builder.spawn(body) {
+                crate::fatal::fatal!(
+                    "cannot start a thread for goroutines, {running} exist: {error}; see ulimit -u, \
+                     kernel.threads-max and the control group's pids.max"
+                );
+            }
+        });
     }
 
     pub(super) fn lock_threads(&self) -> MutexGuard<'_, Threads> {

@@ -187,12 +187,17 @@ impl WaitGroup {
     ///
     /// With the first panic of a task started by [`Self::go`], once.
     pub fn wait(&self) {
+        self.wait_as(WaitReason::WaitGroup);
+    }
+
+    /// As [`Self::wait`], on behalf of what a dump shall name.
+    pub(crate) fn wait_as(&self, reason: WaitReason) {
         let inner = &*self.inner;
         if !inner.is_done() {
             let queue = inner.queue.lock();
             if inner.queue_up() {
                 let object = ptr::from_ref(inner).cast();
-                park_in(queue, WaitReason::WaitGroup, object, ptr::null_mut());
+                park_in(queue, reason, object, ptr::null_mut());
             }
         }
         inner.pass_on_panic();

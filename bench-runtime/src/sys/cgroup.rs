@@ -67,8 +67,8 @@ fn ratio(quota: &str, period: &str) -> Option<f64> {
     (quota > 0.0 && period > 0.0).then_some(quota / period)
 }
 
-/// GOMAXPROCS by Go's rule: the smaller of the CPUs and the quota rounded up,
-/// at least one.
+/// GOMAXPROCS: the smaller of the CPUs and the quota rounded up. Go's rule but
+/// for its least of two, which is there for its collector.
 pub(crate) fn procs_for(cpus: usize, quota: Option<f64>) -> usize {
     let by_quota = quota.map_or(usize::MAX, |q| q.ceil() as usize);
     cpus.min(by_quota).max(1)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bench_runtime::context::Context;
 use bench_runtime::sync::{Cond, Mutex, RwMutex, Semaphore, WaitGroup};
-use bench_runtime::{GoBuilder, Runtime, chan, go, select, yield_now};
+use bench_runtime::{GoBuilder, Runtime, chan, go, scope, select, yield_now};
 
 /// A goroutine of the program under test.
 fn leak(name: &str, f: impl FnOnce() + Send + 'static) {
@@ -228,5 +228,21 @@ fn who_joins_a_leak_is_reported_with_it() {
             forget(tx);
         },
         &[("inner", "chan receive"), ("outer", "join")],
+    );
+}
+
+#[test]
+fn scope_whose_goroutine_never_ends_is_reported() {
+    leaves(
+        || {
+            let (tx, rx) = chan::<u8>(0);
+            leak("owner", move || {
+                scope(|s| {
+                    s.go(|| rx.recv());
+                });
+            });
+            forget(tx);
+        },
+        &[("?", "chan receive"), ("owner", "scope")],
     );
 }

@@ -2,6 +2,7 @@
 //! time and seeded order.
 
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use bench_runtime::{
     goroutine_id, goroutines, lock_os_thread, num_goroutine, scope, sync, time, unlock_os_thread,
     yield_now,
 };
+use nix::sys::signal::{SigSet, Signal};
 
 /// Runs a body in both modes at one, two and eight Ps.
 fn everywhere(body: impl Fn() + Clone + Send + 'static) {
@@ -51,13 +53,35 @@ fn join_returns_what_large_and_small_closures_return() {
 #[test]
 fn join_of_a_panicked_goroutine_returns_its_payload() {
     everywhere(|| {
-        let error = go(|| std::panic::resume_unwind(Box::new(42i32)))
-            .join()
-            .unwrap_err();
+        let error = go(|| resume_unwind(Box::new(42i32))).join().unwrap_err();
         let JoinError::Panicked(payload) = error else {
             panic!("{error}")
         };
         assert_eq!(*payload.into_inner().downcast::<i32>().unwrap(), 42);
+    });
+}
+
+#[test]
+fn panics_caught_and_raised_again_reach_the_joiner_as_the_last_one() {
+    /// Panics, and sees to it itself, while another panic unwinds.
+    struct Careful;
+    impl Drop for Careful {
+        fn drop(&mut self) {
+            let inner = catch_unwind(|| panic_any("inside a destructor"));
+            assert!(inner.is_err());
+        }
+    }
+    everywhere(|| {
+        let again = go(|| {
+            let _careful = Careful;
+            let first = catch_unwind(|| panic_any(1)).unwrap_err();
+            let second = catch_unwind(AssertUnwindSafe(|| resume_unwind(first))).unwrap_err();
+            panic_any(*second.downcast::<i32>().unwrap() + 1);
+        });
+        let Err(JoinError::Panicked(payload)) = again.join() else {
+            panic!("it panicked");
+        };
+        assert_eq!(payload.into_inner().downcast_ref(), Some(&2));
     });
 }
 
@@ -189,6 +213,43 @@ fn goroutine_that_ends_locked_takes_its_thread_with_it() {
     });
 }
 
+/// A thread inherits the signal mask of the one that starts it.
+#[test]
+fn threads_that_start_later_do_not_inherit_what_a_locked_goroutine_did_to_its_own() {
+    fn is_blocked() -> bool {
+        SigSet::thread_get_mask().unwrap().contains(Signal::SIGUSR2)
+    }
+    let runtime = build(Runtime::builder().procs(2), true);
+    let seen = runtime.run(|| {
+        let (stay, told) = chan::<()>(0);
+        let locked = go(move || {
+            lock_os_thread();
+            let mut set = SigSet::empty();
+            set.add(Signal::SIGUSR2);
+            set.thread_block().unwrap();
+            // More blocking calls at once than there are threads; some of the
+            // Ps for them are handed on by this thread.
+            let calls: Vec<_> = (0..16)
+                .map(|_| {
+                    go(|| {
+                        blocking(|| std::thread::sleep(Duration::from_millis(20)));
+                        is_blocked()
+                    })
+                })
+                .collect();
+            yield_now();
+            blocking(|| std::thread::sleep(Duration::from_millis(5)));
+            let seen: Vec<bool> = calls.into_iter().map(|call| call.join().unwrap()).collect();
+            assert!(is_blocked(), "it keeps its own");
+            told.recv();
+            seen
+        });
+        drop(stay);
+        locked.join().unwrap()
+    });
+    assert!(!seen.contains(&true), "{seen:?}");
+}
+
 #[test]
 fn unlock_without_lock_panics() {
     let runtime = build(Runtime::builder().procs(1), false);
@@ -221,7 +282,7 @@ fn scope_waits_for_goroutines_that_borrow() {
 fn scope_waits_also_when_its_body_panics() {
     everywhere(|| {
         let count = AtomicUsize::new(0);
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let result = catch_unwind(AssertUnwindSafe(|| {
             scope(|s| {
                 for _ in 0..10 {
                     s.go(|| {
@@ -229,7 +290,7 @@ fn scope_waits_also_when_its_body_panics() {
                         count.fetch_add(1, Ordering::SeqCst);
                     });
                 }
-                std::panic::resume_unwind(Box::new(()));
+                resume_unwind(Box::new(()));
             })
         }));
         assert!(result.is_err());
@@ -262,7 +323,7 @@ fn a_park_while_unwinding_is_survived_and_poisons_nobody() {
             .collect();
         let failed = go(|| {
             let _parks = Parks;
-            std::panic::resume_unwind(Box::new(()));
+            resume_unwind(Box::new(()));
         });
         assert!(failed.join().is_err());
         others.into_iter().for_each(|h| h.join().unwrap());

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bench_runtime::context::Context;
+use bench_runtime::net::UnixStream;
 use bench_runtime::sync::Mutex;
 use bench_runtime::{
     GoBuilder, JoinHandle, Priority, Receiver, Runtime, Sender, blocking, chan, go, select, time,
@@ -206,32 +207,65 @@ fn goroutine_that_only_readies_others_lets_them_run() {
     });
 }
 
+/// As many goroutines as processors, each of which spins until all of them
+/// have begun, without a call into the runtime: on fewer Ms than processors
+/// this could not end before a retake for each.
+fn spin_together(procs: usize) {
+    let begun = Arc::new(AtomicUsize::new(0));
+    let handles: Vec<_> = (0..procs)
+        .map(|_| {
+            let begun = begun.clone();
+            go(move || {
+                begun.fetch_add(1, Ordering::SeqCst);
+                let began = Instant::now();
+                while begun.load(Ordering::SeqCst) < procs {
+                    assert!(began.elapsed() < STARVED, "they do not run at once");
+                    std::hint::spin_loop();
+                }
+            })
+        })
+        .collect();
+    for handle in handles {
+        handle.join().unwrap();
+    }
+}
+
 #[test]
 fn processors_really_run_at_once() {
-    at_each(&[2, 4], |setting| {
+    at_each(&[2, 8], |setting| {
         for _ in 0..3 {
-            // Each spins until all of them have begun, without a call into the
-            // runtime: on fewer Ms than processors this could not end before a
-            // retake for each.
-            let begun = Arc::new(AtomicUsize::new(0));
-            let handles: Vec<_> = (0..setting.procs)
-                .map(|_| {
-                    let begun = begun.clone();
-                    go(move || {
-                        begun.fetch_add(1, Ordering::SeqCst);
-                        let began = Instant::now();
-                        while begun.load(Ordering::SeqCst) < setting.procs {
-                            assert!(began.elapsed() < STARVED, "they do not run at once");
-                            std::hint::spin_loop();
-                        }
-                    })
-                })
-                .collect();
-            for handle in handles {
-                handle.join().unwrap();
-            }
+            spin_together(setting.procs);
             // All of them have slept since: the next round must wake them.
             time::sleep(Duration::from_millis(2));
+        }
+    });
+}
+
+#[test]
+fn processors_run_at_once_what_a_goroutine_of_a_goroutine_starts() {
+    at_each(&[2, 8], |setting| {
+        let inner = go(move || go(move || spin_together(setting.procs)).join().unwrap());
+        inner.join().unwrap();
+    });
+}
+
+#[test]
+fn processors_run_at_once_while_others_wait_for_descriptors() {
+    at_each(&[2, 8], |setting| {
+        let ends: Vec<_> = (0..4).map(|_| UnixStream::pair().unwrap()).collect();
+        let (mut near, far): (Vec<_>, Vec<_>) = ends.into_iter().unzip();
+        let readers: Vec<_> = far
+            .into_iter()
+            .map(|mut far| go(move || far.read(&mut [0]).unwrap()))
+            .collect();
+        for _ in 0..3 {
+            spin_together(setting.procs);
+        }
+        for end in &mut near {
+            end.write_all(b"x").unwrap();
+        }
+        for reader in readers {
+            assert_eq!(reader.join().unwrap(), 1);
         }
     });
 }
