@@ -1,0 +1,306 @@
+//! What do the operations cost that Go's own benchmarks measure? Each is named
+//! as in Go and does the same for one operation; the number after the dash is
+//! GOMAXPROCS, as there.
+//!
+//! `cargo bench --bench go_names` measures them with Criterion.
+//! `cargo bench --bench go_names -- --beside-go [WORD]…` runs Go's benchmarks
+//! too, from the source tree of the Go that is installed (`THREADBARE_GO`, or
+//! `go`), each by turns with ours, and prints both with their ratio; words
+//! choose by name.
+//!
+//! # Where the same name does not mean quite the same
+//!
+//! - `Syscall*`: Go's entry into a system call hands the P over only if the
+//!   call turns out to be long; ours, [`bench_runtime::blocking`], at once, and
+//!   in a pinned runtime, as here, to another thread. A short call that
+//!   nobody announces costs nothing here: a P is taken back by itself.
+//! - `StackGrowth*`: Go copies the stack to a larger one, once a goroutine;
+//!   ours gets pages as it touches them.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bench_runtime::{GoBuilder, JoinHandle, Receiver, go};
+use criterion::Criterion;
+
+mod beside;
+mod chan;
+#[path = "../common/mod.rs"]
+mod common;
+mod sched;
+mod select;
+mod time;
+
+/// Items of a burst in `ChanUncontended` and `ChanContended`: Go's figure.
+const BURST: usize = 100;
+
+/// Calls between two looks at the clock, where Go counts so many as one.
+const CALLS_PER_SCHED: u64 = 1000;
+
+/// One of Go's benchmarks: runs so many operations on so many Ps, and says how
+/// long that took.
+type Run = fn(operations: u64, procs: u64) -> Duration;
+
+/// Under which name Go has it, and where.
+struct Bench {
+    package: &'static str,
+    name: &'static str,
+    /// It needs another P, which runs at the same time.
+    is_parallel: bool,
+    run: Run,
+}
+
+const fn of(package: &'static str, name: &'static str, run: Run) -> Bench {
+    Bench {
+        package,
+        name,
+        is_parallel: false,
+        run,
+    }
+}
+
+const fn parallel(package: &'static str, name: &'static str, run: Run) -> Bench {
+    Bench {
+        package,
+        name,
+        is_parallel: true,
+        run,
+    }
+}
+
+const BENCHES: &[Bench] = &[
+    of("runtime", "MakeChan/Byte", chan::make_chan::<u8>),
+    of("runtime", "MakeChan/Int", chan::make_chan::<u64>),
+    of("runtime", "MakeChan/Ptr", chan::make_chan::<Box<u8>>),
+    of("runtime", "MakeChan/Struct/0", chan::make_chan::<()>),
+    of("runtime", "MakeChan/Struct/32", chan::make_chan::<[u64; 4]>),
+    of("runtime", "MakeChan/Struct/40", chan::make_chan::<[u64; 5]>),
+    of("runtime", "ChanNonblocking", chan::chan_nonblocking),
+    of("runtime", "ChanUncontended", chan::chan_uncontended),
+    of("runtime", "ChanContended", chan::chan_contended),
+    of("runtime", "ChanSync", |n, _| chan::chan_sync(n, 0)),
+    of("runtime", "ChanSyncWork", |n, _| chan::chan_sync(n, 1000)),
+    of("runtime", "ChanProdCons0", |n, p| {
+        chan::prod_cons(n, p, 0, 0)
+    }),
+    of("runtime", "ChanProdCons10", |n, p| {
+        chan::prod_cons(n, p, 10, 0)
+    }),
+    of("runtime", "ChanProdCons100", |n, p| {
+        chan::prod_cons(n, p, 100, 0)
+    }),
+    of("runtime", "ChanProdConsWork0", |n, p| {
+        chan::prod_cons(n, p, 0, 100)
+    }),
+    of("runtime", "ChanProdConsWork10", |n, p| {
+        chan::prod_cons(n, p, 10, 100)
+    }),
+    of("runtime", "ChanProdConsWork100", |n, p| {
+        chan::prod_cons(n, p, 100, 100)
+    }),
+    of(
+        "runtime",
+        "ReceiveDataFromClosedChan",
+        chan::receive_data_from_closed,
+    ),
+    of("runtime", "ChanCreation", chan::chan_creation),
+    of("runtime", "ChanSem", chan::chan_sem),
+    of("runtime", "ChanPopular", chan::chan_popular),
+    of("runtime", "ChanClosed", chan::chan_closed),
+    of("runtime", "SelectUncontended", select::select_uncontended),
+    of(
+        "runtime",
+        "SelectSyncContended",
+        select::select_sync_contended,
+    ),
+    of(
+        "runtime",
+        "SelectAsyncContended",
+        select::select_async_contended,
+    ),
+    of("runtime", "SelectNonblock", select::select_nonblock),
+    of("runtime", "SelectProdCons", select::select_prod_cons),
+    of("runtime", "CreateGoroutines", |n, _| {
+        sched::create_goroutines(n, 1)
+    }),
+    of(
+        "runtime",
+        "CreateGoroutinesParallel",
+        sched::create_goroutines,
+    ),
+    of(
+        "runtime",
+        "CreateGoroutinesCapture",
+        sched::create_goroutines_capture,
+    ),
+    of(
+        "runtime",
+        "CreateGoroutinesSingle",
+        sched::create_goroutines_single,
+    ),
+    of("runtime", "PingPongHog", sched::ping_pong_hog),
+    of("runtime", "StackGrowth", |n, p| {
+        sched::stack_growth(n, p, 10)
+    }),
+    of("runtime", "StackGrowthDeep", |n, p| {
+        sched::stack_growth(n, p, 1024)
+    }),
+    of("runtime", "Matmult", sched::matmult),
+    of("runtime", "Syscall", |n, p| sched::syscall(n, p, 0, 1)),
+    of("runtime", "SyscallWork", |n, p| {
+        sched::syscall(n, p, 100, 1)
+    }),
+    of("runtime", "SyscallExcess", |n, p| {
+        sched::syscall(n, p, 0, 4)
+    }),
+    of("runtime", "SyscallExcessWork", |n, p| {
+        sched::syscall(n, p, 100, 4)
+    }),
+    parallel("runtime", "WakeupParallelSpinning/0s", |n, _| {
+        sched::wakeup_spinning(n, Duration::ZERO)
+    }),
+    parallel("runtime", "WakeupParallelSpinning/10µs", |n, _| {
+        sched::wakeup_spinning(n, Duration::from_micros(10))
+    }),
+    parallel("runtime", "WakeupParallelSpinning/100µs", |n, _| {
+        sched::wakeup_spinning(n, Duration::from_micros(100))
+    }),
+    parallel("runtime", "WakeupParallelSyscall/0s", |n, _| {
+        sched::wakeup_syscall(n, Duration::ZERO)
+    }),
+    parallel("runtime", "WakeupParallelSyscall/10µs", |n, _| {
+        sched::wakeup_syscall(n, Duration::from_micros(10))
+    }),
+    parallel("runtime", "WakeupParallelSyscall/100µs", |n, _| {
+        sched::wakeup_syscall(n, Duration::from_micros(100))
+    }),
+    of("sync", "MutexUncontended", sched::mutex_uncontended),
+    of("sync", "Mutex", sched::mutex),
+    parallel("time", "ParallelTimerLatency", time::parallel_timer_latency),
+    parallel(
+        "time",
+        "StaggeredTickerLatency/work-dur=300µs/tickers-per-P=1",
+        time::staggered_ticker_latency,
+    ),
+];
+
+/// The numbers of Ps: Go's `-cpu 1,2`.
+const PROCS: [usize; 2] = [1, 2];
+
+impl Bench {
+    /// Whether it can be measured with so many Ps on this host.
+    fn fits(&self, procs: usize) -> bool {
+        !self.is_parallel
+            || procs >= 2 && std::thread::available_parallelism().is_ok_and(|n| n.get() >= procs)
+    }
+
+    /// As Go writes it; one P goes without saying.
+    fn full_name(&self, procs: usize) -> String {
+        match procs {
+            1 => self.name.to_owned(),
+            _ => format!("{}-{procs}", self.name),
+        }
+    }
+}
+
+fn by_gos_names(criterion: &mut Criterion) {
+    for procs in PROCS {
+        let runtime = common::runtime(procs);
+        let mut group = criterion.benchmark_group("go");
+        // Short: plain `cargo bench` runs all of them.
+        group.sample_size(10);
+        group.warm_up_time(Duration::from_millis(100));
+        group.measurement_time(Duration::from_millis(400));
+        for bench in BENCHES.iter().filter(|bench| bench.fits(procs)) {
+            let run = bench.run;
+            // Criterion makes folders of slashes and of what is not ASCII.
+            let name = format!("{}-{procs}", bench.name.replace('/', ":").replace('µ', "u"));
+            group.bench_function(name, |bencher| {
+                bencher
+                    .iter_custom(|operations| runtime.run(move || run(operations, procs as u64)));
+            });
+        }
+        group.finish();
+    }
+}
+
+/// Go's `RunParallel`: the operations shared out to so many goroutines.
+fn in_parallel(operations: u64, tasks: u64, f: impl Fn(u64) + Send + Clone + 'static) -> Duration {
+    in_parallel_with(&GoBuilder::new(), operations, tasks, f)
+}
+
+/// As [`in_parallel`], for goroutines with settings.
+fn in_parallel_with(
+    settings: &GoBuilder,
+    operations: u64,
+    tasks: u64,
+    f: impl Fn(u64) + Send + Clone + 'static,
+) -> Duration {
+    let began = Instant::now();
+    let start = |index: u64| {
+        let f = f.clone();
+        let share = operations / tasks + u64::from(index < operations % tasks);
+        let started = settings.clone().go(move || f(share));
+        started.expect("the policy is within its limits")
+    };
+    join_all((0..tasks).map(start).collect());
+    began.elapsed()
+}
+
+fn join_all(handles: Vec<JoinHandle<()>>) {
+    for handle in handles {
+        handle.join().expect("no task of a benchmark panics");
+    }
+}
+
+/// What `operations` take where `done`, some more, took that.
+fn per_operation(took: Duration, operations: u64, done: u64) -> Duration {
+    took.mul_f64(operations as f64 / done as f64)
+}
+
+fn receive<T>(rx: &Receiver<T>) {
+    black_box(rx.recv());
+}
+
+/// Work that goes from one division to the next.
+fn local_work(rounds: u64) {
+    let mut value = black_box(0_u64);
+    for _ in 0..rounds {
+        value /= black_box(value + 1);
+    }
+    black_box(value);
+}
+
+/// Keeps the thread for so long.
+fn spin(length: Duration) {
+    let began = Instant::now();
+    while began.elapsed() < length {}
+}
+
+/// Has a thread for each P up and running.
+fn warm_up(procs: u64) {
+    let here = Arc::new(AtomicU64::new(0));
+    let tasks = (0..procs).map(|_| {
+        let here = here.clone();
+        go(move || {
+            here.fetch_add(1, Ordering::AcqRel);
+            while here.load(Ordering::Acquire) < procs {
+                std::hint::spin_loop();
+            }
+            spin(Duration::from_millis(1));
+        })
+    });
+    join_all(tasks.collect());
+}
+
+fn main() -> std::process::ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == beside::FLAG) {
+        return beside::main(&arguments);
+    }
+    by_gos_names(&mut common::config());
+    Criterion::default().configure_from_args().final_summary();
+    std::process::ExitCode::SUCCESS
+}
