@@ -118,6 +118,8 @@ pub(crate) const JOIN_LOST: usize = 3;
 pub(crate) const FLAG_LOCKED: u8 = 1;
 /// In `flags`: its stack is compacted.
 pub(crate) const FLAG_COMPACTED: u8 = 2;
+/// In `flags`: spawned as CPU-bound; see `sched::hogs`.
+pub(crate) const FLAG_CPU_BOUND: u8 = 4;
 /// In `flags`: the scheduling class, two bits.
 pub(crate) const FLAG_PRIORITY_SHIFT: u32 = 4;
 
@@ -224,6 +226,12 @@ impl Goroutine {
     #[inline(always)]
     pub(crate) fn priority_bits(&self) -> u8 {
         self.head.flags.load(Ordering::Relaxed) >> FLAG_PRIORITY_SHIFT
+    }
+
+    /// Where it was spawned, of one that may end meanwhile.
+    pub(crate) fn shared_site(&self) -> Option<&'static Location<'static>> {
+        let _keep = DETAILS.lock();
+        self.site()
     }
 
     #[inline(always)]

@@ -201,6 +201,12 @@ impl Shared {
                 self.wait_for_processor(m);
                 continue;
             };
+            // SAFETY: records are type-stable.
+            if let Some(g) = unsafe { m.set_aside.load(Ordering::Relaxed).as_ref() } {
+                m.set_aside.store(ptr::null_mut(), Ordering::Relaxed);
+                self.start_apart(m, p, g);
+                continue;
+            }
             if p.notice.swap(false, Ordering::Acquire) && !self.tend(m, p) {
                 continue;
             }

@@ -51,6 +51,13 @@ impl Lists {
         at.is_some_and(|at| self.machines.remove(at).is_some())
     }
 
+    /// Takes a sleeping M to which no goroutine is pinned.
+    pub(crate) fn take_vacant_machine(&mut self) -> Option<&'static Machine> {
+        let vacant = |m: &&Machine| m.started_count() == 0 && !m.has_pinned_work();
+        let at = self.machines.iter().rposition(|m| vacant(m))?;
+        self.machines.remove(at)
+    }
+
     /// The same for one that waits for its locked goroutine.
     pub(crate) fn take_reserved(&mut self, m: &'static Machine) -> bool {
         let at = self.reserved.iter().position(|other| ptr::eq(*other, m));

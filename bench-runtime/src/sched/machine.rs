@@ -30,6 +30,10 @@ pub(crate) struct Machine {
     pinned: UnsafeCell<List>,
     /// Its length, for sysmon.
     pinned_len: AtomicUsize,
+    /// In a pinned runtime: goroutines that started on it and have not ended.
+    started: AtomicUsize,
+    /// A fresh goroutine that is to start on another M. Owner only.
+    pub(super) set_aside: AtomicPtr<Goroutine>,
     pub(crate) id: usize,
     pub(crate) shared: &'static Shared,
     /// Asleep or woken; see `sleep`.
@@ -75,6 +79,8 @@ impl Machine {
             run_next: AtomicPtr::new(ptr::null_mut()),
             pinned: UnsafeCell::new(List::new()),
             pinned_len: AtomicUsize::new(0),
+            started: AtomicUsize::new(0),
+            set_aside: AtomicPtr::new(ptr::null_mut()),
             id,
             shared,
             word: AtomicU32::new(ASLEEP),
@@ -167,6 +173,20 @@ impl Machine {
     #[inline(always)]
     pub(crate) fn pinned_len(&self) -> usize {
         self.pinned_len.load(Ordering::Relaxed)
+    }
+
+    /// How many goroutines have started on it and not ended; kept in a pinned
+    /// runtime only. For another thread a guess.
+    #[inline(always)]
+    pub(super) fn started_count(&self) -> usize {
+        self.started.load(Ordering::Relaxed)
+    }
+
+    /// Counts a goroutine that starts on it, or ends. Only its own thread.
+    #[inline(always)]
+    pub(super) fn count_started(&self, by: isize) {
+        let count = self.started_count().wrapping_add_signed(by);
+        self.started.store(count, Ordering::Relaxed);
     }
 
     /// Where goroutines that run on it wait for descriptors.

@@ -14,6 +14,7 @@
 //! | `machine`        | the door: how a P is taken from an M                     |
 //! | `preempt`, `blocking`, `helpers` | what a G does without a P, and where it blocks |
 //! | `sysmon`         | when a P is taken                                        |
+//! | `hogs`           | what starts on an M of its own, in a pinned runtime      |
 //! | `runtime`, `shutdown`, `builder`, `api` | what all share, and how users hold it         |
 //!
 //! # The life of a goroutine, in numbered steps
@@ -52,7 +53,8 @@
 //! In a migrating runtime any M may run any G. In a pinned one a G that has
 //! started stays with its M: what is readied goes to that M's own list or
 //! inbox, only what never started is in the rings and can be stolen, and an M
-//! without a P that has such work stands in line for one.
+//! without a P that has such work stands in line for one. What is known to
+//! compute for long starts on an M of its own (`hogs`).
 //!
 //! # Rejected
 //!
@@ -82,6 +84,7 @@ pub(crate) mod dump;
 pub(crate) mod find_runnable;
 pub(crate) mod global_queue;
 pub(crate) mod helpers;
+pub(crate) mod hogs;
 pub(crate) mod idle;
 pub(crate) mod lock_thread;
 pub(crate) mod machine;

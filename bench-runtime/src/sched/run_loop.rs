@@ -128,12 +128,27 @@ fn ready_context_slow(
         context = claim::look_again(&g.context);
     }
     if context == FRESH {
+        if set_aside(m, g) {
+            return None;
+        }
         return bind(m, p, g);
     }
     if g.has_flag(FLAG_COMPACTED) {
         super::stacks::restore(g, context);
     }
     Some(context)
+}
+
+/// Sets a fresh goroutine aside if it is to start on another M: then the
+/// caller goes home, where it is seen to.
+#[inline(always)]
+fn set_aside(m: &'static Machine, g: &'static Goroutine) -> bool {
+    let apart = m.shared.starts_apart(m, g);
+    if apart {
+        m.set_aside
+            .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
+    }
+    apart
 }
 
 /// Gives a goroutine its stack, for its first run.
@@ -143,6 +158,7 @@ fn bind(m: &'static Machine, p: &'static Processor, g: &'static Goroutine) -> Op
     match own.stacks.take(m.shared.stack_class(g)) {
         Ok(stack) => {
             own.streak = 0;
+            m.count_started(1);
             stack.header().g.set(ptr::from_ref(g).cast_mut().cast());
             // SAFETY: the stack is nobody else's.
             Some(unsafe { arch::prepare(stack.top(), goroutine_main) })
@@ -173,6 +189,7 @@ unsafe extern "C" fn goroutine_main(_: usize) -> ! {
         let (m, p) = enter_for_good(header);
         // In a pinned runtime others are bound to the thread too.
         let locked = g.has_flag(FLAG_LOCKED) && !m.shared.pinned;
+        m.count_started(-1);
         let (m, p) = finish(header, m, p, g, dropped);
         if locked {
             header.pins.set(0);
@@ -181,6 +198,11 @@ unsafe extern "C" fn goroutine_main(_: usize) -> ! {
         }
         match pick_fast(m, p) {
             Some(next) if is_fresh_alike(m, next, header) => {
+                if set_aside(m, next) {
+                    put_stack(p, header);
+                    go_home(m, errand::NEXT);
+                }
+                m.count_started(1);
                 header.g.set(ptr::from_ref(next).cast_mut().cast());
                 claim::resume(&next.context, ptr::from_ref(header) as usize);
                 next.set_status(Status::Running);

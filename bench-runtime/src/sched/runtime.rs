@@ -12,6 +12,7 @@ use super::blocking::Blocked;
 use super::builder::Builder;
 use super::global_queue::{GlobalQueue, Priority};
 use super::helpers::{Helpers, Job};
+use super::hogs::Hogs;
 use super::idle::{Idle, Lists};
 use super::machine::Machine;
 use super::processor::{Processor, ProcessorStatus};
@@ -131,6 +132,7 @@ pub(crate) struct Shared {
     pub(super) thread_ended: Condvar,
     max_threads: usize,
     pub(crate) helpers: Helpers,
+    pub(super) hogs: Hogs,
     default_class: Class,
     pub(crate) stack_care: StackCare,
     pub(crate) topology: Topology,
@@ -212,6 +214,7 @@ impl Shared {
             thread_ended: Condvar::new(),
             max_threads: builder.max_threads,
             helpers: Helpers::new(),
+            hogs: Hogs::default(),
             default_class,
             stack_care: builder.stack_care,
             topology: if builder.reads_files {
@@ -423,6 +426,27 @@ impl Shared {
         m.spinning.store(spinning, Ordering::Relaxed);
         m.wake(Some(p));
         self.wake_sysmon();
+    }
+
+    /// Gives a P that the caller holds, and a goroutine, to `m`, which was
+    /// taken off the list of sleeping Ms, or to a new one.
+    pub(super) fn start_on(
+        &'static self,
+        m: Option<&'static Machine>,
+        p: &'static Processor,
+        g: &'static Goroutine,
+    ) {
+        p.set_status(ProcessorStatus::Running);
+        let sleeps = m.is_some();
+        let m = m.unwrap_or_else(|| self.new_machine());
+        m.deliver(g);
+        match sleeps {
+            true => self.wake_machine(m, Some(p)),
+            false => {
+                m.wake(Some(p));
+                self.wake_sysmon();
+            }
+        }
     }
 
     fn new_machine(&'static self) -> &'static Machine {

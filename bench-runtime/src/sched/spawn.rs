@@ -18,8 +18,8 @@ use super::shutdown::Outlook;
 use super::{park, preempt};
 use crate::goroutine::body::{self, Exit, Outcome};
 use crate::goroutine::{
-    Details, FLAG_PRIORITY_SHIFT, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST, JOIN_OPEN,
-    Kind, Parkable, Status, WaitReason,
+    Details, FLAG_CPU_BOUND, FLAG_PRIORITY_SHIFT, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE,
+    JOIN_LOST, JOIN_OPEN, Kind, Parkable, Status, WaitReason,
 };
 use crate::stack::{Class, StackError, StackPolicy};
 
@@ -130,7 +130,7 @@ fn start_outside<T, F>(
     shared: &'static Shared,
     f: F,
     site: &'static Location<'static>,
-    settings: Option<(Box<Details>, Priority)>,
+    settings: Option<(Box<Details>, u8)>,
 ) -> JoinHandle<T>
 where
     F: FnOnce() -> T + Send + 'static,
@@ -143,10 +143,8 @@ where
     );
     begin(g);
     g.set_site(site);
-    if let Some((details, priority)) = settings {
-        g.head
-            .flags
-            .store((priority as u8) << FLAG_PRIORITY_SHIFT, Ordering::Relaxed);
+    if let Some((details, flags)) = settings {
+        g.head.flags.store(flags, Ordering::Relaxed);
         g.set_details(details);
     }
     // SAFETY: a fresh record with an empty body.
@@ -201,6 +199,7 @@ pub struct GoBuilder {
     name: Option<Box<str>>,
     priority: Priority,
     stack: Option<StackPolicy>,
+    cpu_bound: bool,
 }
 
 impl GoBuilder {
@@ -246,6 +245,30 @@ impl GoBuilder {
     #[must_use]
     pub fn priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
+        self
+    }
+
+    /// Says that it will compute for long without a call into the runtime.
+    ///
+    /// In a pinned runtime it then starts on a thread that no other goroutine
+    /// shares, if one can be had, so that none of them waits for it. A
+    /// migrating runtime needs no such hint.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{GoBuilder, Runtime};
+    ///
+    /// let sum = Runtime::builder().build()?.run(|| {
+    ///     let adds_up = GoBuilder::new().cpu_bound(true).go(|| (0..1_000_000u64).sum::<u64>());
+    ///     adds_up.unwrap().join().unwrap()
+    /// });
+    /// assert_eq!(sum, 499_999_500_000);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn cpu_bound(mut self, cpu_bound: bool) -> Self {
+        self.cpu_bound = cpu_bound;
         self
     }
 
@@ -310,12 +333,11 @@ impl GoBuilder {
             name: self.name,
             class,
         });
-        Ok(start_outside(
-            shared,
-            f,
-            site,
-            Some((details, self.priority)),
-        ))
+        let mut flags = (self.priority as u8) << FLAG_PRIORITY_SHIFT;
+        if self.cpu_bound && shared.pinned {
+            flags |= FLAG_CPU_BOUND;
+        }
+        Ok(start_outside(shared, f, site, Some((details, flags))))
     }
 }
 

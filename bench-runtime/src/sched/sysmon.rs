@@ -212,6 +212,7 @@ impl Shared {
             return false;
         }
         self.metrics.retakes_count.fetch_add(1, Ordering::Relaxed);
+        self.learn_hog(m);
         self.hand_off_or_retire(p);
         true
     }

@@ -115,6 +115,63 @@ fn retakes_are_counted_when_a_hog_loses_its_processor() {
 
 /// Waits without ever parking: in a pinned runtime it may have the thread of
 /// whoever it waits for.
+/// A hog that spins until its spawner, pinned to the thread that would start
+/// the hog, has slept and said so: on that thread neither would ever end.
+fn spins_for_its_spawner(start: impl FnOnce(Box<dyn FnOnce() + Send>) -> JoinHandle<()>) {
+    let said = Arc::new(AtomicBool::new(false));
+    let hog = start(Box::new({
+        let said = said.clone();
+        move || {
+            while !said.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+        }
+    }));
+    time::sleep(Duration::from_millis(1));
+    said.store(true, Ordering::Relaxed);
+    hog.join().unwrap();
+}
+
+#[test]
+fn cpu_bound_goroutine_starts_on_a_thread_that_no_other_shares() {
+    let runtime = Runtime::builder().procs(1).build().unwrap();
+    for _ in 0..20 {
+        runtime.run(|| {
+            spins_for_its_spawner(|body| GoBuilder::new().cpu_bound(true).go(body).unwrap());
+        });
+    }
+    // Threads are used again.
+    assert!(runtime.metrics().threads_count < 12);
+}
+
+#[test]
+fn goroutine_of_a_site_that_made_a_hog_starts_on_a_thread_that_no_other_shares() {
+    let runtime = Arc::new(Runtime::builder().procs(1).build().unwrap());
+    let retaken = Arc::new(AtomicBool::new(false));
+    let watcher = std::thread::spawn({
+        let (runtime, retaken) = (runtime.clone(), retaken.clone());
+        move || {
+            while runtime.metrics().retakes_count == 0 {
+                // Work that waits, without which no P is retaken.
+                drop(runtime.spawn(|| ()));
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            retaken.store(true, Ordering::Relaxed);
+        }
+    });
+    runtime.run(move || {
+        let of_one_site = |body: Box<dyn FnOnce() + Send>| go(body);
+        let hog = of_one_site(Box::new(move || {
+            while !retaken.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+        }));
+        hog.join().unwrap();
+        (0..4).for_each(|_| spins_for_its_spawner(of_one_site));
+    });
+    watcher.join().unwrap();
+}
+
 fn polls_until(mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {

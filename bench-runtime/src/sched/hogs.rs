@@ -1,0 +1,212 @@
+//! Hogs in a pinned runtime: goroutines that compute for long start on an M
+//! of their own.
+//!
+//! A hog that has started cannot leave its M, nor can those that share it; so
+//! what can be done is done at its start. A fresh goroutine *starts apart*, on
+//! an M on which no other goroutine has started, if it was spawned as
+//! CPU-bound, or if its spawn site made a hog before: when sysmon retakes the P
+//! of a goroutine it notes the site with some credit, and each one that starts
+//! apart uses some of it up. So a site that makes hogs goes on to be treated as
+//! such, and one that made a single long computation soon is not.
+//!
+//! 1. [`Shared::starts_apart`] is asked for a fresh goroutine that is about to
+//!    get its stack; without credit anywhere that is one relaxed load.
+//! 2. If so, it is set aside in its M, which goes home for another.
+//! 3. At home [`Shared::start_apart`] gives it to a sleeping M without
+//!    goroutines, or to a new one, with an idle P, or else the M's own.
+//!
+//! What stays: the first hog of a site, and a goroutine that becomes a hog when
+//! it has started, hold up those who share their M.
+//!
+//! # Rejected
+//!
+//! *Each fresh goroutine on the emptiest M*: a switch of threads for each, to
+//! make a rare case better. *Never trusting a site again*: a request that once
+//! took long would cost each later one a thread.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::Location;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::machine::Machine;
+use super::processor::Processor;
+use super::runtime::Shared;
+use crate::goroutine::{FLAG_CPU_BOUND, Goroutine};
+use crate::util::lock::Lock;
+
+/// How many goroutines of a site start apart for each hog that it made: few
+/// where that was an exception, enough that a batch of hogs keeps it.
+const CREDIT: u32 = 8;
+
+/// Sites that are remembered, those with the least credit forgotten first.
+const SITES: usize = 16;
+
+#[derive(Clone, Copy, Debug)]
+struct Site {
+    key: u64,
+    credit: u32,
+}
+
+/// Spawn sites that made hogs.
+#[derive(Debug, Default)]
+pub(crate) struct Hogs {
+    /// A bit for each site with credit, by a hash of it.
+    marks: AtomicU64,
+    sites: Lock<Vec<Site>>,
+}
+
+impl Default for Lock<Vec<Site>> {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
+}
+
+/// What stands for a spawn site: by its content, as the compiler may have made
+/// several copies of one location. Two sites may have the same, which costs
+/// the other one its threads, no more.
+fn key_of(site: &Location<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (site.line(), site.column(), site.file()).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn mark_of(key: u64) -> u64 {
+    1 << (key >> 58)
+}
+
+impl Hogs {
+    /// Notes that a goroutine of this site ran for long while work waited.
+    fn learn(&self, key: u64) {
+        let mut sites = self.sites.lock();
+        if let Some(site) = sites.iter_mut().find(|site| site.key == key) {
+            site.credit = CREDIT;
+        } else {
+            if sites.len() == SITES
+                && let Some(least) = (0..SITES).min_by_key(|&at| sites[at].credit)
+            {
+                sites.swap_remove(least);
+            }
+            let credit = CREDIT;
+            sites.push(Site { key, credit });
+        }
+        self.publish(&sites);
+    }
+
+    /// Uses up some of a site's credit; false if it has none.
+    #[cold]
+    fn spend(&self, key: u64) -> bool {
+        let mut sites = self.sites.lock();
+        let Some(at) = sites.iter().position(|site| site.key == key) else {
+            return false;
+        };
+        sites[at].credit -= 1;
+        if sites[at].credit == 0 {
+            sites.swap_remove(at);
+            self.publish(&sites);
+        }
+        true
+    }
+
+    fn publish(&self, sites: &[Site]) {
+        let marks = sites.iter().fold(0, |all, site| all | mark_of(site.key));
+        // Relaxed: a guess to decide by; the list is behind its lock.
+        self.marks.store(marks, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    /// Notes the goroutine whose P was just retaken from `m`.
+    pub(super) fn learn_hog(&self, m: &Machine) {
+        // SAFETY: null, or a record, which is type-stable.
+        let hog = unsafe { m.current.load(Ordering::Relaxed).as_ref() };
+        if self.pinned
+            && let Some(site) = hog.and_then(Goroutine::shared_site)
+        {
+            self.hogs.learn(key_of(site));
+        }
+    }
+
+    /// Whether a fresh goroutine, about to start on `m`, is to start apart.
+    #[inline(always)]
+    pub(super) fn starts_apart(&self, m: &Machine, g: &Goroutine) -> bool {
+        (self.hogs.marks.load(Ordering::Relaxed) != 0 || g.has_flag(FLAG_CPU_BOUND))
+            && self.starts_apart_slow(m, g)
+    }
+
+    #[cold]
+    fn starts_apart_slow(&self, m: &Machine, g: &Goroutine) -> bool {
+        if !self.pinned || self.is_test() || m.started_count() == 0 {
+            return false;
+        }
+        // Not another one for each hog that waits for something in between.
+        let may_grow = || self.machines_count() < 4 * self.procs() + 8;
+        let apart = g.has_flag(FLAG_CPU_BOUND)
+            || g.site().is_some_and(|site| {
+                let key = key_of(site);
+                self.hogs.marks.load(Ordering::Relaxed) & mark_of(key) != 0 && self.hogs.spend(key)
+            });
+        apart && may_grow()
+    }
+
+    /// At home: starts the goroutine that was set aside on another M. It goes
+    /// with an idle P, else with ours.
+    pub(super) fn start_apart(
+        &'static self,
+        m: &'static Machine,
+        p: &'static Processor,
+        g: &'static Goroutine,
+    ) {
+        let mut lists = self.idle.lock();
+        if self.is_stopping() {
+            // It never starts: who stops the runtime drops it.
+            return;
+        }
+        let target = lists.take_vacant_machine();
+        let other = self.idle.acquire(&mut lists);
+        drop(lists);
+        if other.is_none() {
+            self.stop_spinning(m);
+            m.set_p(None);
+        }
+        self.start_on(target, other.unwrap_or(p), g);
+    }
+}
+
+#[cfg(all(test, not(rt_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn site_that_made_a_hog_has_credit_until_it_is_spent() {
+        let hogs = Hogs::default();
+        assert!(!hogs.spend(8));
+        hogs.learn(8);
+        for _ in 0..CREDIT {
+            assert_ne!(hogs.marks.load(Ordering::Relaxed) & mark_of(8), 0);
+            assert!(hogs.spend(8));
+        }
+        assert!(!hogs.spend(8));
+        assert_eq!(hogs.marks.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn hog_again_renews_the_credit_of_its_site() {
+        let hogs = Hogs::default();
+        hogs.learn(8);
+        assert!(hogs.spend(8));
+        hogs.learn(8);
+        assert_eq!((0..).take_while(|_| hogs.spend(8)).count(), CREDIT as usize);
+    }
+
+    #[test]
+    fn site_with_the_least_credit_is_forgotten_first() {
+        let hogs = Hogs::default();
+        for key in 1..=SITES as u64 {
+            hogs.learn(key);
+        }
+        assert!(hogs.spend(3));
+        hogs.learn(SITES as u64 + 1);
+        assert!(!hogs.spend(3));
+        assert!(hogs.spend(1) && hogs.spend(SITES as u64 + 1));
+    }
+}
