@@ -243,6 +243,12 @@ fn the_gate_finds_an_injected_slowdown_and_passes_equals() {
             stdout(&output),
             stderr(&output)
         );
+        // The gate refuses runs beside busy programs, such as other tests.
+        let file = folder(name).join("run.jsonl");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let is_kept = |line: &&str| !line.starts_with(r#"{"type":"taint""#);
+        let kept: Vec<&str> = text.lines().filter(is_kept).collect();
+        std::fs::write(&file, kept.join("\n") + "\n").unwrap();
     }
     let gate = |new: &str| {
         let output = threadbare()

@@ -7,30 +7,32 @@
 //! | inconclusive | 2         | a slowdown above [`TOLERANCE_RATIO`] cannot be ruled out |
 //! | invalid      | 3         | the two runs must not be set against each other          |
 //!
-//! Every quantity is judged but the 99.9th percentiles, which rest on a
-//! handful of requests. Only the first quantity of a workload can make the
+//! What a cell's verdict rests on is said in [`crate::change`]. Only the first quantity of a workload can make the
 //! gate inconclusive: tails are too uncertain to insist on.
 //!
 //! Runs of different machines are refused: a difference between machines is
 //! no regression. Quick runs are refused: they are too short to tell.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::analysis::{Analysis, Case, Quantity, Row};
+use crate::change::{Change, ChangeRow};
 use crate::format;
 use crate::run::Run;
 use crate::schema::Depth;
+use crate::stats::Verdict;
 use crate::stats::bootstrap::Ratio;
-use crate::stats::verdict::{Bound, Comparison, Verdict, verdicts};
 
 /// The slowdown that a cell must rule out for the gate to pass, as a share,
 /// where the host's noise does not ask for more.
 pub const TOLERANCE_RATIO: f64 = 0.10;
 
-/// The quantity that is shown and not judged.
-const UNJUDGED: &str = "latency_ns_p999";
+/// The taints by which others take CPU time away.
+const DISTURBANCES: [&str; 2] = ["others", "steal"];
+
+/// The share of CPU time from which on a block counts as disturbed.
+const DISTURBED_RATIO: f64 = 0.25;
 
 /// What the gate says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -59,25 +61,6 @@ impl Outcome {
     }
 }
 
-/// One cell of both runs.
-#[derive(Clone, Debug, Serialize)]
-pub struct GateRow {
-    /// The workload's id.
-    pub workload: String,
-    /// The parameters.
-    pub case: Case,
-    /// What the figure is of.
-    pub quantity: Quantity,
-    /// The lane.
-    pub lane: String,
-    /// The new figure over the old one.
-    pub ratio: Ratio,
-    /// What may be said of it.
-    pub verdict: Verdict,
-    /// What the effect had to exceed.
-    pub bound: Bound,
-}
-
 /// The gate's answer, with its grounds.
 #[derive(Clone, Debug, Serialize)]
 pub struct Gate {
@@ -86,7 +69,7 @@ pub struct Gate {
     /// The grounds, for a person, the weightiest first.
     pub reasons: Vec<String>,
     /// The cells that both runs have.
-    pub rows: Vec<GateRow>,
+    pub rows: Vec<ChangeRow>,
     /// Cells of the old run that the new one has no figure for.
     pub missing_count: usize,
 }
@@ -103,7 +86,11 @@ pub fn gate(base: &Run, new: &Run) -> Gate {
             missing_count: 0,
         };
     }
-    let (rows, missing_count) = rows(&Analysis::of(base), &Analysis::of(new));
+    let Change {
+        rows,
+        missing_count,
+        remarks,
+    } = Change::between(base, new);
     if rows.is_empty() {
         reasons.push(
             "the two runs have no cell in common: measure the same workloads and lanes".to_owned(),
@@ -115,7 +102,7 @@ pub fn gate(base: &Run, new: &Run) -> Gate {
             missing_count,
         };
     }
-    let name = |row: &GateRow| {
+    let name = |row: &ChangeRow| {
         let case = row.case.to_string();
         let case = if case.is_empty() {
             case
@@ -155,6 +142,7 @@ pub fn gate(base: &Run, new: &Run) -> Gate {
             "{missing_count} cells of the old run have no figure in the new one"
         ));
     }
+    reasons.extend(remarks);
     Gate {
         outcome,
         reasons,
@@ -190,6 +178,12 @@ fn objections(base: &Run, new: &Run) -> Vec<String> {
                 "{which} was built without optimisation: build with --release"
             ));
         }
+        if let Some(share) = disturbed(run) {
+            found.push(format!(
+                "{which} was disturbed: in {} of its blocks other programs or machines had a quarter of the CPU time or more; measure again on a machine that does nothing else",
+                format::percent(share)
+            ));
+        }
         if run
             .failures
             .iter()
@@ -214,63 +208,23 @@ fn objections(base: &Run, new: &Run) -> Vec<String> {
     found
 }
 
-fn rows(base: &Analysis, new: &Analysis) -> (Vec<GateRow>, usize) {
-    fn key(row: &Row) -> (&str, &Case, &str, &str) {
-        (&row.workload, &row.case, &row.quantity.id, &row.lane)
-    }
-    let news: BTreeMap<_, &Row> = new.rows.iter().map(|row| (key(row), row)).collect();
-    let mut missing_count = 0;
-    let mut found = Vec::new();
-    let judged = |row: &&Row| row.estimate.is_some() && row.quantity.id != UNJUDGED;
-    for old in base.rows.iter().filter(judged) {
-        let new_replicates = news.get(&key(old)).and_then(|row| row.replicates.as_ref());
-        let (Some(before), Some(after)) = (&old.replicates, new_replicates) else {
-            missing_count += 1;
-            continue;
-        };
-        let ratio = after.ratio(before);
-        if !ratio.value.is_finite() || ratio.value <= 0.0 {
-            missing_count += 1;
-            continue;
-        }
-        let floor = |analysis: &Analysis| analysis.noise.floor(&old.workload, &old.quantity);
-        let noise_ratio = floor(base).unwrap_or(0.0).max(floor(new).unwrap_or(0.0));
-        let threshold_ratio = base.threshold_ratio.max(new.threshold_ratio);
-        found.push((
-            old,
-            ratio,
-            Bound {
-                threshold_ratio,
-                noise_ratio,
-            },
-        ));
-    }
-    let page: Vec<Comparison> = found
+/// The share of blocks that others disturbed heavily, where it is most of them:
+/// such a run measures the others as well. Light taints are shown, not gated on.
+fn disturbed(run: &Run) -> Option<f64> {
+    let blocks: BTreeSet<u64> = run
+        .taints
         .iter()
-        .map(|(row, ratio, bound)| Comparison {
-            ratio: row.quantity.turned(*ratio),
-            bound: *bound,
-        })
+        .filter(|taint| DISTURBANCES.contains(&taint.kind.as_str()))
+        .filter(|taint| taint.value.is_some_and(|value| value >= DISTURBED_RATIO))
+        .filter_map(|taint| taint.block_index)
         .collect();
-    let rows = found
-        .into_iter()
-        .zip(verdicts(&page))
-        .map(|((row, ratio, bound), verdict)| GateRow {
-            workload: row.workload.clone(),
-            case: row.case.clone(),
-            quantity: row.quantity.clone(),
-            lane: row.lane.clone(),
-            ratio,
-            verdict,
-            bound,
-        })
-        .collect();
-    (rows, missing_count)
+    let share = blocks.len() as f64 / run.blocks.len().max(1) as f64;
+    (share > 0.5).then_some(share)
 }
 
 /// True where the verdict is open and a slowdown above the tolerance is
 /// within the interval.
-fn hides_a_slowdown(row: &GateRow) -> bool {
+fn hides_a_slowdown(row: &ChangeRow) -> bool {
     let tolerance = TOLERANCE_RATIO.max(row.bound.margin());
     let turned = row.quantity.turned(row.ratio);
     row.verdict == Verdict::CannotTell

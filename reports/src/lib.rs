@@ -8,6 +8,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod analysis;
+pub mod change;
 pub mod compare;
 pub mod criterion;
 pub mod format;

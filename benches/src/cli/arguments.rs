@@ -211,11 +211,14 @@ pub struct DoctorArguments {
 
 const GATE_HELP: &str = "\
 Examples:
-  threadbare run --lane goroutine --out results/before
+  threadbare run --lane goroutine,thread,tokio --out results/before
   (change something)
-  threadbare run --lane goroutine --out results/after
+  threadbare run --lane goroutine,thread,tokio --out results/after
   threadbare gate results/before results/after
 
+Lanes of other models are witnesses: where they move as well, the host has
+changed, and every interval is made as much wider. Injected slowdowns are found
+with `scripts/slow-lane.py` as the lane program.
 Both runs must be of one machine, and not --quick.
 Exit status: 0 pass, 1 something is slower, 2 the figures do not settle it,
 3 the runs cannot be set against each other.";

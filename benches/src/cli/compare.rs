@@ -122,7 +122,14 @@ fn print(out: &mut impl Write, comparison: &Comparison) -> std::io::Result<()> {
         out,
         "\nRatios are against {} on each machine.",
         comparison.reference_lane
-    )
+    )?;
+    if comparison.machines_count() < comparison.runs.len() {
+        writeln!(
+            out,
+            "What changed from one run of a machine to another: threadbare gate OLD NEW."
+        )?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

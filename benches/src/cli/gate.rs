@@ -4,7 +4,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use comfy_table::CellAlignment;
-use reports::gate::{Gate, GateRow, Outcome, gate as decide};
+use reports::change::ChangeRow;
+use reports::gate::{Gate, Outcome, gate as decide};
 use reports::stats::verdict::Verdict;
 
 use super::arguments::{Format, GateArguments};
@@ -34,7 +35,7 @@ fn print(out: &mut impl Write, gate: &Gate) -> std::io::Result<()> {
     for reason in &gate.reasons {
         writeln!(out, "{reason}")?;
     }
-    let told = |row: &&GateRow| matches!(row.verdict, Verdict::Faster | Verdict::Slower);
+    let told = |row: &&ChangeRow| matches!(row.verdict, Verdict::Faster | Verdict::Slower);
     let mut table = plain_table();
     for row in gate.rows.iter().filter(told) {
         table.add_row([
@@ -56,5 +57,19 @@ fn print(out: &mut impl Write, gate: &Gate) -> std::io::Result<()> {
         Outcome::Inconclusive => "inconclusive: the figures do not settle it",
         Outcome::Invalid => "invalid: these two runs say nothing about a change",
     };
-    writeln!(out, "{words} ({} cells in both runs)", gate.rows.len())
+    let count = |verdict| {
+        gate.rows
+            .iter()
+            .filter(|row| row.verdict == verdict)
+            .count()
+    };
+    writeln!(
+        out,
+        "{words} ({} cells in both runs: {} same, {} better, {} worse, {} cannot tell)",
+        gate.rows.len(),
+        count(Verdict::Same),
+        count(Verdict::Faster),
+        count(Verdict::Slower),
+        count(Verdict::CannotTell)
+    )
 }

@@ -130,6 +130,13 @@ impl Replicates {
     /// This over that, resample by resample; the two were drawn apart.
     #[must_use]
     pub fn ratio(&self, reference: &Replicates) -> Ratio {
+        self.ratio_inflated(reference, 1.0)
+    }
+
+    /// The same, with the spread of its logarithm made `inflation` times as
+    /// wide: for figures that vary by more than their processes show.
+    #[must_use]
+    pub fn ratio_inflated(&self, reference: &Replicates, inflation: f64) -> Ratio {
         let resampled: Vec<f64> = self
             .resampled
             .iter()
@@ -150,10 +157,10 @@ impl Replicates {
         }
         let freedom = welch(self, reference);
         let interval = percentiles(&resampled, freedom).map(|interval| Interval {
-            low: interval.low.exp(),
-            high: interval.high.exp(),
+            low: (log - inflation * (log - interval.low)).exp(),
+            high: (log + inflation * (interval.high - log)).exp(),
         });
-        let error = standard_deviation(&resampled);
+        let error = inflation * standard_deviation(&resampled);
         Ratio {
             value: log.exp(),
             interval,
@@ -329,6 +336,22 @@ mod tests {
         };
         let ratio = vague.ratio(&sure);
         assert_eq!((ratio.interval, ratio.p_value), (None, 1.0));
+    }
+
+    #[test]
+    fn inflated_ratio_is_as_large_and_less_sure() {
+        let slow = tree(&[&[10.4], &[10.6], &[10.5], &[10.45], &[10.55]]);
+        let fast = tree(&[&[10.0], &[10.1], &[9.9], &[10.05], &[9.95]]);
+        let draw = |tree, seed| Replicates::of_median(tree, seed).expect("values");
+        let (slow, fast) = (draw(&slow, 1), draw(&fast, 2));
+        let (plain, wide) = (slow.ratio(&fast), slow.ratio_inflated(&fast, 3.0));
+        assert_eq!(plain.value, wide.value);
+        assert!(wide.p_value > plain.p_value);
+        let width = |ratio: &Ratio| {
+            let interval = ratio.interval.expect("five processes");
+            (interval.high / interval.low).ln()
+        };
+        assert!((width(&wide) / width(&plain) - 3.0).abs() < 1e-9);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub mod adjust;
 pub mod bootstrap;
 pub mod curve;
+pub mod drift;
 pub mod geometric;
 pub mod histogram;
 pub mod ledger;

@@ -57,6 +57,52 @@ fn slowdown_of_a_tenth_in_one_lane_is_a_regression_of_a_tenth() {
 }
 
 #[test]
+fn host_that_drifts_between_two_runs_is_no_change_of_any_lane() {
+    let (mut told_count, mut cells_count) = (0, 0);
+    for seed in 1..=5 {
+        let new = synthetic::run(Wish {
+            seed: 100 + seed,
+            drift: 0.06,
+            depth: Depth::Full,
+            processes: 10,
+            ..Wish::default()
+        });
+        let gate = gate(&full(seed, None), &new);
+        assert!(
+            gate.reasons
+                .iter()
+                .any(|why| why.contains("the host was not the same")),
+            "{:?}",
+            gate.reasons
+        );
+        let told = |row: &&reports::change::ChangeRow| {
+            matches!(row.verdict, Verdict::Faster | Verdict::Slower)
+        };
+        told_count += gate.rows.iter().filter(told).count();
+        cells_count += gate.rows.len();
+    }
+    // Without the witnesses it is every other one.
+    assert!(cells_count > 400, "{cells_count}");
+    assert!(
+        told_count * 100 <= cells_count,
+        "{told_count} of {cells_count}"
+    );
+}
+
+#[test]
+fn lane_measured_alone_is_judged_and_the_missing_witnesses_are_named() {
+    let alone = |mut run: Run| {
+        run.groups.retain(|group| group.lane == "goroutine");
+        run
+    };
+    let (base, new) = (full(1, None), full(2, Some(("goroutine", 1.10))));
+    let gate = gate(&alone(base), &alone(new));
+    assert_eq!(gate.outcome, Outcome::Regression, "{:?}", gate.reasons);
+    let last = gate.reasons.last().expect("reasons");
+    assert!(last.contains("no other model was measured"), "{last}");
+}
+
+#[test]
 fn quick_run_is_refused() {
     let quick = synthetic::run(Wish {
         depth: Depth::Quick,
@@ -68,6 +114,27 @@ fn quick_run_is_refused() {
         (Outcome::Invalid, 3)
     );
     assert!(gate.reasons[0].contains("--quick"), "{:?}", gate.reasons);
+}
+
+#[test]
+fn run_beside_a_busy_program_is_refused_and_a_little_steal_is_not() {
+    let tainted = |kind: &str, value: f64| {
+        let mut run = full(2, None);
+        let blocks: Vec<u64> = run.blocks.iter().map(|block| block.block_index).collect();
+        run.taints
+            .extend(blocks.into_iter().map(|block| reports::schema::Taint {
+                kind: kind.into(),
+                value: Some(value),
+                block_index: Some(block),
+                ..Default::default()
+            }));
+        run
+    };
+    let busy = gate(&full(1, None), &tainted("others", 0.5));
+    assert_eq!(busy.outcome, Outcome::Invalid);
+    assert!(busy.reasons[0].contains("disturbed"), "{:?}", busy.reasons);
+    let quiet = gate(&full(1, None), &tainted("steal", 0.02));
+    assert_eq!(quiet.outcome, Outcome::Pass, "{:?}", quiet.reasons);
 }
 
 #[test]

@@ -22,6 +22,9 @@ pub(crate) struct Wish {
     pub(crate) scale: f64,
     /// Makes one lane slower: a regression.
     pub(crate) slower: Option<(&'static str, f64)>,
+    /// How far each cell moves from run to run beyond what its processes
+    /// vary, as a standard deviation.
+    pub(crate) drift: f64,
     pub(crate) depth: Depth,
     pub(crate) processes: u64,
 }
@@ -34,6 +37,7 @@ impl Default for Wish {
             cpu: "AMD EPYC 9R45",
             scale: 1.0,
             slower: None,
+            drift: 0.0,
             depth: Depth::Standard,
             processes: 5,
         }
@@ -101,6 +105,10 @@ impl Maker {
             .iter()
             .map(|(name, value)| ((*name).into(), *value))
             .collect();
+        let costs = match self.wish.drift {
+            0.0 => costs,
+            drift => costs.map(|cost| cost * (drift * self.normal()).exp()),
+        };
         for process in 0..self.wish.processes {
             for (index, (lane, ..)) in LANES.iter().enumerate() {
                 if costs[index] == 0.0 {

@@ -1,0 +1,238 @@
+//! What changed from one run to another on one host, cell by cell.
+//!
+//! 1. Each lane's figure in the new run is set over its figure in the old one.
+//! 2. The other models' cells are its witnesses ([`crate::stats::drift`]): if
+//!    they moved by more than their spread explains, every interval of this
+//!    lane is made as much wider, on a workload whose witnesses moved further
+//!    by so much more. Variants of one model share their code, and are no
+//!    witnesses of each other.
+//! 3. Verdicts are those of [`crate::stats::verdict`] over the whole page; the
+//!    bound is the larger of both runs' noise floors and of how far the
+//!    witnesses moved.
+//!
+//! Every quantity is judged but the 99.9th percentiles, which rest on a
+//! handful of requests.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::analysis::{Analysis, Case, Quantity, Row};
+use crate::format;
+use crate::run::Run;
+use crate::stats::bootstrap::{Ratio, Replicates};
+use crate::stats::drift::Witnesses;
+use crate::stats::verdict::{Bound, Comparison, Verdict, verdicts};
+
+/// The quantity that is shown and not judged.
+const UNJUDGED: &str = "latency_ns_p999";
+
+/// From this inflation on it is said that the host was not the same.
+const NOTABLE_INFLATION: f64 = 2.0;
+
+/// One cell of both runs.
+#[derive(Clone, Debug, Serialize)]
+pub struct ChangeRow {
+    /// The workload's id.
+    pub workload: String,
+    /// The parameters.
+    pub case: Case,
+    /// What the figure is of.
+    pub quantity: Quantity,
+    /// The lane.
+    pub lane: String,
+    /// The new figure over the old one, its spread inflated.
+    pub ratio: Ratio,
+    /// By how much the spread was inflated, for what the witnesses showed.
+    pub inflation: f64,
+    /// What may be said of it.
+    pub verdict: Verdict,
+    /// What the effect had to exceed.
+    pub bound: Bound,
+}
+
+/// All cells of two runs.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Change {
+    /// The cells that both runs have.
+    pub rows: Vec<ChangeRow>,
+    /// Cells of the old run that the new one has no figure for.
+    pub missing_count: usize,
+    /// What limits what can be said, for a person.
+    pub remarks: Vec<String>,
+}
+
+/// A cell of both runs, before its verdict.
+struct Pair<'a> {
+    row: &'a Row,
+    family: &'a str,
+    before: &'a Replicates,
+    after: &'a Replicates,
+    ratio: Ratio,
+    noise_ratio: f64,
+}
+
+impl Change {
+    /// Sets `new` against `base`. Whether that makes sense is the caller's to
+    /// know: see [`crate::gate`].
+    #[must_use]
+    pub fn between(base: &Run, new: &Run) -> Change {
+        let (old_analysis, new_analysis) = (Analysis::of(base), Analysis::of(new));
+        let (pairs, missing_count) = pairs(base, &old_analysis, &new_analysis);
+        let threshold_ratio = old_analysis
+            .threshold_ratio
+            .max(new_analysis.threshold_ratio);
+        let mut judges: BTreeMap<&str, Judge> = BTreeMap::new();
+        for pair in &pairs {
+            judges
+                .entry(pair.family)
+                .or_insert_with(|| Judge::of(pair.family, &pairs));
+        }
+        let judged: Vec<(&Pair<'_>, Ratio, f64, Bound)> = pairs
+            .iter()
+            .map(|pair| {
+                let judge = &judges[pair.family];
+                let inflation = judge.inflation(&pair.row.workload);
+                let ratio = pair.after.ratio_inflated(pair.before, inflation);
+                let bound = Bound {
+                    threshold_ratio,
+                    noise_ratio: pair.noise_ratio.max(judge.typical_share),
+                };
+                (pair, ratio, inflation, bound)
+            })
+            .collect();
+        let page: Vec<Comparison> = judged
+            .iter()
+            .map(|(pair, ratio, _, bound)| Comparison {
+                ratio: pair.row.quantity.turned(*ratio),
+                bound: *bound,
+            })
+            .collect();
+        let rows = judged
+            .into_iter()
+            .zip(verdicts(&page))
+            .map(|((pair, ratio, inflation, bound), verdict)| ChangeRow {
+                workload: pair.row.workload.clone(),
+                case: pair.row.case.clone(),
+                quantity: pair.row.quantity.clone(),
+                lane: pair.row.lane.clone(),
+                ratio,
+                inflation,
+                verdict,
+                bound,
+            })
+            .collect();
+        Change {
+            rows,
+            missing_count,
+            remarks: remarks(&judges),
+        }
+    }
+
+    /// How many cells have this verdict.
+    #[must_use]
+    pub fn count(&self, verdict: Verdict) -> usize {
+        self.rows
+            .iter()
+            .filter(|row| row.verdict == verdict)
+            .count()
+    }
+}
+
+/// What the witnesses of one model say.
+struct Judge {
+    all: Witnesses,
+    by_workload: BTreeMap<String, Witnesses>,
+    typical_share: f64,
+}
+
+impl Judge {
+    fn of(family: &str, pairs: &[Pair<'_>]) -> Judge {
+        let mut all = Witnesses::default();
+        let mut by_workload: BTreeMap<String, Witnesses> = BTreeMap::new();
+        for pair in pairs.iter().filter(|pair| pair.family != family) {
+            all.add(&pair.ratio);
+            by_workload
+                .entry(pair.row.workload.clone())
+                .or_default()
+                .add(&pair.ratio);
+        }
+        Judge {
+            typical_share: all.typical_share().unwrap_or(0.0),
+            all,
+            by_workload,
+        }
+    }
+
+    fn inflation(&self, workload: &str) -> f64 {
+        let own = self.by_workload.get(workload);
+        let all = self.all.inflation().unwrap_or(1.0);
+        own.map_or(1.0, Witnesses::largest).max(all)
+    }
+}
+
+fn remarks(judges: &BTreeMap<&str, Judge>) -> Vec<String> {
+    let mut found = Vec::new();
+    let known: Vec<(f64, f64)> = judges
+        .values()
+        .filter_map(|judge| Some((judge.all.inflation()?, judge.typical_share)))
+        .collect();
+    if known.is_empty() && !judges.is_empty() {
+        found.push(
+            "no other model was measured in both runs: a change of the host between them would look like a change of the lane; add one, as in --lane goroutine,thread"
+                .to_owned(),
+        );
+    }
+    // The calmest witnesses of all: a real change of one model moves the
+    // witnesses of all others.
+    let calmest = known
+        .into_iter()
+        .min_by(|one, other| one.0.total_cmp(&other.0));
+    if let Some((inflation, share)) = calmest.filter(|known| known.0 > NOTABLE_INFLATION) {
+        found.push(format!(
+            "the host was not the same in both runs: lanes moved by {} and {} times as far as their processes vary; every interval is so much wider. Measure both again, one after the other, on a machine that does nothing else",
+            format::percent(share),
+            format::number(inflation)
+        ));
+    }
+    found
+}
+
+fn pairs<'a>(base: &'a Run, old: &'a Analysis, new: &'a Analysis) -> (Vec<Pair<'a>>, usize) {
+    fn key(row: &Row) -> (&str, &Case, &str, &str) {
+        (&row.workload, &row.case, &row.quantity.id, &row.lane)
+    }
+    let news: BTreeMap<_, &Row> = new.rows.iter().map(|row| (key(row), row)).collect();
+    let mut missing_count = 0;
+    let mut found = Vec::new();
+    let judged = |row: &&Row| row.estimate.is_some() && row.quantity.id != UNJUDGED;
+    for row in old.rows.iter().filter(judged) {
+        let after = news.get(&key(row)).and_then(|row| row.replicates.as_ref());
+        let (Some(before), Some(after)) = (&row.replicates, after) else {
+            missing_count += 1;
+            continue;
+        };
+        let ratio = after.ratio(before);
+        if !ratio.value.is_finite() || ratio.value <= 0.0 {
+            missing_count += 1;
+            continue;
+        }
+        let floor = |analysis: &Analysis| analysis.noise.floor(&row.workload, &row.quantity);
+        found.push(Pair {
+            row,
+            family: family(base, &row.lane),
+            before,
+            after,
+            ratio,
+            noise_ratio: floor(old).unwrap_or(0.0).max(floor(new).unwrap_or(0.0)),
+        });
+    }
+    (found, missing_count)
+}
+
+/// The model that a lane is a variant of, or the lane itself.
+fn family<'a>(run: &'a Run, lane: &'a str) -> &'a str {
+    run.lane(lane)
+        .and_then(|lane| lane.variant_of.as_deref())
+        .unwrap_or(lane)
+}

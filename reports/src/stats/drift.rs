@@ -1,0 +1,190 @@
+//! How much further apart two runs of one host are than the processes within
+//! each of them: what a run cannot know of itself.
+//!
+//! The A/A pairs of a run are measured interleaved, so that whatever changes
+//! slowly (a neighbour on the same hardware, the clock, the layout of memory)
+//! changes both alike. Between two runs it does not cancel. *Witnesses* show
+//! it: cells of lanes that the change under test has nothing to do with. If
+//! they moved by more than their own spread explains, so may the lane of
+//! interest have, and its interval is made wider by the same factor.
+//!
+//! # Sources
+//!
+//! Birge, "The calculation of errors by the method of least squares", Physical
+//! Review 40, 1932, for the factor; Devlin and Roeder, "Genomic control for
+//! association studies", Biometrics 55, 1999, for taking it from quantiles, so
+//! that a few witnesses which did change do not count.
+
+use statrs::distribution::{ContinuousCDF, Normal};
+
+use super::CONFIDENCE;
+use super::bootstrap::Ratio;
+use super::quantile::{median, quantile_of_sorted};
+
+/// Fewer witnesses than this show nothing.
+pub const FEWEST_WITNESSES: usize = 4;
+
+/// A deviation beyond which it does not matter how far: where the figures of a
+/// run do not vary at all, any change is endlessly improbable.
+const FURTHEST: f64 = 1e3;
+
+/// What a lane's cells are judged by: the movements of all witnesses, or of
+/// those on one workload.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Witnesses {
+    /// How far each moved, in standard deviations of its own.
+    deviations: Vec<f64>,
+    /// How far each moved, as a share.
+    shares: Vec<f64>,
+}
+
+impl Witnesses {
+    /// Takes one in: its ratio from run to run. One without an interval says
+    /// nothing and is passed over.
+    pub fn add(&mut self, ratio: &Ratio) {
+        let share = ratio.value.ln().abs().exp_m1();
+        if let Some(deviation) = deviation(ratio).filter(|_| share.is_finite()) {
+            self.deviations.push(deviation);
+            self.shares.push(share);
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.deviations.len()
+    }
+
+    /// How far the typical one moved, as a share.
+    #[must_use]
+    pub fn typical_share(&self) -> Option<f64> {
+        (self.count() >= FEWEST_WITNESSES)
+            .then(|| median(&self.shares))
+            .flatten()
+    }
+
+    /// By how much more than their own spread they moved, at least 1: by the
+    /// median and by the ninth decile, whichever says more.
+    #[must_use]
+    pub fn inflation(&self) -> Option<f64> {
+        if self.count() < FEWEST_WITNESSES {
+            return None;
+        }
+        let mut sorted = self.deviations.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let factors = [0.5, 0.9].map(|share| {
+            quantile_of_sorted(&sorted, share).map_or(1.0, |found| found / within(share))
+        });
+        Some(factors.into_iter().fold(1.0, f64::max))
+    }
+
+    /// The same by the one that moved most, for the few of one workload: 1
+    /// where the furthest of so many is where it usually is.
+    #[must_use]
+    pub fn largest(&self) -> f64 {
+        let most = self.deviations.iter().copied().fold(0.0, f64::max);
+        let usual = within(1.0 - (1.0 - CONFIDENCE) / self.count().max(1) as f64);
+        (most / usual).max(1.0)
+    }
+}
+
+/// How far from its middle a normal quantity stays in this share of all cases.
+fn within(share: f64) -> f64 {
+    Normal::standard().inverse_cdf(f64::midpoint(1.0, share))
+}
+
+/// How far from 1 a ratio is, in standard deviations: by its interval, which
+/// has few processes in it already, and not by its p-value, which flattens out.
+fn deviation(ratio: &Ratio) -> Option<f64> {
+    let interval = ratio.interval?;
+    let log = ratio.value.ln();
+    let reach = if log > 0.0 {
+        log - interval.low.ln()
+    } else {
+        interval.high.ln() - log
+    };
+    let deviation = within(CONFIDENCE) * log.abs() / reach;
+    // 0 / 0: no spread, and no change.
+    Some(if deviation.is_nan() {
+        0.0
+    } else {
+        deviation.min(FURTHEST)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::Interval;
+
+    /// A ratio that is `deviation` standard deviations of a percent from 1.
+    fn moved(deviation: f64) -> Ratio {
+        let log = 0.01 * deviation;
+        let reach = 0.01 * within(CONFIDENCE);
+        let (low, high) = ((log - reach).exp(), (log + reach).exp());
+        Ratio {
+            value: log.exp(),
+            interval: Some(Interval { low, high }),
+            p_value: 1.0,
+        }
+    }
+
+    /// Witnesses whose deviations are those of a normal quantity, times
+    /// `factor`.
+    fn witnesses(factor: f64) -> Witnesses {
+        let mut found = Witnesses::default();
+        for step in 1..200 {
+            let quantile = Normal::standard().inverse_cdf(f64::from(step) / 200.0);
+            found.add(&moved(quantile * factor));
+        }
+        found
+    }
+
+    #[test]
+    fn witnesses_that_move_as_their_spread_says_inflate_nothing() {
+        let witnesses = witnesses(1.0);
+        let inflation = witnesses.inflation().expect("enough");
+        assert!((inflation - 1.0).abs() < 0.02, "{inflation}");
+        assert_eq!(witnesses.largest(), 1.0);
+    }
+
+    #[test]
+    fn witnesses_that_move_twelve_times_as_far_inflate_twelvefold() {
+        let inflation = witnesses(12.0).inflation().expect("enough");
+        assert!((inflation - 12.0).abs() < 0.24, "{inflation}");
+    }
+
+    #[test]
+    fn few_witnesses_that_did_change_do_not_count() {
+        let mut found = witnesses(1.0);
+        for _ in 0..10 {
+            found.add(&moved(20.0));
+        }
+        let inflation = found.inflation().expect("enough");
+        assert!(inflation < 1.4, "{inflation}");
+        assert!(found.largest() > 3.0, "{}", found.largest());
+    }
+
+    #[test]
+    fn too_few_witnesses_say_nothing() {
+        let mut found = Witnesses::default();
+        for _ in 1..FEWEST_WITNESSES {
+            found.add(&moved(9.0));
+        }
+        assert_eq!((found.inflation(), found.typical_share()), (None, None));
+    }
+
+    #[test]
+    fn no_spread_at_all_is_far_and_finite() {
+        let exact = |value| Ratio {
+            value,
+            interval: Some(Interval {
+                low: value,
+                high: value,
+            }),
+            p_value: 0.0,
+        };
+        assert_eq!(deviation(&exact(1.1)), Some(FURTHEST));
+        assert_eq!(deviation(&exact(1.0)), Some(0.0));
+    }
+}
