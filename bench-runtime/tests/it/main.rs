@@ -6,6 +6,7 @@ mod chan_close;
 mod chan_time;
 mod context;
 mod context_time;
+mod goker;
 mod leaks;
 mod net;
 mod net_deadline;

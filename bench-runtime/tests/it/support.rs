@@ -149,3 +149,12 @@ pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_default()
 }
+
+/// Waits, on a plain thread, until something holds; `what` hangs otherwise.
+pub(crate) fn within_a_minute(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "{what} does not come to rest");
+        std::thread::yield_now();
+    }
+}

@@ -44,7 +44,11 @@ pub(crate) fn select_sync_contended(operations: u64, procs: u64) -> Duration {
             })
         })
         .collect();
+    // Kept until the senders have left: the last receiver would close.
+    let receivers = Arc::new((rx1, rx2, rx3));
+    let theirs = receivers.clone();
     let took = in_parallel(operations, procs, move |share| {
+        let (rx1, rx2, rx3) = &*theirs;
         for _ in 0..share {
             select! {
                 recv(rx1) => {}
@@ -55,6 +59,7 @@ pub(crate) fn select_sync_contended(operations: u64, procs: u64) -> Duration {
     });
     done.close();
     join_all(senders);
+    drop(receivers);
     took
 }
 

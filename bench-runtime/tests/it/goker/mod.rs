@@ -1,0 +1,155 @@
+//! The bugs that GoKer collects from real Go programs, each written afresh from
+//! what is known of it: the goroutines that block for ever are in the leak
+//! report, by name and with what they wait for, and of the same program with
+//! the bug mended nothing is left.
+//!
+//! The names are those of GoKer: a project and the number of its bug. What
+//! leads there by chance in Go is led there by hand here, through channels and
+//! through [`parked`], so that each run is the bad one.
+//!
+//! # What is different in Rust
+//!
+//! A guard unlocks by itself, so an unlock that was forgotten is a guard given
+//! to [`forget`]; and a channel closes with the last handle of a side, so
+//! [`channel`] keeps one of each, as Go would.
+//!
+//! Source: Yuan and others, "GoBench: a benchmark suite of real-world Go
+//! concurrency bugs", CGO 2021.
+
+mod cockroach;
+
+mod etcd;
+mod grpc;
+mod kubernetes;
+mod moby;
+mod others;
+
+use std::mem::forget;
+
+use bench_runtime::{GoBuilder, Receiver, Runtime, Sender, chan, goroutines, yield_now};
+
+use crate::support;
+
+const RECV: &str = "chan receive";
+const SEND: &str = "chan send";
+const SELECT: &str = "select";
+const LOCK: &str = "sync.Mutex.lock";
+const READ: &str = "sync.RwMutex.read";
+const WRITE: &str = "sync.RwMutex.write";
+const COND: &str = "sync.Cond.wait";
+const GROUP: &str = "sync.WaitGroup.wait";
+
+/// A program that has a bug, or, if asked for, has not.
+struct Program {
+    name: &'static str,
+    run: fn(mended: bool),
+    /// Who is left, and what it waits for, by name.
+    leaks: &'static [(&'static str, &'static str)],
+}
+
+/// Starts a goroutine of a program.
+fn start<T: Send + 'static>(name: &str, f: impl FnOnce() -> T + Send + 'static) {
+    drop(GoBuilder::new().name(name).go(f).expect("it starts"));
+}
+
+/// A channel that no drop closes.
+fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
+    let (tx, rx) = chan(capacity);
+    forget((tx.clone(), rx.clone()));
+    (tx, rx)
+}
+
+/// Waits until a goroutine waits for something of that kind.
+fn parked(name: &str, state: &str) {
+    let is_there = || {
+        goroutines()
+            .iter()
+            .any(|info| info.name.as_deref() == Some(name) && info.state == state)
+    };
+    while !is_there() {
+        yield_now();
+    }
+}
+
+/// What a program leaves behind.
+fn remains(runtime: Runtime, program: &Program, mended: bool) -> Vec<(String, String)> {
+    let run = program.run;
+    runtime.run(move || run(mended));
+    let due = if mended { 0 } else { program.leaks.len() };
+    // Come to rest: as few as there should be, and all of them waiting.
+    support::within_a_minute(program.name, || {
+        let all = runtime.goroutines();
+        all.len() <= due && all.iter().all(|info| info.waits)
+    });
+    let left = runtime.shutdown();
+    assert_eq!(left.unfinished_count, left.unfinished.len());
+    let mut found: Vec<_> = left
+        .unfinished
+        .into_iter()
+        .map(|info| {
+            let site = info.spawned_at.as_deref().unwrap_or("");
+            assert!(site.contains("goker"), "{info}");
+            (info.name.unwrap_or_default(), info.state)
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+fn check(programs: &[Program]) {
+    for procs in [1, 2, 8] {
+        for migrating in [false, true] {
+            for program in programs {
+                for mended in [false, true] {
+                    let builder = Runtime::builder().procs(procs).detects_deadlock(false);
+                    let builder = match migrating {
+                        false => builder,
+                        // SAFETY: the programs hold nothing of a thread's own.
+                        true => unsafe { builder.migrating() },
+                    };
+                    let found = remains(builder.build().expect("a runtime"), program, mended);
+                    let due = if mended { &[] } else { program.leaks };
+                    let due: Vec<_> = due
+                        .iter()
+                        .map(|&(name, state)| (name.to_owned(), state.to_owned()))
+                        .collect();
+                    assert_eq!(
+                        found, due,
+                        "{} (mended: {mended}) at P = {procs}, migrating: {migrating}",
+                        program.name
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn bugs_of_cockroach_are_reported_and_their_mended_programs_are_not() {
+    check(cockroach::PROGRAMS);
+}
+
+#[test]
+fn bugs_of_etcd_are_reported_and_their_mended_programs_are_not() {
+    check(etcd::PROGRAMS);
+}
+
+#[test]
+fn bugs_of_grpc_are_reported_and_their_mended_programs_are_not() {
+    check(grpc::PROGRAMS);
+}
+
+#[test]
+fn bugs_of_kubernetes_are_reported_and_their_mended_programs_are_not() {
+    check(kubernetes::PROGRAMS);
+}
+
+#[test]
+fn bugs_of_moby_are_reported_and_their_mended_programs_are_not() {
+    check(moby::PROGRAMS);
+}
+
+#[test]
+fn bugs_of_hugo_istio_serving_and_syncthing_are_reported_and_their_mended_programs_are_not() {
+    check(others::PROGRAMS);
+}
