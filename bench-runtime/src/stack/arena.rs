@@ -21,7 +21,7 @@ use std::sync::atomic::AtomicU64;
 
 use super::StackError;
 use super::class::{CLASSES, Class, ClassInfo, LARGEST_SLOT};
-use super::guard::{Guards, guard_bytes, refused};
+use super::guard::{Guards, refused};
 use super::header::{Geometry, REGIONS, StackHeader, publish};
 use super::slots::SlotTable;
 use crate::sys::madvise::{self, Advice, PageRange};
@@ -39,7 +39,7 @@ const SMALLEST_RESERVATION: usize = REGIONS * LARGEST_SLOT;
 const BATCH_BYTES: usize = 64 << 20;
 /// Large enough that ten million stacks of the smallest slots are ten thousand
 /// mappings, small enough that two Ps seldom meet in one.
-const CHUNK: usize = 64 << 20;
+pub(super) const CHUNK: usize = 64 << 20;
 const SMALLEST_BATCH: usize = 16;
 const LARGEST_BATCH: usize = 1024;
 
@@ -219,12 +219,8 @@ impl Arena {
         // held.
         unsafe { map::protect(first, batch * slot, Access::ReadWrite) }.map_err(refused)?;
         self.keep_apart(first, batch * slot);
-        let below = (slot - info.usable).min(LARGEST_GUARD.max(guard_bytes(slot)));
         let guards: Vec<PageRange> = (0..batch)
-            .map(|index| PageRange {
-                start: first + (index + 1) * slot - info.usable - below,
-                bytes: below,
-            })
+            .map(|index| info.guard(first + index * slot))
             .collect();
         // SAFETY: as above.
         let made = match unsafe { self.guards.install(&guards) } {
@@ -271,9 +267,6 @@ impl Drop for Arena {
         let _ = unsafe { map::unmap(self.geometry.base, self.geometry.size) };
     }
 }
-
-/// Below a limit that leaves much of its slot unused, the guard is this large.
-const LARGEST_GUARD: usize = 16 * PAGE;
 
 #[cfg(test)]
 mod tests {

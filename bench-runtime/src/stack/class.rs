@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use super::StackError;
 use super::guard::guard_bytes;
 use super::header::{REGIONS, SMALLEST, STEP};
+use crate::sys::madvise::PageRange;
 use crate::sys::map::PAGE;
 use crate::util::lock::Lock;
 
@@ -62,6 +63,8 @@ impl Default for StackPolicy {
 /// The largest slot.
 pub(super) const LARGEST_SLOT: usize = 1 << (SMALLEST + STEP * (REGIONS as u32 - 1));
 const SMALLEST_FIXED: usize = 2 * PAGE;
+/// Below a limit that leaves much of its slot unused, the guard is this large.
+const LARGEST_GUARD: usize = 16 * PAGE;
 
 /// A kind of slot: its size, where its guard lies, what it starts with. Slots
 /// never change their class.
@@ -199,6 +202,17 @@ impl ClassInfo {
     /// The size of its slots.
     pub(super) fn slot_bytes(&self) -> usize {
         slot_bytes(self.region)
+    }
+
+    /// The guard of the slot that begins at `base`.
+    pub(super) fn guard(&self, base: usize) -> PageRange {
+        let slot = self.slot_bytes();
+        let unused = slot - self.usable;
+        let bytes = unused.min(LARGEST_GUARD.max(guard_bytes(slot)));
+        PageRange {
+            start: base + unused - bytes,
+            bytes,
+        }
     }
 
     /// Where the slot that `address` lies in ends.

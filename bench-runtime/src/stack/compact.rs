@@ -44,6 +44,7 @@
 
 use std::cell::UnsafeCell;
 use std::io;
+use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -53,6 +54,7 @@ use super::class::Class;
 use super::guard::Guards;
 use super::header::StackHeader;
 use super::passage;
+use super::seal::{self, Seals};
 use super::slots::{State, UNIT, Word};
 use super::{Stack, StackError};
 use crate::fatal::fatal;
@@ -109,6 +111,8 @@ struct Compactor {
     arena: &'static Arena,
     userfault: UserFault,
     cells: Cells,
+    /// Where sealing is any use.
+    seals: Option<Seals>,
     counters: Counters,
 }
 
@@ -118,6 +122,7 @@ struct Counters {
     compacted: AtomicU64,
     restored: AtomicU64,
     touched: AtomicU64,
+    sealed: AtomicU64,
 }
 
 /// What compaction has done in this process so far.
@@ -140,6 +145,9 @@ pub struct CompactionStats {
     pub restored_count: u64,
     /// Of those, how many because another thread touched them.
     pub touched_count: u64,
+    /// How often the page tables of a chunk of stacks, all of them in cells,
+    /// went back.
+    pub sealed_count: u64,
     /// Bytes of cells in use.
     pub cells_bytes: usize,
 }
@@ -175,6 +183,7 @@ pub(crate) fn enable() -> Result<(), CompactionError> {
         arena,
         userfault,
         cells,
+        seals: madvise::frees_page_tables().then(|| Seals::new(arena)),
         counters: Counters::default(),
     });
     *taker = Some(new_taker);
@@ -206,6 +215,7 @@ pub fn stats() -> CompactionStats {
             compacted_count: compactor.counters.compacted.load(Ordering::Relaxed),
             restored_count: compactor.counters.restored.load(Ordering::Relaxed),
             touched_count: compactor.counters.touched.load(Ordering::Relaxed),
+            sealed_count: compactor.counters.sealed.load(Ordering::Relaxed),
             cells_bytes: compactor.cells.bytes_in_use(),
         })
         .unwrap_or_default()
@@ -295,6 +305,24 @@ pub(super) fn compact(region: usize, first: usize, claimed: &[Claimed]) -> io::R
     }
 }
 
+/// Slots of a chunk of this region, where their page tables go back when all
+/// of them are compacted.
+pub(super) fn slots_to_seal(region: usize) -> Option<usize> {
+    COMPACTOR.get()?.seals.as_ref()?;
+    seal::slots_per_chunk(region)
+}
+
+/// Seals the chunk that begins with this slot, if all of it is still compacted.
+pub(super) fn seal(region: usize, first: usize) {
+    if let Some(compactor) = COMPACTOR.get()
+        && let Some(seals) = &compactor.seals
+        && let Some(_alone) = TAKER.try_lock()
+        && seals.seal(compactor.arena, region, first)
+    {
+        compactor.counters.sealed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// Gives memory of cells that nobody needs back.
 pub(super) fn give_back_cells() {
     if let Some(compactor) = COMPACTOR.get()
@@ -370,7 +398,10 @@ impl Compactor {
             return Err(error);
         }
         // Step 4.
-        let pages: Vec<PageRange> = claimed.iter().map(|claim| live_pages(*claim)).collect();
+        let pages: Vec<PageRange> = claimed
+            .iter()
+            .map(|claim| live_pages(claim.stack.as_ptr(), claim.live().1))
+            .collect();
         // SAFETY: the live bytes are in the cells, below them nothing is
         // needed, and nobody can touch the pages.
         let emptied = unsafe {
@@ -436,7 +467,7 @@ impl Compactor {
             if now.state() != State::Compacted {
                 return false;
             }
-            let restoring = Word::plain(State::Restoring, now.class());
+            let restoring = now.with_state(State::Restoring);
             if !passage::begin(word, now.0, restoring.0) {
                 continue;
             }
@@ -445,6 +476,9 @@ impl Compactor {
             else {
                 fatal!("a compacted stack without a cell at {address:#x}");
             };
+            if let Some(seals) = &self.seals {
+                seals.open(self.arena, address, FORKED.load(Ordering::Relaxed));
+            }
             let end = header.as_ptr() as usize + size_of::<StackHeader>();
             self.fill(end - len, len, cell);
             passage::set(word, Word::plain(State::Live, now.class()).0);
@@ -528,13 +562,13 @@ impl Compactor {
     }
 }
 
-/// The pages that the live bytes lie on.
-fn live_pages(claim: Claimed) -> PageRange {
-    let (start, len) = claim.live();
-    let first = start & !(PAGE - 1);
+/// The pages that the live bytes lie on, which end with the header.
+pub(super) fn live_pages(header: NonNull<StackHeader>, len: usize) -> PageRange {
+    let end = header.as_ptr() as usize + size_of::<StackHeader>();
+    let first = (end - len) & !(PAGE - 1);
     PageRange {
         start: first,
-        bytes: (start + len).next_multiple_of(PAGE) - first,
+        bytes: end.next_multiple_of(PAGE) - first,
     }
 }
 

@@ -38,7 +38,8 @@
 //! 2. [`pool`] hands a slot to a goroutine at its first run, mostly the one
 //!    that another has just left; the kernel adds pages as they are touched.
 //! 3. [`sweep`] sees goroutines that have been parked for long, and has their
-//!    stacks trimmed ([`trim`]) or moved to cells ([`compact`]).
+//!    stacks trimmed ([`trim`]) or moved to cells ([`compact`]), and page tables
+//!    given back where all of a chunk have gone ([`seal`]).
 //! 4. A touch of the guard ends the process with a report ([`overflow`]).
 //! 5. When the goroutine ends the slot goes back to the cache; what lies in
 //!    free lists for long loses its pages.
@@ -58,6 +59,7 @@ pub(crate) mod overflow;
 mod parked_tests;
 mod passage;
 pub(crate) mod pool;
+mod seal;
 mod slots;
 pub(crate) mod sweep;
 pub(crate) mod trim;

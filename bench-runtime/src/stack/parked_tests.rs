@@ -542,3 +542,128 @@ fn free_stacks_give_their_pages_back_in_halves() {
         assert_eq!(again.class(), class);
     });
 }
+
+/// Bytes of page tables of the process.
+fn page_tables() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmPTE:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<usize>().ok());
+    kib.unwrap() << 10
+}
+
+/// Two chunks of the default size.
+const TWO_CHUNKS: usize = 512;
+
+#[test]
+fn chunk_that_is_all_compacted_gives_its_page_tables_back() {
+    with_compaction(
+        "chunk_that_is_all_compacted_gives_its_page_tables_back",
+        || {
+            if compact::slots_to_seal(1) != Some(TWO_CHUNKS / 2) {
+                eprintln!("skipped: this kernel does not free page tables");
+                return;
+            }
+            static WORDS: [AtomicU64; TWO_CHUNKS] = [const { AtomicU64::new(0) }; TWO_CHUNKS];
+            let toys: Vec<&Toy> = stacks(TWO_CHUNKS, StackPolicy::default())
+                .into_iter()
+                .enumerate()
+                .map(|(index, stack)| Toy::start(stack, keeper(&WORDS, index)))
+                .collect();
+            let guarded = |toy: &Toy| {
+                // SAFETY: nothing is there but a guard.
+                unsafe { !map::kernel_can_write(toy.stack.limit() - 16) }
+            };
+            for round in 1..=3 {
+                sweep_twice(AT_ONCE);
+                assert_eq!(compact::stats().compacted_count, round * TWO_CHUNKS as u64);
+                assert_eq!(compact::stats().sealed_count, (round - 1) * 2);
+                let before = page_tables();
+                sweep_once(AT_ONCE);
+                assert_eq!(compact::stats().sealed_count, round * 2);
+                let freed = before - page_tables();
+                assert!(
+                    freed >= TWO_CHUNKS * 512,
+                    "{freed} bytes of page tables freed"
+                );
+                // Both ends, and the rest: the first opens each chunk.
+                for at in [0, TWO_CHUNKS - 1].into_iter().chain(1..TWO_CHUNKS - 1) {
+                    toys[at].resume();
+                    assert!(guarded(toys[at]), "no guard below stack {at}");
+                }
+            }
+            for (index, word) in WORDS.iter().enumerate() {
+                assert_eq!(word.load(Ordering::Relaxed), keepers_sum(index));
+            }
+        },
+    );
+}
+
+#[test]
+fn foreign_threads_lose_no_write_in_a_sealed_chunk() {
+    with_compaction("foreign_threads_lose_no_write_in_a_sealed_chunk", || {
+        const SEALS: u64 = 60;
+        if compact::slots_to_seal(1).is_none() {
+            eprintln!("skipped: this kernel does not free page tables");
+            return;
+        }
+        static CELLS: [AtomicUsize; TWO_CHUNKS] = [const { AtomicUsize::new(0) }; TWO_CHUNKS];
+        static STOP: AtomicBool = AtomicBool::new(false);
+        static TOTAL: AtomicU64 = AtomicU64::new(0);
+        let toys: Vec<&Toy> = stacks(TWO_CHUNKS, StackPolicy::default())
+            .into_iter()
+            .enumerate()
+            .map(|(index, stack)| {
+                Toy::start(stack, move |toy| {
+                    let local = [AtomicU64::new(0), AtomicU64::new(!0 - index as u64)];
+                    CELLS[index].store(local.as_ptr() as usize, Ordering::Release);
+                    while !STOP.load(Ordering::Relaxed) {
+                        toy.pause();
+                    }
+                    TOTAL.fetch_add(local[0].load(Ordering::Relaxed), Ordering::Relaxed);
+                })
+            })
+            .collect();
+        let hammered: u64 = std::thread::scope(|scope| {
+            let hammers: Vec<_> = (0..2u64)
+                .map(|seed| {
+                    scope.spawn(move || {
+                        let (mut random, mut count) = (seed * 2 + 1, 0u64);
+                        while !STOP.load(Ordering::Relaxed) {
+                            random = random.wrapping_mul(6364136223846793005).wrapping_add(1);
+                            let index = (random >> 33) as usize % TWO_CHUNKS;
+                            let local = CELLS[index].load(Ordering::Acquire);
+                            // SAFETY: the toys keep their locals until the
+                            // hammers have stopped.
+                            let local = unsafe { &*(local as *const [AtomicU64; 2]) };
+                            for _ in 0..50 {
+                                local[0].fetch_add(1, Ordering::Relaxed);
+                                assert_eq!(local[1].load(Ordering::Relaxed), !0 - index as u64);
+                            }
+                            count += 50;
+                            // Long enough for all to be compacted meanwhile.
+                            std::thread::sleep(Duration::from_millis(random >> 61));
+                        }
+                        count
+                    })
+                })
+                .collect();
+            let start = std::time::Instant::now();
+            while compact::stats().sealed_count < SEALS || compact::stats().touched_count < SEALS {
+                assert!(start.elapsed().as_secs() < 120, "{:?}", compact::stats());
+                sweep_twice(AT_ONCE);
+                sweep_once(AT_ONCE);
+                if compact::stats().sealed_count % 3 == 0 {
+                    toys.iter().for_each(|toy| toy.resume());
+                }
+            }
+            STOP.store(true, Ordering::Relaxed);
+            hammers
+                .into_iter()
+                .map(|hammer| hammer.join().unwrap())
+                .sum()
+        });
+        toys.iter().for_each(|toy| toy.resume());
+        assert_eq!(TOTAL.load(Ordering::Relaxed), hammered);
+        eprintln!("{hammered} foreign writes, {:?}", compact::stats());
+    });
+}

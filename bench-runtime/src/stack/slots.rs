@@ -5,7 +5,7 @@
 //! | `FREE`       | not written  | none, or zeros           | who takes it: `LIVE`                |
 //! | `LIVE`       | initialised  | the kernel's business    | compactor: `MOVING`; trimmer: `FREE`|
 //! | `MOVING`     | do not touch | protected, on their way  | the same compactor                  |
-//! | `COMPACTED`  | in the cell  | guard markers            | whoever needs it: `RESTORING`       |
+//! | `COMPACTED`  | in the cell  | guard markers, or the chunk is sealed | whoever needs it: `RESTORING`; to seal its chunk: `MOVING` |
 //! | `RESTORING`  | do not touch | coming back              | the same restorer: `LIVE`           |
 //!
 //! A live slot's word also remembers for the sweep since when it has seen the
@@ -79,6 +79,11 @@ impl Word {
         }
     }
 
+    /// The same in another state: for one between two that are the same.
+    pub(super) fn with_state(self, state: State) -> Self {
+        Self(self.0 & !STATE | state as u64)
+    }
+
     pub(super) fn class(self) -> Class {
         Class::from_index((self.0 >> CLASS_AT) as usize & 0x3f)
     }
@@ -92,7 +97,8 @@ impl Word {
         self.0 & TRIMMED != 0
     }
 
-    /// Of a compacted slot: the cell and the bytes in it.
+    /// Of a compacted slot, or one on its way from there: the cell and the
+    /// bytes in it.
     pub(super) fn cell(self) -> Option<(Cell, usize)> {
         let cell = (self.0 >> REST_AT & ((1 << CELL_BITS) - 1)) as usize * UNIT;
         let bytes = (self.0 >> BYTES_AT) as usize * UNIT;

@@ -111,6 +111,8 @@ struct Sweeper {
     trim_numbers: Vec<usize>,
     /// A member of the run is so old that its length does not matter.
     impatient: bool,
+    /// Compacted slots of the chunk that the sweep goes over.
+    in_cells: usize,
 }
 
 // SAFETY: between steps the run is empty; the pointers in it are the hooks'
@@ -134,6 +136,7 @@ impl Sweeper {
             trims: Vec::new(),
             trim_numbers: Vec::new(),
             impatient: false,
+            in_cells: 0,
         }
     }
 
@@ -142,6 +145,7 @@ impl Sweeper {
         let mut budget = STEP;
         while self.region < REGIONS {
             let opened = arena.opened(self.region);
+            let sealing = compact::slots_to_seal(self.region);
             while self.number < opened && budget > 0 {
                 budget -= 1;
                 let number = self.number;
@@ -149,6 +153,9 @@ impl Sweeper {
                 match self.look(arena, hooks, number, now_ms, after_ms) {
                     Some(due) => self.act(arena, hooks, number, &due, after_ms),
                     None => self.flush(arena, hooks, number),
+                }
+                if let Some(slots) = sealing {
+                    self.seal(arena, number, slots);
                 }
             }
             // Nothing stays claimed between steps.
@@ -212,6 +219,21 @@ impl Sweeper {
             care,
             age_ms,
         })
+    }
+
+    /// Counts a slot; seals its chunk if it is the last one there and all of
+    /// them have been compacted, since an earlier pass.
+    fn seal(&mut self, arena: &Arena, number: usize, slots: usize) {
+        if number.is_multiple_of(slots) {
+            self.in_cells = 0;
+        }
+        let word = arena.slots.word(self.region, number);
+        if Word(word.load(Ordering::Relaxed)).state() == State::Compacted {
+            self.in_cells += 1;
+            if self.in_cells == slots {
+                compact::seal(self.region, number + 1 - slots);
+            }
+        }
     }
 
     fn note(&mut self, word: &AtomicU64, now: Word, now_ms: u32) {
@@ -288,7 +310,8 @@ impl Sweeper {
         let compacted = long_enough
             && confirmed == self.run.len()
             && compact::compact(self.region, first, &self.run).is_ok();
-        self.pending |= !compacted;
+        // What is compacted may be sealed by the next pass.
+        self.pending = true;
         for claimed in self.run.drain(..) {
             (hooks.release)(&claimed, compacted);
         }

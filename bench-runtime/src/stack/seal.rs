@@ -1,0 +1,207 @@
+//! Sealing: a chunk of the arena whose stacks are all compacted gives its page
+//! tables back too.
+//!
+//! A guard marker is an entry of a page table, and a page of table serves two
+//! MiB: a compacted slot of the default size costs more there than in its cell.
+//! A sealed chunk has no markers and no tables; its protection alone stops who
+//! touches it. Each chunk is a mapping of its own, so none is split by it.
+//!
+//! | chunk     | its mapping       | its slots                  | who moves it on          |
+//! |-----------|-------------------|----------------------------|--------------------------|
+//! | `OPEN`    | readable, writable | any                       | the sweep: `SEALED`      |
+//! | `SEALED`  | nothing may touch | `COMPACTED` or `RESTORING` | a restorer: `OPENING`    |
+//! | `OPENING` | nothing may touch | `COMPACTED` or `RESTORING` | the same one: `OPEN`     |
+//!
+//! # Steps
+//!
+//! 1. To seal, the sweep moves every slot from `COMPACTED` to `MOVING`, so that
+//!    nobody restores one meanwhile; one that is not compacted ends it.
+//! 2. It protects the chunk, takes the markers away and gives the range back.
+//!    With nothing left in them, the kernel frees the tables.
+//! 3. The chunk says `SEALED`, and then the slots `COMPACTED` again.
+//! 4. Who restores a slot moves that to `RESTORING`, and then looks at its
+//!    chunk. The first who finds it sealed puts the markers back, of guards and
+//!    of live pages, and ends the protection; others wait for that.
+//!
+//! A chunk of small slots is left alone: a return would wait for the markers
+//! of a thousand, to win less for each.
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::arena::{Arena, CHUNK};
+use super::class::slot_bytes;
+use super::compact::live_pages;
+use super::passage;
+use super::slots::{State, Word};
+use crate::fatal::fatal;
+use crate::sys::madvise::{self, Advice, PageRange};
+use crate::sys::map::{self, Access};
+
+/// At most this many slots open together, which takes some 0.1 ms.
+const MOST_SLOTS: usize = 256;
+/// Ranges in one call: an alternate signal stack has room for no more.
+const BATCH: usize = 32;
+
+const OPEN: u8 = 0;
+const SEALED: u8 = 1;
+const OPENING: u8 = 2;
+
+/// The states of all chunks.
+#[derive(Debug)]
+pub(super) struct Seals(NonNull<u8>);
+
+// SAFETY: the bytes are used as atomics only, and are never freed.
+unsafe impl Send for Seals {}
+// SAFETY: as above.
+unsafe impl Sync for Seals {}
+
+/// Slots of a chunk, where chunks of this region are sealed.
+pub(super) fn slots_per_chunk(region: usize) -> Option<usize> {
+    let slots = CHUNK / slot_bytes(region);
+    (1..=MOST_SLOTS).contains(&slots).then_some(slots)
+}
+
+impl Seals {
+    /// All open.
+    pub(super) fn new(arena: &Arena) -> Self {
+        let chunks = arena.geometry().size.div_ceil(CHUNK);
+        // Zeros come without being touched.
+        Self(NonNull::from(vec![OPEN; chunks].leak()).cast())
+    }
+
+    fn chunk(&self, arena: &Arena, address: usize) -> &AtomicU8 {
+        let index = (address - arena.geometry().base) / CHUNK;
+        // SAFETY: there is a byte for each chunk of the arena, and it is only
+        // reached here.
+        unsafe { AtomicU8::from_ptr(self.0.as_ptr().add(index)) }
+    }
+
+    /// Steps 1 to 3, for the chunk that begins with slot `first`, by the one
+    /// that compacts. Says whether it did so.
+    pub(super) fn seal(&self, arena: &Arena, region: usize, first: usize) -> bool {
+        let Some(slots) = slots_per_chunk(region) else {
+            return false;
+        };
+        let start = arena.geometry().slot_base(region, first);
+        let chunk = self.chunk(arena, start);
+        if chunk.load(Ordering::Relaxed) != OPEN {
+            return false;
+        }
+        let word = |index: usize| arena.slots.word(region, first + index);
+        let take = |index: &usize| {
+            let now = Word(word(*index).load(Ordering::Relaxed));
+            now.state() == State::Compacted
+                && passage::begin(word(*index), now.0, now.with_state(State::Moving).0)
+        };
+        let taken = (0..slots).take_while(take).count();
+        let sealed = taken == slots && close(arena, region, first, slots);
+        if sealed {
+            // Relaxed: who sees a slot compacted by the Release below sees it.
+            chunk.store(SEALED, Ordering::Relaxed);
+        }
+        for index in 0..taken {
+            let now = Word(word(index).load(Ordering::Relaxed));
+            passage::set(word(index), now.with_state(State::Compacted).0);
+        }
+        sealed
+    }
+
+    /// Step 4, by who has moved the slot that `address` lies in to
+    /// `RESTORING`. Allowed in a signal handler. `forked`: in a child, where
+    /// the one who was at it is not.
+    pub(super) fn open(&self, arena: &Arena, address: usize, forked: bool) {
+        let chunk = self.chunk(arena, address);
+        loop {
+            // Acquire: pairs with the Release below; the mapping is open.
+            match chunk.load(Ordering::Acquire) {
+                OPEN => return,
+                SEALED => {
+                    let began = chunk.compare_exchange(
+                        SEALED,
+                        OPENING,
+                        Ordering::Acquire,
+                        Ordering::Relaxed,
+                    );
+                    if began.is_ok() {
+                        break;
+                    }
+                }
+                _ if forked => break,
+                // SAFETY: sched_yield has no precondition and is fine in a
+                // signal handler.
+                _ => _ = unsafe { libc::sched_yield() },
+            }
+        }
+        let start = address & !(CHUNK - 1);
+        if let Some((region, first)) = arena.geometry().locate(start)
+            && let Some(slots) = slots_per_chunk(region)
+        {
+            reopen(arena, region, first, slots);
+        }
+        chunk.store(OPEN, Ordering::Release);
+    }
+}
+
+/// Step 2; false if it could not be, and all is as before.
+fn close(arena: &Arena, region: usize, first: usize, slots: usize) -> bool {
+    let start = arena.geometry().slot_base(region, first);
+    let range = PageRange {
+        start,
+        bytes: CHUNK,
+    };
+    // SAFETY: all slots of the range are compacted and on their way: nothing
+    // in it is needed, and who touches it waits in the handler.
+    let closed = unsafe {
+        if map::protect(start, CHUNK, Access::None).is_err() {
+            return false;
+        }
+        madvise::advise(range, Advice::GuardRemove)
+            .and_then(|()| madvise::advise(range, Advice::DontNeed))
+    };
+    if closed.is_err() {
+        reopen(arena, region, first, slots);
+    }
+    closed.is_ok()
+}
+
+/// Puts the markers of a closed chunk back and ends its protection. There is
+/// no way on with half of it done.
+fn reopen(arena: &Arena, region: usize, first: usize, slots: usize) {
+    let geometry = arena.geometry();
+    let start = geometry.slot_base(region, first);
+    let nothing = PageRange { start, bytes: 0 };
+    let mut ranges = [nothing; BATCH];
+    let mut count = 0;
+    let install = |ranges: &[PageRange]| {
+        // SAFETY: the pages of compacted slots, and guards, hold nothing.
+        if let Err((_, error)) = unsafe { madvise::advise_all(ranges, Advice::GuardInstall) } {
+            fatal!("cannot guard goroutine stacks that are to come back: {error}");
+        }
+    };
+    for number in first..first + slots {
+        let base = geometry.slot_base(region, number);
+        let now = Word(arena.slots.word(region, number).load(Ordering::Relaxed));
+        let (Some((_, len)), Some(header)) = (now.cell(), geometry.header_of(base)) else {
+            fatal!("a sealed stack without a cell at {base:#x}");
+        };
+        for range in [now.class().info().guard(base), live_pages(header, len)] {
+            if count > 0 && ranges[count - 1].start + ranges[count - 1].bytes == range.start {
+                ranges[count - 1].bytes += range.bytes;
+                continue;
+            }
+            if count == BATCH {
+                install(&ranges);
+                count = 0;
+            }
+            ranges[count] = range;
+            count += 1;
+        }
+    }
+    install(&ranges[..count]);
+    // SAFETY: the range is slots of the arena, which are readable and writable
+    // unless they are closed; the markers are there again.
+    if let Err(error) = unsafe { map::protect(start, CHUNK, Access::ReadWrite) } {
+        fatal!("cannot reopen goroutine stacks that are to come back: {error}");
+    }
+}
