@@ -120,6 +120,8 @@ pub(super) fn child(state: &str, count: &str) -> Result<(), String> {
             until(|| STARTED.load(Ordering::Relaxed) == count);
             if compacts {
                 until(|| compacted() + count / STRAGGLERS >= count);
+                // Page tables go in the next pass.
+                bench_runtime::time::sleep(2 * AFTER);
             }
             Ledger::read(bench_runtime::time::sleep)?
         };

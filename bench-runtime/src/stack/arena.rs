@@ -254,6 +254,19 @@ impl Arena {
         }
     }
 
+    /// Advises on a chunk that was mapped anew as on any.
+    pub(super) fn advise_chunk(&self, start: usize) {
+        let range = PageRange {
+            start,
+            bytes: CHUNK,
+        };
+        // A kernel that knows no huge pages refuses, and that is as good.
+        // SAFETY: the range is part of the arena, and the advice changes
+        // nothing in it.
+        let _ = unsafe { madvise::advise(range, Advice::NoHugePage) };
+        self.keep_apart(start, CHUNK);
+    }
+
     pub(super) fn geometry(&self) -> Geometry {
         self.geometry
     }

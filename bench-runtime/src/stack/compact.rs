@@ -16,6 +16,9 @@
 //!    only the markers stop an access now.
 //! 6. The slots' words say `COMPACTED` and where the cell is.
 //!
+//! A run that is a whole chunk is sealed in the place of steps 3 to 5: see
+//! [`super::seal`].
+//!
 //! Who touches a page in between gets a SIGSEGV; the handler waits for step 6
 //! and then restores the slot like anybody else: it moves the word to
 //! `RESTORING`, puts the pages back with `UFFDIO_COPY`, which replaces a
@@ -64,7 +67,7 @@ use crate::sys::userfault::UserFault;
 use crate::util::lock::Lock;
 
 /// At most this many slots in one dance: what it costs a slot hardly sinks
-/// beyond, and who touches one of them waits for all.
+/// beyond, and who touches one of them waits for all. A run ends with its chunk.
 pub(super) const LONGEST_RUN: usize = 256;
 
 /// Why stacks cannot be compacted here.
@@ -111,8 +114,7 @@ struct Compactor {
     arena: &'static Arena,
     userfault: UserFault,
     cells: Cells,
-    /// Where sealing is any use.
-    seals: Option<Seals>,
+    seals: Seals,
     counters: Counters,
 }
 
@@ -183,7 +185,7 @@ pub(crate) fn enable() -> Result<(), CompactionError> {
         arena,
         userfault,
         cells,
-        seals: madvise::frees_page_tables().then(|| Seals::new(arena)),
+        seals: Seals::new(arena),
         counters: Counters::default(),
     });
     *taker = Some(new_taker);
@@ -305,19 +307,19 @@ pub(super) fn compact(region: usize, first: usize, claimed: &[Claimed]) -> io::R
     }
 }
 
-/// Slots of a chunk of this region, where their page tables go back when all
-/// of them are compacted.
+/// Slots of a chunk of this region, where its page tables go back when all of
+/// them are compacted.
 pub(super) fn slots_to_seal(region: usize) -> Option<usize> {
-    COMPACTOR.get()?.seals.as_ref()?;
-    seal::slots_per_chunk(region)
+    enabled().then(|| seal::slots_per_chunk(region))?
 }
 
 /// Seals the chunk that begins with this slot, if all of it is still compacted.
 pub(super) fn seal(region: usize, first: usize) {
     if let Some(compactor) = COMPACTOR.get()
-        && let Some(seals) = &compactor.seals
         && let Some(_alone) = TAKER.try_lock()
-        && seals.seal(compactor.arena, region, first)
+        && compactor
+            .seals
+            .seal(compactor.arena, &compactor.userfault, region, first)
     {
         compactor.counters.sealed.fetch_add(1, Ordering::Relaxed);
     }
@@ -389,6 +391,26 @@ impl Compactor {
             // and which nobody can write; the cell is large enough.
             unsafe { (from as *const u8).copy_to_nonoverlapping(cell.0.as_ptr(), len) };
         }
+        let compacted = |index: usize, claim: &Claimed| {
+            Word::compacted(classes[index], cells[index], claim.live().1)
+        };
+        if seal::is_chunk(region, first, claimed.len()) {
+            // All the other steps in one.
+            for (index, claim) in claimed.iter().enumerate() {
+                let moving = compacted(index, claim).with_state(State::Moving);
+                passage::set(word(index), moving.0);
+            }
+            let sealed = self.seals.close(self.arena, &self.userfault, region, first);
+            self.counters
+                .sealed
+                .fetch_add(sealed.into(), Ordering::Relaxed);
+            for (index, claim) in claimed.iter().enumerate() {
+                passage::set(word(index), compacted(index, claim).0);
+            }
+            let count = claimed.len() as u64;
+            self.counters.compacted.fetch_add(count, Ordering::Relaxed);
+            return Ok(());
+        }
         // Step 3.
         // SAFETY: as in step 1; the handler also serves those who read.
         if let Err(error) = unsafe { map::protect(start, bytes, Access::None) } {
@@ -424,10 +446,9 @@ impl Compactor {
         // Step 5.
         self.reopen(start, bytes);
         // Step 6.
-        for (index, (claim, cell)) in claimed.iter().zip(&cells).enumerate() {
-            let compacted = Word::compacted(classes[index], *cell, claim.live().1);
+        for (index, claim) in claimed.iter().enumerate() {
             // What is in the cell is seen by who restores it.
-            passage::set(word(index), compacted.0);
+            passage::set(word(index), compacted(index, claim).0);
         }
         let count = claimed.len() as u64;
         self.counters.compacted.fetch_add(count, Ordering::Relaxed);
@@ -476,9 +497,8 @@ impl Compactor {
             else {
                 fatal!("a compacted stack without a cell at {address:#x}");
             };
-            if let Some(seals) = &self.seals {
-                seals.open(self.arena, address, FORKED.load(Ordering::Relaxed));
-            }
+            let userfault = (!FORKED.load(Ordering::Relaxed)).then_some(&self.userfault);
+            self.seals.open(self.arena, userfault, address);
             let end = header.as_ptr() as usize + size_of::<StackHeader>();
             self.fill(end - len, len, cell);
             passage::set(word, Word::plain(State::Live, now.class()).0);

@@ -6,22 +6,30 @@
 //! A sealed chunk has no markers and no tables; its protection alone stops who
 //! touches it. Each chunk is a mapping of its own, so none is split by it.
 //!
-//! | chunk     | its mapping       | its slots                  | who moves it on          |
-//! |-----------|-------------------|----------------------------|--------------------------|
-//! | `OPEN`    | readable, writable | any                       | the sweep: `SEALED`      |
-//! | `SEALED`  | nothing may touch | `COMPACTED` or `RESTORING` | a restorer: `OPENING`    |
-//! | `OPENING` | nothing may touch | `COMPACTED` or `RESTORING` | the same one: `OPEN`     |
+//! | chunk     | its mapping        | its slots                  | who moves it on          |
+//! |-----------|--------------------|----------------------------|--------------------------|
+//! | `OPEN`    | readable, writable | any                        | the sweep: `SEALED`      |
+//! | `SEALED`  | nothing may touch  | `COMPACTED` or `RESTORING` | a restorer: `OPENING`    |
+//! | `OPENING` | nothing may touch  | `COMPACTED` or `RESTORING` | the same one: `OPEN`     |
 //!
 //! # Steps
 //!
 //! 1. To seal, the sweep moves every slot from `COMPACTED` to `MOVING`, so that
-//!    nobody restores one meanwhile; one that is not compacted ends it.
-//! 2. It protects the chunk, takes the markers away and gives the range back.
-//!    With nothing left in them, the kernel frees the tables.
+//!    nobody restores one meanwhile; one that is not compacted ends it. Where a
+//!    whole chunk is compacted at once they are on their way already, and no
+//!    markers are made in the first place.
+//! 2. It maps the chunk anew, with nothing in it, which takes one step.
 //! 3. The chunk says `SEALED`, and then the slots `COMPACTED` again.
 //! 4. Who restores a slot moves that to `RESTORING`, and then looks at its
-//!    chunk. The first who finds it sealed puts the markers back, of guards and
-//!    of live pages, and ends the protection; others wait for that.
+//!    chunk. The first who finds it sealed makes the mapping what it was, puts
+//!    the markers back, of guards and of live pages, and ends the protection;
+//!    others wait for that.
+//!
+//! # Rejected
+//!
+//! `MADV_GUARD_REMOVE` and `MADV_DONTNEED` over the chunk, whereupon a kernel
+//! since 6.14 frees the tables: the mapping could stay, but to look at each
+//! entry for a marker took 24 ns, 1.5 µs a stack.
 //!
 //! A chunk of small slots is left alone: a return would wait for the markers
 //! of a thousand, to win less for each.
@@ -37,6 +45,7 @@ use super::slots::{State, Word};
 use crate::fatal::fatal;
 use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, Access};
+use crate::sys::userfault::UserFault;
 
 /// At most this many slots open together, which takes some 0.1 ms.
 const MOST_SLOTS: usize = 256;
@@ -55,6 +64,11 @@ pub(super) struct Seals(NonNull<u8>);
 unsafe impl Send for Seals {}
 // SAFETY: as above.
 unsafe impl Sync for Seals {}
+
+/// Whether so many slots are a chunk of a region whose chunks are sealed.
+pub(super) fn is_chunk(region: usize, first: usize, slots: usize) -> bool {
+    slots_per_chunk(region) == Some(slots) && first.is_multiple_of(slots)
+}
 
 /// Slots of a chunk, where chunks of this region are sealed.
 pub(super) fn slots_per_chunk(region: usize) -> Option<usize> {
@@ -79,7 +93,13 @@ impl Seals {
 
     /// Steps 1 to 3, for the chunk that begins with slot `first`, by the one
     /// that compacts. Says whether it did so.
-    pub(super) fn seal(&self, arena: &Arena, region: usize, first: usize) -> bool {
+    pub(super) fn seal(
+        &self,
+        arena: &Arena,
+        userfault: &UserFault,
+        region: usize,
+        first: usize,
+    ) -> bool {
         let Some(slots) = slots_per_chunk(region) else {
             return false;
         };
@@ -95,11 +115,7 @@ impl Seals {
                 && passage::begin(word(*index), now.0, now.with_state(State::Moving).0)
         };
         let taken = (0..slots).take_while(take).count();
-        let sealed = taken == slots && close(arena, region, first, slots);
-        if sealed {
-            // Relaxed: who sees a slot compacted by the Release below sees it.
-            chunk.store(SEALED, Ordering::Relaxed);
-        }
+        let sealed = taken == slots && self.close(arena, userfault, region, first);
         for index in 0..taken {
             let now = Word(word(index).load(Ordering::Relaxed));
             passage::set(word(index), now.with_state(State::Compacted).0);
@@ -107,10 +123,33 @@ impl Seals {
         sealed
     }
 
+    /// Step 2, for an open chunk whose slots are all on their way and have their
+    /// live bytes in cells, as their words say. If it could not be, they have
+    /// their markers.
+    pub(super) fn close(
+        &self,
+        arena: &Arena,
+        userfault: &UserFault,
+        region: usize,
+        first: usize,
+    ) -> bool {
+        let start = arena.geometry().slot_base(region, first);
+        // SAFETY: what was in the range is in cells, and who touches it waits
+        // in the handler.
+        let closed = unsafe { map::reserve_again(start, CHUNK) }.is_ok();
+        if closed {
+            // Relaxed: seen by who sees a slot compacted, which comes after.
+            self.chunk(arena, start).store(SEALED, Ordering::Relaxed);
+        } else {
+            reopen(arena, Some(userfault), region, first);
+        }
+        closed
+    }
+
     /// Step 4, by who has moved the slot that `address` lies in to
-    /// `RESTORING`. Allowed in a signal handler. `forked`: in a child, where
-    /// the one who was at it is not.
-    pub(super) fn open(&self, arena: &Arena, address: usize, forked: bool) {
+    /// `RESTORING`. Allowed in a signal handler. No `userfault`: in the child of
+    /// a fork, where the one who was at it is not.
+    pub(super) fn open(&self, arena: &Arena, userfault: Option<&UserFault>, address: usize) {
         let chunk = self.chunk(arena, address);
         loop {
             // Acquire: pairs with the Release below; the mapping is open.
@@ -127,49 +166,30 @@ impl Seals {
                         break;
                     }
                 }
-                _ if forked => break,
+                _ if userfault.is_none() => break,
                 // SAFETY: sched_yield has no precondition and is fine in a
                 // signal handler.
                 _ => _ = unsafe { libc::sched_yield() },
             }
         }
         let start = address & !(CHUNK - 1);
-        if let Some((region, first)) = arena.geometry().locate(start)
-            && let Some(slots) = slots_per_chunk(region)
-        {
-            reopen(arena, region, first, slots);
+        if let Some((region, first)) = arena.geometry().locate(start) {
+            reopen(arena, userfault, region, first);
         }
         chunk.store(OPEN, Ordering::Release);
     }
 }
 
-/// Step 2; false if it could not be, and all is as before.
-fn close(arena: &Arena, region: usize, first: usize, slots: usize) -> bool {
-    let start = arena.geometry().slot_base(region, first);
-    let range = PageRange {
-        start,
-        bytes: CHUNK,
-    };
-    // SAFETY: all slots of the range are compacted and on their way: nothing
-    // in it is needed, and who touches it waits in the handler.
-    let closed = unsafe {
-        if map::protect(start, CHUNK, Access::None).is_err() {
-            return false;
-        }
-        madvise::advise(range, Advice::GuardRemove)
-            .and_then(|()| madvise::advise(range, Advice::DontNeed))
-    };
-    if closed.is_err() {
-        reopen(arena, region, first, slots);
-    }
-    closed.is_ok()
-}
-
-/// Puts the markers of a closed chunk back and ends its protection. There is
-/// no way on with half of it done.
-fn reopen(arena: &Arena, region: usize, first: usize, slots: usize) {
+/// Makes the mapping of a closed chunk what it was, puts its markers back and
+/// ends the protection. There is no way on with half of it done.
+fn reopen(arena: &Arena, userfault: Option<&UserFault>, region: usize, first: usize) {
+    let slots = CHUNK / slot_bytes(region);
     let geometry = arena.geometry();
     let start = geometry.slot_base(region, first);
+    arena.advise_chunk(start);
+    if let Some(Err(error)) = userfault.map(|userfault| userfault.register(start, CHUNK)) {
+        fatal!("cannot register goroutine stacks that are to come back: {error}");
+    }
     let nothing = PageRange { start, bytes: 0 };
     let mut ranges = [nothing; BATCH];
     let mut count = 0;

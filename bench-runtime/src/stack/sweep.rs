@@ -155,7 +155,7 @@ impl Sweeper {
                     None => self.flush(arena, hooks, number),
                 }
                 if let Some(slots) = sealing {
-                    self.seal(arena, number, slots);
+                    self.seal(arena, hooks, number, slots);
                 }
             }
             // Nothing stays claimed between steps.
@@ -222,10 +222,14 @@ impl Sweeper {
     }
 
     /// Counts a slot; seals its chunk if it is the last one there and all of
-    /// them have been compacted, since an earlier pass.
-    fn seal(&mut self, arena: &Arena, number: usize, slots: usize) {
+    /// them have been compacted, since an earlier pass. Runs end with the chunk,
+    /// so that one of them can be all of it.
+    fn seal(&mut self, arena: &Arena, hooks: &Hooks, number: usize, slots: usize) {
         if number.is_multiple_of(slots) {
             self.in_cells = 0;
+        }
+        if (number + 1).is_multiple_of(slots) {
+            self.flush(arena, hooks, number + 1);
         }
         let word = arena.slots.word(self.region, number);
         if Word(word.load(Ordering::Relaxed)).state() == State::Compacted {

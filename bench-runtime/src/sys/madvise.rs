@@ -142,32 +142,6 @@ unsafe fn advise_batches(ranges: &[PageRange], advice: Advice) -> usize {
     done
 }
 
-/// Whether the kernel frees page tables with nothing in them when a range that
-/// spans them is given back: on x86-64 since Linux 6.14, unless it was built
-/// without. Where it was, whoever counts on it loses time only.
-pub(crate) fn frees_page_tables() -> bool {
-    cfg!(target_arch = "x86_64") && kernel_release() >= Some((6, 14))
-}
-
-/// Major and minor number of the running kernel.
-fn kernel_release() -> Option<(u32, u32)> {
-    let mut names = std::mem::MaybeUninit::<libc::utsname>::uninit();
-    // SAFETY: the kernel fills the struct in, strings ended by zeros, or says
-    // that it did not.
-    let release = unsafe {
-        if libc::uname(names.as_mut_ptr()) != 0 {
-            return None;
-        }
-        std::ffi::CStr::from_ptr((*names.as_ptr()).release.as_ptr())
-            .to_string_lossy()
-            .into_owned()
-    };
-    let mut numbers = release
-        .split(|c: char| !c.is_ascii_digit())
-        .map(str::parse::<u32>);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
-}
-
 /// A descriptor that stands for this process: the kernel's constant for it
 /// (Linux 6.14), else one opened now and kept.
 fn own_pidfd() -> Option<libc::c_int> {

@@ -67,6 +67,31 @@ pub(crate) fn reserve(bytes: usize, align: usize) -> io::Result<usize> {
     Ok(aligned)
 }
 
+/// Reserves a range anew, as [`reserve`] does: what is in it, its page tables,
+/// its advice and its registrations go, in one step.
+///
+/// # Safety
+///
+/// The range is the caller's, and whoever else reaches it can bear the change.
+/// After an error, too, nobody may count on anything in it.
+pub(crate) unsafe fn reserve_again(start: usize, bytes: usize) -> io::Result<()> {
+    // SAFETY: by the caller's promise.
+    let answer = unsafe {
+        libc::mmap(
+            start as *mut _,
+            bytes,
+            libc::PROT_NONE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED,
+            -1,
+            0,
+        )
+    };
+    match answer == libc::MAP_FAILED {
+        true => Err(io::Error::last_os_error()),
+        false => Ok(()),
+    }
+}
+
 /// Gives address space back.
 ///
 /// # Safety
