@@ -190,6 +190,8 @@ pub(super) struct Rounds {
     /// From its beginning to that of the next one.
     pause_ms: u32,
     pending: bool,
+    /// A P has picked a goroutine since the pass began, which may be parked now.
+    ran: bool,
     /// The process holds so much that compacting comes first.
     pressed: bool,
 }
@@ -202,10 +204,15 @@ const PRESSURE_SHARE: u64 = 4;
 const PRESSED_AFTER: Duration = Duration::from_millis(10);
 
 impl Rounds {
+    /// Whether any P may have picked a goroutine since the last call.
+    pub(super) fn saw(&mut self, picked: bool) {
+        self.ran |= picked;
+    }
+
     /// How long sysmon may sleep before there is more to do, while no P runs;
     /// `None`: for ever.
     pub(super) fn next_pass(&self) -> Option<Duration> {
-        self.pending.then(|| match self.over {
+        (self.pending || self.ran).then(|| match self.over {
             true => Duration::from_millis(self.pause_ms.into()),
             false => Duration::from_millis(1),
         })
@@ -222,6 +229,7 @@ impl Shared {
             }
             rounds.over = false;
             rounds.began_ms = now_ms;
+            rounds.ran = false;
             rounds.pressed = self.stack_care.compact && self.is_pressed();
             let pause = self.sweep_policy(rounds).after / PASSES;
             rounds.pause_ms = u32::try_from(pause.as_millis())
@@ -242,6 +250,12 @@ impl Shared {
                     break;
                 }
                 Progress::Busy => {
+                    rounds.over = true;
+                    // Whoever is at it has been past some of ours, perhaps.
+                    rounds.pending = true;
+                    break;
+                }
+                Progress::Nothing => {
                     rounds.over = true;
                     rounds.pending = false;
                     break;

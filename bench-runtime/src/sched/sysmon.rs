@@ -117,6 +117,7 @@ impl Shared {
             }
             let now = clock::now_ns();
             let mut running = false;
+            let mut picked = false;
             let mut rescued = false;
             self.for_each_processor(|p| {
                 let index = p.id;
@@ -127,9 +128,11 @@ impl Shared {
                     next: p.run_next.load(Ordering::Acquire),
                 };
                 while seen.len() <= index {
+                    picked = true;
                     seen.push(fresh);
                 }
                 let last = seen[index];
+                picked |= last.picks != fresh.picks;
                 let mut keep = fresh;
                 if p.status() == ProcessorStatus::Running {
                     running = true;
@@ -163,6 +166,7 @@ impl Shared {
             }
             self.eager
                 .store(u32::from(eager_rounds > 0), Ordering::Relaxed);
+            sweep.saw(picked);
             self.sweep_stacks(&mut sweep, running);
             idle_rounds = match running {
                 true => 0,

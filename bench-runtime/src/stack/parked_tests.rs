@@ -152,7 +152,7 @@ fn sweep_once(policy: Policy) {
         match sweep::step(now, policy) {
             Progress::More => {}
             Progress::Done { .. } => break,
-            Progress::Busy => panic!("nobody else sweeps"),
+            Progress::Busy | Progress::Nothing => panic!("nobody else sweeps"),
         }
     }
 }
@@ -655,7 +655,7 @@ fn foreign_threads_lose_no_write_in_a_sealed_chunk() {
                 assert!(start.elapsed().as_secs() < 120, "{:?}", compact::stats());
                 sweep_twice(AT_ONCE);
                 sweep_once(AT_ONCE);
-                if compact::stats().sealed_count % 3 == 0 {
+                if compact::stats().sealed_count.is_multiple_of(3) {
                     toys.iter().for_each(|toy| toy.resume());
                 }
             }

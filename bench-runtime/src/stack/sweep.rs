@@ -65,8 +65,10 @@ pub(crate) enum Progress {
     /// All have been looked at. True: some may be due when [`Policy::after`]
     /// has passed once more.
     Done { pending: bool },
-    /// Another thread is at it, or there is nothing to sweep.
+    /// Another thread is at it.
     Busy,
+    /// No stack has ever been made.
+    Nothing,
 }
 
 /// Slots a step looks at. Looking costs some 100 ns where the goroutine's
@@ -91,7 +93,7 @@ pub(crate) fn set_hooks(hooks: Hooks) {
 /// back. Never waits for another thread.
 pub(crate) fn step(now_ms: u32, policy: Policy) -> Progress {
     let (Some(hooks), Some(arena)) = (HOOKS.get(), Arena::existing()) else {
-        return Progress::Busy;
+        return Progress::Nothing;
     };
     match SWEEPER.try_lock() {
         Some(mut sweeper) => sweeper.step(arena, hooks, now_ms, policy),
