@@ -37,6 +37,8 @@ pub struct ChangeRow {
     pub workload: String,
     /// The parameters.
     pub case: Case,
+    /// The same in words.
+    pub case_text: String,
     /// What the figure is of.
     pub quantity: Quantity,
     /// The lane.
@@ -114,6 +116,7 @@ impl Change {
             .map(|((pair, ratio, inflation, bound), verdict)| ChangeRow {
                 workload: pair.row.workload.clone(),
                 case: pair.row.case.clone(),
+                case_text: pair.row.case.text(base.workload(&pair.row.workload)),
                 quantity: pair.row.quantity.clone(),
                 lane: pair.row.lane.clone(),
                 ratio,

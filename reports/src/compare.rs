@@ -62,6 +62,8 @@ pub struct ComparisonRow {
     pub title: String,
     /// The parameters.
     pub case: Case,
+    /// The same in words.
+    pub case_text: String,
     /// What the figure is of.
     pub quantity: Quantity,
     /// The lane.
@@ -200,8 +202,9 @@ fn rows(runs: &[(String, Run)], analyses: &[Analysis]) -> Vec<ComparisonRow> {
             );
         }
     }
+    let workload = |id: &str| runs.iter().find_map(|(_, run)| run.workload(id));
     let title = |id: &str| {
-        let found = runs.iter().find_map(|(_, run)| run.workload(id));
+        let found = workload(id);
         found.map_or_else(|| id.to_owned(), |workload| workload.title.clone())
     };
     order
@@ -210,6 +213,7 @@ fn rows(runs: &[(String, Run)], analyses: &[Analysis]) -> Vec<ComparisonRow> {
             workload: key.0.to_owned(),
             title: title(key.0),
             case: key.2.clone(),
+            case_text: key.2.text(workload(key.0)),
             quantity: key.1.clone(),
             lane: key.3.to_owned(),
             cells: (0..analyses.len())

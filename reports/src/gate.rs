@@ -103,11 +103,9 @@ pub fn gate(base: &Run, new: &Run) -> Gate {
         };
     }
     let name = |row: &ChangeRow| {
-        let case = row.case.to_string();
-        let case = if case.is_empty() {
-            case
-        } else {
-            format!(" ({case})")
+        let case = match row.case_text.as_str() {
+            "" => String::new(),
+            text => format!(" ({text})"),
         };
         format!(
             "{}{case}, {}, {}",

@@ -103,7 +103,7 @@ fn print(out: &mut impl Write, comparison: &Comparison) -> std::io::Result<()> {
     for row in &comparison.rows {
         let first = [
             row.workload.clone(),
-            row.case.to_string(),
+            row.case_text.clone(),
             row.quantity.title.clone(),
             row.lane.clone(),
         ];

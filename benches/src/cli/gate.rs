@@ -40,7 +40,7 @@ fn print(out: &mut impl Write, gate: &Gate) -> std::io::Result<()> {
     for row in gate.rows.iter().filter(told) {
         table.add_row([
             row.workload.clone(),
-            row.case.to_string(),
+            row.case_text.clone(),
             row.lane.clone(),
             row.quantity.title.clone(),
             format!("{:+.1}%", (row.ratio.value - 1.0) * 100.0),

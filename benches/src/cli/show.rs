@@ -57,7 +57,7 @@ fn presets(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Resu
             if row.quantity.id != "time" {
                 name.push_str(&format!(" {}", row.quantity.id));
             }
-            let case = distinct(analysis, row);
+            let case = distinct(run, analysis, row);
             if !case.is_empty() {
                 name.push_str(&format!(" ({case})"));
             }
@@ -138,7 +138,7 @@ fn presets(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Resu
 }
 
 /// The parameters of a line that tell it from others of its workload.
-fn distinct(analysis: &Analysis, row: &PeerRow) -> String {
+fn distinct(run: &Run, analysis: &Analysis, row: &PeerRow) -> String {
     let varies = |name: &str, value: u64| {
         analysis
             .rows_of(&row.workload)
@@ -149,7 +149,8 @@ fn distinct(analysis: &Analysis, row: &PeerRow) -> String {
         .0
         .iter()
         .filter(|(name, value)| varies(name, **value));
-    Case(shown.map(|(name, value)| (name.clone(), *value)).collect()).to_string()
+    Case(shown.map(|(name, value)| (name.clone(), *value)).collect())
+        .text(run.workload(&row.workload))
 }
 
 fn print(run: &Run, analysis: &Analysis, all: bool, out: &mut impl Write) -> anyhow::Result<()> {
@@ -168,7 +169,7 @@ fn print(run: &Run, analysis: &Analysis, all: bool, out: &mut impl Write) -> any
         for row in &rows {
             let mut cells = vec![format!("  {}", row.lane)];
             if many_cases {
-                cells.push(row.case.to_string());
+                cells.push(row.case.text(Some(workload)));
             }
             if many_quantities {
                 cells.push(row.quantity.title.clone());

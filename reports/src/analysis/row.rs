@@ -9,7 +9,7 @@ use super::cells::Cell;
 use super::quantity::Quantity;
 use crate::format;
 use crate::run::Run;
-use crate::schema::{FailureKind, Parameters};
+use crate::schema::{FailureKind, Parameters, Workload};
 use crate::stats::bootstrap::{Estimate, Ratio, Replicates};
 use crate::stats::verdict::{Bound, Verdict};
 
@@ -30,14 +30,23 @@ impl Case {
     }
 }
 
+impl Case {
+    /// As it is displayed, with words for the values that are codes.
+    #[must_use]
+    pub fn text(&self, workload: Option<&Workload>) -> String {
+        let words = |(name, value): (&String, &u64)| {
+            workload
+                .and_then(|workload| workload.words_of_code(name, *value))
+                .map_or_else(|| format::parameter(name, *value), str::to_owned)
+        };
+        self.0.iter().map(words).collect::<Vec<_>>().join(", ")
+    }
+}
+
 impl fmt::Display for Case {
     /// Such as `1,000 tasks, payload 64 B`; empty without parameters.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (name, value)) in self.0.iter().enumerate() {
-            let comma = if index > 0 { ", " } else { "" };
-            write!(f, "{comma}{}", format::parameter(name, *value))?;
-        }
-        Ok(())
+        f.write_str(&self.text(None))
     }
 }
 

@@ -8,7 +8,7 @@ use super::cells::Cell;
 use super::row::Case;
 use crate::run::Run;
 use crate::schema::Measure;
-use crate::stats::bootstrap::Estimate;
+use crate::stats::bootstrap::{Estimate, Interval};
 use crate::stats::curve::{Fit, Law, Point, fit};
 
 /// The parameter that counts workers where a workload names no axis.
@@ -26,6 +26,9 @@ pub struct Curve {
     pub case: Case,
     /// The lane's name.
     pub lane: String,
+    /// True where the work grows with the workers (weak scaling): its ideal is
+    /// a time that stays, not one that falls.
+    pub is_weak: bool,
     /// The points by rising worker count.
     pub points: Vec<CurvePoint>,
     /// Amdahl's law, or why there is no fit.
@@ -41,8 +44,11 @@ pub struct CurvePoint {
     pub workers: u64,
     /// The time of one operation.
     pub time_ns: Estimate,
-    /// The time with the fewest workers of this lane over this time.
+    /// The time with the fewest workers of this lane over this time; of weak
+    /// scaling over the time of as much work for each worker.
     pub speedup: Estimate,
+    /// The speed-up over the workers: 1 is ideal.
+    pub efficiency: Estimate,
 }
 
 /// The curves of all workloads that measure scaling.
@@ -53,6 +59,7 @@ pub(super) fn curves(run: &Run, cells: &[Cell]) -> Vec<Curve> {
             continue;
         }
         let axis = workload.axis.as_deref().unwrap_or(WORKERS);
+        let is_weak = work_grows(run, &workload.id, axis);
         let mut by_case: BTreeMap<Case, BTreeMap<&str, Points<'_>>> = BTreeMap::new();
         for cell in cells {
             let is_time = cell.quantity.id == "time";
@@ -74,14 +81,38 @@ pub(super) fn curves(run: &Run, cells: &[Cell]) -> Vec<Curve> {
                 let Some(cells) = lanes.remove(lane.name.as_str()) else {
                     continue;
                 };
-                found.push(curve(&workload.id, case.clone(), &lane.name, cells));
+                found.push(curve(
+                    &workload.id,
+                    case.clone(),
+                    &lane.name,
+                    is_weak,
+                    cells,
+                ));
             }
         }
     }
     found
 }
 
-fn curve(workload: &str, case: Case, lane: &str, mut cells: Points<'_>) -> Curve {
+/// Whether an iteration holds as many more operations as there are workers:
+/// asked of the samples, and not of the workload's name.
+fn work_grows(run: &Run, workload: &str, axis: &str) -> bool {
+    let mut each: BTreeMap<u64, f64> = BTreeMap::new();
+    for group in run.groups.iter().filter(|group| group.workload == workload) {
+        let workers = group.parameters.get(axis).copied().unwrap_or(0);
+        if let Some(sample) = group.samples.first().filter(|_| workers > 0) {
+            let operations = sample.operations_count as f64 / group.iterations.max(1) as f64;
+            each.insert(workers, operations / workers as f64);
+        }
+    }
+    // The work of a worker is the same at every count; of strong scaling it
+    // falls as the workers rise.
+    let mut shares = each.values();
+    let first = shares.next().copied().unwrap_or(0.0);
+    each.len() > 1 && first > 0.0 && shares.all(|share| (share / first - 1.0).abs() < 0.01)
+}
+
+fn curve(workload: &str, case: Case, lane: &str, is_weak: bool, mut cells: Points<'_>) -> Curve {
     cells.sort_by_key(|(workers, _)| *workers);
     let first = cells.first().map(|(workers, cell)| (*workers, *cell));
     let points = cells
@@ -95,16 +126,18 @@ fn curve(workload: &str, case: Case, lane: &str, mut cells: Points<'_>) -> Curve
             } else {
                 ratio.interval
             };
+            let scaled = |factor: f64| Estimate {
+                value: ratio.value * factor,
+                interval: interval.map(|interval| Interval {
+                    low: interval.low * factor,
+                    high: interval.high * factor,
+                }),
+            };
             Some(CurvePoint {
                 workers: *workers,
                 time_ns: cell.replicates.estimate(),
-                speedup: Estimate {
-                    value: ratio.value * least as f64,
-                    interval: interval.map(|interval| crate::stats::Interval {
-                        low: interval.low * least as f64,
-                        high: interval.high * least as f64,
-                    }),
-                },
+                speedup: scaled(least as f64),
+                efficiency: scaled(least as f64 / *workers as f64),
             })
         })
         .collect();
@@ -115,11 +148,18 @@ fn curve(workload: &str, case: Case, lane: &str, mut cells: Points<'_>) -> Curve
             time: cell.replicates.clone(),
         })
         .collect();
-    let fitted = |law| fit(law, &measured).map_err(|reason| reason.to_string());
+    let fitted = |law| match is_weak {
+        true => Err(
+            "none: the work grows with the workers, and these laws are of work that stays"
+                .to_owned(),
+        ),
+        false => fit(law, &measured).map_err(|reason| reason.to_string()),
+    };
     Curve {
         workload: workload.to_owned(),
         case,
         lane: lane.to_owned(),
+        is_weak,
         points,
         amdahl: fitted(Law::Amdahl),
         usl: fitted(Law::Usl),

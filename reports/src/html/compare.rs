@@ -104,8 +104,7 @@ fn ratios(comparison: &Comparison) -> Markup {
                             tr data-workload={(row.workload) " " (row.lane)} {
                                 th scope="row" {
                                     (row.title)
-                                    @let case = row.case.to_string();
-                                    @if !case.is_empty() { small { (case) } }
+                                    @if !row.case_text.is_empty() { small { (row.case_text) } }
                                 }
                                 th scope="row" { (row.lane) }
                                 @for cell in &row.cells { (cell_of(cell.as_ref())) }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use maud::{Markup, PreEscaped, html};
 
 use super::view::{View, capital, effect};
-use crate::analysis::{Case, Curve, Growth, LedgerRow, Row, Unit};
+use crate::analysis::{Case, Curve, CurvePoint, Growth, LedgerRow, Row, Unit};
 use crate::format;
 use crate::plot::{
-    Band, Bar, Curves, Dot, Line, Mark, Scale, Scatter, curves, dots, scatter, stack,
+    Band, Bar, Curves, Dot, Ideal, Line, Mark, Scale, Scatter, curves, dots, scatter, stack,
 };
 use crate::schema::{Group, Workload};
 use crate::stats::histogram::{merge, percentile, total};
@@ -208,7 +208,7 @@ fn one_axis(
         x_unit,
         y_unit: unit,
         x_ticks,
-        ideal: false,
+        ideal: None,
         marks: true,
     };
     figure(&title, curves(&caption, &chart))
@@ -262,7 +262,7 @@ pub(super) fn growth(view: &View<'_>, title: &str, growths: &[&Growth]) -> Marku
                 .map(|count| (*count as f64, format::count(*count)))
                 .collect(),
         ),
-        ideal: false,
+        ideal: None,
         marks: true,
     };
     figure(&heading, curves(&caption, &chart))
@@ -284,6 +284,11 @@ pub(super) fn speedups(view: &View<'_>, workload: &Workload, own: &[&Curve]) -> 
 }
 
 fn one_speedup(view: &View<'_>, workload: &Workload, case: &Case, members: &[&Curve]) -> Markup {
+    let is_weak = members.iter().any(|curve| curve.is_weak);
+    let shown = |point: &CurvePoint| match is_weak {
+        true => point.efficiency,
+        false => point.speedup,
+    };
     let lines: Vec<Line> = members
         .iter()
         .map(|curve| {
@@ -292,8 +297,8 @@ fn one_speedup(view: &View<'_>, workload: &Workload, case: &Case, members: &[&Cu
                 .map(|point| {
                     (
                         point.workers as f64,
-                        point.speedup.value,
-                        point.speedup.interval,
+                        shown(point).value,
+                        shown(point).interval,
                     )
                 })
                 .collect();
@@ -325,37 +330,54 @@ fn one_speedup(view: &View<'_>, workload: &Workload, case: &Case, members: &[&Cu
         .collect();
     let extra = view.case_text(&workload.id, case);
     let comma = if extra.is_empty() { "" } else { " · " };
-    let title = format!("Speed-up over workers{comma}{extra}");
+    let title = match is_weak {
+        true => format!("Efficiency as work and workers grow alike{comma}{extra}"),
+        false => format!("Speed-up over workers{comma}{extra}"),
+    };
     let best: Vec<String> = members
         .iter()
         .filter_map(|curve| {
             let last = curve.points.last()?;
-            Some(format!(
-                "{} {} with {} workers",
-                curve.lane,
-                format::times(last.speedup.value),
-                last.workers
-            ))
+            let figure = match is_weak {
+                true => format::percent(last.efficiency.value),
+                false => format::times(last.speedup.value),
+            };
+            let lane = &curve.lane;
+            Some(format!("{lane} {figure} with {} workers", last.workers))
         })
         .collect();
     let caption = View::caption(
         format!("speedup-{}-{case}", workload.id),
         title.clone(),
-        format!(
-            "{}. Broken curves are fits of the universal scalability law.",
-            best.join("; ")
-        ),
+        match is_weak {
+            true => format!(
+                "{}. 100%: as many workers do as many times the work in the same time.",
+                best.join("; ")
+            ),
+            false => format!(
+                "{}. Broken curves are fits of the universal scalability law.",
+                best.join("; ")
+            ),
+        },
     );
     let chart = Curves {
         lines: &lines,
         x_title: "workers",
-        y_title: "speed-up over one worker",
+        y_title: if is_weak {
+            "time with one worker over this time"
+        } else {
+            "speed-up over one worker"
+        },
         x_scale: Scale::Linear,
         y_scale: Scale::Linear,
         x_unit: Unit::Count,
-        y_unit: Unit::Count,
+        y_unit: if is_weak { Unit::Share } else { Unit::Count },
         x_ticks: Some(ticks),
-        ideal: true,
+        ideal: Some(if is_weak {
+            Ideal::Level(1.0)
+        } else {
+            Ideal::Diagonal
+        }),
         marks: true,
     };
     figure(&title, curves(&caption, &chart))
@@ -470,7 +492,7 @@ pub(super) fn percentiles(view: &View<'_>, workload: &Workload, case: &Case) -> 
         x_unit: Unit::Count,
         y_unit: Unit::Nanoseconds,
         x_ticks: Some(x_ticks),
-        ideal: false,
+        ideal: None,
         marks: false,
     };
     figure(&title, curves(&caption, &chart))
@@ -555,7 +577,7 @@ pub(super) fn samples(view: &View<'_>, workload: &Workload, case: &Case, row: &R
         x_unit: row.quantity.unit,
         y_unit: Unit::Share,
         x_ticks: None,
-        ideal: false,
+        ideal: None,
         marks: false,
     };
     html! {

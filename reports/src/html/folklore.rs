@@ -414,7 +414,7 @@ fn stealing(view: &View<'_>) -> Option<(Finding, String)> {
         .analysis
         .curves
         .iter()
-        .find(|curve| curve.lane == GOROUTINE && curve.points.len() > 1)?;
+        .find(|curve| curve.lane == GOROUTINE && !curve.is_weak && curve.points.len() > 1)?;
     let last = curve.points.last()?;
     Some((
         Finding::NotMeasured,
@@ -491,7 +491,7 @@ fn one_core(view: &View<'_>) -> Option<(Finding, String)> {
         .analysis
         .curves
         .iter()
-        .find(|curve| curve.lane == GOROUTINE)?;
+        .find(|curve| curve.lane == GOROUTINE && !curve.is_weak)?;
     let first = curve.points.iter().find(|point| point.workers == 1)?;
     if cpus == 1 {
         return Some((

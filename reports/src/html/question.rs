@@ -42,7 +42,7 @@ const GROUPS: [(&str, &str, &str); 6] = [
     (
         "cpu",
         "Computing on many cores",
-        "Strong scaling: the same work with ever more workers.",
+        "Strong scaling is the same work with ever more workers, weak scaling ever more work: there 100% is ideal.",
     ),
     (
         "io",

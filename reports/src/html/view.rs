@@ -81,7 +81,8 @@ impl<'a> View<'a> {
         let varying = self.varying.get(workload);
         let is_shown = |name: &str| varying.is_none_or(|names| names.contains(name));
         let shown = case.0.iter().filter(|(name, _)| is_shown(name));
-        Case(shown.map(|(name, value)| (name.clone(), *value)).collect()).to_string()
+        Case(shown.map(|(name, value)| (name.clone(), *value)).collect())
+            .text(self.run.workload(workload))
     }
 
     /// The parameters that are the same in all cases of the workload.
@@ -96,7 +97,8 @@ impl<'a> View<'a> {
             .find(|group| group.workload == workload);
         let fixed = group.into_iter().flat_map(|group| &group.parameters);
         let fixed = fixed.filter(|(name, _)| !varying.contains(name.as_str()));
-        Case(fixed.map(|(name, value)| (name.clone(), *value)).collect()).to_string()
+        Case(fixed.map(|(name, value)| (name.clone(), *value)).collect())
+            .text(self.run.workload(workload))
     }
 
     /// The rows of the workload's first quantity, by case.

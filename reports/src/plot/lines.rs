@@ -19,6 +19,15 @@ pub struct Line {
     pub fitted: Vec<(f64, f64)>,
 }
 
+/// What a curve should be like.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ideal {
+    /// y = x: twice the workers, twice the speed.
+    Diagonal,
+    /// The same y all along.
+    Level(f64),
+}
+
 /// What is drawn and how.
 #[derive(Clone, Debug)]
 pub struct Curves<'a> {
@@ -38,8 +47,8 @@ pub struct Curves<'a> {
     pub y_unit: Unit,
     /// Ticks of x in place of computed ones, with their labels.
     pub x_ticks: Option<Vec<(f64, String)>>,
-    /// Draws y = x as the ideal.
-    pub ideal: bool,
+    /// What would be ideal, drawn broken.
+    pub ideal: Option<Ideal>,
     /// Marks each point; without, the curve alone.
     pub marks: bool,
 }
@@ -77,6 +86,9 @@ pub fn curves(caption: &Caption, chart: &Curves<'_>) -> String {
             .iter()
             .flat_map(|line| line.fitted.iter().map(|point| point.1)),
     );
+    if let Some(Ideal::Level(level)) = chart.ideal {
+        ys.push(level);
+    }
     let xs = points().map(|point| point.0).chain(
         chart
             .lines
@@ -89,16 +101,18 @@ pub fn curves(caption: &Caption, chart: &Curves<'_>) -> String {
     let labels_height = TOP + LABEL_GAP * chart.lines.len() as f64 + 12.0;
     svg(WIDTH, HEIGHT.max(labels_height), caption, |pen| {
         frame(pen, chart, &x, &y, right);
-        if chart.ideal {
-            let end = x.high.min(y.high);
-            let start = x.low.max(y.low);
-            let path = [
-                (x.place(start), y.place(start)),
-                (x.place(end), y.place(end)),
-            ];
+        if let Some(ideal) = chart.ideal {
+            let (start, end, beside) = match ideal {
+                Ideal::Diagonal => {
+                    let (start, end) = (x.low.max(y.low), x.high.min(y.high));
+                    ((start, start), (end, end), -8.0)
+                }
+                Ideal::Level(level) => ((x.low, level), (x.high, level), 0.0),
+            };
+            let path = [start, end].map(|at| (x.place(at.0), y.place(at.1)));
             pen.dashes(&path, Ink::Muted, 1.0);
             let middle = (
-                f64::midpoint(path[0].0, path[1].0) - 8.0,
+                f64::midpoint(path[0].0, path[1].0) + beside,
                 f64::midpoint(path[0].1, path[1].1) - 10.0,
             );
             pen.small("ideal", middle, Ink::Muted, Anchor::End);

@@ -15,7 +15,7 @@ mod stack;
 
 pub use axis::{Axis, Scale};
 pub use dots::{Dot, dots};
-pub use lines::{Curves, Line, curves};
+pub use lines::{Curves, Ideal, Line, curves};
 pub use pen::{COLOURS_COUNT, Caption, Shape};
 pub use scatter::{Band, Mark, Scatter, scatter};
 pub use stack::{Bar, stack};

@@ -47,6 +47,31 @@ pub struct Workload {
     pub extra: Extra,
 }
 
+impl Workload {
+    /// What `value` of a parameter means whose values are codes: one described
+    /// as `0: an atomic, 1: a mutex`. `None` for parameters that count.
+    #[must_use]
+    pub fn words_of_code(&self, parameter: &str, value: u64) -> Option<&str> {
+        fn code(text: &str) -> Option<(u64, &str)> {
+            let (digits, words) = text.split_once(": ")?;
+            Some((digits.trim().parse().ok()?, words))
+        }
+        let meaning = self.parameters.get(parameter)?;
+        code(meaning)?;
+        let (mut found, mut rest) = (None, meaning.as_str());
+        while let Some((number, words)) = code(rest) {
+            // Up to the next code; its words may hold commas themselves.
+            let mut commas = words.match_indices(", ").map(|(at, _)| at);
+            let end = commas.find(|&at| code(&words[at + 2..]).is_some());
+            if number == value {
+                found = Some(&words[..end.unwrap_or(words.len())]);
+            }
+            rest = end.map_or("", |at| &words[at + 2..]);
+        }
+        found.filter(|words| !words.is_empty())
+    }
+}
+
 /// What kind of figure a workload gives.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
@@ -86,4 +111,32 @@ pub struct Metric {
     /// Which way is good.
     #[serde(default)]
     pub better: Better,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_words_and_counts_have_none() {
+        let meanings = [
+            ("means", "0: an atomic, 1: a mutex, fair, 2: a channel"),
+            ("skewed", "1: later chunks are larger"),
+            ("tasks_count", "tasks; 0: as many as CPUs"),
+        ];
+        let workload = Workload {
+            parameters: meanings
+                .map(|(name, words)| (name.into(), words.into()))
+                .into(),
+            ..Workload::default()
+        };
+        let words = |name, value| workload.words_of_code(name, value);
+        assert_eq!(words("means", 0), Some("an atomic"));
+        assert_eq!(words("means", 1), Some("a mutex, fair"));
+        assert_eq!(words("means", 2), Some("a channel"));
+        assert_eq!(words("means", 3), None);
+        assert_eq!(words("skewed", 1), Some("later chunks are larger"));
+        assert_eq!(words("tasks_count", 0), None);
+        assert_eq!(words("other", 0), None);
+    }
 }

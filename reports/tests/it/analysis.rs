@@ -1,6 +1,6 @@
 //! The figures of a whole run whose truth is known.
 
-use reports::Analysis;
+use reports::{Analysis, Run};
 use reports::analysis::Row;
 use reports::schema::FailureKind;
 use reports::stats::Verdict;
@@ -114,6 +114,35 @@ fn scaling_law_is_found_from_eight_points() {
         usl.contention
     );
     assert!((curve.points[0].speedup.value - 1.0).abs() < 1e-12);
+}
+
+#[test]
+fn work_that_grows_with_the_workers_has_an_efficiency_and_no_law() {
+    let mut run = synthetic::run(Wish::default());
+    // The same figures, were each worker to do a run of its own.
+    for group in &mut run.groups {
+        let Some(&workers) = group.parameters.get("workers_count") else {
+            continue;
+        };
+        for sample in &mut group.samples {
+            sample.operations_count *= workers;
+            sample.elapsed_ns *= workers;
+        }
+    }
+    let curve_of = |run: &Run| {
+        let analysis = Analysis::of(run);
+        let mut curves = analysis.curves.into_iter();
+        curves.find(|curve| curve.lane == "goroutine").expect("one")
+    };
+    let (weak, strong) = (curve_of(&run), curve_of(&synthetic::run(Wish::default())));
+    assert!(weak.is_weak && !strong.is_weak);
+    assert!(weak.usl.is_err() && strong.usl.is_ok());
+    let last = weak.points.last().expect("points");
+    assert!(
+        (0.5..1.0).contains(&last.efficiency.value),
+        "{:?}",
+        last.efficiency
+    );
 }
 
 #[test]

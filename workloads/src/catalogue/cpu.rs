@@ -49,7 +49,7 @@ pub(super) const LIST: &[Workload] = &[
             ),
             from_zero(
                 "skewed",
-                "1: later chunks are larger",
+                "0: even chunks, 1: later chunks are larger",
                 [&[0, 1], &[0], &[0, 1]],
                 1,
             ),
@@ -77,7 +77,7 @@ pub(super) const LIST: &[Workload] = &[
             ),
             from_zero(
                 "skewed",
-                "1: later chunks are larger",
+                "0: even chunks, 1: later chunks are larger",
                 [&[0], &[0], &[0]],
                 1,
             ),
