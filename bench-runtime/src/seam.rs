@@ -32,9 +32,12 @@ impl Spawner {
     /// thread.
     pub(crate) fn current() -> Self {
         match sched::runtime() {
-            Some(shared) => Self(Arc::new(move |f| {
-                drop(sched::spawn::from_outside(shared, f))
-            })),
+            Some(shared) => {
+                let user = shared.user();
+                Self(Arc::new(move |f| {
+                    drop(sched::spawn::from_outside(user.shared(), f));
+                }))
+            }
             None => Self(Arc::new(|f| drop(std::thread::spawn(f)))),
         }
     }

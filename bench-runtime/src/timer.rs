@@ -108,6 +108,9 @@ impl Armed {
     }
 }
 
+/// Timers that nobody uses; handles of armed ones may outlive their user.
+static SPARE: Lock<Vec<&'static Timers>> = Lock::new(Vec::new());
+
 /// See the module.
 pub(crate) struct Timers {
     next: AtomicU64,
@@ -129,6 +132,19 @@ impl Timers {
             next: AtomicU64::new(NEVER),
             queue: Lock::new(Queue::new()),
         }
+    }
+
+    /// Some that nobody uses, for ever or until they are given back.
+    pub(crate) fn take() -> &'static Self {
+        let spare = SPARE.lock().pop();
+        spare.unwrap_or_else(|| Box::leak(Box::new(Self::new())))
+    }
+
+    /// Takes all timers back and lets others have these. Who still has an
+    /// [`Armed`] of them may cancel it, which does nothing: no key comes twice.
+    pub(crate) fn give_back(&'static self) {
+        self.clear();
+        SPARE.lock().push(self);
     }
 
     /// Arms a timer for a time of [`crate::sched::now_ns`]. A poller that

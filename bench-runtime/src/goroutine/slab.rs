@@ -8,7 +8,7 @@
 
 use std::alloc::{self, Layout};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use super::Goroutine;
 use crate::util::lock::Lock;
@@ -25,6 +25,8 @@ const CACHE_LIMIT: usize = 256;
 #[repr(C)]
 struct Chunk {
     owner: *const (),
+    /// The owner wants stacks compacted. Read by who may look too late.
+    compacts: AtomicBool,
     /// The chunk made before this one.
     next: *mut Chunk,
     /// How many records have ever been handed out, from the front.
@@ -55,6 +57,7 @@ impl Chunk {
 #[derive(Debug)]
 pub(crate) struct Slab {
     owner: *const (),
+    compacts: bool,
     /// The newest chunk; the list only grows.
     chunks: AtomicPtr<Chunk>,
     spare: Lock<Spare>,
@@ -174,9 +177,11 @@ impl Cache {
 
 impl Slab {
     /// `owner` is what [`Slab::owner_of`] answers for its goroutines.
-    pub(crate) fn new(owner: *const ()) -> Self {
+    /// `compacts`: what [`Slab::compacts`] does.
+    pub(crate) fn new(owner: *const (), compacts: bool) -> Self {
         Self {
             owner,
+            compacts,
             chunks: AtomicPtr::new(ptr::null_mut()),
             spare: Lock::new(Spare {
                 free: ptr::null_mut(),
@@ -201,6 +206,15 @@ impl Slab {
         // SAFETY: records live only in chunks, which are aligned to their size
         // and whose header was written before any record was handed out.
         unsafe { (*chunk).owner }
+    }
+
+    /// Whether the runtime of a goroutine wants its stacks compacted. Not
+    /// through the owner, which may be gone.
+    pub(crate) fn compacts(g: &Goroutine) -> bool {
+        let chunk: *const Chunk =
+            ptr::with_exposed_provenance(ptr::from_ref(g).addr() & !(CHUNK_BYTES - 1));
+        // SAFETY: as in `owner_of`; chunks are never freed.
+        unsafe { (*chunk).compacts.load(Ordering::Relaxed) }
     }
 
     /// Takes a chunk over that another runtime has done with: its records go
@@ -229,6 +243,7 @@ impl Slab {
         unsafe {
             chunk.write(Chunk {
                 owner: ptr::null(),
+                compacts: AtomicBool::new(false),
                 next: ptr::null_mut(),
                 used: AtomicUsize::new(0),
             });
@@ -245,6 +260,7 @@ impl Slab {
             // SAFETY: the chunk is ours until it is published.
             unsafe {
                 (*chunk).owner = self.owner;
+                (*chunk).compacts.store(self.compacts, Ordering::Relaxed);
                 (*chunk).next = next;
             }
             // Release: pairs with the Acquire in `for_each`.
@@ -314,7 +330,7 @@ mod tests {
     fn records_are_recycled_last_in_first_out_and_know_their_owner() {
         let marker = 7u8;
         let owner = ptr::from_ref(&marker).cast();
-        let slab = Slab::new(owner);
+        let slab = Slab::new(owner, false);
         let mut cache = Cache::new();
         let a = cache.take(&slab);
         let b = cache.take(&slab);
@@ -332,7 +348,7 @@ mod tests {
 
     #[test]
     fn take_after_spill_reuses_before_it_makes_new_ones() {
-        let slab = Slab::new(ptr::null());
+        let slab = Slab::new(ptr::null(), false);
         let mut cache = Cache::new();
         let many: Vec<_> = (0..3 * PER_CHUNK).map(|_| cache.take(&slab)).collect();
         let mut other = Cache::new();

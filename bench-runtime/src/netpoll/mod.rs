@@ -80,10 +80,10 @@ impl fmt::Debug for Watch {
     }
 }
 
-/// Watches of runtimes that have stopped, for those to come: what was shared by
-/// a runtime that is never freed costs two descriptors. That something of the
-/// old one may still interrupt, or even poll, is a spurious interrupt to the
-/// new one, and a ready that it passes on.
+/// Watches of runtimes that have stopped, for those to come: each costs two
+/// descriptors to make. That something of the old one may still interrupt, or
+/// even poll, is a spurious interrupt to the new one, and a ready that it
+/// passes on.
 static SPARE: Lock<Vec<Arc<Watch>>> = Lock::new(Vec::new());
 
 impl Netpoll {

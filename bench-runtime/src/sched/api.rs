@@ -261,15 +261,15 @@ impl Runtime {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn shutdown(self) -> Shutdown {
-        let left = self.shared.stop();
-        std::mem::forget(self);
-        left
+        // The drop that follows only lets go of what all share.
+        self.shared.stop()
     }
 }
 
 impl Drop for Runtime {
     fn drop(&mut self) {
         self.shared.stop();
+        Shared::release(self.shared);
     }
 }
 

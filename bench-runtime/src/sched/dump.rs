@@ -211,9 +211,10 @@ pub(crate) fn dump_on_quit(shared: &'static Shared) -> std::io::Result<()> {
         .stack_size(128 * 1024)
         .spawn(move || {
             while signals.wait() {
-                let all: Vec<_> = ON_QUIT.lock().clone();
-                for shared in all {
-                    write_all("SIGQUIT: all goroutines\n\n", &shared.goroutines());
+                // One that is on the list has not stopped, so it is there.
+                let all: Vec<_> = ON_QUIT.lock().iter().map(|shared| shared.user()).collect();
+                for user in all {
+                    write_all("SIGQUIT: all goroutines\n\n", &user.shared().goroutines());
                 }
             }
         })?;

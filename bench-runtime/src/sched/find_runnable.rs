@@ -202,6 +202,12 @@ impl Shared {
                 continue;
             };
             // SAFETY: records are type-stable.
+            if let Some(g) = unsafe { m.assigned.load(Ordering::Relaxed).as_ref() } {
+                m.assigned.store(ptr::null_mut(), Ordering::Relaxed);
+                begin_slice(p);
+                return Some(g);
+            }
+            // SAFETY: as above.
             if let Some(g) = unsafe { m.set_aside.load(Ordering::Relaxed).as_ref() } {
                 m.set_aside.store(ptr::null_mut(), Ordering::Relaxed);
                 self.start_apart(m, p, g);

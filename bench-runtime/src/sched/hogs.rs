@@ -139,7 +139,7 @@ impl Shared {
             return false;
         }
         // Not another one for each hog that waits for something in between.
-        let may_grow = || self.machines_count() < 4 * self.procs() + 8;
+        let may_grow = || self.machines_count() < 2 * self.procs() + 6;
         let apart = g.has_flag(FLAG_CPU_BOUND)
             || g.site().is_some_and(|site| {
                 let key = key_of(site);

@@ -54,7 +54,7 @@ impl Lists {
     /// Takes a sleeping M to which no goroutine is pinned.
     pub(crate) fn take_vacant_machine(&mut self) -> Option<&'static Machine> {
         let vacant = |m: &&Machine| m.started_count() == 0 && !m.has_pinned_work();
-        let at = self.machines.iter().rposition(|m| vacant(m))?;
+        let at = self.machines.iter().rposition(vacant)?;
         self.machines.remove(at)
     }
 

@@ -34,6 +34,9 @@ pub(crate) struct Machine {
     started: AtomicUsize,
     /// A fresh goroutine that is to start on another M. Owner only.
     pub(super) set_aside: AtomicPtr<Goroutine>,
+    /// One that this M, which was woken for it, is to start before all others.
+    /// Its waker, then the owner.
+    pub(super) assigned: AtomicPtr<Goroutine>,
     pub(crate) id: usize,
     pub(crate) shared: &'static Shared,
     /// Asleep or woken; see `sleep`.
@@ -81,6 +84,7 @@ impl Machine {
             pinned_len: AtomicUsize::new(0),
             started: AtomicUsize::new(0),
             set_aside: AtomicPtr::new(ptr::null_mut()),
+            assigned: AtomicPtr::new(ptr::null_mut()),
             id,
             shared,
             word: AtomicU32::new(ASLEEP),
@@ -239,7 +243,7 @@ impl Machine {
     /// The poller that it is in between the two.
     pub(crate) fn polls_in(&self) -> Option<&'static Netpoll> {
         // SAFETY: null, or the poller of an M or of a runtime: neither is
-        // ever freed.
+        // freed while it has users; see `super::lifetime`.
         unsafe { self.polls_in.load(Ordering::SeqCst).as_ref() }
     }
 

@@ -15,7 +15,7 @@
 //! | `preempt`, `blocking`, `helpers` | what a G does without a P, and where it blocks |
 //! | `sysmon`         | when a P is taken                                        |
 //! | `hogs`           | what starts on an M of its own, in a pinned runtime      |
-//! | `runtime`, `shutdown`, `builder`, `api` | what all share, and how users hold it         |
+//! | `runtime`, `shutdown`, `lifetime`, `builder`, `api` | what all share, how users hold it, its end |
 //!
 //! # The life of a goroutine, in numbered steps
 //!
@@ -86,6 +86,7 @@ pub(crate) mod global_queue;
 pub(crate) mod helpers;
 pub(crate) mod hogs;
 pub(crate) mod idle;
+pub(crate) mod lifetime;
 pub(crate) mod lock_thread;
 pub(crate) mod machine;
 pub(crate) mod park;

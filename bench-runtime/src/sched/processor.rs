@@ -55,7 +55,14 @@ pub(crate) struct Processor {
     /// Taken from other Ps, in all.
     pub(crate) stolen_count: AtomicU64,
     pub(crate) queue: RunQueue<Goroutine>,
-    pub(crate) timers: Timers,
+    /// Used again after the P's end: see [`super::lifetime`].
+    pub(crate) timers: &'static Timers,
+}
+
+impl Drop for Processor {
+    fn drop(&mut self) {
+        self.timers.give_back();
+    }
 }
 
 // SAFETY: `own` is reached only by the M that holds the P; see `own`.
@@ -113,7 +120,7 @@ impl Processor {
             ended_count: AtomicU64::new(0),
             stolen_count: AtomicU64::new(0),
             queue: RunQueue::new(),
-            timers: Timers::new(),
+            timers: Timers::take(),
         }
     }
 

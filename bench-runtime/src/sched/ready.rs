@@ -202,6 +202,8 @@ impl Shared {
     /// Makes a goroutine runnable from outside: from a thread without a P.
     #[cold]
     pub(crate) fn submit(&'static self, g: &'static Goroutine) {
+        // Once it is in a queue it may end, and the runtime with it.
+        let _user = self.user();
         if g.has_flag(FLAG_LOCKED)
             && let Some(m) = machine_of_started(g)
         {

@@ -14,6 +14,7 @@ use super::global_queue::{GlobalQueue, Priority};
 use super::helpers::{Helpers, Job};
 use super::hogs::Hogs;
 use super::idle::{Idle, Lists};
+use super::lifetime::Lifetime;
 use super::machine::Machine;
 use super::processor::{Processor, ProcessorStatus};
 use super::run_loop::machine_main;
@@ -98,10 +99,10 @@ pub(crate) struct Counts {
     pub(crate) rescues_count: AtomicU64,
 }
 
-/// What all Ms and Ps of a runtime share. Never freed: a thread outside may be
-/// about to wake somebody in it at any time.
+/// What all Ms and Ps of a runtime share; [`super::lifetime`] says how long.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    pub(super) lifetime: Lifetime,
     /// Started goroutines stay with their M.
     pub(crate) pinned: bool,
     /// Something of the high class waits, or the runtime stops.
@@ -192,6 +193,8 @@ impl Shared {
             crate::stack::compact::enable().map_err(io::Error::other)?;
         }
         let shared: &'static Self = Box::leak(Box::new(Self {
+            // The handle and sysmon.
+            lifetime: Lifetime::new(2),
             pinned: !builder.migrating,
             attention: Counter::default(),
             eager: AtomicU32::new(0),
@@ -238,9 +241,9 @@ impl Shared {
             order: builder.seed.map(|seed| Lock::new(Rng::new(seed))),
             outlook: AtomicU8::new(Outlook::Open as u8),
         }));
-        shared
-            .slab
-            .get_or_init(|| slab::Slab::new(ptr::from_ref(shared).cast()));
+        shared.slab.get_or_init(|| {
+            slab::Slab::new(ptr::from_ref(shared).cast(), shared.stack_care.compact)
+        });
         crate::stack::overflow::describe_with(super::dump::describe_in_signal_handler);
         super::stacks::install();
         if builder.dumps_on_quit {
@@ -250,7 +253,10 @@ impl Shared {
         std::thread::Builder::new()
             .name("sysmon".into())
             .stack_size(HOME_STACK)
-            .spawn(move || shared.sysmon())?;
+            .spawn(move || {
+                shared.sysmon();
+                Self::release(shared);
+            })?;
         Ok(shared)
     }
 
@@ -439,7 +445,10 @@ impl Shared {
         p.set_status(ProcessorStatus::Running);
         let sleeps = m.is_some();
         let m = m.unwrap_or_else(|| self.new_machine());
-        m.deliver(g);
+        // Not into its inbox: there another could start before it and never
+        // let it.
+        m.assigned
+            .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
         match sleeps {
             true => self.wake_machine(m, Some(p)),
             false => {
@@ -489,7 +498,12 @@ impl Shared {
             builder = builder.stack_size(bytes);
         }
         super::lock_thread::on_clean_thread(move || {
-            if let Err(error) = builder.spawn(body) {
+            let user = self.user();
+            let thread = move || {
+                body();
+                drop(user);
+            };
+            if let Err(error) = builder.spawn(thread) {
                 crate::fatal::fatal!(
                     "cannot start a thread for goroutines, {running} exist: {error}; see ulimit -u, \
                      kernel.threads-max and the control group's pids.max"
@@ -686,7 +700,9 @@ impl Shared {
 
     /// As [`Self::recycle`], from anywhere.
     pub(crate) fn recycle_outside(&'static self, g: &'static Goroutine) {
+        let _user = self.user();
         g.drop_details();
+        self.gives_back();
         g.set_status(Status::Idle);
         self.slab().put(g);
     }
@@ -729,7 +745,7 @@ impl Shared {
                 p.queue.len(),
                 p.run_next,
                 p.notice,
-                // SAFETY: Ms are never freed.
+                // SAFETY: Ms live as long as the runtime.
                 unsafe { owner.as_ref() }.map(|m| m.id),
                 p.timers.len(),
             );

@@ -6,9 +6,11 @@
 //! 2. The outlook is [`Outlook::Stopped`]: who joins a goroutine that has not
 //!    ended learns that it will not, also who begins to wait later.
 //! 3. Whoever finds that no thread is left, the one who stops or the last
-//!    thread, drops the closures that never started, and gives back records,
-//!    stacks, timers and descriptors. Stacks of goroutines that had started
-//!    stay as they are for ever.
+//!    thread, drops the closures that never started, and gives back stacks,
+//!    timers and descriptors. Stacks of goroutines that had started and not
+//!    ended stay as they are for ever.
+//! 4. When no user is left and no record is in use, the core is freed and the
+//!    records go to other runtimes ([`super::lifetime`]).
 
 use std::panic::AssertUnwindSafe;
 use std::ptr;
@@ -114,7 +116,6 @@ impl Shared {
     pub(super) fn clear_up(&'static self) {
         if self.lock_threads().all() == 0 && !self.cleared_up.swap(true, Ordering::SeqCst) {
             self.abandon_fresh();
-            self.retire_records();
             self.give_back();
         }
     }
@@ -134,18 +135,6 @@ impl Shared {
         self.netpoll.retire();
         for m in self.machines.lock().iter() {
             m.retire_netpoll();
-        }
-    }
-
-    /// Lets other runtimes have the records if none is in use, not even by a
-    /// handle; else they stay for ever. No M runs any more.
-    fn retire_records(&'static self) {
-        let mut used = false;
-        self.slab().for_each(|g| used |= g.status() != Status::Idle);
-        if !used {
-            // SAFETY: every record is on a free list, and nobody spawns here
-            // any more: the handle of the runtime is used up, no M runs.
-            unsafe { self.slab().retire() };
         }
     }
 

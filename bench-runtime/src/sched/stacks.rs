@@ -100,9 +100,7 @@ fn parked_on(g: *mut (), stack: Stack) -> Option<(&'static Goroutine, usize)> {
 
 fn parked(g: *mut (), stack: Stack) -> Option<Care> {
     let (g, _) = parked_on(g, stack)?;
-    // SAFETY: the slab of a runtime names its `Shared`, which is never freed.
-    let shared = unsafe { &*Slab::owner_of(g).cast::<Shared>() };
-    Some(match shared.stack_care.compact {
+    Some(match Slab::compacts(g) {
         true => Care::Compact,
         false => Care::Trim,
     })

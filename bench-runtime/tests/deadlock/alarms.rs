@@ -45,7 +45,7 @@ pub(crate) const ALARMS: &[Scenario] = &[
             "goroutine 5 [semaphore acquire*], *",
             "goroutine 6 [sync.Once.call*], *",
             "goroutine 7 [sync.Once.call*], *",
-            "goroutine 8 [sync.WaitGroup.wait*], *",
+            "goroutine 8 [scope*], *",
             "goroutine 9 [select (no cases)], *",
         ]),
         body: || on_one(every_primitive),

@@ -1,0 +1,143 @@
+//! What is left of runtimes that have ended: nothing that adds up. In a process
+//! of its own, whose memory no other test changes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bench_runtime::sync::WaitGroup;
+use bench_runtime::time::{after_func, sleep};
+use bench_runtime::{JoinError, Runtime, chan, yield_now};
+
+#[allow(unsafe_code, reason = "a migrating runtime is asked for by unsafe")]
+fn runtime(migrating: bool) -> Runtime {
+    let builder = Runtime::builder().procs(2).reads_files(false);
+    let builder = match migrating {
+        // SAFETY: nothing that belongs to a thread is held over a park.
+        true => unsafe { builder.migrating() },
+        false => builder,
+    };
+    builder.build().unwrap()
+}
+
+fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = statm.split_whitespace().nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
+/// A bit of everything that leaves something in a runtime's core.
+fn use_it(runtime: &Runtime) {
+    let sum = runtime.run(|| {
+        let all = WaitGroup::new();
+        let (tx, rx) = chan(1);
+        for n in 0..8u64 {
+            let tx = tx.clone();
+            all.go(move || {
+                yield_now();
+                sleep(Duration::from_micros(1));
+                tx.send(n).expect("it receives");
+            });
+        }
+        let sum: u64 = (0..8).filter_map(|_| rx.recv()).sum();
+        all.wait();
+        sum
+    });
+    assert_eq!(sum, 28);
+}
+
+#[test]
+fn thousands_of_runtimes_one_after_the_other_leave_no_memory() {
+    const RUNTIMES: usize = 5_000;
+    const SETTLED: usize = 500;
+    let mut before = 0;
+    for n in 0..RUNTIMES {
+        if n == SETTLED {
+            before = resident_bytes();
+        }
+        let runtime = runtime(n % 2 == 1);
+        use_it(&runtime);
+        assert_eq!(runtime.shutdown().unfinished_count, 0);
+    }
+    let grown = resident_bytes().saturating_sub(before);
+    // A core alone is 70 KB: 300 MB in all.
+    assert!(grown < 16 << 20, "{} KB more", grown >> 10);
+}
+
+#[test]
+fn handle_joined_after_the_end_gets_its_result_and_leaves_no_memory() {
+    const RUNTIMES: usize = 600;
+    let mut before = 0;
+    for n in 0..RUNTIMES {
+        if n == RUNTIMES / 4 {
+            before = resident_bytes();
+        }
+        let runtime = runtime(n % 2 == 1);
+        let handles: Vec<_> = (0..20).map(|i| runtime.spawn(move || i)).collect();
+        handles.iter().for_each(|handle| {
+            while !handle.is_finished() {
+                std::thread::yield_now();
+            }
+        });
+        drop(runtime);
+        for (i, handle) in handles.into_iter().enumerate() {
+            assert_eq!(handle.join().unwrap(), i);
+        }
+    }
+    let grown = resident_bytes().saturating_sub(before);
+    // Half of what the cores would come to.
+    assert!(grown < 16 << 20, "{} KB more", grown >> 10);
+}
+
+/// A call that is due after its runtime has ended must not start anything on
+/// what another runtime uses by then.
+#[test]
+fn call_after_the_end_of_its_runtime_starts_nothing_and_harms_no_other() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    for n in 0..50 {
+        let ended = runtime(n % 2 == 1);
+        let late = ended.run({
+            let calls = calls.clone();
+            move || {
+                after_func(Duration::from_secs(3_600), move || {
+                    calls.fetch_add(1, Ordering::Relaxed);
+                })
+            }
+        });
+        drop(ended);
+        // From a plain thread: by the timers that no runtime has.
+        late.reset(Duration::ZERO);
+        let other = runtime(n % 2 == 0);
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(2) {
+            use_it(&other);
+        }
+        drop(late);
+    }
+    // It was let go of without having run.
+    assert_eq!(calls.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn goroutine_that_never_ended_keeps_what_it_needs() {
+    for n in 0..20 {
+        let ended = runtime(n % 2 == 1);
+        let (tx, rx) = chan::<u8>(0);
+        let waits = ended.spawn({
+            let rx = rx.clone();
+            move || rx.recv()
+        });
+        while !ended.goroutines().iter().any(|g| g.state == "chan receive") {
+            std::thread::yield_now();
+        }
+        let left = ended.shutdown().unfinished_count;
+        let other = runtime(n % 2 == 0);
+        // It is readied in a runtime that has ended: nothing comes of it.
+        tx.close();
+        use_it(&other);
+        match waits.join() {
+            Err(JoinError::Unfinished) => assert_eq!(left, 1),
+            other => panic!("{other:?} of {left}"),
+        }
+    }
+}
