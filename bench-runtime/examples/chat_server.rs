@@ -47,13 +47,13 @@ fn broadcast(events: &Receiver<Event>) {
 fn serve(stream: &TcpStream, who: SocketAddr, events: &Sender<Event>) -> io::Result<()> {
     let (outbox, texts) = chan::<String>(100);
     let mut to_client = stream.try_clone()?;
-    drop(go(move || {
+    go! {
         for text in texts {
             if writeln!(to_client, "{text}").is_err() {
                 return;
             }
         }
-    }));
+    }
     let _ = events.send(Event::Entered(who, outbox));
     for line in BufReader::new(stream).lines() {
         let _ = events.send(Event::Said(who, line?));
@@ -68,15 +68,15 @@ fn serve(stream: &TcpStream, who: SocketAddr, events: &Sender<Event>) -> io::Res
 /// When the listener fails.
 pub(crate) fn chat(listener: &TcpListener) -> io::Result<()> {
     let (events, inbox) = chan(0);
-    drop(go(move || broadcast(&inbox)));
+    go!(broadcast(&inbox));
     loop {
         let (stream, who) = listener.accept()?;
         let events = events.clone();
-        drop(go(move || {
+        go! {
             // However it ends, the client has left.
             let _ = serve(&stream, who, &events);
             let _ = events.send(Event::Left(who));
-        }));
+        }
     }
 }
 

@@ -10,21 +10,21 @@ use bench_runtime::{Receiver, Runtime, chan, go, select, time};
 /// Says its name and a number, again and again, with a pause between.
 fn boring(name: &'static str, pause: Duration) -> Receiver<String> {
     let (tx, rx) = chan(0);
-    drop(go(move || {
+    go! {
         for n in 0.. {
             if tx.send(format!("{name} {n}")).is_err() {
                 return;
             }
             time::sleep(pause);
         }
-    }));
+    }
     rx
 }
 
 /// All that comes from two channels, in one.
 fn fan_in(a: Receiver<String>, b: Receiver<String>) -> Receiver<String> {
     let (tx, rx) = chan(0);
-    drop(go(move || {
+    go! {
         loop {
             let text = select! {
                 recv(a) -> text => text,
@@ -35,7 +35,7 @@ fn fan_in(a: Receiver<String>, b: Receiver<String>) -> Receiver<String> {
                 return;
             }
         }
-    }));
+    }
     rx
 }
 

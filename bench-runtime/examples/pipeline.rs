@@ -19,14 +19,14 @@ where
 {
     let (tx, output) = chan(0);
     let ctx = ctx.clone();
-    drop(go(move || {
+    go! {
         for value in input {
             select! {
                 send(tx, f(value)) -> sent => if sent.is_err() { return },
                 recv(ctx.done()) => return,
             }
         }
-    }));
+    }
     output
 }
 
@@ -34,14 +34,14 @@ where
 fn count(ctx: &Context) -> Receiver<u64> {
     let (tx, output) = chan(0);
     let ctx = ctx.clone();
-    drop(go(move || {
+    go! {
         for n in 1.. {
             select! {
                 send(tx, n) -> sent => if sent.is_err() { return },
                 recv(ctx.done()) => return,
             }
         }
-    }));
+    }
     output
 }
 

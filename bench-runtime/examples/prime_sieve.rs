@@ -26,14 +26,14 @@ fn filter(from: &Receiver<u32>, to: &Sender<u32>, prime: u32) {
 /// The first `count` primes.
 pub(crate) fn primes(count: usize) -> Vec<u32> {
     let (tx, mut rx) = chan(0);
-    drop(go(move || generate(&tx)));
+    go!(generate(&tx));
     let mut found = Vec::with_capacity(count);
     while found.len() < count {
         let prime = rx.recv().expect("numbers never end");
         found.push(prime);
         let (tx, next) = chan(0);
         let from = std::mem::replace(&mut rx, next);
-        drop(go(move || filter(&from, &tx, prime)));
+        go!(filter(&from, &tx, prime));
     }
     found
 }

@@ -15,7 +15,7 @@ fn skynet(up: &Sender<u64>, first: u64, size: u64) {
     let share = size / 10;
     for child in 0..10 {
         let tx = tx.clone();
-        drop(go(move || skynet(&tx, first + child * share, share)));
+        go!(skynet(&tx, first + child * share, share));
     }
     drop(tx);
     up.send(sums.iter().sum()).expect("the parent waits");
@@ -24,7 +24,7 @@ fn skynet(up: &Sender<u64>, first: u64, size: u64) {
 /// The sum of the numbers below `leaves`, a power of ten.
 pub(crate) fn run(leaves: u64) -> u64 {
     let (tx, rx) = chan(0);
-    drop(go(move || skynet(&tx, 0, leaves)));
+    go!(skynet(&tx, 0, leaves));
     rx.recv().expect("the root sends one sum")
 }
 

@@ -90,8 +90,14 @@ impl<T: 'static> GoroutineLocal<T> {
             Some(value) => &raw const **value,
             None => {
                 let fresh: Box<dyn Any> = Box::new((self.init)());
-                // SAFETY: as above.
-                unsafe { &raw const **(*values).entry(key).or_insert(fresh) }
+                // `init` may have used this key: then its value stays, and
+                // ours is dropped at the end, when nothing borrows the map.
+                let mut fresh = Some(fresh);
+                // SAFETY: as above; the closure runs no code of the user's.
+                unsafe {
+                    let entry = (*values).entry(key);
+                    &raw const **entry.or_insert_with(|| fresh.take().expect("made above"))
+                }
             }
         };
         // SAFETY: the value is boxed and entries are only dropped at the end

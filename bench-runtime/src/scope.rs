@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::goroutine::WaitReason;
+use crate::goroutine::body::Exit;
 use crate::sync::WaitGroup;
 use crate::util::lock::Lock;
 
@@ -181,7 +182,8 @@ impl<'scope> Scope<'scope, '_> {
         let theirs = outcome.clone();
         let body = move || {
             let result = catch_unwind(AssertUnwindSafe(f));
-            let failed = result.is_err();
+            // `goexit` ends it early, and is no panic.
+            let failed = result.as_ref().is_err_and(|panic| !panic.is::<Exit>());
             *theirs.lock() = Some(result);
             // If the handle is gone the result is dropped here, while what it
             // borrows is still there.

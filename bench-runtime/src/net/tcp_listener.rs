@@ -170,7 +170,7 @@ impl TcpListener {
     ///     let server = go(move || {
     ///         for stream in listener.incoming().take(1) {
     ///             let mut stream = stream?;
-    ///             drop(go(move || stream.write_all(b"hello")));
+    ///             go!(stream.write_all(b"hello"));
     ///         }
     ///         std::io::Result::Ok(())
     ///     });

@@ -17,7 +17,7 @@ use super::spawn::{self, JoinError, JoinHandle};
 /// let runtime = Runtime::builder().build()?;
 /// let answer = runtime.run(|| {
 ///     let (tx, rx) = chan(0);
-///     drop(go(move || tx.send(6 * 7)));
+///     go!(tx.send(6 * 7));
 ///     rx.recv()
 /// });
 /// assert_eq!(answer, Some(42));
@@ -37,7 +37,7 @@ pub struct Runtime {
 ///
 /// let runtime = Runtime::builder().build()?;
 /// runtime.run(|| {
-///     drop(go(|| Receiver::<()>::never().recv()));
+///     go!(Receiver::<()>::never().recv());
 ///     yield_now();
 /// });
 /// let left = runtime.shutdown();

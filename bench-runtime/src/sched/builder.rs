@@ -225,7 +225,7 @@ impl Builder {
     ///         let (tx, rx) = chan(5);
     ///         for n in 0..5 {
     ///             let tx = tx.clone();
-    ///             drop(go(move || tx.send(n)));
+    ///             go!(tx.send(n));
     ///         }
     ///         drop(tx);
     ///         rx.iter().collect()

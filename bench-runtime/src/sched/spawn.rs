@@ -28,7 +28,7 @@ const ID_BATCH: u64 = 16;
 
 /// Starts a goroutine that runs `f`, on the runtime of the calling goroutine.
 /// It runs when the caller parks or when another P takes it. Dropping the
-/// handle lets it run on.
+/// handle lets it run on, for which [`go!`](macro@crate::go) is shorter.
 ///
 /// # Panics
 ///
@@ -79,6 +79,38 @@ where
     }
     m.leave(false);
     JoinHandle::new(g)
+}
+
+/// Starts a goroutine and lets it run on: what a `go` statement is in Go. The
+/// body becomes a closure that takes what it names; [`go`](fn@crate::go) gives
+/// a handle to wait with.
+///
+/// # Panics
+///
+/// Outside every goroutine, as [`go`](fn@crate::go).
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, chan, go};
+///
+/// let sum = Runtime::builder().build()?.run(|| {
+///     let (tx, rx) = chan(0);
+///     for n in 1..=10 {
+///         let tx = tx.clone();
+///         go!(tx.send(n));
+///     }
+///     drop(tx);
+///     rx.iter().sum::<u32>()
+/// });
+/// assert_eq!(sum, 55);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[macro_export]
+macro_rules! go {
+    ($($body:tt)*) => {
+        ::core::mem::drop($crate::go(move || { $($body)* }))
+    };
 }
 
 /// An unused record, made ready for its closure.

@@ -11,6 +11,7 @@ mod leaks;
 mod net;
 mod net_deadline;
 mod not_send;
+mod outside;
 mod powser;
 mod runtime;
 mod sched_fairness;

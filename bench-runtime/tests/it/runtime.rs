@@ -159,6 +159,56 @@ fn goroutine_locals_are_each_goroutines_own_and_dropped_at_its_end() {
 }
 
 #[test]
+fn a_key_whose_first_use_uses_the_key_keeps_the_inner_value() {
+    /// Uses another key when it is dropped.
+    struct Noisy(u32);
+    impl Drop for Noisy {
+        fn drop(&mut self) {
+            OTHER.with(|other| other.set(other.get() + 1));
+        }
+    }
+    static DEPTH: AtomicUsize = AtomicUsize::new(0);
+    static OTHER: GoroutineLocal<Cell<u32>> = GoroutineLocal::new(|| Cell::new(0));
+    static KEY: GoroutineLocal<Noisy> = GoroutineLocal::new(|| {
+        if DEPTH.fetch_add(1, Ordering::Relaxed) == 0 {
+            KEY.with(|inner| assert_eq!(inner.0, 1));
+            return Noisy(0);
+        }
+        Noisy(1)
+    });
+    build(Runtime::builder().procs(1), false).run(|| {
+        KEY.with(|value| assert_eq!(value.0, 1));
+        assert_eq!(OTHER.with(Cell::get), 1, "the outer value is dropped");
+        KEY.with(|value| assert_eq!(value.0, 1));
+    });
+}
+
+#[test]
+fn go_statement_starts_a_goroutine_whose_site_is_the_callers() {
+    everywhere(|| {
+        let (tx, rx) = chan(0);
+        let line = line!() + 1;
+        go!(tx.send(goroutine_id()));
+        let site = loop {
+            let waiting = goroutines().into_iter().find(|g| g.state == "chan send");
+            match waiting {
+                Some(waiting) => break waiting.spawned_at,
+                None => yield_now(),
+            }
+        };
+        let expected = format!("runtime.rs:{line}");
+        assert!(
+            site.as_ref().is_some_and(|s| s.contains(&expected)),
+            "{site:?}"
+        );
+        assert!(rx.recv().unwrap().is_some());
+        while num_goroutine() > 1 {
+            yield_now();
+        }
+    });
+}
+
+#[test]
 fn locked_goroutine_keeps_its_thread_through_parks_and_nesting() {
     everywhere(|| {
         let others: Vec<_> = (0..8)
@@ -275,6 +325,20 @@ fn scope_waits_for_goroutines_that_borrow() {
         let mut lengths = lengths.into_inner().unwrap();
         lengths.sort_unstable();
         assert_eq!(lengths, [3, 5]);
+    });
+}
+
+#[test]
+fn goexit_in_a_scope_ends_one_goroutine_and_is_no_panic() {
+    everywhere(|| {
+        let mut told = 0;
+        scope(|s| {
+            s.go(|| {
+                told += 1;
+                goexit();
+            });
+        });
+        assert_eq!(told, 1);
     });
 }
 

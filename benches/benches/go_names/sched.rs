@@ -136,20 +136,28 @@ pub(crate) fn ping_pong_hog(operations: u64, _: u64) -> Duration {
             }
         }
     });
+    // Each passes on what it gets; one value goes round.
     let (ping, pinged) = chan(0);
     let (pong, ponged) = chan(0);
-    let there = go(move || (0..operations).for_each(|_| ping.send(()).expect("open")));
+    let start = ping.clone();
+    let there = go(move || {
+        for _ in 0..operations {
+            let Some(value) = pinged.recv() else { return };
+            let _ = pong.send(value);
+        }
+    });
     let back = go(move || {
         for _ in 0..operations {
-            pinged.recv();
-            pong.send(()).expect("open");
+            let Some(value) = ponged.recv() else { return };
+            let _ = ping.send(value);
         }
     });
     let began = Instant::now();
-    (0..operations).for_each(|_| receive(&ponged));
+    start.send(true).expect("it is awaited");
+    there.join().expect("it passes on all");
     let took = began.elapsed();
     stop.close();
-    join_all(vec![hog, there, back]);
+    join_all(vec![hog, back]);
     gomaxprocs(Some(before));
     took
 }
