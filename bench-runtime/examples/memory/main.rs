@@ -11,7 +11,7 @@ mod park;
 mod table;
 
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bench_runtime::compaction_stats;
 
@@ -32,6 +32,9 @@ their sum is checked. `slab` and `machine` are of the whole machine, so nothing
 else should run. Go is `go` on the path, or what THREADBARE_GO names; without
 one its rows are left out. The default takes five minutes on two CPUs.
 ";
+
+/// The longest wait of a child for one thing.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What the parent is asked for.
 struct Plan {
@@ -123,9 +126,12 @@ fn compacted() -> usize {
     (stats.compacted_count - stats.restored_count) as usize
 }
 
-/// Waits until something holds.
+/// Waits until something holds, which must not take for ever: a goroutine that
+/// got no stack, say, never runs.
 fn until(holds: impl Fn() -> bool) {
+    let start = Instant::now();
     while !holds() {
+        assert!(start.elapsed() < PATIENCE, "no end in {PATIENCE:?}");
         bench_runtime::time::sleep(Duration::from_millis(2));
     }
 }

@@ -28,9 +28,9 @@ use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, Access, PAGE};
 use crate::util::lock::Lock;
 
-/// What is tried first: an eighth of what x86-64 gives a process. A tenth of
-/// it holds ten million slots of the default size.
-const LARGEST_RESERVATION: usize = 16 << 40;
+/// What is tried first: a quarter of what x86-64 gives a process. The region of
+/// the default size has sixteen million slots then.
+const LARGEST_RESERVATION: usize = 32 << 40;
 /// Every region must have a slot.
 const SMALLEST_RESERVATION: usize = REGIONS * LARGEST_SLOT;
 
