@@ -22,6 +22,8 @@ pub(crate) trait Lane {
 pub struct Entry {
     /// The stable name, such as `thread-16k`.
     pub name: &'static str,
+    /// What one of its tasks is called in a sentence.
+    pub noun: &'static str,
     /// What it is, in one line.
     pub title: &'static str,
     /// The program that has it.

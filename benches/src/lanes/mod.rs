@@ -101,7 +101,7 @@ pub const DEFAULT_LANES: [&str; 5] = ["goroutine", "thread", "process", "tokio",
 pub fn all() -> Vec<LaneEntry> {
     let rust = workloads::lanes::ALL.iter().map(|entry| LaneEntry {
         name: entry.name,
-        noun: noun(entry.name),
+        noun: entry.noun,
         variant_of: variant_of(entry.name),
         remark: entry.title,
         kernel_tasks: entry.kernel_tasks,
@@ -131,30 +131,6 @@ fn variant_of(name: &str) -> Option<&'static str> {
         .iter()
         .map(|entry| entry.name)
         .find(|base| is_base(base))
-}
-
-/// What a task of a lane in Rust is called; its name where nothing better is
-/// known.
-fn noun(name: &'static str) -> &'static str {
-    match name {
-        "tokio" => "tokio task",
-        "tokio-ct" => "single-threaded tokio task",
-        "tokio-mimalloc" => "tokio task with mimalloc",
-        "tokio-ct-mimalloc" => "single-threaded tokio task with mimalloc",
-        "may" => "may coroutine",
-        "smol" => "smol task",
-        "corosensei" => "bare coroutine",
-        "rayon" => "rayon task",
-        "rayon-join" => "rayon join",
-        "thread-16k" => "16 KiB thread",
-        "thread-pool" => "pooled thread",
-        "process-spawn" => "spawned process",
-        "process-pool" => "pooled process",
-        "goroutine-migrating" => "migrating goroutine",
-        "goroutine-fixed8k" => "8 KiB goroutine",
-        "goroutine-compacted" => "compacted goroutine",
-        _ => name,
-    }
 }
 
 #[cfg(test)]

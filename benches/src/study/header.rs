@@ -122,6 +122,7 @@ fn measure(kind: &MetricKind) -> Measure {
         MetricKind::MemoryLedger => Measure::Memory,
         MetricKind::Latency => Measure::Latency,
         MetricKind::Scaling => Measure::Scaling,
+        MetricKind::Efficiency => Measure::Efficiency,
     }
 }
 

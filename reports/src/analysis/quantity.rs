@@ -114,7 +114,7 @@ impl Quantity {
         };
         for measure in &workload.measures {
             match measure {
-                Measure::Time | Measure::Scaling => {
+                Measure::Time | Measure::Scaling | Measure::Efficiency => {
                     let title = format!("time per {operation}");
                     add("time", title, Unit::Nanoseconds, false, Source::Time);
                 }

@@ -55,11 +55,16 @@ pub struct CurvePoint {
 pub(super) fn curves(run: &Run, cells: &[Cell]) -> Vec<Curve> {
     let mut found = Vec::new();
     for workload in &run.header.workloads {
-        if !workload.measures.contains(&Measure::Scaling) {
-            continue;
-        }
         let axis = workload.axis.as_deref().unwrap_or(WORKERS);
-        let is_weak = work_grows(run, &workload.id, axis);
+        let work = if workload.measures.contains(&Measure::Efficiency) {
+            Work::GrowsInOperations
+        } else if !workload.measures.contains(&Measure::Scaling) {
+            continue;
+        } else if work_grows(run, &workload.id, axis) {
+            Work::IsMoreOperations
+        } else {
+            Work::Stays
+        };
         let mut by_case: BTreeMap<Case, BTreeMap<&str, Points<'_>>> = BTreeMap::new();
         for cell in cells {
             let is_time = cell.quantity.id == "time";
@@ -81,17 +86,22 @@ pub(super) fn curves(run: &Run, cells: &[Cell]) -> Vec<Curve> {
                 let Some(cells) = lanes.remove(lane.name.as_str()) else {
                     continue;
                 };
-                found.push(curve(
-                    &workload.id,
-                    case.clone(),
-                    &lane.name,
-                    is_weak,
-                    cells,
-                ));
+                found.push(curve(&workload.id, case.clone(), &lane.name, work, cells));
             }
         }
     }
     found
+}
+
+/// What more workers do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Work {
+    /// The same work, divided (strong scaling).
+    Stays,
+    /// As many more operations (weak scaling).
+    IsMoreOperations,
+    /// As many more parts of an operation, as the workload says (weak scaling).
+    GrowsInOperations,
 }
 
 /// Whether an iteration holds as many more operations as there are workers:
@@ -112,7 +122,7 @@ fn work_grows(run: &Run, workload: &str, axis: &str) -> bool {
     each.len() > 1 && first > 0.0 && shares.all(|share| (share / first - 1.0).abs() < 0.01)
 }
 
-fn curve(workload: &str, case: Case, lane: &str, is_weak: bool, mut cells: Points<'_>) -> Curve {
+fn curve(workload: &str, case: Case, lane: &str, work: Work, mut cells: Points<'_>) -> Curve {
     cells.sort_by_key(|(workers, _)| *workers);
     let first = cells.first().map(|(workers, cell)| (*workers, *cell));
     let points = cells
@@ -133,11 +143,16 @@ fn curve(workload: &str, case: Case, lane: &str, is_weak: bool, mut cells: Point
                     high: interval.high * factor,
                 }),
             };
+            let count = *workers as f64;
+            let times = match work {
+                Work::Stays | Work::IsMoreOperations => least as f64,
+                Work::GrowsInOperations => count,
+            };
             Some(CurvePoint {
                 workers: *workers,
                 time_ns: cell.replicates.estimate(),
-                speedup: scaled(least as f64),
-                efficiency: scaled(least as f64 / *workers as f64),
+                speedup: scaled(times),
+                efficiency: scaled(times / count),
             })
         })
         .collect();
@@ -148,6 +163,7 @@ fn curve(workload: &str, case: Case, lane: &str, is_weak: bool, mut cells: Point
             time: cell.replicates.clone(),
         })
         .collect();
+    let is_weak = work != Work::Stays;
     let fitted = |law| match is_weak {
         true => Err(
             "none: the work grows with the workers, and these laws are of work that stays"

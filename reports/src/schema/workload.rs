@@ -88,6 +88,9 @@ pub enum Measure {
     Latency,
     /// Speed-up over the number of workers (the [`Workload::axis`]).
     Scaling,
+    /// Efficiency over the number of workers, where the work grows with them:
+    /// the time with the fewest over the time.
+    Efficiency,
 }
 
 /// Which way of a figure is good.

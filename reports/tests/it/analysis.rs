@@ -1,9 +1,9 @@
 //! The figures of a whole run whose truth is known.
 
-use reports::{Analysis, Run};
 use reports::analysis::Row;
 use reports::schema::FailureKind;
 use reports::stats::Verdict;
+use reports::{Analysis, Run};
 
 use crate::synthetic::{self, Wish};
 

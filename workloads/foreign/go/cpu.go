@@ -21,7 +21,7 @@ func weakChunks(prepare kernel) func(order) (outcome, error) {
 func chunksOf(o order, chunk func(index int64) int64, copies int64) outcome {
 	before := runtime.GOMAXPROCS(int(o.orCPUs("workers_count")))
 	defer runtime.GOMAXPROCS(before)
-	return timed(o.iterations*copies, func() int64 {
+	return timed(o.iterations, func() int64 {
 		var total int64
 		for range o.iterations {
 			total += startAll(copies*o.get("chunks_count"), chunk)()

@@ -37,7 +37,7 @@ final class Chunks {
                 }
                 return handed;
             });
-            return meter.outcome(order.iterations() * copies, sum);
+            return meter.outcome(order.iterations(), sum);
         } finally {
             if (pool != null) pool.shutdownNow();
         }

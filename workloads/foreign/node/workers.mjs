@@ -244,7 +244,7 @@ async function chunks({ workload, iterations, workers_count: workersOrZero, ...p
   const taken = shared(1);
   const tasks = startAll(workers, 'chunks', () => ({ gate, taken, workload, parameters, repeats }));
   const total = await team(meter, gate, tasks);
-  return meter.outcome(repeats, total);
+  return meter.outcome(iterations, total);
 }
 
 async function sleepers({ iterations, tasks_count: tasks, sleep_ns: ns }) {

@@ -319,7 +319,7 @@ final class ForkLane
             }
             return $this->joinAll($tasks);
         });
-        return $meter->outcome($repeats, $total);
+        return $meter->outcome($iterations, $total);
     }
 
     private function tcpEcho(array $order): array

@@ -671,7 +671,7 @@ def chunks(lane, order, kernel):
         with meter:
             for _ in range(order.iterations):
                 total += sum(run(numbers))
-    return meter.outcome(order.iterations * copies, total)
+    return meter.outcome(order.iterations, total)
 
 
 # io

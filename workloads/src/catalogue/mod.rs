@@ -107,6 +107,8 @@ pub enum MetricKind {
     Latency,
     /// Speed-up over `workers_count`.
     Scaling,
+    /// Efficiency over `workers_count`, where the work grows with the workers.
+    Efficiency,
 }
 
 /// How the tasks of a workload are connected. A lane implements each shape once.
@@ -241,7 +243,7 @@ impl Workload {
 
     /// Whether the work grows with the workers (weak scaling).
     pub fn grows(&self) -> bool {
-        self.id.ends_with(WEAK)
+        self.metrics.contains(&MetricKind::Efficiency)
     }
 
     /// Iterations of one sample at that size, before any calibration.
@@ -314,9 +316,6 @@ impl Parameter {
         counts
     }
 }
-
-/// The end of the ids of workloads whose work grows with the workers.
-const WEAK: &str = "_weak";
 
 /// In a list of values of `workers_count`: all counts from 1 to the CPUs.
 const EVERY_WORKER_COUNT: &[u64] = &[u64::MAX];

@@ -18,6 +18,7 @@ const STACK_BYTES: usize = 64 << 10;
 /// Coroutines without a scheduler.
 pub(super) const BARE: Entry = Entry {
     name: "corosensei",
+    noun: "bare coroutine",
     title: "corosensei coroutines on one thread, resumed by hand, without a scheduler",
     program: Program::Plain,
     kernel_tasks: false,

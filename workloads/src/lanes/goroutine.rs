@@ -29,60 +29,40 @@ const HEADER_BYTES: usize = 2_112;
 /// As the runtime has them by default.
 pub(super) const DEFAULT: Entry = Entry {
     name: "goroutine",
+    noun: "goroutine",
     title: "goroutines of bench-runtime, growable stacks, pinned to the thread they start on",
     program: Program::Plain,
     kernel_tasks: false,
-    runtime,
+    runtime: || format!("bench-runtime {}", super::locked_version("bench-runtime")),
     refuses,
-    start: |_| {
-        Ok(Box::new(Goroutines {
-            kind: Kind::Pinned,
-            current: None,
-        }))
-    },
+    start: |_| Ok(Goroutines::start(Kind::Pinned)),
 };
 
 /// Goroutines that go on wherever there is a free thread.
 pub(super) const MIGRATING: Entry = Entry {
     name: "goroutine-migrating",
+    noun: "migrating goroutine",
     title: "goroutines of bench-runtime that move between threads",
-    program: Program::Plain,
-    kernel_tasks: false,
-    runtime,
-    refuses,
-    start: |_| {
-        Ok(Box::new(Goroutines {
-            kind: Kind::Migrating,
-            current: None,
-        }))
-    },
+    start: |_| Ok(Goroutines::start(Kind::Migrating)),
+    ..DEFAULT
 };
 
 /// Goroutines whose stacks are packed while they wait.
 pub(super) const COMPACTED: Entry = Entry {
     name: "goroutine-compacted",
+    noun: "compacted goroutine",
     title: "goroutines of bench-runtime, stacks compacted when parked for 10 ms",
-    program: Program::Plain,
-    kernel_tasks: false,
-    runtime,
-    refuses,
-    start: |_| {
-        Ok(Box::new(Goroutines {
-            kind: Kind::Compacted,
-            current: None,
-        }))
-    },
+    start: |_| Ok(Goroutines::start(Kind::Compacted)),
+    ..DEFAULT
 };
 
 /// The least that a task of no depth needs.
 pub(super) const FIXED: Entry = Entry {
     name: "goroutine-fixed8k",
+    noun: "8 KiB goroutine",
     title: "goroutines of bench-runtime, stacks of exactly 8 KiB with a guard",
-    program: Program::Plain,
-    kernel_tasks: false,
-    runtime,
     refuses: |workload| match workload.id {
-        "cpu.sort" | "cpu.json" => {
+        "cpu.sort" | "cpu.json" | "cpu.json_weak" => {
             Some("the standard library's sort and the JSON library need more than 8 KiB of stack")
         }
         "io.email" => Some("the mail library needs more than 8 KiB of stack"),
@@ -91,17 +71,9 @@ pub(super) const FIXED: Entry = Entry {
         }
         _ => refuses(workload),
     },
-    start: |_| {
-        Ok(Box::new(Goroutines {
-            kind: Kind::Fixed,
-            current: None,
-        }))
-    },
+    start: |_| Ok(Goroutines::start(Kind::Fixed)),
+    ..DEFAULT
 };
-
-fn runtime() -> String {
-    format!("bench-runtime {}", super::locked_version("bench-runtime"))
-}
 
 fn refuses(workload: &Workload) -> Option<&'static str> {
     match workload.shape {
@@ -156,6 +128,13 @@ impl Lane for Goroutines {
 }
 
 impl Goroutines {
+    fn start(kind: Kind) -> Box<dyn Lane> {
+        Box::new(Self {
+            kind,
+            current: None,
+        })
+    }
+
     fn build(&self, procs: usize) -> Result<Runtime, Failure> {
         let builder = Runtime::builder().procs(procs);
         let builder = match self.kind {

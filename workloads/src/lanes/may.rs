@@ -35,6 +35,7 @@ const MAIN_STACK_WORDS: usize = 1 << 17;
 /// Coroutines as may starts them by default.
 pub(super) const COROUTINES: Entry = Entry {
     name: "may",
+    noun: "may coroutine",
     title: "may coroutines, stacks of 32 KiB, channels without a bound",
     program: Program::Plain,
     kernel_tasks: false,

@@ -33,6 +33,7 @@ const FAILED: i32 = 100;
 /// Forked children.
 pub(super) const FORK: Entry = Entry {
     name: "process",
+    noun: "process",
     title: "Processes, forked from a parent with one thread",
     program: Program::Plain,
     kernel_tasks: true,

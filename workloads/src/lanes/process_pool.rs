@@ -17,6 +17,7 @@ use crate::shapes::pool::{self, Pool, Workers};
 /// Forked children that wait for jobs.
 pub(super) const PREFORK: Entry = Entry {
     name: "process-pool",
+    noun: "pooled process",
     title: "Processes in a pool, forked beforehand, a socket pair each",
     program: Program::Plain,
     kernel_tasks: true,

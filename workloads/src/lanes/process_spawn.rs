@@ -26,6 +26,7 @@ const MOST_TASKS: u64 = 64 * 1024 / 8;
 /// Children that execute a program.
 pub(super) const EXECUTE: Entry = Entry {
     name: "process-spawn",
+    noun: "spawned process",
     title: "Processes that execute a program, by posix_spawn",
     program: Program::Plain,
     kernel_tasks: true,

@@ -14,38 +14,23 @@ use crate::measure::{Latencies, Meter};
 /// Tasks spawned into a scope, one by one.
 pub(super) const SCOPE: Entry = Entry {
     name: "rayon",
+    noun: "rayon task",
     title: "rayon, tasks spawned into a scope",
     program: Program::Plain,
     kernel_tasks: false,
-    runtime,
+    runtime: || format!("rayon {}", super::locked_version("rayon")),
     refuses,
-    start: |_| {
-        Ok(Box::new(Rayon {
-            splits: false,
-            pool: None,
-        }))
-    },
+    start: |_| Ok(Rayon::start(false)),
 };
 
 /// Ranges halved by `join` until one is left.
 pub(super) const JOIN: Entry = Entry {
     name: "rayon-join",
+    noun: "rayon join",
     title: "rayon, ranges halved by join",
-    program: Program::Plain,
-    kernel_tasks: false,
-    runtime,
-    refuses,
-    start: |_| {
-        Ok(Box::new(Rayon {
-            splits: true,
-            pool: None,
-        }))
-    },
+    start: |_| Ok(Rayon::start(true)),
+    ..SCOPE
 };
-
-fn runtime() -> String {
-    format!("rayon {}", super::locked_version("rayon"))
-}
 
 fn refuses(workload: &Workload) -> Option<&'static str> {
     match workload.shape {
@@ -92,6 +77,10 @@ impl Lane for Rayon {
 }
 
 impl Rayon {
+    fn start(splits: bool) -> Box<dyn Lane> {
+        Box::new(Self { splits, pool: None })
+    }
+
     fn pool(&mut self, threads: usize) -> Result<&ThreadPool, Failure> {
         if self
             .pool

@@ -23,6 +23,7 @@ use crate::shapes::stackless::{self, Stackless};
 /// An executor with a thread for each CPU.
 pub(super) const EXECUTOR: Entry = Entry {
     name: "smol",
+    noun: "smol task",
     title: "smol tasks, one executor run by a thread for each CPU",
     program: Program::Plain,
     kernel_tasks: false,

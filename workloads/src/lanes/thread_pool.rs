@@ -14,6 +14,7 @@ use crate::shapes::pool::{self, Pool, Workers};
 /// Threads that wait for jobs.
 pub(super) const QUEUE: Entry = Entry {
     name: "thread-pool",
+    noun: "pooled thread",
     title: "OS threads in a pool, a thread for each CPU, with one queue",
     program: Program::Plain,
     kernel_tasks: true,

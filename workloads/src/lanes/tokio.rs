@@ -22,10 +22,11 @@ use crate::shapes::stackless::{self, Stackless};
 /// Threads that steal tasks from each other.
 pub(super) const MULTI_THREAD: Entry = Entry {
     name: "tokio",
+    noun: "tokio task",
     title: "tokio tasks, multi-thread runtime with a thread for each CPU",
     program: Program::Plain,
     kernel_tasks: false,
-    runtime,
+    runtime: || format!("tokio {}", super::locked_version("tokio")),
     refuses: stackless::refuses,
     start: |_| Ok(Tokio::start(Flavour::MultiThread)),
 };
@@ -33,6 +34,7 @@ pub(super) const MULTI_THREAD: Entry = Entry {
 /// One thread.
 pub(super) const CURRENT_THREAD: Entry = Entry {
     name: "tokio-ct",
+    noun: "single-threaded tokio task",
     title: "tokio tasks, current-thread runtime",
     start: |_| Ok(Tokio::start(Flavour::CurrentThread)),
     ..MULTI_THREAD
@@ -42,6 +44,7 @@ pub(super) const CURRENT_THREAD: Entry = Entry {
 #[cfg(feature = "peers")]
 pub(super) const MULTI_THREAD_MIMALLOC: Entry = Entry {
     name: "tokio-mimalloc",
+    noun: "tokio task with mimalloc",
     title: "tokio tasks, multi-thread runtime, mimalloc as the allocator",
     program: Program::Mimalloc,
     ..MULTI_THREAD
@@ -51,14 +54,11 @@ pub(super) const MULTI_THREAD_MIMALLOC: Entry = Entry {
 #[cfg(feature = "peers")]
 pub(super) const CURRENT_THREAD_MIMALLOC: Entry = Entry {
     name: "tokio-ct-mimalloc",
+    noun: "single-threaded tokio task with mimalloc",
     title: "tokio tasks, current-thread runtime, mimalloc as the allocator",
     program: Program::Mimalloc,
     ..CURRENT_THREAD
 };
-
-fn runtime() -> String {
-    format!("tokio {}", super::locked_version("tokio"))
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flavour {

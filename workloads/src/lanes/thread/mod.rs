@@ -1,7 +1,12 @@
 //! Threads of the operating system, by the standard library.
+//!
+//! The standard library has no channel for many receivers, so a variant is
+//! first of all a [`Channel`].
 
-use std::collections::VecDeque;
+mod queue;
+
 use std::io;
+use std::marker::PhantomData;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +15,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nix::sys::socket::{Shutdown, shutdown};
+use queue::Queue;
 
 use crate::catalogue::{Shape, Workload};
 use crate::host::mappings;
@@ -18,44 +24,34 @@ use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
 use crate::shapes::{self, Blocking};
 
 const SMALL_STACK_BYTES: usize = 16 << 10;
+const NO_SELECT: &str = "a condition variable waits for one queue; a program would let all send into one, which is share.fan_in";
 const LIMITS: &str = "ulimit -u, pids.max of the cgroup, kernel.threads-max and vm.max_map_count";
 
 /// As the standard library starts them.
 pub(super) const DEFAULT: Entry = Entry {
     name: "thread",
+    noun: "thread",
     title: "OS threads, the standard library's stack of 2 MiB",
     program: Program::Plain,
     kernel_tasks: true,
-    runtime,
+    runtime: || format!("std {}", env!("THREADBARE_RUSTC")),
     refuses,
-    start: |_| Ok(Box::new(Threads { stack: None })),
+    start: |_| Ok(Threads::<Queue>::start(None)),
 };
 
 /// With the smallest stack that most programs can live with.
 pub(super) const SMALL_STACK: Entry = Entry {
     name: "thread-16k",
+    noun: "16 KiB thread",
     title: "OS threads with a stack of 16 KiB",
-    program: Program::Plain,
-    kernel_tasks: true,
-    runtime,
-    refuses,
-    start: |_| {
-        Ok(Box::new(Threads {
-            stack: Some(SMALL_STACK_BYTES),
-        }))
-    },
+    start: |_| Ok(Threads::<Queue>::start(Some(SMALL_STACK_BYTES))),
+    ..DEFAULT
 };
-
-fn runtime() -> String {
-    format!("std {}", env!("THREADBARE_RUSTC"))
-}
 
 fn refuses(workload: &Workload) -> Option<&'static str> {
     match workload.shape {
         Shape::ForkResident => Some("its tasks are no processes"),
-        Shape::Select => Some(
-            "a condition variable waits for one queue; a program would let all send into one, which is share.fan_in",
-        ),
+        Shape::Select => Some(NO_SELECT),
         _ => None,
     }
 }
@@ -83,22 +79,54 @@ fn look_at_mappings() -> Result<(), Failure> {
     ))
 }
 
-#[derive(Clone, Copy)]
-struct Threads {
-    stack: Option<usize>,
+/// A bounded channel of numbers for many senders and receivers.
+trait Channel: Clone + Send + Sync + 'static {
+    /// One that holds `capacity` numbers, or the smallest there is.
+    fn new(capacity: usize) -> Self;
+    /// Blocks while it is full.
+    fn send(&self, number: u64);
+    /// Blocks until there is a number.
+    fn recv(&self) -> u64;
+    /// Blocks until either has a number.
+    fn recv_either(_channels: &[Self; 2]) -> u64 {
+        Failure::not_supported(NO_SELECT).throw()
+    }
 }
 
-impl Lane for Threads {
+/// Threads that share by channels of the kind `C`.
+struct Threads<C> {
+    stack: Option<usize>,
+    channels: PhantomData<fn() -> C>,
+}
+
+impl<C> Clone for Threads<C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<C> Copy for Threads<C> {}
+
+impl<C: Channel> Threads<C> {
+    fn start(stack: Option<usize>) -> Box<dyn Lane> {
+        Box::new(Self {
+            stack,
+            channels: PhantomData,
+        })
+    }
+}
+
+impl<C: Channel> Lane for Threads<C> {
     fn run(&mut self, order: &Order) -> Result<Outcome, Failure> {
         shapes::run(self, order)
     }
 }
 
-impl Blocking for Threads {
+impl<C: Channel> Blocking for Threads<C> {
     const PINNABLE: bool = true;
 
     type Task = JoinHandle<u64>;
-    type Channel = Arc<Queue>;
+    type Channel = C;
     type Gate = Arc<Gate>;
     type Lock = Arc<Mutex<u64>>;
     type Shared = Arc<AtomicU64>;
@@ -135,15 +163,19 @@ impl Blocking for Threads {
     }
 
     fn channel(&self, capacity: usize) -> Result<Self::Channel, Failure> {
-        Ok(Arc::new(Queue::new(capacity.max(1))))
+        Ok(C::new(capacity))
     }
 
-    fn send(&self, channel: &Self::Channel, number: u64) {
+    fn send(&self, channel: &C, number: u64) {
         channel.send(number);
     }
 
-    fn recv(&self, channel: &Self::Channel) -> u64 {
+    fn recv(&self, channel: &C) -> u64 {
         channel.recv()
+    }
+
+    fn recv_either(&self, channels: &[C; 2]) -> u64 {
+        C::recv_either(channels)
     }
 
     fn gate(&self) -> Result<Self::Gate, Failure> {
@@ -204,59 +236,6 @@ impl Blocking for Threads {
         // An accept that blocks in another thread ends with EINVAL; an error
         // here means that it has ended already.
         let _ = shutdown(listener.as_raw_fd(), Shutdown::Both);
-    }
-}
-
-/// The textbook bounded queue of a mutex and two condition variables.
-///
-/// Not `std::sync::mpsc::sync_channel`: that spins before it blocks, which on
-/// one CPU costs threads several times what this does.
-struct Queue {
-    numbers: Mutex<VecDeque<u64>>,
-    capacity: usize,
-    not_empty: Condvar,
-    not_full: Condvar,
-}
-
-impl Queue {
-    fn new(capacity: usize) -> Self {
-        let numbers = Mutex::new(VecDeque::with_capacity(capacity));
-        Self {
-            numbers,
-            capacity,
-            not_empty: Condvar::new(),
-            not_full: Condvar::new(),
-        }
-    }
-
-    fn send(&self, number: u64) {
-        let numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut numbers = self
-            .not_full
-            .wait_while(numbers, |numbers| numbers.len() == self.capacity)
-            .unwrap_or_else(PoisonError::into_inner);
-        numbers.push_back(number);
-        // Woken without the lock, the receiver finds it free.
-        drop(numbers);
-        self.not_empty.notify_one();
-    }
-
-    fn recv(&self) -> u64 {
-        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = loop {
-            match numbers.pop_front() {
-                Some(number) => break number,
-                None => {
-                    numbers = self
-                        .not_empty
-                        .wait(numbers)
-                        .unwrap_or_else(PoisonError::into_inner)
-                }
-            }
-        };
-        drop(numbers);
-        self.not_full.notify_one();
-        number
     }
 }
 
