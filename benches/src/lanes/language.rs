@@ -49,7 +49,7 @@ pub(super) static JAVA: Language = Language {
     program: "java",
     entry: "Lane.java",
     start: Start::JavaCompile,
-    install: "apt-get install openjdk-21-jdk-headless",
+    install: "apt-get install openjdk-21-jdk-headless, or scripts/install-java.sh beside a javac",
 };
 pub(super) static PYTHON: Language = Language {
     name: "python",
@@ -155,7 +155,7 @@ impl Language {
 }
 
 /// `program` itself where it has a folder in its name, else its place on `PATH`.
-fn on_path(program: &Path) -> Option<PathBuf> {
+pub(super) fn on_path(program: &Path) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
 
     let is_program = |path: &Path| {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use workloads::lane::Program;
 
 use super::LaneEntry;
-use super::language::{Language, Missing, Start};
+use super::language::{Language, Missing, Start, on_path};
 use crate::lane_process::LaneCommand;
 use crate::lane_program;
 
@@ -123,7 +123,10 @@ impl Toolbox {
             }
             Start::JavaCompile => {
                 let classes = self.build.join("java");
-                let compiler = toolchain.with_file_name("javac");
+                // A Java that comes without a compiler runs what another compiled.
+                let beside = toolchain.with_file_name("javac");
+                let compiler = on_path(&beside).or_else(|| on_path(Path::new("javac")));
+                let compiler = compiler.unwrap_or(beside);
                 let sources = sources(&folder, "java");
                 let mut arguments = vec!["-d".into(), classes.clone().into()];
                 arguments.extend(sources.into_iter().map(PathBuf::into_os_string));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use reports::schema::{Failure, FailureKind};
-use workloads::catalogue::{Shape, Workload};
+use workloads::catalogue::{Shape, Workload, WrongAnswer};
 use workloads::protocol::{ErrorKind, Parameters, Sample};
 
 use super::probe::kind_of;
@@ -112,47 +112,16 @@ pub(super) fn checked_sample(
     {
         Answer::Refused { kind, message } => Err(Refusal::Answer(kind, message)),
         Answer::Sample(sample) => {
-            let right = expected
-                .of_one(workload, parameters)
-                .saturating_mul(iterations);
-            if sample.checksum != right {
-                return Err(Refusal::Checksum(format!(
-                    "the answer was {}, the right one is {right} ({iterations} iterations): the sample is void",
-                    sample.checksum
-                )));
+            let one = expected.of_one(workload, parameters);
+            match workload.check_answer(&sample, parameters, iterations, one) {
+                Ok(()) => Ok(*sample),
+                Err(wrong @ WrongAnswer::Checksum { .. }) => {
+                    Err(Refusal::Checksum(wrong.to_string()))
+                }
+                Err(wrong) => Err(Refusal::Answer(ErrorKind::BadRequest, wrong.to_string())),
             }
-            check_counts(&sample, workload, parameters, iterations)?;
-            Ok(*sample)
         }
     }
-}
-
-/// Checks what a figure is divided by, and what a reader of the file insists on.
-fn check_counts(
-    sample: &Sample,
-    workload: &Workload,
-    parameters: &Parameters,
-    iterations: u64,
-) -> Result<(), Refusal> {
-    let broken = |message| Err(Refusal::Answer(ErrorKind::BadRequest, message));
-    let right = (workload.operations)(parameters).saturating_mul(iterations);
-    if sample.operations_count != right {
-        return broken(format!(
-            "the lane counted {} operations where PROTOCOL.md says {right}",
-            sample.operations_count
-        ));
-    }
-    let falls = |pair: &[(u64, u64)]| pair[0].0 >= pair[1].0;
-    if sample
-        .latency
-        .iter()
-        .any(|latency| latency.buckets.windows(2).any(falls))
-    {
-        return broken(
-            "the lane's latency buckets do not rise, as PROTOCOL.md says they must".to_owned(),
-        );
-    }
-    Ok(())
 }
 
 /// Finds what a cell costs by trying it.

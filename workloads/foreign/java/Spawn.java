@@ -3,6 +3,8 @@ import java.util.concurrent.atomic.AtomicLong;
 
 /** Starting tasks. */
 final class Spawn {
+    private static final long MOST_LEAVES = 10_000;
+
     private final Threads threads;
 
     Spawn(Threads threads) {
@@ -63,6 +65,9 @@ final class Spawn {
     Outcome skynet(Order order) throws Exception {
         long leaves = order.get("leaves_count");
         if (!Long.toString(leaves).matches("10*")) throw Failure.notSupported(leaves + " leaves make no tree of tens; take a power of 10");
+        if (!threads.virtual && leaves > MOST_LEAVES) {
+            throw Failure.notSupported(leaves + " leaves are more threads at once than a host allows, so this lane grows " + MOST_LEAVES + " at most");
+        }
         var meter = new Meter();
         long sum = meter.time(() -> {
             long handed = 0;

@@ -7,6 +7,8 @@ const PAGE_BYTES = 4096;
 const VICTIM_SLEEP_NS = 1_000_000;
 const SHRINK_TIME_S = 2;
 const ECHO_BYTES = 16 << 10;
+const MOST_LEAVES = 10_000;
+const MOST_TASKS = 2_000;
 const NO_CHANNEL = 'PHP forks to serve requests apart from each other; it has no channel or lock between many processes';
 
 /** A forked process that hands over a number through a socket pair. */
@@ -111,6 +113,12 @@ final class ForkLane
 
     public function run(array $order): array
     {
+        if (($order['leaves_count'] ?? 0) > MOST_LEAVES) {
+            throw new Failure('not_supported', "{$order['leaves_count']} leaves are more processes at once than a host allows, so this lane grows " . MOST_LEAVES . ' at most');
+        }
+        if (($order['tasks_count'] ?? 0) > MOST_TASKS) {
+            throw new Failure('not_supported', "{$order['tasks_count']} processes at a time: each inherits the sockets of all before it, so this lane starts " . MOST_TASKS . ' at most');
+        }
         $shape = self::SHAPES[$order['workload']] ?? 'chunks';
         return $this->$shape($order);
     }

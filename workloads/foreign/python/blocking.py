@@ -23,6 +23,7 @@ from protocol import Failure
 CAPACITY = 64
 VICTIM_SLEEP_NS = 1_000_000
 SHRINK_TIME_S = 2
+MOST_LEAVES = 10_000
 ECHO_BYTES = 16 << 10
 MAIL_FROM, MAIL_TO = "sender@example.com", "receiver@example.com"
 MAIL_TEXT = f"From: <{MAIL_FROM}>\r\nTo: <{MAIL_TO}>\r\nSubject: Hello\r\n\r\nOne of many.\r\n"
@@ -133,6 +134,8 @@ def skynet(lane, order):
     leaves = order["leaves_count"]
     if str(leaves).strip("0") != "1" or leaves < 10:
         raise Failure("bad_request", f"leaves_count is {leaves}; it must be a power of 10, 10 or more")
+    if leaves > MOST_LEAVES:
+        raise Failure("not_supported", f"{leaves} leaves are more threads at once than a host allows, so this lane grows {MOST_LEAVES} at most")
 
     def grow(first, leaves):
         if leaves == 1:

@@ -3,15 +3,20 @@
 import mmap
 import multiprocessing
 import os
+import sys
 from contextlib import contextmanager
 from multiprocessing.sharedctypes import RawArray, RawValue
 
 from blocking import Blocking
 from measure import Meter, median, now
+from protocol import Failure
 
 PAGE_BYTES = 4096
 MADV_NOHUGEPAGE = 15  # of Linux; the module mmap has no name for it in all versions
+MOST_TASKS = 1_000
 _fork = multiprocessing.get_context("fork")
+# A child of a child goes on in the calls of both.
+sys.setrecursionlimit(100_000)
 _chunk = None
 
 
@@ -69,6 +74,11 @@ class Processes(Blocking):
             pool.join()
 
     def run(self, order):
+        for name in "tasks_count", "leaves_count":
+            count = order.parameters.get(name, 0)
+            if count > MOST_TASKS:
+                why = "multiprocessing looks at all of its children whenever it starts one"
+                raise Failure("not_supported", f"{count} processes at a time: {why}, so this lane starts {MOST_TASKS} at most")
         self.channels = []
         try:
             if order.workload == "spawn.fork_rss":

@@ -5,12 +5,15 @@
 //! its kernel as a file of [`crate::kernels`] and one entry in the list of its
 //! group here: every lane that has the shape then runs it.
 
+mod answer;
 mod cpu;
 mod io;
 mod memory;
 mod share;
 mod spawn;
 mod switch;
+
+pub use answer::WrongAnswer;
 
 use crate::kernels::Kernel;
 use crate::protocol::Parameters;
