@@ -25,6 +25,8 @@ pub const ALL: &[Entry] = &[
     goroutine::COMPACTED,
     thread::DEFAULT,
     thread::SMALL_STACK,
+    #[cfg(feature = "peers")]
+    thread::CROSSBEAM,
     thread_pool::QUEUE,
     process::FORK,
     process_spawn::EXECUTE,

@@ -3,6 +3,8 @@
 //! The standard library has no channel for many receivers, so a variant is
 //! first of all a [`Channel`].
 
+#[cfg(feature = "peers")]
+mod crossbeam;
 mod queue;
 
 use std::io;
@@ -14,6 +16,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+#[cfg(feature = "peers")]
+pub(super) use crossbeam::CROSSBEAM;
 use nix::sys::socket::{Shutdown, shutdown};
 use queue::Queue;
 
