@@ -97,6 +97,7 @@ var catalogue = []*workload{
 	{id: "cpu.matmul", parameters: parameters("chunks_count workers_count=0 size_count"), run: chunks(matmul)},
 	{id: "cpu.mandelbrot", parameters: parameters("chunks_count workers_count=0 size_count limit_count"), run: chunks(mandelbrot)},
 	{id: "cpu.nqueens", parameters: parameters("chunks_count workers_count=0 size_count"), run: chunks(nqueens)},
+	{id: "cpu.fib", parameters: parameters("chunks_count workers_count=0 depth_count"), run: chunks(fibonacci)},
 	{id: "cpu.sort", parameters: parameters("chunks_count workers_count=0 items_count"), run: chunks(sorting)},
 	{id: "cpu.hash", parameters: parameters("chunks_count workers_count=0 block_bytes rounds_count"), run: chunks(hashing)},
 	{id: "cpu.json", parameters: parameters("chunks_count workers_count=0 records_count"), run: chunks(documents)},

@@ -61,6 +61,7 @@ final class Catalogue {
         add("cpu.matmul", "chunks_count workers_count=0 size_count", chunks.of(Matmul::prepare));
         add("cpu.mandelbrot", "chunks_count workers_count=0 size_count limit_count", chunks.of(Mandelbrot::prepare));
         add("cpu.nqueens", "chunks_count workers_count=0 size_count", chunks.of(Nqueens::prepare));
+        add("cpu.fib", "chunks_count workers_count=0 depth_count", chunks.of(Fib::prepare));
         add("cpu.sort", "chunks_count workers_count=0 items_count", chunks.of(Sort::prepare));
         add("cpu.hash", "chunks_count workers_count=0 block_bytes rounds_count", chunks.of(Hash::prepare));
         refuse("cpu.json", "chunks_count workers_count=0 records_count", NO_JSON);

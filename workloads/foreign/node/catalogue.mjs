@@ -36,6 +36,7 @@ const NAMES = {
   'cpu.matmul': 'chunks_count workers_count=0 size_count',
   'cpu.mandelbrot': 'chunks_count workers_count=0 size_count limit_count',
   'cpu.nqueens': 'chunks_count workers_count=0 size_count',
+  'cpu.fib': 'chunks_count workers_count=0 depth_count',
   'cpu.sort': 'chunks_count workers_count=0 items_count',
   'cpu.hash': 'chunks_count workers_count=0 block_bytes rounds_count',
   'cpu.json': 'chunks_count workers_count=0 records_count',

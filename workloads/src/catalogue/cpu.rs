@@ -3,7 +3,7 @@
 use super::{
     EVERY_WORKER_COUNT, MetricKind, PLAIN, Parameter, Shape, Workload, count, from_zero, get,
 };
-use crate::kernels::{Kernel, hash, json, mandelbrot, matmul, nqueens, primes, sort};
+use crate::kernels::{Kernel, fib, hash, json, mandelbrot, matmul, nqueens, primes, sort};
 use crate::protocol::Parameters;
 
 const WORKERS: Parameter = from_zero(
@@ -164,6 +164,31 @@ pub(super) const LIST: &[Workload] = &[
         includes: INCLUDES,
         leaves_out: "Splitting deeper than the first two queens, which a stealing scheduler would do.",
         checksum: |p| all_chunks(nqueens::KERNEL, p),
+        ..PLAIN
+    },
+    Workload {
+        id: "cpu.fib",
+        title: "Fibonacci by calls",
+        question: "How does work scale that is nothing but calls and returns?",
+        shape: Shape::Chunks(fib::KERNEL),
+        parameters: &[
+            chunks([&[8], &[64], &[64]]),
+            WORKERS,
+            Parameter {
+                range: (4, 60),
+                ..count(
+                    "depth_count",
+                    "which number of Fibonacci, and how deep the calls go",
+                    [&[10], &[20], &[25]],
+                    0,
+                )
+            },
+        ],
+        operation: "run",
+        metrics: METRICS,
+        includes: INCLUDES,
+        leaves_out: "Being a good way to find the number; and starting a task for each call, which is spawn.skynet. A compiler may turn one of the two calls into a loop.",
+        checksum: |p| all_chunks(fib::KERNEL, p),
         ..PLAIN
     },
     Workload {

@@ -3,6 +3,7 @@
 
 pub(crate) mod bytes;
 pub(crate) mod descend;
+pub(crate) mod fib;
 pub(crate) mod hash;
 pub(crate) mod json;
 pub(crate) mod lehmer;
@@ -68,6 +69,13 @@ mod tests {
                 solutions
             );
         }
+    }
+
+    #[test]
+    fn fibonacci_numbers_are_the_known_ones_and_take_turns_over_the_chunks() {
+        let chunk = fib::KERNEL(&Parameters::from([("depth_count".to_owned(), 20)]));
+        let numbers = [0, 1, 2, 3, 4].map(|index| chunk(index));
+        assert_eq!(numbers, [6_765, 4_181, 2_584, 1_597, 6_765]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 // The work itself: each prepares what all chunks share and returns the function
 // that computes one.
 
+import { fibonacci } from './fib.mjs';
 import { hash } from './hash.mjs';
 import { json } from './json.mjs';
 import { mandelbrot } from './mandelbrot.mjs';
@@ -11,7 +12,7 @@ import { sort } from './sort.mjs';
 
 export const KERNELS = {
   'cpu.primes': primes, 'cpu.matmul': matmul, 'cpu.mandelbrot': mandelbrot, 'cpu.nqueens': nqueens, 'cpu.sort': sort,
-  'cpu.hash': hash, 'cpu.json': json, 'cpu.primes_weak': primes, 'cpu.json_weak': json,
+  'cpu.fib': fibonacci, 'cpu.hash': hash, 'cpu.json': json, 'cpu.primes_weak': primes, 'cpu.json_weak': json,
 };
 
 /** How often a worker finds its chunks: the work of some workloads grows with the workers. */
