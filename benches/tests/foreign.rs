@@ -6,6 +6,7 @@
 
 use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 
@@ -249,6 +250,36 @@ fn lane(name: &str) {
     let (status, rest) = program.end();
     assert!(status.success(), "{name} ended with {status}");
     assert_eq!(rest, "", "{name}");
+}
+
+#[test]
+fn go_program_is_formatted_and_vetted() {
+    let Some(_) = command("go") else { return };
+    let language = lanes::find("go").unwrap().foreign.unwrap();
+    let go = language.toolchain().unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workloads/foreign/go");
+    let run = |program: &Path, arguments: &[&str]| {
+        let output = Command::new(program)
+            .args(arguments)
+            .current_dir(&folder)
+            .env("GOTOOLCHAIN", "local")
+            .output()
+            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let text = [output.stdout, output.stderr].concat();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&text).trim().to_owned(),
+        )
+    };
+    assert_eq!(run(&go, &["vet", "."]), (true, String::new()));
+    let (_, root) = run(&go, &["env", "GOROOT"]);
+    let gofmt = Path::new(&root).join("bin/gofmt");
+    if !gofmt.is_file() {
+        println!("SKIPPED: this Go has no {}", gofmt.display());
+        return;
+    }
+    // It names the files that it would change.
+    assert_eq!(run(&gofmt, &["-l", "."]), (true, String::new()));
 }
 
 /// One test a lane, so that they run side by side.

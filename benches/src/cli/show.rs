@@ -1,5 +1,6 @@
 //! `threadbare show`: a run's figures as a table in the terminal.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -153,23 +154,57 @@ fn distinct(run: &Run, analysis: &Analysis, row: &PeerRow) -> String {
         .text(run.workload(&row.workload))
 }
 
+/// Takes of a case the parameters that vary between `cases`, or the others. A
+/// case without parameters, as a lane without figures has, is no variation.
+fn part(cases: &[&Case], varying: bool) -> impl Fn(&Case) -> Case + use<> {
+    let mut values: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+    for (name, value) in cases.iter().flat_map(|case| &case.0) {
+        values.entry(name.clone()).or_default().insert(*value);
+    }
+    move |case| {
+        let taken = case
+            .0
+            .iter()
+            .filter(|(name, _)| values.get(*name).is_some_and(|all| all.len() > 1) == varying);
+        Case(taken.map(|(name, value)| (name.clone(), *value)).collect())
+    }
+}
+
 fn print(run: &Run, analysis: &Analysis, all: bool, out: &mut impl Write) -> anyhow::Result<()> {
     for workload in &run.header.workloads {
         let rows: Vec<&Row> = analysis.rows_of(&workload.id).collect();
         let Some(first) = rows.first() else { continue };
         writeln!(out, "\n{}  {}", workload.id, workload.question)?;
-        let first = first.quantity.id.clone();
+        let (first, title) = (first.quantity.id.clone(), first.quantity.title.clone());
         let rows: Vec<&Row> = rows
             .into_iter()
             .filter(|row| all || row.quantity.id == first)
             .collect();
-        let many_cases = rows.iter().any(|row| row.case != rows[0].case);
+        // What holds for all lines is said once, above them.
+        let cases: Vec<&Case> = rows.iter().map(|row| &row.case).collect();
+        let many_cases = cases.iter().any(|case| *case != cases[0]);
+        let (varying, fixed) = (part(&cases, true), part(&cases, false));
         let many_quantities = rows.iter().any(|row| row.quantity != rows[0].quantity);
+        let about = [
+            (!many_quantities).then_some(title),
+            cases
+                .iter()
+                .map(|case| fixed(case).text(Some(workload)))
+                .max_by_key(String::len),
+        ];
+        let about: Vec<String> = about
+            .into_iter()
+            .flatten()
+            .filter(|text| !text.is_empty())
+            .collect();
+        if !about.is_empty() {
+            writeln!(out, "  {}", about.join("; "))?;
+        }
         let mut table = plain_table();
         for row in &rows {
             let mut cells = vec![format!("  {}", row.lane)];
             if many_cases {
-                cells.push(row.case.text(Some(workload)));
+                cells.push(varying(&row.case).text(Some(workload)));
             }
             if many_quantities {
                 cells.push(row.quantity.title.clone());

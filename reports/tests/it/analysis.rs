@@ -1,7 +1,7 @@
 //! The figures of a whole run whose truth is known.
 
 use reports::analysis::Row;
-use reports::schema::FailureKind;
+use reports::schema::{FailureKind, Measure};
 use reports::stats::Verdict;
 use reports::{Analysis, Run};
 
@@ -143,6 +143,37 @@ fn work_that_grows_with_the_workers_has_an_efficiency_and_no_law() {
         "{:?}",
         last.efficiency
     );
+}
+
+#[test]
+fn workload_that_says_that_its_work_grows_has_the_time_of_fewest_workers_over_its_time() {
+    let mut run = synthetic::run(Wish::default());
+    for workload in &mut run.header.workloads {
+        if workload.id == "cpu.primes" {
+            workload.measures = vec![Measure::Efficiency, Measure::Time];
+        }
+    }
+    // So that the fewest workers are more than one, which must not count.
+    run.groups
+        .retain(|group| group.parameters.get("workers_count") != Some(&1));
+    let analysis = Analysis::of(&run);
+    let mut curves = analysis.curves.iter();
+    let curve = curves.find(|curve| curve.lane == "process").expect("one");
+    assert!(curve.is_weak && curve.amdahl.is_err() && curve.usl.is_err());
+    let first = &curve.points[0];
+    assert!(first.workers > 1, "{first:?}");
+    for point in &curve.points {
+        let ratio = first.time_ns.value / point.time_ns.value;
+        let speedup = ratio * point.workers as f64;
+        assert!(
+            (point.efficiency.value / ratio - 1.0).abs() < 0.05,
+            "{point:?}"
+        );
+        assert!(
+            (point.speedup.value / speedup - 1.0).abs() < 0.05,
+            "{point:?}"
+        );
+    }
 }
 
 #[test]

@@ -43,6 +43,7 @@ func email(o order) (outcome, error) {
 		err = ended
 	}
 	out.checksum = accepted
+	out.metrics = map[string]float64{"load_busy_ratio": float64(server.CPU) / float64(max(out.elapsed, 1))}
 	return out, err
 }
 
@@ -50,6 +51,7 @@ func email(o order) (outcome, error) {
 type mailServer struct {
 	Address  string `json:"address"`
 	Accepted int64  `json:"accepted_count"`
+	CPU      int64  `json:"cpu_ns"`
 	process  *exec.Cmd
 	input    io.WriteCloser
 	output   *bufio.Reader

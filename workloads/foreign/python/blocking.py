@@ -774,7 +774,9 @@ def email(lane, order):
         with meter:
             for _ in range(order.iterations):
                 join_all([lane.spawn(send_mail, server.address) for _ in range(tasks)])
-        return meter.outcome(order.iterations * tasks, server.accepted())
+        accepted, cpu_ns = server.accepted()
+        metrics = {"load_busy_ratio": cpu_ns / max(meter.elapsed, 1)}
+        return meter.outcome(order.iterations * tasks, accepted, metrics=metrics)
     finally:
         server.end()
 

@@ -110,7 +110,7 @@ pub(super) const LIST: &[Workload] = &[
         ],
         operation: "request",
         includes: "Starting a task for each request and for each of its waits, the work, the timers and the joins.",
-        leaves_out: "Real back ends: the waits are timers.",
+        leaves_out: "Real back ends: the waits are timers, so that there is no load generator that could be the limit.",
         operations: |p| get(p, "requests_count"),
         checksum: |p| {
             (0..get(p, "requests_count"))
@@ -210,8 +210,9 @@ pub(super) const LIST: &[Workload] = &[
             ),
         ],
         operation: "message",
+        figures: &["load_busy_ratio"],
         includes: "Seven exchanges of a real SMTP conversation for each message, with the library's own work.",
-        leaves_out: "Encryption. A library that blocks the thread stands beside one that is async: lanes take the one made for them.",
+        leaves_out: "Encryption. A library that blocks the thread stands beside one that is async: lanes take the one made for them. load_busy_ratio is the share of the time for which the server, one thread, was on a CPU: near 1 it is the limit, not the lane.",
         operations: |p| get(p, "tasks_count"),
         checksum: |p| get(p, "tasks_count"),
         ..PLAIN

@@ -1,6 +1,23 @@
 //! What does it cost to go from one task to another?
 
-use super::{MetricKind, PLAIN, Shape, Workload, count, from_zero, get};
+use super::{MetricKind, PLAIN, Parameter, Shape, Workload, count, from_zero, get};
+
+const ROUNDS: Parameter = count(
+    "rounds_count",
+    "round trips",
+    [&[50], &[1_000], &[1_000]],
+    1_000_000_000,
+);
+
+/// A token that goes to another task and back.
+const TOKEN: Workload = Workload {
+    parameters: &[ROUNDS],
+    operation: "round trip",
+    iterations: [1, 2, 10],
+    operations: |p| get(p, "rounds_count"),
+    checksum: |p| get(p, "rounds_count"),
+    ..PLAIN
+};
 
 pub(super) const LIST: &[Workload] = &[
     Workload {
@@ -35,19 +52,9 @@ pub(super) const LIST: &[Workload] = &[
         title: "Ping-pong over the lane's own channel",
         question: "What does a round trip between two tasks cost?",
         shape: Shape::PingPong,
-        parameters: &[count(
-            "rounds_count",
-            "round trips",
-            [&[50], &[1_000], &[1_000]],
-            1_000_000_000,
-        )],
-        operation: "round trip",
         includes: "Two sends, two receives, two parks and two wakes, over the channel that the lane's users would take, at its smallest capacity.",
         leaves_out: "Throughput with a deeper buffer: see share.pipeline. Where the tasks run decides much: see switch.placement.",
-        iterations: [1, 2, 10],
-        operations: |p| get(p, "rounds_count"),
-        checksum: |p| get(p, "rounds_count"),
-        ..PLAIN
+        ..TOKEN
     },
     Workload {
         id: "switch.roundtrip",
@@ -55,12 +62,7 @@ pub(super) const LIST: &[Workload] = &[
         question: "What does a round trip cost without and with a buffer, on one CPU and across two?",
         shape: Shape::RoundTrip,
         parameters: &[
-            count(
-                "rounds_count",
-                "round trips",
-                [&[50], &[1_000], &[1_000]],
-                1_000_000_000,
-            ),
+            ROUNDS,
             from_zero(
                 "capacity_count",
                 "capacity of both channels; 0: the smallest that the lane has",
@@ -74,51 +76,27 @@ pub(super) const LIST: &[Workload] = &[
                 100_000,
             ),
         ],
-        operation: "round trip",
         includes: "The same as switch.pingpong. A lane with a scheduler of its own gets one thread or two; tasks that are threads or processes are pinned to one CPU, or not pinned.",
         leaves_out: "Whether a runtime with two threads uses both: it may well keep the two tasks together.",
-        iterations: [1, 2, 10],
-        operations: |p| get(p, "rounds_count"),
-        checksum: |p| get(p, "rounds_count"),
-        ..PLAIN
+        ..TOKEN
     },
     Workload {
         id: "switch.futex",
         title: "Ping-pong over a futex",
         question: "What does a round trip cost over the least that the kernel offers?",
         shape: Shape::Futex,
-        parameters: &[count(
-            "rounds_count",
-            "round trips",
-            [&[50], &[1_000], &[1_000]],
-            1_000_000_000,
-        )],
-        operation: "round trip",
         includes: "Two waits and two wakes of the futex system call, and no copy of data.",
         leaves_out: "Spinning before the wait, which locks do. Runtimes that schedule tasks on threads have no business here: a futex blocks the thread.",
-        iterations: [1, 2, 10],
-        operations: |p| get(p, "rounds_count"),
-        checksum: |p| get(p, "rounds_count"),
-        ..PLAIN
+        ..TOKEN
     },
     Workload {
         id: "switch.pipe",
         title: "Ping-pong over kernel pipes",
         question: "What does a round trip cost when all lanes use the same kernel primitive?",
         shape: Shape::PipePingPong,
-        parameters: &[count(
-            "rounds_count",
-            "round trips of 8 bytes",
-            [&[50], &[1_000], &[1_000]],
-            1_000_000_000,
-        )],
-        operation: "round trip",
         includes: "Two writes and two reads of a pipe, and in lanes with a poller its system calls as well.",
         leaves_out: "The advantage of lanes that need no kernel to pass a message; that is switch.pingpong.",
-        iterations: [1, 2, 10],
-        operations: |p| get(p, "rounds_count"),
-        checksum: |p| get(p, "rounds_count"),
-        ..PLAIN
+        ..TOKEN
     },
     Workload {
         id: "switch.ring",
@@ -219,12 +197,7 @@ pub(super) const LIST: &[Workload] = &[
         question: "How much of a switch's cost is where the two tasks run?",
         shape: Shape::Placement,
         parameters: &[
-            count(
-                "rounds_count",
-                "round trips",
-                [&[50], &[1_000], &[1_000]],
-                1_000_000_000,
-            ),
+            ROUNDS,
             from_zero(
                 "placement",
                 "0: the same CPU, 1: another CPU, 2: unpinned",
@@ -232,13 +205,9 @@ pub(super) const LIST: &[Workload] = &[
                 2,
             ),
         ],
-        operation: "round trip",
         includes: "The same as switch.pingpong, with the two tasks pinned.",
         leaves_out: "Lanes whose runtime chooses the CPU for a task cannot be pinned by task.",
-        iterations: [1, 2, 10],
-        operations: |p| get(p, "rounds_count"),
-        checksum: |p| get(p, "rounds_count"),
-        ..PLAIN
+        ..TOKEN
     },
     Workload {
         id: "switch.idle_wake",

@@ -13,8 +13,9 @@ use lettre::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::lane::Failure;
+use crate::lane::{Failure, Outcome};
 use crate::load;
+use crate::measure::Measured;
 
 /// The server's first line: where it listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,16 @@ pub struct Listening {
 pub struct Accepted {
     /// Messages accepted.
     pub accepted_count: u64,
+    /// CPU time of the server.
+    pub cpu_ns: u64,
+}
+
+impl Accepted {
+    /// The outcome of a lane that has measured the sending.
+    pub(crate) fn into_outcome(self, measured: Measured) -> Outcome {
+        let busy = self.cpu_ns as f64 / measured.elapsed.as_nanos().max(1) as f64;
+        Outcome::new(measured, self.accepted_count).with("load_busy_ratio", busy)
+    }
 }
 
 /// A running server. Dropping it ends it.
@@ -71,17 +82,15 @@ impl Server {
         }
     }
 
-    /// Ends the server; how many messages it has accepted.
-    pub(crate) fn finish(mut self) -> Result<u64, Failure> {
+    /// Ends the server; what it says last.
+    pub(crate) fn finish(mut self) -> Result<Accepted, Failure> {
         drop(self.child.stdin.take());
         let mut last = String::new();
         let report = self
             .output
             .read_to_string(&mut last)
             .and_then(|_| serde_json::from_str::<Accepted>(&last).map_err(io::Error::from));
-        report
-            .map(|report| report.accepted_count)
-            .map_err(|error| Failure::failed(format!("the mail server's report: {error}")))
+        report.map_err(|error| Failure::failed(format!("the mail server's report: {error}")))
     }
 }
 

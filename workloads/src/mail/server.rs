@@ -14,6 +14,7 @@ use ::tokio::time::sleep;
 use anyhow::Context;
 
 use super::{Accepted, Listening};
+use crate::host::usage::Usage;
 
 /// Lines longer than this end the conversation; RFC 5321 allows 1,000.
 const MOST_LINE_BYTES: u64 = 2_000;
@@ -55,7 +56,8 @@ pub fn run(delay: Duration, output: &mut impl Write) -> anyhow::Result<()> {
         output,
         "{}",
         serde_json::to_string(&Accepted {
-            accepted_count: accepted.load(Ordering::Relaxed)
+            accepted_count: accepted.load(Ordering::Relaxed),
+            cpu_ns: Usage::now().cpu_ns,
         })?
     )?;
     output.flush().context("reporting")

@@ -245,5 +245,5 @@ pub(super) fn email<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fai
     // Before the server is waited for: its usage is not the lane's.
     let measured = meter.finish();
     let accepted = lane.blocking(move || server.finish())?;
-    Ok(Outcome::new(measured, accepted))
+    Ok(accepted.into_outcome(measured))
 }

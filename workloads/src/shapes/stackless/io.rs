@@ -205,5 +205,5 @@ pub(super) async fn email<L: Stackless>(lane: &L, order: &Order) -> Result<Outco
     .await;
     sent?;
     let accepted = L::blocking(move || server.finish()).await??;
-    Ok(Outcome::new(measured, accepted))
+    Ok(accepted.into_outcome(measured))
 }
