@@ -88,6 +88,7 @@ var catalogue = []*workload{
 	{id: "share.worker_pool", parameters: parameters("workers_count=0 jobs_count steps_count=0"), run: workerPool},
 	{id: "share.bounded_buffer", parameters: parameters("tasks_count items_count capacity_count"), run: boundedBuffer},
 	{id: "share.chameneos", parameters: parameters("creatures_count meetings_count"), run: chameneos},
+	{id: "share.big", parameters: parameters("tasks_count pings_count"), run: big},
 	{id: "share.philosophers", parameters: parameters("tasks_count rounds_count"), run: philosophers},
 	{id: "share.messaging", parameters: parameters("groups_count senders_count loops_count"), run: messaging},
 	{id: "share.brigade", parameters: parameters("tasks_count rounds_count"), run: brigade},

@@ -287,6 +287,55 @@ func meet(creature int64, requests chan<- int64, answer <-chan int64) int64 {
 	}
 }
 
+func big(o order) (outcome, error) {
+	tasks, pings := o.get("tasks_count"), o.get("pings_count")*o.iterations
+	if tasks < 2 {
+		return outcome{}, badRequest("tasks_count is %d; two must be there to ask", tasks)
+	}
+	boxes, finished := make([]chan int64, tasks), make(chan int64, tasks)
+	for i := range boxes {
+		boxes[i] = make(chan int64, tasks+1)
+	}
+	team := newTeam()
+	for i := range tasks {
+		team.add(func() int64 { return ask(i, pings, boxes, finished) })
+	}
+	team.add(func() int64 {
+		receive(finished, tasks)
+		for _, box := range boxes {
+			box <- 0
+		}
+		return 0
+	})
+	return team.timed(tasks * pings), nil
+}
+
+// ask asks others, one after another, and answers whoever asks until all have
+// their answers; it returns how many it got.
+func ask(i, pings int64, boxes []chan int64, finished chan<- int64) int64 {
+	tasks, x := int64(len(boxes)), lehmer(i, 1)
+	next := func() {
+		boxes[(i+1+x%(tasks-1))%tasks] <- i + 1
+		x = lehmerNext(x)
+	}
+	next()
+	var answers int64
+	for {
+		switch message := <-boxes[i]; message {
+		case 0:
+			return answers
+		case tasks + 1:
+			if answers++; answers < pings {
+				next()
+			} else {
+				finished <- 1
+			}
+		default:
+			boxes[message-1] <- tasks + 1
+		}
+	}
+}
+
 func philosophers(o order) (outcome, error) {
 	tasks, rounds := o.get("tasks_count"), o.get("rounds_count")*o.iterations
 	if tasks < 2 {

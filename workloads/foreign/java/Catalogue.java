@@ -52,6 +52,7 @@ final class Catalogue {
         add("share.worker_pool", "workers_count=0 jobs_count steps_count=0", share::workerPool);
         add("share.bounded_buffer", "tasks_count items_count capacity_count", share::boundedBuffer);
         add("share.chameneos", "creatures_count meetings_count", share::chameneos);
+        add("share.big", "tasks_count pings_count", share::big);
         add("share.philosophers", "tasks_count rounds_count", share::philosophers);
         add("share.messaging", "groups_count senders_count loops_count", share::messaging);
         add("share.brigade", "tasks_count rounds_count", share::brigade);

@@ -222,6 +222,44 @@ final class Share {
         }
     }
 
+    Outcome big(Order order) throws Exception {
+        long tasks = order.get("tasks_count");
+        long pings = order.total("pings_count");
+        if (tasks < 2) throw Failure.badRequest("tasks_count is " + tasks + "; two must be there to ask");
+        var boxes = channels(tasks, tasks + 1);
+        BlockingQueue<Long> finished = Threads.channel(tasks);
+        var team = threads.new Team();
+        for (long i = 0; i < tasks; i++) {
+            long index = i;
+            team.add(() -> ask(index, pings, boxes, finished));
+        }
+        team.add(() -> {
+            for (long i = 0; i < tasks; i++) finished.take();
+            for (var box : boxes) box.put(0L);
+            return 0;
+        });
+        return team.timed(tasks * pings);
+    }
+
+    /** Asks others, one after another, and answers whoever asks until all have their answers; how many it got. */
+    private static long ask(long index, long pings, List<BlockingQueue<Long>> boxes, BlockingQueue<Long> finished) throws InterruptedException {
+        long tasks = boxes.size();
+        long x = Lehmer.after(index, 1);
+        boxes.get((int) ((index + 1 + x % (tasks - 1)) % tasks)).put(index + 1);
+        for (long answers = 0;;) {
+            long message = boxes.get((int) index).take();
+            if (message == 0) return answers;
+            if (message <= tasks) {
+                boxes.get((int) message - 1).put(tasks + 1);
+            } else if (++answers < pings) {
+                x = Lehmer.next(x);
+                boxes.get((int) ((index + 1 + x % (tasks - 1)) % tasks)).put(index + 1);
+            } else {
+                finished.put(1L);
+            }
+        }
+    }
+
     Outcome philosophers(Order order) throws Exception {
         int tasks = (int) order.get("tasks_count");
         long rounds = order.total("rounds_count");

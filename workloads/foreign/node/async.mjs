@@ -9,7 +9,7 @@ import { Channel, Gate, Lock } from './channel.mjs';
 import { Failure } from './failure.mjs';
 import { addUp, withFiles } from './files.mjs';
 import { descendAsync } from './kernels/descend.mjs';
-import { lehmer } from './kernels/lehmer.mjs';
+import { lehmer, next } from './kernels/lehmer.mjs';
 import { array, goOver } from './kernels/working_set.mjs';
 import * as ledger from './ledger.mjs';
 import { histogram, median, Meter, now, orCpus, sum } from './measure.mjs';
@@ -500,6 +500,39 @@ async function chameneos({ iterations, creatures_count: creatures, meetings_coun
   return meter.outcome(meetings, total);
 }
 
+async function big({ iterations, tasks_count: tasks, pings_count: pingsEach }) {
+  if (tasks < 2) throw new Failure('bad_request', `tasks_count is ${tasks}; two must be there to ask`);
+  const pings = pingsEach * iterations;
+  const [meter, team, finished] = [new Meter(), new Team(), new Channel(tasks)];
+  const boxes = Array.from({ length: tasks }, () => new Channel(tasks + 1));
+  for (const [index, own] of boxes.entries()) {
+    team.add(async () => {
+      let x = lehmer(index, 1);
+      const ask = () => boxes[(index + 1 + (x % (tasks - 1))) % tasks].send(index + 1);
+      await ask();
+      for (let answers = 0; ;) {
+        const message = await own.receive();
+        if (message === 0) return answers;
+        if (message <= tasks) {
+          await boxes[message - 1].send(tasks + 1);
+        } else if (++answers < pings) {
+          x = next(x);
+          await ask();
+        } else {
+          await finished.send(1);
+        }
+      }
+    });
+  }
+  team.add(async () => {
+    for (let i = 0; i < tasks; i++) await finished.receive();
+    for (const box of boxes) await box.send(0);
+    return 0;
+  });
+  const total = await team.timed(meter);
+  return meter.outcome(tasks * pings, total);
+}
+
 async function philosophers({ iterations, tasks_count: tasks, rounds_count: roundsEach }) {
   if (tasks < 2) throw new Failure('bad_request', `tasks_count is ${tasks}; a philosopher alone has one fork only`);
   const rounds = roundsEach * iterations;
@@ -608,6 +641,6 @@ const SHAPES = {
   'share.counter': counter, 'share.pipeline': pipeline, 'share.sieve': sieve, 'share.fan_in': fanIn,
   'share.select': select,
   'share.worker_pool': workerPool, 'share.bounded_buffer': boundedBuffer, 'share.chameneos': chameneos,
-  'share.philosophers': philosophers, 'share.messaging': messaging,
+  'share.big': big, 'share.philosophers': philosophers, 'share.messaging': messaging,
   'io.sleepers': sleepers, 'io.tcp_echo': tcpEcho, 'io.fanout': fanout, 'io.file_read': fileRead,
 };

@@ -31,6 +31,7 @@ const PARAMETERS = [
     'share.worker_pool' => 'workers_count=0 jobs_count steps_count=0',
     'share.bounded_buffer' => 'tasks_count items_count capacity_count',
     'share.chameneos' => 'creatures_count meetings_count',
+    'share.big' => 'tasks_count pings_count',
     'share.philosophers' => 'tasks_count rounds_count',
     'share.messaging' => 'groups_count senders_count loops_count',
     'share.brigade' => 'tasks_count rounds_count',

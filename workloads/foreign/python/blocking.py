@@ -14,7 +14,7 @@ import load
 from catalogue import CHUNKED, WEAK
 from files import add_up, files, forget
 from kernels.descend import descend
-from kernels.lehmer import lehmer
+from kernels.lehmer import following, lehmer
 from kernels.primes import is_prime
 from kernels.working_set import array
 from measure import Meter, difference_since, histogram, median, now, used, without
@@ -605,6 +605,42 @@ def chameneos(lane, order):
     return meter.outcome(meetings, total)
 
 
+def big(lane, order):
+    tasks, pings = order["tasks_count"], order["pings_count"] * order.iterations
+    if tasks < 2:
+        raise Failure("bad_request", f"tasks_count is {tasks}; two must be there to ask")
+    meter, team, finished = lane.meter(), Team(lane), lane.channel(tasks)
+    boxes = [lane.channel(tasks + 1) for _ in range(tasks)]
+
+    def ask(index):
+        x, answers = lehmer(index, 1), 0
+        boxes[(index + 1 + x % (tasks - 1)) % tasks].put(index + 1)
+        while message := boxes[index].get():
+            if message <= tasks:
+                boxes[message - 1].put(tasks + 1)
+                continue
+            answers += 1
+            if answers < pings:
+                x = following(x)
+                boxes[(index + 1 + x % (tasks - 1)) % tasks].put(index + 1)
+            else:
+                finished.put(1)
+        return answers
+
+    def end():
+        for _ in range(tasks):
+            finished.get()
+        for box in boxes:
+            box.put(0)
+        return 0
+
+    for index in range(tasks):
+        team.add(ask, index)
+    team.add(end)
+    total = team.timed(meter)
+    return meter.outcome(tasks * pings, total)
+
+
 def philosophers(lane, order):
     tasks, rounds = order["tasks_count"], order["rounds_count"] * order.iterations
     if tasks < 2:
@@ -802,7 +838,7 @@ SHAPES = {
     "memory.parked": parked, "memory.deep": deep, "memory.shrink": shrink, "memory.million": parked,
     "share.counter": counter, "share.pipeline": pipeline, "share.sieve": sieve, "share.fan_in": fan_in,
     "share.worker_pool": worker_pool, "share.bounded_buffer": bounded_buffer, "share.chameneos": chameneos,
-    "share.philosophers": philosophers, "share.messaging": messaging, "share.brigade": brigade,
+    "share.big": big, "share.philosophers": philosophers, "share.messaging": messaging, "share.brigade": brigade,
     "io.sleepers": sleepers, "io.tcp_echo": tcp_echo, "io.fanout": fanout, "io.pipe_ring": pipe_ring,
     "io.file_read": file_read, "io.email": email,
 }

@@ -11,7 +11,7 @@ import load
 from blocking import CAPACITY, ECHO_BYTES, SHRINK_TIME_S, VICTIM_SLEEP_NS, Pipe, allow_calls
 from files import add_up, files, forget
 from kernels.descend import descend_async
-from kernels.lehmer import lehmer
+from kernels.lehmer import following, lehmer
 from kernels.primes import is_prime
 from kernels.working_set import array
 from measure import Meter, difference_since, histogram, median, now, used, without
@@ -579,6 +579,42 @@ async def chameneos(order):
     return meter.outcome(meetings, total)
 
 
+async def big(order):
+    tasks, pings = order["tasks_count"], order["pings_count"] * order.iterations
+    if tasks < 2:
+        raise Failure("bad_request", f"tasks_count is {tasks}; two must be there to ask")
+    meter, team, finished = Meter(), Team(), channel(tasks)
+    boxes = [channel(tasks + 1) for _ in range(tasks)]
+
+    async def ask(index):
+        x, answers = lehmer(index, 1), 0
+        await boxes[(index + 1 + x % (tasks - 1)) % tasks].put(index + 1)
+        while message := await boxes[index].get():
+            if message <= tasks:
+                await boxes[message - 1].put(tasks + 1)
+                continue
+            answers += 1
+            if answers < pings:
+                x = following(x)
+                await boxes[(index + 1 + x % (tasks - 1)) % tasks].put(index + 1)
+            else:
+                await finished.put(1)
+        return answers
+
+    async def end():
+        for _ in range(tasks):
+            await finished.get()
+        for box in boxes:
+            await box.put(0)
+        return 0
+
+    for index in range(tasks):
+        team.add(ask(index))
+    team.add(end())
+    total = await team.timed(meter)
+    return meter.outcome(tasks * pings, total)
+
+
 async def philosophers(order):
     tasks, rounds = order["tasks_count"], order["rounds_count"] * order.iterations
     if tasks < 2:
@@ -735,7 +771,7 @@ SHAPES = {
     "share.counter": counter, "share.pipeline": pipeline, "share.sieve": sieve, "share.fan_in": fan_in,
     "share.select": select,
     "share.worker_pool": worker_pool, "share.bounded_buffer": bounded_buffer, "share.chameneos": chameneos,
-    "share.philosophers": philosophers, "share.messaging": messaging, "share.brigade": brigade,
+    "share.big": big, "share.philosophers": philosophers, "share.messaging": messaging, "share.brigade": brigade,
     "io.sleepers": sleepers, "io.tcp_echo": tcp_echo, "io.fanout": fanout, "io.pipe_ring": pipe_ring,
     "io.file_read": file_read,
 }

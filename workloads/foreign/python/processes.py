@@ -73,6 +73,11 @@ class Processes(Blocking):
             pool.close()
             pool.join()
 
+    def refuses(self, workload):
+        if workload == "share.big":
+            return "a multiprocessing queue feeds by a thread in each process that writes to it: here one for each pair of tasks"
+        return super().refuses(workload)
+
     def run(self, order):
         for name in "tasks_count", "leaves_count":
             count = order.parameters.get(name, 0)

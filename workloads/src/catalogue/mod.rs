@@ -168,6 +168,8 @@ pub enum Shape {
     BoundedBuffer,
     /// Creatures that meet in pairs through a mall.
     Chameneos,
+    /// Tasks that each ask others at random.
+    Big,
     /// Tasks that each need two locks.
     Philosophers,
     /// Groups in which everybody sends to everybody.

@@ -237,6 +237,31 @@ pub(super) const LIST: &[Workload] = &[
         ..PLAIN
     },
     Workload {
+        id: "share.big",
+        title: "Everybody asks somebody",
+        question: "What does a question and its answer cost when many tasks ask each other at random?",
+        shape: Shape::Big,
+        parameters: &[
+            Parameter {
+                range: (2, 10_000),
+                ..count("tasks_count", "tasks that ask", [&[4], &[120], &[120]], 0)
+            },
+            count(
+                "pings_count",
+                "questions of each",
+                [&[20], &[100], &[1_000]],
+                100_000_000,
+            ),
+        ],
+        operation: "question",
+        includes: "A message to a mailbox that is seldom hot in a cache, and the answer; whoever waits for an answer gives answers meanwhile.",
+        leaves_out: "Mailboxes that are full: each has room for a message of everybody.",
+        iterations: [1, 1, 4],
+        operations: |p| get(p, "tasks_count") * get(p, "pings_count"),
+        checksum: |p| get(p, "tasks_count") * get(p, "pings_count"),
+        ..PLAIN
+    },
+    Workload {
         id: "share.philosophers",
         title: "Dining philosophers",
         question: "What does it cost to take two locks that neighbours want as well?",

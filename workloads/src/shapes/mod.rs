@@ -152,6 +152,7 @@ pub(crate) fn run<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failu
         Shape::WorkerPool => share::worker_pool(lane, order),
         Shape::BoundedBuffer => share::bounded_buffer(lane, order),
         Shape::Chameneos => share::chameneos(lane, order),
+        Shape::Big => share::big(lane, order),
         Shape::Philosophers => share::philosophers(lane, order),
         Shape::Messaging => share::messaging(lane, order),
         Shape::Brigade => share::brigade(lane, order),

@@ -1,5 +1,6 @@
 //! Ways to share between tasks.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Blocking;
@@ -310,6 +311,99 @@ fn mall<L: Blocking>(lane: &L, requests: &L::Channel, answers: &[L::Channel], me
     }
     for _ in answers {
         answer(lane.recv(requests), 0);
+    }
+}
+
+/// The messages of `share.big`, and who sends them to whom.
+#[derive(Clone, Copy)]
+pub(super) struct Big {
+    pub(super) tasks: u64,
+    pub(super) pings: u64,
+}
+
+impl Big {
+    /// A message that ends a task. Another is who asks, counted from 1.
+    pub(super) const LAST: u64 = 0;
+
+    pub(super) fn of(order: &Order) -> Self {
+        Self {
+            tasks: order.get("tasks_count"),
+            pings: order.get("pings_count") * order.iterations,
+        }
+    }
+
+    /// The answer to a question.
+    pub(super) fn answer(self) -> u64 {
+        self.tasks + 1
+    }
+
+    /// Room for a message of everybody, the task itself included.
+    pub(super) fn capacity(self) -> usize {
+        self.tasks as usize + 1
+    }
+
+    /// Whom task `index` asks at `x` of its random numbers: never itself.
+    pub(super) fn asked(self, index: u64, x: u64) -> usize {
+        ((index + 1 + x % (self.tasks - 1)) % self.tasks) as usize
+    }
+}
+
+pub(super) fn big<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    let big = Big::of(order);
+    let mut meter = Meter::begin(L::PROCESSES);
+    let boxes = (0..big.tasks)
+        .map(|_| lane.channel(big.capacity()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let (boxes, finished) = (Arc::new(boxes), lane.channel(big.capacity())?);
+    let mut team = Team::new(lane)?;
+    for index in 0..big.tasks {
+        let (lane, boxes, finished) = (lane.clone(), boxes.clone(), finished.clone());
+        team.add(move || ask(&lane, big, index, &boxes, &finished))?;
+    }
+    {
+        let (lane, boxes) = (lane.clone(), boxes.clone());
+        team.add(move || {
+            for _ in 0..big.tasks {
+                lane.recv(&finished);
+            }
+            boxes.iter().for_each(|own| lane.send(own, Big::LAST));
+            0
+        })?;
+    }
+    team.assemble();
+    let checksum = meter.time(|| {
+        team.start();
+        team.join()
+    })?;
+    Ok(Outcome::new(meter.finish(), checksum))
+}
+
+/// Asks others, one after another, and answers whoever asks until all have
+/// their answers; how many this task got.
+fn ask<L: Blocking>(
+    lane: &L,
+    big: Big,
+    index: u64,
+    boxes: &[L::Channel],
+    finished: &L::Channel,
+) -> u64 {
+    let own = &boxes[index as usize];
+    let (mut x, mut answers) = (lehmer::after(index, 1), 0);
+    lane.send(&boxes[big.asked(index, x)], index + 1);
+    loop {
+        match lane.recv(own) {
+            Big::LAST => return answers,
+            message if message == big.answer() => {
+                answers += 1;
+                if answers < big.pings {
+                    x = lehmer::next(x);
+                    lane.send(&boxes[big.asked(index, x)], index + 1);
+                } else {
+                    lane.send(finished, 1);
+                }
+            }
+            asker => lane.send(&boxes[asker as usize - 1], big.answer()),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::Stackless;
 use super::team::{Team, timed_sum};
 use crate::kernels::lehmer;
 use crate::lane::{Failure, Order, Outcome};
-use crate::shapes::share::{CAPACITY, MESSAGING_CAPACITY};
+use crate::shapes::share::{Big, CAPACITY, MESSAGING_CAPACITY};
 
 /// A kernel pipe of numbers.
 pub(super) fn number_pipe<L: Stackless>() -> Result<(L::Writer, L::Reader), Failure> {
@@ -266,6 +266,54 @@ async fn mall<L: Stackless>(
         L::send(&answers[(last / 4) as usize], 0).await;
     }
     0
+}
+
+pub(super) async fn big<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    let big = Big::of(order);
+    let (boxes, own): (Vec<_>, Vec<_>) = (0..big.tasks).map(|_| L::channel(big.capacity())).unzip();
+    let (boxes, (finished, mut ends)) = (Arc::new(boxes), L::channel(big.capacity()));
+    let mut team = Team::new(lane);
+    for (index, own) in (0..).zip(own) {
+        team.add(ask::<L>(big, index, boxes.clone(), own, finished.clone()));
+    }
+    team.add(async move {
+        for _ in 0..big.tasks {
+            L::recv(&mut ends).await;
+        }
+        for own in boxes.iter() {
+            L::send(own, Big::LAST).await;
+        }
+        0
+    });
+    team.race_sum().await
+}
+
+/// Asks others, one after another, and answers whoever asks until all have
+/// their answers; how many this task got.
+async fn ask<L: Stackless>(
+    big: Big,
+    index: u64,
+    boxes: Arc<Vec<L::Sender>>,
+    mut own: L::Receiver,
+    finished: L::Sender,
+) -> u64 {
+    let (mut x, mut answers) = (lehmer::after(index, 1), 0);
+    L::send(&boxes[big.asked(index, x)], index + 1).await;
+    loop {
+        match L::recv(&mut own).await {
+            Big::LAST => return answers,
+            message if message == big.answer() => {
+                answers += 1;
+                if answers < big.pings {
+                    x = lehmer::next(x);
+                    L::send(&boxes[big.asked(index, x)], index + 1).await;
+                } else {
+                    L::send(&finished, 1).await;
+                }
+            }
+            asker => L::send(&boxes[asker as usize - 1], big.answer()).await,
+        }
+    }
 }
 
 pub(super) async fn philosophers<L: Stackless>(
