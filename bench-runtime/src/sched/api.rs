@@ -84,6 +84,9 @@ pub struct Metrics {
     pub goroutines_count: usize,
     /// Wake-ups of a thread to look for work.
     pub wakes_count: u64,
+    /// Goroutines that run on, or block, on a thread whose P was taken. At most
+    /// half of [`Builder::max_threads`].
+    pub hogs_count: usize,
     /// Ps taken from goroutines that ran or blocked too long.
     pub retakes_count: u64,
     /// Goroutines that waited too long for the one who readied them.

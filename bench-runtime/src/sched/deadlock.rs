@@ -70,7 +70,6 @@ impl Shared {
 
     fn nothing_can_come(&'static self) -> bool {
         !self.is_stopping()
-            && self.poller.load(Ordering::SeqCst).is_null()
             && self.idle.spinning_count.load(Ordering::SeqCst) == 0
             && self.blocked_count.load(Ordering::SeqCst) == 0
             && self.fd_waiters_count() == 0

@@ -109,6 +109,7 @@ impl Machine {
     pub(crate) fn mark_robbed(&self) {
         if !self.robbed.swap(true, Ordering::Relaxed) {
             ROBBED.add();
+            self.shared.robbed.add();
         }
     }
 
@@ -117,6 +118,7 @@ impl Machine {
     pub(crate) fn unmark_robbed(&self) {
         if self.is_robbed() && self.robbed.swap(false, Ordering::Relaxed) {
             ROBBED.sub();
+            self.shared.robbed.sub();
         }
     }
 

@@ -107,6 +107,8 @@ pub(crate) struct Shared {
     pub(crate) pinned: bool,
     /// Something of the high class waits, or the runtime stops.
     pub(crate) attention: Counter,
+    /// Ms whose P was retaken and that have none since.
+    pub(crate) robbed: Counter,
     /// Readied goroutines go where idle Ps find them at once.
     pub(crate) eager: AtomicU32,
     procs: AtomicUsize,
@@ -197,6 +199,7 @@ impl Shared {
             lifetime: Lifetime::new(2),
             pinned: !builder.migrating,
             attention: Counter::default(),
+            robbed: Counter::default(),
             eager: AtomicU32::new(0),
             procs: AtomicUsize::new(0),
             processors: (0..MAX_PROCS).map(|_| OnceLock::new()).collect(),
@@ -546,6 +549,12 @@ impl Shared {
         }
     }
 
+    /// How many goroutines may run on without a P at once: each has a thread,
+    /// and the rest of them is for calls that say that they block.
+    pub(super) fn max_hogs(&self) -> usize {
+        (self.max_threads / 2).max(1)
+    }
+
     /// True from the moment a shutdown begins.
     #[inline(always)]
     pub(crate) fn is_stopping(&self) -> bool {
@@ -579,6 +588,7 @@ impl Shared {
             threads_count: self.lock_threads().all(),
             goroutines_count: self.goroutines_count(),
             wakes_count: self.metrics.wakes_count.load(Ordering::Relaxed),
+            hogs_count: self.robbed.get() as usize,
             retakes_count: self.metrics.retakes_count.load(Ordering::Relaxed),
             rescues_count: self.metrics.rescues_count.load(Ordering::Relaxed),
             steals_count,

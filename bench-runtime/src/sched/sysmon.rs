@@ -209,6 +209,10 @@ impl Shared {
         let Some(m) = (unsafe { owner.as_ref() }) else {
             return false;
         };
+        if self.robbed.get() as usize >= self.max_hogs() {
+            // It keeps its P: the threads would not last.
+            return false;
+        }
         // Before it can have noticed and got another.
         m.mark_robbed();
         if !m.retake(p) {

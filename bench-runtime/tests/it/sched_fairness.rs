@@ -115,6 +115,44 @@ fn retakes_are_counted_when_a_hog_loses_its_processor() {
 
 /// Waits without ever parking: in a pinned runtime it may have the thread of
 /// whoever it waits for.
+#[test]
+fn hogs_beyond_half_of_the_threads_keep_their_processor() {
+    const THREADS: usize = 6;
+    for migrating in [false, true] {
+        let setting = Setting {
+            procs: 1,
+            migrating,
+        };
+        let runtime = setting.builder().max_threads(THREADS).build().unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        // With a thread for each the process would end: it may not have them.
+        let hogs: Vec<_> = (0..2 * THREADS)
+            .map(|_| {
+                let stop = stop.clone();
+                runtime.spawn(move || {
+                    while !stop.load(Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                })
+            })
+            .collect();
+        while runtime.metrics().hogs_count < THREADS / 2 {
+            std::thread::yield_now();
+        }
+        // Long enough for some more retakes.
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_millis(60) {
+            assert!(runtime.metrics().hogs_count <= THREADS / 2);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        stop.store(true, Ordering::Relaxed);
+        hogs.into_iter().for_each(|hog| hog.join().unwrap());
+        while runtime.metrics().hogs_count != 0 {
+            std::thread::yield_now();
+        }
+    }
+}
+
 /// A hog that spins until its spawner, pinned to the thread that would start
 /// the hog, has slept and said so: on that thread neither would ever end.
 fn spins_for_its_spawner(start: impl FnOnce(Box<dyn FnOnce() + Send>) -> JoinHandle<()>) {
