@@ -38,7 +38,7 @@ impl Ledger {
         Ok(last)
     }
 
-    fn glance() -> Result<Self, String> {
+    pub(super) fn glance() -> Result<Self, String> {
         // Makes the kernel add up its per-CPU counters now; only root may.
         let _ = fs::read("/proc/sys/vm/stat_refresh");
         let read = |path: &str| fs::read_to_string(path).map_err(|e| format!("{path}: {e}"));
@@ -58,16 +58,20 @@ impl Ledger {
         })
     }
 
-    /// What has been added since `before`, as a child answers it. Page tables
-    /// only grow here, so the peak is no more than said.
+    /// The most that the process can have held so far: what was resident at
+    /// most, and page tables, which hardly shrink.
+    pub(super) fn peak(&self) -> i64 {
+        self.peak + self.page_tables
+    }
+
+    /// What has been added since `before`, as a child answers it.
     pub(super) fn since(&self, before: &Self) -> impl fmt::Display {
         format!(
-            "resident={} tables={} slab={} machine={} peak={}",
+            "resident={} tables={} slab={} machine={}",
             self.resident - before.resident,
             self.page_tables - before.page_tables,
             self.slab - before.slab,
             before.available - self.available,
-            self.peak + self.page_tables,
         )
     }
 }

@@ -145,8 +145,9 @@ pub(super) fn child(state: &str, count: &str) -> Result<(), String> {
             return Err(format!("the sum is {sum}, not {expected}"));
         }
         println!(
-            "{} made={} reached={} woken={}",
+            "{} peak={} made={} reached={} woken={}",
             after.since(&before),
+            Ledger::glance()?.peak(),
             made.as_nanos(),
             reached.as_nanos(),
             woken.as_nanos()
