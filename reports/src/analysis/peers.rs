@@ -156,7 +156,8 @@ fn best<'a>(
     rows.iter()
         .copied()
         .filter(|row| choose(&row.lane) && !is_floor(&row.lane))
-        // Memory below nothing is the host's doing, not the lane's.
+        // Memory that may be nothing is the host's doing, not the lane's.
+        .filter(|row| row.is_resolved())
         .filter(|row| row.estimate.is_some_and(|estimate| estimate.value > 0.0))
         .min_by(|a, b| value(a).total_cmp(&value(b)))
 }

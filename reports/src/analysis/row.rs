@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::cells::Cell;
-use super::quantity::Quantity;
+use super::quantity::{Quantity, Source};
 use crate::format;
 use crate::run::Run;
 use crate::schema::{FailureKind, Parameters, Workload};
@@ -137,10 +137,21 @@ impl Row {
         self
     }
 
+    /// False where a figure that is a difference may as well be nothing: the
+    /// memory of light tasks, where there were too few of them.
+    #[must_use]
+    pub fn is_resolved(&self) -> bool {
+        let is_above_zero = |estimate: &Estimate| {
+            estimate.value > 0.0 && estimate.interval.is_none_or(|interval| interval.low > 0.0)
+        };
+        self.quantity.source != Source::Memory || self.estimate.as_ref().is_none_or(is_above_zero)
+    }
+
     /// The figure with its unit; `n/a` where there is none.
     #[must_use]
     pub fn value_text(&self) -> String {
         match &self.estimate {
+            Some(_) if !self.is_resolved() => "below resolution".to_owned(),
             Some(estimate) => self.quantity.unit.text(estimate.value),
             None => "n/a".to_owned(),
         }

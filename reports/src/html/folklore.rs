@@ -225,10 +225,10 @@ fn goroutine_against(
             None => open += 1,
         }
         evidence.push(format!(
-            "{workload}: goroutine {}, {other} {} ({})",
+            "{workload}: goroutine {}, {other} {}, which is {}",
             ours.value_text(),
             theirs.value_text(),
-            format::times(ratio)
+            format::times(1.0 / ratio)
         ));
     }
     if evidence.is_empty() {

@@ -12,7 +12,7 @@ use crate::schema::Workload;
 use crate::stats::curve::Fit;
 
 /// The most cases of a workload that get a chart of their own.
-const MOST_CHARTS: usize = 4;
+const MOST_CHARTS: usize = 6;
 
 /// The most cases whose whole table is shown at once.
 const MOST_CASES: usize = 3;
@@ -174,7 +174,10 @@ fn charts(view: &View<'_>, workload: &Workload) -> Markup {
     let cases = view.first_rows(workload);
     let swept = workload.axis.as_deref().filter(|axis| {
         let values = cases.keys().filter_map(|case| case.0.get(*axis));
-        values.collect::<BTreeSet<_>>().len() > 2
+        let values: BTreeSet<&u64> = values.collect();
+        // Codes have an order and no distance: they are cases, not an axis.
+        let is_code = |value: &&u64| workload.words_of_code(axis, **value).is_some();
+        values.len() > 2 && !values.iter().any(is_code)
     });
     if let Some(axis) = swept {
         let latency = cases

@@ -245,7 +245,12 @@ fn glance_rows<'a>(
 ) -> Vec<(String, Vec<&'a Row>)> {
     let cases: Vec<_> = view.first_rows(workload).into_iter().collect();
     let several = cases.len() > 1;
-    let picked: Vec<_> = match (&workload.axis, cases.len()) {
+    let is_code = |axis: &str| {
+        let mut values = cases.iter().filter_map(|(case, _)| case.0.get(axis));
+        values.any(|value| workload.words_of_code(axis, *value).is_some())
+    };
+    let axis = workload.axis.as_deref().filter(|axis| !is_code(axis));
+    let picked: Vec<_> = match (axis, cases.len()) {
         (Some(_), 3..) => {
             let last = cases.len() - 1;
             cases
@@ -255,7 +260,7 @@ fn glance_rows<'a>(
                 .map(|(_, c)| c)
                 .collect()
         }
-        _ => cases.into_iter().take(4).collect(),
+        _ => cases.into_iter().take(6).collect(),
     };
     picked
         .into_iter()

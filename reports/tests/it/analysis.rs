@@ -177,6 +177,28 @@ fn workload_that_says_that_its_work_grows_has_the_time_of_fewest_workers_over_it
 }
 
 #[test]
+fn memory_that_may_be_nothing_is_below_resolution() {
+    let mut run = synthetic::run(Wish::default());
+    for group in &mut run.groups {
+        if group.workload != "memory.parked" || group.lane != "goroutine" {
+            continue;
+        }
+        for (place, sample) in group.samples.iter_mut().enumerate() {
+            if let Some(memory) = &mut sample.memory {
+                let noise = (group.process_index + place as u64) % 2;
+                memory.available_bytes = 1_000_000 * noise as i64 - 500_000;
+            }
+        }
+    }
+    let analysis = Analysis::of(&run);
+    let mut rows = analysis.rows_of("memory.parked");
+    let row = rows
+        .find(|row| row.lane == "goroutine" && row.quantity.id == "memory")
+        .expect("a row");
+    assert_eq!(row.value_text(), "below resolution", "{:?}", row.estimate);
+}
+
+#[test]
 fn missing_cells_say_why() {
     let analysis = Analysis::of(&synthetic::run(Wish::default()));
     let absent = row(&analysis, "switch.pingpong", "", "time", "rayon");
@@ -199,5 +221,5 @@ fn same_run_gives_the_same_figures() {
 
 #[test]
 fn run_with_nothing_in_it_has_no_figures_and_no_panic() {
-    assert!(Analysis::of(&reports::Run::default()).rows.is_empty());
+    assert!(Analysis::of(&Run::default()).rows.is_empty());
 }
