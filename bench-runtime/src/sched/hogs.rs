@@ -10,7 +10,7 @@
 //! such, and one that made a single long computation soon is not.
 //!
 //! 1. [`Shared::starts_apart`] is asked for a fresh goroutine that is about to
-//!    get its stack; without credit anywhere that is one relaxed load.
+//!    get its stack; before the first hog that is one relaxed load.
 //! 2. If so, it is set aside in its M, which goes home for another.
 //! 3. At home [`Shared::start_apart`] gives it to a sleeping M without
 //!    goroutines, or to a new one, with an idle P, or else the M's own.
@@ -50,7 +50,7 @@ struct Site {
 /// Spawn sites that made hogs.
 #[derive(Debug, Default)]
 pub(crate) struct Hogs {
-    /// A bit for each site with credit, by a hash of it.
+    /// A bit for each site with credit, by a hash of it; and [`DECLARED`].
     marks: AtomicU64,
     sites: Lock<Vec<Site>>,
 }
@@ -71,8 +71,12 @@ fn key_of(site: &Location<'_>) -> u64 {
 }
 
 fn mark_of(key: u64) -> u64 {
-    1 << (key >> 58)
+    // Not 63: that bit is `DECLARED`.
+    1 << (key % 63)
 }
+
+/// In the marks: some goroutine was spawned as CPU-bound.
+const DECLARED: u64 = 1 << 63;
 
 impl Hogs {
     /// Notes that a goroutine of this site ran for long while work waited.
@@ -110,7 +114,16 @@ impl Hogs {
     fn publish(&self, sites: &[Site]) {
         let marks = sites.iter().fold(0, |all, site| all | mark_of(site.key));
         // Relaxed: a guess to decide by; the list is behind its lock.
-        self.marks.store(marks, Ordering::Relaxed);
+        // `DECLARED` may be set meanwhile, and stays.
+        self.marks.fetch_and(marks | DECLARED, Ordering::Relaxed);
+        self.marks.fetch_or(marks, Ordering::Relaxed);
+    }
+
+    /// Notes that there are goroutines that were spawned as CPU-bound.
+    pub(super) fn declare(&self) {
+        if self.marks.load(Ordering::Relaxed) & DECLARED == 0 {
+            self.marks.fetch_or(DECLARED, Ordering::Relaxed);
+        }
     }
 }
 
@@ -126,16 +139,16 @@ impl Shared {
         }
     }
 
-    /// Whether a fresh goroutine, about to start on `m`, is to start apart.
+    /// Whether a fresh goroutine, about to start on `m`, is to start apart; of
+    /// those that started there `ended` are over.
     #[inline(always)]
-    pub(super) fn starts_apart(&self, m: &Machine, g: &Goroutine) -> bool {
-        (self.hogs.marks.load(Ordering::Relaxed) != 0 || g.has_flag(FLAG_CPU_BOUND))
-            && self.starts_apart_slow(m, g)
+    pub(super) fn starts_apart(&self, m: &Machine, g: &Goroutine, ended: usize) -> bool {
+        self.hogs.marks.load(Ordering::Relaxed) != 0 && self.starts_apart_slow(m, g, ended)
     }
 
     #[cold]
-    fn starts_apart_slow(&self, m: &Machine, g: &Goroutine) -> bool {
-        if !self.pinned || self.is_test() || m.started_count() == 0 {
+    fn starts_apart_slow(&self, m: &Machine, g: &Goroutine, ended: usize) -> bool {
+        if !self.pinned || self.is_test() || m.started_count() == ended {
             return false;
         }
         // Not another one for each hog that waits for something in between.

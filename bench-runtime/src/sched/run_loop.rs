@@ -128,7 +128,7 @@ fn ready_context_slow(
         context = claim::look_again(&g.context);
     }
     if context == FRESH {
-        if set_aside(m, g) {
+        if set_aside(m, g, 0) {
             return None;
         }
         return bind(m, p, g);
@@ -140,10 +140,11 @@ fn ready_context_slow(
 }
 
 /// Sets a fresh goroutine aside if it is to start on another M: then the
-/// caller goes home, where it is seen to.
+/// caller goes home, where it is seen to. So many as `ended` of those that have
+/// started on this M are over, if still counted.
 #[inline(always)]
-fn set_aside(m: &'static Machine, g: &'static Goroutine) -> bool {
-    let apart = m.shared.starts_apart(m, g);
+fn set_aside(m: &'static Machine, g: &'static Goroutine, ended: usize) -> bool {
+    let apart = m.shared.starts_apart(m, g, ended);
     if apart {
         m.set_aside
             .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
@@ -189,20 +190,21 @@ unsafe extern "C" fn goroutine_main(_: usize) -> ! {
         let (m, p) = enter_for_good(header);
         // In a pinned runtime others are bound to the thread too.
         let locked = g.has_flag(FLAG_LOCKED) && !m.shared.pinned;
-        m.count_started(-1);
         let (m, p) = finish(header, m, p, g, dropped);
         if locked {
+            m.count_started(-1);
             header.pins.set(0);
             put_stack(p, header);
             go_home(m, errand::END_THREAD);
         }
         match pick_fast(m, p) {
+            // It takes over the stack, and the place in the count of the started.
             Some(next) if is_fresh_alike(m, next, header) => {
-                if set_aside(m, next) {
+                if set_aside(m, next, 1) {
+                    m.count_started(-1);
                     put_stack(p, header);
                     go_home(m, errand::NEXT);
                 }
-                m.count_started(1);
                 header.g.set(ptr::from_ref(next).cast_mut().cast());
                 claim::resume(&next.context, ptr::from_ref(header) as usize);
                 next.set_status(Status::Running);
@@ -210,6 +212,7 @@ unsafe extern "C" fn goroutine_main(_: usize) -> ! {
                     .store(ptr::from_ref(next).cast_mut(), Ordering::Relaxed);
             }
             Some(next) => {
+                m.count_started(-1);
                 // Our stack goes to the cache after the next has its own.
                 let context = ready_context(m, p, next);
                 put_stack(p, header);
@@ -221,6 +224,7 @@ unsafe extern "C" fn goroutine_main(_: usize) -> ! {
                 }
             }
             None => {
+                m.count_started(-1);
                 put_stack(p, header);
                 go_home(m, errand::NEXT);
             }

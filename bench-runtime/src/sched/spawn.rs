@@ -368,6 +368,7 @@ impl GoBuilder {
         let mut flags = (self.priority as u8) << FLAG_PRIORITY_SHIFT;
         if self.cpu_bound && shared.pinned {
             flags |= FLAG_CPU_BOUND;
+            shared.hogs.declare();
         }
         Ok(start_outside(shared, f, site, Some((details, flags))))
     }

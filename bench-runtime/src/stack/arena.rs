@@ -23,6 +23,7 @@ use super::StackError;
 use super::class::{CLASSES, Class, ClassInfo, LARGEST_SLOT};
 use super::guard::{Guards, refused};
 use super::header::{Geometry, REGIONS, StackHeader, publish};
+use super::seal;
 use super::slots::SlotTable;
 use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, Access, PAGE};
@@ -40,6 +41,9 @@ const BATCH_BYTES: usize = 64 << 20;
 /// Large enough that ten million stacks of the smallest slots are ten thousand
 /// mappings, small enough that two Ps seldom meet in one.
 pub(super) const CHUNK: usize = 64 << 20;
+/// So many chunks of a region are mappings of their own: twelve million stacks
+/// of the default size. The usual limit of a process is 65,530 mappings.
+const MOST_APART: usize = 48 << 10;
 const SMALLEST_BATCH: usize = 16;
 const LARGEST_BATCH: usize = 1024;
 
@@ -218,7 +222,9 @@ impl Arena {
         // SAFETY: slots from `next` up are in use by nobody, and the lock is
         // held.
         unsafe { map::protect(first, batch * slot, Access::ReadWrite) }.map_err(refused)?;
-        self.keep_apart(first, batch * slot);
+        if seal::slots_per_chunk(info.region).is_some() {
+            self.keep_apart(first, batch * slot);
+        }
         let guards: Vec<PageRange> = (0..batch)
             .map(|index| info.guard(first + index * slot))
             .collect();
@@ -234,13 +240,15 @@ impl Arena {
         Ok(new)
     }
 
-    /// Keeps the new part of the odd chunks from merging with the even ones.
+    /// Keeps the new part of a region's odd chunks from merging with the even
+    /// ones, as long as the mappings that this takes are far from the limit.
     fn keep_apart(&self, start: usize, bytes: usize) {
         let mut at = start;
         while at < start + bytes {
             let chunk = (at - self.geometry.base) / CHUNK;
             let end = (self.geometry.base + (chunk + 1) * CHUNK).min(start + bytes);
-            if chunk % 2 == 1 {
+            let in_region = chunk % (self.geometry.size / REGIONS / CHUNK).max(1);
+            if chunk % 2 == 1 && in_region < MOST_APART {
                 let range = PageRange {
                     start: at,
                     bytes: end - at,

@@ -317,7 +317,9 @@ fn borrow_in_a_scope_survives_the_compaction_of_its_owner() {
 
 #[test]
 fn more_stacks_than_the_policy_has_slots_is_an_error_of_join() {
-    // Each size of slot has a region of its own; the largest has the fewest.
+    // Each size of slot has a region of its own, of 4 TiB: the largest has the
+    // fewest slots.
+    const COUNT: usize = 4200;
     let runtime = Runtime::builder()
         .procs(1)
         .stack(StackPolicy::Growable {
@@ -328,7 +330,7 @@ fn more_stacks_than_the_policy_has_slots_is_an_error_of_join() {
         .unwrap();
     runtime.run(|| {
         let (sender, receiver) = chan::<()>(0);
-        let handles: Vec<_> = (0..2100)
+        let handles: Vec<_> = (0..COUNT)
             .map(|_| {
                 let receiver = receiver.clone();
                 go(move || receiver.recv())
@@ -349,6 +351,6 @@ fn more_stacks_than_the_policy_has_slots_is_an_error_of_join() {
                 assert!(message.contains("stack slots"), "{message}");
             })
             .count();
-        assert!(refused >= 50, "{refused} of 2100 refused");
+        assert!(refused >= 50, "{refused} of {COUNT} refused");
     });
 }
