@@ -59,7 +59,7 @@ impl Drop for Blocked {
 ///
 /// So `f` must not count on being a goroutine: it may use channels and locks,
 /// which then block its thread, but it cannot start goroutines with
-/// [`crate::go`].
+/// [`go`](fn@crate::go).
 ///
 /// # Panics
 ///
