@@ -267,6 +267,44 @@ fn the_gate_finds_an_injected_slowdown_and_passes_equals() {
 }
 
 #[test]
+fn a_full_disk_keeps_what_was_measured_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let lane = steady_lane(dir.path());
+    let folder = dir.path().join("results");
+    // A limit on the size of a file stands for the disk: 512-byte blocks in
+    // sh. Without the signal the kernel says EFBIG.
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 60; exec \"$0\" \"$@\""])
+        .arg(env!("CARGO_BIN_EXE_threadbare"))
+        .args(["run", "--lane", "thread", "--budget", "20"])
+        .args(["--workload", "spawn.one,switch.pingpong"])
+        .args(["--processes", "100", "--out"])
+        .arg(&folder)
+        .env("THREADBARE_LANE_PROGRAM", &lane)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(
+        said.contains("run.jsonl") && said.contains("too large"),
+        "{said}"
+    );
+    let kept = reports::store::read(&folder.join("run.jsonl")).unwrap();
+    assert!(kept.samples_count() > 10, "{}", kept.samples_count());
+
+    let resumed = threadbare()
+        .args(["run", "--resume"])
+        .arg(&folder)
+        .env("THREADBARE_LANE_PROGRAM", &lane)
+        .output()
+        .unwrap();
+    assert!(resumed.status.success(), "{}", stderr(&resumed));
+    let whole = reports::store::read(&folder.join("run.jsonl")).unwrap();
+    assert!(whole.is_complete() && whole.samples_count() > kept.samples_count());
+}
+
+#[test]
 fn compare_sets_runs_side_by_side_and_writes_a_page() {
     let dir = tempfile::tempdir().unwrap();
     let lane = steady_lane(dir.path());
