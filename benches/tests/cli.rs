@@ -305,6 +305,46 @@ fn a_full_disk_keeps_what_was_measured_and_says_so() {
 }
 
 #[test]
+fn set_gives_a_parameter_other_values() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("set");
+    let out = folder.to_str().unwrap();
+    let smoke = |set: &str| {
+        run(&[
+            "run",
+            "--smoke",
+            "--lane",
+            "thread",
+            "--workload",
+            "spawn.batch",
+            "--set",
+            set,
+            "--out",
+            out,
+        ])
+    };
+    for (wrong, answer) in [
+        ("taskscount=7", "there are"),
+        ("tasks_count=0", "must lie in"),
+        ("tasks_count", "PARAMETER=VALUE"),
+    ] {
+        let output = smoke(wrong);
+        assert!(!output.status.success());
+        assert!(stderr(&output).contains(answer), "{}", stderr(&output));
+    }
+    let output = smoke("tasks_count=7,9");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let kept = reports::store::read(&folder.join("run.jsonl")).unwrap();
+    let counts: std::collections::BTreeSet<u64> = kept
+        .groups
+        .iter()
+        .filter(|group| group.workload == "spawn.batch")
+        .map(|group| group.parameters["tasks_count"])
+        .collect();
+    assert_eq!(counts, [7, 9].into());
+}
+
+#[test]
 fn compare_sets_runs_side_by_side_and_writes_a_page() {
     let dir = tempfile::tempdir().unwrap();
     let lane = steady_lane(dir.path());

@@ -122,6 +122,11 @@ pub struct RunArguments {
     /// --workload narrow it down.
     #[arg(long, value_enum)]
     pub preset: Option<Preset>,
+    /// Other values for a parameter, of every chosen workload that has it: such
+    /// as `tasks_count=1000,100000`. May be given several times; a name that no
+    /// workload knows is answered with those that there are.
+    #[arg(long, value_name = "PARAMETER=VALUE,…", value_parser = parse_values)]
+    pub set: Vec<(String, Vec<u64>)>,
     /// A first look: fewer and shorter samples. `gate` refuses such runs.
     #[arg(long, conflicts_with = "full")]
     pub quick: bool,
@@ -154,7 +159,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "I/N", requires = "seed", value_parser = parse_shard)]
     pub shard: Option<(u32, u32)>,
     /// Go on with the run in this folder after its last complete block.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "lane", "workload", "preset", "quick", "full", "smoke", "seed", "cpus", "processes", "shard"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "lane", "workload", "preset", "set", "quick", "full", "smoke", "seed", "cpus", "processes", "shard"])]
     pub resume: Option<PathBuf>,
 }
 
@@ -278,6 +283,16 @@ pub struct ExportArguments {
     /// The Parquet file to write.
     #[arg(long, value_name = "FILE")]
     pub parquet: PathBuf,
+}
+
+/// `tasks_count=1000,1_000_000`.
+fn parse_values(text: &str) -> Result<(String, Vec<u64>), String> {
+    let parts = text.split_once('=').and_then(|(name, values)| {
+        let number = |value: &str| value.trim().replace('_', "").parse().ok();
+        let values: Option<Vec<u64>> = values.split(',').map(number).collect();
+        Some((name.trim().to_owned(), values?))
+    });
+    parts.ok_or_else(|| "write it as PARAMETER=VALUE,…, such as tasks_count=10,1000".to_owned())
 }
 
 fn parse_shard(text: &str) -> Result<(u32, u32), String> {

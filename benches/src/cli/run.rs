@@ -154,6 +154,9 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     let mut setup = Setup::new(depth, lanes, workloads, cpus, seed);
     setup.command = command;
     setup.preset = arguments.preset;
+    for (name, values) in &arguments.set {
+        setup.set_values(name, values).map_err(anyhow::Error::msg)?;
+    }
     if arguments.preset.is_some() {
         // Twice the lanes of other runs.
         setup.budget *= 2;

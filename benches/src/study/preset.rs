@@ -175,23 +175,7 @@ impl Preset {
         let own = self.table().iter().find(|(id, _)| *id == workload.id);
         for (name, quick, full) in own.map_or(&[][..], |(_, own)| own) {
             let values = if size == Size::Quick { quick } else { full };
-            let without: BTreeSet<Parameters> = points
-                .into_iter()
-                .map(|mut point| {
-                    point.remove(*name);
-                    point
-                })
-                .collect();
-            points = without
-                .iter()
-                .flat_map(|point| {
-                    values.iter().map(|&value| {
-                        let mut point = point.clone();
-                        point.insert((*name).to_owned(), value);
-                        point
-                    })
-                })
-                .collect();
+            points = with_values(points, name, values);
         }
         points
     }
@@ -202,6 +186,28 @@ impl Preset {
             Self::Growth => GROWTH,
         }
     }
+}
+
+/// The points with each of these values in the place of what they have for the
+/// parameter `name`.
+pub(super) fn with_values(points: Vec<Parameters>, name: &str, values: &[u64]) -> Vec<Parameters> {
+    let without: BTreeSet<Parameters> = points
+        .into_iter()
+        .map(|mut point| {
+            point.remove(name);
+            point
+        })
+        .collect();
+    without
+        .iter()
+        .flat_map(|point| {
+            values.iter().map(|&value| {
+                let mut point = point.clone();
+                point.insert(name.to_owned(), value);
+                point
+            })
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What a run is asked to measure.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use reports::schema::{CrossCheck, Shard};
@@ -8,7 +9,7 @@ use workloads::protocol::Parameters;
 
 pub use reports::schema::Depth;
 
-use super::preset::Preset;
+use super::preset::{Preset, with_values};
 use crate::cpus::Cpus;
 use crate::lane_process::{LaneCommand, Limits};
 use crate::lanes::{LaneEntry, Missing, Toolbox};
@@ -59,6 +60,8 @@ pub struct Setup {
     pub size: Size,
     /// The choice that decides on other points, where one was asked for.
     pub preset: Option<Preset>,
+    /// Parameters that were given values by hand, wherever a workload has them.
+    pub values: Vec<(String, Vec<u64>)>,
     /// Fresh processes of each cell.
     pub processes_count: u64,
     /// Fresh processes at each point of a memory sweep of five points or more:
@@ -123,6 +126,7 @@ impl Setup {
             depth,
             size,
             preset: None,
+            values: Vec::new(),
             processes_count: processes,
             memory_processes_count: memory_processes,
             samples_count: samples,
@@ -156,20 +160,58 @@ impl Setup {
     /// The points of `workload` that are measured.
     pub(super) fn points(&self, workload: &Workload) -> Vec<Parameters> {
         let cpus = self.cpus.count();
-        match self.preset {
+        let points = match self.preset {
             Some(preset) => preset.points(workload, self.size, cpus),
             None => workload.points(self.size, cpus),
-        }
+        };
+        let known = |name: &str| workload.parameters.iter().any(|one| one.name == name);
+        self.values
+            .iter()
+            .filter(|(name, _)| known(name))
+            .fold(points, |points, (name, values)| {
+                with_values(points, name, values)
+            })
     }
 
-    /// What `lane` is asked at one of these points. A preset says what it means.
+    /// Takes the values for the parameter `name`, of every workload that has it.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong: no workload of this study has it, or a value is outside
+    /// of its range.
+    pub fn set_values(&mut self, name: &str, values: &[u64]) -> Result<(), String> {
+        let have = |workload: &Workload| workload.parameters.iter().any(|one| one.name == name);
+        if !self.workloads.iter().any(|one| have(one)) {
+            let names: BTreeSet<&str> = self
+                .workloads
+                .iter()
+                .flat_map(|workload| workload.parameters.iter().map(|one| one.name))
+                .collect();
+            let names: Vec<&str> = names.into_iter().collect();
+            return Err(format!(
+                "no workload of this run has a parameter {name}; there are {}",
+                names.join(", ")
+            ));
+        }
+        self.values.push((name.to_owned(), values.to_vec()));
+        for workload in self.workloads.iter().filter(|one| have(one)) {
+            for point in self.points(workload) {
+                workload.check(&point)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What `lane` is asked at one of these points. A preset
+    /// of growth says what it means, and so does who gives values.
     pub(super) fn point_of(
         &self,
         lane: &StudyLane,
         workload: &Workload,
         point: &Parameters,
     ) -> Parameters {
-        let fewer = lane.kernel_tasks && self.preset != Some(Preset::Growth);
+        let fewer =
+            lane.kernel_tasks && self.preset != Some(Preset::Growth) && self.values.is_empty();
         if fewer {
             workload.for_kernel_tasks(point.clone())
         } else {
