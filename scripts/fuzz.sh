@@ -10,6 +10,7 @@ seconds=600
 [ "${1:-}" = "--quick" ] && { seconds=20; shift; }
 seconds=${1:-$seconds}
 need_nightly fuzz rust-std
+mkdir -p target/fuzz
 export CARGO_TARGET_DIR=$PWD/target/fuzz
 export PATH=$PATH:$PWD/target/toolchains/cargo-fuzz/bin
 if ! cargo fuzz --version >/dev/null 2>&1; then
