@@ -71,7 +71,7 @@ pub(super) const LIST: &[Workload] = &[
             ),
             from_zero(
                 "workers_count",
-                "1: all on one CPU, by one thread of the runtime; 0: as many as the lane has",
+                "CPUs that the tasks use, 1: all on the same; 0: as many as the lane has",
                 [&[1, 0], &[1, 2], &[1, 2]],
                 100_000,
             ),
