@@ -50,7 +50,8 @@ pub struct GoroutineInfo {
     /// same channel or lock.
     pub object: Option<usize>,
     /// The goroutine that could end the wait, where there is one: the holder
-    /// of the mutex, or the one to be joined.
+    /// of the mutex, or the one to be joined. Not told of one that is only just
+    /// going to sleep.
     pub held_by: Option<u64>,
     /// Where it was spawned.
     pub spawned_at: Option<String>,
