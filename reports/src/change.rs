@@ -131,15 +131,6 @@ impl Change {
             remarks: remarks(&judges),
         }
     }
-
-    /// How many cells have this verdict.
-    #[must_use]
-    pub fn count(&self, verdict: Verdict) -> usize {
-        self.rows
-            .iter()
-            .filter(|row| row.verdict == verdict)
-            .count()
-    }
 }
 
 /// What the witnesses of one model say.

@@ -7,8 +7,9 @@
 //! | inconclusive | 2         | a slowdown above [`TOLERANCE_RATIO`] cannot be ruled out |
 //! | invalid      | 3         | the two runs must not be set against each other          |
 //!
-//! What a cell's verdict rests on is said in [`crate::change`]. Only the first quantity of a workload can make the
-//! gate inconclusive: tails are too uncertain to insist on.
+//! What a cell's verdict rests on is said in [`crate::change`]. Only the first
+//! quantity of a workload can make the gate inconclusive: tails are too
+//! uncertain to insist on.
 //!
 //! Runs of different machines are refused: a difference between machines is
 //! no regression. Quick runs are refused: they are too short to tell.
@@ -72,6 +73,15 @@ pub struct Gate {
     pub rows: Vec<ChangeRow>,
     /// Cells of the old run that the new one has no figure for.
     pub missing_count: usize,
+}
+
+impl Gate {
+    /// How many cells have this verdict.
+    #[must_use]
+    pub fn count(&self, verdict: Verdict) -> usize {
+        let with_it = self.rows.iter().filter(|row| row.verdict == verdict);
+        with_it.count()
+    }
 }
 
 /// Sets `new` against `base`.

@@ -41,6 +41,13 @@ impl Chunk {
             .unwrap_or_else(|_| unreachable!("a power of two"))
     }
 
+    /// The one that a record lies in: records live only in chunks, which are
+    /// aligned to their size.
+    #[inline(always)]
+    fn of(g: &Goroutine) -> *const Self {
+        ptr::with_exposed_provenance(ptr::from_ref(g).addr() & !(CHUNK_BYTES - 1))
+    }
+
     fn record(this: *mut Self, index: usize) -> *mut Goroutine {
         debug_assert!(index < PER_CHUNK);
         // SAFETY: inside the chunk by the bound on the index.
@@ -201,20 +208,15 @@ impl Slab {
     /// The owner given to the slab that the goroutine comes from.
     #[inline(always)]
     pub(crate) fn owner_of(g: &Goroutine) -> *const () {
-        let chunk: *const Chunk =
-            ptr::with_exposed_provenance(ptr::from_ref(g).addr() & !(CHUNK_BYTES - 1));
-        // SAFETY: records live only in chunks, which are aligned to their size
-        // and whose header was written before any record was handed out.
-        unsafe { (*chunk).owner }
+        // SAFETY: the header was written before any record was handed out.
+        unsafe { (*Chunk::of(g)).owner }
     }
 
     /// Whether the runtime of a goroutine wants its stacks compacted. Not
     /// through the owner, which may be gone.
     pub(crate) fn compacts(g: &Goroutine) -> bool {
-        let chunk: *const Chunk =
-            ptr::with_exposed_provenance(ptr::from_ref(g).addr() & !(CHUNK_BYTES - 1));
         // SAFETY: as in `owner_of`; chunks are never freed.
-        unsafe { (*chunk).compacts.load(Ordering::Relaxed) }
+        unsafe { (*Chunk::of(g)).compacts.load(Ordering::Relaxed) }
     }
 
     /// Takes a chunk over that another runtime has done with: its records go

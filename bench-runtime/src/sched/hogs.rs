@@ -55,12 +55,6 @@ pub(crate) struct Hogs {
     sites: Lock<Vec<Site>>,
 }
 
-impl Default for Lock<Vec<Site>> {
-    fn default() -> Self {
-        Self::new(Vec::new())
-    }
-}
-
 /// What stands for a spawn site: by its content, as the compiler may have made
 /// several copies of one location. Two sites may have the same, which costs
 /// the other one its threads, no more.

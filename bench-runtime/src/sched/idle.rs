@@ -78,12 +78,6 @@ pub(crate) struct Idle {
     pub(crate) spinning_count: AtomicU32,
 }
 
-impl Default for Lock<Lists> {
-    fn default() -> Self {
-        Self::new(Lists::default())
-    }
-}
-
 impl Idle {
     pub(crate) fn lock(&self) -> LockGuard<'_, Lists> {
         self.lists.lock()

@@ -427,14 +427,10 @@ impl Shared {
         spinning: bool,
     ) {
         p.set_status(ProcessorStatus::Running);
-        if let Some(m) = lists.machines.pop_back() {
-            m.spinning.store(spinning, Ordering::Relaxed);
-            return self.wake_machine(m, Some(p));
-        }
-        let m = self.new_machine();
+        let asleep = lists.machines.pop_back();
+        let m = asleep.unwrap_or_else(|| self.new_machine());
         m.spinning.store(spinning, Ordering::Relaxed);
-        m.wake(Some(p));
-        self.wake_sysmon();
+        self.wake_machine(m, Some(p));
     }
 
     /// Gives a P that the caller holds, and a goroutine, to `m`, which was
@@ -446,19 +442,12 @@ impl Shared {
         g: &'static Goroutine,
     ) {
         p.set_status(ProcessorStatus::Running);
-        let sleeps = m.is_some();
         let m = m.unwrap_or_else(|| self.new_machine());
         // Not into its inbox: there another could start before it and never
         // let it.
         m.assigned
             .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
-        match sleeps {
-            true => self.wake_machine(m, Some(p)),
-            false => {
-                m.wake(Some(p));
-                self.wake_sysmon();
-            }
-        }
+        self.wake_machine(m, Some(p));
     }
 
     fn new_machine(&'static self) -> &'static Machine {

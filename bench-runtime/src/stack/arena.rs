@@ -117,9 +117,8 @@ impl Arena {
             }
         };
         let all = PageRange { start: base, bytes };
-        // A kernel that knows no huge pages refuses, and that is as good.
         // SAFETY: the reservation is ours and empty.
-        let _ = unsafe { madvise::advise(all, Advice::NoHugePage) };
+        unsafe { without_huge_pages(all) };
         let guards = match guards {
             Some(guards) => guards,
             None => {
@@ -268,16 +267,25 @@ impl Arena {
             start,
             bytes: CHUNK,
         };
-        // A kernel that knows no huge pages refuses, and that is as good.
-        // SAFETY: the range is part of the arena, and the advice changes
-        // nothing in it.
-        let _ = unsafe { madvise::advise(range, Advice::NoHugePage) };
+        // SAFETY: the range is part of the arena.
+        unsafe { without_huge_pages(range) };
         self.keep_apart(start, CHUNK);
     }
 
     pub(super) fn geometry(&self) -> Geometry {
         self.geometry
     }
+}
+
+/// Advises against huge pages, which changes nothing in the range. A kernel
+/// that knows none refuses, and that is as good.
+///
+/// # Safety
+///
+/// The range is the caller's.
+unsafe fn without_huge_pages(range: PageRange) {
+    // SAFETY: by the caller's promise.
+    let _ = unsafe { madvise::advise(range, Advice::NoHugePage) };
 }
 
 /// Only tests have arenas that end; an emulator has little room for many.

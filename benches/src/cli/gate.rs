@@ -57,19 +57,13 @@ fn print(out: &mut impl Write, gate: &Gate) -> std::io::Result<()> {
         Outcome::Inconclusive => "inconclusive: the figures do not settle it",
         Outcome::Invalid => "invalid: these two runs say nothing about a change",
     };
-    let count = |verdict| {
-        gate.rows
-            .iter()
-            .filter(|row| row.verdict == verdict)
-            .count()
-    };
     writeln!(
         out,
         "{words} ({} cells in both runs: {} same, {} better, {} worse, {} cannot tell)",
         gate.rows.len(),
-        count(Verdict::Same),
-        count(Verdict::Faster),
-        count(Verdict::Slower),
-        count(Verdict::CannotTell)
+        gate.count(Verdict::Same),
+        gate.count(Verdict::Faster),
+        gate.count(Verdict::Slower),
+        gate.count(Verdict::CannotTell)
     )
 }

@@ -140,18 +140,11 @@ fn presets(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Resu
 
 /// The parameters of a line that tell it from others of its workload.
 fn distinct(run: &Run, analysis: &Analysis, row: &PeerRow) -> String {
-    let varies = |name: &str, value: u64| {
-        analysis
-            .rows_of(&row.workload)
-            .any(|other| other.case.0.get(name).is_some_and(|other| *other != value))
-    };
-    let shown = row
-        .case
-        .0
-        .iter()
-        .filter(|(name, value)| varies(name, **value));
-    Case(shown.map(|(name, value)| (name.clone(), *value)).collect())
-        .text(run.workload(&row.workload))
+    let cases: Vec<&Case> = analysis
+        .rows_of(&row.workload)
+        .map(|other| &other.case)
+        .collect();
+    part(&cases, true)(&row.case).text(run.workload(&row.workload))
 }
 
 /// Takes of a case the parameters that vary between `cases`, or the others. A
@@ -161,13 +154,7 @@ fn part(cases: &[&Case], varying: bool) -> impl Fn(&Case) -> Case + use<> {
     for (name, value) in cases.iter().flat_map(|case| &case.0) {
         values.entry(name.clone()).or_default().insert(*value);
     }
-    move |case| {
-        let taken = case
-            .0
-            .iter()
-            .filter(|(name, _)| values.get(*name).is_some_and(|all| all.len() > 1) == varying);
-        Case(taken.map(|(name, value)| (name.clone(), *value)).collect())
-    }
+    move |case| case.only(|name| values.get(name).is_some_and(|all| all.len() > 1) == varying)
 }
 
 fn print(run: &Run, analysis: &Analysis, all: bool, out: &mut impl Write) -> anyhow::Result<()> {

@@ -164,10 +164,9 @@ impl Setup {
             Some(preset) => preset.points(workload, self.size, cpus),
             None => workload.points(self.size, cpus),
         };
-        let known = |name: &str| workload.parameters.iter().any(|one| one.name == name);
         self.values
             .iter()
-            .filter(|(name, _)| known(name))
+            .filter(|(name, _)| workload.has_parameter(name))
             .fold(points, |points, (name, values)| {
                 with_values(points, name, values)
             })
@@ -180,8 +179,7 @@ impl Setup {
     /// What is wrong: no workload of this study has it, or a value is outside
     /// of its range.
     pub fn set_values(&mut self, name: &str, values: &[u64]) -> Result<(), String> {
-        let have = |workload: &Workload| workload.parameters.iter().any(|one| one.name == name);
-        if !self.workloads.iter().any(|one| have(one)) {
+        if !self.workloads.iter().any(|one| one.has_parameter(name)) {
             let names: BTreeSet<&str> = self
                 .workloads
                 .iter()
@@ -194,7 +192,7 @@ impl Setup {
             ));
         }
         self.values.push((name.to_owned(), values.to_vec()));
-        for workload in self.workloads.iter().filter(|one| have(one)) {
+        for workload in self.workloads.iter().filter(|one| one.has_parameter(name)) {
             for point in self.points(workload) {
                 workload.check(&point)?;
             }
@@ -202,8 +200,8 @@ impl Setup {
         Ok(())
     }
 
-    /// What `lane` is asked at one of these points. A preset
-    /// of growth says what it means, and so does who gives values.
+    /// What `lane` is asked at one of these points. The preset of growth says
+    /// what it means, and so does who gives values.
     pub(super) fn point_of(
         &self,
         lane: &StudyLane,

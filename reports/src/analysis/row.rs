@@ -28,9 +28,15 @@ impl Case {
         parameters.remove(name);
         Case(parameters)
     }
-}
 
-impl Case {
+    /// With only those of its parameters that `keeps` says.
+    #[must_use]
+    pub fn only(&self, keeps: impl Fn(&str) -> bool) -> Case {
+        let mut kept = self.clone();
+        kept.0.retain(|name, _| keeps(name));
+        kept
+    }
+
     /// As it is displayed, with words for the values that are codes.
     #[must_use]
     pub fn text(&self, workload: Option<&Workload>) -> String {

@@ -172,12 +172,9 @@ fn charts(view: &View<'_>, workload: &Workload) -> Markup {
         return figures::speedups(view, workload, &own);
     }
     let cases = view.first_rows(workload);
-    let swept = workload.axis.as_deref().filter(|axis| {
+    let swept = View::counted_axis(workload, cases.keys().copied()).filter(|axis| {
         let values = cases.keys().filter_map(|case| case.0.get(*axis));
-        let values: BTreeSet<&u64> = values.collect();
-        // Codes have an order and no distance: they are cases, not an axis.
-        let is_code = |value: &&u64| workload.words_of_code(axis, **value).is_some();
-        values.len() > 2 && !values.iter().any(is_code)
+        values.collect::<BTreeSet<_>>().len() > 2
     });
     if let Some(axis) = swept {
         let latency = cases

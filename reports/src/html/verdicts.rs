@@ -245,11 +245,7 @@ fn glance_rows<'a>(
 ) -> Vec<(String, Vec<&'a Row>)> {
     let cases: Vec<_> = view.first_rows(workload).into_iter().collect();
     let several = cases.len() > 1;
-    let is_code = |axis: &str| {
-        let mut values = cases.iter().filter_map(|(case, _)| case.0.get(axis));
-        values.any(|value| workload.words_of_code(axis, *value).is_some())
-    };
-    let axis = workload.axis.as_deref().filter(|axis| !is_code(axis));
+    let axis = View::counted_axis(workload, cases.iter().map(|(case, _)| *case));
     let picked: Vec<_> = match (axis, cases.len()) {
         (Some(_), 3..) => {
             let last = cases.len() - 1;

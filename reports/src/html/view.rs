@@ -80,9 +80,7 @@ impl<'a> View<'a> {
     pub(super) fn case_text(&self, workload: &str, case: &Case) -> String {
         let varying = self.varying.get(workload);
         let is_shown = |name: &str| varying.is_none_or(|names| names.contains(name));
-        let shown = case.0.iter().filter(|(name, _)| is_shown(name));
-        Case(shown.map(|(name, value)| (name.clone(), *value)).collect())
-            .text(self.run.workload(workload))
+        case.only(is_shown).text(self.run.workload(workload))
     }
 
     /// The parameters that are the same in all cases of the workload.
@@ -95,10 +93,26 @@ impl<'a> View<'a> {
             .groups
             .iter()
             .find(|group| group.workload == workload);
-        let fixed = group.into_iter().flat_map(|group| &group.parameters);
-        let fixed = fixed.filter(|(name, _)| !varying.contains(name.as_str()));
-        Case(fixed.map(|(name, value)| (name.clone(), *value)).collect())
+        let Some(group) = group else {
+            return String::new();
+        };
+        Case(group.parameters.clone())
+            .only(|name| !varying.contains(name))
             .text(self.run.workload(workload))
+    }
+
+    /// The workload's axis, where these values of it count something: codes
+    /// have an order and no distance, so they are cases and no axis.
+    pub(super) fn counted_axis<'w>(
+        workload: &'w Workload,
+        mut cases: impl Iterator<Item = &'a Case>,
+    ) -> Option<&'w str> {
+        let axis = workload.axis.as_deref()?;
+        let is_code = |case: &Case| {
+            let value = case.0.get(axis);
+            value.is_some_and(|value| workload.words_of_code(axis, *value).is_some())
+        };
+        (!cases.any(is_code)).then_some(axis)
     }
 
     /// The rows of the workload's first quantity, by case.

@@ -261,6 +261,11 @@ impl Workload {
         (self.checksum)(parameters) * iterations
     }
 
+    /// Whether it has a parameter of that name.
+    pub fn has_parameter(&self, name: &str) -> bool {
+        self.parameters.iter().any(|known| known.name == name)
+    }
+
     /// Whether `parameters` holds exactly this workload's parameters, each in
     /// its range.
     ///
@@ -286,11 +291,7 @@ impl Workload {
                 Some(_) => {}
             }
         }
-        match parameters.keys().find(|name| {
-            self.parameters
-                .iter()
-                .all(|known| known.name != name.as_str())
-        }) {
+        match parameters.keys().find(|name| !self.has_parameter(name)) {
             Some(name) => Err(format!("{} has no parameter {name}", self.id)),
             None => Ok(()),
         }

@@ -41,11 +41,7 @@ pub(super) fn counter<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, F
         let (lane, channel) = (lane.clone(), channel.clone());
         team.add(move || (0..tasks * additions).map(|_| lane.recv(&channel)).sum())?;
     }
-    team.assemble();
-    let received = meter.time(|| {
-        team.start();
-        team.join()
-    })?;
+    let received = team.race(&mut meter)?;
     let checksum = match means {
         0 => atomic.load(Ordering::Relaxed),
         1 => lane.locked(&lock, |counter| *counter),
@@ -57,7 +53,7 @@ pub(super) fn counter<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, F
 pub(super) fn pipeline<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let (stages, items) = (order.count("stages_count"), order.get("items_count"));
     let all = items * order.iterations;
-    let mut meter = Meter::begin(L::PROCESSES);
+    let meter = Meter::begin(L::PROCESSES);
     let channels = (0..=stages)
         .map(|_| lane.channel(order.count("capacity_count")))
         .collect::<Result<Vec<_>, _>>()?;
@@ -81,13 +77,9 @@ pub(super) fn pipeline<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, 
             0
         })?;
     }
-    team.assemble();
-    let checksum = meter.time(|| {
-        team.start();
+    team.race_against(meter, || {
         (0..all).map(|_| lane.recv(&channels[stages])).sum()
-    });
-    team.join()?;
-    Ok(Outcome::new(meter.finish(), checksum))
+    })
 }
 
 pub(super) fn sieve<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
@@ -151,22 +143,18 @@ fn filter<L: Blocking>(lane: &L, from: &L::Channel) -> u64 {
 pub(super) fn fan_in<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let (producers, items) = (order.get("producers_count"), order.get("items_count"));
     let iterations = order.iterations;
-    let mut meter = Meter::begin(L::PROCESSES);
+    let meter = Meter::begin(L::PROCESSES);
     let channel = lane.channel(CAPACITY)?;
     let mut team = Team::new(lane)?;
     for _ in 0..producers {
         let (lane, channel) = (lane.clone(), channel.clone());
         team.add(move || produce(&lane, &channel, items, iterations))?;
     }
-    team.assemble();
-    let checksum = meter.time(|| {
-        team.start();
+    team.race_against(meter, || {
         (0..iterations * producers * items)
             .map(|_| lane.recv(&channel))
             .sum()
-    });
-    team.join()?;
-    Ok(Outcome::new(meter.finish(), checksum))
+    })
 }
 
 /// Sends 1 to `items`, again and again.
@@ -181,28 +169,24 @@ fn produce<L: Blocking>(lane: &L, channel: &L::Channel, items: u64, times: u64) 
 
 pub(super) fn select<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let (items, iterations) = (order.get("items_count"), order.iterations);
-    let mut meter = Meter::begin(L::PROCESSES);
+    let meter = Meter::begin(L::PROCESSES);
     let channels = [lane.channel(0)?, lane.channel(0)?];
     let mut team = Team::new(lane)?;
     for channel in channels.clone() {
         let lane = lane.clone();
         team.add(move || produce(&lane, &channel, items, iterations))?;
     }
-    team.assemble();
-    let checksum = meter.time(|| {
-        team.start();
+    team.race_against(meter, || {
         (0..2 * items * iterations)
             .map(|_| lane.recv_either(&channels))
             .sum()
-    });
-    team.join()?;
-    Ok(Outcome::new(meter.finish(), checksum))
+    })
 }
 
 pub(super) fn worker_pool<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let (workers, steps) = (order.or_cpus("workers_count"), order.get("steps_count"));
     let (jobs, iterations) = (order.get("jobs_count"), order.iterations);
-    let mut meter = Meter::begin(L::PROCESSES);
+    let meter = Meter::begin(L::PROCESSES);
     let (todo, done) = (lane.channel(CAPACITY)?, lane.channel(CAPACITY)?);
     let mut team = Team::new(lane)?;
     for _ in 0..workers {
@@ -226,13 +210,9 @@ pub(super) fn worker_pool<L: Blocking>(lane: &L, order: &Order) -> Result<Outcom
             0
         })?;
     }
-    team.assemble();
-    let checksum = meter.time(|| {
-        team.start();
+    team.race_against(meter, || {
         (0..jobs * iterations).map(|_| lane.recv(&done)).sum()
-    });
-    team.join()?;
-    Ok(Outcome::new(meter.finish(), checksum))
+    })
 }
 
 pub(super) fn bounded_buffer<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
@@ -241,7 +221,7 @@ pub(super) fn bounded_buffer<L: Blocking>(lane: &L, order: &Order) -> Result<Out
         order.get("items_count"),
         order.iterations,
     );
-    let mut meter = Meter::begin(L::PROCESSES);
+    let meter = Meter::begin(L::PROCESSES);
     let buffer = lane.channel(order.count("capacity_count"))?;
     let mut team = Team::new(lane)?;
     for _ in 0..tasks {
@@ -250,12 +230,7 @@ pub(super) fn bounded_buffer<L: Blocking>(lane: &L, order: &Order) -> Result<Out
         team.add(move || produce(&producer, &to, items, iterations))?;
         team.add(move || (0..items * iterations).map(|_| consumer.recv(&from)).sum())?;
     }
-    team.assemble();
-    let checksum = meter.time(|| {
-        team.start();
-        team.join()
-    })?;
-    Ok(Outcome::new(meter.finish(), checksum))
+    team.race_sum(meter)
 }
 
 pub(super) fn chameneos<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
@@ -263,7 +238,7 @@ pub(super) fn chameneos<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome,
         order.count("creatures_count"),
         order.get("meetings_count") * order.iterations,
     );
-    let mut meter = Meter::begin(L::PROCESSES);
+    let meter = Meter::begin(L::PROCESSES);
     let requests = lane.channel(creatures)?;
     let answers = (0..creatures)
         .map(|_| lane.channel(1))
@@ -280,12 +255,7 @@ pub(super) fn chameneos<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome,
             0
         })?;
     }
-    team.assemble();
-    let checksum = meter.time(|| {
-        team.start();
-        team.join()
-    })?;
-    Ok(Outcome::new(meter.finish(), checksum))
+    team.race_sum(meter)
 }
 
 /// A creature's life; how often it has met another.
@@ -350,7 +320,7 @@ impl Big {
 
 pub(super) fn big<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let big = Big::of(order);
-    let mut meter = Meter::begin(L::PROCESSES);
+    let meter = Meter::begin(L::PROCESSES);
     let boxes = (0..big.tasks)
         .map(|_| lane.channel(big.capacity()))
         .collect::<Result<Vec<_>, _>>()?;
@@ -370,12 +340,7 @@ pub(super) fn big<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failu
             0
         })?;
     }
-    team.assemble();
-    let checksum = meter.time(|| {
-        team.start();
-        team.join()
-    })?;
-    Ok(Outcome::new(meter.finish(), checksum))
+    team.race_sum(meter)
 }
 
 /// Asks others, one after another, and answers whoever asks until all have
@@ -412,7 +377,7 @@ pub(super) fn philosophers<L: Blocking>(lane: &L, order: &Order) -> Result<Outco
         order.count("tasks_count"),
         order.get("rounds_count") * order.iterations,
     );
-    let mut meter = Meter::begin(L::PROCESSES);
+    let meter = Meter::begin(L::PROCESSES);
     let forks = (0..tasks)
         .map(|_| lane.lock())
         .collect::<Result<Vec<_>, _>>()?;
@@ -432,12 +397,7 @@ pub(super) fn philosophers<L: Blocking>(lane: &L, order: &Order) -> Result<Outco
             meals
         })?;
     }
-    team.assemble();
-    let checksum = meter.time(|| {
-        team.start();
-        team.join()
-    })?;
-    Ok(Outcome::new(meter.finish(), checksum))
+    team.race_sum(meter)
 }
 
 pub(super) fn messaging<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
@@ -445,7 +405,7 @@ pub(super) fn messaging<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome,
         order.get("senders_count"),
         order.get("loops_count") * order.iterations,
     );
-    let mut meter = Meter::begin(L::PROCESSES);
+    let meter = Meter::begin(L::PROCESSES);
     let mut team = Team::new(lane)?;
     for _ in 0..order.get("groups_count") {
         let inboxes = (0..senders)
@@ -467,12 +427,7 @@ pub(super) fn messaging<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome,
             })?;
         }
     }
-    team.assemble();
-    let checksum = meter.time(|| {
-        team.start();
-        team.join()
-    })?;
-    Ok(Outcome::new(meter.finish(), checksum))
+    team.race_sum(meter)
 }
 
 pub(super) fn brigade<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {

@@ -18,7 +18,7 @@ pub(super) const VICTIM_SLEEP: Duration = Duration::from_millis(1);
 
 pub(super) fn yields<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let yields = order.get("yields_count") * order.iterations;
-    let mut meter = Meter::begin(L::PROCESSES);
+    let meter = Meter::begin(L::PROCESSES);
     let mut team = Team::new(lane)?;
     for _ in 0..order.count("tasks_count") {
         let lane = lane.clone();
@@ -31,12 +31,7 @@ pub(super) fn yields<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fa
             black_box(done)
         })?;
     }
-    team.assemble();
-    let checksum = meter.time(|| {
-        team.start();
-        team.join()
-    })?;
-    Ok(Outcome::new(meter.finish(), checksum))
+    team.race_sum(meter)
 }
 
 /// `switch.pingpong` and the like, over channels of that capacity; `cpus` pins

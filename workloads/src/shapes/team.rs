@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Blocking;
-use crate::lane::Failure;
+use crate::lane::{Failure, Outcome};
+use crate::measure::Meter;
 
 /// Tasks that wait at a gate until they are all there.
 ///
@@ -58,6 +59,37 @@ impl<'a, L: Blocking> Team<'a, L> {
     /// Joins all; the sum of what they hand over.
     pub(super) fn join(&mut self) -> Result<u64, Failure> {
         join_all(self.lane, self.tasks.drain(..))
+    }
+
+    /// Assembles them, then times them from the gate to the last join; the sum.
+    pub(super) fn race(&mut self, meter: &mut Meter) -> Result<u64, Failure> {
+        self.assemble();
+        meter.time(|| {
+            self.start();
+            self.join()
+        })
+    }
+
+    /// As [`Team::race`], where the sum is the checksum.
+    pub(super) fn race_sum(mut self, mut meter: Meter) -> Result<Outcome, Failure> {
+        let sum = self.race(&mut meter)?;
+        Ok(Outcome::new(meter.finish(), sum))
+    }
+
+    /// Assembles them, then times them from the gate to the end of what the
+    /// main task does, whose result is the checksum.
+    pub(super) fn race_against(
+        mut self,
+        mut meter: Meter,
+        main: impl FnOnce() -> u64,
+    ) -> Result<Outcome, Failure> {
+        self.assemble();
+        let checksum = meter.time(|| {
+            self.start();
+            main()
+        });
+        self.join()?;
+        Ok(Outcome::new(meter.finish(), checksum))
     }
 }
 

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 /// How many bytes of choices one edit takes.
 pub(crate) const BYTES_OF_AN_EDIT: usize = 4;
 
+/// The bytes of JSON from which on a value is not made larger.
+const LARGE: usize = 10_000;
+
 /// `seed`, which holds a JSON object a line, with one edit for each four bytes
 /// of `choices`: the line, the value in it, and what becomes of it.
 #[must_use]
@@ -81,9 +84,11 @@ fn odd(kind: u8, old: Value) -> Value {
     }
 }
 
-/// The same kind of thing, and too much of it.
+/// The same kind of thing, and too much of it; but not again and again, or a
+/// dozen edits of one array make the text larger than memory.
 fn more_of(old: Value) -> Value {
     match old {
+        large if large.to_string().len() > LARGE => large,
         Value::Array(items) => Value::Array(vec![items; 9].concat()),
         Value::String(text) => Value::String(text.repeat(9)),
         Value::Number(number) => json!(number.as_f64().unwrap_or(1.0) * 1e9),
