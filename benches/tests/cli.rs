@@ -243,12 +243,7 @@ fn the_gate_finds_an_injected_slowdown_and_passes_equals() {
             stdout(&output),
             stderr(&output)
         );
-        // The gate refuses runs beside busy programs, such as other tests.
-        let file = folder(name).join("run.jsonl");
-        let text = std::fs::read_to_string(&file).unwrap();
-        let is_kept = |line: &&str| !line.starts_with(r#"{"type":"taint""#);
-        let kept: Vec<&str> = text.lines().filter(is_kept).collect();
-        std::fs::write(&file, kept.join("\n") + "\n").unwrap();
+        forget_taints(&folder(name));
     }
     let gate = |new: &str| {
         let output = threadbare()
@@ -264,6 +259,48 @@ fn the_gate_finds_an_injected_slowdown_and_passes_equals() {
     let (status, text) = gate("slow");
     assert_eq!(status, 1, "{text}");
     assert!(text.contains("slower"), "{text}");
+}
+
+#[test]
+fn two_builds_in_one_run_are_told_apart_and_one_alone_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let lane = steady_lane(dir.path());
+    let slow = dir.path().join("slow.sh");
+    let script = format!("#!/bin/sh\nINJECT=10 exec {} \"$@\"\n", lane.display());
+    std::fs::write(&slow, script).unwrap();
+    std::fs::set_permissions(&slow, PermissionsExt::from_mode(0o755)).unwrap();
+    // The slow one is the base in one run, this build in the other.
+    for (name, own, base, status, words) in [
+        ("faster", &lane, &slow, 0, "faster"),
+        ("slower", &slow, &lane, 1, "slower"),
+    ] {
+        let folder = dir.path().join(name);
+        let more = ["--processes", "10", "--base", base.to_str().unwrap()];
+        let output = measure_steady(own, &folder, 0, &more);
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(stdout(&output).contains("thread@base"));
+        forget_taints(&folder);
+        let output = threadbare().arg("gate").arg(&folder).output().unwrap();
+        let text = stdout(&output);
+        assert_eq!(output.status.code(), Some(status), "{text}");
+        assert!(text.contains(words), "{text}");
+    }
+    let alone = dir.path().join("alone");
+    assert!(measure_steady(&lane, &alone, 0, &[]).status.success());
+    let output = threadbare().arg("gate").arg(&alone).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).contains("--base"), "{}", stderr(&output));
+    let missing = measure_steady(&lane, &dir.path().join("x"), 0, &["--base", "/nonexistent"]);
+    assert!(stderr(&missing).contains("/nonexistent"), "{missing:?}");
+}
+
+/// The gate refuses runs beside busy programs, such as other tests.
+fn forget_taints(folder: &Path) {
+    let file = folder.join("run.jsonl");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let is_kept = |line: &&str| !line.starts_with(r#"{"type":"taint""#);
+    let kept: Vec<&str> = text.lines().filter(is_kept).collect();
+    std::fs::write(&file, kept.join("\n") + "\n").unwrap();
 }
 
 #[test]

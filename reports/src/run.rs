@@ -8,6 +8,10 @@ use crate::schema::{
     Workload,
 };
 
+/// What the name of a lane ends with where another build is measured beside
+/// this one, cell by cell: `goroutine@base`.
+pub const BASE_SUFFIX: &str = "@base";
+
 /// One run as it was read, records of each kind in the file's order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Run {
@@ -88,6 +92,33 @@ impl Run {
             .workloads
             .iter()
             .find(|workload| workload.id == id)
+    }
+
+    /// The other build, under its lanes' plain names, and this one, of a run
+    /// that measured the two interleaved; `None` for any other run. All that is
+    /// no lane's belongs to both.
+    #[must_use]
+    pub fn sides(&self) -> Option<[Run; 2]> {
+        let is_base = |name: &str| name.ends_with(BASE_SUFFIX);
+        if !self.header.lanes.iter().any(|lane| is_base(&lane.name)) {
+            return None;
+        }
+        Some([true, false].map(|base| {
+            let mut side = self.clone();
+            side.header.lanes.retain(|lane| is_base(&lane.name) == base);
+            side.groups.retain(|group| is_base(&group.lane) == base);
+            side.failures
+                .retain(|failure| is_base(&failure.lane) == base);
+            let lanes = side.header.lanes.iter_mut().map(|lane| &mut lane.name);
+            let groups = side.groups.iter_mut().map(|group| &mut group.lane);
+            let failures = side.failures.iter_mut().map(|failure| &mut failure.lane);
+            for name in lanes.chain(groups).chain(failures) {
+                if let Some(plain) = name.strip_suffix(BASE_SUFFIX) {
+                    name.truncate(plain.len());
+                }
+            }
+            side
+        }))
     }
 
     /// Samples over all groups.

@@ -155,6 +155,10 @@ pub struct RunArguments {
     /// How long a lane may take to answer before it is killed.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: u64,
+    /// The lane program of another build: each chosen lane in Rust is measured
+    /// as that build has it too, interleaved; `gate` then takes the one run.
+    #[arg(long, value_name = "PROGRAM")]
+    pub base: Option<PathBuf>,
     /// Measure only part I of N: every N-th workload, with all its lanes.
     #[arg(long, value_name = "I/N", requires = "seed", value_parser = parse_shard)]
     pub shard: Option<(u32, u32)>,
@@ -216,11 +220,18 @@ pub struct DoctorArguments {
 
 const GATE_HELP: &str = "\
 Examples:
+  cp target/release/threadbare-lane /tmp/base       before the change
+  (change something, build it)
+  threadbare run --base /tmp/base --lane goroutine,thread --out results/both
+  threadbare gate results/both
+
   threadbare run --lane goroutine,thread,tokio --out results/before
-  (change something)
+  (change something, build it)
   threadbare run --lane goroutine,thread,tokio --out results/after
   threadbare gate results/before results/after
 
+The first form measures both builds in one run, turn by turn: whatever the host
+does meanwhile, it does to both. It finds far smaller changes than two runs.
 Lanes of other models are witnesses: where they move as well, the host has
 changed, and every interval is made as much wider. Injected slowdowns are found
 with `scripts/slow-lane.py` as the lane program.
@@ -231,10 +242,10 @@ Exit status: 0 pass, 1 something is slower, 2 the figures do not settle it,
 /// The arguments of `gate`.
 #[derive(Args, Debug)]
 pub struct GateArguments {
-    /// The old run: its folder or its run.jsonl.
+    /// The old run: its folder or its run.jsonl; or the one run of both builds.
     pub base: PathBuf,
-    /// The new run.
-    pub new: PathBuf,
+    /// The new run. [default: the other build in the one run]
+    pub new: Option<PathBuf>,
     /// How to print it.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

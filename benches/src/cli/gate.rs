@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use comfy_table::CellAlignment;
 use reports::change::ChangeRow;
 use reports::gate::{Gate, Outcome, gate as decide};
@@ -12,13 +13,24 @@ use super::arguments::{Format, GateArguments};
 use super::list::{plain_table, trimmed};
 use super::report::run_file;
 
+/// What is wrong with the one run that was given.
+const ONE_BUILD: &str = "this run has one build only: give the new run as well, or measure with --base the lane program of the other build";
+
 pub(super) fn gate(arguments: &GateArguments) -> anyhow::Result<ExitCode> {
     // A file that cannot be read is an invalid environment, not a regression.
     let read = |path| reports::store::read(&run_file(path));
-    let (base, new) = match (read(&arguments.base), read(&arguments.new)) {
-        (Ok(base), Ok(new)) => (base, new),
-        (Err(error), _) | (_, Err(error)) => {
-            eprintln!("threadbare: {error}");
+    let sides = match &arguments.new {
+        Some(new) => read(&arguments.base)
+            .and_then(|base| Ok([base, read(new)?]))
+            .map_err(anyhow::Error::from),
+        None => read(&arguments.base)
+            .map_err(anyhow::Error::from)
+            .and_then(|run| run.sides().context(ONE_BUILD)),
+    };
+    let [base, new] = match sides {
+        Ok(sides) => sides,
+        Err(error) => {
+            eprintln!("threadbare: {error:#}");
             return Ok(ExitCode::from(Outcome::Invalid.exit_code()));
         }
     };

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use reports::run::BASE_SUFFIX;
 use reports::schema::CrossCheck;
 use workloads::catalogue::Size;
 
@@ -146,10 +147,10 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     }
     // After all that can be wrong with the arguments: it may take a while.
     let toolbox = super::toolbox()?;
-    let lanes = lanes
-        .iter()
-        .map(|lane| StudyLane::new(lane, &toolbox))
-        .collect();
+    let base = base_program(arguments)?;
+    let of_base = |lane| StudyLane::of_base(lane, &toolbox, base.as_deref()?);
+    let own = lanes.iter().map(|lane| StudyLane::new(lane, &toolbox));
+    let lanes = own.chain(lanes.iter().filter_map(of_base)).collect();
     let seed = arguments.seed.unwrap_or_else(study::random_seed);
     let mut setup = Setup::new(depth, lanes, workloads, cpus, seed);
     setup.command = command;
@@ -184,6 +185,21 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     Ok(setup)
 }
 
+/// The lane program of the other build, if one was named.
+fn base_program(arguments: &RunArguments) -> anyhow::Result<Option<PathBuf>> {
+    let Some(named) = &arguments.base else {
+        return Ok(None);
+    };
+    // A name without a folder would be looked for on PATH.
+    let found = named.canonicalize().ok().filter(|path| path.is_file());
+    found.map(Some).with_context(|| {
+        format!(
+            "--base names {}, which is no file: give the lane program of the other build, a copy of its target/release/threadbare-lane",
+            named.display()
+        )
+    })
+}
+
 /// The setup of the run in a result file, to go on with it.
 fn setup_of(so_far: &reports::Run, arguments: &RunArguments) -> anyhow::Result<Setup> {
     let header = &so_far.header;
@@ -191,11 +207,20 @@ fn setup_of(so_far: &reports::Run, arguments: &RunArguments) -> anyhow::Result<S
         anyhow::bail!("this run has ended: there is nothing to go on with");
     }
     let toolbox = super::toolbox()?;
+    let base = base_program(arguments)?;
     let mut found = Vec::new();
     for lane in &header.lanes {
-        let entry = lanes::find(&lane.name);
+        let plain = lane.name.strip_suffix(BASE_SUFFIX);
+        let entry = lanes::find(plain.unwrap_or(&lane.name));
         let entry = entry.with_context(|| format!("this build has no lane {}", lane.name))?;
-        found.push(StudyLane::new(&entry, &toolbox));
+        if plain.is_none() {
+            found.push(StudyLane::new(&entry, &toolbox));
+            continue;
+        }
+        let program = base
+            .as_deref()
+            .context("this run measures another build too: name its lane program by --base")?;
+        found.extend(StudyLane::of_base(&entry, &toolbox, program));
     }
     let ids = header.workloads.iter().map(|workload| {
         let found = workloads::catalogue::find(&workload.id);

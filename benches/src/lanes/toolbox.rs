@@ -54,34 +54,37 @@ impl Toolbox {
     ///
     /// [`Missing`] says what is missing and how to get it.
     pub fn command(&self, lane: &LaneEntry) -> Result<LaneCommand, Missing> {
-        let name = OsString::from(lane.name);
-        let mut command = match lane.foreign {
-            None => LaneCommand {
-                program: self.own_program(lane.name)?,
-                arguments: vec!["--lane".into(), name],
-                variables: Vec::new(),
-            },
-            Some(language) => self.foreign_command(language, name)?,
-        };
-        command
-            .variables
-            .push(("THREADBARE_LOAD".into(), self.lane_program.clone().into()));
-        Ok(command)
-    }
-
-    /// The program of this project that has a lane in Rust.
-    fn own_program(&self, lane: &str) -> Result<PathBuf, Missing> {
-        match workloads::lanes::find(lane).map(|entry| entry.program) {
-            None | Some(Program::Plain) => Ok(self.lane_program.clone()),
-            Some(other) => {
-                let program = self.lane_program.with_file_name(other.file_name());
-                if program.is_file() {
-                    Ok(program)
-                } else {
-                    Err(Missing::Program(program.display().to_string()))
-                }
+        match lane.foreign {
+            None => self.command_of_base(lane, &self.lane_program),
+            Some(language) => {
+                let command = self.foreign_command(language, lane.name.into())?;
+                Ok(self.with_load_generator(command))
             }
         }
+    }
+
+    /// How to start a lane in Rust as the lane program `program` has it, which
+    /// may be of another build. The load generator is this build's.
+    ///
+    /// # Errors
+    ///
+    /// As [`command`](Self::command).
+    pub fn command_of_base(
+        &self,
+        lane: &LaneEntry,
+        program: &Path,
+    ) -> Result<LaneCommand, Missing> {
+        Ok(self.with_load_generator(LaneCommand {
+            program: own_program(lane.name, program)?,
+            arguments: vec!["--lane".into(), lane.name.into()],
+            variables: Vec::new(),
+        }))
+    }
+
+    fn with_load_generator(&self, mut command: LaneCommand) -> LaneCommand {
+        let variable = ("THREADBARE_LOAD".into(), self.lane_program.clone().into());
+        command.variables.push(variable);
+        command
     }
 
     fn foreign_command(&self, language: &Language, lane: OsString) -> Result<LaneCommand, Missing> {
@@ -143,6 +146,20 @@ impl Toolbox {
             arguments,
             variables: Vec::new(),
         })
+    }
+}
+
+/// The program of a build that has a lane in Rust: `plain` is its lane program,
+/// and its twin lies beside it.
+fn own_program(lane: &str, plain: &Path) -> Result<PathBuf, Missing> {
+    let program = match workloads::lanes::find(lane).map(|entry| entry.program) {
+        None | Some(Program::Plain) => return Ok(plain.to_owned()),
+        Some(other) => plain.with_file_name(other.file_name()),
+    };
+    if program.is_file() {
+        Ok(program)
+    } else {
+        Err(Missing::Program(program.display().to_string()))
     }
 }
 

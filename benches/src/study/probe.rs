@@ -44,10 +44,11 @@ impl ProbedLane {
             Err(failure) => return absent(kind_of(&failure.cause), failure.to_string()),
         };
         let hello = process.hello().clone();
-        if hello.lane != lane.name {
+        if hello.lane != lane.plain_name() {
             let message = format!(
                 "the program started for the lane `{}` says that it is `{}`; rebuild it",
-                lane.name, hello.lane
+                lane.plain_name(),
+                hello.lane
             );
             return absent(FailureKind::Protocol, message);
         }

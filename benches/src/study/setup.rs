@@ -1,8 +1,10 @@
 //! What a run is asked to measure.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
+use reports::run::BASE_SUFFIX;
 use reports::schema::{CrossCheck, Shard};
 use workloads::catalogue::{MetricKind, Size, Workload};
 use workloads::protocol::Parameters;
@@ -44,6 +46,26 @@ impl StudyLane {
             kernel_tasks: entry.kernel_tasks,
             command: toolbox.command(entry),
         }
+    }
+
+    /// A lane of the table as another build has it, in the lane program
+    /// `program`, to be measured beside this build's. `None` for a lane in
+    /// another language, which no build holds.
+    #[must_use]
+    pub fn of_base(entry: &LaneEntry, toolbox: &Toolbox, program: &Path) -> Option<Self> {
+        entry.foreign.is_none().then(|| Self {
+            name: format!("{}{BASE_SUFFIX}", entry.name),
+            variant_of: Some(entry.variant_of.unwrap_or(entry.name).to_owned()),
+            remark: format!("as built in {}", program.display()),
+            command: toolbox.command_of_base(entry, program),
+            ..Self::new(entry, toolbox)
+        })
+    }
+
+    /// The name by which its program knows it.
+    #[must_use]
+    pub fn plain_name(&self) -> &str {
+        self.name.strip_suffix(BASE_SUFFIX).unwrap_or(&self.name)
     }
 }
 

@@ -161,6 +161,7 @@ fn slope(groups: &[&Group], seed: u64) -> Option<Replicates> {
             resampled: line.resampled,
             // A line takes one degree of freedom more than a median.
             processes_count: points.len() - 1,
+            seed,
         });
     }
     let mut tree: BTreeMap<u64, Vec<f64>> = BTreeMap::new();

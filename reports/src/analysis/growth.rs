@@ -214,6 +214,7 @@ fn exponent(points: &[(u64, Replicates)]) -> Option<Estimate> {
             value,
             resampled,
             processes_count: fewest,
+            seed: 0,
         };
         whole.interval()
     });
@@ -248,6 +249,7 @@ mod tests {
                     value,
                     resampled,
                     processes_count: 5,
+                    seed: tasks,
                 };
                 (tasks, replicates)
             })

@@ -76,6 +76,9 @@ pub struct Replicates {
     pub resampled: Vec<f64>,
     /// How many processes there were.
     pub processes_count: usize,
+    /// What the draws came from. Figures of as many processes with one seed
+    /// drew the same of them, and so are paired, process by process.
+    pub seed: u64,
 }
 
 impl Replicates {
@@ -108,6 +111,7 @@ impl Replicates {
             value,
             resampled,
             processes_count: medians.len(),
+            seed,
         })
     }
 
@@ -127,7 +131,8 @@ impl Replicates {
         percentiles(&self.resampled, freedom)
     }
 
-    /// This over that, resample by resample; the two were drawn apart.
+    /// This over that, resample by resample: paired where both have one seed,
+    /// else the two were drawn apart.
     #[must_use]
     pub fn ratio(&self, reference: &Replicates) -> Ratio {
         self.ratio_inflated(reference, 1.0)
@@ -155,7 +160,7 @@ impl Replicates {
                 p_value: 1.0,
             };
         }
-        let freedom = welch(self, reference);
+        let freedom = freedom_of(self, reference);
         let interval = percentiles(&resampled, freedom).map(|interval| Interval {
             low: (log - inflation * (log - interval.low)).exp(),
             high: (log + inflation * (interval.high - log)).exp(),
@@ -189,9 +194,10 @@ fn process_median(blocks: &[Vec<f64>]) -> Option<f64> {
     median_in_place(&mut medians)
 }
 
-/// The degrees of freedom of a difference of two figures with unequal
-/// spreads (Welch and Satterthwaite), in logarithms.
-fn welch(ours: &Replicates, theirs: &Replicates) -> f64 {
+/// The degrees of freedom of a difference of two figures: of pairs, one less
+/// than there are; else, with unequal spreads, those of Welch and Satterthwaite,
+/// in logarithms.
+fn freedom_of(ours: &Replicates, theirs: &Replicates) -> f64 {
     let spread = |side: &Replicates| {
         let logs: Vec<f64> = side.resampled.iter().map(|value| value.ln()).collect();
         standard_deviation(&logs).powi(2)
@@ -201,6 +207,9 @@ fn welch(ours: &Replicates, theirs: &Replicates) -> f64 {
     let (da, db) = (freedom(ours), freedom(theirs));
     if da < 1.0 || db < 1.0 {
         return 0.0;
+    }
+    if ours.seed == theirs.seed && ours.processes_count == theirs.processes_count {
+        return da.min(db);
     }
     let together = (a + b).powi(2) / (a * a / da + b * b / db);
     // No spread at all on either side: the least that both sides can claim.
@@ -328,11 +337,13 @@ mod tests {
             value: 5.0,
             resampled: vec![-1.0, 5.0, 9.0],
             processes_count: 5,
+            seed: 1,
         };
         let sure = Replicates {
             value: 5.0,
             resampled: vec![5.0; 3],
             processes_count: 5,
+            seed: 2,
         };
         let ratio = vague.ratio(&sure);
         assert_eq!((ratio.interval, ratio.p_value), (None, 1.0));

@@ -274,6 +274,7 @@ mod tests {
                         value: time,
                         resampled,
                         processes_count: 5,
+                        seed: workers,
                     },
                 }
             })
