@@ -10,6 +10,9 @@
 //!    bound is the larger of both runs' noise floors and of how far the
 //!    witnesses moved.
 //!
+//! Two builds that were measured interleaved (`Run::sides`) share their seed, so
+//! that the processes of one round are drawn together: a paired bootstrap.
+//!
 //! Every quantity is judged but the 99.9th percentiles, which rest on a
 //! handful of requests.
 

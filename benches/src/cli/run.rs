@@ -158,10 +158,13 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     for (name, values) in &arguments.set {
         setup.set_values(name, values).map_err(anyhow::Error::msg)?;
     }
-    if arguments.preset.is_some() {
+    setup.budget *= match arguments.preset {
+        None => 1,
         // Twice the lanes of other runs.
-        setup.budget *= 2;
-    }
+        Some(Preset::Peers | Preset::Growth) => 2,
+        // And each as long as others measured it.
+        Some(Preset::Published) => 4,
+    };
     setup.unoptimised = toolbox.is_unoptimised();
     if arguments.smoke {
         setup.size = Size::Tiny;

@@ -13,6 +13,8 @@ pub enum Preset {
     Peers,
     /// What an operation costs with ever more tasks.
     Growth,
+    /// The workloads of the field at the sizes that others published.
+    Published,
 }
 
 /// A workload, and the values of those of its parameters that differ from the
@@ -125,6 +127,76 @@ const GROWTH: &[Points] = &[
     ),
 ];
 
+/// The sizes at which perf bench, hackbench, skynet, lat_ctx and the Savina
+/// suite are quoted; a quick run has fewer repeats of the same.
+const PUBLISHED: &[Points] = &[
+    ("spawn.batch", &[("tasks_count", &[40_000], &[40_000])]),
+    (
+        "spawn.skynet",
+        &[("leaves_count", &[100_000], &[1_000_000])],
+    ),
+    ("switch.pipe", &[]),
+    (
+        "switch.ring",
+        &[
+            ("tasks_count", &[100], &[100]),
+            ("hops_count", &[10_000], &[100_000]),
+        ],
+    ),
+    ("switch.working_set", &[]),
+    (
+        "share.messaging",
+        &[
+            ("groups_count", &[10], &[10]),
+            ("senders_count", &[20], &[20]),
+            ("loops_count", &[10], &[100]),
+        ],
+    ),
+    (
+        "share.brigade",
+        &[
+            ("tasks_count", &[500], &[500]),
+            ("rounds_count", &[20], &[1_000]),
+        ],
+    ),
+    (
+        "share.chameneos",
+        &[
+            ("creatures_count", &[100], &[100]),
+            ("meetings_count", &[5_000], &[200_000]),
+        ],
+    ),
+    (
+        "share.big",
+        &[
+            ("tasks_count", &[120], &[120]),
+            ("pings_count", &[200], &[20_000]),
+        ],
+    ),
+    (
+        "share.philosophers",
+        &[
+            ("tasks_count", &[20], &[20]),
+            ("rounds_count", &[1_000], &[10_000]),
+        ],
+    ),
+    (
+        "share.bounded_buffer",
+        &[
+            ("tasks_count", &[40], &[40]),
+            ("items_count", &[100], &[1_000]),
+            ("capacity_count", &[50], &[50]),
+        ],
+    ),
+    (
+        "io.sleepers",
+        &[
+            ("tasks_count", &[1, 10_000], &[1, 10_000, 100_000]),
+            ("sleep_ns", &[100_000_000], &[10_000_000_000]),
+        ],
+    ),
+];
+
 impl Preset {
     /// The name, as it is kept with the run.
     #[must_use]
@@ -132,6 +204,7 @@ impl Preset {
         match self {
             Self::Peers => "peers",
             Self::Growth => "growth",
+            Self::Published => "published",
         }
     }
 
@@ -153,6 +226,7 @@ impl Preset {
                 "corosensei",
             ],
             Self::Growth => &["goroutine", "thread", "tokio", "go"],
+            Self::Published => &["goroutine", "thread", "process", "tokio", "go"],
         }
     }
 
@@ -184,6 +258,7 @@ impl Preset {
         match self {
             Self::Peers => PEERS,
             Self::Growth => GROWTH,
+            Self::Published => PUBLISHED,
         }
     }
 }
@@ -216,7 +291,7 @@ mod tests {
 
     #[test]
     fn all_points_of_all_presets_are_valid() {
-        for preset in [Preset::Peers, Preset::Growth] {
+        for preset in Preset::value_variants() {
             assert!(preset.workloads().len() > 3);
             for workload in preset.workloads() {
                 for size in [Size::Tiny, Size::Quick, Size::Full] {
@@ -243,7 +318,7 @@ mod tests {
 
     #[test]
     fn our_lane_and_the_models_are_there() {
-        for preset in [Preset::Peers, Preset::Growth] {
+        for preset in Preset::value_variants() {
             for lane in ["goroutine", "tokio", "go"] {
                 assert!(preset.lanes().contains(&lane));
                 assert!(crate::lanes::find(lane).is_some(), "{lane}");

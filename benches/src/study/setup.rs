@@ -222,17 +222,16 @@ impl Setup {
         Ok(())
     }
 
-    /// What `lane` is asked at one of these points. The preset of growth says
-    /// what it means, and so does who gives values.
+    /// What `lane` is asked at one of these points: fewer tasks where each is a
+    /// thread or a process, but not where the sizes are the point of it.
     pub(super) fn point_of(
         &self,
         lane: &StudyLane,
         workload: &Workload,
         point: &Parameters,
     ) -> Parameters {
-        let fewer =
-            lane.kernel_tasks && self.preset != Some(Preset::Growth) && self.values.is_empty();
-        if fewer {
+        let sizes_matter = matches!(self.preset, Some(Preset::Growth | Preset::Published));
+        if lane.kernel_tasks && !sizes_matter && self.values.is_empty() {
             workload.for_kernel_tasks(point.clone())
         } else {
             point.clone()

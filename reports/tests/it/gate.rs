@@ -2,6 +2,7 @@
 
 use reports::Run;
 use reports::gate::{Outcome, gate};
+use reports::run::BASE_SUFFIX;
 use reports::schema::Depth;
 use reports::stats::Verdict;
 
@@ -165,4 +166,58 @@ fn too_few_processes_to_rule_a_slowdown_out_are_inconclusive() {
         (gate.outcome, gate.outcome.exit_code()),
         (Outcome::Inconclusive, 2)
     );
+}
+
+#[test]
+fn two_builds_interleaved_are_paired_and_a_common_drift_cancels() {
+    // Each round 30% apart from the next, alike for both builds.
+    let mut both = full(1, None);
+    for group in &mut both.groups {
+        let factor = 1.0 + 0.3 * (group.process_index % 3) as f64;
+        for sample in &mut group.samples {
+            sample.elapsed_ns = (sample.elapsed_ns as f64 * factor) as u64;
+        }
+    }
+    let other: Vec<_> = both
+        .groups
+        .iter()
+        .filter(|group| !group.control)
+        .cloned()
+        .map(|mut group| {
+            let slower = if group.lane == "goroutine" { 1.10 } else { 1.0 };
+            for sample in &mut group.samples {
+                sample.elapsed_ns = (sample.elapsed_ns as f64 / slower) as u64;
+            }
+            group.lane += BASE_SUFFIX;
+            group
+        })
+        .collect();
+    both.groups.extend(other);
+    let lanes: Vec<_> = both
+        .header
+        .lanes
+        .iter()
+        .cloned()
+        .map(|mut lane| {
+            lane.name += BASE_SUFFIX;
+            lane
+        })
+        .collect();
+    both.header.lanes.extend(lanes);
+    let [base, new] = both.sides().expect("two builds");
+    assert_eq!(base.header.lanes.len(), new.header.lanes.len());
+    let gate = gate(&base, &new);
+    assert_eq!(gate.outcome, Outcome::Regression, "{:?}", gate.reasons);
+    let of = |lane: &str| -> Vec<_> {
+        let own = gate.rows.iter().filter(|row| row.lane == lane);
+        own.filter(|row| row.quantity.id == "time").collect()
+    };
+    assert!(!of("goroutine").is_empty() && !of("thread").is_empty());
+    for row in of("goroutine") {
+        assert_eq!(row.verdict, Verdict::Slower, "{row:?}");
+    }
+    for row in of("thread") {
+        assert_eq!(row.verdict, Verdict::Same, "{row:?}");
+    }
+    assert!(full(1, None).sides().is_none());
 }
