@@ -57,6 +57,13 @@ impl Write for StderrBuffer {
     }
 }
 
+/// Writes a line to stderr, for reports that the user asked for.
+pub(crate) fn tell(line: fmt::Arguments<'_>) {
+    let mut out = StderrBuffer::new();
+    let _ = writeln!(out, "{line}");
+    out.flush();
+}
+
 #[cold]
 #[inline(never)]
 pub(crate) fn abort_with(message: fmt::Arguments<'_>) -> ! {

@@ -29,6 +29,7 @@ pub use sched::blocking::blocking;
 pub use sched::builder::Builder;
 pub use sched::dump::{GoroutineInfo, goroutines, in_goroutine};
 pub use sched::global_queue::Priority;
+pub use sched::latency::RunLatency;
 pub use sched::lock_thread::{lock_os_thread, unlock_os_thread};
 pub use sched::park::yield_now;
 pub use sched::spawn::{
@@ -40,6 +41,21 @@ pub use stack::{
     CompactionError, CompactionStats, StackError, StackPolicy, StackUsage, compaction_stats,
     stack_usage,
 };
+
+/// The flight recorder: what the scheduler did last, always on, as a trace
+/// that Perfetto opens.
+///
+/// Each P keeps its last few thousand events. By default they are the rare
+/// ones, which cost nothing beside what they are about; [`Level::Switches`]
+/// adds every switch. [`Runtime::trace`] and [`snapshot`] read them;
+/// with the environment variable `THREADBARE_TRACE_FILE` they are written to
+/// that file at SIGQUIT (see [`Builder::dumps_on_quit`]) and at a deadlock.
+///
+/// [`Level::Switches`]: trace::Level::Switches
+/// [`snapshot`]: trace::snapshot
+pub mod trace {
+    pub use crate::sched::trace::{Level, Trace, set_level, snapshot};
+}
 
 /// What the macros expand to; not for use by name.
 #[doc(hidden)]

@@ -13,6 +13,15 @@ const CHILD: &str = "BENCH_RUNTIME_CRASH_CHILD";
 /// In the parent: how the child ended and what it wrote. In the child: runs
 /// `body` and leaves.
 fn in_child(test: &str, body: impl FnOnce()) -> Option<(Option<i32>, String)> {
+    in_child_with(test, &[], body)
+}
+
+/// The same, with these variables in the child's environment.
+fn in_child_with(
+    test: &str,
+    variables: &[(&str, &str)],
+    body: impl FnOnce(),
+) -> Option<(Option<i32>, String)> {
     if std::env::var_os(CHILD).is_some() {
         body();
         std::process::exit(0);
@@ -20,6 +29,7 @@ fn in_child(test: &str, body: impl FnOnce()) -> Option<(Option<i32>, String)> {
     let output = Command::new(std::env::current_exe().unwrap())
         .args([test, "--exact", "--nocapture"])
         .env(CHILD, "1")
+        .envs(variables.iter().copied())
         .output()
         .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -45,15 +55,26 @@ fn use_bytes(bytes: usize) -> usize {
     }
 }
 
-fn assert_overflow(end: Option<(Option<i32>, String)>, parts: &[&str]) {
+/// In the parent: the child aborted, and said all of this.
+fn must_abort(end: Option<(Option<i32>, String)>, parts: &[&str]) {
     let Some((signal, stderr)) = end else { return };
     assert_eq!(signal, Some(libc::SIGABRT), "{stderr}");
-    for part in ["fatal error: stack overflow", "stack backtrace:"]
-        .iter()
-        .chain(parts)
-    {
+    for part in parts {
         assert!(stderr.contains(part), "no {part:?} in:\n{stderr}");
     }
+}
+
+/// In the parent: the child ended by itself, and no assertion of it failed.
+/// Gives what it wrote.
+fn must_end(end: Option<(Option<i32>, String)>) -> Option<String> {
+    let (signal, stderr) = end?;
+    assert!(signal.is_none() && !stderr.contains("panicked"), "{stderr}");
+    Some(stderr)
+}
+
+fn must_overflow(end: Option<(Option<i32>, String)>, parts: &[&str]) {
+    let overflow = ["fatal error: stack overflow", "stack backtrace:"];
+    must_abort(end, &[&overflow, parts].concat());
 }
 
 #[test]
@@ -68,7 +89,7 @@ fn overflow_names_goroutine_site_limit_and_function() {
             let _ = handle.join();
         });
     });
-    assert_overflow(
+    must_overflow(
         end,
         &[
             "goroutine stack exceeds 245760-byte limit",
@@ -93,7 +114,7 @@ fn overflow_of_a_compacting_runtime_is_still_reported() {
             black_box(recurse_without_end(0));
         });
     });
-    assert_overflow(end, &["goroutine 1", "recurse_without_end"]);
+    must_overflow(end, &["goroutine 1", "recurse_without_end"]);
 }
 
 #[test]
@@ -108,9 +129,7 @@ fn stack_may_be_used_to_its_limit() {
         // build's larger ones.
         assert_eq!(runtime.run(|| use_bytes(48 << 10)), 48);
     });
-    if let Some((signal, stderr)) = end {
-        assert_eq!(signal, None, "{stderr}");
-    }
+    must_end(end);
 }
 
 #[test]
@@ -123,7 +142,7 @@ fn stack_used_beyond_its_limit_overflows() {
             .unwrap();
         runtime.run(|| use_bytes(66 << 10));
     });
-    assert_overflow(end, &["exceeds 65536-byte limit", "use_bytes"]);
+    must_overflow(end, &["exceeds 65536-byte limit", "use_bytes"]);
 }
 
 #[test]
@@ -158,11 +177,10 @@ fn more_threads_than_the_cap_end_the_program_and_say_what_to_do() {
             });
         },
     );
-    let Some((signal, stderr)) = end else { return };
-    assert_eq!(signal, Some(libc::SIGABRT), "{stderr}");
-    for part in ["needs more than 8 threads", "max_threads", "Semaphore"] {
-        assert!(stderr.contains(part), "no {part:?} in:\n{stderr}");
-    }
+    must_abort(
+        end,
+        &["needs more than 8 threads", "max_threads", "Semaphore"],
+    );
 }
 
 #[test]
@@ -186,11 +204,7 @@ fn panic_while_a_goroutine_unwinds_ends_the_program_as_on_a_thread() {
             });
         },
     );
-    let Some((signal, stderr)) = end else { return };
-    assert_eq!(signal, Some(libc::SIGABRT), "{stderr}");
-    for part in ["the first", "the second", "panic in a destructor"] {
-        assert!(stderr.contains(part), "no {part:?} in:\n{stderr}");
-    }
+    must_abort(end, &["the first", "the second", "panic in a destructor"]);
 }
 
 #[test]
@@ -211,11 +225,7 @@ fn goexit_in_a_destructor_of_a_panic_ends_the_program() {
             drop(failed.join());
         });
     });
-    let Some((signal, stderr)) = end else { return };
-    assert_eq!(signal, Some(libc::SIGABRT), "{stderr}");
-    for part in ["the panic", "panic in a destructor"] {
-        assert!(stderr.contains(part), "no {part:?} in:\n{stderr}");
-    }
+    must_abort(end, &["the panic", "panic in a destructor"]);
 }
 
 #[test]
@@ -236,11 +246,7 @@ fn panic_in_a_destructor_of_a_goexit_ends_the_program() {
             drop::<Result<(), _>>(failed.join());
         });
     });
-    let Some((signal, stderr)) = end else { return };
-    assert_eq!(signal, Some(libc::SIGABRT), "{stderr}");
-    for part in ["on the way out", "panic in a destructor"] {
-        assert!(stderr.contains(part), "no {part:?} in:\n{stderr}");
-    }
+    must_abort(end, &["on the way out", "panic in a destructor"]);
 }
 
 #[test]
@@ -266,9 +272,7 @@ fn gomaxprocs_of_the_environment_wins_and_nonsense_does_not_count() {
             assert_eq!(by_hand.metrics().procs_count, 2);
         },
     );
-    if let Some((signal, stderr)) = end {
-        assert!(signal.is_none() && !stderr.contains("panicked"), "{stderr}");
-    }
+    must_end(end);
 }
 
 /// Sets the CPUs of all threads that there are.
@@ -320,7 +324,88 @@ fn gomaxprocs_follows_the_affinity_until_it_is_set_by_hand() {
             );
         },
     );
-    if let Some((signal, stderr)) = end {
-        assert!(signal.is_none() && !stderr.contains("panicked"), "{stderr}");
+    must_end(end);
+}
+
+#[test]
+fn schedtrace_writes_its_line_while_goroutines_run_and_while_none_does() {
+    let end = in_child_with(
+        "schedtrace_writes_its_line_while_goroutines_run_and_while_none_does",
+        &[("THREADBARE_SCHEDTRACE", "20")],
+        || {
+            let runtime = Runtime::builder().procs(2).build().unwrap();
+            runtime.run(|| {
+                let busy = (0..5).map(|_| go(|| spin_for(Duration::from_millis(60))));
+                let busy: Vec<_> = busy.collect();
+                busy.into_iter().for_each(|busy| busy.join().unwrap());
+                time::sleep(Duration::from_millis(600));
+            });
+        },
+    );
+    let Some(stderr) = must_end(end) else { return };
+    let lines: Vec<&str> = stderr
+        .lines()
+        .filter(|line| line.starts_with("SCHED "))
+        .collect();
+    assert!(lines.len() >= 5, "{stderr}");
+    for line in &lines {
+        let rest = line
+            .split_once("ms: gomaxprocs=2 idleprocs=")
+            .expect(line)
+            .1;
+        for part in ["threads=", "spinningthreads=", "idlethreads=", "runqueue="] {
+            assert!(rest.contains(part), "{line}");
+        }
+        let queues = rest
+            .split_once('[')
+            .and_then(|(_, rest)| rest.strip_suffix(']'));
+        let queues = queues.expect(line).split(' ').map(str::parse::<usize>);
+        assert_eq!(queues.map(Result::unwrap).count(), 2, "{line}");
     }
+    let some = |what: &str| lines.iter().any(|line| line.contains(what));
+    assert!(some("idleprocs=0") && some("idleprocs=2"), "{stderr}");
+}
+
+fn spin_for(time: Duration) {
+    let begun = Instant::now();
+    while begun.elapsed() < time {
+        std::hint::spin_loop();
+    }
+}
+
+#[test]
+fn quit_signal_leaves_the_dump_and_the_trace_and_the_program_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("trace.json");
+    let end = in_child_with(
+        "quit_signal_leaves_the_dump_and_the_trace_and_the_program_goes_on",
+        &[("THREADBARE_TRACE_FILE", file.to_str().unwrap())],
+        || {
+            let file = std::env::var_os("THREADBARE_TRACE_FILE").unwrap();
+            let runtime = Runtime::builder()
+                .procs(1)
+                .dumps_on_quit(true)
+                .build()
+                .unwrap();
+            runtime.run(move || {
+                nix::sys::signal::raise(nix::sys::signal::SIGQUIT).unwrap();
+                let begun = Instant::now();
+                let is_whole = || std::fs::read_to_string(&file).is_ok_and(|t| t.ends_with("]}\n"));
+                while !is_whole() && begun.elapsed() < Duration::from_secs(60) {
+                    time::sleep(Duration::from_millis(1));
+                }
+            });
+        },
+    );
+    let Some(stderr) = must_end(end) else { return };
+    for part in ["SIGQUIT: all goroutines", "goroutine 1 ["] {
+        assert!(stderr.contains(part), "no {part:?} in:\n{stderr}");
+    }
+    let trace: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap();
+    assert!(
+        events
+            .iter()
+            .any(|event| event["name"] == "thread of M0 starts")
+    );
 }

@@ -31,26 +31,26 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "yield to another and be yielded to",
         run: yields,
-        pinned: 430,
-        migrating: 376,
+        pinned: 440,
+        migrating: 380,
     },
     Operation {
         name: "spawn one and join it",
         run: spawns,
-        pinned: 747,
-        migrating: 627,
+        pinned: 775,
+        migrating: 643,
     },
     Operation {
         name: "spawn one of a batch of 100, counted by a WaitGroup",
         run: batches,
-        pinned: 379,
-        migrating: 363,
+        pinned: 391,
+        migrating: 375,
     },
     Operation {
         name: "round trip over two unbuffered channels",
         run: round_trips,
-        pinned: 977,
-        migrating: 816,
+        pinned: 1003,
+        migrating: 846,
     },
     Operation {
         name: "send into and receive from a buffer",
@@ -61,8 +61,8 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "lock and unlock a free mutex",
         run: locks,
-        pinned: 17,
-        migrating: 17,
+        pinned: 18,
+        migrating: 18,
     },
     Operation {
         name: "select of two, one ready",

@@ -120,6 +120,8 @@ pub(crate) const FLAG_LOCKED: u8 = 1;
 pub(crate) const FLAG_COMPACTED: u8 = 2;
 /// In `flags`: spawned as CPU-bound; see `sched::hogs`.
 pub(crate) const FLAG_CPU_BOUND: u8 = 4;
+/// In `flags`: how long it takes to run is being timed; see `sched::latency`.
+pub(crate) const FLAG_TIMED: u8 = 8;
 /// In `flags`: the scheduling class, two bits.
 pub(crate) const FLAG_PRIORITY_SHIFT: u32 = 4;
 

@@ -4,8 +4,10 @@ use std::sync::atomic::Ordering;
 
 use super::builder::Builder;
 use super::dump::GoroutineInfo;
+use super::latency::RunLatency;
 use super::runtime::Shared;
 use super::spawn::{self, JoinError, JoinHandle};
+use super::trace::{Level, Trace};
 
 /// A runtime. Dropping it is [`Runtime::shutdown`].
 ///
@@ -93,6 +95,8 @@ pub struct Metrics {
     pub rescues_count: u64,
     /// Goroutines taken from another P's queue.
     pub steals_count: u64,
+    /// How long goroutines waited to run.
+    pub run_latency: RunLatency,
 }
 
 impl Runtime {
@@ -246,6 +250,43 @@ impl Runtime {
     #[must_use]
     pub fn goroutines(&self) -> Vec<GoroutineInfo> {
         self.shared.goroutines()
+    }
+
+    /// What the flight recorder holds: the last events of each P. Stops nobody.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// let runtime = Runtime::builder().build()?;
+    /// runtime.run(|| ());
+    /// let mut json = Vec::new();
+    /// runtime.trace().write_chrome(&mut json)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn trace(&self) -> Trace {
+        self.shared.trace()
+    }
+
+    /// Changes how much the flight recorder records, for each P from its next
+    /// switch on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, go, trace::Level};
+    ///
+    /// let runtime = Runtime::builder().build()?;
+    /// runtime.set_trace(Level::Switches);
+    /// runtime.run(|| go(|| ()).join().unwrap());
+    /// runtime.set_trace(Level::Coarse);
+    /// println!("{} events", runtime.trace().events_count());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_trace(&self, level: Level) {
+        self.shared.set_trace(level);
     }
 
     /// Stops the runtime. No goroutine starts or goes on after this; those in

@@ -25,8 +25,10 @@ use std::sync::atomic::Ordering;
 use super::current::{self, goroutine_of, machine_of};
 use super::helpers::Job;
 use super::preempt::regain;
+use super::processor::Processor;
 use super::runtime::Shared;
-use crate::goroutine::{Parkable, Status, WaitReason};
+use super::trace::event::Kind;
+use crate::goroutine::{Goroutine, Parkable, Status, WaitReason};
 use crate::stack::StackHeader;
 
 /// What came of a call: its result, or what it panicked with.
@@ -94,11 +96,18 @@ where
     }
 }
 
+fn note(p: Option<&Processor>, kind: Kind, g: &Goroutine) {
+    if let Some(p) = p {
+        p.record(kind, g.id.load(Ordering::Relaxed), 0);
+    }
+}
+
 /// Without a P, on the goroutine's own stack.
 fn in_place<T>(header: &'static StackHeader, f: impl FnOnce() -> T) -> Outcome<T> {
     let m = machine_of(header);
     let g = goroutine_of(header);
     let (p, _) = m.enter();
+    note(p, Kind::Block, g);
     g.set_status(Status::Syscall);
     g.head
         .reason
@@ -114,7 +123,7 @@ fn in_place<T>(header: &'static StackHeader, f: impl FnOnce() -> T) -> Outcome<T
     // Without a P nobody moved us: still the same M.
     let m = machine_of(header);
     m.enter();
-    regain(header);
+    note(Some(regain(header)), Kind::Unblock, g);
     drop(blocked);
     g.head.reason.store(0, Ordering::Relaxed);
     g.set_status(Status::Running);
@@ -153,8 +162,12 @@ where
 {
     let shared = machine_of(header).shared;
     let blocked = Blocked::begin(shared);
+    let g = goroutine_of(header);
+    let m = machine_of(header);
+    note(m.enter().0, Kind::Block, g);
+    m.leave(false);
     let who = super::prepare_park(WaitReason::Blocking, ptr::null());
-    goroutine_of(header).set_status(Status::Syscall);
+    g.set_status(Status::Syscall);
     let mut call = Call {
         f: Some(f),
         outcome: None,
@@ -172,6 +185,9 @@ where
         });
     }
     super::park(who);
+    let m = machine_of(header);
+    note(m.enter().0, Kind::Unblock, g);
+    m.leave(false);
     drop(blocked);
     // SAFETY: the helper readied us after its last use of it.
     match unsafe { (*call).outcome.take() } {

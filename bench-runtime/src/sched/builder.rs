@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::api::Runtime;
 use super::runtime::{MAX_THREADS, Shared};
 use super::stacks::StackCare;
+use super::trace::Level;
 use crate::stack::StackPolicy;
 
 /// Settings of a runtime that is to be built.
@@ -29,6 +30,7 @@ pub struct Builder {
     pub(super) dumps_on_quit: bool,
     pub(super) fake_time: bool,
     pub(super) seed: Option<u64>,
+    pub(super) trace: Option<Level>,
 }
 
 impl Default for Builder {
@@ -44,6 +46,7 @@ impl Default for Builder {
             dumps_on_quit: false,
             fake_time: false,
             seed: None,
+            trace: None,
         }
     }
 }
@@ -259,6 +262,32 @@ impl Builder {
     pub fn dumps_on_quit(mut self, dumps: bool) -> Self {
         self.dumps_on_quit = dumps;
         self
+    }
+
+    /// How much the flight recorder records (see [`crate::trace`]). Without it:
+    /// the environment variable `THREADBARE_TRACE`, `coarse` or `switches`;
+    /// else [`Level::Coarse`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, go, trace::Level};
+    ///
+    /// let runtime = Runtime::builder().trace(Level::Switches).build()?;
+    /// runtime.run(|| go(|| ()).join().unwrap());
+    /// println!("{} events", runtime.trace().events_count());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn trace(mut self, level: Level) -> Self {
+        self.trace = Some(level);
+        self
+    }
+
+    pub(super) fn trace_level(&self) -> Level {
+        self.trace
+            .or_else(Level::of_environment)
+            .unwrap_or_default()
     }
 
     /// Lets goroutines move between OS threads when they park. Without this a

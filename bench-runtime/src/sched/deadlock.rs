@@ -13,6 +13,7 @@ use std::sync::atomic::{Ordering, fence};
 
 use super::dump::{HELPERS_COUNT, write_all};
 use super::runtime::Shared;
+use super::trace;
 
 /// Go's exit status for it.
 const EXIT_STATUS: i32 = 2;
@@ -50,6 +51,7 @@ impl Shared {
             "fatal error: all goroutines are asleep - deadlock!\n\n",
             &goroutines,
         );
+        trace::write_if_asked(self, 0);
         // SAFETY: ends the process at once; destructors of a program that
         // cannot go on are not run, as in Go.
         unsafe { libc::_exit(EXIT_STATUS) }

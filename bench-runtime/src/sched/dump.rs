@@ -214,8 +214,9 @@ pub(crate) fn dump_on_quit(shared: &'static Shared) -> std::io::Result<()> {
             while signals.wait() {
                 // One that is on the list has not stopped, so it is there.
                 let all: Vec<_> = ON_QUIT.lock().iter().map(|shared| shared.user()).collect();
-                for user in all {
+                for (number, user) in all.iter().enumerate() {
                     write_all("SIGQUIT: all goroutines\n\n", &user.shared().goroutines());
+                    super::trace::write_if_asked(user.shared(), number);
                 }
             }
         })?;

@@ -31,6 +31,7 @@ use super::processor::{Processor, ProcessorStatus};
 use super::ready::make_runnable;
 use super::runtime::Shared;
 use super::thread::ThreadRecord;
+use super::trace::{ANY, event};
 use crate::goroutine::{Goroutine, Kind, Parkable};
 use crate::netpoll::Netpoll;
 use crate::sys::{barrier, clock};
@@ -305,6 +306,7 @@ impl Shared {
         let turns = own.turns;
         begin_slice(p);
         if turns % 4 == 0 {
+            p.watch_next();
             self.poll_net(m, p);
         }
         let one = |class| {
@@ -376,6 +378,7 @@ impl Shared {
         // rest of `own`, but not `ready`, which is taken out.
         let mut ready = std::mem::take(unsafe { &mut p.own().ready });
         from.timers.poll(self.now_ns(), &mut ready);
+        p.record(event::Kind::Timers, from.id as u64, ready.len() as u64);
         self.ready_all(m, p, &mut ready);
         // SAFETY: as above.
         unsafe { p.own().ready = ready };
@@ -395,6 +398,9 @@ impl Shared {
         self.last_poll_ns.store(self.now_ns(), Ordering::Relaxed);
         netpoll.poll(Some(Duration::ZERO), &mut ready);
         let any = !ready.is_empty();
+        if any {
+            p.record(event::Kind::Netpoll, ready.len() as u64, 0);
+        }
         self.ready_all(m, p, &mut ready);
         // SAFETY: as above.
         unsafe { p.own().ready = ready };
@@ -417,7 +423,12 @@ impl Shared {
                     g.set_status(crate::goroutine::Status::Runnable);
                     if !ptr::eq(super::ready::shared_of(g), self) {
                         super::ready::shared_of(g).submit(g);
-                    } else if self.pinned || g.head.flags.load(Ordering::Relaxed) != 0 {
+                        continue;
+                    }
+                    if p.watches(ANY) {
+                        p.note_ready(g);
+                    }
+                    if self.pinned || g.head.flags.load(Ordering::Relaxed) != 0 {
                         make_runnable(m, p, g);
                     } else {
                         super::ready::push_back_quietly(m, p, g);
@@ -643,6 +654,9 @@ impl Shared {
         }
         match m.held() {
             Some(p) => {
+                if !ready.is_empty() {
+                    p.record(event::Kind::Netpoll, ready.len() as u64, 0);
+                }
                 self.ready_all(m, p, &mut ready);
                 // Nobody watches the netpoller while we run, which is short as
                 // a rule; sysmon sees where it is not.

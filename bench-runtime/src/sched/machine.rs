@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering}
 use super::door::Door;
 use super::processor::Processor;
 use super::runtime::Shared;
+use super::trace::event::Kind;
 use crate::goroutine::{Goroutine, List};
 use crate::netpoll::Netpoll;
 use crate::sys::futex;
@@ -124,11 +125,15 @@ impl Machine {
 
     /// Takes up a P, or lets go of it. Only its own thread, inside.
     pub(crate) fn set_p(&self, p: Option<&'static Processor>) {
+        if let Some(given) = self.held() {
+            given.record(Kind::Stop, self.id as u64, 0);
+        }
         if let Some(p) = p {
             // Before the door shows it: who retakes it looks here for the M.
             p.owner
                 .store(ptr::from_ref(self).cast_mut(), Ordering::Release);
             self.unmark_robbed();
+            self.note_start(p);
         }
         self.door
             .set(p.map_or(ptr::null_mut(), |p| ptr::from_ref(p).cast_mut()));

@@ -15,6 +15,7 @@
 //! | `preempt`, `blocking`, `helpers` | what a G does without a P, and where it blocks |
 //! | `sysmon`         | when a P is taken                                        |
 //! | `hogs`           | what starts on an M of its own, in a pinned runtime      |
+//! | `trace`, `latency`, `schedtrace` | what is told about all of it              |
 //! | `runtime`, `shutdown`, `lifetime`, `builder`, `api` | what all share, how users hold it, its end |
 //!
 //! # The life of a goroutine, in numbered steps
@@ -86,6 +87,7 @@ pub(crate) mod global_queue;
 pub(crate) mod helpers;
 pub(crate) mod hogs;
 pub(crate) mod idle;
+pub(crate) mod latency;
 pub(crate) mod lifetime;
 pub(crate) mod lock_thread;
 pub(crate) mod machine;
@@ -96,6 +98,7 @@ pub(crate) mod ready;
 pub(crate) mod run_loop;
 pub(crate) mod run_queue;
 pub(crate) mod runtime;
+mod schedtrace;
 pub(crate) mod shutdown;
 pub(crate) mod spawn;
 pub(crate) mod stacks;
@@ -103,6 +106,7 @@ pub(crate) mod steal;
 pub(crate) mod sysmon;
 pub(crate) mod thread;
 pub(crate) mod topology;
+pub(crate) mod trace;
 
 #[cfg(all(test, not(rt_loom)))]
 pub(crate) use park::current;

@@ -11,6 +11,7 @@ use super::processor::Processor;
 use super::run_loop::leave_stack;
 use super::runtime::Shared;
 use super::thread::ThreadRecord;
+use super::trace::ANY;
 use super::{find_runnable, preempt, ready as readying};
 use crate::goroutine::{FLAG_LOCKED, Goroutine, Kind, Parkable, Status, WaitReason, Waiter};
 use crate::stack::StackHeader;
@@ -209,6 +210,9 @@ pub(crate) fn ready_inside(m: &'static Machine, p: &'static Processor, who: Park
             let g = Goroutine::of(who);
             g.set_status(Status::Runnable);
             if std::ptr::eq(readying::shared_of(g), m.shared) {
+                if p.watches(ANY) {
+                    p.note_ready(g);
+                }
                 readying::make_runnable(m, p, g);
             } else {
                 readying::shared_of(g).submit(g);

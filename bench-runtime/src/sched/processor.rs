@@ -11,8 +11,10 @@ use std::cell::UnsafeCell;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
+use super::latency;
 use super::machine::Machine;
 use super::run_queue::RunQueue;
+use super::trace::{self, ring::Ring};
 use crate::goroutine::{Goroutine, Parkable, slab};
 use crate::stack::pool::StackCache;
 use crate::timer::Timers;
@@ -39,6 +41,8 @@ pub(crate) struct Processor {
     pub(crate) run_next: AtomicPtr<Goroutine>,
     /// Somebody wants the owner to look around before its next pick.
     pub(crate) notice: AtomicBool,
+    /// What is recorded or timed beyond the usual; only the owner touches it.
+    pub(crate) watch: AtomicU8,
     status: AtomicU8,
     /// Grows with each pick. The owner stores, sysmon reads.
     pub(crate) picks: AtomicU32,
@@ -55,6 +59,10 @@ pub(crate) struct Processor {
     /// Taken from other Ps, in all.
     pub(crate) stolen_count: AtomicU64,
     pub(crate) queue: RunQueue<Goroutine>,
+    /// Its part of the flight recorder. Only the owner writes.
+    pub(crate) ring: Ring,
+    pub(crate) sample: latency::Sample,
+    pub(crate) latencies: latency::Counts,
     /// Used again after the P's end: see [`super::lifetime`].
     pub(crate) timers: &'static Timers,
 }
@@ -99,6 +107,8 @@ impl Processor {
             id,
             run_next: AtomicPtr::new(ptr::null_mut()),
             notice: AtomicBool::new(true),
+            // The notice makes it what the level asks for.
+            watch: AtomicU8::new(trace::SAMPLE),
             status: AtomicU8::new(ProcessorStatus::Dead as u8),
             picks: AtomicU32::new(0),
             slices: AtomicU32::new(0),
@@ -120,6 +130,9 @@ impl Processor {
             ended_count: AtomicU64::new(0),
             stolen_count: AtomicU64::new(0),
             queue: RunQueue::new(),
+            ring: trace::new_ring(),
+            sample: latency::Sample::default(),
+            latencies: latency::Counts::new(),
             timers: Timers::take(),
         }
     }

@@ -28,6 +28,7 @@ use super::global_queue::Priority;
 use super::machine::Machine;
 use super::processor::Processor;
 use super::runtime::Shared;
+use super::trace::ANY;
 use crate::goroutine::slab::Slab;
 use crate::goroutine::{
     CLAIMED_BIT, FLAG_COMPACTED, FLAG_LOCKED, FRESH, Goroutine, List, RUNNING_BIT, Status,
@@ -84,7 +85,12 @@ pub(crate) fn ready_goroutine(g: &'static Goroutine) {
         let m = current::machine_of(header);
         let (p, was_inside) = m.enter();
         match p {
-            Some(p) if ptr::eq(m.shared, shared_of(g)) => make_runnable(m, p, g),
+            Some(p) if ptr::eq(m.shared, shared_of(g)) => {
+                if p.watches(ANY) {
+                    p.note_ready(g);
+                }
+                make_runnable(m, p, g);
+            }
             _ => shared_of(g).submit(g),
         }
         m.leave(was_inside);
@@ -97,7 +103,10 @@ pub(crate) fn ready_goroutine(g: &'static Goroutine) {
 fn ready_from_thread(g: &'static Goroutine) {
     match current::thread_machine() {
         Some(m) if ptr::eq(m.shared, shared_of(g)) => match m.held() {
-            Some(p) => make_runnable(m, p, g),
+            Some(p) => {
+                p.note_ready(g);
+                make_runnable(m, p, g);
+            }
             None => m.shared.submit(g),
         },
         _ => shared_of(g).submit(g),
@@ -204,6 +213,7 @@ impl Shared {
     pub(crate) fn submit(&'static self, g: &'static Goroutine) {
         // Once it is in a queue it may end, and the runtime with it.
         let _user = self.user();
+        self.note_ready_outside(g);
         if g.has_flag(FLAG_LOCKED)
             && let Some(m) = machine_of_started(g)
         {

@@ -19,10 +19,11 @@ use super::find_runnable::pick_fast;
 use super::machine::Machine;
 use super::processor::Processor;
 use super::runtime::Shared;
+use super::trace::SWITCHES;
 use crate::arch;
 use crate::goroutine::{
-    FLAG_COMPACTED, FLAG_LOCKED, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST, JOIN_OPEN,
-    Parkable, RUNNING_BIT, Status,
+    FLAG_COMPACTED, FLAG_LOCKED, FLAG_TIMED, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST,
+    JOIN_OPEN, Parkable, RUNNING_BIT, Status,
 };
 use crate::netpoll::Netpoll;
 use crate::stack::{Stack, StackHeader};
@@ -92,7 +93,7 @@ pub(crate) fn ready_context(
     g: &'static Goroutine,
 ) -> Option<usize> {
     let mut context = claim::look(&g.context);
-    if context == FRESH || context & RUNNING_BIT != 0 || g.has_flag(FLAG_COMPACTED) {
+    if context == FRESH || context & RUNNING_BIT != 0 || g.has_flag(FLAG_COMPACTED | FLAG_TIMED) {
         context = ready_context_slow(m, p, g, context)?;
     }
     let Some(header) = crate::stack::header_of(context) else {
@@ -103,6 +104,9 @@ pub(crate) fn ready_context(
     header.machine.set(ptr::from_ref(m).cast_mut().cast());
     claim::resume(&g.context, ptr::from_ref(header) as usize);
     g.set_status(Status::Running);
+    if p.watches(SWITCHES) {
+        p.note_switch(m, Some(g));
+    }
     m.current
         .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
     Some(context)
@@ -131,12 +135,22 @@ fn ready_context_slow(
         if set_aside(m, g, 0) {
             return None;
         }
+        end_timing(m, p, g);
         return bind(m, p, g);
     }
+    end_timing(m, p, g);
     if g.has_flag(FLAG_COMPACTED) {
         super::stacks::restore(g, context);
     }
     Some(context)
+}
+
+/// A goroutine that was waiting to run does: says so if it is timed.
+#[inline(always)]
+fn end_timing(m: &'static Machine, p: &'static Processor, g: &'static Goroutine) {
+    if g.has_flag(FLAG_TIMED) {
+        m.shared.end_timing(p, g);
+    }
 }
 
 /// Sets a fresh goroutine aside if it is to start on another M: then the
@@ -208,11 +222,18 @@ unsafe extern "C" fn goroutine_main(_: usize) -> ! {
                 header.g.set(ptr::from_ref(next).cast_mut().cast());
                 claim::resume(&next.context, ptr::from_ref(header) as usize);
                 next.set_status(Status::Running);
+                end_timing(m, p, next);
+                if p.watches(SWITCHES) {
+                    m.current.store(ptr::null_mut(), Ordering::Relaxed);
+                    p.note_switch(m, Some(next));
+                }
                 m.current
                     .store(ptr::from_ref(next).cast_mut(), Ordering::Relaxed);
             }
             Some(next) => {
                 m.count_started(-1);
+                // It has ended, and its record may be another's.
+                m.current.store(ptr::null_mut(), Ordering::Relaxed);
                 // Our stack goes to the cache after the next has its own.
                 let context = ready_context(m, p, next);
                 put_stack(p, header);
@@ -249,6 +270,7 @@ fn put_stack(p: &'static Processor, header: &'static StackHeader) {
 }
 
 fn go_home(m: &'static Machine, errand: usize) -> ! {
+    m.note_end();
     m.current.store(ptr::null_mut(), Ordering::Relaxed);
     // SAFETY: home was left by the switch that resumed the first goroutine of
     // this round; only this thread resumes it, and this stack is done with.
@@ -382,6 +404,7 @@ pub(crate) fn leave_stack_for(
 /// Leaves the stack for the M's own.
 #[inline(never)]
 pub(crate) fn leave_for_home(m: &'static Machine, g: &'static Goroutine) {
+    m.note_leave();
     m.current.store(ptr::null_mut(), Ordering::Relaxed);
     // SAFETY: see `go_home`; `context` is ours while we run.
     unsafe {
@@ -399,6 +422,7 @@ pub(crate) fn leave_for_home(m: &'static Machine, g: &'static Goroutine) {
 #[cold]
 #[inline(never)]
 fn leave_locked(m: &'static Machine, g: &'static Goroutine) {
+    m.note_leave();
     m.locked
         .store(ptr::from_ref(g).cast_mut(), Ordering::Release);
     m.current.store(ptr::null_mut(), Ordering::Relaxed);

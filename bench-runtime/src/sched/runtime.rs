@@ -14,6 +14,7 @@ use super::global_queue::{GlobalQueue, Priority};
 use super::helpers::{Helpers, Job};
 use super::hogs::Hogs;
 use super::idle::{Idle, Lists};
+use super::latency;
 use super::lifetime::Lifetime;
 use super::machine::Machine;
 use super::processor::{Processor, ProcessorStatus};
@@ -23,6 +24,7 @@ use super::spawn;
 use super::stacks::StackCare;
 use super::sysmon::Bed;
 use super::topology::Topology;
+use super::trace::{Recorder, event::Kind};
 use crate::goroutine::{Goroutine, JOIN_OPEN, List, Parkable, Status, slab};
 use crate::netpoll::Netpoll;
 use crate::stack::{Class, StackError};
@@ -157,6 +159,9 @@ pub(crate) struct Shared {
     pub(crate) runners_count: AtomicIsize,
     pub(crate) detects_deadlock: bool,
     pub(crate) metrics: Counts,
+    pub(crate) recorder: Recorder,
+    /// Times goroutines that become runnable from outside.
+    pub(super) sample: latency::Sample,
     /// The clock, where time is fake.
     fake_now_ns: Option<AtomicU64>,
     /// Chooses the next goroutine, where the order is seeded.
@@ -240,6 +245,8 @@ impl Shared {
             runners_count: AtomicIsize::new(0),
             detects_deadlock: builder.detects_deadlock,
             metrics: Counts::default(),
+            recorder: Recorder::new(builder.trace_level()),
+            sample: latency::Sample::default(),
             fake_now_ns: builder.fake_time.then(|| AtomicU64::new(clock::now_ns())),
             order: builder.seed.map(|seed| Lock::new(Rng::new(seed))),
             outlook: AtomicU8::new(Outlook::Open as u8),
@@ -301,6 +308,7 @@ impl Shared {
     /// many are retired by whoever holds them, at the next pick.
     fn resize_to(&'static self, procs: usize) -> usize {
         let _resize = self.resize.lock();
+        self.record(Kind::Procs, procs as u64, 0);
         let old = self.procs.swap(procs, Ordering::SeqCst);
         for index in 0..procs {
             let p: &'static Processor =
@@ -365,6 +373,7 @@ impl Shared {
         // Under the lock, so that no P comes alive between the look at the
         // others and the change: it could steal by compare-exchange while we
         // pop by plain stores.
+        p.follow_level(&self.recorder);
         let lists = self.idle.lock();
         let mut alone = self.procs() == 1;
         self.for_each_processor(|other| {
@@ -455,6 +464,7 @@ impl Shared {
         let m: &'static Machine = Box::leak(Box::new(Machine::new(machines.len(), self)));
         machines.push(m);
         drop(machines);
+        self.record(Kind::ThreadStart, m.id as u64, 0);
         self.start_thread(
             ThreadKind::Machine,
             format!("m{}", m.id),
@@ -514,6 +524,7 @@ impl Shared {
             self.idle.spinning_count.fetch_sub(1, Ordering::SeqCst);
         }
         m.unmark_robbed();
+        self.record(Kind::ThreadEnd, m.id as u64, 0);
         self.thread_ends(ThreadKind::Machine);
     }
 
@@ -581,6 +592,7 @@ impl Shared {
             retakes_count: self.metrics.retakes_count.load(Ordering::Relaxed),
             rescues_count: self.metrics.rescues_count.load(Ordering::Relaxed),
             steals_count,
+            run_latency: self.read_latencies(),
         }
     }
 

@@ -15,6 +15,7 @@ use super::processor::Processor;
 use super::ready::{make_runnable, push_back, shared_of};
 use super::runtime::Shared;
 use super::shutdown::Outlook;
+use super::trace::ANY;
 use super::{park, preempt};
 use crate::goroutine::body::{self, Exit, Outcome};
 use crate::goroutine::{
@@ -71,6 +72,9 @@ where
     g.set_site(site);
     // SAFETY: a fresh record with an empty body.
     unsafe { body::put_closure(g, f) };
+    if p.watches(ANY) {
+        p.note_spawn(g);
+    }
     if shared.pinned {
         // It belongs to no M yet: the queue, from where it may be stolen.
         push_back(m, p, g);
@@ -181,6 +185,7 @@ where
     }
     // SAFETY: a fresh record with an empty body.
     unsafe { body::put_closure(g, f) };
+    shared.note_spawn_outside(g);
     if !shared.admit(g) {
         abandon(shared, g, None);
     }

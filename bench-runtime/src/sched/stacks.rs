@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use super::claim;
 use super::runtime::Shared;
+use super::trace::event::Kind;
 use crate::goroutine::slab::Slab;
 use crate::goroutine::{
     CLAIMED_BIT, FLAG_COMPACTED, FLAG_LOCKED, FRESH, Goroutine, RUNNING_BIT, Status,
@@ -190,8 +191,14 @@ pub(super) struct Rounds {
     pending: bool,
     /// A P has picked a goroutine since the pass began, which may be parked now.
     ran: bool,
+    /// Stacks that were ever compacted, when the pass began.
+    compacted_count: u64,
     /// The process holds so much that compacting comes first.
     pressed: bool,
+}
+
+fn compacted_count() -> u64 {
+    crate::stack::compaction_stats().compacted_count
 }
 
 /// Above this share of the machine's memory, one in so many, a runtime that
@@ -228,6 +235,7 @@ impl Shared {
             rounds.over = false;
             rounds.began_ms = now_ms;
             rounds.ran = false;
+            rounds.compacted_count = compacted_count();
             rounds.pressed = self.stack_care.compact && self.is_pressed();
             let pause = self.sweep_policy(rounds).after / PASSES;
             rounds.pause_ms = u32::try_from(pause.as_millis())
@@ -245,6 +253,10 @@ impl Shared {
                 Progress::Done { pending } => {
                     rounds.over = true;
                     rounds.pending = pending;
+                    let count = compacted_count() - rounds.compacted_count;
+                    if count != 0 {
+                        self.record(Kind::Compact, count, 0);
+                    }
                     break;
                 }
                 Progress::Busy => {

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::processor::{Processor, ProcessorStatus};
 use super::runtime::Shared;
+use super::trace::event::Kind;
 use crate::goroutine::Goroutine;
 
 /// Found by Go: enough that a short gap between pops does not send a thief to
@@ -49,6 +50,9 @@ fn steal_from(victim: &Processor, thief: &Processor) -> Option<&'static Goroutin
             crate::fatal::fatal!("a thief's queue was not empty");
         }
     });
+    if count != 0 {
+        thief.record(Kind::Steal, victim.id as u64, count.into());
+    }
     let stolen = &thief.stolen_count;
     stolen.store(
         stolen.load(Ordering::Relaxed) + u64::from(count),

@@ -11,7 +11,9 @@
 //! 5. stacks of goroutines that have been parked for long are trimmed or
 //!    compacted, a few at a time (see [`super::stacks`]);
 //! 6. once a second GOMAXPROCS follows the affinity and the quota, unless it
-//!    was set by hand.
+//!    was set by hand;
+//! 7. a line about all of it is written, if the environment asks for it (see
+//!    [`super::schedtrace`]).
 //!
 //! When no P has run for a while it sleeps until one does, but for a look at
 //! the stacks from time to time while some are to be trimmed.
@@ -23,6 +25,8 @@ use std::time::Duration;
 use super::machine::Machine;
 use super::processor::{Processor, ProcessorStatus};
 use super::runtime::Shared;
+use super::schedtrace::Schedtrace;
+use super::trace::event::Kind;
 use crate::goroutine::{Goroutine, Parkable};
 use crate::sys::{barrier, clock, futex};
 
@@ -104,10 +108,13 @@ impl Shared {
         let mut sweep = super::stacks::Rounds::default();
         let mut eager_rounds = 0u32;
         let mut last_read_ns = clock::now_ns();
+        let mut schedtrace = Schedtrace::of_environment(last_read_ns);
         while !self.is_stopping() {
             if idle_rounds >= IDLE_ROUNDS {
                 // While stacks are to be looked over it is a nap.
-                if self.deep_sleep(sweep.next_pass()) {
+                let line = schedtrace.as_ref().map(|line| line.pause(clock::now_ns()));
+                let nap = [sweep.next_pass(), line].into_iter().flatten().min();
+                if self.deep_sleep(nap) {
                     idle_rounds = 0;
                     seen.clear();
                     continue;
@@ -116,6 +123,9 @@ impl Shared {
                 std::thread::sleep(ROUND);
             }
             let now = clock::now_ns();
+            if let Some(line) = &mut schedtrace {
+                line.tell(self, now);
+            }
             let mut running = false;
             let mut picked = false;
             let mut rescued = false;
@@ -220,6 +230,7 @@ impl Shared {
             return false;
         }
         self.metrics.retakes_count.fetch_add(1, Ordering::Relaxed);
+        self.record_retake(p, m);
         self.learn_hog(m);
         self.hand_off_or_retire(p);
         true
@@ -241,6 +252,7 @@ impl Shared {
             return false;
         };
         self.metrics.rescues_count.fetch_add(1, Ordering::Relaxed);
+        self.record(Kind::Rescue, g.id.load(Ordering::Relaxed), 0);
         self.submit(g);
         true
     }
@@ -255,7 +267,10 @@ impl Shared {
         {
             return;
         }
-        self.on_errand(|ready| p.timers.poll(self.now_ns(), ready));
+        self.on_errand(|ready| {
+            p.timers.poll(self.now_ns(), ready);
+            self.record(Kind::Timers, p.id as u64, ready.len() as u64);
+        });
     }
 
     /// Polls if nobody does; true if a goroutine waited for that though a P
@@ -271,7 +286,13 @@ impl Shared {
             return false;
         }
         self.last_poll_ns.store(now, Ordering::Relaxed);
-        self.on_errand(|ready| self.netpoll.poll(Some(Duration::ZERO), ready)) && idle
+        let any = self.on_errand(|ready| {
+            self.netpoll.poll(Some(Duration::ZERO), ready);
+            if !ready.is_empty() {
+                self.record(Kind::Netpoll, ready.len() as u64, 0);
+            }
+        });
+        any && idle
     }
 
     /// Readies whom `take` takes out of a place where the deadlock detection

@@ -48,8 +48,13 @@ fn main() {
             None => panic!("no scenario is called {name}"),
         };
     }
+    let traced = Trial::test(
+        "deadlock_leaves_its_trace_where_asked",
+        deadlock_leaves_its_trace_where_asked,
+    );
     let trials = scenarios()
         .map(|scenario| Trial::test(scenario.name, || run(scenario)))
+        .chain([traced])
         .collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
@@ -96,6 +101,34 @@ fn run(scenario: &Scenario) -> Result<(), Failed> {
     match as_due {
         true => Ok(()),
         false => Err(format!("{status}, and on stderr:\n{stderr}").into()),
+    }
+}
+
+/// The file that the environment asks for tells of the goroutines that wait.
+fn deadlock_leaves_its_trace_where_asked() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("trace.json");
+    let output = Command::new(std::env::current_exe()?)
+        .env(
+            SCENARIO,
+            "every_goroutine_is_named_with_its_wait_and_its_site",
+        )
+        .env("THREADBARE_TRACE", "switches")
+        .env("THREADBARE_TRACE_FILE", &file)
+        .output()?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let Some(lines) = reported(output.status, &stderr) else {
+        return Err(format!("{}, and on stderr:\n{stderr}", output.status).into());
+    };
+    if lines.last() != Some(&format!("trace: see {}", file.display()).as_str()) {
+        return Err(format!("it does not say where:\n{stderr}").into());
+    }
+    let trace: serde_json::Value = serde_json::from_slice(&std::fs::read(file)?)?;
+    let events = trace["traceEvents"].as_array().ok_or("no events")?;
+    let parks = |event: &&serde_json::Value| event["args"]["until"] == "chan receive";
+    match events.iter().any(|event| parks(&event)) {
+        true => Ok(()),
+        false => Err(format!("nobody waits:\n{trace:#}").into()),
     }
 }
 

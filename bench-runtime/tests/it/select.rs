@@ -336,7 +336,7 @@ fn a_losing_case_does_not_corrupt_the_queue() {
         }
         drop(tx);
         let sum = plain.join() + passers.into_iter().map(|p| p.join()).sum::<usize>();
-        assert_eq!(sum, (0..4_000).sum());
+        assert_eq!(sum, (0..4_000).sum::<usize>());
     });
 }
 

@@ -2,11 +2,12 @@
 //! with every outcome that the memory model allows.
 //!
 //! The run queue, the door, tickets, claims, the quick lock, the free list of
-//! cells and the passage of a stack's bytes are the product's own source,
-//! compiled here against loom's atomics. The idle protocol and the parking of
-//! a goroutine are written again with the steps and the orderings of the
-//! source, because theirs is spread over code that calls the kernel. The slot
-//! of the netpoller has its model beside it, in `src/netpoll/slot.rs`.
+//! cells, the passage of a stack's bytes and the ring of the recorder are the
+//! product's own source, compiled here against loom's atomics. The idle
+//! protocol and the parking of a goroutine are written again with the steps and
+//! the orderings of the source, because theirs is spread over code that calls
+//! the kernel. The slot of the netpoller has its model beside it, in
+//! `src/netpoll/slot.rs`.
 //!
 //! Each piece has a canary: the same model with one ordering or step broken,
 //! which loom must find. Run it by `scripts/loom.sh`.
@@ -40,6 +41,8 @@ mod passage_source;
 mod quick_lock_source;
 #[path = "../../src/goroutine/ticket.rs"]
 mod ticket_source;
+#[path = "../../src/sched/trace/ring.rs"]
+mod trace_ring_source;
 
 mod claim;
 mod door;
@@ -50,6 +53,7 @@ mod passage;
 mod quick_lock;
 mod run_queue;
 mod ticket;
+mod trace_ring;
 
 /// The product's shim, with loom's where the library needs std's.
 mod shim {

@@ -1,0 +1,226 @@
+//! How long goroutines wait between becoming runnable and running.
+//!
+//! Timing all of them would cost two readings of the clock for each, so a P
+//! times one in some hundreds of picks: the first that is spawned or readied on
+//! it after every fourth time that it looked elsewhere (the turns of
+//! [`super::find_runnable`]); and of those that become runnable from outside
+//! one at a time. A goroutine that yields is not timed.
+//!
+//! | [`Sample::g`]  | [`FLAG_TIMED`] of it | who changes it next                      |
+//! |----------------|----------------------|------------------------------------------|
+//! | null           | –                    | the owner of the sample, by `begin`      |
+//! | a goroutine    | set                  | whoever makes it run, by `end`           |
+//! | a goroutine    | clear                | `end` as above; or it was dropped unrun, with its runtime |
+
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::processor::Processor;
+use super::runtime::Shared;
+use crate::goroutine::{FLAG_TIMED, Goroutine};
+use crate::sys::clock;
+
+/// One for each power of two of nanoseconds, nine minutes in all; the last has
+/// no end.
+const BUCKETS: usize = 40;
+
+/// A goroutine that is being timed.
+#[derive(Debug, Default)]
+pub(crate) struct Sample {
+    g: AtomicPtr<Goroutine>,
+    since_ns: AtomicU64,
+}
+
+impl Sample {
+    /// Times a goroutine that becomes runnable, and is in no queue yet, unless
+    /// another one is being timed here.
+    pub(super) fn begin(&self, g: &'static Goroutine) {
+        // Acquire: pairs with the Release in `end`.
+        if g.has_flag(FLAG_TIMED) || !self.g.load(Ordering::Acquire).is_null() {
+            return;
+        }
+        let mine = self.g.compare_exchange(
+            ptr::null_mut(),
+            ptr::from_ref(g).cast_mut(),
+            Ordering::Acquire,
+            Ordering::Relaxed,
+        );
+        if mine.is_ok() {
+            self.since_ns.store(clock::now_ns(), Ordering::Relaxed);
+            // It is seen by who makes `g` run: the queue it comes from is between.
+            g.set_flag(FLAG_TIMED);
+        }
+    }
+
+    /// For who makes `g` run: since when it was runnable, if it is timed here.
+    fn end(&self, g: &'static Goroutine) -> Option<u64> {
+        let is_here = ptr::eq(self.g.load(Ordering::Relaxed), g);
+        is_here.then(|| {
+            let since_ns = self.since_ns.load(Ordering::Relaxed);
+            // Release: pairs with the Acquire in `begin`.
+            self.g.store(ptr::null_mut(), Ordering::Release);
+            since_ns
+        })
+    }
+}
+
+/// Counts of one P, which its holder writes.
+#[derive(Debug)]
+pub(crate) struct Counts([AtomicU64; BUCKETS]);
+
+impl Counts {
+    pub(super) fn new() -> Self {
+        Self([const { AtomicU64::new(0) }; BUCKETS])
+    }
+}
+
+fn bucket_of(ns: u64) -> usize {
+    (ns.max(1).ilog2() as usize).min(BUCKETS - 1)
+}
+
+impl Shared {
+    /// A goroutine that is timed runs now on `p`, whose holder calls.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn end_timing(&'static self, p: &'static Processor, g: &'static Goroutine) {
+        g.clear_flag(FLAG_TIMED);
+        let mut since_ns = self.sample.end(g);
+        self.for_each_processor(|p| {
+            if since_ns.is_none() {
+                since_ns = p.sample.end(g);
+            }
+        });
+        if let Some(since_ns) = since_ns {
+            let bucket = bucket_of(clock::now_ns().saturating_sub(since_ns));
+            Processor::count(&p.latencies.0[bucket]);
+        }
+    }
+
+    /// The counts of all Ps together.
+    pub(super) fn read_latencies(&'static self) -> RunLatency {
+        let mut counts = [0; BUCKETS];
+        self.for_each_processor(|p| {
+            for (sum, count) in counts.iter_mut().zip(&p.latencies.0) {
+                *sum += count.load(Ordering::Relaxed);
+            }
+        });
+        RunLatency { counts }
+    }
+}
+
+/// How long goroutines waited from when they became runnable until they ran:
+/// a histogram of those that were timed, one in some hundreds.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, go};
+/// use std::time::Duration;
+///
+/// let runtime = Runtime::builder().build()?;
+/// runtime.run(|| (0..1000).for_each(|_| go(|| ()).join().unwrap()));
+/// let latency = runtime.metrics().run_latency;
+/// println!("half of {} ran within {:?}", latency.count(), latency.quantile(0.5).unwrap());
+/// for (from, count) in latency.buckets().filter(|&(_, count)| count > 0) {
+///     println!("{from:?} and up to twice that: {count}");
+/// }
+/// assert!(latency.quantile(0.5) <= latency.quantile(1.0));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunLatency {
+    counts: [u64; BUCKETS],
+}
+
+impl Default for RunLatency {
+    fn default() -> Self {
+        Self {
+            counts: [0; BUCKETS],
+        }
+    }
+}
+
+impl RunLatency {
+    /// How many goroutines were timed.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// Each bucket's lower bound, powers of two of nanoseconds, and how many
+    /// waited at least that long and less than twice that. The last has no
+    /// upper bound.
+    pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> {
+        let from = |bucket| Duration::from_nanos(1u64 << bucket);
+        (self.counts.into_iter().enumerate()).map(move |(bucket, count)| (from(bucket), count))
+    }
+
+    /// The upper bound of the bucket that this share of the waits, 0 to 1, does
+    /// not exceed; `None` while none was timed.
+    ///
+    /// # Panics
+    ///
+    /// If `share` is not 0 to 1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// let runtime = Runtime::builder().build()?;
+    /// runtime.run(|| ());
+    /// if let Some(nearly_all) = runtime.metrics().run_latency.quantile(0.99) {
+    ///     println!("99% ran within {nearly_all:?}");
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn quantile(&self, share: f64) -> Option<Duration> {
+        assert!(
+            (0.0..=1.0).contains(&share),
+            "a share must be 0 to 1, not {share}"
+        );
+        let due = ((self.count() as f64 * share).ceil() as u64).max(1);
+        let mut below = 0;
+        let bucket = self.counts.iter().position(|count| {
+            below += count;
+            below >= due
+        })?;
+        Some(Duration::from_nanos(2 << bucket))
+    }
+}
+
+#[cfg(all(test, not(rt_loom)))]
+mod tests {
+    use super::*;
+
+    fn latency(counts: &[(usize, u64)]) -> RunLatency {
+        let mut latency = RunLatency::default();
+        for &(bucket, count) in counts {
+            latency.counts[bucket] = count;
+        }
+        latency
+    }
+
+    #[test]
+    fn bucket_is_the_power_of_two_below() {
+        assert_eq!(
+            [0, 1, 2, 3, 4, 1023, 1024].map(bucket_of),
+            [0, 0, 1, 1, 2, 9, 10]
+        );
+        assert_eq!(bucket_of(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn quantile_is_the_end_of_the_bucket_it_lies_in() {
+        let latency = latency(&[(3, 90), (10, 9), (20, 1)]);
+        let ends = [0.0, 0.9, 0.91, 0.99, 1.0].map(|share| latency.quantile(share));
+        assert_eq!(
+            ends,
+            [16, 16, 2048, 2048, 2 << 20].map(|ns| Some(Duration::from_nanos(ns)))
+        );
+        assert_eq!(latency.count(), 100);
+        assert_eq!(RunLatency::default().quantile(0.5), None);
+    }
+}

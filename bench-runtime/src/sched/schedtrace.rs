@@ -1,0 +1,100 @@
+//! A line about the scheduler each so many milliseconds, in the words of Go's
+//! `GODEBUG=schedtrace`: for whoever sets `THREADBARE_SCHEDTRACE`.
+//!
+//! ```text
+//! SCHED 1004ms: gomaxprocs=2 idleprocs=0 threads=5 spinningthreads=0 idlethreads=3 runqueue=0 [1 0]
+//! ```
+//!
+//! `threads` are those that run goroutines or blocking calls; `idlethreads` of
+//! them have nothing to do; `runqueue` is the global queue, and in brackets is
+//! that of each P, with what only its M may run.
+
+use std::fmt::{self, Display, Write};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::global_queue::Priority;
+use super::machine::Machine;
+use super::processor::ProcessorStatus;
+use super::runtime::Shared;
+use crate::fatal::tell;
+
+/// When the next line is due.
+#[derive(Debug)]
+pub(super) struct Schedtrace {
+    started_ns: u64,
+    every_ns: u64,
+    next_ns: u64,
+}
+
+impl Schedtrace {
+    /// What the environment asks for: a number of milliseconds above zero.
+    pub(super) fn of_environment(now_ns: u64) -> Option<Self> {
+        let every = std::env::var("THREADBARE_SCHEDTRACE").ok()?;
+        let every_ms = every.trim().parse::<u64>().ok().filter(|&ms| ms > 0)?;
+        let every_ns = every_ms.saturating_mul(1_000_000);
+        Some(Self {
+            started_ns: now_ns,
+            every_ns,
+            next_ns: now_ns.saturating_add(every_ns),
+        })
+    }
+
+    /// How long until the next line.
+    pub(super) fn pause(&self, now_ns: u64) -> Duration {
+        Duration::from_nanos(self.next_ns.saturating_sub(now_ns))
+    }
+
+    /// Writes the line, if it is due.
+    pub(super) fn tell(&mut self, shared: &'static Shared, now_ns: u64) {
+        if now_ns >= self.next_ns {
+            self.next_ns = now_ns.saturating_add(self.every_ns);
+            let ms = (now_ns - self.started_ns) / 1_000_000;
+            tell(format_args!("SCHED {ms}ms: {}", shared.state_line()));
+        }
+    }
+}
+
+impl Shared {
+    /// The state of the scheduler, of which each part is exact.
+    fn state_line(&'static self) -> impl Display {
+        let mut queues = String::new();
+        self.for_each_processor(|p| {
+            if p.id >= self.procs() {
+                return;
+            }
+            // SAFETY: Ms live as long as the runtime.
+            let holder = unsafe { p.owner.load(Ordering::Acquire).as_ref() };
+            let own = match self.pinned && p.status() == ProcessorStatus::Running {
+                true => holder.map_or(0, Machine::pinned_len),
+                false => 0,
+            };
+            let next = usize::from(!p.run_next.load(Ordering::Relaxed).is_null());
+            let space = if queues.is_empty() { "" } else { " " };
+            let _ = write!(queues, "{space}{}", p.queue.len() as usize + next + own);
+        });
+        let classes = [Priority::High, Priority::Normal, Priority::Low];
+        let global: usize = classes.iter().map(|&class| self.global.len(class)).sum();
+        let asleep = {
+            let lists = self.idle.lock();
+            lists.machines.len() + lists.reserved.len()
+        };
+        let parts = [
+            ("gomaxprocs", self.procs()),
+            ("idleprocs", self.idle.processors_count() as usize),
+            ("threads", self.threads_count()),
+            (
+                "spinningthreads",
+                self.idle.spinning_count.load(Ordering::Relaxed) as usize,
+            ),
+            ("idlethreads", asleep),
+            ("runqueue", global),
+        ];
+        fmt::from_fn(move |f| {
+            for (name, value) in parts {
+                write!(f, "{name}={value} ")?;
+            }
+            write!(f, "[{queues}]")
+        })
+    }
+}

@@ -1,0 +1,145 @@
+//! What happened: one event, and how it lies in two words of a ring.
+
+/// What an event is about; the comment says what `subject` and `detail` are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// A goroutine. Its site and name follow.
+    Spawn,
+    /// The whole second word is the address of the `Location` of the one before.
+    Site,
+    /// The whole second word is eight bytes of the name of the one before.
+    Name,
+    /// A goroutine.
+    Ready,
+    /// A goroutine.
+    Run,
+    /// A goroutine; its wait reason.
+    Park,
+    /// A goroutine.
+    Yield,
+    /// Who ran ended, and nobody follows at once. Where another one does, its
+    /// run says so.
+    End,
+    /// The P begins to run on this M.
+    Start,
+    /// The P is given away by this M.
+    Stop,
+    /// A goroutine that ran too long; the M whose P was retaken.
+    Retake,
+    /// A goroutine that was taken out of a `run_next`.
+    Rescue,
+    /// The P that was stolen from; how many goroutines.
+    Steal,
+    /// A goroutine goes into a blocking call.
+    Block,
+    /// A goroutine comes out of it.
+    Unblock,
+    /// How many goroutines the poller readied.
+    Netpoll,
+    /// The P whose timers fired; how many they readied.
+    Timers,
+    /// A thread for an M starts.
+    ThreadStart,
+    /// It ends.
+    ThreadEnd,
+    /// How many parked stacks were compacted in a pass.
+    Compact,
+    /// GOMAXPROCS is this now.
+    Procs,
+}
+
+impl Kind {
+    /// All of them, at the index of their value.
+    const ALL: [Self; 21] = [
+        Self::Spawn,
+        Self::Site,
+        Self::Name,
+        Self::Ready,
+        Self::Run,
+        Self::Park,
+        Self::Yield,
+        Self::End,
+        Self::Start,
+        Self::Stop,
+        Self::Retake,
+        Self::Rescue,
+        Self::Steal,
+        Self::Block,
+        Self::Unblock,
+        Self::Netpoll,
+        Self::Timers,
+        Self::ThreadStart,
+        Self::ThreadEnd,
+        Self::Compact,
+        Self::Procs,
+    ];
+}
+
+const KIND_BITS: u32 = 8;
+const DETAIL_BITS: u32 = 16;
+const DETAIL_MAX: u64 = (1 << DETAIL_BITS) - 1;
+
+/// An event. The time has 56 bits, two years of nanoseconds; the subject 48,
+/// which is more goroutines than can be spawned in months.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Event {
+    pub(crate) at_ns: u64,
+    pub(crate) kind: Kind,
+    /// The second word.
+    pub(crate) word: u64,
+}
+
+impl Event {
+    pub(crate) fn new(at_ns: u64, kind: Kind, subject: u64, detail: u64) -> Self {
+        Self {
+            at_ns,
+            kind,
+            word: subject << DETAIL_BITS | detail.min(DETAIL_MAX),
+        }
+    }
+
+    pub(crate) fn subject(self) -> u64 {
+        self.word >> DETAIL_BITS
+    }
+
+    pub(crate) fn detail(self) -> u64 {
+        self.word & DETAIL_MAX
+    }
+
+    pub(crate) fn pack(self) -> [u64; 2] {
+        [self.at_ns << KIND_BITS | self.kind as u64, self.word]
+    }
+
+    /// `None` for what never was an event.
+    pub(crate) fn unpack([first, word]: [u64; 2]) -> Option<Self> {
+        let kind = (first & ((1 << KIND_BITS) - 1)) as usize;
+        Some(Self {
+            at_ns: first >> KIND_BITS,
+            kind: *Kind::ALL.get(kind)?,
+            word,
+        })
+    }
+}
+
+#[cfg(all(test, not(rt_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_comes_back_from_its_two_words() {
+        for (value, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(value, kind as usize);
+            let event = Event::new((1 << 56) - 1, kind, (1 << 48) - 1, 7);
+            assert_eq!(Event::unpack(event.pack()), Some(event));
+            assert_eq!((event.subject(), event.detail()), ((1 << 48) - 1, 7));
+        }
+        assert_eq!(Event::unpack([255, 0]), None);
+    }
+
+    #[test]
+    fn detail_that_does_not_fit_is_the_greatest() {
+        let event = Event::new(1, Kind::Steal, 3, u64::MAX);
+        assert_eq!((event.subject(), event.detail()), (3, DETAIL_MAX));
+    }
+}

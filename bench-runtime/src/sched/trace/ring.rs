@@ -1,0 +1,94 @@
+//! A ring of two-word records: one thread at a time writes, anybody reads
+//! without stopping it.
+//!
+//! # The protocol
+//!
+//! | the writer, record `n`                    | a reader                              |
+//! |-------------------------------------------|---------------------------------------|
+//! | W1 `written` is `n`, by the last W3       | R1 read `written`: `end`              |
+//! | W2 store both words of place `n % len`    | R2 copy what lies before `end`        |
+//! | W3 `written = n + 1`                      | R3 read `written` again: `now`        |
+//! |                                           | R4 drop what lies before `now + 1 - len` |
+//!
+//! R1 pairs with W3, so a record before `end` is there. R2 pairs with W2: who
+//! copied a word of record `n` sees in R3 that `written` is at least `n`, and
+//! R4 drops the record that had lain in its place. So what is left is whole.
+//!
+//! Its model is `tests/loom/trace_ring.rs`, on this source.
+
+use crate::shim::Ordering;
+use crate::shim::fixed::AtomicU64;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    words: Box<[AtomicU64]>,
+    written: AtomicU64,
+}
+
+/// What a reader found.
+#[derive(Debug)]
+pub(crate) struct Records {
+    /// Those that were written over, or were about to be.
+    pub(crate) lost_count: u64,
+    /// The others, in their order.
+    pub(crate) records: Vec<[u64; 2]>,
+}
+
+impl Ring {
+    /// One in this memory, two words a record.
+    pub(crate) fn new(words: Box<[AtomicU64]>) -> Self {
+        Self {
+            words,
+            written: AtomicU64::new(0),
+        }
+    }
+
+    /// The two words that record `n` lies in.
+    fn place(&self, n: u64) -> [&AtomicU64; 2] {
+        let at = (n % self.len()) as usize * 2;
+        [&self.words[at], &self.words[at + 1]]
+    }
+
+    /// Writes a record. Of several writers each must happen after the one
+    /// before; or records are lost and mixed.
+    pub(crate) fn push(&self, record: [u64; 2]) {
+        let n = self.written.load(Ordering::Relaxed); // W1
+        for (word, value) in self.place(n).into_iter().zip(record) {
+            // Release: after the last W3; pairs with the Acquire in R2.
+            word.store(value, Ordering::Release); // W2
+        }
+        // Release: pairs with the Acquire in R1.
+        self.written.store(n + 1, Ordering::Release); // W3
+    }
+
+    /// R1 and R2: the number of the first record, and what was copied from
+    /// there on.
+    pub(crate) fn copy(&self) -> (u64, Vec<[u64; 2]>) {
+        // Acquire: pairs with the Release in W3.
+        let end = self.written.load(Ordering::Acquire); // R1
+        let begin = end.saturating_sub(self.len());
+        let records = (begin..end)
+            // Acquire: pairs with the Release in W2; before R3.
+            .map(|n| self.place(n).map(|word| word.load(Ordering::Acquire))) // R2
+            .collect();
+        (begin, records)
+    }
+
+    /// What is in it.
+    pub(crate) fn read(&self) -> Records {
+        let (begin, mut records) = self.copy();
+        let now = self.written.load(Ordering::Relaxed); // R3
+        let whole = (now + 1).saturating_sub(self.len()).max(begin);
+        let torn = records.len().min((whole - begin) as usize);
+        records.drain(..torn); // R4
+        Records {
+            lost_count: begin + torn as u64,
+            records,
+        }
+    }
+
+    fn len(&self) -> u64 {
+        self.words.len() as u64 / 2
+    }
+}
