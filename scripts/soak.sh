@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Everything at once on more processors than CPUs, under a watchdog: see
-# bench-runtime/examples/soak.
-#   scripts/soak.sh [--quick] [seconds for each of six runs]
+# bench-runtime/examples/soak. Then stacks that are compacted and touched by
+# others all the while: see bench-runtime/examples/compaction_soak.rs.
+#   scripts/soak.sh [--quick] [seconds for each of six runs; three times as many for the last]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=60
@@ -9,7 +10,7 @@ seconds=60
 seconds=${1:-$seconds}
 seed=${SOAK_SEED:-$RANDOM}
 
-cargo build --quiet -p bench-runtime --example soak
+cargo build --quiet -p bench-runtime --example soak --example compaction_soak
 soak=target/debug/examples/soak
 
 # The canary: a scenario that never ends must be found and end the process.
@@ -22,3 +23,4 @@ for procs in 64 2 1; do
         timeout $((seconds + 180)) "$soak" --seconds "$seconds" --procs "$procs" --mode "$mode" --seed "$seed"
     done
 done
+timeout $((3 * seconds + 180)) target/debug/examples/compaction_soak --seconds $((3 * seconds))

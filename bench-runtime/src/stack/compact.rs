@@ -44,6 +44,25 @@
 //! foreign writes (seen under stress). Registration for missing pages makes
 //! `read(2)` into an untouched page of a running stack fail with EFAULT for
 //! ordinary users. `UFFDIO_MOVE` and memory files cost more.
+//!
+//! Of these, all sound but the last, none won: CPU time a stack by
+//! `examples/memory`, 100,000 of the default size, medians of ten readings in
+//! turn with the present design on a busy machine of two CPUs, Linux 6.18.
+//!
+//! | design                                                  | compaction | return |
+//! |---------------------------------------------------------|------------|--------|
+//! | the present one, within those readings                  | 1.70–1.80 µs | 2.63–2.65 µs |
+//! | a chunk built beside and moved over the sealed one by `mremap`, if all of the last one was asked for | the same | 2.97 µs |
+//! | the same, its pages by a vectored `MADV_POPULATE_WRITE` | the same | 3.37 µs |
+//! | cells in huge pages                                     | 2.08 µs | 2.93 µs |
+//! | guards of one page                                      | 1.93 µs | 2.67 µs |
+//! | no step 1                                               | 1.78 µs | 2.61 µs |
+//!
+//! By samples of the same run a compaction is 0.37 µs of `mprotect` and 0.6 of
+//! `mmap` with the freeing of the page, 0.3 of looks (half of it since a stack
+//! that is not due is not looked at), and 0.2 of faults in cells; a return is
+//! 1.6 of `UFFDIO_COPY`, of which a page of memory is the most, and 1.2 of the
+//! chunk's markers, a quarter of that for page tables.
 
 use std::cell::UnsafeCell;
 use std::io;

@@ -606,6 +606,118 @@ fn chunk_that_is_all_compacted_gives_its_page_tables_back() {
 }
 
 #[test]
+fn child_of_a_fork_can_touch_what_lies_in_a_sealed_chunk() {
+    with_compaction(
+        "child_of_a_fork_can_touch_what_lies_in_a_sealed_chunk",
+        || {
+            static CELLS: [AtomicUsize; TWO_CHUNKS] = [const { AtomicUsize::new(0) }; TWO_CHUNKS];
+            let toys: Vec<&Toy> = stacks(TWO_CHUNKS, StackPolicy::default())
+                .into_iter()
+                .enumerate()
+                .map(|(index, stack)| {
+                    Toy::start(stack, move |toy| {
+                        let local = black_box([index as u64; 8]);
+                        CELLS[index].store(local.as_ptr() as usize, Ordering::Relaxed);
+                        toy.pause();
+                        assert_eq!(black_box(&local)[5], index as u64);
+                    })
+                })
+                .collect();
+            sweep_twice(AT_ONCE);
+            assert_eq!(compact::stats().sealed_count, 2);
+            // SAFETY: the child only touches memory and leaves.
+            let status = unsafe {
+                match libc::fork() {
+                    0 => {
+                        let wrong = CELLS.iter().enumerate().filter(|(index, cell)| {
+                            let local = cell.load(Ordering::Relaxed) as *mut u64;
+                            let value = local.add(5).read_volatile();
+                            local.add(5).write_volatile(7_777);
+                            value != *index as u64
+                        });
+                        libc::_exit(wrong.count().min(255) as i32);
+                    }
+                    pid => {
+                        let mut status = 0;
+                        assert_eq!(libc::waitpid(pid, &raw mut status, 0), pid);
+                        status
+                    }
+                }
+            };
+            assert!(libc::WIFEXITED(status), "{status:#x}");
+            assert_eq!(libc::WEXITSTATUS(status), 0, "locals that were wrong");
+            // Nothing of it has come to the parent.
+            assert_eq!(compact::stats().restored_count, 0);
+            toys.iter().for_each(|toy| toy.resume());
+            assert_eq!(compact::stats().restored_count, TWO_CHUNKS as u64);
+        },
+    );
+}
+
+/// Makes mappings of one page until the process may have no more; where they
+/// are.
+fn fill_the_map_limit() -> Vec<usize> {
+    let (_, count) = map::map_count_and_limit().unwrap();
+    let start = map::reserve(2 * count * PAGE, PAGE).unwrap();
+    let mut split = Vec::new();
+    for index in 0..count {
+        let page = start + 2 * index * PAGE;
+        // SAFETY: the range is this test's own.
+        if unsafe { map::protect(page, PAGE, map::Access::Read) }.is_err() {
+            break;
+        }
+        split.push(page);
+    }
+    // To split one takes two; the last may be had alone.
+    for prot in [libc::PROT_EXEC, libc::PROT_EXEC | libc::PROT_READ].repeat(4) {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: a new page at an address of the kernel's choice.
+        unsafe { libc::mmap(std::ptr::null_mut(), PAGE, prot, flags, -1, 0) };
+    }
+    split
+}
+
+#[test]
+fn compaction_goes_on_where_no_mapping_can_be_had() {
+    with_compaction("compaction_goes_on_where_no_mapping_can_be_had", || {
+        static WORDS: [AtomicU64; TWO_CHUNKS] = [const { AtomicU64::new(0) }; TWO_CHUNKS];
+        let toys: Vec<&Toy> = stacks(TWO_CHUNKS, StackPolicy::default())
+            .into_iter()
+            .enumerate()
+            .map(|(index, stack)| Toy::start(stack, keeper(&WORDS, index)))
+            .collect();
+        // Cells first, so that what is refused later is a dance or a seal.
+        sweep_twice(AT_ONCE);
+        toys.iter().for_each(|toy| toy.resume());
+        let before = compact::stats();
+        let split = fill_the_map_limit();
+        assert!(split.len() > 1000, "only {} mappings made", split.len());
+        // The first chunk has one that runs, so that to protect what lies before
+        // and after it would split a mapping. The other one is a whole mapping, but
+        // to map it anew is refused.
+        toys[100].status.store(RUNNING, Ordering::Relaxed);
+        sweep_twice(AT_ONCE);
+        let during = compact::stats();
+        let chunk = TWO_CHUNKS as u64 / 2;
+        assert_eq!(during.compacted_count, before.compacted_count + chunk);
+        assert_eq!(during.sealed_count, before.sealed_count);
+        toys[100].status.store(WAITING, Ordering::Relaxed);
+        for page in split {
+            // SAFETY: as above.
+            unsafe { map::protect(page, PAGE, map::Access::None) }.unwrap();
+        }
+        for _ in 0..2 {
+            toys.iter().for_each(|toy| toy.resume());
+            sweep_twice(AT_ONCE);
+        }
+        assert!(compact::stats().sealed_count > during.sealed_count);
+        for (index, word) in WORDS.iter().enumerate() {
+            assert_eq!(word.load(Ordering::Relaxed), keepers_sum(index));
+        }
+    });
+}
+
+#[test]
 fn foreign_threads_lose_no_write_in_a_sealed_chunk() {
     with_compaction("foreign_threads_lose_no_write_in_a_sealed_chunk", || {
         const SEALS: u64 = 60;

@@ -193,6 +193,13 @@ impl Sweeper {
         if now.state() != State::Live {
             return None;
         }
+        let (since, age_ms) = (now.since_ms(), now_ms.wrapping_sub(now.since_ms()));
+        if since != 0 && age_ms < after_ms {
+            // Whether it has run meanwhile will show when it is due: to look
+            // now would cost three lines that are in no cache.
+            self.pending = true;
+            return None;
+        }
         let base = arena.geometry().slot_base(self.region, number);
         let stack = Stack::from_header(arena.geometry().header_of(base)?);
         let header = stack.header();
@@ -204,15 +211,9 @@ impl Sweeper {
             self.note(word, now, now_ms);
             return None;
         }
-        let since = now.since_ms();
         if since == 0 {
             // It came back from a cell since the last look.
             self.note(word, now, now_ms);
-            return None;
-        }
-        let age_ms = now_ms.wrapping_sub(since);
-        if age_ms < after_ms {
-            self.pending = true;
             return None;
         }
         let done = now.trimmed() && (care == Care::Trim || !compact::enabled());
