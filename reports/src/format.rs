@@ -120,16 +120,31 @@ pub fn factor(ratio: f64) -> String {
     }
 }
 
-/// A parameter with its value, as `1,000 tasks`, `sleep 10.0 s`.
+/// `low – high` with the unit once, where both texts have the same one:
+/// `305 – 318 ns`.
+#[must_use]
+pub fn range(low: &str, high: &str) -> String {
+    let unit = |text: &str| {
+        text.rfind(|letter: char| letter.is_ascii_digit())
+            .map_or(0, |at| at + 1)
+    };
+    let (number, low_unit) = low.split_at(unit(low));
+    let high_unit = &high[unit(high)..];
+    let low = if low_unit == high_unit { number } else { low };
+    format!("{low} – {high}")
+}
+
+/// A parameter with its value, as `1,000 tasks`, `capacity 64`, `sleep 10.0 s`.
 #[must_use]
 pub fn parameter(name: &str, value: u64) -> String {
     let words = |stem: &str| stem.replace('_', " ");
     if let Some(stem) = name.strip_suffix("_count") {
         let stem = words(stem);
-        let stem = match stem.strip_suffix('s') {
-            Some(one) if value == 1 => one.to_owned(),
-            _ => stem,
+        // Of what has no plural there are not many: it has a value.
+        let Some(one) = stem.strip_suffix('s') else {
+            return format!("{stem}\u{a0}{}", count(value));
         };
+        let stem = if value == 1 { one } else { &stem };
         return format!("{}\u{a0}{stem}", count(value));
     }
     if let Some(stem) = name.strip_suffix("_per_s") {
@@ -197,9 +212,19 @@ mod tests {
         let text = |name, value| parameter(name, value).replace('\u{a0}', " ");
         assert_eq!(text("tasks_count", 1000), "1,000 tasks");
         assert_eq!(text("workers_count", 1), "1 worker");
+        assert_eq!(text("capacity_count", 64), "capacity 64");
         assert_eq!(text("sleep_ns", 10_000_000_000), "sleep 10.0 s");
         assert_eq!(text("payload_bytes", 64), "payload 64 B");
         assert_eq!(text("offered_per_s", 0), "closed loop (uncorrected)");
+    }
+
+    #[test]
+    fn ranges_say_their_unit_once() {
+        assert_eq!(range("305 ns", "318 ns"), "305 – 318 ns");
+        assert_eq!(range("916 ns", "1.10 µs"), "916 ns – 1.10 µs");
+        assert_eq!(range("0.540×", "0.580×"), "0.540 – 0.580×");
+        assert_eq!(range("n/a", "5%"), "n/a – 5%");
+        assert_eq!(range("3", "7"), "3 – 7");
     }
 
     #[test]

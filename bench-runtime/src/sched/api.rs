@@ -95,6 +95,10 @@ pub struct Metrics {
     pub rescues_count: u64,
     /// Goroutines taken from another P's queue.
     pub steals_count: u64,
+    /// How often an idle P took some from another's queue.
+    pub thefts_count: u64,
+    /// Goroutines that were in those queues, those taken included.
+    pub thefts_found_count: u64,
     /// How long goroutines waited to run.
     pub run_latency: RunLatency,
 }

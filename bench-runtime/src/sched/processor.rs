@@ -58,6 +58,10 @@ pub(crate) struct Processor {
     pub(crate) ended_count: AtomicU64,
     /// Taken from other Ps, in all.
     pub(crate) stolen_count: AtomicU64,
+    /// How often, in all.
+    pub(crate) thefts_count: AtomicU64,
+    /// What the queues held from which they were taken, in all.
+    pub(crate) thefts_found_count: AtomicU64,
     pub(crate) queue: RunQueue<Goroutine>,
     /// Its part of the flight recorder. Only the owner writes.
     pub(crate) ring: Ring,
@@ -129,6 +133,8 @@ impl Processor {
             spawned_count: AtomicU64::new(0),
             ended_count: AtomicU64::new(0),
             stolen_count: AtomicU64::new(0),
+            thefts_count: AtomicU64::new(0),
+            thefts_found_count: AtomicU64::new(0),
             queue: RunQueue::new(),
             ring: trace::new_ring(),
             sample: latency::Sample::default(),

@@ -15,6 +15,7 @@
 //! Source: the ring of Go's scheduler, by D. Vyukov; under loom it holds few
 //! entries, so that wrapping is in reach of the model.
 
+use std::cell::Cell;
 use std::ptr::NonNull;
 
 use crate::shim::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
@@ -135,14 +136,19 @@ impl<T> RunQueue<T> {
         self.take(|len| len / 2, &mut each)
     }
 
-    /// Takes half of the entries, rounded up, for another P. For anyone who
-    /// holds a live P.
-    pub(crate) fn steal_half(&self, mut each: impl FnMut(NonNull<T>)) -> u32 {
+    /// Takes half of the entries, rounded up, for another P; returns how many
+    /// it took and how many there were. For anyone who holds a live P.
+    pub(crate) fn steal_half(&self, mut each: impl FnMut(NonNull<T>)) -> (u32, u32) {
         // Acquire: pairs with the Release in `set_shared`.
         if !self.shared.load(Ordering::Acquire) {
-            return 0;
+            return (0, 0);
         }
-        self.take(|len| len - len / 2, &mut each)
+        let found = Cell::new(0);
+        let half = |len| {
+            found.set(len);
+            len - len / 2
+        };
+        (self.take(half, &mut each), found.get())
     }
 
     fn take(&self, share: impl Fn(u32) -> u32, each: &mut dyn FnMut(NonNull<T>)) -> u32 {
@@ -222,7 +228,8 @@ mod tests {
                 q.push(entry(n)).expect("there is room");
             }
             let mut stolen = Vec::new();
-            let count = q.steal_half(|e| stolen.push(e));
+            let (count, found) = q.steal_half(|e| stolen.push(e));
+            assert_eq!(found as usize, len);
             assert_eq!(count as usize, len - len / 2);
             assert_eq!(stolen, (1..=count as usize).map(entry).collect::<Vec<_>>());
             assert_eq!(q.len() as usize, len / 2);
@@ -234,9 +241,9 @@ mod tests {
         let q = RunQueue::<u8>::new();
         q.set_shared(false);
         q.push(entry(1)).expect("there is room");
-        assert_eq!(q.steal_half(|_| panic!("stolen")), 0);
+        assert_eq!(q.steal_half(|_| panic!("stolen")), (0, 0));
         q.set_shared(true);
-        assert_eq!(q.steal_half(|_| ()), 1);
+        assert_eq!(q.steal_half(|_| ()), (1, 1));
     }
 
     #[test]

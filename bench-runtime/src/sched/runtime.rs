@@ -581,8 +581,12 @@ impl Shared {
     }
 
     pub(super) fn read_metrics(&'static self) -> Metrics {
-        let mut steals_count = 0;
-        self.for_each_processor(|p| steals_count += p.stolen_count.load(Ordering::Relaxed));
+        let (mut steals_count, mut thefts_count, mut thefts_found_count) = (0, 0, 0);
+        self.for_each_processor(|p| {
+            steals_count += p.stolen_count.load(Ordering::Relaxed);
+            thefts_count += p.thefts_count.load(Ordering::Relaxed);
+            thefts_found_count += p.thefts_found_count.load(Ordering::Relaxed);
+        });
         Metrics {
             procs_count: self.procs(),
             threads_count: self.lock_threads().all(),
@@ -592,6 +596,8 @@ impl Shared {
             retakes_count: self.metrics.retakes_count.load(Ordering::Relaxed),
             rescues_count: self.metrics.rescues_count.load(Ordering::Relaxed),
             steals_count,
+            thefts_count,
+            thefts_found_count,
             run_latency: self.read_latencies(),
         }
     }

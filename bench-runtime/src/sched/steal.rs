@@ -1,7 +1,7 @@
 //! Stealing: half of another P's queue, nearest P first.
 
 use std::ptr::NonNull;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::processor::{Processor, ProcessorStatus};
 use super::runtime::Shared;
@@ -41,7 +41,7 @@ impl Shared {
 
 fn steal_from(victim: &Processor, thief: &Processor) -> Option<&'static Goroutine> {
     let mut first = None;
-    let count = victim.queue.steal_half(|g| {
+    let (count, found) = victim.queue.steal_half(|g| {
         // SAFETY: entries are records, which are type-stable.
         let g: &'static Goroutine = unsafe { g.as_ref() };
         if first.is_none() {
@@ -52,11 +52,14 @@ fn steal_from(victim: &Processor, thief: &Processor) -> Option<&'static Goroutin
     });
     if count != 0 {
         thief.record(Kind::Steal, victim.id as u64, count.into());
+        // Only this P's owner writes them.
+        let add = |counter: &AtomicU64, more: u32| {
+            let sum = counter.load(Ordering::Relaxed) + u64::from(more);
+            counter.store(sum, Ordering::Relaxed);
+        };
+        add(&thief.stolen_count, count);
+        add(&thief.thefts_count, 1);
+        add(&thief.thefts_found_count, found);
     }
-    let stolen = &thief.stolen_count;
-    stolen.store(
-        stolen.load(Ordering::Relaxed) + u64::from(count),
-        Ordering::Relaxed,
-    );
     first
 }

@@ -192,7 +192,29 @@ fn activity(workload: &Workload) -> String {
         "io.sleepers" => "putting one of many tasks to sleep and waking it",
         "io.tcp_echo" => "answering one request over TCP",
         "io.email" => "sending one mail",
-        "cpu.primes" => "counting primes on all workers",
+        "io.fanout" => "answering a request that waits for three others",
+        "io.pipe_ring" => "passing a byte on around a ring of pipes",
+        "io.file_read" => "reading one file",
+        "share.counter" => "adding one to a shared counter",
+        "share.pipeline" => "sending one message through a pipeline",
+        "share.sieve" => "sieving one prime by a chain of tasks",
+        "share.select" => "receiving from whichever of two channels is ready",
+        "share.fan_in" => "sending one message to a receiver whom many send to",
+        "share.worker_pool" => "handing one job to a pool of workers",
+        "share.bounded_buffer" => "passing one message through a bounded buffer",
+        "share.chameneos" => "meeting one other task",
+        "share.big" => "asking another task at random",
+        "share.philosophers" => "taking two forks and one meal",
+        "share.messaging" => "sending one message among groups of tasks",
+        "share.brigade" => "passing a byte on along a chain of tasks",
+        "cpu.primes" | "cpu.primes_weak" => "counting primes on all workers",
+        "cpu.matmul" => "multiplying matrices",
+        "cpu.mandelbrot" => "drawing the Mandelbrot set",
+        "cpu.nqueens" => "placing queens on a board",
+        "cpu.sort" => "sorting",
+        "cpu.hash" => "hashing",
+        "cpu.json" | "cpu.json_weak" => "writing and reading JSON",
+        "cpu.fib" => "computing Fibonacci numbers by recursion",
         _ => return format!("doing one {}", workload.operation),
     };
     phrase.to_owned()
@@ -235,6 +257,18 @@ mod tests {
         assert_eq!(figure("first_instruction_ns").title, "first instruction");
         assert_eq!(figure("load_busy_ratio").title, "load busy");
         assert_eq!(figure("replies_per_s").better, Better::Higher);
+    }
+
+    #[test]
+    fn every_workload_has_a_phrase_of_its_own() {
+        for workload in workloads::catalogue::all() {
+            let phrase = activity(workload);
+            assert!(
+                !phrase.starts_with("doing one "),
+                "{}: {phrase}",
+                workload.id
+            );
+        }
     }
 
     #[test]

@@ -163,14 +163,14 @@ impl Row {
         }
     }
 
-    /// The interval with its unit, such as `305 ns – 318 ns`; empty where
+    /// The interval with its unit, such as `305 – 318 ns`; empty where
     /// there is none.
     #[must_use]
     pub fn interval_text(&self) -> String {
         let interval = self.estimate.and_then(|estimate| estimate.interval);
         interval.map_or_else(String::new, |interval| {
             let unit = self.quantity.unit;
-            format!("{} – {}", unit.text(interval.low), unit.text(interval.high))
+            format::range(&unit.text(interval.low), &unit.text(interval.high))
         })
     }
 

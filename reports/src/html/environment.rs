@@ -50,17 +50,17 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
                         "{}, shared by {}", format::binary_bytes(cache.size_bytes), cache.shared_by_count
                     )))
                 }
-                (fact("Memory", &format::binary_bytes(header.host.memory_bytes)))
+                (fact("Memory", &format!("{} GiB", format::number(header.host.memory_bytes as f64 / f64::from(1 << 30)))))
                 (fact("Hypervisor", &machine.hypervisor))
                 (fact("System", &header.host.operating_system))
                 (fact("Machine key", &machine.key()))
-                @for (name, value) in &header.host.facts { (fact(name, &text(value))) }
+                @for (name, value) in &header.host.facts { (recorded(name, value)) }
             }
         }
         div class="sheet" {
             h3 { "The software" }
             dl class="facts" {
-                @for (name, value) in &header.environment { (fact(&name.replace('_', " "), &text(value))) }
+                @for (name, value) in &header.environment { (recorded(name, value)) }
             }
         }
         div class="sheet" {
@@ -100,6 +100,37 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
 fn fact(name: &str, value: &str) -> Markup {
     html! {
         @if !value.trim().is_empty() { dt { (name) } dd { (value) } }
+    }
+}
+
+/// A fact as it was recorded; one of many parts is folded away.
+fn recorded(name: &str, value: &Value) -> Markup {
+    let title = name.trim_end_matches("_bytes").replace('_', " ");
+    let Value::Object(parts) = value else {
+        return fact(&title, &quantity(name, value));
+    };
+    html! {
+        dt { (title) }
+        dd {
+            details class="parts" {
+                summary { (parts.len()) " entries" }
+                dl class="facts" {
+                    @for (part, value) in parts { (fact(part, &text(value))) }
+                }
+            }
+        }
+    }
+}
+
+/// A recorded value in the unit that its name ends with. A limit that is as
+/// large as numbers go is none.
+fn quantity(name: &str, value: &Value) -> String {
+    let number = value.as_u64();
+    match number.or_else(|| value.as_str()?.parse().ok()) {
+        Some(number) if number >= 1 << 62 => "none".to_owned(),
+        Some(number) if name.ends_with("_bytes") => format::binary_bytes(number),
+        Some(number) if name.ends_with("_count") => format::count(number),
+        _ => text(value),
     }
 }
 

@@ -104,7 +104,7 @@ static CLAIMS: [Claim; 15] = [
     Claim {
         said: "An idle P steals half of another’s queue.",
         ask: stealing,
-        wanting: "cpu.* with several worker counts; the half itself is checked by bench-runtime’s own tests",
+        wanting: "cpu.primes on the goroutine lane with several workers",
     },
     Claim {
         said: "A goroutine that runs for long is preempted after 10 ms.",
@@ -119,7 +119,7 @@ static CLAIMS: [Claim; 15] = [
     Claim {
         said: "One core gives concurrency without parallelism.",
         ask: one_core,
-        wanting: "io.sleepers, and cpu.primes with one worker",
+        wanting: "switch.roundtrip, and cpu.primes with one worker",
     },
     Claim {
         said: "In a container GOMAXPROCS must match the quota.",
@@ -225,7 +225,8 @@ fn goroutine_against(
             None => open += 1,
         }
         evidence.push(format!(
-            "{workload}: goroutine {}, {other} {}, which is {}",
+            "{}: goroutine {}, {other} {} ({})",
+            name(view, workload),
             ours.value_text(),
             theirs.value_text(),
             format::times(1.0 / ratio)
@@ -241,6 +242,14 @@ fn goroutine_against(
         _ => Finding::Partly,
     };
     Some((finding, sentence(&evidence)))
+}
+
+/// What a reader calls the workload.
+fn name(view: &View<'_>, workload: &str) -> String {
+    match view.run.workload(workload) {
+        Some(known) if !known.title.is_empty() => format!("“{}”", known.title),
+        _ => workload.to_owned(),
+    }
 }
 
 fn sentence(parts: &[String]) -> String {
@@ -338,7 +347,8 @@ fn process_switch(view: &View<'_>) -> Option<(Finding, String)> {
         if let Some((process, thread, ratio, _)) = pair(view, workload, "process", "thread") {
             dearest = dearest.max(ratio);
             evidence.push(format!(
-                "{workload}: process {}, thread {} ({})",
+                "{}: process {}, thread {} ({})",
+                name(view, workload),
                 process.value_text(),
                 thread.value_text(),
                 format::times(ratio)
@@ -410,19 +420,24 @@ fn many_threads(view: &View<'_>) -> Option<(Finding, String)> {
 }
 
 fn stealing(view: &View<'_>) -> Option<(Finding, String)> {
-    let curve = view
-        .analysis
-        .curves
-        .iter()
-        .find(|curve| curve.lane == GOROUTINE && !curve.is_weak && curve.points.len() > 1)?;
-    let last = curve.points.last()?;
+    let rows = view.analysis.rows.iter();
+    let shares: Vec<(&Row, f64)> = rows
+        .filter(|row| row.lane == GOROUTINE && row.quantity.id == "stolen_ratio")
+        .filter_map(|row| Some((row, row.estimate?.value)))
+        .collect();
+    let (row, share) = shares.into_iter().next_back()?;
+    // Half, rounded up, is more than half of short queues, and all of one.
+    let finding = match share {
+        0.45..0.67 => Finding::Holds,
+        0.67.. => Finding::Partly,
+        _ => Finding::Fails,
+    };
     Some((
-        Finding::NotMeasured,
+        finding,
         format!(
-            "How much is stolen at a time cannot be seen from outside; that work does spread can: {} goes {} as fast with {} workers as with one. The half is checked by bench-runtime’s own tests.",
-            curve.workload,
-            format::times(last.speedup.value),
-            last.workers
+            "In {}, a P that ran out of work took {} of the goroutines in the queue that it found: half, rounded up, which of a queue of one is all. It takes none of what the other would run next.",
+            name(view, &row.workload),
+            row.value_text()
         ),
     ))
 }
@@ -454,11 +469,19 @@ fn preemption(view: &View<'_>) -> Option<(Finding, String)> {
     ))
 }
 
+/// The memory of a task as deep in its stack as was measured.
+fn deepest(view: &View<'_>, lane: &str) -> Option<f64> {
+    let mut rows = view.analysis.ledgers.iter();
+    rows.rfind(|row| row.workload == "memory.deep" && row.lane == lane)
+        .map(|row| row.ledger.available.value)
+}
+
 fn shrink(view: &View<'_>) -> Option<(Finding, String)> {
     let share = |lane: &str| {
-        let deep = ledger(view, "memory.deep", lane)?.ledger.available.value;
+        let deep = deepest(view, lane)?;
         let after = ledger(view, "memory.shrink", lane)?.ledger.available.value;
-        Some((deep, after))
+        // Less than nothing is noise, and says nothing of a share.
+        (deep > 0.0 && after > 0.0).then_some((deep, after))
     };
     let (deep, after) = share(GOROUTINE)?;
     let mut evidence = format!(
@@ -485,32 +508,51 @@ fn shrink(view: &View<'_>) -> Option<(Finding, String)> {
 }
 
 fn one_core(view: &View<'_>) -> Option<(Finding, String)> {
-    let (_, sleepers) = blocked(view)?;
-    let cpus = view.run.header.design.cpus.len();
-    let curve = view
-        .analysis
-        .curves
-        .iter()
-        .find(|curve| curve.lane == GOROUTINE && !curve.is_weak)?;
-    let first = curve.points.iter().find(|point| point.workers == 1)?;
-    if cpus == 1 {
-        return Some((
-            Finding::Holds,
-            format!(
-                "All on one CPU. {sleepers} Computing gained nothing: {} goes {} as fast with more workers.",
-                curve.workload,
-                format::times(curve.points.last()?.speedup.value)
-            ),
-        ));
-    }
+    let curves = view.analysis.curves.iter();
+    let curve = curves
+        .filter(|curve| curve.lane == GOROUTINE && !curve.is_weak)
+        .find(|curve| curve.points.iter().any(|point| point.workers == 1))?;
+    let turns = on_one_cpu(view)?;
+    let alone = view.analysis.rows.iter().find(|row| {
+        let workers = row.case.0.get("workers_count");
+        let is_it = row.workload == curve.workload && row.lane == GOROUTINE;
+        is_it && workers == Some(&1) && row.quantity.id == "time" && row.estimate.is_some()
+    })?;
+    let busy = alone.cpu_ns? / alone.estimate?.value;
+    let finding = if busy < 1.1 {
+        Finding::Holds
+    } else {
+        Finding::Fails
+    };
+    let more = match curve.points.last() {
+        Some(last) if last.workers > 1 => format!(
+            " With {} workers it was {} as fast.",
+            last.workers,
+            format::times(last.speedup.value)
+        ),
+        _ => String::new(),
+    };
     Some((
-        Finding::NotMeasured,
+        finding,
         format!(
-            "This run had {cpus} CPUs, so it shows only one half of it: with one worker {} takes {} however many tasks there are. Run with --cpus 0 for the other half.",
-            curve.workload,
-            format::nanoseconds(first.time_ns.value)
+            "On one CPU two goroutines took turns, a round trip in {}: both went on. But {} by one worker used {} CPUs however many goroutines there were.{more}",
+            turns.value_text(),
+            name(view, &curve.workload),
+            format::number(busy)
         ),
     ))
+}
+
+/// A round trip of two goroutines that shared one CPU.
+fn on_one_cpu<'a>(view: &View<'a>) -> Option<&'a Row> {
+    let alone = view.run.header.design.cpus.len() == 1;
+    view.analysis.rows.iter().find(|row| {
+        let one_worker = row.case.0.get("workers_count") == Some(&1);
+        let is_shared = row.workload == "switch.roundtrip" && one_worker
+            || row.workload == "switch.pingpong" && alone;
+        let is_first = row.quantity.rank == 0 && row.estimate.is_some();
+        row.lane == GOROUTINE && is_shared && is_first
+    })
 }
 
 fn quota(view: &View<'_>) -> Option<(Finding, String)> {

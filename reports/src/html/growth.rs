@@ -61,18 +61,25 @@ fn exponents(view: &View<'_>, growths: &[&Growth]) -> Markup {
         .flat_map(|growth| growth.points.iter().map(|point| point.0))
         .collect();
     let name = format!("growth-{}", first.workload);
+    let has_exponents = growths.iter().any(|growth| growth.exponent.is_some());
     html! {
         div class="scroll" tabindex="0" role="group" aria-label=(capital(&first.quantity.title)) {
             table data-name=(name) {
                 caption {
-                    (capital(&first.quantity.title)) " at each number of tasks. The exponent is that of the whole cost from "
-                    (format::count(FEWEST_TASKS)) " tasks on: 1 is linear."
+                    (capital(&first.quantity.title)) " at each number of tasks. "
+                    @if has_exponents {
+                        "The exponent is that of the whole cost from " (format::count(FEWEST_TASKS)) " tasks on: 1 is linear."
+                    } @else {
+                        "There are too few numbers from " (format::count(FEWEST_TASKS)) " on for an exponent."
+                    }
                 }
                 thead { tr {
                     th class="words" scope="col" { "Lane" }
                     @for count in &counts { th scope="col" { (format::count(*count)) } }
-                    th scope="col" { "Exponent" } th scope="col" { "95% interval" }
-                    th class="words" scope="col" { "Verdict" }
+                    @if has_exponents {
+                        th scope="col" { "Exponent" } th scope="col" { "95% interval" }
+                        th class="words" scope="col" { "Verdict" }
+                    }
                 } }
                 tbody {
                     @for growth in growths {
@@ -84,6 +91,7 @@ fn exponents(view: &View<'_>, growths: &[&Growth]) -> Markup {
                                     None => td class="none" { "–" },
                                 }
                             }
+                            @if has_exponents {
                             @match &growth.exponent {
                                 Some(exponent) => {
                                     td { (format!("{:.2}", exponent.value)) }
@@ -101,6 +109,7 @@ fn exponents(view: &View<'_>, growths: &[&Growth]) -> Markup {
                                 td class="words open" {
                                     @if growth.exponent.is_some() { "not surely worse than linear" }
                                 }
+                            }
                             }
                         }
                     }

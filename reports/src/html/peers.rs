@@ -52,7 +52,7 @@ fn grid(view: &View<'_>, peers: &Peers) -> Markup {
                 caption { "Median with its 95% interval; below it the ratio to the best peer" }
                 thead { tr {
                     th class="words" scope="col" { "Workload" }
-                    th class="words" scope="col" { "Ours against the best peer" }
+                    th class="words" scope="col" { "Ours ÷ best peer" }
                     @for lane in &peers.lanes {
                         th scope="col" data-lane=(lane) { (table::lane(view, lane)) @if is_floor(lane) { small { "floor" } } }
                     }
@@ -91,7 +91,7 @@ fn line(view: &View<'_>, peers: &Peers, row: &PeerRow) -> Markup {
                         b { (cell.value_text()) }
                         small { (cell.interval_text()) }
                         @match ratio {
-                            Some(ratio) => small { (times(ratio)) },
+                            Some(ratio) => small title=(times(ratio)) { (format::times(ratio.value)) },
                             None if row.best_peer.as_ref() == Some(lane) => small { "best peer" },
                             None => "",
                         }
@@ -122,19 +122,19 @@ fn ours(row: &PeerRow) -> Markup {
     html! {
         td class={"words " (tone(ours.verdict))} {
             b { (words) }
-            small { (ours.lane) " ÷ " (peer) " " (times(&ours.ratio)) }
+            small { (ours.lane) " ÷ " (peer) }
+            small { (times(&ours.ratio)) }
         }
     }
 }
 
-/// A ratio with its interval: `0.81× (0.78–0.84)`.
+/// A ratio with its interval: `0.81× (0.78 – 0.84×)`.
 fn times(ratio: &Ratio) -> String {
     let value = format::times(ratio.value);
     match ratio.interval {
         Some(interval) => format!(
-            "{value} ({} – {})",
-            format::times(interval.low),
-            format::times(interval.high)
+            "{value} ({})",
+            format::range(&format::times(interval.low), &format::times(interval.high))
         ),
         None => value,
     }

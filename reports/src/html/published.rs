@@ -3,7 +3,6 @@
 use maud::{Markup, html};
 
 use super::view::View;
-use crate::format;
 
 /// One figure that somebody else published.
 struct Published {
@@ -40,7 +39,7 @@ static TABLE: [Published; 11] = [
         "Stack switch alone",
         "4.29 / 3.87 / 1.82 ns",
         "corosensei README: Ryzen 3950X / M1 Max / M3 Max",
-        None,
+        Some(("switch.yield", &["corosensei"], 1.0)),
     ),
     published(
         "Switch: async task against thread",
@@ -149,14 +148,15 @@ fn ours(view: &View<'_>, published: &Published) -> Option<String> {
         .iter()
         .filter_map(|lane| {
             let row = rows.iter().find(|row| row.lane == *lane)?;
-            Some(format!(
-                "{lane} {}",
-                row.quantity.unit.text(row.estimate?.value * share)
-            ))
+            let figure = match row.is_resolved() {
+                true => row.quantity.unit.text(row.estimate?.value * share),
+                false => row.value_text(),
+            };
+            Some(format!("{lane} {figure}"))
         })
         .collect();
     let halved = if (share - 1.0).abs() > f64::EPSILON {
-        format!(" (× {})", format::number(share))
+        " (half a round trip)".to_owned()
     } else {
         String::new()
     };

@@ -60,7 +60,7 @@ fn headings(view: &View<'_>, rows: &[&Row]) -> Vec<Option<String>> {
             last = this;
             is_new.then(|| match (several, case.is_empty()) {
                 (false, false) => case,
-                (false, true) if row.estimate.is_none() => "no case at all".to_owned(),
+                (false, true) if row.estimate.is_none() => "not measured".to_owned(),
                 (_, true) => row.quantity.title.clone(),
                 (true, false) => format!("{} · {case}", row.quantity.title),
             })
@@ -135,8 +135,12 @@ fn few(value: f64) -> String {
     }
 }
 
+/// The most letters of headings that fit side by side.
+const MOST_LETTERS: usize = 84;
+
 /// A table of the figures alone: a line for each lane, a column for each
-/// case. It says at a look what [`figures`] says in full.
+/// case, or the other way round where the cases take more words than the
+/// lanes. It says at a look what [`figures`] says in full.
 pub(super) fn matrix(view: &View<'_>, name: &str, caption: &str, rows: &[&Row]) -> Markup {
     let mut cases = Vec::new();
     let mut lanes = Vec::new();
@@ -154,24 +158,51 @@ pub(super) fn matrix(view: &View<'_>, name: &str, caption: &str, rows: &[&Row]) 
         rows.iter()
             .find(|row| row.lane == lane && row.case == *case)
     };
+    let cell = |lane: &str, case: &crate::analysis::Case| match find(lane, case) {
+        Some(row) if row.estimate.is_some() => {
+            html! { td data-lane=(lane) title=(row.interval_text()) { (row.value_text()) } }
+        }
+        Some(row) => {
+            html! { td class="none" data-lane=(lane) title=(row.verdict_text("")) { "n/a" } }
+        }
+        None => html! { td class="none" data-lane=(lane) { "–" } },
+    };
+    let cases: Vec<_> = cases
+        .into_iter()
+        .map(|case| (case, view.case_text(workload, case)))
+        .collect();
+    let letters =
+        |texts: &mut dyn Iterator<Item = usize>| texts.map(|count| count + 3).sum::<usize>();
+    let of_cases = letters(&mut cases.iter().map(|(_, text)| text.chars().count()));
+    let of_lanes = letters(&mut lanes.iter().map(|name| name.len() + 2));
+    let cases_down = of_cases > MOST_LETTERS && of_lanes < of_cases;
     html! {
         div class="scroll" tabindex="0" role="group" aria-label=(caption) {
             table data-name=(name) {
                 caption { (caption) }
-                thead { tr {
-                    th class="words" scope="col" { "Lane" }
-                    @for case in &cases { th scope="col" { (view.case_text(workload, case)) } }
-                } }
-                tbody {
-                    @for name in lanes {
-                        tr data-lane=(name) {
-                            th scope="row" { (lane(view, name)) }
-                            @for case in &cases {
-                                @match find(name, case) {
-                                    Some(row) if row.estimate.is_some() => td title=(row.interval_text()) { (row.value_text()) },
-                                    Some(row) => td class="none" title=(row.verdict_text("")) { "n/a" },
-                                    None => td class="none" { "–" },
-                                }
+                @if cases_down {
+                    thead { tr {
+                        th class="words" scope="col" { "Case" }
+                        @for name in &lanes { th scope="col" data-lane=(name) { (lane(view, name)) } }
+                    } }
+                    tbody {
+                        @for (case, text) in &cases {
+                            tr {
+                                th scope="row" { (text) }
+                                @for name in &lanes { (cell(name, case)) }
+                            }
+                        }
+                    }
+                } @else {
+                    thead { tr {
+                        th class="words" scope="col" { "Lane" }
+                        @for (_, text) in &cases { th scope="col" { (text) } }
+                    } }
+                    tbody {
+                        @for name in &lanes {
+                            tr data-lane=(name) {
+                                th scope="row" { (lane(view, name)) }
+                                @for (case, _) in &cases { (cell(name, case)) }
                             }
                         }
                     }

@@ -1,17 +1,31 @@
 //! Can these figures be trusted: the noise floor, the taints, the failures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
 
 use super::table;
-use super::view::View;
-use crate::analysis::Unit;
+use super::view::{View, capital};
+use crate::analysis::{NoisePair, Unit};
 use crate::format;
-use crate::schema::{Failure, Taint};
+use crate::schema::Taint;
 
-/// The most A/A pairs in the table; the furthest apart come first.
-const MOST_PAIRS: usize = 40;
+/// The most A/A pairs that are shown at once; the furthest apart come first.
+const MOST_PAIRS: usize = 10;
+
+/// What the kinds of taints are called.
+const KINDS: [(&str, &str); 10] = [
+    ("steal", "CPU time given to other machines"),
+    ("throttling", "Held back by a quota"),
+    ("others", "Other programs at work"),
+    ("pressure_memory", "Waiting for memory"),
+    ("pressure_io", "Waiting for disks"),
+    ("out_of_memory", "Killed for want of memory"),
+    ("swap", "Swapped out"),
+    ("governor", "The CPU governor"),
+    ("migrations", "Moved between CPUs"),
+    ("frequency", "A falling clock"),
+];
 
 /// The section.
 pub(super) fn section(view: &View<'_>) -> Option<Markup> {
@@ -38,13 +52,22 @@ fn taints(view: &View<'_>) -> Markup {
         }
         @for (kind, taints) in kinds {
             div class="alert" {
-                b { (kind.replace('_', " ")) }
+                @let name = KINDS.iter().find(|(id, _)| *id == kind);
+                b { (name.map_or_else(|| kind.replace('_', " "), |(_, name)| (*name).to_owned())) }
                 @let blocks: Vec<u64> = taints.iter().filter_map(|taint| taint.block_index).collect();
                 @if !blocks.is_empty() { " · " (blocks.len()) " of " (view.run.header.design.blocks_count) " blocks" }
-                @let worst = taints.iter().max_by(|a, b| a.value.unwrap_or(0.0).total_cmp(&b.value.unwrap_or(0.0)));
+                @let worst = taints.iter().max_by(|a, b| excess(a).total_cmp(&excess(b)));
                 @if let Some(worst) = worst { p { (worst.message) } }
             }
         }
+    }
+}
+
+/// How far beyond its bound a taint is, on whichever side.
+fn excess(taint: &Taint) -> f64 {
+    match (taint.value, taint.bound) {
+        (Some(value), Some(bound)) if value > 0.0 && bound > 0.0 => (value / bound).ln().abs(),
+        (value, _) => value.unwrap_or(0.0).abs(),
     }
 }
 
@@ -80,31 +103,45 @@ fn noise(view: &View<'_>) -> Markup {
                 "In the same design and order as every comparison. The largest distance of equals was "
                 b { (format::percent(largest)) } "; no verdict is given below the floor of its workload."
             }
-            div class="scroll" tabindex="0" role="group" aria-label="A/A pairs" {
-                table data-name="noise" {
-                    caption { "The " (pairs.len().min(MOST_PAIRS)) " pairs that are furthest apart, of " (pairs.len()) }
-                    thead { tr {
-                        th class="words" scope="col" { "Workload" } th class="words" scope="col" { "Figure" }
-                        th class="words" scope="col" { "Lane" } th scope="col" { "Second ÷ first" } th scope="col" { "95% interval" }
-                    } }
-                    tbody {
-                        @for pair in pairs.iter().take(MOST_PAIRS) {
-                            @let case = view.case_text(&pair.workload, &pair.case);
-                            tr data-lane=(pair.lane) {
-                                th scope="row" { (pair.workload) @if !case.is_empty() { " · " (case) } }
-                                td class="words" { (pair.quantity.title) }
-                                td class="words" { (table::lane(view, &pair.lane)) }
-                                td { (times(pair.ratio.value)) }
-                                td class="open" {
-                                    @if let Some(interval) = pair.ratio.interval { (times(interval.low)) " – " (times(interval.high)) }
+            (pairs_table(view, "noise", "The furthest apart, first", &pairs[..pairs.len().min(MOST_PAIRS)]))
+            @if pairs.len() > MOST_PAIRS {
+                details {
+                    summary { "All " (pairs.len()) " pairs" }
+                    (pairs_table(view, "noise-all", "All pairs", &pairs))
+                }
+            }
+        }
+    }
+}
+
+fn pairs_table(view: &View<'_>, name: &str, caption: &str, pairs: &[&NoisePair]) -> Markup {
+    html! {
+        div class="scroll" tabindex="0" role="group" aria-label=(caption) {
+            table data-name=(name) {
+                caption { (caption) }
+                thead { tr {
+                    th class="words" scope="col" { "Workload" } th class="words" scope="col" { "Figure" }
+                    th class="words" scope="col" { "Lane" } th scope="col" { "Second ÷ first" } th scope="col" { "95% interval" }
+                } }
+                tbody {
+                    @for pair in pairs {
+                        @let case = view.case_text(&pair.workload, &pair.case);
+                        tr data-lane=(pair.lane) {
+                            th scope="row" { (pair.workload) @if !case.is_empty() { small { (case) } } }
+                            td class="words" { (pair.quantity.title) }
+                            td class="words" { (table::lane(view, &pair.lane)) }
+                            td { (times(pair.ratio.value)) }
+                            td class="open" {
+                                @if let Some(interval) = pair.ratio.interval {
+                                    (format::range(&times(interval.low), &times(interval.high)))
                                 }
                             }
                         }
                     }
                 }
             }
-            div class="under" { button class="copy" type="button" data-copy { "Copy as CSV" } }
         }
+        div class="under" { button class="copy" type="button" data-copy { "Copy as CSV" } }
     }
 }
 
@@ -143,7 +180,7 @@ fn cross_checks(view: &View<'_>) -> Markup {
                             tr data-lane=(row.lane) {
                                 th scope="row" { (check.source) " " (check.name) }
                                 td { (time(check.value_ns)) }
-                                td class="open" { (time(check.low_ns)) " – " (time(check.high_ns)) }
+                                td class="open" { (format::range(&time(check.low_ns), &time(check.high_ns))) }
                                 td { (row.value_text()) }
                                 td class="open" { (row.interval_text()) }
                                 @match estimate.interval {
@@ -161,16 +198,32 @@ fn cross_checks(view: &View<'_>) -> Markup {
     }
 }
 
+/// What failed in one way on one lane: on which workloads, and how often.
+#[derive(Default)]
+struct Failed {
+    places: BTreeSet<String>,
+    count: usize,
+}
+
 fn failures(view: &View<'_>) -> Markup {
-    let mut cells: BTreeMap<(&str, &str, String), (usize, &Failure)> = BTreeMap::new();
+    let mut cells: BTreeMap<(bool, &str, &str, &str), Failed> = BTreeMap::new();
     for failure in &view.run.failures {
-        let parameters = crate::analysis::Case(failure.parameters.clone());
+        let (lane, kind) = (failure.lane.as_str(), failure.kind);
+        // What nobody expected comes first.
         let key = (
-            failure.workload.as_str(),
-            failure.lane.as_str(),
-            parameters.to_string(),
+            kind.is_expected(),
+            lane,
+            table::kind(kind),
+            failure.message.as_str(),
         );
-        cells.entry(key).or_insert((0, failure)).0 += 1;
+        let failed = cells.entry(key).or_default();
+        let case = crate::analysis::Case(failure.parameters.clone());
+        let case = view.case_text(&failure.workload, &case);
+        let colon = if case.is_empty() { "" } else { ": " };
+        failed
+            .places
+            .insert(format!("{}{colon}{case}", failure.workload));
+        failed.count += 1;
     }
     if cells.is_empty() {
         return html! { p class="alert calm" { b { "No failures." } " Every cell that was tried gave its samples." } };
@@ -179,20 +232,22 @@ fn failures(view: &View<'_>) -> Markup {
         div class="sheet" {
             h3 { "What could not be measured" }
             div class="scroll" tabindex="0" role="group" aria-label="Failures" {
-                table data-name="failures" {
+                table class="prose" data-name="failures" {
                     caption { "A lane that fails costs its own cell, never the run" }
                     thead { tr {
-                        th class="words" scope="col" { "Workload" } th class="words" scope="col" { "Lane" }
-                        th class="words" scope="col" { "Kind" } th class="words" scope="col" { "What happened" } th scope="col" { "Times" }
+                        th class="words" scope="col" { "Lane" } th class="words" scope="col" { "What happened" }
+                        th class="words" scope="col" { "Where" } th scope="col" { "Times" }
                     } }
                     tbody {
-                        @for ((workload, lane, case), (count, failure)) in &cells {
+                        @for ((expected, lane, kind, message), failed) in &cells {
                             tr data-lane=(lane) {
-                                th scope="row" { (workload) @if !case.is_empty() { " · " (case) } }
-                                td class="words" { (lane) }
-                                td class={"words " (if failure.kind.is_expected() { "open" } else { "bad" })} { (table::kind(failure.kind)) }
-                                td class="wrapped" { (failure.message) }
-                                td { (count) }
+                                th scope="row" { (table::lane(view, lane)) }
+                                td class="wrapped" {
+                                    b class=(if *expected { "open" } else { "bad" }) { (capital(kind)) ":" }
+                                    " " (long(message))
+                                }
+                                td class="wrapped open" { (failed.places.iter().cloned().collect::<Vec<_>>().join("; ")) }
+                                td { (failed.count) }
                             }
                         }
                     }
@@ -200,6 +255,19 @@ fn failures(view: &View<'_>) -> Markup {
             }
             div class="under" { button class="copy" type="button" data-copy { "Copy as CSV" } }
         }
+    }
+}
+
+/// A message; of a long one the beginning, and the rest folded away.
+fn long(message: &str) -> Markup {
+    const MOST: usize = 200;
+    let Some((end, _)) = message.char_indices().nth(MOST) else {
+        return html! { (message) };
+    };
+    let end = message[..end].rfind(' ').unwrap_or(end);
+    html! {
+        (message[..end]) " …"
+        details { summary { "all of it" } (message) }
     }
 }
 
@@ -230,7 +298,7 @@ fn readings(view: &View<'_>) -> Markup {
                             @let least = values.iter().copied().fold(f64::INFINITY, f64::min);
                             @let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                             tr {
-                                th scope="row" { (name) }
+                                th scope="row" { (name.replace('_', " ")) }
                                 @for value in [values[0], least, most, values[values.len() - 1]] { td { (unit.text(value)) } }
                             }
                         }

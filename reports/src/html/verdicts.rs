@@ -39,7 +39,7 @@ pub(super) fn hero(view: &View<'_>) -> Markup {
             div class="wrap" {
                 p class="eyebrow" { "threadbare · what a task costs, measured on this machine" }
                 h1 {
-                    @match statements.first() {
+                    @match opening(&statements) {
                         Some(row) => (headline(view, row)),
                         None => "No two lanes were measured on the same workload",
                     }
@@ -114,6 +114,21 @@ fn statements<'a>(view: &View<'a>) -> Vec<&'a Row> {
     workloads.into_iter().filter_map(row_of).collect()
 }
 
+/// The statement for the headline: the first that says how far apart the two
+/// are, else the first that says that they are the same.
+fn opening<'a>(statements: &[&'a Row]) -> Option<&'a Row> {
+    let ruled = |verdicts: &[Verdict]| {
+        let has = |row: &&&Row| {
+            let standing = row.standing.as_ref();
+            standing.is_some_and(|standing| verdicts.contains(&standing.verdict))
+        };
+        statements.iter().find(has).copied()
+    };
+    ruled(&[Verdict::Faster, Verdict::Slower])
+        .or_else(|| ruled(&[Verdict::Same]))
+        .or_else(|| statements.first().copied())
+}
+
 /// One sentence, the verdict in it marked.
 fn headline(view: &View<'_>, row: &Row) -> Markup {
     let (subject, reference) = (
@@ -131,7 +146,7 @@ fn headline(view: &View<'_>, row: &Row) -> Markup {
                 "costs " (subject) " and " (reference) " " b { "the same" } "."
             }
             _ => {
-                "with " (subject) " and with " (reference) " are " b { "too close to tell apart" } "."
+                "with " (subject) " or with " (reference) ": " b { "these figures do not settle it" } "."
             }
         }
     }
@@ -169,9 +184,28 @@ fn card(view: &View<'_>, row: &Row) -> Markup {
                     span { (view.noun(&reference.lane)) " " b { (reference.value_text()) } }
                 }
             }
-            span class="fine" { (effect_interval(row)) }
+            span class="fine" { (effect_interval(row)) (why_open(row)) }
         }
     }
+}
+
+/// Why an interval that excludes equality makes no verdict yet; empty where
+/// that is not so.
+fn why_open(row: &Row) -> String {
+    let Some(standing) = &row.standing else {
+        return String::new();
+    };
+    let Some(interval) = standing.ratio.interval else {
+        return String::new();
+    };
+    if standing.verdict != Verdict::CannotTell || interval.contains(1.0) {
+        return String::new();
+    }
+    let bound = standing.bound.effect();
+    if standing.ratio.value.ln().abs() <= bound.ln_1p() {
+        return format!("; equals are up to {} apart here", format::percent(bound));
+    }
+    "; not enough beside so many comparisons".to_owned()
 }
 
 /// All ratios at a glance.

@@ -46,12 +46,16 @@ pub struct Point {
     pub time: Replicates,
 }
 
+fn points(count: usize) -> String {
+    format!("{count} point{}", if count == 1 { "" } else { "s" })
+}
+
 /// Why there is no fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoFit {
     /// Too few different worker counts.
-    #[error("{0} points: no fit (it takes {FEWEST_POINTS})")]
+    #[error("{}: no fit (it takes {FEWEST_POINTS})", points(*.0))]
     TooFewPoints(usize),
     /// The points do not determine the coefficients.
     #[error("the points do not determine a fit")]

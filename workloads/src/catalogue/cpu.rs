@@ -57,6 +57,7 @@ pub(super) const LIST: &[Workload] = &[
         ],
         operation: "run",
         metrics: METRICS,
+        figures: &["stolen_ratio"],
         includes: INCLUDES,
         leaves_out: "Memory traffic: the kernel lives in registers. Sharing a core with a sibling thread or another program.",
         checksum: |p| all_chunks(primes::KERNEL, p),

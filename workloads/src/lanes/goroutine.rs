@@ -13,13 +13,17 @@ use std::time::Duration;
 use bench_runtime::net::{PipeReader, PipeWriter, TcpListener, TcpStream, pipe};
 use bench_runtime::sync::Mutex;
 use bench_runtime::{
-    GoBuilder, JoinError, JoinHandle, Receiver, Runtime, Sender, StackPolicy, chan, go, select,
+    GoBuilder, JoinError, JoinHandle, Metrics, Receiver, Runtime, Sender, StackPolicy, chan, go,
+    select,
 };
 
 use crate::catalogue::{Shape, Workload};
 use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
 use crate::protocol::ErrorKind;
 use crate::shapes::{self, Blocking};
+
+/// The figure of stealing, where a workload has it.
+const STOLEN: &str = "stolen_ratio";
 
 const FIXED_BYTES: usize = 8 << 10;
 const COMPACT_AFTER: Duration = Duration::from_millis(10);
@@ -105,18 +109,26 @@ impl Lane for Goroutines {
             Some((runtime, count)) if count == procs => runtime,
             _ => self.build(procs)?,
         };
-        let (tasks, order) = (Tasks { kind: self.kind }, order.clone());
+        let (tasks, ordered) = (Tasks { kind: self.kind }, order.clone());
+        let before = runtime.metrics();
         let outcome = runtime.run(move || {
             // The main goroutine has the usual stack in every variant: it
             // reads /proc and starts the load generator.
             let main = GoBuilder::new()
                 .stack(StackPolicy::default())
-                .go(move || shapes::run(&tasks, &order));
+                .go(move || shapes::run(&tasks, &ordered));
             let main = main.map_err(|error| {
                 Failure::failed(format!("starting the main goroutine: {error}"))
             })?;
             main.join().unwrap_or_else(|error| Err(failure(error)))
         });
+        let stolen = stolen_share(&before, &runtime.metrics());
+        let outcome = match (outcome, stolen) {
+            (Ok(outcome), Some(share)) if order.workload.figures.contains(&STOLEN) => {
+                Ok(outcome.with(STOLEN, share))
+            }
+            (outcome, _) => outcome,
+        };
         if outcome.is_ok() {
             self.current = Some((runtime, procs));
         } else {
@@ -154,6 +166,14 @@ impl Goroutines {
             _ => Failure::host("starting the runtime", &error, "ulimit -v and ulimit -u"),
         })
     }
+}
+
+/// Which share of a queue an idle P took from it between two readings; `None`
+/// where nobody stole.
+fn stolen_share(before: &Metrics, after: &Metrics) -> Option<f64> {
+    let found = after.thefts_found_count - before.thefts_found_count;
+    let taken = after.steals_count - before.steals_count;
+    (found > 0).then(|| taken as f64 / found as f64)
 }
 
 fn failure(error: JoinError) -> Failure {
