@@ -4,7 +4,9 @@ use std::cell::UnsafeCell;
 use std::io;
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
 
 use super::door::Door;
 use super::processor::Processor;
@@ -31,6 +33,8 @@ pub(crate) struct Machine {
     pinned: UnsafeCell<List>,
     /// Its length, for sysmon.
     pinned_len: AtomicUsize,
+    /// What was taken out of the inbox and has not run. Owner only.
+    mail: UnsafeCell<List>,
     /// In a pinned runtime: goroutines that started on it and have not ended.
     started: AtomicUsize,
     /// A fresh goroutine that is to start on another M. Owner only.
@@ -48,9 +52,15 @@ pub(crate) struct Machine {
     pub(super) robbed: AtomicBool,
     /// Counted as spinning. Set by itself, or by its waker before the wake.
     pub(crate) spinning: AtomicBool,
-    /// Readied by others: pinned ones, or the locked one.
+    /// Readied by others.
     inbox: Lock<List>,
-    inbox_len: AtomicUsize,
+    /// How many are in there or in `mail`.
+    mail_len: AtomicUsize,
+    /// How far waiting awake for mail would have paid lately; above zero it does
+    /// so. Owner only.
+    pub(super) luck: AtomicI32,
+    /// When it began to rest, in nanoseconds. Owner only.
+    pub(super) rests_since_ns: AtomicU64,
     /// The goroutine locked to this M, while it is parked.
     pub(crate) locked: AtomicPtr<Goroutine>,
     /// It was readied.
@@ -65,11 +75,18 @@ pub(crate) struct Machine {
     polls_in: AtomicPtr<Netpoll>,
 }
 
-// SAFETY: `pinned` is reached by the M's own thread only; all
+// SAFETY: `pinned` and `mail` are reached by the M's own thread only; all
 // else is atomic or locked.
 unsafe impl Sync for Machine {}
 // SAFETY: as above.
 unsafe impl Send for Machine {}
+
+/// The most of [`Machine::luck`]: so few rounds in vain end it.
+const LUCK: i32 = 4;
+
+/// What it is after the last of them: so many times it would have to pay before
+/// it is tried again, which bounds what trying costs by a tenth of a CPU.
+const BAD_LUCK: i32 = -16;
 
 const ASLEEP: u32 = 0;
 const WOKEN: u32 = 1;
@@ -83,6 +100,7 @@ impl Machine {
             run_next: AtomicPtr::new(ptr::null_mut()),
             pinned: UnsafeCell::new(List::new()),
             pinned_len: AtomicUsize::new(0),
+            mail: UnsafeCell::new(List::new()),
             started: AtomicUsize::new(0),
             set_aside: AtomicPtr::new(ptr::null_mut()),
             assigned: AtomicPtr::new(ptr::null_mut()),
@@ -93,7 +111,9 @@ impl Machine {
             robbed: AtomicBool::new(false),
             spinning: AtomicBool::new(false),
             inbox: Lock::new(List::new()),
-            inbox_len: AtomicUsize::new(0),
+            mail_len: AtomicUsize::new(0),
+            luck: AtomicI32::new(0),
+            rests_since_ns: AtomicU64::new(0),
             locked: AtomicPtr::new(ptr::null_mut()),
             locked_ready: AtomicBool::new(false),
             resting: AtomicBool::new(false),
@@ -271,23 +291,42 @@ impl Machine {
     pub(crate) fn deliver(&self, g: &'static Goroutine) {
         let mut inbox = self.inbox.lock();
         inbox.push(g);
-        self.inbox_len.store(inbox.len(), Ordering::Release);
+        self.mail_len.fetch_add(1, Ordering::Release);
     }
 
-    /// True if others delivered something.
+    /// True if others delivered something that has not run.
     #[inline(always)]
     pub(crate) fn has_mail(&self) -> bool {
-        self.inbox_len.load(Ordering::Relaxed) != 0
+        self.mail_len.load(Ordering::Relaxed) != 0
     }
 
-    /// Moves what others delivered to its own list. Only its own thread.
-    pub(crate) fn collect_mail(&self) {
-        let mut inbox = self.inbox.lock();
-        // SAFETY: our own thread.
-        let pinned = unsafe { &mut *self.pinned.get() };
-        pinned.append(&mut inbox);
-        self.pinned_len.store(pinned.len(), Ordering::Relaxed);
-        self.inbox_len.store(0, Ordering::Release);
+    /// Takes the first of what others delivered.
+    ///
+    /// # Safety
+    ///
+    /// Only its own thread.
+    pub(crate) unsafe fn pop_mail(&self) -> Option<&'static Goroutine> {
+        // SAFETY: by the caller's promise nobody else is in there.
+        let mail = unsafe { &mut *self.mail.get() };
+        if mail.len() == 0 {
+            mail.append(&mut self.inbox.lock());
+        }
+        let first = mail.pop()?;
+        self.mail_len.fetch_sub(1, Ordering::Relaxed);
+        Some(first)
+    }
+
+    /// Notes whether waiting awake for mail paid, or would have. Only its own
+    /// thread.
+    pub(super) fn trust_to_luck(&self, pays: bool) {
+        let luck = self.luck.load(Ordering::Relaxed);
+        let luck = match pays {
+            true if luck < 0 => luck + 1,
+            true => (luck + 2).min(LUCK),
+            false if luck > 1 => luck - 1,
+            false => BAD_LUCK,
+        };
+        self.luck.store(luck, Ordering::Relaxed);
     }
 
     /// True if goroutines that only it may run wait.

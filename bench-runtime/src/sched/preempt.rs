@@ -67,7 +67,6 @@ pub(crate) fn regain(header: &'static StackHeader) -> &'static Processor {
         let keeps_thread = g.has_flag(FLAG_LOCKED) || std::thread::panicking();
         if shared.pinned && !keeps_thread && m.has_pinned_work() && !shared.is_stopping() {
             g.set_status(Status::Runnable);
-            m.collect_mail();
             // SAFETY: our own M.
             unsafe { m.push_pinned(g) };
             leave_for_home(m, g);

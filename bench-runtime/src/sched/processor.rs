@@ -98,8 +98,12 @@ pub(crate) struct Own {
     pub(crate) turns: u32,
     /// The last pick of two began with the P's queue; in a pinned runtime.
     pub(crate) fresh_first: bool,
-    /// Picks of `run_next` in a row.
+    /// The last pick was of mail; in a pinned runtime.
+    pub(crate) mail_had_turn: bool,
+    /// Picks of `run_next` in the slice that all of them share.
     pub(crate) streak: u32,
+    /// When that slice began, if it is some picks old.
+    pub(crate) streak_began_ns: u64,
     pub(crate) rng: Rng,
     /// Empty between uses; kept for its memory.
     pub(crate) ready: Vec<Parkable>,
@@ -126,7 +130,9 @@ impl Processor {
                 given_at_turn: false,
                 turns: 0,
                 fresh_first: false,
+                mail_had_turn: false,
                 streak: 0,
+                streak_began_ns: 0,
                 rng: Rng::new(id as u64),
                 ready: Vec::new(),
             }),

@@ -113,6 +113,8 @@ pub(crate) struct Shared {
     pub(crate) robbed: Counter,
     /// Readied goroutines go where idle Ps find them at once.
     pub(crate) eager: AtomicU32,
+    /// A P was retaken not long ago.
+    pub(crate) hogs_about: AtomicBool,
     procs: AtomicUsize,
     processors: Box<[OnceLock<Box<Processor>>]>,
     /// Ps that exist: all below this index.
@@ -206,6 +208,7 @@ impl Shared {
             attention: Counter::default(),
             robbed: Counter::default(),
             eager: AtomicU32::new(0),
+            hogs_about: AtomicBool::new(false),
             procs: AtomicUsize::new(0),
             processors: (0..MAX_PROCS).map(|_| OnceLock::new()).collect(),
             processors_made: AtomicUsize::new(0),

@@ -41,7 +41,7 @@ const POLL_NS: u64 = 10_000_000;
 /// soon. They are as short as others, for a hog that begins in one of them
 /// must be seen at once.
 const IDLE_ROUNDS: u32 = 20;
-/// Rounds that the runtime stays eager for.
+/// Rounds that the runtime stays eager for, or remembers that there are hogs.
 const EAGER_ROUNDS: u32 = 100;
 const REREAD_NS: u64 = 1_000_000_000;
 
@@ -107,6 +107,7 @@ impl Shared {
         let mut idle_rounds = 0;
         let mut sweep = super::stacks::Rounds::default();
         let mut eager_rounds = 0u32;
+        let mut hog_rounds = 0u32;
         let mut last_read_ns = clock::now_ns();
         let mut schedtrace = Schedtrace::of_environment(last_read_ns);
         while !self.is_stopping() {
@@ -129,6 +130,7 @@ impl Shared {
             let mut running = false;
             let mut picked = false;
             let mut rescued = false;
+            let mut retook = false;
             self.for_each_processor(|p| {
                 let index = p.id;
                 let fresh = Seen {
@@ -155,6 +157,7 @@ impl Shared {
                     if now - keep.since_ns >= SLICE_NS && self.work_waits(p) {
                         if self.retake(p) {
                             keep.since_ns = now;
+                            retook = true;
                         }
                     } else if !fresh.next.is_null()
                         && last.next == fresh.next
@@ -176,6 +179,11 @@ impl Shared {
             }
             self.eager
                 .store(u32::from(eager_rounds > 0), Ordering::Relaxed);
+            hog_rounds = match retook {
+                true => EAGER_ROUNDS,
+                false => hog_rounds.saturating_sub(1),
+            };
+            self.hogs_about.store(hog_rounds > 0, Ordering::Relaxed);
             sweep.saw(picked);
             self.sweep_stacks(&mut sweep, running);
             idle_rounds = match running {
