@@ -1,4 +1,4 @@
-//! Who walks a goroutine's stack stops at its base: std's backtrace, and gdb.
+//! Who walks a goroutine's stack stops at its base: std's backtrace, gdb and perf.
 
 use std::backtrace::Backtrace;
 use std::hint::black_box;
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use bench_runtime::{Runtime, go};
 
-/// Set in the child that gdb runs.
+/// Set in the child that gdb or perf runs.
 const CHILD: &str = "BENCH_RUNTIME_UNWIND_CHILD";
 
 #[inline(never)]
@@ -83,4 +83,77 @@ fn gdb_walks_a_goroutine_to_its_base_and_stops() {
     ] {
         assert!(!text.contains(complaint), "{text}");
     }
+}
+
+/// Long enough for many samples, on a busy machine too.
+fn work_for_a_while() -> u64 {
+    let begin = std::time::Instant::now();
+    let mut rounds = 0;
+    while begin.elapsed() < std::time::Duration::from_millis(300) {
+        rounds = black_box(rounds + 1);
+    }
+    rounds
+}
+
+#[test]
+fn perf_walks_a_goroutine_to_its_base_and_stops() {
+    const NAME: &str = "perf_walks_a_goroutine_to_its_base_and_stops";
+    if std::env::var_os(CHILD).is_some() {
+        let runtime = Runtime::builder().procs(1).build().unwrap();
+        let rounds = runtime.run(|| go(|| at_the_top_of_the_stack(work_for_a_while)).join());
+        assert!(rounds.unwrap() > 0);
+        return;
+    }
+    let data = std::env::temp_dir().join(format!("threadbare-unwind-{}.perf", std::process::id()));
+    let record = Command::new("perf")
+        .args([
+            "record",
+            "--event=cpu-clock",
+            "--freq=1000",
+            "--call-graph=dwarf",
+            "--output",
+        ])
+        .arg(&data)
+        .arg(std::env::current_exe().unwrap())
+        .args([NAME, "--exact"])
+        .env(CHILD, "1")
+        .output();
+    let record = match record {
+        Ok(record) if record.status.success() => record,
+        Ok(refused) => {
+            let why = String::from_utf8_lossy(&refused.stderr);
+            eprintln!("skipped: perf may not record here:\n{why}");
+            return;
+        }
+        Err(error) => {
+            eprintln!("skipped: no perf on PATH (apt-get install linux-perf): {error}");
+            return;
+        }
+    };
+    let script = Command::new("perf")
+        .args(["script", "--no-inline", "--fields=ip,sym", "--input"])
+        .arg(&data)
+        .output();
+    let _ = std::fs::remove_file(&data);
+    let text = String::from_utf8_lossy(&script.unwrap().stdout).into_owned();
+    let mut seen = 0;
+    for sample in text.split("\n\n") {
+        let frames: Vec<&str> = sample
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .collect();
+        let place = |name: &str| frames.iter().position(|frame| frame.contains(name));
+        let (Some(work), Some(base)) = (place("at_the_top_of_the_stack"), place("goroutine_main"))
+        else {
+            continue;
+        };
+        seen += 1;
+        assert!(work < base, "{sample}");
+        assert!(frames.len() - base <= 2, "frames below the base:\n{sample}");
+    }
+    let recorded = String::from_utf8_lossy(&record.stderr);
+    assert!(
+        seen > 10,
+        "{seen} samples from work to base:\n{recorded}\n{text:.3000}"
+    );
 }

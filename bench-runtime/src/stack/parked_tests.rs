@@ -177,11 +177,22 @@ fn resident_pages(from: usize, to: usize) -> usize {
     pages.into_iter().map(usize::from).sum()
 }
 
-/// Runs `body` in a child with compaction on; where the kernel has none, says
-/// so and skips.
-fn with_compaction(name: &str, body: impl FnOnce()) {
+/// Runs `body` in a child with compaction on, and as root in one more, of an
+/// ordinary user; where the kernel has none, says so and skips.
+fn with_compaction(name: &str, body: impl FnOnce() + Copy) {
     let name = format!("stack::parked_tests::{name}");
-    child::expect_success(&name, "child", || match compact::enable() {
+    child::expect_success(&name, "child", || compacting(body));
+    // SAFETY: asks for an identity.
+    if unsafe { libc::geteuid() } == 0 {
+        child::expect_success(&name, "nobody", || match become_nobody() {
+            Ok(()) => compacting(body),
+            Err(error) => eprintln!("skipped: this root may not become another user: {error}"),
+        });
+    }
+}
+
+fn compacting(body: impl FnOnce()) {
+    match compact::enable() {
         Ok(()) => {
             // The test thread stands for a machine.
             let _guard = overflow::install_for_thread().unwrap();
@@ -192,7 +203,25 @@ fn with_compaction(name: &str, body: impl FnOnce()) {
             eprintln!("skipped: {error}");
         }
         Err(error) => panic!("{error}"),
-    });
+    }
+}
+
+/// Gives up every privilege of root.
+fn become_nobody() -> std::io::Result<()> {
+    const NOBODY: u32 = 65_534;
+    let done = |answer| match answer {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    };
+    // SAFETY: changes the identity of this process and touches no memory.
+    unsafe {
+        done(libc::setgroups(0, std::ptr::null()))?;
+        done(libc::setgid(NOBODY))?;
+        done(libc::setuid(NOBODY))?;
+        assert_eq!(libc::setuid(0), -1, "still root");
+        // The files of /proc/self are the process's own again.
+        done(libc::prctl(libc::PR_SET_DUMPABLE, 1))
+    }
 }
 
 fn small() -> StackPolicy {
