@@ -1,7 +1,7 @@
 //! Who watches that every actor gets on.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ pub(crate) struct Board {
     since: Vec<AtomicU64>,
     counts: Vec<AtomicU64>,
     over: AtomicBool,
+    closed: AtomicBool,
 }
 
 impl Board {
@@ -31,6 +32,7 @@ impl Board {
             since: (0..actors).map(|_| AtomicU64::new(0)).collect(),
             counts: SCENARIOS.iter().map(|_| AtomicU64::new(0)).collect(),
             over: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
         }
     }
 
@@ -54,8 +56,14 @@ impl Board {
         self.since[actor].store(u64::MAX, Ordering::SeqCst);
     }
 
+    /// The scenarios are over, and so are their goroutines.
     pub(crate) fn finish(&self) {
         self.over.store(true, Ordering::SeqCst);
+    }
+
+    /// The runtime is gone too: there is nothing more to watch.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
     }
 
     /// True once every actor has left.
@@ -94,16 +102,24 @@ impl Board {
     }
 }
 
-/// Starts the thread.
+/// What the end may take after the last scenario, beside the patience: a
+/// shutdown waits for threads, and so does the count of them.
+const CLOSING: Duration = Duration::from_secs(60);
+
+/// How long the runtime may take to describe itself.
+const TELLING: Duration = Duration::from_secs(10);
+
+/// Starts the thread. It touches nothing of the runtime, whose locks may be
+/// what is stuck, until it has said that there is a hang and what each thread
+/// is at; and it watches until [`Board::close`].
 pub(crate) fn start(
     board: Arc<Board>,
-    runtime: Arc<Runtime>,
+    runtime: Weak<Runtime>,
     patience: Duration,
 ) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let mut rounds = 0;
         let mut last = Instant::now();
-        let mut reported = Instant::now();
         while !board.over.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(50));
             let now_rounds = board.rounds();
@@ -111,18 +127,83 @@ pub(crate) fn start(
                 rounds = now_rounds;
                 last = Instant::now();
             }
-            if reported.elapsed() > Duration::from_secs(10) {
-                reported = Instant::now();
-                println!("soak: {rounds} rounds, {:?}", runtime.metrics());
-            }
             let stuck = board.stuck(patience);
             if !stuck.is_empty() || last.elapsed() > patience * 2 {
-                eprintln!(
-                    "soak: HANG: no progress of {stuck:?}\n{}",
-                    runtime.debug_state()
-                );
-                std::process::abort();
+                hang(&format!("no progress of {stuck:?}"), &runtime);
+            }
+        }
+        let over = Instant::now();
+        while !board.closed.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(50));
+            if over.elapsed() > patience + CLOSING {
+                hang("the end does not come", &runtime);
             }
         }
     })
+}
+
+/// Says from time to time how far it is: not the watchdog's task, as it takes
+/// locks of the runtime's.
+pub(crate) fn start_reporter(board: Arc<Board>, runtime: Weak<Runtime>) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let mut reported = Instant::now();
+        while !board.over.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(50));
+            if reported.elapsed() > Duration::from_secs(10)
+                && let Some(runtime) = runtime.upgrade()
+            {
+                reported = Instant::now();
+                println!("soak: {} rounds, {:?}", board.rounds(), runtime.metrics());
+            }
+        }
+    })
+}
+
+/// Tells what can be told of a hang, the surest first, and aborts.
+fn hang(what: &str, runtime: &Weak<Runtime>) -> ! {
+    eprintln!("soak: HANG: {what}");
+    eprint!("{}", threads());
+    let (told, ended) = mpsc::channel();
+    let runtime = runtime.clone();
+    std::thread::spawn(move || {
+        match runtime.upgrade() {
+            Some(runtime) => eprintln!("{}", runtime.debug_state()),
+            None => eprintln!("soak: the handle of the runtime is gone"),
+        }
+        let _ = told.send(());
+    });
+    if ended.recv_timeout(TELLING).is_err() {
+        eprintln!("soak: the runtime does not describe itself: one of its locks is held");
+    }
+    std::process::abort();
+}
+
+/// Each thread of the process: its name, its state, and where in the kernel it
+/// sleeps and in which system call, as far as the kernel says.
+fn threads() -> String {
+    let mut out = String::new();
+    for task in std::fs::read_dir("/proc/self/task")
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let read = |file: &str| {
+            let text = std::fs::read_to_string(task.path().join(file)).unwrap_or_default();
+            text.trim().to_owned()
+        };
+        let stat = read("stat");
+        let state = stat
+            .rsplit(')')
+            .next()
+            .and_then(|rest| rest.split_whitespace().next());
+        out += &format!(
+            "thread {} {:?} {} in {:?}, system call {}\n",
+            task.file_name().display(),
+            read("comm"),
+            state.unwrap_or("?"),
+            read("wchan"),
+            read("syscall"),
+        );
+    }
+    out
 }

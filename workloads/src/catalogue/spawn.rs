@@ -85,7 +85,12 @@ pub(super) const LIST: &[Workload] = &[
                 ],
                 64 << 30,
             ),
-            from_zero("huge", "0: in small pages, 1: in huge pages", [&[0], &[0], &[0, 1]], 1),
+            from_zero(
+                "huge",
+                "0: in small pages, 1: in huge pages",
+                [&[0], &[0], &[0, 1]],
+                1,
+            ),
             from_zero(
                 "touch_pages_count",
                 "pages that the child writes to",
