@@ -34,7 +34,7 @@ const send = (method, params = {}, sessionId) => new Promise((resolve, reject) =
 const failures = [];
 const check = (name, good, seen) => { if (!good) failures.push(`${name}: ${JSON.stringify(seen)}`); };
 
-const limit = setTimeout(() => { console.log("the browser took longer than 100 s"); browser.kill("SIGKILL"); process.exit(1); }, 100_000);
+const limit = setTimeout(() => { console.log("the browser took longer than 240 s"); browser.kill("SIGKILL"); process.exit(1); }, 240_000);
 try {
   const { targetId } = await send("Target.createTarget", { url: "about:blank" });
   const { sessionId } = await send("Target.attachToTarget", { targetId, flatten: true });
@@ -68,6 +68,12 @@ try {
   await run("document.querySelector('#theme').value = 'light'; document.querySelector('#theme').dispatchEvent(new Event('change'))");
   check("the theme is in the address", (await run("location.hash")) === "#theme=light", await run("location.hash"));
   check("light is light", (await run("getComputedStyle(document.body).backgroundColor")) === "rgb(246, 247, 249)", null);
+
+  // Paper is white whatever the theme.
+  await open("#theme=dark");
+  await tell("Emulation.setEmulatedMedia", { media: "print" });
+  check("a dark page prints in black on white", (await run("getComputedStyle(document.body).color")) === "rgb(0, 0, 0)", await run("getComputedStyle(document.body).color"));
+  await tell("Emulation.setEmulatedMedia", { media: "" });
 
   // Filters and their permalink.
   await open("#hide=thread&find=sleep");

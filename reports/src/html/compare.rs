@@ -18,7 +18,7 @@ pub(super) fn section() -> Option<Markup> {
             p { "Drop another " code { "run.jsonl" } " onto this page: it is read here, in the browser, and goes nowhere." }
             label { "or choose one " input id="file" type="file" accept=".jsonl,.json"; }
         }
-        div id="dropped" class="sheet-like" aria-live="polite" {}
+        div id="dropped" aria-live="polite" {}
     })
 }
 

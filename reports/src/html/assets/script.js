@@ -117,8 +117,9 @@
   const three = (value) => {
     if (!Number.isFinite(value)) return "n/a";
     if (value === 0) return "0";
-    const digits = Math.floor(Math.log10(Math.abs(value)));
+    // Rounding may gain a digit: 0.9999 is 1.00.
     const rounded = Number(value.toPrecision(3));
+    const digits = Math.floor(Math.log10(Math.abs(rounded)));
     return rounded.toLocaleString("en", { minimumFractionDigits: Math.max(0, Math.min(8, 2 - digits)), maximumFractionDigits: Math.max(0, Math.min(8, 2 - digits)) });
   };
   const scaled = (value, steps) => {
@@ -218,13 +219,14 @@
     const theirs = header.host?.machine || {};
     const host = header.host?.name || theirs.cpu_model || name;
     out.replaceChildren();
+    out.className = "sheet";
     out.append(make("h3", `${data.host || data.cpu} and ${host}`));
     const differ = [["CPU", data.cpu, theirs.cpu_model], ["Hardware threads", data.threads, theirs.threads_count], ["System", data.system, header.host?.operating_system]]
       .filter(([, a, b]) => String(a) !== String(b));
     out.append(make("p", differ.length ? "They differ in: " + differ.map(([what, a, b]) => `${what} (${a} here, ${b} there)`).join("; ") + "." : "The machines look alike.", "notes"));
     const table = make("table");
     const head = make("tr");
-    for (const text of ["Workload", "Lane", `÷ ${data.reference} here`, `÷ ${data.reference} there`, "there ÷ here"]) head.append(make("th", text));
+    for (const text of ["Workload", "Lane", `÷ ${data.reference} here`, `÷ ${data.reference} there`, "there ÷ here"]) head.append(make("th", text, ["Workload", "Lane"].includes(text) ? "words" : ""));
     const thead = make("thead");
     thead.append(head);
     const body = make("tbody");
@@ -259,6 +261,7 @@
       if (file.size > MOST_BYTES) throw new Error("larger than 256 MiB: use `threadbare compare`");
       show(file.name, parse(await file.text()));
     } catch (error) {
+      out.className = "";
       out.replaceChildren(make("p", `${file.name}: ${error.message}`, "alert"));
     }
   };
