@@ -314,6 +314,48 @@ fn live_part_of_several_pages_survives_compaction() {
     });
 }
 
+type Hammers<'scope> = Vec<std::thread::ScopedJoinHandle<'scope, u64>>;
+
+/// Starts threads that, until `stop`, write to the first of the two words that
+/// a random one of `cells` points to, and read the second, which is to be its
+/// index from the end; 50 times in a row, and then they `rest`, with a random
+/// number.
+fn start_hammers<'scope>(
+    scope: &'scope std::thread::Scope<'scope, '_>,
+    cells: &'static [AtomicUsize],
+    stop: &'static AtomicBool,
+    rest: fn(u64),
+) -> Hammers<'scope> {
+    let hammer = move |seed: u64| {
+        let (mut random, mut count) = (seed * 2 + 1, 0u64);
+        while !stop.load(Ordering::Relaxed) {
+            random = random.wrapping_mul(6364136223846793005).wrapping_add(1);
+            let index = (random >> 33) as usize % cells.len();
+            let local = cells[index].load(Ordering::Acquire);
+            // SAFETY: the toys keep their locals until the hammers have stopped.
+            let local = unsafe { &*(local as *const [AtomicU64; 2]) };
+            for _ in 0..50 {
+                local[0].fetch_add(1, Ordering::Relaxed);
+                assert_eq!(local[1].load(Ordering::Relaxed), !0 - index as u64);
+            }
+            count += 50;
+            rest(random);
+        }
+        count
+    };
+    (0..2)
+        .map(|seed| scope.spawn(move || hammer(seed)))
+        .collect()
+}
+
+/// How many writes all of them made; they have been told to stop.
+fn written_by(hammers: Hammers<'_>) -> u64 {
+    hammers
+        .into_iter()
+        .map(|hammer| hammer.join().unwrap())
+        .sum()
+}
+
 #[test]
 fn foreign_threads_lose_no_write_and_read_nothing_bad() {
     with_compaction("foreign_threads_lose_no_write_and_read_nothing_bad", || {
@@ -340,27 +382,7 @@ fn foreign_threads_lose_no_write_and_read_nothing_bad() {
             })
             .collect();
         let hammered: u64 = std::thread::scope(|scope| {
-            let hammers: Vec<_> = (0..2u64)
-                .map(|seed| {
-                    scope.spawn(move || {
-                        let (mut random, mut count) = (seed * 2 + 1, 0u64);
-                        while !STOP.load(Ordering::Relaxed) {
-                            random = random.wrapping_mul(6364136223846793005).wrapping_add(1);
-                            let index = (random >> 33) as usize % TOYS;
-                            let local = CELLS[index].load(Ordering::Acquire);
-                            // SAFETY: the toys keep their locals until the
-                            // hammers have stopped.
-                            let local = unsafe { &*(local as *const [AtomicU64; 2]) };
-                            for _ in 0..50 {
-                                local[0].fetch_add(1, Ordering::Relaxed);
-                                assert_eq!(local[1].load(Ordering::Relaxed), !0 - index as u64);
-                            }
-                            count += 50;
-                        }
-                        count
-                    })
-                })
-                .collect();
+            let hammers = start_hammers(scope, &CELLS, &STOP, |_| {});
             for round in 0..ROUNDS {
                 sweep_twice(AT_ONCE);
                 if round % 3 == 0 {
@@ -369,10 +391,7 @@ fn foreign_threads_lose_no_write_and_read_nothing_bad() {
                 toys.iter().for_each(|toy| toy.resume());
             }
             STOP.store(true, Ordering::Relaxed);
-            hammers
-                .into_iter()
-                .map(|hammer| hammer.join().unwrap())
-                .sum()
+            written_by(hammers)
         });
         toys.iter().for_each(|toy| toy.resume());
         assert_eq!(
@@ -768,29 +787,10 @@ fn foreign_threads_lose_no_write_in_a_sealed_chunk() {
             })
             .collect();
         let hammered: u64 = std::thread::scope(|scope| {
-            let hammers: Vec<_> = (0..2u64)
-                .map(|seed| {
-                    scope.spawn(move || {
-                        let (mut random, mut count) = (seed * 2 + 1, 0u64);
-                        while !STOP.load(Ordering::Relaxed) {
-                            random = random.wrapping_mul(6364136223846793005).wrapping_add(1);
-                            let index = (random >> 33) as usize % TWO_CHUNKS;
-                            let local = CELLS[index].load(Ordering::Acquire);
-                            // SAFETY: the toys keep their locals until the
-                            // hammers have stopped.
-                            let local = unsafe { &*(local as *const [AtomicU64; 2]) };
-                            for _ in 0..50 {
-                                local[0].fetch_add(1, Ordering::Relaxed);
-                                assert_eq!(local[1].load(Ordering::Relaxed), !0 - index as u64);
-                            }
-                            count += 50;
-                            // Long enough for all to be compacted meanwhile.
-                            std::thread::sleep(Duration::from_millis(random >> 61));
-                        }
-                        count
-                    })
-                })
-                .collect();
+            let hammers = start_hammers(scope, &CELLS, &STOP, |random| {
+                // Long enough for all to be compacted meanwhile.
+                std::thread::sleep(Duration::from_millis(random >> 61));
+            });
             let start = std::time::Instant::now();
             while compact::stats().sealed_count < SEALS || compact::stats().touched_count < SEALS {
                 assert!(start.elapsed().as_secs() < 120, "{:?}", compact::stats());
@@ -801,10 +801,7 @@ fn foreign_threads_lose_no_write_in_a_sealed_chunk() {
                 }
             }
             STOP.store(true, Ordering::Relaxed);
-            hammers
-                .into_iter()
-                .map(|hammer| hammer.join().unwrap())
-                .sum()
+            written_by(hammers)
         });
         toys.iter().for_each(|toy| toy.resume());
         assert_eq!(TOTAL.load(Ordering::Relaxed), hammered);

@@ -36,6 +36,34 @@ fn operands_are_evaluated_once_in_order_also_of_cases_not_taken() {
     });
 }
 
+/// The receiver frees what the select sent before the select itself goes on:
+/// it may not so much as move the box that it no longer has.
+#[test]
+fn a_sent_box_is_the_receivers_alone_once_it_is_received() {
+    everywhere(|way| {
+        let (tx, rx) = chan::<Box<usize>>(0);
+        let receiver = way.go(move || (0..4).map(|_| *rx.recv().unwrap()).sum::<usize>());
+        let (_open, never) = chan::<()>(0);
+        let mut slot = None;
+        for n in 0..4 {
+            if n % 2 == 0 {
+                select! {
+                    send(tx, Box::new(n)) -> result => assert!(result.is_ok()),
+                    recv(never) -> _ => unreachable!(),
+                }
+            } else {
+                slot.replace(Box::new(n));
+                select! {
+                    send_from(tx, slot) -> result => assert!(result.is_ok()),
+                    recv(never) -> _ => unreachable!(),
+                }
+                assert!(slot.is_none());
+            }
+        }
+        assert_eq!(receiver.join(), 6);
+    });
+}
+
 #[test]
 fn a_value_that_was_not_sent_is_dropped_and_one_in_a_slot_stays() {
     everywhere(|_| {

@@ -1,7 +1,6 @@
 //! Ours beside Go's own, in one go: a round of the one, a round of the other,
 //! so that a host that changes changes for both.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -9,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bench_runtime::Runtime;
 use comfy_table::{CellAlignment, Table, presets};
+use reports::stats::quantile::median;
 
 use super::{BENCHES, Bench, PROCS, common};
 
@@ -63,7 +63,9 @@ fn compare(words: &[&str]) -> anyhow::Result<()> {
                 theirs.push(measure_go(&program, bench, procs)?);
                 ours.push(measure(&runtime, bench, procs));
             }
-            let (theirs, ours) = (median(theirs), median(ours));
+            let (Some(theirs), Some(ours)) = (median(&theirs), median(&ours)) else {
+                bail!("{name} was measured no time");
+            };
             eprintln!("{name}: {theirs:.1} {ours:.1}");
             table.add_row([
                 name,
@@ -79,11 +81,6 @@ fn compare(words: &[&str]) -> anyhow::Result<()> {
         LENGTH.as_millis()
     );
     Ok(())
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 /// Nanoseconds an operation, by as many as take [`LENGTH`] about.
@@ -149,29 +146,24 @@ fn figure(text: &str, name: &str) -> Option<f64> {
     found
 }
 
-/// The Go that is installed.
+/// The Go that the lanes use, too.
 struct Go {
-    program: OsString,
+    program: PathBuf,
 }
 
 impl Go {
     fn find() -> anyhow::Result<Self> {
-        let program = std::env::var_os("THREADBARE_GO").unwrap_or_else(|| "go".into());
-        let go = Self { program };
-        go.version()?;
-        Ok(go)
+        let lane = benches::lanes::find("go").context("no lane is called go")?;
+        let language = lane.foreign.context("the lane go is not a foreign one")?;
+        let program = language.toolchain()?;
+        Ok(Self { program })
     }
 
     fn version(&self) -> anyhow::Result<String> {
         let output = Command::new(&self.program)
             .arg("version")
             .output()
-            .with_context(|| {
-                format!(
-                    "starting {}: install Go, or set THREADBARE_GO to its program",
-                    self.program.display()
-                )
-            })?;
+            .with_context(|| format!("starting {}", self.program.display()))?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 

@@ -52,138 +52,105 @@ struct Bench {
     run: Run,
 }
 
-const fn of(package: &'static str, name: &'static str, run: Run) -> Bench {
+/// One of Go's package `runtime`, that needs no other P.
+const fn of(name: &'static str, run: Run) -> Bench {
     Bench {
-        package,
+        package: "runtime",
         name,
         is_parallel: false,
         run,
     }
 }
 
-const fn parallel(package: &'static str, name: &'static str, run: Run) -> Bench {
-    Bench {
-        package,
-        name,
-        is_parallel: true,
-        run,
+impl Bench {
+    const fn in_package(mut self, package: &'static str) -> Self {
+        self.package = package;
+        self
+    }
+
+    const fn parallel(mut self) -> Self {
+        self.is_parallel = true;
+        self
     }
 }
 
 const BENCHES: &[Bench] = &[
-    of("runtime", "MakeChan/Byte", chan::make_chan::<u8>),
-    of("runtime", "MakeChan/Int", chan::make_chan::<u64>),
-    of("runtime", "MakeChan/Ptr", chan::make_chan::<Box<u8>>),
-    of("runtime", "MakeChan/Struct/0", chan::make_chan::<()>),
-    of("runtime", "MakeChan/Struct/32", chan::make_chan::<[u64; 4]>),
-    of("runtime", "MakeChan/Struct/40", chan::make_chan::<[u64; 5]>),
-    of("runtime", "ChanNonblocking", chan::chan_nonblocking),
-    of("runtime", "ChanUncontended", chan::chan_uncontended),
-    of("runtime", "ChanContended", chan::chan_contended),
-    of("runtime", "ChanSync", |n, _| chan::chan_sync(n, 0)),
-    of("runtime", "ChanSyncWork", |n, _| chan::chan_sync(n, 1000)),
-    of("runtime", "ChanProdCons0", |n, p| {
-        chan::prod_cons(n, p, 0, 0)
-    }),
-    of("runtime", "ChanProdCons10", |n, p| {
-        chan::prod_cons(n, p, 10, 0)
-    }),
-    of("runtime", "ChanProdCons100", |n, p| {
-        chan::prod_cons(n, p, 100, 0)
-    }),
-    of("runtime", "ChanProdConsWork0", |n, p| {
-        chan::prod_cons(n, p, 0, 100)
-    }),
-    of("runtime", "ChanProdConsWork10", |n, p| {
-        chan::prod_cons(n, p, 10, 100)
-    }),
-    of("runtime", "ChanProdConsWork100", |n, p| {
+    of("MakeChan/Byte", chan::make_chan::<u8>),
+    of("MakeChan/Int", chan::make_chan::<u64>),
+    of("MakeChan/Ptr", chan::make_chan::<Box<u8>>),
+    of("MakeChan/Struct/0", chan::make_chan::<()>),
+    of("MakeChan/Struct/32", chan::make_chan::<[u64; 4]>),
+    of("MakeChan/Struct/40", chan::make_chan::<[u64; 5]>),
+    of("ChanNonblocking", chan::chan_nonblocking),
+    of("ChanUncontended", chan::chan_uncontended),
+    of("ChanContended", chan::chan_contended),
+    of("ChanSync", |n, _| chan::chan_sync(n, 0)),
+    of("ChanSyncWork", |n, _| chan::chan_sync(n, 1000)),
+    of("ChanProdCons0", |n, p| chan::prod_cons(n, p, 0, 0)),
+    of("ChanProdCons10", |n, p| chan::prod_cons(n, p, 10, 0)),
+    of("ChanProdCons100", |n, p| chan::prod_cons(n, p, 100, 0)),
+    of("ChanProdConsWork0", |n, p| chan::prod_cons(n, p, 0, 100)),
+    of("ChanProdConsWork10", |n, p| chan::prod_cons(n, p, 10, 100)),
+    of("ChanProdConsWork100", |n, p| {
         chan::prod_cons(n, p, 100, 100)
     }),
-    of(
-        "runtime",
-        "ReceiveDataFromClosedChan",
-        chan::receive_data_from_closed,
-    ),
-    of("runtime", "ChanCreation", chan::chan_creation),
-    of("runtime", "ChanSem", chan::chan_sem),
-    of("runtime", "ChanPopular", chan::chan_popular),
-    of("runtime", "ChanClosed", chan::chan_closed),
-    of("runtime", "SelectUncontended", select::select_uncontended),
-    of(
-        "runtime",
-        "SelectSyncContended",
-        select::select_sync_contended,
-    ),
-    of(
-        "runtime",
-        "SelectAsyncContended",
-        select::select_async_contended,
-    ),
-    of("runtime", "SelectNonblock", select::select_nonblock),
-    of("runtime", "SelectProdCons", select::select_prod_cons),
-    of("runtime", "CreateGoroutines", |n, _| {
-        sched::create_goroutines(n, 1)
-    }),
-    of(
-        "runtime",
-        "CreateGoroutinesParallel",
-        sched::create_goroutines,
-    ),
-    of(
-        "runtime",
-        "CreateGoroutinesCapture",
-        sched::create_goroutines_capture,
-    ),
-    of(
-        "runtime",
-        "CreateGoroutinesSingle",
-        sched::create_goroutines_single,
-    ),
-    of("runtime", "PingPongHog", sched::ping_pong_hog),
-    of("runtime", "StackGrowth", |n, p| {
-        sched::stack_growth(n, p, 10)
-    }),
-    of("runtime", "StackGrowthDeep", |n, p| {
-        sched::stack_growth(n, p, 1024)
-    }),
-    of("runtime", "Matmult", sched::matmult),
-    of("runtime", "Syscall", |n, p| sched::syscall(n, p, 0, 1)),
-    of("runtime", "SyscallWork", |n, p| {
-        sched::syscall(n, p, 100, 1)
-    }),
-    of("runtime", "SyscallExcess", |n, p| {
-        sched::syscall(n, p, 0, 4)
-    }),
-    of("runtime", "SyscallExcessWork", |n, p| {
-        sched::syscall(n, p, 100, 4)
-    }),
-    parallel("runtime", "WakeupParallelSpinning/0s", |n, _| {
+    of("ReceiveDataFromClosedChan", chan::receive_data_from_closed),
+    of("ChanCreation", chan::chan_creation),
+    of("ChanSem", chan::chan_sem),
+    of("ChanPopular", chan::chan_popular),
+    of("ChanClosed", chan::chan_closed),
+    of("SelectUncontended", select::select_uncontended),
+    of("SelectSyncContended", select::select_sync_contended),
+    of("SelectAsyncContended", select::select_async_contended),
+    of("SelectNonblock", select::select_nonblock),
+    of("SelectProdCons", select::select_prod_cons),
+    of("CreateGoroutines", |n, _| sched::create_goroutines(n, 1)),
+    of("CreateGoroutinesParallel", sched::create_goroutines),
+    of("CreateGoroutinesCapture", sched::create_goroutines_capture),
+    of("CreateGoroutinesSingle", sched::create_goroutines_single),
+    of("PingPongHog", sched::ping_pong_hog),
+    of("StackGrowth", |n, p| sched::stack_growth(n, p, 10)),
+    of("StackGrowthDeep", |n, p| sched::stack_growth(n, p, 1024)),
+    of("Matmult", sched::matmult),
+    of("Syscall", |n, p| sched::syscall(n, p, 0, 1)),
+    of("SyscallWork", |n, p| sched::syscall(n, p, 100, 1)),
+    of("SyscallExcess", |n, p| sched::syscall(n, p, 0, 4)),
+    of("SyscallExcessWork", |n, p| sched::syscall(n, p, 100, 4)),
+    of("WakeupParallelSpinning/0s", |n, _| {
         sched::wakeup_spinning(n, Duration::ZERO)
-    }),
-    parallel("runtime", "WakeupParallelSpinning/10µs", |n, _| {
+    })
+    .parallel(),
+    of("WakeupParallelSpinning/10µs", |n, _| {
         sched::wakeup_spinning(n, Duration::from_micros(10))
-    }),
-    parallel("runtime", "WakeupParallelSpinning/100µs", |n, _| {
+    })
+    .parallel(),
+    of("WakeupParallelSpinning/100µs", |n, _| {
         sched::wakeup_spinning(n, Duration::from_micros(100))
-    }),
-    parallel("runtime", "WakeupParallelSyscall/0s", |n, _| {
+    })
+    .parallel(),
+    of("WakeupParallelSyscall/0s", |n, _| {
         sched::wakeup_syscall(n, Duration::ZERO)
-    }),
-    parallel("runtime", "WakeupParallelSyscall/10µs", |n, _| {
+    })
+    .parallel(),
+    of("WakeupParallelSyscall/10µs", |n, _| {
         sched::wakeup_syscall(n, Duration::from_micros(10))
-    }),
-    parallel("runtime", "WakeupParallelSyscall/100µs", |n, _| {
+    })
+    .parallel(),
+    of("WakeupParallelSyscall/100µs", |n, _| {
         sched::wakeup_syscall(n, Duration::from_micros(100))
-    }),
-    of("sync", "MutexUncontended", sched::mutex_uncontended),
-    of("sync", "Mutex", sched::mutex),
-    parallel("time", "ParallelTimerLatency", time::parallel_timer_latency),
-    parallel(
-        "time",
+    })
+    .parallel(),
+    of("MutexUncontended", sched::mutex_uncontended).in_package("sync"),
+    of("Mutex", sched::mutex).in_package("sync"),
+    of("ParallelTimerLatency", time::parallel_timer_latency)
+        .in_package("time")
+        .parallel(),
+    of(
         "StaggeredTickerLatency/work-dur=300µs/tickers-per-P=1",
         time::staggered_ticker_latency,
-    ),
+    )
+    .in_package("time")
+    .parallel(),
 ];
 
 /// The numbers of Ps: Go's `-cpu 1,2`.
@@ -226,6 +193,11 @@ fn by_gos_names(criterion: &mut Criterion) {
     }
 }
 
+/// How many of the operations are for the task with this index.
+fn share(operations: u64, tasks: u64, index: u64) -> u64 {
+    operations / tasks + u64::from(index < operations % tasks)
+}
+
 /// Go's `RunParallel`: the operations shared out to so many goroutines.
 fn in_parallel(operations: u64, tasks: u64, f: impl Fn(u64) + Send + Clone + 'static) -> Duration {
     in_parallel_with(&GoBuilder::new(), operations, tasks, f)
@@ -241,8 +213,8 @@ fn in_parallel_with(
     let began = Instant::now();
     let start = |index: u64| {
         let f = f.clone();
-        let share = operations / tasks + u64::from(index < operations % tasks);
-        let started = settings.clone().go(move || f(share));
+        let mine = share(operations, tasks, index);
+        let started = settings.clone().go(move || f(mine));
         started.expect("the policy is within its limits")
     };
     join_all((0..tasks).map(start).collect());

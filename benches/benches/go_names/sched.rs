@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bench_runtime::sync::{Mutex, WaitGroup};
 use bench_runtime::{GoBuilder, Sender, StackPolicy, blocking, chan, go, gomaxprocs, select};
 
-use super::{in_parallel, in_parallel_with, join_all, local_work, receive, spin, warm_up};
+use super::{in_parallel, in_parallel_with, join_all, local_work, receive, share, spin, warm_up};
 
 /// A mutex for each goroutine.
 pub(crate) fn mutex_uncontended(operations: u64, procs: u64) -> Duration {
@@ -41,9 +41,8 @@ pub(crate) fn create_goroutines(operations: u64, chains: u64) -> Duration {
     let (done, ended) = chan(0);
     let began = Instant::now();
     for index in 0..chains {
-        let share = operations / chains + u64::from(index < operations % chains);
-        let done = done.clone();
-        drop(go(move || link(share, done)));
+        let (mine, done) = (share(operations, chains, index), done.clone());
+        drop(go(move || link(mine, done)));
     }
     (0..chains).for_each(|_| receive(&ended));
     began.elapsed()

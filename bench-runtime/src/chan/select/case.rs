@@ -2,7 +2,8 @@
 //! list fills the engine's entries and turns its answer into a value.
 
 use std::fmt;
-use std::mem::{self, MaybeUninit};
+use std::mem::MaybeUninit;
+use std::ptr;
 
 use super::engine::{Entry, Taken, Wait, index_after, run};
 use crate::chan::core::Side;
@@ -151,7 +152,11 @@ impl<T> Case for RecvCase<'_, T> {
 /// `send(tx, value)`
 pub struct SendCase<'a, T> {
     sender: Option<&'a Sender<T>>,
-    value: Option<T>,
+    /// Not a `T` once it was sent: whoever received it may have freed what it
+    /// owns, and a `Box` may not even be moved then.
+    value: MaybeUninit<T>,
+    /// Whether the value is still ours.
+    held: bool,
 }
 
 impl<'a, T> SendCase<'a, T> {
@@ -160,18 +165,28 @@ impl<'a, T> SendCase<'a, T> {
     pub fn new<O: SendOperand<Item = T>>(operand: &'a O, value: T) -> Self {
         Self {
             sender: operand.sender(),
-            value: Some(value),
+            value: MaybeUninit::new(value),
+            held: true,
         }
     }
 }
 
-fn send_entry<T>(sender: Option<&Sender<T>>, value: Option<&mut T>) -> Entry {
+impl<T> Drop for SendCase<'_, T> {
+    fn drop(&mut self) {
+        if self.held {
+            // SAFETY: it was neither sent nor given back.
+            unsafe { self.value.assume_init_drop() };
+        }
+    }
+}
+
+fn send_entry<T>(sender: Option<&Sender<T>>, value: Option<*mut T>) -> Entry {
     let core = sender
         .and_then(|end| end.chan())
         .map(|chan| chan.core_ptr());
     match value {
-        Some(value) => Entry::new(core, Side::Send, std::ptr::from_mut(value).cast()),
-        None => Entry::new(None, Side::Send, std::ptr::null_mut()),
+        Some(value) => Entry::new(core, Side::Send, value.cast()),
+        None => Entry::new(None, Side::Send, ptr::null_mut()),
     }
 }
 
@@ -180,20 +195,19 @@ impl<T> Case for SendCase<'_, T> {
 
     #[inline]
     fn entry(&mut self) -> Entry {
-        send_entry(self.sender, self.value.as_mut())
+        send_entry(self.sender, Some(self.value.as_mut_ptr()))
     }
 
     #[inline]
-    fn finish(self, passed: bool) -> Result<(), SendError<T>> {
-        match self.value {
-            Some(value) if passed => {
-                // The engine moved it to the receiver.
-                mem::forget(value);
-                Ok(())
-            }
-            Some(value) => Err(SendError(value)),
-            None => Ok(()),
+    fn finish(mut self, passed: bool) -> Result<(), SendError<T>> {
+        self.held = false;
+        if passed {
+            // The engine moved it to the receiver.
+            return Ok(());
         }
+        // SAFETY: the engine says that it was not sent, and we do not hold it
+        // any more.
+        Err(SendError(unsafe { self.value.assume_init_read() }))
     }
 }
 
@@ -248,14 +262,15 @@ impl<T> Case for SendFromCase<'_, T> {
 
     #[inline]
     fn entry(&mut self) -> Entry {
-        send_entry(self.sender, self.slot.as_mut())
+        send_entry(self.sender, self.slot.as_mut().map(ptr::from_mut))
     }
 
     #[inline]
     fn finish(self, passed: bool) -> Result<(), SendError<()>> {
         if passed {
-            // The engine moved it to the receiver.
-            mem::forget(self.slot.take());
+            // SAFETY: the slot is ours. The engine moved its value to the
+            // receiver, so it is written over: not dropped, nor moved out.
+            unsafe { ptr::write(self.slot, None) };
             return Ok(());
         }
         Err(SendError(()))
