@@ -12,6 +12,7 @@
 //! | a goroutine    | set                  | whoever makes it run, by `end`           |
 //! | a goroutine    | clear                | `end` as above; or it was dropped unrun, with its runtime |
 
+use std::fmt;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::time::Duration;
@@ -128,9 +129,18 @@ impl Shared {
 /// assert!(latency.quantile(0.5) <= latency.quantile(1.0));
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RunLatency {
     counts: [u64; BUCKETS],
+}
+
+/// The buckets that are not empty.
+impl fmt::Debug for RunLatency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(self.buckets().filter(|&(_, count)| count > 0))
+            .finish()
+    }
 }
 
 impl Default for RunLatency {
@@ -222,5 +232,9 @@ mod tests {
         );
         assert_eq!(latency.count(), 100);
         assert_eq!(RunLatency::default().quantile(0.5), None);
+        assert_eq!(
+            format!("{latency:?}"),
+            "{8ns: 90, 1.024µs: 9, 1.048576ms: 1}"
+        );
     }
 }
