@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# The context switch, stacks and goroutines on aarch64: built across, run under
+# qemu-user. Needs qemu-user-static, gcc-aarch64-linux-gnu and
+# libc6-dev-arm64-cross, and says so and skips without them.
+#   scripts/aarch64.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=aarch64-unknown-linux-gnu
+for program in qemu-aarch64-static aarch64-linux-gnu-gcc; do
+    if ! command -v "$program" >/dev/null; then
+        echo "aarch64: skipped: no $program: apt-get install qemu-user-static gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+        exit 0
+    fi
+done
+rustup target list --installed | grep -q "^$target\$" || rustup target add "$target"
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+runner="qemu-aarch64-static -L /usr/aarch64-linux-gnu"
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER=$runner BENCH_RUNTIME_TEST_RUNNER=$runner
+
+# The canary: a program that only ends badly on that CPU.
+. scripts/lib/nightly.sh
+make_canary <<'RUST'
+fn main() {
+    std::process::exit(if cfg!(target_arch = "aarch64") { 64 } else { 0 });
+}
+RUST
+code=0
+timeout 100 cargo run --quiet --target "$target" --manifest-path "$canary/Cargo.toml" || code=$?
+if [ "$code" != 64 ]; then
+    echo "aarch64: the canary ended with $code, not 64: nothing is run on aarch64 here" >&2
+    exit 1
+fi
+
+build=(--quiet --target "$target" -p bench-runtime)
+timeout 900 cargo test "${build[@]}" --lib --test it --no-run
+# An emulator has neither guard markers nor userfaultfd; what needs them says
+# so. It goes over all address space that a program reserves, which takes
+# minutes, so a program gets less of it. Left out is what goes over tens of
+# thousands of mappings or cells.
+slow=(map_limit cells:: takers_on_many_threads)
+(
+    ulimit -v $((48 << 20))
+    timeout 200 cargo test "${build[@]}" --lib -- arch:: stack:: goroutine:: "${slow[@]/#/--skip=}"
+    timeout 200 cargo test "${build[@]}" --test it -- chan_close:: sync_mutex:: runtime::
+)
+echo "aarch64: clean"
