@@ -104,12 +104,15 @@ pub(crate) fn regain(header: &'static StackHeader) -> &'static Processor {
 }
 
 impl Machine {
-    /// Says that its P is about to be retaken, so that [`give_way`] looks.
-    pub(crate) fn mark_robbed(&self) {
-        if !self.robbed.swap(true, Ordering::Relaxed) {
+    /// Says that its P is about to be retaken, so that [`give_way`] looks. False
+    /// if that was said before: then it is not the caller's to take back.
+    pub(crate) fn mark_robbed(&self) -> bool {
+        let first = !self.robbed.swap(true, Ordering::Relaxed);
+        if first {
             ROBBED.add();
             self.shared.robbed.add();
         }
+        first
     }
 
     /// Takes that back: it was not, or it has a P again, or it ends.

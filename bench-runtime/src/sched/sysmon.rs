@@ -232,9 +232,13 @@ impl Shared {
             return false;
         }
         // Before it can have noticed and got another.
-        m.mark_robbed();
+        let marked = m.mark_robbed();
         if !m.retake(p) {
-            m.unmark_robbed();
+            // Where it was robbed before, the P is on its way to an M that has
+            // not taken it up yet: this one still has none.
+            if marked {
+                m.unmark_robbed();
+            }
             return false;
         }
         self.metrics.retakes_count.fetch_add(1, Ordering::Relaxed);
