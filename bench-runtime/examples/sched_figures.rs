@@ -396,7 +396,9 @@ fn idle(mode: Mode) {
             let before = cpu_time();
             std::thread::sleep(SPAN);
             let used = cpu_time().saturating_sub(before);
-            let settled = used >= last.mul_f64(0.5) || used < Duration::from_millis(1);
+            // Alike twice is settled, but not while it is busy with just that.
+            let alike = used >= last.mul_f64(0.5) && used < SPAN / 50;
+            let settled = alike || used < Duration::from_millis(1);
             last = used;
             if settled {
                 break;

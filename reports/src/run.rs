@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::schema::{
-    Block, CrossCheck, End, EnvironmentSample, Failure, Group, Header, Lane, Record, Taint,
-    Workload,
+    Block, Counters, CrossCheck, End, EnvironmentSample, Failure, Group, Header, Lane, Record,
+    Taint, Workload,
 };
 
 /// What the name of a lane ends with where another build is measured beside
@@ -21,6 +21,8 @@ pub struct Run {
     pub groups: Vec<Group>,
     /// The cells without a figure.
     pub failures: Vec<Failure>,
+    /// What the kernel counted of cells.
+    pub counters: Vec<Counters>,
     /// What the host was doing.
     pub environment: Vec<EnvironmentSample>,
     /// The reasons to trust the figures less.
@@ -53,6 +55,7 @@ impl Run {
             Record::Header(_) => {}
             Record::Group(group) => self.groups.push(group),
             Record::Failure(failure) => self.failures.push(failure),
+            Record::Counters(counters) => self.counters.push(counters),
             Record::Environment(sample) => self.environment.push(sample),
             Record::Taint(taint) => self.taints.push(taint),
             Record::CrossCheck(check) => self.cross_checks.push(check),
@@ -68,6 +71,7 @@ impl Run {
         header
             .chain(self.environment.iter().cloned().map(Record::Environment))
             .chain(self.groups.iter().cloned().map(Record::Group))
+            .chain(self.counters.iter().cloned().map(Record::Counters))
             .chain(self.failures.iter().cloned().map(Record::Failure))
             .chain(self.taints.iter().cloned().map(Record::Taint))
             .chain(self.cross_checks.iter().cloned().map(Record::CrossCheck))
@@ -112,7 +116,8 @@ impl Run {
             let lanes = side.header.lanes.iter_mut().map(|lane| &mut lane.name);
             let groups = side.groups.iter_mut().map(|group| &mut group.lane);
             let failures = side.failures.iter_mut().map(|failure| &mut failure.lane);
-            for name in lanes.chain(groups).chain(failures) {
+            let counters = side.counters.iter_mut().map(|counters| &mut counters.lane);
+            for name in lanes.chain(groups).chain(failures).chain(counters) {
                 if let Some(plain) = name.strip_suffix(BASE_SUFFIX) {
                     name.truncate(plain.len());
                 }

@@ -1,7 +1,7 @@
 //! The software around a run: build, kernel settings, limits.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use procfs::process::{LimitValue, Process};
 use serde_json::{Value, json};
@@ -110,32 +110,16 @@ fn kernel(facts: &mut BTreeMap<String, Value>) {
         put(facts, name, text(path));
     }
     put(facts, "turbo", turbo());
-    put(facts, "counters", Some(counters()));
+    put(
+        facts,
+        "counters",
+        Some(crate::lane_process::counters_rung()),
+    );
     put(
         facts,
         "kernel_command_line",
         text("/proc/cmdline").map(|line| without_values(&line)),
     );
-}
-
-/// On which rung of the ladder the counters stand, and what keeps them from
-/// the rungs above: perf's hardware group, its software events, the kernel's
-/// account of each process.
-fn counters() -> String {
-    let events = Path::new("/sys/bus/event_source/devices");
-    let paranoid: Option<i32> = number("/proc/sys/kernel/perf_event_paranoid");
-    let hardware = if events.join("cpu").exists() || events.join("cpu_core").exists() {
-        match paranoid {
-            Some(..=2) => "there, and `perf stat` can read it",
-            Some(_) => "kept from users by perf_event_paranoid",
-            None => "not in this kernel",
-        }
-    } else {
-        "absent, as in most virtual machines"
-    };
-    format!(
-        "getrusage and /proc/PID/sched; perf's hardware group is {hardware}, and this program reads no perf event: it would need unsafe code in the harness"
-    )
 }
 
 /// Whether the CPU may clock above its base, where a driver says so.

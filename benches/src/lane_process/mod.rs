@@ -19,10 +19,12 @@
 //! Threads that read the pipes: they would run beside the lane on its own
 //! CPUs. One `poll` over both pipes needs none.
 
+mod counters;
 mod failure;
 mod last_words;
 mod setup;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -42,7 +44,10 @@ use workloads::protocol::{
     ErrorKind, Hello, MAX_LINE_BYTES, PROTOCOL_VERSION, Parameters, Request, Response, Sample,
 };
 
+pub(crate) use counters::rung as counters_rung;
 pub use failure::{Cause, LaneFailure};
+
+use counters::Counters;
 use last_words::LastWords;
 
 use crate::cpus::Cpus;
@@ -159,6 +164,8 @@ pub struct LaneProcess {
     stop: Stop,
     next_id: u64,
     oom_kills_before: u64,
+    /// Open once something was counted.
+    counters: Option<Counters>,
     reaped: bool,
 }
 
@@ -228,12 +235,13 @@ impl LaneProcess {
                 runtime: String::new(),
                 pid: 0,
                 cpus_count: 0,
-                workloads: std::collections::BTreeMap::new(),
+                workloads: BTreeMap::new(),
             },
             limits,
             stop: stop.clone(),
             next_id: 1,
             oom_kills_before,
+            counters: None,
             reaped: false,
         };
         stop.0.group.store(group.as_raw(), Ordering::Relaxed);
@@ -291,6 +299,24 @@ impl LaneProcess {
             Response::Hello(_) => Err(self.garbage("a second hello", &line, ASKED)),
             _ => Err(self.garbage("the id of another request", &line, ASKED)),
         }
+    }
+
+    /// Counts from now on what it does, with the threads and children that it
+    /// has started since this was first asked for. A counter makes each switch
+    /// of the kernel dearer: not for a process that is timed.
+    pub(crate) fn count(&mut self) {
+        let pid = self.group.as_raw();
+        let counters = &mut self.counters;
+        counters
+            .get_or_insert_with(|| Counters::of_process(pid))
+            .begin();
+    }
+
+    /// What was counted since the last [`count`](Self::count), by the events'
+    /// names; what the kernel does not count for us is absent.
+    pub(crate) fn counted(&mut self) -> BTreeMap<String, u64> {
+        let counters = self.counters.as_mut();
+        counters.map_or_else(BTreeMap::new, Counters::end)
     }
 
     /// How often the kernel has moved its living threads to another CPU;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use reports::schema::{Failure, FailureKind};
+use reports::schema::{Counters, Failure, FailureKind};
 use workloads::catalogue::{Shape, Workload, WrongAnswer};
 use workloads::protocol::{ErrorKind, Parameters, Sample};
 
@@ -124,15 +124,22 @@ pub(super) fn checked_sample(
     }
 }
 
-/// Finds what a cell costs by trying it.
+/// What was found by trying a cell.
+pub(super) struct Tried {
+    pub(super) cost: Cost,
+    /// What the kernel counted during the last try.
+    pub(super) counters: Option<Counters>,
+}
+
+/// Finds what a cell of `lane` costs by trying it, and counts events meanwhile.
 pub(super) fn calibrate(
     setup: &Setup,
-    command: &LaneCommand,
+    (lane, command): (&str, &LaneCommand),
     workload: &'static Workload,
     parameters: &Parameters,
     expected: &mut Expected,
     stop: &Stop,
-) -> Result<Cost, Refusal> {
+) -> Result<Tried, Refusal> {
     let most_iterations = most_iterations(workload, parameters, expected);
     let fixed = workload.iterations(setup.size).clamp(1, most_iterations);
     let began = Instant::now();
@@ -141,14 +148,16 @@ pub(super) fn calibrate(
     let start = began.elapsed();
     let mut iterations = if workload.calibrated { 1 } else { fixed };
     for step in 1.. {
+        process.count();
         let began = Instant::now();
         let sample = checked_sample(&mut process, workload, parameters, iterations, expected)?;
         let whole = began.elapsed();
         let elapsed = Duration::from_nanos(sample.elapsed_ns).min(whole);
         let done = !workload.calibrated || elapsed >= ENOUGH || iterations == most_iterations;
         if done || step == STEPS {
+            let events = process.counted();
             process.quit().map_err(Refusal::Lane)?;
-            return Ok(Cost {
+            let cost = Cost {
                 process_ns: start.as_nanos() as f64,
                 around_ns: (whole - elapsed).as_nanos() as f64,
                 iteration_ns: elapsed.as_nanos() as f64 / iterations as f64,
@@ -157,7 +166,16 @@ pub(super) fn calibrate(
                 } else {
                     (fixed, fixed)
                 },
+            };
+            let counters = (!events.is_empty()).then(|| Counters {
+                workload: workload.id.to_owned(),
+                lane: lane.to_owned(),
+                parameters: parameters.clone(),
+                operations_count: sample.operations_count,
+                events,
+                ..Counters::default()
             });
+            return Ok(Tried { cost, counters });
         }
         // The first iterations are the slowest: aim past the mark, but not so
         // far that a wrong guess costs a second.

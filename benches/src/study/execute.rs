@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use reports::Run;
-use reports::schema::{Failure, Phase, Record, Taint};
+use reports::schema::{Counters, Failure, Phase, Record, Taint};
 use reports::store::{WriteError, Writer};
 
-use super::calibrate::{self, Cost, Expected, Refusal};
+use super::calibrate::{self, Expected, Tried};
 use super::header::{PLAN, header};
 use super::measure::{Outcome, State, environment_at, nanos};
 use super::observer::Observer;
@@ -64,9 +64,13 @@ pub fn run(
     }
     refuse_without_lanes(&lanes)?;
     let mut expected = Expected::default();
-    let (candidates, early) = try_cells(setup, &lanes, &mut expected, stop, observer)?;
+    let Trials {
+        candidates,
+        failures,
+        counters,
+    } = try_cells(setup, &lanes, &mut expected, stop, observer)?;
     if candidates.is_empty() {
-        let reasons: BTreeSet<&str> = early.iter().map(|one| one.message.as_str()).collect();
+        let reasons: BTreeSet<&str> = failures.iter().map(|one| one.message.as_str()).collect();
         return Err(StudyError::NoCell(
             reasons.into_iter().collect::<Vec<_>>().join("\n"),
         ));
@@ -92,11 +96,14 @@ pub fn run(
         observer.tainted(&taint);
         writer.append(&Record::Taint(taint))?;
     }
+    for counted in counters {
+        writer.append(&Record::Counters(counted))?;
+    }
     for check in &setup.cross_checks {
         writer.append(&Record::CrossCheck(check.clone()))?;
     }
     let mut state = State::new(setup, &lanes, plan, expected, began, watch);
-    for failure in early {
+    for failure in failures {
         state.failed(&mut writer, failure, observer)?;
     }
     state.measure(writer, 0, stop, observer)
@@ -183,6 +190,14 @@ fn cpus_taint(lane: &ProbedLane, setup: &Setup) -> Option<Taint> {
     })
 }
 
+/// What came of trying every cell once.
+#[derive(Default)]
+struct Trials {
+    candidates: Vec<Candidate>,
+    failures: Vec<Failure>,
+    counters: Vec<Counters>,
+}
+
 /// Tries every cell once; those that fail come back as failures.
 fn try_cells(
     setup: &Setup,
@@ -190,9 +205,12 @@ fn try_cells(
     expected: &mut Expected,
     stop: &Stop,
     observer: &mut dyn Observer,
-) -> Result<(Vec<Candidate>, Vec<Failure>), StudyError> {
-    let mut candidates = Vec::new();
-    let mut failures = Vec::new();
+) -> Result<Trials, StudyError> {
+    let Trials {
+        mut candidates,
+        mut failures,
+        mut counters,
+    } = Trials::default();
     for &workload in &setup.workloads {
         let points = setup.points(workload);
         let processes_count = setup.processes(workload, points.len());
@@ -216,12 +234,22 @@ fn try_cells(
             for parameters in &points {
                 let parameters = &setup.point_of(&lane.lane, workload, parameters);
                 observer.preparing(&format!("trying {} on {name}", workload.id));
-                let cost = calibrate::guess(setup, workload, name, parameters).map_or_else(
-                    || calibrate::calibrate(setup, command, workload, parameters, expected, stop),
-                    Ok::<Cost, Refusal>,
-                );
-                let cost = match cost {
-                    Ok(cost) => cost,
+                let guessed = calibrate::guess(setup, workload, name, parameters);
+                let tried = match guessed {
+                    Some(cost) => Ok(Tried {
+                        cost,
+                        counters: None,
+                    }),
+                    None => {
+                        let lane = (name.as_str(), command);
+                        calibrate::calibrate(setup, lane, workload, parameters, expected, stop)
+                    }
+                };
+                let cost = match tried {
+                    Ok(tried) => {
+                        counters.extend(tried.counters);
+                        tried.cost
+                    }
                     Err(refusal) if refusal.is_interruption() => return Err(StudyError::Stopped),
                     Err(refusal) => {
                         failures.push(refusal.into_failure(workload.id, name, parameters));
@@ -256,5 +284,9 @@ fn try_cells(
             });
         }
     }
-    Ok((candidates, failures))
+    Ok(Trials {
+        candidates,
+        failures,
+        counters,
+    })
 }

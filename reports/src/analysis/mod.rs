@@ -81,6 +81,7 @@ impl Analysis {
         let noise = Noise::of(&cells);
         let mut rows: Vec<Row> = cells.iter().map(Row::of).collect();
         compare(&mut rows, &cells, &noise, &reference_lane, threshold_ratio);
+        row::add_events(&mut rows, run);
         rows.extend(row::absences(run, &rows));
         row::sort(&mut rows, run);
         Analysis {

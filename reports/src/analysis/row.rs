@@ -1,6 +1,6 @@
 //! One line of the tables: a lane's figure on a case, or why there is none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
@@ -86,6 +86,9 @@ pub struct Row {
     pub voluntary_switches: Option<f64>,
     /// Involuntary switches of one operation.
     pub involuntary_switches: Option<f64>,
+    /// Events of one operation, by their names, as they were counted while the
+    /// cell was tried.
+    pub events: BTreeMap<String, f64>,
     /// The figure's resamples, for ratios to other runs.
     #[serde(skip)]
     pub(crate) replicates: Option<Replicates>,
@@ -129,6 +132,7 @@ impl Row {
             cpu_ns: cell.cpu_ns,
             voluntary_switches: cell.switches.map(|switches| switches.0),
             involuntary_switches: cell.switches.map(|switches| switches.1),
+            events: BTreeMap::new(),
             replicates: (!cell.control).then(|| cell.replicates.clone()),
         }
         .only_mains(cell.control)
@@ -192,6 +196,25 @@ impl Row {
             (None, Some(absence)) if self.estimate.is_none() => absence.message.clone(),
             (None, _) if self.lane == reference_lane => "reference".to_owned(),
             (None, _) => String::new(),
+        }
+    }
+}
+
+/// Adds to each row what was counted of its cell.
+pub(super) fn add_events(rows: &mut [Row], run: &Run) {
+    let counted: BTreeMap<_, _> = run
+        .counters
+        .iter()
+        .map(|one| {
+            let case = Case::of(&one.parameters);
+            ((one.workload.as_str(), one.lane.as_str(), case), one)
+        })
+        .collect();
+    for row in rows {
+        let key = (row.workload.as_str(), row.lane.as_str(), row.case.clone());
+        if let Some(counters) = counted.get(&key) {
+            let of_one = |name: &String| Some((name.clone(), counters.of_one(name)?));
+            row.events = counters.events.keys().filter_map(of_one).collect();
         }
     }
 }
@@ -266,6 +289,7 @@ fn absent(run: &Run, workload: &str, lane: &str, case: Case, absence: Absence) -
         cpu_ns: None,
         voluntary_switches: None,
         involuntary_switches: None,
+        events: BTreeMap::new(),
         replicates: None,
     })
 }

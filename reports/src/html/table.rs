@@ -12,7 +12,8 @@ use crate::schema::FailureKind;
 pub(super) fn figures(view: &View<'_>, name: &str, caption: &str, rows: &[&Row]) -> Markup {
     let reference = &view.analysis.reference_lane;
     let has_cpu = rows.iter().any(|row| row.cpu_ns.is_some());
-    let columns = if has_cpu { 8 } else { 6 };
+    let has_events = rows.iter().any(|row| !row.events.is_empty());
+    let columns = 6 + 2 * usize::from(has_cpu) + usize::from(has_events);
     let headings = headings(view, rows);
     html! {
         div class="scroll" tabindex="0" role="group" aria-label=(caption) {
@@ -29,6 +30,9 @@ pub(super) fn figures(view: &View<'_>, name: &str, caption: &str, rows: &[&Row])
                             th scope="col" title="User and system CPU time of one operation" { "CPU" }
                             th scope="col" title="Voluntary + involuntary context switches of one operation" { "Switches" }
                         }
+                        @if has_events {
+                            th scope="col" title="Events of one operation, by perf, counted in a process of their own before anything was timed" { "Counted" }
+                        }
                         th scope="col" title="Fresh processes × samples in all; how many lie far out (they are in the figure)" { "Samples" }
                     }
                 }
@@ -37,7 +41,7 @@ pub(super) fn figures(view: &View<'_>, name: &str, caption: &str, rows: &[&Row])
                         @if let Some(heading) = heading {
                             tr class="case" { th colspan=(columns) scope="rowgroup" { (heading) } }
                         }
-                        (line(view, row, has_cpu))
+                        (line(view, row, columns))
                     }
                 }
             }
@@ -68,7 +72,8 @@ fn headings(view: &View<'_>, rows: &[&Row]) -> Vec<Option<String>> {
         .collect()
 }
 
-fn line(view: &View<'_>, row: &Row, has_cpu: bool) -> Markup {
+fn line(view: &View<'_>, row: &Row, columns: usize) -> Markup {
+    let (has_cpu, has_events) = (columns >= 8, columns % 2 == 1);
     let reference = &view.analysis.reference_lane;
     if row.estimate.is_none() {
         let expected = row
@@ -79,7 +84,7 @@ fn line(view: &View<'_>, row: &Row, has_cpu: bool) -> Markup {
             tr data-lane=(row.lane) {
                 th scope="row" { (lane(view, &row.lane)) }
                 td class="none" { "n/a" }
-                td class={"wrapped " (if expected { "none" } else { "bad" })} colspan=(if has_cpu { 6 } else { 4 }) {
+                td class={"wrapped " (if expected { "none" } else { "bad" })} colspan=(columns - 2) {
                     @if let Some(absence) = &row.absence {
                         (kind(absence.kind)) ": " (absence.message)
                     }
@@ -106,12 +111,30 @@ fn line(view: &View<'_>, row: &Row, has_cpu: bool) -> Markup {
                     }
                 }
             }
+            @if has_events {
+                td class="open" title=(events(row, usize::MAX)) {
+                    (if row.events.is_empty() { "n/a".to_owned() } else { events(row, 1) })
+                }
+            }
             td class="open" {
                 (row.processes_count) " × " (each(row))
                 @if row.outliers_count > 0 { " (" (row.outliers_count) " far out)" }
             }
         }
     }
+}
+
+/// The first events of the row, the most telling first.
+fn events(row: &Row, most: usize) -> String {
+    const FIRST: [&str; 2] = ["instructions", "page_faults"];
+    let rank = |name: &str| FIRST.iter().position(|first| *first == name);
+    let mut all: Vec<_> = row.events.iter().collect();
+    all.sort_by_key(|(name, _)| rank(name).unwrap_or(FIRST.len()));
+    let texts = all
+        .into_iter()
+        .take(most)
+        .map(|(name, count)| format!("{} {}", few(*count), name.replace('_', " ")));
+    texts.collect::<Vec<_>>().join(", ")
 }
 
 /// Samples of each process, rounded.

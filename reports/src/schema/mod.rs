@@ -1,8 +1,8 @@
 //! The result file's types: the only ones in this crate that are serialised.
 //!
 //! A result file is JSON Lines. The first line is a [`Header`], then come
-//! [`Group`]s, [`Failure`]s, [`EnvironmentSample`]s, [`Taint`]s and [`Block`]
-//! marks in the order in which they happened, and the last is an [`End`]. A file without an
+//! [`Counters`], [`Group`]s, [`Failure`]s, [`EnvironmentSample`]s, [`Taint`]s and
+//! [`Block`] marks in the order in which they happened, and the last is an [`End`]. A file without an
 //! `End` is one whose run was cut short; what it holds is still good.
 //!
 //! # Invariants
@@ -14,6 +14,7 @@
 //!    loses nothing. [`SCHEMA_VERSION`] rises only when an old reader would
 //!    *misread* a new file.
 
+mod counters;
 mod cross_check;
 mod end;
 mod environment;
@@ -29,6 +30,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use counters::Counters;
 pub use cross_check::CrossCheck;
 pub use end::{Block, End};
 pub use environment::{EnvironmentSample, Phase, Taint};
@@ -57,6 +59,8 @@ pub enum Record {
     Group(Group),
     /// A cell that could not be measured, and why.
     Failure(Failure),
+    /// What the kernel counted of a cell.
+    Counters(Counters),
     /// What the host was doing at one moment.
     Environment(EnvironmentSample),
     /// A reason to trust the figures less.
@@ -74,10 +78,11 @@ pub enum Record {
 }
 
 /// The kinds of record that [`Record`] names; any other is kept as unknown.
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 9] = [
     "header",
     "group",
     "failure",
+    "counters",
     "environment",
     "taint",
     "cross_check",
@@ -109,6 +114,7 @@ impl Record {
             "header" => read(object).map(|header| Record::Header(Box::new(header))),
             "group" => read(object).map(Record::Group),
             "failure" => read(object).map(Record::Failure),
+            "counters" => read(object).map(Record::Counters),
             "environment" => read(object).map(Record::Environment),
             "taint" => read(object).map(Record::Taint),
             "cross_check" => read(object).map(Record::CrossCheck),
@@ -116,8 +122,10 @@ impl Record {
             _ => read(object).map(Record::End),
         }
         .map_err(|error| format!("a record of type \"{kind}\" is wrong: {error}"))?;
-        if let Record::Group(group) = &record {
-            group.check()?;
+        match &record {
+            Record::Group(group) => group.check()?,
+            Record::Counters(counters) => counters.check()?,
+            _ => {}
         }
         Ok(record)
     }

@@ -279,3 +279,19 @@ fn figure_of_another_tool_beyond_both_intervals_is_flagged() {
     let page = html::render(&run);
     assert!(page.contains("they agree") && page.contains("they disagree by 1.9"));
 }
+
+#[test]
+fn counted_events_stand_beside_the_figure_and_their_absence_is_not_zero() {
+    let file = crate::schema::in_crate("tests/fixtures/v1-every-section.jsonl");
+    let run = reports::store::read(&file).expect("a good file");
+    let counted = run.counters.first().expect("the fixture has counters");
+    assert_eq!(counted.of_one("page_faults"), Some(1.5));
+    assert_eq!(counted.of_one("instructions"), None);
+    let page = html::render(&run);
+    assert!(page.contains(">1.50 page faults<"));
+    assert!(page.contains("1.50 page faults, 0.02 context switches, 0 migrations"));
+    assert!(
+        page.contains(r#"title="">n/a</td>"#),
+        "a lane without counters"
+    );
+}

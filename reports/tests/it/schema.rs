@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use reports::schema::{Group, Record, Sample, json_schema};
 use serde_json::{Value, json};
 
-fn in_crate(path: &str) -> PathBuf {
+pub(crate) fn in_crate(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 

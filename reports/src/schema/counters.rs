@@ -1,0 +1,48 @@
+//! What the kernel counted of a cell.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Extra, Parameters};
+
+/// What perf events counted while a cell was tried, before anything was timed:
+/// a counter makes each switch of the kernel dearer, so it must not stand
+/// beside a timed section.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Counters {
+    /// The workload's id.
+    pub workload: String,
+    /// The lane's name.
+    pub lane: String,
+    /// The workload's parameters.
+    #[serde(default)]
+    pub parameters: Parameters,
+    /// Operations done while it was counted; at least 1. What the lane does
+    /// around its timed section is counted too.
+    pub operations_count: u64,
+    /// Events by name, of all the lane's threads and children. What could not
+    /// be counted is absent, never 0.
+    pub events: BTreeMap<String, u64>,
+    /// Unknown fields, kept.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+impl Counters {
+    /// Checks what the types alone do not say.
+    pub(super) fn check(&self) -> Result<(), String> {
+        match self.operations_count {
+            0 => Err("counters of 0 operations: nothing to divide by".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    /// An event's count for one operation.
+    #[must_use]
+    pub fn of_one(&self, event: &str) -> Option<f64> {
+        let count = *self.events.get(event)?;
+        Some(count as f64 / self.operations_count as f64)
+    }
+}
