@@ -20,6 +20,12 @@
 //! Nor do smaller slots help: page tables are not what is dear either. Another 500
 //! ns go when the page does. So a million sleepers, each with a page, take more
 //! than two seconds of CPU on that machine, whatever the scheduler does.
+//!
+//! To learn a stack's size by its spawn site. Go copies a stack that is too small, so
+//! a good first size saves copies; here growth is a fault a page, and faulting ahead
+//! is no cheaper (above). A smaller *slot* for sites that were never deep would save
+//! page tables, 385 of 4,709 bytes (64 KiB against 256), but a limit that was only
+//! learned overflows at the first deeper call.
 
 use std::sync::atomic::Ordering;
 
