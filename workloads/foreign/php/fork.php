@@ -70,7 +70,11 @@ function send($socket, int $value): void
 
 function receive($socket): int
 {
-    return unpack('q', fread($socket, 8))[1];
+    // PHP waits for a message and then reads without waiting: nothing, where another process was faster.
+    do {
+        $message = fread($socket, 8);
+    } while ($message === '' && !feof($socket));
+    return unpack('q', $message)[1];
 }
 
 final class ForkLane
