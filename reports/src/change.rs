@@ -14,7 +14,8 @@
 //! that the processes of one round are drawn together: a paired bootstrap.
 //!
 //! Every quantity is judged but the 99.9th percentiles, which rest on a
-//! handful of requests.
+//! handful of requests, and what share of a queue a thief took, of which
+//! neither more nor less is better.
 
 use std::collections::BTreeMap;
 
@@ -27,8 +28,8 @@ use crate::stats::bootstrap::{Ratio, Replicates};
 use crate::stats::drift::Witnesses;
 use crate::stats::verdict::{Bound, Comparison, Verdict, verdicts};
 
-/// The quantity that is shown and not judged.
-const UNJUDGED: &str = "latency_ns_p999";
+/// The quantities that are shown and not judged.
+const UNJUDGED: [&str; 2] = ["latency_ns_p999", "stolen_ratio"];
 
 /// From this inflation on it is said that the host was not the same.
 const NOTABLE_INFLATION: f64 = 2.0;
@@ -202,7 +203,8 @@ fn pairs<'a>(base: &'a Run, old: &'a Analysis, new: &'a Analysis) -> (Vec<Pair<'
     let news: BTreeMap<_, &Row> = new.rows.iter().map(|row| (key(row), row)).collect();
     let mut missing_count = 0;
     let mut found = Vec::new();
-    let judged = |row: &&Row| row.estimate.is_some() && row.quantity.id != UNJUDGED;
+    let judged =
+        |row: &&Row| row.estimate.is_some() && !UNJUDGED.contains(&row.quantity.id.as_str());
     for row in old.rows.iter().filter(judged) {
         let after = news.get(&key(row)).and_then(|row| row.replicates.as_ref());
         let (Some(before), Some(after)) = (&row.replicates, after) else {
