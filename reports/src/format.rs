@@ -111,8 +111,7 @@ pub fn times(ratio: f64) -> String {
 }
 
 /// A factor without its sign: two digits below 10 read better than three.
-#[must_use]
-pub fn factor(ratio: f64) -> String {
+fn factor(ratio: f64) -> String {
     if (1.0..9.995).contains(&ratio) {
         format!("{ratio:.2}")
     } else {

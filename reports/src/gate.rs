@@ -161,11 +161,8 @@ pub fn gate(base: &Run, new: &Run) -> Gate {
 
 fn interval(ratio: &Ratio) -> String {
     ratio.interval.map_or_else(String::new, |interval| {
-        format!(
-            " ({} – {})",
-            format::factor(interval.low),
-            format::times(interval.high)
-        )
+        let ends = [interval.low, interval.high].map(format::times);
+        format!(" ({})", format::range(&ends[0], &ends[1]))
     })
 }
 

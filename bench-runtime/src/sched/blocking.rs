@@ -96,10 +96,18 @@ where
     }
 }
 
+/// Into the flight recorder, if there is a P. The caller is inside the runtime.
 fn note(p: Option<&Processor>, kind: Kind, g: &Goroutine) {
     if let Some(p) = p {
         p.record(kind, g.id.load(Ordering::Relaxed), 0);
     }
+}
+
+/// The same from outside the runtime.
+fn note_from_outside(header: &StackHeader, kind: Kind) {
+    let m = machine_of(header);
+    note(m.enter().0, kind, goroutine_of(header));
+    m.leave(false);
 }
 
 /// Without a P, on the goroutine's own stack.
@@ -162,12 +170,9 @@ where
 {
     let shared = machine_of(header).shared;
     let blocked = Blocked::begin(shared);
-    let g = goroutine_of(header);
-    let m = machine_of(header);
-    note(m.enter().0, Kind::Block, g);
-    m.leave(false);
+    note_from_outside(header, Kind::Block);
     let who = super::prepare_park(WaitReason::Blocking, ptr::null());
-    g.set_status(Status::Syscall);
+    goroutine_of(header).set_status(Status::Syscall);
     let mut call = Call {
         f: Some(f),
         outcome: None,
@@ -185,9 +190,7 @@ where
         });
     }
     super::park(who);
-    let m = machine_of(header);
-    note(m.enter().0, Kind::Unblock, g);
-    m.leave(false);
+    note_from_outside(header, Kind::Unblock);
     drop(blocked);
     // SAFETY: the helper readied us after its last use of it.
     match unsafe { (*call).outcome.take() } {

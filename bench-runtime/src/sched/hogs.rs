@@ -130,8 +130,7 @@ impl Hogs {
 impl Shared {
     /// Notes the goroutine whose P was just retaken from `m`.
     pub(super) fn learn_hog(&self, m: &Machine) {
-        // SAFETY: null, or a record, which is type-stable.
-        let hog = unsafe { m.current.load(Ordering::Relaxed).as_ref() };
+        let hog = m.current_goroutine();
         if self.pinned
             && let Some(site) = hog.and_then(Goroutine::shared_site)
         {

@@ -180,10 +180,14 @@ impl Processor {
     /// Adds one to a counter that only the owner writes.
     #[inline(always)]
     pub(crate) fn count(counter: &AtomicU64) {
-        counter.store(
-            counter.load(Ordering::Relaxed).wrapping_add(1),
-            Ordering::Relaxed,
-        );
+        Self::count_many(counter, 1);
+    }
+
+    /// Adds so many.
+    #[inline(always)]
+    pub(crate) fn count_many(counter: &AtomicU64, more: u32) {
+        let sum = counter.load(Ordering::Relaxed).wrapping_add(more.into());
+        counter.store(sum, Ordering::Relaxed);
     }
 
     /// True if something here waits to run.

@@ -1,7 +1,6 @@
 //! Stealing: half of another P's queue, nearest P first.
 
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::processor::{Processor, ProcessorStatus};
 use super::runtime::Shared;
@@ -52,14 +51,9 @@ fn steal_from(victim: &Processor, thief: &Processor) -> Option<&'static Goroutin
     });
     if count != 0 {
         thief.record(Kind::Steal, victim.id as u64, count.into());
-        // Only this P's owner writes them.
-        let add = |counter: &AtomicU64, more: u32| {
-            let sum = counter.load(Ordering::Relaxed) + u64::from(more);
-            counter.store(sum, Ordering::Relaxed);
-        };
-        add(&thief.stolen_count, count);
-        add(&thief.thefts_count, 1);
-        add(&thief.thefts_found_count, found);
+        Processor::count_many(&thief.stolen_count, count);
+        Processor::count(&thief.thefts_count);
+        Processor::count_many(&thief.thefts_found_count, found);
     }
     first
 }

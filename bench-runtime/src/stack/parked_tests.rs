@@ -165,6 +165,18 @@ fn sweep_twice(policy: Policy) {
     sweep_once(policy);
 }
 
+/// So many toys, each on a new stack, with the body that is made for its number.
+fn toys<B: FnOnce(&Toy) + Send + 'static>(
+    count: usize,
+    policy: StackPolicy,
+    body: impl Fn(usize) -> B,
+) -> Vec<&'static Toy> {
+    let stacks = stacks(count, policy).into_iter().enumerate();
+    stacks
+        .map(|(index, stack)| Toy::start(stack, body(index)))
+        .collect()
+}
+
 fn stacks(count: usize, policy: StackPolicy) -> Vec<Stack> {
     let mut cache = StackCache::new();
     let class = Class::for_policy(policy).unwrap();
@@ -256,11 +268,7 @@ fn locals_survive_compaction_and_their_pages_go_back() {
         const COUNT: usize = 3000;
         let words: &'static [AtomicU64] =
             Box::leak((0..COUNT).map(|_| AtomicU64::new(0)).collect());
-        let toys: Vec<&Toy> = stacks(COUNT, small())
-            .into_iter()
-            .enumerate()
-            .map(|(index, stack)| Toy::start(stack, keeper(words, index)))
-            .collect();
+        let toys = toys(COUNT, small(), |index| keeper(words, index));
         let bounds: Vec<(usize, usize)> = toys
             .iter()
             .map(|toy| (toy.stack.limit(), toy.stack.slot_top()))
@@ -298,17 +306,14 @@ fn locals_survive_compaction_and_their_pages_go_back() {
 fn live_part_of_several_pages_survives_compaction() {
     with_compaction("live_part_of_several_pages_survives_compaction", || {
         static SUM: AtomicU64 = AtomicU64::new(0);
-        let toys: Vec<&Toy> = stacks(40, small())
-            .into_iter()
-            .map(|stack| {
-                Toy::start(stack, |toy| {
-                    let local = [7u64; 1200];
-                    black_box(&local);
-                    toy.pause();
-                    SUM.fetch_add(black_box(&local).iter().sum(), Ordering::Relaxed);
-                })
-            })
-            .collect();
+        let toys = toys(40, small(), |_| {
+            |toy: &Toy| {
+                let local = [7u64; 1200];
+                black_box(&local);
+                toy.pause();
+                SUM.fetch_add(black_box(&local).iter().sum(), Ordering::Relaxed);
+            }
+        });
         sweep_twice(AT_ONCE);
         assert_eq!(compact::stats().compacted_count, 40);
         toys.iter().for_each(|toy| toy.resume());
@@ -366,23 +371,19 @@ fn foreign_threads_lose_no_write_and_read_nothing_bad() {
         static CELLS: [AtomicUsize; TOYS] = [const { AtomicUsize::new(0) }; TOYS];
         static STOP: AtomicBool = AtomicBool::new(false);
         static TOTAL: AtomicU64 = AtomicU64::new(0);
-        let toys: Vec<&Toy> = stacks(TOYS, small())
-            .into_iter()
-            .enumerate()
-            .map(|(index, stack)| {
-                Toy::start(stack, move |toy| {
-                    // A counter that others reach, and a pattern to read.
-                    let local = [AtomicU64::new(0), AtomicU64::new(!0 - index as u64)];
-                    CELLS[index].store(local.as_ptr() as usize, Ordering::Release);
-                    for _ in 0..ROUNDS {
-                        toy.pause();
-                        local[0].fetch_add(1, Ordering::Relaxed);
-                    }
+        let toys = toys(TOYS, small(), |index| {
+            move |toy: &Toy| {
+                // A counter that others reach, and a pattern to read.
+                let local = [AtomicU64::new(0), AtomicU64::new(!0 - index as u64)];
+                CELLS[index].store(local.as_ptr() as usize, Ordering::Release);
+                for _ in 0..ROUNDS {
                     toy.pause();
-                    TOTAL.fetch_add(local[0].load(Ordering::Relaxed), Ordering::Relaxed);
-                })
-            })
-            .collect();
+                    local[0].fetch_add(1, Ordering::Relaxed);
+                }
+                toy.pause();
+                TOTAL.fetch_add(local[0].load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+        });
         let hammered: u64 = std::thread::scope(|scope| {
             let hammers = start_hammers(scope, &CELLS, &STOP, |_| {});
             for round in 0..ROUNDS {
@@ -413,17 +414,14 @@ fn system_call_of_another_thread_on_a_compacted_page_fails() {
         "system_call_of_another_thread_on_a_compacted_page_fails",
         || {
             static LOCAL: AtomicUsize = AtomicUsize::new(0);
-            let toys: Vec<&Toy> = stacks(20, small())
-                .into_iter()
-                .map(|stack| {
-                    Toy::start(stack, |toy| {
-                        let local = black_box([1u8; 64]);
-                        LOCAL.store(local.as_ptr() as usize, Ordering::Relaxed);
-                        toy.pause();
-                        assert_eq!(black_box(&local)[5], 1);
-                    })
-                })
-                .collect();
+            let toys = toys(20, small(), |_| {
+                |toy: &Toy| {
+                    let local = black_box([1u8; 64]);
+                    LOCAL.store(local.as_ptr() as usize, Ordering::Relaxed);
+                    toy.pause();
+                    assert_eq!(black_box(&local)[5], 1);
+                }
+            });
             sweep_twice(AT_ONCE);
             let local = LOCAL.load(Ordering::Relaxed);
             let write = || {
@@ -451,17 +449,14 @@ fn system_call_of_another_thread_on_a_compacted_page_fails() {
 fn child_of_a_fork_can_touch_what_was_compacted() {
     with_compaction("child_of_a_fork_can_touch_what_was_compacted", || {
         static LOCAL: AtomicUsize = AtomicUsize::new(0);
-        let toys: Vec<&Toy> = stacks(20, small())
-            .into_iter()
-            .map(|stack| {
-                Toy::start(stack, |toy| {
-                    let local = black_box([9u8; 64]);
-                    LOCAL.store(local.as_ptr() as usize, Ordering::Relaxed);
-                    toy.pause();
-                    assert_eq!(black_box(&local)[5], 9);
-                })
-            })
-            .collect();
+        let toys = toys(20, small(), |_| {
+            |toy: &Toy| {
+                let local = black_box([9u8; 64]);
+                LOCAL.store(local.as_ptr() as usize, Ordering::Relaxed);
+                toy.pause();
+                assert_eq!(black_box(&local)[5], 9);
+            }
+        });
         sweep_twice(AT_ONCE);
         let local = LOCAL.load(Ordering::Relaxed) as *mut u8;
         // SAFETY: the child only touches memory and leaves.
@@ -490,11 +485,7 @@ fn child_of_a_fork_can_touch_what_was_compacted() {
 fn goroutine_that_parks_briefly_is_left_alone() {
     with_compaction("goroutine_that_parks_briefly_is_left_alone", || {
         static WORDS: [AtomicU64; 40] = [const { AtomicU64::new(0) }; 40];
-        let toys: Vec<&Toy> = stacks(40, small())
-            .into_iter()
-            .enumerate()
-            .map(|(index, stack)| Toy::start(stack, keeper(&WORDS, index)))
-            .collect();
+        let toys = toys(40, small(), |index| keeper(&WORDS, index));
         for _ in 0..3 {
             sweep_once(AT_ONCE);
             toys.iter().for_each(|toy| toy.resume());
@@ -516,18 +507,15 @@ fn pages_of_a_deep_call_go_back_while_parked() {
         black_box([1u8; 150 << 10]);
     }
     child::expect_success(NAME, "child", || {
-        let toys: Vec<&Toy> = stacks(3, StackPolicy::default())
-            .into_iter()
-            .map(|stack| {
-                Toy::start(stack, |toy| {
-                    let local = black_box(5);
-                    toy.pause();
-                    deep();
-                    toy.pause();
-                    assert_eq!(black_box(local), 5);
-                })
-            })
-            .collect();
+        let toys = toys(3, StackPolicy::default(), |_| {
+            |toy: &Toy| {
+                let local = black_box(5);
+                toy.pause();
+                deep();
+                toy.pause();
+                assert_eq!(black_box(local), 5);
+            }
+        });
         toys.iter().for_each(|toy| toy.resume());
         let usage = trim::measure(toys[0].stack);
         assert!(usage.committed_bytes >= 150 << 10, "{usage:?}");

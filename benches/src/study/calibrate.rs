@@ -131,7 +131,8 @@ pub(super) struct Tried {
     pub(super) counters: Option<Counters>,
 }
 
-/// Finds what a cell of `lane` costs by trying it, and counts events meanwhile.
+/// Finds what a cell of `lane` costs by trying it, and counts events meanwhile;
+/// some are only guessed.
 pub(super) fn calibrate(
     setup: &Setup,
     (lane, command): (&str, &LaneCommand),
@@ -140,6 +141,12 @@ pub(super) fn calibrate(
     expected: &mut Expected,
     stop: &Stop,
 ) -> Result<Tried, Refusal> {
+    if let Some(cost) = guess(setup, workload, lane, parameters) {
+        return Ok(Tried {
+            cost,
+            counters: None,
+        });
+    }
     let most_iterations = most_iterations(workload, parameters, expected);
     let fixed = workload.iterations(setup.size).clamp(1, most_iterations);
     let began = Instant::now();
@@ -198,7 +205,7 @@ fn trial_limits(setup: &Setup) -> Limits {
 
 /// What a cell may cost, without trying it: for a ledger of memory and for a
 /// load on a fixed schedule every try costs as much as the sample.
-pub(super) fn guess(
+fn guess(
     setup: &Setup,
     workload: &'static Workload,
     lane: &str,

@@ -8,7 +8,7 @@ use reports::Run;
 use reports::schema::{Counters, Failure, Phase, Record, Taint};
 use reports::store::{WriteError, Writer};
 
-use super::calibrate::{self, Expected, Tried};
+use super::calibrate::{self, Expected};
 use super::header::{PLAN, header};
 use super::measure::{Outcome, State, environment_at, nanos};
 use super::observer::Observer;
@@ -206,11 +206,7 @@ fn try_cells(
     stop: &Stop,
     observer: &mut dyn Observer,
 ) -> Result<Trials, StudyError> {
-    let Trials {
-        mut candidates,
-        mut failures,
-        mut counters,
-    } = Trials::default();
+    let mut trials = Trials::default();
     for &workload in &setup.workloads {
         let points = setup.points(workload);
         let processes_count = setup.processes(workload, points.len());
@@ -219,7 +215,7 @@ fn try_cells(
             let name = &lane.lane.name;
             if let Some((kind, message)) = lane.refusal(workload.id) {
                 let (workload, lane) = (workload.id.to_owned(), name.clone());
-                failures.push(Failure {
+                trials.failures.push(Failure {
                     workload,
                     lane,
                     kind,
@@ -234,25 +230,18 @@ fn try_cells(
             for parameters in &points {
                 let parameters = &setup.point_of(&lane.lane, workload, parameters);
                 observer.preparing(&format!("trying {} on {name}", workload.id));
-                let guessed = calibrate::guess(setup, workload, name, parameters);
-                let tried = match guessed {
-                    Some(cost) => Ok(Tried {
-                        cost,
-                        counters: None,
-                    }),
-                    None => {
-                        let lane = (name.as_str(), command);
-                        calibrate::calibrate(setup, lane, workload, parameters, expected, stop)
-                    }
-                };
+                let lane = (name.as_str(), command);
+                let tried = calibrate::calibrate(setup, lane, workload, parameters, expected, stop);
                 let cost = match tried {
                     Ok(tried) => {
-                        counters.extend(tried.counters);
+                        trials.counters.extend(tried.counters);
                         tried.cost
                     }
                     Err(refusal) if refusal.is_interruption() => return Err(StudyError::Stopped),
                     Err(refusal) => {
-                        failures.push(refusal.into_failure(workload.id, name, parameters));
+                        trials
+                            .failures
+                            .push(refusal.into_failure(workload.id, name, parameters));
                         continue;
                     }
                 };
@@ -269,7 +258,7 @@ fn try_cells(
                 controls
                     .entry(name.clone())
                     .or_insert_with(|| candidate.clone());
-                candidates.push(candidate);
+                trials.candidates.push(candidate);
             }
         }
         // The A/A pair: the reference lane once more, at its first point. A
@@ -278,15 +267,11 @@ fn try_cells(
             .remove(&setup.reference_lane)
             .or_else(|| controls.into_values().next());
         if let Some(control) = control.filter(|_| !is_memory(workload)) {
-            candidates.push(Candidate {
+            trials.candidates.push(Candidate {
                 control: true,
                 ..control
             });
         }
     }
-    Ok(Trials {
-        candidates,
-        failures,
-        counters,
-    })
+    Ok(trials)
 }

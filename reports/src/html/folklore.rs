@@ -421,11 +421,10 @@ fn many_threads(view: &View<'_>) -> Option<(Finding, String)> {
 
 fn stealing(view: &View<'_>) -> Option<(Finding, String)> {
     let rows = view.analysis.rows.iter();
-    let shares: Vec<(&Row, f64)> = rows
+    let (row, share) = rows
         .filter(|row| row.lane == GOROUTINE && row.quantity.id == "stolen_ratio")
         .filter_map(|row| Some((row, row.estimate?.value)))
-        .collect();
-    let (row, share) = shares.into_iter().next_back()?;
+        .next_back()?;
     // Half, rounded up, is more than half of short queues, and all of one.
     let finding = match share {
         0.45..0.67 => Finding::Holds,

@@ -7,13 +7,28 @@ use crate::analysis::{Row, Unit};
 use crate::format;
 use crate::schema::FailureKind;
 
+/// The columns of [`figures`] that not every table has.
+#[derive(Clone, Copy)]
+struct Shown {
+    /// CPU time and switches, a column each.
+    cpu: bool,
+    events: bool,
+}
+
+impl Shown {
+    fn columns_count(self) -> usize {
+        6 + 2 * usize::from(self.cpu) + usize::from(self.events)
+    }
+}
+
 /// A table of `rows`, a heading row before each case; `name` is that of the
 /// CSV file.
 pub(super) fn figures(view: &View<'_>, name: &str, caption: &str, rows: &[&Row]) -> Markup {
     let reference = &view.analysis.reference_lane;
-    let has_cpu = rows.iter().any(|row| row.cpu_ns.is_some());
-    let has_events = rows.iter().any(|row| !row.events.is_empty());
-    let columns = 6 + 2 * usize::from(has_cpu) + usize::from(has_events);
+    let shown = Shown {
+        cpu: rows.iter().any(|row| row.cpu_ns.is_some()),
+        events: rows.iter().any(|row| !row.events.is_empty()),
+    };
     let headings = headings(view, rows);
     html! {
         div class="scroll" tabindex="0" role="group" aria-label=(caption) {
@@ -26,11 +41,11 @@ pub(super) fn figures(view: &View<'_>, name: &str, caption: &str, rows: &[&Row])
                         th scope="col" { "95% interval" }
                         th scope="col" { "÷ " (reference) }
                         th class="words" scope="col" { "Verdict" }
-                        @if has_cpu {
+                        @if shown.cpu {
                             th scope="col" title="User and system CPU time of one operation" { "CPU" }
                             th scope="col" title="Voluntary + involuntary context switches of one operation" { "Switches" }
                         }
-                        @if has_events {
+                        @if shown.events {
                             th scope="col" title="Events of one operation, by perf, counted in a process of their own before anything was timed" { "Counted" }
                         }
                         th scope="col" title="Fresh processes × samples in all; how many lie far out (they are in the figure)" { "Samples" }
@@ -39,9 +54,9 @@ pub(super) fn figures(view: &View<'_>, name: &str, caption: &str, rows: &[&Row])
                 tbody {
                     @for (row, heading) in rows.iter().zip(&headings) {
                         @if let Some(heading) = heading {
-                            tr class="case" { th colspan=(columns) scope="rowgroup" { (heading) } }
+                            tr class="case" { th colspan=(shown.columns_count()) scope="rowgroup" { (heading) } }
                         }
-                        (line(view, row, columns))
+                        (line(view, row, shown))
                     }
                 }
             }
@@ -72,8 +87,7 @@ fn headings(view: &View<'_>, rows: &[&Row]) -> Vec<Option<String>> {
         .collect()
 }
 
-fn line(view: &View<'_>, row: &Row, columns: usize) -> Markup {
-    let (has_cpu, has_events) = (columns >= 8, columns % 2 == 1);
+fn line(view: &View<'_>, row: &Row, shown: Shown) -> Markup {
     let reference = &view.analysis.reference_lane;
     if row.estimate.is_none() {
         let expected = row
@@ -84,7 +98,7 @@ fn line(view: &View<'_>, row: &Row, columns: usize) -> Markup {
             tr data-lane=(row.lane) {
                 th scope="row" { (lane(view, &row.lane)) }
                 td class="none" { "n/a" }
-                td class={"wrapped " (if expected { "none" } else { "bad" })} colspan=(columns - 2) {
+                td class={"wrapped " (if expected { "none" } else { "bad" })} colspan=(shown.columns_count() - 2) {
                     @if let Some(absence) = &row.absence {
                         (kind(absence.kind)) ": " (absence.message)
                     }
@@ -103,7 +117,7 @@ fn line(view: &View<'_>, row: &Row, columns: usize) -> Markup {
             td class="open" { (row.interval_text()) }
             td { (row.ratio_text()) }
             td class={"words " (tone)} { (row.verdict_text(reference)) }
-            @if has_cpu {
+            @if shown.cpu {
                 td class="open" { (row.cpu_ns.map_or_else(String::new, |cpu| Unit::Nanoseconds.text(cpu))) }
                 td class="open" {
                     @if let (Some(voluntary), Some(involuntary)) = (row.voluntary_switches, row.involuntary_switches) {
@@ -111,7 +125,7 @@ fn line(view: &View<'_>, row: &Row, columns: usize) -> Markup {
                     }
                 }
             }
-            @if has_events {
+            @if shown.events {
                 td class="open" title=(events(row, usize::MAX)) {
                     (if row.events.is_empty() { "n/a".to_owned() } else { events(row, 1) })
                 }

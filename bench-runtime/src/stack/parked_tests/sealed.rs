@@ -20,11 +20,9 @@ fn chunk_that_is_all_compacted_gives_its_page_tables_back() {
         || {
             assert_eq!(compact::slots_to_seal(1), Some(TWO_CHUNKS / 2));
             static WORDS: [AtomicU64; TWO_CHUNKS] = [const { AtomicU64::new(0) }; TWO_CHUNKS];
-            let toys: Vec<&Toy> = stacks(TWO_CHUNKS, StackPolicy::default())
-                .into_iter()
-                .enumerate()
-                .map(|(index, stack)| Toy::start(stack, keeper(&WORDS, index)))
-                .collect();
+            let toys = toys(TWO_CHUNKS, StackPolicy::default(), |index| {
+                keeper(&WORDS, index)
+            });
             let guarded = |toy: &Toy| {
                 // SAFETY: nothing is there but a guard.
                 unsafe { !map::kernel_can_write(toy.stack.limit() - 16) }
@@ -70,18 +68,14 @@ fn child_of_a_fork_can_touch_what_lies_in_a_sealed_chunk() {
         "child_of_a_fork_can_touch_what_lies_in_a_sealed_chunk",
         || {
             static CELLS: [AtomicUsize; TWO_CHUNKS] = [const { AtomicUsize::new(0) }; TWO_CHUNKS];
-            let toys: Vec<&Toy> = stacks(TWO_CHUNKS, StackPolicy::default())
-                .into_iter()
-                .enumerate()
-                .map(|(index, stack)| {
-                    Toy::start(stack, move |toy| {
-                        let local = black_box([index as u64; 8]);
-                        CELLS[index].store(local.as_ptr() as usize, Ordering::Relaxed);
-                        toy.pause();
-                        assert_eq!(black_box(&local)[5], index as u64);
-                    })
-                })
-                .collect();
+            let toys = toys(TWO_CHUNKS, StackPolicy::default(), |index| {
+                move |toy: &Toy| {
+                    let local = black_box([index as u64; 8]);
+                    CELLS[index].store(local.as_ptr() as usize, Ordering::Relaxed);
+                    toy.pause();
+                    assert_eq!(black_box(&local)[5], index as u64);
+                }
+            });
             sweep_twice(AT_ONCE);
             assert_eq!(compact::stats().sealed_count, 2);
             // SAFETY: the child only touches memory and leaves.
@@ -140,11 +134,9 @@ fn fill_the_map_limit() -> Vec<usize> {
 fn compaction_goes_on_where_no_mapping_can_be_had() {
     with_compaction("compaction_goes_on_where_no_mapping_can_be_had", || {
         static WORDS: [AtomicU64; TWO_CHUNKS] = [const { AtomicU64::new(0) }; TWO_CHUNKS];
-        let toys: Vec<&Toy> = stacks(TWO_CHUNKS, StackPolicy::default())
-            .into_iter()
-            .enumerate()
-            .map(|(index, stack)| Toy::start(stack, keeper(&WORDS, index)))
-            .collect();
+        let toys = toys(TWO_CHUNKS, StackPolicy::default(), |index| {
+            keeper(&WORDS, index)
+        });
         // Cells first, so that what is refused later is a dance or a seal.
         sweep_twice(AT_ONCE);
         toys.iter().for_each(|toy| toy.resume());
@@ -183,20 +175,16 @@ fn foreign_threads_lose_no_write_in_a_sealed_chunk() {
         static CELLS: [AtomicUsize; TWO_CHUNKS] = [const { AtomicUsize::new(0) }; TWO_CHUNKS];
         static STOP: AtomicBool = AtomicBool::new(false);
         static TOTAL: AtomicU64 = AtomicU64::new(0);
-        let toys: Vec<&Toy> = stacks(TWO_CHUNKS, StackPolicy::default())
-            .into_iter()
-            .enumerate()
-            .map(|(index, stack)| {
-                Toy::start(stack, move |toy| {
-                    let local = [AtomicU64::new(0), AtomicU64::new(!0 - index as u64)];
-                    CELLS[index].store(local.as_ptr() as usize, Ordering::Release);
-                    while !STOP.load(Ordering::Relaxed) {
-                        toy.pause();
-                    }
-                    TOTAL.fetch_add(local[0].load(Ordering::Relaxed), Ordering::Relaxed);
-                })
-            })
-            .collect();
+        let toys = toys(TWO_CHUNKS, StackPolicy::default(), |index| {
+            move |toy: &Toy| {
+                let local = [AtomicU64::new(0), AtomicU64::new(!0 - index as u64)];
+                CELLS[index].store(local.as_ptr() as usize, Ordering::Release);
+                while !STOP.load(Ordering::Relaxed) {
+                    toy.pause();
+                }
+                TOTAL.fetch_add(local[0].load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+        });
         let hammered: u64 = std::thread::scope(|scope| {
             let hammers = start_hammers(scope, &CELLS, &STOP, |random| {
                 // Long enough for all to be compacted meanwhile.
