@@ -2,7 +2,7 @@
 //! on a quiet machine, from a release build.
 //!
 //! `cargo run --release -p bench-runtime --example sched_figures -- [WHICH]..`
-//! with any of `sleep`, `hog`, `readers`, `pingpong`, `resize`, `idle`; all without.
+//! with any of `sleep`, `hog`, `readers`, `pingpong`, `polling`, `resize`, `idle`; all without.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bench_runtime::{
-    Builder, Receiver, Runtime, Sender, blocking, chan, go, goroutines, time, yield_now,
+    Builder, Receiver, Runtime, Sender, TryRecvError, blocking, chan, go, goroutines, time,
+    yield_now,
 };
 
 /// Whether started goroutines may change their thread.
@@ -50,6 +51,7 @@ const FIGURES: &[Figure] = &[
     ("hog", hog),
     ("readers", readers),
     ("pingpong", ping_pong),
+    ("polling", polling),
     ("resize", resize),
     ("idle", idle),
 ];
@@ -313,6 +315,41 @@ fn ping_pong(mode: Mode) {
             "pingpong: {mode:?}, {procs} P: {alone:?} a round alone, {beside:?} beside a pair with 2 us of work ({:.1} times; {:.2} heavy rounds for each)",
             beside.as_secs_f64() / alone.as_secs_f64(),
             heavy_rounds as f64 / f64::from(ROUNDS),
+        );
+    }
+}
+
+/// A ping-pong pair alone and beside a hog that polls a channel, as in Go's
+/// `BenchmarkPingPongHog`.
+fn polling(mode: Mode) {
+    const ROUNDS: u32 = 4_000_000;
+    for procs in [1, 2] {
+        let runtime = mode.runtime(procs);
+        let (alone, beside) = runtime.run(|| {
+            let light = || {
+                go(|| {
+                    let pair = pair(Duration::ZERO);
+                    let began = Instant::now();
+                    let patience = Duration::from_secs(2);
+                    let mut rounds = 0;
+                    while rounds < ROUNDS && began.elapsed() < patience {
+                        pair.round();
+                        rounds += 1;
+                    }
+                    began.elapsed() / rounds
+                })
+            };
+            let alone = light().join().expect("the pair ends");
+            let (stop, stopped) = chan::<()>(0);
+            let hog = go(move || while stopped.try_recv() == Err(TryRecvError::Empty) {});
+            let beside = light().join().expect("the pair ends");
+            stop.close();
+            hog.join().expect("the hog ends");
+            (alone, beside)
+        });
+        println!(
+            "polling: {mode:?}, {procs} P: {alone:?} a round alone, {beside:?} beside a hog that polls ({:.1} times)",
+            beside.as_secs_f64() / alone.as_secs_f64(),
         );
     }
 }

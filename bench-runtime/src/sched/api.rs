@@ -91,6 +91,9 @@ pub struct Metrics {
     pub hogs_count: usize,
     /// Ps taken from goroutines that ran or blocked too long.
     pub retakes_count: u64,
+    /// How many of those from a goroutine that computed meanwhile, and did not
+    /// wait for the kernel or for a CPU.
+    pub hog_retakes_count: u64,
     /// Goroutines that waited too long for the one who readied them.
     pub rescues_count: u64,
     /// Goroutines taken from another P's queue.

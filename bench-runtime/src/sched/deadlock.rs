@@ -9,7 +9,7 @@
 //! channel, so with one there is never an alarm.
 
 use std::fs;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use super::dump::{HELPERS_COUNT, write_all};
 use super::runtime::Shared;
@@ -17,6 +17,9 @@ use super::trace;
 
 /// Go's exit status for it.
 const EXIT_STATUS: i32 = 2;
+
+/// The process is about to end with the report.
+static SAID: AtomicBool = AtomicBool::new(false);
 
 impl Shared {
     /// Reports a deadlock and ends the process, if there is one.
@@ -45,6 +48,10 @@ impl Shared {
             || goroutines.iter().any(|info| !info.waits)
             || self.sysmon_errands.load(Ordering::SeqCst) != errands
         {
+            return;
+        }
+        // Two Ms that fall asleep together both come here: one says it.
+        if SAID.swap(true, Ordering::Relaxed) {
             return;
         }
         write_all(

@@ -2,8 +2,10 @@
 //!
 //! The order in which it looks, at each pick on its own stack:
 //!
-//! 1. P taken away or to be given up: GOMAXPROCS shrank, or, once in
-//!    [`TURN`] picks, another M stands in line for a P;
+//! 1. P taken away or to be given up: GOMAXPROCS shrank, or, once in [`TURN`]
+//!    picks and where only hogs are left, another M stands in line for a P and
+//!    this one has had it as long as that one the last time; before the latter,
+//!    a hog, if those are to have a turn;
 //! 2. the P's due timers;
 //! 3. once in [`TURN`] picks the classes below the high one: every other time
 //!    the low one, then the normal one, in the global queue and then step 5;
@@ -11,8 +13,8 @@
 //! 4. the high class;
 //! 5. `run_next`, for a slice of time that all who follow each other through it
 //!    share, then the P's queue; in a pinned runtime mail has every other pick,
-//!    and the M's own list comes before the queue;
-//! 6. the global queue, a share of it;
+//!    and the M's own list and the P's queue go by turns;
+//! 6. the global queue, a share of the normal class; one whose P was retaken;
 //! 7. the netpoller, without waiting;
 //! 8. in a pinned runtime, a short wait for mail where that has paid lately; then
 //!    other Ps, spinning, if not too many do; and their due timers;
@@ -20,17 +22,20 @@
 //! 10. rest: steps S1 to S4 of [`super::idle`]; one resting M waits in the
 //!     netpoller, for the first timer at most, all others on their futex.
 //!
-//! Between two goroutines that are both at hand, the one that parks picks the
-//! next by [`pick_fast`] on its own stack, which is step 5 alone; every
-//! [`TURN`] picks, or when the P is given notice, it goes home instead.
+//! Steps 3 to 6 are in [`super::pick`]. Between two goroutines that are both at
+//! hand, the one that parks picks the next by [`super::pick::pick_fast`] on its
+//! own stack, which is step 5 alone; every [`TURN`] picks, or when the P is given
+//! notice, it goes home instead.
 
 use std::ptr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::global_queue::Priority;
+use super::global_queue::GlobalClass;
+use super::idle::Lists;
 use super::machine::Machine;
-use super::processor::{Own, Processor, ProcessorStatus};
+use super::pick::{TURN, begin_slice};
+use super::processor::{Processor, ProcessorStatus};
 use super::ready::make_runnable;
 use super::runtime::Shared;
 use super::thread::ThreadRecord;
@@ -38,26 +43,6 @@ use super::trace::{ANY, event};
 use crate::goroutine::{Goroutine, Kind, Parkable};
 use crate::netpoll::Netpoll;
 use crate::sys::{barrier, clock};
-
-/// Picks between two looks elsewhere: Go's and tokio's figure, a prime so that
-/// it does not fall in step with a program's own rhythm.
-const TURN: u32 = 61;
-
-/// Picks of `run_next` between two looks at the clock: they share the time slice
-/// of whoever was picked before them, and it must not cost each a look.
-const STREAK_CHECK: u32 = 16;
-
-/// How long such a chain may go on before the queue has its turn. By time, as
-/// chains differ: by count, a pair with work to do gets all the time that a
-/// pair without is not using. Short, for whoever waits in the queue; but long
-/// enough that a change from one chain to the next costs nothing beside it.
-const STREAK_NS: u64 = 50_000;
-
-/// The same while hogs are about, which take as much: Go's figure.
-const STREAK_BESIDE_HOGS_NS: u64 = 10_000_000;
-
-/// The same by count, where the order is seeded and must not depend on time.
-const SEEDED_STREAK: u32 = 128;
 
 /// How long an M waits awake for mail: about what a sleep and a wake cost.
 const AWAKE_NS: u64 = 50_000;
@@ -67,184 +52,6 @@ const AWAKE_CHECK: u32 = 32;
 
 /// A rest so short was hardly worth it: what it costs itself, and as much again.
 const SHORT_REST_NS: u64 = 100_000;
-
-/// The most that one pick takes from the global queue.
-const GLOBAL_SHARE: usize = super::run_queue::CAPACITY as usize / 2;
-
-/// Step 5, by the goroutine that parks; `None`: go home and look there.
-#[inline(always)]
-pub(crate) fn pick_fast(m: &'static Machine, p: &'static Processor) -> Option<&'static Goroutine> {
-    // SAFETY: the caller holds P inside the runtime.
-    let own = unsafe { p.own() };
-    own.since_turn += 1;
-    p.picks.store(
-        p.picks.load(Ordering::Relaxed).wrapping_add(1),
-        Ordering::Relaxed,
-    );
-    if own.since_turn >= TURN || p.notice.load(Ordering::Relaxed) || m.shared.attention.get() != 0 {
-        return None;
-    }
-    pick_local(m, p)
-}
-
-/// After [`pick_fast`] found nothing: true if a yield need not go home either.
-pub(crate) fn nothing_elsewhere(m: &'static Machine, p: &'static Processor) -> bool {
-    // SAFETY: the caller holds P inside the runtime.
-    let own = unsafe { p.own() };
-    own.since_turn < TURN
-        && !p.notice.load(Ordering::Relaxed)
-        && m.shared.attention.get() == 0
-        && m.shared.global.is_empty()
-}
-
-/// Step 5.
-#[inline(always)]
-fn pick_local(m: &'static Machine, p: &'static Processor) -> Option<&'static Goroutine> {
-    if m.shared.pinned {
-        return pick_pinned(m, p);
-    }
-    if m.shared.order.is_some() {
-        shuffle(m, p);
-    }
-    let next = p.run_next.load(Ordering::Relaxed);
-    // SAFETY: the caller holds P inside the runtime.
-    let own = unsafe { p.own() };
-    if !next.is_null() {
-        p.run_next.store(ptr::null_mut(), Ordering::Relaxed);
-        // SAFETY: records are type-stable.
-        let next: &'static Goroutine = unsafe { &*next };
-        own.streak = own.streak.wrapping_add(1);
-        if own.streak % STREAK_CHECK != 0 || p.queue.is_empty() || !streak_ends(m, own) {
-            return Some(next);
-        }
-        // The pair has had its share: behind the others with it.
-        super::ready::push_back(m, p, next);
-    }
-    own.streak = 0;
-    begin_slice(p);
-    // SAFETY: entries are records, which are type-stable.
-    p.queue.pop().map(|g| unsafe { g.as_ref() })
-}
-
-/// Whether those that came after each other through `run_next` have had their
-/// time; asked once in [`STREAK_CHECK`] picks.
-#[inline(never)]
-fn streak_ends(m: &'static Machine, own: &mut Own) -> bool {
-    if m.shared.order.is_some() {
-        return own.streak >= SEEDED_STREAK;
-    }
-    let now = clock::now_ns();
-    if own.streak == STREAK_CHECK {
-        own.streak_began_ns = now;
-        return false;
-    }
-    let limit = match m.shared.hogs_about.load(Ordering::Relaxed) {
-        false => STREAK_NS,
-        true => STREAK_BESIDE_HOGS_NS,
-    };
-    now - own.streak_began_ns >= limit
-}
-
-/// With a seeded order: turns the queue by a random number of places, and may
-/// put `run_next` into it.
-#[cold]
-#[inline(never)]
-fn shuffle(m: &'static Machine, p: &'static Processor) {
-    let Some(order) = &m.shared.order else { return };
-    let mut rng = order.lock();
-    let next = p.run_next.load(Ordering::Relaxed);
-    if !next.is_null() && rng.below(2) == 0 {
-        p.run_next.store(ptr::null_mut(), Ordering::Relaxed);
-        // SAFETY: records are type-stable.
-        super::ready::push_back(m, p, unsafe { &*next });
-    }
-    if p.queue.len() < 2 {
-        return;
-    }
-    for _ in 0..rng.below(p.queue.len().min(16)) {
-        if let Some(g) = p.queue.pop() {
-            // There is room: one was just taken out.
-            let _ = p.queue.push(g);
-        }
-    }
-}
-
-#[inline(never)]
-fn pick_pinned(m: &'static Machine, p: &'static Processor) -> Option<&'static Goroutine> {
-    // SAFETY: the caller holds P inside the runtime.
-    let own = unsafe { p.own() };
-    // SAFETY: our own thread.
-    let pop = || unsafe { m.pop_pinned() };
-    // SAFETY: our own thread.
-    let push = |g| unsafe { m.push_pinned(g) };
-    if let Some(order) = &m.shared.order
-        // An M that only looks draws no number.
-        && m.pinned_len() > 1
-    {
-        let mut rng = order.lock();
-        for _ in 0..rng.below(m.pinned_len().min(16) as u32) {
-            if let Some(g) = pop() {
-                push(g);
-            }
-        }
-    }
-    // Mail has every other pick: whoever sent it may wait for the answer on
-    // another M, which rests meanwhile. It uses up nobody's slice, and
-    // `run_next` stays where it is.
-    if m.has_mail() && !own.mail_had_turn {
-        own.mail_had_turn = true;
-        begin_slice(p);
-        // SAFETY: our own thread.
-        return unsafe { m.pop_mail() };
-    }
-    let next = m.run_next.load(Ordering::Relaxed);
-    if !next.is_null() {
-        m.run_next.store(ptr::null_mut(), Ordering::Relaxed);
-        own.mail_had_turn = false;
-        // SAFETY: records are type-stable.
-        let next: &'static Goroutine = unsafe { &*next };
-        own.streak = own.streak.wrapping_add(1);
-        if own.streak % STREAK_CHECK != 0 || !streak_ends(m, own) {
-            return Some(next);
-        }
-        push(next);
-    }
-    own.streak = 0;
-    begin_slice(p);
-    // Those that have not started come from the P's queue; every other pick
-    // begins there, so that neither side starves the other. But while another
-    // M can take them they are for that one: what starts here stays here, with
-    // those that it talks to or not.
-    let fresh = || {
-        // SAFETY: entries are records, which are type-stable.
-        p.queue.pop().map(|g| unsafe { g.as_ref() })
-    };
-    let others_take = || {
-        let idle = &m.shared.idle;
-        idle.processors_count() != 0 || idle.spinning_count.load(Ordering::Relaxed) != 0
-    };
-    let found = if own.fresh_first && !others_take() {
-        fresh().or_else(pop)
-    } else {
-        pop().or_else(fresh)
-    };
-    own.fresh_first ^= found.is_some();
-    own.mail_had_turn = false;
-    if found.is_none() && m.has_mail() {
-        own.mail_had_turn = true;
-        // SAFETY: our own thread.
-        return unsafe { m.pop_mail() };
-    }
-    found
-}
-
-#[inline(always)]
-fn begin_slice(p: &Processor) {
-    p.slices.store(
-        p.slices.load(Ordering::Relaxed).wrapping_add(1),
-        Ordering::Relaxed,
-    );
-}
 
 impl Shared {
     /// The next goroutine for this M, which is on its own stack. Blocks the
@@ -274,19 +81,21 @@ impl Shared {
             if p.notice.swap(false, Ordering::Acquire) && !self.tend(m, p) {
                 continue;
             }
-            let (turn, gives) = {
-                p.picks.store(
-                    p.picks.load(Ordering::Relaxed).wrapping_add(1),
-                    Ordering::Relaxed,
-                );
-                // SAFETY: we hold P on our own stack.
-                let own = unsafe { p.own() };
-                let turn = own.since_turn >= TURN;
-                let gives = turn && !own.given_at_turn && self.idle.line_count() != 0;
-                own.given_at_turn |= gives;
-                (turn, gives)
-            };
-            if gives && self.give_to_line(m, p) {
+            p.picks.store(
+                p.picks.load(Ordering::Relaxed).wrapping_add(1),
+                Ordering::Relaxed,
+            );
+            // SAFETY: we hold P on our own stack.
+            let turn = unsafe { p.own() }.since_turn >= TURN;
+            if let Some(g) = self.pick_long(m, p, turn) {
+                self.stop_spinning(m);
+                return Some(g);
+            }
+            let only_long = || m.has_preempted() && !m.has_light_work() && p.queue.is_empty();
+            if self.idle.line_count() != 0
+                && (turn || only_long())
+                && self.give_turn_to_line(m, p, turn)
+            {
                 continue;
             }
             self.fire_timers(m, p, p);
@@ -358,76 +167,6 @@ impl Shared {
         }
     }
 
-    /// Steps 3 to 6, without the netpoller.
-    fn pick_at_home(
-        &'static self,
-        m: &'static Machine,
-        p: &'static Processor,
-        turn: bool,
-    ) -> Option<&'static Goroutine> {
-        if turn && let Some(g) = self.pick_in_turn(m, p) {
-            return Some(g);
-        }
-        if self.global.len(Priority::High) != 0
-            && let Some(g) = self.pop_high()
-        {
-            begin_slice(p);
-            return Some(g);
-        }
-        if let Some(g) = pick_local(m, p) {
-            return Some(g);
-        }
-        let share = (self.global.len(Priority::Normal) / self.procs() + 1).min(GLOBAL_SHARE);
-        self.global.pop(Priority::Normal, share, |g| {
-            if p.queue.push(ptr::NonNull::from(g)).is_err() {
-                crate::fatal::fatal!(
-                    "a queue that was empty has no room for a share of the global queue"
-                );
-            }
-        })
-    }
-
-    /// Step 3: once in [`TURN`] picks every class below the high one comes
-    /// first, so that none starves.
-    #[inline(never)]
-    fn pick_in_turn(
-        &'static self,
-        m: &'static Machine,
-        p: &'static Processor,
-    ) -> Option<&'static Goroutine> {
-        // SAFETY: we hold P on our own stack.
-        let own = unsafe { p.own() };
-        own.since_turn = 0;
-        own.given_at_turn = false;
-        own.turns = own.turns.wrapping_add(1);
-        let turns = own.turns;
-        begin_slice(p);
-        if turns % 4 == 0 {
-            p.watch_next();
-            self.poll_net(m, p);
-        }
-        let one = |class| {
-            self.global
-                .pop(class, 1, |_| unreachable!("one was asked for"))
-        };
-        if turns % 2 == 0
-            && let Some(g) = one(Priority::Low)
-        {
-            return Some(g);
-        }
-        one(Priority::Normal).or_else(|| pick_local(m, p))
-    }
-
-    fn pop_high(&'static self) -> Option<&'static Goroutine> {
-        let g = self
-            .global
-            .pop(Priority::High, 1, |_| unreachable!("one was asked for"));
-        if g.is_some() {
-            self.attention.sub();
-        }
-        g
-    }
-
     /// Steps 8 and 9.
     fn pick_abroad(
         &'static self,
@@ -457,7 +196,7 @@ impl Shared {
             return None;
         }
         self.global
-            .pop(Priority::Low, 1, |_| unreachable!("one was asked for"))
+            .pop(GlobalClass::Low, 1, |_| unreachable!("one was asked for"))
     }
 
     /// Fires the due timers of `from`; what they ready goes to `p`.
@@ -482,7 +221,7 @@ impl Shared {
     }
 
     /// Step 7: says whether something became runnable.
-    fn poll_net(&'static self, m: &'static Machine, p: &'static Processor) -> bool {
+    pub(super) fn poll_net(&'static self, m: &'static Machine, p: &'static Processor) -> bool {
         let Some(netpoll) = m.known_netpoll() else {
             return false;
         };
@@ -547,10 +286,44 @@ impl Shared {
         }
     }
 
-    /// Gives the P to the first M in line for one.
-    fn give_to_line(&'static self, m: &'static Machine, p: &'static Processor) -> bool {
+    /// With work left: gives the P to the first M in line, if this one has had
+    /// it as long as that one had it the last time. By time: by count, an M with
+    /// a hog would get all of it. `turn`: because of the number of picks.
+    fn give_turn_to_line(
+        &'static self,
+        m: &'static Machine,
+        p: &'static Processor,
+        turn: bool,
+    ) -> bool {
+        // SAFETY: we hold P on our own stack.
+        let own = unsafe { p.own() };
+        let held_ns = m.holds_for_ns();
         let mut lists = self.idle.lock();
-        let Some(first) = self.idle.first_in_line(&mut lists) else {
+        let waits = lists
+            .line
+            .front()
+            .is_some_and(|first| self.is_test() || first.patience_ns() < held_ns);
+        if !waits || (turn && own.given_at_turn) {
+            return false;
+        }
+        own.given_at_turn |= turn;
+        m.end_turn(held_ns);
+        self.give_to_first(m, p, &mut lists)
+    }
+
+    /// Gives the P, for which there is no work, to the first M in line.
+    fn give_to_line(&'static self, m: &'static Machine, p: &'static Processor) -> bool {
+        m.end_turn(0);
+        self.give_to_first(m, p, &mut self.idle.lock())
+    }
+
+    fn give_to_first(
+        &'static self,
+        m: &'static Machine,
+        p: &'static Processor,
+        lists: &mut Lists,
+    ) -> bool {
+        let Some(first) = self.idle.first_in_line(lists) else {
             return false;
         };
         self.cease_spinning(m);
@@ -576,6 +349,7 @@ impl Shared {
             return;
         }
         m.rests_since_ns.store(now, Ordering::Relaxed);
+        m.end_turn(0);
         m.set_p(None);
         self.idle.release(&mut lists, p); // S1
     }

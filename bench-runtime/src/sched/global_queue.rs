@@ -1,4 +1,5 @@
-//! The global queue: goroutines that belong to no P, in three classes.
+//! The global queue: goroutines that belong to no P, in three classes, and those
+//! of the normal one whose P was retaken by themselves.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -57,28 +58,49 @@ impl Priority {
     }
 }
 
+/// Which of the lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum GlobalClass {
+    Normal,
+    High,
+    Low,
+    /// Of the normal class, and ran for so long that its P was retaken.
+    Preempted,
+}
+
+impl GlobalClass {
+    pub(crate) const ALL: [Self; 4] = [Self::Normal, Self::High, Self::Low, Self::Preempted];
+}
+
+impl From<Priority> for GlobalClass {
+    fn from(priority: Priority) -> Self {
+        match priority {
+            Priority::Normal => Self::Normal,
+            Priority::High => Self::High,
+            Priority::Low => Self::Low,
+        }
+    }
+}
+
 /// The queues. Lengths are readable without the lock; they are exact under it.
 #[derive(Debug)]
 pub(crate) struct GlobalQueue {
-    lists: Lock<[List; 3]>,
-    lens: [AtomicUsize; 3],
+    lists: Lock<[List; GlobalClass::ALL.len()]>,
+    lens: [AtomicUsize; GlobalClass::ALL.len()],
 }
 
 impl GlobalQueue {
     pub(crate) fn new() -> Self {
         Self {
-            lists: Lock::new([List::new(), List::new(), List::new()]),
-            lens: [
-                AtomicUsize::new(0),
-                AtomicUsize::new(0),
-                AtomicUsize::new(0),
-            ],
+            lists: Lock::new(GlobalClass::ALL.map(|_| List::new())),
+            lens: GlobalClass::ALL.map(|_| AtomicUsize::new(0)),
         }
     }
 
     /// How many of a class wait; may be stale.
     #[inline(always)]
-    pub(crate) fn len(&self, class: Priority) -> usize {
+    pub(crate) fn len(&self, class: GlobalClass) -> usize {
         self.lens[class as usize].load(Ordering::Relaxed)
     }
 
@@ -87,9 +109,9 @@ impl GlobalQueue {
         self.lens.iter().all(|len| len.load(Ordering::Acquire) == 0)
     }
 
-    /// Appends one to its class.
-    pub(crate) fn push(&self, g: &'static Goroutine) {
-        let class = Priority::of(g) as usize;
+    /// Appends one to a class.
+    pub(crate) fn push(&self, class: GlobalClass, g: &'static Goroutine) {
+        let class = class as usize;
         let mut lists = self.lists.lock();
         lists[class].push(g);
         self.lens[class].store(lists[class].len(), Ordering::Release);
@@ -98,15 +120,16 @@ impl GlobalQueue {
     /// Appends many of the normal class.
     pub(crate) fn push_normal(&self, batch: &mut List) {
         let mut lists = self.lists.lock();
-        lists[0].append(batch);
-        self.lens[0].store(lists[0].len(), Ordering::Release);
+        let normal = GlobalClass::Normal as usize;
+        lists[normal].append(batch);
+        self.lens[normal].store(lists[normal].len(), Ordering::Release);
     }
 
     /// Takes the first of a class, and `more` with the next ones of it, up to
     /// `limit` in all.
     pub(crate) fn pop(
         &self,
-        class: Priority,
+        class: GlobalClass,
         limit: usize,
         mut more: impl FnMut(&'static Goroutine),
     ) -> Option<&'static Goroutine> {

@@ -5,7 +5,7 @@
 //! what can be done is done at its start. A fresh goroutine *starts apart*, on
 //! an M on which no other goroutine has started, if it was spawned as
 //! CPU-bound, or if its spawn site made a hog before: when sysmon retakes the P
-//! of a goroutine it notes the site with some credit, and each one that starts
+//! of a goroutine that computes it notes the site with some credit, and each one that starts
 //! apart uses some of it up. So a site that makes hogs goes on to be treated as
 //! such, and one that made a single long computation soon is not.
 //!

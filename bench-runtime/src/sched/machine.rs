@@ -14,6 +14,7 @@ use super::runtime::Shared;
 use super::trace::event::Kind;
 use crate::goroutine::{Goroutine, List};
 use crate::netpoll::Netpoll;
+use crate::sys::clock::{self, CpuClock};
 use crate::sys::futex;
 use crate::util::lock::Lock;
 
@@ -33,6 +34,10 @@ pub(crate) struct Machine {
     pinned: UnsafeCell<List>,
     /// Its length, for sysmon.
     pinned_len: AtomicUsize,
+    /// In a pinned runtime: those of them whose P was retaken. Owner only.
+    preempted: UnsafeCell<List>,
+    /// Its length, for sysmon.
+    preempted_len: AtomicUsize,
     /// What was taken out of the inbox and has not run. Owner only.
     mail: UnsafeCell<List>,
     /// In a pinned runtime: goroutines that started on it and have not ended.
@@ -50,6 +55,10 @@ pub(crate) struct Machine {
     handed: AtomicPtr<Processor>,
     /// Its P was retaken, and it has none since.
     pub(super) robbed: AtomicBool,
+    /// When that happened, its goroutine had computed for long, not waited.
+    hogged: AtomicBool,
+    /// Of its thread, once that runs.
+    pub(super) cpu_clock: OnceLock<CpuClock>,
     /// Counted as spinning. Set by itself, or by its waker before the wake.
     pub(crate) spinning: AtomicBool,
     /// Readied by others.
@@ -61,6 +70,11 @@ pub(crate) struct Machine {
     pub(super) luck: AtomicI32,
     /// When it began to rest, in nanoseconds. Owner only.
     pub(super) rests_since_ns: AtomicU64,
+    /// When it took up its P, in nanoseconds. Owner only, but sysmon reads.
+    holds_since_ns: AtomicU64,
+    /// How long it had its P, in nanoseconds, when others took it or got it
+    /// before all of its work was done; zero after a rest.
+    turn_ns: AtomicU64,
     /// The goroutine locked to this M, while it is parked.
     pub(crate) locked: AtomicPtr<Goroutine>,
     /// It was readied.
@@ -75,7 +89,7 @@ pub(crate) struct Machine {
     polls_in: AtomicPtr<Netpoll>,
 }
 
-// SAFETY: `pinned` and `mail` are reached by the M's own thread only; all
+// SAFETY: `pinned`, `preempted` and `mail` are reached by the M's own thread only; all
 // else is atomic or locked.
 unsafe impl Sync for Machine {}
 // SAFETY: as above.
@@ -87,6 +101,10 @@ const LUCK: i32 = 4;
 /// What it is after the last of them: so many times it would have to pay before
 /// it is tried again, which bounds what trying costs by a tenth of a CPU.
 const BAD_LUCK: i32 = -16;
+
+/// The most that an M waits in line because its own turn was long: after that
+/// sysmon takes the P.
+const PATIENCE_NS: u64 = 10_000_000;
 
 const ASLEEP: u32 = 0;
 const WOKEN: u32 = 1;
@@ -100,6 +118,8 @@ impl Machine {
             run_next: AtomicPtr::new(ptr::null_mut()),
             pinned: UnsafeCell::new(List::new()),
             pinned_len: AtomicUsize::new(0),
+            preempted: UnsafeCell::new(List::new()),
+            preempted_len: AtomicUsize::new(0),
             mail: UnsafeCell::new(List::new()),
             started: AtomicUsize::new(0),
             set_aside: AtomicPtr::new(ptr::null_mut()),
@@ -109,11 +129,15 @@ impl Machine {
             word: AtomicU32::new(ASLEEP),
             handed: AtomicPtr::new(ptr::null_mut()),
             robbed: AtomicBool::new(false),
+            hogged: AtomicBool::new(false),
+            cpu_clock: OnceLock::new(),
             spinning: AtomicBool::new(false),
             inbox: Lock::new(List::new()),
             mail_len: AtomicUsize::new(0),
             luck: AtomicI32::new(0),
             rests_since_ns: AtomicU64::new(0),
+            holds_since_ns: AtomicU64::new(0),
+            turn_ns: AtomicU64::new(0),
             locked: AtomicPtr::new(ptr::null_mut()),
             locked_ready: AtomicBool::new(false),
             resting: AtomicBool::new(false),
@@ -153,10 +177,40 @@ impl Machine {
             p.owner
                 .store(ptr::from_ref(self).cast_mut(), Ordering::Release);
             self.unmark_robbed();
+            self.holds_since_ns
+                .store(clock::now_ns(), Ordering::Relaxed);
             self.note_start(p);
         }
         self.door
             .set(p.map_or(ptr::null_mut(), |p| ptr::from_ref(p).cast_mut()));
+    }
+
+    /// How long it has had its P, in nanoseconds.
+    pub(super) fn holds_for_ns(&self) -> u64 {
+        clock::now_ns().saturating_sub(self.holds_since_ns.load(Ordering::Relaxed))
+    }
+
+    /// Notes that its P was retaken, and whether from a hog, after so long.
+    pub(super) fn note_retaken(&self, hogged: bool, turn_ns: u64) {
+        self.hogged.store(hogged, Ordering::Relaxed);
+        self.end_turn(if hogged { turn_ns } else { 0 });
+    }
+
+    /// True if the goroutine that it runs, or ran last, is a hog.
+    pub(super) fn was_hogged(&self) -> bool {
+        self.hogged.load(Ordering::Relaxed)
+    }
+
+    /// Notes how long others had to wait for the P that it loses; zero if it
+    /// has no more work.
+    pub(super) fn end_turn(&self, turn_ns: u64) {
+        self.turn_ns.store(turn_ns, Ordering::Relaxed);
+    }
+
+    /// How long its last turn took: so long it waits while it stands first in
+    /// line for a P, in nanoseconds.
+    pub(super) fn patience_ns(&self) -> u64 {
+        self.turn_ns.load(Ordering::Relaxed).min(PATIENCE_NS)
     }
 
     /// Takes `p` away if the M still has it and runs a goroutine's code. Then
@@ -198,10 +252,49 @@ impl Machine {
         first
     }
 
-    /// How many it has readied for itself, beside the one in `run_next`.
+    /// In a pinned runtime: appends to those that ran for so long that its P was
+    /// retaken.
+    ///
+    /// # Safety
+    ///
+    /// Only its own thread.
+    pub(super) unsafe fn push_preempted(&self, g: &'static Goroutine) {
+        // SAFETY: by the caller's promise nobody else is in there.
+        let preempted = unsafe { &mut *self.preempted.get() };
+        preempted.push(g);
+        self.preempted_len.store(preempted.len(), Ordering::Relaxed);
+    }
+
+    /// In a pinned runtime: takes the first of those.
+    ///
+    /// # Safety
+    ///
+    /// Only its own thread.
+    pub(super) unsafe fn pop_preempted(&self) -> Option<&'static Goroutine> {
+        // SAFETY: by the caller's promise nobody else is in there.
+        let preempted = unsafe { &mut *self.preempted.get() };
+        let first = preempted.pop();
+        self.preempted_len.store(preempted.len(), Ordering::Relaxed);
+        first
+    }
+
+    /// True if there are such.
+    #[inline(always)]
+    pub(super) fn has_preempted(&self) -> bool {
+        self.preempted_len.load(Ordering::Relaxed) != 0
+    }
+
+    /// How many it has readied for itself, beside the one in `run_next` and
+    /// those that were preempted.
     #[inline(always)]
     pub(crate) fn pinned_len(&self) -> usize {
         self.pinned_len.load(Ordering::Relaxed)
+    }
+
+    /// How many wait for it, but for mail and the one in `run_next`; for
+    /// another thread a guess.
+    pub(super) fn pinned_count(&self) -> usize {
+        self.pinned_len() + self.preempted_len.load(Ordering::Relaxed)
     }
 
     /// How many goroutines have started on it and not ended; kept in a pinned
@@ -292,6 +385,8 @@ impl Machine {
         let mut inbox = self.inbox.lock();
         inbox.push(g);
         self.mail_len.fetch_add(1, Ordering::Release);
+        // Who gets mail has something to do at once.
+        self.end_turn(0);
     }
 
     /// True if others delivered something that has not run.
@@ -331,6 +426,11 @@ impl Machine {
 
     /// True if goroutines that only it may run wait.
     pub(crate) fn has_pinned_work(&self) -> bool {
+        self.has_light_work() || self.has_preempted()
+    }
+
+    /// The same, beside those whose P was retaken.
+    pub(super) fn has_light_work(&self) -> bool {
         self.has_mail()
             || !self.run_next.load(Ordering::Relaxed).is_null()
             || self.pinned_len() != 0

@@ -92,6 +92,7 @@ pub(crate) mod lifetime;
 pub(crate) mod lock_thread;
 pub(crate) mod machine;
 pub(crate) mod park;
+pub(crate) mod pick;
 pub(crate) mod preempt;
 pub(crate) mod processor;
 pub(crate) mod ready;

@@ -12,7 +12,7 @@ use super::run_loop::leave_stack;
 use super::runtime::Shared;
 use super::thread::ThreadRecord;
 use super::trace::ANY;
-use super::{find_runnable, preempt, ready as readying};
+use super::{pick, preempt, ready as readying};
 use crate::goroutine::{FLAG_LOCKED, Goroutine, Kind, Parkable, Status, WaitReason, Waiter};
 use crate::stack::StackHeader;
 use crate::sys::{barrier, clock};
@@ -258,12 +258,12 @@ pub fn yield_now() {
         }
         Some(p) => {
             g.set_status(Status::Runnable);
-            match find_runnable::pick_fast(m, p) {
+            match pick::pick_fast(m, p) {
                 Some(next) => {
                     readying::push_yielded(m, p, g);
                     super::run_loop::leave_stack_for(m, p, g, next);
                 }
-                None if find_runnable::nothing_elsewhere(m, p) => {}
+                None if pick::nothing_elsewhere(m, p) => {}
                 None => {
                     readying::push_yielded(m, p, g);
                     super::run_loop::leave_for_home(m, g);

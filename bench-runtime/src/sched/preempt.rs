@@ -11,6 +11,7 @@
 use std::sync::atomic::Ordering;
 
 use super::current::{self, goroutine_of, machine_of};
+use super::global_queue::Priority;
 use super::machine::Machine;
 use super::processor::Processor;
 use super::run_loop::leave_for_home;
@@ -56,21 +57,34 @@ fn give_way_slow() {
 #[cold]
 #[inline(never)]
 pub(crate) fn regain(header: &'static StackHeader) -> &'static Processor {
+    let mut has_waited = false;
     loop {
         let m = machine_of(header);
-        if let Some(p) = m.held() {
-            return p;
-        }
         let shared = m.shared;
         let g = goroutine_of(header);
+        let held = m.held();
+        if let Some(p) = held
+            && !(has_waited && m.has_mail())
+        {
+            return p;
+        }
         // One that unwinds keeps its thread: the count of panics is there.
         let keeps_thread = g.has_flag(FLAG_LOCKED) || std::thread::panicking();
         if shared.pinned && !keeps_thread && m.has_pinned_work() && !shared.is_stopping() {
             g.set_status(Status::Runnable);
             // SAFETY: our own M.
-            unsafe { m.push_pinned(g) };
+            unsafe {
+                match has_waited || m.is_robbed() && m.was_hogged() {
+                    true => m.push_preempted(g),
+                    false => m.push_pinned(g),
+                }
+            }
             leave_for_home(m, g);
+            has_waited = false;
             continue;
+        }
+        if let Some(p) = held {
+            return p;
         }
         let mut lists = shared.idle.lock();
         if shared.is_stopping() {
@@ -91,6 +105,7 @@ pub(crate) fn regain(header: &'static StackHeader) -> &'static Processor {
             return p;
         }
         if shared.pinned || keeps_thread {
+            has_waited = m.is_robbed() && m.was_hogged();
             shared.idle.stand_in_line(&mut lists, m);
             drop(lists);
             m.sleep();
@@ -98,7 +113,10 @@ pub(crate) fn regain(header: &'static StackHeader) -> &'static Processor {
         }
         drop(lists);
         g.set_status(Status::Runnable);
-        shared.submit(g);
+        match m.is_robbed() && m.was_hogged() && Priority::of(g) == Priority::Normal {
+            true => shared.submit_preempted(g),
+            false => shared.submit(g),
+        }
         leave_for_home(m, g);
     }
 }

@@ -104,6 +104,10 @@ pub(crate) struct Own {
     pub(crate) streak: u32,
     /// When that slice began, if it is some picks old.
     pub(crate) streak_began_ns: u64,
+    /// When one that runs for long last came before others, in nanoseconds.
+    pub(crate) long_turn_ns: u64,
+    /// How often that was so.
+    pub(crate) long_turns: u32,
     pub(crate) rng: Rng,
     /// Empty between uses; kept for its memory.
     pub(crate) ready: Vec<Parkable>,
@@ -133,6 +137,8 @@ impl Processor {
                 mail_had_turn: false,
                 streak: 0,
                 streak_began_ns: 0,
+                long_turn_ns: 0,
+                long_turns: 0,
                 rng: Rng::new(id as u64),
                 ready: Vec::new(),
             }),

@@ -24,7 +24,7 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
 
 use super::current;
-use super::global_queue::Priority;
+use super::global_queue::{GlobalClass, Priority};
 use super::machine::Machine;
 use super::processor::Processor;
 use super::runtime::Shared;
@@ -227,6 +227,16 @@ impl Shared {
             return self.nudge(m);
         }
         self.push_global(g);
+        self.wake_one();
+    }
+
+    /// Queues one of the normal class whose P was retaken, which happens in a
+    /// migrating runtime only.
+    pub(super) fn submit_preempted(&'static self, g: &'static Goroutine) {
+        // As in `submit`.
+        let _user = self.user();
+        self.note_ready_outside(g);
+        self.global.push(GlobalClass::Preempted, g);
         self.wake_one();
     }
 

@@ -15,8 +15,8 @@ use std::sync::atomic::Ordering;
 
 use super::claim;
 use super::current::{self, goroutine_of, machine_of};
-use super::find_runnable::pick_fast;
 use super::machine::Machine;
+use super::pick::pick_fast;
 use super::processor::Processor;
 use super::runtime::Shared;
 use super::trace::SWITCHES;
@@ -27,6 +27,7 @@ use crate::goroutine::{
 };
 use crate::netpoll::Netpoll;
 use crate::stack::{Stack, StackHeader};
+use crate::sys::clock::CpuClock;
 
 /// Payloads of a switch home: what is to be done there.
 pub(crate) mod errand {
@@ -50,6 +51,9 @@ pub(crate) fn machine_main(m: &'static Machine) {
         Ok(guard) => guard,
         Err(error) => crate::fatal::fatal!("cannot give a thread its signal stack: {error}"),
     };
+    if let Some(clock) = CpuClock::of_this_thread() {
+        let _ = m.cpu_clock.set(clock);
+    }
     let shared = m.shared;
     m.sleep();
     while let Some(g) = shared.find_runnable(m) {

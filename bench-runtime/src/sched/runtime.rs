@@ -10,7 +10,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use super::api::Metrics;
 use super::blocking::Blocked;
 use super::builder::Builder;
-use super::global_queue::{GlobalQueue, Priority};
+use super::global_queue::{GlobalClass, GlobalQueue, Priority};
 use super::helpers::{Helpers, Job};
 use super::hogs::Hogs;
 use super::idle::{Idle, Lists};
@@ -98,6 +98,7 @@ pub(crate) enum ThreadKind {
 pub(crate) struct Counts {
     pub(crate) wakes_count: AtomicU64,
     pub(crate) retakes_count: AtomicU64,
+    pub(crate) hog_retakes_count: AtomicU64,
     pub(crate) rescues_count: AtomicU64,
 }
 
@@ -597,6 +598,7 @@ impl Shared {
             wakes_count: self.metrics.wakes_count.load(Ordering::Relaxed),
             hogs_count: self.robbed.get() as usize,
             retakes_count: self.metrics.retakes_count.load(Ordering::Relaxed),
+            hog_retakes_count: self.metrics.hog_retakes_count.load(Ordering::Relaxed),
             rescues_count: self.metrics.rescues_count.load(Ordering::Relaxed),
             steals_count,
             thefts_count,
@@ -667,11 +669,11 @@ impl Shared {
 
     /// Appends to the global queue.
     pub(crate) fn push_global(&'static self, g: &'static Goroutine) {
-        let high = Priority::of(g) == Priority::High;
-        if high {
+        let class = GlobalClass::from(Priority::of(g));
+        if class == GlobalClass::High {
             self.attention.add();
         }
-        self.global.push(g);
+        self.global.push(class, g);
     }
 
     /// A goroutine can have no stack: it ends without having run. Its closure

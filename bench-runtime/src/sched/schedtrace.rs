@@ -13,7 +13,7 @@ use std::fmt::{self, Display, Write};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::global_queue::Priority;
+use super::global_queue::GlobalClass;
 use super::machine::Machine;
 use super::processor::ProcessorStatus;
 use super::runtime::Shared;
@@ -66,15 +66,17 @@ impl Shared {
             // SAFETY: Ms live as long as the runtime.
             let holder = unsafe { p.owner.load(Ordering::Acquire).as_ref() };
             let own = match self.pinned && p.status() == ProcessorStatus::Running {
-                true => holder.map_or(0, Machine::pinned_len),
+                true => holder.map_or(0, Machine::pinned_count),
                 false => 0,
             };
             let next = usize::from(!p.run_next.load(Ordering::Relaxed).is_null());
             let space = if queues.is_empty() { "" } else { " " };
             let _ = write!(queues, "{space}{}", p.queue.len() as usize + next + own);
         });
-        let classes = [Priority::High, Priority::Normal, Priority::Low];
-        let global: usize = classes.iter().map(|&class| self.global.len(class)).sum();
+        let global: usize = GlobalClass::ALL
+            .map(|class| self.global.len(class))
+            .iter()
+            .sum();
         let asleep = {
             let lists = self.idle.lock();
             lists.machines.len() + lists.reserved.len()

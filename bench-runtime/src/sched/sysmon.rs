@@ -2,7 +2,8 @@
 //!
 //! Each round, while any P runs:
 //!
-//! 1. a P in the same time slice for [`SLICE_NS`] while work waits is retaken;
+//! 1. a P in the same time slice for [`SLICE_NS`] while work waits is retaken, and
+//!    who ran is known as a hog if it used the CPU meanwhile;
 //! 2. a goroutine in `run_next` since the last round is given to others, and
 //!    the runtime becomes eager for a while (see [`super::ready`]);
 //! 3. due timers of Ps that do not run are fired;
@@ -33,6 +34,9 @@ use crate::sys::{barrier, clock, futex};
 /// Found by the aim that a goroutine which is due waits for a hog 12 ms at
 /// most: this, and a round on either side.
 const SLICE_NS: u64 = 9_000_000;
+/// The least CPU time by which a goroutine that ran all that time is a hog: a
+/// fifth of it, as others may want the CPU too.
+const HOG_CPU_NS: u64 = 2_000_000;
 const ROUND: Duration = Duration::from_nanos(ROUND_NS);
 const ROUND_NS: u64 = 1_000_000;
 /// As in Go.
@@ -50,6 +54,8 @@ const REREAD_NS: u64 = 1_000_000_000;
 struct Seen {
     slices: u32,
     since_ns: u64,
+    /// Of its M's thread, a round after that.
+    cpu_ns: Option<u64>,
     picks: u32,
     next: *mut Goroutine,
 }
@@ -62,6 +68,13 @@ pub(crate) struct Bed {
 
 const AWAKE: u32 = 0;
 const ASLEEP: u32 = 1;
+
+/// The CPU time of the thread whose M holds this P.
+fn cpu_ns_of_holder(p: &Processor) -> Option<u64> {
+    // SAFETY: Ms live as long as the runtime.
+    let m = unsafe { p.owner.load(Ordering::Acquire).as_ref() }?;
+    m.cpu_clock.get()?.now_ns()
+}
 
 impl Shared {
     /// A P has begun to run: there is something to look after.
@@ -130,12 +143,13 @@ impl Shared {
             let mut running = false;
             let mut picked = false;
             let mut rescued = false;
-            let mut retook = false;
+            let mut hog_found = false;
             self.for_each_processor(|p| {
                 let index = p.id;
                 let fresh = Seen {
                     slices: p.slices.load(Ordering::Relaxed),
                     since_ns: now,
+                    cpu_ns: None,
                     picks: p.picks.load(Ordering::Relaxed),
                     next: p.run_next.load(Ordering::Acquire),
                 };
@@ -153,11 +167,19 @@ impl Shared {
                     }
                     if last.slices == fresh.slices {
                         keep.since_ns = last.since_ns;
+                        keep.cpu_ns = last.cpu_ns.or_else(|| cpu_ns_of_holder(p));
                     }
                     if now - keep.since_ns >= SLICE_NS && self.work_waits(p) {
-                        if self.retake(p) {
+                        // Who was kept off the CPU, or waits for the kernel,
+                        // has used less.
+                        let hogged = match (keep.cpu_ns, cpu_ns_of_holder(p)) {
+                            (Some(then), Some(now)) => now.saturating_sub(then) >= HOG_CPU_NS,
+                            _ => true,
+                        };
+                        if self.retake(p, hogged) {
                             keep.since_ns = now;
-                            retook = true;
+                            keep.cpu_ns = None;
+                            hog_found |= hogged;
                         }
                     } else if !fresh.next.is_null()
                         && last.next == fresh.next
@@ -179,7 +201,7 @@ impl Shared {
             }
             self.eager
                 .store(u32::from(eager_rounds > 0), Ordering::Relaxed);
-            hog_rounds = match retook {
+            hog_rounds = match hog_found {
                 true => EAGER_ROUNDS,
                 false => hog_rounds.saturating_sub(1),
             };
@@ -221,7 +243,8 @@ impl Shared {
     }
 
     /// Takes a P from the M that runs a goroutine's code on it.
-    fn retake(&'static self, p: &'static Processor) -> bool {
+    /// `hogged`: that goroutine computes, and does not wait.
+    fn retake(&'static self, p: &'static Processor, hogged: bool) -> bool {
         let owner = p.owner.load(Ordering::Acquire);
         // SAFETY: Ms live as long as the runtime.
         let Some(m) = (unsafe { owner.as_ref() }) else {
@@ -233,6 +256,7 @@ impl Shared {
         }
         // Before it can have noticed and got another.
         let marked = m.mark_robbed();
+        let held_ns = m.holds_for_ns();
         if !m.retake(p) {
             // Where it was robbed before, the P is on its way to an M that has
             // not taken it up yet: this one still has none.
@@ -241,9 +265,15 @@ impl Shared {
             }
             return false;
         }
+        m.note_retaken(hogged, held_ns);
         self.metrics.retakes_count.fetch_add(1, Ordering::Relaxed);
         self.record_retake(p, m);
-        self.learn_hog(m);
+        if hogged {
+            self.metrics
+                .hog_retakes_count
+                .fetch_add(1, Ordering::Relaxed);
+            self.learn_hog(m);
+        }
         self.hand_off_or_retire(p);
         true
     }

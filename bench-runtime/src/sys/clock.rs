@@ -1,4 +1,5 @@
-//! The monotonic clock, and how exactly the kernel keeps it.
+//! The monotonic clock, how exactly the kernel keeps it, and the CPU time of
+//! threads.
 
 /// Nanoseconds of `CLOCK_MONOTONIC`.
 #[inline]
@@ -23,4 +24,33 @@ pub(crate) fn timer_slack_ns() -> u64 {
     let slack = unsafe { libc::prctl(libc::PR_GET_TIMERSLACK) };
     // It fails nowhere; without a figure nothing is taken off.
     u64::try_from(slack).unwrap_or(0)
+}
+
+/// The clock of the CPU time that one thread has used.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CpuClock(libc::clockid_t);
+
+impl CpuClock {
+    /// That of the calling thread.
+    pub(crate) fn of_this_thread() -> Option<Self> {
+        if cfg!(miri) {
+            return None;
+        }
+        let mut id = 0;
+        // SAFETY: the pointer is to a live clock id; the thread is our own.
+        let code = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut id) };
+        (code == 0).then_some(Self(id))
+    }
+
+    /// Nanoseconds; `None` once the thread has ended.
+    pub(crate) fn now_ns(self) -> Option<u64> {
+        let mut spec = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: the pointer is to a live timespec. The id names a thread by
+        // its number, which fails, or is another thread's, if that has ended.
+        let code = unsafe { libc::clock_gettime(self.0, &raw mut spec) };
+        (code == 0).then(|| spec.tv_sec as u64 * 1_000_000_000 + spec.tv_nsec as u64)
+    }
 }

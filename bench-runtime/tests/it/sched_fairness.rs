@@ -10,8 +10,8 @@ use bench_runtime::context::Context;
 use bench_runtime::net::UnixStream;
 use bench_runtime::sync::Mutex;
 use bench_runtime::{
-    GoBuilder, JoinHandle, Priority, Receiver, Runtime, Sender, blocking, chan, go, select, time,
-    yield_now,
+    GoBuilder, JoinHandle, Priority, Receiver, Runtime, Sender, TryRecvError, blocking, chan, go,
+    select, time, yield_now,
 };
 
 use crate::sched_support::{Setting, at_each, within_patience};
@@ -189,7 +189,7 @@ fn goroutine_of_a_site_that_made_a_hog_starts_on_a_thread_that_no_other_shares()
     let watcher = std::thread::spawn({
         let (runtime, retaken) = (runtime.clone(), retaken.clone());
         move || {
-            while runtime.metrics().retakes_count == 0 {
+            while runtime.metrics().hog_retakes_count == 0 {
                 // Work that waits, without which no P is retaken.
                 drop(runtime.spawn(|| ()));
                 std::thread::sleep(Duration::from_millis(1));
@@ -200,14 +200,37 @@ fn goroutine_of_a_site_that_made_a_hog_starts_on_a_thread_that_no_other_shares()
     runtime.run(move || {
         let of_one_site = |body: Box<dyn FnOnce() + Send>| go(body);
         let hog = of_one_site(Box::new(move || {
+            // Where the machine is so loaded that it hardly ran it is not known
+            // as a hog; so it lets its P be retaken again.
+            let (_open, never) = chan::<()>(0);
             while !retaken.load(Ordering::Relaxed) {
-                std::hint::spin_loop();
+                let _ = never.try_recv();
             }
         }));
         hog.join().unwrap();
         (0..4).for_each(|_| spins_for_its_spawner(of_one_site));
     });
     watcher.join().unwrap();
+}
+
+#[test]
+fn goroutine_that_waits_for_the_kernel_loses_its_processor_and_is_no_hog() {
+    for migrating in [false, true] {
+        let setting = Setting {
+            procs: 1,
+            migrating,
+        };
+        let runtime = setting.builder().build().unwrap();
+        let waiter = runtime.spawn(|| std::thread::sleep(Duration::from_millis(60)));
+        while runtime.metrics().retakes_count == 0 && !waiter.is_finished() {
+            // Work that waits, without which no P is retaken.
+            drop(runtime.spawn(|| ()));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        waiter.join().unwrap();
+        assert!(runtime.metrics().retakes_count > 0, "{setting:?}");
+        assert_eq!(runtime.metrics().hog_retakes_count, 0, "{setting:?}");
+    }
 }
 
 fn polls_until(mut holds: impl FnMut() -> bool) {
@@ -465,6 +488,35 @@ fn light_ping_pong_beside_a_busy_one_keeps_pace() {
         );
         stop.store(true, Ordering::Relaxed);
         busy.join().unwrap();
+    });
+}
+
+/// By count a hog would have 10 ms for each few rounds.
+#[test]
+fn ping_pong_beside_a_goroutine_that_polls_has_its_share_of_the_time() {
+    const ROUNDS: u64 = 20_000;
+    at_each(&[1], |setting| {
+        let (stop, stopped) = chan::<()>(0);
+        let hog = go(move || {
+            let mut polls = 0_u64;
+            while stopped.try_recv() == Err(TryRecvError::Empty) {
+                polls += 1;
+            }
+            polls
+        });
+        let light = go(|| {
+            let pair = pair(Duration::ZERO);
+            (0..ROUNDS).for_each(|_| pair.round());
+            pair.end();
+        });
+        light.join().unwrap();
+        stop.close();
+        let polls = hog.join().unwrap();
+        // With equal shares some tens of polls a round.
+        assert!(
+            polls < 1_000 * ROUNDS,
+            "{polls} polls beside {ROUNDS} rounds at {setting:?}"
+        );
     });
 }
 

@@ -1,0 +1,341 @@
+//! What an M picks without looking at other Ps: steps 3 to 6 of
+//! [`super::find_runnable`].
+//!
+//! # Whose turn it is, and for how long
+//!
+//! Those that keep each other busy must not be had for nothing by those that
+//! compute, nor the other way round. What counts is time, never the number of
+//! picks, which for a hog is one:
+//!
+//! - who is picked from `run_next` shares the slice of who was picked before
+//!   it, which ends after [`STREAK_NS`];
+//! - those whose P was retaken wait by themselves, in the global queue or, pinned,
+//!   in a list of their M, for when there is nothing else, or for their turn,
+//!   which comes round in [`LONG_TURN_NS`]; with such about, low ones too;
+//! - an M that waits in line for a P is as patient as its own last turn was
+//!   long ([`Machine::patience_ns`]), which is nothing if it has rested or got
+//!   mail since.
+
+use std::ptr;
+use std::sync::atomic::Ordering;
+
+use super::global_queue::GlobalClass;
+use super::machine::Machine;
+use super::processor::{Own, Processor};
+use super::runtime::Shared;
+use crate::goroutine::Goroutine;
+use crate::sys::clock;
+
+/// Picks between two looks elsewhere: Go's and tokio's figure, a prime so that
+/// it does not fall in step with a program's own rhythm.
+pub(super) const TURN: u32 = 61;
+
+/// Picks of `run_next` between two looks at the clock: they share the time slice
+/// of whoever was picked before them, and it must not cost each a look.
+const STREAK_CHECK: u32 = 16;
+
+/// How long such a chain may go on before the queue has its turn. By time, as
+/// chains differ: by count, a pair with work to do gets all the time that a
+/// pair without is not using. Short, for whoever waits in the queue; but long
+/// enough that a change from one chain to the next costs nothing beside it.
+const STREAK_NS: u64 = 50_000;
+
+/// The same by count, where the order is seeded and must not depend on time.
+const SEEDED_STREAK: u32 = 128;
+
+/// How often those that run for long have a turn while others keep a P busy:
+/// half of the time, as they have it for half of this.
+const LONG_TURN_NS: u64 = 20_000_000;
+
+/// The most that one pick takes from the global queue.
+const GLOBAL_SHARE: usize = super::run_queue::CAPACITY as usize / 2;
+
+/// Step 5, by the goroutine that parks; `None`: go home and look there.
+#[inline(always)]
+pub(crate) fn pick_fast(m: &'static Machine, p: &'static Processor) -> Option<&'static Goroutine> {
+    // SAFETY: the caller holds P inside the runtime.
+    let own = unsafe { p.own() };
+    own.since_turn += 1;
+    p.picks.store(
+        p.picks.load(Ordering::Relaxed).wrapping_add(1),
+        Ordering::Relaxed,
+    );
+    if own.since_turn >= TURN || p.notice.load(Ordering::Relaxed) || m.shared.attention.get() != 0 {
+        return None;
+    }
+    pick_local(m, p)
+}
+
+/// After [`pick_fast`] found nothing: true if a yield need not go home either.
+pub(crate) fn nothing_elsewhere(m: &'static Machine, p: &'static Processor) -> bool {
+    // SAFETY: the caller holds P inside the runtime.
+    let own = unsafe { p.own() };
+    own.since_turn < TURN
+        && !p.notice.load(Ordering::Relaxed)
+        && m.shared.attention.get() == 0
+        && m.shared.global.is_empty()
+}
+
+/// Step 5.
+#[inline(always)]
+fn pick_local(m: &'static Machine, p: &'static Processor) -> Option<&'static Goroutine> {
+    if m.shared.pinned {
+        return pick_pinned(m, p);
+    }
+    if m.shared.order.is_some() {
+        shuffle(m, p);
+    }
+    let next = p.run_next.load(Ordering::Relaxed);
+    // SAFETY: the caller holds P inside the runtime.
+    let own = unsafe { p.own() };
+    if !next.is_null() {
+        p.run_next.store(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: records are type-stable.
+        let next: &'static Goroutine = unsafe { &*next };
+        own.streak = own.streak.wrapping_add(1);
+        if own.streak % STREAK_CHECK != 0 || p.queue.is_empty() || !streak_ends(m, own) {
+            return Some(next);
+        }
+        // The pair has had its share: behind the others with it.
+        super::ready::push_back(m, p, next);
+    }
+    own.streak = 0;
+    begin_slice(p);
+    // SAFETY: entries are records, which are type-stable.
+    p.queue.pop().map(|g| unsafe { g.as_ref() })
+}
+
+/// Whether those that came after each other through `run_next` have had their
+/// time; asked once in [`STREAK_CHECK`] picks.
+#[inline(never)]
+fn streak_ends(m: &'static Machine, own: &mut Own) -> bool {
+    if m.shared.order.is_some() {
+        return own.streak >= SEEDED_STREAK;
+    }
+    let now = clock::now_ns();
+    if own.streak == STREAK_CHECK {
+        own.streak_began_ns = now;
+        return false;
+    }
+    now - own.streak_began_ns >= STREAK_NS
+}
+
+/// With a seeded order: turns the queue by a random number of places, and may
+/// put `run_next` into it.
+#[cold]
+#[inline(never)]
+fn shuffle(m: &'static Machine, p: &'static Processor) {
+    let Some(order) = &m.shared.order else { return };
+    let mut rng = order.lock();
+    let next = p.run_next.load(Ordering::Relaxed);
+    if !next.is_null() && rng.below(2) == 0 {
+        p.run_next.store(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: records are type-stable.
+        super::ready::push_back(m, p, unsafe { &*next });
+    }
+    if p.queue.len() < 2 {
+        return;
+    }
+    for _ in 0..rng.below(p.queue.len().min(16)) {
+        if let Some(g) = p.queue.pop() {
+            // There is room: one was just taken out.
+            let _ = p.queue.push(g);
+        }
+    }
+}
+
+#[inline(never)]
+fn pick_pinned(m: &'static Machine, p: &'static Processor) -> Option<&'static Goroutine> {
+    // SAFETY: the caller holds P inside the runtime.
+    let own = unsafe { p.own() };
+    // SAFETY: our own thread.
+    let pop = || unsafe { m.pop_pinned() };
+    // SAFETY: our own thread.
+    let push = |g| unsafe { m.push_pinned(g) };
+    if let Some(order) = &m.shared.order
+        // An M that only looks draws no number.
+        && m.pinned_len() > 1
+    {
+        let mut rng = order.lock();
+        for _ in 0..rng.below(m.pinned_len().min(16) as u32) {
+            if let Some(g) = pop() {
+                push(g);
+            }
+        }
+    }
+    // Mail has every other pick: whoever sent it may wait for the answer on
+    // another M, which rests meanwhile. It uses up nobody's slice, and
+    // `run_next` stays where it is.
+    if m.has_mail() && !own.mail_had_turn {
+        own.mail_had_turn = true;
+        begin_slice(p);
+        // SAFETY: our own thread.
+        return unsafe { m.pop_mail() };
+    }
+    let next = m.run_next.load(Ordering::Relaxed);
+    if !next.is_null() {
+        m.run_next.store(ptr::null_mut(), Ordering::Relaxed);
+        own.mail_had_turn = false;
+        // SAFETY: records are type-stable.
+        let next: &'static Goroutine = unsafe { &*next };
+        own.streak = own.streak.wrapping_add(1);
+        if own.streak % STREAK_CHECK != 0 || !streak_ends(m, own) {
+            return Some(next);
+        }
+        push(next);
+    }
+    own.streak = 0;
+    begin_slice(p);
+    // Those that have not started come from the P's queue; every other pick
+    // begins there, so that neither side starves the other. But while another
+    // M can take them they are for that one: what starts here stays here, with
+    // those that it talks to or not.
+    let others_take = || {
+        let idle = &m.shared.idle;
+        idle.processors_count() != 0 || idle.spinning_count.load(Ordering::Relaxed) != 0
+    };
+    let fresh_first = own.fresh_first && !others_take();
+    // SAFETY: entries are records, which are type-stable.
+    let fresh = || p.queue.pop().map(|g| unsafe { g.as_ref() });
+    let found = match fresh_first {
+        true => fresh().or_else(pop),
+        false => pop().or_else(fresh),
+    };
+    own.fresh_first ^= found.is_some();
+    own.mail_had_turn = false;
+    if found.is_none() && m.has_mail() {
+        own.mail_had_turn = true;
+        // SAFETY: our own thread.
+        return unsafe { m.pop_mail() };
+    }
+    found
+}
+
+#[inline(always)]
+pub(super) fn begin_slice(p: &Processor) {
+    p.slices.store(
+        p.slices.load(Ordering::Relaxed).wrapping_add(1),
+        Ordering::Relaxed,
+    );
+}
+
+impl Shared {
+    /// Steps 3 to 6, without the netpoller.
+    pub(super) fn pick_at_home(
+        &'static self,
+        m: &'static Machine,
+        p: &'static Processor,
+        turn: bool,
+    ) -> Option<&'static Goroutine> {
+        if turn && let Some(g) = self.pick_in_turn(m, p) {
+            return Some(g);
+        }
+        if self.global.len(GlobalClass::High) != 0
+            && let Some(g) = self.pop_high()
+        {
+            begin_slice(p);
+            return Some(g);
+        }
+        if let Some(g) = pick_local(m, p) {
+            return Some(g);
+        }
+        let share = (self.global.len(GlobalClass::Normal) / self.procs() + 1).min(GLOBAL_SHARE);
+        let shared = self.global.pop(GlobalClass::Normal, share, |g| {
+            if p.queue.push(ptr::NonNull::from(g)).is_err() {
+                crate::fatal::fatal!(
+                    "a queue that was empty has no room for a share of the global queue"
+                );
+            }
+        });
+        shared.or_else(|| {
+            self.global.pop(GlobalClass::Preempted, 1, |_| {
+                unreachable!("one was asked for")
+            })
+        })
+    }
+
+    /// Step 3: once in [`TURN`] picks every class below the high one comes
+    /// first, so that none starves.
+    #[inline(never)]
+    fn pick_in_turn(
+        &'static self,
+        m: &'static Machine,
+        p: &'static Processor,
+    ) -> Option<&'static Goroutine> {
+        // SAFETY: we hold P on our own stack.
+        let own = unsafe { p.own() };
+        own.since_turn = 0;
+        own.given_at_turn = false;
+        own.turns = own.turns.wrapping_add(1);
+        let turns = own.turns;
+        begin_slice(p);
+        if turns % 4 == 0 {
+            p.watch_next();
+            self.poll_net(m, p);
+        }
+        let one = |class| {
+            self.global
+                .pop(class, 1, |_| unreachable!("one was asked for"))
+        };
+        if turns % 2 == 0
+            && !self.hogs_about.load(Ordering::Relaxed)
+            && let Some(g) = one(GlobalClass::Low)
+        {
+            return Some(g);
+        }
+        one(GlobalClass::Normal).or_else(|| pick_local(m, p))
+    }
+
+    /// Before all that: one that runs for long, if such are to have a turn. Low
+    /// ones, which may be hogs, have every fourth of them while hogs are about.
+    /// `turn`: it is time to look into the global queue.
+    pub(super) fn pick_long(
+        &'static self,
+        m: &'static Machine,
+        p: &'static Processor,
+        turn: bool,
+    ) -> Option<&'static Goroutine> {
+        let waits = |class| turn && self.global.len(class) != 0;
+        let preempted = m.has_preempted() || waits(GlobalClass::Preempted);
+        let low = self.hogs_about.load(Ordering::Relaxed) && waits(GlobalClass::Low);
+        if !(preempted || low) || self.attention.get() != 0 {
+            return None;
+        }
+        // SAFETY: we hold P on our own stack.
+        let own = unsafe { p.own() };
+        let now = clock::now_ns();
+        if now - own.long_turn_ns < LONG_TURN_NS {
+            return None;
+        }
+        own.long_turn_ns = now;
+        own.long_turns = own.long_turns.wrapping_add(1);
+        begin_slice(p);
+        let pop_low = || {
+            self.global
+                .pop(GlobalClass::Low, 1, |_| unreachable!("one was asked for"))
+        };
+        match low && (!preempted || own.long_turns % 4 == 0) {
+            true => pop_low().or_else(|| self.pop_preempted(m)),
+            false => self.pop_preempted(m),
+        }
+    }
+
+    fn pop_preempted(&'static self, m: &'static Machine) -> Option<&'static Goroutine> {
+        // SAFETY: our own thread.
+        unsafe { m.pop_preempted() }.or_else(|| {
+            self.global.pop(GlobalClass::Preempted, 1, |_| {
+                unreachable!("one was asked for")
+            })
+        })
+    }
+
+    fn pop_high(&'static self) -> Option<&'static Goroutine> {
+        let g = self
+            .global
+            .pop(GlobalClass::High, 1, |_| unreachable!("one was asked for"));
+        if g.is_some() {
+            self.attention.sub();
+        }
+        g
+    }
+}
