@@ -9,7 +9,7 @@ use crate::util::lock::Lock;
 /// The scheduling class of a goroutine.
 ///
 /// High ones run before all others and low ones when nothing else is runnable;
-/// but a share of picks, fixed in `find_runnable`, looks at the lower classes
+/// but a share of picks, fixed in `pick`, looks at the lower classes
 /// first, so that none starves.
 ///
 /// In a pinned runtime the class decides only when a goroutine starts. Once it

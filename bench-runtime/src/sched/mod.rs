@@ -8,7 +8,8 @@
 //! |------------------|----------------------------------------------------------|
 //! | `park`, `ready`  | how a G stops and becomes runnable, and in which queue   |
 //! | `run_loop`       | how one G follows another on an M                        |
-//! | `find_runnable`  | where an M looks for a G, in which order, and how it rests |
+//! | `pick`           | which of those at hand an M runs, and for how long       |
+//! | `find_runnable`  | where else it looks for a G, and how it rests            |
 //! | `idle`           | sleeping and waking Ms without losing a wake-up          |
 //! | `steal`, `topology` | whose queue is halved, nearest first                  |
 //! | `machine`        | the door: how a P is taken from an M                     |
@@ -34,7 +35,7 @@
 //!    claimed it. It goes into `run_next` of who readied it, and inherits that
 //!    one's time slice; see the tables in `ready` for all other cases.
 //! 5. **Look elsewhere**: once in 61 picks an M goes home and looks at timers,
-//!    at the other classes and at the global queue first (`find_runnable`).
+//!    at the other classes and at the global queue first (`pick`).
 //! 6. **Steal** (`steal`): an M with a P and nothing to run halves the ring of
 //!    another, the same cache first. At most half as many spin as Ps are busy.
 //! 7. **Rest** (`idle`, S1 to S4): the P goes to the idle list; heavy barrier;
@@ -45,7 +46,9 @@
 //!    idle and none spins; the spinner that finds work wakes the next.
 //! 9. **Retake** (`machine`, D1 to D4; `sysmon`): a P in one time slice for
 //!    10 ms while work waits goes to another M. Its G runs on, and queues up at
-//!    its next call into the runtime (`preempt::regain`).
+//!    its next call into the runtime (`preempt::regain`); if it used the CPU
+//!    meanwhile, among those that run for long, which have half of the time
+//!    where others want the rest (`pick`).
 //! 10. **End** (`run_loop::finish`): the outcome is left in the record, who
 //!     joins is readied, the stack goes to the P's cache.
 //!
