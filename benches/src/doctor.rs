@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use reports::Analysis;
+use reports::stats::shift::half_width;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -316,6 +317,8 @@ pub struct Resolution {
     pub workload: String,
     /// The lane that was set against itself.
     pub lane: String,
+    /// Fresh processes of each side.
+    pub processes_count: usize,
     /// By how much it differed, as a share.
     pub difference_ratio: f64,
     /// The smallest change that could be told, as a share; `None` where there
@@ -323,24 +326,25 @@ pub struct Resolution {
     pub smallest_ratio: Option<f64>,
 }
 
-/// Reads the resolutions off a run's A/A pairs: a change must exceed both the
-/// pair's difference and half of its interval to be told.
+/// Reads the resolutions off a run's A/A pairs, as the gate would judge them: a
+/// change must exceed both the pair's difference and half of its interval to be
+/// told.
 #[must_use]
 pub fn resolutions(analysis: &Analysis) -> Vec<Resolution> {
     let mut found: BTreeMap<&str, Resolution> = BTreeMap::new();
     for pair in &analysis.noise.pairs {
         // Pairs come with the first quantity of a workload first.
-        let ratio = pair.ratio;
+        let ratio = pair.shift.unwrap_or(pair.ratio);
+        let difference_ratio = ratio.value.ln().abs().exp_m1();
+        let row = analysis
+            .rows_of(&pair.workload)
+            .find(|row| row.lane == pair.lane && row.case == pair.case);
         found.entry(&pair.workload).or_insert_with(|| Resolution {
             workload: pair.workload.clone(),
             lane: pair.lane.clone(),
-            difference_ratio: (ratio.value - 1.0).abs(),
-            smallest_ratio: ratio.interval.map(|interval| {
-                f64::max(
-                    (ratio.value - 1.0).abs(),
-                    (interval.high - interval.low) / 2.0,
-                )
-            }),
+            processes_count: row.map_or(0, |row| row.processes_count),
+            difference_ratio,
+            smallest_ratio: half_width(&ratio).map(|width| width.max(difference_ratio)),
         });
     }
     found.into_values().collect()

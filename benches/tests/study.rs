@@ -13,6 +13,7 @@ use benches::study::{
     StudyLane,
 };
 use reports::Run;
+use reports::run::BASE_SUFFIX;
 use reports::schema::{Failure, FailureKind, Taint};
 use workloads::catalogue::{self, Size};
 
@@ -313,6 +314,78 @@ fn a_run_that_was_stopped_keeps_its_blocks_and_can_be_resumed() {
             .windows(2)
             .all(|pair| pair[0].order_index < pair[1].order_index)
     );
+}
+
+/// A lane whose processes differ from one another by up to a fifth: the n-th by
+/// what `counter` says of n.
+fn wild(name: &str, counter: &Path) -> StudyLane {
+    let file = counter.display();
+    let before = format!(
+        r#"
+[ "$n" ] || {{ n=$(cat {file} 2>/dev/null || echo 0); echo $((n + 1)) >{file}; }}
+iterations=$((iterations * (80 + n * 17 % 41)))"#
+    );
+    lane(name, 10, &before)
+}
+
+#[test]
+fn a_precise_run_goes_on_for_the_cells_that_need_it_and_can_be_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run.jsonl");
+    let wild = wild("wild", &dir.path().join("counter"));
+    let mut setup = setup(vec![lane("steady", 1000, ""), wild], &["spawn.one"]);
+    setup.be_precise(0.04);
+    setup.processes_count = 10;
+    setup.budget = Duration::from_secs(120);
+    let stop = Stop::default();
+    let outcome = study::run(&setup, &path, &stop, &mut StopAfter(12, stop.clone())).unwrap();
+    let cut = reports::store::read(&path).unwrap();
+    assert!(outcome.stopped);
+
+    study::resume(&setup, &cut, &path, &Stop::default(), &mut Silent).unwrap();
+    let run = reports::store::read(&path).unwrap();
+    assert!(run.is_complete(), "{:?}", run.end);
+    let ten = (0..10).collect::<BTreeSet<u64>>();
+    assert_eq!(processes_of(&run, "spawn.one", "steady", false), ten);
+    assert_eq!(processes_of(&run, "spawn.one", "steady", true), ten);
+    let wild = processes_of(&run, "spawn.one", "wild", false);
+    assert!(wild.len() > 12, "{wild:?}");
+    let of_wild = run.groups.iter().filter(|group| group.lane == "wild");
+    assert_eq!(of_wild.count(), wild.len(), "each process once");
+}
+
+/// The lane as another build has it.
+fn of_base(mut lane: StudyLane) -> StudyLane {
+    lane.name += BASE_SUFFIX;
+    lane
+}
+
+#[test]
+fn two_builds_of_a_lane_are_neighbours_and_take_samples_of_one_length() {
+    let dir = tempfile::tempdir().unwrap();
+    let lanes = vec![
+        lane("a", 1000, ""),
+        lane("b", 1000, ""),
+        of_base(lane("a", 3000, "")),
+        of_base(lane("b", 1000, "")),
+    ];
+    let (_, run) = measure(&setup(lanes, &["spawn.one"]), &dir.path().join("run.jsonl"));
+    let place = |lane: &str, process: u64| {
+        let mut groups = run.groups.iter().filter(|group| !group.control);
+        groups
+            .find(|group| (group.lane.as_str(), group.process_index) == (lane, process))
+            .unwrap()
+    };
+    for process in 0..5 {
+        for lane in ["a", "b"] {
+            let (new, base) = (
+                place(lane, process),
+                place(&format!("{lane}@base"), process),
+            );
+            assert_eq!(new.order_index.abs_diff(base.order_index), 1);
+            assert_eq!(new.iterations, base.iterations);
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What changed from one run to another on one host, cell by cell.
 //!
-//! 1. Each lane's figure in the new run is set over its figure in the old one.
+//! 1. Each lane's processes in the new run are set against those in the old one
+//!    ([`crate::stats::shift`]); what is a slope over many processes, as memory
+//!    is, by the ratio of both slopes.
 //! 2. The other models' cells are its witnesses ([`crate::stats::drift`]): if
 //!    they moved by more than their spread explains, every interval of this
 //!    lane is made as much wider, on a workload whose witnesses moved further
@@ -10,8 +12,12 @@
 //!    bound is the larger of both runs' noise floors and of how far the
 //!    witnesses moved.
 //!
-//! Two builds that were measured interleaved (`Run::sides`) share their seed, so
-//! that the processes of one round are drawn together: a paired bootstrap.
+//! Two builds that were measured in turns (`Run::sides`) are one run, and the
+//! processes of one round are pairs.
+//!
+//! The shift does not see a slow mode that has become more frequent. So what
+//! would be *same* is *cannot tell* where the averages differ beyond doubt and
+//! by more than the bound.
 //!
 //! Every quantity is judged but the 99.9th percentiles, which rest on a
 //! handful of requests, and what share of a queue a thief took, of which
@@ -24,8 +30,9 @@ use serde::Serialize;
 use crate::analysis::{Analysis, Case, Quantity, Row};
 use crate::format;
 use crate::run::Run;
-use crate::stats::bootstrap::{Ratio, Replicates};
+use crate::stats::bootstrap::Ratio;
 use crate::stats::drift::Witnesses;
+use crate::stats::shift::{self, Design};
 use crate::stats::verdict::{Bound, Comparison, Verdict, verdicts};
 
 /// The quantities that are shown and not judged.
@@ -51,6 +58,10 @@ pub struct ChangeRow {
     pub ratio: Ratio,
     /// By how much the spread was inflated, for what the witnesses showed.
     pub inflation: f64,
+    /// The average of the new processes over that of the old ones, its spread
+    /// inflated likewise, where it differs beyond doubt though most processes do
+    /// not.
+    pub average: Option<Ratio>,
     /// What may be said of it.
     pub verdict: Verdict,
     /// What the effect had to exceed.
@@ -72,9 +83,8 @@ pub struct Change {
 struct Pair<'a> {
     row: &'a Row,
     family: &'a str,
-    before: &'a Replicates,
-    after: &'a Replicates,
     ratio: Ratio,
+    average: Option<Ratio>,
     noise_ratio: f64,
 }
 
@@ -84,7 +94,13 @@ impl Change {
     #[must_use]
     pub fn between(base: &Run, new: &Run) -> Change {
         let (old_analysis, new_analysis) = (Analysis::of(base), Analysis::of(new));
-        let (pairs, missing_count) = pairs(base, &old_analysis, &new_analysis);
+        // Parts of one run share its name and its seed, but not its time.
+        let named = |run: &Run| (run.header.run_id.clone(), run.header.started.clone());
+        let design = match named(base) == named(new) {
+            true => Design::Paired,
+            false => Design::Apart,
+        };
+        let (pairs, missing_count) = pairs(base, &old_analysis, &new_analysis, design);
         let threshold_ratio = old_analysis
             .threshold_ratio
             .max(new_analysis.threshold_ratio);
@@ -99,7 +115,7 @@ impl Change {
             .map(|pair| {
                 let judge = &judges[pair.family];
                 let inflation = judge.inflation(&pair.row.workload);
-                let ratio = pair.after.ratio_inflated(pair.before, inflation);
+                let ratio = pair.ratio.inflated(inflation);
                 let bound = Bound {
                     threshold_ratio,
                     noise_ratio: pair.noise_ratio.max(judge.typical_share),
@@ -117,16 +133,22 @@ impl Change {
         let rows = judged
             .into_iter()
             .zip(verdicts(&page))
-            .map(|((pair, ratio, inflation, bound), verdict)| ChangeRow {
-                workload: pair.row.workload.clone(),
-                case: pair.row.case.clone(),
-                case_text: pair.row.case.text(base.workload(&pair.row.workload)),
-                quantity: pair.row.quantity.clone(),
-                lane: pair.row.lane.clone(),
-                ratio,
-                inflation,
-                verdict,
-                bound,
+            .map(|((pair, ratio, inflation, bound), verdict)| {
+                let average = pair.average.map(|average| average.inflated(inflation));
+                let average = average.filter(|average| differs(average, &bound));
+                let hidden = verdict == Verdict::Same && average.is_some();
+                ChangeRow {
+                    workload: pair.row.workload.clone(),
+                    case: pair.row.case.clone(),
+                    case_text: pair.row.case.text(base.workload(&pair.row.workload)),
+                    quantity: pair.row.quantity.clone(),
+                    lane: pair.row.lane.clone(),
+                    ratio,
+                    inflation,
+                    average: average.filter(|_| hidden),
+                    verdict: if hidden { Verdict::CannotTell } else { verdict },
+                    bound,
+                }
             })
             .collect();
         Change {
@@ -169,6 +191,14 @@ impl Judge {
     }
 }
 
+/// True where a ratio is not 1 beyond doubt, and by more than the bound.
+fn differs(ratio: &Ratio, bound: &Bound) -> bool {
+    ratio.value.ln().abs() > bound.effect().ln_1p()
+        && ratio
+            .interval
+            .is_some_and(|interval| !interval.contains(1.0))
+}
+
 fn remarks(judges: &BTreeMap<&str, Judge>) -> Vec<String> {
     let mut found = Vec::new();
     let known: Vec<(f64, f64)> = judges
@@ -196,7 +226,12 @@ fn remarks(judges: &BTreeMap<&str, Judge>) -> Vec<String> {
     found
 }
 
-fn pairs<'a>(base: &'a Run, old: &'a Analysis, new: &'a Analysis) -> (Vec<Pair<'a>>, usize) {
+fn pairs<'a>(
+    base: &'a Run,
+    old: &'a Analysis,
+    new: &'a Analysis,
+    design: Design,
+) -> (Vec<Pair<'a>>, usize) {
     fn key(row: &Row) -> (&str, &Case, &str, &str) {
         (&row.workload, &row.case, &row.quantity.id, &row.lane)
     }
@@ -206,23 +241,29 @@ fn pairs<'a>(base: &'a Run, old: &'a Analysis, new: &'a Analysis) -> (Vec<Pair<'
     let judged =
         |row: &&Row| row.estimate.is_some() && !UNJUDGED.contains(&row.quantity.id.as_str());
     for row in old.rows.iter().filter(judged) {
-        let after = news.get(&key(row)).and_then(|row| row.replicates.as_ref());
-        let (Some(before), Some(after)) = (&row.replicates, after) else {
+        let after = news.get(&key(row)).copied();
+        let after = after.filter(|after| after.estimate.is_some());
+        let found_ratio = after.and_then(|after| {
+            shift::between(&after.processes, &row.processes, design)
+                .or_else(|| Some(after.replicates.as_ref()?.ratio(row.replicates.as_ref()?)))
+        });
+        let (Some(after), Some(ratio)) = (after, found_ratio) else {
             missing_count += 1;
             continue;
         };
-        let ratio = after.ratio(before);
         if !ratio.value.is_finite() || ratio.value <= 0.0 {
             missing_count += 1;
             continue;
         }
-        let floor = |analysis: &Analysis| analysis.noise.floor(&row.workload, &row.quantity);
+        let floor = |analysis: &Analysis| analysis.noise.shift_floor(&row.workload, &row.quantity);
         found.push(Pair {
             row,
             family: family(base, &row.lane),
-            before,
-            after,
             ratio,
+            average: {
+                let (after, before) = shift::sides(&after.processes, &row.processes, design);
+                shift::averages(&after, &before, design)
+            },
             noise_ratio: floor(old).unwrap_or(0.0).max(floor(new).unwrap_or(0.0)),
         });
     }

@@ -133,12 +133,20 @@ pub fn gate(base: &Run, new: &Run) -> Gate {
     }
     let slower_count = reasons.len();
     for row in rows.iter().filter(|row| hides_a_slowdown(row)) {
-        reasons.push(format!(
-            "cannot tell: {}: {} of before{}; measure more processes (--full)",
-            name(row),
-            format::times(row.ratio.value),
-            interval(&row.ratio)
-        ));
+        reasons.push(match &row.average {
+            Some(average) => format!(
+                "cannot tell: {}: most processes are as before, but on average it is {} of before{}: a slow way to run has become more frequent",
+                name(row),
+                format::times(average.value),
+                interval(average)
+            ),
+            None => format!(
+                "cannot tell: {}: {} of before{}; measure longer (--budget)",
+                name(row),
+                format::times(row.ratio.value),
+                interval(&row.ratio)
+            ),
+        });
     }
     let outcome = match (slower_count, reasons.len()) {
         (0, 0) => Outcome::Pass,
@@ -228,13 +236,13 @@ fn disturbed(run: &Run) -> Option<f64> {
 }
 
 /// True where the verdict is open and a slowdown above the tolerance is
-/// within the interval.
+/// within the interval, or the average is one.
 fn hides_a_slowdown(row: &ChangeRow) -> bool {
     let tolerance = TOLERANCE_RATIO.max(row.bound.margin());
-    let turned = row.quantity.turned(row.ratio);
+    let highest = |ratio: Ratio| row.quantity.turned(ratio).interval.map(|found| found.high);
+    let is_worse = |average: Ratio| row.quantity.turned(average).value > 1.0;
     row.verdict == Verdict::CannotTell
         && row.quantity.rank == 0
-        && turned
-            .interval
-            .is_none_or(|interval| interval.high > 1.0 + tolerance)
+        && (highest(row.ratio).is_none_or(|high| high > 1.0 + tolerance)
+            || row.average.is_some_and(is_worse))
 }

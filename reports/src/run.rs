@@ -12,6 +12,18 @@ use crate::schema::{
 /// this one, cell by cell: `goroutine@base`.
 pub const BASE_SUFFIX: &str = "@base";
 
+/// A lane's name without [`BASE_SUFFIX`].
+#[must_use]
+pub fn plain_name(lane: &str) -> &str {
+    lane.strip_suffix(BASE_SUFFIX).unwrap_or(lane)
+}
+
+/// Whether the lane is that of the other build.
+#[must_use]
+pub fn is_base(lane: &str) -> bool {
+    lane.ends_with(BASE_SUFFIX)
+}
+
 /// One run as it was read, records of each kind in the file's order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Run {
@@ -103,7 +115,6 @@ impl Run {
     /// no lane's belongs to both.
     #[must_use]
     pub fn sides(&self) -> Option<[Run; 2]> {
-        let is_base = |name: &str| name.ends_with(BASE_SUFFIX);
         if !self.header.lanes.iter().any(|lane| is_base(&lane.name)) {
             return None;
         }
@@ -118,9 +129,7 @@ impl Run {
             let failures = side.failures.iter_mut().map(|failure| &mut failure.lane);
             let counters = side.counters.iter_mut().map(|counters| &mut counters.lane);
             for name in lanes.chain(groups).chain(failures).chain(counters) {
-                if let Some(plain) = name.strip_suffix(BASE_SUFFIX) {
-                    name.truncate(plain.len());
-                }
+                name.truncate(plain_name(name).len());
             }
             side
         }))

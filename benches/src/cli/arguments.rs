@@ -152,6 +152,11 @@ pub struct RunArguments {
     /// Fresh processes for each lane on each workload.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=100))]
     pub processes: Option<u64>,
+    /// Go on with fresh, short processes until a change of so many percent could
+    /// be told of each cell, or the budget is spent. What `gate` needs.
+    /// [default with --base: 4]
+    #[arg(long, value_name = "PERCENT", conflicts_with = "processes", value_parser = parse_percent)]
+    pub precision: Option<f64>,
     /// How long a lane may take to answer before it is killed.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: u64,
@@ -163,7 +168,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "I/N", requires = "seed", value_parser = parse_shard)]
     pub shard: Option<(u32, u32)>,
     /// Go on with the run in this folder after its last complete block.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "lane", "workload", "preset", "set", "quick", "full", "smoke", "seed", "cpus", "processes", "shard"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "lane", "workload", "preset", "set", "quick", "full", "smoke", "seed", "cpus", "processes", "precision", "shard"])]
     pub resume: Option<PathBuf>,
 }
 
@@ -225,9 +230,9 @@ Examples:
   threadbare run --base /tmp/base --lane goroutine,thread --out results/both
   threadbare gate results/both
 
-  threadbare run --lane goroutine,thread,tokio --out results/before
+  threadbare run --precision 4 --lane goroutine,thread,tokio --out results/before
   (change something, build it)
-  threadbare run --lane goroutine,thread,tokio --out results/after
+  threadbare run --precision 4 --lane goroutine,thread,tokio --out results/after
   threadbare gate results/before results/after
 
 The first form measures both builds in one run, turn by turn: whatever the host
@@ -304,6 +309,13 @@ fn parse_values(text: &str) -> Result<(String, Vec<u64>), String> {
         Some((name.trim().to_owned(), values?))
     });
     parts.ok_or_else(|| "write it as PARAMETER=VALUE,…, such as tasks_count=10,1000".to_owned())
+}
+
+fn parse_percent(text: &str) -> Result<f64, String> {
+    match text.trim_end_matches('%').parse() {
+        Ok(percent) if (0.1..=50.0).contains(&percent) => Ok(percent),
+        _ => Err("write it as a number from 0.1 to 50, such as 4".to_owned()),
+    }
 }
 
 fn parse_shard(text: &str) -> Result<(u32, u32), String> {

@@ -103,8 +103,8 @@ fn measure(arguments: &DoctorArguments, cpus: Cpus) -> anyhow::Result<Vec<Resolu
         study::random_seed(),
     );
     setup.size = catalogue::Size::Quick;
-    setup.processes_count = 10;
-    setup.sample_target = Duration::from_millis(20);
+    // Finer than the goal, so that a host which is just able is seen to be.
+    setup.be_precise(GOAL_RATIO / 2.0);
     setup.budget = Duration::from_secs(arguments.budget);
     let folder = std::env::temp_dir().join(format!("threadbare-doctor-{}", setup.run_id));
     std::fs::create_dir(&folder)
@@ -143,7 +143,7 @@ fn print(
     writeln!(out, "{}\n", trimmed(&table))?;
     writeln!(
         out,
-        "The same lane against itself, ten fresh processes a side:"
+        "The same lane against itself, in fresh processes by turns:"
     )?;
     let mut table = plain_table();
     for one in resolutions {
@@ -152,7 +152,11 @@ fn print(
             .map_or("too few processes".to_owned(), |ratio| {
                 format!("changes from {:.1}% on can be told", ratio * 100.0)
             });
-        let differs = format!("differs by {:.1}%", one.difference_ratio * 100.0);
+        let differs = format!(
+            "{} a side, differs by {:.1}%",
+            one.processes_count,
+            one.difference_ratio * 100.0
+        );
         table.add_row([
             format!("  {}", one.workload),
             one.lane.clone(),
@@ -166,7 +170,7 @@ fn print(
         true => writeln!(out, "This host can tell a change of {goal:.0}%."),
         false => writeln!(
             out,
-            "This host cannot tell a change of {goal:.0}% in all of these now: mind the lines above, or measure more processes (--full)."
+            "This host cannot tell a change of {goal:.0}% in all of these now: mind the lines above, or measure for longer (--budget)."
         ),
     }
 }

@@ -130,11 +130,17 @@ impl Observer for Progress {
             ));
         }
         let cells = plan.cells.iter().filter(|cell| !cell.control).count();
-        self.say(&format!(
-            "{cells} cells in {} rounds of fresh processes; about {}",
-            self.rounds_count,
-            rough(plan.estimate(done))
-        ));
+        self.say(&match plan.precision_ratio {
+            Some(ratio) => format!(
+                "{cells} cells in fresh processes, until a change of {:.0}% could be told of each or the time is up",
+                ratio * 100.0
+            ),
+            None => format!(
+                "{cells} cells in {} rounds of fresh processes; about {}",
+                self.rounds_count,
+                rough(plan.estimate(done))
+            ),
+        });
         self.bar.set_length(sum.max(1));
         self.bar.set_position(self.before[done]);
         let style = ProgressStyle::with_template("{bar:24} {prefix:>12}  {wide_msg}");

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use reports::run::BASE_SUFFIX;
+use reports::run::{is_base, plain_name};
 use reports::schema::CrossCheck;
 use workloads::catalogue::Size;
 
@@ -21,6 +21,9 @@ use crate::study::{self, Depth, Outcome, Preset, Setup, StudyLane};
 pub(super) const RUN_FILE: &str = "run.jsonl";
 /// The report's name in its folder.
 pub(super) const REPORT_FILE: &str = "report.html";
+
+/// What two builds in one run are told apart by, where nothing else is asked for.
+const PRECISION_PERCENT: f64 = 4.0;
 
 /// What a run has left.
 #[derive(Debug)]
@@ -174,6 +177,11 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
         setup.sample_target = Duration::from_millis(1);
         setup.budget = Duration::from_secs(60);
     }
+    // Two builds are measured to be told apart.
+    let precision = arguments.precision.or(base.map(|_| PRECISION_PERCENT));
+    if let Some(percent) = precision.filter(|_| arguments.processes.is_none()) {
+        setup.be_precise(percent / 100.0);
+    }
     if let Some(count) = arguments.processes {
         setup.processes_count = count;
         setup.memory_processes_count = setup.memory_processes_count.min(count);
@@ -213,10 +221,9 @@ fn setup_of(so_far: &reports::Run, arguments: &RunArguments) -> anyhow::Result<S
     let base = base_program(arguments)?;
     let mut found = Vec::new();
     for lane in &header.lanes {
-        let plain = lane.name.strip_suffix(BASE_SUFFIX);
-        let entry = lanes::find(plain.unwrap_or(&lane.name));
+        let entry = lanes::find(plain_name(&lane.name));
         let entry = entry.with_context(|| format!("this build has no lane {}", lane.name))?;
-        if plain.is_none() {
+        if !is_base(&lane.name) {
             found.push(StudyLane::new(&entry, &toolbox));
             continue;
         }

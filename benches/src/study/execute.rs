@@ -13,6 +13,7 @@ use super::header::{PLAN, header};
 use super::measure::{Outcome, State, environment_at, nanos};
 use super::observer::Observer;
 use super::plan::{Candidate, Plan, Room};
+use super::precision::MOST_ROUNDS;
 use super::probe::{Known, ProbedLane, probe};
 use super::setup::{Setup, is_memory};
 use crate::environment::{Bounds, Watch, debug_build_taint, standing_taints};
@@ -80,6 +81,7 @@ pub fn run(
         samples_count: setup.samples_count,
         sample_target: setup.sample_target,
         seed: setup.seed,
+        precision_ratio: setup.precision_ratio,
     };
     let plan = Plan::fit(candidates, room);
     let mut writer = Writer::create(path, &header(setup, &lanes, &plan))?;
@@ -129,7 +131,9 @@ pub fn resume(
         .ok_or_else(|| {
             StudyError::NoPlan(format!("{} holds no plan to go on with", path.display()))
         })?;
-    let done = so_far.blocks.len();
+    // Blocks in which nothing more was to be asked have left no line.
+    let last = so_far.blocks.last();
+    let done = last.map_or(0, |block| block.block_index as usize + 1);
     let began = Instant::now();
     let lanes = probe(setup, stop, observer);
     refuse_without_lanes(&lanes)?;
@@ -143,21 +147,21 @@ pub fn resume(
         began,
         Watch::start(),
     );
-    let last = so_far.blocks.last().map_or(0, |block| block.block_index);
-    for failure in so_far
-        .failures
-        .iter()
-        .filter(|one| done > 0 && one.block_index <= last)
-    {
-        state.remember(failure);
+    let is_whole = |block: u64| last.is_some_and(|last| block <= last.block_index);
+    for failure in &so_far.failures {
+        if done > 0 && is_whole(failure.block_index) {
+            state.remember(failure);
+        }
     }
+    let groups = so_far.groups.iter();
+    state.recall(groups.filter(|group| is_whole(group.block_index)));
     state.next_order_index = so_far
         .groups
         .iter()
         .map(|group| group.order_index + 1)
         .max()
         .unwrap_or(0);
-    state.clock_offset_ns = so_far.blocks.last().map_or(0, |block| block.at_ns);
+    state.clock_offset_ns = last.map_or(0, |block| block.at_ns);
     state.measure(writer, done, stop, observer)
 }
 
@@ -251,6 +255,10 @@ fn try_cells(
                     parameters: parameters.clone(),
                     control: false,
                     processes_count,
+                    most_processes: match setup.precision_ratio {
+                        Some(_) if !is_memory(workload) => MOST_ROUNDS,
+                        _ => processes_count,
+                    },
                     most_samples: if is_memory(workload) { 1 } else { u64::MAX },
                     is_of_sweep: is_memory(workload),
                     cost,

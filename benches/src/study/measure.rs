@@ -15,6 +15,7 @@ use super::execute::StudyError;
 use super::header::now;
 use super::observer::Observer;
 use super::plan::{Plan, PlannedBlock, PlannedCell};
+use super::precision::{FEWEST_ROUNDS, Precision};
 use super::probe::{Known, ProbedLane};
 use super::setup::Setup;
 use crate::environment::{
@@ -74,6 +75,8 @@ pub(super) struct State<'a> {
     fastest_hz: f64,
     /// Of the part that is measured: what it took by the plan, and in truth.
     paced: (Duration, Duration),
+    /// What is known of each cell, where that decides how long to go on.
+    precision: Option<Precision>,
 }
 
 impl<'a> State<'a> {
@@ -95,6 +98,7 @@ impl<'a> State<'a> {
         Self {
             setup,
             commands,
+            precision: Precision::of(&plan),
             plan,
             expected,
             began,
@@ -124,7 +128,14 @@ impl<'a> State<'a> {
         self.outcome.blocks_count = done;
         let _ = self.watch.lap();
         for index in done..self.plan.blocks.len() {
-            let block = self.plan.blocks[index].clone();
+            let mut block = self.plan.blocks[index].clone();
+            if let Some(precision) = &self.precision {
+                block.cells = precision.wanted(&block);
+                if block.cells.is_empty() {
+                    self.pass(&block);
+                    continue;
+                }
+            }
             let block_began = Instant::now();
             if !self.measure_block(&block, &mut writer, stop, observer)? {
                 // Without an end the file can be resumed after its last block.
@@ -145,13 +156,31 @@ impl<'a> State<'a> {
                 at_ns,
                 ..Block::default()
             })?;
-            self.outcome.blocks_count = index + 1;
+            self.outcome.blocks_count += 1;
+            self.pass(&block);
             self.pace(&block, block_began.elapsed());
             observer.block_done(&block, self.left(index + 1));
-            if self.is_out_of_time() && index + 1 < self.plan.blocks.len() {
-                self.outcome.out_of_time = true;
-                observer.note("the time is up: the run ends with what it has");
-                break;
+            let is_last = index + 1 == self.plan.blocks.len();
+            if is_last || !self.is_out_of_time() {
+                continue;
+            }
+            match &self.precision {
+                None => {
+                    self.outcome.out_of_time = true;
+                    observer.note("the time is up: the run ends with what it has");
+                    break;
+                }
+                // Every cell has its rounds: what is not settled is wider.
+                Some(precision) if block.process_index + 1 >= FEWEST_ROUNDS => {
+                    observer.note(&unsettled(precision));
+                    break;
+                }
+                Some(_) if self.is_far_out_of_time() => {
+                    self.outcome.out_of_time = true;
+                    observer.note("the time is up before every cell had its rounds: the run ends with what it has; give it more by --budget");
+                    break;
+                }
+                Some(_) => {}
             }
         }
         let after = Watch::start().lap();
@@ -174,7 +203,50 @@ impl<'a> State<'a> {
     }
 
     fn is_out_of_time(&self) -> bool {
+        match self.precision {
+            Some(_) => self.began.elapsed() > self.setup.budget,
+            None => self.is_far_out_of_time(),
+        }
+    }
+
+    fn is_far_out_of_time(&self) -> bool {
         self.began.elapsed().as_secs_f64() > self.setup.budget.as_secs_f64() * OVERRUN
+    }
+
+    /// Takes note that a block is complete, or that nothing more was asked in it.
+    fn pass(&mut self, block: &PlannedBlock) {
+        if let Some(precision) = &mut self.precision {
+            precision.judge(&self.plan, block);
+        }
+    }
+
+    /// Takes in what an earlier start of this run has measured.
+    pub(super) fn recall<'g>(&mut self, groups: impl Iterator<Item = &'g Group>) {
+        for group in groups {
+            let is_it = |cell: &PlannedCell| {
+                (&cell.workload, &cell.lane, cell.control)
+                    == (&group.workload, &group.lane, group.control)
+                    && cell.parameters == group.parameters
+            };
+            if let Some(at) = self.plan.cells.iter().position(is_it) {
+                self.learn(at, group.process_index, &group.samples);
+            }
+        }
+        if let Some(precision) = &mut self.precision {
+            precision.judge_all(&self.plan);
+        }
+    }
+
+    /// What a process measured, for how much more must be asked.
+    fn learn(&mut self, at: usize, round: u64, samples: &[Sample]) {
+        if let Some(precision) = &mut self.precision {
+            let times: Vec<f64> = samples
+                .iter()
+                .filter(|sample| sample.operations_count > 0)
+                .map(|sample| sample.elapsed_ns as f64 / sample.operations_count as f64)
+                .collect();
+            precision.add(at, &self.plan.cells[at], round, &times);
+        }
     }
 
     fn pace(&mut self, block: &PlannedBlock, took: Duration) {
@@ -194,7 +266,11 @@ impl<'a> State<'a> {
             planned if planned > 0.5 => self.paced.1.as_secs_f64() / planned,
             _ => 1.0,
         };
-        self.plan.estimate(next).mul_f64(factor.clamp(0.05, 20.0))
+        let planned = self.plan.estimate(next).mul_f64(factor.clamp(0.05, 20.0));
+        match self.precision {
+            Some(_) => planned.min(self.setup.budget.saturating_sub(self.began.elapsed())),
+            None => planned,
+        }
     }
 
     /// False where the user asked to stop.
@@ -224,6 +300,7 @@ impl<'a> State<'a> {
                 observer.tainted(&taint);
                 writer.append(&Record::Taint(taint))?;
             }
+            self.learn(at, block.process_index, &samples);
             if !samples.is_empty() {
                 writer.append(&Record::Group(Group {
                     workload: cell.workload.clone(),
@@ -345,6 +422,15 @@ impl<'a> State<'a> {
         if hopeless || *crashes >= MOST_CRASHES {
             self.given_up.insert(key);
         }
+    }
+}
+
+fn unsettled(precision: &Precision) -> String {
+    match precision.open_count() {
+        (0, _) => "every cell is known as precisely as was asked for".to_owned(),
+        (open, all) => format!(
+            "the time is up: {open} of {all} cells are known less precisely than was asked for; give more by --budget"
+        ),
     }
 }
 

@@ -15,7 +15,9 @@
 //!    sample of a sensible length. What fails here is written down and left out.
 //! 3. `plan`: the number of samples and their length are fitted to the time
 //!    budget, and the order of all blocks is drawn from the seed.
-//! 4. `measure`: block by block, each on the disk before the next begins.
+//! 4. `measure`: block by block, each on the disk before the next begins. Where a
+//!    precision is asked for, blocks go on for the cells that need more
+//!    (`precision`), until the time is up.
 //!
 //! # Why in this order
 //!
@@ -31,6 +33,7 @@ mod header;
 mod measure;
 mod observer;
 mod plan;
+mod precision;
 mod preset;
 mod probe;
 mod setup;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
+use reports::run::plain_name;
 use serde::{Deserialize, Serialize};
 use workloads::protocol::Parameters;
 
@@ -17,6 +18,9 @@ const SHORTEST_SAMPLE_NS: f64 = 1e6;
 /// Below this the samples of a process say nothing of its own spread: sooner
 /// than that, a sweep loses a point.
 const FEWEST_SAMPLES: u64 = 3;
+/// The share of the budget that is planned for the rounds that every cell has,
+/// where cells go on until enough is known of them.
+const FIRST_ROUNDS: f64 = 0.7;
 /// The warm-up before the samples of a process, as a share of one sample.
 const WARM_UP: f64 = 0.25;
 
@@ -31,6 +35,10 @@ pub struct Plan {
     /// Points that did not fit into the budget, for a person: each begins with
     /// its workload's id.
     pub left_out: Vec<String>,
+    /// The change of each cell that should be told, as a share: where it is, the
+    /// blocks are the most that may be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision_ratio: Option<f64>,
 }
 
 /// One lane on one workload at one point.
@@ -75,6 +83,8 @@ pub(super) struct Candidate {
     pub(super) parameters: Parameters,
     pub(super) control: bool,
     pub(super) processes_count: u64,
+    /// The most fresh processes, where they are asked until enough is known.
+    pub(super) most_processes: u64,
     /// The most samples that one process may take.
     pub(super) most_samples: u64,
     /// True for a point of a regression, which needs all of its points.
@@ -89,6 +99,7 @@ pub(super) struct Room {
     pub(super) samples_count: u64,
     pub(super) sample_target: Duration,
     pub(super) seed: u64,
+    pub(super) precision_ratio: Option<f64>,
 }
 
 impl Plan {
@@ -96,7 +107,10 @@ impl Plan {
     /// down to [`FEWEST_SAMPLES`], then by leaving out the dearest points, never
     /// a workload's only one; last by fewer samples still. Processes stay.
     pub(super) fn fit(mut candidates: Vec<Candidate>, room: Room) -> Self {
-        let budget_ns = room.budget.as_nanos() as f64;
+        // The rest is for the cells of which more must be known.
+        let share = room.precision_ratio.map_or(1.0, |_| FIRST_ROUNDS);
+        let budget_ns = room.budget.as_nanos() as f64 * share;
+        alike(&mut candidates);
         let mut left_out = Vec::new();
         let cells = loop {
             let mut samples = room.samples_count.max(1);
@@ -107,9 +121,10 @@ impl Plan {
                     .map(|cell| planned(cell, samples, target))
                     .collect();
                 let cost = whole_cost(&candidates, &cells);
+                // Many processes make up for one sample each.
                 let fewest = match dearest_point(&candidates, &cells) {
-                    Some(_) => FEWEST_SAMPLES,
-                    None => 1,
+                    Some(_) if room.precision_ratio.is_none() => FEWEST_SAMPLES,
+                    _ => 1,
                 };
                 if cost <= budget_ns || samples <= fewest {
                     break (cells, cost);
@@ -128,12 +143,13 @@ impl Plan {
                 None => break cells,
             }
         };
-        let rounds: Vec<u64> = candidates.iter().map(|cell| cell.processes_count).collect();
+        let rounds: Vec<u64> = candidates.iter().map(|cell| cell.most_processes).collect();
         let blocks = order(&cells, &rounds, room.seed);
         Self {
             cells,
             blocks,
             left_out,
+            precision_ratio: room.precision_ratio,
         }
     }
 
@@ -163,6 +179,25 @@ impl Plan {
             .map(|cell| cell.samples_count)
             .max()
             .unwrap_or(0)
+    }
+}
+
+/// Two builds of one lane, and a lane and its control, take samples of one
+/// length: else how long a sample is would look like a change.
+fn alike(candidates: &mut [Candidate]) {
+    let mut slowest: BTreeMap<(&str, String, Parameters), Cost> = BTreeMap::new();
+    let key = |cell: &Candidate| {
+        let lane = plain_name(&cell.lane).to_owned();
+        (cell.workload, lane, cell.parameters.clone())
+    };
+    for cell in candidates.iter() {
+        let cost = slowest.entry(key(cell)).or_insert(cell.cost);
+        cost.process_ns = cost.process_ns.max(cell.cost.process_ns);
+        cost.around_ns = cost.around_ns.max(cell.cost.around_ns);
+        cost.iteration_ns = cost.iteration_ns.max(cell.cost.iteration_ns);
+    }
+    for cell in candidates {
+        cell.cost = slowest.get(&key(cell)).copied().unwrap_or(cell.cost);
     }
 }
 
@@ -279,7 +314,8 @@ pub fn cell_name(workload: &str, lane: &str, parameters: &Parameters) -> String 
 
 /// The blocks: in each round every workload once, in random order; the cells
 /// of a workload in a random order in even rounds and in its reverse in the
-/// odd round that follows.
+/// odd round that follows. Two builds of one lane are neighbours, so that in two
+/// rounds they come as A B, B A.
 fn order(cells: &[PlannedCell], rounds: &[u64], seed: u64) -> Vec<PlannedBlock> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut of_workload: BTreeMap<&str, (u64, Vec<usize>)> = BTreeMap::new();
@@ -307,6 +343,7 @@ fn order(cells: &[PlannedCell], rounds: &[u64], seed: u64) -> Vec<PlannedBlock> 
             };
             if round % 2 == 0 {
                 order.shuffle(&mut random);
+                together(order, cells);
             } else {
                 order.reverse();
             }
@@ -319,6 +356,23 @@ fn order(cells: &[PlannedCell], rounds: &[u64], seed: u64) -> Vec<PlannedBlock> 
         }
     }
     blocks
+}
+
+/// Moves the two builds of a lane beside each other, to where the first is.
+fn together(order: &mut [usize], cells: &[PlannedCell]) {
+    let is_twin = |a: &PlannedCell, b: &PlannedCell| {
+        a.lane != b.lane
+            && plain_name(&a.lane) == plain_name(&b.lane)
+            && (a.control, &a.parameters) == (b.control, &b.parameters)
+    };
+    for at in 0..order.len() {
+        let cell = &cells[order[at]];
+        let mut later = order[at + 1..].iter();
+        let twin = later.position(|&other| is_twin(cell, &cells[other]));
+        if let Some(twin) = twin {
+            order[at + 1..=at + 1 + twin].rotate_right(1);
+        }
+    }
 }
 
 /// A seed for a run that was given none.
@@ -341,6 +395,7 @@ mod tests {
             parameters: Parameters::from([("n_count".to_owned(), point)]),
             control: false,
             processes_count: 5,
+            most_processes: 5,
             most_samples: u64::MAX,
             is_of_sweep: false,
             cost: Cost {
@@ -358,6 +413,7 @@ mod tests {
             samples_count: 5,
             sample_target: Duration::from_millis(100),
             seed: 7,
+            precision_ratio: None,
         }
     }
 

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use reports::run::BASE_SUFFIX;
+use reports::run::{BASE_SUFFIX, plain_name};
 use reports::schema::{CrossCheck, Shard};
 use workloads::catalogue::{MetricKind, Size, Workload};
 use workloads::protocol::Parameters;
 
 pub use reports::schema::Depth;
 
+use super::precision::FEWEST_ROUNDS;
 use super::preset::{Preset, with_values};
 use crate::cpus::Cpus;
 use crate::lane_process::{LaneCommand, Limits};
@@ -65,7 +66,7 @@ impl StudyLane {
     /// The name by which its program knows it.
     #[must_use]
     pub fn plain_name(&self) -> &str {
-        self.name.strip_suffix(BASE_SUFFIX).unwrap_or(&self.name)
+        plain_name(&self.name)
     }
 }
 
@@ -93,6 +94,9 @@ pub struct Setup {
     pub samples_count: u64,
     /// The longest that a calibrated sample should take.
     pub sample_target: Duration,
+    /// The change of each cell that should be told, as a share: fresh processes
+    /// are asked until it can be, or the time is up.
+    pub precision_ratio: Option<f64>,
     /// What the whole run should take; the plan is fitted to it.
     pub budget: Duration,
     /// The seed of every random choice.
@@ -153,6 +157,7 @@ impl Setup {
             memory_processes_count: memory_processes,
             samples_count: samples,
             sample_target: Duration::from_millis(target_ms),
+            precision_ratio: None,
             budget: Duration::from_secs(budget_s),
             seed,
             cpus,
@@ -177,6 +182,15 @@ impl Setup {
             position += 1;
             (position - 1) % count == index - 1
         });
+    }
+
+    /// Asks every cell for many short processes, until a change of this share
+    /// can be told: how a process begins decides more than how long it goes on.
+    pub fn be_precise(&mut self, ratio: f64) {
+        self.precision_ratio = Some(ratio);
+        self.processes_count = FEWEST_ROUNDS;
+        self.samples_count = 3;
+        self.sample_target = Duration::from_millis(10);
     }
 
     /// The points of `workload` that are measured.

@@ -6,7 +6,7 @@ use super::quantity::{Quantity, Source};
 use super::row::Case;
 use crate::run::Run;
 use crate::schema::{Group, Parameters};
-use crate::stats::bootstrap::{Replicates, Tree, seed_for};
+use crate::stats::bootstrap::{Replicates, Tree, process_median, seed_for};
 use crate::stats::ledger::process_medians;
 use crate::stats::quantile::{median, outliers};
 use crate::stats::regression::line;
@@ -23,6 +23,8 @@ pub(crate) struct Cell {
     pub(crate) lane: String,
     pub(crate) control: bool,
     pub(crate) replicates: Replicates,
+    /// The figure of each process; empty where a figure is a slope over many.
+    pub(crate) processes: BTreeMap<u64, f64>,
     pub(crate) processes_count: usize,
     pub(crate) samples_count: usize,
     pub(crate) outliers_count: usize,
@@ -111,13 +113,17 @@ fn cell(groups: &[&Group], case: &Case, quantity: &Quantity, seed: u64) -> Optio
         }
     }
     let processes_count = tree.len();
+    let mut processes = BTreeMap::new();
     let replicates = if quantity.source == Source::Memory {
         slope(groups, seed)
     } else {
-        let tree: Tree = tree
-            .into_values()
-            .map(|blocks| blocks.into_values().collect())
-            .collect();
+        let (indices, tree): (Vec<u64>, Tree) = tree
+            .into_iter()
+            .map(|(process, blocks)| (process, blocks.into_values().collect()))
+            .unzip();
+        let figures = tree.iter().map(|blocks| process_median(blocks));
+        let figures = indices.into_iter().zip(figures);
+        processes.extend(figures.filter_map(|(process, figure)| Some((process, figure?))));
         Replicates::of_median(&tree, seed)
     }?;
     Some(Cell {
@@ -127,6 +133,7 @@ fn cell(groups: &[&Group], case: &Case, quantity: &Quantity, seed: u64) -> Optio
         lane: String::new(),
         control: false,
         replicates,
+        processes,
         processes_count,
         samples_count: values.len(),
         outliers_count: outliers(&values).len(),

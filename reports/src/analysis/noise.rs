@@ -7,6 +7,7 @@ use super::quantity::Quantity;
 use super::row::Case;
 use crate::stats::bootstrap::Ratio;
 use crate::stats::noise::floor;
+use crate::stats::shift::{self, Design};
 
 /// All A/A pairs.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -28,6 +29,8 @@ pub struct NoisePair {
     pub lane: String,
     /// The second A over the first.
     pub ratio: Ratio,
+    /// The same by the shift of its processes; `None` where they are too few.
+    pub shift: Option<Ratio>,
 }
 
 impl Noise {
@@ -50,6 +53,7 @@ impl Noise {
                     quantity: control.quantity.clone(),
                     lane: control.lane.clone(),
                     ratio,
+                    shift: shift::between(&control.processes, &twin.processes, Design::Paired),
                 })
             });
         Noise {
@@ -62,18 +66,33 @@ impl Noise {
     /// has the floor of all others.
     #[must_use]
     pub fn floor(&self, workload: &str, quantity: &Quantity) -> Option<f64> {
+        self.floor_by(workload, quantity, |pair| pair.ratio)
+    }
+
+    /// The noise floor of what a lane has changed by: see [`shift`].
+    #[must_use]
+    pub fn shift_floor(&self, workload: &str, quantity: &Quantity) -> Option<f64> {
+        self.floor_by(workload, quantity, |pair| pair.shift.unwrap_or(pair.ratio))
+    }
+
+    fn floor_by(
+        &self,
+        workload: &str,
+        quantity: &Quantity,
+        of: impl Fn(&NoisePair) -> Ratio,
+    ) -> Option<f64> {
         let alike = || {
             self.pairs
                 .iter()
                 .filter(|pair| pair.quantity.id == quantity.id)
         };
-        let all: Vec<f64> = alike().map(|pair| pair.ratio.value).collect();
+        let all: Vec<f64> = alike().map(|pair| of(pair).value).collect();
         if all.is_empty() {
             return self.largest();
         }
         let own: Vec<f64> = alike()
             .filter(|pair| pair.workload == workload)
-            .map(|pair| pair.ratio.value)
+            .map(|pair| of(pair).value)
             .collect();
         floor(&own, &all)
     }

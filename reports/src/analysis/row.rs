@@ -92,6 +92,9 @@ pub struct Row {
     /// The figure's resamples, for ratios to other runs.
     #[serde(skip)]
     pub(crate) replicates: Option<Replicates>,
+    /// The figure of each process, for how it has changed since another run.
+    #[serde(skip)]
+    pub(crate) processes: BTreeMap<u64, f64>,
 }
 
 /// How a figure stands against the reference lane's.
@@ -134,6 +137,7 @@ impl Row {
             involuntary_switches: cell.switches.map(|switches| switches.1),
             events: BTreeMap::new(),
             replicates: (!cell.control).then(|| cell.replicates.clone()),
+            processes: cell.processes.clone(),
         }
         .only_mains(cell.control)
     }
@@ -291,6 +295,7 @@ fn absent(run: &Run, workload: &str, lane: &str, case: Case, absence: Absence) -
         involuntary_switches: None,
         events: BTreeMap::new(),
         replicates: None,
+        processes: BTreeMap::new(),
     })
 }
 

@@ -135,13 +135,6 @@ impl Replicates {
     /// else the two were drawn apart.
     #[must_use]
     pub fn ratio(&self, reference: &Replicates) -> Ratio {
-        self.ratio_inflated(reference, 1.0)
-    }
-
-    /// The same, with the spread of its logarithm made `inflation` times as
-    /// wide: for figures that vary by more than their processes show.
-    #[must_use]
-    pub fn ratio_inflated(&self, reference: &Replicates, inflation: f64) -> Ratio {
         let resampled: Vec<f64> = self
             .resampled
             .iter()
@@ -162,10 +155,10 @@ impl Replicates {
         }
         let freedom = freedom_of(self, reference);
         let interval = percentiles(&resampled, freedom).map(|interval| Interval {
-            low: (log - inflation * (log - interval.low)).exp(),
-            high: (log + inflation * (interval.high - log)).exp(),
+            low: interval.low.exp(),
+            high: interval.high.exp(),
         });
-        let error = inflation * standard_deviation(&resampled);
+        let error = standard_deviation(&resampled);
         Ratio {
             value: log.exp(),
             interval,
@@ -188,8 +181,31 @@ pub struct Ratio {
     pub p_value: f64,
 }
 
+impl Ratio {
+    /// The same, with the spread of its logarithm made `inflation` times as
+    /// wide: for figures that vary by more than their processes show. The
+    /// p-value is then that of a normal quantity.
+    #[must_use]
+    pub fn inflated(self, inflation: f64) -> Ratio {
+        if inflation <= 1.0 {
+            return self;
+        }
+        let log = self.value.ln();
+        let normal = Normal::standard();
+        let deviation = -normal.inverse_cdf((self.p_value / 2.0).max(f64::MIN_POSITIVE));
+        Ratio {
+            interval: self.interval.map(|interval| Interval {
+                low: (log - inflation * (log - interval.low.ln())).exp(),
+                high: (log + inflation * (interval.high.ln() - log)).exp(),
+            }),
+            p_value: 2.0 * normal.cdf(-deviation / inflation),
+            ..self
+        }
+    }
+}
+
 /// The median over a process's blocks of the median over their samples.
-fn process_median(blocks: &[Vec<f64>]) -> Option<f64> {
+pub(crate) fn process_median(blocks: &[Vec<f64>]) -> Option<f64> {
     let mut medians: Vec<f64> = blocks.iter().filter_map(|block| median(block)).collect();
     median_in_place(&mut medians)
 }
@@ -223,12 +239,10 @@ fn freedom_of(ours: &Replicates, theirs: &Replicates) -> f64 {
 /// Percentiles of `resampled`, moved outwards for `freedom` degrees of
 /// freedom.
 fn percentiles(resampled: &[f64], freedom: f64) -> Option<Interval> {
-    if freedom < 1.0 || resampled.is_empty() {
+    if resampled.is_empty() {
         return None;
     }
-    let student = StudentsT::new(0.0, 1.0, freedom).ok()?;
-    let reach = student.inverse_cdf(f64::midpoint(1.0, CONFIDENCE));
-    let share = Normal::standard().cdf(-reach);
+    let share = Normal::standard().cdf(-reach(freedom)?);
     let mut sorted = resampled.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     Some(Interval {
@@ -237,8 +251,15 @@ fn percentiles(resampled: &[f64], freedom: f64) -> Option<Interval> {
     })
 }
 
+/// How many standard errors an interval at [`CONFIDENCE`] reaches, by Student's
+/// t; `None` below one degree of freedom.
+pub(super) fn reach(freedom: f64) -> Option<f64> {
+    let student = StudentsT::new(0.0, 1.0, freedom).ok()?;
+    (freedom >= 1.0).then(|| student.inverse_cdf(f64::midpoint(1.0, CONFIDENCE)))
+}
+
 /// Two-sided, by Student's t.
-fn p_value(log: f64, error: f64, freedom: f64) -> f64 {
+pub(super) fn p_value(log: f64, error: f64, freedom: f64) -> f64 {
     if freedom < 1.0 || !log.is_finite() || !error.is_finite() {
         return 1.0;
     }
@@ -355,7 +376,7 @@ mod tests {
         let fast = tree(&[&[10.0], &[10.1], &[9.9], &[10.05], &[9.95]]);
         let draw = |tree, seed| Replicates::of_median(tree, seed).expect("values");
         let (slow, fast) = (draw(&slow, 1), draw(&fast, 2));
-        let (plain, wide) = (slow.ratio(&fast), slow.ratio_inflated(&fast, 3.0));
+        let (plain, wide) = (slow.ratio(&fast), slow.ratio(&fast).inflated(3.0));
         assert_eq!(plain.value, wide.value);
         assert!(wide.p_value > plain.p_value);
         let width = |ratio: &Ratio| {

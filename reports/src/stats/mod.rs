@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod noise;
 pub mod quantile;
 pub mod regression;
+pub mod shift;
 pub mod verdict;
 
 pub use adjust::benjamini_hochberg;

@@ -6,7 +6,8 @@
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
-use reports::stats::bootstrap::{Replicates, Tree};
+use reports::stats::bootstrap::{Ratio, Replicates, Tree};
+use reports::stats::shift::{Design as Pairing, half_width, shift};
 use reports::stats::verdict::{Bound, Comparison, Verdict, verdicts};
 
 /// How a simulated lane spreads: each level is log-normal, and now and then
@@ -127,7 +128,7 @@ fn compare(
     design: Design,
     seed: u64,
     resamples: usize,
-) -> reports::stats::bootstrap::Ratio {
+) -> Ratio {
     let mut draw = |centre, seed| {
         let tree = lane(rng, centre, spread, design);
         Replicates::of_median_times(&tree, seed, resamples).expect("values")
@@ -178,6 +179,143 @@ fn page(
         found as f64 / times as f64,
         false_alarms as f64 / (times * equals) as f64,
     )
+}
+
+/// How the processes of a lane fall into modes, as on a small virtual machine:
+/// factor and share of each, and the spread within one.
+const MODES: ([(f64, f64); 3], f64) = ([(1.0, 0.6), (1.45, 0.3), (0.65, 0.1)], 0.03);
+
+/// One process of each build, beside each other: the host does something to both.
+fn pair(rng: &mut Xoshiro256PlusPlus, slowdown: f64) -> (f64, f64) {
+    let host = (0.03 * normal(rng)).exp();
+    let mut process = |factor: f64| {
+        let (modes, spread) = MODES;
+        let mut share: f64 = rng.random();
+        let mode = modes.iter().find(|(_, of_all)| {
+            share -= of_all;
+            share < 0.0
+        });
+        let mode = mode.map_or(1.0, |(mode, _)| *mode);
+        100.0 * factor * host * mode * (spread * normal(rng)).exp()
+    };
+    (process(1.0), process(slowdown))
+}
+
+/// What two builds in one run come to, whose second is so much slower: after as
+/// many rounds, or when the interval is narrow enough.
+struct Compared {
+    rounds: usize,
+    ratio: Ratio,
+}
+
+fn fixed(rng: &mut Xoshiro256PlusPlus, slowdown: f64, rounds: usize) -> (Vec<f64>, Vec<f64>) {
+    (0..rounds).map(|_| pair(rng, slowdown)).unzip()
+}
+
+/// By the ratio of the two medians, in as many rounds.
+fn by_medians(rng: &mut Xoshiro256PlusPlus, slowdown: f64, rounds: usize) -> Compared {
+    let (base, new) = fixed(rng, slowdown, rounds);
+    let draw = |side: &[f64]| {
+        let tree: Tree = side.iter().map(|one| vec![vec![*one]]).collect();
+        Replicates::of_median_times(&tree, 1, 1_000).expect("values")
+    };
+    let ratio = draw(&new).ratio(&draw(&base));
+    Compared { rounds, ratio }
+}
+
+/// By the shift, in as many rounds.
+fn by_shift(rng: &mut Xoshiro256PlusPlus, slowdown: f64, rounds: usize) -> Compared {
+    let (base, new) = fixed(rng, slowdown, rounds);
+    let ratio = shift(&new, &base, Pairing::Paired).expect("enough");
+    Compared { rounds, ratio }
+}
+
+/// By the shift, as `threadbare run --base` goes on: 10 rounds, then 2 more until
+/// the interval is within 4%, at most 200.
+fn until_known(rng: &mut Xoshiro256PlusPlus, slowdown: f64, most: usize) -> Compared {
+    let (base, new) = fixed(rng, slowdown, most);
+    let mut rounds = 10;
+    loop {
+        let ratio = shift(&new[..rounds], &base[..rounds], Pairing::Paired).expect("enough");
+        if rounds >= most || half_width(&ratio).is_some_and(|width| width <= 0.04) {
+            return Compared { rounds, ratio };
+        }
+        rounds += 2;
+    }
+}
+
+type Comparer = fn(&mut Xoshiro256PlusPlus, f64, usize) -> Compared;
+
+/// Of `times` comparisons: the share whose interval holds the slowdown, that are
+/// called the same, that are called different, and the rounds that they took.
+fn judged(comparer: Comparer, slowdown: f64, rounds: usize, times: usize) -> [f64; 4] {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(4);
+    let bound = Bound {
+        threshold_ratio: 0.05,
+        noise_ratio: 0.0,
+    };
+    let mut sums = [0.0; 4];
+    for _ in 0..times {
+        let Compared { rounds, ratio } = comparer(&mut rng, slowdown, rounds);
+        let interval = ratio.interval.expect("enough");
+        let verdict = verdicts(&[Comparison { ratio, bound }])[0];
+        let told = matches!(verdict, Verdict::Faster | Verdict::Slower);
+        sums[0] += f64::from(interval.contains(slowdown));
+        sums[1] += f64::from(verdict == Verdict::Same);
+        sums[2] += f64::from(told);
+        sums[3] += rounds as f64;
+    }
+    sums.map(|sum| sum / times as f64)
+}
+
+#[test]
+fn stopping_when_the_interval_is_narrow_keeps_what_it_promises() {
+    let [covered, same, told, rounds] = judged(until_known, 1.0, 200, 200);
+    assert!(covered > 0.91, "covered {covered}");
+    assert!(same > 0.9, "same {same} in {rounds} rounds");
+    assert!(told < 0.02, "told {told}");
+    let [covered, _, told, _] = judged(until_known, 1.1, 200, 200);
+    assert!(covered > 0.91, "covered {covered}");
+    assert!(told > 0.9, "told {told}");
+}
+
+#[test]
+fn shift_needs_fewer_processes_than_the_medians() {
+    let [.., by_medians, _] = judged(by_medians, 1.1, 40, 100);
+    let [covered, _, by_shift, _] = judged(by_shift, 1.1, 40, 100);
+    assert!(covered > 0.9, "covered {covered}");
+    assert!(by_shift > by_medians, "{by_shift} {by_medians}");
+}
+
+#[test]
+#[ignore = "takes minutes: the long form, for METHOD.md"]
+fn long_form_of_two_builds_for_the_method_document() {
+    println!(
+        "| method | rounds | coverage | equals *same* | equals told apart | 5% found | 10% found |"
+    );
+    println!("|---|---|---|---|---|---|---|");
+    let methods: [(&str, Comparer, usize); 6] = [
+        ("ratio of medians", by_medians, 10),
+        ("ratio of medians", by_medians, 40),
+        ("shift", by_shift, 10),
+        ("shift", by_shift, 40),
+        ("shift", by_shift, 80),
+        ("shift, until within 4%", until_known, 200),
+    ];
+    for (name, method, rounds) in methods {
+        let percent = |share: f64| format!("{:.1}%", 100.0 * share);
+        let [covered, same, told, took] = judged(method, 1.0, rounds, 2_000);
+        let [_, _, five, _] = judged(method, 1.05, rounds, 1_000);
+        let [_, _, ten, _] = judged(method, 1.10, rounds, 1_000);
+        println!(
+            "| {name} | {took:.0} | {} | {} | {} | {} | {} |",
+            percent(covered),
+            percent(same),
+            percent(told),
+            percent(five),
+            percent(ten)
+        );
+    }
 }
 
 #[test]
