@@ -12,10 +12,12 @@
 //! must be asked before it starts any.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::io;
+use std::time::Duration;
 
 use perf_event::events::{Hardware, Software};
-use perf_event::{Builder, Counter, CounterData};
+use perf_event::{Builder, Counter};
 
 /// An event, and the name it has in result files.
 type Named<E> = (&'static str, E);
@@ -33,13 +35,78 @@ const SOFTWARE: [Named<Software>; 3] = [
     ("migrations", Software::CPU_MIGRATIONS),
 ];
 
+/// The kernel's answers to `perf_event_open`: the real one's, or in a test those
+/// of a machine that is not at hand.
+trait Kernel {
+    fn hardware(&mut self, pid: i32, event: Named<Hardware>) -> io::Result<Box<dyn Event>>;
+    fn software(&mut self, pid: i32, event: Named<Software>) -> io::Result<Box<dyn Event>>;
+}
+
+/// One event that is counted.
+trait Event: Debug + Send {
+    fn enable(&mut self) -> io::Result<()>;
+    fn disable(&mut self) -> io::Result<()>;
+    fn read(&mut self) -> io::Result<Reading>;
+}
+
+/// What a counter says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Reading {
+    count: u64,
+    /// How long it has been enabled.
+    enabled_ns: u64,
+    /// How much of that it had a place in the hardware.
+    running_ns: u64,
+}
+
+/// The kernel that this program runs on.
+struct Real;
+
+impl Kernel for Real {
+    fn hardware(&mut self, pid: i32, (_, event): Named<Hardware>) -> io::Result<Box<dyn Event>> {
+        let mut builder = Builder::new(event);
+        builder.observe_pid(pid).inherit(true);
+        Ok(Box::new(builder.build()?))
+    }
+
+    fn software(&mut self, pid: i32, (_, event): Named<Software>) -> io::Result<Box<dyn Event>> {
+        let mut builder = Builder::new(event);
+        // They happen in the kernel, or in its name.
+        builder.observe_pid(pid).inherit(true).include_kernel();
+        Ok(Box::new(builder.build()?))
+    }
+}
+
+impl Event for Counter {
+    fn enable(&mut self) -> io::Result<()> {
+        Counter::enable(self)
+    }
+
+    fn disable(&mut self) -> io::Result<()> {
+        Counter::disable(self)
+    }
+
+    fn read(&mut self) -> io::Result<Reading> {
+        let data = self.read_full()?;
+        let nanos = |duration: Option<Duration>| {
+            let nanos = duration.and_then(|time| u64::try_from(time.as_nanos()).ok());
+            nanos.ok_or_else(|| io::Error::other("the kernel says no times of this counter"))
+        };
+        Ok(Reading {
+            count: data.count(),
+            enabled_ns: nanos(data.time_enabled())?,
+            running_ns: nanos(data.time_running())?,
+        })
+    }
+}
+
 /// An open counter.
 #[derive(Debug)]
 struct Open {
     name: &'static str,
-    counter: Counter,
+    event: Box<dyn Event>,
     /// What it said when the counting began.
-    begun: Option<CounterData>,
+    begun: Option<Reading>,
 }
 
 /// Counters of one process, its threads and its children.
@@ -53,26 +120,25 @@ pub(crate) struct Counters {
 impl Counters {
     /// Those of a process, disabled. What the kernel refuses is left out.
     pub(crate) fn of_process(pid: i32) -> Self {
+        Self::opened(&mut Real, pid)
+    }
+
+    fn opened(kernel: &mut dyn Kernel, pid: i32) -> Self {
         let mut found = Self::default();
-        for (name, event) in HARDWARE {
-            let mut builder = Builder::new(event);
-            builder.observe_pid(pid).inherit(true);
-            found.add(0, name, builder.build());
+        for event in HARDWARE {
+            found.add(0, event.0, kernel.hardware(pid, event));
         }
-        for (name, event) in SOFTWARE {
-            let mut builder = Builder::new(event);
-            // They happen in the kernel, or in its name.
-            builder.observe_pid(pid).inherit(true).include_kernel();
-            found.add(1, name, builder.build());
+        for event in SOFTWARE {
+            found.add(1, event.0, kernel.software(pid, event));
         }
         found
     }
 
-    fn add(&mut self, rung: usize, name: &'static str, opened: io::Result<Counter>) {
+    fn add(&mut self, rung: usize, name: &'static str, opened: io::Result<Box<dyn Event>>) {
         match opened {
-            Ok(counter) => self.open.push(Open {
+            Ok(event) => self.open.push(Open {
                 name,
-                counter,
+                event,
                 begun: None,
             }),
             Err(error) => self.refused[rung] = Some(error),
@@ -82,7 +148,7 @@ impl Counters {
     /// Counts from now on.
     pub(crate) fn begin(&mut self) {
         self.open.retain_mut(|one| {
-            let begun = one.counter.enable().and_then(|()| one.counter.read_full());
+            let begun = one.event.enable().and_then(|()| one.event.read());
             let is_there = begun.is_ok();
             // Not reset: that leaves what ended threads have added.
             one.begun = begun.ok();
@@ -96,11 +162,11 @@ impl Counters {
     pub(crate) fn end(&mut self) -> BTreeMap<String, u64> {
         let read = |one: &mut Open| {
             let begun = one.begun.take()?;
-            one.counter.disable().ok()?;
-            let now = one.counter.read_full().ok()?;
-            let running = now.time_running()?.checked_sub(begun.time_running()?)?;
-            let enabled = now.time_enabled()?.checked_sub(begun.time_enabled()?)?;
-            let count = now.count().checked_sub(begun.count())?;
+            one.event.disable().ok()?;
+            let now = one.event.read().ok()?;
+            let running = now.running_ns.checked_sub(begun.running_ns)?;
+            let enabled = now.enabled_ns.checked_sub(begun.enabled_ns)?;
+            let count = now.count.checked_sub(begun.count)?;
             (running == enabled).then(|| (one.name.to_owned(), count))
         };
         self.open.iter_mut().filter_map(read).collect()
@@ -127,24 +193,32 @@ fn describe(counters: &Counters) -> String {
             _ => format!("refused ({error})"),
         },
     };
-    match &counters.refused {
-        [None, _] => format!("hardware events: {}; {ACCOUNTING}", names.join(", ")),
-        [hardware, software] if !names.is_empty() => {
-            let software = match software {
-                None => String::new(),
-                missing => format!("; some of the kernel's events are {}", why(missing)),
-            };
-            format!(
-                "events of the kernel: {}; {ACCOUNTING}; the hardware's are {}{software}",
-                names.join(", "),
-                why(hardware)
-            )
-        }
-        [hardware, software] => format!(
+    let is_hardware = |name: &&str| HARDWARE.iter().any(|(known, _)| known == name);
+    let [hardware, software] = &counters.refused;
+    let some = |whose: &str, missing: &Option<io::Error>| match missing {
+        None => String::new(),
+        missing => format!("; some of {whose} events are {}", why(missing)),
+    };
+    if names.iter().any(is_hardware) {
+        format!(
+            "hardware events: {}; {ACCOUNTING}{}{}",
+            names.join(", "),
+            some("the hardware's", hardware),
+            some("the kernel's", software)
+        )
+    } else if !names.is_empty() {
+        format!(
+            "events of the kernel: {}; {ACCOUNTING}; the hardware's are {}{}",
+            names.join(", "),
+            why(hardware),
+            some("the kernel's", software)
+        )
+    } else {
+        format!(
             "{ACCOUNTING}; the hardware's events are {}, the kernel's {}",
             why(hardware),
             why(software)
-        ),
+        )
     }
 }
 
@@ -154,6 +228,160 @@ mod tests {
 
     fn refused(kind: io::ErrorKind) -> Option<io::Error> {
         Some(kind.into())
+    }
+
+    /// A kernel of another machine: what it answers for each event, by its name.
+    struct Told<F>(F);
+
+    /// An event that counts so many between two readings.
+    #[derive(Clone, Copy, Debug, Default)]
+    struct Played {
+        per_reading: i64,
+        /// The share of its time for which it had a place in the hardware.
+        share_percent: u64,
+        fails_to_enable: bool,
+        readings: u64,
+    }
+
+    impl<F: FnMut(&str) -> io::Result<Played>> Kernel for Told<F> {
+        fn hardware(&mut self, _: i32, (name, _): Named<Hardware>) -> io::Result<Box<dyn Event>> {
+            Ok(Box::new((self.0)(name)?))
+        }
+
+        fn software(&mut self, _: i32, (name, _): Named<Software>) -> io::Result<Box<dyn Event>> {
+            Ok(Box::new((self.0)(name)?))
+        }
+    }
+
+    impl Event for Played {
+        fn enable(&mut self) -> io::Result<()> {
+            match self.fails_to_enable {
+                true => Err(io::ErrorKind::ResourceBusy.into()),
+                false => Ok(()),
+            }
+        }
+
+        fn disable(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn read(&mut self) -> io::Result<Reading> {
+            self.readings += 1;
+            let count = 1_000_000 + self.per_reading * i64::try_from(self.readings).unwrap();
+            Ok(Reading {
+                count: u64::try_from(count).unwrap(),
+                enabled_ns: 1_000 * self.readings,
+                running_ns: 10 * self.share_percent * self.readings,
+            })
+        }
+    }
+
+    fn counting(per_reading: i64) -> io::Result<Played> {
+        Ok(Played {
+            per_reading,
+            share_percent: 100,
+            ..Played::default()
+        })
+    }
+
+    #[test]
+    fn the_highest_rung_counts_the_hardwares_events_and_the_kernels() {
+        let mut counters = Counters::opened(
+            &mut Told(|name: &str| match name {
+                "instructions" => counting(4_000),
+                "cycles" => counting(1_000),
+                _ => counting(7),
+            }),
+            0,
+        );
+        let words = describe(&counters);
+        assert!(
+            words.starts_with("hardware events: instructions, cycles,"),
+            "{words}"
+        );
+        assert!(words.contains("migrations"), "{words}");
+        // From the second beginning on, what was counted before is not counted again.
+        for _ in 0..2 {
+            counters.begin();
+            let counted = counters.end();
+            assert_eq!(counted.len(), HARDWARE.len() + SOFTWARE.len());
+            assert_eq!((counted["instructions"], counted["cycles"]), (4_000, 1_000));
+            assert_eq!(counted["page_faults"], 7);
+        }
+    }
+
+    #[test]
+    fn an_event_that_shared_the_hardware_or_went_backwards_is_absent() {
+        let mut counters = Counters::opened(
+            &mut Told(|name: &str| match name {
+                "cycles" => Ok(Played {
+                    share_percent: 60,
+                    ..counting(1_000)?
+                }),
+                "cache_misses" => counting(-5),
+                "branch_misses" => Ok(Played {
+                    fails_to_enable: true,
+                    ..counting(1)?
+                }),
+                _ => counting(0),
+            }),
+            0,
+        );
+        counters.begin();
+        let counted = counters.end();
+        let names: Vec<&str> = counted.keys().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            [
+                "context_switches",
+                "instructions",
+                "migrations",
+                "page_faults"
+            ]
+        );
+        // Counted, and nothing happened: that is a zero.
+        assert_eq!(counted["instructions"], 0);
+    }
+
+    #[test]
+    fn without_a_counter_in_the_hardware_the_kernels_events_remain() {
+        let refuse = |kind: io::ErrorKind, name: &str| match name {
+            "page_faults" | "context_switches" | "migrations" => counting(3),
+            _ => Err(kind.into()),
+        };
+        let absent = Counters::opened(
+            &mut Told(|name: &str| refuse(io::ErrorKind::NotFound, name)),
+            0,
+        );
+        assert!(describe(&absent).starts_with("events of the kernel: page_faults,"));
+        assert!(describe(&absent).contains("absent, as in most virtual machines"));
+        let mut forbidden = Counters::opened(
+            &mut Told(|name: &str| refuse(io::ErrorKind::PermissionDenied, name)),
+            0,
+        );
+        assert!(describe(&forbidden).contains("kernel.perf_event_paranoid"));
+        forbidden.begin();
+        assert_eq!(forbidden.end().len(), SOFTWARE.len());
+    }
+
+    #[test]
+    fn some_of_the_hardwares_events_are_said_to_be_some() {
+        let some = Counters::opened(
+            &mut Told(|name: &str| match name {
+                "cache_misses" => Err(io::ErrorKind::NotFound.into()),
+                _ => counting(1),
+            }),
+            0,
+        );
+        let words = describe(&some);
+        assert!(
+            words.starts_with("hardware events: instructions, cycles, branch_misses,"),
+            "{words}"
+        );
+        assert!(
+            words.contains("some of the hardware's events are absent"),
+            "{words}"
+        );
     }
 
     #[test]
