@@ -29,13 +29,11 @@ pub use sched::blocking::blocking;
 pub use sched::builder::Builder;
 pub use sched::dump::{GoroutineInfo, goroutines, in_goroutine};
 pub use sched::global_queue::Priority;
+pub use sched::join::{JoinError, JoinHandle, PanicPayload};
 pub use sched::latency::RunLatency;
 pub use sched::lock_thread::{lock_os_thread, unlock_os_thread};
 pub use sched::park::yield_now;
-pub use sched::spawn::{
-    GoBuilder, JoinError, JoinHandle, PanicPayload, go, goexit, gomaxprocs, goroutine_id,
-    num_goroutine,
-};
+pub use sched::spawn::{GoBuilder, go, go_alone, goexit, gomaxprocs, goroutine_id, num_goroutine};
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use stack::{
     CompactionError, CompactionStats, StackError, StackPolicy, StackUsage, compaction_stats,

@@ -199,7 +199,7 @@ impl<'scope> Scope<'scope, '_> {
         // normally nor by a panic, before `running` is back at zero, which is
         // the last thing the body does; all that it borrows outlives 'scope.
         let body: Box<dyn FnOnce() + Send + 'static> = unsafe { std::mem::transmute(body) };
-        drop(crate::go(body));
+        crate::go_alone(body);
         ScopedJoinHandle {
             done,
             outcome,

@@ -31,26 +31,32 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "yield to another and be yielded to",
         run: yields,
-        pinned: 440,
-        migrating: 380,
+        pinned: 402,
+        migrating: 345,
     },
     Operation {
         name: "spawn one and join it",
         run: spawns,
-        pinned: 775,
-        migrating: 643,
+        pinned: 763,
+        migrating: 641,
     },
     Operation {
         name: "spawn one of a batch of 100, counted by a WaitGroup",
         run: batches,
-        pinned: 391,
-        migrating: 375,
+        pinned: 349,
+        migrating: 336,
+    },
+    Operation {
+        name: "spawn one of a batch of 100, each joined",
+        run: joined_batches,
+        pinned: 359,
+        migrating: 361,
     },
     Operation {
         name: "round trip over two unbuffered channels",
         run: round_trips,
-        pinned: 1003,
-        migrating: 846,
+        pinned: 939,
+        migrating: 780,
     },
     Operation {
         name: "send into and receive from a buffer",
@@ -89,6 +95,17 @@ fn batches(times: u64) {
         let all = WaitGroup::new();
         (0..100).for_each(|_| all.go(|| {}));
         all.wait();
+    }
+}
+
+fn joined_batches(times: u64) {
+    for _ in 0..times / 100 {
+        let all: Vec<_> = (0..100).map(|i| go(move || i)).collect();
+        let sum: u64 = all
+            .into_iter()
+            .map(|one| one.join().expect("it does not panic"))
+            .sum();
+        assert_eq!(sum, 4_950);
     }
 }
 

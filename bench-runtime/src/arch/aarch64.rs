@@ -45,13 +45,17 @@ unsafe extern "C" fn base() {
         // A landing pad for the jump here (`bti jc`), a no-op where branch
         // targets are not enforced.
         "hint #38",
-        "ldr x9, [sp, #8]",
+        "ldr x16, [sp, #8]",
         "add sp, sp, #16",
         "mov x29, xzr",
-        "mov x30, xzr",
         // The payload arrives in x2, the first argument leaves in x0.
         "mov x0, x2",
-        "blr x9",
+        // Not by a call, which the return predictor would keep: the entry does
+        // not return, and whoever runs next would find all its returns off by
+        // one. Through x16 it may land where a call may.
+        "adr x30, 2f",
+        "br x16",
+        "2:",
         "brk #1",
         ".cfi_endproc",
     )

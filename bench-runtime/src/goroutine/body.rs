@@ -23,9 +23,11 @@ pub(crate) struct Exit;
 
 /// What can be done with a body whose types are forgotten.
 pub(crate) struct VTable {
-    /// Runs the closure in the body and leaves an [`Outcome`] there.
+    /// Runs the closure in the body and leaves an [`Outcome`] there, if anybody
+    /// may ask for it.
     pub(crate) run: unsafe fn(&Goroutine),
-    /// Drops a closure that never ran and leaves `Abandoned`. Does not unwind.
+    /// Drops a closure that never ran and leaves `Abandoned`, as above. Does not
+    /// unwind.
     pub(crate) abandon: unsafe fn(&Goroutine, Option<Box<StackError>>),
     /// Drops the outcome.
     pub(crate) drop_outcome: unsafe fn(&Goroutine),
@@ -55,6 +57,13 @@ impl<F: FnOnce() -> T, T> Of<F, T> {
         run: run::<F, T>,
         abandon: abandon::<F, T>,
         drop_outcome: drop_outcome::<T>,
+    };
+
+    /// Of one that no handle was ever made for: it leaves nothing.
+    const ALONE: VTable = VTable {
+        run: run_alone::<F, T>,
+        abandon: abandon_alone::<F>,
+        drop_outcome: nothing,
     };
 }
 
@@ -100,6 +109,20 @@ pub(crate) unsafe fn put_closure<F: FnOnce() -> T + Send, T: Send>(g: &Goroutine
     }
 }
 
+/// Puts the closure of a goroutine that nobody will join into an unused record.
+///
+/// # Safety
+///
+/// As for [`put_closure`].
+#[inline(always)]
+pub(crate) unsafe fn put_alone<F: FnOnce() -> T + Send, T>(g: &Goroutine, f: F) {
+    // SAFETY: as promised.
+    unsafe {
+        put(g, f);
+        g.set_vtable(&Of::<F, T>::ALONE);
+    }
+}
+
 /// Takes the outcome out of an ended goroutine.
 ///
 /// # Safety
@@ -123,6 +146,28 @@ unsafe fn run<F: FnOnce() -> T, T>(g: &Goroutine) {
     unsafe { put(g, outcome) };
 }
 
+unsafe fn run_alone<F: FnOnce() -> T, T>(g: &Goroutine) {
+    // SAFETY: as in `run`.
+    let f = unsafe { take::<F>(g) };
+    without_panic(|| drop(f()));
+}
+
+/// What a panic leaves here has no joiner to go to; the hook has reported it.
+#[inline(always)]
+fn without_panic(f: impl FnOnce()) {
+    if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(f)) {
+        drop_payload(payload);
+    }
+}
+
+#[cold]
+fn drop_payload(payload: Box<dyn Any + Send>) {
+    // Its own destructor may panic, and with a payload that does so again.
+    if let Err(again) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(again);
+    }
+}
+
 #[cold]
 fn caught<T>(payload: Box<dyn Any + Send>) -> Outcome<T> {
     if payload.is::<Exit>() {
@@ -137,11 +182,13 @@ unsafe fn abandon<F: FnOnce() -> T, T>(g: &Goroutine, error: Option<Box<StackErr
     let f = unsafe { take::<F>(g) };
     // SAFETY: the closure is out.
     unsafe { put::<Outcome<T>>(g, Outcome::Abandoned(error)) };
-    // A panic has no joiner to go to; the hook has reported it.
-    if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| drop(f))) {
-        // Its own destructor may panic again.
-        std::mem::forget(payload);
-    }
+    without_panic(|| drop(f));
+}
+
+unsafe fn abandon_alone<F>(g: &Goroutine, _: Option<Box<StackError>>) {
+    // SAFETY: as in `abandon`.
+    let f = unsafe { take::<F>(g) };
+    without_panic(|| drop(f));
 }
 
 unsafe fn drop_outcome<T>(g: &Goroutine) {

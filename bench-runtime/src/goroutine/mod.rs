@@ -9,7 +9,7 @@
 //! | `context`      | meaning                                     | who may change it           |
 //! |----------------|---------------------------------------------|-----------------------------|
 //! | [`FRESH`]      | never run; `body` holds the closure         | whoever dequeued it         |
-//! | odd            | on some M now; the rest is its stack header | that M, by switching away   |
+//! | odd            | on some M now; the rest is its stack header, or, until it has arrived, the context that it left | that M, by switching away |
 //! | even, not zero | suspended: a saved context of [`crate::arch`] | whoever dequeued it       |
 //!
 //! A goroutine may be readied, and dequeued by another M, between the moment

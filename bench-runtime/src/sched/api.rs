@@ -4,9 +4,10 @@ use std::sync::atomic::Ordering;
 
 use super::builder::Builder;
 use super::dump::GoroutineInfo;
+use super::join::{JoinError, JoinHandle};
 use super::latency::RunLatency;
 use super::runtime::Shared;
-use super::spawn::{self, JoinError, JoinHandle};
+use super::spawn;
 use super::trace::{Level, Trace};
 
 /// A runtime. Dropping it is [`Runtime::shutdown`].

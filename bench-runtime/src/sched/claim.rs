@@ -27,17 +27,31 @@ pub(crate) fn look_again(context: &AtomicUsize) -> usize {
     context.load(Ordering::Acquire)
 }
 
-/// R3: from here on the goroutine runs on the stack with this header.
+/// R3: from here on the goroutine runs, on the stack that `saved` lies in.
 #[inline(always)]
-pub(crate) fn resume(context: &AtomicUsize, header: usize) {
-    // Release: pairs with the Acquire of who reads the header's address here.
+pub(crate) fn resume(context: &AtomicUsize, saved: usize) {
+    // Release: pairs with the Acquire of who looks for its stack here.
     if cfg!(rt_loom) {
         // The same but for its cost: loom takes a plain store to be both before
         // and after an exchange that has not seen it.
-        context.swap(header | RUNNING_BIT, Ordering::Release);
+        context.swap(saved | RUNNING_BIT, Ordering::Release);
     } else {
-        context.store(header | RUNNING_BIT, Ordering::Release);
+        context.store(saved | RUNNING_BIT, Ordering::Release);
     }
+}
+
+/// R4: the goroutine, on that stack, says where its header is, for itself: see
+/// [`running_on`]. A claim from before R3 is gone, and none is made of one that
+/// runs.
+#[inline(always)]
+pub(crate) fn arrive(context: &AtomicUsize, header: usize) {
+    resume(context, header);
+}
+
+/// The header of the stack that a goroutine is on. Only for that goroutine.
+#[inline(always)]
+pub(crate) fn running_on(context: &AtomicUsize) -> usize {
+    context.load(Ordering::Relaxed) & !RUNNING_BIT
 }
 
 /// C1: false if it is no longer suspended with this context.

@@ -8,6 +8,7 @@
 //! |------------------|----------------------------------------------------------|
 //! | `park`, `ready`  | how a G stops and becomes runnable, and in which queue   |
 //! | `run_loop`       | how one G follows another on an M                        |
+//! | `spawn`, `join`  | how a G starts, and how its end is waited for            |
 //! | `pick`           | which of those at hand an M runs, and for how long       |
 //! | `find_runnable`  | where else it looks for a G, and how it rests            |
 //! | `idle`           | sleeping and waking Ms without losing a wake-up          |
@@ -50,7 +51,8 @@
 //!    meanwhile, among those that run for long, which have half of the time
 //!    where others want the rest (`pick`).
 //! 10. **End** (`run_loop::finish`): the outcome is left in the record, who
-//!     joins is readied, the stack goes to the P's cache.
+//!     joins is readied, the next that never ran takes the stack over, a few of
+//!     them ahead of who joins; else the stack goes to the P's cache.
 //!
 //! # Pinned and migrating
 //!
@@ -90,6 +92,7 @@ pub(crate) mod global_queue;
 pub(crate) mod helpers;
 pub(crate) mod hogs;
 pub(crate) mod idle;
+pub(crate) mod join;
 pub(crate) mod latency;
 pub(crate) mod lifetime;
 pub(crate) mod lock_thread;

@@ -134,20 +134,13 @@ pub(crate) fn park(me: Parkable) {
 
 #[inline(always)]
 fn park_goroutine(g: &'static Goroutine) {
-    let header = own_header();
+    // Shorter than the way from the stack pointer.
+    // SAFETY: `g` is who runs here, and has arrived; headers live for ever.
+    let header: &'static StackHeader =
+        unsafe { &*(claim::running_on(&g.context) as *const StackHeader) };
     let m = machine_of(header);
     let (p, _) = m.enter();
-    leave_stack(m, p, g);
-    // Perhaps another M now.
-    machine_of(header).leave(false);
-}
-
-#[inline(always)]
-fn own_header() -> &'static StackHeader {
-    match current::header() {
-        Some(header) => header,
-        None => crate::fatal::fatal!("a goroutine parks outside its stack"),
-    }
+    leave_stack(header, m, p, g).leave(false);
 }
 
 /// Blocks the caller until a [`ready`] or until `deadline_ns` has passed, in
@@ -247,45 +240,51 @@ pub fn yield_now() {
         return std::thread::yield_now();
     };
     let g = goroutine_of(header);
-    let m = machine_of(header);
+    let mut m = machine_of(header);
     let (p, _) = m.enter();
     match p {
         None => {
             preempt::regain(header);
+            m = machine_of(header);
         }
         Some(_) if g.has_flag(FLAG_LOCKED) || std::thread::panicking() => {
-            yield_locked(m, g);
+            m = yield_locked(header, m, g);
         }
         Some(p) => {
             g.set_status(Status::Runnable);
             match pick::pick_fast(m, p) {
                 Some(next) => {
                     readying::push_yielded(m, p, g);
-                    super::run_loop::leave_stack_for(m, p, g, next);
+                    m = super::run_loop::leave_stack_for(header, m, p, g, next);
                 }
                 None if pick::nothing_elsewhere(m, p) => {}
                 None => {
                     readying::push_yielded(m, p, g);
-                    super::run_loop::leave_for_home(m, g);
+                    m = super::run_loop::leave_for_home(header, m, g);
                 }
             }
             g.set_status(Status::Running);
         }
     }
-    machine_of(header).leave(false);
+    m.leave(false);
 }
 
 #[cold]
-fn yield_locked(m: &'static Machine, g: &'static Goroutine) {
+fn yield_locked(
+    header: &'static StackHeader,
+    m: &'static Machine,
+    g: &'static Goroutine,
+) -> &'static Machine {
     if !g.has_flag(FLAG_LOCKED) {
         // Unwinding: its thread runs nobody else, so there is nobody to let
         // run here; other Ps are not affected.
-        return;
+        return m;
     }
     g.set_status(Status::Runnable);
     m.locked_ready.store(true, Ordering::Release);
-    leave_stack(m, m.held(), g);
+    let m = leave_stack(header, m, m.held(), g);
     g.set_status(Status::Running);
+    m
 }
 
 impl Shared {

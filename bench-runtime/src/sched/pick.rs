@@ -23,7 +23,7 @@ use super::global_queue::GlobalClass;
 use super::machine::Machine;
 use super::processor::{Own, Processor};
 use super::runtime::Shared;
-use crate::goroutine::Goroutine;
+use crate::goroutine::{FRESH, Goroutine};
 use crate::sys::clock;
 
 /// Picks between two looks elsewhere: Go's and tokio's figure, a prime so that
@@ -64,6 +64,42 @@ pub(crate) fn pick_fast(m: &'static Machine, p: &'static Processor) -> Option<&'
         return None;
     }
     pick_local(m, p)
+}
+
+/// By a goroutine that has ended and readied `joiner`: the next one that never
+/// ran, ahead of it, if nothing else waits that would be passed over.
+#[inline(always)]
+pub(super) fn pick_ahead(
+    m: &'static Machine,
+    p: &'static Processor,
+    joiner: *const Goroutine,
+) -> Option<&'static Goroutine> {
+    // SAFETY: entries are records, which are type-stable.
+    let first = unsafe { p.queue.first()?.as_ref() };
+    let (run_next, others) = match m.shared.pinned {
+        true => (&m.run_next, m.has_mail() || m.pinned_len() != 0),
+        false => (&p.run_next, m.shared.order.is_some()),
+    };
+    // SAFETY: the caller holds P inside the runtime.
+    let own = unsafe { p.own() };
+    if others
+        || !ptr::eq(run_next.load(Ordering::Relaxed), joiner)
+        || own.since_turn + 1 >= TURN
+        || p.notice.load(Ordering::Relaxed)
+        || m.shared.attention.get() != 0
+        || first.context.load(Ordering::Relaxed) != FRESH
+    {
+        return None;
+    }
+    own.since_turn += 1;
+    own.streak = 0;
+    p.picks.store(
+        p.picks.load(Ordering::Relaxed).wrapping_add(1),
+        Ordering::Relaxed,
+    );
+    begin_slice(p);
+    // SAFETY: as above.
+    p.queue.pop().map(|g| unsafe { g.as_ref() })
 }
 
 /// After [`pick_fast`] found nothing: true if a yield need not go home either.

@@ -79,7 +79,7 @@ pub(crate) fn regain(header: &'static StackHeader) -> &'static Processor {
                     false => m.push_pinned(g),
                 }
             }
-            leave_for_home(m, g);
+            leave_for_home(header, m, g);
             has_waited = false;
             continue;
         }
@@ -94,7 +94,7 @@ pub(crate) fn regain(header: &'static StackHeader) -> &'static Processor {
                 .reason
                 .store(WaitReason::Suspend as u8, Ordering::Relaxed);
             g.set_status(Status::Waiting);
-            leave_for_home(m, g);
+            leave_for_home(header, m, g);
             continue;
         }
         if let Some(p) = shared.idle.acquire(&mut lists) {
@@ -117,7 +117,7 @@ pub(crate) fn regain(header: &'static StackHeader) -> &'static Processor {
             true => shared.submit_preempted(g),
             false => shared.submit(g),
         }
-        leave_for_home(m, g);
+        leave_for_home(header, m, g);
     }
 }
 

@@ -53,13 +53,9 @@ pub(crate) fn header_of_started(g: &Goroutine) -> Option<&'static StackHeader> {
     if context == FRESH {
         return None;
     }
-    let header = if context & RUNNING_BIT != 0 {
-        NonNull::new((context & !(RUNNING_BIT | CLAIMED_BIT)) as *mut StackHeader)
-    } else {
-        header_of(context)
-    };
-    // SAFETY: while it runs the context holds the header's address, else an
-    // address inside the slot; slots are never unmapped.
+    // The header's address, or another one inside the slot.
+    let header = header_of(context & !(RUNNING_BIT | CLAIMED_BIT));
+    // SAFETY: slots are never unmapped.
     header.map(|header| unsafe { header.as_ref() })
 }
 
@@ -146,9 +142,10 @@ fn make_special_runnable(m: &'static Machine, p: &'static Processor, g: &'static
             shared.nudge(target);
             return;
         }
-        let old = m
-            .run_next
-            .swap(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
+        // Not swapped: only this M touches it.
+        let old = m.run_next.load(Ordering::Relaxed);
+        m.run_next
+            .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
         if !old.is_null() {
             // SAFETY: our own M; records are type-stable.
             unsafe { m.push_pinned(&*old) };

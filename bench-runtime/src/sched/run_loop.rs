@@ -11,12 +11,12 @@
 //! no longer, and by then we are on another stack.
 
 use std::ptr;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::claim;
 use super::current::{self, goroutine_of, machine_of};
 use super::machine::Machine;
-use super::pick::pick_fast;
+use super::pick::{pick_ahead, pick_fast};
 use super::processor::Processor;
 use super::runtime::Shared;
 use super::trace::SWITCHES;
@@ -43,6 +43,11 @@ pub(crate) mod errand {
 /// CPU, in loads; it is on its last few instructions unless the kernel has
 /// taken the CPU from it.
 const LEAVING_SPINS: u32 = 1_000;
+
+/// How many that never ran may go ahead of a joiner that is in `run_next`. It is
+/// mostly one who started a batch and joins one after the other: if it ran after
+/// each, that would be two switches and a stack each time.
+const AHEAD: u32 = 16;
 
 /// The body of an M's thread.
 pub(crate) fn machine_main(m: &'static Machine) {
@@ -82,9 +87,21 @@ pub(crate) fn machine_main(m: &'static Machine) {
 /// Leaves the running context in `save` and resumes `context`. Returns the
 /// payload of whoever resumes us.
 #[inline(always)]
-fn resume(m: &'static Machine, save: &std::sync::atomic::AtomicUsize, context: usize) -> usize {
+fn resume(m: &'static Machine, save: &AtomicUsize, context: usize) -> usize {
     // SAFETY: `context` came from `ready_context`, so it is ours to resume.
     unsafe { arch::switch(save.as_ptr(), context, ptr::from_ref(m) as usize) }
+}
+
+/// The first act of a goroutine that was resumed, on its own stack: who resumes
+/// it knows its saved context, but the way from there to the header is long.
+/// Returns the M that it is on now, by the payload.
+#[inline(always)]
+fn arrive(header: &'static StackHeader, g: &Goroutine, payload: usize) -> &'static Machine {
+    header.machine.set(payload as *mut ());
+    claim::arrive(&g.context, ptr::from_ref(header) as usize);
+    // SAFETY: whoever resumes a goroutine passes its own M; Ms live as long as
+    // their runtime has goroutines.
+    unsafe { &*(payload as *const Machine) }
 }
 
 /// Makes a dequeued goroutine this M's current one: binds a stack if it never
@@ -100,13 +117,7 @@ pub(crate) fn ready_context(
     if context == FRESH || context & RUNNING_BIT != 0 || g.has_flag(FLAG_COMPACTED | FLAG_TIMED) {
         context = ready_context_slow(m, p, g, context)?;
     }
-    let Some(header) = crate::stack::header_of(context) else {
-        crate::fatal::fatal!("goroutine {} has no stack", g.id.load(Ordering::Relaxed))
-    };
-    // SAFETY: slots are never unmapped; this one is the goroutine's.
-    let header: &'static StackHeader = unsafe { header.as_ref() };
-    header.machine.set(ptr::from_ref(m).cast_mut().cast());
-    claim::resume(&g.context, ptr::from_ref(header) as usize);
+    claim::resume(&g.context, context);
     g.set_status(Status::Running);
     if p.watches(SWITCHES) {
         p.note_switch(m, Some(g));
@@ -191,13 +202,17 @@ fn bind(m: &'static Machine, p: &'static Processor, g: &'static Goroutine) -> Op
 
 /// The outermost frame of a stack: runs the goroutine bound to it, and then
 /// every fresh one that comes next, on the same stack.
-unsafe extern "C" fn goroutine_main(_: usize) -> ! {
+unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
     let Some(header) = current::header() else {
         crate::fatal::fatal!("a goroutine began outside every stack")
     };
+    let mut m = arrive(header, goroutine_of(header), payload);
+    // Whom the last one here that ended has readied, and how many may still go
+    // ahead of it.
+    let (mut joiner, mut ahead) = (ptr::null(), 0);
     loop {
         let g = goroutine_of(header);
-        machine_of(header).leave(false);
+        m.leave(false);
         // SAFETY: its first and only run.
         unsafe { (g.vtable().run)(g) };
         crate::local::drop_all(header);
@@ -205,17 +220,26 @@ unsafe extern "C" fn goroutine_main(_: usize) -> ! {
         if dropped {
             drop_outcome(g);
         }
-        let (m, p) = enter_for_good(header);
+        let mut p;
+        (m, p) = enter_for_good(header);
         // In a pinned runtime others are bound to the thread too.
         let locked = g.has_flag(FLAG_LOCKED) && !m.shared.pinned;
-        let (m, p) = finish(header, m, p, g, dropped);
+        let readied;
+        (m, p, readied) = finish(header, m, p, g, dropped);
+        if !readied.is_null() {
+            (joiner, ahead) = (readied, AHEAD);
+        }
         if locked {
             m.count_started(-1);
             header.pins.set(0);
             put_stack(p, header);
             go_home(m, errand::END_THREAD);
         }
-        match pick_fast(m, p) {
+        let next = match ahead {
+            0 => None,
+            _ => pick_ahead(m, p, joiner),
+        };
+        match next.inspect(|_| ahead -= 1).or_else(|| pick_fast(m, p)) {
             // It takes over the stack, and the place in the count of the started.
             Some(next) if is_fresh_alike(m, next, header) => {
                 if set_aside(m, next, 1) {
@@ -224,7 +248,7 @@ unsafe extern "C" fn goroutine_main(_: usize) -> ! {
                     go_home(m, errand::NEXT);
                 }
                 header.g.set(ptr::from_ref(next).cast_mut().cast());
-                claim::resume(&next.context, ptr::from_ref(header) as usize);
+                claim::arrive(&next.context, ptr::from_ref(header) as usize);
                 next.set_status(Status::Running);
                 end_timing(m, p, next);
                 if p.watches(SWITCHES) {
@@ -302,7 +326,7 @@ fn is_detached(g: &'static Goroutine) -> bool {
 }
 
 /// Ends a goroutine: its outcome is in its body, unless it was dropped. Says
-/// where the stack is now.
+/// where the stack is now, and who was readied, a goroutine or not.
 #[inline(always)]
 fn finish(
     header: &'static StackHeader,
@@ -310,25 +334,28 @@ fn finish(
     p: &'static Processor,
     g: &'static Goroutine,
     dropped: bool,
-) -> (&'static Machine, &'static Processor) {
+) -> (&'static Machine, &'static Processor, *const Goroutine) {
     g.set_status(Status::Dead);
     Processor::count(&p.ended_count);
     if dropped {
         m.shared.recycle(p, g);
-        return (m, p);
+        return (m, p, ptr::null());
     }
     // Before the handle may free the record for another.
     // AcqRel: pairs with the Acquire of the handle, which reads the outcome,
     // and with the Release of a handle that let go.
     match g.join.swap(JOIN_DONE, Ordering::AcqRel) {
-        JOIN_OPEN | JOIN_LOST => (m, p),
-        JOIN_DETACHED => discard(header, m, g),
+        JOIN_OPEN | JOIN_LOST => (m, p, ptr::null()),
+        JOIN_DETACHED => {
+            let (m, p) = discard(header, m, g);
+            (m, p, ptr::null())
+        }
         waiting => {
             // SAFETY: by the table of `join`, else it is a parkable's head.
             let who =
                 unsafe { Parkable::from_head(ptr::NonNull::new_unchecked(waiting as *mut _)) };
             super::park::ready_inside(m, p, who);
-            (m, p)
+            (m, p, waiting as *const Goroutine)
         }
     }
 }
@@ -365,59 +392,64 @@ fn drop_outcome(g: &'static Goroutine) {
 
 /// Parks the goroutine on this stack: steps 3 of [`crate::goroutine::waiter`].
 /// It is inside, and somewhere where a ready will find it. Returns when it has
-/// been resumed, still inside, perhaps on another M.
+/// been resumed, still inside, with the M that it is on now.
 #[inline(always)]
 pub(crate) fn leave_stack(
+    header: &'static StackHeader,
     m: &'static Machine,
     p: Option<&'static Processor>,
     g: &'static Goroutine,
-) {
+) -> &'static Machine {
     if g.has_flag(FLAG_LOCKED) {
-        return leave_locked(m, g);
+        return leave_locked(header, m, g);
     }
     let Some(p) = p else {
-        return leave_for_home(m, g);
+        return leave_for_home(header, m, g);
     };
     match pick_fast(m, p) {
-        Some(next) => leave_stack_for(m, p, g, next),
-        None => leave_for_home(m, g),
+        Some(next) => leave_stack_for(header, m, p, g, next),
+        None => leave_for_home(header, m, g),
     }
 }
 
 /// As [`leave_stack`], with the next goroutine already picked.
 #[inline(always)]
 pub(crate) fn leave_stack_for(
+    header: &'static StackHeader,
     m: &'static Machine,
     p: &'static Processor,
     g: &'static Goroutine,
     next: &'static Goroutine,
-) {
+) -> &'static Machine {
     if ptr::eq(next, g) {
         // Readied already, and picked by ourselves.
         g.set_status(Status::Running);
-        return;
+        return m;
     }
     match ready_context(m, p, next) {
-        Some(context) => {
-            resume(m, &g.context, context);
-        }
-        None => leave_for_home(m, g),
+        Some(context) => arrive(header, g, resume(m, &g.context, context)),
+        None => leave_for_home(header, m, g),
     }
 }
 
 /// Leaves the stack for the M's own.
 #[inline(never)]
-pub(crate) fn leave_for_home(m: &'static Machine, g: &'static Goroutine) {
+pub(crate) fn leave_for_home(
+    header: &'static StackHeader,
+    m: &'static Machine,
+    g: &'static Goroutine,
+) -> &'static Machine {
     m.note_leave();
     m.current.store(ptr::null_mut(), Ordering::Relaxed);
     // SAFETY: see `go_home`; `context` is ours while we run.
-    unsafe {
+    let payload = unsafe {
         arch::switch(
             g.context.as_ptr(),
             m.home.load(Ordering::Relaxed),
             errand::NEXT,
         )
     };
+    arrive(header, g, payload)
 }
 
 /// Leaves the stack for an M that will wait for this goroutine and run nobody
@@ -425,19 +457,24 @@ pub(crate) fn leave_for_home(m: &'static Machine, g: &'static Goroutine) {
 /// panics is the thread's.
 #[cold]
 #[inline(never)]
-fn leave_locked(m: &'static Machine, g: &'static Goroutine) {
+fn leave_locked(
+    header: &'static StackHeader,
+    m: &'static Machine,
+    g: &'static Goroutine,
+) -> &'static Machine {
     m.note_leave();
     m.locked
         .store(ptr::from_ref(g).cast_mut(), Ordering::Release);
     m.current.store(ptr::null_mut(), Ordering::Relaxed);
     // SAFETY: as in `leave_for_home`.
-    unsafe {
+    let payload = unsafe {
         arch::switch(
             g.context.as_ptr(),
             m.home.load(Ordering::Relaxed),
             errand::LOCKED,
         )
     };
+    arrive(header, g, payload)
 }
 
 impl Shared {

@@ -90,6 +90,17 @@ impl<T> RunQueue<T> {
         Ok(())
     }
 
+    /// The entry that [`Self::pop`] would take, if nobody steals meanwhile. Only
+    /// the owner.
+    #[inline(always)]
+    pub(crate) fn first(&self) -> Option<NonNull<T>> {
+        let head = self.head.load(Ordering::Relaxed);
+        if head == self.tail.load(Ordering::Relaxed) {
+            return None;
+        }
+        NonNull::new(self.slot(head).load(Ordering::Relaxed))
+    }
+
     /// Takes the first entry. Only the owner.
     #[inline(always)]
     pub(crate) fn pop(&self) -> Option<NonNull<T>> {

@@ -1,26 +1,22 @@
-//! Starting goroutines and waiting for their end.
+//! Starting goroutines. How one waits for their end is in [`super::join`].
 
-use std::any::Any;
-use std::fmt;
 use std::io;
-use std::marker::PhantomData;
 use std::panic::Location;
 use std::ptr;
-use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
 use super::current::{self, goroutine_of, machine_of};
 use super::global_queue::Priority;
+use super::join::JoinHandle;
 use super::processor::Processor;
-use super::ready::{make_runnable, push_back, shared_of};
+use super::ready::{make_runnable, push_back};
 use super::runtime::Shared;
-use super::shutdown::Outlook;
 use super::trace::ANY;
 use super::{park, preempt};
-use crate::goroutine::body::{self, Exit, Outcome};
+use crate::goroutine::body::{self, Exit};
 use crate::goroutine::{
     Details, FLAG_CPU_BOUND, FLAG_PRIORITY_SHIFT, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE,
-    JOIN_LOST, JOIN_OPEN, Kind, Parkable, Status, WaitReason,
+    JOIN_LOST, JOIN_OPEN, Parkable, Status,
 };
 use crate::stack::{Class, StackError, StackPolicy};
 
@@ -54,7 +50,34 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let site = Location::caller();
+    // SAFETY: `start` gives a fresh record with an empty body.
+    let put = |g| unsafe { body::put_closure(g, f) };
+    JoinHandle::new(start(Location::caller(), JOIN_OPEN, put))
+}
+
+/// What the macro [`go!`](macro@crate::go) calls: as [`go`](fn@crate::go), but
+/// nobody is ever to join, which saves the handle's part in it.
+#[doc(hidden)]
+#[track_caller]
+#[inline]
+pub fn go_alone<T, F>(f: F)
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    // SAFETY: as in `go`.
+    let put = |g| unsafe { body::put_alone(g, f) };
+    start(Location::caller(), JOIN_DETACHED, put);
+}
+
+/// Starts a goroutine with what `put` puts into its record.
+#[inline(always)]
+#[track_caller]
+fn start(
+    site: &'static Location<'static>,
+    join: usize,
+    put: impl FnOnce(&'static Goroutine),
+) -> &'static Goroutine {
     let Some(header) = current::header() else {
         outside_every_goroutine()
     };
@@ -68,10 +91,9 @@ where
         }
     };
     let shared = m.shared;
-    let g = new_record(shared, p);
+    let g = new_record(shared, p, join);
     g.set_site(site);
-    // SAFETY: a fresh record with an empty body.
-    unsafe { body::put_closure(g, f) };
+    put(g);
     if p.watches(ANY) {
         p.note_spawn(g);
     }
@@ -82,7 +104,7 @@ where
         make_runnable(m, p, g);
     }
     m.leave(false);
-    JoinHandle::new(g)
+    g
 }
 
 /// Starts a goroutine and lets it run on: what a `go` statement is in Go. The
@@ -113,13 +135,13 @@ where
 #[macro_export]
 macro_rules! go {
     ($($body:tt)*) => {
-        ::core::mem::drop($crate::go(move || { $($body)* }))
+        $crate::go_alone(move || { $($body)* })
     };
 }
 
 /// An unused record, made ready for its closure.
 #[inline(always)]
-fn new_record(shared: &'static Shared, p: &'static Processor) -> &'static Goroutine {
+fn new_record(shared: &'static Shared, p: &'static Processor, join: usize) -> &'static Goroutine {
     // SAFETY: the caller holds P inside the runtime.
     let own = unsafe { p.own() };
     let g = own.records.take(shared.slab());
@@ -130,16 +152,16 @@ fn new_record(shared: &'static Shared, p: &'static Processor) -> &'static Gorout
     g.id.store(own.next_id, Ordering::Relaxed);
     own.next_id += 1;
     Processor::count(&p.spawned_count);
-    begin(g);
+    begin(g, join);
     g
 }
 
 #[inline(always)]
-fn begin(g: &Goroutine) {
+fn begin(g: &Goroutine, join: usize) {
     g.head.flags.store(0, Ordering::Relaxed);
     g.head.reason.store(0, Ordering::Relaxed);
     g.context.store(FRESH, Ordering::Relaxed);
-    g.join.store(JOIN_OPEN, Ordering::Relaxed);
+    g.join.store(join, Ordering::Relaxed);
     g.set_status(Status::Runnable);
 }
 
@@ -177,7 +199,7 @@ where
         shared.next_id.fetch_add(1, Ordering::Relaxed),
         Ordering::Relaxed,
     );
-    begin(g);
+    begin(g, JOIN_OPEN);
     g.set_site(site);
     if let Some((details, flags)) = settings {
         g.head.flags.store(flags, Ordering::Relaxed);
@@ -379,321 +401,8 @@ impl GoBuilder {
     }
 }
 
-/// Why a goroutine has no result.
-///
-/// # Examples
-///
-/// ```
-/// use bench_runtime::{JoinError, Runtime, go, goexit};
-///
-/// Runtime::builder().build()?.run(|| {
-///     assert!(matches!(go(|| goexit()).join(), Err(JoinError::Exited)));
-///     match go(|| panic!("no luck")).join() {
-///         Ok(()) => unreachable!(),
-///         Err(JoinError::Panicked(payload)) => assert_eq!(payload.to_string(), "no luck"),
-///         Err(other) => panic!("{other}"),
-///     }
-/// });
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum JoinError {
-    /// It panicked; the payload is what the panic carried.
-    #[error("the goroutine panicked: {0}")]
-    Panicked(PanicPayload),
-    /// It ended itself by [`goexit`].
-    #[error("the goroutine ended by goexit")]
-    Exited,
-    /// The runtime was shut down before it ended.
-    #[error("the runtime was shut down before the goroutine ended")]
-    Unfinished,
-    /// The runtime was shut down before it started.
-    #[error("the runtime was shut down before the goroutine started")]
-    Abandoned,
-    /// It could be given no stack.
-    #[error("no stack for the goroutine: {0}")]
-    NoStack(#[source] Box<StackError>),
-}
-
-/// What a panic carried.
-///
-/// # Examples
-///
-/// ```
-/// use bench_runtime::{JoinError, Runtime, go};
-///
-/// Runtime::builder().build()?.run(|| {
-///     let Err(JoinError::Panicked(payload)) = go(|| panic!("out of {}", "cheese")).join() else {
-///         unreachable!()
-///     };
-///     println!("the worker said: {payload}");
-///     assert_eq!(payload.to_string(), "out of cheese");
-/// });
-/// # Ok::<(), std::io::Error>(())
-/// ```
-pub struct PanicPayload(Mutex<Box<dyn Any + Send>>);
-
-impl PanicPayload {
-    /// The payload, as for [`std::panic::resume_unwind`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use bench_runtime::{JoinError, Runtime, go};
-    /// use std::panic::panic_any;
-    ///
-    /// Runtime::builder().build()?.run(|| {
-    ///     let Err(JoinError::Panicked(payload)) = go(|| panic_any(404)).join() else {
-    ///         unreachable!()
-    ///     };
-    ///     // `std::panic::resume_unwind(payload.into_inner())` would pass it on.
-    ///     assert_eq!(payload.into_inner().downcast_ref(), Some(&404));
-    /// });
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    #[must_use]
-    pub fn into_inner(self) -> Box<dyn Any + Send> {
-        self.0
-            .into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn message(&self) -> String {
-        let payload = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        payload
-            .downcast_ref::<&str>()
-            .map(ToString::to_string)
-            .or_else(|| payload.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "a payload that is no text".into())
-    }
-}
-
-impl fmt::Debug for PanicPayload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("PanicPayload")
-            .field(&self.message())
-            .finish()
-    }
-}
-
-impl fmt::Display for PanicPayload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message())
-    }
-}
-
-/// The right to wait for a goroutine and to take its result. Dropping it lets
-/// the goroutine run on.
-///
-/// # Examples
-///
-/// ```
-/// use bench_runtime::{Runtime, go};
-///
-/// Runtime::builder().build()?.run(|| {
-///     let handle = go(|| "done".to_owned());
-///     println!("goroutine {} is finished: {}", handle.id(), handle.is_finished());
-///     assert_eq!(handle.join().unwrap(), "done");
-/// });
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[must_use = "a goroutine whose handle is dropped runs on; say `drop(go(..))` or `let _ = go(..)` if that is meant"]
-pub struct JoinHandle<T> {
-    g: &'static Goroutine,
-    _result: PhantomData<fn() -> T>,
-}
-
-// SAFETY: the handle gives its holder a `T` that another thread made.
-unsafe impl<T: Send> Send for JoinHandle<T> {}
-// SAFETY: through a shared handle only atomics are read.
-unsafe impl<T: Send> Sync for JoinHandle<T> {}
-
-impl<T> fmt::Debug for JoinHandle<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinHandle")
-            .field("id", &self.id())
-            .finish_non_exhaustive()
-    }
-}
-
-impl<T> JoinHandle<T> {
-    #[inline(always)]
-    fn new(g: &'static Goroutine) -> Self {
-        Self {
-            g,
-            _result: PhantomData,
-        }
-    }
-
-    /// The goroutine's number, unique in its runtime.
-    #[must_use]
-    pub fn id(&self) -> u64 {
-        self.g.id.load(Ordering::Relaxed)
-    }
-
-    /// Waits for the end. False: it will not come, in a test with fake time.
-    pub(crate) fn wait(&self) -> bool {
-        if !self.is_finished() {
-            wait_for(self.g, true);
-        }
-        self.is_finished()
-    }
-
-    /// Gives a goroutine up whose runtime has stopped; false if it has ended
-    /// after all.
-    #[cold]
-    fn let_go(&self) -> bool {
-        // Release: pairs with the Acquire of a goroutine that ends later.
-        self.g
-            .join
-            .compare_exchange(
-                JOIN_LOST,
-                JOIN_DETACHED,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            )
-            .is_ok()
-    }
-
-    /// True once [`Self::join`] would not wait, but for a goroutine whose
-    /// runtime was shut down before it ended.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        let finished = self.g.join.load(Ordering::Acquire) == JOIN_DONE;
-        if !finished {
-            preempt::give_way();
-        }
-        finished
-    }
-
-    /// Waits until the goroutine has ended and takes its result. Blocks the
-    /// goroutine, or the thread if called from a plain one.
-    ///
-    /// # Errors
-    ///
-    /// [`JoinError`] if it panicked, left by [`goexit`], or never started, or
-    /// if its runtime was shut down before it ended.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use bench_runtime::{Runtime, go};
-    ///
-    /// Runtime::builder().build()?.run(|| {
-    ///     assert_eq!(go(|| 2 + 2).join().unwrap(), 4);
-    ///     assert!(go(|| panic!("two and two make five")).join().is_err());
-    /// });
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    #[inline]
-    pub fn join(self) -> Result<T, JoinError> {
-        let g = self.g;
-        // Acquire: pairs with the AcqRel of `finish`; the outcome is written.
-        loop {
-            match g.join.load(Ordering::Acquire) {
-                JOIN_DONE => break,
-                JOIN_LOST if self.let_go() => {
-                    std::mem::forget(self);
-                    return Err(JoinError::Unfinished);
-                }
-                _ => wait_for(g, false),
-            }
-        }
-        std::mem::forget(self);
-        // SAFETY: it ended; the handle is used up, so this happens once.
-        let outcome = unsafe { body::take_outcome::<T>(g) };
-        free(g);
-        match outcome {
-            Outcome::Returned(value) => Ok(value),
-            other => Err(failure(other)),
-        }
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn failure<T>(outcome: Outcome<T>) -> JoinError {
-    match outcome {
-        Outcome::Returned(_) => unreachable!("handled by the caller"),
-        Outcome::Panicked(payload) => JoinError::Panicked(PanicPayload(Mutex::new(payload))),
-        Outcome::Exited => JoinError::Exited,
-        Outcome::Abandoned(None) => JoinError::Abandoned,
-        Outcome::Abandoned(Some(error)) => JoinError::NoStack(error),
-    }
-}
-
-/// Waits for an end, or until none can come; the caller looks which. With
-/// `for_all`, a thread does not wait while all goroutines are stuck.
-#[inline(never)]
-fn wait_for(g: &'static Goroutine, for_all: bool) {
-    let me = super::prepare_park(WaitReason::Join, ptr::from_ref(g).cast());
-    let address = me.as_ptr() as usize;
-    // Release: our status is set before the goroutine may ready us. Acquire:
-    // as in `join`. SeqCst: with the look at the outlook; whoever changes that
-    // looks for us afterwards.
-    let waits = g
-        .join
-        .compare_exchange(JOIN_OPEN, address, Ordering::SeqCst, Ordering::Acquire)
-        .is_ok();
-    if !waits {
-        return super::cancel_park(me);
-    }
-    let instead = match shared_of(g).outlook() {
-        Outlook::Open => None,
-        Outlook::Stuck => (for_all && me.head().kind == Kind::Thread).then_some(JOIN_OPEN),
-        Outlook::Stopped => Some(JOIN_LOST),
-    };
-    // It fails where a ready is on its way.
-    let taken_back = instead.is_some_and(|instead| {
-        g.join
-            .compare_exchange(address, instead, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
-    });
-    if taken_back {
-        super::cancel_park(me);
-    } else {
-        park(me);
-    }
-}
-
-/// Takes back the record of an ended goroutine.
-#[inline(always)]
-fn free(g: &'static Goroutine) {
-    let shared = shared_of(g);
-    if let Some(header) = current::header() {
-        let m = machine_of(header);
-        if ptr::eq(m.shared, shared) {
-            let (p, was_inside) = m.enter();
-            match p {
-                Some(p) => shared.recycle(p, g),
-                None => shared.recycle_outside(g),
-            }
-            m.leave(was_inside);
-            return;
-        }
-    }
-    shared.recycle_outside(g);
-}
-
-impl<T> Drop for JoinHandle<T> {
-    #[inline]
-    fn drop(&mut self) {
-        let g = self.g;
-        // AcqRel: if it ended, its outcome is ours to drop.
-        if g.join.swap(JOIN_DETACHED, Ordering::AcqRel) == JOIN_DONE {
-            // SAFETY: it ended, and the handle is gone.
-            unsafe { (g.vtable().drop_outcome)(g) };
-            free(g);
-        }
-    }
-}
-
 /// Ends the calling goroutine: destructors run, [`JoinHandle::join`] answers
-/// [`JoinError::Exited`]. In the main goroutine it ends `Runtime::run` with a
+/// [`Exited`](crate::JoinError::Exited). In the main goroutine it ends `Runtime::run` with a
 /// panic.
 ///
 /// # Panics

@@ -22,7 +22,7 @@ use crate::goroutine::body::Exit;
 use crate::goroutine::{WaitQueue, WaitReason};
 use crate::sched;
 use crate::sched::current;
-use crate::sched::spawn::go;
+use crate::sched::spawn::go_alone;
 use crate::seam::Spawner;
 use crate::time::after_ns;
 use crate::util::lock::Lock;
@@ -167,7 +167,7 @@ impl WaitGroup {
             }
         };
         if current::header().is_some() {
-            drop(go(task));
+            go_alone(task);
         } else {
             Spawner::current().spawn(task);
         }

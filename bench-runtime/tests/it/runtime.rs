@@ -369,8 +369,10 @@ fn a_park_while_unwinding_is_survived_and_poisons_nobody() {
         fn drop(&mut self) {
             time::sleep(Duration::from_millis(1));
             let (tx, rx) = chan::<u8>(0);
-            drop(go(move || tx.send(1)));
+            let sender = go(move || tx.send(1));
             assert_eq!(rx.recv(), Some(1));
+            // Else it may still be about to end when the runtime is shut down.
+            assert_eq!(sender.join().unwrap(), Ok(()));
             assert!(std::thread::panicking());
         }
     }

@@ -61,7 +61,9 @@ impl Scene {
             context = steps::look_again(&self.context);
         }
         assert_eq!(context, SAVED);
-        steps::resume(&self.context, HEADER);
+        steps::resume(&self.context, context);
+        self.use_stack();
+        steps::arrive(&self.context, HEADER);
         self.use_stack();
     }
 
