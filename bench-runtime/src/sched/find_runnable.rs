@@ -36,7 +36,6 @@ use super::idle::Lists;
 use super::machine::Machine;
 use super::pick::{TURN, begin_slice};
 use super::processor::{Processor, ProcessorStatus};
-use super::ready::make_runnable;
 use super::runtime::Shared;
 use super::thread::ThreadRecord;
 use super::trace::{ANY, event};
@@ -264,11 +263,7 @@ impl Shared {
                     if p.watches(ANY) {
                         p.note_ready(g);
                     }
-                    if self.pinned || g.head.flags.load(Ordering::Relaxed) != 0 {
-                        make_runnable(m, p, g);
-                    } else {
-                        super::ready::push_back_quietly(m, p, g);
-                    }
+                    super::ready::make_runnable_in_turn(m, p, g);
                 }
             }
         }

@@ -6,6 +6,7 @@
 //! |---------------------------------------|------------------------------------|
 //! | locked to an M                        | that M, which stands in line for a P |
 //! | not of the normal class               | its list in the global queue       |
+//! | found by its own M's poll, of timers too | behind what is in the list or queue |
 //! | started, in a pinned runtime          | its M's own `run_next` or inbox    |
 //! | any other, from inside the runtime    | the P's `run_next`                 |
 //! | any other, from outside               | the global queue                   |
@@ -156,6 +157,26 @@ fn make_special_runnable(m: &'static Machine, p: &'static Processor, g: &'static
         return shared.submit(g);
     }
     push_back(m, p, g);
+}
+
+/// As [`make_runnable`], but behind the others that wait here, and without
+/// waking anybody: for who has several, in an order.
+pub(crate) fn make_runnable_in_turn(
+    m: &'static Machine,
+    p: &'static Processor,
+    g: &'static Goroutine,
+) {
+    if g.has_flag(SPECIAL) {
+        return make_special_runnable(m, p, g);
+    }
+    if !m.shared.pinned {
+        return push_back_quietly(m, p, g);
+    }
+    match machine_of_started(g) {
+        // SAFETY: our own M.
+        Some(own) if ptr::eq(own, m) => unsafe { m.push_pinned(g) },
+        _ => make_special_runnable(m, p, g),
+    }
 }
 
 /// Puts a goroutine at the end of the P's queue, and wakes an M for it if one
