@@ -4,11 +4,11 @@
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::current::{self, goroutine_of};
+use super::current;
 use super::ready::header_of_started;
 use super::runtime::Shared;
 use crate::goroutine::{Goroutine, Status, WaitReason};
-use crate::stack::header_of;
+use crate::stack::{StackHeader, header_of};
 use crate::util::lock::Lock;
 
 /// What one goroutine was doing when it was looked at.
@@ -78,11 +78,13 @@ impl fmt::Display for GoroutineInfo {
     }
 }
 
+fn reason_of(g: &Goroutine) -> WaitReason {
+    WaitReason::from_u8(g.head.reason.load(Ordering::Relaxed))
+}
+
 fn state_of(g: &Goroutine) -> &'static str {
     match g.status() {
-        Status::Waiting | Status::Syscall => {
-            WaitReason::from_u8(g.head.reason.load(Ordering::Relaxed)).as_str()
-        }
+        Status::Waiting | Status::Syscall => reason_of(g).as_str(),
         Status::Runnable => "runnable",
         Status::Running => "running",
         Status::Idle | Status::Dead => "dead",
@@ -95,7 +97,6 @@ fn look_at(g: &'static Goroutine) -> Option<GoroutineInfo> {
     if matches!(status, Status::Idle | Status::Dead) {
         return None;
     }
-    let reason = WaitReason::from_u8(g.head.reason.load(Ordering::Relaxed));
     let mut object = None;
     let mut held_by = None;
     if status == Status::Waiting
@@ -103,7 +104,7 @@ fn look_at(g: &'static Goroutine) -> Option<GoroutineInfo> {
     {
         let address = header.wait_object.get() as usize;
         object = (address != 0).then_some(address);
-        held_by = holder(g, reason, header.wait_object.get());
+        held_by = holder(g, header);
     }
     Some(GoroutineInfo {
         id: g.id.load(Ordering::Relaxed),
@@ -112,33 +113,39 @@ fn look_at(g: &'static Goroutine) -> Option<GoroutineInfo> {
         waits: matches!(status, Status::Waiting | Status::Syscall),
         object,
         held_by,
-        spawned_at: g.site().map(ToString::to_string),
+        // Under the lock: it may end meanwhile.
+        spawned_at: g.shared_site().map(ToString::to_string),
     })
 }
 
-/// Who could end a wait.
-fn holder(g: &'static Goroutine, reason: WaitReason, object: *const ()) -> Option<u64> {
-    match reason {
-        WaitReason::Mutex => {
-            let address = super::stacks::while_parked(g, || {
-                // SAFETY: the object of this reason is the mutex's holder
-                // word, and the mutex is borrowed by the goroutine, which
-                // cannot go on before we are done.
-                unsafe { object.cast::<AtomicUsize>().as_ref() }
-                    .map(|word| word.load(Ordering::Relaxed))
-            })??;
-            // SAFETY: slots are never unmapped.
-            let header = unsafe { header_of(address)?.as_ref() };
-            (!header.g.get().is_null()).then(|| goroutine_of(header).id.load(Ordering::Relaxed))
-        }
-        WaitReason::Join => {
-            // SAFETY: the object of this reason is a goroutine's record, which
-            // is type-stable.
-            let joined = unsafe { object.cast::<Goroutine>().as_ref() };
-            joined.map(|g| g.id.load(Ordering::Relaxed))
-        }
-        _ => None,
+/// Who could end the wait of a goroutine with this header. What it waits for is
+/// there as long as it waits, so both are looked at while it cannot go on.
+fn holder(g: &'static Goroutine, header: &'static StackHeader) -> Option<u64> {
+    if !matches!(reason_of(g), WaitReason::Mutex | WaitReason::Join) {
+        return None;
     }
+    super::stacks::while_parked(g, || {
+        let object = header.wait_object.get();
+        match reason_of(g) {
+            WaitReason::Mutex => {
+                // SAFETY: the object of this reason is the mutex's holder word,
+                // and the mutex is borrowed by the goroutine.
+                let word = unsafe { object.cast::<AtomicUsize>().as_ref() }?;
+                // SAFETY: slots are never unmapped.
+                let header = unsafe { header_of(word.load(Ordering::Relaxed))?.as_ref() };
+                // SAFETY: null or a record, which is type-stable.
+                let holds = unsafe { header.g.look().cast::<Goroutine>().as_ref() }?;
+                Some(holds.id.load(Ordering::Relaxed))
+            }
+            WaitReason::Join => {
+                // SAFETY: the object of this reason is a goroutine's record,
+                // which is type-stable.
+                let joined = unsafe { object.cast::<Goroutine>().as_ref() };
+                joined.map(|g| g.id.load(Ordering::Relaxed))
+            }
+            _ => None,
+        }
+    })?
 }
 
 /// Writes who a goroutine is, from the `g` of a stack header; called in a

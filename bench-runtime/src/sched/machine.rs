@@ -9,6 +9,7 @@ use std::sync::atomic::{
 };
 
 use super::door::Door;
+use super::fiber::Home;
 use super::processor::Processor;
 use super::runtime::Shared;
 use super::trace::event::Kind;
@@ -26,6 +27,7 @@ pub(crate) struct Machine {
     door: Door<Processor>,
     /// The context of the scheduler's loop while a goroutine runs.
     pub(crate) home: AtomicUsize,
+    pub(super) home_fiber: Home,
     /// The goroutine that runs.
     pub(crate) current: AtomicPtr<Goroutine>,
     /// In a pinned runtime, what `run_next` is in a migrating one. Owner only.
@@ -114,6 +116,7 @@ impl Machine {
         Self {
             door: Door::new(),
             home: AtomicUsize::new(0),
+            home_fiber: Home::default(),
             current: AtomicPtr::new(ptr::null_mut()),
             run_next: AtomicPtr::new(ptr::null_mut()),
             pinned: UnsafeCell::new(List::new()),

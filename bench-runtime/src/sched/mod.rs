@@ -87,6 +87,7 @@ pub(crate) mod current;
 pub(crate) mod deadlock;
 pub(crate) mod door;
 pub(crate) mod dump;
+mod fiber;
 pub(crate) mod find_runnable;
 pub(crate) mod global_queue;
 pub(crate) mod helpers;

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::claim;
 use super::current::{self, goroutine_of, machine_of};
+use super::fiber;
 use super::machine::Machine;
 use super::pick::{pick_ahead, pick_fast};
 use super::processor::Processor;
@@ -60,6 +61,7 @@ pub(crate) fn machine_main(m: &'static Machine) {
         let _ = m.cpu_clock.set(clock);
     }
     let shared = m.shared;
+    m.home_fiber.begin();
     m.sleep();
     while let Some(g) = shared.find_runnable(m) {
         let Some(p) = m.held() else {
@@ -88,6 +90,7 @@ pub(crate) fn machine_main(m: &'static Machine) {
 /// payload of whoever resumes us.
 #[inline(always)]
 fn resume(m: &'static Machine, save: &AtomicUsize, context: usize) -> usize {
+    fiber::leave(save, context);
     // SAFETY: `context` came from `ready_context`, so it is ours to resume.
     unsafe { arch::switch(save.as_ptr(), context, ptr::from_ref(m) as usize) }
 }
@@ -190,6 +193,7 @@ fn bind(m: &'static Machine, p: &'static Processor, g: &'static Goroutine) -> Op
             own.streak = 0;
             m.count_started(1);
             stack.header().g.set(ptr::from_ref(g).cast_mut().cast());
+            fiber::begin(stack.header());
             // SAFETY: the stack is nobody else's.
             Some(unsafe { arch::prepare(stack.top(), goroutine_main) })
         }
@@ -266,9 +270,12 @@ unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
                 let context = ready_context(m, p, next);
                 put_stack(p, header);
                 match context {
-                    // SAFETY: from `ready_context`; nothing on this stack is
-                    // used again.
-                    Some(context) => unsafe { arch::jump(context, ptr::from_ref(m) as usize) },
+                    Some(context) => {
+                        fiber::end(context);
+                        // SAFETY: from `ready_context`; nothing on this stack
+                        // is used again.
+                        unsafe { arch::jump(context, ptr::from_ref(m) as usize) }
+                    }
                     None => go_home(m, errand::NEXT),
                 }
             }
@@ -300,9 +307,11 @@ fn put_stack(p: &'static Processor, header: &'static StackHeader) {
 fn go_home(m: &'static Machine, errand: usize) -> ! {
     m.note_end();
     m.current.store(ptr::null_mut(), Ordering::Relaxed);
+    let home = m.home.load(Ordering::Relaxed);
+    m.home_fiber.end();
     // SAFETY: home was left by the switch that resumed the first goroutine of
     // this round; only this thread resumes it, and this stack is done with.
-    unsafe { arch::jump(m.home.load(Ordering::Relaxed), errand) }
+    unsafe { arch::jump(home, errand) }
 }
 
 /// Comes into the runtime at the end of a goroutine, with a P.
@@ -441,15 +450,7 @@ pub(crate) fn leave_for_home(
 ) -> &'static Machine {
     m.note_leave();
     m.current.store(ptr::null_mut(), Ordering::Relaxed);
-    // SAFETY: see `go_home`; `context` is ours while we run.
-    let payload = unsafe {
-        arch::switch(
-            g.context.as_ptr(),
-            m.home.load(Ordering::Relaxed),
-            errand::NEXT,
-        )
-    };
-    arrive(header, g, payload)
+    switch_home(header, m, g, errand::NEXT)
 }
 
 /// Leaves the stack for an M that will wait for this goroutine and run nobody
@@ -466,14 +467,21 @@ fn leave_locked(
     m.locked
         .store(ptr::from_ref(g).cast_mut(), Ordering::Release);
     m.current.store(ptr::null_mut(), Ordering::Relaxed);
-    // SAFETY: as in `leave_for_home`.
-    let payload = unsafe {
-        arch::switch(
-            g.context.as_ptr(),
-            m.home.load(Ordering::Relaxed),
-            errand::LOCKED,
-        )
-    };
+    switch_home(header, m, g, errand::LOCKED)
+}
+
+/// Leaves the stack of `g`, which is ours, for home.
+#[inline(always)]
+fn switch_home(
+    header: &'static StackHeader,
+    m: &'static Machine,
+    g: &'static Goroutine,
+    errand: usize,
+) -> &'static Machine {
+    let home = m.home.load(Ordering::Relaxed);
+    m.home_fiber.leave_for(&g.context);
+    // SAFETY: see `go_home`; `context` is ours while we run.
+    let payload = unsafe { arch::switch(g.context.as_ptr(), home, errand) };
     arrive(header, g, payload)
 }
 

@@ -24,8 +24,9 @@ use crate::goroutine::{
     Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST, JOIN_OPEN, Kind, Parkable, Status,
 };
 
-/// How long a shutdown waits for goroutines in mid-computation.
-const GRACE: Duration = Duration::from_millis(200);
+/// How long a shutdown waits for goroutines in mid-computation. Under the thread
+/// sanitizer all takes longer.
+const GRACE: Duration = Duration::from_millis(if cfg!(rt_tsan) { 5_000 } else { 200 });
 
 /// Goroutines that a leak report names.
 const LEAKS_SHOWN: usize = 1_000;

@@ -30,8 +30,9 @@ use crate::sys::map::{self, Access, PAGE};
 use crate::util::lock::Lock;
 
 /// What is tried first: a quarter of what x86-64 gives a process. The region of
-/// the default size has sixteen million slots then.
-const LARGEST_RESERVATION: usize = 32 << 40;
+/// the default size has sixteen million slots then. The thread sanitizer leaves
+/// a program less, and ends one that asks for more.
+const LARGEST_RESERVATION: usize = if cfg!(rt_tsan) { 1 << 40 } else { 32 << 40 };
 /// Every region must have a slot.
 const SMALLEST_RESERVATION: usize = REGIONS * LARGEST_SLOT;
 

@@ -31,7 +31,7 @@ pub(crate) struct StackHeader {
     class: Cell<Class>,
     /// Whether the accounting holds something.
     pub(super) measured: Cell<bool>,
-    /// The scheduler's own.
+    /// The scheduler's own: see `sched::fiber`.
     pub(crate) scratch: Cell<usize>,
     /// [`Stack::limit`].
     limit: Cell<usize>,
@@ -52,16 +52,23 @@ pub(crate) struct StackHeader {
 pub(crate) struct Owner(AtomicPtr<()>);
 
 impl Owner {
-    /// The goroutine.
+    /// The goroutine; for the thread that runs it.
     #[inline]
     pub(crate) fn get(&self) -> *mut () {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// The goroutine; for anybody.
+    pub(crate) fn look(&self) -> *mut () {
+        // Acquire: pairs with the Release in `set`; the record is there.
+        self.0.load(Ordering::Acquire)
+    }
+
     /// Binds the stack to a goroutine.
     #[inline]
     pub(crate) fn set(&self, g: *mut ()) {
-        self.0.store(g, Ordering::Relaxed);
+        // Release: pairs with the Acquire in `look`.
+        self.0.store(g, Ordering::Release);
     }
 }
 

@@ -203,7 +203,7 @@ impl Sweeper {
         let base = arena.geometry().slot_base(self.region, number);
         let stack = Stack::from_header(arena.geometry().header_of(base)?);
         let header = stack.header();
-        let care = (hooks.parked)(header.g.get(), stack)?;
+        let care = (hooks.parked)(header.g.look(), stack)?;
         if !header.wait_object.is_marked() {
             // It has run since the last look, or this is the first. If it
             // runs just now, its next park erases the mark.
@@ -326,7 +326,7 @@ impl Sweeper {
 }
 
 fn claim(hooks: &Hooks, stack: Stack) -> Option<Claimed> {
-    let g = stack.header().g.get();
+    let g = stack.header().g.look();
     let sp = (hooks.claim)(g, stack)?;
     Some(Claimed { stack, g, sp })
 }

@@ -14,6 +14,8 @@ mod net_deadline;
 mod not_send;
 mod outside;
 mod powser;
+#[cfg(rt_tsan)]
+mod race;
 mod runtime;
 mod sched_fairness;
 mod sched_idle;

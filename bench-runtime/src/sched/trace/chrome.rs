@@ -190,8 +190,8 @@ impl<W: Write> Writer<'_, W> {
                 _ => {}
             }
         }
-        self.end_run(at, run, self.trace.at_ns, "still running")?;
-        self.end_hold(track, held, self.trace.at_ns)
+        self.end_run(at, run, track.at_ns, "still running")?;
+        self.end_hold(track, held, track.at_ns)
     }
 
     fn end_run(

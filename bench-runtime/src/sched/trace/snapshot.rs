@@ -34,12 +34,13 @@ pub struct Trace {
     pub(super) tracks: Vec<Track>,
     /// Who the goroutines are that are known, by their numbers.
     pub(super) goroutines: BTreeMap<u64, Who>,
-    /// When it was taken.
-    pub(super) at_ns: u64,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Track {
+    /// When it was read, before all that is not in it: the others are read at
+    /// other times.
+    pub(super) at_ns: u64,
     /// The number of the P, if it is one's.
     pub(super) p: Option<usize>,
     pub(super) lost_count: u64,
@@ -130,17 +131,15 @@ impl Shared {
         for track in &tracks {
             learn(&track.events, &mut goroutines);
         }
-        Trace {
-            tracks,
-            goroutines,
-            at_ns: clock::now_ns(),
-        }
+        Trace { tracks, goroutines }
     }
 }
 
 fn track_of(p: Option<usize>, ring: &Ring) -> Track {
+    let at_ns = clock::now_ns();
     let read = ring.read();
     Track {
+        at_ns,
         p,
         lost_count: read.lost_count,
         events: read.records.into_iter().filter_map(Event::unpack).collect(),

@@ -1,0 +1,149 @@
+//! What the thread sanitizer is told of stacks: nothing, and no instruction,
+//! but in its own builds (`cfg(rt_tsan)`; `scripts/tsan.sh`).
+//!
+//! It keeps what happened before what for each *fiber*, and knows of one a
+//! thread. So here each goroutine's stack in use is one too: made when it is
+//! bound, told of at each switch as the last thing on the stack that is left,
+//! gone with the last goroutine on the stack.
+//!
+//! | what it cannot see                     | what it is told                       |
+//! |----------------------------------------|---------------------------------------|
+//! | a switch, between fibers of one thread | `switch_to_fiber`: what this thread did on the one comes before what it does on the other |
+//! | the store of the saved context, which is the switch's own (see [`crate::arch`]) | a release of `context`: pairs with the Acquires of those who read it |
+//!
+//! Goroutines that follow each other on one stack share its fiber, which says
+//! no more than that they followed each other on one thread.
+
+#[cfg(not(rt_tsan))]
+pub(super) use silent::{Home, begin, end, leave};
+#[cfg(rt_tsan)]
+pub(super) use told::{Home, begin, end, leave};
+
+#[cfg(not(rt_tsan))]
+mod silent {
+    use std::sync::atomic::AtomicUsize;
+
+    use crate::stack::StackHeader;
+
+    /// The fiber of an M's own stack.
+    #[derive(Debug, Default)]
+    pub(in crate::sched) struct Home(());
+
+    impl Home {
+        /// By the M's thread, on its own stack.
+        #[inline(always)]
+        pub(in crate::sched) fn begin(&self) {}
+
+        /// Ahead of a switch home that leaves its context in `save`.
+        #[inline(always)]
+        pub(in crate::sched) fn leave_for(&self, _save: &AtomicUsize) {}
+
+        /// Ahead of a jump home from a stack that is done with.
+        #[inline(always)]
+        pub(in crate::sched) fn end(&self) {}
+    }
+
+    /// For a stack that was just bound.
+    #[inline(always)]
+    pub(in crate::sched) fn begin(_header: &StackHeader) {}
+
+    /// Ahead of a switch to a goroutine that leaves its own context in `save`.
+    #[inline(always)]
+    pub(in crate::sched) fn leave(_save: &AtomicUsize, _context: usize) {}
+
+    /// Ahead of a jump to a goroutine from a stack that is done with.
+    #[inline(always)]
+    pub(in crate::sched) fn end(_context: usize) {}
+}
+
+#[cfg(rt_tsan)]
+mod told {
+    use std::ffi::{c_uint, c_void};
+    use std::ptr;
+    use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+    use crate::stack::{StackHeader, header_of};
+
+    // tsan_interface.h of LLVM's compiler-rt.
+    unsafe extern "C" {
+        fn __tsan_get_current_fiber() -> *mut c_void;
+        fn __tsan_create_fiber(flags: c_uint) -> *mut c_void;
+        fn __tsan_destroy_fiber(fiber: *mut c_void);
+        fn __tsan_switch_to_fiber(fiber: *mut c_void, flags: c_uint);
+        fn __tsan_release(address: *mut c_void);
+    }
+
+    /// The fiber of an M's own stack.
+    #[derive(Debug, Default)]
+    pub(in crate::sched) struct Home(AtomicPtr<c_void>);
+
+    impl Home {
+        /// By the M's thread, on its own stack.
+        pub(in crate::sched) fn begin(&self) {
+            // SAFETY: asks only.
+            let fiber = unsafe { __tsan_get_current_fiber() };
+            self.0.store(fiber, Ordering::Relaxed);
+        }
+
+        /// Ahead of a switch home that leaves its context in `save`.
+        #[inline(always)]
+        pub(in crate::sched) fn leave_for(&self, save: &AtomicUsize) {
+            switch(save, self.0.load(Ordering::Relaxed));
+        }
+
+        /// Ahead of a jump home from a stack that is done with.
+        #[inline(always)]
+        pub(in crate::sched) fn end(&self) {
+            jump(self.0.load(Ordering::Relaxed));
+        }
+    }
+
+    /// For a stack that was just bound.
+    pub(in crate::sched) fn begin(header: &StackHeader) {
+        // SAFETY: makes a new one, which `jump` ends.
+        let fiber = unsafe { __tsan_create_fiber(0) };
+        header.scratch.set(fiber as usize);
+    }
+
+    /// Ahead of a switch to a goroutine that leaves its own context in `save`.
+    #[inline(always)]
+    pub(in crate::sched) fn leave(save: &AtomicUsize, context: usize) {
+        switch(save, fiber_of(context));
+    }
+
+    /// Ahead of a jump to a goroutine from a stack that is done with.
+    #[inline(always)]
+    pub(in crate::sched) fn end(context: usize) {
+        jump(fiber_of(context));
+    }
+
+    fn fiber_of(context: usize) -> *mut c_void {
+        header_of(context).map_or(ptr::null_mut(), |header| {
+            // SAFETY: slots are never unmapped, and by `ready_context` this one
+            // is this thread's now.
+            unsafe { header.as_ref() }.scratch.get() as *mut c_void
+        })
+    }
+
+    // Inlined, as all that calls them up to the switch: what is called returns
+    // to the fiber that it was called from.
+    #[inline(always)]
+    fn switch(save: &AtomicUsize, fiber: *mut c_void) {
+        // SAFETY: `save` is an address; the fiber is that of the stack that the
+        // caller resumes next, which has one as it is bound, or home.
+        unsafe {
+            __tsan_release(save.as_ptr().cast());
+            __tsan_switch_to_fiber(fiber, 0);
+        }
+    }
+
+    #[inline(always)]
+    fn jump(fiber: *mut c_void) {
+        // SAFETY: as in `switch`; nobody goes on on the fiber that we are on.
+        unsafe {
+            let own = __tsan_get_current_fiber();
+            __tsan_switch_to_fiber(fiber, 0);
+            __tsan_destroy_fiber(own);
+        }
+    }
+}
