@@ -17,6 +17,7 @@
 //! | `preempt`, `blocking`, `helpers` | what a G does without a P, and where it blocks |
 //! | `sysmon`         | when a P is taken                                        |
 //! | `hogs`           | what starts on an M of its own, in a pinned runtime      |
+//! | `fiber`          | what the thread sanitizer is told of switches            |
 //! | `trace`, `latency`, `schedtrace` | what is told about all of it              |
 //! | `runtime`, `shutdown`, `lifetime`, `builder`, `api` | what all share, how users hold it, its end |
 //!

@@ -26,7 +26,9 @@ mod others;
 
 use std::mem::forget;
 
-use bench_runtime::{GoBuilder, Receiver, Runtime, Sender, chan, goroutines, yield_now};
+use bench_runtime::{
+    GoBuilder, GoroutineInfo, Receiver, Runtime, Sender, chan, goroutines, yield_now,
+};
 
 use crate::support;
 
@@ -75,11 +77,17 @@ fn parked(name: &str, state: &str) {
 fn remains(runtime: Runtime, program: &Program, mended: bool) -> Vec<(String, String)> {
     let run = program.run;
     runtime.run(move || run(mended));
-    let due = if mended { 0 } else { program.leaks.len() };
-    // Come to rest: as few as there should be, and all of them waiting.
+    let due = if mended { &[] } else { program.leaks };
+    // Come to rest: as many as there should be, each waiting for what it should.
+    // That all of them wait would not do: each is looked at by itself, and
+    // what one waited for may have come before the next is looked at.
     support::within_a_minute(program.name, || {
         let all = runtime.goroutines();
-        all.len() <= due && all.iter().all(|info| info.waits)
+        let rests = |info: &GoroutineInfo| {
+            let name = info.name.as_deref().unwrap_or_default();
+            info.waits && due.contains(&(name, info.state.as_str()))
+        };
+        all.len() == due.len() && all.iter().all(rests)
     });
     let left = runtime.shutdown();
     assert_eq!(left.unfinished_count, left.unfinished.len());
