@@ -345,6 +345,11 @@ fn a_precise_run_goes_on_for_the_cells_that_need_it_and_can_be_resumed() {
     study::resume(&setup, &cut, &path, &Stop::default(), &mut Silent).unwrap();
     let run = reports::store::read(&path).unwrap();
     assert!(run.is_complete(), "{:?}", run.end);
+    let design = &run.header.design;
+    assert_eq!(
+        (design.processes_count, design.precision_ratio),
+        (10, Some(0.04))
+    );
     let ten = (0..10).collect::<BTreeSet<u64>>();
     assert_eq!(processes_of(&run, "spawn.one", "steady", false), ten);
     assert_eq!(processes_of(&run, "spawn.one", "steady", true), ten);

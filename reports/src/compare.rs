@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::analysis::{Analysis, Case, Quantity};
 use crate::format;
 use crate::run::Run;
+use crate::schema::taint_title;
 use crate::stats::Verdict;
 use crate::stats::geometric::means_over_intersection;
 
@@ -154,10 +155,8 @@ fn compared((label, run): &(String, Run), analysis: &Analysis, reference: &str) 
     }
     if !run.taints.is_empty() {
         let kinds: BTreeSet<&str> = run.taints.iter().map(|taint| taint.kind.as_str()).collect();
-        warnings.push(format!(
-            "tainted: {}",
-            kinds.into_iter().collect::<Vec<_>>().join(", ")
-        ));
+        let titles: Vec<String> = kinds.into_iter().map(taint_title).collect();
+        warnings.push(format!("tainted: {}", titles.join("; ")));
     }
     Compared {
         label: label.clone(),

@@ -10,6 +10,7 @@ use workloads::catalogue::{MetricKind, Workload};
 use workloads::protocol::Parameters;
 
 use super::plan::Plan;
+use super::precision::FEWEST_ROUNDS;
 use super::probe::{Known, ProbedLane};
 use super::setup::Setup;
 use crate::environment;
@@ -24,7 +25,10 @@ pub(super) fn header(setup: &Setup, lanes: &[ProbedLane], plan: &Plan) -> Header
     let mut design = Design {
         depth: setup.depth,
         command: setup.command.clone(),
-        processes_count: plan.processes_count(),
+        processes_count: match plan.precision_ratio {
+            Some(_) => FEWEST_ROUNDS.min(plan.processes_count()),
+            None => plan.processes_count(),
+        },
         blocks_count: plan.blocks.len() as u64,
         samples_count: plan.samples_count(),
         cpus: setup
@@ -35,6 +39,7 @@ pub(super) fn header(setup: &Setup, lanes: &[ProbedLane], plan: &Plan) -> Header
             .collect(),
         reference_lane: setup.reference_lane.clone(),
         threshold_ratio: THRESHOLD_RATIO,
+        precision_ratio: plan.precision_ratio,
         shard: setup.shard,
         preset: setup.preset.map(|preset| preset.name().to_owned()),
         ..Design::default()

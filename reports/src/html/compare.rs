@@ -30,7 +30,10 @@ pub fn render_comparison(comparison: &Comparison) -> String {
         header class="hero" id="top" {
             div class="wrap" {
                 p class="eyebrow" { "threadbare · runs side by side" }
-                h1 { (runs.len()) " runs on " (comparison.machines_count()) " machines" }
+                h1 {
+                    (runs.len()) " runs on "
+                    @match comparison.machines_count() { 1 => "one machine", count => { (count) " machines" } }
+                }
                 p class="host" {
                     "Times are not compared across machines; what a lane costs against “" (comparison.reference_lane)
                     "” on the same machine is."
@@ -100,9 +103,11 @@ fn ratios(comparison: &Comparison) -> Markup {
                         @for run in &comparison.runs { th scope="col" { (run.label) } }
                     } }
                     tbody {
-                        @for row in &comparison.rows {
+                        @for (place, row) in comparison.rows.iter().enumerate() {
+                            @let above = place.checked_sub(1).map(|above| &comparison.rows[above]);
+                            @let is_again = above.is_some_and(|above| (&above.title, &above.case_text) == (&row.title, &row.case_text));
                             tr data-workload={(row.workload) " " (row.lane)} {
-                                th scope="row" {
+                                th scope="row" class=[is_again.then_some("again")] {
                                     (row.title)
                                     @if !row.case_text.is_empty() { small { (row.case_text) } }
                                 }

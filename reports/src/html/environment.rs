@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::table;
-use super::view::View;
+use super::view::{View, processes};
 use crate::format;
 
 /// The section.
@@ -27,8 +27,8 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
                 }
                 (fact("Seed", &header.seed.to_string()))
                 (fact("Design", &format!(
-                    "{} blocks, {} fresh processes a lane, {} samples each",
-                    design.blocks_count, design.processes_count, design.samples_count
+                    "{} blocks, {}, {} samples each",
+                    view.run.blocks.len(), processes(design), design.samples_count
                 )))
                 (fact("CPUs of every lane", &if cpus.is_empty() { "not pinned".to_owned() } else { cpus.join(", ") }))
                 (fact("Threshold", &format::percent(view.analysis.threshold_ratio)))

@@ -227,6 +227,8 @@ pub(super) fn growth(view: &View<'_>, title: &str, growths: &[&Growth]) -> Marku
             points: growth
                 .points
                 .iter()
+                // What may be nothing has no place on a logarithmic axis.
+                .filter(|(_, estimate)| estimate.value > 0.0)
                 .map(|(tasks, estimate)| (*tasks as f64, estimate.value, estimate.interval))
                 .collect(),
             fitted: Vec::new(),

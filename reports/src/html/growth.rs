@@ -72,6 +72,9 @@ fn exponents(view: &View<'_>, growths: &[&Growth]) -> Markup {
                     } @else {
                         "There are too few numbers from " (format::count(FEWEST_TASKS)) " on for an exponent."
                     }
+                    @if growths.iter().any(|growth| growth.points.iter().any(|(_, estimate)| estimate.value <= 0.0)) {
+                        " “Below” is below what this host resolves."
+                    }
                 }
                 thead { tr {
                     th class="words" scope="col" { "Lane" }
@@ -87,7 +90,8 @@ fn exponents(view: &View<'_>, growths: &[&Growth]) -> Markup {
                             th scope="row" { (table::lane(view, &growth.lane)) }
                             @for count in &counts {
                                 @match growth.points.iter().find(|point| point.0 == *count) {
-                                    Some((_, estimate)) => td { (growth.quantity.unit.text(estimate.value)) },
+                                    Some((_, estimate)) if estimate.value > 0.0 => td { (growth.quantity.unit.text(estimate.value)) },
+                                    Some(_) => td class="none" title="below resolution" { "below" },
                                     None => td class="none" { "–" },
                                 }
                             }

@@ -8,24 +8,10 @@ use super::table;
 use super::view::{View, capital};
 use crate::analysis::{NoisePair, Unit};
 use crate::format;
-use crate::schema::Taint;
+use crate::schema::{Taint, taint_title};
 
 /// The most A/A pairs that are shown at once; the furthest apart come first.
 const MOST_PAIRS: usize = 10;
-
-/// What the kinds of taints are called.
-const KINDS: [(&str, &str); 10] = [
-    ("steal", "CPU time given to other machines"),
-    ("throttling", "Held back by a quota"),
-    ("others", "Other programs at work"),
-    ("pressure_memory", "Waiting for memory"),
-    ("pressure_io", "Waiting for disks"),
-    ("out_of_memory", "Killed for want of memory"),
-    ("swap", "Swapped out"),
-    ("governor", "The CPU governor"),
-    ("migrations", "Moved between CPUs"),
-    ("frequency", "A falling clock"),
-];
 
 /// The section.
 pub(super) fn section(view: &View<'_>) -> Option<Markup> {
@@ -52,10 +38,9 @@ fn taints(view: &View<'_>) -> Markup {
         }
         @for (kind, taints) in kinds {
             div class="alert" {
-                @let name = KINDS.iter().find(|(id, _)| *id == kind);
-                b { (name.map_or_else(|| kind.replace('_', " "), |(_, name)| (*name).to_owned())) }
+                b { (taint_title(kind)) }
                 @let blocks: Vec<u64> = taints.iter().filter_map(|taint| taint.block_index).collect();
-                @if !blocks.is_empty() { " · " (blocks.len()) " of " (view.run.header.design.blocks_count) " blocks" }
+                @if !blocks.is_empty() { " · " (blocks.len()) " of " (view.run.blocks.len().max(blocks.len())) " blocks" }
                 @let worst = taints.iter().max_by(|a, b| excess(a).total_cmp(&excess(b)));
                 @if let Some(worst) = worst { p { (worst.message) } }
             }

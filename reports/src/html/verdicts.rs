@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::view::{View, capital, effect, effect_interval, factor, tone};
+use super::view::{View, capital, effect, effect_interval, factor, processes, tone};
 use crate::analysis::Row;
 use crate::format;
 use crate::schema::{Depth, Lane};
@@ -59,7 +59,7 @@ pub(super) fn hero(view: &View<'_>) -> Markup {
                         Depth::Standard => { span class="badge" { "standard run" } }
                         Depth::Full => { span class="badge" { "full run" } }
                     }
-                    span class="badge" { (header.design.processes_count) " fresh processes a lane" }
+                    span class="badge" { (processes(&header.design)) }
                     span class="badge" { (format::count(view.run.samples_count() as u64)) " samples" }
                     @match view.analysis.noise.largest() {
                         Some(noise) => { span class="badge" { "noise floor up to " (format::percent(noise)) } }

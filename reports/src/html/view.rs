@@ -6,7 +6,7 @@ use crate::analysis::{Analysis, Case, Row};
 use crate::format;
 use crate::plot::{COLOURS_COUNT, Caption};
 use crate::run::Run;
-use crate::schema::Workload;
+use crate::schema::{Design, Workload};
 use crate::stats::Verdict;
 
 /// What the sections share.
@@ -217,4 +217,13 @@ pub(super) fn capital(text: &str) -> String {
     letters.next().map_or_else(String::new, |first| {
         first.to_uppercase().chain(letters).collect()
     })
+}
+
+/// How many fresh processes a lane had, in words.
+pub(super) fn processes(design: &Design) -> String {
+    let count = design.processes_count;
+    match design.precision_ratio {
+        Some(_) => format!("{count} fresh processes a lane, more where needed"),
+        None => format!("{count} fresh processes a lane"),
+    }
 }

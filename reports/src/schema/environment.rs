@@ -58,3 +58,25 @@ pub struct Taint {
     #[serde(flatten)]
     pub extra: Extra,
 }
+
+/// What the kinds of taints are called.
+const TITLES: [(&str, &str); 11] = [
+    ("steal", "CPU time given to other machines"),
+    ("throttling", "Held back by a quota"),
+    ("others", "Other programs at work"),
+    ("pressure_memory", "Waiting for memory"),
+    ("pressure_io", "Waiting for disks"),
+    ("out_of_memory", "Killed for want of memory"),
+    ("swap", "Swapped out"),
+    ("governor", "The CPU governor"),
+    ("migrations", "Moved between CPUs"),
+    ("frequency", "A falling clock"),
+    ("debug_build", "Built without optimisation"),
+];
+
+/// A [`Taint::kind`] in words; of one that is not known, its own.
+#[must_use]
+pub fn taint_title(kind: &str) -> String {
+    let known = TITLES.iter().find(|(id, _)| *id == kind);
+    known.map_or_else(|| kind.replace('_', " "), |(_, title)| (*title).to_owned())
+}

@@ -59,9 +59,11 @@ pub struct Design {
     pub depth: Depth,
     /// The command line, word by word, as it can be given again.
     pub command: Vec<String>,
-    /// Fresh processes for each lane on each workload.
+    /// Fresh processes for each lane on each workload; the fewest of any where
+    /// there is a `precision_ratio`.
     pub processes_count: u64,
-    /// Blocks, each of which visits its cells in a new random order.
+    /// Blocks, each of which visits its cells in a new random order; the most
+    /// that there may be where there is a `precision_ratio`.
     pub blocks_count: u64,
     /// Samples that a process takes of one cell.
     pub samples_count: u64,
@@ -72,6 +74,10 @@ pub struct Design {
     pub reference_lane: String,
     /// The smallest effect that is worth a verdict, as a share: 0.05 is 5%.
     pub threshold_ratio: f64,
+    /// The change of each cell that should be told, as a share, where cells went
+    /// on until it could be or the time was up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision_ratio: Option<f64>,
     /// The part of the run that this file is, where it was split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,

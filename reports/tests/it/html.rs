@@ -159,6 +159,15 @@ fn cells_without_a_figure_say_why() {
 }
 
 #[test]
+fn precise_run_says_that_cells_have_more_processes_where_needed() {
+    let mut run = synthetic::run(Wish::default());
+    assert!(!html::render(&run).contains("more where needed"));
+    run.header.design.precision_ratio = Some(0.04);
+    let page = html::render(&run);
+    assert!(page.contains("5 fresh processes a lane, more where needed"));
+}
+
+#[test]
 fn quick_and_cut_runs_are_stamped() {
     let mut run = synthetic::run(Wish {
         depth: Depth::Quick,
