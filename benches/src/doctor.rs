@@ -132,7 +132,7 @@ fn steal(idle: &Readings, hypervisor: &str) -> Check {
         SUBJECT,
         grade,
         found,
-        "a machine of one's own has no neighbours; else measure more processes (--full)",
+        "a machine of one's own has no neighbours; else measure more processes (--precision)",
     )
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use reports::Analysis;
+use reports::format::parameter;
 use serde_json::json;
 use workloads::catalogue;
 
@@ -63,11 +64,11 @@ pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
             let machine = &host.machine;
             writeln!(
                 out,
-                "{}: {} sockets, {} cores, {} hardware threads; {:.1} GiB; {}\n",
+                "{}: {}, {}, {}; {:.1} GiB; {}\n",
                 machine.cpu_model,
-                machine.sockets_count,
-                machine.cores_count,
-                machine.threads_count,
+                parameter("sockets_count", machine.sockets_count.into()),
+                parameter("cores_count", machine.cores_count.into()),
+                parameter("hardware_threads_count", machine.threads_count.into()),
                 host.memory_bytes as f64 / f64::from(1 << 30),
                 host.operating_system
             )?;
