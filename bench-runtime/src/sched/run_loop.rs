@@ -432,6 +432,7 @@ pub(crate) fn leave_stack_for(
 ) -> &'static Machine {
     if ptr::eq(next, g) {
         // Readied already, and picked by ourselves.
+        end_timing(m, p, g);
         g.set_status(Status::Running);
         return m;
     }
