@@ -31,8 +31,8 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "yield to another and be yielded to",
         run: yields,
-        pinned: 402,
-        migrating: 345,
+        pinned: 379,
+        migrating: 343,
     },
     Operation {
         name: "spawn one and join it",

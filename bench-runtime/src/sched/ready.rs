@@ -198,7 +198,11 @@ pub(crate) fn push_back_quietly(m: &'static Machine, p: &'static Processor, g: &
 /// Puts a goroutine that yields behind the others.
 #[inline(always)]
 pub(crate) fn push_yielded(m: &'static Machine, p: &'static Processor, g: &'static Goroutine) {
-    if m.shared.pinned || g.has_flag(SPECIAL) {
+    if m.shared.pinned {
+        // SAFETY: our own M, and the yielder has started on it.
+        return unsafe { m.push_pinned(g) };
+    }
+    if g.has_flag(SPECIAL) {
         return push_yielded_special(m, g);
     }
     push_back(m, p, g);
