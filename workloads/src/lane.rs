@@ -77,6 +77,11 @@ impl Order {
         get(&self.parameters, name)
     }
 
+    /// A parameter's value, or `other` of a workload that has no such.
+    pub(crate) fn or(&self, name: &str, other: u64) -> u64 {
+        self.parameters.get(name).copied().unwrap_or(other)
+    }
+
     /// A parameter that counts things to be held in memory.
     pub(crate) fn count(&self, name: &str) -> usize {
         self.get(name) as usize

@@ -7,9 +7,10 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::host::affinity;
 use crate::host::clock::now_ns;
 use crate::lane::Program;
-use crate::load::{Plan, generator};
+use crate::load::{Plan, echo, generator};
 use crate::mail::server;
 use crate::{lanes, serve};
 
@@ -35,6 +36,16 @@ struct Serve {
 enum Command {
     /// Load a TCP echo server and report as one line of JSON.
     Load(Plan),
+    /// Echo what so many TCP connections send, until they are closed; say
+    /// where as one line of JSON.
+    Echo {
+        /// Connections to accept.
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+        connections: u64,
+        /// The CPUs to serve them on, such as `0-3,8`.
+        #[arg(long)]
+        cpus: String,
+    },
     /// Serve SMTP on the loopback until the input ends; say where, and at
     /// last how many messages were accepted, as lines of JSON.
     Smtp {
@@ -65,6 +76,10 @@ pub fn run(program: Program) -> anyhow::Result<()> {
         (Some(Command::Load(plan)), _) => {
             let report = serde_json::to_string(&generator::run(&plan)?)?;
             writeln!(output, "{report}").context("writing the report")
+        }
+        (Some(Command::Echo { connections, cpus }), _) => {
+            let cpus = affinity::parse(&cpus).map_err(anyhow::Error::msg)?;
+            echo::run(connections as usize, &cpus, &mut output)
         }
         (Some(Command::Smtp { delay_ns }), _) => {
             server::run(Duration::from_nanos(delay_ns), &mut output)

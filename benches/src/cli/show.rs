@@ -13,6 +13,7 @@ use super::arguments::{Format, ShowArguments};
 use super::list::{plain_table, trimmed};
 use super::report::run_file;
 use crate::doctor::resolutions;
+use crate::study::{HEADROOM, LEAST_HEADROOM};
 
 pub(super) fn show(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
     let run = reports::store::read(&run_file(&arguments.run))?;
@@ -157,6 +158,24 @@ fn part(cases: &[&Case], varying: bool) -> impl Fn(&Case) -> Case + use<> {
     move |case| case.only(|name| values.get(name).is_some_and(|all| all.len() > 1) == varying)
 }
 
+/// What the load generator manages over what it was asked for, by lane and
+/// case, where a workload has one.
+fn headrooms<'a>(analysis: &'a Analysis, workload: &'a str) -> BTreeMap<(&'a str, &'a Case), f64> {
+    analysis
+        .rows_of(workload)
+        .filter(|row| row.quantity.id == HEADROOM)
+        .filter_map(|row| Some(((row.lane.as_str(), &row.case), row.estimate.as_ref()?.value)))
+        .collect()
+}
+
+fn headroom_text(headroom: f64) -> String {
+    let times = reports::format::times(headroom);
+    match headroom < LEAST_HEADROOM {
+        true => format!("headroom {times}: a lower bound"),
+        false => format!("headroom {times}"),
+    }
+}
+
 fn print(run: &Run, analysis: &Analysis, all: bool, out: &mut impl Write) -> anyhow::Result<()> {
     for workload in &run.header.workloads {
         let rows: Vec<&Row> = analysis.rows_of(&workload.id).collect();
@@ -187,6 +206,7 @@ fn print(run: &Run, analysis: &Analysis, all: bool, out: &mut impl Write) -> any
         if !about.is_empty() {
             writeln!(out, "  {}", about.join("; "))?;
         }
+        let headrooms = headrooms(analysis, &workload.id);
         let mut table = plain_table();
         for row in &rows {
             let mut cells = vec![format!("  {}", row.lane)];
@@ -199,6 +219,10 @@ fn print(run: &Run, analysis: &Analysis, all: bool, out: &mut impl Write) -> any
             let figures = cells.len();
             cells.extend([row.value_text(), row.interval_text(), row.ratio_text()]);
             cells.push(row.verdict_text(&analysis.reference_lane));
+            if !headrooms.is_empty() {
+                let headroom = headrooms.get(&(row.lane.as_str(), &row.case));
+                cells.push(headroom.map_or_else(String::new, |&headroom| headroom_text(headroom)));
+            }
             table.add_row(cells);
             for column in table.column_iter_mut().skip(figures).take(3) {
                 column.set_cell_alignment(CellAlignment::Right);

@@ -7,6 +7,7 @@ use reports::schema::{Counters, Failure, FailureKind};
 use workloads::catalogue::{Shape, Workload, WrongAnswer};
 use workloads::protocol::{ErrorKind, Parameters, Sample};
 
+use super::load::Load;
 use super::probe::kind_of;
 use super::setup::{Setup, is_memory};
 use crate::lane_process::{Answer, Cause, LaneCommand, LaneFailure, LaneProcess, Limits, Stop};
@@ -135,6 +136,7 @@ pub(super) struct Tried {
 /// some are only guessed.
 pub(super) fn calibrate(
     setup: &Setup,
+    load: &Load,
     (lane, command): (&str, &LaneCommand),
     workload: &'static Workload,
     parameters: &Parameters,
@@ -150,8 +152,9 @@ pub(super) fn calibrate(
     let most_iterations = most_iterations(workload, parameters, expected);
     let fixed = workload.iterations(setup.size).clamp(1, most_iterations);
     let began = Instant::now();
-    let mut process = LaneProcess::start(command, &setup.cpus, trial_limits(setup), stop)
-        .map_err(Refusal::Lane)?;
+    let (command, cpus) = load.command(command, &setup.cpus, workload, parameters);
+    let mut process =
+        LaneProcess::start(&command, &cpus, trial_limits(setup), stop).map_err(Refusal::Lane)?;
     let start = began.elapsed();
     let mut iterations = if workload.calibrated { 1 } else { fixed };
     for step in 1.. {

@@ -10,6 +10,7 @@ use reports::store::{WriteError, Writer};
 
 use super::calibrate::{self, Expected};
 use super::header::{PLAN, header};
+use super::load::Load;
 use super::measure::{Outcome, State, environment_at, nanos};
 use super::observer::Observer;
 use super::plan::{Candidate, Plan, Room};
@@ -64,12 +65,13 @@ pub fn run(
         return Err(StudyError::Stopped);
     }
     refuse_without_lanes(&lanes)?;
+    let load = Load::measure(setup, observer);
     let mut expected = Expected::default();
     let Trials {
         candidates,
         failures,
         counters,
-    } = try_cells(setup, &lanes, &mut expected, stop, observer)?;
+    } = try_cells(setup, &lanes, &load, &mut expected, stop, observer)?;
     if candidates.is_empty() {
         let reasons: BTreeSet<&str> = failures.iter().map(|one| one.message.as_str()).collect();
         return Err(StudyError::NoCell(
@@ -104,7 +106,7 @@ pub fn run(
     for check in &setup.cross_checks {
         writer.append(&Record::CrossCheck(check.clone()))?;
     }
-    let mut state = State::new(setup, &lanes, plan, expected, began, watch);
+    let mut state = State::new(setup, &lanes, load, plan, expected, began, watch);
     for failure in failures {
         state.failed(&mut writer, failure, observer)?;
     }
@@ -137,11 +139,13 @@ pub fn resume(
     let began = Instant::now();
     let lanes = probe(setup, stop, observer);
     refuse_without_lanes(&lanes)?;
+    let load = Load::measure(setup, observer);
     let writer = Writer::resume(path)?;
     observer.planned(&plan, done);
     let mut state = State::new(
         setup,
         &lanes,
+        load,
         plan,
         Expected::default(),
         began,
@@ -206,6 +210,7 @@ struct Trials {
 fn try_cells(
     setup: &Setup,
     lanes: &[ProbedLane],
+    load: &Load,
     expected: &mut Expected,
     stop: &Stop,
     observer: &mut dyn Observer,
@@ -233,9 +238,14 @@ fn try_cells(
             };
             for parameters in &points {
                 let parameters = &setup.point_of(&lane.lane, workload, parameters);
+                if let Some(refused) = load.refusal(workload, name, parameters) {
+                    trials.failures.push(refused);
+                    continue;
+                }
                 observer.preparing(&format!("trying {} on {name}", workload.id));
                 let lane = (name.as_str(), command);
-                let tried = calibrate::calibrate(setup, lane, workload, parameters, expected, stop);
+                let tried =
+                    calibrate::calibrate(setup, load, lane, workload, parameters, expected, stop);
                 let cost = match tried {
                     Ok(tried) => {
                         trials.counters.extend(tried.counters);

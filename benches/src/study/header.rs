@@ -136,7 +136,7 @@ fn figure(name: &str) -> Metric {
     let words: Vec<&str> = name.split('_').collect();
     let unit = ["ns", "bytes", "count", "ratio"].contains(words.last().unwrap_or(&""));
     let title = words[..words.len() - usize::from(unit && words.len() > 1)].join(" ");
-    let better = if name.ends_with("_per_s") {
+    let better = if name.ends_with("_per_s") || name.contains("headroom") {
         Better::Higher
     } else {
         Better::Lower
@@ -196,6 +196,7 @@ fn activity(workload: &Workload) -> String {
         "memory.million" => "keeping one of a million tasks waiting",
         "io.sleepers" => "putting one of many tasks to sleep and waking it",
         "io.tcp_echo" => "answering one request over TCP",
+        "io.tcp_burst" => "answering one of many requests that come at once",
         "io.email" => "sending one mail",
         "io.fanout" => "answering a request that waits for three others",
         "io.pipe_ring" => "passing a byte on around a ring of pipes",

@@ -13,6 +13,7 @@ use workloads::protocol;
 use super::calibrate::{Expected, Refusal, checked_sample};
 use super::execute::StudyError;
 use super::header::now;
+use super::load::{Load, headroom_taint};
 use super::observer::Observer;
 use super::plan::{Plan, PlannedBlock, PlannedCell};
 use super::precision::{FEWEST_ROUNDS, Precision};
@@ -62,9 +63,12 @@ fn key_of(cell: &PlannedCell) -> CellKey {
 pub(super) struct State<'a> {
     setup: &'a Setup,
     commands: BTreeMap<&'a str, &'a LaneCommand>,
+    load: Load,
     plan: Plan,
     expected: Expected,
     began: Instant,
+    /// Cells of which it is known that the load generator limits them.
+    limited: BTreeSet<CellKey>,
     pub(super) clock_offset_ns: u64,
     watch: Watch,
     pub(super) next_order_index: u64,
@@ -83,6 +87,7 @@ impl<'a> State<'a> {
     pub(super) fn new(
         setup: &'a Setup,
         lanes: &'a [ProbedLane],
+        load: Load,
         plan: Plan,
         expected: Expected,
         began: Instant,
@@ -99,9 +104,11 @@ impl<'a> State<'a> {
             setup,
             commands,
             precision: Precision::of(&plan),
+            load,
             plan,
             expected,
             began,
+            limited: BTreeSet::new(),
             clock_offset_ns: 0,
             watch,
             next_order_index: 0,
@@ -296,7 +303,15 @@ impl<'a> State<'a> {
             let taint = migrations_count.and_then(|count| {
                 migrations_taint(&cell.lane, count, cell_began.elapsed(), block.index)
             });
-            if let Some(taint) = taint {
+            let limited = headroom_taint(
+                &cell.workload,
+                &cell.lane,
+                &cell.parameters,
+                &samples,
+                block.index,
+            )
+            .filter(|_| self.limited.insert(key_of(&cell)));
+            for taint in taint.into_iter().chain(limited) {
                 observer.tainted(&taint);
                 writer.append(&Record::Taint(taint))?;
             }
@@ -365,8 +380,11 @@ impl<'a> State<'a> {
             Refusal::Answer(protocol::ErrorKind::Failed, message)
         })?;
         let setup = self.setup;
+        let (command, cpus) = self
+            .load
+            .command(command, &setup.cpus, workload, &cell.parameters);
         let mut process =
-            LaneProcess::start(command, &setup.cpus, setup.limits, stop).map_err(Refusal::Lane)?;
+            LaneProcess::start(&command, &cpus, setup.limits, stop).map_err(Refusal::Lane)?;
         let mut ask = |iterations, expected: &mut Expected| {
             checked_sample(
                 &mut process,

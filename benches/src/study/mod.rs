@@ -11,11 +11,12 @@
 //! # The protocol of a run
 //!
 //! 1. `probe`: each lane is started once and says what it knows.
-//! 2. `calibrate`: each cell is tried, to find how many iterations make a
+//! 2. `load`: what the load generator manages, where a server is loaded.
+//! 3. `calibrate`: each cell is tried, to find how many iterations make a
 //!    sample of a sensible length. What fails here is written down and left out.
-//! 3. `plan`: the number of samples and their length are fitted to the time
+//! 4. `plan`: the number of samples and their length are fitted to the time
 //!    budget, and the order of all blocks is drawn from the seed.
-//! 4. `measure`: block by block, each on the disk before the next begins. Where a
+//! 5. `measure`: block by block, each on the disk before the next begins. Where a
 //!    precision is asked for, blocks go on for the cells that need more
 //!    (`precision`), until the time is up.
 //!
@@ -30,6 +31,7 @@
 mod calibrate;
 mod execute;
 mod header;
+mod load;
 mod measure;
 mod observer;
 mod plan;
@@ -37,6 +39,8 @@ mod precision;
 mod preset;
 mod probe;
 mod setup;
+
+pub(crate) use load::{HEADROOM, LEAST_HEADROOM};
 
 pub use execute::{StudyError, resume, run};
 pub use measure::Outcome;

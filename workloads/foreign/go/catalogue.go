@@ -106,6 +106,7 @@ var catalogue = []*workload{
 
 	{id: "io.sleepers", parameters: parameters("tasks_count sleep_ns"), run: sleepers},
 	{id: "io.tcp_echo", parameters: parameters("connections_count payload_bytes requests_count offered_per_s=0"), run: tcpEcho, refuses: needsLoad()},
+	{id: "io.tcp_burst", parameters: parameters("connections_count payload_bytes requests_count burst_count"), run: tcpEcho, refuses: needsLoad()},
 	{id: "io.fanout", parameters: parameters("requests_count waits_count wait_ns=0 steps_count=0"), run: fanout},
 	{id: "io.pipe_ring", parameters: parameters("tasks_count tokens_count hops_count"), run: pipeRing},
 	{id: "io.email", parameters: parameters("tasks_count delay_ns=0"), run: email, refuses: needsLoad()},

@@ -59,7 +59,7 @@ func tcpEcho(o order) (outcome, error) {
 		return outcome{}, err
 	}
 	served := make(chan error, 1)
-	go func() { served <- serveEcho(listener) }()
+	go func() { served <- serveEcho(listener, readBytes(o)) }()
 	report, err := runLoad(o, listener.Addr().String())
 	// Ends the server once the generator has closed its connections.
 	_ = listener.Close()
@@ -76,8 +76,16 @@ func tcpEcho(o order) (outcome, error) {
 	}, nil
 }
 
+// readBytes is how much a server reads at a time: of a burst one request, so that each is answered by itself.
+func readBytes(o order) int64 {
+	if o.get("burst_count") > 0 {
+		return o.get("payload_bytes")
+	}
+	return echoBytes
+}
+
 // serveEcho serves until the listener is closed and all connections have ended.
-func serveEcho(listener net.Listener) error {
+func serveEcho(listener net.Listener, size int64) error {
 	var wait sync.WaitGroup
 	defer wait.Wait()
 	for {
@@ -93,14 +101,14 @@ func serveEcho(listener net.Listener) error {
 		go func() {
 			defer wait.Done()
 			defer connection.Close()
-			echo(connection)
+			echo(connection, size)
 		}()
 	}
 }
 
 // echo writes back what it reads; what does not come back the generator counts.
-func echo(connection net.Conn) {
-	block := make([]byte, echoBytes)
+func echo(connection net.Conn, size int64) {
+	block := make([]byte, size)
 	for {
 		n, err := connection.Read(block)
 		if err != nil {
@@ -116,7 +124,8 @@ func runLoad(o order, address string) (load, error) {
 	number := func(n int64) string { return strconv.FormatInt(n, 10) }
 	program := exec.Command(os.Getenv(loadVariable), "load", "--address", address,
 		"--connections", number(o.get("connections_count")), "--payload-bytes", number(o.get("payload_bytes")),
-		"--requests", number(o.get("requests_count")*o.iterations), "--offered-per-s", number(o.get("offered_per_s")))
+		"--requests", number(o.get("requests_count")*o.iterations), "--offered-per-s", number(o.get("offered_per_s")),
+		"--burst", number(max(1, o.get("burst_count"))))
 	var report load
 	text, err := program.Output()
 	if err != nil {

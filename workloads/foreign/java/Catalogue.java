@@ -70,6 +70,7 @@ final class Catalogue {
         var io = new Io(threads);
         add("io.sleepers", "tasks_count sleep_ns", io::sleepers);
         add("io.tcp_echo", "connections_count payload_bytes requests_count offered_per_s=0", io::tcpEcho);
+        add("io.tcp_burst", "connections_count payload_bytes requests_count burst_count", io::tcpEcho);
         add("io.fanout", "requests_count waits_count wait_ns=0 steps_count=0", io::fanout);
         add("io.pipe_ring", "tasks_count tokens_count hops_count", io::pipeRing);
         refuse("io.email", "tasks_count delay_ns=0", NO_MAIL);
@@ -78,7 +79,7 @@ final class Catalogue {
 
     private void add(String id, String parameters, Shape shape) {
         var refusal = threads.missing;
-        if (refusal == null && id.equals("io.tcp_echo") && System.getenv(Io.LOAD) == null) {
+        if (refusal == null && id.startsWith("io.tcp_") && System.getenv(Io.LOAD) == null) {
             refusal = Io.LOAD + " does not name the load generator";
         }
         all.put(id, new Workload(parameters.split(" "), shape, refusal));

@@ -51,7 +51,9 @@ final class Io {
         var before = Meter.Usage.now();
         int connections = (int) order.get("connections_count");
         var server = new ServerSocket(0, connections, InetAddress.getLoopbackAddress());
-        var acceptor = threads.start(() -> serve(server));
+        // Of a burst one request at a time, so that each is answered by itself.
+        int blockBytes = order.or("burst_count", 0) > 0 ? (int) order.get("payload_bytes") : ECHO_BYTES;
+        var acceptor = threads.start(() -> serve(server, blockBytes));
         Map<?, ?> report;
         try {
             report = load(order, server.getLocalPort());
@@ -74,7 +76,7 @@ final class Io {
     }
 
     /** Serves until the server is closed and all connections have ended. */
-    private long serve(ServerSocket server) throws Exception {
+    private long serve(ServerSocket server, int blockBytes) throws Exception {
         var tasks = new ArrayList<Threads.Task>();
         while (true) {
             Socket connection;
@@ -84,13 +86,13 @@ final class Io {
                 return Threads.joinAll(tasks);
             }
             connection.setTcpNoDelay(true);
-            tasks.add(threads.start(() -> echo(connection)));
+            tasks.add(threads.start(() -> echo(connection, blockBytes)));
         }
     }
 
-    private static long echo(Socket connection) throws IOException {
+    private static long echo(Socket connection, int blockBytes) throws IOException {
         try (connection) {
-            var block = new byte[ECHO_BYTES];
+            var block = new byte[blockBytes];
             var input = connection.getInputStream();
             var output = connection.getOutputStream();
             long echoed = 0;
@@ -105,7 +107,7 @@ final class Io {
     private static Map<?, ?> load(Order order, int port) throws Exception {
         var command = List.of(System.getenv(LOAD), "load", "--address", "127.0.0.1:" + port,
             "--connections", "" + order.get("connections_count"), "--payload-bytes", "" + order.get("payload_bytes"),
-            "--requests", "" + order.total("requests_count"), "--offered-per-s", "" + order.get("offered_per_s"));
+            "--requests", "" + order.total("requests_count"), "--offered-per-s", "" + order.or("offered_per_s", 0), "--burst", "" + order.or("burst_count", 1));
         var generator = new ProcessBuilder(command).redirectInput(Path.of("/dev/null").toFile()).start();
         var printed = new String(generator.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         var errors = new String(generator.getErrorStream().readAllBytes(), StandardCharsets.UTF_8);

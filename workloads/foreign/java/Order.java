@@ -6,6 +6,11 @@ record Order(String workload, Map<String, Long> parameters, long iterations) {
         return parameters.get(name);
     }
 
+    /** A parameter, or another value where the workload has no such. */
+    long or(String name, long other) {
+        return parameters.getOrDefault(name, other);
+    }
+
     /** A parameter of which 0 means as many as the lane has CPUs. */
     long orCpus(String name) {
         long value = get(name);

@@ -21,7 +21,7 @@ const NO_PIPES = 'Node has no call that makes a kernel pipe within a process';
 
 export function refuses(workload) {
   if (workload.startsWith('cpu.')) return 'all promises run on one thread; see node-worker';
-  if (workload === 'io.tcp_echo' && !process.env.THREADBARE_LOAD) return 'THREADBARE_LOAD does not name the load generator';
+  if (workload.startsWith('io.tcp_') && !process.env.THREADBARE_LOAD) return 'THREADBARE_LOAD does not name the load generator';
   return {
     'spawn.fork_rss': 'Node cannot fork: a child is another program',
     'switch.placement': 'all promises run on one thread',
@@ -586,8 +586,19 @@ async function sleepers({ iterations, tasks_count: tasks, sleep_ns: ns }) {
   return meter.outcome(iterations * tasks, total, { metrics: { over_ns: meter.elapsed / iterations - ns } });
 }
 
+/** Answers each request of a burst by a write of its own. */
+function answerEach(socket, bytes) {
+  socket.on('data', (block) => {
+    for (let at = 0; at < block.length; at += bytes) socket.write(block.subarray(at, at + bytes));
+  });
+}
+
 async function tcpEcho(order) {
-  const server = createServer({ noDelay: true }, (socket) => socket.on('error', () => socket.destroy()).pipe(socket));
+  const server = createServer({ noDelay: true }, (socket) => {
+    socket.on('error', () => socket.destroy());
+    if (order.burst_count) answerEach(socket, order.payload_bytes);
+    else socket.pipe(socket);
+  });
   const meter = new Meter();
   const { stdout } = await meter.time(async () => {
     server.listen({ host: '127.0.0.1', port: 0, backlog: order.connections_count });
@@ -595,7 +606,7 @@ async function tcpEcho(order) {
     const report = await promisify(execFile)(process.env.THREADBARE_LOAD, [
       'load', '--address', `127.0.0.1:${server.address().port}`, '--connections', order.connections_count,
       '--payload-bytes', order.payload_bytes, '--requests', order.requests_count * order.iterations,
-      '--offered-per-s', order.offered_per_s,
+      '--offered-per-s', order.offered_per_s ?? 0, '--burst', order.burst_count ?? 1,
     ].map(String), { maxBuffer: Infinity });
     server.close();
     await once(server, 'close');
@@ -642,5 +653,5 @@ const SHAPES = {
   'share.select': select,
   'share.worker_pool': workerPool, 'share.bounded_buffer': boundedBuffer, 'share.chameneos': chameneos,
   'share.big': big, 'share.philosophers': philosophers, 'share.messaging': messaging,
-  'io.sleepers': sleepers, 'io.tcp_echo': tcpEcho, 'io.fanout': fanout, 'io.file_read': fileRead,
+  'io.sleepers': sleepers, 'io.tcp_echo': tcpEcho, 'io.tcp_burst': tcpEcho, 'io.fanout': fanout, 'io.file_read': fileRead,
 };

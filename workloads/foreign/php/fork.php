@@ -86,6 +86,7 @@ final class ForkLane
         'spawn.skynet' => 'skynet', 'spawn.fork_rss' => 'forkRss', 'switch.pingpong' => 'pingPong',
         'switch.idle_wake' => 'idleWake', 'switch.hog' => 'hog', 'memory.parked' => 'hold', 'memory.deep' => 'hold',
         'memory.shrink' => 'hold', 'memory.million' => 'hold', 'io.sleepers' => 'sleepers', 'io.tcp_echo' => 'tcpEcho',
+        'io.tcp_burst' => 'tcpEcho',
         'io.fanout' => 'fanout', 'io.file_read' => 'fileRead',
     ];
 
@@ -103,7 +104,7 @@ final class ForkLane
     {
         return match (true) {
             !function_exists('pcntl_fork') => 'this PHP has no pcntl extension, so it cannot fork',
-            $workload === 'io.tcp_echo' && !getenv('THREADBARE_LOAD') => 'THREADBARE_LOAD does not name the load generator',
+            str_starts_with($workload, 'io.tcp_') && !getenv('THREADBARE_LOAD') => 'THREADBARE_LOAD does not name the load generator',
             isset(self::SHAPES[$workload]) || isset(KERNELS[$workload]) => null,
             in_array($workload, ['switch.pipe', 'share.brigade', 'io.pipe_ring'], true) => 'PHP has no call that makes a kernel pipe within a process',
             $workload === 'io.email' => 'PHP has no SMTP client of its own: mail() runs sendmail',
@@ -343,8 +344,10 @@ final class ForkLane
             getenv('THREADBARE_LOAD'), 'load', '--address', stream_socket_get_name($server, false),
             '--connections', (string) $order['connections_count'], '--payload-bytes', (string) $order['payload_bytes'],
             '--requests', (string) ($order['requests_count'] * $order['iterations']),
-            '--offered-per-s', (string) $order['offered_per_s'],
+            '--offered-per-s', (string) ($order['offered_per_s'] ?? 0), '--burst', (string) ($order['burst_count'] ?? 1),
         ], [['file', '/dev/null', 'r'], ['pipe', 'w'], STDERR], $pipes);
+        // Of a burst one request at a time, so that each is answered by itself.
+        $bytes = isset($order['burst_count']) ? $order['payload_bytes'] : ECHO_BYTES;
         $tasks = [];
         while (count($tasks) < $order['connections_count'] && proc_get_status($generator)['running']) {
             $ready = [$server];
@@ -353,8 +356,8 @@ final class ForkLane
                 continue;
             }
             $connection = stream_socket_accept($server);
-            $tasks[] = new Process(function () use ($connection): int {
-                while (($block = fread($connection, ECHO_BYTES)) !== '' && $block !== false) {
+            $tasks[] = new Process(function () use ($connection, $bytes): int {
+                while (($block = fread($connection, $bytes)) !== '' && $block !== false) {
                     fwrite($connection, $block);
                 }
                 return 0;

@@ -24,7 +24,6 @@ CAPACITY = 64
 VICTIM_SLEEP_NS = 1_000_000
 SHRINK_TIME_S = 2
 MOST_LEAVES = 10_000
-ECHO_BYTES = 16 << 10
 MAIL_FROM, MAIL_TO = "sender@example.com", "receiver@example.com"
 MAIL_TEXT = f"From: <{MAIL_FROM}>\r\nTo: <{MAIL_TO}>\r\nSubject: Hello\r\n\r\nOne of many.\r\n"
 
@@ -37,7 +36,7 @@ class Blocking:
             return "Python has no call for a futex"
         if workload == "share.select":
             return "a queue of Python cannot be waited for together with another"
-        return load.MISSING if workload in ("io.tcp_echo", "io.email") else None
+        return load.MISSING if workload in (*load.LOADED, "io.email") else None
 
     def run(self, order):
         kernel = CHUNKED.get(order.workload)
@@ -731,9 +730,9 @@ def sleepers(lane, order):
     return meter.outcome(order.iterations * tasks, total, metrics=metrics)
 
 
-def echo(connection):
+def echo(connection, block_bytes):
     with connection:
-        while block := connection.recv(ECHO_BYTES):
+        while block := connection.recv(block_bytes):
             connection.sendall(block)
     return 0
 
@@ -754,7 +753,7 @@ def tcp_echo(lane, order):
                 continue
             connection.settimeout(None)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            tasks.append(lane.spawn(echo, connection))
+            tasks.append(lane.spawn(echo, connection, load.block_bytes(order)))
             if lane.processes:
                 connection.close()  # The child has its own.
         printed, errors = generator.communicate()
@@ -839,6 +838,6 @@ SHAPES = {
     "share.counter": counter, "share.pipeline": pipeline, "share.sieve": sieve, "share.fan_in": fan_in,
     "share.worker_pool": worker_pool, "share.bounded_buffer": bounded_buffer, "share.chameneos": chameneos,
     "share.big": big, "share.philosophers": philosophers, "share.messaging": messaging, "share.brigade": brigade,
-    "io.sleepers": sleepers, "io.tcp_echo": tcp_echo, "io.fanout": fanout, "io.pipe_ring": pipe_ring,
+    "io.sleepers": sleepers, "io.tcp_echo": tcp_echo, "io.tcp_burst": tcp_echo, "io.fanout": fanout, "io.pipe_ring": pipe_ring,
     "io.file_read": file_read, "io.email": email,
 }

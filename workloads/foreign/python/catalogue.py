@@ -52,6 +52,7 @@ PARAMETERS = {
         "cpu.json_weak": "chunks_count workers_count records_count",
         "io.sleepers": "tasks_count sleep_ns",
         "io.tcp_echo": "connections_count payload_bytes requests_count offered_per_s=0",
+        "io.tcp_burst": "connections_count payload_bytes requests_count burst_count",
         "io.fanout": "requests_count waits_count wait_ns=0 steps_count=0",
         "io.pipe_ring": "tasks_count tokens_count hops_count",
         "io.email": "tasks_count delay_ns=0",

@@ -1,6 +1,7 @@
 """The lane python-asyncio: a task is an `asyncio.Task`, all on one thread."""
 
 import asyncio
+import functools
 import os
 import socket
 from contextlib import asynccontextmanager
@@ -8,7 +9,7 @@ from itertools import chain
 
 import ledger
 import load
-from blocking import CAPACITY, ECHO_BYTES, SHRINK_TIME_S, VICTIM_SLEEP_NS, Pipe, allow_calls
+from blocking import CAPACITY, SHRINK_TIME_S, VICTIM_SLEEP_NS, Pipe, allow_calls
 from files import add_up, files, forget
 from kernels.descend import descend_async
 from kernels.lehmer import following, lehmer
@@ -29,7 +30,7 @@ def refuses(workload):
         return "Python has no call for a futex, which would block the thread"
     if workload == "io.email":
         return "the standard library's mail client blocks the thread"
-    return load.MISSING if workload == "io.tcp_echo" else None
+    return load.MISSING if workload in load.LOADED else None
 
 
 def run(order):
@@ -690,9 +691,9 @@ async def sleepers(order):
     return meter.outcome(order.iterations * tasks, total, metrics=metrics)
 
 
-async def echo(reader, writer):
+async def echo(reader, writer, block_bytes):
     writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    while block := await reader.read(ECHO_BYTES):
+    while block := await reader.read(block_bytes):
         writer.write(block)
         await writer.drain()
     writer.close()
@@ -701,7 +702,8 @@ async def echo(reader, writer):
 
 async def tcp_echo(order):
     before = used()
-    server = await asyncio.start_server(echo, "127.0.0.1", 0, backlog=order["connections_count"])
+    serve = functools.partial(echo, block_bytes=load.block_bytes(order))
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=order["connections_count"])
     async with server:
         generator = await asyncio.create_subprocess_exec(
             *load.arguments(order, server.sockets[0].getsockname()),
@@ -772,6 +774,6 @@ SHAPES = {
     "share.select": select,
     "share.worker_pool": worker_pool, "share.bounded_buffer": bounded_buffer, "share.chameneos": chameneos,
     "share.big": big, "share.philosophers": philosophers, "share.messaging": messaging, "share.brigade": brigade,
-    "io.sleepers": sleepers, "io.tcp_echo": tcp_echo, "io.fanout": fanout, "io.pipe_ring": pipe_ring,
+    "io.sleepers": sleepers, "io.tcp_echo": tcp_echo, "io.tcp_burst": tcp_echo, "io.fanout": fanout, "io.pipe_ring": pipe_ring,
     "io.file_read": file_read,
 }

@@ -3,6 +3,9 @@
 use super::{MetricKind, PLAIN, Shape, Workload, count, from_zero, get, triangle};
 use crate::kernels::{bytes, lehmer};
 
+/// What the load generator says of itself.
+const LOAD: &[&str] = &["load_headroom_ratio", "load_limit_per_s", "load_busy_ratio"];
+
 pub(super) const LIST: &[Workload] = &[
     Workload {
         id: "io.sleepers",
@@ -62,16 +65,57 @@ pub(super) const LIST: &[Workload] = &[
                 [
                     &[0, 20_000],
                     &[0, 10_000],
-                    &[0, 10_000, 20_000, 40_000, 80_000],
+                    &[0, 10_000, 20_000, 40_000, 80_000, 120_000, 160_000],
                 ],
                 100_000_000,
             ),
         ],
         operation: "request",
         metrics: &[MetricKind::Latency, MetricKind::TimePerOperation],
-        figures: &["load_busy_ratio", "load_limit_per_s"],
-        includes: "The server's reads and writes over loopback, its poller or its threads, under one generator that is the same for all lanes.",
-        leaves_out: "A network card. load_limit_per_s is the headroom: the rate at which the generator would be busy all the time, by its own CPU time a request; near it the generator is the limit, not the server.",
+        figures: LOAD,
+        includes: "The server's reads and writes over loopback, its poller or its threads, under one generator that is the same for all lanes and has CPUs of its own: the server has two fifths of the run's, or one of two.",
+        leaves_out: "A network card. load_headroom_ratio is what the generator manages over what it was asked for; where that is near 1 the generator is the limit, not the server, and the figure is a lower bound: io.tcp_burst shows the server's.",
+        calibrated: false,
+        operations: |p| get(p, "requests_count"),
+        checksum: |p| get(p, "requests_count"),
+        ..PLAIN
+    },
+    Workload {
+        id: "io.tcp_burst",
+        title: "TCP echo server, requests in bursts",
+        question: "How many requests does an echo server answer when each connection sends several at once?",
+        shape: Shape::TcpEcho,
+        parameters: &[
+            count(
+                "connections_count",
+                "connections open at the same time",
+                [&[3], &[64], &[64, 1_000]],
+                60_000,
+            ),
+            count(
+                "payload_bytes",
+                "bytes of a request and of its answer",
+                [&[64], &[64], &[64]],
+                4_096,
+            ),
+            count(
+                "requests_count",
+                "requests over all connections",
+                [&[60], &[16_000], &[40_000]],
+                1_000_000_000,
+            ),
+            count(
+                "burst_count",
+                "requests that a connection sends at once, and the next when all of them are answered",
+                [&[5], &[16], &[16]],
+                16,
+            ),
+        ],
+        operation: "request",
+        metrics: &[MetricKind::TimePerOperation, MetricKind::Latency],
+        figures: LOAD,
+        includes: "As io.tcp_echo, but the generator sends a burst by one write, which costs it a fraction of what the server pays: it reads and answers each request by itself. So the server is the limit, on a host of two CPUs too.",
+        leaves_out: "Most of the waiting: a task finds its next request there when it has answered one. That price is in io.tcp_echo.",
         calibrated: false,
         operations: |p| get(p, "requests_count"),
         checksum: |p| get(p, "requests_count"),

@@ -167,7 +167,7 @@ pub(super) const LIST: &[Workload] = &[
             count(
                 "hops_count",
                 "hops of the token",
-                [&[20], &[400], &[1_000]],
+                [&[20], &[200], &[200]],
                 1_000_000_000,
             ),
             from_zero(

@@ -4,8 +4,20 @@
 //! In an open loop a request is sent when it is due, whether or not earlier
 //! ones on its connection were answered, and its latency counts from when it
 //! was due: a server that stalls is charged for all that it kept waiting.
+//!
+//! On CPUs of its own it never sleeps: a server that had to wake it would pay
+//! for that, and its latency would hold the way out of the CPU's sleep. What
+//! it does with them is then read off its loop: a turn in which nothing was
+//! due and nothing had come is idle, and the rest is busy.
+//!
+//! # Rejected
+//!
+//! io_uring with multishot receives and batched sends: it saved a fiftieth of
+//! the CPU time a request, as nearly all of it is TCP's, and many containers
+//! forbid it.
 
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
@@ -16,7 +28,9 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime};
 
 use super::{Plan, Report};
 use crate::host::usage::Usage;
@@ -25,12 +39,19 @@ use crate::measure::Latencies;
 
 /// The environment variable that holds the CPUs of the generator.
 const CPUS: &str = "THREADBARE_LOAD_CPUS";
+/// The environment variable that holds what it manages at most, as the study
+/// has measured it: requests a second.
+const LIMIT: &str = "THREADBARE_LOAD_LIMIT";
 /// More threads than this have not been needed to load a server of one host.
-const MOST_THREADS: usize = 4;
+const MOST_THREADS: usize = 16;
 /// A server that is silent for so long is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// No byte of a request or an answer repeats before this many.
-const PATTERN: u64 = 251;
+const PATTERN: usize = 251;
+/// After so many sends in a row it looks for answers: they would seem late.
+const SENDS: u64 = 16;
+/// The most bytes of one burst: no socket's buffer is smaller.
+const MOST_BURST_BYTES: u64 = 64 << 10;
 
 /// Generates the load and reports. Blocks the thread.
 ///
@@ -38,25 +59,33 @@ const PATTERN: u64 = 251;
 ///
 /// When the server refuses connections, closes one, or is silent.
 pub fn run(plan: &Plan) -> anyhow::Result<Report> {
+    ensure!(
+        plan.burst * plan.payload_bytes <= MOST_BURST_BYTES,
+        "a burst of {} requests of {} bytes is more than a socket surely takes, which is {MOST_BURST_BYTES} bytes",
+        plan.burst,
+        plan.payload_bytes
+    );
     // Thousands of connections; a refusal shows when one cannot be opened.
     let _ = open_files::raise_limit();
     // Sleeps end when a request is due, not up to 50 µs later.
     nix::sys::prctl::set_timerslack(1)?;
-    let threads = threads(plan)?;
-    let ready = Barrier::new(threads + 1);
-    let (parts, start, before) = thread::scope(|scope| {
-        let handles: Vec<_> = (0..threads)
+    let threads = Threads::of(plan)?;
+    let ready = Barrier::new(threads.count + 1);
+    let (parts, before) = thread::scope(|scope| {
+        let handles: Vec<_> = (0..threads.count)
             .map(|index| {
-                let ready = &ready;
+                let (ready, threads) = (&ready, &threads);
                 scope.spawn(move || {
-                    let connected = Part::connect(plan, index as u64, threads as u64);
+                    let connected = threads
+                        .settle(index)
+                        .and_then(|()| Part::connect(plan, index, threads));
                     ready.wait();
                     connected?.run()
                 })
             })
             .collect();
         ready.wait();
-        let (start, before) = (now_ns(), Usage::now());
+        let before = Usage::now();
         let parts: anyhow::Result<Vec<_>> = handles
             .into_iter()
             .map(|handle| {
@@ -65,18 +94,35 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
                     .unwrap_or_else(|payload| std::panic::resume_unwind(payload))
             })
             .collect();
-        (parts, start, before)
+        (parts, before)
     });
     let parts = parts?;
     let usage = Usage::now();
     let mut latencies = Latencies::new();
     parts.iter().for_each(|part| latencies.add(&part.latencies));
+    // By the threads' own clocks: this one may have to wait for a CPU.
+    let start = parts.iter().map(|part| part.start).min().unwrap_or(0);
     let end = parts.iter().map(|part| part.end).max().unwrap_or(start);
     let elapsed_ns = end.saturating_sub(start).max(1);
     let answered = latencies.count();
     let offered = (plan.offered_per_s > 0).then_some(plan.offered_per_s as f64);
-    let busy = usage.minus(before).cpu_ns as f64 / (elapsed_ns * threads as u64) as f64;
     let achieved_per_s = answered as f64 * 1e9 / elapsed_ns as f64;
+    // What it has worked, in CPU time: what other programs took it had not.
+    let (busy, worked_ns) = match threads.own {
+        Some(_) => (
+            parts.iter().map(Done::busy_ratio).sum::<f64>() / threads.count as f64,
+            parts
+                .iter()
+                .map(|part| part.busy_ratio() * part.cpu_ns as f64)
+                .sum(),
+        ),
+        None => {
+            let used = usage.minus(before).cpu_ns as f64;
+            (used / (elapsed_ns * threads.count as u64) as f64, used)
+        }
+    };
+    let by_work = answered as f64 * threads.count as f64 * 1e9 / worked_ns.max(1.0);
+    let limit = limit()?.unwrap_or(by_work);
     Ok(Report {
         elapsed_ns,
         operations_count: answered,
@@ -86,30 +132,64 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
         involuntary_switches_count: usage.involuntary_switches,
         latency: latencies.report(offered, achieved_per_s),
         metrics: [
-            ("load_busy_ratio".to_owned(), busy),
-            (
-                "load_limit_per_s".to_owned(),
-                achieved_per_s / busy.max(1e-6),
-            ),
+            ("load_busy_ratio", busy),
+            ("load_limit_per_s", limit),
+            ("load_headroom_ratio", limit / achieved_per_s),
         ]
+        .map(|(name, value)| (name.to_owned(), value))
         .into(),
     })
 }
 
-/// Pins the generator if it is told to, and says how many threads it takes:
-/// all of its own CPUs, else half of those that it shares with the server.
-fn threads(plan: &Plan) -> anyhow::Result<usize> {
-    let cpus = match std::env::var(CPUS) {
-        Ok(list) => {
-            let cpus =
-                affinity::parse(&list).map_err(|message| anyhow::anyhow!("{CPUS}: {message}"))?;
-            affinity::pin(&cpus)
-                .with_context(|| format!("pinning the generator to {CPUS}={list}"))?;
-            cpus.len()
-        }
-        Err(_) => affinity::allowed()?.len() / 2,
+/// What the study has found that the generator manages at most, if it has.
+fn limit() -> anyhow::Result<Option<f64>> {
+    let Ok(text) = std::env::var(LIMIT) else {
+        return Ok(None);
     };
-    Ok(cpus.clamp(1, MOST_THREADS).min(plan.connections as usize))
+    let limit: f64 = text
+        .parse()
+        .with_context(|| format!("{LIMIT}={text} is no number"))?;
+    ensure!(
+        limit.is_finite() && limit > 0.0,
+        "{LIMIT}={text} is no number of requests a second"
+    );
+    Ok(Some(limit))
+}
+
+/// Where the generator runs.
+struct Threads {
+    count: usize,
+    /// Its own CPUs; `None` where it shares those of the server.
+    own: Option<Vec<usize>>,
+}
+
+impl Threads {
+    /// One for each of its own CPUs, else for half of those that it shares
+    /// with the server.
+    fn of(plan: &Plan) -> anyhow::Result<Self> {
+        let own = std::env::var(CPUS)
+            .ok()
+            .map(|list| {
+                affinity::parse(&list).map_err(|message| anyhow::anyhow!("{CPUS}: {message}"))
+            })
+            .transpose()?;
+        let cpus = match &own {
+            Some(cpus) => cpus.len(),
+            None => affinity::allowed()?.len() / 2,
+        };
+        let count = cpus.clamp(1, MOST_THREADS).min(plan.connections as usize);
+        Ok(Self { count, own })
+    }
+
+    /// Pins the calling thread, number `index`, to a CPU of its own, if there
+    /// is one.
+    fn settle(&self, index: usize) -> anyhow::Result<()> {
+        let Some(cpu) = self.own.as_ref().map(|cpus| cpus[index]) else {
+            return Ok(());
+        };
+        affinity::pin(&[cpu])
+            .with_context(|| format!("pinning the generator to CPU {cpu} of {CPUS}"))
+    }
 }
 
 /// One thread's connections and requests.
@@ -117,20 +197,38 @@ struct Part<'a> {
     plan: &'a Plan,
     connections: Vec<Connection>,
     poller: Epoll,
-    /// The next request of an open loop that is this thread's to send.
+    /// The next request of an open loop, whosever it is.
     next: u64,
     first: u64,
     threads: u64,
+    never_sleeps: bool,
     latencies: Latencies,
     right: u64,
     left: u64,
+    /// What requests are slices of: see [`Part::request`].
+    pattern: Vec<u8>,
+    /// What is written next.
+    outgoing: Vec<u8>,
 }
 
 /// What a thread has to report.
 struct Done {
     latencies: Latencies,
     right: u64,
+    start: u64,
     end: u64,
+    /// For how long nothing was due and nothing had come; only of a thread
+    /// that never sleeps.
+    idle_ns: u64,
+    /// What the thread used meanwhile, idle turns included.
+    cpu_ns: u64,
+}
+
+impl Done {
+    fn busy_ratio(&self) -> f64 {
+        let elapsed = self.end.saturating_sub(self.start).max(1) as f64;
+        (1.0 - self.idle_ns as f64 / elapsed).clamp(0.0, 1.0)
+    }
 }
 
 struct Connection {
@@ -138,7 +236,7 @@ struct Connection {
     /// Requests that wait for their answers: number, and when they were due.
     waiting: VecDeque<(u64, u64)>,
     /// Bytes of the first waiting request's answer that have come.
-    come: u64,
+    come: usize,
     right: bool,
     /// What the socket has not taken yet.
     unsent: VecDeque<u8>,
@@ -147,25 +245,35 @@ struct Connection {
 }
 
 impl<'a> Part<'a> {
-    fn connect(plan: &'a Plan, first: u64, threads: u64) -> anyhow::Result<Self> {
+    fn connect(plan: &'a Plan, first: usize, threads: &Threads) -> anyhow::Result<Self> {
         let poller = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let size = PATTERN + plan.payload_bytes as usize;
         let mut part = Self {
             plan,
             connections: Vec::new(),
             poller,
-            next: first,
-            first,
-            threads,
+            next: 0,
+            first: first as u64,
+            threads: threads.count as u64,
+            never_sleeps: threads.own.is_some(),
             latencies: Latencies::new(),
             right: 0,
             left: 0,
+            pattern: (0..size).map(|at| (at % PATTERN) as u8).collect(),
+            outgoing: Vec::new(),
         };
-        for number in (first..plan.connections).step_by(threads as usize) {
+        for number in (part.first..plan.connections).step_by(threads.count) {
             let stream = TcpStream::connect_timeout(&plan.address, PATIENCE)
                 .with_context(|| format!("connection {number} to {}", plan.address))?;
             stream.set_nodelay(true)?;
             stream.set_nonblocking(true)?;
-            let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP;
+            // The cheapest, where the host allows it: the host's own choice,
+            // which the server keeps, may pace each request by a timer.
+            let _ = setsockopt(&stream, sockopt::TcpCongestion, &OsString::from("reno"));
+            let flags = EpollFlags::EPOLLIN
+                | EpollFlags::EPOLLOUT
+                | EpollFlags::EPOLLRDHUP
+                | EpollFlags::EPOLLET;
             part.poller.add(
                 &stream,
                 EpollEvent::new(flags, part.connections.len() as u64),
@@ -184,75 +292,106 @@ impl<'a> Part<'a> {
     }
 
     fn run(mut self) -> anyhow::Result<Done> {
-        let start = now_ns();
-        let mut end = start;
+        let (start, cpu_before) = (now_ns(), thread_cpu_ns()?);
+        let (mut end, mut idle_ns) = (start, 0);
         if self.plan.offered_per_s == 0 {
             for index in 0..self.connections.len() {
-                self.send_next(index, start)?;
+                self.send_burst(index, start)?;
             }
         }
         let mut events = vec![EpollEvent::empty(); 256];
         let mut block = vec![0; 64 << 10];
+        let mut turn = now_ns();
         while self.left > 0 {
-            let due = self.send_due(start)?;
-            let count = match self.poller.wait(&mut events, EpollTimeout::ZERO)? {
-                0 => {
+            let (sent, due) = self.send_due(start)?;
+            let mut count = self.poller.wait(&mut events, EpollTimeout::ZERO)?;
+            if count == 0 && !sent {
+                if self.never_sleeps {
+                    self.check_patience(due, turn, end)?;
+                } else {
                     self.sleep(due, end)?;
-                    self.poller.wait(&mut events, EpollTimeout::ZERO)?
+                    count = self.poller.wait(&mut events, EpollTimeout::ZERO)?;
                 }
-                count => count,
-            };
+            }
             for event in &events[..count] {
                 let index = event.data() as usize;
                 if event.events().contains(EpollFlags::EPOLLOUT) {
                     self.flush(index)?;
                 }
-                self.receive(index, &mut block)?;
-                end = now_ns();
+                if event.events().intersects(!EpollFlags::EPOLLOUT) {
+                    self.receive(index, &mut block)?;
+                    end = now_ns();
+                }
             }
+            let now = now_ns();
+            if count == 0 && !sent {
+                idle_ns += now - turn;
+            }
+            turn = now;
         }
         Ok(Done {
             latencies: self.latencies,
             right: self.right,
+            start,
             end,
+            idle_ns,
+            cpu_ns: thread_cpu_ns()?.saturating_sub(cpu_before),
         })
     }
 
-    /// Sends what is due by now; when the next is due, if there is one.
-    fn send_due(&mut self, start: u64) -> anyhow::Result<Option<u64>> {
-        if self.plan.offered_per_s == 0 {
-            return Ok(None);
+    /// Sends of an open loop what is due by now, but not too much at a time:
+    /// whether anything was, and when the next is due, if there is one.
+    fn send_due(&mut self, start: u64) -> anyhow::Result<(bool, Option<u64>)> {
+        let Plan {
+            connections,
+            requests,
+            offered_per_s,
+            ..
+        } = *self.plan;
+        if offered_per_s == 0 || self.next >= requests {
+            return Ok((false, None));
         }
-        loop {
-            if self.next >= self.plan.requests {
-                return Ok(None);
-            }
-            let due = start
-                + (u128::from(self.next) * 1_000_000_000 / u128::from(self.plan.offered_per_s))
-                    as u64;
-            if due > now_ns() {
-                return Ok(Some(due));
-            }
-            let connection = self.next % self.plan.connections;
-            self.send((connection / self.threads) as usize, self.next, due)?;
-            // The next request whose connection is this thread's: its number
-            // modulo the connections is `first` modulo the threads.
-            self.next += 1;
-            while self.next % self.plan.connections % self.threads != self.first {
-                self.next += 1;
-            }
+        let per_second = u128::from(offered_per_s);
+        let due_at = |number: u64| start + (u128::from(number) * 1_000_000_000 / per_second) as u64;
+        let passed = u128::from(now_ns().saturating_sub(start));
+        // The first request that is not due yet.
+        let mut end = ((passed * per_second / 1_000_000_000) as u64 + 1).min(requests);
+        if end < self.next + connections {
+            end = end.min(self.next + SENDS * self.threads);
         }
+        let mut sent = false;
+        // One write a connection, for all of its requests that are due.
+        for number in self.next..end.min(self.next + connections) {
+            let connection = number % connections;
+            if connection % self.threads != self.first {
+                continue;
+            }
+            let numbers = (number..end).step_by(connections as usize);
+            self.send(
+                (connection / self.threads) as usize,
+                numbers.map(|number| (number, due_at(number))),
+            )?;
+            sent = true;
+        }
+        self.next = self.next.max(end);
+        Ok((sent, (self.next < requests).then(|| due_at(self.next))))
     }
 
-    /// Waits for an event, or until the next request is due.
-    fn sleep(&self, due: Option<u64>, last: u64) -> anyhow::Result<()> {
-        let now = now_ns();
+    /// Refuses to wait longer than [`PATIENCE`] for an answer that came `last`.
+    fn check_patience(&self, due: Option<u64>, now: u64, last: u64) -> anyhow::Result<Duration> {
         let patience = PATIENCE.saturating_sub(Duration::from_nanos(now.saturating_sub(last)));
         ensure!(
             !patience.is_zero() || due.is_some(),
             "{} requests were not answered within {PATIENCE:?}",
             self.left
         );
+        Ok(patience)
+    }
+
+    /// Waits for an event, or until the next request is due.
+    fn sleep(&self, due: Option<u64>, last: u64) -> anyhow::Result<()> {
+        let now = now_ns();
+        let patience = self.check_patience(due, now, last)?;
         let time = due.map_or(patience, |due| {
             Duration::from_nanos(due.saturating_sub(now))
         });
@@ -263,99 +402,109 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// A closed loop's next request on a connection.
-    fn send_next(&mut self, index: usize, now: u64) -> anyhow::Result<()> {
-        let connection = &mut self.connections[index];
-        let number = connection.next;
-        if number < self.plan.requests {
-            connection.next += self.plan.connections;
-            self.send(index, number, now)?;
+    /// A closed loop's next requests on a connection that waits for none.
+    fn send_burst(&mut self, index: usize, now: u64) -> anyhow::Result<()> {
+        let Plan {
+            connections,
+            requests,
+            burst,
+            ..
+        } = *self.plan;
+        let next = self.connections[index].next;
+        let end = requests.min(next + burst * connections);
+        if next < requests {
+            self.connections[index].next += burst * connections;
+            let numbers = (next..end).step_by(connections as usize);
+            self.send(index, numbers.map(|number| (number, now)))?;
         }
         Ok(())
     }
 
-    fn send(&mut self, index: usize, number: u64, due: u64) -> anyhow::Result<()> {
+    /// Sends these requests, each a number and when it was due, by one write.
+    fn send(
+        &mut self,
+        index: usize,
+        requests: impl Iterator<Item = (u64, u64)>,
+    ) -> anyhow::Result<()> {
+        let mut outgoing = std::mem::take(&mut self.outgoing);
+        outgoing.clear();
+        for (number, due) in requests {
+            self.connections[index].waiting.push_back((number, due));
+            outgoing.extend_from_slice(self.request(number));
+        }
         let connection = &mut self.connections[index];
-        connection.waiting.push_back((number, due));
-        let payload: Vec<u8> = (0..self.plan.payload_bytes)
-            .map(|at| byte(number, at))
-            .collect();
         let mut sent = 0;
         if connection.unsent.is_empty() {
-            sent = write(&mut connection.stream, &payload)?;
+            sent = write(&mut connection.stream, &outgoing)?;
         }
-        if sent < payload.len() {
-            let was_empty = connection.unsent.is_empty();
-            connection.unsent.extend(&payload[sent..]);
-            if was_empty {
-                self.watch(index, true)?;
-            }
-        }
+        connection.unsent.extend(&outgoing[sent..]);
+        self.outgoing = outgoing;
         Ok(())
     }
 
     /// Goes on with what the socket would not take before.
     fn flush(&mut self, index: usize) -> anyhow::Result<()> {
         let connection = &mut self.connections[index];
-        let sent = write(&mut connection.stream, connection.unsent.make_contiguous())?;
-        connection.unsent.drain(..sent);
-        if connection.unsent.is_empty() {
-            self.watch(index, false)?;
+        while !connection.unsent.is_empty() {
+            let unsent = connection.unsent.make_contiguous();
+            match write(&mut connection.stream, unsent)? {
+                0 => break,
+                sent => drop(connection.unsent.drain(..sent)),
+            }
         }
         Ok(())
     }
 
-    fn watch(&self, index: usize, writable: bool) -> anyhow::Result<()> {
-        let flags = EpollFlags::EPOLLIN
-            | EpollFlags::EPOLLRDHUP
-            | if writable {
-                EpollFlags::EPOLLOUT
-            } else {
-                EpollFlags::empty()
-            };
-        let mut event = EpollEvent::new(flags, index as u64);
-        Ok(self
-            .poller
-            .modify(&self.connections[index].stream, &mut event)?)
+    /// What a request holds.
+    fn request(&self, number: u64) -> &[u8] {
+        let from = (number % PATTERN as u64) as usize;
+        &self.pattern[from..from + self.plan.payload_bytes as usize]
     }
 
+    /// Reads until the socket is empty, which a short read shows.
     fn receive(&mut self, index: usize, block: &mut [u8]) -> anyhow::Result<()> {
-        let size = match self.connections[index].stream.read(block) {
-            Ok(0) => bail!(
-                "the server closed a connection with {} requests open",
-                self.connections[index].waiting.len()
-            ),
-            Ok(size) => size,
-            Err(error)
-                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
-            {
+        loop {
+            let size = match self.connections[index].stream.read(block) {
+                Ok(0) => bail!(
+                    "the server closed a connection with {} requests open",
+                    self.connections[index].waiting.len()
+                ),
+                Ok(size) => size,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => bail!("reading an answer: {error}"),
+            };
+            self.take(index, &block[..size], now_ns())?;
+            if size < block.len() {
                 return Ok(());
             }
-            Err(error) => bail!("reading an answer: {error}"),
-        };
-        let now = now_ns();
-        let mut rest = &block[..size];
+        }
+    }
+
+    /// Compares what has come at `now` with what was sent.
+    fn take(&mut self, index: usize, mut rest: &[u8], now: u64) -> anyhow::Result<()> {
+        let payload = self.plan.payload_bytes as usize;
         while !rest.is_empty() {
-            let connection = &mut self.connections[index];
+            let connection = &self.connections[index];
+            let come = connection.come;
             let Some(&(number, due)) = connection.waiting.front() else {
                 bail!("the server sent {} bytes that nobody asked for", rest.len());
             };
-            let length = (self.plan.payload_bytes - connection.come).min(rest.len() as u64);
-            let (part, others) = rest.split_at(length as usize);
+            let (part, others) = rest.split_at((payload - come).min(rest.len()));
             rest = others;
-            connection.right &= part
-                .iter()
-                .zip(connection.come..)
-                .all(|(&got, at)| got == byte(number, at));
-            connection.come += length;
-            if connection.come == self.plan.payload_bytes {
+            let right = part == &self.request(number)[come..come + part.len()];
+            let connection = &mut self.connections[index];
+            connection.right &= right;
+            connection.come += part.len();
+            if connection.come == payload {
                 self.right += u64::from(connection.right);
                 connection.waiting.pop_front();
                 (connection.come, connection.right) = (0, true);
+                let is_last = connection.waiting.is_empty();
                 self.latencies.record(now.saturating_sub(due));
                 self.left -= 1;
-                if self.plan.offered_per_s == 0 {
-                    self.send_next(index, now)?;
+                if self.plan.offered_per_s == 0 && is_last {
+                    self.send_burst(index, now)?;
                 }
             }
         }
@@ -363,18 +512,20 @@ impl<'a> Part<'a> {
     }
 }
 
-/// What a request holds.
-fn byte(number: u64, at: u64) -> u8 {
-    ((number + at) % PATTERN) as u8
+/// The CPU time of the calling thread.
+fn thread_cpu_ns() -> nix::Result<u64> {
+    let used = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?;
+    Ok(used.tv_sec() as u64 * 1_000_000_000 + used.tv_nsec() as u64)
 }
 
 /// Writes what the socket takes.
 fn write(stream: &mut TcpStream, bytes: &[u8]) -> anyhow::Result<usize> {
-    match stream.write(bytes) {
-        Ok(size) => Ok(size),
-        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-            Ok(0)
+    loop {
+        match stream.write(bytes) {
+            Ok(size) => return Ok(size),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => bail!("sending a request: {error}"),
         }
-        Err(error) => bail!("sending a request: {error}"),
     }
 }

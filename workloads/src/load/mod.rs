@@ -1,6 +1,7 @@
-//! The load generator of `io.tcp_echo`: a program of its own, the same for all
+//! The load generator of `io.tcp_echo` and `io.tcp_burst`: a program of its own, the same for all
 //! lanes, so that its work is never counted as a lane's.
 
+pub mod echo;
 pub mod generator;
 
 use std::collections::BTreeMap;
@@ -38,6 +39,10 @@ pub struct Plan {
     /// next request when it has the answer to its last.
     #[arg(long, default_value_t = 0)]
     pub offered_per_s: u64,
+    /// Requests that each connection of a closed loop sends at once, and the
+    /// next so many when the last of them was answered.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub burst: u64,
 }
 
 /// What the generator prints: one line of JSON.
@@ -57,10 +62,11 @@ pub struct Report {
     pub involuntary_switches_count: u64,
     /// How long the answers took.
     pub latency: Latency,
-    /// `load_busy_ratio`: the share of the time for which it was on a CPU.
-    /// `load_limit_per_s`: the requests a second that would have kept it there
-    /// all the time, at the CPU time that each has cost it; a server that
-    /// comes near is not measured, the generator is.
+    /// `load_busy_ratio`: the share of the time for which it had work to do.
+    /// `load_limit_per_s`: the requests a second that it manages at most, as
+    /// the study has measured it, else by the CPU time that it has worked.
+    /// `load_headroom_ratio`: that limit over what was achieved. A server that
+    /// brings it near 1 is not measured, the generator is.
     pub metrics: BTreeMap<String, f64>,
 }
 
@@ -71,17 +77,19 @@ impl Plan {
             connections: order.get("connections_count"),
             payload_bytes: order.get("payload_bytes"),
             requests: order.get("requests_count") * order.iterations,
-            offered_per_s: order.get("offered_per_s"),
+            offered_per_s: order.or("offered_per_s", 0),
+            burst: order.or("burst_count", 1),
         }
     }
 
-    fn arguments(&self) -> [String; 11] {
+    fn arguments(&self) -> [String; 13] {
         let Self {
             address,
             connections,
             payload_bytes,
             requests,
             offered_per_s,
+            burst,
         } = self;
         [
             "load".to_owned(),
@@ -95,6 +103,8 @@ impl Plan {
             requests.to_string(),
             "--offered-per-s".to_owned(),
             offered_per_s.to_string(),
+            "--burst".to_owned(),
+            burst.to_string(),
         ]
     }
 }

@@ -13,7 +13,16 @@ use crate::mail;
 use crate::measure::{Measured, Meter};
 
 /// What an echo task reads at most at a time.
-pub(super) const ECHO_BYTES: usize = 16 << 10;
+const ECHO_BYTES: usize = 16 << 10;
+
+/// How much an echo server reads at a time: of a burst one request, so that
+/// each is answered by itself.
+pub(super) fn block_bytes(order: &Order) -> usize {
+    match order.or("burst_count", 1) {
+        1 => ECHO_BYTES,
+        _ => order.count("payload_bytes"),
+    }
+}
 
 pub(super) fn sleepers<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let (tasks, sleep) = (
@@ -47,6 +56,7 @@ pub(super) fn over_ns(measured: &Measured, order: &Order, sleep: Duration) -> f6
 
 pub(super) fn tcp_echo<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let connections = order.count("connections_count");
+    let block_bytes = block_bytes(order);
     let meter = Meter::begin(true);
     let (listener, address) = lane
         .listen(connections)
@@ -54,7 +64,8 @@ pub(super) fn tcp_echo<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, 
     let acceptor = {
         let (lane, listener) = (lane.clone(), listener.clone());
         lane.clone().spawn(move || {
-            serve(&lane, &listener, connections).unwrap_or_else(|failure| failure.throw())
+            serve(&lane, &listener, connections, block_bytes)
+                .unwrap_or_else(|failure| failure.throw())
         })?
     };
     let plan = load::Plan::new(order, address);
@@ -74,6 +85,7 @@ fn serve<L: Blocking>(
     lane: &L,
     listener: &L::Listener,
     connections: usize,
+    block_bytes: usize,
 ) -> Result<u64, Failure> {
     let mut tasks = Vec::with_capacity(connections);
     let mut failure = None;
@@ -81,7 +93,7 @@ fn serve<L: Blocking>(
         let accepted = lane
             .accept(listener)
             .map_err(|error| Failure::host("accepting a connection", &error, "ulimit -n"));
-        match accepted.and_then(|stream| lane.spawn(move || echo(stream))) {
+        match accepted.and_then(|stream| lane.spawn(move || echo(stream, block_bytes))) {
             Ok(task) => tasks.push(task),
             Err(error) => failure = Some(error),
         }
@@ -95,8 +107,8 @@ fn serve<L: Blocking>(
     failure.map_or(sum, Err)
 }
 
-fn echo(mut stream: impl Read + Write) -> u64 {
-    let mut block = vec![0; ECHO_BYTES];
+fn echo(mut stream: impl Read + Write, block_bytes: usize) -> u64 {
+    let mut block = vec![0; block_bytes];
     let mut echoed = 0;
     loop {
         match stream.read(&mut block) {

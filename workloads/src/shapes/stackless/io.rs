@@ -11,7 +11,7 @@ use crate::lane::{Failure, Order, Outcome};
 use crate::load;
 use crate::mail;
 use crate::measure::Meter;
-use crate::shapes::io::{ECHO_BYTES, check_tokens, over_ns};
+use crate::shapes::io::{block_bytes, check_tokens, over_ns};
 
 pub(super) async fn sleepers<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let time = Duration::from_nanos(order.get("sleep_ns"));
@@ -33,13 +33,14 @@ pub(super) async fn sleepers<L: Stackless>(lane: &L, order: &Order) -> Result<Ou
 
 pub(super) async fn tcp_echo<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let connections = order.count("connections_count");
+    let block_bytes = block_bytes(order);
     let meter = Meter::begin(true);
     let (listener, address) = L::listen()
         .await
         .map_err(|error| Failure::host("listening on the loopback", &error, "ulimit -n"))?;
     let own = lane.clone();
     let acceptor = lane.spawn(async move {
-        serve(&own, listener, connections)
+        serve(&own, listener, connections, block_bytes)
             .await
             .unwrap_or_else(|failure| failure.throw())
     });
@@ -54,19 +55,20 @@ async fn serve<L: Stackless>(
     lane: &L,
     listener: L::Listener,
     connections: usize,
+    block_bytes: usize,
 ) -> Result<u64, Failure> {
     let mut tasks = Vec::with_capacity(connections);
     while tasks.len() < connections {
         let stream = L::accept(&listener)
             .await
             .map_err(|error| Failure::host("accepting a connection", &error, "ulimit -n"))?;
-        tasks.push(lane.spawn(echo::<L>(stream)));
+        tasks.push(lane.spawn(echo::<L>(stream, block_bytes)));
     }
     join_all::<L>(tasks).await
 }
 
-async fn echo<L: Stackless>(mut stream: L::Stream) -> u64 {
-    let mut block = vec![0; ECHO_BYTES];
+async fn echo<L: Stackless>(mut stream: L::Stream, block_bytes: usize) -> u64 {
+    let mut block = vec![0; block_bytes];
     let mut echoed = 0;
     loop {
         match L::read(&mut stream, &mut block).await {

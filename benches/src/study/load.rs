@@ -1,0 +1,399 @@
+//! What a server is loaded with: CPUs of the generator's own, and what it
+//! manages on them.
+//!
+//! A server and the generator that loads it pay about the same for a request,
+//! as nearly all of it is TCP's. So they get CPUs apart, and what the generator
+//! manages at most is measured before anything else, against an echo server
+//! that does nothing but echo. A figure for which it needed most of that is a
+//! lower bound of what the lane can do, and is tainted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use reports::schema::{Failure, FailureKind, Sample, Taint};
+use serde::Deserialize;
+use workloads::catalogue::{Shape, Size, Workload};
+use workloads::protocol::Parameters;
+
+use super::observer::Observer;
+use super::plan::cell_name;
+use super::setup::Setup;
+use crate::cpus::Cpus;
+use crate::environment;
+use crate::lane_process::LaneCommand;
+
+/// A generator that is asked for more than its limit over this is not trusted
+/// to be faster than what it loads.
+pub(crate) const LEAST_HEADROOM: f64 = 1.2;
+/// The generator's own figure of it.
+pub(crate) const HEADROOM: &str = "load_headroom_ratio";
+/// Its own figure of what it manages, by the CPU time that it worked: other
+/// programs on its CPUs do not change that much.
+const OWN_LIMIT: &str = "load_limit_per_s";
+/// How often the limit is looked for: the median is what it manages.
+const TRIES: usize = 5;
+/// A fifth of a second of a generator of one CPU.
+const REQUESTS: u64 = 40_000;
+/// How a lane's environment names the generator and what concerns it.
+const PROGRAM: &str = "THREADBARE_LOAD";
+const CPUS: &str = "THREADBARE_LOAD_CPUS";
+const LIMIT: &str = "THREADBARE_LOAD_LIMIT";
+
+/// The generator of one run. Without CPUs of its own it has no known limit.
+#[derive(Debug, Default)]
+pub(super) struct Load {
+    split: Option<Split>,
+    limits: BTreeMap<Connections, f64>,
+}
+
+/// Which CPUs are the server's and which the generator's.
+#[derive(Clone, Debug, PartialEq)]
+struct Split {
+    server: Cpus,
+    generator: Cpus,
+}
+
+/// All of a point on which the limit depends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Connections {
+    count: u64,
+    payload_bytes: u64,
+    burst: u64,
+}
+
+impl Connections {
+    fn of(parameters: &Parameters) -> Self {
+        let get = |name, other| parameters.get(name).copied().unwrap_or(other);
+        Self {
+            count: get("connections_count", 1),
+            payload_bytes: get("payload_bytes", 1),
+            burst: get("burst_count", 1),
+        }
+    }
+}
+
+impl Load {
+    /// Measures what the generator manages at each point of `setup` that needs
+    /// one. Blocks the thread for about a second for each number of connections.
+    pub(super) fn measure(setup: &Setup, observer: &mut dyn Observer) -> Self {
+        let loaded = setup.workloads.iter().filter(|one| is_loaded(one));
+        let points: BTreeSet<Connections> = loaded
+            .flat_map(|workload| setup.points(workload))
+            .map(|point| Connections::of(&point))
+            .collect();
+        let mut load = Self::default();
+        if points.is_empty() {
+            return load;
+        }
+        let Some(split) = Split::of(&setup.cpus) else {
+            observer.note(
+                "the load generator shares the one CPU with the server: give the run two (--cpus)",
+            );
+            return load;
+        };
+        load.split = Some(split.clone());
+        let program = program(setup);
+        // At the smallest sizes the figures mean nothing.
+        let Some(program) = program.filter(|_| setup.size != Size::Tiny) else {
+            return load;
+        };
+        for point in points {
+            observer.preparing("measuring what the load generator manages");
+            match limit(&program, &split, point) {
+                Ok(limit) => {
+                    observer.note(&format!(
+                        "the load generator manages {limit:.0} requests/s over {} connections{} on CPUs {}; servers get CPUs {}",
+                        point.count,
+                        match point.burst {
+                            1 => String::new(),
+                            burst => format!(" in bursts of {burst}"),
+                        },
+                        split.generator,
+                        split.server,
+                    ));
+                    load.limits.insert(point, limit);
+                }
+                Err(why) => observer.note(&format!(
+                    "what the load generator manages over {} connections is not known: {why}",
+                    point.count
+                )),
+            }
+        }
+        load
+    }
+
+    /// How and on which CPUs to start a lane for this cell.
+    pub(super) fn command(
+        &self,
+        command: &LaneCommand,
+        cpus: &Cpus,
+        workload: &Workload,
+        parameters: &Parameters,
+    ) -> (LaneCommand, Cpus) {
+        let mut command = command.clone();
+        let Some(split) = self.split.as_ref().filter(|_| is_loaded(workload)) else {
+            return (command, cpus.clone());
+        };
+        let mut set = |name: &str, value: String| {
+            command.variables.push((name.into(), value.into()));
+        };
+        set(CPUS, split.generator.to_string());
+        if let Some(limit) = self.limits.get(&Connections::of(parameters)) {
+            set(LIMIT, limit.to_string());
+        }
+        (command, split.server.clone())
+    }
+
+    /// Why this point is not measured on any lane: `None` where it is.
+    pub(super) fn refusal(
+        &self,
+        workload: &Workload,
+        lane: &str,
+        parameters: &Parameters,
+    ) -> Option<Failure> {
+        let offered = parameters.get("offered_per_s").copied().unwrap_or(0);
+        let limit = *self.limits.get(&Connections::of(parameters))?;
+        let beyond = is_loaded(workload) && offered as f64 * LEAST_HEADROOM > limit;
+        beyond.then(|| Failure {
+            workload: workload.id.to_owned(),
+            lane: lane.to_owned(),
+            parameters: parameters.clone(),
+            kind: FailureKind::Limit,
+            message: format!(
+                "not asked: the load generator manages {limit:.0} requests/s on this host"
+            ),
+            ..Failure::default()
+        })
+    }
+}
+
+/// The taint of a figure that the generator may have limited.
+pub(super) fn headroom_taint(
+    workload: &str,
+    lane: &str,
+    parameters: &Parameters,
+    samples: &[Sample],
+    block: u64,
+) -> Option<Taint> {
+    let headrooms = samples.iter().filter_map(|one| one.metrics.get(HEADROOM));
+    let least = headrooms.copied().min_by(f64::total_cmp)?;
+    (least < LEAST_HEADROOM).then(|| Taint {
+        kind: "load_generator".to_owned(),
+        message: format!(
+            "{}: the load generator manages only {least:.2} times as much as it was asked for here; take the figure for a lower bound of what the lane can do, or give the run more CPUs",
+            cell_name(workload, lane, parameters)
+        ),
+        value: Some(least),
+        bound: Some(LEAST_HEADROOM),
+        block_index: Some(block),
+        ..Taint::default()
+    })
+}
+
+fn is_loaded(workload: &Workload) -> bool {
+    matches!(workload.shape, Shape::TcpEcho)
+}
+
+/// The program that generates load, as the lanes are told.
+fn program(setup: &Setup) -> Option<PathBuf> {
+    let commands = setup
+        .lanes
+        .iter()
+        .filter_map(|lane| lane.command.as_ref().ok());
+    let mut variables = commands.flat_map(|command| &command.variables);
+    variables
+        .find(|(name, _)| name == PROGRAM)
+        .map(|(_, path)| path.into())
+}
+
+impl Split {
+    /// Three fifths for the generator, so that it is the faster one, and no
+    /// core of the hardware for both if it can be helped. `None` for one CPU.
+    fn of(cpus: &Cpus) -> Option<Self> {
+        Self::by(cpus, |cpu| {
+            let topology = |name| {
+                environment::number::<u64>(format!(
+                    "/sys/devices/system/cpu/cpu{cpu}/topology/{name}"
+                ))
+            };
+            (topology("physical_package_id"), topology("core_id"))
+        })
+    }
+
+    fn by<K: Ord>(cpus: &Cpus, core: impl Fn(usize) -> K) -> Option<Self> {
+        let mut numbers = cpus.numbers().to_vec();
+        numbers.sort_by_key(|&cpu| (core(cpu), cpu));
+        let server = (numbers.len() * 2 / 5).max(1);
+        let (server, generator) = numbers.split_at(server);
+        Some(Self {
+            server: list(server)?,
+            generator: list(generator)?,
+        })
+    }
+}
+
+/// These CPUs as a set; `None` for none.
+fn list(numbers: &[usize]) -> Option<Cpus> {
+    let words: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+    words.join(",").parse().ok()
+}
+
+/// What the generator manages: requests a second.
+fn limit(program: &Path, split: &Split, point: Connections) -> Result<f64, String> {
+    let tries = (0..TRIES).map(|_| attempt(program, split, point));
+    let mut limits = tries.collect::<Result<Vec<_>, _>>()?;
+    limits.sort_by(f64::total_cmp);
+    Ok(limits[TRIES / 2])
+}
+
+fn attempt(program: &Path, split: &Split, point: Connections) -> Result<f64, String> {
+    let wrong = |what: &str, error: &dyn std::fmt::Display| format!("{what}: {error}");
+    let mut server = Server(
+        Command::new(program)
+            .args(["echo", "--connections", &point.count.to_string()])
+            .args(["--cpus", &split.server.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| wrong("starting the echo server", &error))?,
+    );
+    let mut said = String::new();
+    if let Some(stdout) = server.0.stdout.take() {
+        BufReader::new(stdout)
+            .read_line(&mut said)
+            .map_err(|error| wrong("listening to the echo server", &error))?;
+    }
+    let listening: Listening =
+        serde_json::from_str(&said).map_err(|error| wrong("the echo server's address", &error))?;
+    let numbers = [
+        ("--connections", point.count),
+        ("--payload-bytes", point.payload_bytes),
+        ("--requests", REQUESTS.max(point.count) * point.burst),
+        ("--burst", point.burst),
+    ];
+    let arguments = numbers
+        .iter()
+        .flat_map(|(name, value)| [OsString::from(name), value.to_string().into()]);
+    let output = Command::new(program)
+        .args(["load", "--address", &listening.address])
+        .args(arguments)
+        .env(CPUS, split.generator.to_string())
+        .env_remove(LIMIT)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| wrong("starting the load generator", &error))?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+    }
+    let report: Report = serde_json::from_slice(&output.stdout)
+        .map_err(|error| wrong("the load generator's report", &error))?;
+    let limit = report.metrics.get(OWN_LIMIT).copied();
+    limit.ok_or_else(|| format!("the load generator's report has no {OWN_LIMIT}"))
+}
+
+/// An echo server, which ends with this value.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has ended by itself where its connections have.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[derive(Deserialize)]
+struct Listening {
+    address: String,
+}
+
+#[derive(Deserialize)]
+struct Report {
+    metrics: BTreeMap<String, f64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use workloads::catalogue::find;
+
+    fn split(cpus: &str, core: impl Fn(usize) -> usize) -> Option<(String, String)> {
+        let split = Split::by(&cpus.parse().unwrap(), core)?;
+        Some((split.server.to_string(), split.generator.to_string()))
+    }
+
+    fn point(offered: u64) -> Parameters {
+        Parameters::from([
+            ("connections_count".to_owned(), 64),
+            ("payload_bytes".to_owned(), 64),
+            ("requests_count".to_owned(), 10),
+            ("offered_per_s".to_owned(), offered),
+        ])
+    }
+
+    fn load() -> Load {
+        Load {
+            split: Split::by(&"0-1".parse().unwrap(), |cpu| cpu),
+            limits: [(Connections::of(&point(0)), 120_000.0)].into(),
+        }
+    }
+
+    #[test]
+    fn the_generator_gets_more_cpus_than_the_server_wherever_there_are_three() {
+        assert_eq!(split("3", |cpu| cpu), None);
+        let two = split("0-1", |cpu| cpu).unwrap();
+        assert_eq!(two, ("0".to_owned(), "1".to_owned()));
+        for count in 3..64 {
+            let cpus = Split::by(&format!("0-{}", count - 1).parse().unwrap(), |cpu| cpu);
+            let cpus = cpus.unwrap();
+            assert!(cpus.generator.count() > cpus.server.count());
+            assert_eq!(cpus.generator.count() + cpus.server.count(), count);
+        }
+    }
+
+    #[test]
+    fn siblings_of_a_core_stay_together() {
+        let siblings = split("0-9", |cpu| cpu % 5).unwrap();
+        assert_eq!(siblings, ("0-1,5-6".to_owned(), "2-4,7-9".to_owned()));
+    }
+
+    #[test]
+    fn a_lane_that_is_loaded_is_told_and_another_is_not() {
+        let all: Cpus = "0-1".parse().unwrap();
+        let started =
+            |id: &str| load().command(&LaneCommand::default(), &all, find(id).unwrap(), &point(0));
+        let (command, cpus) = started("io.tcp_echo");
+        assert_eq!(cpus.to_string(), "0");
+        let told: Vec<_> = command.variables.iter().map(|(name, _)| name).collect();
+        assert_eq!(told, [CPUS, LIMIT]);
+        assert_eq!(started("io.fanout"), (LaneCommand::default(), all));
+    }
+
+    #[test]
+    fn a_step_near_the_generators_limit_is_not_asked_and_says_so() {
+        let echo = find("io.tcp_echo").unwrap();
+        let refusal = |offered| load().refusal(echo, "thread", &point(offered));
+        assert_eq!(refusal(0), None);
+        assert_eq!(refusal(100_000), None);
+        let refused = refusal(100_001).unwrap();
+        assert!(refused.message.contains("120000"), "{}", refused.message);
+    }
+
+    #[test]
+    fn a_figure_without_headroom_is_tainted_and_one_with_headroom_is_not() {
+        let tainted = |headroom| {
+            let sample = Sample {
+                metrics: [(HEADROOM.to_owned(), headroom)].into(),
+                ..Sample::default()
+            };
+            headroom_taint("io.tcp_echo", "thread", &point(0), &[sample], 3)
+        };
+        assert_eq!(tainted(1.2), None);
+        let taint = tainted(1.1).unwrap();
+        assert!(taint.message.contains("io.tcp_echo on thread"), "{taint:?}");
+        assert_eq!(headroom_taint("x", "y", &point(0), &[], 0), None);
+    }
+}

@@ -1,0 +1,123 @@
+//! The cheapest echo server there is, to see what the load generator manages
+//! at most: an epoll loop a thread and two system calls a request, or for a
+//! whole burst.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::thread;
+
+use anyhow::Context;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use serde::Serialize;
+
+use crate::host::{affinity, open_files};
+
+/// What it says once it listens.
+#[derive(Debug, Serialize)]
+struct Listening {
+    address: std::net::SocketAddr,
+}
+
+/// Accepts `connections` and serves them on `cpus`, a thread on each, until
+/// all of them are closed; says where before it begins. Blocks the thread.
+///
+/// # Errors
+///
+/// When it cannot listen, or may not use the CPUs.
+pub fn run(connections: usize, cpus: &[usize], output: &mut impl Write) -> anyhow::Result<()> {
+    let _ = open_files::raise_limit();
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listening on the loopback")?;
+    let address = listener.local_addr()?;
+    writeln!(output, "{}", serde_json::to_string(&Listening { address })?)?;
+    output.flush()?;
+    let mut shares: Vec<Vec<TcpStream>> = cpus.iter().map(|_| Vec::new()).collect();
+    for number in 0..connections {
+        let (stream, _) = listener.accept().context("accepting a connection")?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        shares[number % cpus.len()].push(stream);
+    }
+    thread::scope(|scope| {
+        let threads: Vec<_> = shares
+            .into_iter()
+            .zip(cpus)
+            .map(|(share, &cpu)| scope.spawn(move || serve(share, cpu)))
+            .collect();
+        threads
+            .into_iter()
+            .try_for_each(|thread| match thread.join() {
+                Ok(served) => served,
+                Err(payload) => std::panic::resume_unwind(payload),
+            })
+    })
+}
+
+fn serve(mut streams: Vec<TcpStream>, cpu: usize) -> anyhow::Result<()> {
+    affinity::pin(&[cpu]).with_context(|| format!("pinning the echo server to CPU {cpu}"))?;
+    let poller = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    for (index, stream) in streams.iter().enumerate() {
+        poller.add(stream, EpollEvent::new(EpollFlags::EPOLLIN, index as u64))?;
+    }
+    let mut events = vec![EpollEvent::empty(); 256];
+    let mut block = vec![0; 64 << 10];
+    let mut open = streams.len();
+    while open > 0 {
+        let count = match poller.wait(&mut events, EpollTimeout::NONE) {
+            Err(nix::errno::Errno::EINTR) => continue,
+            other => other?,
+        };
+        for event in &events[..count] {
+            let stream = &mut streams[event.data() as usize];
+            let ended = match stream.read(&mut block) {
+                Ok(0) => true,
+                // The generator takes what it has sent: its buffer has room.
+                Ok(size) => stream.write_all(&block[..size]).is_err(),
+                Err(error) => {
+                    !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+                }
+            };
+            if ended {
+                poller.delete(&*stream)?;
+                open -= 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::{Plan, generator};
+    use std::io::BufRead;
+
+    #[test]
+    fn every_request_comes_back_right_in_open_and_closed_loops_and_in_bursts() {
+        for (requests, offered_per_s, burst) in [(1_000, 0, 1), (1_000, 0, 8), (500, 50_000, 1)] {
+            let (mut reader, mut writer) = std::io::pipe().unwrap();
+            let cpus = affinity::allowed().unwrap();
+            let server = thread::spawn(move || run(7, &cpus, &mut writer));
+            let mut line = String::new();
+            std::io::BufReader::new(&mut reader)
+                .read_line(&mut line)
+                .unwrap();
+            let said: serde_json::Value = serde_json::from_str(&line).unwrap();
+            let plan = Plan {
+                address: said["address"].as_str().unwrap().parse().unwrap(),
+                connections: 7,
+                payload_bytes: 300,
+                requests,
+                offered_per_s,
+                burst,
+            };
+            let report = generator::run(&plan).unwrap();
+            assert_eq!(
+                (report.checksum, report.operations_count),
+                (requests, requests)
+            );
+            assert!(report.metrics["load_headroom_ratio"] > 0.0, "{report:?}");
+            server.join().unwrap().unwrap();
+        }
+    }
+}
