@@ -19,7 +19,7 @@ trap 'rm -f "$log"' EXIT
 for canary in canary_two_threads_race canary_two_goroutines_on_two_machines_race; do
     code=0
     timeout 200 cargo +nightly test "${build[@]}" --test it -- --ignored --exact "race::$canary" >"$log" 2>&1 || code=$?
-    if [ "$code" = 0 ] || ! grep -q "ThreadSanitizer: data race.* in it::race::" "$log"; then
+    if [ "$code" = 0 ] || ! grep -q "SUMMARY: ThreadSanitizer: data race.*/race\.rs" "$log"; then
         tail -5 "$log" >&2
         echo "tsan: it did not find the race of $canary (exit code $code)" >&2
         exit 1

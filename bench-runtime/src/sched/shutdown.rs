@@ -2,7 +2,8 @@
 //! what it gives back.
 //!
 //! 1. `stopping` is set; every M goes home at its next call and ends, woken if
-//!    it sleeps. Helpers without a job end. All have [`GRACE`] to do so.
+//!    it sleeps. Helpers without a job end. All have [`GRACE`] to do so,
+//!    or [`WIND_UP`].
 //! 2. The outlook is [`Outlook::Stopped`]: who joins a goroutine that has not
 //!    ended learns that it will not, also who begins to wait later.
 //! 3. Whoever finds that no thread is left, the one who stops or the last
@@ -28,6 +29,10 @@ use crate::goroutine::{
 /// sanitizer all takes longer.
 const GRACE: Duration = Duration::from_millis(if cfg!(rt_tsan) { 5_000 } else { 200 });
 
+/// The same where no goroutine is left: its own threads end by themselves, once
+/// the host lets them run.
+const WIND_UP: Duration = Duration::from_secs(5);
+
 /// Goroutines that a leak report names.
 const LEAKS_SHOWN: usize = 1_000;
 
@@ -50,7 +55,7 @@ impl Shared {
         }
         super::dump::no_dump_on_quit(self);
         self.attention.add();
-        let deadline = Instant::now() + GRACE;
+        let began = Instant::now();
         loop {
             // Ms come to rest at any time; whoever did is sent on its way.
             let resting: Vec<_> = {
@@ -72,7 +77,11 @@ impl Shared {
                 .for_each(|m| m.interrupt_polling());
             self.wake_sysmon();
             let threads = self.lock_threads();
-            if threads.all() == 0 || Instant::now() >= deadline {
+            let patience = match self.goroutines_count() {
+                0 => WIND_UP,
+                _ => GRACE,
+            };
+            if threads.all() == 0 || began.elapsed() >= patience {
                 break;
             }
             let wait = Duration::from_millis(1);
