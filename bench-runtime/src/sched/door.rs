@@ -56,6 +56,12 @@ impl<T> Door<T> {
         (p, was_inside)
     }
 
+    /// The M's side, without coming in, which would keep sysmon from taking the
+    /// P at that moment: true if it is gone. Waits for a sysmon that is at it.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.p.load(Ordering::Relaxed).is_null() && self.behind_lock().is_null()
+    }
+
     /// D4 of the M's side.
     #[cold]
     fn behind_lock(&self) -> *mut T {

@@ -164,6 +164,11 @@ impl Machine {
         self.door.leave(was_inside);
     }
 
+    /// True if it has no P. Only its own thread, outside too.
+    pub(super) fn has_lost_processor(&self) -> bool {
+        self.door.has_lost()
+    }
+
     /// The P it holds. Only its own thread, inside the runtime.
     pub(crate) fn held(&self) -> Option<&'static Processor> {
         // SAFETY: as in `enter`.

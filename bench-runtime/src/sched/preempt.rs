@@ -43,6 +43,11 @@ fn give_way_slow() {
     if !machine_of(header).is_robbed() || goroutine_of(header).status() != Status::Running {
         return;
     }
+    // Sysmon says that it comes before it does: who came in at each call now
+    // would be inside whenever sysmon looks.
+    if !machine_of(header).has_lost_processor() {
+        return;
+    }
     let (p, was_inside) = machine_of(header).enter();
     if p.is_none() && !was_inside {
         regain(header);
