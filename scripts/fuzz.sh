@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 seconds=600
 seed=0 # by the clock: each long run looks elsewhere
 # A gate asks the same of each change: the same seed.
-[ "${1:-}" = "--quick" ] && { seconds=20; seed=20261121; shift; }
+[ "${1:-}" = "--quick" ] && { seconds=10; seed=20261121; shift; }
 seconds=${1:-$seconds}
 need_nightly fuzz rust-std
 mkdir -p target/fuzz
