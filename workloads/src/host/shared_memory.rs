@@ -1,6 +1,7 @@
 //! Memory that forked processes share: numbers, gates and locks in it.
 //!
-//! One mapping of a process is shared with all the processes that it forks.
+//! One mapping of a process, of a file in memory (memfd), is shared with all the
+//! processes that it forks.
 //! Room in it is handed out by a counter that lies in it as well, so that a
 //! child can take some too; it all comes back at once by [`Arena::clear`].
 #![allow(
@@ -14,7 +15,9 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::{io, slice};
 
-use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap};
+use nix::unistd::ftruncate;
 
 use crate::lane::Failure;
 use crate::protocol::ErrorKind;
@@ -35,15 +38,20 @@ impl Arena {
     /// Maps it.
     pub(crate) fn new() -> io::Result<Self> {
         let size = NonZeroUsize::new(ARENA_BYTES).expect("the size is a constant above 0");
-        let flags = MapFlags::MAP_SHARED | MapFlags::MAP_NORESERVE;
+        let file = memfd_create(c"threadbare shared", MFdFlags::MFD_CLOEXEC)?;
+        // ARENA_BYTES fits.
+        ftruncate(&file, ARENA_BYTES as i64)?;
         // SAFETY: a new mapping at an address of the kernel's choice touches no
-        // memory in use.
+        // memory in use. The file stays as long as it, and nobody else has it,
+        // so that it never gets shorter.
         let start = unsafe {
-            mmap_anonymous(
+            mmap(
                 None,
                 size,
                 ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
-                flags,
+                MapFlags::MAP_SHARED | MapFlags::MAP_NORESERVE,
+                &file,
+                0,
             )?
         };
         // SAFETY: the mapping is of this size, aligned to a page, readable and
