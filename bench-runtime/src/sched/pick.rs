@@ -283,11 +283,7 @@ impl Shared {
                 );
             }
         });
-        shared.or_else(|| {
-            self.global.pop(GlobalClass::Preempted, 1, |_| {
-                unreachable!("one was asked for")
-            })
-        })
+        shared.or_else(|| self.pop_preempted(m))
     }
 
     /// Step 3: once in [`TURN`] picks every class below the high one comes
