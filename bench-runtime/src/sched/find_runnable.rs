@@ -34,7 +34,7 @@ use std::time::Duration;
 use super::global_queue::GlobalClass;
 use super::idle::Lists;
 use super::machine::Machine;
-use super::pick::{TURN, begin_slice};
+use super::pick::{TURN, begin_slice, count_pick};
 use super::processor::{Processor, ProcessorStatus};
 use super::runtime::Shared;
 use super::thread::ThreadRecord;
@@ -80,10 +80,7 @@ impl Shared {
             if p.notice.swap(false, Ordering::Acquire) && !self.tend(m, p) {
                 continue;
             }
-            p.picks.store(
-                p.picks.load(Ordering::Relaxed).wrapping_add(1),
-                Ordering::Relaxed,
-            );
+            count_pick(p);
             // SAFETY: we hold P on our own stack.
             let turn = unsafe { p.own() }.since_turn >= TURN;
             if let Some(g) = self.pick_long(m, p, turn) {
@@ -194,8 +191,7 @@ impl Shared {
         if p.has_work() || m.has_pinned_work() {
             return None;
         }
-        self.global
-            .pop(GlobalClass::Low, 1, |_| unreachable!("one was asked for"))
+        self.global.pop_one(GlobalClass::Low)
     }
 
     /// Fires the due timers of `from`; what they ready goes to `p`.

@@ -125,6 +125,11 @@ impl GlobalQueue {
         self.lens[normal].store(lists[normal].len(), Ordering::Release);
     }
 
+    /// Takes the first of a class.
+    pub(crate) fn pop_one(&self, class: GlobalClass) -> Option<&'static Goroutine> {
+        self.pop(class, 1, |_| unreachable!("one was asked for"))
+    }
+
     /// Takes the first of a class, and `more` with the next ones of it, up to
     /// `limit` in all.
     pub(crate) fn pop(

@@ -56,10 +56,7 @@ pub(crate) fn pick_fast(m: &'static Machine, p: &'static Processor) -> Option<&'
     // SAFETY: the caller holds P inside the runtime.
     let own = unsafe { p.own() };
     own.since_turn += 1;
-    p.picks.store(
-        p.picks.load(Ordering::Relaxed).wrapping_add(1),
-        Ordering::Relaxed,
-    );
+    count_pick(p);
     if own.since_turn >= TURN || p.notice.load(Ordering::Relaxed) || m.shared.attention.get() != 0 {
         return None;
     }
@@ -93,10 +90,7 @@ pub(super) fn pick_ahead(
     }
     own.since_turn += 1;
     own.streak = 0;
-    p.picks.store(
-        p.picks.load(Ordering::Relaxed).wrapping_add(1),
-        Ordering::Relaxed,
-    );
+    count_pick(p);
     begin_slice(p);
     // SAFETY: as above.
     p.queue.pop().map(|g| unsafe { g.as_ref() })
@@ -248,6 +242,14 @@ fn pick_pinned(m: &'static Machine, p: &'static Processor) -> Option<&'static Go
 }
 
 #[inline(always)]
+pub(super) fn count_pick(p: &Processor) {
+    p.picks.store(
+        p.picks.load(Ordering::Relaxed).wrapping_add(1),
+        Ordering::Relaxed,
+    );
+}
+
+#[inline(always)]
 pub(super) fn begin_slice(p: &Processor) {
     p.slices.store(
         p.slices.load(Ordering::Relaxed).wrapping_add(1),
@@ -305,17 +307,15 @@ impl Shared {
             p.watch_next();
             self.poll_net(m, p);
         }
-        let one = |class| {
-            self.global
-                .pop(class, 1, |_| unreachable!("one was asked for"))
-        };
         if turns % 2 == 0
             && !self.hogs_about.load(Ordering::Relaxed)
-            && let Some(g) = one(GlobalClass::Low)
+            && let Some(g) = self.global.pop_one(GlobalClass::Low)
         {
             return Some(g);
         }
-        one(GlobalClass::Normal).or_else(|| pick_local(m, p))
+        self.global
+            .pop_one(GlobalClass::Normal)
+            .or_else(|| pick_local(m, p))
     }
 
     /// Before all that: one that runs for long, if such are to have a turn. Low
@@ -342,29 +342,22 @@ impl Shared {
         own.long_turn_ns = now;
         own.long_turns = own.long_turns.wrapping_add(1);
         begin_slice(p);
-        let pop_low = || {
-            self.global
-                .pop(GlobalClass::Low, 1, |_| unreachable!("one was asked for"))
-        };
         match low && (!preempted || own.long_turns % 4 == 0) {
-            true => pop_low().or_else(|| self.pop_preempted(m)),
+            true => self
+                .global
+                .pop_one(GlobalClass::Low)
+                .or_else(|| self.pop_preempted(m)),
             false => self.pop_preempted(m),
         }
     }
 
     fn pop_preempted(&'static self, m: &'static Machine) -> Option<&'static Goroutine> {
         // SAFETY: our own thread.
-        unsafe { m.pop_preempted() }.or_else(|| {
-            self.global.pop(GlobalClass::Preempted, 1, |_| {
-                unreachable!("one was asked for")
-            })
-        })
+        unsafe { m.pop_preempted() }.or_else(|| self.global.pop_one(GlobalClass::Preempted))
     }
 
     fn pop_high(&'static self) -> Option<&'static Goroutine> {
-        let g = self
-            .global
-            .pop(GlobalClass::High, 1, |_| unreachable!("one was asked for"));
+        let g = self.global.pop_one(GlobalClass::High);
         if g.is_some() {
             self.attention.sub();
         }

@@ -79,7 +79,7 @@ pub(crate) fn regain(header: &'static StackHeader) -> &'static Processor {
             g.set_status(Status::Runnable);
             // SAFETY: our own M.
             unsafe {
-                match has_waited || m.is_robbed() && m.was_hogged() {
+                match has_waited || m.was_preempted() {
                     true => m.push_preempted(g),
                     false => m.push_pinned(g),
                 }
@@ -110,7 +110,7 @@ pub(crate) fn regain(header: &'static StackHeader) -> &'static Processor {
             return p;
         }
         if shared.pinned || keeps_thread {
-            has_waited = m.is_robbed() && m.was_hogged();
+            has_waited = m.was_preempted();
             shared.idle.stand_in_line(&mut lists, m);
             drop(lists);
             m.sleep();
@@ -118,7 +118,7 @@ pub(crate) fn regain(header: &'static StackHeader) -> &'static Processor {
         }
         drop(lists);
         g.set_status(Status::Runnable);
-        match m.is_robbed() && m.was_hogged() && Priority::of(g) == Priority::Normal {
+        match m.was_preempted() && Priority::of(g) == Priority::Normal {
             true => shared.submit_preempted(g),
             false => shared.submit(g),
         }
@@ -149,6 +149,11 @@ impl Machine {
 
     fn is_robbed(&self) -> bool {
         self.robbed.load(Ordering::Relaxed)
+    }
+
+    /// True if its P was retaken because its goroutine computed for long.
+    fn was_preempted(&self) -> bool {
+        self.is_robbed() && self.was_hogged()
     }
 }
 

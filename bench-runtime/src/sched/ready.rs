@@ -211,7 +211,7 @@ pub(crate) fn push_yielded(m: &'static Machine, p: &'static Processor, g: &'stat
 #[cold]
 #[inline(never)]
 fn push_yielded_special(m: &'static Machine, g: &'static Goroutine) {
-    if Priority::of(g) != Priority::Normal && !m.shared.pinned {
+    if Priority::of(g) != Priority::Normal {
         return m.shared.submit(g);
     }
     // SAFETY: our own M, and the yielder has started on it.

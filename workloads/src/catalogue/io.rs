@@ -1,10 +1,28 @@
 //! What does waiting for the world cost?
 
-use super::{MetricKind, PLAIN, Shape, Workload, count, from_zero, get, triangle};
+use super::{MetricKind, PLAIN, Parameter, Shape, Workload, count, from_zero, get, triangle};
 use crate::kernels::{bytes, lehmer};
 
 /// What the load generator says of itself.
 const LOAD: &[&str] = &["load_headroom_ratio", "load_limit_per_s", "load_busy_ratio"];
+
+/// Of a server that echoes.
+const CONNECTIONS: Parameter = count(
+    "connections_count",
+    "connections open at the same time",
+    [&[3], &[64], &[64, 1_000]],
+    60_000,
+);
+
+/// Of a server that echoes.
+const fn payload(most: u64) -> Parameter {
+    count(
+        "payload_bytes",
+        "bytes of a request and of its answer",
+        [&[64], &[64], &[64]],
+        most,
+    )
+}
 
 pub(super) const LIST: &[Workload] = &[
     Workload {
@@ -41,18 +59,8 @@ pub(super) const LIST: &[Workload] = &[
         question: "How many requests does an echo server answer, and how long do they wait?",
         shape: Shape::TcpEcho,
         parameters: &[
-            count(
-                "connections_count",
-                "connections open at the same time",
-                [&[3], &[64], &[64, 1_000]],
-                60_000,
-            ),
-            count(
-                "payload_bytes",
-                "bytes of a request and of its answer",
-                [&[64], &[64], &[64]],
-                16_384,
-            ),
+            CONNECTIONS,
+            payload(16_384),
             count(
                 "requests_count",
                 "requests over all connections",
@@ -86,18 +94,8 @@ pub(super) const LIST: &[Workload] = &[
         question: "How many requests does an echo server answer when each connection sends several at once?",
         shape: Shape::TcpEcho,
         parameters: &[
-            count(
-                "connections_count",
-                "connections open at the same time",
-                [&[3], &[64], &[64, 1_000]],
-                60_000,
-            ),
-            count(
-                "payload_bytes",
-                "bytes of a request and of its answer",
-                [&[64], &[64], &[64]],
-                4_096,
-            ),
+            CONNECTIONS,
+            payload(4_096),
             count(
                 "requests_count",
                 "requests over all connections",

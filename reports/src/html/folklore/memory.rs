@@ -22,11 +22,7 @@ pub(super) fn starts_small(view: &View<'_>) -> Option<(Finding, String)> {
             format::bytes(total)
         ));
     }
-    let finding = if holds? {
-        Finding::Holds
-    } else {
-        Finding::Fails
-    };
+    let finding = Finding::holds_if(holds?);
     Some((
         finding,
         format!(
@@ -99,11 +95,7 @@ pub(super) fn shrink(view: &View<'_>) -> Option<(Finding, String)> {
         format::bytes(deep),
         format::bytes(after)
     );
-    let mut finding = if after < 0.7 * deep {
-        Finding::Holds
-    } else {
-        Finding::Fails
-    };
+    let mut finding = Finding::holds_if(after < 0.7 * deep);
     if let Some((deep, after)) = share("thread") {
         evidence.push_str(&format!(
             "; a thread {} and {}",

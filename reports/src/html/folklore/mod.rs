@@ -21,6 +21,13 @@ enum Finding {
 }
 
 impl Finding {
+    fn holds_if(holds: bool) -> Self {
+        match holds {
+            true => Finding::Holds,
+            false => Finding::Fails,
+        }
+    }
+
     fn words(self) -> (&'static str, &'static str) {
         match self {
             Finding::Holds => ("✓ holds", "good"),

@@ -16,11 +16,7 @@ pub(super) fn blocked(view: &View<'_>) -> Option<(Finding, String)> {
     // If each sleep held a thread, so many at a time would be all.
     let sleep = *row.case.0.get("sleep_ns")? as f64;
     let in_turn = sleep * tasks as f64 / f64::from(cpus);
-    let finding = if wall < in_turn / 2.0 {
-        Finding::Holds
-    } else {
-        Finding::Fails
-    };
+    let finding = Finding::holds_if(wall < in_turn / 2.0);
     Some((
         finding,
         format!(
@@ -65,11 +61,7 @@ pub(super) fn preemption(view: &View<'_>) -> Option<(Finding, String)> {
         let value = row.estimate?.value;
         if lane == GOROUTINE {
             // One time slice, and as much again until the sleeper's turn.
-            finding = Some(if value < 30e6 {
-                Finding::Holds
-            } else {
-                Finding::Fails
-            });
+            finding = Some(Finding::holds_if(value < 30e6));
         }
         evidence.push(format!("{lane} {}", row.value_text()));
     }
@@ -94,11 +86,7 @@ pub(super) fn one_core(view: &View<'_>) -> Option<(Finding, String)> {
         is_it && workers == Some(&1) && row.quantity.id == "time" && row.estimate.is_some()
     })?;
     let busy = alone.cpu_ns? / alone.estimate?.value;
-    let finding = if busy < 1.1 {
-        Finding::Holds
-    } else {
-        Finding::Fails
-    };
+    let finding = Finding::holds_if(busy < 1.1);
     let more = match curve.points.last() {
         Some(last) if last.workers > 1 => format!(
             " With {} workers it was {} as fast.",
