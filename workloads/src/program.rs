@@ -85,11 +85,12 @@ pub fn run(program: Program) -> anyhow::Result<()> {
             server::run(Duration::from_nanos(delay_ns), &mut output)
         }
         (Some(Command::Answer { number }), _) => {
-            let number = number.unwrap_or(started);
-            output
-                .write_all(&number.to_le_bytes())
-                .context("handing over the number")?;
-            output.flush().context("handing over the number")
+            // One write, which no other child's can come between: `output` would
+            // make two of a number with a byte 10, the end of a line, in it.
+            let bytes = number.unwrap_or(started).to_le_bytes();
+            let written = nix::unistd::write(&output, &bytes).context("handing over the number")?;
+            anyhow::ensure!(written == bytes.len(), "the pipe took {written} bytes of 8");
+            Ok(())
         }
         (None, Some(name)) => {
             let own = lanes::find(&name).filter(|entry| entry.program == program);

@@ -1,5 +1,6 @@
 //! The lane program as the study sees it: a process that speaks JSON lines.
 
+mod answer;
 mod cells;
 mod program;
 mod protocol;
