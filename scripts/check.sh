@@ -24,13 +24,45 @@ if [ "$mode" = "--fast" ]; then
     step "done, without DuckDB, models, sanitizers, aarch64, stress and measured run"
     exit 0
 fi
-step "the exported table, by DuckDB (needs python3 and a package index)"
-cargo test --quiet -p benches --features parquet --test export
 step "instructions of each operation, against its budget (needs valgrind)"
 cargo test --quiet --release -p bench-runtime --test instructions
-# Each with a canary that it must find; miri, tsan and fuzz need nightly,
-# aarch64 an emulator, and say so.
-for script in loom miri tsan fuzz aarch64 soak; do
+
+# What no clock is in: much of each is a compiler on one CPU. The exported
+# table is DuckDB's to read (needs python3 and a package index).
+exported() { cargo test --quiet -p benches --features parquet --test export; }
+loom() { scripts/loom.sh --quick; }
+miri() { scripts/miri.sh --quick; }
+fuzz() { scripts/fuzz.sh --quick; }
+gates=(exported loom miri fuzz)
+step "side by side: ${gates[*]}"
+logs=$(mktemp -d)
+# A process group for each, to end all that it has started.
+set -m
+groups=()
+trap 'kill -- "${groups[@]/#/-}" 2>/dev/null; rm -rf "$logs"' EXIT
+for gate in "${gates[@]}"; do
+    "$gate" >"$logs/$gate" 2>&1 &
+    groups+=($!)
+done
+failed=()
+for index in "${!gates[@]}"; do
+    code=0
+    wait "${groups[index]}" || code=$?
+    step "${gates[index]} has ended with $code"
+    cat "$logs/${gates[index]}"
+    [ "$code" = 0 ] || failed+=("${gates[index]}")
+done
+set +m
+trap - EXIT
+rm -rf "$logs"
+if [ "${#failed[@]}" -gt 0 ]; then
+    echo "failed: ${failed[*]}" >&2
+    exit 1
+fi
+
+# Each with a canary that it must find, as above; miri, tsan and fuzz need
+# nightly, aarch64 an emulator, and say so.
+for script in tsan aarch64 soak; do
     step "$script"
     "scripts/$script.sh" --quick
 done

@@ -5,6 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export RUSTFLAGS="--cfg rt_loom" LOOM_MAX_BRANCHES=100000
+# Built faster than what is measured, and searched as fast.
+export CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=false
 dir=(--target-dir target/loom --release --quiet -p bench-runtime)
 
 timeout 900 cargo test "${dir[@]}" --test loom

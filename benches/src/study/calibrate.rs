@@ -43,6 +43,13 @@ pub(super) enum Refusal {
     Answer(ErrorKind, String),
     /// The answer was wrong.
     Checksum(String),
+    /// One sample takes longer than the budget lets a try take.
+    Dear {
+        /// How long it was waited for.
+        limit: Duration,
+        /// The whole run's budget.
+        budget: Duration,
+    },
 }
 
 impl Refusal {
@@ -54,6 +61,7 @@ impl Refusal {
             Self::Answer(ErrorKind::BadRequest, _) => FailureKind::Protocol,
             Self::Answer(ErrorKind::Failed, _) => FailureKind::Failed,
             Self::Checksum(_) => FailureKind::WrongChecksum,
+            Self::Dear { .. } => FailureKind::TimedOut,
         }
     }
 
@@ -65,6 +73,11 @@ impl Refusal {
         match self {
             Self::Lane(failure) => failure.to_string(),
             Self::Answer(_, message) | Self::Checksum(message) => message.clone(),
+            Self::Dear { limit, budget } => format!(
+                "the first try took longer than {} s, all that a budget of {} s lets a cell try; give more with --budget",
+                limit.as_secs(),
+                budget.as_secs()
+            ),
         }
     }
 
@@ -160,7 +173,8 @@ pub(super) fn calibrate(
     for step in 1.. {
         process.count();
         let began = Instant::now();
-        let sample = checked_sample(&mut process, workload, parameters, iterations, expected)?;
+        let sample = checked_sample(&mut process, workload, parameters, iterations, expected)
+            .map_err(|refusal| dear(refusal, setup))?;
         let whole = began.elapsed();
         let elapsed = Duration::from_nanos(sample.elapsed_ns).min(whole);
         let done = !workload.calibrated || elapsed >= ENOUGH || iterations == most_iterations;
@@ -203,6 +217,20 @@ fn trial_limits(setup: &Setup) -> Limits {
     Limits {
         sample: setup.limits.sample.min((setup.budget / SHARE).max(LEAST)),
         ..setup.limits
+    }
+}
+
+/// Says of a try that timed out at a limit of the budget's that it was so.
+fn dear(refusal: Refusal, setup: &Setup) -> Refusal {
+    match refusal {
+        Refusal::Lane(LaneFailure {
+            cause: Cause::TimedOut(limit),
+            ..
+        }) if limit < setup.limits.sample => Refusal::Dear {
+            limit,
+            budget: setup.budget,
+        },
+        other => other,
     }
 }
 
@@ -270,7 +298,35 @@ fn most_iterations(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpus::Cpus;
+    use crate::study::Depth;
     use workloads::catalogue;
+
+    #[test]
+    fn try_that_the_budget_ended_says_so_and_one_that_the_limit_ended_does_not() {
+        let cpus = Cpus::allowed().unwrap();
+        let mut setup = Setup::new(Depth::Standard, Vec::new(), Vec::new(), cpus, 1);
+        setup.budget = Duration::from_secs(120);
+        setup.limits.sample = Duration::from_secs(30);
+        let timed_out = |limit| {
+            Refusal::Lane(LaneFailure {
+                cause: Cause::TimedOut(limit),
+                asked: "for a sample",
+                last_words: String::new(),
+            })
+        };
+        let limit = trial_limits(&setup).sample;
+        let dear_one = dear(timed_out(limit), &setup);
+        assert_eq!(dear_one.kind(), FailureKind::TimedOut);
+        let message = dear_one.message();
+        assert!(message.contains("longer than 5 s"), "{message}");
+        assert!(
+            message.contains("120 s") && message.contains("--budget"),
+            "{message}"
+        );
+        let other = dear(timed_out(setup.limits.sample), &setup);
+        assert!(matches!(other, Refusal::Lane(_)));
+    }
 
     #[test]
     fn iterations_never_carry_a_checksum_beyond_what_every_language_holds() {

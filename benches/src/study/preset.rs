@@ -53,6 +53,13 @@ const PEERS: &[Points] = &[
             ("requests_count", &[4_000], &[50_000]),
         ],
     ),
+    (
+        "io.tcp_burst",
+        &[
+            ("connections_count", &[64], &[64]),
+            ("requests_count", &[16_000], &[100_000]),
+        ],
+    ),
 ];
 
 /// Task counts by powers of ten.
