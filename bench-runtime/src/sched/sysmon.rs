@@ -257,6 +257,7 @@ impl Shared {
         // Before it can have noticed and got another.
         let marked = m.mark_robbed();
         let held_ns = m.holds_for_ns();
+        let before_ns = clock::now_ns();
         if !m.retake(p) {
             // Where it was robbed before, the P is on its way to an M that has
             // not taken it up yet: this one still has none.
@@ -267,7 +268,7 @@ impl Shared {
         }
         m.note_retaken(hogged, held_ns);
         self.metrics.retakes_count.fetch_add(1, Ordering::Relaxed);
-        self.record_retake(p, m);
+        self.record_retake(p, m, before_ns);
         if hogged {
             self.metrics
                 .hog_retakes_count

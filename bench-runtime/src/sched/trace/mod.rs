@@ -306,10 +306,14 @@ impl Shared {
         ring.push(Event::new(clock::now_ns(), kind, subject, detail).pack());
     }
 
-    /// Records that a P was retaken from `m`; the caller holds the P.
-    pub(super) fn record_retake(&self, p: &Processor, m: &Machine) {
+    /// Records that a P was retaken from `m`; the caller holds the P, and did not
+    /// yet at `before_ns`. That time stands, or the last thing that `m` did
+    /// there: later `m` may have another P, and it has only one at a time.
+    pub(super) fn record_retake(&self, p: &Processor, m: &Machine, before_ns: u64) {
         let hog = m.current_goroutine().map_or(0, id_of);
-        p.record(Kind::Retake, hog, m.id as u64);
+        let last = p.ring.last().and_then(Event::unpack);
+        let at_ns = last.map_or(before_ns, |last| last.at_ns.max(before_ns));
+        p.record_at(Event::new(at_ns, Kind::Retake, hog, m.id as u64));
     }
 
     /// A goroutine was spawned from outside; nobody else knows of it yet.

@@ -62,6 +62,13 @@ impl Ring {
         self.written.store(n + 1, Ordering::Release); // W3
     }
 
+    /// The record before the next one, as its writer knows it; `None` where
+    /// there is none yet.
+    pub(crate) fn last(&self) -> Option<[u64; 2]> {
+        let n = self.written.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.place(n).map(|word| word.load(Ordering::Relaxed)))
+    }
+
     /// R1 and R2: the number of the first record, and what was copied from
     /// there on.
     pub(crate) fn copy(&self) -> (u64, Vec<[u64; 2]>) {
