@@ -13,22 +13,27 @@ const BATCH: u64 = 100;
 
 fn one(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("spawn/one");
-    let runtime = common::runtime(1);
-    group.bench_function("goroutine", |bencher| {
-        bencher.iter_custom(|iterations| {
-            runtime.run(move || {
-                let began = Instant::now();
-                for value in 0..iterations {
-                    black_box(
-                        go(move || black_box(value))
-                            .join()
-                            .expect("it does not panic"),
-                    );
-                }
-                began.elapsed()
-            })
-        });
-    });
+    for procs in [1, 2] {
+        let runtime = common::runtime(procs);
+        group.bench_function(
+            BenchmarkId::new("goroutine", format!("{procs}P")),
+            |bencher| {
+                bencher.iter_custom(|iterations| {
+                    runtime.run(move || {
+                        let began = Instant::now();
+                        for value in 0..iterations {
+                            black_box(
+                                go(move || black_box(value))
+                                    .join()
+                                    .expect("it does not panic"),
+                            );
+                        }
+                        began.elapsed()
+                    })
+                });
+            },
+        );
+    }
     group.bench_function("thread", |bencher| {
         bencher.iter(|| {
             std::thread::spawn(|| black_box(1))

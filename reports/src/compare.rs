@@ -91,7 +91,7 @@ pub struct ComparisonCell {
 pub struct Mean {
     /// The lane.
     pub lane: String,
-    /// The mean ratio in each run.
+    /// The mean ratio in each run; empty where no cell is in all of them.
     pub ratios: Vec<f64>,
     /// Over how many cells.
     pub cases_count: usize,
@@ -231,7 +231,7 @@ fn means(rows: &[ComparisonRow], runs_count: usize) -> Vec<Mean> {
     }
     lanes
         .into_iter()
-        .filter_map(|lane| {
+        .map(|lane| {
             let own: Vec<&ComparisonRow> = rows.iter().filter(|row| row.lane == lane).collect();
             let sides: Vec<BTreeMap<usize, f64>> = (0..runs_count)
                 .map(|run| {
@@ -243,13 +243,13 @@ fn means(rows: &[ComparisonRow], runs_count: usize) -> Vec<Mean> {
                         .collect()
                 })
                 .collect();
-            let (ratios, cases_count) = means_over_intersection(&sides)?;
-            Some(Mean {
+            let (ratios, cases_count) = means_over_intersection(&sides).unwrap_or_default();
+            Mean {
                 lane: lane.to_owned(),
                 ratios,
                 cases_count,
                 missing_count: own.len() - cases_count,
-            })
+            }
         })
         .collect()
 }

@@ -19,6 +19,10 @@ const SAME: [(&str, &str); 2] = [
     ("channel/round_trip", "switch.pingpong"),
 ];
 
+/// What the benchmarks call lanes that are called otherwise here. They have
+/// tokio on one thread; the standard library's channel is no lane's.
+const LANES: [(&str, Option<&str>); 2] = [("tokio", Some("tokio-ct")), ("std", None)];
+
 /// The deepest folder that is looked into, and the largest file that is read.
 const DEEPEST: usize = 6;
 const LARGEST_BYTES: u64 = 1 << 20;
@@ -80,14 +84,22 @@ fn json(path: &PathBuf) -> io::Result<Value> {
 fn check(benchmark: &Value, estimates: &Value) -> Option<CrossCheck> {
     let group = benchmark.get("group_id")?.as_str()?;
     let (_, workload) = SAME.iter().find(|(known, _)| *known == group)?;
-    let lane = benchmark.get("function_id")?.as_str()?;
+    // `goroutine/2P`: the lane, on two workers.
+    let function = benchmark.get("function_id")?.as_str()?;
+    let (lane, variant) = function.split_once('/').unwrap_or((function, ""));
+    let workers = variant.strip_suffix('P');
+    let lane = match LANES.iter().find(|(theirs, _)| *theirs == lane) {
+        Some((_, ours)) => (*ours)?,
+        None => lane,
+    };
     let median = estimates.get("median")?;
     let interval = median.get("confidence_interval")?;
     Some(CrossCheck {
         source: "criterion".to_owned(),
         name: benchmark.get("full_id")?.as_str()?.to_owned(),
         workload: (*workload).to_owned(),
-        lane: lane.split('/').next().unwrap_or(lane).to_owned(),
+        lane: lane.to_owned(),
+        workers_count: workers.and_then(|count| count.parse().ok()),
         value_ns: median.get("point_estimate")?.as_f64()?,
         low_ns: interval.get("lower_bound")?.as_f64()?,
         high_ns: interval.get("upper_bound")?.as_f64()?,
@@ -108,7 +120,12 @@ mod tests {
             fs::write(path, text).expect("a file");
         };
         let estimates = r#"{"median":{"confidence_interval":{"confidence_level":0.95,"lower_bound":300.0,"upper_bound":310.0},"point_estimate":305.0,"standard_error":1.0}}"#;
-        for (group, function) in [("spawn/one", "goroutine"), ("run_queue/drain", "steal")] {
+        for (group, function) in [
+            ("spawn/one", "goroutine/2P"),
+            ("spawn/one", "tokio"),
+            ("channel/round_trip", "std"),
+            ("run_queue/drain", "steal"),
+        ] {
             let place = format!("{}/{function}/new", group.replace('/', "_"));
             let benchmark = format!(
                 r#"{{"group_id":"{group}","function_id":"{function}","full_id":"{group}/{function}"}}"#
@@ -118,10 +135,16 @@ mod tests {
         }
         put("broken/new/benchmark.json", "{");
         let found = read(folder.path(), None).expect("read");
-        assert_eq!(found.len(), 1);
+        let lanes: Vec<_> = found
+            .iter()
+            .map(|one| (one.workload.as_str(), one.lane.as_str(), one.workers_count))
+            .collect();
         assert_eq!(
-            (found[0].workload.as_str(), found[0].lane.as_str()),
-            ("spawn.one", "goroutine")
+            lanes,
+            [
+                ("spawn.one", "goroutine", Some(2)),
+                ("spawn.one", "tokio-ct", None)
+            ]
         );
         assert_eq!((found[0].value_ns, found[0].low_ns), (305.0, 300.0));
         let later = SystemTime::now() + std::time::Duration::from_secs(60);

@@ -94,6 +94,7 @@ pub fn merge(mut shards: Vec<Run>) -> Result<Run, MergeError> {
                 merged.header.workloads.push(workload);
             }
         }
+        merged.counters.extend(run.counters);
         merged.failures.extend(run.failures);
         merged.environment.extend(run.environment);
         merged.taints.extend(run.taints);
@@ -119,6 +120,7 @@ pub fn merge(mut shards: Vec<Run>) -> Result<Run, MergeError> {
     }
     merged.groups = places.into_values().collect();
     merged.groups.sort_by_key(|group| group.order_index);
+    once(&mut merged.counters);
     once(&mut merged.failures);
     once(&mut merged.environment);
     once(&mut merged.taints);

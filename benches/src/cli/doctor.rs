@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use reports::Analysis;
 use reports::format::parameter;
+use reports::{Analysis, Run};
 use serde_json::json;
 use workloads::catalogue;
 
@@ -15,7 +15,7 @@ use super::list::{plain_table, trimmed};
 use super::progress::Progress;
 use super::stop;
 use crate::cpus::Cpus;
-use crate::doctor::{Check, Grade, Resolution, examine, resolutions};
+use crate::doctor::{Check, Grade, Resolution, Tainted, examine, resolutions, taints};
 use crate::environment::{Watch, host, software};
 use crate::lanes;
 use crate::study::{self, Depth, Setup, StudyLane};
@@ -41,7 +41,8 @@ pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
     let idle = watch.lap();
     let host = host();
     let checks = examine(&software(), &idle, &host.machine.hypervisor, cpus.count());
-    let resolutions = measure(arguments, cpus)?;
+    let run = measure(arguments, cpus)?;
+    let (resolutions, taints) = (resolutions(&Analysis::of(&run)), taints(&run));
     let able = !resolutions.is_empty()
         && resolutions
             .iter()
@@ -55,6 +56,7 @@ pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
                 "host": host,
                 "checks": checks,
                 "resolutions": resolutions,
+                "taints": taints,
                 "goal_ratio": GOAL_RATIO,
                 "able": able,
             });
@@ -72,7 +74,7 @@ pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
                 host.memory_bytes as f64 / f64::from(1 << 30),
                 host.operating_system
             )?;
-            print(&mut out, &checks, &resolutions, able)?;
+            print(&mut out, &checks, &taints, &resolutions, able)?;
         }
     }
     Ok(if able {
@@ -83,7 +85,7 @@ pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
 }
 
 /// Sets one lane against itself, in the design of a real run.
-fn measure(arguments: &DoctorArguments, cpus: Cpus) -> anyhow::Result<Vec<Resolution>> {
+fn measure(arguments: &DoctorArguments, cpus: Cpus) -> anyhow::Result<Run> {
     let toolbox = super::toolbox()?;
     let lane = lanes::find(&arguments.lane).with_context(|| {
         format!(
@@ -119,12 +121,13 @@ fn measure(arguments: &DoctorArguments, cpus: Cpus) -> anyhow::Result<Vec<Resolu
     progress.finish();
     // Only scratch; what stays behind on an error harms nobody.
     let _ = std::fs::remove_dir_all(&folder);
-    Ok(resolutions(&Analysis::of(&read?)))
+    read
 }
 
 fn print(
     out: &mut impl Write,
     checks: &[Check],
+    taints: &[Tainted],
     resolutions: &[Resolution],
     able: bool,
 ) -> std::io::Result<()> {
@@ -166,6 +169,19 @@ fn print(
         ]);
     }
     writeln!(out, "{}\n", trimmed(&table))?;
+    writeln!(out, "What tainted these figures while they were measured:")?;
+    if taints.is_empty() {
+        writeln!(out, "  nothing that is watched left its bound")?;
+    }
+    for taint in taints {
+        let when = match taint.blocks_count {
+            0 => "all along".to_owned(),
+            1 => "in 1 block".to_owned(),
+            count => format!("in {count} blocks"),
+        };
+        writeln!(out, "  {}, {when}: {}", taint.title, taint.message)?;
+    }
+    writeln!(out)?;
     let goal = GOAL_RATIO * 100.0;
     match able {
         true => writeln!(out, "This host can tell a change of {goal:.0}%."),

@@ -27,6 +27,8 @@ pub(super) struct Progress {
     began: Instant,
     blocks_count: usize,
     rounds_count: u64,
+    /// True where rounds go on until enough is known, however many they are.
+    is_open: bool,
     blocks_by_taint: BTreeMap<String, u64>,
 }
 
@@ -54,6 +56,7 @@ impl Progress {
             began: Instant::now(),
             blocks_count: 0,
             rounds_count: 0,
+            is_open: false,
             blocks_by_taint: BTreeMap::new(),
         }
     }
@@ -92,6 +95,14 @@ pub(super) fn rough(duration: Duration) -> String {
     }
 }
 
+/// ` of 5`, where it is known how many there will be.
+fn of(is_open: bool, count: u64) -> String {
+    match is_open {
+        true => String::new(),
+        false => format!(" of {count}"),
+    }
+}
+
 impl Observer for Progress {
     fn preparing(&mut self, what: &str) {
         self.bar.set_message(what.to_owned());
@@ -113,6 +124,7 @@ impl Observer for Progress {
         self.before.push(sum);
         self.rounds_count = plan.processes_count();
         self.blocks_count = plan.blocks.len();
+        self.is_open = plan.precision_ratio.is_some();
         if !plan.left_out.is_empty() {
             let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
             for point in &plan.left_out {
@@ -142,7 +154,9 @@ impl Observer for Progress {
             ),
         });
         self.bar.set_length(sum.max(1));
-        self.bar.set_position(self.before[done]);
+        // A run that was asked for a precision may be past the plan's end.
+        let position = self.before.get(done).or(self.before.last());
+        self.bar.set_position(position.copied().unwrap_or_default());
         let style = ProgressStyle::with_template("{bar:24} {prefix:>12}  {wide_msg}");
         if let Ok(style) = style {
             self.bar.set_style(style.progress_chars("━━─"));
@@ -152,15 +166,12 @@ impl Observer for Progress {
     fn cell(&mut self, block: &PlannedBlock, cell: &PlannedCell, left: Duration) {
         if self.plain && self.round != Some(block.process_index) {
             let round = block.process_index + 1;
-            self.say(&format!(
-                "round {round} of {}; about {} left",
-                self.rounds_count,
-                rough(left)
-            ));
+            let of = of(self.is_open, self.rounds_count);
+            self.say(&format!("round {round}{of}; about {} left", rough(left)));
         }
         self.round = Some(block.process_index);
-        let (done, all) = (block.index, self.blocks_count);
-        self.say_if_silent(|_| format!("{done} of {all} blocks done, about {} left", rough(left)));
+        let (done, of) = (block.index, of(self.is_open, self.blocks_count as u64));
+        self.say_if_silent(|_| format!("{done}{of} blocks done, about {} left", rough(left)));
         let place = usize::try_from(block.index).unwrap_or(usize::MAX);
         let before = self.before.get(place).copied().unwrap_or_default();
         self.bar.set_position(before + self.in_block_ms);

@@ -6,14 +6,13 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use comfy_table::CellAlignment;
-use reports::analysis::{Case, PeerRow, Peers, Row};
+use reports::analysis::{Case, LEAST_HEADROOM, PeerRow, Peers, Row};
 use reports::{Analysis, Run};
 
 use super::arguments::{Format, ShowArguments};
 use super::list::{plain_table, trimmed};
 use super::report::run_file;
 use crate::doctor::resolutions;
-use crate::study::{HEADROOM, LEAST_HEADROOM};
 
 pub(super) fn show(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
     let run = reports::store::read(&run_file(&arguments.run))?;
@@ -158,16 +157,6 @@ fn part(cases: &[&Case], varying: bool) -> impl Fn(&Case) -> Case + use<> {
     move |case| case.only(|name| values.get(name).is_some_and(|all| all.len() > 1) == varying)
 }
 
-/// What the load generator manages over what it was asked for, by lane and
-/// case, where a workload has one.
-fn headrooms<'a>(analysis: &'a Analysis, workload: &'a str) -> BTreeMap<(&'a str, &'a Case), f64> {
-    analysis
-        .rows_of(workload)
-        .filter(|row| row.quantity.id == HEADROOM)
-        .filter_map(|row| Some(((row.lane.as_str(), &row.case), row.estimate.as_ref()?.value)))
-        .collect()
-}
-
 fn headroom_text(headroom: f64) -> String {
     let times = reports::format::times(headroom);
     match headroom < LEAST_HEADROOM {
@@ -206,7 +195,7 @@ fn print(run: &Run, analysis: &Analysis, all: bool, out: &mut impl Write) -> any
         if !about.is_empty() {
             writeln!(out, "  {}", about.join("; "))?;
         }
-        let headrooms = headrooms(analysis, &workload.id);
+        let is_loaded = rows.iter().any(|row| row.headroom_ratio.is_some());
         let mut table = plain_table();
         for row in &rows {
             let mut cells = vec![format!("  {}", row.lane)];
@@ -219,9 +208,9 @@ fn print(run: &Run, analysis: &Analysis, all: bool, out: &mut impl Write) -> any
             let figures = cells.len();
             cells.extend([row.value_text(), row.interval_text(), row.ratio_text()]);
             cells.push(row.verdict_text(&analysis.reference_lane));
-            if !headrooms.is_empty() {
-                let headroom = headrooms.get(&(row.lane.as_str(), &row.case));
-                cells.push(headroom.map_or_else(String::new, |&headroom| headroom_text(headroom)));
+            if is_loaded {
+                let headroom = row.headroom_ratio;
+                cells.push(headroom.map_or_else(String::new, headroom_text));
             }
             table.add_row(cells);
             for column in table.column_iter_mut().skip(figures).take(3) {

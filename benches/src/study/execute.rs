@@ -22,6 +22,8 @@ use crate::lane_process::Stop;
 
 /// How long the host is watched before anything is measured.
 const IDLE_WATCH: Duration = Duration::from_millis(400);
+/// The parameter over which a ledger of memory is a slope.
+const TASKS: &str = "tasks_count";
 /// Why there is no run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -279,17 +281,37 @@ fn try_cells(
                 trials.candidates.push(candidate);
             }
         }
-        // The A/A pair: the reference lane once more, at its first point. A
-        // ledger is a slope over many points, and has no pair.
+        // The A/A pair: the reference lane once more, at its first point, or
+        // along the whole sweep that the point is of.
         let control = controls
             .remove(&setup.reference_lane)
             .or_else(|| controls.into_values().next());
-        if let Some(control) = control.filter(|_| !is_memory(workload)) {
-            trials.candidates.push(Candidate {
-                control: true,
-                ..control
-            });
+        if let Some(first) = control {
+            let along = |cell: &&Candidate| is_along(cell, &first);
+            let pair: Vec<Candidate> = trials.candidates.iter().filter(along).cloned().collect();
+            trials
+                .candidates
+                .extend(pair.into_iter().map(|cell| Candidate {
+                    control: true,
+                    ..cell
+                }));
         }
     }
     Ok(trials)
+}
+
+/// True where `cell` is `first`, or of one slope with it: a ledger is a slope
+/// over the task counts, and so is its A/A pair.
+fn is_along(cell: &Candidate, first: &Candidate) -> bool {
+    let without_tasks = |cell: &Candidate| {
+        let mut parameters = cell.parameters.clone();
+        parameters.remove(TASKS);
+        parameters
+    };
+    let is_same = (cell.workload, &cell.lane) == (first.workload, &first.lane);
+    is_same
+        && match first.is_of_sweep {
+            true => without_tasks(cell) == without_tasks(first),
+            false => cell.parameters == first.parameters,
+        }
 }

@@ -13,6 +13,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use reports::analysis::{HEADROOM, LEAST_HEADROOM};
 use reports::schema::{Failure, FailureKind, Sample, Taint};
 use serde::Deserialize;
 use workloads::catalogue::{Shape, Size, Workload};
@@ -25,12 +26,7 @@ use crate::cpus::Cpus;
 use crate::environment;
 use crate::lane_process::LaneCommand;
 
-/// A generator that is asked for more than its limit over this is not trusted
-/// to be faster than what it loads.
-pub(crate) const LEAST_HEADROOM: f64 = 1.2;
-/// The generator's own figure of it.
-pub(crate) const HEADROOM: &str = "load_headroom_ratio";
-/// Its own figure of what it manages, by the CPU time that it worked: other
+/// The generator's own figure of what it manages, by the CPU time that it worked: other
 /// programs on its CPUs do not change that much.
 const OWN_LIMIT: &str = "load_limit_per_s";
 /// How often the limit is looked for: the median is what it manages.

@@ -134,8 +134,11 @@ impl<'a> State<'a> {
     ) -> Result<Outcome, StudyError> {
         self.outcome.blocks_count = done;
         let _ = self.watch.lap();
-        for index in done..self.plan.blocks.len() {
-            let mut block = self.plan.blocks[index].clone();
+        for index in done.. {
+            if !self.has_block(index) {
+                break;
+            }
+            let mut block = self.plan.block(index);
             if let Some(precision) = &self.precision {
                 block.cells = precision.wanted(&block);
                 if block.cells.is_empty() {
@@ -167,8 +170,7 @@ impl<'a> State<'a> {
             self.pass(&block);
             self.pace(&block, block_began.elapsed());
             observer.block_done(&block, self.left(index + 1));
-            let is_last = index + 1 == self.plan.blocks.len();
-            if is_last || !self.is_out_of_time() {
+            if !self.has_block(index + 1) || !self.is_out_of_time() {
                 continue;
             }
             match &self.precision {
@@ -200,6 +202,12 @@ impl<'a> State<'a> {
         };
         writer.finish(end)?;
         Ok(self.outcome)
+    }
+
+    /// Whether there is a block at this place: those of the plan, and more of
+    /// them for cells of which too little is known.
+    fn has_block(&self, index: usize) -> bool {
+        index < self.plan.blocks.len() || self.precision.as_ref().is_some_and(Precision::is_open)
     }
 
     /// The taint of a block that ended at a clock well below the run's fastest.
@@ -274,8 +282,10 @@ impl<'a> State<'a> {
             _ => 1.0,
         };
         let planned = self.plan.estimate(next).mul_f64(factor.clamp(0.05, 20.0));
+        let of_budget = self.setup.budget.saturating_sub(self.began.elapsed());
         match self.precision {
-            Some(_) => planned.min(self.setup.budget.saturating_sub(self.began.elapsed())),
+            Some(_) if next < self.plan.blocks.len() => planned.min(of_budget),
+            Some(_) => of_budget,
             None => planned,
         }
     }
@@ -438,6 +448,11 @@ impl<'a> State<'a> {
         *crashes += 1;
         let hopeless = !matches!(failure.kind, FailureKind::Crashed | FailureKind::Failed);
         if hopeless || *crashes >= MOST_CRASHES {
+            if let Some(precision) = &mut self.precision {
+                let cells = self.plan.cells.iter().enumerate();
+                let lost = cells.filter(|(_, cell)| key_of(cell) == key);
+                lost.for_each(|(at, _)| precision.give_up(at));
+            }
             self.given_up.insert(key);
         }
     }

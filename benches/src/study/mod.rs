@@ -40,8 +40,6 @@ mod preset;
 mod probe;
 mod setup;
 
-pub(crate) use load::{HEADROOM, LEAST_HEADROOM};
-
 pub use execute::{StudyError, resume, run};
 pub use measure::Outcome;
 pub use observer::{Observer, Silent};

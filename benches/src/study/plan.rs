@@ -153,6 +153,21 @@ impl Plan {
         }
     }
 
+    /// The block at this place; the first ones again, as later rounds, past the
+    /// last: where cells are asked until enough is known of them, those that
+    /// take long are left out of most rounds.
+    #[must_use]
+    pub fn block(&self, index: usize) -> PlannedBlock {
+        let (lap, place) = match self.blocks.len() {
+            0 => (0, 0),
+            count => (index / count, index % count),
+        };
+        let mut block = self.blocks.get(place).cloned().unwrap_or_default();
+        block.index = index as u64;
+        block.process_index += lap as u64 * self.processes_count();
+        block
+    }
+
     /// What the blocks from `first` on are thought to take.
     #[must_use]
     pub fn estimate(&self, first: usize) -> Duration {

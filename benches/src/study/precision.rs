@@ -8,13 +8,17 @@
 //! 2. A unit is *settled* when the interval of each of its comparisons is as
 //!    narrow as was asked for. Only the width decides, never where the interval
 //!    lies: to stop on a verdict would find too many.
-//! 3. Units that are not settled share the time alike, not the rounds: a process
-//!    that takes a second must not take the time of thirty that take as long
-//!    together.
+//! 3. Units that are not settled share the time, not the rounds: a process that
+//!    takes a second must not take the time of thirty that take as long together.
+//!    Who needs more has more of it, up to [`MOST_WEIGHT`] times as much: an
+//!    interval twice as wide as was asked for needs four times the processes.
+//! 4. Who has had all of its rounds, or cannot be measured any more, is waited
+//!    for no longer: the others go on until the time is up, past the last round
+//!    of the plan if need be ([`Plan::block`]).
 //!
 //! `reports/METHOD.md` has what stopping by the width does to the intervals.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use reports::run::{is_base, plain_name};
 use reports::stats::quantile::median;
@@ -32,6 +36,11 @@ pub(super) const MOST_ROUNDS: u64 = 200;
 const ROUNDS_BETWEEN: u64 = 2;
 /// By what factor the time of each unit grows, when all have used theirs up.
 const STEP: f64 = 1.25;
+/// How many times the time of others a unit may have: else one that will never
+/// be known would take it all. Of what was recorded of 51 units that share 150 s,
+/// it leaves six wider than 8%, where equal shares leave eight, 9 leaves six
+/// and 16 seven.
+const MOST_WEIGHT: f64 = 4.0;
 
 /// What is known of the cells of a run that goes on until enough is known.
 #[derive(Debug)]
@@ -40,15 +49,21 @@ pub(super) struct Precision {
     units: Vec<Unit>,
     /// The unit of each cell.
     unit_of: Vec<usize>,
-    /// What each unit may have taken, by the plan, before the others have.
+    /// What a unit of weight 1 may have taken, by the plan, before the others
+    /// have.
     allowance_ns: f64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Unit {
     /// The figure of each process, by its round, of each cell by its place.
     figures: BTreeMap<usize, BTreeMap<u64, f64>>,
     spent_ns: f64,
+    /// In how many rounds it was asked, and in how many it may be.
+    asked_count: u64,
+    most_count: u64,
+    /// Its share of the time, where others have 1.
+    weight: f64,
     settled: bool,
 }
 
@@ -59,8 +74,20 @@ impl Unit {
         counts.max().unwrap_or(0) as u64
     }
 
-    fn settle(&mut self, plan: &Plan, goal: f64) {
-        self.settled = self.settled || is_settled(self, plan, goal);
+    fn judge(&mut self, plan: &Plan, goal: f64) {
+        let excess = widest(self, plan) / goal;
+        self.settled |= excess <= 1.0;
+        self.weight = excess.powi(2).clamp(1.0, MOST_WEIGHT);
+    }
+
+    /// True where it is worth asking again.
+    fn is_open(&self) -> bool {
+        !self.settled && self.asked_count < self.most_count
+    }
+
+    /// The time that it has had of its share.
+    fn used_ns(&self) -> f64 {
+        self.spent_ns / self.weight
     }
 }
 
@@ -69,7 +96,7 @@ impl Precision {
     pub(super) fn of(plan: &Plan) -> Option<Self> {
         let goal_ratio = plan.precision_ratio?;
         let mut places: BTreeMap<(&str, &str, &Parameters), usize> = BTreeMap::new();
-        let mut units = Vec::new();
+        let mut units: Vec<Unit> = Vec::new();
         let mut unit_of = Vec::new();
         for (at, cell) in plan.cells.iter().enumerate() {
             let key = (
@@ -78,18 +105,41 @@ impl Precision {
                 &cell.parameters,
             );
             let unit = *places.entry(key).or_insert_with(|| {
-                units.push(Unit::default());
+                units.push(Unit {
+                    figures: BTreeMap::new(),
+                    spent_ns: 0.0,
+                    asked_count: 0,
+                    most_count: 0,
+                    weight: 1.0,
+                    settled: false,
+                });
                 units.len() - 1
             });
             units[unit].figures.insert(at, BTreeMap::new());
             unit_of.push(unit);
         }
-        Some(Self {
+        let mut precision = Self {
             goal_ratio,
             units,
             unit_of,
             allowance_ns: 0.0,
-        })
+        };
+        for block in &plan.blocks {
+            for unit in precision.units_of(block) {
+                precision.units[unit].most_count += 1;
+            }
+        }
+        Some(precision)
+    }
+
+    /// The units that have a cell in the block.
+    fn units_of(&self, block: &PlannedBlock) -> BTreeSet<usize> {
+        block.cells.iter().map(|&at| self.unit_of[at]).collect()
+    }
+
+    /// True while there is anything left to ask.
+    pub(super) fn is_open(&self) -> bool {
+        self.units.iter().any(Unit::is_open)
     }
 
     /// The cells of `block` that are to be asked, in its order.
@@ -97,7 +147,7 @@ impl Precision {
         let is_wanted = |cell: &usize| {
             let unit = &self.units[self.unit_of[*cell]];
             block.process_index < FEWEST_ROUNDS
-                || (!unit.settled && unit.spent_ns <= self.allowance_ns)
+                || (unit.is_open() && unit.used_ns() <= self.allowance_ns)
         };
         block.cells.iter().copied().filter(is_wanted).collect()
     }
@@ -113,11 +163,12 @@ impl Precision {
 
     /// Judges the units of a block that is complete.
     pub(super) fn judge(&mut self, plan: &Plan, block: &PlannedBlock) {
-        for &at in &block.cells {
-            let unit = &mut self.units[self.unit_of[at]];
+        for at in self.units_of(block) {
+            let unit = &mut self.units[at];
+            unit.asked_count += 1;
             let rounds = unit.rounds();
             if rounds >= FEWEST_ROUNDS && rounds.is_multiple_of(ROUNDS_BETWEEN) {
-                unit.settle(plan, self.goal_ratio);
+                unit.judge(plan, self.goal_ratio);
             }
         }
         if block.process_index + 1 >= FEWEST_ROUNDS {
@@ -128,18 +179,24 @@ impl Precision {
     /// Judges all units by what an earlier start of the run has measured.
     pub(super) fn judge_all(&mut self, plan: &Plan) {
         for unit in &mut self.units {
+            unit.asked_count = unit.rounds();
             if unit.rounds() >= FEWEST_ROUNDS {
-                unit.settle(plan, self.goal_ratio);
+                unit.judge(plan, self.goal_ratio);
             }
         }
         self.allow_more();
     }
 
-    /// Gives the units that are not settled more time, when each has used up its
-    /// own.
+    /// Takes note that the cell at this place will not be measured again: its
+    /// unit has no pairs any more.
+    pub(super) fn give_up(&mut self, at: usize) {
+        self.units[self.unit_of[at]].settled = true;
+    }
+
+    /// Gives the units that are open more time, when each has used up its own.
     fn allow_more(&mut self) {
-        let open = self.units.iter().filter(|unit| !unit.settled);
-        let least = open.map(|unit| unit.spent_ns).reduce(f64::min);
+        let open = self.units.iter().filter(|unit| unit.is_open());
+        let least = open.map(Unit::used_ns).reduce(f64::min);
         if let Some(least) = least.filter(|least| *least > self.allowance_ns) {
             self.allowance_ns = least * STEP;
         }
@@ -152,10 +209,10 @@ impl Precision {
     }
 }
 
-/// Whether each comparison that a reader will make is as narrow as `goal`: with
-/// the other build, and with the control; for a lane alone, with a second run
-/// like this one.
-fn is_settled(unit: &Unit, plan: &Plan, goal: f64) -> bool {
+/// Half of the width of the widest comparison that a reader will make: with the
+/// other build, and with the control; for a lane alone, with a second run like
+/// this one.
+fn widest(unit: &Unit, plan: &Plan) -> f64 {
     let find = |base: bool, control: bool| {
         let mut cells = unit.figures.iter();
         cells.find_map(|(at, figures)| {
@@ -164,7 +221,7 @@ fn is_settled(unit: &Unit, plan: &Plan, goal: f64) -> bool {
         })
     };
     let Some(own) = find(false, false) else {
-        return true;
+        return 0.0;
     };
     let others: Vec<_> = [find(true, false), find(false, true)]
         .into_iter()
@@ -181,9 +238,7 @@ fn is_settled(unit: &Unit, plan: &Plan, goal: f64) -> bool {
         widths.push(shift::resolution(&own));
     }
     // A cell that fails, or whose figures may be nothing, will not improve.
-    widths
-        .into_iter()
-        .all(|width| width.is_none_or(|width| width <= goal))
+    widths.into_iter().flatten().fold(0.0, f64::max)
 }
 
 #[cfg(test)]
@@ -205,6 +260,7 @@ mod tests {
                 cell("goroutine", true),
                 cell("thread", false),
             ],
+            blocks: (0..MOST_ROUNDS).map(block).collect(),
             precision_ratio: Some(0.04),
             ..Plan::default()
         }
@@ -212,27 +268,58 @@ mod tests {
 
     fn block(round: u64) -> PlannedBlock {
         PlannedBlock {
+            index: round,
             process_index: round,
             workload: "spawn.one".to_owned(),
             cells: vec![0, 1, 2, 3],
-            ..PlannedBlock::default()
         }
     }
 
     /// Goes through `rounds`; how often each cell was asked.
     fn asked(rounds: u64, figure: impl Fn(usize, u64) -> f64) -> [u64; 4] {
-        let plan = plan();
-        let mut precision = Precision::of(&plan).unwrap();
+        asked_of(&plan(), rounds, |_, _| {}, figure)
+    }
+
+    /// The same of any plan of four cells, with something done before each round.
+    fn asked_of(
+        plan: &Plan,
+        rounds: u64,
+        before: impl Fn(&mut Precision, u64),
+        figure: impl Fn(usize, u64) -> f64,
+    ) -> [u64; 4] {
+        let mut precision = Precision::of(plan).unwrap();
         let mut counts = [0; 4];
-        for round in 0..rounds {
-            let block = block(round);
-            for at in precision.wanted(&block) {
+        for index in 0..rounds as usize {
+            let mut block = plan.block(index);
+            let round = block.process_index;
+            before(&mut precision, round);
+            block.cells = precision.wanted(&block);
+            for &at in &block.cells {
                 counts[at] += 1;
                 precision.add(at, &plan.cells[at], round, &[figure(at, round)]);
             }
-            precision.judge(&plan, &block);
+            precision.judge(plan, &block);
         }
         counts
+    }
+
+    /// A figure between `middle` and so much more that says nothing of others.
+    fn scattered(at: usize, round: u64, most: f64) -> f64 {
+        let mixed = (round * 4 + at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        100.0 + most * mixed as f64 / (1_u64 << 24) as f64
+    }
+
+    /// Four lanes, each a unit.
+    fn apart(blocks: impl Fn(u64) -> Vec<usize>) -> Plan {
+        let mut plan = plan();
+        for (cell, lane) in plan.cells.iter_mut().zip(["a", "b", "c", "d"]) {
+            (cell.lane, cell.control) = (lane.to_owned(), false);
+        }
+        for block in &mut plan.blocks {
+            block.cells = blocks(block.process_index);
+        }
+        plan.blocks.retain(|block| !block.cells.is_empty());
+        plan
     }
 
     #[test]
@@ -255,6 +342,54 @@ mod tests {
         let slower = |at, round| alike(at, round) * if at == 1 { 3.0 } else { 1.0 };
         assert!(asked(40, alike)[0] > FEWEST_ROUNDS);
         assert_eq!(asked(40, alike), asked(40, slower));
+    }
+
+    #[test]
+    fn nobody_waits_for_a_cell_that_has_had_its_rounds_or_is_given_up() {
+        let plan = apart(|round| match round {
+            ..5 => vec![0, 1, 2],
+            _ => vec![1, 2],
+        });
+        let give_up = |precision: &mut Precision, round| {
+            if round == 3 {
+                precision.give_up(1);
+            }
+        };
+        let counts = asked_of(&plan, 60, give_up, |at, round| scattered(at, round, 90.0));
+        assert_eq!(counts[..2], [5, FEWEST_ROUNDS]);
+        assert_eq!(counts[2], 60, "it alone is left: {counts:?}");
+    }
+
+    #[test]
+    fn a_cell_that_takes_long_goes_on_after_the_plans_last_round() {
+        let mut plan = apart(|_| vec![0, 1]);
+        plan.cells[1].estimate_ns *= 40;
+        let counts = asked_of(
+            &plan,
+            3 * MOST_ROUNDS,
+            |_, _| {},
+            |at, round| scattered(at, round, 900.0),
+        );
+        assert_eq!(counts[0], MOST_ROUNDS, "no more than the most: {counts:?}");
+        assert!(
+            counts[1] > MOST_ROUNDS / 2,
+            "skipped rounds are not lost: {counts:?}"
+        );
+    }
+
+    #[test]
+    fn a_wide_cell_has_more_time_than_one_that_is_almost_known_but_not_all() {
+        let plan = apart(|_| vec![0, 1]);
+        let most = [25.0, 400.0];
+        let counts = asked_of(
+            &plan,
+            100,
+            |_, _| {},
+            |at, round| scattered(at, round, most[at]),
+        );
+        let (narrow, wide) = (counts[0] as f64, counts[1] as f64);
+        assert!(wide > 1.2 * narrow, "{counts:?}");
+        assert!(wide <= 1.3 * MOST_WEIGHT * narrow, "{counts:?}");
     }
 
     #[test]

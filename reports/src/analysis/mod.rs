@@ -18,7 +18,7 @@ use serde::Serialize;
 pub use growth::{FEWEST_TASKS, Growth};
 pub use noise::{Noise, NoisePair};
 pub use peers::{Ours, PeerRow, Peers, is_floor, is_ours};
-pub use quantity::{Quantity, Unit};
+pub use quantity::{HEADROOM, LEAST_HEADROOM, Quantity, Unit};
 pub use row::{Absence, Case, Row, Standing};
 pub use scaling::{Curve, CurvePoint};
 
@@ -82,6 +82,7 @@ impl Analysis {
         let mut rows: Vec<Row> = cells.iter().map(Row::of).collect();
         compare(&mut rows, &cells, &noise, &reference_lane, threshold_ratio);
         row::add_events(&mut rows, run);
+        row::add_headroom(&mut rows);
         rows.extend(row::absences(run, &rows));
         row::sort(&mut rows, run);
         Analysis {

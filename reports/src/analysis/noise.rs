@@ -1,9 +1,13 @@
 //! The A/A pairs of a run: a lane against itself in the same design.
+//!
+//! The pair of a figure that is a slope over many processes, as memory is, is
+//! the whole sweep once more: slope against slope. One that cannot be told from
+//! nothing is no pair, as its ratio to another like it may be anything.
 
 use serde::Serialize;
 
 use super::cells::Cell;
-use super::quantity::Quantity;
+use super::quantity::{Quantity, Source};
 use super::row::Case;
 use crate::stats::bootstrap::Ratio;
 use crate::stats::noise::floor;
@@ -33,6 +37,12 @@ pub struct NoisePair {
     pub shift: Option<Ratio>,
 }
 
+/// False for a slope that may as well be nothing.
+fn is_resolved(cell: &Cell) -> bool {
+    let interval = cell.replicates.interval();
+    cell.quantity.source != Source::Memory || interval.is_none_or(|interval| interval.low > 0.0)
+}
+
 impl Noise {
     pub(super) fn of(cells: &[Cell]) -> Noise {
         let pairs = cells
@@ -47,7 +57,12 @@ impl Noise {
                         && cell.quantity == control.quantity
                 })?;
                 let ratio = control.replicates.ratio(&twin.replicates);
-                (ratio.value.is_finite() && ratio.value > 0.0).then(|| NoisePair {
+                let is_usable = ratio.value.is_finite()
+                    && ratio.value > 0.0
+                    && [control, twin].into_iter().all(is_resolved)
+                    // One process against one shows nothing of a further figure.
+                    && (control.quantity.rank == 0 || ratio.interval.is_some());
+                is_usable.then(|| NoisePair {
                     workload: control.workload.clone(),
                     case: control.case.clone(),
                     quantity: control.quantity.clone(),

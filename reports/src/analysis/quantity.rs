@@ -8,6 +8,14 @@ use crate::stats::bootstrap::{Interval, Ratio};
 use crate::stats::histogram::percentile;
 use crate::stats::verdict::Verdict;
 
+/// What a load generator manages over what it was asked for, where a workload
+/// has one.
+pub const HEADROOM: &str = "load_headroom_ratio";
+
+/// With less [headroom](HEADROOM) than this the generator may be what limits a
+/// figure.
+pub const LEAST_HEADROOM: f64 = 1.2;
+
 /// The unit of a figure, which its name ends in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -20,6 +28,8 @@ pub enum Unit {
     PerSecond,
     /// A share of 1.
     Share,
+    /// How many times as much.
+    Factor,
     /// A plain number.
     Count,
 }
@@ -38,7 +48,11 @@ impl Unit {
         } else if has("bytes") {
             Unit::Bytes
         } else if has("ratio") {
-            Unit::Share
+            // Nothing else among the ratios is meant to be above 1.
+            match words.contains(&"headroom") {
+                true => Unit::Factor,
+                false => Unit::Share,
+            }
         } else {
             Unit::Count
         }
@@ -52,6 +66,7 @@ impl Unit {
             Unit::Bytes => format::bytes(value),
             Unit::PerSecond => format::per_second(value),
             Unit::Share => format::percent(value),
+            Unit::Factor => format::times(value),
             Unit::Count => format::number(value),
         }
     }
@@ -212,14 +227,24 @@ impl Quantity {
         }
     }
 
+    /// What a value says of a lane that was not the limit of it: it can do at
+    /// least as well. Empty for what a load does not limit.
+    pub(crate) fn bound_sign(&self) -> &'static str {
+        match self.source {
+            Source::Time | Source::Latency(_) => "≤\u{a0}",
+            Source::Throughput => "≥\u{a0}",
+            Source::Memory | Source::Metric(_) => "",
+        }
+    }
+
     /// A verdict in the words that fit this quantity: memory is not faster.
     #[must_use]
     pub fn words(&self, verdict: Verdict) -> &'static str {
         match (verdict, self.unit) {
             (Verdict::Faster, Unit::Bytes) => "smaller",
             (Verdict::Slower, Unit::Bytes) => "larger",
-            (Verdict::Faster, Unit::Share | Unit::Count) => "better",
-            (Verdict::Slower, Unit::Share | Unit::Count) => "worse",
+            (Verdict::Faster, Unit::Share | Unit::Factor | Unit::Count) => "better",
+            (Verdict::Slower, Unit::Share | Unit::Factor | Unit::Count) => "worse",
             _ => verdict.words(),
         }
     }
@@ -235,6 +260,7 @@ mod tests {
         assert_eq!(Unit::of_name("latency_ns_p99"), Unit::Nanoseconds);
         assert_eq!(Unit::of_name("achieved_per_s"), Unit::PerSecond);
         assert_eq!(Unit::of_name("load_busy_ratio"), Unit::Share);
+        assert_eq!(Unit::of_name(HEADROOM), Unit::Factor);
         assert_eq!(Unit::of_name("stack_bytes"), Unit::Bytes);
         assert_eq!(Unit::of_name("steps"), Unit::Count);
     }

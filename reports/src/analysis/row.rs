@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::cells::Cell;
-use super::quantity::{Quantity, Source};
+use super::quantity::{HEADROOM, LEAST_HEADROOM, Quantity, Source};
 use crate::format;
 use crate::run::Run;
 use crate::schema::{FailureKind, Parameters, Workload};
@@ -89,6 +89,9 @@ pub struct Row {
     /// Events of one operation, by their names, as they were counted while the
     /// cell was tried.
     pub events: BTreeMap<String, f64>,
+    /// How many times what it was asked for the load generator manages, where
+    /// there is one.
+    pub headroom_ratio: Option<f64>,
     /// The figure's resamples, for ratios to other runs.
     #[serde(skip)]
     pub(crate) replicates: Option<Replicates>,
@@ -136,6 +139,7 @@ impl Row {
             voluntary_switches: cell.switches.map(|switches| switches.0),
             involuntary_switches: cell.switches.map(|switches| switches.1),
             events: BTreeMap::new(),
+            headroom_ratio: None,
             replicates: (!cell.control).then(|| cell.replicates.clone()),
             processes: cell.processes.clone(),
         }
@@ -161,12 +165,27 @@ impl Row {
         self.quantity.source != Source::Memory || self.estimate.as_ref().is_none_or(is_above_zero)
     }
 
-    /// The figure with its unit; `n/a` where there is none.
+    /// True where the load generator may be what limits the figure: the lane
+    /// can do at least as well.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        let is_near = |headroom: f64| headroom < LEAST_HEADROOM;
+        self.headroom_ratio.is_some_and(is_near) && !self.quantity.bound_sign().is_empty()
+    }
+
+    /// The figure with its unit, with a sign where it is only a bound; `n/a`
+    /// where there is none.
     #[must_use]
     pub fn value_text(&self) -> String {
         match &self.estimate {
             Some(_) if !self.is_resolved() => "below resolution".to_owned(),
-            Some(estimate) => self.quantity.unit.text(estimate.value),
+            Some(estimate) => {
+                let sign = match self.is_limited() {
+                    true => self.quantity.bound_sign(),
+                    false => "",
+                };
+                format!("{sign}{}", self.quantity.unit.text(estimate.value))
+            }
             None => "n/a".to_owned(),
         }
     }
@@ -220,6 +239,22 @@ pub(super) fn add_events(rows: &mut [Row], run: &Run) {
             let of_one = |name: &String| Some((name.clone(), counters.of_one(name)?));
             row.events = counters.events.keys().filter_map(of_one).collect();
         }
+    }
+}
+
+/// Adds to each row what the load generator had left when it was measured.
+pub(super) fn add_headroom(rows: &mut [Row]) {
+    let key = |row: &Row| (row.workload.clone(), row.lane.clone(), row.case.clone());
+    let known: BTreeMap<_, f64> = rows
+        .iter()
+        .filter(|row| row.quantity.id == HEADROOM)
+        .filter_map(|row| Some((key(row), row.estimate?.value)))
+        .collect();
+    if known.is_empty() {
+        return;
+    }
+    for row in rows {
+        row.headroom_ratio = known.get(&key(row)).copied();
     }
 }
 
@@ -294,6 +329,7 @@ fn absent(run: &Run, workload: &str, lane: &str, case: Case, absence: Absence) -
         voluntary_switches: None,
         involuntary_switches: None,
         events: BTreeMap::new(),
+        headroom_ratio: None,
         replicates: None,
         processes: BTreeMap::new(),
     })

@@ -87,11 +87,15 @@ fn differences(comparison: &Comparison) -> Markup {
 }
 
 fn ratios(comparison: &Comparison) -> Markup {
+    // The means have every lane once, in order.
+    let lanes = comparison.means.iter().map(|mean| mean.lane.as_str());
+    let lanes: Vec<&str> = lanes.collect();
     html! {
         h2 { "Ratios within each machine" }
         p class="lead" { "▲ better than " (comparison.reference_lane) " on that machine, ▼ worse, ≈ the same, ? not settled; a missing cell is shown as missing." }
         div class="filters" role="group" aria-label="Filters" {
-            label { "Find " input id="find" type="search" placeholder="spawn, goroutine, …"; }
+            label { "Find " input id="find" type="search" placeholder="spawn, goroutine, …" title="Find a workload or a lane (/)"; }
+            @for lane in &lanes { label { input type="checkbox" checked data-filter=(lane); (lane) } }
             button id="reset" type="button" { "Show all" }
         }
         div class="sheet" {
@@ -106,7 +110,7 @@ fn ratios(comparison: &Comparison) -> Markup {
                         @for (place, row) in comparison.rows.iter().enumerate() {
                             @let above = place.checked_sub(1).map(|above| &comparison.rows[above]);
                             @let is_again = above.is_some_and(|above| (&above.title, &above.case_text) == (&row.title, &row.case_text));
-                            tr data-workload={(row.workload) " " (row.lane)} {
+                            tr data-workload={(row.workload) " " (row.lane)} data-lane=(row.lane) {
                                 th scope="row" class=[is_again.then_some("again")] {
                                     (row.title)
                                     @if !row.case_text.is_empty() { small { (row.case_text) } }
@@ -160,9 +164,12 @@ fn means(comparison: &Comparison) -> Markup {
                     } }
                     tbody {
                         @for mean in &comparison.means {
-                            tr {
+                            tr data-lane=(mean.lane) {
                                 th scope="row" { (mean.lane) }
                                 @for value in &mean.ratios { td { (format::times(*value)) } }
+                                @if mean.ratios.is_empty() {
+                                    td class="bad" colspan=(comparison.runs.len()) { "no case that every run has" }
+                                }
                                 td class="open" { (mean.cases_count) }
                                 td class={(if mean.missing_count > 0 { "bad" } else { "open" })} { (mean.missing_count) }
                             }

@@ -26,7 +26,7 @@ fn figure(title: &str, chart: String) -> Markup {
     html! {
         figure {
             figcaption { (title) }
-            div class="scroll" { (PreEscaped(chart)) }
+            div class="scroll" tabindex="0" role="group" aria-label=(title) { (PreEscaped(chart)) }
         }
     }
 }

@@ -12,6 +12,7 @@
 //!    are left out, and it says so, before that is passed.
 
 mod compare;
+mod cross_check;
 mod environment;
 mod figures;
 mod folklore;

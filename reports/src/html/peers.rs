@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::table;
 use super::view::{View, factor, tone};
-use crate::analysis::{PeerRow, Peers, is_floor, is_ours};
+use crate::analysis::{PeerRow, Peers, Row, is_floor, is_ours};
 use crate::format;
 use crate::stats::Verdict;
 use crate::stats::bootstrap::Ratio;
@@ -23,6 +23,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
         }
         div class="sheet" {
             (grid(view, &peers))
+            @let limited: Vec<&Row> = peers.rows.iter().flat_map(|row| row.cells.iter().map(|(cell, _)| cell)).collect();
             div class="notes" {
                 p {
                     "The best peer of a line is chosen by its median: the more peers there are the luckier the best of them, which favours the peers. "
@@ -31,6 +32,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
                     }
                     "What each lane includes stands with its question below."
                 }
+                (table::limited(&limited))
             }
         }
     })

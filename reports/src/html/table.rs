@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::view::{View, tone};
-use crate::analysis::{Row, Unit};
+use crate::analysis::{LEAST_HEADROOM, Row, Unit};
 use crate::format;
 use crate::schema::FailureKind;
 
@@ -62,6 +62,21 @@ pub(super) fn figures(view: &View<'_>, name: &str, caption: &str, rows: &[&Row])
             }
         }
         div class="under" { button class="copy" type="button" data-copy { "Copy as CSV" } }
+        (limited(rows))
+    }
+}
+
+/// What the sign of a bound means, where a row has one.
+pub(super) fn limited<'a>(rows: impl IntoIterator<Item = &'a &'a Row>) -> Markup {
+    let is_any = rows.into_iter().any(|row| row.is_limited());
+    html! {
+        @if is_any {
+            p class="notes" {
+                b { "≤ and ≥: " }
+                "the load generator manages less than " (format::times(LEAST_HEADROOM))
+                " what it was asked for here, and so may be the limit: the lane can do at least as well."
+            }
+        }
     }
 }
 
@@ -247,6 +262,7 @@ pub(super) fn matrix(view: &View<'_>, name: &str, caption: &str, rows: &[&Row]) 
             }
         }
         div class="under" { button class="copy" type="button" data-copy { "Copy as CSV" } }
+        (limited(rows))
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
 
-use super::table;
 use super::view::{View, capital};
+use super::{cross_check, table};
 use crate::analysis::{NoisePair, Unit};
 use crate::format;
 use crate::schema::{Taint, taint_title};
@@ -21,7 +21,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
         (taints(view))
         (warnings(view))
         (noise(view))
-        (cross_checks(view))
+        (cross_check::sheet(view))
         (failures(view))
         (readings(view))
     })
@@ -133,54 +133,6 @@ fn pairs_table(view: &View<'_>, name: &str, caption: &str, pairs: &[&NoisePair])
 /// Near 1 three digits say too little.
 fn times(ratio: f64) -> String {
     format!("{ratio:.3}×")
-}
-
-/// What another tool measured beside what we did.
-fn cross_checks(view: &View<'_>) -> Markup {
-    let checks = view.run.cross_checks.iter();
-    let pairs: Vec<_> = checks
-        .filter_map(|check| {
-            let (_, rows) = view.main_case(view.run.workload(&check.workload)?)?;
-            let row = rows.into_iter().find(|row| row.lane == check.lane)?;
-            Some((check, row, row.estimate?))
-        })
-        .filter(|(_, row, _)| row.quantity.unit == Unit::Nanoseconds)
-        .collect();
-    if pairs.is_empty() {
-        return html! {};
-    }
-    let time = |value| Unit::Nanoseconds.text(value);
-    html! {
-        div class="sheet" {
-            h3 { "Another tool’s figures beside these" }
-            p class="lead" { "One process in one go against many fresh processes in random order: where the intervals are apart, the process matters to the figure." }
-            div class="scroll" tabindex="0" role="group" aria-label="Cross-checks" {
-                table data-name="cross-checks" {
-                    thead { tr {
-                        th class="words" scope="col" { "Benchmark" } th scope="col" { "Its figure" } th scope="col" { "95% interval" }
-                        th scope="col" { "Ours" } th scope="col" { "95% interval" } th class="words" scope="col" { "Agreement" }
-                    } }
-                    tbody {
-                        @for (check, row, estimate) in &pairs {
-                            tr data-lane=(row.lane) {
-                                th scope="row" { (check.source) " " (check.name) }
-                                td { (time(check.value_ns)) }
-                                td class="open" { (format::range(&time(check.low_ns), &time(check.high_ns))) }
-                                td { (row.value_text()) }
-                                td class="open" { (row.interval_text()) }
-                                @match estimate.interval {
-                                    Some(ours) if ours.high < check.low_ns || check.high_ns < ours.low =>
-                                        td class="words bad" { "they disagree by " (format::times(check.value_ns / estimate.value)) },
-                                    Some(_) => td class="words open" { "they agree" },
-                                    None => td class="words open" { "no interval" },
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
 }
 
 /// What failed in one way on one lane: on which workloads, and how often.

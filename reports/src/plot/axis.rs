@@ -108,10 +108,13 @@ pub(super) fn short(unit: Unit, value: f64) -> String {
     let text = unit.text(value);
     let (number, rest) = match text.split_once('\u{a0}') {
         Some((number, rest)) => (number, format!("\u{a0}{rest}")),
-        None => match text.strip_suffix('%') {
-            Some(number) => (number, "%".to_owned()),
-            None => (text.as_str(), String::new()),
-        },
+        None => {
+            let mut signs = ["%", "×"].into_iter();
+            let found = signs.find_map(|sign| Some((text.strip_suffix(sign)?, sign)));
+            found.map_or((text.as_str(), String::new()), |(number, sign)| {
+                (number, sign.to_owned())
+            })
+        }
     };
     let number = match number.contains('.') {
         true => number.trim_end_matches('0').trim_end_matches('.'),
@@ -200,6 +203,7 @@ mod tests {
             "2.5 µs"
         );
         assert_eq!(short(Unit::Share, 0.5), "50%");
+        assert_eq!(short(Unit::Factor, 2.0), "2×");
         assert_eq!(short(Unit::Count, 100.0), "100");
     }
 }

@@ -16,6 +16,9 @@ pub struct CrossCheck {
     pub workload: String,
     /// The lane.
     pub lane: String,
+    /// How many workers the lane had, where that was not left to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers_count: Option<u64>,
     /// The tool's estimate of one operation.
     pub value_ns: f64,
     /// The lower end of its 95% interval.

@@ -60,7 +60,7 @@ pub struct Taint {
 }
 
 /// What the kinds of taints are called.
-const TITLES: [(&str, &str); 11] = [
+const TITLES: [(&str, &str); 13] = [
     ("steal", "CPU time given to other machines"),
     ("throttling", "Held back by a quota"),
     ("others", "Other programs at work"),
@@ -72,6 +72,8 @@ const TITLES: [(&str, &str); 11] = [
     ("migrations", "Moved between CPUs"),
     ("frequency", "A falling clock"),
     ("debug_build", "Built without optimisation"),
+    ("load_generator", "A load generator at its limit"),
+    ("cpus", "Another number of CPUs"),
 ];
 
 /// A [`Taint::kind`] in words; of one that is not known, its own.

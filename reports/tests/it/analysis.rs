@@ -1,7 +1,7 @@
 //! The figures of a whole run whose truth is known.
 
 use reports::analysis::Row;
-use reports::schema::{FailureKind, Measure};
+use reports::schema::{FailureKind, Group, Measure};
 use reports::stats::Verdict;
 use reports::{Analysis, Run};
 
@@ -196,6 +196,37 @@ fn memory_that_may_be_nothing_is_below_resolution() {
         .find(|row| row.lane == "goroutine" && row.quantity.id == "memory")
         .expect("a row");
     assert_eq!(row.value_text(), "below resolution", "{:?}", row.estimate);
+}
+
+#[test]
+fn ledger_has_a_floor_of_its_own_from_its_sweep_measured_twice() {
+    let mut run = synthetic::run(Wish::default());
+    let once = Analysis::of(&run);
+    let is_it = |group: &&Group| group.workload == "memory.parked" && group.lane == "thread";
+    let mut again: Vec<Group> = run.groups.iter().filter(is_it).cloned().collect();
+    for group in &mut again {
+        group.control = true;
+        for memory in group
+            .samples
+            .iter_mut()
+            .filter_map(|one| one.memory.as_mut())
+        {
+            memory.available_bytes += memory.available_bytes * 3 / 100;
+        }
+    }
+    run.groups.extend(again);
+    let twice = Analysis::of(&run);
+    let memory = row(&twice, "memory.parked", "", "memory", "thread");
+    let floor = |analysis: &Analysis| analysis.noise.floor("memory.parked", &memory.quantity);
+    let own = floor(&twice).expect("a pair");
+    assert!((own - 0.03).abs() < 1e-3, "{own}");
+    assert_eq!(floor(&once), once.noise.largest(), "borrowed without one");
+    assert_eq!(once.ledgers.len(), twice.ledgers.len(), "it is no lane");
+    let bound = row(&twice, "memory.parked", "", "memory", "goroutine")
+        .standing
+        .as_ref()
+        .map(|standing| standing.bound.noise_ratio);
+    assert_eq!(bound, Some(own));
 }
 
 #[test]

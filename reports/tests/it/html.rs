@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use reports::schema::Depth;
-use reports::{compare, html};
+use reports::{Analysis, compare, html};
 
 use crate::synthetic::{self, Wish};
 
@@ -238,7 +238,9 @@ fn comparison_shows_differences_first_and_missing_cells_as_missing() {
         scale: 1.7,
         ..Wish::default()
     });
-    there.groups.retain(|group| group.workload != "spawn.one");
+    there
+        .groups
+        .retain(|group| group.workload != "spawn.one" && group.lane != "rayon");
     let compared = compare::compare(&[("here".into(), here), ("there".into(), there)]);
     assert_eq!(compared.machines_count(), 2);
     assert!(
@@ -264,8 +266,13 @@ fn comparison_shows_differences_first_and_missing_cells_as_missing() {
         "{:?}",
         goroutine.ratios
     );
+    let rayon = compared.means.iter().find(|mean| mean.lane == "rayon");
+    let rayon = rayon.expect("shown, though no case is everywhere");
+    assert_eq!((rayon.ratios.len(), rayon.cases_count), (0, 0));
+    assert!(rayon.missing_count > 0);
     let page = html::render_comparison(&compared);
     keep("compare.html", &page);
+    assert!(page.contains("no case that every run has"));
     assert!(page.find("Ampere Altra") < page.find("Ratios within each machine"));
     assert!(page.contains("missing"));
 }
@@ -287,6 +294,78 @@ fn figure_of_another_tool_beyond_both_intervals_is_flagged() {
     }
     let page = html::render(&run);
     assert!(page.contains("they agree") && page.contains("they disagree by 1.9"));
+}
+
+#[test]
+fn figure_of_another_tool_is_set_beside_one_of_as_many_workers_or_beside_none() {
+    let mut run = synthetic::run(Wish::default());
+    let all = run.header.design.cpus.len() as u64;
+    for workers in [1, all] {
+        run.cross_checks.push(reports::schema::CrossCheck {
+            source: "criterion".into(),
+            name: format!("spawn/one/goroutine/{workers}P"),
+            workload: "spawn.one".into(),
+            lane: "goroutine".into(),
+            workers_count: Some(workers),
+            value_ns: 306.0,
+            low_ns: 300.0,
+            high_ns: 312.0,
+            ..Default::default()
+        });
+    }
+    assert!(all > 1);
+    let page = html::render(&run);
+    let row = |workers: u64| {
+        let (_, rest) = page
+            .split_once(&format!("spawn/one/goroutine/{workers}P"))
+            .expect("a row");
+        rest.split("</tr>").next().expect("its end")
+    };
+    assert!(row(all).contains("they agree"), "{}", row(all));
+    assert!(
+        row(1).contains("not in this run: spawn.one on goroutine on 1 worker"),
+        "{}",
+        row(1)
+    );
+}
+
+#[test]
+fn figure_that_the_load_generator_limits_is_a_bound_and_its_headroom_a_factor() {
+    let mut run = synthetic::run(Wish::default());
+    let echo = run
+        .header
+        .workloads
+        .iter_mut()
+        .find(|workload| workload.id == "io.tcp_echo")
+        .expect("the workload");
+    echo.metrics.push(reports::schema::Metric {
+        name: "load_headroom_ratio".into(),
+        title: "load headroom".into(),
+        better: reports::schema::Better::Higher,
+    });
+    for group in &mut run.groups {
+        if group.workload == "io.tcp_echo" {
+            let headroom = match group.lane.as_str() {
+                "goroutine" => 1.125,
+                _ => 12.5,
+            };
+            for sample in &mut group.samples {
+                sample
+                    .metrics
+                    .insert("load_headroom_ratio".into(), headroom);
+            }
+        }
+    }
+    let analysis = Analysis::of(&run);
+    for row in analysis.rows_of("io.tcp_echo") {
+        let is_bound = row.value_text().starts_with(['≤', '≥']);
+        let may_be = row.lane == "goroutine" && !row.quantity.id.contains("ratio");
+        assert_eq!(is_bound, may_be, "{row:?}");
+    }
+    let page = html::render(&run);
+    assert!(page.contains(">12.5×<") && page.contains(">1.13×<"));
+    assert!(!page.contains("1250%"));
+    assert!(page.contains("and so may be the limit"), "it is explained");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use reports::Run;
 use reports::merge::{MergeError, merge};
-use reports::schema::Shard;
+use reports::schema::{Counters, Shard};
 
 use crate::synthetic::{self, Wish};
 
@@ -28,6 +28,29 @@ fn shards_in_any_order_give_the_whole_run() {
             merged.warnings
         );
     }
+}
+
+#[test]
+fn what_was_counted_in_every_shard_is_kept_once() {
+    let counted = |index, workload: &str| {
+        let mut run = shard(index);
+        run.counters.push(Counters {
+            workload: workload.to_owned(),
+            lane: "thread".to_owned(),
+            operations_count: 4,
+            events: [("page_faults".to_owned(), 6)].into(),
+            ..Counters::default()
+        });
+        run
+    };
+    let (one, two) = (counted(1, "spawn.one"), counted(2, "switch.yield"));
+    let merged = merge(vec![one.clone(), two, one]).expect("shards");
+    let workloads: Vec<&str> = merged
+        .counters
+        .iter()
+        .map(|one| one.workload.as_str())
+        .collect();
+    assert_eq!(workloads, ["spawn.one", "switch.yield"]);
 }
 
 #[test]

@@ -7,8 +7,11 @@
 
   // The state lives in the URL's fragment: theme, hidden lanes, search, place.
   const read = () => {
-    const text = decodeURIComponent(location.hash.slice(1));
-    return text.includes("=") ? new URLSearchParams(location.hash.slice(1)) : new URLSearchParams(text ? { at: text } : {});
+    const raw = location.hash.slice(1);
+    if (raw.includes("=")) return new URLSearchParams(raw);
+    let text = raw;
+    try { text = decodeURIComponent(raw); } catch { /* A link that somebody mangled: as it stands. */ }
+    return new URLSearchParams(text ? { at: text } : {});
   };
   const write = (changes) => {
     const state = read();
@@ -33,7 +36,7 @@
     const find = one("#find");
     if (find && find !== document.activeElement) find.value = state.get("find") || "";
     const shown = (part) => !words.length || words.some((word) => part.textContent.toLowerCase().includes(word) || part.dataset.workload.includes(word));
-    for (const part of all("[data-workload]")) part.hidden = !shown(part);
+    for (const part of all("[data-workload]")) part.hidden = !shown(part) || hidden.has(part.dataset.lane);
     for (const group of all("[data-group]")) group.hidden = all("article", group).every((part) => part.hidden);
   };
   const go = () => {
@@ -111,7 +114,9 @@
       setTimeout(() => { button.textContent = old; }, 1500);
     });
   }
-  addEventListener("beforeprint", () => { for (const part of all("details")) part.open = true; });
+  let opened = [];
+  addEventListener("beforeprint", () => { opened = all("details:not([open])"); for (const part of opened) part.open = true; });
+  addEventListener("afterprint", () => { for (const part of opened) part.open = false; });
 
   // Numbers as the page's own.
   const three = (value) => {
@@ -200,7 +205,7 @@
         return;
       }
       if (record?.type !== "group" || record.control || !Array.isArray(record.samples)) return;
-      const values = record.samples.filter((sample) => sample.operations_count > 0 && sample.elapsed_ns >= 0)
+      const values = record.samples.filter((sample) => sample?.operations_count > 0 && sample.elapsed_ns >= 0)
         .map((sample) => sample.elapsed_ns / sample.operations_count);
       if (!values.length) return;
       const name = key([String(record.workload), parameters(record.parameters), String(record.lane)]);
@@ -251,6 +256,9 @@
     }
     table.append(thead, body);
     const scroll = make("div", undefined, "scroll");
+    scroll.tabIndex = 0;
+    scroll.setAttribute("role", "group");
+    scroll.setAttribute("aria-label", "The two runs side by side");
     scroll.append(table);
     out.append(make("p", missing ? `${missing} of ${data.rows.length} cells are missing in ${name}.` : "No cell is missing.", "notes"), scroll);
     apply();

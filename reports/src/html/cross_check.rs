@@ -1,0 +1,103 @@
+//! What another tool measured beside what we did: the same operation, the same
+//! lane, on as many workers; where we have no such figure, that is said.
+
+use maud::{Markup, html};
+
+use super::view::View;
+use crate::analysis::{Case, Row, Unit};
+use crate::format;
+use crate::schema::CrossCheck;
+
+/// A workload, and the one that is the same with a number of workers of its
+/// own: there, these parameters have these values.
+const BY_WORKERS: (&str, &str, &[(&str, u64)]) = (
+    "switch.pingpong",
+    "switch.roundtrip",
+    &[("capacity_count", 0)],
+);
+
+const WORKERS: &str = "workers_count";
+
+/// The table; nothing where no other tool measured.
+pub(super) fn sheet(view: &View<'_>) -> Markup {
+    let checks = &view.run.cross_checks;
+    if checks.is_empty() {
+        return html! {};
+    }
+    let time = |value| Unit::Nanoseconds.text(value);
+    html! {
+        div class="sheet" {
+            h3 { "Another tool’s figures beside these" }
+            p class="lead" { "One process in one go against many fresh processes in random order: where the intervals are apart, the process matters to the figure." }
+            div class="scroll" tabindex="0" role="group" aria-label="Cross-checks" {
+                table data-name="cross-checks" {
+                    thead { tr {
+                        th class="words" scope="col" { "Benchmark" } th scope="col" { "Its figure" } th scope="col" { "95% interval" }
+                        th scope="col" { "Ours" } th scope="col" { "95% interval" } th class="words" scope="col" { "Agreement" }
+                    } }
+                    tbody {
+                        @for check in checks {
+                            tr data-lane=(check.lane) {
+                                th scope="row" { (check.source) " " (check.name) }
+                                td { (time(check.value_ns)) }
+                                td class="open" { (format::range(&time(check.low_ns), &time(check.high_ns))) }
+                                (ours(view, check))
+                            }
+                        }
+                    }
+                }
+            }
+            div class="under" { button class="copy" type="button" data-copy { "Copy as CSV" } }
+        }
+    }
+}
+
+/// Our figure, its interval, and whether the two agree.
+fn ours(view: &View<'_>, check: &CrossCheck) -> Markup {
+    let found = counterpart(view, check).and_then(|row| Some((row, row.estimate?)));
+    let Some((row, estimate)) = found else {
+        let workers = match check.workers_count {
+            Some(1) => " on 1 worker".to_owned(),
+            Some(count) => format!(" on {count} workers"),
+            None => String::new(),
+        };
+        return html! {
+            td class="none" { "n/a" }
+            td class="none" {}
+            td class="wrapped open" { "not in this run: " (check.workload) " on " (check.lane) (workers) }
+        };
+    };
+    let apart = |ours: crate::stats::Interval| ours.high < check.low_ns || check.high_ns < ours.low;
+    html! {
+        td { (row.value_text()) }
+        td class="open" { (row.interval_text()) }
+        @match estimate.interval.map(apart) {
+            Some(true) => td class="words bad" { "they disagree by " (format::times(check.value_ns / estimate.value)) },
+            Some(false) => td class="words open" { "they agree" },
+            None => td class="words open" { "no interval" },
+        }
+    }
+}
+
+/// The row of this run that is of the same operation on the same lane with as
+/// many workers.
+fn counterpart<'a>(view: &View<'a>, check: &CrossCheck) -> Option<&'a Row> {
+    let is_it = |row: &&Row| row.lane == check.lane && row.quantity.unit == Unit::Nanoseconds;
+    let all = view.run.header.design.cpus.len() as u64;
+    let workers = check.workers_count.unwrap_or(all);
+    let (plain, swept, values) = BY_WORKERS;
+    let has = |case: &Case, name: &str, value| case.0.get(name) == Some(&value);
+    if workers == all || all == 0 {
+        let (_, rows) = view.main_case(view.run.workload(&check.workload)?)?;
+        return rows.into_iter().find(is_it);
+    }
+    if check.workload != plain {
+        return None;
+    }
+    let rows = view.first_rows(view.run.workload(swept)?);
+    let same = |case: &Case| {
+        has(case, WORKERS, workers) && values.iter().all(|(name, value)| has(case, name, *value))
+    };
+    let mut rows = rows.into_iter().filter(|(case, _)| same(case));
+    rows.find_map(|(_, rows)| rows.into_iter().find(is_it))
+}
