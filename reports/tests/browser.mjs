@@ -81,6 +81,8 @@ try {
   check("a search shows what it finds", await run("!document.getElementById('q-io.sleepers').hidden && document.getElementById('q-cpu.primes').hidden"), null);
   await run("document.querySelector('#reset').click()");
   check("reset shows all", await run("!document.querySelector('[data-lane=thread]').hidden && !document.getElementById('q-cpu.primes').hidden && location.hash === ''"), await run("location.hash"));
+  await open("#%E0%A4%A");
+  check("a mangled link is a link to nowhere", await run("document.querySelectorAll('[data-copy]').length > 0 && document.querySelector('#theme').value === 'auto'"), null);
   await open("#q-memory.parked");
   check("a permalink to a question scrolls to it", await until("Math.abs(document.getElementById('q-memory.parked').getBoundingClientRect().top) < 200"), null);
 
@@ -116,13 +118,15 @@ try {
   await tell("Emulation.clearDeviceMetricsOverride");
 
   if (axe) {
-    for (const theme of ["light", "dark"]) {
+    for (const [theme, width] of [["light", 1280], ["dark", 1280], ["light", 390]]) {
+      await tell("Emulation.setDeviceMetricsOverride", { width, height: 800, deviceScaleFactor: 1, mobile: width < 600 });
       await tell("Page.setBypassCSP", { enabled: true });
       await open("#theme=" + theme);
       await run(readFileSync(axe, "utf8") + "; undefined");
       const violations = await run("document.querySelectorAll('details').forEach((part) => { part.open = true; }); axe.run().then((found) => found.violations.map((each) => each.id + ' (' + each.nodes.length + '): ' + each.nodes.slice(0, 3).map((node) => node.html.slice(0, 140) + ' ' + (node.any[0]?.message || '')).join(' | ')))");
-      for (const violation of violations) failures.push(`axe, ${theme}: ${violation}`);
+      for (const violation of violations) failures.push(`axe, ${theme}, ${width} px: ${violation}`);
     }
+    await tell("Emulation.clearDeviceMetricsOverride");
   }
 
   const requests = events.filter((event) => event.method === "Network.requestWillBeSent").map((event) => event.params.request.url).filter((each) => !each.startsWith(url.split("#")[0]) && !each.startsWith("about:") && !each.startsWith("data:"));

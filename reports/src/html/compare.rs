@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use super::shell;
 use super::verdicts::shade;
 use super::view::factor;
-use crate::compare::{Comparison, ComparisonCell};
+use crate::compare::{Comparison, ComparisonCell, ComparisonRow};
 use crate::format;
 use crate::stats::Verdict;
 
@@ -102,21 +102,24 @@ fn ratios(comparison: &Comparison) -> Markup {
             div class="scroll" tabindex="0" role="group" aria-label="Ratios" {
                 table class="heat" data-name="ratios" {
                     thead { tr {
-                        th class="words" scope="col" { "Workload" }
                         th class="words" scope="col" { "Lane" }
                         @for run in &comparison.runs { th scope="col" { (run.label) } }
                     } }
                     tbody {
-                        @for (place, row) in comparison.rows.iter().enumerate() {
-                            @let above = place.checked_sub(1).map(|above| &comparison.rows[above]);
-                            @let is_again = above.is_some_and(|above| (&above.title, &above.case_text) == (&row.title, &row.case_text));
-                            tr data-workload={(row.workload) " " (row.lane)} data-lane=(row.lane) {
-                                th scope="row" class=[is_again.then_some("again")] {
-                                    (row.title)
-                                    @if !row.case_text.is_empty() { small { (row.case_text) } }
+                        @for case in comparison.rows.chunk_by(is_of_one_case) {
+                            // What a reader may look for; the page's search looks here.
+                            @let found_by = format!("{} {}", case[0].workload, case[0].title.to_lowercase());
+                            tr class="case" data-workload={(found_by) @for row in case { " " (row.lane) }} {
+                                th colspan=(comparison.runs.len() + 1) scope="rowgroup" {
+                                    (case[0].title)
+                                    @if !case[0].case_text.is_empty() { " · " (case[0].case_text) }
                                 }
-                                th scope="row" { (row.lane) }
-                                @for cell in &row.cells { (cell_of(cell.as_ref())) }
+                            }
+                            @for row in case {
+                                tr data-workload={(found_by) " " (row.lane)} data-lane=(row.lane) {
+                                    th scope="row" { (row.lane) }
+                                    @for cell in &row.cells { (cell_of(cell.as_ref())) }
+                                }
                             }
                         }
                     }
@@ -125,6 +128,10 @@ fn ratios(comparison: &Comparison) -> Markup {
             div class="under" { button class="copy" type="button" data-copy { "Copy as CSV" } }
         }
     }
+}
+
+fn is_of_one_case(row: &ComparisonRow, other: &ComparisonRow) -> bool {
+    (&row.workload, &row.case) == (&other.workload, &other.case)
 }
 
 fn cell_of(cell: Option<&ComparisonCell>) -> Markup {
