@@ -111,6 +111,21 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    /// Notes a trial that read something, of a descriptor that is only read.
+    #[inline]
+    pub(super) fn has_read(&self) {
+        if let Some(desc) = self.desc {
+            desc.has_read(self.tick, self.waited);
+        }
+    }
+
+    /// The same for one that found nothing, for now.
+    pub(super) fn has_read_in_vain(&self) {
+        if let Some(desc) = self.desc {
+            desc.has_read_in_vain(self.tick, self.waited);
+        }
+    }
+
     /// Step 4: after a trial that would have blocked. Blocks the goroutine.
     #[cold]
     pub(super) fn wait(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {

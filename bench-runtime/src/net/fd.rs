@@ -121,6 +121,50 @@ impl<S: AsFd> Fd<S> {
         }
     }
 
+    /// Reads up to `len` bytes of what is only read. Where the next read would
+    /// find nothing it waits without trying; see [`crate::netpoll`].
+    #[inline]
+    pub(super) fn read_pipe(
+        &self,
+        len: usize,
+        mut op: impl FnMut(&S) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let mut attempt = Attempt::begin(&self.waits, Side::Read, NEVER);
+        loop {
+            attempt.check()?;
+            if len > 0 && attempt.is_dry() {
+                attempt.wait(self.inner.as_fd())?;
+                continue;
+            }
+            match op(&self.inner) {
+                Ok(n) => {
+                    if n > 0 {
+                        attempt.has_read();
+                    }
+                    return Ok(n);
+                }
+                Err(e) => match e.kind() {
+                    io::ErrorKind::WouldBlock => {
+                        attempt.has_read_in_vain();
+                        attempt.wait(self.inner.as_fd())?;
+                    }
+                    io::ErrorKind::Interrupted => {}
+                    _ => return Err(self.waits.explain(e)),
+                },
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_watched_by_level(&self) -> bool {
+        self.waits.is_watched_by_level()
+    }
+
+    #[cfg(test)]
+    pub(super) fn watch_by_level(&self) {
+        self.waits.watch_by_level();
+    }
+
     /// The same where no event tells that `op` would not block any more: looks
     /// again after pauses. Blocks the goroutine.
     pub(super) fn io_by_pauses<T>(

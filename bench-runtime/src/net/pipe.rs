@@ -1,12 +1,12 @@
 //! A pipe.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use crate::net::convert::{common, read_by_ref, read_timeout, write_by_ref, write_timeout};
 use crate::net::fd::Fd;
 use crate::netpoll::Side;
-use crate::sys::fd;
+use crate::sys::{fd, transfer};
 
 /// What to read from and what to write to, as [`std::io::pipe`].
 ///
@@ -83,6 +83,17 @@ pub struct PipeWriter {
     fd: Fd<io::PipeWriter>,
 }
 
+#[cfg(test)]
+impl PipeReader {
+    pub(super) fn is_watched_by_level(&self) -> bool {
+        self.fd.is_watched_by_level()
+    }
+
+    pub(super) fn watch_by_level(&self) {
+        self.fd.watch_by_level();
+    }
+}
+
 common!(PipeReader of io::PipeReader, reads set_deadline);
 read_timeout!(PipeReader);
 read_by_ref!(PipeReader);
@@ -111,18 +122,21 @@ impl TryFrom<OwnedFd> for PipeWriter {
 impl Read for &PipeReader {
     #[inline]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.fd.io(Side::Read, |mut pipe| pipe.read(buf))
+        self.fd
+            .read_pipe(buf.len(), |pipe| transfer::read(pipe.as_fd(), buf))
     }
 
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        self.fd.io(Side::Read, |mut pipe| pipe.read_vectored(bufs))
+        let len = bufs.iter().map(|buf| buf.len()).sum();
+        self.fd.read_pipe(len, |mut pipe| pipe.read_vectored(bufs))
     }
 }
 
 impl Write for &PipeWriter {
     #[inline]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.fd.io(Side::Write, |mut pipe| pipe.write(buf))
+        self.fd
+            .io(Side::Write, |pipe| transfer::write(pipe.as_fd(), buf))
     }
 
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {

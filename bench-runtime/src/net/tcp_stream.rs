@@ -11,7 +11,7 @@ use crate::net::convert::{
 use crate::net::fd::{Fd, limit_ns};
 use crate::net::resolve;
 use crate::netpoll::Side;
-use crate::sys::socket;
+use crate::sys::{socket, transfer};
 
 /// A TCP connection, as [`std::net::TcpStream`].
 ///
@@ -376,7 +376,8 @@ impl TcpStream {
 impl Read for &TcpStream {
     #[inline]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.fd.read_tcp(buf.len(), |mut stream| stream.read(buf))
+        self.fd
+            .read_tcp(buf.len(), |stream| transfer::receive(stream.as_fd(), buf))
     }
 
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
@@ -389,7 +390,8 @@ impl Read for &TcpStream {
 impl Write for &TcpStream {
     #[inline]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.fd.io(Side::Write, |mut stream| stream.write(buf))
+        self.fd
+            .io(Side::Write, |stream| transfer::send(stream.as_fd(), buf))
     }
 
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {

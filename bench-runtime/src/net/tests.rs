@@ -465,3 +465,5 @@ fn incoming_survives_the_lack_of_descriptors() {
         }
     });
 }
+
+mod by_level;

@@ -11,7 +11,7 @@ use crate::net::convert::{
 };
 use crate::net::fd::Fd;
 use crate::netpoll::Side;
-use crate::sys::socket;
+use crate::sys::{socket, transfer};
 
 /// A connection of Unix sockets, as [`std::os::unix::net::UnixStream`].
 ///
@@ -269,7 +269,8 @@ impl UnixStream {
 impl Read for &UnixStream {
     #[inline]
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.fd.io(Side::Read, |mut stream| stream.read(buf))
+        self.fd
+            .io(Side::Read, |stream| transfer::receive(stream.as_fd(), buf))
     }
 
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
@@ -281,7 +282,8 @@ impl Read for &UnixStream {
 impl Write for &UnixStream {
     #[inline]
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.fd.io(Side::Write, |mut stream| stream.write(buf))
+        self.fd
+            .io(Side::Write, |stream| transfer::send(stream.as_fd(), buf))
     }
 
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {

@@ -197,6 +197,20 @@ impl Waits {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn is_watched_by_level(&self) -> bool {
+        let registrations = self.registrations.lock();
+        registrations.iter().any(|r| r.desc().is_watched_by_level())
+    }
+
+    /// As after many reads that were followed by one in vain.
+    #[cfg(test)]
+    pub(super) fn watch_by_level(&self) {
+        for registration in self.registrations.lock().iter() {
+            registration.desc().watch_by_level();
+        }
+    }
+
     /// The record that this poller has, or now makes, of the descriptor; true
     /// where it is new.
     pub(super) fn watched_by(

@@ -5,8 +5,10 @@
 //! that was closed since: the generation tells, and where the check itself is
 //! overtaken by a close and an open, the worst is one edge too many.
 
+use std::os::fd::RawFd;
 use std::sync::Arc;
 
+use super::level::{Advice, Level};
 use super::slot::Slot;
 use super::{Side, Watch};
 use crate::goroutine::Parkable;
@@ -24,6 +26,7 @@ pub(crate) struct PollDesc {
     index: u32,
     /// Something came that no later edge tells of again: never trust `is_dry`.
     lasting: AtomicBool,
+    level: Level,
     /// Who polls it, alive while it is open.
     watch: AtomicPtr<Watch>,
 }
@@ -36,6 +39,7 @@ impl PollDesc {
             generation: AtomicU32::new(0),
             index,
             lasting: AtomicBool::new(false),
+            level: Level::new(),
             watch: AtomicPtr::new(std::ptr::null_mut()),
         }
     }
@@ -57,12 +61,56 @@ impl PollDesc {
         std::ptr::eq(self.watch.load(Ordering::Relaxed), watch)
     }
 
-    /// True where an operation to read can only find nothing.
+    /// True where an operation to read can only find nothing, or is expected to
+    /// where the watch tells of the rest.
     #[inline]
     pub(crate) fn is_dry(&self, tick: u64) -> bool {
         // Relaxed: `lasting` was set before the tick moved, and the caller
         // read the tick with Acquire.
         self.read.is_dry(tick) && !self.lasting.load(Ordering::Relaxed)
+    }
+
+    /// Notes a read at this tick that got something, of one that is not written.
+    /// `waited`: it was the trial after a wait.
+    #[inline]
+    pub(crate) fn has_read(&self, tick: u64, waited: bool) {
+        if self.level.has_read(tick, waited) {
+            self.read.set_dry(tick);
+        }
+    }
+
+    /// The same for one that found nothing.
+    pub(crate) fn has_read_in_vain(&self, tick: u64, waited: bool) {
+        match self.level.has_tried(tick, waited) {
+            Advice::Stay => {}
+            Advice::ByLevel => self.watch_anew(true),
+            Advice::ByEdge => self.watch_anew(false),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_watched_by_level(&self) -> bool {
+        self.level.is_on()
+    }
+
+    /// As after many reads that were followed by one in vain.
+    #[cfg(test)]
+    pub(crate) fn watch_by_level(&self) {
+        for _ in 0..100 {
+            let tick = self.read.tick();
+            self.has_read(tick, true);
+            self.has_read_in_vain(tick, false);
+        }
+    }
+
+    #[cold]
+    fn watch_anew(&self, by_level: bool) {
+        self.level.change(by_level, |fd| {
+            // SAFETY: called under the lock of the number, which a registration
+            // takes out before it lets go of its watch.
+            let watch = unsafe { &*self.watch.load(Ordering::Acquire) };
+            watch.poller.change(fd, self.token(), by_level).is_ok()
+        });
     }
 
     /// An event came: who was waiting for it goes to `ready`.
@@ -77,7 +125,11 @@ impl PollDesc {
             self.lasting.store(true, Ordering::Relaxed);
         }
         if event.is_readable() {
-            ready.extend(self.read.notify());
+            match self.read.notify() {
+                Some(who) => ready.push(who),
+                None if self.level.is_on() && self.level.is_vain() => self.watch_anew(false),
+                None => {}
+            }
         }
         if event.is_writable() {
             ready.extend(self.write.notify());
@@ -96,6 +148,11 @@ impl PollDesc {
             watch.stopped_waiting(1);
         }
         taken
+    }
+
+    /// From here on it stays watched as it is: the watch ends.
+    pub(super) fn freeze(&self) {
+        self.level.close();
     }
 
     /// What the kernel is given to tell this descriptor by.
@@ -153,7 +210,7 @@ pub(super) fn find(token: u64) -> Option<&'static PollDesc> {
 }
 
 /// A record for a descriptor about to be watched.
-pub(super) fn open(watch: &Arc<Watch>) -> &'static PollDesc {
+pub(super) fn open(watch: &Arc<Watch>, fd: RawFd) -> &'static PollDesc {
     let desc = {
         let mut free = FREE.lock();
         free.spare.pop().unwrap_or_else(|| grow(&mut free))
@@ -163,6 +220,8 @@ pub(super) fn open(watch: &Arc<Watch>) -> &'static PollDesc {
     desc.lasting.store(false, Ordering::Relaxed);
     desc.watch
         .store(Arc::as_ptr(watch).cast_mut(), Ordering::Release);
+    // After the watch, which who finds the number here uses.
+    desc.level.open(fd);
     // Release: pairs with the Acquire in `is_current`.
     desc.generation.fetch_add(1, Ordering::Release);
     desc
@@ -171,6 +230,7 @@ pub(super) fn open(watch: &Arc<Watch>) -> &'static PollDesc {
 /// Gives the record of a descriptor that is no longer watched, and that
 /// nobody waits for, back for reuse.
 pub(super) fn close(desc: &'static PollDesc) {
+    desc.level.close();
     desc.generation.fetch_add(1, Ordering::Release);
     FREE.lock().spare.push(desc);
 }

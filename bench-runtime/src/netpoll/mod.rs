@@ -4,7 +4,7 @@
 //! and the scheduler, which calls it, makes them runnable. A descriptor is
 //! watched once for its whole life, edge-triggered, from the first time that
 //! an operation on it would block; [`slot`] says how an edge and a goroutine
-//! meet. A runtime has one poller, or one for each M where goroutines are
+//! meet. A pipe may come to be watched by level ([`level`]). A runtime has one poller, or one for each M where goroutines are
 //! pinned; a socket that is used from two of them is watched by both.
 //!
 //! # Rejected
@@ -16,6 +16,7 @@
 //! atomic step, and needs none, because whoever empties it owns the ready.
 
 mod desc;
+mod level;
 pub(crate) mod slot;
 
 use std::fmt;
@@ -126,7 +127,7 @@ impl Netpoll {
     /// When the kernel refuses: `EPERM` for a regular file, which is always
     /// ready; `ENOSPC` at the limit `fs.epoll.max_user_watches`.
     pub(crate) fn open(&self, fd: RawFd) -> io::Result<Registration> {
-        let desc = desc::open(&self.watch);
+        let desc = desc::open(&self.watch, fd);
         if let Err(e) = self.watch.poller.add(fd, desc.token()) {
             desc::close(desc);
             return Err(e);
@@ -225,6 +226,7 @@ impl Registration {
 
     /// Ends the watch before the descriptor stands for another file.
     pub(crate) fn end_watch(&self) {
+        self.desc.freeze();
         // It fails where the watch has ended already.
         let _ = self.watch.poller.delete(self.fd);
     }
@@ -352,6 +354,49 @@ mod tests {
         let tick = desc.slot(Side::Read).tick();
         desc.slot(Side::Read).set_dry(tick);
         assert!(!desc.is_dry(tick));
+    }
+
+    #[test]
+    fn pipe_read_in_vain_after_each_read_is_watched_by_level_while_somebody_waits() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let netpoll = Netpoll::new().unwrap();
+        let registration = netpoll.open(reader.as_raw_fd()).unwrap();
+        let desc = registration.desc();
+        let me = sched::current();
+        let wait = || {
+            let seen = desc.slot(Side::Read).tick();
+            netpoll.register(desc, Side::Read, me, seen)
+        };
+        assert!(!desc.is_watched_by_level());
+        desc.watch_by_level();
+        assert!(desc.is_watched_by_level());
+        writer.write_all(b"three").unwrap();
+        let mut ready = Vec::new();
+        for _ in 0..10 {
+            // What is left is told of again.
+            assert_eq!(wait(), Registered::Waiting);
+            netpoll.poll(SOON, &mut ready);
+            assert_eq!(ready, [me]);
+            ready.clear();
+            desc.has_read(desc.slot(Side::Read).tick(), true);
+        }
+        let mut vain = 0;
+        while desc.is_watched_by_level() {
+            netpoll.poll(SOON, &mut ready);
+            vain += 1;
+        }
+        assert!(vain < 10, "{vain} polls ended for nobody");
+        // The change itself tells of it once more, and then no edge comes.
+        assert_eq!(wait(), Registered::Waiting);
+        netpoll.poll(SOON, &mut ready);
+        assert_eq!(ready, [me]);
+        ready.clear();
+        assert_eq!(wait(), Registered::Waiting);
+        netpoll.poll(NOW, &mut ready);
+        assert!(ready.is_empty(), "it is watched by edge");
+        writer.write_all(b"x").unwrap();
+        netpoll.poll(SOON, &mut ready);
+        assert_eq!(ready, [me]);
     }
 
     #[test]

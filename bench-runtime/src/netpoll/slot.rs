@@ -157,7 +157,8 @@ impl Slot {
                 .is_ok()
     }
 
-    /// Notes that an operation that began at tick `seen` left nothing behind.
+    /// Notes that an operation that began at tick `seen` left nothing behind, or
+    /// may be taken to have where the watch is by level ([`super::level`]).
     #[inline]
     pub(crate) fn set_dry(&self, seen: u64) {
         self.dry.store(seen, Ordering::Relaxed);

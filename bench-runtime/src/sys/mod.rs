@@ -17,4 +17,5 @@ pub(crate) mod poller;
 pub(crate) mod quit;
 pub(crate) mod signal;
 pub(crate) mod socket;
+pub(crate) mod transfer;
 pub(crate) mod userfault;

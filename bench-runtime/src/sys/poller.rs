@@ -1,4 +1,4 @@
-//! Waiting for many file descriptors at once: epoll, edge-triggered.
+//! Waiting for many file descriptors at once: epoll, by edge or by level.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -14,6 +14,10 @@ pub(crate) const MAX_EVENTS: usize = 128;
 /// What is asked of every descriptor, once, for its whole life.
 const INTEREST: i32 =
     libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLET;
+
+/// The same by level, of one that is only read: no more than what a read ends,
+/// for it is in each poll. Of end and error the kernel tells unasked.
+const LEVEL_INTEREST: i32 = libc::EPOLLIN;
 
 /// What may end a wait to read, to write, and what stays true once it is.
 const READ_SIDE: i32 =
@@ -116,7 +120,14 @@ impl Poller {
 
     /// Watches a descriptor for being readable, for as long as it is.
     pub(crate) fn add_level(&self, fd: RawFd, token: u64) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_ADD, fd, libc::EPOLLIN, token)
+        self.control(libc::EPOLL_CTL_ADD, fd, LEVEL_INTEREST, token)
+    }
+
+    /// Watches one that is watched already by level, for reading only, or else
+    /// by edge, as [`Self::add`]. What is true already is an event.
+    pub(crate) fn change(&self, fd: RawFd, token: u64, by_level: bool) -> io::Result<()> {
+        let interest = if by_level { LEVEL_INTEREST } else { INTEREST };
+        self.control(libc::EPOLL_CTL_MOD, fd, interest, token)
     }
 
     /// Ends the watch.

@@ -250,6 +250,44 @@ fn close_of_one_pipe_end_reaches_the_other() {
 }
 
 #[test]
+fn ring_of_pipes_passes_every_number_on_whether_its_readers_find_one_or_wait() {
+    const TASKS: usize = 12;
+    everywhere(|way| {
+        let hops = way.count(100, 2_000);
+        for numbers in [1, 4, TASKS] {
+            let pipes: Vec<_> = (0..TASKS).map(|_| Arc::new(pipe().unwrap())).collect();
+            for (i, ends) in pipes[..numbers].iter().enumerate() {
+                (&ends.1).write_all(&i.to_le_bytes()).unwrap();
+            }
+            let tasks: Vec<_> = (0..TASKS)
+                .map(|i| {
+                    let (from, to) = (pipes[i].clone(), pipes[(i + 1) % TASKS].clone());
+                    way.go(move || {
+                        for _ in 0..hops {
+                            let mut bytes = [0; 8];
+                            (&from.0).read_exact(&mut bytes).unwrap();
+                            let number = usize::from_le_bytes(bytes) + 1;
+                            (&to.1).write_all(&number.to_le_bytes()).unwrap();
+                        }
+                    })
+                })
+                .collect();
+            tasks.into_iter().for_each(|task| task.join());
+            // Each number has gone round so often that all are where they began.
+            let left: usize = pipes[..numbers]
+                .iter()
+                .map(|ends| {
+                    let mut bytes = [0; 8];
+                    (&ends.0).read_exact(&mut bytes).unwrap();
+                    usize::from_le_bytes(bytes)
+                })
+                .sum();
+            assert_eq!(left, TASKS * hops + (0..numbers).sum::<usize>());
+        }
+    });
+}
+
+#[test]
 fn clone_has_the_same_stream_and_deadlines_of_its_own() {
     everywhere(|_| {
         let (near, far) = tcp_pair();
