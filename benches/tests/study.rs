@@ -359,6 +359,41 @@ fn a_precise_run_goes_on_for_the_cells_that_need_it_and_can_be_resumed() {
     assert_eq!(of_wild.count(), wild.len(), "each process once");
 }
 
+#[test]
+fn a_process_in_a_slow_way_is_a_result_and_does_not_run_into_the_time_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let counter = dir.path().join("counter");
+    // From its third process on it is slow, which the warm-up shows.
+    let before = format!(
+        r#"
+[ "$n" ] || {{ n=$(cat {0} 2>/dev/null || echo 0); echo $((n + 1)) >{0}; }}
+[ "$n" -lt 2 ] || [ "$slow" ] || {{ slow=400; sleep 1; }}
+iterations=$((iterations * ${{slow:-1}}))"#,
+        counter.display()
+    );
+    let mut setup = setup(vec![lane("a", 1000, &before)], &["spawn.one"]);
+    setup.processes_count = 3;
+    setup.limits.sample = Duration::from_secs(10);
+    let (outcome, run) = measure(&setup, &dir.path().join("run.jsonl"));
+    assert_eq!(
+        (outcome.failures_count, outcome.wrong_checksums_count),
+        (0, 0)
+    );
+    let of_process = |slow: bool| {
+        let is_it = move |group: &&reports::schema::Group| {
+            let sample = &group.samples[0];
+            (sample.elapsed_ns > 10_000 * sample.operations_count) == slow
+        };
+        run.groups.iter().filter(is_it)
+    };
+    let planned = of_process(false).next().expect("a fast one").iterations;
+    assert!(of_process(true).count() > 0);
+    for group in of_process(true) {
+        assert!(group.iterations < planned, "{} {planned}", group.iterations);
+        assert_eq!(group.samples[0].operations_count, group.iterations);
+    }
+}
+
 /// The lane as another build has it.
 fn of_base(mut lane: StudyLane) -> StudyLane {
     lane.name += BASE_SUFFIX;

@@ -26,6 +26,11 @@ use crate::lane_process::{LaneCommand, LaneProcess, Stop};
 
 /// By how much a run may exceed its budget before it ends with what it has.
 const OVERRUN: f64 = 1.2;
+/// A process that is so many times as slow as its cell was when it was tried
+/// takes shorter samples: how slow it is, is a result, and running into the time
+/// limit is none. A hand-over that goes through the kernel costs a hundred times
+/// one that does not.
+const MUCH_SLOWER: f64 = 10.0;
 /// How often a cell's process may crash before the cell is given up.
 const MOST_CRASHES: u64 = 2;
 
@@ -309,7 +314,12 @@ impl<'a> State<'a> {
             let order_index = self.next_order_index;
             self.next_order_index += 1;
             let cell_began = Instant::now();
-            let (samples, migrations_count, refusal) = self.measure_cell(&cell, stop);
+            let Asked {
+                samples,
+                iterations,
+                migrations_count,
+                refusal,
+            } = self.measure_cell(&cell, stop);
             let taint = migrations_count.and_then(|count| {
                 migrations_taint(&cell.lane, count, cell_began.elapsed(), block.index)
             });
@@ -331,7 +341,7 @@ impl<'a> State<'a> {
                     workload: cell.workload.clone(),
                     lane: cell.lane.clone(),
                     parameters: cell.parameters.clone(),
-                    iterations: cell.iterations,
+                    iterations,
                     process_index: block.process_index,
                     block_index: block.index,
                     order_index,
@@ -362,28 +372,26 @@ impl<'a> State<'a> {
 
     /// The samples of one fresh process, and why there are no more. A wrong
     /// answer voids all samples of its process.
-    fn measure_cell(
-        &mut self,
-        cell: &PlannedCell,
-        stop: &Stop,
-    ) -> (Vec<Sample>, Option<u64>, Option<Refusal>) {
-        let mut samples = Vec::new();
-        let (migrations, refusal) = match self.sample_cell(cell, stop, &mut samples) {
-            Ok(migrations) => (migrations, None),
-            Err(refusal) => (None, Some(refusal)),
+    fn measure_cell(&mut self, cell: &PlannedCell, stop: &Stop) -> Asked {
+        let mut asked = Asked {
+            samples: Vec::new(),
+            iterations: cell.iterations,
+            migrations_count: None,
+            refusal: None,
         };
-        if matches!(refusal, Some(Refusal::Checksum(_))) {
-            samples.clear();
+        asked.refusal = self.sample_cell(cell, stop, &mut asked).err();
+        if matches!(asked.refusal, Some(Refusal::Checksum(_))) {
+            asked.samples.clear();
         }
-        (samples, migrations, refusal)
+        asked
     }
 
     fn sample_cell(
         &mut self,
         cell: &PlannedCell,
         stop: &Stop,
-        samples: &mut Vec<Sample>,
-    ) -> Result<Option<u64>, Refusal> {
+        asked: &mut Asked,
+    ) -> Result<(), Refusal> {
         let workload = known(&cell.workload)?;
         let command = self.commands.get(cell.lane.as_str()).ok_or_else(|| {
             let message = format!("the lane {} cannot be started any more", cell.lane);
@@ -405,14 +413,18 @@ impl<'a> State<'a> {
             )
         };
         if cell.warm_up_iterations > 0 {
-            ask(cell.warm_up_iterations, &mut self.expected)?;
+            let began = Instant::now();
+            let warm_up = ask(cell.warm_up_iterations, &mut self.expected)?;
+            // As when it was tried: no longer than it took from outside.
+            let warm_up_ns = warm_up.elapsed_ns.min(nanos(began.elapsed()));
+            asked.iterations = iterations_after(cell, warm_up_ns);
         }
         for _ in 0..cell.samples_count {
-            samples.push(recorded(ask(cell.iterations, &mut self.expected)?));
+            let sample = ask(asked.iterations, &mut self.expected)?;
+            asked.samples.push(recorded(sample));
         }
-        let migrations = process.migrations();
-        process.quit().map_err(Refusal::Lane)?;
-        Ok(migrations)
+        asked.migrations_count = process.migrations();
+        process.quit().map_err(Refusal::Lane)
     }
 
     pub(super) fn failed(
@@ -456,6 +468,27 @@ impl<'a> State<'a> {
             self.given_up.insert(key);
         }
     }
+}
+
+/// What one fresh process gave.
+struct Asked {
+    samples: Vec<Sample>,
+    /// Of each of them.
+    iterations: u64,
+    migrations_count: Option<u64>,
+    /// Why there are no more.
+    refusal: Option<Refusal>,
+}
+
+/// The iterations of this process's samples, whose warm-up took so long: those
+/// of the plan, unless it is [`MUCH_SLOWER`].
+fn iterations_after(cell: &PlannedCell, warm_up_ns: u64) -> u64 {
+    let longest_ns = MUCH_SLOWER * cell.estimate_ns as f64 / cell.samples_count.max(1) as f64;
+    let iteration_ns = warm_up_ns as f64 / cell.warm_up_iterations as f64;
+    if iteration_ns * cell.iterations as f64 <= longest_ns {
+        return cell.iterations;
+    }
+    ((longest_ns / iteration_ns) as u64).clamp(1, cell.iterations)
 }
 
 fn unsettled(precision: &Precision) -> String {
@@ -514,5 +547,26 @@ fn recorded(sample: protocol::Sample) -> Sample {
         }),
         metrics: sample.metrics,
         ..Sample::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_is_much_slower_takes_shorter_samples_and_another_those_of_the_plan() {
+        let cell = PlannedCell {
+            iterations: 1_400,
+            warm_up_iterations: 350,
+            samples_count: 5,
+            estimate_ns: 600_000_000,
+            ..PlannedCell::default()
+        };
+        let of_one = |iteration_ns: u64| iterations_after(&cell, 350 * iteration_ns);
+        assert_eq!(of_one(67_000), 1_400);
+        assert_eq!(of_one(500_000), 1_400, "seven times as slow");
+        assert_eq!(of_one(27_000_000), 44, "1.2 s and not 38");
+        assert_eq!(of_one(100_000_000_000), 1);
     }
 }
