@@ -150,16 +150,16 @@ struct Call<F, T> {
 ///
 /// # Safety
 ///
-/// `call` is one whose owner is parked, or about to, until this readies it.
-unsafe fn run<F: FnOnce() -> T, T>(call: *mut ()) {
-    // SAFETY: the owner reaches it again only after the ready below.
+/// `call` is one whose owner is parked, or about to, until the caller readies it.
+unsafe fn run<F: FnOnce() -> T, T>(call: *mut ()) -> Option<Parkable> {
+    // SAFETY: the owner reaches it again only after it was readied.
     let call = unsafe { &mut *call.cast::<Call<F, T>>() };
     let who = call.who;
     call.outcome = call
         .f
         .take()
         .map(|f| panic::catch_unwind(AssertUnwindSafe(f)));
-    super::ready(who);
+    Some(who)
 }
 
 /// On a helper thread, while the goroutine is parked.
@@ -183,12 +183,16 @@ where
     // the runtime stops before, we never go on, and the stack of a goroutine
     // that has not ended is neither freed nor used again. Closure and result
     // are `Send`.
-    unsafe {
+    let awake = unsafe {
         shared.help(Job {
             run: run::<F, T>,
             data: call.cast(),
-        });
-    }
+        })
+    };
+    // Pinned: still the same M.
+    machine_of(header)
+        .called_awake
+        .store(awake, Ordering::Relaxed);
     super::park(who);
     note_from_outside(header, Kind::Unblock);
     drop(blocked);

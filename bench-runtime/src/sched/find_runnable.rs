@@ -33,6 +33,7 @@ use std::time::Duration;
 
 use super::global_queue::GlobalClass;
 use super::idle::Lists;
+use super::luck::{AWAKE_CHECK, SHORT_REST_NS};
 use super::machine::Machine;
 use super::pick::{TURN, begin_slice, count_pick};
 use super::processor::{Processor, ProcessorStatus};
@@ -46,11 +47,9 @@ use crate::sys::{barrier, clock};
 /// How long an M waits awake for mail: about what a sleep and a wake cost.
 const AWAKE_NS: u64 = 50_000;
 
-/// Looks at the mail between two looks at all else, while waiting awake.
-const AWAKE_CHECK: u32 = 32;
-
-/// A rest so short was hardly worth it: what it costs itself, and as much again.
-const SHORT_REST_NS: u64 = 100_000;
+/// The same for a helper's, whom it has called awake: it sends it at once or after
+/// a call that takes its time.
+const HELPED_NS: u64 = 10_000;
 
 impl Shared {
     /// The next goroutine for this M, which is on its own stack. Blocks the
@@ -130,17 +129,23 @@ impl Shared {
 
     /// In a pinned runtime, for an M with nothing to do: keeps its P for as
     /// long as a sleep and a wake cost, if it is to be expected that another M
-    /// sends mail within that, as in a round of two goroutines on two Ms: 0.4 us
-    /// against 24 on a quiet host with two CPUs. True if mail came.
+    /// or a helper, sends mail within that, as in a round of two goroutines on two
+    /// Ms: 0.4 us against 24 on a quiet host with two CPUs. True if mail came.
     fn waits_awake(&'static self, m: &'static Machine, p: &'static Processor) -> bool {
-        if m.luck.load(Ordering::Relaxed) <= 0 || self.is_test() {
+        if !m.luck.is_good() || self.is_test() {
             return false;
         }
-        let until = clock::now_ns() + AWAKE_NS;
+        let is_helped = m.called_awake.swap(false, Ordering::Relaxed);
+        let until = clock::now_ns() + if is_helped { HELPED_NS } else { AWAKE_NS };
         loop {
+            let others = self.idle.processors_count() as usize + 1 < self.procs();
+            if !others && !is_helped {
+                // Nobody else runs who could send it.
+                return false;
+            }
             for _ in 0..AWAKE_CHECK {
                 if m.has_mail() {
-                    m.trust_to_luck(true);
+                    m.luck.learn(true);
                     return true;
                 }
                 std::hint::spin_loop();
@@ -152,12 +157,8 @@ impl Shared {
             {
                 return false;
             }
-            if self.idle.processors_count() as usize + 1 >= self.procs() {
-                // Nobody else runs who could send it.
-                return false;
-            }
             if clock::now_ns() >= until {
-                m.trust_to_luck(false);
+                m.luck.learn(false);
                 return false;
             }
         }
@@ -356,7 +357,7 @@ impl Shared {
             && m.has_mail()
             && clock::now_ns() - m.rests_since_ns.load(Ordering::Relaxed) < SHORT_REST_NS
         {
-            m.trust_to_luck(true);
+            m.luck.learn(true);
         }
     }
 

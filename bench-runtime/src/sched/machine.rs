@@ -4,12 +4,11 @@ use std::cell::UnsafeCell;
 use std::io;
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{
-    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
-};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::door::Door;
 use super::fiber::Home;
+use super::luck::Luck;
 use super::processor::Processor;
 use super::runtime::Shared;
 use super::trace::event::Kind;
@@ -67,9 +66,11 @@ pub(crate) struct Machine {
     inbox: Lock<List>,
     /// How many are in there or in `mail`.
     mail_len: AtomicUsize,
-    /// How far waiting awake for mail would have paid lately; above zero it does
-    /// so. Owner only.
-    pub(super) luck: AtomicI32,
+    /// Of waiting awake for mail.
+    pub(super) luck: Luck,
+    /// Its last call of a helper found that awake, who will soon send mail. Owner
+    /// only.
+    pub(super) called_awake: AtomicBool,
     /// When it began to rest, in nanoseconds. Owner only.
     pub(super) rests_since_ns: AtomicU64,
     /// When it took up its P, in nanoseconds. Owner only, but sysmon reads.
@@ -96,13 +97,6 @@ pub(crate) struct Machine {
 unsafe impl Sync for Machine {}
 // SAFETY: as above.
 unsafe impl Send for Machine {}
-
-/// The most of [`Machine::luck`]: so few rounds in vain end it.
-const LUCK: i32 = 4;
-
-/// What it is after the last of them: so many times it would have to pay before
-/// it is tried again, which bounds what trying costs by a tenth of a CPU.
-const BAD_LUCK: i32 = -16;
 
 /// The most that an M waits in line because its own turn was long: after that
 /// sysmon takes the P.
@@ -137,7 +131,8 @@ impl Machine {
             spinning: AtomicBool::new(false),
             inbox: Lock::new(List::new()),
             mail_len: AtomicUsize::new(0),
-            luck: AtomicI32::new(0),
+            luck: Luck::bad_for(16),
+            called_awake: AtomicBool::new(false),
             rests_since_ns: AtomicU64::new(0),
             holds_since_ns: AtomicU64::new(0),
             turn_ns: AtomicU64::new(0),
@@ -417,19 +412,6 @@ impl Machine {
         let first = mail.pop()?;
         self.mail_len.fetch_sub(1, Ordering::Relaxed);
         Some(first)
-    }
-
-    /// Notes whether waiting awake for mail paid, or would have. Only its own
-    /// thread.
-    pub(super) fn trust_to_luck(&self, pays: bool) {
-        let luck = self.luck.load(Ordering::Relaxed);
-        let luck = match pays {
-            true if luck < 0 => luck + 1,
-            true => (luck + 2).min(LUCK),
-            false if luck > 1 => luck - 1,
-            false => BAD_LUCK,
-        };
-        self.luck.store(luck, Ordering::Relaxed);
     }
 
     /// True if goroutines that only it may run wait.

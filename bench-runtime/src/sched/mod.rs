@@ -98,6 +98,7 @@ pub(crate) mod join;
 pub(crate) mod latency;
 pub(crate) mod lifetime;
 pub(crate) mod lock_thread;
+mod luck;
 pub(crate) mod machine;
 pub(crate) mod park;
 pub(crate) mod pick;

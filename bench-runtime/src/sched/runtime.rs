@@ -676,10 +676,9 @@ impl Shared {
         self.global.push(class, g);
     }
 
-    /// A goroutine can have no stack: it ends without having run. Its closure
-    /// is dropped by a helper: that is the program's code, which may park. But
-    /// where the kernel has no memory for a stack it has none for a thread
-    /// either: then it is dropped here, and must not park.
+    /// Ends a goroutine that can have no stack, and has not run. A helper drops its
+    /// closure, the program's code, which may park; but where the kernel has no
+    /// memory for a thread either it is dropped here, and must not park.
     #[cold]
     pub(crate) fn refuse_stack(
         &'static self,
@@ -688,12 +687,13 @@ impl Shared {
         error: StackError,
     ) {
         struct Refused(Blocked, &'static Shared, &'static Goroutine, StackError);
-        unsafe fn abandon(refused: *mut ()) {
+        unsafe fn abandon(refused: *mut ()) -> Option<Parkable> {
             // SAFETY: made from a box below, and run once.
             let refused = *unsafe { Box::from_raw(refused.cast::<Refused>()) };
             // Until its joiner has been readied it is no deadlock.
             let Refused(_blocked, shared, g, error) = refused;
             spawn::abandon(shared, g, Some(Box::new(error)));
+            None
         }
         Processor::count(&p.ended_count);
         if !matches!(error, StackError::OutOfSlots { .. }) {

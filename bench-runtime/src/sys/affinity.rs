@@ -13,3 +13,9 @@ pub(crate) fn cpus() -> Vec<usize> {
         Err(_) => (0..std::thread::available_parallelism().map_or(1, usize::from)).collect(),
     }
 }
+
+/// The CPU that the calling thread is on, or was just now.
+pub(crate) fn current_cpu() -> i32 {
+    // SAFETY: it takes nothing; a failure is a number that no CPU has.
+    unsafe { libc::sched_getcpu() }
+}

@@ -126,6 +126,21 @@ fn helpers_are_used_again() {
     assert_eq!(runtime.shutdown().threads_count, 0);
 }
 
+/// So short that who waits for the other stays awake: none of those may be lost.
+#[test]
+fn calls_that_take_no_time_all_come_back_from_one_caller_and_from_many() {
+    at_each(&[1, 2, 4], |_| {
+        for callers in [1, 2, 8] {
+            let tasks: Vec<_> = (0..callers)
+                .map(|_| go(|| (0..1_000u64).map(|n| blocking(|| n)).sum::<u64>()))
+                .collect();
+            for task in tasks {
+                assert_eq!(task.join().unwrap(), 499_500);
+            }
+        }
+    });
+}
+
 #[test]
 fn a_shutdown_leaves_a_blocking_call_the_stack_it_borrows() {
     for migrating in [false, true] {
