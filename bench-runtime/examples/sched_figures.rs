@@ -2,7 +2,7 @@
 //! on a quiet machine, from a release build.
 //!
 //! `cargo run --release -p bench-runtime --example sched_figures -- [WHICH]..`
-//! with any of `sleep`, `hog`, `readers`, `pingpong`, `polling`, `resize`, `idle`; all without.
+//! with any of `sleep`, `hog`, `readers`, `pingpong`, `polling`, `apart`, `resize`, `idle`; all without.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -52,6 +52,7 @@ const FIGURES: &[Figure] = &[
     ("readers", readers),
     ("pingpong", ping_pong),
     ("polling", polling),
+    ("apart", apart),
     ("resize", resize),
     ("idle", idle),
 ];
@@ -75,6 +76,48 @@ fn main() {
             }
         }
     }
+}
+
+/// A round of two goroutines that each compute first, so that most pairs are on
+/// two threads, in many fresh runtimes: a way to hand over that is bad and stays
+/// is rare.
+fn apart(mode: Mode) {
+    const RUNTIMES: usize = 300;
+    const ROUNDS: u32 = 4_000;
+    const ALONE: Duration = Duration::from_micros(300);
+    let mut rounds: Vec<Duration> = (0..RUNTIMES)
+        .map(|_| {
+            mode.runtime(2).run(|| {
+                let (there, receive) = chan(0);
+                let (reply, back) = chan(0);
+                let other = go(move || {
+                    burn(ALONE);
+                    receive.into_iter().for_each(|n: u32| {
+                        let _ = reply.send(n);
+                    });
+                });
+                burn(ALONE);
+                let began = Instant::now();
+                for n in 0..ROUNDS {
+                    if there.send(n).is_err() || back.recv().is_none() {
+                        break;
+                    }
+                }
+                let took = began.elapsed() / ROUNDS;
+                drop(there);
+                let _ = other.join();
+                took
+            })
+        })
+        .collect();
+    rounds.sort_unstable();
+    println!(
+        "apart: {mode:?}, 2 Ps, {RUNTIMES} runtimes: {:?} a round median, {:?} p90, {:?} p99, {:?} at most",
+        rounds[RUNTIMES / 2],
+        rounds[RUNTIMES * 9 / 10],
+        rounds[RUNTIMES * 99 / 100],
+        rounds[RUNTIMES - 1],
+    );
 }
 
 fn burn(length: Duration) {

@@ -145,7 +145,7 @@ impl Shared {
             }
             for _ in 0..AWAKE_CHECK {
                 if m.has_mail() {
-                    m.luck.learn(true);
+                    m.luck.has_waited(true);
                     return true;
                 }
                 std::hint::spin_loop();
@@ -158,7 +158,7 @@ impl Shared {
                 return false;
             }
             if clock::now_ns() >= until {
-                m.luck.learn(false);
+                m.luck.has_waited(false);
                 return false;
             }
         }
@@ -353,11 +353,9 @@ impl Shared {
         m.resting.store(true, Ordering::Relaxed);
         self.wait_resting(m);
         m.resting.store(false, Ordering::Relaxed);
-        if self.pinned
-            && m.has_mail()
-            && clock::now_ns() - m.rests_since_ns.load(Ordering::Relaxed) < SHORT_REST_NS
-        {
-            m.luck.learn(true);
+        if self.pinned {
+            let rested_ns = clock::now_ns() - m.rests_since_ns.load(Ordering::Relaxed);
+            m.luck.has_slept(m.has_mail() && rested_ns < SHORT_REST_NS);
         }
     }
 

@@ -210,14 +210,12 @@ impl Shared {
         if awake {
             let called = seat.wait_awake();
             helpers.one_awake.store(false, Ordering::Relaxed);
-            luck.learn(called);
+            luck.has_waited(called);
         }
         // Acquire: pairs with the Release in `call`; the same below.
         if seat.word.load(Ordering::Acquire) == EMPTY {
             futex::wait(&seat.word, EMPTY, Some(IDLE));
-            if !awake && clock::now_ns() - began < SHORT_REST_NS {
-                luck.learn(true);
-            }
+            luck.has_slept(clock::now_ns() - began < SHORT_REST_NS);
         }
         if seat.word.load(Ordering::Acquire) == EMPTY {
             let mut idle = helpers.idle.lock();
