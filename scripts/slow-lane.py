@@ -5,6 +5,14 @@
         threadbare run --lane goroutine,thread,tokio --out results/slow
     threadbare gate results/before results/slow
 
+With --base the other build must go through it as well, by 0 percent: a start by way of Python
+alone changes where threads are placed, of lanes that are not slowed down too, and the gate then
+says that the host was not the same.
+
+    printf '#!/bin/sh\nSLOW_PERCENT=0 exec scripts/slow-lane.py "$@"\n' >base; chmod +x base
+    SLOW_LANE=goroutine SLOW_PERCENT=10 THREADBARE_LANE_PROGRAM=scripts/slow-lane.py \
+        threadbare run --base ./base --lane goroutine,thread,tokio --out results/slow
+
 It starts the real program (SLOW_PROGRAM, target/release/threadbare-lane by default) and passes
 all lines on; of the lane to slow down it multiplies the times of the samples.
 """
