@@ -84,10 +84,10 @@ fn json(path: &PathBuf) -> io::Result<Value> {
 fn check(benchmark: &Value, estimates: &Value) -> Option<CrossCheck> {
     let group = benchmark.get("group_id")?.as_str()?;
     let (_, workload) = SAME.iter().find(|(known, _)| *known == group)?;
-    // `goroutine/2P`: the lane, on two workers.
-    let function = benchmark.get("function_id")?.as_str()?;
-    let (lane, variant) = function.split_once('/').unwrap_or((function, ""));
-    let workers = variant.strip_suffix('P');
+    // Of the value `2P`: on two workers.
+    let lane = benchmark.get("function_id")?.as_str()?;
+    let workers = benchmark.get("value_str").and_then(Value::as_str);
+    let workers = workers.and_then(|value| value.strip_suffix('P'));
     let lane = match LANES.iter().find(|(theirs, _)| *theirs == lane) {
         Some((_, ours)) => (*ours)?,
         None => lane,
@@ -120,15 +120,19 @@ mod tests {
             fs::write(path, text).expect("a file");
         };
         let estimates = r#"{"median":{"confidence_interval":{"confidence_level":0.95,"lower_bound":300.0,"upper_bound":310.0},"point_estimate":305.0,"standard_error":1.0}}"#;
-        for (group, function) in [
-            ("spawn/one", "goroutine/2P"),
-            ("spawn/one", "tokio"),
-            ("channel/round_trip", "std"),
-            ("run_queue/drain", "steal"),
+        for (group, function, value) in [
+            ("spawn/one", "goroutine", Some("2P")),
+            ("spawn/one", "tokio", None),
+            ("channel/round_trip", "std", None),
+            ("run_queue/drain", "steal", Some("64")),
         ] {
-            let place = format!("{}/{function}/new", group.replace('/', "_"));
+            let full = [group, function].into_iter().chain(value);
+            let full = full.collect::<Vec<_>>().join("/");
+            let place = format!("{}/new", full.replace('/', "_"));
+            let value = value.map_or("null".to_owned(), |value| format!("\"{value}\""));
+            // As criterion 0.8 writes it.
             let benchmark = format!(
-                r#"{{"group_id":"{group}","function_id":"{function}","full_id":"{group}/{function}"}}"#
+                r#"{{"group_id":"{group}","function_id":"{function}","value_str":{value},"throughput":null,"full_id":"{full}"}}"#
             );
             put(&format!("{place}/benchmark.json"), &benchmark);
             put(&format!("{place}/estimates.json"), estimates);
