@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use bench_runtime::{chan, go};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 mod common;
 
@@ -63,17 +63,9 @@ fn without_waiting(criterion: &mut Criterion) {
 
 fn round_trip(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("channel/round_trip");
-    for procs in [1, 2] {
-        let runtime = common::runtime(procs);
-        group.bench_function(
-            BenchmarkId::new("goroutine", format!("{procs}P")),
-            |bencher| {
-                bencher.iter_custom(|iterations| {
-                    runtime.run(move || goroutine_trips(&runtime_pair(), iterations))
-                });
-            },
-        );
-    }
+    common::on_goroutines(&mut group, |iterations| {
+        goroutine_trips(&runtime_pair(), iterations)
+    });
     group.bench_function("std", |bencher| {
         bencher.iter_custom(|iterations| {
             let (there, inbox) = std::sync::mpsc::sync_channel::<u64>(0);

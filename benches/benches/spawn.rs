@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use bench_runtime::go;
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 mod common;
 
@@ -13,27 +13,17 @@ const BATCH: u64 = 100;
 
 fn one(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("spawn/one");
-    for procs in [1, 2] {
-        let runtime = common::runtime(procs);
-        group.bench_function(
-            BenchmarkId::new("goroutine", format!("{procs}P")),
-            |bencher| {
-                bencher.iter_custom(|iterations| {
-                    runtime.run(move || {
-                        let began = Instant::now();
-                        for value in 0..iterations {
-                            black_box(
-                                go(move || black_box(value))
-                                    .join()
-                                    .expect("it does not panic"),
-                            );
-                        }
-                        began.elapsed()
-                    })
-                });
-            },
-        );
-    }
+    common::on_goroutines(&mut group, |iterations| {
+        let began = Instant::now();
+        for value in 0..iterations {
+            black_box(
+                go(move || black_box(value))
+                    .join()
+                    .expect("it does not panic"),
+            );
+        }
+        began.elapsed()
+    });
     group.bench_function("thread", |bencher| {
         bencher.iter(|| {
             std::thread::spawn(|| black_box(1))
@@ -59,28 +49,18 @@ fn one(criterion: &mut Criterion) {
 fn batch(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("spawn/batch_of_100");
     group.throughput(Throughput::Elements(BATCH));
-    for procs in [1, 2] {
-        let runtime = common::runtime(procs);
-        group.bench_function(
-            BenchmarkId::new("goroutine", format!("{procs}P")),
-            |bencher| {
-                bencher.iter_custom(|iterations| {
-                    runtime.run(move || {
-                        let began = Instant::now();
-                        for _ in 0..iterations {
-                            let tasks: Vec<_> = (0..BATCH)
-                                .map(|value| go(move || black_box(value)))
-                                .collect();
-                            for task in tasks {
-                                black_box(task.join().expect("it does not panic"));
-                            }
-                        }
-                        began.elapsed()
-                    })
-                });
-            },
-        );
-    }
+    common::on_goroutines(&mut group, |iterations| {
+        let began = Instant::now();
+        for _ in 0..iterations {
+            let tasks: Vec<_> = (0..BATCH)
+                .map(|value| go(move || black_box(value)))
+                .collect();
+            for task in tasks {
+                black_box(task.join().expect("it does not panic"));
+            }
+        }
+        began.elapsed()
+    });
     group.bench_function("tokio", |bencher| {
         bencher.iter_custom(|iterations| {
             common::tokio().block_on(async move {

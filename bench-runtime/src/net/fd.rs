@@ -70,15 +70,39 @@ impl<S: AsFd> Fd<S> {
         &self,
         side: Side,
         limit_ns: u64,
-        mut op: impl FnMut(&S) -> io::Result<T>,
+        op: impl FnMut(&S) -> io::Result<T>,
     ) -> io::Result<T> {
-        let mut attempt = Attempt::begin(&self.waits, side, limit_ns);
+        let attempt = Attempt::begin(&self.waits, side, limit_ns);
+        self.try_until_done(attempt, false, op, |_, _| ())
+    }
+
+    /// The loop of them all. With `may_be_dry` it begins with a wait where the
+    /// first trial can be left out; `note` is told what a trial gave, `None` where
+    /// it would have blocked, and nothing of errors.
+    #[inline]
+    fn try_until_done<T>(
+        &self,
+        mut attempt: Attempt<'_>,
+        may_be_dry: bool,
+        mut op: impl FnMut(&S) -> io::Result<T>,
+        note: impl Fn(&Attempt<'_>, Option<&T>),
+    ) -> io::Result<T> {
         loop {
             attempt.check()?;
+            if may_be_dry && attempt.is_dry() {
+                attempt.wait(self.inner.as_fd())?;
+                continue;
+            }
             match op(&self.inner) {
-                Ok(done) => return Ok(done),
+                Ok(done) => {
+                    note(&attempt, Some(&done));
+                    return Ok(done);
+                }
                 Err(e) => match e.kind() {
-                    io::ErrorKind::WouldBlock => attempt.wait(self.inner.as_fd())?,
+                    io::ErrorKind::WouldBlock => {
+                        note(&attempt, None);
+                        attempt.wait(self.inner.as_fd())?;
+                    }
                     io::ErrorKind::Interrupted => {}
                     _ => return Err(self.waits.explain(e)),
                 },
@@ -96,29 +120,14 @@ impl<S: AsFd> Fd<S> {
     pub(super) fn read_tcp(
         &self,
         len: usize,
-        mut op: impl FnMut(&S) -> io::Result<usize>,
+        op: impl FnMut(&S) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        let mut attempt = Attempt::begin(&self.waits, Side::Read, NEVER);
-        loop {
-            attempt.check()?;
-            if len > 0 && attempt.is_dry() {
-                attempt.wait(self.inner.as_fd())?;
-                continue;
+        let attempt = Attempt::begin(&self.waits, Side::Read, NEVER);
+        self.try_until_done(attempt, len > 0, op, |attempt, got| {
+            if got.is_some_and(|&n| n > 0 && n < len) {
+                attempt.set_dry();
             }
-            match op(&self.inner) {
-                Ok(n) => {
-                    if n > 0 && n < len {
-                        attempt.set_dry();
-                    }
-                    return Ok(n);
-                }
-                Err(e) => match e.kind() {
-                    io::ErrorKind::WouldBlock => attempt.wait(self.inner.as_fd())?,
-                    io::ErrorKind::Interrupted => {}
-                    _ => return Err(self.waits.explain(e)),
-                },
-            }
-        }
+        })
     }
 
     /// Reads up to `len` bytes of what is only read. Where the next read would
@@ -127,32 +136,14 @@ impl<S: AsFd> Fd<S> {
     pub(super) fn read_pipe(
         &self,
         len: usize,
-        mut op: impl FnMut(&S) -> io::Result<usize>,
+        op: impl FnMut(&S) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        let mut attempt = Attempt::begin(&self.waits, Side::Read, NEVER);
-        loop {
-            attempt.check()?;
-            if len > 0 && attempt.is_dry() {
-                attempt.wait(self.inner.as_fd())?;
-                continue;
-            }
-            match op(&self.inner) {
-                Ok(n) => {
-                    if n > 0 {
-                        attempt.has_read();
-                    }
-                    return Ok(n);
-                }
-                Err(e) => match e.kind() {
-                    io::ErrorKind::WouldBlock => {
-                        attempt.has_read_in_vain();
-                        attempt.wait(self.inner.as_fd())?;
-                    }
-                    io::ErrorKind::Interrupted => {}
-                    _ => return Err(self.waits.explain(e)),
-                },
-            }
-        }
+        let attempt = Attempt::begin(&self.waits, Side::Read, NEVER);
+        self.try_until_done(attempt, len > 0, op, |attempt, got| match got {
+            None => attempt.has_read_in_vain(),
+            Some(0) => {}
+            Some(_) => attempt.has_read(),
+        })
     }
 
     #[cfg(test)]

@@ -127,7 +127,7 @@ impl PollDesc {
         if event.is_readable() {
             match self.read.notify() {
                 Some(who) => ready.push(who),
-                None if self.level.is_on() && self.level.is_vain() => self.watch_anew(false),
+                None if self.level.is_vain() => self.watch_anew(false),
                 None => {}
             }
         }

@@ -173,7 +173,7 @@ impl Level {
     /// Notes a trial that found nothing, at this tick.
     pub(super) fn has_tried(&self, tick: u64, waited: bool) -> Advice {
         if waited {
-            return match self.is_on() && self.is_vain() {
+            return match self.is_vain() {
                 true => Advice::ByEdge,
                 false => Advice::Stay,
             };
@@ -197,9 +197,11 @@ impl Level {
         }
     }
 
-    /// Notes an event that helped nobody, of a watch by level; true if that is
-    /// to end.
+    /// Notes an event that helped nobody; true if a watch by level is to end.
     pub(super) fn is_vain(&self) -> bool {
+        if !self.is_on() {
+            return false;
+        }
         let vain = self.vain.load(Ordering::Relaxed).saturating_add(1);
         self.vain.store(vain, Ordering::Relaxed);
         vain >= VAIN

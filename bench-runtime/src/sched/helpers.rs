@@ -113,16 +113,13 @@ pub(crate) struct Helpers {
     idle: Lock<Vec<Arc<Seat>>>,
     /// One of them waits awake.
     one_awake: AtomicBool,
-    /// Who waits awake does not keep the one that it waits for off its CPU.
-    has_room: bool,
 }
 
 impl Helpers {
-    pub(crate) fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             idle: Lock::new(Vec::new()),
             one_awake: AtomicBool::new(false),
-            has_room: affinity::cpus().len() > 1,
         }
     }
 
@@ -183,7 +180,6 @@ impl Shared {
         let helpers = &self.helpers;
         // Not where it would keep its caller off the CPU.
         let awake = luck.is_good()
-            && helpers.has_room
             && seat.caller_cpu.load(Ordering::Relaxed) != affinity::current_cpu()
             && !helpers.one_awake.swap(true, Ordering::Relaxed);
         let began = clock::now_ns();

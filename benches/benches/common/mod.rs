@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use bench_runtime::Runtime;
-use criterion::Criterion;
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion};
 
 /// Long enough for an interval of a few percent, short enough that all targets
 /// together take about 100 s. With Criterion's own 100,000 resamples the
@@ -28,6 +29,22 @@ pub(crate) fn runtime(procs: usize) -> Runtime {
         .procs(procs)
         .build()
         .expect("the host lets us make a runtime")
+}
+
+/// Adds `work` on goroutines, with one P and with two: it is given how often to
+/// do it, and says how long that took.
+///
+/// # Panics
+///
+/// As [`runtime`].
+pub(crate) fn on_goroutines(group: &mut BenchmarkGroup<'_, WallTime>, work: fn(u64) -> Duration) {
+    for procs in [1, 2] {
+        let runtime = runtime(procs);
+        let id = BenchmarkId::new("goroutine", format!("{procs}P"));
+        group.bench_function(id, |bencher| {
+            bencher.iter_custom(|iterations| runtime.run(move || work(iterations)));
+        });
+    }
 }
 
 /// A tokio runtime of one thread, the nearest to one P.
