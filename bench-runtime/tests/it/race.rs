@@ -2,40 +2,44 @@
 //! `scripts/tsan.sh` runs both.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bench_runtime::{Runtime, chan, go};
 
-/// A value without any protection.
-static mut COUNT: u64 = 0;
+/// Values without any protection.
+static mut COUNTS: [u64; 64] = [0; 64];
 
 /// # Safety
 ///
 /// A data race, unless what the callers do orders them.
-unsafe fn count_up() {
+unsafe fn count_up(at: usize) {
     // SAFETY: the caller's promise, or the very race that is asked for.
-    unsafe { *(&raw mut COUNT) += 1 };
+    unsafe { (*(&raw mut COUNTS))[at] += 1 };
 }
 
-/// Counts beside another one, until each has seen the other at it.
-fn race(own: usize, seen: &[AtomicU32; 2]) {
+/// Counts in each place once both are at it, so that nothing orders their counts.
+/// They go opposite ways: the sanitizer misses two accesses of the same instant,
+/// and does not look again at a place where it has seen the same access before.
+fn race(own: usize, there: &[AtomicBool; 2]) {
     // Relaxed: it shall order nothing.
-    while seen[1 - own].load(Ordering::Relaxed) < 10_000 {
-        seen[own].fetch_add(1, Ordering::Relaxed);
-        // SAFETY: none: a race on purpose.
-        unsafe { count_up() };
+    there[own].store(true, Ordering::Relaxed);
+    while !there[1 - own].load(Ordering::Relaxed) {
+        std::hint::spin_loop();
     }
-    seen[own].store(10_000, Ordering::Relaxed);
+    for step in 0..64 {
+        // SAFETY: none: a race on purpose.
+        unsafe { count_up(if own == 0 { step } else { 63 - step }) };
+    }
 }
 
 /// A canary: it fails by what the sanitizer says.
 #[test]
 #[ignore = "races on purpose"]
 fn canary_two_threads_race() {
-    let seen = Arc::<[AtomicU32; 2]>::default();
+    let there = Arc::<[AtomicBool; 2]>::default();
     let tasks = [0, 1].map(|own| {
-        let seen = seen.clone();
-        std::thread::spawn(move || race(own, &seen))
+        let there = there.clone();
+        std::thread::spawn(move || race(own, &there))
     });
     tasks.into_iter().for_each(|task| task.join().unwrap());
 }
@@ -46,10 +50,10 @@ fn canary_two_threads_race() {
 fn canary_two_goroutines_on_two_machines_race() {
     let runtime = Runtime::builder().procs(2).build().unwrap();
     runtime.run(|| {
-        let seen = Arc::<[AtomicU32; 2]>::default();
+        let there = Arc::<[AtomicBool; 2]>::default();
         let tasks = [0, 1].map(|own| {
-            let seen = seen.clone();
-            go(move || race(own, &seen))
+            let there = there.clone();
+            go(move || race(own, &there))
         });
         tasks.into_iter().for_each(|task| task.join().unwrap());
     });
@@ -65,13 +69,13 @@ fn what_a_channel_hands_over_is_no_race() {
             let other = go(move || {
                 for () in rx {
                     // SAFETY: whoever sent it waits for the answer.
-                    unsafe { count_up() };
+                    unsafe { count_up(0) };
                     back.send(()).expect("it receives");
                 }
             });
             for _ in 0..1_000 {
                 // SAFETY: the other waits for us.
-                unsafe { count_up() };
+                unsafe { count_up(0) };
                 tx.send(()).expect("it receives");
                 from.recv().expect("it sends");
             }
