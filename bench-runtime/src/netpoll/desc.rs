@@ -1,19 +1,16 @@
-//! A descriptor as the poller knows it, in memory that is never given back.
+//! A descriptor as the poller knows it: its record, which [`super::table`] keeps.
 //!
-//! Records are found by index, so that what the kernel hands back with an
-//! event is no address. The kernel may hand back an event of a descriptor
-//! that was closed since: the generation tells, and where the check itself is
-//! overtaken by a close and an open, the worst is one edge too many.
+//! The kernel may hand back an event of a descriptor that was closed since: the
+//! generation tells, and where the check itself is overtaken by a close and an
+//! open, the worst is one edge too many.
 
 use std::os::fd::RawFd;
-use std::sync::Arc;
 
 use super::level::{Advice, Level};
 use super::slot::Slot;
 use super::{Side, Watch};
 use crate::goroutine::Parkable;
 use crate::shim::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
-use crate::util::lock::Lock;
 
 /// See the module.
 #[derive(Debug)]
@@ -32,7 +29,7 @@ pub(crate) struct PollDesc {
 }
 
 impl PollDesc {
-    fn new(index: u32) -> Self {
+    pub(super) fn new(index: u32) -> Self {
         Self {
             read: Slot::new(),
             write: Slot::new(),
@@ -42,6 +39,26 @@ impl PollDesc {
             level: Level::new(),
             watch: AtomicPtr::new(std::ptr::null_mut()),
         }
+    }
+
+    /// Makes it that of `fd`, which is about to be watched by edge, by a poller
+    /// that lives until [`Self::close`].
+    pub(super) fn open(&self, watch: *const Watch, fd: RawFd) {
+        self.read.reset();
+        self.write.reset();
+        self.lasting.store(false, Ordering::Relaxed);
+        self.watch.store(watch.cast_mut(), Ordering::Release);
+        // After the watch, which who finds the number here uses.
+        self.level.open(fd);
+        // Release: pairs with the Acquire in `is_current`.
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Makes it nobody's. Before the poller goes, and before the number may stand
+    /// for another file.
+    pub(super) fn close(&self) {
+        self.level.close();
+        self.generation.fetch_add(1, Ordering::Release);
     }
 
     /// The slot of one direction.
@@ -106,8 +123,8 @@ impl PollDesc {
     #[cold]
     fn watch_anew(&self, by_level: bool) {
         self.level.change(by_level, |fd| {
-            // SAFETY: called under the lock of the number, which a registration
-            // takes out before it lets go of its watch.
+            // SAFETY: called under the lock of the number, which `close` takes out
+            // before the poller goes.
             let watch = unsafe { &*self.watch.load(Ordering::Acquire) };
             watch.poller.change(fd, self.token(), by_level).is_ok()
         });
@@ -150,11 +167,6 @@ impl PollDesc {
         taken
     }
 
-    /// From here on it stays watched as it is: the watch ends.
-    pub(super) fn freeze(&self) {
-        self.level.close();
-    }
-
     /// What the kernel is given to tell this descriptor by.
     pub(super) fn token(&self) -> u64 {
         // Relaxed: only the opener and, of a copy, the poller ask.
@@ -162,111 +174,9 @@ impl PollDesc {
         u64::from(generation) << 32 | u64::from(self.index)
     }
 
-    fn is_current(&self, token: u64) -> bool {
+    /// Whether a token is that of its present descriptor.
+    pub(super) fn is_current(&self, token: u64) -> bool {
         // Acquire: pairs with the Release in `open`.
         self.generation.load(Ordering::Acquire) == (token >> 32) as u32
-    }
-}
-
-/// A token that no descriptor ever has: generations that are open are odd.
-pub(super) const INTERRUPT_TOKEN: u64 = 0;
-
-/// Chunk `k` holds `FIRST << k` records.
-const FIRST: usize = 64;
-const CHUNKS: usize = 26;
-
-static TABLE: [AtomicPtrStd<PollDesc>; CHUNKS] =
-    [const { AtomicPtrStd::new(std::ptr::null_mut()) }; CHUNKS];
-static FREE: Lock<FreeList> = Lock::new(FreeList {
-    spare: Vec::new(),
-    made: 0,
-});
-
-// The table is a static, which loom's atomics cannot be.
-use std::sync::atomic::AtomicPtr as AtomicPtrStd;
-
-struct FreeList {
-    spare: Vec<&'static PollDesc>,
-    made: usize,
-}
-
-fn place(index: usize) -> (usize, usize) {
-    let chunk = (index / FIRST + 1).ilog2() as usize;
-    (chunk, index - FIRST * ((1 << chunk) - 1))
-}
-
-/// The record of an event, unless it is stale.
-pub(super) fn find(token: u64) -> Option<&'static PollDesc> {
-    let (chunk, at) = place(token as u32 as usize);
-    // Acquire: pairs with the Release in `open`.
-    let first = TABLE[chunk].load(Ordering::Acquire);
-    if first.is_null() {
-        return None;
-    }
-    // SAFETY: the chunk was leaked by `open` with FIRST << chunk records, and
-    // `place` gives an index below that.
-    let desc = unsafe { &*first.add(at) };
-    desc.is_current(token).then_some(desc)
-}
-
-/// A record for a descriptor about to be watched.
-pub(super) fn open(watch: &Arc<Watch>, fd: RawFd) -> &'static PollDesc {
-    let desc = {
-        let mut free = FREE.lock();
-        free.spare.pop().unwrap_or_else(|| grow(&mut free))
-    };
-    desc.read.reset();
-    desc.write.reset();
-    desc.lasting.store(false, Ordering::Relaxed);
-    desc.watch
-        .store(Arc::as_ptr(watch).cast_mut(), Ordering::Release);
-    // After the watch, which who finds the number here uses.
-    desc.level.open(fd);
-    // Release: pairs with the Acquire in `is_current`.
-    desc.generation.fetch_add(1, Ordering::Release);
-    desc
-}
-
-/// Gives the record of a descriptor that is no longer watched, and that
-/// nobody waits for, back for reuse.
-pub(super) fn close(desc: &'static PollDesc) {
-    desc.level.close();
-    desc.generation.fetch_add(1, Ordering::Release);
-    FREE.lock().spare.push(desc);
-}
-
-#[cold]
-fn grow(free: &mut FreeList) -> &'static PollDesc {
-    let (chunk, _) = place(free.made);
-    let len = FIRST << chunk;
-    let records: Vec<PollDesc> = (free.made..free.made + len)
-        .map(|index| PollDesc::new(index as u32))
-        .collect();
-    let records: &'static mut [PollDesc] = Vec::leak(records);
-    // Release: pairs with the Acquire in `find`.
-    TABLE[chunk].store(records.as_mut_ptr(), Ordering::Release);
-    free.made += len;
-    let first = TABLE[chunk].load(Ordering::Relaxed);
-    // SAFETY: leaked above; from here on only reached by shared references.
-    let records: &'static [PollDesc] = unsafe { std::slice::from_raw_parts(first, len) };
-    // Low indices come first.
-    free.spare.extend(records[1..].iter().rev());
-    &records[0]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn place_of_consecutive_indices_fills_chunk_after_chunk() {
-        let mut expected = (0, 0);
-        for index in 0..FIRST * 40 {
-            assert_eq!(place(index), expected, "index {index}");
-            expected.1 += 1;
-            if expected.1 == FIRST << expected.0 {
-                expected = (expected.0 + 1, 0);
-            }
-        }
     }
 }

@@ -13,10 +13,36 @@
 //! 2. *No poller spins*: what is there and nobody waits for would end each poll
 //!    at once. After a few such events the watch is by edge again, and longer
 //!    each time before it is tried anew.
-//! 3. *No wake is lost.* `on` is set after the kernel watches by level, and
-//!    cleared before it watches by edge. Whoever sees it set and waits without a
-//!    trial is told by level, or by the edge that the change itself is where
-//!    something can be read: it moves the tick after the one that was seen.
+//! 3. *No wake is lost.* See the table.
+//!
+//! # States
+//!
+//! | `fd`     | `on`  | the kernel watches          | who read something and nothing since |
+//! |----------|-------|-----------------------------|--------------------------------------|
+//! | `NONE`   | any   | not at all, or another file | nobody reads                         |
+//! | a number | false | by edge, or just now by level | tries until it is in vain          |
+//! | a number | true  | by level                    | may wait at once ([`Slot::set_dry`]) |
+//!
+//! `fd` is a registration's: [`Level::open`] before the watch begins, and
+//! [`Level::close`] after it has ended and before the number may be another
+//! file's. Between the two `on` and the watch change together, under the lock of
+//! `fd`, by whoever finds cause:
+//!
+//! 1. To level, a reader whose trial was in vain: the watch, then `on`.
+//! 2. To edge, a poller or a reader after events for nobody or for nothing: `on`,
+//!    then the watch. Where something can be read this change is an event itself.
+//!
+//! So who sees `on` set at a tick, and waits for a later one, gets it. Either the
+//! watch is by level, and what was left is an event in each poll; or it is by edge
+//! again and something was left when that changed: an event that came after `on`
+//! was cleared, so that who knows its tick sees `on` clear. A change that comes
+//! after the watch has ended fails: the number has no watch, also where it stands
+//! for a file that is closed for all who hold it.
+//!
+//! Its model, `tests/loom/netpoll/level_model.rs`, runs this with the records, the
+//! slots and the reader's steps around it.
+//!
+//! [`Slot::set_dry`]: super::slot::Slot::set_dry
 //!
 //! Only for descriptors that are read and not written: by level a socket would
 //! be writable in each poll.
@@ -36,7 +62,7 @@ const GUESSES: u8 = 15;
 
 /// So many events in a row for nobody, or for nothing, end the watch by level: a
 /// few come where one M polls while another is about to read.
-const VAIN: u8 = 4;
+const VAIN: u8 = if cfg!(rt_loom) { 1 } else { 4 };
 
 /// Trials in vain before the watch is by level again, doubled each time.
 const FIRST_PAUSE: u32 = 64;
@@ -103,8 +129,7 @@ impl Level {
         *self.fd.lock() = fd;
     }
 
-    /// From here on nobody changes how it is watched: another file may get its
-    /// number.
+    /// From here on nobody changes how it is watched.
     pub(super) fn close(&self) {
         *self.fd.lock() = NONE;
     }
@@ -129,8 +154,7 @@ impl Level {
             // one sees this.
             self.on.store(false, Ordering::Release);
             self.rest();
-            // It fails where the watch has ended by other means, as by a close
-            // of the number behind our back.
+            // It fails where the watch has ended.
             let _ = watch(*fd);
         }
     }

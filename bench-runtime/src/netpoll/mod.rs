@@ -4,8 +4,9 @@
 //! and the scheduler, which calls it, makes them runnable. A descriptor is
 //! watched once for its whole life, edge-triggered, from the first time that
 //! an operation on it would block; [`slot`] says how an edge and a goroutine
-//! meet. A pipe may come to be watched by level ([`level`]). A runtime has one poller, or one for each M where goroutines are
-//! pinned; a socket that is used from two of them is watched by both.
+//! meet. A pipe may come to be watched by level ([`level`]). A runtime has one
+//! poller, or one for each M where goroutines are pinned; a socket that is used
+//! from two of them is watched by both.
 //!
 //! # Rejected
 //!
@@ -18,6 +19,7 @@
 mod desc;
 mod level;
 pub(crate) mod slot;
+mod table;
 
 use std::fmt;
 use std::io;
@@ -99,7 +101,7 @@ impl Netpoll {
         }
         let poller = Poller::new()?;
         let wake = EventFd::new()?;
-        poller.add_level(wake.as_raw_fd(), desc::INTERRUPT_TOKEN)?;
+        poller.add_level(wake.as_raw_fd(), table::INTERRUPT_TOKEN)?;
         Ok(Self {
             watch: Arc::new(Watch {
                 poller,
@@ -127,9 +129,9 @@ impl Netpoll {
     /// When the kernel refuses: `EPERM` for a regular file, which is always
     /// ready; `ENOSPC` at the limit `fs.epoll.max_user_watches`.
     pub(crate) fn open(&self, fd: RawFd) -> io::Result<Registration> {
-        let desc = desc::open(&self.watch, fd);
+        let desc = table::open(&self.watch, fd);
         if let Err(e) = self.watch.poller.add(fd, desc.token()) {
-            desc::close(desc);
+            table::close(desc);
             return Err(e);
         }
         Ok(Registration {
@@ -174,7 +176,7 @@ impl Netpoll {
         }
         let mut taken = 0;
         for event in events.iter() {
-            if event.token == desc::INTERRUPT_TOKEN {
+            if event.token == table::INTERRUPT_TOKEN {
                 // Who does not wait leaves it for the one that does.
                 if blocks {
                     self.watch.wake.clear();
@@ -183,7 +185,7 @@ impl Netpoll {
                     // is seen from here on.
                     self.watch.interrupted.swap(false, Ordering::AcqRel);
                 }
-            } else if let Some(desc) = desc::find(event.token) {
+            } else if let Some(desc) = table::find(event.token) {
                 taken += desc.happened(event, ready);
             }
         }
@@ -226,7 +228,6 @@ impl Registration {
 
     /// Ends the watch before the descriptor stands for another file.
     pub(crate) fn end_watch(&self) {
-        self.desc.freeze();
         // It fails where the watch has ended already.
         let _ = self.watch.poller.delete(self.fd);
     }
@@ -244,7 +245,7 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.end_watch();
-        desc::close(self.desc);
+        table::close(self.desc);
     }
 }
 
@@ -332,7 +333,7 @@ mod tests {
         let first = netpoll.open(near.as_raw_fd()).unwrap();
         let stale = first.desc().token();
         drop(first);
-        assert!(desc::find(stale).is_none());
+        assert!(table::find(stale).is_none());
         far.write_all(b"x").unwrap();
         let mut ready = Vec::new();
         netpoll.poll(NOW, &mut ready);

@@ -227,6 +227,3 @@ mod tests {
         assert!(!slot.is_dry(slot.tick()));
     }
 }
-
-#[cfg(all(test, rt_loom))]
-mod model;

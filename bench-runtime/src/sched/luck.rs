@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 /// Looks at what is waited for between two looks at all else.
-pub(super) const AWAKE_CHECK: u32 = 32;
+pub(super) const AWAKE_CHECK: u32 = if cfg!(rt_loom) { 1 } else { 32 };
 
 /// A rest so short was hardly worth it: what it costs itself, and as much again.
 pub(super) const SHORT_REST_NS: u64 = 100_000;

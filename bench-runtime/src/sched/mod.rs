@@ -109,6 +109,7 @@ pub(crate) mod run_loop;
 pub(crate) mod run_queue;
 pub(crate) mod runtime;
 mod schedtrace;
+mod seats;
 pub(crate) mod shutdown;
 pub(crate) mod spawn;
 pub(crate) mod stacks;

@@ -2,12 +2,11 @@
 //! with every outcome that the memory model allows.
 //!
 //! The run queue, the door, tickets, claims, the quick lock, the free list of
-//! cells, the passage of a stack's bytes and the ring of the recorder are the
-//! product's own source, compiled here against loom's atomics. The idle
-//! protocol and the parking of a goroutine are written again with the steps and
-//! the orderings of the source, because theirs is spread over code that calls
-//! the kernel. The slot of the netpoller has its model beside it, in
-//! `src/netpoll/slot.rs`.
+//! cells, the passage of a stack's bytes, the ring of the recorder, the slots and
+//! levels of the netpoller and the seats of helpers are the product's own source,
+//! compiled here against loom's atomics. The idle protocol and the parking of a
+//! goroutine are written again with the steps and the orderings of the source,
+//! because theirs is spread over code that calls the kernel.
 //!
 //! Each piece has a canary: the same model with one ordering or step broken,
 //! which loom must find. Run it by `scripts/loom.sh`.
@@ -29,36 +28,47 @@ mod run_queue_source;
 )]
 mod shim_source;
 
+#[path = "../../src/sys/child.rs"]
+#[allow(dead_code, reason = "the models do not use all of it")]
+mod child;
 #[path = "../../src/sched/claim.rs"]
+#[allow(dead_code, reason = "the model does not use all of it")]
 mod claim_source;
 #[path = "../../src/stack/free_list.rs"]
 #[allow(dead_code, reason = "the model does not use all of it")]
 mod free_list_source;
+#[path = "../../src/sched/luck.rs"]
+mod luck;
 #[path = "../../src/stack/passage.rs"]
 mod passage_source;
 #[path = "../../src/util/quick_lock.rs"]
 #[allow(dead_code, reason = "the models do not use all of it")]
 mod quick_lock_source;
+#[path = "../../src/sched/seats.rs"]
+mod seats_source;
 #[path = "../../src/goroutine/ticket.rs"]
 mod ticket_source;
 #[path = "../../src/sched/trace/ring.rs"]
+#[allow(dead_code, reason = "the model does not use all of it")]
 mod trace_ring_source;
 
 mod claim;
 mod door;
 mod free_list;
 mod idle;
+mod netpoll;
 mod park;
 mod passage;
 mod quick_lock;
 mod run_queue;
+mod seats;
 mod ticket;
 mod trace_ring;
 
 /// The product's shim, with loom's where the library needs std's.
 mod shim {
     pub(crate) use crate::shim_source::{
-        AtomicBool, AtomicPtr, AtomicU32, Ordering, hint, os_yield,
+        AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering, hint, os_yield,
     };
 
     pub(crate) mod fixed {
@@ -75,11 +85,53 @@ mod shim {
 }
 
 mod goroutine {
+    use std::ptr::NonNull;
+
     pub(crate) const RUNNING_BIT: usize = 1;
+
+    /// Its address stands for somebody who waits.
+    #[allow(dead_code, reason = "so that it has one")]
+    pub(crate) struct Head(pub(crate) u8);
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct Parkable(NonNull<Head>);
+
+    impl Parkable {
+        /// # Safety
+        ///
+        /// As of the product's.
+        pub(crate) unsafe fn from_head(head: NonNull<Head>) -> Self {
+            Self(head)
+        }
+
+        pub(crate) fn as_ptr(self) -> *mut Head {
+            self.0.as_ptr()
+        }
+    }
 }
 
 /// What the sources import, in loom's terms.
 mod sys {
+    pub(crate) mod poller {
+        /// Something can be read.
+        #[derive(Clone, Copy)]
+        pub(crate) struct Event;
+
+        impl Event {
+            pub(crate) fn is_readable(self) -> bool {
+                true
+            }
+
+            pub(crate) fn is_writable(self) -> bool {
+                false
+            }
+
+            pub(crate) fn is_lasting(self) -> bool {
+                false
+            }
+        }
+    }
+
     /// The asymmetric barrier orders like two full fences.
     pub(crate) mod barrier {
         use loom::sync::atomic::{Ordering, fence};
@@ -114,17 +166,96 @@ mod sys {
         }
     }
 
-    /// A sleep that ends at any time: sleepers look again.
+    /// One list of sleepers for all words, so that a wake may be in vain. A sleep
+    /// that has an end may end at once.
     pub(crate) mod futex {
+        use std::cell::Cell;
         use std::time::Duration;
 
-        use loom::sync::atomic::AtomicU32;
+        use loom::sync::atomic::{AtomicU32, Ordering};
+        use loom::sync::{Condvar, Mutex};
 
-        pub(crate) fn wait(_word: &AtomicU32, _while_it_is: u32, _for: Option<Duration>) {
-            loom::thread::yield_now();
+        struct Sleepers {
+            lock: Mutex<()>,
+            woken: Condvar,
         }
 
-        pub(crate) fn wake(_word: &AtomicU32, _count: i32) {}
+        loom::lazy_static! {
+            static ref SLEEPERS: Sleepers = Sleepers {
+                lock: Mutex::new(()),
+                woken: Condvar::new(),
+            };
+        }
+
+        thread_local! {
+            // As of the barrier.
+            static PATIENT: Cell<bool> = const { Cell::new(false) };
+            static WAKE_BROKEN: Cell<bool> = const { Cell::new(false) };
+        }
+
+        /// From now on no sleep ends by itself, in this test.
+        pub(crate) fn be_patient() {
+            PATIENT.set(true);
+        }
+
+        /// From now on a wake is nothing, in this test.
+        pub(crate) fn break_wake() {
+            WAKE_BROKEN.set(true);
+        }
+
+        pub(crate) fn wait(word: &AtomicU32, while_it_is: u32, length: Option<Duration>) {
+            if let Some(length) = length
+                && !PATIENT.get()
+            {
+                super::clock::advance(length);
+                return loom::thread::yield_now();
+            }
+            let held = SLEEPERS.lock.lock().unwrap();
+            // Who changed it and wakes does so under the lock: now it is seen.
+            if word.load(Ordering::Relaxed) == while_it_is {
+                drop(SLEEPERS.woken.wait(held).unwrap());
+            }
+        }
+
+        pub(crate) fn wake(_word: &AtomicU32, _count: i32) {
+            if !WAKE_BROKEN.get() {
+                let _held = SLEEPERS.lock.lock().unwrap();
+                SLEEPERS.woken.notify_all();
+            }
+        }
+    }
+
+    /// A clock that goes on with each look at it.
+    pub(crate) mod clock {
+        use std::cell::Cell;
+        use std::time::Duration;
+
+        thread_local! {
+            static NOW_NS: Cell<u64> = const { Cell::new(0) };
+        }
+
+        pub(crate) fn now_ns() -> u64 {
+            advance(Duration::from_micros(15));
+            NOW_NS.get()
+        }
+
+        pub(crate) fn advance(length: Duration) {
+            NOW_NS.set(NOW_NS.get() + length.as_nanos() as u64);
+        }
+    }
+
+    /// Threads that are never on the CPU where they were.
+    pub(crate) mod affinity {
+        use std::cell::Cell;
+
+        thread_local! {
+            static CPU: Cell<i32> = const { Cell::new(0) };
+        }
+
+        pub(crate) fn current_cpu() -> i32 {
+            CPU.set(CPU.get().wrapping_add(1));
+            CPU.get()
+        }
     }
 }
 
@@ -153,4 +284,12 @@ fn bounded(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.check(model);
+}
+
+/// Runs a model in which loom must find a deadlock. In a child, for there it
+/// aborts.
+fn expect_deadlock(test: &str, model: impl FnOnce()) {
+    if let Some(said) = child::expect_signal(test, "", libc::SIGABRT, model) {
+        assert!(said.contains("deadlock"), "{said}");
+    }
 }

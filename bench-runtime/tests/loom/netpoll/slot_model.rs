@@ -1,28 +1,17 @@
-//! Every interleaving of the protocol. Run it with
-//! `RUSTFLAGS="--cfg rt_loom" cargo test --release --lib netpoll::slot`.
+//! A slot: no edge is lost, and who waits is readied once.
 
-use super::*;
-use crate::goroutine::Kind;
+use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Mutex, Notify};
-use std::sync::atomic::{AtomicU8, AtomicU32};
 
-fn parkable() -> Parkable {
-    let head = Box::leak(Box::new(Head {
-        status: AtomicU8::new(0),
-        kind: Kind::Thread,
-        reason: AtomicU8::new(0),
-        flags: AtomicU8::new(0),
-        ticket: AtomicU32::new(0),
-    }));
-    // SAFETY: leaked.
-    unsafe { Parkable::from_head(NonNull::from(head)) }
-}
+use super::parkable;
+use super::slot::{Registered, Slot};
+use crate::goroutine::Parkable;
 
 /// A socket, as far as the slot is concerned: data, then an edge.
 struct Socket {
     slot: Slot,
-    data: loom::sync::atomic::AtomicUsize,
-    readies: loom::sync::atomic::AtomicUsize,
+    data: AtomicUsize,
+    readies: AtomicUsize,
 }
 
 impl Socket {
@@ -33,8 +22,8 @@ impl Socket {
     fn of_one() -> Self {
         Self {
             slot: Slot::new(),
-            data: loom::sync::atomic::AtomicUsize::new(0),
-            readies: loom::sync::atomic::AtomicUsize::new(0),
+            data: AtomicUsize::new(0),
+            readies: AtomicUsize::new(0),
         }
     }
 
@@ -106,7 +95,7 @@ fn edge_expiry_and_withdrawal_ready_a_waiter_once() {
 
 #[test]
 fn two_edges_at_once_ready_a_waiter_once() {
-    loom::model(|| {
+    crate::bounded(4, || {
         let me = parkable();
         let socket = Socket::new();
         let (a, b) = (socket.clone(), socket.clone());
@@ -120,25 +109,20 @@ fn two_edges_at_once_ready_a_waiter_once() {
     });
 }
 
-/// A canary: the register that forgets to compare the tick loses an edge,
-/// and the model must find that.
+/// Who compares the tick with one from after its trial loses an edge.
 #[test]
 #[should_panic(expected = "lost edge")]
-fn model_finds_a_register_that_does_not_compare_the_tick() {
+fn canary_register_with_a_tick_from_after_the_trial() {
     loom::model(|| {
         let me = parkable();
         let socket = Socket::new();
         let far = socket.clone();
         let sender = loom::thread::spawn(move || far.edge());
-        let _seen = socket.slot.tick();
-        let _ = socket.slot.waiter.compare_exchange(
-            ptr::null_mut(),
-            me.as_ptr(),
-            Ordering::AcqRel,
-            Ordering::Relaxed,
-        );
+        // Here it would try, in vain.
+        let waits = socket.slot.register(me, socket.slot.tick()) == Registered::Waiting;
         sender.join().unwrap();
-        assert_eq!(socket.readies.load(Ordering::Acquire), 1, "lost edge");
+        let readies = socket.readies.load(Ordering::Acquire);
+        assert_eq!(readies, usize::from(waits), "lost edge");
     });
 }
 
@@ -146,14 +130,14 @@ fn model_finds_a_register_that_does_not_compare_the_tick() {
 /// there): the slot is the product, the queue a likeness of it.
 struct Shared {
     socket: Socket,
-    queued: loom::sync::atomic::AtomicUsize,
+    queued: AtomicUsize,
     queue: Mutex<Vec<usize>>,
     readers: [Reader; 2],
 }
 
 struct Reader {
     me: Parkable,
-    readies: loom::sync::atomic::AtomicUsize,
+    readies: AtomicUsize,
     woken: Notify,
 }
 
@@ -161,12 +145,12 @@ impl Shared {
     fn new() -> Arc<Self> {
         let reader = || Reader {
             me: parkable(),
-            readies: loom::sync::atomic::AtomicUsize::new(0),
+            readies: AtomicUsize::new(0),
             woken: Notify::new(),
         };
         Arc::new(Self {
             socket: Socket::of_one(),
-            queued: loom::sync::atomic::AtomicUsize::new(0),
+            queued: AtomicUsize::new(0),
             queue: Mutex::new(Vec::new()),
             readers: [reader(), reader()],
         })
@@ -260,10 +244,9 @@ fn queued_reader_is_never_left_behind() {
     both_read(false);
 }
 
-/// A canary: who was in the slot for a moment only must pass on, too. In a
-/// child, for loom aborts where it finds a deadlock.
+/// Who was in the slot for a moment only must pass on, too.
 #[test]
-fn model_finds_a_reader_that_does_not_pass_on() {
-    let name = "netpoll::slot::model::model_finds_a_reader_that_does_not_pass_on";
-    crate::sys::child::expect_signal(name, "", libc::SIGABRT, || both_read(true));
+fn canary_reader_that_does_not_pass_on() {
+    let name = "netpoll::slot_model::canary_reader_that_does_not_pass_on";
+    crate::expect_deadlock(name, || both_read(true));
 }

@@ -1,0 +1,152 @@
+//! The netpoller: the product's records, slots and levels, with a kernel that
+//! watches one pipe.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::ptr::NonNull;
+
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::sync::{Condvar, Mutex};
+
+use crate::goroutine::{Head, Parkable};
+use crate::sys::poller::Event;
+
+#[path = "../../src/netpoll/desc.rs"]
+#[allow(dead_code, reason = "the models do not use all of it")]
+mod desc;
+#[path = "../../src/netpoll/level.rs"]
+mod level;
+#[path = "../../src/netpoll/slot.rs"]
+#[allow(dead_code, reason = "the models do not use all of it")]
+mod slot;
+
+#[path = "netpoll/level_model.rs"]
+mod level_model;
+#[path = "netpoll/slot_model.rs"]
+mod slot_model;
+
+/// As the product's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Side {
+    Read,
+    #[allow(dead_code, reason = "a pipe that is read is not written")]
+    Write,
+}
+
+/// As the product's: a poller, and how many wait for it.
+pub(crate) struct Watch {
+    poller: Kernel,
+    waiting: AtomicUsize,
+}
+
+impl Watch {
+    fn stopped_waiting(&self, n: usize) {
+        self.waiting.fetch_sub(n, Ordering::Relaxed);
+    }
+}
+
+/// Somebody to wait. Leaked, for records are never freed.
+fn parkable() -> Parkable {
+    // SAFETY: leaked.
+    unsafe { Parkable::from_head(NonNull::from(Box::leak(Box::new(Head(0))))) }
+}
+
+/// The kernel's pipe and its epoll item, as in its `fs/eventpoll.c`: all under
+/// one lock.
+struct Kernel {
+    item: Mutex<Item>,
+    listed: Condvar,
+    broken: Broken,
+}
+
+/// What is broken about the kernel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Broken {
+    Nothing,
+    /// An event ends the watch by level at once, before `on` is cleared, and the
+    /// change that is asked for later does nothing.
+    EarlyEdge,
+    /// A change is no event where something can be read, and forgets one that
+    /// was to come.
+    SilentChange,
+}
+
+#[derive(Default)]
+struct Item {
+    messages: usize,
+    by_level: bool,
+    /// In the list of those that the next poll looks at.
+    listed: bool,
+    /// The number stands for another file.
+    is_another: bool,
+    /// Nobody polls any more.
+    over: bool,
+    token: u64,
+}
+
+impl Kernel {
+    fn new(broken: Broken) -> Self {
+        Self {
+            item: Mutex::new(Item::default()),
+            listed: Condvar::new(),
+            broken,
+        }
+    }
+
+    fn list(&self, item: &mut Item) {
+        item.listed = true;
+        self.listed.notify_all();
+    }
+
+    fn write(&self, messages: usize) {
+        let mut item = self.item.lock().unwrap();
+        item.messages += messages;
+        self.list(&mut item);
+    }
+
+    /// False where it would block.
+    fn read(&self) -> bool {
+        let mut item = self.item.lock().unwrap();
+        let any = item.messages > 0;
+        item.messages -= usize::from(any);
+        any
+    }
+
+    /// As `Poller::change`.
+    fn change(&self, _fd: RawFd, token: u64, by_level: bool) -> io::Result<()> {
+        let mut item = self.item.lock().unwrap();
+        assert!(!item.is_another, "changed the watch of another file");
+        assert_eq!(item.token, token);
+        match self.broken {
+            Broken::EarlyEdge if !by_level => return Ok(()),
+            Broken::SilentChange => item.listed = false,
+            _ if item.messages > 0 => self.list(&mut item),
+            _ => {}
+        }
+        item.by_level = by_level;
+        Ok(())
+    }
+
+    /// Waits for the next event; `None` when it is over.
+    fn poll(&self) -> Option<(u64, Event)> {
+        let mut item = self.item.lock().unwrap();
+        loop {
+            if item.over {
+                return None;
+            }
+            if std::mem::take(&mut item.listed) && item.messages > 0 {
+                if item.by_level {
+                    self.list(&mut item);
+                    item.by_level = self.broken != Broken::EarlyEdge;
+                }
+                return Some((item.token, Event));
+            }
+            item = self.listed.wait(item).unwrap();
+        }
+    }
+
+    fn end(&self) {
+        self.item.lock().unwrap().over = true;
+        self.listed.notify_all();
+    }
+}

@@ -1,0 +1,187 @@
+//! A pipe that is watched by level now and then: its reader gets every message,
+//! and no change of the watch is made once the number may be another file's.
+
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::sync::{Arc, Notify};
+use loom::thread::JoinHandle;
+
+use super::desc::PollDesc;
+use super::slot::Registered;
+use super::{Broken, Kernel, Side, Watch, parkable};
+use crate::goroutine::Parkable;
+
+const NUMBER: i32 = 7;
+
+/// So many in vain, each right after a read, make a watch by level.
+const TRIALS: usize = 6;
+
+struct Scene {
+    desc: PollDesc,
+    watch: Watch,
+    me: Parkable,
+    readies: AtomicUsize,
+    woken: Notify,
+}
+
+impl Scene {
+    fn new(broken: Broken) -> Arc<Self> {
+        let scene = Arc::new(Self {
+            desc: PollDesc::new(0),
+            watch: Watch {
+                poller: Kernel::new(broken),
+                waiting: AtomicUsize::new(0),
+            },
+            me: parkable(),
+            readies: AtomicUsize::new(0),
+            woken: Notify::new(),
+        });
+        scene.desc.open(&scene.watch, NUMBER);
+        scene.kernel().item.lock().unwrap().token = scene.desc.token();
+        scene
+    }
+
+    fn kernel(&self) -> &Kernel {
+        &self.watch.poller
+    }
+
+    /// Reads that are followed by one in vain: all that it takes for a watch by
+    /// level, or one less.
+    fn learn(&self, by_level: bool) {
+        for _ in usize::from(!by_level)..TRIALS {
+            self.desc.has_read(0, true);
+            self.desc.has_read_in_vain(0, false);
+        }
+        assert_eq!(self.desc.is_watched_by_level(), by_level);
+    }
+
+    /// One message, by the steps of `net::fd` and `net::attempt`.
+    fn read(&self, parks: &mut usize) {
+        let mut waited = false;
+        loop {
+            let tick = self.desc.slot(Side::Read).tick();
+            if waited || !self.desc.is_dry(tick) {
+                if self.kernel().read() {
+                    return self.desc.has_read(tick, waited);
+                }
+                self.desc.has_read_in_vain(tick, waited);
+            }
+            waited = true;
+            self.watch.waiting.fetch_add(1, Ordering::Relaxed);
+            match self.desc.slot(Side::Read).register(self.me, tick) {
+                Registered::Waiting => {
+                    *parks += 1;
+                    while self.readies.load(Ordering::Acquire) < *parks {
+                        self.woken.wait();
+                    }
+                }
+                _ => self.watch.stopped_waiting(1),
+            }
+        }
+    }
+
+    /// As `Netpoll::poll`, again and again.
+    fn poll(&self) {
+        while let Some((token, event)) = self.kernel().poll() {
+            let mut ready = Vec::new();
+            if self.desc.is_current(token) {
+                let taken = self.desc.happened(event, &mut ready);
+                self.watch.stopped_waiting(taken);
+            }
+            if ready.is_empty() {
+                // Who is between the watch and `on` goes on in the end.
+                loom::thread::yield_now();
+            }
+            for who in ready {
+                assert_eq!(who, self.me);
+                self.readies.fetch_add(1, Ordering::AcqRel);
+                self.woken.notify();
+            }
+        }
+    }
+}
+
+fn spawn(scene: &Arc<Scene>, f: impl FnOnce(&Scene) + Send + 'static) -> JoinHandle<()> {
+    let scene = scene.clone();
+    loom::thread::spawn(move || f(&scene))
+}
+
+/// Reads messages that are there or come, beside so many pollers.
+fn read_all(broken: Broken, by_level: bool, pollers: usize, there: usize, come: usize) {
+    crate::bounded(2, move || {
+        let scene = Scene::new(broken);
+        scene.learn(by_level);
+        if there > 0 {
+            scene.kernel().write(there);
+        }
+        let mut threads: Vec<_> = (0..pollers).map(|_| spawn(&scene, Scene::poll)).collect();
+        if come > 0 {
+            threads.push(spawn(&scene, move |scene| {
+                (0..come).for_each(|_| scene.kernel().write(1));
+            }));
+        }
+        let mut parks = 0;
+        (0..there + come).for_each(|_| scene.read(&mut parks));
+        scene.kernel().end();
+        threads.into_iter().for_each(|t| t.join().unwrap());
+        assert_eq!(scene.readies.load(Ordering::Acquire), parks);
+        assert_eq!(scene.watch.waiting.load(Ordering::Acquire), 0);
+    });
+}
+
+#[test]
+fn what_was_left_is_told_of_while_two_pollers_change_the_watch() {
+    read_all(Broken::Nothing, true, 2, 2, 0);
+}
+
+#[test]
+fn messages_that_come_while_the_watch_changes_to_edge_are_read() {
+    read_all(Broken::Nothing, true, 1, 1, 2);
+}
+
+#[test]
+fn messages_that_come_while_the_watch_changes_to_level_are_read() {
+    read_all(Broken::Nothing, false, 1, 1, 2);
+}
+
+#[test]
+fn canary_watch_by_edge_before_the_guess_is_withdrawn() {
+    let name = "netpoll::level_model::canary_watch_by_edge_before_the_guess_is_withdrawn";
+    crate::expect_deadlock(name, || {
+        read_all(Broken::EarlyEdge, true, 2, 2, 0);
+    });
+}
+
+#[test]
+fn canary_change_that_is_no_event() {
+    let name = "netpoll::level_model::canary_change_that_is_no_event";
+    crate::expect_deadlock(name, || {
+        read_all(Broken::SilentChange, true, 1, 2, 0);
+    });
+}
+
+/// The watch ends while a poller has an event of it for nobody, and another file
+/// gets the number.
+fn end_against_event(close: impl Fn(&PollDesc) + Sync + Send + 'static) {
+    loom::model(move || {
+        let scene = Scene::new(Broken::Nothing);
+        scene.learn(true);
+        scene.kernel().write(1);
+        let poller = spawn(&scene, Scene::poll);
+        // The watch is deleted, which ends the polls here.
+        scene.kernel().end();
+        close(&scene.desc);
+        scene.kernel().item.lock().unwrap().is_another = true;
+        poller.join().unwrap();
+    });
+}
+
+#[test]
+fn number_that_was_given_back_keeps_its_watch() {
+    end_against_event(PollDesc::close);
+}
+
+#[test]
+#[should_panic(expected = "changed the watch of another file")]
+fn canary_record_that_is_not_closed() {
+    end_against_event(|_| ());
+}
