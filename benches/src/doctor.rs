@@ -3,11 +3,10 @@
 //! Everything here only reads. What would help is said, with the command that
 //! does it, and left to the person whose host it is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use reports::schema::{Taint, taint_title};
+use reports::Analysis;
 use reports::stats::shift::half_width;
-use reports::{Analysis, Run};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -351,41 +350,6 @@ pub fn resolutions(analysis: &Analysis) -> Vec<Resolution> {
     found.into_values().collect()
 }
 
-/// What tainted the measurement itself.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Tainted {
-    /// What it was, in words.
-    pub title: String,
-    /// In how many blocks; 0 where it stood all along.
-    pub blocks_count: usize,
-    /// The worst of it, and what to do.
-    pub message: String,
-}
-
-/// The taints of a run, a line for each kind, the most frequent first.
-#[must_use]
-pub fn taints(run: &Run) -> Vec<Tainted> {
-    let mut kinds: BTreeMap<&str, Vec<&Taint>> = BTreeMap::new();
-    for taint in &run.taints {
-        kinds.entry(&taint.kind).or_default().push(taint);
-    }
-    let mut found: Vec<Tainted> = kinds
-        .into_iter()
-        .filter_map(|(kind, taints)| {
-            let blocks: BTreeSet<u64> = taints.iter().filter_map(|one| one.block_index).collect();
-            let value = |one: &Taint| one.value.unwrap_or(0.0);
-            let worst = taints.iter().max_by(|a, b| value(a).total_cmp(&value(b)))?;
-            Some(Tainted {
-                title: taint_title(kind),
-                blocks_count: blocks.len(),
-                message: worst.message.clone(),
-            })
-        })
-        .collect();
-    found.sort_by_key(|one| std::cmp::Reverse(one.blocks_count));
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -424,32 +388,6 @@ mod tests {
             "{checks:#?}"
         );
         assert!(checks.iter().all(|check| check.advice.is_empty()));
-    }
-
-    #[test]
-    fn taints_of_a_run_are_told_by_kind_with_the_worst_of_each() {
-        let taint = |kind: &str, value, block_index| Taint {
-            kind: kind.to_owned(),
-            message: format!("{kind} {value}"),
-            value: Some(value),
-            block_index,
-            ..Taint::default()
-        };
-        let run = Run {
-            taints: vec![
-                taint("steal", 0.02, Some(3)),
-                taint("others", 0.1, None),
-                taint("steal", 0.09, Some(5)),
-            ],
-            ..Run::default()
-        };
-        let found = taints(&run);
-        assert_eq!((found.len(), found[0].blocks_count), (2, 2));
-        assert_eq!(found[0].message, "steal 0.09");
-        assert_eq!(
-            (found[1].blocks_count, found[1].title.is_empty()),
-            (0, false)
-        );
     }
 
     #[test]

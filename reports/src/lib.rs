@@ -22,6 +22,7 @@ pub mod run;
 pub mod schema;
 pub mod stats;
 pub mod store;
+pub mod taints;
 
 pub use analysis::Analysis;
 pub use run::Run;

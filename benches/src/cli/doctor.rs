@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use reports::format::parameter;
+use reports::taints::{self, Tainted};
 use reports::{Analysis, Run};
 use serde_json::json;
 use workloads::catalogue;
@@ -15,7 +16,7 @@ use super::list::{plain_table, trimmed};
 use super::progress::Progress;
 use super::stop;
 use crate::cpus::Cpus;
-use crate::doctor::{Check, Grade, Resolution, Tainted, examine, resolutions, taints};
+use crate::doctor::{Check, Grade, Resolution, examine, resolutions};
 use crate::environment::{Watch, host, software};
 use crate::lanes;
 use crate::study::{self, Depth, Setup, StudyLane};
@@ -42,7 +43,7 @@ pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
     let host = host();
     let checks = examine(&software(), &idle, &host.machine.hypervisor, cpus.count());
     let run = measure(arguments, cpus)?;
-    let (resolutions, taints) = (resolutions(&Analysis::of(&run)), taints(&run));
+    let (resolutions, taints) = (resolutions(&Analysis::of(&run)), taints::by_kind(&run));
     let able = !resolutions.is_empty()
         && resolutions
             .iter()

@@ -8,7 +8,7 @@ use super::view::{View, capital};
 use super::{cross_check, table};
 use crate::analysis::{NoisePair, Unit};
 use crate::format;
-use crate::schema::{Taint, taint_title};
+use crate::taints;
 
 /// The most A/A pairs that are shown at once; the furthest apart come first.
 const MOST_PAIRS: usize = 10;
@@ -18,7 +18,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
     Some(html! {
         h2 { "Can these figures be trusted?" }
         p class="lead" { "What the host did meanwhile, how far apart equals are on it, and what could not be measured." }
-        (taints(view))
+        (tainted(view))
         (warnings(view))
         (noise(view))
         (cross_check::sheet(view))
@@ -27,32 +27,20 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
     })
 }
 
-fn taints(view: &View<'_>) -> Markup {
-    let mut kinds: BTreeMap<&str, Vec<&Taint>> = BTreeMap::new();
-    for taint in &view.run.taints {
-        kinds.entry(&taint.kind).or_default().push(taint);
-    }
+fn tainted(view: &View<'_>) -> Markup {
+    let kinds = taints::by_kind(view.run);
+    let blocks_count = view.run.blocks.len();
     html! {
         @if kinds.is_empty() {
             p class="alert calm" { b { "No taints." } " Nothing that was watched left its bound." }
         }
-        @for (kind, taints) in kinds {
+        @for kind in kinds {
             div class="alert" {
-                b { (taint_title(kind)) }
-                @let blocks: Vec<u64> = taints.iter().filter_map(|taint| taint.block_index).collect();
-                @if !blocks.is_empty() { " · " (blocks.len()) " of " (view.run.blocks.len().max(blocks.len())) " blocks" }
-                @let worst = taints.iter().max_by(|a, b| excess(a).total_cmp(&excess(b)));
-                @if let Some(worst) = worst { p { (worst.message) } }
+                b { (kind.title) }
+                @if kind.blocks_count > 0 { " · " (kind.blocks_count) " of " (blocks_count.max(kind.blocks_count)) " blocks" }
+                p { (kind.message) }
             }
         }
-    }
-}
-
-/// How far beyond its bound a taint is, on whichever side.
-fn excess(taint: &Taint) -> f64 {
-    match (taint.value, taint.bound) {
-        (Some(value), Some(bound)) if value > 0.0 && bound > 0.0 => (value / bound).ln().abs(),
-        (value, _) => value.unwrap_or(0.0).abs(),
     }
 }
 

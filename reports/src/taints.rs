@@ -1,0 +1,110 @@
+//! The taints of a run told by kind: how often, and the worst of each.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::run::Run;
+use crate::schema::{Taint, taint_title};
+
+/// All taints of one kind.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Tainted {
+    /// What it was, in words.
+    pub title: String,
+    /// In how many blocks; 0 where it stood all along.
+    pub blocks_count: usize,
+    /// The worst of it, and what to do.
+    pub message: String,
+}
+
+/// The taints of a run, one for each kind, the most frequent first.
+#[must_use]
+pub fn by_kind(run: &Run) -> Vec<Tainted> {
+    let mut kinds: BTreeMap<&str, Vec<&Taint>> = BTreeMap::new();
+    for taint in &run.taints {
+        kinds.entry(&taint.kind).or_default().push(taint);
+    }
+    let mut found: Vec<Tainted> = kinds
+        .into_iter()
+        .filter_map(|(kind, taints)| {
+            let blocks: BTreeSet<u64> = taints.iter().filter_map(|one| one.block_index).collect();
+            let worst = taints
+                .iter()
+                .max_by(|a, b| excess(a).total_cmp(&excess(b)))?;
+            Some(Tainted {
+                title: taint_title(kind),
+                blocks_count: blocks.len(),
+                message: worst.message.clone(),
+            })
+        })
+        .collect();
+    found.sort_by_key(|one| std::cmp::Reverse(one.blocks_count));
+    found
+}
+
+/// How far beyond its bound a taint is. Of some kinds the smallest value is the
+/// worst: a falling clock, or a load generator with little left. Taints of one
+/// kind share their bound, so the distance from it tells them apart.
+fn excess(taint: &Taint) -> f64 {
+    match (taint.value, taint.bound) {
+        (Some(value), bound) => (value - bound.unwrap_or(0.0)).abs(),
+        (None, _) => 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taint(kind: &str, value: f64, bound: f64, block_index: Option<u64>) -> Taint {
+        Taint {
+            kind: kind.to_owned(),
+            message: format!("{kind} {value}"),
+            value: Some(value),
+            bound: Some(bound),
+            block_index,
+            ..Taint::default()
+        }
+    }
+
+    fn told(taints: Vec<Taint>) -> Vec<Tainted> {
+        by_kind(&Run {
+            taints,
+            ..Run::default()
+        })
+    }
+
+    #[test]
+    fn taints_are_told_by_kind_with_the_worst_of_each_and_the_most_frequent_first() {
+        let found = told(vec![
+            taint("others", 0.1, 0.05, None),
+            taint("steal", 0.02, 0.01, Some(3)),
+            taint("steal", 0.09, 0.01, Some(5)),
+            // Two lanes in one block are one block.
+            taint("steal", 0.03, 0.01, Some(5)),
+        ]);
+        assert_eq!((found.len(), found[0].blocks_count), (2, 2));
+        assert_eq!(found[0].message, "steal 0.09");
+        assert_eq!(
+            (found[1].blocks_count, found[1].title.as_str()),
+            (0, "Other programs at work")
+        );
+    }
+
+    #[test]
+    fn a_falling_clock_is_worst_where_it_is_slowest() {
+        let clock = |share, block| taint("frequency", share, 0.9, Some(block));
+        let found = told(vec![clock(0.85, 1), clock(0.4, 2), clock(0.88, 3)]);
+        assert_eq!(found[0].message, "frequency 0.4");
+    }
+
+    #[test]
+    fn what_has_no_bound_is_worst_where_it_is_most() {
+        let swap = |bytes| Taint {
+            bound: None,
+            ..taint("swap", bytes, 0.0, None)
+        };
+        assert_eq!(told(vec![swap(7.0), swap(9.0)])[0].message, "swap 9");
+    }
+}
