@@ -1,0 +1,141 @@
+//! A lane program that makes one lane slower on purpose: to see that the gate
+//! finds it.
+//!
+//! The last number in its own file's name is by how many percent, so that the
+//! two builds of a run may be slowed down differently, and both go through it:
+//!
+//! ```sh
+//! cargo build --release -p workloads -p benches --bins --example slow_lane
+//! cp target/release/examples/slow_lane target/release/slow-by-0
+//! cp target/release/examples/slow_lane target/release/slow-by-10
+//! SLOW_LANE=goroutine THREADBARE_LANE_PROGRAM=target/release/slow-by-10 \
+//!     target/release/threadbare run --base target/release/slow-by-0 \
+//!     --lane goroutine,thread,tokio --out results/slow
+//! target/release/threadbare gate results/slow
+//! ```
+//!
+//! It becomes the real lane program: `SLOW_PROGRAM`, or the `threadbare-lane`
+//! beside it. So the study watches, pins and kills the process that it means to.
+//! Of the lane to slow down, what that process writes first goes through a
+//! filter that multiplies the `elapsed_ns` of each sample. The lane's own code
+//! is the real one and knows nothing of it; the filter sleeps while a sample is
+//! taken, since a lane answers only at its end.
+//!
+//! The filter is nobody's child by then: a lane whose tasks are processes may
+//! wait for any child, and what children used is counted.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+
+/// The first argument by which it starts itself as the filter's parent, and as
+/// the filter.
+const PARENT: &str = "--start-filter";
+const FILTER: &str = "--filter";
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let own = std::env::current_exe().context("finding this program");
+    let done = own.and_then(
+        |own| match arguments.first().and_then(|word| word.to_str()) {
+            Some(PARENT) => start(&own, FILTER, Stdio::inherit()).map(drop),
+            Some(FILTER) => filter(percent(&own)?),
+            _ => become_the_lane(&own, &arguments),
+        },
+    );
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("slow_lane: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Goes on as the real lane program. Comes back only if that cannot be.
+fn become_the_lane(own: &Path, arguments: &[OsString]) -> anyhow::Result<()> {
+    let program = match std::env::var_os("SLOW_PROGRAM") {
+        Some(named) => PathBuf::from(named),
+        None => own.with_file_name("threadbare-lane"),
+    };
+    let slow = std::env::var_os("SLOW_LANE").context(
+        "SLOW_LANE names no lane: set it to the lane to slow down, such as SLOW_LANE=goroutine",
+    )?;
+    let mut lane = Command::new(&program);
+    lane.args(arguments);
+    if arguments.contains(&slow) {
+        // Else the mistake would show only as an end of file.
+        percent(own)?;
+        let (from_lane, to_filter) = io::pipe().context("making a pipe")?;
+        let mut parent = start(own, PARENT, from_lane.into())?;
+        let status = parent.wait().context("waiting for the filter's start")?;
+        if !status.success() {
+            bail!("the filter did not start: {status}");
+        }
+        lane.stdout(to_filter);
+    }
+    Err(lane.exec()).with_context(|| {
+        format!(
+            "starting {}: build it with `cargo build --release -p workloads`, or name it in SLOW_PROGRAM",
+            program.display()
+        )
+    })
+}
+
+/// Starts this program again, as `role`.
+fn start(own: &Path, role: &str, stdin: Stdio) -> anyhow::Result<std::process::Child> {
+    let mut command = Command::new(own);
+    command.arg(role).stdin(stdin);
+    command.spawn().context("starting the filter")
+}
+
+/// Passes lines on from stdin to stdout, the times of samples made longer.
+fn filter(percent: f64) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    for line in io::stdin().lock().lines() {
+        let line = slowed(line.context("reading from the lane")?, percent);
+        let written = writeln!(out, "{line}").and_then(|()| out.flush());
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
+            written => written.context("writing to the study")?,
+        }
+    }
+    Ok(())
+}
+
+/// One answer of the lane. What is no sample stays as it is: it is the study's
+/// to judge.
+fn slowed(line: String, percent: f64) -> String {
+    let Ok(mut answer) = serde_json::from_str::<Value>(&line) else {
+        return line;
+    };
+    let elapsed_ns = match answer.get("type").and_then(Value::as_str) {
+        Some("sample") => answer.get("elapsed_ns").and_then(Value::as_f64),
+        _ => None,
+    };
+    match elapsed_ns {
+        Some(elapsed_ns) => {
+            let slow_ns = (elapsed_ns * (1.0 + percent / 100.0)).round();
+            answer["elapsed_ns"] = Value::from(slow_ns as u64);
+            answer.to_string()
+        }
+        None => line,
+    }
+}
+
+/// By how much this program slows the lane down: the number at the end of its
+/// file's name.
+fn percent(own: &Path) -> anyhow::Result<f64> {
+    let name = own.file_name().unwrap_or_default().to_string_lossy();
+    let number = name.rsplit('-').next().and_then(|end| end.parse().ok());
+    number
+        .filter(|percent: &f64| percent.is_finite() && *percent > -100.0)
+        .with_context(|| {
+            format!("copy this program to a name that ends in -by-PERCENT, such as slow-by-10: {name} does not say by how much to slow the lane down")
+        })
+}

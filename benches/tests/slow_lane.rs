@@ -1,0 +1,109 @@
+//! The program that slows one lane down: the example `slow_lane`, which cargo
+//! builds with the tests, before a lane that is a small shell script.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use benches::cpus::Cpus;
+use benches::lane_process::{Answer, LaneCommand, LaneFailure, LaneProcess, Limits, Stop};
+use workloads::protocol::Sample;
+
+/// A lane that says who started it, and takes samples of 1000 ns until told to
+/// quit.
+const LANE: &str = r#"
+echo '{"type":"hello","protocol":1,"lane":"sh","language":"sh","runtime":"none","pid":'$PPID',"cpus_count":1,"workloads":{"spawn.one":null}}'
+id=0
+while read -r request; do
+    case $request in *'"quit"'*) exit 0;; esac
+    id=$((id + 1))
+    echo '{"type":"sample","id":'$id',"elapsed_ns":1000,"operations_count":1,"checksum":7,"cpu_ns":400,"voluntary_switches_count":3,"involuntary_switches_count":0}'
+done"#;
+
+fn example() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    // From `deps/` beside it.
+    let profile = own.parent().and_then(Path::parent).unwrap();
+    let found = profile.join("examples/slow_lane");
+    assert!(
+        found.is_file(),
+        "{} is missing: build it with `cargo build -p benches --example slow_lane`",
+        found.display()
+    );
+    found
+}
+
+/// Starts the script by way of the example under the file name `name`, to slow
+/// down the lane `goroutine`.
+fn start(name: &str, lane: &str) -> Result<LaneProcess, LaneFailure> {
+    let example = example();
+    let folder = tempfile::tempdir_in(example.parent().unwrap()).unwrap();
+    let program = folder.path().join(name);
+    // A copy could not be started while another test's child, not yet in its
+    // own program, holds it open for writing.
+    std::fs::hard_link(&example, &program).unwrap();
+    let command = LaneCommand {
+        program,
+        arguments: ["-c", LANE, "sh", "--lane", lane].map(Into::into).into(),
+        variables: vec![
+            ("SLOW_LANE".into(), "goroutine".into()),
+            ("SLOW_PROGRAM".into(), "/bin/sh".into()),
+        ],
+    };
+    let limits = Limits {
+        hello: Duration::from_secs(20),
+        sample: Duration::from_secs(20),
+    };
+    LaneProcess::start(
+        &command,
+        &Cpus::allowed().unwrap(),
+        limits,
+        &Stop::default(),
+    )
+}
+
+fn sample(lane: &mut LaneProcess) -> Sample {
+    match lane.run("spawn.one", &BTreeMap::new(), 1).unwrap() {
+        Answer::Sample(sample) => *sample,
+        refused => panic!("{refused:?}"),
+    }
+}
+
+#[test]
+fn slow_lane_makes_times_of_its_lane_longer_and_nothing_else() {
+    let mut lane = start("slow-by-10", "goroutine").unwrap();
+    for id in 1..=3 {
+        let sample = sample(&mut lane);
+        assert_eq!((sample.id, sample.elapsed_ns), (id, 1_100));
+        assert_eq!((sample.checksum, sample.cpu_ns), (7, 400));
+        assert_eq!(sample.voluntary_switches_count, 3);
+    }
+    lane.quit().unwrap();
+}
+
+#[test]
+fn slow_lane_by_nothing_and_other_lanes_keep_their_times() {
+    for (name, lane) in [("slow-by-0", "goroutine"), ("slow-by-10", "thread")] {
+        let mut lane = start(name, lane).unwrap();
+        assert_eq!(sample(&mut lane).elapsed_ns, 1_000, "{name}");
+        lane.quit().unwrap();
+    }
+}
+
+#[test]
+fn slow_lane_becomes_the_lane_whose_process_the_study_watches() {
+    for lane in ["goroutine", "thread"] {
+        let lane = start("slow-by-10", lane).unwrap();
+        assert_eq!(lane.hello().pid, std::process::id());
+    }
+}
+
+#[test]
+fn slow_lane_without_a_number_in_its_name_says_what_to_do() {
+    let failure = start("slow_lane", "goroutine").expect_err("by how much?");
+    assert!(
+        failure.last_words.contains("slow-by-10"),
+        "{:?}",
+        failure.last_words
+    );
+}
