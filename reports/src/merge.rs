@@ -2,15 +2,18 @@
 //!
 //! # Invariants
 //!
-//! Merging is idempotent: a shard given twice, or a merged file merged with
-//! its own shards, changes nothing.
+//! 1. Merging is idempotent: a shard given twice, or a merged file merged with
+//!    its own shards, changes nothing.
+//! 2. No two shards share a block. Each numbers its own from 0, so block b of
+//!    part i of n becomes block b·n + i − 1; a merged file names the parts
+//!    that were renumbered so.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use crate::run::Run;
-use crate::schema::{End, Group, Shard};
+use crate::schema::{End, Group, Merged, Shard};
 
 /// Why runs are not shards of one.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +34,11 @@ pub enum MergeError {
         /// Of another.
         right: String,
     },
+    /// One is no shard.
+    #[error(
+        "the run {0} is no shard, nor merged of any: give the run.jsonl of runs with `--shard`, or what `threadbare merge` made of them"
+    )]
+    NoShard(String),
     /// The same place was measured twice, with different samples.
     #[error(
         "two files hold different samples of {workload} on {lane} (process {process_index}, block {block_index}): the same shard was measured twice. Give one of them"
@@ -49,19 +57,29 @@ pub enum MergeError {
 
 /// Puts shards together, in any order.
 ///
-/// The run that comes out has no shard mark once all shards are there;
-/// until then its warnings name those that are missing.
+/// The run that comes out says which parts it holds; where some are missing it
+/// is not complete, and its warnings name them.
 ///
 /// # Errors
 ///
 /// [`MergeError`] where the runs are not shards of one run.
 pub fn merge(mut shards: Vec<Run>) -> Result<Run, MergeError> {
-    shards.sort_by_key(|run| run.header.design.shard.map(|shard| shard.index));
+    let mut parts: BTreeSet<u32> = BTreeSet::new();
+    let mut count = 0;
+    for run in &mut shards {
+        let held = apart(run)?;
+        parts.extend(&held.indices);
+        count = count.max(held.count);
+    }
+    shards.sort_by_key(|run| {
+        run.header
+            .design
+            .merged
+            .as_ref()
+            .map(|held| held.indices.clone())
+    });
     let mut shards = shards.into_iter();
     let mut merged = shards.next().ok_or(MergeError::Nothing)?;
-    let mut seen: BTreeSet<u32> = BTreeSet::new();
-    note(&mut seen, &merged);
-    let mut count = merged.header.design.shard.map(|shard| shard.count);
     let mut places: BTreeMap<Place, Group> = BTreeMap::new();
     let mut groups = std::mem::take(&mut merged.groups);
     let mut all_ended = merged.end.is_some();
@@ -70,8 +88,6 @@ pub fn merge(mut shards: Vec<Run>) -> Result<Run, MergeError> {
         same("the seed", &merged.header.seed, &run.header.seed)?;
         let keys = [&merged, &run].map(|run| run.header.host.machine.key());
         same("the machine", &keys[0], &keys[1])?;
-        note(&mut seen, &run);
-        count = count.max(run.header.design.shard.map(|shard| shard.count));
         all_ended &= run.end.is_some();
         groups.extend(run.groups);
         for lane in run.header.lanes {
@@ -129,41 +145,68 @@ pub fn merge(mut shards: Vec<Run>) -> Result<Run, MergeError> {
     once(&mut merged.blocks);
     merged.blocks.sort_by_key(|block| block.block_index);
     merged.warnings.clear();
-    settle(&mut merged, &seen, count, all_ended);
+    settle(&mut merged, parts, count, all_ended);
     Ok(merged)
 }
 
-/// Sets the shard mark, the warnings and the end of a merged run.
-fn settle(merged: &mut Run, seen: &BTreeSet<u32>, count: Option<u32>, all_ended: bool) {
-    let missing: Vec<String> = (1..=count.unwrap_or(0))
-        .filter(|index| !seen.contains(index))
+/// Gives the blocks of one shard numbers that no other shard has, and says
+/// which parts `run` holds; a merged run has been through this.
+fn apart(run: &mut Run) -> Result<Merged, MergeError> {
+    let design = &mut run.header.design;
+    if let Some(merged) = &design.merged {
+        return Ok(merged.clone());
+    }
+    let Some(Shard { index, count }) = design.shard.take() else {
+        return Err(MergeError::NoShard(run.header.run_id.clone()));
+    };
+    let held = Merged {
+        indices: vec![index],
+        count,
+    };
+    design.merged = Some(held.clone());
+    // What a file from elsewhere says may be anything.
+    let (index, count) = (u64::from(index), u64::from(count));
+    let renumber = |block: &mut u64| {
+        *block = block
+            .saturating_mul(count)
+            .saturating_add(index.saturating_sub(1));
+    };
+    let groups = run.groups.iter_mut().map(|group| &mut group.block_index);
+    let failures = run.failures.iter_mut().map(|one| &mut one.block_index);
+    let taints = run.taints.iter_mut().map(|taint| &mut taint.block_index);
+    let blocks = run.blocks.iter_mut().map(|block| &mut block.block_index);
+    groups
+        .chain(failures)
+        .chain(taints.flatten())
+        .chain(blocks)
+        .for_each(renumber);
+    Ok(held)
+}
+
+/// Says which parts a merged run holds, and sets its warnings and its end.
+fn settle(merged: &mut Run, parts: BTreeSet<u32>, count: u32, all_ended: bool) {
+    // A count from elsewhere may be anything.
+    const MOST_NAMED: usize = 100;
+    let missing: Vec<String> = (1..=count)
+        .filter(|index| !parts.contains(index))
+        .take(MOST_NAMED)
         .map(|index| index.to_string())
         .collect();
-    // A run without a mark is whole already.
-    let is_whole = merged.header.design.shard.is_none() || missing.is_empty();
-    if is_whole {
-        merged.header.design.shard = None;
-    } else {
+    if !missing.is_empty() {
         merged
             .warnings
             .push(format!("shards {} are missing", missing.join(", ")));
     }
+    merged.header.design.merged = Some(Merged {
+        indices: parts.into_iter().collect(),
+        count,
+    });
     merged.end = merged.end.take().filter(|_| all_ended).map(|end| End {
-        interrupted: end.interrupted || !is_whole,
         groups_count: merged.groups.len() as u64,
         samples_count: merged.samples_count() as u64,
         failures_count: merged.failures.len() as u64,
         ..end
     });
-}
-
-/// Remembers the shards that `run` holds; a merged part of them keeps the
-/// mark of its first.
-fn note(seen: &mut BTreeSet<u32>, run: &Run) {
-    match run.header.design.shard {
-        Some(Shard { index, .. }) => drop(seen.insert(index)),
-        None => seen.extend(1..=u32::from(u16::MAX)),
-    }
 }
 
 fn later(left: Option<End>, right: Option<End>) -> Option<End> {

@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::schema::{
-    Block, Counters, CrossCheck, End, EnvironmentSample, Failure, Group, Header, Lane, Record,
-    Taint, Workload,
+    Block, Counters, CrossCheck, End, EnvironmentSample, Failure, Group, Header, Lane, Merged,
+    Record, Taint, Workload,
 };
 
 /// What the name of a lane ends with where another build is measured beside
@@ -144,6 +144,7 @@ impl Run {
     /// True where the run did everything that it set out to do.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.end.as_ref().is_some_and(|end| !end.interrupted)
+        let parts = self.header.design.merged.as_ref();
+        self.end.as_ref().is_some_and(|end| !end.interrupted) && parts.is_none_or(Merged::is_whole)
     }
 }

@@ -81,6 +81,10 @@ pub struct Design {
     /// The part of the run that this file is, where it was split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
+    /// The parts that were put together into this file. Their blocks are
+    /// numbered anew, as no two parts have a block in common.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged: Option<Merged>,
     /// The name of the choice of lanes, workloads and points, where one was
     /// asked for: `peers`, `growth`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,4 +101,21 @@ pub struct Shard {
     pub index: u32,
     /// How many parts there are.
     pub count: u32,
+}
+
+/// The parts of a split run that one file holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Merged {
+    /// Which parts, from 1, rising.
+    pub indices: Vec<u32>,
+    /// How many parts there are.
+    pub count: u32,
+}
+
+impl Merged {
+    /// True where no part is missing. The indices are distinct.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.indices.len() as u64 >= u64::from(self.count)
+    }
 }

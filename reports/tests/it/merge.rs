@@ -1,17 +1,52 @@
 //! Shards put together again.
 
+use std::collections::BTreeSet;
+
 use reports::Run;
+use reports::gate::gate;
 use reports::merge::{MergeError, merge};
-use reports::schema::{Counters, Shard};
+use reports::schema::{Counters, Group, Shard, Taint};
+use reports::taints::by_kind;
 
 use crate::synthetic::{self, Wish};
 
+/// Part `index` of two, as the study makes it: every second workload with all
+/// that is of it, in blocks numbered from 0.
 fn shard(index: u32) -> Run {
     let mut run = synthetic::run(Wish::default());
     run.header.design.shard = Some(Shard { index, count: 2 });
-    run.groups
-        .retain(|group| (group.block_index % 2) as u32 == index - 1);
+    let mut place = 0;
+    run.header.workloads.retain(|_| {
+        place += 1;
+        place % 2 == index % 2
+    });
+    let own: Vec<String> = run
+        .header
+        .workloads
+        .iter()
+        .map(|one| one.id.clone())
+        .collect();
+    run.groups.retain(|group| own.contains(&group.workload));
+    run.failures
+        .retain(|failure| own.contains(&failure.workload));
+    for block in &mut run.blocks {
+        block.at_ns += u64::from(index);
+    }
     run
+}
+
+/// What was measured, by its place, without the numbers of blocks.
+fn measured(run: &Run) -> Vec<Group> {
+    let mut groups: Vec<Group> = run
+        .groups
+        .iter()
+        .map(|group| Group {
+            block_index: 0,
+            ..group.clone()
+        })
+        .collect();
+    groups.sort_by_key(|group| group.order_index);
+    groups
 }
 
 #[test]
@@ -19,8 +54,11 @@ fn shards_in_any_order_give_the_whole_run() {
     let whole = synthetic::run(Wish::default());
     for order in [[1, 2], [2, 1]] {
         let merged = merge(order.map(shard).to_vec()).expect("shards of one run");
-        assert_eq!(merged.groups, whole.groups);
-        assert_eq!(merged.failures, whole.failures);
+        assert_eq!(measured(&merged), measured(&whole));
+        assert_eq!(merged.failures.len(), whole.failures.len());
+        assert_eq!(merged.header.workloads.len(), whole.header.workloads.len());
+        let parts = merged.header.design.merged.clone().expect("its parts");
+        assert_eq!((parts.indices, parts.count), (vec![1, 2], 2));
         assert_eq!(merged.header.design.shard, None);
         assert!(
             merged.is_complete() && merged.warnings.is_empty(),
@@ -28,6 +66,66 @@ fn shards_in_any_order_give_the_whole_run() {
             merged.warnings
         );
     }
+}
+
+#[test]
+fn blocks_of_two_shards_are_different_blocks() {
+    let disturbed = |index| {
+        let mut run = shard(index);
+        // Three blocks of five: more than half of the shard's, and so of all.
+        run.taints = (0..3)
+            .map(|block| Taint {
+                kind: "others".to_owned(),
+                value: Some(0.6),
+                bound: Some(0.05),
+                block_index: Some(block),
+                ..Taint::default()
+            })
+            .collect();
+        run
+    };
+    let parts = [1, 2].map(disturbed);
+    let count: usize = parts.iter().map(|run| run.blocks.len()).sum();
+    let merged = merge(parts.to_vec()).expect("shards of one run");
+    let indices: BTreeSet<u64> = merged
+        .blocks
+        .iter()
+        .map(|block| block.block_index)
+        .collect();
+    assert_eq!((merged.blocks.len(), indices.len()), (count, count));
+    assert_eq!(by_kind(&merged)[0].blocks_count, 6);
+    let known = |group: &Group| indices.contains(&group.block_index);
+    assert!(merged.groups.iter().all(known));
+    let reasons = gate(&merged, &merged).reasons;
+    let found = reasons.iter().any(|reason| reason.contains("disturbed"));
+    assert!(found, "{reasons:?}");
+}
+
+#[test]
+fn parts_of_three_merged_in_two_steps_are_all_there() {
+    let third = |index| {
+        let mut run = shard(1 + index % 2);
+        run.header.design.shard = Some(Shard { index, count: 3 });
+        if index == 3 {
+            run.groups.clear();
+        }
+        run
+    };
+    let two = merge(vec![third(3), third(2)]).expect("two of three");
+    assert!(
+        two.warnings[0].contains("shards 1 are missing"),
+        "{:?}",
+        two.warnings
+    );
+    let all = merge(vec![third(1), two]).expect("the third");
+    assert!(all.warnings.is_empty(), "{:?}", all.warnings);
+    assert_eq!(all, merge([1, 2, 3].map(third).to_vec()).expect("at once"));
+}
+
+#[test]
+fn whole_run_is_no_shard() {
+    let error = merge(vec![shard(1), synthetic::run(Wish::default())]).expect_err("refused");
+    assert!(matches!(error, MergeError::NoShard(_)), "{error}");
 }
 
 #[test]
@@ -75,10 +173,11 @@ fn missing_shard_is_named_and_the_run_is_not_complete() {
 
 #[test]
 fn runs_with_other_seeds_are_refused() {
-    let other = synthetic::run(Wish {
+    let mut other = synthetic::run(Wish {
         seed: 8,
         ..Wish::default()
     });
+    other.header.design.shard = Some(Shard { index: 2, count: 2 });
     let error = merge(vec![shard(1), other]).expect_err("refused");
     assert!(matches!(error, MergeError::Differ { .. }), "{error}");
     assert!(error.to_string().contains("threadbare compare"));
