@@ -162,6 +162,7 @@ pub struct RunArguments {
     pub timeout: u64,
     /// The lane program of another build: each chosen lane in Rust is measured
     /// as that build has it too, interleaved; `gate` then takes the one run.
+    /// Lanes in other languages are measured only if --lane names them.
     #[arg(long, value_name = "PROGRAM")]
     pub base: Option<PathBuf>,
     /// Measure only part I of N: every N-th workload, with all its lanes.
@@ -238,8 +239,8 @@ Examples:
 The first form measures both builds in one run, turn by turn: whatever the host
 does meanwhile, it does to both. It finds far smaller changes than two runs.
 Lanes of other models are witnesses: where they move as well, the host has
-changed, and every interval is made as much wider. Injected slowdowns are found
-with `scripts/slow-lane.py` as the lane program.
+changed, and every interval is made as much wider. To see it find a slowdown,
+put one in: see benches/examples/slow_lane.rs.
 Both runs must be of one machine, and not --quick.
 Exit status: 0 pass, 1 something is slower, 2 the figures do not settle it,
 3 the runs cannot be set against each other.";

@@ -49,6 +49,17 @@ pub(super) fn lanes(words: &[String]) -> anyhow::Result<Vec<LaneEntry>> {
     Ok(all.into_iter().filter(chosen).collect())
 }
 
+/// Leaves the lanes of which there is a second build, those in Rust, and those
+/// that `words` ask for by name; gives back the names of the rest.
+pub(super) fn keep_built(lanes: &mut Vec<LaneEntry>, words: &[String]) -> Vec<&'static str> {
+    let stays =
+        |lane: &LaneEntry| lane.foreign.is_none() || words.iter().any(|word| word == lane.name);
+    let left_out = lanes.iter().filter(|lane| !stays(lane));
+    let left_out = left_out.map(|lane| lane.name).collect();
+    lanes.retain(stays);
+    left_out
+}
+
 /// Whether `id` is `word`, or begins with it.
 fn begins(id: &str, word: &str) -> bool {
     !word.is_empty() && id.starts_with(word)
@@ -109,6 +120,21 @@ mod tests {
         );
         let message = workloads(&words(&["nonsense"])).unwrap_err().to_string();
         assert!(message.contains("there are: spawn.one"), "{message}");
+    }
+
+    #[test]
+    fn lane_without_a_second_build_is_left_out_unless_it_is_named() {
+        let kept = |named: &[&str]| {
+            let mut kept = lanes(&words(named)).unwrap();
+            let left_out = keep_built(&mut kept, &words(named));
+            let has_go = kept.iter().any(|lane| lane.name == "go");
+            (has_go, left_out.contains(&"go"), kept.len())
+        };
+        let all = kept(&["all"]);
+        assert_eq!((all.0, all.1), (false, true));
+        assert!(all.2 >= DEFAULT_LANES.len(), "{all:?}");
+        assert_eq!(kept(&["goroutine", "go"]), (true, false, 2));
+        assert_eq!(kept(&["all", "go"]).2, all.2 + 1);
     }
 
     #[test]

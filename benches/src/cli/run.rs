@@ -151,6 +151,15 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     // After all that can be wrong with the arguments: it may take a while.
     let toolbox = super::toolbox()?;
     let base = base_program(arguments)?;
+    if base.is_some() {
+        let left_out = choice::keep_built(&mut lanes, &arguments.lane);
+        if !left_out.is_empty() {
+            eprintln!(
+                "not measured: {}: of a lane in another language there is no second build to compare; name it in --lane to have its figures all the same",
+                left_out.join(", ")
+            );
+        }
+    }
     let of_base = |lane| StudyLane::of_base(lane, &toolbox, base.as_deref()?);
     let own = lanes.iter().map(|lane| StudyLane::new(lane, &toolbox));
     let lanes = own.chain(lanes.iter().filter_map(of_base)).collect();
