@@ -17,7 +17,7 @@
 
 use std::ptr::NonNull;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::StackError;
 use super::class::{CLASSES, Class, ClassInfo, LARGEST_SLOT};
@@ -47,6 +47,10 @@ pub(super) const CHUNK: usize = 64 << 20;
 const MOST_APART: usize = 48 << 10;
 const SMALLEST_BATCH: usize = 16;
 const LARGEST_BATCH: usize = 1024;
+/// Of the process's mappings, those that are left for threads and the heap
+/// where each guard takes two: a process that cannot start a thread for a P, or
+/// get memory, is worse off than one that refuses a goroutine.
+const LEFT_MAPPINGS: usize = 1024;
 
 /// A slot that nobody uses, by the address of its (perhaps gone) header.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +72,8 @@ pub(super) struct FreeList {
 pub(super) struct Arena {
     geometry: Geometry,
     guards: Guards,
+    /// How many guards take mappings of their own.
+    protected: AtomicUsize,
     pub(super) slots: SlotTable,
     /// How many slots of each region have been handed out.
     regions: [Lock<usize>; REGIONS],
@@ -146,6 +152,7 @@ impl Arena {
         Ok(Self {
             geometry,
             guards,
+            protected: AtomicUsize::new(0),
             slots,
             regions: [const { Lock::new(0) }; REGIONS],
             free: [const {
@@ -218,6 +225,7 @@ impl Arena {
                 slots,
             });
         }
+        let batch = self.take_mappings(batch)?;
         let first = self.geometry.slot_base(info.region, *next);
         // SAFETY: slots from `next` up are in use by nobody, and the lock is
         // held.
@@ -238,6 +246,30 @@ impl Arena {
         let new = *next..*next + made;
         *next += made;
         Ok(new)
+    }
+
+    /// How many of `batch` guards there are mappings for. What the kernel then
+    /// refuses all the same stays counted: it is near its limit.
+    fn take_mappings(&self, batch: usize) -> Result<usize, StackError> {
+        if self.guards == Guards::Markers {
+            return Ok(batch);
+        }
+        let Some(limit) = map::limit() else {
+            return Ok(batch);
+        };
+        let most = limit.saturating_sub(LEFT_MAPPINGS) / 2;
+        let taken = self
+            .protected
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
+                (taken < most).then(|| most.min(taken + batch))
+            });
+        match taken {
+            Ok(before) => Ok(batch.min(most - before)),
+            Err(all) => Err(StackError::MapLimit {
+                maps: 2 * all,
+                limit,
+            }),
+        }
     }
 
     /// Keeps the new part of a region's odd chunks from merging with the even

@@ -106,11 +106,12 @@ pub enum StackError {
     /// The kernel has no guard markers (Linux 6.13), so each stack costs two
     /// mappings, and the process has as many as it may have.
     #[error(
-        "the process has {maps} memory mappings and may have {limit}: raise the sysctl \
-         vm.max_map_count (two a goroutine stack on kernels before 6.13), or run fewer goroutines"
+        "{maps} of the {limit} memory mappings that the process may have are in use, and the last \
+         are left for threads and the heap: raise the sysctl vm.max_map_count (two a goroutine \
+         stack on kernels before 6.13), or run fewer goroutines"
     )]
     MapLimit {
-        /// The mappings of the process.
+        /// The mappings of the process, or those of its goroutine stacks.
         maps: usize,
         /// The value of `vm.max_map_count`.
         limit: usize,

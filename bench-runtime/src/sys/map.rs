@@ -150,8 +150,14 @@ pub(crate) unsafe fn kernel_can_write(address: usize) -> bool {
 pub(crate) fn map_count_and_limit() -> Option<(usize, usize)> {
     let maps = std::fs::read("/proc/self/maps").ok()?;
     let count = maps.iter().filter(|&&byte| byte == b'\n').count();
+    Some((count, limit()?))
+}
+
+/// How many mappings a process may have (`vm.max_map_count`); `None` where the
+/// kernel does not say.
+pub(crate) fn limit() -> Option<usize> {
     let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok()?;
-    Some((count, limit.trim().parse().ok()?))
+    limit.trim().parse().ok()
 }
 
 #[cfg(test)]
