@@ -24,7 +24,7 @@ pub use chan::{
     SendOperand, SendTimeoutError, Sender, Slot, TryIter, TryRecvError, TrySendError, chan,
 };
 pub use local::GoroutineLocal;
-pub use sched::api::{Metrics, Runtime, Shutdown};
+pub use sched::api::{Runtime, Shutdown};
 pub use sched::blocking::blocking;
 pub use sched::builder::Builder;
 pub use sched::dump::{GoroutineInfo, goroutines, in_goroutine};
@@ -32,6 +32,7 @@ pub use sched::global_queue::Priority;
 pub use sched::join::{JoinError, JoinHandle, PanicPayload};
 pub use sched::latency::RunLatency;
 pub use sched::lock_thread::{lock_os_thread, unlock_os_thread};
+pub use sched::metrics::Metrics;
 pub use sched::park::yield_now;
 pub use sched::spawn::{GoBuilder, go, go_alone, goexit, gomaxprocs, goroutine_id, num_goroutine};
 pub use scope::{Scope, ScopedJoinHandle, scope};

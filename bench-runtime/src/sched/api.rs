@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::builder::Builder;
 use super::dump::GoroutineInfo;
 use super::join::{JoinError, JoinHandle};
-use super::latency::RunLatency;
+use super::metrics::Metrics;
 use super::runtime::Shared;
 use super::spawn;
 use super::trace::{Level, Trace};
@@ -60,51 +60,6 @@ pub struct Shutdown {
     pub unfinished: Vec<GoroutineInfo>,
     /// Threads still in a goroutine's code when the time was up.
     pub threads_count: usize,
-}
-
-/// A reading of a runtime's counters.
-///
-/// # Examples
-///
-/// ```
-/// use bench_runtime::{Runtime, go};
-///
-/// let runtime = Runtime::builder().procs(2).build()?;
-/// runtime.run(|| (0..100).for_each(|_| go(|| ()).join().unwrap()));
-/// let metrics = runtime.metrics();
-/// assert_eq!((metrics.procs_count, metrics.goroutines_count), (2, 0));
-/// println!("{} wake-ups, {} steals", metrics.wakes_count, metrics.steals_count);
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Metrics {
-    /// GOMAXPROCS.
-    pub procs_count: usize,
-    /// OS threads that run or may run goroutines.
-    pub threads_count: usize,
-    /// Goroutines that have not ended.
-    pub goroutines_count: usize,
-    /// Wake-ups of a thread to look for work.
-    pub wakes_count: u64,
-    /// Goroutines that run on, or block, on a thread whose P was taken. At most
-    /// half of [`Builder::max_threads`].
-    pub hogs_count: usize,
-    /// Ps taken from goroutines that ran or blocked too long.
-    pub retakes_count: u64,
-    /// How many of those from a goroutine that computed meanwhile, and did not
-    /// wait for the kernel or for a CPU.
-    pub hog_retakes_count: u64,
-    /// Goroutines that waited too long for the one who readied them.
-    pub rescues_count: u64,
-    /// Goroutines taken from another P's queue.
-    pub steals_count: u64,
-    /// How often an idle P took some from another's queue.
-    pub thefts_count: u64,
-    /// Goroutines that were in those queues, those taken included.
-    pub thefts_found_count: u64,
-    /// How long goroutines waited to run.
-    pub run_latency: RunLatency,
 }
 
 impl Runtime {

@@ -4,7 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use super::api::Runtime;
-use super::runtime::{MAX_THREADS, Shared};
+use super::os_threads::MAX_THREADS;
+use super::runtime::Shared;
 use super::stacks::StackCare;
 use super::trace::Level;
 use crate::stack::StackPolicy;

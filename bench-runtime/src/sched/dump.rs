@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::current;
+use super::machine::Machine;
 use super::ready::header_of_started;
 use super::runtime::Shared;
 use crate::goroutine::{Goroutine, Status, WaitReason};
@@ -187,6 +188,57 @@ pub fn goroutines() -> Vec<GoroutineInfo> {
 }
 
 impl Shared {
+    pub(super) fn debug_state(&'static self) -> String {
+        use std::fmt::Write;
+        let mut out = String::new();
+        let ids =
+            |ms: &mut dyn Iterator<Item = &&'static Machine>| ms.map(|m| m.id).collect::<Vec<_>>();
+        {
+            let lists = self.idle.lock();
+            let _ = writeln!(
+                out,
+                "procs {} idle Ps {:?} sleeping Ms {:?} reserved {:?} in line {:?} spinning {} poller {:?} global {:?}",
+                self.procs(),
+                lists.processors.iter().map(|p| p.id).collect::<Vec<_>>(),
+                ids(&mut lists.machines.iter()),
+                ids(&mut lists.reserved.iter()),
+                ids(&mut lists.line.iter()),
+                self.idle.spinning_count.load(Ordering::SeqCst),
+                self.poller,
+                self.global,
+            );
+        }
+        self.for_each_processor(|p| {
+            let owner = p.owner.load(Ordering::SeqCst);
+            let _ = writeln!(
+                out,
+                "P{} {:?} queue {} next {:?} notice {:?} owner {:?} timers {}",
+                p.id,
+                p.status(),
+                p.queue.len(),
+                p.run_next,
+                p.notice,
+                // SAFETY: Ms live as long as the runtime.
+                unsafe { owner.as_ref() }.map(|m| m.id),
+                p.timers.len(),
+            );
+        });
+        for m in self.machines.lock().iter() {
+            let _ = writeln!(
+                out,
+                "M{} {:?} mail {} spinning {:?}",
+                m.id,
+                m.held().map(|p| p.id),
+                m.has_mail(),
+                m.spinning
+            );
+        }
+        for info in self.goroutines() {
+            let _ = writeln!(out, "{info}");
+        }
+        out
+    }
+
     /// Every goroutine that has not ended, by its number.
     pub(crate) fn goroutines(&'static self) -> Vec<GoroutineInfo> {
         let mut all = Vec::new();

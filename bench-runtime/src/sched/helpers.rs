@@ -29,7 +29,8 @@
 //! wait for ever.
 
 use super::luck::Luck;
-use super::runtime::{Shared, ThreadKind};
+use super::os_threads::ThreadKind;
+use super::runtime::Shared;
 use super::seats::{Seat, Seats};
 use crate::goroutine::Parkable;
 

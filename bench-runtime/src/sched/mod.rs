@@ -19,6 +19,7 @@
 //! | `hogs`           | what starts on an M of its own, in a pinned runtime      |
 //! | `fiber`          | what the thread sanitizer is told of switches            |
 //! | `trace`, `latency`, `schedtrace` | what is told about all of it              |
+//! | `procs`, `os_threads`, `records`, `clock`, `metrics` | how many of what there are, and what time it is |
 //! | `runtime`, `shutdown`, `lifetime`, `builder`, `api` | what all share, how users hold it, its end |
 //!
 //! # The life of a goroutine, in numbered steps
@@ -84,6 +85,7 @@ pub(crate) mod api;
 pub(crate) mod blocking;
 pub(crate) mod builder;
 mod claim;
+mod clock;
 pub(crate) mod current;
 pub(crate) mod deadlock;
 pub(crate) mod door;
@@ -100,11 +102,15 @@ pub(crate) mod lifetime;
 pub(crate) mod lock_thread;
 mod luck;
 pub(crate) mod machine;
+pub(crate) mod metrics;
+mod os_threads;
 pub(crate) mod park;
 pub(crate) mod pick;
 pub(crate) mod preempt;
 pub(crate) mod processor;
+mod procs;
 pub(crate) mod ready;
+mod records;
 pub(crate) mod run_loop;
 pub(crate) mod run_queue;
 pub(crate) mod runtime;

@@ -230,6 +230,25 @@ fn overflow(shared: &'static Shared, p: &'static Processor, g: &'static Goroutin
 }
 
 impl Shared {
+    /// Puts a goroutine back that cannot run at this moment.
+    pub(crate) fn requeue(&'static self, m: &'static Machine, g: &'static Goroutine) {
+        if self.pinned && header_of_started(g).is_some() {
+            // Only its own M dequeues a started goroutine.
+            m.deliver(g);
+        } else {
+            self.push_global(g);
+        }
+    }
+
+    /// Appends to the global queue.
+    pub(crate) fn push_global(&'static self, g: &'static Goroutine) {
+        let class = GlobalClass::from(Priority::of(g));
+        if class == GlobalClass::High {
+            self.attention.add();
+        }
+        self.global.push(class, g);
+    }
+
     /// Makes a goroutine runnable from outside: from a thread without a P.
     #[cold]
     pub(crate) fn submit(&'static self, g: &'static Goroutine) {

@@ -1,0 +1,85 @@
+//! What a runtime has counted.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::latency::RunLatency;
+use super::runtime::Shared;
+
+/// A reading of a runtime's counters.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, go};
+///
+/// let runtime = Runtime::builder().procs(2).build()?;
+/// runtime.run(|| (0..100).for_each(|_| go(|| ()).join().unwrap()));
+/// let metrics = runtime.metrics();
+/// assert_eq!((metrics.procs_count, metrics.goroutines_count), (2, 0));
+/// println!("{} wake-ups, {} steals", metrics.wakes_count, metrics.steals_count);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// GOMAXPROCS.
+    pub procs_count: usize,
+    /// OS threads that run or may run goroutines.
+    pub threads_count: usize,
+    /// Goroutines that have not ended.
+    pub goroutines_count: usize,
+    /// Wake-ups of a thread to look for work.
+    pub wakes_count: u64,
+    /// Goroutines that run on, or block, on a thread whose P was taken. At most
+    /// half of [`Builder::max_threads`](crate::Builder::max_threads).
+    pub hogs_count: usize,
+    /// Ps taken from goroutines that ran or blocked too long.
+    pub retakes_count: u64,
+    /// How many of those from a goroutine that computed meanwhile, and did not
+    /// wait for the kernel or for a CPU.
+    pub hog_retakes_count: u64,
+    /// Goroutines that waited too long for the one who readied them.
+    pub rescues_count: u64,
+    /// Goroutines taken from another P's queue.
+    pub steals_count: u64,
+    /// How often an idle P took some from another's queue.
+    pub thefts_count: u64,
+    /// Goroutines that were in those queues, those taken included.
+    pub thefts_found_count: u64,
+    /// How long goroutines waited to run.
+    pub run_latency: RunLatency,
+}
+
+/// What happened since the start, for [`Metrics`].
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) wakes_count: AtomicU64,
+    pub(crate) retakes_count: AtomicU64,
+    pub(crate) hog_retakes_count: AtomicU64,
+    pub(crate) rescues_count: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn read_metrics(&'static self) -> Metrics {
+        let (mut steals_count, mut thefts_count, mut thefts_found_count) = (0, 0, 0);
+        self.for_each_processor(|p| {
+            steals_count += p.stolen_count.load(Ordering::Relaxed);
+            thefts_count += p.thefts_count.load(Ordering::Relaxed);
+            thefts_found_count += p.thefts_found_count.load(Ordering::Relaxed);
+        });
+        Metrics {
+            procs_count: self.procs(),
+            threads_count: self.lock_threads().all(),
+            goroutines_count: self.goroutines_count(),
+            wakes_count: self.metrics.wakes_count.load(Ordering::Relaxed),
+            hogs_count: self.robbed.get() as usize,
+            retakes_count: self.metrics.retakes_count.load(Ordering::Relaxed),
+            hog_retakes_count: self.metrics.hog_retakes_count.load(Ordering::Relaxed),
+            rescues_count: self.metrics.rescues_count.load(Ordering::Relaxed),
+            steals_count,
+            thefts_count,
+            thefts_found_count,
+            run_latency: self.read_latencies(),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The threads of a runtime: how they are started, counted and told from others,
+//! and how they end.
+
+use std::ptr;
+use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
+
+use super::idle::Lists;
+use super::machine::Machine;
+use super::processor::{Processor, ProcessorStatus};
+use super::run_loop::machine_main;
+use super::runtime::Shared;
+use super::shutdown::Outlook;
+use super::trace::event::Kind;
+use crate::goroutine::Goroutine;
+
+/// Threads a runtime may have, unless the builder says otherwise: Go's figure.
+pub(super) const MAX_THREADS: usize = 10_000;
+
+/// Stack of an M's own thread: the scheduler's loop and timer callbacks.
+pub(super) const HOME_STACK: usize = 256 * 1024;
+
+/// What a thread of a runtime is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ThreadKind {
+    Machine,
+    Helper,
+}
+
+/// Threads of a runtime that have not ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Threads {
+    machines: usize,
+    helpers: usize,
+}
+
+impl Threads {
+    /// Those that run the program's code.
+    pub(super) fn all(self) -> usize {
+        self.machines + self.helpers
+    }
+
+    fn of(&mut self, kind: ThreadKind) -> &mut usize {
+        match kind {
+            ThreadKind::Machine => &mut self.machines,
+            ThreadKind::Helper => &mut self.helpers,
+        }
+    }
+}
+
+impl Shared {
+    /// Puts a P to use: wakes a sleeping M with it, or starts a new one.
+    pub(crate) fn start_machine(
+        &'static self,
+        lists: &mut Lists,
+        p: &'static Processor,
+        spinning: bool,
+    ) {
+        p.set_status(ProcessorStatus::Running);
+        let asleep = lists.machines.pop_back();
+        let m = asleep.unwrap_or_else(|| self.new_machine());
+        m.spinning.store(spinning, Ordering::Relaxed);
+        self.wake_machine(m, Some(p));
+    }
+
+    /// Gives a P that the caller holds, and a goroutine, to `m`, which was
+    /// taken off the list of sleeping Ms, or to a new one.
+    pub(super) fn start_on(
+        &'static self,
+        m: Option<&'static Machine>,
+        p: &'static Processor,
+        g: &'static Goroutine,
+    ) {
+        p.set_status(ProcessorStatus::Running);
+        let m = m.unwrap_or_else(|| self.new_machine());
+        // Not into its inbox: there another could start before it and never
+        // let it.
+        m.assigned
+            .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
+        self.wake_machine(m, Some(p));
+    }
+
+    fn new_machine(&'static self) -> &'static Machine {
+        let mut machines = self.machines.lock();
+        let m: &'static Machine = Box::leak(Box::new(Machine::new(machines.len(), self)));
+        machines.push(m);
+        drop(machines);
+        self.record(Kind::ThreadStart, m.id as u64, 0);
+        self.start_thread(
+            ThreadKind::Machine,
+            format!("m{}", m.id),
+            Some(HOME_STACK),
+            move || machine_main(m),
+        );
+        m
+    }
+
+    /// Starts a thread of the runtime, whose last act is [`Self::thread_ends`].
+    /// `stack`: its size in bytes, where it is not the usual one.
+    pub(crate) fn start_thread(
+        &'static self,
+        kind: ThreadKind,
+        name: String,
+        stack: Option<usize>,
+        body: impl FnOnce() + Send + 'static,
+    ) {
+        let running = {
+            let mut threads = self.lock_threads();
+            *threads.of(kind) += 1;
+            threads.all()
+        };
+        if running > self.max_threads {
+            crate::fatal::fatal!(
+                "the program needs more than {} threads: so many goroutines are in blocking calls at once; \
+                 raise Builder::max_threads, or bound the calls with a Semaphore",
+                self.max_threads
+            );
+        }
+        let mut builder = std::thread::Builder::new().name(name);
+        if let Some(bytes) = stack {
+            builder = builder.stack_size(bytes);
+        }
+        super::lock_thread::on_clean_thread(move || {
+            let user = self.user();
+            let thread = move || {
+                body();
+                drop(user);
+            };
+            if let Err(error) = builder.spawn(thread) {
+                crate::fatal::fatal!(
+                    "cannot start a thread for goroutines, {running} exist: {error}; see ulimit -u, \
+                     kernel.threads-max and the control group's pids.max"
+                );
+            }
+        });
+    }
+
+    pub(super) fn lock_threads(&self) -> MutexGuard<'_, Threads> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last act of an M's thread.
+    pub(crate) fn machine_ends(&'static self, m: &'static Machine) {
+        if m.spinning.swap(false, Ordering::Relaxed) {
+            self.idle.spinning_count.fetch_sub(1, Ordering::SeqCst);
+        }
+        m.unmark_robbed();
+        self.record(Kind::ThreadEnd, m.id as u64, 0);
+        self.thread_ends(ThreadKind::Machine);
+    }
+
+    /// The last act of a thread of the runtime.
+    pub(crate) fn thread_ends(&'static self, kind: ThreadKind) {
+        // Told under the lock, so that whoever waits for it finds it so.
+        let mut threads = self.lock_threads();
+        *threads.of(kind) -= 1;
+        self.thread_ended.notify_all();
+        drop(threads);
+        if self.outlook() == Outlook::Stopped {
+            self.clear_up();
+        }
+    }
+
+    /// Ms whose thread runs.
+    pub(crate) fn machines_count(&self) -> usize {
+        self.lock_threads().machines
+    }
+
+    /// Ms and helpers whose thread runs.
+    pub(crate) fn threads_count(&self) -> usize {
+        self.lock_threads().all()
+    }
+
+    /// How many goroutines may run on without a P at once: each has a thread,
+    /// and the rest of them is for calls that say that they block.
+    pub(super) fn max_hogs(&self) -> usize {
+        (self.max_threads / 2).max(1)
+    }
+}
