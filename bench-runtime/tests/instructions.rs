@@ -31,13 +31,13 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "yield to another and be yielded to",
         run: yields,
-        pinned: 379,
+        pinned: 333,
         migrating: 343,
     },
     Operation {
         name: "spawn one and join it",
         run: spawns,
-        pinned: 763,
+        pinned: 735,
         migrating: 641,
     },
     Operation {
@@ -55,7 +55,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "round trip over two unbuffered channels",
         run: round_trips,
-        pinned: 939,
+        pinned: 852,
         migrating: 780,
     },
     Operation {

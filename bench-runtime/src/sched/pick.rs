@@ -174,8 +174,40 @@ fn shuffle(m: &'static Machine, p: &'static Processor) {
     }
 }
 
-#[inline(never)]
+/// In a pinned runtime. What most picks are, inlined, calls nobody: no mail, and
+/// `run_next` within its slice or else only goroutines that have started here.
+#[inline(always)]
 fn pick_pinned(m: &'static Machine, p: &'static Processor) -> Option<&'static Goroutine> {
+    if m.has_mail() || m.shared.order.is_some() {
+        return pick_pinned_slow(m, p);
+    }
+    // SAFETY: the caller holds P inside the runtime.
+    let own = unsafe { p.own() };
+    let next = m.run_next.load(Ordering::Relaxed);
+    if next.is_null() {
+        if !p.queue.is_empty() {
+            return pick_by_turns(m, p);
+        }
+        own.streak = 0;
+        own.mail_had_turn = false;
+        begin_slice(p);
+        // SAFETY: our own thread.
+        return unsafe { m.pop_pinned() };
+    }
+    let streak = own.streak.wrapping_add(1);
+    if streak % STREAK_CHECK == 0 {
+        return pick_pinned_slow(m, p);
+    }
+    own.streak = streak;
+    own.mail_had_turn = false;
+    m.run_next.store(ptr::null_mut(), Ordering::Relaxed);
+    // SAFETY: records are type-stable.
+    Some(unsafe { &*next })
+}
+
+/// [`pick_pinned`], whatever waits.
+#[inline(never)]
+fn pick_pinned_slow(m: &'static Machine, p: &'static Processor) -> Option<&'static Goroutine> {
     // SAFETY: the caller holds P inside the runtime.
     let own = unsafe { p.own() };
     // SAFETY: our own thread.
@@ -214,6 +246,16 @@ fn pick_pinned(m: &'static Machine, p: &'static Processor) -> Option<&'static Go
         }
         push(next);
     }
+    pick_by_turns(m, p)
+}
+
+/// After `run_next`, in a pinned runtime: goroutines that have started and others.
+#[inline(never)]
+fn pick_by_turns(m: &'static Machine, p: &'static Processor) -> Option<&'static Goroutine> {
+    // SAFETY: the caller holds P inside the runtime.
+    let own = unsafe { p.own() };
+    // SAFETY: our own thread.
+    let pop = || unsafe { m.pop_pinned() };
     own.streak = 0;
     begin_slice(p);
     // Those that have not started come from the P's queue; every other pick

@@ -113,7 +113,10 @@ fn ready_from_thread(g: &'static Goroutine) {
 /// Puts a goroutine where it will run next on this P, or where it belongs.
 #[inline(always)]
 pub(crate) fn make_runnable(m: &'static Machine, p: &'static Processor, g: &'static Goroutine) {
-    if g.has_flag(SPECIAL) || m.shared.pinned {
+    if m.shared.pinned {
+        return make_pinned_runnable(m, p, g);
+    }
+    if g.has_flag(SPECIAL) {
         return make_special_runnable(m, p, g);
     }
     if m.shared.eager.load(Ordering::Relaxed) != 0 {
@@ -125,6 +128,37 @@ pub(crate) fn make_runnable(m: &'static Machine, p: &'static Processor, g: &'sta
     if !old.is_null() {
         // SAFETY: records are type-stable.
         push_back(m, p, unsafe { &*old });
+    }
+}
+
+/// [`make_special_runnable`] for one that has started on this M, in a pinned
+/// runtime. By itself, so that it calls nobody and saves no register.
+#[inline(never)]
+fn make_pinned_runnable(m: &'static Machine, p: &'static Processor, g: &'static Goroutine) {
+    // Acquire: as in `header_of_started`.
+    let context = g.context.load(Ordering::Acquire);
+    if context == FRESH || g.has_flag(FLAG_LOCKED | FLAG_COMPACTED) {
+        return make_special_runnable(m, p, g);
+    }
+    match header_of(context & !(RUNNING_BIT | CLAIMED_BIT)) {
+        // SAFETY: slots are never unmapped.
+        Some(header) if ptr::eq(unsafe { header.as_ref() }.machine.get().cast(), m) => {
+            set_run_next(m, g);
+        }
+        _ => make_special_runnable(m, p, g),
+    }
+}
+
+/// In a pinned runtime: has a goroutine of this M run next. Not by an exchange:
+/// only this M touches it.
+#[inline(always)]
+fn set_run_next(m: &'static Machine, g: &'static Goroutine) {
+    let old = m.run_next.load(Ordering::Relaxed);
+    m.run_next
+        .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
+    if !old.is_null() {
+        // SAFETY: our own M; records are type-stable.
+        unsafe { m.push_pinned(&*old) };
     }
 }
 
@@ -143,14 +177,7 @@ fn make_special_runnable(m: &'static Machine, p: &'static Processor, g: &'static
             shared.nudge(target);
             return;
         }
-        // Not swapped: only this M touches it.
-        let old = m.run_next.load(Ordering::Relaxed);
-        m.run_next
-            .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
-        if !old.is_null() {
-            // SAFETY: our own M; records are type-stable.
-            unsafe { m.push_pinned(&*old) };
-        }
+        set_run_next(m, g);
         return;
     }
     if Priority::of(g) != Priority::Normal {
