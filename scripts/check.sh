@@ -24,16 +24,17 @@ if [ "$mode" = "--fast" ]; then
     step "done, without DuckDB, models, sanitizers, aarch64, stress and measured run"
     exit 0
 fi
-step "instructions of each operation, against its budget (needs valgrind)"
-cargo test --quiet --release -p bench-runtime --test instructions
 
-# What no clock is in: much of each is a compiler on one CPU. The exported
+# What no clock is in: much of each is a compiler on one CPU. The instructions
+# of each operation are held against its budget (needs valgrind); the exported
 # table is DuckDB's to read (needs python3 and a package index).
+instructions() { cargo test --quiet --release -p bench-runtime --test instructions; }
 exported() { cargo test --quiet -p benches --features parquet --test export; }
 loom() { scripts/loom.sh --quick; }
 miri() { scripts/miri.sh --quick; }
 fuzz() { scripts/fuzz.sh --quick; }
-gates=(exported loom miri fuzz)
+aarch64() { scripts/aarch64.sh --quick; }
+gates=(loom miri exported fuzz aarch64 instructions)
 step "side by side: ${gates[*]}"
 logs=$(mktemp -d)
 # A process group for each, to end all that it has started.
@@ -62,7 +63,7 @@ fi
 
 # Each with a canary that it must find, as above; miri, tsan and fuzz need
 # nightly, aarch64 an emulator, and say so.
-for script in tsan aarch64 soak; do
+for script in tsan soak; do
     step "$script"
     "scripts/$script.sh" --quick
 done
