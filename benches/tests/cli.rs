@@ -59,7 +59,7 @@ fn measure_steady(lane: &Path, folder: &Path, inject: u32, more: &[&str]) -> Out
             "--workload",
             "spawn.one,switch.pingpong",
         ])
-        .args(["--budget", "20", "--out"])
+        .args(["--budget", "8", "--out"])
         .arg(folder)
         .args(more)
         .env("THREADBARE_LANE_PROGRAM", lane)
@@ -313,7 +313,7 @@ fn a_full_disk_keeps_what_was_measured_and_says_so() {
     let output = Command::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -f 60; exec \"$0\" \"$@\""])
         .arg(env!("CARGO_BIN_EXE_threadbare"))
-        .args(["run", "--lane", "thread", "--budget", "20"])
+        .args(["run", "--lane", "thread", "--budget", "8"])
         .args(["--workload", "spawn.one,switch.pingpong"])
         .args(["--processes", "100", "--out"])
         .arg(&folder)
