@@ -115,6 +115,15 @@ try {
   await tell("Emulation.setDeviceMetricsOverride", { width: 375, height: 800, deviceScaleFactor: 1, mobile: true });
   await open("");
   check("a phone needs no sideways scrolling", await run("document.documentElement.scrollWidth <= 376"), await run("document.documentElement.scrollWidth"));
+  const charts = "[...document.querySelectorAll('#questions .narrow svg, #questions .wide')].filter((each) => each.checkVisibility())";
+  check("a phone has charts of its own, as wide as it is", await run(`${charts}.length > 5 && ${charts}.every((each) => each.tagName === 'svg' && each.getBoundingClientRect().right <= 375)`), await run(`${charts}.map((each) => each.tagName + ' ' + each.getBoundingClientRect().right)`));
+
+  // Paper does not scroll: A4 less its margins.
+  await tell("Emulation.setDeviceMetricsOverride", { width: 703, height: 1000, deviceScaleFactor: 1, mobile: false });
+  await tell("Emulation.setEmulatedMedia", { media: "print" });
+  const cut = "[...document.querySelectorAll('.scroll')].filter((each) => each.checkVisibility() && each.scrollWidth > each.clientWidth + 1).map((each) => each.getAttribute('aria-label') + ' ' + each.scrollWidth)";
+  check("no table and no chart is cut at the paper's edge", (await run(cut)).length === 0, await run(cut));
+  await tell("Emulation.setEmulatedMedia", { media: "" });
   await tell("Emulation.clearDeviceMetricsOverride");
 
   if (axe) {

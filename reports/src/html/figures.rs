@@ -8,7 +8,8 @@ use super::view::{View, capital, effect};
 use crate::analysis::{Case, Curve, CurvePoint, Growth, LedgerRow, Row, Unit};
 use crate::format;
 use crate::plot::{
-    Band, Bar, Curves, Dot, Ideal, Line, Mark, Scale, Scatter, curves, dots, scatter, stack,
+    Band, Bar, Caption, Curves, Dot, Ideal, Line, Mark, Scale, Scatter, curves, dots,
+    narrow_curves, narrow_dots, scatter, stack,
 };
 use crate::schema::{Group, Workload};
 use crate::stats::histogram::{merge, percentile, total};
@@ -29,6 +30,39 @@ fn figure(title: &str, chart: String) -> Markup {
             div class="scroll" tabindex="0" role="group" aria-label=(title) { (PreEscaped(chart)) }
         }
     }
+}
+
+/// A chart with its caption, and the same as `narrow` draws it for a phone.
+fn figure_of_two(
+    view: &View<'_>,
+    title: &str,
+    wide: String,
+    narrow: impl FnOnce() -> String,
+) -> Markup {
+    if !view.drawn.phones {
+        return figure(title, wide);
+    }
+    html! {
+        figure {
+            figcaption { (title) }
+            div class="scroll wide" tabindex="0" role="group" aria-label=(title) { (PreEscaped(wide)) }
+            div class="narrow" { (PreEscaped(narrow())) }
+        }
+    }
+}
+
+/// The caption of the chart that is drawn for a phone: one id more on the page.
+fn for_phones(caption: &Caption) -> Caption {
+    Caption {
+        id: format!("{}-narrow", caption.id),
+        ..caption.clone()
+    }
+}
+
+/// Curves, for both widths.
+fn curves_figure(view: &View<'_>, title: &str, caption: &Caption, chart: &Curves<'_>) -> Markup {
+    let narrow = || narrow_curves(&for_phones(caption), chart);
+    figure_of_two(view, title, curves(caption, chart), narrow)
 }
 
 /// Which is fastest, and by how much: one case.
@@ -66,15 +100,11 @@ pub(super) fn fastest(view: &View<'_>, case: &Case, rows: &[&Row]) -> Markup {
         title.clone(),
         listing(&sorted),
     );
-    figure(
-        &title,
-        dots(
-            &caption,
-            first.quantity.unit,
-            &series,
-            reference.map(|row| value(row)),
-        ),
-    )
+    let unit = first.quantity.unit;
+    let reference = reference.map(|row| value(row));
+    let wide = dots(&caption, unit, &series, reference);
+    let narrow = || narrow_dots(&for_phones(&caption), unit, &series, reference);
+    figure_of_two(view, &title, wide, narrow)
 }
 
 fn listing(rows: &[&&Row]) -> String {
@@ -211,7 +241,7 @@ fn one_axis(
         ideal: None,
         marks: true,
     };
-    figure(&title, curves(&caption, &chart))
+    curves_figure(view, &title, &caption, &chart)
 }
 
 /// The cost of an operation over the number of tasks, a curve for each lane.
@@ -267,7 +297,7 @@ pub(super) fn growth(view: &View<'_>, title: &str, growths: &[&Growth]) -> Marku
         ideal: None,
         marks: true,
     };
-    figure(&heading, curves(&caption, &chart))
+    curves_figure(view, &heading, &caption, &chart)
 }
 
 /// Speed-up over workers, with the ideal line and the fitted law.
@@ -382,7 +412,7 @@ fn one_speedup(view: &View<'_>, workload: &Workload, case: &Case, members: &[&Cu
         }),
         marks: true,
     };
-    figure(&title, curves(&caption, &chart))
+    curves_figure(view, &title, &caption, &chart)
 }
 
 /// Where the memory goes: a stacked bar for each lane.
@@ -497,7 +527,7 @@ pub(super) fn percentiles(view: &View<'_>, workload: &Workload, case: &Case) -> 
         ideal: None,
         marks: false,
     };
-    figure(&title, curves(&caption, &chart))
+    curves_figure(view, &title, &caption, &chart)
 }
 
 fn groups<'a>(

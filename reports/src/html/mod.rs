@@ -8,8 +8,8 @@
 //!    whose pen escapes, and the assets are put in as they are.
 //! 3. Everything but filters, the planner and the comparison reads without
 //!    JavaScript.
-//! 4. The file stays under [`LARGEST_BYTES`]: the charts of the raw samples
-//!    are left out, and it says so, before that is passed.
+//! 4. The file stays under [`LARGEST_BYTES`]: the charts for phones are left
+//!    out, then those of the raw samples, and it says so, before that is passed.
 
 mod compare;
 mod cross_check;
@@ -34,7 +34,7 @@ use crate::run::Run;
 
 pub use compare::render_comparison;
 pub(crate) use environment::text as plain;
-use view::View;
+use view::{Drawn, View};
 
 /// The size that a report stays below.
 pub const LARGEST_BYTES: usize = 3 << 20;
@@ -43,11 +43,15 @@ pub const LARGEST_BYTES: usize = 3 << 20;
 #[must_use]
 pub fn render(run: &Run) -> String {
     let analysis = Analysis::of(run);
-    let text = document(&View::new(run, &analysis, true));
-    if text.len() < LARGEST_BYTES {
-        return text;
+    let mut text = String::new();
+    // Without its own charts a phone scrolls the wide ones.
+    for (samples, phones) in [(true, true), (true, false), (false, false)] {
+        text = document(&View::new(run, &analysis, Drawn { samples, phones }));
+        if text.len() < LARGEST_BYTES {
+            break;
+        }
     }
-    document(&View::new(run, &analysis, false))
+    text
 }
 
 fn document(view: &View<'_>) -> String {

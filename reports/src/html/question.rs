@@ -347,7 +347,7 @@ fn fit_table(view: &View<'_>, workload: &Workload) -> Markup {
 
 /// The raw samples of the main case.
 fn raw(view: &View<'_>, workload: &Workload) -> Markup {
-    if !view.with_samples {
+    if !view.drawn.samples {
         return html! {
             p class="notes" { "The charts of the raw samples were left out to keep this file small; the samples are in the result file." }
         };

@@ -7,6 +7,7 @@ use maud::{Markup, html};
 
 use super::view::{View, capital, effect, effect_interval, factor, processes, tone};
 use crate::analysis::Row;
+use crate::analysis::is_ours;
 use crate::format;
 use crate::schema::{Depth, Lane};
 use crate::stats::Verdict;
@@ -37,7 +38,7 @@ pub(super) fn hero(view: &View<'_>) -> Markup {
     html! {
         header class="hero" id="top" {
             div class="wrap" {
-                p class="eyebrow" { "threadbare · what a task costs, measured on this machine" }
+                p class="eyebrow" { "threadbare · the same work by each model of concurrency, in fresh processes, on one machine" }
                 h1 {
                     @match opening(&statements) {
                         Some(row) => (headline(view, row)),
@@ -62,19 +63,53 @@ pub(super) fn hero(view: &View<'_>) -> Markup {
                     span class="badge" { (processes(&header.design)) }
                     span class="badge" { (format::count(view.run.samples_count() as u64)) " samples" }
                     @match view.analysis.noise.largest() {
-                        Some(noise) => { span class="badge" { "noise floor up to " (format::percent(noise)) } }
+                        Some(noise) => { a class="badge" href="#trust" { "equals differ by up to " (format::percent(noise)) } }
                         None => { span class="badge warn" { "no A/A pair: noise floor unknown" } }
                     }
                     @if !view.run.taints.is_empty() {
-                        a class="badge warn" href="#trust" { (view.run.taints.len()) (if view.run.taints.len() == 1 { " taint" } else { " taints" }) }
+                        a class="badge warn" href="#trust" { (taints(view.run.taints.len())) }
                     }
                     @if !view.run.is_complete() {
                         span class="badge warn" { "cut short: what was measured is shown" }
                     }
                 }
+                (contestants(view, &statements))
                 ul class="cards" {
                     @for row in statements.iter().take(CARDS) { (card(view, row)) }
                 }
+            }
+        }
+    }
+}
+
+/// How often something spoke against the figures, in words.
+fn taints(count: usize) -> String {
+    match count {
+        1 => "1 taint: a reason to doubt".to_owned(),
+        _ => format!("{} taints: reasons to doubt", format::count(count as u64)),
+    }
+}
+
+/// Who is set against whom on the cards, and whose the contestants are.
+fn contestants(view: &View<'_>, statements: &[&Row]) -> Markup {
+    let reference = &view.analysis.reference_lane;
+    let Some(subject) = statements.first().map(|row| &row.lane) else {
+        return html! {};
+    };
+    let is = |lane: &str| {
+        let remark = view.run.lane(lane).map(|lane| lane.remark.as_str());
+        match remark {
+            None | Some("") => String::new(),
+            Some(remark) => format!(" ({remark})"),
+        }
+    };
+    let ours = [subject, reference].into_iter().find(|lane| is_ours(lane));
+    html! {
+        p class="lead versus" {
+            "The cards set " b { (view.a_task(subject)) } (is(subject)) " against " b { (view.a_task(reference)) } (is(reference))
+            ": “slower” or “smaller” is said of the " (view.noun(subject)) ". "
+            @if let Some(ours) = ours {
+                "The authors of this suite wrote the " (view.noun(ours)) " too; BIAS.md says how that was handled."
             }
         }
     }
@@ -205,7 +240,7 @@ fn why_open(row: &Row) -> String {
     if standing.ratio.value.ln().abs() <= bound.ln_1p() {
         return format!("; equals are up to {} apart here", format::percent(bound));
     }
-    "; not enough beside so many comparisons".to_owned()
+    "; among so many comparisons some look so by chance".to_owned()
 }
 
 /// All ratios at a glance.

@@ -2,25 +2,34 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use crate::analysis::is_ours;
 use crate::analysis::{Analysis, Case, Row};
 use crate::format;
 use crate::plot::{COLOURS_COUNT, Caption};
 use crate::run::Run;
-use crate::schema::{Design, Workload};
+use crate::schema::{Design, Lane, Workload};
 use crate::stats::Verdict;
+
+/// Which charts are drawn: fewer where the page would become too large.
+#[derive(Clone, Copy)]
+pub(super) struct Drawn {
+    /// Those of the raw samples.
+    pub(super) samples: bool,
+    /// Those that stand in for wide ones on a phone.
+    pub(super) phones: bool,
+}
 
 /// What the sections share.
 pub(super) struct View<'a> {
     pub(super) run: &'a Run,
     pub(super) analysis: &'a Analysis,
-    /// Whether the charts of the raw samples are drawn.
-    pub(super) with_samples: bool,
+    pub(super) drawn: Drawn,
     lanes: HashMap<&'a str, usize>,
     varying: HashMap<&'a str, BTreeSet<&'a str>>,
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(run: &'a Run, analysis: &'a Analysis, with_samples: bool) -> View<'a> {
+    pub(super) fn new(run: &'a Run, analysis: &'a Analysis, drawn: Drawn) -> View<'a> {
         let lanes = run.header.lanes.iter().enumerate();
         let lanes = lanes
             .map(|(index, lane)| (lane.name.as_str(), index))
@@ -42,7 +51,7 @@ impl<'a> View<'a> {
         View {
             run,
             analysis,
-            with_samples,
+            drawn,
             lanes,
             varying,
         }
@@ -68,11 +77,20 @@ impl<'a> View<'a> {
         format!("{} {noun}", if vowel { "an" } else { "a" })
     }
 
-    /// What one task of the lane is called.
+    /// What one task of the lane is called. Where another model has a task of
+    /// that name, as Go has, ours is said to be ours.
     pub(super) fn noun(&self, lane: &str) -> String {
-        match self.run.lane(lane).map(|lane| lane.noun.as_str()) {
-            None | Some("") => lane.to_owned(),
-            Some(noun) => noun.to_owned(),
+        let noun = match self.run.lane(lane).map(|lane| lane.noun.as_str()) {
+            None | Some("") => return lane.to_owned(),
+            Some(noun) => noun,
+        };
+        let is_namesake = |other: &Lane| {
+            let first = other.noun.strip_suffix(noun);
+            !is_ours(&other.name) && first.is_some_and(|first| first.ends_with(' '))
+        };
+        match is_ours(lane) && self.run.header.lanes.iter().any(is_namesake) {
+            true => format!("threadbare {noun}"),
+            false => noun.to_owned(),
         }
     }
 

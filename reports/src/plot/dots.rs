@@ -21,29 +21,85 @@ pub struct Dot {
     pub remark: String,
 }
 
-const WIDTH: f64 = 900.0;
-const ROW: f64 = 26.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 30.0;
+
+/// Where the parts of the rows lie.
+struct Layout {
+    width: f64,
+    /// The height of a row.
+    row: f64,
+    /// How far below a row's top its words and its mark are.
+    words: f64,
+    mark: f64,
+    /// How much of a row's top the grid leaves to the words.
+    clear: f64,
+    /// Where a label stands, and a value ends.
+    label: (f64, Anchor),
+    value: f64,
+    remark: (f64, Anchor),
+    /// The axis.
+    left: f64,
+    right: f64,
+    ticks: usize,
+}
 
 /// The dot plot of `rows`, in their order from the top; a line marks
 /// `reference`, where there is one.
 #[must_use]
 pub fn dots(caption: &Caption, unit: Unit, rows: &[Dot], reference: Option<f64>) -> String {
-    let height = TOP + ROW * rows.len() as f64 + BOTTOM;
-    let label = rows
-        .iter()
-        .map(|row| text_width(&row.label))
-        .fold(70.0, f64::max)
-        .min(210.0);
-    let remark = rows
-        .iter()
-        .map(|row| text_width(&row.remark))
-        .fold(0.0, f64::max)
-        .min(170.0);
-    let value = 64.0;
-    let left = label + value + 26.0;
+    const WIDTH: f64 = 900.0;
+    let widest = |text: fn(&Dot) -> &str, least: f64| {
+        let widths = rows.iter().map(|row| text_width(text(row)));
+        widths.fold(least, f64::max)
+    };
+    let label = widest(|row| &row.label, 70.0).min(210.0);
+    let remark = widest(|row| &row.remark, 0.0).min(170.0);
+    let value = label + 72.0;
     let right = WIDTH - remark - 14.0;
+    let layout = Layout {
+        width: WIDTH,
+        row: 26.0,
+        words: 13.0,
+        mark: 13.0,
+        clear: 0.0,
+        label: (label, Anchor::End),
+        value,
+        remark: (right + 14.0, Anchor::Start),
+        left: value + 18.0,
+        right,
+        ticks: 7,
+    };
+    draw(caption, unit, rows, reference, &layout)
+}
+
+/// The same for a page as wide as a phone: each row's words above its dot.
+#[must_use]
+pub fn narrow_dots(caption: &Caption, unit: Unit, rows: &[Dot], reference: Option<f64>) -> String {
+    const WIDTH: f64 = 330.0;
+    let layout = Layout {
+        width: WIDTH,
+        row: 40.0,
+        words: 11.0,
+        mark: 27.0,
+        clear: 18.0,
+        label: (2.0, Anchor::Start),
+        value: 218.0,
+        remark: (WIDTH - 2.0, Anchor::End),
+        left: 12.0,
+        right: WIDTH - 12.0,
+        ticks: 4,
+    };
+    draw(caption, unit, rows, reference, &layout)
+}
+
+fn draw(
+    caption: &Caption,
+    unit: Unit,
+    rows: &[Dot],
+    reference: Option<f64>,
+    layout: &Layout,
+) -> String {
     let ends = rows.iter().flat_map(|row| {
         let interval = row.interval.unwrap_or(Interval {
             low: row.value,
@@ -51,27 +107,37 @@ pub fn dots(caption: &Caption, unit: Unit, rows: &[Dot], reference: Option<f64>)
         });
         [row.value, interval.low, interval.high]
     });
-    let axis = Axis::over(Scale::Log, ends).on(left, right);
-    let bottom = TOP + ROW * rows.len() as f64;
-    svg(WIDTH, height, caption, |pen| {
-        for (value, text) in axis.labels(unit, 7) {
+    let axis = Axis::over(Scale::Log, ends).on(layout.left, layout.right);
+    let bottom = TOP + layout.row * rows.len() as f64;
+    // One line from top to bottom, unless words are in its way.
+    let stretches: Vec<(f64, f64)> = match layout.clear > 0.0 {
+        false => vec![(TOP, bottom)],
+        true => (1..=rows.len())
+            .map(|end| TOP + layout.row * end as f64)
+            .map(|end| (end - layout.row + layout.clear, end))
+            .collect(),
+    };
+    svg(layout.width, bottom + BOTTOM, caption, |pen| {
+        for (value, text) in axis.labels(unit, layout.ticks) {
             let x = axis.place(value);
-            pen.line((x, TOP), (x, bottom), Ink::Grid, 1.0);
+            for &(from, to) in &stretches {
+                pen.line((x, from), (x, to), Ink::Grid, 1.0);
+            }
             pen.small(&text, (x, bottom + 14.0), Ink::Muted, Anchor::Middle);
         }
         if let Some(reference) = reference {
             let x = axis.place(reference);
-            pen.dashes(&[(x, TOP), (x, bottom)], Ink::Muted, 1.0);
+            for &(from, to) in &stretches {
+                pen.dashes(&[(x, from), (x, to)], Ink::Muted, 1.0);
+            }
         }
         for (index, row) in rows.iter().enumerate() {
-            let y = TOP + ROW * (index as f64 + 0.5);
-            pen.text(&row.label, (label, y), Ink::Text, Anchor::End);
-            pen.bold(
-                &unit.text(row.value),
-                (label + value + 8.0, y),
-                Ink::Text,
-                Anchor::End,
-            );
+            let top = TOP + layout.row * index as f64;
+            let (words, y) = (top + layout.words, top + layout.mark);
+            let (label, anchor) = layout.label;
+            pen.text(&row.label, (label, words), Ink::Text, anchor);
+            let value = unit.text(row.value);
+            pen.bold(&value, (layout.value, words), Ink::Text, Anchor::End);
             if let Some(interval) = row.interval {
                 let (from, to) = (axis.place(interval.low), axis.place(interval.high));
                 pen.line((from, y), (to, y), Ink::Lane(row.lane), 2.0);
@@ -80,7 +146,8 @@ pub fn dots(caption: &Caption, unit: Unit, rows: &[Dot], reference: Option<f64>)
                 }
             }
             pen.mark(row.lane, (axis.place(row.value), y), 5.0, 1.0);
-            pen.text(&row.remark, (right + 14.0, y), Ink::Muted, Anchor::Start);
+            let (remark, anchor) = layout.remark;
+            pen.text(&row.remark, (remark, words), Ink::Muted, anchor);
         }
     })
 }

@@ -53,26 +53,57 @@ pub struct Curves<'a> {
     pub marks: bool,
 }
 
-const WIDTH: f64 = 900.0;
-const HEIGHT: f64 = 340.0;
 const TOP: f64 = 26.0;
-const BOTTOM: f64 = 296.0;
 const LEFT: f64 = 66.0;
 /// Labels closer than this would overlap.
 const LABEL_GAP: f64 = 15.0;
+/// From the axis to below its title.
+const UNDER: f64 = 44.0;
+
+/// Where the parts of a chart lie.
+struct Layout {
+    width: f64,
+    /// The ends of the axes.
+    right: f64,
+    bottom: f64,
+    /// How many labels the x axis has about.
+    ticks: usize,
+    /// Columns of names under the chart; without, they are at the curves' ends.
+    columns: Option<usize>,
+}
 
 /// The chart.
 #[must_use]
 pub fn curves(caption: &Caption, chart: &Curves<'_>) -> String {
-    let label = |line: &Line| text_width(&line.label);
-    let room = chart
-        .lines
-        .iter()
-        .map(label)
-        .fold(40.0, f64::max)
-        .min(180.0)
-        + 34.0;
-    let right = WIDTH - room;
+    const WIDTH: f64 = 900.0;
+    let widths = chart.lines.iter().map(|line| text_width(&line.label));
+    let room = widths.fold(40.0, f64::max).min(180.0) + 34.0;
+    let layout = Layout {
+        width: WIDTH,
+        right: WIDTH - room,
+        bottom: 296.0,
+        ticks: 8,
+        columns: None,
+    };
+    draw_all(caption, chart, &layout)
+}
+
+/// The same for a page as wide as a phone: the lanes' names below.
+#[must_use]
+pub fn narrow_curves(caption: &Caption, chart: &Curves<'_>) -> String {
+    const WIDTH: f64 = 330.0;
+    let layout = Layout {
+        width: WIDTH,
+        right: WIDTH - 14.0,
+        bottom: 236.0,
+        ticks: 4,
+        columns: Some(2),
+    };
+    draw_all(caption, chart, &layout)
+}
+
+fn draw_all(caption: &Caption, chart: &Curves<'_>, layout: &Layout) -> String {
+    let (right, bottom) = (layout.right, layout.bottom);
     let points = || chart.lines.iter().flat_map(|line| &line.points);
     let mut ys: Vec<f64> = points()
         .flat_map(|(_, y, interval)| {
@@ -96,11 +127,15 @@ pub fn curves(caption: &Caption, chart: &Curves<'_>) -> String {
             .flat_map(|line| line.fitted.iter().map(|point| point.0)),
     );
     let x = Axis::over(chart.x_scale, xs).on(LEFT, right);
-    let y = Axis::over(chart.y_scale, ys).on(BOTTOM, TOP);
-    // Many lanes need more height for their labels than the curves do.
-    let labels_height = TOP + LABEL_GAP * chart.lines.len() as f64 + 12.0;
-    svg(WIDTH, HEIGHT.max(labels_height), caption, |pen| {
-        frame(pen, chart, &x, &y, right);
+    let y = Axis::over(chart.y_scale, ys).on(bottom, TOP);
+    let lanes = chart.lines.len();
+    let height = match layout.columns {
+        Some(columns) => bottom + UNDER + LABEL_GAP * lanes.div_ceil(columns) as f64 + 4.0,
+        // Many lanes need more height for their labels than the curves do.
+        None => (bottom + UNDER).max(TOP + LABEL_GAP * lanes as f64 + 12.0),
+    };
+    svg(layout.width, height, caption, |pen| {
+        frame(pen, chart, &x, &y, layout);
         if let Some(ideal) = chart.ideal {
             let (start, end, beside) = match ideal {
                 Ideal::Diagonal => {
@@ -120,27 +155,38 @@ pub fn curves(caption: &Caption, chart: &Curves<'_>) -> String {
         for line in chart.lines {
             draw(pen, chart, line, &x, &y);
         }
-        labels(pen, chart, &y, right);
+        match layout.columns {
+            Some(columns) => legend(pen, chart, layout, columns),
+            None => labels(pen, chart, &y, layout),
+        }
     })
 }
 
-fn frame(pen: &mut Pen<'_>, chart: &Curves<'_>, x: &Axis, y: &Axis, right: f64) {
+fn frame(pen: &mut Pen<'_>, chart: &Curves<'_>, x: &Axis, y: &Axis, layout: &Layout) {
+    let (right, bottom) = (layout.right, layout.bottom);
     for (value, text) in y.labels(chart.y_unit, 6) {
         let place = y.place(value);
         pen.line((LEFT, place), (right, place), Ink::Grid, 1.0);
         pen.small(&text, (LEFT - 8.0, place), Ink::Muted, Anchor::End);
     }
-    let computed = || x.labels(chart.x_unit, 8);
+    let computed = || x.labels(chart.x_unit, layout.ticks);
+    let mut written = f64::NEG_INFINITY;
     for (value, text) in chart.x_ticks.clone().unwrap_or_else(computed) {
         let place = x.place(value);
-        pen.line((place, BOTTOM), (place, BOTTOM + 4.0), Ink::Muted, 1.0);
-        pen.small(&text, (place, BOTTOM + 15.0), Ink::Muted, Anchor::Middle);
+        pen.line((place, bottom), (place, bottom + 4.0), Ink::Muted, 1.0);
+        // A label that would overlap the one before it is left out.
+        let half = text_width(&text) / 2.0;
+        let middle = place.min(layout.width - half);
+        if middle - half > written {
+            pen.small(&text, (middle, bottom + 15.0), Ink::Muted, Anchor::Middle);
+            written = middle + half;
+        }
     }
-    pen.line((LEFT, BOTTOM), (right, BOTTOM), Ink::Muted, 1.0);
+    pen.line((LEFT, bottom), (right, bottom), Ink::Muted, 1.0);
     pen.small(chart.y_title, (4.0, 9.0), Ink::Muted, Anchor::Start);
     pen.small(
         chart.x_title,
-        (right, BOTTOM + 34.0),
+        (right, bottom + 34.0),
         Ink::Muted,
         Anchor::End,
     );
@@ -176,7 +222,8 @@ fn draw(pen: &mut Pen<'_>, chart: &Curves<'_>, line: &Line, x: &Axis, y: &Axis) 
 
 /// The lanes' names at the right, each as near its curve's end as the others
 /// allow.
-fn labels(pen: &mut Pen<'_>, chart: &Curves<'_>, y: &Axis, right: f64) {
+fn labels(pen: &mut Pen<'_>, chart: &Curves<'_>, y: &Axis, layout: &Layout) {
+    let right = layout.right;
     let mut places: Vec<(f64, &Line)> = chart
         .lines
         .iter()
@@ -195,7 +242,7 @@ fn labels(pen: &mut Pen<'_>, chart: &Curves<'_>, y: &Axis, right: f64) {
         next = place.0 + LABEL_GAP;
     }
     // Push back up what went past the bottom.
-    let mut lowest = BOTTOM.max(TOP + LABEL_GAP * places.len() as f64);
+    let mut lowest = layout.bottom.max(TOP + LABEL_GAP * places.len() as f64);
     for place in places.iter_mut().rev() {
         place.0 = place.0.min(lowest);
         lowest = place.0 - LABEL_GAP;
@@ -203,5 +250,16 @@ fn labels(pen: &mut Pen<'_>, chart: &Curves<'_>, y: &Axis, right: f64) {
     for (place, line) in places {
         pen.mark(line.lane, (right + 14.0, place), 4.0, 1.0);
         pen.text(&line.label, (right + 24.0, place), Ink::Text, Anchor::Start);
+    }
+}
+
+/// The lanes' names below the chart.
+fn legend(pen: &mut Pen<'_>, chart: &Curves<'_>, layout: &Layout, columns: usize) {
+    let step = layout.width / columns as f64;
+    for (index, line) in chart.lines.iter().enumerate() {
+        let x = 8.0 + step * (index % columns) as f64;
+        let y = layout.bottom + UNDER + LABEL_GAP * ((index / columns) as f64 + 0.5);
+        pen.mark(line.lane, (x, y), 4.0, 1.0);
+        pen.small(&line.label, (x + 9.0, y), Ink::Text, Anchor::Start);
     }
 }

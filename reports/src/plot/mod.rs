@@ -14,8 +14,8 @@ mod scatter;
 mod stack;
 
 pub use axis::{Axis, Scale};
-pub use dots::{Dot, dots};
-pub use lines::{Curves, Ideal, Line, curves};
+pub use dots::{Dot, dots, narrow_dots};
+pub use lines::{Curves, Ideal, Line, curves, narrow_curves};
 pub use pen::{COLOURS_COUNT, Caption, Shape};
 pub use scatter::{Band, Mark, Scatter, scatter};
 pub use stack::{Bar, stack};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use reports::schema::Depth;
+use reports::schema::{Depth, Failure, FailureKind};
 use reports::{Analysis, compare, html};
 
 use crate::synthetic::{self, Wish};
@@ -31,6 +31,33 @@ fn page_opens_with_the_verdict_in_words() {
             && heading.contains("× faster"),
         "{heading}"
     );
+}
+
+#[test]
+fn task_that_has_its_name_from_go_is_said_to_be_ours() {
+    let page = page();
+    let (hero, _) = page.split_once("<main").expect("a main part");
+    assert!(hero.contains("a threadbare goroutine") && hero.contains("BIAS.md"));
+    let mut run = synthetic::run(Wish::default());
+    run.header.lanes.retain(|lane| lane.name != "go");
+    run.groups.retain(|group| group.lane != "go");
+    let page = html::render(&run);
+    assert!(page.contains("a goroutine") && !page.contains("threadbare goroutine"));
+}
+
+#[test]
+fn limit_of_the_load_generator_is_no_limit_of_threads() {
+    let mut run = synthetic::run(Wish::default());
+    let of_generator = Failure {
+        workload: "io.tcp_echo".into(),
+        lane: "thread".into(),
+        kind: FailureKind::Limit,
+        message: "not asked: the load generator manages 100 requests/s on this host".into(),
+        ..Failure::default()
+    };
+    run.failures.insert(0, of_generator);
+    let page = html::render(&run);
+    assert!(page.contains("Where it did end: could not start thread 29,874"));
 }
 
 #[test]
@@ -226,6 +253,10 @@ fn huge_run_leaves_out_the_raw_charts_and_says_so() {
     let page = html::render(&run);
     assert!(page.len() < html::LARGEST_BYTES, "{}", page.len());
     assert!(page.contains("were left out to keep this file small"));
+    assert!(
+        !page.contains("class=\"narrow\""),
+        "charts for phones go first"
+    );
 }
 
 #[test]

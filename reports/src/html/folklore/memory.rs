@@ -6,15 +6,17 @@ use crate::html::view::{View, capital};
 use crate::schema::FailureKind;
 
 pub(super) fn starts_small(view: &View<'_>) -> Option<(Finding, String)> {
+    /// A stack of 2 KiB and the record beside it touch no more than a page.
+    const PAGE_BYTES: f64 = 4_096.0;
     let mut evidence = Vec::new();
-    let mut holds = None;
+    let mut small = Vec::new();
     for lane in [GOROUTINE, "go"] {
         let Some(row) = ledger(view, "memory.parked", lane) else {
             continue;
         };
         let user = row.ledger.parts.first()?.1.value;
         let total = row.ledger.available.value;
-        holds.get_or_insert(user < 4_096.0);
+        small.push(user < PAGE_BYTES);
         evidence.push(format!(
             "{} that waits holds {} of user pages, {} in all",
             view.a_task(lane),
@@ -22,11 +24,10 @@ pub(super) fn starts_small(view: &View<'_>) -> Option<(Finding, String)> {
             format::bytes(total)
         ));
     }
-    let finding = Finding::holds_if(holds?);
     Some((
-        finding,
+        Finding::of_several(&small)?,
         format!(
-            "{} Its own record and the allocator’s share come on top of the stack.",
+            "{} The stack is a part of that: the task’s own record, the allocator’s share and what its code touched are the rest.",
             capital(&sentence(&evidence))
         ),
     ))
@@ -40,17 +41,17 @@ pub(super) fn thread_stack(view: &View<'_>) -> Option<(Finding, String)> {
         .filter(|(_, estimate)| estimate.value.abs() >= 1.0)
         .map(|(part, estimate)| format!("{} {}", part.title(), format::bytes(estimate.value)))
         .collect();
-    let finding = if ledger.available.value > 12_000.0 {
-        Finding::Fails
-    } else {
-        Finding::Holds
-    };
+    /// What 8 KB and a half of it would be.
+    const MOST_BYTES: f64 = 12_000.0;
+    let together: f64 = ledger.parts.iter().map(|(_, part)| part.value).sum();
+    let finding = [together, ledger.available.value].map(|bytes| bytes <= MOST_BYTES);
     Some((
-        finding,
+        Finding::of_several(&finding)?,
         format!(
-            "A waiting thread costs this host {}: {}. Its stack reserves {} of address space, of which only touched pages are real; the kernel’s stack is another one.",
-            format::bytes(ledger.available.value),
+            "A waiting thread takes {}, {} together; the host’s free memory fell by {} for each. Its stack reserves {} of address space, of which only touched pages are real; the kernel’s stack is another one.",
             parts.join(", "),
+            format::bytes(together),
+            format::bytes(ledger.available.value),
             format::bytes(ledger.virtual_bytes)
         ),
     ))
@@ -59,11 +60,12 @@ pub(super) fn thread_stack(view: &View<'_>) -> Option<(Finding, String)> {
 pub(super) fn many_threads(view: &View<'_>) -> Option<(Finding, String)> {
     let ledger = &ledger(view, "memory.parked", "thread")?.ledger;
     let threads = view.run.header.host.machine.threads_count.max(1);
-    let limit = view
-        .run
-        .failures
-        .iter()
-        .find(|failure| failure.lane == "thread" && failure.kind == FailureKind::Limit);
+    // Other limits, such as the load generator's, say nothing of threads.
+    let limit = view.run.failures.iter().find(|failure| {
+        failure.lane == "thread"
+            && failure.kind == FailureKind::Limit
+            && failure.parameters.contains_key("tasks_count")
+    });
     let limit = limit.map_or_else(String::new, |failure| {
         format!(" Where it did end: {}.", failure.message)
     });

@@ -28,6 +28,16 @@ impl Finding {
         }
     }
 
+    /// What several instances come to; nothing for none.
+    fn of_several(hold: &[bool]) -> Option<Self> {
+        match (hold.contains(&true), hold.contains(&false)) {
+            (true, true) => Some(Finding::Partly),
+            (true, false) => Some(Finding::Holds),
+            (false, true) => Some(Finding::Fails),
+            (false, false) => None,
+        }
+    }
+
     fn words(self) -> (&'static str, &'static str) {
         match self {
             Finding::Holds => ("✓ holds", "good"),

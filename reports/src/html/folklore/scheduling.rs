@@ -41,10 +41,14 @@ pub(super) fn stealing(view: &View<'_>) -> Option<(Finding, String)> {
         0.67.. => Finding::Partly,
         _ => Finding::Fails,
     };
+    let why = match finding {
+        Finding::Fails => "",
+        _ => ": half, rounded up, which of a queue of one is all",
+    };
     Some((
         finding,
         format!(
-            "In {}, a P that ran out of work took {} of the goroutines in the queue that it found: half, rounded up, which of a queue of one is all. It takes none of what the other would run next.",
+            "In {}, a P that ran out of work took {} of the goroutines in the queue that it found{why}.",
             name(view, &row.workload),
             row.value_text()
         ),
@@ -52,24 +56,27 @@ pub(super) fn stealing(view: &View<'_>) -> Option<(Finding, String)> {
 }
 
 pub(super) fn preemption(view: &View<'_>) -> Option<(Finding, String)> {
+    /// One time slice of 10 ms, and as much again until the sleeper's turn.
+    const LATEST_NS: f64 = 30e6;
+    const GOROUTINES: [&str; 3] = [GOROUTINE, "goroutine-migrating", "go"];
     let mut evidence = Vec::new();
-    let mut finding = None;
-    for lane in [GOROUTINE, "go", "thread", "tokio"] {
+    let mut in_time = Vec::new();
+    for lane in GOROUTINES.into_iter().chain(["thread", "tokio"]) {
         let Some(row) = metric(view, "switch.hog", lane, "worst_delay_ns") else {
             continue;
         };
         let value = row.estimate?.value;
-        if lane == GOROUTINE {
-            // One time slice, and as much again until the sleeper's turn.
-            finding = Some(Finding::holds_if(value < 30e6));
+        if GOROUTINES.contains(&lane) {
+            in_time.push(value < LATEST_NS);
         }
-        evidence.push(format!("{lane} {}", row.value_text()));
+        evidence.push(format!("{} {}", view.noun(lane), row.value_text()));
     }
     Some((
-        finding?,
+        Finding::of_several(&in_time)?,
         format!(
-            "Worst delay of a task beside tasks that never let go: {}",
-            sentence(&evidence)
+            "By how much a sleep is exceeded at worst, beside tasks that never let go: {} With preemption after 10 ms that is below {}.",
+            sentence(&evidence),
+            format::nanoseconds(LATEST_NS)
         ),
     ))
 }
@@ -124,10 +131,12 @@ pub(super) fn quota(view: &View<'_>) -> Option<(Finding, String)> {
         .taints
         .iter()
         .find(|taint| taint.kind == "throttling")?;
+    // That a quota holds threads back is what makes people say it; whether
+    // fewer threads would have gained anything is another run's answer.
     Some((
-        Finding::Holds,
+        Finding::Partly,
         format!(
-            "This run was throttled by its quota: {}.",
+            "This run was throttled by its quota: {}. So the quota does hold back who has more CPUs in sight than it pays for; a run with fewer of them (--cpus) says whether that gains anything.",
             throttled.message
         ),
     ))
