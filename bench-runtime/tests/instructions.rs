@@ -55,14 +55,14 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "round trip over two unbuffered channels",
         run: round_trips,
-        pinned: 852,
-        migrating: 780,
+        pinned: 769,
+        migrating: 691,
     },
     Operation {
         name: "send into and receive from a buffer",
         run: buffered,
-        pinned: 128,
-        migrating: 128,
+        pinned: 92,
+        migrating: 92,
     },
     Operation {
         name: "lock and unlock a free mutex",
@@ -73,8 +73,8 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "select of two, one ready",
         run: selects,
-        pinned: 398,
-        migrating: 398,
+        pinned: 377,
+        migrating: 377,
     },
 ];
 

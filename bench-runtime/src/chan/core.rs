@@ -298,7 +298,8 @@ impl Core {
     ///
     /// The caller holds the lock, which this gives back. `elem` is the value
     /// to send, or the place to receive into.
-    #[inline(never)]
+    // Into the rest of an operation, which is not inlined.
+    #[inline(always)]
     pub(super) unsafe fn wait(&self, side: Side, elem: *mut ()) -> Outcome {
         let me = sched::prepare_park(side.reason(), ptr::from_ref(self).cast());
         // SAFETY: the own waiter is ours to use for a wait on one queue; it

@@ -82,7 +82,7 @@ impl<T> Receiver<T> {
     /// sender.join().unwrap().unwrap();
     /// assert_eq!(rx.recv(), None);
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn recv(&self) -> Option<T> {
         match &self.chan {
             Some(chan) => chan.recv(),

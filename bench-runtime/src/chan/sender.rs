@@ -80,7 +80,7 @@ impl<T> Sender<T> {
     /// drop(rx);
     /// assert_eq!(tx.send("back"), Err(SendError("back")));
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         match &self.chan {
             Some(chan) => chan.send(value).map_err(SendError),

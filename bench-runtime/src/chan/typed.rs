@@ -188,9 +188,11 @@ impl<T> Chan<T> {
     }
 
     /// Sends, waiting as long as it takes; blocks the goroutine.
-    #[inline]
+    // Always, and `recv` too, with the handles' methods: what needs no wait is
+    // short, and after a wait each call is a return more to be predicted.
+    #[inline(always)]
     pub(super) fn send(&self, value: T) -> Result<(), T> {
-        let mut value = ManuallyDrop::new(value);
+        let value = ManuallyDrop::new(value);
         // SAFETY: initialised, and not used again after `Done`.
         match unsafe { self.attempt_send(&*value) } {
             Attempt::Done(()) => {
@@ -198,16 +200,27 @@ impl<T> Chan<T> {
                 return Ok(());
             }
             Attempt::Closed => {}
-            Attempt::Blocked => {
-                let elem = (&raw mut value).cast();
-                // SAFETY: the attempt left the channel locked; the element is
-                // the value, which lives here until the wait is over.
-                if unsafe { self.core().wait(Side::Send, elem) } == Outcome::Passed {
-                    return Ok(());
-                }
-            }
+            // SAFETY: the attempt left the channel locked.
+            Attempt::Blocked => return unsafe { self.wait_to_send(value) },
         }
         Err(ManuallyDrop::into_inner(value))
+    }
+
+    /// The rest of a send that must wait: by itself, so that one that need not
+    /// saves no registers for it.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the channel's lock, which this gives back.
+    #[inline(never)]
+    unsafe fn wait_to_send(&self, mut value: ManuallyDrop<T>) -> Result<(), T> {
+        let elem = (&raw mut value).cast();
+        // SAFETY: locked; the element is the value, which lives here until the
+        // wait is over.
+        match unsafe { self.core().wait(Side::Send, elem) } {
+            Outcome::Passed => Ok(()),
+            _ => Err(ManuallyDrop::into_inner(value)),
+        }
     }
 
     /// Sends, waiting until `deadline_ns` at the latest.
@@ -251,7 +264,7 @@ impl<T> Chan<T> {
 
     /// Receives, waiting as long as it takes; `None` once closed and drained.
     /// Blocks the goroutine.
-    #[inline]
+    #[inline(always)]
     pub(super) fn recv(&self) -> Option<T> {
         match self.attempt_recv() {
             Attempt::Done(value) => {
@@ -259,17 +272,26 @@ impl<T> Chan<T> {
                 Some(value)
             }
             Attempt::Closed => None,
-            Attempt::Blocked => {
-                let mut place = MaybeUninit::<T>::uninit();
-                let elem = place.as_mut_ptr().cast();
-                // SAFETY: the attempt left the channel locked; the place lives
-                // here until the wait is over, and is filled if it passed.
-                unsafe {
-                    match self.core().wait(Side::Recv, elem) {
-                        Outcome::Passed => Some(place.assume_init()),
-                        _ => None,
-                    }
-                }
+            // SAFETY: the attempt left the channel locked.
+            Attempt::Blocked => unsafe { self.wait_to_recv() },
+        }
+    }
+
+    /// The rest of a receive that must wait; see [`Self::wait_to_send`].
+    ///
+    /// # Safety
+    ///
+    /// As there.
+    #[inline(never)]
+    unsafe fn wait_to_recv(&self) -> Option<T> {
+        let mut place = MaybeUninit::<T>::uninit();
+        let elem = place.as_mut_ptr().cast();
+        // SAFETY: locked; the place lives here until the wait is over, and is
+        // filled if it passed.
+        unsafe {
+            match self.core().wait(Side::Recv, elem) {
+                Outcome::Passed => Some(place.assume_init()),
+                _ => None,
             }
         }
     }
