@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=60
-[ "${1:-}" = "--quick" ] && { seconds=8; shift; }
+[ "${1:-}" = "--quick" ] && { seconds=5; shift; }
 seconds=${1:-$seconds}
 seed=${SOAK_SEED:-$RANDOM}
 

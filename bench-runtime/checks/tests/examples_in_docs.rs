@@ -306,7 +306,7 @@ fn parse(path: &Path) -> syn::File {
 }
 
 fn public_items() -> Vec<Public> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src");
     let mut walk = Walk {
         file: PathBuf::new(),
         hidden: hidden_names(&parse(&root.join("lib.rs"))),
