@@ -259,6 +259,51 @@ fn each_choice_of_a_random_send_gets_its_share() {
     });
 }
 
+/// The same where nobody is there as yet: who comes later takes a waiter.
+#[test]
+fn each_case_that_waits_on_one_channel_gets_its_share() {
+    const ROUNDS: usize = 200;
+    // Of 200 with a chance of a half each, seven standard deviations less.
+    const LEAST: usize = 50;
+    everywhere(|way| {
+        let (tx, rx) = chan(0);
+        let sender = way.go(move || {
+            for _ in 0..ROUNDS {
+                select! {
+                    send(tx, 0) => {}
+                    send(tx, 1) => {}
+                }
+            }
+        });
+        let mut sent = [0; 2];
+        for _ in 0..ROUNDS {
+            way.let_others_run();
+            let n: usize = rx.recv().expect("it still sends");
+            sent[n] += 1;
+        }
+        sender.join();
+        assert!(sent.iter().all(|&n| n > LEAST), "{sent:?}");
+
+        let (tx, rx) = chan(0);
+        let receiver = way.go(move || {
+            let mut taken = [0; 2];
+            for _ in 0..ROUNDS {
+                select! {
+                    recv(rx) => taken[0] += 1,
+                    recv(rx) => taken[1] += 1,
+                }
+            }
+            taken
+        });
+        for _ in 0..ROUNDS {
+            way.let_others_run();
+            tx.send(()).expect("it still receives");
+        }
+        let taken = receiver.join();
+        assert!(taken.iter().all(|&n| n > LEAST), "{taken:?}");
+    });
+}
+
 #[test]
 fn exactly_one_case_of_a_double_select_commits() {
     everywhere(|way| {

@@ -5,7 +5,8 @@
 //! 2. If some case can go on, take one of them at random, unlock, done.
 //! 3. With a `default`, unlock and take it. No case was ready at the moment
 //!    when all were locked.
-//! 4. Enqueue a waiter in each channel, all with one ticket; unlock; park.
+//! 4. Enqueue a waiter for each case, all with one ticket; unlock; park. Those
+//!    of one channel in an order that begins at random, as the first is taken.
 //! 5. Whoever claims the ticket has moved the value or closed the channel.
 //!    Remove the other waiters, each under its channel's lock.
 //!
@@ -300,11 +301,19 @@ unsafe fn park(entries: &mut [Entry], wait: Wait) -> Option<Taken> {
     // From here on the entries are shared with whoever dequeues their waiters,
     // which are all cells.
     let entries = &*entries;
-    for entry in entries {
-        // SAFETY: locked; the waiter stays in place until it is removed below.
-        unsafe {
-            let queue = core_of(entry).state().queue(entry.side);
-            queue.enqueue(waiter_of(entry));
+    for same_channel in entries.chunk_by(|a, b| a.core == b.core) {
+        // Whoever comes takes the first of them.
+        let first = match same_channel.len() {
+            1 => 0,
+            // SAFETY: locked.
+            len => unsafe { core_of(&same_channel[0]).state().pick(len as u32) as usize },
+        };
+        for entry in same_channel[first..].iter().chain(&same_channel[..first]) {
+            // SAFETY: locked; the waiter stays in place until it is removed below.
+            unsafe {
+                let queue = core_of(entry).state().queue(entry.side);
+                queue.enqueue(waiter_of(entry));
+            }
         }
     }
     // SAFETY: passed on.
