@@ -229,6 +229,28 @@ impl Arena {
         let first = self.geometry.slot_base(info.region, *next);
         // SAFETY: slots from `next` up are in use by nobody, and the lock is
         // held.
+        let made = unsafe { self.open(info, first, batch) };
+        let made_count = *made.as_ref().unwrap_or(&0);
+        self.give_back_mappings(batch - made_count);
+        let new = *next..*next + made?;
+        *next = new.end;
+        Ok(new)
+    }
+
+    /// Makes `batch` slots from `first` on usable, with their guards. Says how many
+    /// of them it could, one at least.
+    ///
+    /// # Safety
+    ///
+    /// They are the caller's, and in use by nobody.
+    unsafe fn open(
+        &self,
+        info: &ClassInfo,
+        first: usize,
+        batch: usize,
+    ) -> Result<usize, StackError> {
+        let slot = info.slot_bytes();
+        // SAFETY: by the caller's promise.
         unsafe { map::protect(first, batch * slot, Access::ReadWrite) }.map_err(refused)?;
         if seal::slots_per_chunk(info.region).is_some() {
             self.keep_apart(first, batch * slot);
@@ -237,26 +259,20 @@ impl Arena {
             .map(|index| info.guard(first + index * slot))
             .collect();
         // SAFETY: as above.
-        let made = match unsafe { self.guards.install(&guards) } {
-            Ok(()) => batch,
-            Err((0, error)) => return Err(error),
+        match unsafe { self.guards.install(&guards) } {
+            Ok(()) => Ok(batch),
+            Err((0, error)) => Err(error),
             // Those that have their guard are good.
-            Err((made, _)) => made,
-        };
-        let new = *next..*next + made;
-        *next += made;
-        Ok(new)
+            Err((made, _)) => Ok(made),
+        }
     }
 
-    /// How many of `batch` guards there are mappings for. What the kernel then
-    /// refuses all the same stays counted: it is near its limit.
+    /// How many of `batch` guards there are mappings for; they are taken.
     fn take_mappings(&self, batch: usize) -> Result<usize, StackError> {
         if self.guards == Guards::Markers {
             return Ok(batch);
         }
-        let Some(limit) = map::limit() else {
-            return Ok(batch);
-        };
+        let limit = map::limit().unwrap_or(usize::MAX);
         let most = limit.saturating_sub(LEFT_MAPPINGS) / 2;
         let taken = self
             .protected
@@ -269,6 +285,14 @@ impl Arena {
                 maps: 2 * all,
                 limit,
             }),
+        }
+    }
+
+    /// Those of guards that the kernel refused all the same: it may do so for the
+    /// mappings of others, who give them back one day.
+    fn give_back_mappings(&self, guards: usize) {
+        if self.guards == Guards::Protect {
+            self.protected.fetch_sub(guards, Ordering::Relaxed);
         }
     }
 
@@ -425,6 +449,40 @@ mod tests {
                 assert!(matches!(error, StackError::MapLimit { .. }), "{error:?}");
                 assert!(error.to_string().contains("vm.max_map_count"));
                 assert!(taken > 1000, "only {taken} stacks before the limit");
+            },
+        );
+    }
+
+    #[test]
+    fn what_the_kernel_refuses_at_the_map_limit_is_not_counted_as_taken() {
+        child::expect_success(
+            "stack::arena::tests::what_the_kernel_refuses_at_the_map_limit_is_not_counted_as_taken",
+            "limit",
+            || {
+                let arena = Arena::reserve(1 << 40, Some(Guards::Protect)).unwrap();
+                let class = Class::for_limit(64 << 10).unwrap();
+                let limit = map::limit().expect("Linux says");
+                if limit > 1 << 21 {
+                    eprintln!("skipped: {limit} mappings are too many to make");
+                    return;
+                }
+                let bytes = 2 * limit * PAGE;
+                let others = map::reserve(bytes, PAGE).unwrap();
+                // Every other page is a mapping more, until there is none.
+                for at in (others..others + bytes).step_by(2 * PAGE) {
+                    // SAFETY: the reservation is ours, and nobody uses it.
+                    if unsafe { map::protect(at, PAGE, Access::ReadWrite) }.is_err() {
+                        break;
+                    }
+                }
+                let error = arena.take(class, 1).expect_err("no mapping is left");
+                assert!(matches!(error, StackError::MapLimit { .. }), "{error:?}");
+                assert_eq!(arena.protected.load(Ordering::Relaxed), 0);
+                // SAFETY: as above.
+                unsafe { map::unmap(others, bytes) }.unwrap();
+                arena.take(class, 1).expect("there is room again");
+                let opened = arena.opened(class.info().region);
+                assert_eq!(arena.protected.load(Ordering::Relaxed), opened);
             },
         );
     }
