@@ -20,6 +20,8 @@ use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 use syn::{Attribute, Expr, ImplItemFn, Item, Lit, Meta, ReturnType, Type, UseTree, Visibility};
 
+mod common;
+
 /// A public item that has to be shown.
 struct Public {
     /// Its type, for a method.
@@ -289,32 +291,18 @@ fn hidden_names(lib: &syn::File) -> BTreeSet<String> {
     hidden
 }
 
-fn sources(dir: &Path, out: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).expect("a source folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            sources(&path, out);
-        } else if path.extension().is_some_and(|e| e == "rs") {
-            out.push(path);
-        }
-    }
-}
-
 fn parse(path: &Path) -> syn::File {
     let text = fs::read_to_string(path).expect("a source file");
     syn::parse_file(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 fn public_items() -> Vec<Public> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src");
+    let (root, paths) = common::source_files();
     let mut walk = Walk {
         file: PathBuf::new(),
         hidden: hidden_names(&parse(&root.join("lib.rs"))),
         found: Vec::new(),
     };
-    let mut paths = Vec::new();
-    sources(&root, &mut paths);
-    paths.sort();
     for path in paths {
         walk.file = path.strip_prefix(&root).expect("below src").to_owned();
         walk.visit_file(&parse(&path));

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod common;
+
 /// The floor of each top-level module; see ARCHITECTURE.md.
 const FLOORS: &[(&str, u32)] = &[
     ("shim", 0),
@@ -39,20 +41,7 @@ const ALLOWED: &[(&str, &str)] = &[
 const MAX_LINES: usize = 800;
 
 fn sources() -> Vec<(String, PathBuf, String)> {
-    fn walk(dir: &Path, out: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(dir).expect("a source folder") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                walk(&path, out);
-            } else if path.extension().is_some_and(|e| e == "rs") {
-                out.push(path);
-            }
-        }
-    }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../src");
-    let mut paths = Vec::new();
-    walk(&root, &mut paths);
-    paths.sort();
+    let (root, paths) = common::source_files();
     paths
         .into_iter()
         .map(|path| {

@@ -189,7 +189,6 @@ pub fn goroutines() -> Vec<GoroutineInfo> {
 
 impl Shared {
     pub(super) fn debug_state(&'static self) -> String {
-        use std::fmt::Write;
         let mut out = String::new();
         let ids =
             |ms: &mut dyn Iterator<Item = &&'static Machine>| ms.map(|m| m.id).collect::<Vec<_>>();

@@ -69,7 +69,7 @@ impl Shared {
         });
         Metrics {
             procs_count: self.procs(),
-            threads_count: self.lock_threads().all(),
+            threads_count: self.threads_count(),
             goroutines_count: self.goroutines_count(),
             wakes_count: self.metrics.wakes_count.load(Ordering::Relaxed),
             hogs_count: self.robbed.get() as usize,

@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::view::{View, capital, effect, effect_interval, factor, processes, tone};
-use crate::analysis::Row;
-use crate::analysis::is_ours;
+use crate::analysis::{Row, is_ours};
 use crate::format;
 use crate::schema::{Depth, Lane};
 use crate::stats::Verdict;

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::analysis::is_ours;
-use crate::analysis::{Analysis, Case, Row};
+use crate::analysis::{Analysis, Case, Row, is_ours};
 use crate::format;
 use crate::plot::{COLOURS_COUNT, Caption};
 use crate::run::Run;
