@@ -26,14 +26,14 @@ impl Mode {
         let builder = Runtime::builder().procs(procs);
         match self {
             Self::Pinned => builder,
-            // SAFETY: nothing here holds a thread-local's address or a guard of
-            // std's across a call that parks.
-            Self::Migrating => unsafe { builder.migrating() },
+            Self::Migrating => builder.migrating(),
         }
     }
 
     fn runtime(self, procs: usize) -> Runtime {
-        match self.builder(procs).build() {
+        // SAFETY: nothing here parks inside a thread-local's initialiser or
+        // scope, or holds a guard of std's across a call that parks.
+        match unsafe { self.builder(procs).build() } {
             Ok(runtime) => runtime,
             Err(error) => {
                 eprintln!("no runtime: {error}");

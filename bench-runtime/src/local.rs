@@ -22,7 +22,8 @@ type Values = HashMap<usize, Box<dyn Any>>;
 ///
 /// static COUNT: GoroutineLocal<Cell<u32>> = GoroutineLocal::new(|| Cell::new(0));
 ///
-/// Runtime::builder().build()?.run(|| {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
 ///     COUNT.with(|count| count.set(1));
 ///     let other = go(|| COUNT.with(Cell::get)).join().unwrap();
 ///     assert_eq!((COUNT.with(Cell::get), other), (1, 0));
@@ -64,7 +65,8 @@ impl<T: 'static> GoroutineLocal<T> {
     ///     LOG.with(|log| log.borrow_mut().push(what));
     /// }
     ///
-    /// let notes = Runtime::builder().build()?.run(|| {
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let notes = unsafe { Runtime::builder().build() }?.run(|| {
     ///     go(|| note("of another goroutine")).join().unwrap();
     ///     note("begun");
     ///     note("done");

@@ -28,7 +28,8 @@ struct Data {
 /// ```
 /// use bench_runtime::{Runtime, scope};
 ///
-/// Runtime::builder().build()?.run(|| {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
 ///     let mut numbers = [1, 2, 3, 4];
 ///     scope(|s| {
 ///         for half in numbers.chunks_mut(2) {
@@ -59,7 +60,8 @@ impl fmt::Debug for Scope<'_, '_> {
 /// ```
 /// use bench_runtime::{Runtime, scope};
 ///
-/// Runtime::builder().build()?.run(|| {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
 ///     let text = String::from("seven words make up this whole line");
 ///     let count = scope(|s| {
 ///         let counted = s.go(|| text.split(' ').count());
@@ -94,7 +96,8 @@ impl<T> fmt::Debug for ScopedJoinHandle<'_, T> {
 /// ```
 /// use bench_runtime::{Runtime, scope};
 ///
-/// Runtime::builder().build()?.run(|| {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
 ///     let words = vec!["go", "rust"];
 ///     let mut total = 0;
 ///     scope(|s| {
@@ -153,7 +156,8 @@ impl<'scope> Scope<'scope, '_> {
     /// ```
     /// use bench_runtime::{Runtime, scope};
     ///
-    /// Runtime::builder().build()?.run(|| {
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// unsafe { Runtime::builder().build() }?.run(|| {
     ///     let data: Vec<u64> = (1..=100).collect();
     ///     let (low, high) = data.split_at(50);
     ///     let sum = scope(|s| {
@@ -220,7 +224,8 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// ```
     /// use bench_runtime::{Runtime, scope};
     ///
-    /// Runtime::builder().build()?.run(|| {
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// unsafe { Runtime::builder().build() }?.run(|| {
     ///     scope(|s| {
     ///         let failing = s.go(|| -> u32 { panic!("no luck") });
     ///         let payload = failing.join().unwrap_err();

@@ -1,6 +1,8 @@
 //! What channels, `select!`, the primitives, timers and sockets allocate:
 //! counted, in a process of their own.
 
+mod start;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
@@ -10,6 +12,7 @@ use std::time::Duration;
 use bench_runtime::net::{TcpListener, TcpStream};
 use bench_runtime::sync::{Cond, RwMutex, Semaphore, WaitGroup};
 use bench_runtime::{Receiver, Runtime, Select, Sender, Slot, chan, go, select, time};
+use start::Start;
 
 /// The system's allocator, counting.
 struct Counting;
@@ -54,7 +57,7 @@ fn calls(mut f: impl FnMut()) -> usize {
 }
 
 fn on_one_processor(f: impl FnOnce() + Send + 'static) {
-    Runtime::builder().procs(1).build().unwrap().run(f);
+    Runtime::builder().procs(1).start().unwrap().run(f);
 }
 
 /// A goroutine that sends back what it receives.

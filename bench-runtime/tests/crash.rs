@@ -1,12 +1,15 @@
 //! Ends of a process that must come with the right words: each test runs
 //! itself again in a child, which dies.
 
+mod start;
+
 use std::hint::black_box;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bench_runtime::{GoBuilder, Runtime, StackPolicy, blocking, go, goexit, time};
+use start::Start;
 
 const CHILD: &str = "BENCH_RUNTIME_CRASH_CHILD";
 
@@ -80,7 +83,7 @@ fn must_overflow(end: Option<(Option<i32>, String)>, parts: &[&str]) {
 #[test]
 fn overflow_names_goroutine_site_limit_and_function() {
     let end = in_child("overflow_names_goroutine_site_limit_and_function", || {
-        let runtime = Runtime::builder().procs(2).build().unwrap();
+        let runtime = Runtime::builder().procs(2).start().unwrap();
         runtime.run(|| {
             let handle = GoBuilder::new()
                 .name("the deep one")
@@ -108,8 +111,8 @@ fn overflow_of_a_compacting_runtime_is_still_reported() {
         let runtime = builder
             .clone()
             .compact_stacks(Duration::from_millis(1))
-            .build()
-            .or_else(|_| builder.build());
+            .start()
+            .or_else(|_| builder.start());
         runtime.unwrap().run(|| {
             black_box(recurse_without_end(0));
         });
@@ -123,7 +126,7 @@ fn stack_may_be_used_to_its_limit() {
         let runtime = Runtime::builder()
             .procs(1)
             .stack(StackPolicy::Fixed(64 << 10))
-            .build()
+            .start()
             .unwrap();
         // The runtime's part, the entry's frames and a margin for a debug
         // build's larger ones.
@@ -138,7 +141,7 @@ fn stack_used_beyond_its_limit_overflows() {
         let runtime = Runtime::builder()
             .procs(1)
             .stack(StackPolicy::Fixed(64 << 10))
-            .build()
+            .start()
             .unwrap();
         runtime.run(|| use_bytes(66 << 10));
     });
@@ -150,7 +153,7 @@ fn null_dereference_in_a_goroutine_is_an_ordinary_sigsegv() {
     let end = in_child(
         "null_dereference_in_a_goroutine_is_an_ordinary_sigsegv",
         || {
-            let runtime = Runtime::builder().procs(1).build().unwrap();
+            let runtime = Runtime::builder().procs(1).start().unwrap();
             runtime.run(|| {
                 // SAFETY: none; the child is here to die of it.
                 unsafe { black_box(std::ptr::null::<u8>()).read_volatile() }
@@ -168,7 +171,7 @@ fn more_threads_than_the_cap_end_the_program_and_say_what_to_do() {
     let end = in_child(
         "more_threads_than_the_cap_end_the_program_and_say_what_to_do",
         || {
-            let runtime = Runtime::builder().procs(1).max_threads(8).build().unwrap();
+            let runtime = Runtime::builder().procs(1).max_threads(8).start().unwrap();
             runtime.run(|| {
                 let all: Vec<_> = (0..40)
                     .map(|_| go(|| blocking(|| std::thread::sleep(Duration::from_secs(60)))))
@@ -194,7 +197,7 @@ fn panic_while_a_goroutine_unwinds_ends_the_program_as_on_a_thread() {
     let end = in_child(
         "panic_while_a_goroutine_unwinds_ends_the_program_as_on_a_thread",
         || {
-            let runtime = Runtime::builder().procs(2).build().unwrap();
+            let runtime = Runtime::builder().procs(2).start().unwrap();
             runtime.run(|| {
                 let failed = go(|| {
                     let _again = PanicsAgain;
@@ -216,7 +219,7 @@ fn goexit_in_a_destructor_of_a_panic_ends_the_program() {
         }
     }
     let end = in_child("goexit_in_a_destructor_of_a_panic_ends_the_program", || {
-        let runtime = Runtime::builder().procs(2).build().unwrap();
+        let runtime = Runtime::builder().procs(2).start().unwrap();
         runtime.run(|| {
             let failed = go(|| {
                 let _leaves = Leaves;
@@ -237,7 +240,7 @@ fn panic_in_a_destructor_of_a_goexit_ends_the_program() {
         }
     }
     let end = in_child("panic_in_a_destructor_of_a_goexit_ends_the_program", || {
-        let runtime = Runtime::builder().procs(2).build().unwrap();
+        let runtime = Runtime::builder().procs(2).start().unwrap();
         runtime.run(|| {
             let failed = go(|| {
                 let _panics = Panics;
@@ -254,7 +257,7 @@ fn gomaxprocs_of_the_environment_wins_and_nonsense_does_not_count() {
     let end = in_child(
         "gomaxprocs_of_the_environment_wins_and_nonsense_does_not_count",
         || {
-            let procs = || Runtime::builder().build().unwrap().metrics().procs_count;
+            let procs = || Runtime::builder().start().unwrap().metrics().procs_count;
             // SAFETY: no other thread of this child reads the environment now.
             unsafe { std::env::remove_var("GOMAXPROCS") };
             let of_the_host = procs();
@@ -268,7 +271,7 @@ fn gomaxprocs_of_the_environment_wins_and_nonsense_does_not_count() {
                 unsafe { std::env::set_var("GOMAXPROCS", text) };
                 assert_eq!(procs(), expected, "{text:?}");
             }
-            let by_hand = Runtime::builder().procs(2).build().unwrap();
+            let by_hand = Runtime::builder().procs(2).start().unwrap();
             assert_eq!(by_hand.metrics().procs_count, 2);
         },
     );
@@ -306,7 +309,7 @@ fn gomaxprocs_follows_the_affinity_until_it_is_set_by_hand() {
             // SAFETY: no other thread of this child reads the environment now.
             unsafe { std::env::remove_var("GOMAXPROCS") };
             let cpus = std::thread::available_parallelism().unwrap().get();
-            let runtime = Runtime::builder().build().unwrap();
+            let runtime = Runtime::builder().start().unwrap();
             let before = runtime.metrics().procs_count;
             if cpus < 2 || before < 2 {
                 eprintln!("one CPU, or a quota of one: nothing to follow");
@@ -333,7 +336,7 @@ fn schedtrace_writes_its_line_while_goroutines_run_and_while_none_does() {
         "schedtrace_writes_its_line_while_goroutines_run_and_while_none_does",
         &[("THREADBARE_SCHEDTRACE", "20")],
         || {
-            let runtime = Runtime::builder().procs(2).build().unwrap();
+            let runtime = Runtime::builder().procs(2).start().unwrap();
             runtime.run(|| {
                 let busy = (0..5).map(|_| go(|| spin_for(Duration::from_millis(60))));
                 let busy: Vec<_> = busy.collect();
@@ -385,7 +388,7 @@ fn quit_signal_leaves_the_dump_and_the_trace_and_the_program_goes_on() {
             let runtime = Runtime::builder()
                 .procs(1)
                 .dumps_on_quit(true)
-                .build()
+                .start()
                 .unwrap();
             runtime.run(move || {
                 nix::sys::signal::raise(nix::sys::signal::SIGQUIT).unwrap();

@@ -1,10 +1,13 @@
 //! The examples, run with their answers checked.
 
+mod start;
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
 use bench_runtime::Runtime;
 use bench_runtime::net::TcpListener;
+use start::Start;
 
 #[allow(dead_code, reason = "its `main` is not called here")]
 #[path = "../examples/chat_server.rs"]
@@ -28,10 +31,9 @@ mod worker_pool;
 /// Runs `f` as the main goroutine of each kind of runtime.
 fn on_each_runtime<T: Send + 'static>(f: fn() -> T, mut check: impl FnMut(T)) {
     for procs in [1, 2, 8] {
-        check(Runtime::builder().procs(procs).build().unwrap().run(f));
-        // SAFETY: the examples use no thread-local and no guard of std's.
-        let migrating = unsafe { Runtime::builder().procs(procs).migrating() };
-        check(migrating.build().unwrap().run(f));
+        check(Runtime::builder().procs(procs).start().unwrap().run(f));
+        let migrating = Runtime::builder().procs(procs).migrating();
+        check(migrating.start().unwrap().run(f));
     }
 }
 
@@ -94,7 +96,7 @@ fn fan_in_hears_both() {
 #[test]
 fn chat_server_passes_lines_to_the_others() {
     for procs in [1, 2, 8] {
-        let runtime = Runtime::builder().procs(procs).build().unwrap();
+        let runtime = Runtime::builder().procs(procs).start().unwrap();
         let address = runtime.run(|| {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let address = listener.local_addr().unwrap();

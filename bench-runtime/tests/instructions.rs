@@ -10,10 +10,13 @@
 //! --test instructions`. Otherwise it says what is missing and passes, unless
 //! it is optimised and `REQUIRE_VALGRIND=1`.
 
+mod start;
+
 use std::process::{Command, ExitCode};
 
 use bench_runtime::sync::{Mutex, WaitGroup};
 use bench_runtime::{Runtime, chan, go, select, yield_now};
+use start::Start;
 
 /// The times of the shorter run.
 const TIMES: u64 = 20_000;
@@ -162,10 +165,9 @@ fn child(name: &str, mode: &str, times: u64) {
     let builder = Runtime::builder().procs(1);
     let builder = match mode {
         "pinned" => builder,
-        // SAFETY: nothing that belongs to a thread is held over a park here.
-        _ => unsafe { builder.migrating() },
+        _ => builder.migrating(),
     };
-    let runtime = builder.build().expect("the host lets us make a runtime");
+    let runtime = builder.start().expect("the host lets us make a runtime");
     runtime.run(move || run(times));
 }
 

@@ -1,6 +1,8 @@
 //! What is left of runtimes that have ended: nothing that adds up. In a process
 //! of its own, whose memory no other test changes.
 
+mod start;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -8,16 +10,15 @@ use std::time::{Duration, Instant};
 use bench_runtime::sync::WaitGroup;
 use bench_runtime::time::{after_func, sleep};
 use bench_runtime::{JoinError, Runtime, chan, yield_now};
+use start::Start;
 
-#[allow(unsafe_code, reason = "a migrating runtime is asked for by unsafe")]
 fn runtime(migrating: bool) -> Runtime {
     let builder = Runtime::builder().procs(2).reads_files(false);
     let builder = match migrating {
-        // SAFETY: nothing that belongs to a thread is held over a park.
-        true => unsafe { builder.migrating() },
+        true => builder.migrating(),
         false => builder,
     };
-    builder.build().unwrap()
+    builder.start().unwrap()
 }
 
 fn resident_bytes() -> usize {

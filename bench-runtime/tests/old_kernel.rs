@@ -1,6 +1,8 @@
 //! Kernels that lack what stacks use: a child forbids itself the system calls
 //! that an older kernel does not have, and goes on.
 
+mod start;
+
 use std::hint::black_box;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
@@ -9,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bench_runtime::{Runtime, StackPolicy, chan, go, num_goroutine};
+use start::Start;
 
 const CHILD: &str = "BENCH_RUNTIME_OLD_KERNEL_CHILD";
 
@@ -125,10 +128,10 @@ fn compaction_without_userfaultfd_is_refused_by_name() {
             let error = builder
                 .clone()
                 .compact_stacks(Duration::from_millis(10))
-                .build()
+                .start()
                 .unwrap_err();
             assert!(error.to_string().contains("userfaultfd"), "{error}");
-            assert_eq!(builder.build().unwrap().run(|| 7), 7);
+            assert_eq!(builder.start().unwrap().run(|| 7), 7);
         },
     );
     assert_unharmed(end);
@@ -142,7 +145,7 @@ fn compaction_without_guard_markers_is_refused_by_name() {
         || {
             let error = Runtime::builder()
                 .compact_stacks(Duration::from_millis(10))
-                .build()
+                .start()
                 .unwrap_err();
             assert!(error.to_string().contains("MADV_GUARD_INSTALL"), "{error}");
         },
@@ -159,7 +162,7 @@ fn goroutines_without_guard_markers_run_until_the_map_limit() {
             let runtime = Runtime::builder()
                 .procs(1)
                 .stack(StackPolicy::Fixed(8 << 10))
-                .build()
+                .start()
                 .unwrap();
             runtime.run(|| {
                 let (sender, receiver) = chan::<()>(0);
@@ -213,7 +216,7 @@ fn overflow_without_guard_markers_is_reported() {
         "overflow_without_guard_markers_is_reported",
         Lacks::Guards,
         || {
-            let runtime = Runtime::builder().procs(1).build().unwrap();
+            let runtime = Runtime::builder().procs(1).start().unwrap();
             runtime.run(|| {
                 black_box(recurse_without_end(0));
             });

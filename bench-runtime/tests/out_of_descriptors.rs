@@ -2,6 +2,8 @@
 //! go on, and it accepts again once some are free. A process of its own, whose
 //! limit it lowers.
 
+mod start;
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,6 +16,7 @@ use bench_runtime::net::TcpListener;
 use bench_runtime::{Builder, Runtime, go, time};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
+use start::Start;
 
 /// As many as the server may pause for at most, and more.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -42,7 +45,7 @@ fn is_served(stream: &mut TcpStream) {
 }
 
 fn loop_survives(builder: Builder) {
-    let runtime = builder.procs(2).build().expect("a runtime starts");
+    let runtime = builder.procs(2).start().expect("a runtime starts");
     let (told, address) = std::sync::mpsc::channel();
     let (ticks, accepted) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
     let _ = runtime.spawn({
@@ -110,6 +113,5 @@ fn accept_loop_survives_a_shortage_of_descriptors() {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
     setrlimit(Resource::RLIMIT_NOFILE, most.min(200), most).expect("it may be lowered");
     loop_survives(Runtime::builder());
-    // SAFETY: nothing that belongs to a thread is held over a park here.
-    loop_survives(unsafe { Runtime::builder().migrating() });
+    loop_survives(Runtime::builder().migrating());
 }

@@ -1,10 +1,13 @@
 //! Who walks a goroutine's stack stops at its base: std's backtrace, gdb and perf.
 
+mod start;
+
 use std::backtrace::Backtrace;
 use std::hint::black_box;
 use std::process::{Command, Stdio};
 
 use bench_runtime::{Runtime, go};
+use start::Start;
 
 /// Set in the child that gdb or perf runs.
 const CHILD: &str = "BENCH_RUNTIME_UNWIND_CHILD";
@@ -19,7 +22,7 @@ fn at_the_top_of_the_stack<T>(f: fn() -> T) -> T {
 
 #[test]
 fn backtrace_in_a_goroutine_ends_at_its_base() {
-    let runtime = Runtime::builder().procs(1).build().unwrap();
+    let runtime = Runtime::builder().procs(1).start().unwrap();
     let capture = || at_the_top_of_the_stack(|| Backtrace::force_capture().to_string());
     let text = runtime.run(move || go(capture).join().unwrap());
     let frames = text
@@ -37,7 +40,7 @@ fn backtrace_in_a_goroutine_ends_at_its_base() {
 #[test]
 fn gdb_walks_a_goroutine_to_its_base_and_stops() {
     if std::env::var_os(CHILD).is_some() {
-        let runtime = Runtime::builder().procs(1).build().unwrap();
+        let runtime = Runtime::builder().procs(1).start().unwrap();
         let _ = runtime.run(|| go(|| at_the_top_of_the_stack(|| std::process::abort())).join());
         return;
     }
@@ -99,7 +102,7 @@ fn work_for_a_while() -> u64 {
 fn perf_walks_a_goroutine_to_its_base_and_stops() {
     const NAME: &str = "perf_walks_a_goroutine_to_its_base_and_stops";
     if std::env::var_os(CHILD).is_some() {
-        let runtime = Runtime::builder().procs(1).build().unwrap();
+        let runtime = Runtime::builder().procs(1).start().unwrap();
         let rounds = runtime.run(|| go(|| at_the_top_of_the_stack(work_for_a_while)).join());
         assert!(rounds.unwrap() > 0);
         return;

@@ -4,11 +4,14 @@
 //! Bounds are wide, as sysmon may find a goroutine waiting on a loaded host; a
 //! wake for every ready, which they are about, is far beyond them.
 
+mod start;
+
 use std::sync::Mutex;
 use std::time::Duration;
 
 use bench_runtime::sync::WaitGroup;
 use bench_runtime::{Runtime, chan, go, time, yield_now};
+use start::Start;
 
 /// Both modes, with more Ps than there is work for, one test at a time.
 #[allow(unsafe_code, reason = "a migrating runtime is asked for by unsafe")]
@@ -18,11 +21,10 @@ fn wakes(work: fn()) -> [u64; 2] {
     [false, true].map(|migrating| {
         let builder = Runtime::builder().procs(4);
         let builder = match migrating {
-            // SAFETY: nothing that belongs to a thread is held over a park.
-            true => unsafe { builder.migrating() },
+            true => builder.migrating(),
             false => builder,
         };
-        let runtime = builder.build().unwrap();
+        let runtime = builder.start().unwrap();
         runtime.run(work);
         runtime.metrics().wakes_count
     })

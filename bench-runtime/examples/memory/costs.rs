@@ -41,7 +41,8 @@ pub(super) fn cycle(slots: &str, count: &str) -> Result<(), String> {
         "64k" => builder.stack(growable(64 << 10)),
         _ => builder,
     };
-    let runtime = builder.build().map_err(|error| error.to_string())?;
+    // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    let runtime = unsafe { builder.build() }.map_err(|error| error.to_string())?;
     runtime.run(move || {
         let (sender, receiver) = chan::<()>(0);
         for index in 0..count {
@@ -96,7 +97,8 @@ pub(super) fn pairs(compacts: &str, pairs: &str) -> Result<(), String> {
         "compacting" => builder.compact_stacks(BRIEF),
         _ => builder,
     };
-    let runtime = builder.build().map_err(|error| error.to_string())?;
+    // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    let runtime = unsafe { builder.build() }.map_err(|error| error.to_string())?;
     runtime.run(move || {
         let run = |trips: usize| {
             let all: Vec<_> = (0..pairs)

@@ -35,13 +35,13 @@ fn main() {
     scenarios::silence_expected_panics();
     let builder = Runtime::builder().procs(settings.procs);
     let builder = if settings.migrating {
-        // SAFETY: no scenario holds a reference derived from a thread-local or
-        // a guard of std's across a call that parks.
-        unsafe { builder.migrating() }
+        builder.migrating()
     } else {
         builder
     };
-    let runtime = match builder.build() {
+    // SAFETY: no scenario parks inside a thread-local's initialiser or scope, or
+    // holds a guard of std's across a call that parks.
+    let runtime = match unsafe { builder.build() } {
         Ok(runtime) => Arc::new(runtime),
         Err(error) => {
             eprintln!("soak: the runtime does not start: {error}");

@@ -164,7 +164,8 @@ impl TcpListener {
     /// use std::io::{Read, Write};
     ///
     /// # fn main() -> std::io::Result<()> {
-    /// let greeting = Runtime::builder().build()?.run(|| {
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let greeting = unsafe { Runtime::builder().build() }?.run(|| {
     ///     let listener = TcpListener::bind("127.0.0.1:0")?;
     ///     let address = listener.local_addr()?;
     ///     let server = go(move || {

@@ -17,7 +17,8 @@ use super::trace::{Level, Trace};
 /// ```
 /// use bench_runtime::{Runtime, chan, go};
 ///
-/// let runtime = Runtime::builder().build()?;
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let runtime = unsafe { Runtime::builder().build() }?;
 /// let answer = runtime.run(|| {
 ///     let (tx, rx) = chan(0);
 ///     go!(tx.send(6 * 7));
@@ -38,7 +39,8 @@ pub struct Runtime {
 /// ```
 /// use bench_runtime::{Runtime, Receiver, go, yield_now};
 ///
-/// let runtime = Runtime::builder().build()?;
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let runtime = unsafe { Runtime::builder().build() }?;
 /// runtime.run(|| {
 ///     go!(Receiver::<()>::never().recv());
 ///     yield_now();
@@ -70,7 +72,8 @@ impl Runtime {
     /// ```
     /// use bench_runtime::Runtime;
     ///
-    /// let runtime = Runtime::builder().procs(4).max_threads(64).build()?;
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().procs(4).max_threads(64).build() }?;
     /// assert_eq!(runtime.metrics().procs_count, 4);
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -93,7 +96,8 @@ impl Runtime {
     /// ```
     /// use bench_runtime::{Runtime, go};
     ///
-    /// let runtime = Runtime::builder().build()?;
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
     /// let sum = runtime.run(|| {
     ///     let parts: Vec<_> = (0..4u32).map(|n| go(move || n * n)).collect();
     ///     parts.into_iter().map(|part| part.join().unwrap()).sum::<u32>()
@@ -145,7 +149,8 @@ impl Runtime {
     /// use bench_runtime::{Runtime, chan};
     ///
     /// // A program of plain threads that has some goroutines.
-    /// let runtime = Runtime::builder().build()?;
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
     /// let (jobs, queue) = chan::<u32>(8);
     /// let worker = runtime.spawn(move || queue.iter().sum::<u32>());
     /// for n in 1..=4 {
@@ -176,7 +181,8 @@ impl Runtime {
     /// ```
     /// use bench_runtime::Runtime;
     ///
-    /// let runtime = Runtime::builder().procs(1).build()?;
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().procs(1).build() }?;
     /// assert_eq!(runtime.set_procs(3), 1);
     /// assert_eq!(runtime.metrics().procs_count, 3);
     /// # Ok::<(), std::io::Error>(())
@@ -199,7 +205,8 @@ impl Runtime {
     /// ```
     /// use bench_runtime::{Runtime, chan};
     ///
-    /// let runtime = Runtime::builder().build()?;
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
     /// let (tx, rx) = chan::<()>(0);
     /// let waiting = runtime.spawn(move || rx.recv());
     /// // It may not have reached its receive yet: look until it has.
@@ -222,7 +229,8 @@ impl Runtime {
     /// ```
     /// use bench_runtime::Runtime;
     ///
-    /// let runtime = Runtime::builder().build()?;
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
     /// runtime.run(|| ());
     /// let mut json = Vec::new();
     /// runtime.trace().write_chrome(&mut json)?;
@@ -241,7 +249,8 @@ impl Runtime {
     /// ```
     /// use bench_runtime::{Runtime, go, trace::Level};
     ///
-    /// let runtime = Runtime::builder().build()?;
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
     /// runtime.set_trace(Level::Switches);
     /// runtime.run(|| go(|| ()).join().unwrap());
     /// runtime.set_trace(Level::Coarse);
@@ -262,7 +271,8 @@ impl Runtime {
     /// ```
     /// use bench_runtime::Runtime;
     ///
-    /// let runtime = Runtime::builder().build()?;
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
     /// runtime.run(|| println!("work"));
     /// assert_eq!(runtime.shutdown().unfinished_count, 0);
     /// # Ok::<(), std::io::Error>(())

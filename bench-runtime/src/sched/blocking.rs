@@ -70,7 +70,8 @@ impl Drop for Blocked {
 /// # Examples
 ///
 /// ```
-/// let text = bench_runtime::Runtime::builder().build()?.run(|| {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let text = unsafe { bench_runtime::Runtime::builder().build() }?.run(|| {
 ///     bench_runtime::blocking(|| std::fs::read_to_string("/proc/self/comm"))
 /// })?;
 /// assert!(!text.is_empty());

@@ -15,7 +15,8 @@ use crate::stack::StackPolicy;
 /// # Examples
 ///
 /// ```
-/// let runtime = bench_runtime::Runtime::builder().procs(2).build()?;
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let runtime = unsafe { bench_runtime::Runtime::builder().procs(2).build() }?;
 /// assert_eq!(runtime.run(|| 6 * 7), 42);
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -63,7 +64,8 @@ impl Builder {
     /// ```
     /// use bench_runtime::{Runtime, gomaxprocs};
     ///
-    /// let runtime = Runtime::builder().procs(3).build()?;
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().procs(3).build() }?;
     /// assert_eq!(runtime.run(|| gomaxprocs(None)), 3);
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -86,7 +88,8 @@ impl Builder {
     /// }
     ///
     /// let deep = StackPolicy::Growable { initial: 4 << 10, limit: 64 << 20 };
-    /// let runtime = Runtime::builder().stack(deep).build()?;
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().stack(deep).build() }?;
     /// assert_eq!(runtime.run(|| depth(100_000)), 100_000);
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -114,10 +117,12 @@ impl Builder {
     /// use std::time::Duration;
     ///
     /// let pause = Duration::from_millis(100);
-    /// let runtime = match Runtime::builder().compact_stacks(pause).build() {
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = match unsafe { Runtime::builder().compact_stacks(pause).build() } {
     ///     Ok(runtime) => runtime,
     ///     // An older kernel: without it.
-    ///     Err(_) => Runtime::builder().build()?,
+    ///     // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    ///     Err(_) => unsafe { Runtime::builder().build() }?,
     /// };
     /// assert_eq!(runtime.run(|| 1 + 1), 2);
     /// # Ok::<(), std::io::Error>(())
@@ -140,7 +145,8 @@ impl Builder {
     /// use bench_runtime::Runtime;
     ///
     /// // In a sandbox without /proc and /sys.
-    /// let runtime = Runtime::builder().reads_files(false).build()?;
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().reads_files(false).build() }?;
     /// assert!(runtime.metrics().procs_count >= 1);
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -158,7 +164,8 @@ impl Builder {
     /// ```
     /// use bench_runtime::Runtime;
     ///
-    /// let runtime = Runtime::builder().max_threads(16).build()?;
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().max_threads(16).build() }?;
     /// runtime.run(|| ());
     /// assert!(runtime.metrics().threads_count <= 16);
     /// # Ok::<(), std::io::Error>(())
@@ -178,7 +185,8 @@ impl Builder {
     /// use bench_runtime::Runtime;
     ///
     /// // A library that is loaded into somebody else's program.
-    /// let runtime = Runtime::builder().detects_deadlock(false).build()?;
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().detects_deadlock(false).build() }?;
     /// assert_eq!(runtime.run(|| "fine"), "fine");
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -202,7 +210,9 @@ impl Builder {
     /// use std::time::{Duration, Instant};
     ///
     /// let begun = Instant::now();
-    /// Runtime::builder().fake_time().build()?.run(|| time::sleep(Duration::from_secs(3600)));
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().fake_time().build() }?;
+    /// runtime.run(|| time::sleep(Duration::from_secs(3600)));
     /// assert!(begun.elapsed() < Duration::from_secs(60));
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -224,7 +234,8 @@ impl Builder {
     ///
     /// /// The order in which five goroutines run.
     /// fn order(seed: u64) -> std::io::Result<Vec<u32>> {
-    ///     let runtime = Runtime::builder().seed(seed).build()?;
+    ///     // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    ///     let runtime = unsafe { Runtime::builder().seed(seed).build() }?;
     ///     Ok(runtime.run(|| {
     ///         let (tx, rx) = chan(5);
     ///         for n in 0..5 {
@@ -255,7 +266,8 @@ impl Builder {
     /// use bench_runtime::Runtime;
     ///
     /// // From here on `kill -QUIT` shows what all goroutines are doing.
-    /// let runtime = Runtime::builder().dumps_on_quit(true).build()?;
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().dumps_on_quit(true).build() }?;
     /// assert_eq!(runtime.run(|| 1), 1);
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -274,7 +286,8 @@ impl Builder {
     /// ```
     /// use bench_runtime::{Runtime, go, trace::Level};
     ///
-    /// let runtime = Runtime::builder().trace(Level::Switches).build()?;
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().trace(Level::Switches).build() }?;
     /// runtime.run(|| go(|| ()).join().unwrap());
     /// println!("{} events", runtime.trace().events_count());
     /// # Ok::<(), std::io::Error>(())
@@ -292,44 +305,56 @@ impl Builder {
     }
 
     /// Lets goroutines move between OS threads when they park. Without this a
-    /// goroutine that has started stays with its thread, which is safe and
-    /// less even.
-    ///
-    /// # Safety
-    ///
-    /// For as long as the runtime lives, no goroutine of it may hold across a
-    /// call that parks (any channel operation, lock, sleep, join, I/O or
-    /// yield of this crate):
-    ///
-    /// 1. a reference or pointer derived from a `thread_local!`, also inside a
-    ///    library's value, such as `thread_rng()` or a `tracing` span guard;
-    /// 2. a guard that is bound to an OS thread: std's `MutexGuard`,
-    ///    `ReentrantLockGuard`, or any value that is `!Send` for that reason;
-    /// 3. and no function that parks may use one `thread_local!` both before
-    ///    and after it: the compiler keeps its address. Put each use in a
-    ///    function of its own that is not inlined, or use
-    ///    [`crate::GoroutineLocal`].
+    /// goroutine that has started stays with its thread, which asks less of a
+    /// program and spreads its work less evenly. What a migrating runtime asks
+    /// for stands at [`Builder::build`].
     ///
     /// # Examples
     ///
     /// ```
     /// use bench_runtime::{Runtime, go};
     ///
-    /// // SAFETY: nothing in this program holds what belongs to an OS thread, a
-    /// // reference into a `thread_local!` or std's `MutexGuard`, across a park.
-    /// let builder = unsafe { Runtime::builder().migrating() };
-    /// let runtime = builder.procs(2).build()?;
+    /// let builder = Runtime::builder().procs(2).migrating();
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope,
+    /// // or holds over a park what belongs to a thread.
+    /// let runtime = unsafe { builder.build() }?;
     /// assert_eq!(runtime.run(|| go(|| 1).join().unwrap()), 1);
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[must_use]
-    pub unsafe fn migrating(mut self) -> Self {
+    pub fn migrating(mut self) -> Self {
         self.migrating = true;
         self
     }
 
     /// Starts the runtime: its Ps, and one thread that watches them. Threads
     /// that run goroutines start as they are needed.
+    ///
+    /// # Safety
+    ///
+    /// Goroutines share the thread-locals of the threads they run on. Safe code
+    /// may rely on a thread running one thing at a time, so no runtime of this
+    /// kind can keep such code sound by itself. A program that builds one
+    /// promises, for all code that its goroutines run, libraries included:
+    ///
+    /// 1. nothing parks inside the initialiser of a `thread_local!`;
+    /// 2. nothing parks inside a scope that hands out what a thread-local
+    ///    points to, and restores the older pointer at its end (`scoped-tls`):
+    ///    the scopes of two goroutines do not nest;
+    ///
+    /// and of a [migrating](Builder::migrating) runtime besides:
+    ///
+    /// 3. no reference or pointer derived from a thread-local lives across a
+    ///    park, and no function that parks uses one thread-local before and
+    ///    after it: the compiler keeps its address. Put each use in a function
+    ///    of its own that is `#[inline(never)]`;
+    /// 4. nothing that is bound to an OS thread lives across a park: std's
+    ///    `MutexGuard`, or any value that is `!Send` for that reason.
+    ///
+    /// Any call of this crate that may wait *parks*: of a channel, a lock, a
+    /// timer, a join, a socket, [`blocking`](crate::blocking), `yield_now`.
+    /// [`GoroutineLocal`](crate::GoroutineLocal) takes the place of a
+    /// thread-local without any of these rules.
     ///
     /// # Errors
     ///
@@ -341,14 +366,16 @@ impl Builder {
     /// ```
     /// use bench_runtime::{Runtime, StackPolicy};
     ///
-    /// let runtime = Runtime::builder().build()?;
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
     /// runtime.run(|| println!("in a goroutine"));
     ///
-    /// let refused = Runtime::builder().stack(StackPolicy::Fixed(1)).build();
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let refused = unsafe { Runtime::builder().stack(StackPolicy::Fixed(1)).build() };
     /// println!("{}", refused.unwrap_err());
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn build(self) -> io::Result<Runtime> {
+    pub unsafe fn build(self) -> io::Result<Runtime> {
         Shared::start(self).map(|shared| Runtime { shared })
     }
 }

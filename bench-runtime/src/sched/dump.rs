@@ -19,7 +19,8 @@ use crate::util::lock::Lock;
 /// ```
 /// use bench_runtime::{GoBuilder, Runtime, chan, goroutines, yield_now};
 ///
-/// Runtime::builder().build()?.run(|| {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
 ///     let (tx, rx) = chan::<()>(0);
 ///     let reader = GoBuilder::new().name("reader").go(move || rx.recv()).unwrap();
 ///     let seen = loop {
@@ -174,7 +175,8 @@ pub(crate) fn describe_in_signal_handler(g: *mut (), out: &mut dyn Write) {
 /// ```
 /// use bench_runtime::{Runtime, goroutines, num_goroutine};
 ///
-/// Runtime::builder().build()?.run(|| {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
 ///     for goroutine in goroutines() {
 ///         println!("{goroutine}");
 ///     }
@@ -303,7 +305,8 @@ pub(crate) fn write_all(heading: &str, goroutines: &[GoroutineInfo]) {
 /// use bench_runtime::{Runtime, in_goroutine};
 ///
 /// assert!(!in_goroutine());
-/// assert!(Runtime::builder().build()?.run(in_goroutine));
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// assert!(unsafe { Runtime::builder().build() }?.run(in_goroutine));
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[must_use]

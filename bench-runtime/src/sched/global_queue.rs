@@ -22,7 +22,8 @@ use crate::util::lock::Lock;
 /// ```
 /// use bench_runtime::{GoBuilder, Priority, Runtime, chan};
 ///
-/// let order = Runtime::builder().procs(1).build()?.run(|| {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let order = unsafe { Runtime::builder().procs(1).build() }?.run(|| {
 ///     let (tx, rx) = chan(3);
 ///     for class in [Priority::Low, Priority::Normal, Priority::High] {
 ///         let tx = tx.clone();

@@ -26,7 +26,8 @@ use crate::stack::StackError;
 /// ```
 /// use bench_runtime::{JoinError, Runtime, go, goexit};
 ///
-/// Runtime::builder().build()?.run(|| {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
 ///     assert!(matches!(go(|| goexit()).join(), Err(JoinError::Exited)));
 ///     match go(|| panic!("no luck")).join() {
 ///         Ok(()) => unreachable!(),
@@ -63,7 +64,8 @@ pub enum JoinError {
 /// ```
 /// use bench_runtime::{JoinError, Runtime, go};
 ///
-/// Runtime::builder().build()?.run(|| {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
 ///     let Err(JoinError::Panicked(payload)) = go(|| panic!("out of {}", "cheese")).join() else {
 ///         unreachable!()
 ///     };
@@ -83,7 +85,8 @@ impl PanicPayload {
     /// use bench_runtime::{JoinError, Runtime, go};
     /// use std::panic::panic_any;
     ///
-    /// Runtime::builder().build()?.run(|| {
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// unsafe { Runtime::builder().build() }?.run(|| {
     ///     let Err(JoinError::Panicked(payload)) = go(|| panic_any(404)).join() else {
     ///         unreachable!()
     ///     };
@@ -134,7 +137,8 @@ impl fmt::Display for PanicPayload {
 /// ```
 /// use bench_runtime::{Runtime, go};
 ///
-/// Runtime::builder().build()?.run(|| {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
 ///     let handle = go(|| "done".to_owned());
 ///     println!("goroutine {} is finished: {}", handle.id(), handle.is_finished());
 ///     assert_eq!(handle.join().unwrap(), "done");
@@ -223,7 +227,8 @@ impl<T> JoinHandle<T> {
     /// ```
     /// use bench_runtime::{Runtime, go};
     ///
-    /// Runtime::builder().build()?.run(|| {
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// unsafe { Runtime::builder().build() }?.run(|| {
     ///     assert_eq!(go(|| 2 + 2).join().unwrap(), 4);
     ///     assert!(go(|| panic!("two and two make five")).join().is_err());
     /// });

@@ -119,7 +119,8 @@ impl Shared {
 /// use bench_runtime::{Runtime, go};
 /// use std::time::Duration;
 ///
-/// let runtime = Runtime::builder().build()?;
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let runtime = unsafe { Runtime::builder().build() }?;
 /// runtime.run(|| (0..1000).for_each(|_| go(|| ()).join().unwrap()));
 /// let latency = runtime.metrics().run_latency;
 /// println!("half of {} ran within {:?}", latency.count(), latency.quantile(0.5).unwrap());
@@ -178,7 +179,8 @@ impl RunLatency {
     /// ```
     /// use bench_runtime::Runtime;
     ///
-    /// let runtime = Runtime::builder().build()?;
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
     /// runtime.run(|| ());
     /// if let Some(nearly_all) = runtime.metrics().run_latency.quantile(0.99) {
     ///     println!("99% ran within {nearly_all:?}");

@@ -78,7 +78,8 @@ pub(super) fn on_clean_thread(start: impl FnOnce() + Send + 'static) {
 /// ```
 /// use bench_runtime::{Runtime, lock_os_thread, unlock_os_thread, yield_now};
 ///
-/// Runtime::builder().build()?.run(|| {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
 ///     lock_os_thread();
 ///     let before = std::thread::current().id();
 ///     yield_now();
@@ -112,7 +113,8 @@ pub fn lock_os_thread() {
 /// ```
 /// use bench_runtime::{Runtime, lock_os_thread, unlock_os_thread};
 ///
-/// Runtime::builder().build()?.run(|| {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
 ///     lock_os_thread();
 ///     lock_os_thread();
 ///     unlock_os_thread(); // Still locked: they nest.

@@ -12,7 +12,8 @@ use super::runtime::Shared;
 /// ```
 /// use bench_runtime::{Runtime, go};
 ///
-/// let runtime = Runtime::builder().procs(2).build()?;
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let runtime = unsafe { Runtime::builder().procs(2).build() }?;
 /// runtime.run(|| (0..100).for_each(|_| go(|| ()).join().unwrap()));
 /// let metrics = runtime.metrics();
 /// assert_eq!((metrics.procs_count, metrics.goroutines_count), (2, 0));

@@ -225,7 +225,8 @@ pub(crate) fn ready_inside(m: &'static Machine, p: &'static Processor, who: Park
 ///
 /// static READY: AtomicBool = AtomicBool::new(false);
 ///
-/// Runtime::builder().procs(1).build()?.run(|| {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().procs(1).build() }?.run(|| {
 ///     let other = go(|| READY.store(true, Ordering::Release));
 ///     while !READY.load(Ordering::Acquire) {
 ///         yield_now();

@@ -36,7 +36,8 @@ const ID_BATCH: u64 = 16;
 /// ```
 /// use bench_runtime::{Runtime, go};
 ///
-/// let sum = Runtime::builder().build()?.run(|| {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let sum = unsafe { Runtime::builder().build() }?.run(|| {
 ///     let handles: Vec<_> = (0..10u64).map(|i| go(move || i * i)).collect();
 ///     handles.into_iter().map(|h| h.join().unwrap()).sum::<u64>()
 /// });
@@ -120,7 +121,8 @@ fn start(
 /// ```
 /// use bench_runtime::{Runtime, chan, go};
 ///
-/// let sum = Runtime::builder().build()?.run(|| {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let sum = unsafe { Runtime::builder().build() }?.run(|| {
 ///     let (tx, rx) = chan(0);
 ///     for n in 1..=10 {
 ///         let tx = tx.clone();
@@ -246,7 +248,8 @@ pub(crate) fn abandon(
 /// ```
 /// use bench_runtime::{GoBuilder, Priority, Runtime};
 ///
-/// let runtime = Runtime::builder().build()?;
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let runtime = unsafe { Runtime::builder().build() }?;
 /// let answer = runtime.run(|| {
 ///     GoBuilder::new().name("adder").priority(Priority::High).go(|| 1 + 1).unwrap().join().unwrap()
 /// });
@@ -275,7 +278,8 @@ impl GoBuilder {
     /// ```
     /// use bench_runtime::{GoBuilder, Runtime, goroutines};
     ///
-    /// Runtime::builder().build()?.run(|| {
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// unsafe { Runtime::builder().build() }?.run(|| {
     ///     let named = GoBuilder::new().name("indexer");
     ///     let seen = named.go(|| goroutines().iter().any(|g| g.name.as_deref() == Some("indexer")));
     ///     assert!(seen.unwrap().join().unwrap());
@@ -295,7 +299,8 @@ impl GoBuilder {
     /// ```
     /// use bench_runtime::{GoBuilder, Priority, Runtime};
     ///
-    /// Runtime::builder().build()?.run(|| {
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// unsafe { Runtime::builder().build() }?.run(|| {
     ///     let tidying = GoBuilder::new().priority(Priority::Low).go(|| "tidy").unwrap();
     ///     assert_eq!(tidying.join().unwrap(), "tidy");
     /// });
@@ -318,7 +323,8 @@ impl GoBuilder {
     /// ```
     /// use bench_runtime::{GoBuilder, Runtime};
     ///
-    /// let sum = Runtime::builder().build()?.run(|| {
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let sum = unsafe { Runtime::builder().build() }?.run(|| {
     ///     let adds_up = GoBuilder::new().cpu_bound(true).go(|| (0..1_000_000u64).sum::<u64>());
     ///     adds_up.unwrap().join().unwrap()
     /// });
@@ -338,7 +344,8 @@ impl GoBuilder {
     /// ```
     /// use bench_runtime::{GoBuilder, Runtime, StackPolicy, stack_usage};
     ///
-    /// Runtime::builder().build()?.run(|| {
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// unsafe { Runtime::builder().build() }?.run(|| {
     ///     let small = GoBuilder::new().stack(StackPolicy::Fixed(32 << 10));
     ///     let usage = small.go(stack_usage).unwrap().join().unwrap().unwrap();
     ///     assert_eq!(usage.limit_bytes, 32 << 10);
@@ -366,7 +373,8 @@ impl GoBuilder {
     /// ```
     /// use bench_runtime::{GoBuilder, Runtime};
     ///
-    /// Runtime::builder().build()?.run(|| {
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// unsafe { Runtime::builder().build() }?.run(|| {
     ///     let worker = GoBuilder::new().name("worker").go(|| 6 * 7);
     ///     assert_eq!(worker.unwrap().join().unwrap(), 42);
     /// });
@@ -421,7 +429,8 @@ impl GoBuilder {
 ///     }
 /// }
 ///
-/// Runtime::builder().build()?.run(|| {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
 ///     let ended = go(|| {
 ///         let _tidy = Tidy;
 ///         goexit()
@@ -443,7 +452,8 @@ pub fn goexit() -> ! {
 /// use bench_runtime::{Runtime, go, goroutine_id};
 ///
 /// assert_eq!(goroutine_id(), None);
-/// Runtime::builder().build()?.run(|| {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
 ///     let other = go(goroutine_id);
 ///     let id = other.id();
 ///     assert_eq!(other.join().unwrap(), Some(id));
@@ -462,7 +472,8 @@ pub fn goroutine_id() -> Option<u64> {
 /// ```
 /// use bench_runtime::{Runtime, chan, go, num_goroutine};
 ///
-/// Runtime::builder().build()?.run(|| {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
 ///     let (tx, rx) = chan::<()>(0);
 ///     let other = go(move || rx.recv());
 ///     assert_eq!(num_goroutine(), 2);
@@ -489,7 +500,8 @@ pub fn num_goroutine() -> usize {
 /// ```
 /// use bench_runtime::{Runtime, gomaxprocs};
 ///
-/// Runtime::builder().procs(2).build()?.run(|| {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().procs(2).build() }?.run(|| {
 ///     assert_eq!(gomaxprocs(Some(4)), 2);
 ///     assert_eq!(gomaxprocs(None), 4);
 /// });

@@ -21,7 +21,8 @@ use crate::util::lock::Lock;
 /// ```
 /// use bench_runtime::{GoBuilder, Runtime, StackPolicy};
 ///
-/// Runtime::builder().build()?.run(|| {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
 ///     // Room for a deep recursion, of which only what is used is ever in memory.
 ///     let deep = StackPolicy::Growable { initial: 4 << 10, limit: 16 << 20 };
 ///     let parser = GoBuilder::new().stack(deep).go(|| "parsed").unwrap();

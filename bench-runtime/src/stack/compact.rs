@@ -97,7 +97,8 @@ pub(super) const LONGEST_RUN: usize = 256;
 /// use bench_runtime::{CompactionError, Runtime};
 /// use std::time::Duration;
 ///
-/// if let Err(error) = Runtime::builder().compact_stacks(Duration::from_secs(1)).build() {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// if let Err(error) = unsafe { Runtime::builder().compact_stacks(Duration::from_secs(1)).build() } {
 ///     let why = error.get_ref().and_then(|inner| inner.downcast_ref());
 ///     if let Some(CompactionError::UserFault(_) | CompactionError::Guards) = why {
 ///         println!("not on this kernel: {error}");

@@ -79,7 +79,8 @@ pub use trim::{StackUsage, stack_usage};
 /// ```
 /// use bench_runtime::{GoBuilder, Runtime, StackError, StackPolicy};
 ///
-/// Runtime::builder().build()?.run(|| {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
 ///     let tiny = GoBuilder::new().stack(StackPolicy::Fixed(100));
 ///     let error = tiny.go(|| ()).unwrap_err();
 ///     match error.get_ref().and_then(|inner| inner.downcast_ref()) {

@@ -25,7 +25,8 @@ use crate::sys::map::{self, PAGE};
 /// ```
 /// use bench_runtime::{Runtime, stack_usage};
 ///
-/// let usage = Runtime::builder().build()?.run(stack_usage).unwrap();
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let usage = unsafe { Runtime::builder().build() }?.run(stack_usage).unwrap();
 /// println!("{} of {} bytes are in memory", usage.committed_bytes, usage.limit_bytes);
 /// assert!(usage.peak_bytes <= usage.limit_bytes);
 /// # Ok::<(), std::io::Error>(())
@@ -53,7 +54,8 @@ const CACHED_BATCH: usize = 4096;
 /// # Examples
 ///
 /// ```
-/// let usage = bench_runtime::Runtime::builder().build()?.run(bench_runtime::stack_usage);
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let usage = unsafe { bench_runtime::Runtime::builder().build() }?.run(bench_runtime::stack_usage);
 /// assert!(usage.unwrap().committed_bytes < 64 << 10);
 /// # Ok::<(), std::io::Error>(())
 /// ```

@@ -322,7 +322,8 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
 /// ```
 /// use bench_runtime::{Runtime, sync::Mutex, yield_now};
 ///
-/// Runtime::builder().build()?.run(|| {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
 ///     let mutex = Mutex::new(1);
 ///     let mut guard = mutex.lock();
 ///     yield_now(); // It is still held.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Barrier};
 use bench_runtime::sync::{Cond, Mutex, Once, RwMutex, Semaphore, WaitGroup};
 use bench_runtime::{GoBuilder, Receiver, Runtime, blocking, chan, go, scope, select, time};
 
+use crate::start::Start;
 use crate::{End, Scenario};
 
 pub(crate) const ALARMS: &[Scenario] = &[
@@ -120,7 +121,7 @@ pub(crate) const ALARMS: &[Scenario] = &[
             "goroutine * [chan send on *",
         ]),
         body: || {
-            let runtime = Runtime::builder().procs(1).build().unwrap();
+            let runtime = Runtime::builder().procs(1).start().unwrap();
             let keep = runtime.run(|| {
                 let (tx, rx) = chan::<u8>(0);
                 drop(GoBuilder::new().name("left").go(move || rx.recv()));
@@ -140,7 +141,7 @@ pub(crate) const ALARMS: &[Scenario] = &[
             "goroutine * [chan receive on *",
         ]),
         body: || {
-            let runtime = Arc::new(Runtime::builder().procs(2).build().unwrap());
+            let runtime = Arc::new(Runtime::builder().procs(2).start().unwrap());
             let both = Arc::new(Barrier::new(2));
             let run = move |runtime: Arc<Runtime>, both: Arc<Barrier>| {
                 both.wait();
@@ -179,10 +180,9 @@ pub(crate) const ALARMS: &[Scenario] = &[
 fn on(procs: usize, migrating: bool, main: fn()) {
     let mut builder = Runtime::builder().procs(procs);
     if migrating {
-        // SAFETY: the scenarios use no thread-local and no guard of std's.
-        builder = unsafe { builder.migrating() };
+        builder = builder.migrating();
     }
-    builder.build().unwrap().run(main);
+    builder.start().unwrap().run(main);
 }
 
 fn on_one(main: fn()) {

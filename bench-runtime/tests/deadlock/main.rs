@@ -8,6 +8,8 @@
 
 mod alarms;
 mod no_alarms;
+#[path = "../start/mod.rs"]
+mod start;
 
 use std::io::Read;
 use std::process::{Command, ExitStatus, Stdio};

@@ -10,6 +10,7 @@ use bench_runtime::context::Context;
 use bench_runtime::net::PipeReader;
 use bench_runtime::{Builder, Runtime, blocking, chan, go, time, yield_now};
 
+use crate::start::Start;
 use crate::{End, Scenario};
 
 /// Long against every pause after which a runtime looks for a deadlock.
@@ -32,7 +33,7 @@ pub(crate) const NO_ALARMS: &[Scenario] = &[
     ends("short_runs_on_two_processors", || short_runs(2, false)),
     ends("short_runs_that_migrate", || short_runs(2, true)),
     ends("short_runs_beside_what_waits_for_ever", || {
-        let runtime = builder(2, false).build().unwrap();
+        let runtime = builder(2, false).start().unwrap();
         let keep = runtime.run(|| {
             let (tx, rx) = chan::<u8>(0);
             (0..10).for_each(|_| {
@@ -47,7 +48,7 @@ pub(crate) const NO_ALARMS: &[Scenario] = &[
         drop(keep);
     }),
     ends("short_runs_that_park_in_between", || {
-        let runtime = builder(2, false).build().unwrap();
+        let runtime = builder(2, false).start().unwrap();
         for n in 0..RUNS / 2 {
             let sum = runtime.run(move || {
                 let (tx, rx) = chan(0);
@@ -60,12 +61,12 @@ pub(crate) const NO_ALARMS: &[Scenario] = &[
     }),
     ends("runtimes_made_and_dropped", || {
         for procs in 0..400 {
-            let runtime = builder(1 + procs % 3, procs % 2 == 0).build().unwrap();
+            let runtime = builder(1 + procs % 3, procs % 2 == 0).start().unwrap();
             assert_eq!(runtime.run(|| go(|| 7).join().unwrap()), 7);
         }
     }),
     ends("goroutines_left_waiting_after_run_returned", || {
-        let runtime = builder(2, false).build().unwrap();
+        let runtime = builder(2, false).start().unwrap();
         let (tx, done) = runtime.run(|| {
             let (tx, rx) = chan::<u8>(0);
             let (answer, done) = chan(1);
@@ -81,7 +82,7 @@ pub(crate) const NO_ALARMS: &[Scenario] = &[
         assert_eq!(done.recv(), Some(Some(5)));
     }),
     ends("main_thread_joins_what_it_spawned_and_feeds_it", || {
-        let runtime = builder(1, false).build().unwrap();
+        let runtime = builder(1, false).start().unwrap();
         let (tx, rx) = chan::<u8>(0);
         let handle = runtime.spawn(move || rx.recv());
         std::thread::sleep(A_WHILE);
@@ -91,7 +92,7 @@ pub(crate) const NO_ALARMS: &[Scenario] = &[
     ends(
         "panic_of_the_main_goroutine_leaves_the_thread_an_outside_one",
         || {
-            let runtime = builder(1, false).build().unwrap();
+            let runtime = builder(1, false).start().unwrap();
             std::panic::set_hook(Box::new(|_| {}));
             let (tx, rx) = chan::<u8>(0);
             let (answer, done) = chan(1);
@@ -285,8 +286,8 @@ pub(crate) const NO_ALARMS: &[Scenario] = &[
         });
     }),
     ends("another_runtime_that_holds_a_channel_end", || {
-        let one = builder(1, false).build().unwrap();
-        let two = builder(1, false).build().unwrap();
+        let one = builder(1, false).start().unwrap();
+        let two = builder(1, false).start().unwrap();
         let (tx, rx) = chan(0);
         drop(two.spawn(move || {
             time::sleep(A_WHILE);
@@ -295,7 +296,7 @@ pub(crate) const NO_ALARMS: &[Scenario] = &[
         assert_eq!(one.run(move || rx.recv()), Some(1));
     }),
     ends("processors_changed_while_all_but_one_wait", || {
-        let runtime = builder(4, true).build().unwrap();
+        let runtime = builder(4, true).start().unwrap();
         runtime.run(|| {
             let (tx, rx) = chan(0);
             let end = rx.clone();
@@ -314,7 +315,7 @@ pub(crate) const NO_ALARMS: &[Scenario] = &[
         });
     }),
     ends("detection_switched_off", || {
-        let runtime = builder(1, false).detects_deadlock(false).build().unwrap();
+        let runtime = builder(1, false).detects_deadlock(false).start().unwrap();
         drop(runtime.spawn(|| {
             let (_keep, rx) = chan::<u8>(0);
             rx.recv()
@@ -332,8 +333,7 @@ pub(crate) const NO_ALARMS: &[Scenario] = &[
 fn builder(procs: usize, migrating: bool) -> Builder {
     let builder = Runtime::builder().procs(procs);
     match migrating {
-        // SAFETY: the scenarios use no thread-local and no guard of std's.
-        true => unsafe { builder.migrating() },
+        true => builder.migrating(),
         false => builder,
     }
 }
@@ -341,12 +341,12 @@ fn builder(procs: usize, migrating: bool) -> Builder {
 /// As the main goroutine of each kind of runtime, one after the other.
 fn each(main: fn()) {
     for (procs, migrating) in [(1, false), (2, false), (2, true)] {
-        builder(procs, migrating).build().unwrap().run(main);
+        builder(procs, migrating).start().unwrap().run(main);
     }
 }
 
 fn short_runs(procs: usize, migrating: bool) {
-    let runtime = builder(procs, migrating).build().unwrap();
+    let runtime = builder(procs, migrating).start().unwrap();
     for n in 0..RUNS {
         assert_eq!(runtime.run(move || n + 1), n + 1);
     }

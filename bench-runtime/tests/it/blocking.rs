@@ -11,6 +11,7 @@ use bench_runtime::{
 };
 
 use crate::sched_support::{Setting, at_each, within_patience};
+use crate::start::Start;
 
 /// Two goroutines that have started on one thread: the one that blocks waits
 /// for the other.
@@ -115,7 +116,7 @@ fn a_goroutine_locked_to_its_thread_blocks_there() {
 
 #[test]
 fn helpers_are_used_again() {
-    let runtime = Runtime::builder().procs(2).build().unwrap();
+    let runtime = Runtime::builder().procs(2).start().unwrap();
     runtime.run(|| {
         for _ in 0..200 {
             blocking(|| ());
@@ -148,7 +149,7 @@ fn a_shutdown_leaves_a_blocking_call_the_stack_it_borrows() {
             procs: 2,
             migrating,
         };
-        let runtime = setting.builder().build().unwrap();
+        let runtime = setting.builder().start().unwrap();
         let (release, wait) = mpsc::channel::<()>();
         let (tell, told) = mpsc::channel();
         drop(runtime.spawn(move || {
@@ -166,7 +167,7 @@ fn a_shutdown_leaves_a_blocking_call_the_stack_it_borrows() {
         let left = runtime.shutdown();
         assert_eq!((left.unfinished_count, left.threads_count), (1, 1));
         // Its slot must not be anybody's now.
-        let other = setting.builder().build().unwrap();
+        let other = setting.builder().start().unwrap();
         other.run(|| {
             let tasks: Vec<_> = (0..200).map(|n| go(move || [n as u8; 8192][n])).collect();
             tasks.into_iter().for_each(|task| drop(task.join()));
@@ -178,7 +179,7 @@ fn a_shutdown_leaves_a_blocking_call_the_stack_it_borrows() {
 
 #[test]
 fn fake_time_stands_still_during_a_blocking_call() {
-    let runtime = Runtime::builder().fake_time().build().unwrap();
+    let runtime = Runtime::builder().fake_time().start().unwrap();
     let fired = runtime.run(|| {
         let (tx, rx) = chan(1);
         drop(go(move || {

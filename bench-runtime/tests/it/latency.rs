@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::start::Start;
 use bench_runtime::{RunLatency, Runtime, chan, go, yield_now};
 
 fn at_least(latency: &RunLatency, wait: Duration) -> u64 {
@@ -20,7 +21,7 @@ fn latency_counts_the_delay_by_a_hog_in_its_bucket() {
     // From this on a bucket tells of the hog: the power of two below it.
     const BUCKET: Duration = Duration::from_nanos(1 << 26);
     // Pinned: who has started on the hog's thread waits for it.
-    let runtime = Runtime::builder().procs(1).build().expect("it starts");
+    let runtime = Runtime::builder().procs(1).start().expect("it starts");
     runtime.run(|| {
         let (tx, rx) = chan::<()>(0);
         let delayed = go(move || rx.iter().count());
@@ -46,7 +47,7 @@ fn latency_counts_the_delay_by_a_hog_in_its_bucket() {
 
 #[test]
 fn latency_counts_what_is_readied_from_outside_and_what_never_ran_before() {
-    let runtime = Runtime::builder().procs(2).build().expect("it starts");
+    let runtime = Runtime::builder().procs(2).start().expect("it starts");
     assert_eq!(runtime.metrics().run_latency, RunLatency::default());
     for n in 1..=100 {
         runtime.spawn(|| ()).join().expect("it does not panic");

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use crate::start::Start;
 use bench_runtime::context::Context;
 use bench_runtime::sync::{Cond, Mutex, RwMutex, Semaphore, WaitGroup};
 use bench_runtime::{GoBuilder, Runtime, chan, go, scope, select, yield_now};
@@ -17,7 +18,7 @@ fn leak(name: &str, f: impl FnOnce() + Send + 'static) {
 /// a name and a state each.
 fn leaves(program: fn(), due: &[(&str, &str)]) {
     for procs in [1, 2] {
-        let runtime = Runtime::builder().procs(procs).build().unwrap();
+        let runtime = Runtime::builder().procs(procs).start().unwrap();
         runtime.run(move || {
             // Healthy company: it ends, and is in no report.
             let healthy: Vec<_> = (0..10)

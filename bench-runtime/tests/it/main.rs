@@ -27,6 +27,8 @@ mod select_dynamic;
 mod select_race;
 mod shutdown;
 mod stack;
+#[path = "../start/mod.rs"]
+mod start;
 mod support;
 mod sync_cond;
 mod sync_err_group;

@@ -13,6 +13,7 @@ use bench_runtime::time::{Ticker, Timer};
 use bench_runtime::{Runtime, Select, Slot, chan, select};
 
 use crate::sched_support::Setting;
+use crate::start::Start;
 
 const ROUNDS: usize = 300;
 
@@ -21,7 +22,7 @@ fn beside(body: fn(&Runtime)) {
     for procs in [1, 2, 8] {
         for migrating in [false, true] {
             let setting = Setting { procs, migrating };
-            let runtime = setting.builder().build().expect("a runtime");
+            let runtime = setting.builder().start().expect("a runtime");
             body(&runtime);
             let left = runtime.shutdown();
             assert_eq!(left.unfinished_count, 0, "left at {setting:?}");

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::start::Start;
 use bench_runtime::{Runtime, chan, go};
 
 /// Values without any protection.
@@ -48,7 +49,7 @@ fn canary_two_threads_race() {
 #[test]
 #[ignore = "races on purpose"]
 fn canary_two_goroutines_on_two_machines_race() {
-    let runtime = Runtime::builder().procs(2).build().unwrap();
+    let runtime = Runtime::builder().procs(2).start().unwrap();
     runtime.run(|| {
         let there = Arc::<[AtomicBool; 2]>::default();
         let tasks = [0, 1].map(|own| {
@@ -62,7 +63,7 @@ fn canary_two_goroutines_on_two_machines_race() {
 #[test]
 fn what_a_channel_hands_over_is_no_race() {
     for procs in [1, 2] {
-        let runtime = Runtime::builder().procs(procs).build().unwrap();
+        let runtime = Runtime::builder().procs(procs).start().unwrap();
         runtime.run(|| {
             let (tx, rx) = chan::<()>(0);
             let (back, from) = chan::<()>(0);

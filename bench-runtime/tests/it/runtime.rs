@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::start::Start;
 use bench_runtime::{
     Builder, GoBuilder, GoroutineLocal, JoinError, Priority, Runtime, blocking, chan, go, goexit,
     goroutine_id, goroutines, lock_os_thread, num_goroutine, scope, sync, time, unlock_os_thread,
@@ -33,11 +34,9 @@ fn everywhere(body: impl Fn() + Clone + Send + 'static) {
 fn build(builder: Builder, migrating: bool) -> Runtime {
     let builder = match migrating {
         false => builder,
-        // SAFETY: no test here holds a thread-local's reference, or a guard of
-        // a thread, across a park.
-        true => unsafe { builder.migrating() },
+        true => builder.migrating(),
     };
-    builder.build().expect("a runtime")
+    builder.start().expect("a runtime")
 }
 
 #[test]
@@ -476,7 +475,7 @@ fn blocking_lets_others_run_on_one_p() {
 #[test]
 fn fake_time_jumps_and_keeps_the_order_of_timers() {
     let begun = Instant::now();
-    let order = Runtime::builder().fake_time().build().unwrap().run(|| {
+    let order = Runtime::builder().fake_time().start().unwrap().run(|| {
         let (tx, rx) = chan(16);
         for hours in [3u64, 1, 2] {
             let tx = tx.clone();
@@ -495,7 +494,7 @@ fn fake_time_jumps_and_keeps_the_order_of_timers() {
 #[test]
 #[should_panic(expected = "all goroutines are asleep")]
 fn deadlock_with_fake_time_panics() {
-    Runtime::builder().fake_time().build().unwrap().run(|| {
+    Runtime::builder().fake_time().start().unwrap().run(|| {
         let (tx, rx) = chan::<u8>(0);
         let other = tx.clone();
         assert_eq!(rx.recv(), None);
@@ -506,7 +505,7 @@ fn deadlock_with_fake_time_panics() {
 #[test]
 fn seeded_order_is_the_same_for_the_same_seed_and_differs_among_seeds() {
     fn order(seed: u64) -> Vec<usize> {
-        let runtime = Runtime::builder().seed(seed).build().unwrap();
+        let runtime = Runtime::builder().seed(seed).start().unwrap();
         runtime.run(|| {
             let log = Arc::new(Mutex::new(Vec::new()));
             let handles: Vec<_> = (0..12)

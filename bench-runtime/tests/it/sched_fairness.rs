@@ -15,6 +15,7 @@ use bench_runtime::{
 };
 
 use crate::sched_support::{Setting, at_each, within_patience};
+use crate::start::Start;
 
 /// No answer within this is starvation, on however loaded a machine.
 const STARVED: Duration = Duration::from_secs(30);
@@ -35,7 +36,7 @@ fn endless_loop_does_not_stop_others_on_one_processor() {
             procs: 1,
             migrating,
         };
-        let runtime = setting.builder().build().unwrap();
+        let runtime = setting.builder().start().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let begun = Arc::new(AtomicBool::new(false));
         let hog = runtime.spawn({
@@ -100,7 +101,7 @@ fn two_hundred_millisecond_hog_delays_a_sleeper_by_far_less() {
 
 #[test]
 fn retakes_are_counted_when_a_hog_loses_its_processor() {
-    let runtime = Runtime::builder().procs(1).build().unwrap();
+    let runtime = Runtime::builder().procs(1).start().unwrap();
     let before = runtime.metrics().retakes_count;
     runtime.run(|| {
         let other = go(|| ());
@@ -123,7 +124,7 @@ fn hogs_beyond_half_of_the_threads_keep_their_processor() {
             procs: 1,
             migrating,
         };
-        let runtime = setting.builder().max_threads(THREADS).build().unwrap();
+        let runtime = setting.builder().max_threads(THREADS).start().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         // With a thread for each the process would end: it may not have them.
         let hogs: Vec<_> = (0..2 * THREADS)
@@ -172,7 +173,7 @@ fn spins_for_its_spawner(start: impl FnOnce(Box<dyn FnOnce() + Send>) -> JoinHan
 
 #[test]
 fn cpu_bound_goroutine_starts_on_a_thread_that_no_other_shares() {
-    let runtime = Runtime::builder().procs(1).build().unwrap();
+    let runtime = Runtime::builder().procs(1).start().unwrap();
     for _ in 0..20 {
         runtime.run(|| {
             spins_for_its_spawner(|body| GoBuilder::new().cpu_bound(true).go(body).unwrap());
@@ -184,7 +185,7 @@ fn cpu_bound_goroutine_starts_on_a_thread_that_no_other_shares() {
 
 #[test]
 fn goroutine_of_a_site_that_made_a_hog_starts_on_a_thread_that_no_other_shares() {
-    let runtime = Arc::new(Runtime::builder().procs(1).build().unwrap());
+    let runtime = Arc::new(Runtime::builder().procs(1).start().unwrap());
     let retaken = Arc::new(AtomicBool::new(false));
     let watcher = std::thread::spawn({
         let (runtime, retaken) = (runtime.clone(), retaken.clone());
@@ -220,7 +221,7 @@ fn goroutine_that_waits_for_the_kernel_loses_its_processor_and_is_no_hog() {
             procs: 1,
             migrating,
         };
-        let runtime = setting.builder().build().unwrap();
+        let runtime = setting.builder().start().unwrap();
         let began = Instant::now();
         while runtime.metrics().retakes_count == 0 {
             assert!(began.elapsed() < STARVED, "it keeps its P: {setting:?}");
@@ -557,7 +558,7 @@ fn thousand_goroutines_in_blocking_reads_leave_the_processor_to_others() {
             procs: 2,
             migrating,
         };
-        let runtime = setting.builder().build().unwrap();
+        let runtime = setting.builder().start().unwrap();
         let mut writers = Vec::new();
         let readers: Vec<_> = (0..READERS)
             .map(|_| {

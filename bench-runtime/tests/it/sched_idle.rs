@@ -7,6 +7,7 @@ use std::time::Duration;
 use bench_runtime::{chan, go, goroutines, time, yield_now};
 
 use crate::sched_support::Setting;
+use crate::start::Start;
 
 const CASE: &str = "SCHED_IDLE_CASE";
 
@@ -46,7 +47,7 @@ fn uses_no_cpu(name: &str, prepare: fn()) {
             procs: 4,
             migrating,
         };
-        let runtime = setting.builder().build().expect("a runtime starts");
+        let runtime = setting.builder().start().expect("a runtime starts");
         runtime.run(prepare);
         // The threads come to rest, and the stacks of what is parked are
         // looked over once: then there must be quiet.

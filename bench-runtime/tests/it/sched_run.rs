@@ -10,6 +10,7 @@ use bench_runtime::{
 };
 
 use crate::sched_support::{Setting, at_each, within_patience};
+use crate::start::Start;
 
 const EACH: &[usize] = &[1, 2, 8];
 
@@ -254,7 +255,7 @@ fn thousand_and_twenty_four_processors_start_and_stop() {
 
 #[test]
 fn gomaxprocs_set_by_hand_is_what_is_read() {
-    let runtime = Runtime::builder().procs(3).build().unwrap();
+    let runtime = Runtime::builder().procs(3).start().unwrap();
     assert_eq!(runtime.set_procs(5), 3);
     assert_eq!(runtime.run(|| gomaxprocs(Some(2))), 5);
     assert_eq!(runtime.run(|| gomaxprocs(None)), 2);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
+use crate::start::Start;
 use bench_runtime::{Builder, Runtime};
 
 /// Longer than any body takes on a loaded machine.
@@ -21,9 +22,7 @@ impl Setting {
     pub(crate) fn builder(self) -> Builder {
         let builder = Runtime::builder().procs(self.procs);
         if self.migrating {
-            // SAFETY: the bodies hold no reference derived from a thread-local
-            // and no guard of std's across a call that parks.
-            unsafe { builder.migrating() }
+            builder.migrating()
         } else {
             builder
         }
@@ -42,7 +41,7 @@ pub(crate) fn at_each(procs: &[usize], body: fn(Setting)) {
 
 /// As [`at_each`], in one setting.
 pub(crate) fn within_patience(setting: Setting, body: fn(Setting)) {
-    let runtime = Arc::new(setting.builder().build().expect("a runtime starts"));
+    let runtime = Arc::new(setting.builder().start().expect("a runtime starts"));
     let (done, ended) = mpsc::channel();
     let runner = std::thread::spawn({
         let runtime = runtime.clone();

@@ -12,6 +12,7 @@ use bench_runtime::{
 use nix::sys::resource::{Resource, setrlimit};
 
 use crate::sched_support::Setting;
+use crate::start::Start;
 
 fn both_modes() -> impl Iterator<Item = Runtime> {
     [false, true].into_iter().map(|migrating| {
@@ -19,7 +20,7 @@ fn both_modes() -> impl Iterator<Item = Runtime> {
             procs: 2,
             migrating,
         };
-        setting.builder().build().expect("a runtime starts")
+        setting.builder().start().expect("a runtime starts")
     })
 }
 
@@ -82,7 +83,7 @@ fn join_under_way_at_shutdown_ends_with_an_error() {
             time::sleep(Duration::from_secs(3_600));
         });
         has_begun.recv().unwrap();
-        let other = Runtime::builder().procs(1).build().unwrap();
+        let other = Runtime::builder().procs(1).start().unwrap();
         let there = other.spawn(move || second.join());
         while other.goroutines().iter().all(|g| g.state != "join") {
             thread::yield_now();
@@ -101,7 +102,7 @@ fn closure_that_panics_when_it_is_dropped_unstarted_breaks_no_shutdown() {
             panic!("dropped {}", Arc::strong_count(&self.0));
         }
     }
-    let runtime = Runtime::builder().procs(1).build().unwrap();
+    let runtime = Runtime::builder().procs(1).start().unwrap();
     let count = Arc::new(());
     let handles = runtime.run({
         let count = count.clone();
@@ -217,7 +218,7 @@ fn thousands_of_runtimes_leak_no_descriptors_and_no_threads() {
             procs: 2,
             migrating: round % 2 == 0,
         };
-        let runtime = setting.builder().build().expect("a runtime starts");
+        let runtime = setting.builder().start().expect("a runtime starts");
         runtime.run(move || {
             let (tx, rx) = chan::<u8>(0);
             if round % 3 == 0 {

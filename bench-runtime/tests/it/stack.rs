@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+use crate::start::Start;
 use bench_runtime::sync::{Mutex, WaitGroup};
 use bench_runtime::{
     Builder, Runtime, StackPolicy, chan, compaction_stats, go, scope, select, stack_usage,
@@ -24,17 +25,13 @@ fn small() -> StackPolicy {
 /// Runs a body on a runtime that compacts what has been parked for 20 ms, in
 /// both modes; not at all where the kernel cannot.
 fn with_compaction(body: fn()) {
-    let builders: [fn(Builder) -> Builder; 2] = [
-        |builder| builder,
-        // SAFETY: the bodies hold nothing thread-bound across a park.
-        |builder| unsafe { builder.migrating() },
-    ];
+    let builders: [fn(Builder) -> Builder; 2] = [|builder| builder, |builder| builder.migrating()];
     for builder in builders {
         let runtime = builder(Runtime::builder())
             .procs(2)
             .stack(small())
             .compact_stacks(Duration::from_millis(20))
-            .build();
+            .start();
         match runtime {
             Ok(runtime) => runtime.run(body),
             Err(error) => eprintln!("skipped: {error}"),
@@ -62,7 +59,7 @@ fn deep(bytes: usize) -> usize {
 
 #[test]
 fn stack_grows_by_demand_and_says_how_far() {
-    let runtime = Runtime::builder().procs(1).build().unwrap();
+    let runtime = Runtime::builder().procs(1).start().unwrap();
     runtime.run(|| {
         let before = stack_usage().unwrap();
         black_box(deep(150 << 10));
@@ -77,7 +74,7 @@ fn stack_grows_by_demand_and_says_how_far() {
 
 #[test]
 fn thousand_goroutines_grow_at_once_while_others_park() {
-    let runtime = Runtime::builder().procs(4).build().unwrap();
+    let runtime = Runtime::builder().procs(4).start().unwrap();
     runtime.run(|| {
         let (sender, receiver) = chan::<usize>(0);
         let parked: Vec<_> = (0..1000)
@@ -104,7 +101,7 @@ fn thousand_goroutines_grow_at_once_while_others_park() {
 
 #[test]
 fn pages_of_a_deep_call_go_back_while_its_goroutine_waits() {
-    let runtime = Runtime::builder().procs(2).build().unwrap();
+    let runtime = Runtime::builder().procs(2).start().unwrap();
     runtime.run(|| {
         let (sender, receiver) = chan::<()>(0);
         let handle = go(move || {
@@ -326,7 +323,7 @@ fn more_stacks_than_the_policy_has_slots_is_an_error_of_join() {
             initial: 4096,
             limit: 1 << 30,
         })
-        .build()
+        .start()
         .unwrap();
     runtime.run(|| {
         let (sender, receiver) = chan::<()>(0);

@@ -6,6 +6,7 @@ use std::any::Any;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use crate::start::Start;
 use bench_runtime::{JoinError, JoinHandle, Runtime};
 
 /// Longer than any body takes on a loaded machine.
@@ -84,11 +85,9 @@ impl Way {
         let builder = match self {
             Self::Threads => return None,
             Self::Pinned(procs) => Runtime::builder().procs(procs),
-            // SAFETY: the bodies hold no reference derived from a thread-local
-            // and no guard of std's across a call that parks.
-            Self::Migrating(procs) => unsafe { Runtime::builder().procs(procs).migrating() },
+            Self::Migrating(procs) => Runtime::builder().procs(procs).migrating(),
         };
-        Some(Arc::new(builder.build().expect("a runtime starts")))
+        Some(Arc::new(builder.start().expect("a runtime starts")))
     }
 }
 

@@ -10,6 +10,7 @@ use bench_runtime::{GoBuilder, Runtime, blocking, chan, go, time, yield_now};
 use serde_json::Value;
 
 use super::sched_support::{Setting, at_each};
+use crate::start::Start;
 
 /// The "processes" of the written trace.
 const PROCESSORS: u64 = 1;
@@ -82,7 +83,7 @@ fn check_arrows(events: &[Value]) -> usize {
 fn trace_of_a_program_has_its_goroutines_runs_reasons_and_arrows() {
     for (procs, migrating) in [1, 2, 8].into_iter().flat_map(|p| [(p, false), (p, true)]) {
         let builder = Setting { procs, migrating }.builder();
-        let runtime = builder.trace(Level::Switches).build().expect("it starts");
+        let runtime = builder.trace(Level::Switches).start().expect("it starts");
         runtime.run(|| {
             let (tx, rx) = chan(0);
             let named = |name: &str| GoBuilder::new().name(name);
@@ -131,7 +132,7 @@ fn coarse_trace_has_calls_and_threads_but_no_switch() {
     let runtime = Runtime::builder()
         .procs(1)
         .trace(Level::Coarse)
-        .build()
+        .start()
         .expect("it starts");
     runtime.run(|| {
         (0..100).for_each(|_| go(yield_now).join().expect("it does not panic"));
@@ -193,7 +194,7 @@ fn ring_that_was_written_over_says_how_much_was_lost() {
     let runtime = Runtime::builder()
         .procs(1)
         .trace(Level::Switches)
-        .build()
+        .start()
         .expect("it starts");
     runtime.run(|| (0..5_000).for_each(|_| go(|| ()).join().expect("it does not panic")));
     let trace = runtime.trace();
@@ -206,7 +207,7 @@ fn ring_that_was_written_over_says_how_much_was_lost() {
 
 #[test]
 fn level_changes_while_goroutines_run() {
-    let runtime = Runtime::builder().procs(1).build().expect("it starts");
+    let runtime = Runtime::builder().procs(1).start().expect("it starts");
     let count = |runtime: &Runtime| {
         runtime.run(|| (0..100).for_each(|_| yield_now()));
         let events = written(&runtime.trace());

@@ -153,13 +153,14 @@ impl Goroutines {
             Kind::Pinned => builder,
             Kind::Fixed => builder.stack(StackPolicy::Fixed(FIXED_BYTES)),
             Kind::Compacted => builder.compact_stacks(COMPACT_AFTER),
-            // SAFETY: what runs on this runtime are the shapes and kernels of
-            // this crate, which keep no thread-local, no guard of std and no
-            // value bound to a thread across a call that parks: their state
-            // are numbers, vectors and the types of `Blocking` below.
-            Kind::Migrating => unsafe { builder.migrating() },
+            Kind::Migrating => builder.migrating(),
         };
-        builder.build().map_err(|error| match self.kind {
+        // SAFETY: what runs on this runtime are the shapes and kernels of this
+        // crate. None of them parks inside a thread-local's initialiser or
+        // scope, and none keeps a thread-local, a guard of std's or a value
+        // bound to a thread across a call that parks: their state are numbers,
+        // vectors and the types of `Blocking` below.
+        unsafe { builder.build() }.map_err(|error| match self.kind {
             Kind::Compacted => {
                 Failure::not_supported(format!("this host cannot compact stacks: {error}"))
             }

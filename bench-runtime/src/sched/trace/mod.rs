@@ -82,7 +82,8 @@ pub(crate) const ANY: u8 = SWITCHES | SAMPLE;
 /// ```
 /// use bench_runtime::{Runtime, go, trace};
 ///
-/// let runtime = Runtime::builder().trace(trace::Level::Switches).build()?;
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let runtime = unsafe { Runtime::builder().trace(trace::Level::Switches).build() }?;
 /// runtime.run(|| go(|| 1).join().unwrap());
 /// runtime.set_trace(trace::Level::Coarse);
 /// # Ok::<(), std::io::Error>(())
@@ -119,7 +120,8 @@ impl Level {
 /// ```
 /// use bench_runtime::{Runtime, trace, yield_now};
 ///
-/// Runtime::builder().build()?.run(|| {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
 ///     trace::set_level(trace::Level::Switches);
 ///     yield_now(); // What is to be looked at.
 ///     trace::set_level(trace::Level::Coarse);

@@ -19,7 +19,8 @@ use crate::sys::clock;
 /// ```
 /// use bench_runtime::{Runtime, go, trace, yield_now};
 ///
-/// let runtime = Runtime::builder().trace(trace::Level::Switches).build()?;
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let runtime = unsafe { Runtime::builder().trace(trace::Level::Switches).build() }?;
 /// runtime.run(|| (0..3).for_each(|_| go(yield_now).join().unwrap()));
 /// let trace = runtime.trace();
 /// assert!(trace.events_count() > 0);
@@ -61,7 +62,8 @@ pub(super) struct Who {
 /// ```
 /// use bench_runtime::{Runtime, trace};
 ///
-/// let runtime = Runtime::builder().build()?;
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let runtime = unsafe { Runtime::builder().build() }?;
 /// let held = runtime.run(|| trace::snapshot().events_count());
 /// assert!(held > 0); // At least that the P it runs on has started.
 /// # Ok::<(), std::io::Error>(())
@@ -98,7 +100,8 @@ impl Trace {
     /// ```
     /// use bench_runtime::{Runtime, trace};
     ///
-    /// let runtime = Runtime::builder().trace(trace::Level::Switches).build()?;
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().trace(trace::Level::Switches).build() }?;
     /// runtime.run(|| ());
     /// let path = std::env::temp_dir().join(format!("trace-{}.json", std::process::id()));
     /// runtime.trace().write_chrome(&mut std::fs::File::create(&path)?)?;

@@ -30,6 +30,7 @@ use bench_runtime::{
     GoBuilder, GoroutineInfo, Receiver, Runtime, Sender, chan, goroutines, yield_now,
 };
 
+use crate::start::Start;
 use crate::support;
 
 const RECV: &str = "chan receive";
@@ -112,10 +113,9 @@ fn check(programs: &[Program]) {
                     let builder = Runtime::builder().procs(procs).detects_deadlock(false);
                     let builder = match migrating {
                         false => builder,
-                        // SAFETY: the programs hold nothing of a thread's own.
-                        true => unsafe { builder.migrating() },
+                        true => builder.migrating(),
                     };
-                    let found = remains(builder.build().expect("a runtime"), program, mended);
+                    let found = remains(builder.start().expect("a runtime"), program, mended);
                     let due = if mended { &[] } else { program.leaks };
                     let due: Vec<_> = due
                         .iter()
