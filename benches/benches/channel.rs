@@ -16,7 +16,7 @@ fn without_waiting(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("channel/burst_of_64");
     group.throughput(Throughput::Elements(BURST));
     let runtime = common::runtime(1);
-    group.bench_function("goroutine", |bencher| {
+    group.bench_function("threadbare", |bencher| {
         bencher.iter_custom(|iterations| {
             runtime.run(move || {
                 let (sender, receiver) = chan::<u64>(BURST as usize);

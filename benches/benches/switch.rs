@@ -16,7 +16,7 @@ fn turns(criterion: &mut Criterion) {
     for others in [1, 100] {
         let runtime = common::runtime(1);
         let name = format!("{} tasks", others + 1);
-        group.bench_function(BenchmarkId::new("goroutine", &name), |bencher| {
+        group.bench_function(BenchmarkId::new("threadbare", &name), |bencher| {
             bencher.iter_custom(|iterations| {
                 runtime.run(move || {
                     let done = Arc::new(AtomicBool::new(false));
@@ -84,7 +84,7 @@ async fn tokio_turns(others: u32, iterations: u64) -> std::time::Duration {
 fn alone(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("switch/alone");
     let runtime = common::runtime(1);
-    group.bench_function("goroutine", |bencher| {
+    group.bench_function("threadbare", |bencher| {
         bencher.iter_custom(|iterations| {
             runtime.run(move || {
                 let began = Instant::now();

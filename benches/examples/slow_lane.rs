@@ -8,9 +8,9 @@
 //! cargo build --release -p workloads -p benches --bins --example slow_lane
 //! cp target/release/examples/slow_lane target/release/slow-by-0
 //! cp target/release/examples/slow_lane target/release/slow-by-10
-//! SLOW_LANE=goroutine THREADBARE_LANE_PROGRAM=target/release/slow-by-10 \
+//! SLOW_LANE=threadbare THREADBARE_LANE_PROGRAM=target/release/slow-by-10 \
 //!     target/release/threadbare run --base target/release/slow-by-0 \
-//!     --lane goroutine,thread,tokio --out results/slow
+//!     --lane threadbare,thread,tokio --out results/slow
 //! target/release/threadbare gate results/slow
 //! ```
 //!
@@ -64,7 +64,7 @@ fn become_the_lane(own: &Path, arguments: &[OsString]) -> anyhow::Result<()> {
         None => own.with_file_name("threadbare-lane"),
     };
     let slow = std::env::var_os("SLOW_LANE").context(
-        "SLOW_LANE names no lane: set it to the lane to slow down, such as SLOW_LANE=goroutine",
+        "SLOW_LANE names no lane: set it to the lane to slow down, such as SLOW_LANE=threadbare",
     )?;
     let mut lane = Command::new(&program);
     lane.args(arguments);

@@ -34,7 +34,7 @@ fn example() -> PathBuf {
 }
 
 /// Starts the script by way of the example under the file name `name`, to slow
-/// down the lane `goroutine`.
+/// down the lane `threadbare`.
 fn start(name: &str, lane: &str) -> Result<LaneProcess, LaneFailure> {
     let example = example();
     let folder = tempfile::tempdir_in(example.parent().unwrap()).unwrap();
@@ -46,7 +46,7 @@ fn start(name: &str, lane: &str) -> Result<LaneProcess, LaneFailure> {
         program,
         arguments: ["-c", LANE, "sh", "--lane", lane].map(Into::into).into(),
         variables: vec![
-            ("SLOW_LANE".into(), "goroutine".into()),
+            ("SLOW_LANE".into(), "threadbare".into()),
             ("SLOW_PROGRAM".into(), "/bin/sh".into()),
         ],
     };
@@ -71,7 +71,7 @@ fn sample(lane: &mut LaneProcess) -> Sample {
 
 #[test]
 fn slow_lane_makes_times_of_its_lane_longer_and_nothing_else() {
-    let mut lane = start("slow-by-10", "goroutine").unwrap();
+    let mut lane = start("slow-by-10", "threadbare").unwrap();
     for id in 1..=3 {
         let sample = sample(&mut lane);
         assert_eq!((sample.id, sample.elapsed_ns), (id, 1_100));
@@ -83,7 +83,7 @@ fn slow_lane_makes_times_of_its_lane_longer_and_nothing_else() {
 
 #[test]
 fn slow_lane_by_nothing_and_other_lanes_keep_their_times() {
-    for (name, lane) in [("slow-by-0", "goroutine"), ("slow-by-10", "thread")] {
+    for (name, lane) in [("slow-by-0", "threadbare"), ("slow-by-10", "thread")] {
         let mut lane = start(name, lane).unwrap();
         assert_eq!(sample(&mut lane).elapsed_ns, 1_000, "{name}");
         lane.quit().unwrap();
@@ -92,7 +92,7 @@ fn slow_lane_by_nothing_and_other_lanes_keep_their_times() {
 
 #[test]
 fn slow_lane_becomes_the_lane_whose_process_the_study_watches() {
-    for lane in ["goroutine", "thread"] {
+    for lane in ["threadbare", "thread"] {
         let lane = start("slow-by-10", lane).unwrap();
         assert_eq!(lane.hello().pid, std::process::id());
     }
@@ -100,7 +100,7 @@ fn slow_lane_becomes_the_lane_whose_process_the_study_watches() {
 
 #[test]
 fn slow_lane_without_a_number_in_its_name_says_what_to_do() {
-    let failure = start("slow_lane", "goroutine").expect_err("by how much?");
+    let failure = start("slow_lane", "threadbare").expect_err("by how much?");
     assert!(
         failure.last_words.contains("slow-by-10"),
         "{:?}",

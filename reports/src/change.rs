@@ -207,7 +207,7 @@ fn remarks(judges: &BTreeMap<&str, Judge>) -> Vec<String> {
         .collect();
     if known.is_empty() && !judges.is_empty() {
         found.push(
-            "no other model was measured in both runs: a change of the host between them would look like a change of the lane; add one, as in --lane goroutine,thread"
+            "no other model was measured in both runs: a change of the host between them would look like a change of the lane; add one, as in --lane threadbare,thread"
                 .to_owned(),
         );
     }

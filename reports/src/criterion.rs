@@ -121,7 +121,7 @@ mod tests {
         };
         let estimates = r#"{"median":{"confidence_interval":{"confidence_level":0.95,"lower_bound":300.0,"upper_bound":310.0},"point_estimate":305.0,"standard_error":1.0}}"#;
         for (group, function, value) in [
-            ("spawn/one", "goroutine", Some("2P")),
+            ("spawn/one", "threadbare", Some("2P")),
             ("spawn/one", "tokio", None),
             ("channel/round_trip", "std", None),
             ("run_queue/drain", "steal", Some("64")),
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(
             lanes,
             [
-                ("spawn.one", "goroutine", Some(2)),
+                ("spawn.one", "threadbare", Some(2)),
                 ("spawn.one", "tokio-ct", None)
             ]
         );

@@ -9,7 +9,7 @@ use crate::schema::{
 };
 
 /// What the name of a lane ends with where another build is measured beside
-/// this one, cell by cell: `goroutine@base`.
+/// this one, cell by cell: `threadbare@base`.
 pub const BASE_SUFFIX: &str = "@base";
 
 /// A lane's name without [`BASE_SUFFIX`].
@@ -124,15 +124,30 @@ impl Run {
             side.groups.retain(|group| is_base(&group.lane) == base);
             side.failures
                 .retain(|failure| is_base(&failure.lane) == base);
-            let lanes = side.header.lanes.iter_mut().map(|lane| &mut lane.name);
-            let groups = side.groups.iter_mut().map(|group| &mut group.lane);
-            let failures = side.failures.iter_mut().map(|failure| &mut failure.lane);
-            let counters = side.counters.iter_mut().map(|counters| &mut counters.lane);
-            for name in lanes.chain(groups).chain(failures).chain(counters) {
+            for name in side.lane_names_mut() {
                 name.truncate(plain_name(name).len());
             }
             side
         }))
+    }
+
+    /// Every place that names a lane.
+    pub(crate) fn lane_names_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        let header = &mut self.header;
+        let reference = [&mut header.design.reference_lane];
+        let lanes = header.lanes.iter_mut();
+        let lanes = lanes.flat_map(|lane| [Some(&mut lane.name), lane.variant_of.as_mut()]);
+        let groups = self.groups.iter_mut().map(|group| &mut group.lane);
+        let failures = self.failures.iter_mut().map(|failure| &mut failure.lane);
+        let counters = self.counters.iter_mut().map(|counters| &mut counters.lane);
+        let checks = self.cross_checks.iter_mut().map(|check| &mut check.lane);
+        reference
+            .into_iter()
+            .chain(lanes.flatten())
+            .chain(groups)
+            .chain(failures)
+            .chain(counters)
+            .chain(checks)
     }
 
     /// Samples over all groups.

@@ -58,7 +58,7 @@ pub enum Response {
 pub struct Hello {
     /// [`PROTOCOL_VERSION`].
     pub protocol: u32,
-    /// The lane's stable name, such as `goroutine` or `go`.
+    /// The lane's stable name, such as `threadbare` or `go`.
     pub lane: String,
     /// The language and its version, such as `rust 1.95.0`.
     pub language: String,

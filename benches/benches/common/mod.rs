@@ -38,7 +38,7 @@ pub(crate) fn runtime(procs: usize) -> Runtime {
 pub(crate) fn on_goroutines(group: &mut BenchmarkGroup<'_, WallTime>, work: fn(u64) -> Duration) {
     for procs in [1, 2] {
         let runtime = runtime(procs);
-        let id = BenchmarkId::new("goroutine", format!("{procs}P"));
+        let id = BenchmarkId::new("threadbare", format!("{procs}P"));
         group.bench_function(id, |bencher| {
             bencher.iter_custom(|iterations| runtime.run(move || work(iterations)));
         });

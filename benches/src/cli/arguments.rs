@@ -13,7 +13,7 @@ Examples:
   threadbare run --quick                           a first look in a minute
   threadbare run                                   everything, in some ten minutes
   threadbare peers                                 beside Go, tokio, may, smol, rayon
-  threadbare run --lane goroutine,tokio,go --workload spawn,switch.pingpong
+  threadbare run --lane threadbare,tokio,go --workload spawn,switch.pingpong
   threadbare show results/RUN                      the figures in the terminal";
 
 /// Measures what models of concurrency cost: goroutines, threads, processes,
@@ -85,8 +85,8 @@ pub struct ListArguments {
 
 const RUN_EXAMPLES: &str = "\
 Examples:
-  threadbare run --quick --lane goroutine,thread --workload spawn
-  threadbare run --lane go,goroutine --workload switch,share --seed 7 --out results/go
+  threadbare run --quick --lane threadbare,thread --workload spawn
+  threadbare run --lane go,threadbare --workload switch,share --seed 7 --out results/go
   threadbare run --resume results/go               go on after a crash or a Ctrl-C
   threadbare run --shard 1/3 --seed 7              one third; see `threadbare merge`
 
@@ -228,12 +228,12 @@ const GATE_HELP: &str = "\
 Examples:
   cp target/release/threadbare-lane /tmp/base       before the change
   (change something, build it)
-  threadbare run --base /tmp/base --lane goroutine,thread --out results/both
+  threadbare run --base /tmp/base --lane threadbare,thread --out results/both
   threadbare gate results/both
 
-  threadbare run --precision 4 --lane goroutine,thread,tokio --out results/before
+  threadbare run --precision 4 --lane threadbare,thread,tokio --out results/before
   (change something, build it)
-  threadbare run --precision 4 --lane goroutine,thread,tokio --out results/after
+  threadbare run --precision 4 --lane threadbare,thread,tokio --out results/after
   threadbare gate results/before results/after
 
 The first form measures both builds in one run, turn by turn: whatever the host

@@ -33,7 +33,8 @@ pub(super) fn workloads(words: &[String]) -> anyhow::Result<Vec<&'static Workloa
 }
 
 /// The lanes that `words` name, in the order of the table; `all` names every
-/// lane. Without words the default ones that this build has.
+/// lane. Without words the default ones that this build has and whose toolchain
+/// is installed.
 pub(super) fn lanes(words: &[String]) -> anyhow::Result<Vec<LaneEntry>> {
     let all = lanes::all();
     let names: Vec<&str> = all.iter().map(|lane| lane.name).collect();
@@ -42,8 +43,12 @@ pub(super) fn lanes(words: &[String]) -> anyhow::Result<Vec<LaneEntry>> {
             bail!("there is no lane `{word}`{}", suggest(word, &names));
         }
     }
+    let is_installed = |lane: &LaneEntry| {
+        lane.foreign
+            .is_none_or(|language| language.toolchain().is_ok())
+    };
     let chosen = |lane: &LaneEntry| match words {
-        [] => DEFAULT_LANES.contains(&lane.name),
+        [] => DEFAULT_LANES.contains(&lane.name) && is_installed(lane),
         _ => words.iter().any(|word| word == "all" || word == lane.name),
     };
     Ok(all.into_iter().filter(chosen).collect())
@@ -133,7 +138,7 @@ mod tests {
         let all = kept(&["all"]);
         assert_eq!((all.0, all.1), (false, true));
         assert!(all.2 >= DEFAULT_LANES.len(), "{all:?}");
-        assert_eq!(kept(&["goroutine", "go"]), (true, false, 2));
+        assert_eq!(kept(&["threadbare", "go"]), (true, false, 2));
         assert_eq!(kept(&["all", "go"]).2, all.2 + 1);
     }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use comfy_table::CellAlignment;
-use reports::analysis::{Case, LEAST_HEADROOM, PeerRow, Peers, Row};
+use reports::analysis::{Case, LEAST_HEADROOM, PeerRow, Peers, Row, is_ours};
 use reports::{Analysis, Run};
 
 use super::arguments::{Format, ShowArguments};
@@ -50,7 +50,9 @@ fn presets(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Resu
         let mut table = plain_table();
         let mut head = vec!["  ".to_owned()];
         head.extend(peers.lanes.iter().cloned());
-        head.extend(["ours ÷ best peer", "95% interval", "verdict", "winner"].map(str::to_owned));
+        let ours = || peers.lanes.iter().filter(|lane| is_ours(lane));
+        head.extend(ours().map(|lane| format!("{lane} ÷ best peer")));
+        head.push("winner".to_owned());
         let columns = head.len();
         table.set_header(head);
         for row in &peers.rows {
@@ -67,18 +69,12 @@ fn presets(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Resu
                 let cell = row.cells.iter().find(|(cell, _)| cell.lane == *lane);
                 cells.push(cell.map_or_else(|| "–".to_owned(), |(cell, _)| cell.value_text()));
             }
-            match &row.ours {
-                Some(ours) => cells.extend([
-                    reports::format::times(ours.ratio.value),
-                    ours.ratio.interval.map_or_else(String::new, |interval| {
-                        let (low, high) = (interval.low, interval.high);
-                        let times = reports::format::times;
-                        format!("{} – {}", times(low), times(high))
-                    }),
-                    row.quantity.words(ours.verdict).to_owned(),
-                ]),
-                None => cells.extend([const { String::new() }; 3]),
-            }
+            cells.extend(ours().map(|lane| {
+                let ours = row.ours.iter().find(|ours| ours.lane == *lane);
+                ours.map_or_else(String::new, |ours| {
+                    format!("{} {}", ours.ratio_text(), row.quantity.words(ours.verdict))
+                })
+            }));
             cells.push(match row.winners.as_slice() {
                 [best, others @ ..] if others.len() > 2 => {
                     format!("{best} ≈ {} others", others.len())
@@ -87,7 +83,7 @@ fn presets(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Resu
             });
             table.add_row(cells);
         }
-        for column in table.column_iter_mut().skip(1).take(columns - 3) {
+        for column in table.column_iter_mut().skip(1).take(columns - 2) {
             column.set_cell_alignment(CellAlignment::Right);
         }
         writeln!(

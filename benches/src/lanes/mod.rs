@@ -60,7 +60,7 @@ const fn kernel(
 
 /// Lanes in other languages.
 static FOREIGN: &[LaneEntry] = &[
-    foreign(&GO, "go", "Go goroutine", "the real Go"),
+    foreign(&GO, "go", "Go goroutine", "Go's own runtime"),
     kernel(&JAVA, "java-thread", "Java thread", "platform threads"),
     foreign(
         &JAVA,
@@ -92,8 +92,9 @@ static FOREIGN: &[LaneEntry] = &[
     foreign(&PHP, "php-fiber", "PHP fiber", "fibers, one thread"),
 ];
 
-/// The lanes that run when none is named: one of each model, in Rust.
-pub const DEFAULT_LANES: [&str; 5] = ["goroutine", "thread", "process", "tokio", "rayon"];
+/// The lanes that run when none is named: one of each model. Go is one of them
+/// where it is installed.
+pub const DEFAULT_LANES: [&str; 6] = ["threadbare", "thread", "process", "tokio", "rayon", "go"];
 
 /// All lanes, in the order in which a reader should meet them: the models, then
 /// their variants, then other languages.

@@ -9,7 +9,7 @@ use super::plan::{Plan, PlannedBlock, PlannedCell};
 /// Is told how a study goes. Every call comes from the study's own thread,
 /// between samples and never within one.
 pub trait Observer {
-    /// A step before the measurement has begun: `starting goroutine`.
+    /// A step before the measurement has begun: `starting threadbare`.
     fn preparing(&mut self, what: &str);
     /// The plan is made; `done` blocks of it were measured earlier.
     fn planned(&mut self, plan: &Plan, done: usize);

@@ -255,9 +255,9 @@ mod tests {
         };
         Plan {
             cells: vec![
-                cell("goroutine", false),
-                cell("goroutine@base", false),
-                cell("goroutine", true),
+                cell("threadbare", false),
+                cell("threadbare@base", false),
+                cell("threadbare", true),
                 cell("thread", false),
             ],
             blocks: (0..MOST_ROUNDS).map(block).collect(),

@@ -220,8 +220,8 @@ impl Preset {
     pub fn lanes(self) -> &'static [&'static str] {
         match self {
             Self::Peers => &[
-                "goroutine",
-                "goroutine-migrating",
+                "threadbare",
+                "threadbare-migrating",
                 "go",
                 "tokio",
                 "tokio-ct",
@@ -232,8 +232,8 @@ impl Preset {
                 "rayon",
                 "corosensei",
             ],
-            Self::Growth => &["goroutine", "thread", "tokio", "go"],
-            Self::Published => &["goroutine", "thread", "process", "tokio", "go"],
+            Self::Growth => &["threadbare", "thread", "tokio", "go"],
+            Self::Published => &["threadbare", "thread", "process", "tokio", "go"],
         }
     }
 
@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn our_lane_and_the_models_are_there() {
         for preset in Preset::value_variants() {
-            for lane in ["goroutine", "tokio", "go"] {
+            for lane in ["threadbare", "tokio", "go"] {
                 assert!(preset.lanes().contains(&lane));
                 assert!(crate::lanes::find(lane).is_some(), "{lane}");
             }

@@ -142,7 +142,7 @@ impl Setup {
         };
         let reference_lane = lanes
             .iter()
-            .find(|lane| lane.name == "goroutine")
+            .find(|lane| lane.name == "thread")
             .or(lanes.first())
             .map(|lane| lane.name.clone())
             .unwrap_or_default();

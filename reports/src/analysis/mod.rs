@@ -17,6 +17,7 @@ use serde::Serialize;
 
 pub use growth::{FEWEST_TASKS, Growth};
 pub use noise::{Noise, NoisePair};
+pub(crate) use peers::ratio_text;
 pub use peers::{Ours, PeerRow, Peers, is_floor, is_ours};
 pub use quantity::{HEADROOM, LEAST_HEADROOM, Quantity, Unit};
 pub use row::{Absence, Case, Row, Standing};
@@ -24,9 +25,10 @@ pub use scaling::{Curve, CurvePoint};
 
 use crate::run::Run;
 use crate::schema::{Measure, Workload};
+use crate::stats::bootstrap::{Ratio, seed_for};
 use crate::stats::ledger::{Ledger, ledger};
-use crate::stats::verdict::{Bound, Comparison, verdicts};
-use crate::stats::{DEFAULT_THRESHOLD_RATIO, Replicates, bootstrap::seed_for};
+use crate::stats::verdict::{Bound, Comparison, Verdict, verdicts};
+use crate::stats::{DEFAULT_THRESHOLD_RATIO, Replicates};
 use cells::{Cell, cells};
 
 /// The lane that ratios are against where the run's design names none that
@@ -94,6 +96,41 @@ impl Analysis {
             reference_lane,
             threshold_ratio,
         }
+    }
+
+    /// What an effect must exceed for a verdict.
+    pub(crate) fn bound(&self, workload: &str, quantity: &Quantity) -> Bound {
+        Bound {
+            threshold_ratio: self.threshold_ratio,
+            noise_ratio: self.noise.floor(workload, quantity).unwrap_or(0.0),
+        }
+    }
+
+    /// Sets the first row of each pair against the second, of the same case, and
+    /// gives the verdicts of all pairs at once. The ratio is turned so that less is
+    /// better; `None` where there is none.
+    pub(crate) fn judge(&self, pairs: &[(&Row, &Row)]) -> Vec<Option<(Ratio, Verdict)>> {
+        let ratio = |(row, other): &(&Row, &Row)| {
+            let ratio = row.replicates.as_ref()?.ratio(other.replicates.as_ref()?);
+            let usable = ratio.value.is_finite() && ratio.value > 0.0;
+            usable.then(|| row.quantity.turned(ratio))
+        };
+        let ratios: Vec<Option<Ratio>> = pairs.iter().map(ratio).collect();
+        let page: Vec<Comparison> = pairs
+            .iter()
+            .zip(&ratios)
+            .filter_map(|((row, _), ratio)| {
+                Some(Comparison {
+                    ratio: (*ratio)?,
+                    bound: self.bound(&row.workload, &row.quantity),
+                })
+            })
+            .collect();
+        let mut found = verdicts(&page).into_iter();
+        let judged = ratios
+            .into_iter()
+            .map(|ratio| Some((ratio?, found.next()?)));
+        judged.collect()
     }
 
     /// The rows of one workload.

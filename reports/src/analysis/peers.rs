@@ -9,15 +9,16 @@ use serde::Serialize;
 use super::Analysis;
 use super::quantity::Quantity;
 use super::row::{Case, Row};
+use crate::format;
 use crate::run::Run;
 use crate::stats::bootstrap::Ratio;
-use crate::stats::verdict::{Bound, Comparison, Verdict, verdicts};
+use crate::stats::verdict::{Comparison, Verdict, verdicts};
 
 /// The name of the preset whose runs have this table.
 const PRESET: &str = "peers";
 
 /// Lanes of our runtime begin so.
-const OURS: &str = "goroutine";
+const OURS: &str = "threadbare";
 
 /// Lanes that do less than the others: they switch stacks and schedule nothing.
 const FLOORS: [&str; 1] = ["corosensei"];
@@ -54,14 +55,14 @@ pub struct PeerRow {
     pub cells: Vec<(Row, Option<Ratio>)>,
     /// The best peer; `None` where no peer has a figure.
     pub best_peer: Option<String>,
-    /// The best of our lanes against the best peer.
-    pub ours: Option<Ours>,
+    /// Each of our lanes with a figure against the best peer.
+    pub ours: Vec<Ours>,
     /// The lane with the best figure, and after it those whose interval says
     /// that they may be as good; one process a lane has no interval.
     pub winners: Vec<String>,
 }
 
-/// The best of our lanes against the best peer; below 1 is better.
+/// One of our lanes against the best peer; below 1 is better.
 #[derive(Clone, Debug, Serialize)]
 pub struct Ours {
     /// The lane.
@@ -70,6 +71,27 @@ pub struct Ours {
     pub ratio: Ratio,
     /// What may be said of it.
     pub verdict: Verdict,
+}
+
+impl Ours {
+    /// The ratio with its interval: `0.81× (0.78 – 0.84×)`.
+    #[must_use]
+    pub fn ratio_text(&self) -> String {
+        ratio_text(&self.ratio)
+    }
+}
+
+/// A ratio with its interval: `0.81× (0.78 – 0.84×)`.
+pub(crate) fn ratio_text(ratio: &Ratio) -> String {
+    let times = format::times;
+    let value = times(ratio.value);
+    match ratio.interval {
+        Some(interval) => {
+            let range = format::range(&times(interval.low), &times(interval.high));
+            format!("{value} ({range})")
+        }
+        None => value,
+    }
 }
 
 /// Whether the lane is of our runtime.
@@ -155,11 +177,13 @@ fn best<'a>(
     };
     rows.iter()
         .copied()
-        .filter(|row| choose(&row.lane) && !is_floor(&row.lane))
-        // Memory that may be nothing is the host's doing, not the lane's.
-        .filter(|row| row.is_resolved())
-        .filter(|row| row.estimate.is_some_and(|estimate| estimate.value > 0.0))
+        .filter(|row| choose(&row.lane) && !is_floor(&row.lane) && is_usable(row))
         .min_by(|a, b| value(a).total_cmp(&value(b)))
+}
+
+/// Memory that may be nothing is the host's doing, not the lane's.
+fn is_usable(row: &Row) -> bool {
+    row.is_resolved() && row.estimate.is_some_and(|estimate| estimate.value > 0.0)
 }
 
 fn row(analysis: &Analysis, workload: &str, case: &Case, quantity: &Quantity) -> Option<PeerRow> {
@@ -174,7 +198,7 @@ fn row(analysis: &Analysis, workload: &str, case: &Case, quantity: &Quantity) ->
     };
     let winner = best(&all, quantity, |_| true)?;
     let best_peer = best(&all, quantity, |lane| !is_ours(lane));
-    let bound = bound(analysis, workload, quantity);
+    let bound = analysis.bound(workload, quantity);
     let mut winners = vec![winner.lane.clone()];
     winners.extend(
         all.iter()
@@ -190,15 +214,16 @@ fn row(analysis: &Analysis, workload: &str, case: &Case, quantity: &Quantity) ->
             })
             .map(|row| row.lane.clone()),
     );
-    let ours = best(&all, quantity, is_ours)
-        .zip(best_peer)
-        .and_then(|(ours, peer)| {
-            Some(Ours {
-                lane: ours.lane.clone(),
-                ratio: ratio(ours, peer)?,
-                verdict: Verdict::CannotTell,
-            })
-        });
+    let ours = all
+        .iter()
+        .filter(|row| is_ours(&row.lane) && is_usable(row));
+    let ours = ours.filter_map(|ours| {
+        Some(Ours {
+            lane: ours.lane.clone(),
+            ratio: ratio(ours, best_peer?)?,
+            verdict: Verdict::CannotTell,
+        })
+    });
     Some(PeerRow {
         workload: workload.to_owned(),
         case: case.clone(),
@@ -211,33 +236,23 @@ fn row(analysis: &Analysis, workload: &str, case: &Case, quantity: &Quantity) ->
             })
             .collect(),
         best_peer: best_peer.map(|row| row.lane.clone()),
-        ours,
+        ours: ours.collect(),
         winners,
     })
-}
-
-fn bound(analysis: &Analysis, workload: &str, quantity: &Quantity) -> Bound {
-    Bound {
-        threshold_ratio: analysis.threshold_ratio,
-        noise_ratio: analysis.noise.floor(workload, quantity).unwrap_or(0.0),
-    }
 }
 
 /// The verdicts of all lines at once.
 fn judge(rows: &mut [PeerRow], analysis: &Analysis) {
     let page: Vec<Comparison> = rows
         .iter()
-        .filter_map(|row| {
-            Some(Comparison {
-                ratio: row.ours.as_ref()?.ratio,
-                bound: bound(analysis, &row.workload, &row.quantity),
-            })
+        .flat_map(|row| row.ours.iter().map(move |ours| (row, ours)))
+        .map(|(row, ours)| Comparison {
+            ratio: ours.ratio,
+            bound: analysis.bound(&row.workload, &row.quantity),
         })
         .collect();
-    let mut found = verdicts(&page).into_iter();
-    for ours in rows.iter_mut().filter_map(|row| row.ours.as_mut()) {
-        if let Some(verdict) = found.next() {
-            ours.verdict = verdict;
-        }
+    let ours = rows.iter_mut().flat_map(|row| &mut row.ours);
+    for (ours, verdict) in ours.zip(verdicts(&page)) {
+        ours.verdict = verdict;
     }
 }

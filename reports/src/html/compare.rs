@@ -94,7 +94,7 @@ fn ratios(comparison: &Comparison) -> Markup {
         h2 { "Ratios within each machine" }
         p class="lead" { "▲ better than " (comparison.reference_lane) " on that machine, ▼ worse, ≈ the same, ? not settled; a missing cell is shown as missing." }
         div class="filters" role="group" aria-label="Filters" {
-            label { "Find " input id="find" type="search" placeholder="spawn, goroutine, …" title="Find a workload or a lane (/)"; }
+            label { "Find " input id="find" type="search" placeholder="spawn, tokio, …" title="Find a workload or a lane (/)"; }
             @for lane in &lanes { label { input type="checkbox" checked data-filter=(lane); (lane) } }
             button id="reset" type="button" { "Show all" }
         }

@@ -4,22 +4,24 @@ use maud::{Markup, html};
 
 use super::table;
 use super::view::{View, factor, tone};
-use crate::analysis::{PeerRow, Peers, Row, is_floor, is_ours};
+use crate::analysis::{Ours, PeerRow, Peers, Row, is_floor, is_ours, ratio_text};
 use crate::format;
 use crate::stats::Verdict;
-use crate::stats::bootstrap::Ratio;
 
 /// The section, in runs that were asked for it.
 pub(super) fn section(view: &View<'_>) -> Option<Markup> {
     let peers = Peers::of(view.run, view.analysis)?;
-    let wins = peers.rows.iter().filter(|row| is_won(row)).count();
-    let shared = peers.rows.iter().filter(|row| is_shared(row)).count();
+    let modes: Vec<&String> = peers.lanes.iter().filter(|lane| is_ours(lane)).collect();
     Some(html! {
         h2 { "Beside its peers" }
         p class="lead" {
-            "The runtime of this project is the best in " b { (wins) } " of " (peers.rows.len()) " lines, and shares the best place in "
-            b { (shared) } " more. Ratios are to the best " em { "peer" } ", never to ourselves; below 1× is better. "
-            "★ marks the winner, whoever it is, and ☆ those that the figures cannot tell from it."
+            "Each mode of this project’s runtime against the best " em { "peer" } ", never against itself: "
+            @for (index, mode) in modes.iter().enumerate() {
+                @let [better, worse, same, open] = standing(&peers, mode);
+                @if index > 0 { "; " }
+                b { (mode) } " is better in " b { (better) } " lines, worse in " b { (worse) } ", the same in " (same) ", not settled in " (open)
+            }
+            ". A ratio below 1× is better. ★ marks the best of a line, whoever it is, and ☆ those that the figures cannot tell from it."
         }
         div class="sheet" {
             (grid(view, &peers))
@@ -38,13 +40,21 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
     })
 }
 
-/// One of our lanes alone is the best.
-fn is_won(row: &PeerRow) -> bool {
-    row.winners.iter().all(|lane| is_ours(lane))
-}
-
-fn is_shared(row: &PeerRow) -> bool {
-    !is_won(row) && row.winners.iter().any(|lane| is_ours(lane))
+/// In how many lines the lane is better, worse, the same as the best peer, and
+/// in how many that is open.
+fn standing(peers: &Peers, lane: &str) -> [usize; 4] {
+    let ours = peers.rows.iter().flat_map(|row| &row.ours);
+    let verdicts: Vec<Verdict> = ours
+        .filter(|ours| ours.lane == lane)
+        .map(|ours| ours.verdict)
+        .collect();
+    [
+        Verdict::Faster,
+        Verdict::Slower,
+        Verdict::Same,
+        Verdict::CannotTell,
+    ]
+    .map(|verdict| verdicts.iter().filter(|one| **one == verdict).count())
 }
 
 fn grid(view: &View<'_>, peers: &Peers) -> Markup {
@@ -93,7 +103,7 @@ fn line(view: &View<'_>, peers: &Peers, row: &PeerRow) -> Markup {
                         b { (cell.value_text()) }
                         small { (cell.interval_text()) }
                         @match ratio {
-                            Some(ratio) => small title=(times(ratio)) { (format::times(ratio.value)) },
+                            Some(ratio) => small title=(ratio_text(ratio)) { (format::times(ratio.value)) },
                             None if row.best_peer.as_ref() == Some(lane) => small { "best peer" },
                             None => "",
                         }
@@ -105,39 +115,25 @@ fn line(view: &View<'_>, peers: &Peers, row: &PeerRow) -> Markup {
 }
 
 fn ours(row: &PeerRow) -> Markup {
-    let (Some(ours), Some(peer)) = (&row.ours, &row.best_peer) else {
-        return html! { td class="none" { "no peer has a figure" } };
-    };
-    let words = match ours.verdict {
-        Verdict::Faster => format!(
-            "{} {}",
-            factor(1.0 / ours.ratio.value),
-            row.quantity.words(ours.verdict)
-        ),
-        Verdict::Slower => format!(
-            "{} {}",
-            factor(ours.ratio.value),
-            row.quantity.words(ours.verdict)
-        ),
-        _ => ours.verdict.words().to_owned(),
+    let Some(peer) = row.best_peer.as_ref().filter(|_| !row.ours.is_empty()) else {
+        return html! { td class="none" { "nothing to compare" } };
     };
     html! {
-        td class={"words " (tone(ours.verdict))} {
-            b { (words) }
-            small { (ours.lane) " ÷ " (peer) }
-            small { (times(&ours.ratio)) }
+        td class="words" {
+            @for ours in &row.ours {
+                b class=(tone(ours.verdict)) { (words(row, ours)) }
+                small { (ours.lane) " ÷ " (peer) }
+                small { (ours.ratio_text()) }
+            }
         }
     }
 }
 
-/// A ratio with its interval: `0.81× (0.78 – 0.84×)`.
-fn times(ratio: &Ratio) -> String {
-    let value = format::times(ratio.value);
-    match ratio.interval {
-        Some(interval) => format!(
-            "{value} ({})",
-            format::range(&format::times(interval.low), &format::times(interval.high))
-        ),
-        None => value,
-    }
+fn words(row: &PeerRow, ours: &Ours) -> String {
+    let by = match ours.verdict {
+        Verdict::Faster => 1.0 / ours.ratio.value,
+        Verdict::Slower => ours.ratio.value,
+        other => return other.words().to_owned(),
+    };
+    format!("{} {}", factor(by), row.quantity.words(ours.verdict))
 }

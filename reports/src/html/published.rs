@@ -33,7 +33,7 @@ static TABLE: [Published; 11] = [
         "Yield of a stackful coroutine",
         "8.97 → 1.52 ns",
         "Photon, “Stackful Coroutine Made Fast”, Xeon",
-        Some(("switch.yield", &["goroutine"], 1.0)),
+        Some(("switch.yield", &["threadbare"], 1.0)),
     ),
     published(
         "Stack switch alone",
@@ -69,7 +69,7 @@ static TABLE: [Published; 11] = [
         "Threads and goroutines, 10,000, RSS each",
         "9.4 / 3.5 kB, and 4 kB of page tables that RSS omits",
         "matklad, 2021",
-        Some(("memory.parked", &["thread", "goroutine"], 1.0)),
+        Some(("memory.parked", &["thread", "go", "threadbare"], 1.0)),
     ),
     published(
         "1M sleeping tasks, each: tokio, Go",
@@ -81,7 +81,7 @@ static TABLE: [Published; 11] = [
         "Skynet of 1M, a leaf: Go",
         "200 to 224 ns",
         "atemerev/skynet, i7-4771, 2015",
-        Some(("spawn.skynet", &["go", "goroutine"], 1.0)),
+        Some(("spawn.skynet", &["go", "threadbare"], 1.0)),
     ),
     published(
         "Thread switch, pinned / not",

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::analysis::{Analysis, Case, Row, is_ours};
+use crate::analysis::{Analysis, Case, Row};
 use crate::format;
 use crate::plot::{COLOURS_COUNT, Caption};
 use crate::run::Run;
-use crate::schema::{Design, Lane, Workload};
+use crate::schema::{Design, Workload};
 use crate::stats::Verdict;
 
 /// Which charts are drawn: fewer where the page would become too large.
@@ -76,20 +76,11 @@ impl<'a> View<'a> {
         format!("{} {noun}", if vowel { "an" } else { "a" })
     }
 
-    /// What one task of the lane is called. Where another model has a task of
-    /// that name, as Go has, ours is said to be ours.
+    /// What one task of the lane is called.
     pub(super) fn noun(&self, lane: &str) -> String {
-        let noun = match self.run.lane(lane).map(|lane| lane.noun.as_str()) {
-            None | Some("") => return lane.to_owned(),
-            Some(noun) => noun,
-        };
-        let is_namesake = |other: &Lane| {
-            let first = other.noun.strip_suffix(noun);
-            !is_ours(&other.name) && first.is_some_and(|first| first.ends_with(' '))
-        };
-        match is_ours(lane) && self.run.header.lanes.iter().any(is_namesake) {
-            true => format!("threadbare {noun}"),
-            false => noun.to_owned(),
+        match self.run.lane(lane).map(|lane| lane.noun.as_str()) {
+            None | Some("") => lane.to_owned(),
+            Some(noun) => noun.to_owned(),
         }
     }
 

@@ -10,9 +10,9 @@ use super::Extra;
 /// One lane: a model of concurrency, in one implementation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Lane {
-    /// The stable name, such as `goroutine`; groups refer to it.
+    /// The stable name, such as `threadbare`; groups refer to it.
     pub name: String,
-    /// What one task of it is called in a sentence: `goroutine`, `thread`,
+    /// What one task of it is called in a sentence: `Go goroutine`, `thread`,
     /// `tokio task`. Without an article.
     pub noun: String,
     /// The language and its version.

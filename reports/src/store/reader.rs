@@ -14,6 +14,10 @@ use serde_json::Value;
 use crate::run::Run;
 use crate::schema::{Record, SCHEMA_VERSION};
 
+/// Lanes that have another name than when files were first written, with their
+/// variants: the old name and the new one. What a task is called goes with it.
+const RENAMED: [(&str, &str); 1] = [("goroutine", "threadbare")];
+
 /// How much a reader takes before it refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -176,6 +180,7 @@ impl<S: BufRead> Reader<'_, S> {
                 self.path.display()
             ));
         }
+        rename_lanes(&mut run);
         Ok(run)
     }
 
@@ -259,6 +264,27 @@ impl<S: BufRead> Reader<'_, S> {
             file: self.path.to_path_buf(),
             line: self.line,
             problem,
+        }
+    }
+}
+
+/// Gives lanes of old files the names that they have now.
+fn rename_lanes(run: &mut Run) {
+    for (old, new) in RENAMED {
+        let is_old = |name: &str| {
+            let rest = name.strip_prefix(old);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '@']))
+        };
+        for lane in run
+            .header
+            .lanes
+            .iter_mut()
+            .filter(|lane| is_old(&lane.name))
+        {
+            lane.noun = lane.noun.replace(old, &format!("{new} {old}"));
+        }
+        for name in run.lane_names_mut().filter(|name| is_old(name)) {
+            name.replace_range(..old.len(), new);
         }
     }
 }

@@ -31,7 +31,7 @@ fn row<'a>(
 fn figures_ratios_and_verdicts_are_those_that_were_put_in() {
     let analysis = Analysis::of(&synthetic::run(Wish::default()));
     assert_eq!(analysis.reference_lane, "thread");
-    let goroutine = row(&analysis, "spawn.one", "", "time", "goroutine");
+    let goroutine = row(&analysis, "spawn.one", "", "time", "threadbare");
     let standing = goroutine.standing.as_ref().expect("a standing");
     assert_eq!(standing.verdict, Verdict::Faster);
     assert!(
@@ -91,7 +91,7 @@ fn ledger_of_a_thread_explains_what_it_costs() {
     let closure = thread.ledger.closure_ratio.expect("closure");
     assert!((0.98..1.01).contains(&closure), "{closure}");
     assert_eq!(thread.ledger.distinct_count, 5);
-    let memory = row(&analysis, "memory.parked", "", "memory", "goroutine");
+    let memory = row(&analysis, "memory.parked", "", "memory", "threadbare");
     assert_eq!(
         memory.standing.as_ref().map(|s| s.verdict),
         Some(Verdict::Faster)
@@ -132,7 +132,9 @@ fn work_that_grows_with_the_workers_has_an_efficiency_and_no_law() {
     let curve_of = |run: &Run| {
         let analysis = Analysis::of(run);
         let mut curves = analysis.curves.into_iter();
-        curves.find(|curve| curve.lane == "goroutine").expect("one")
+        curves
+            .find(|curve| curve.lane == "threadbare")
+            .expect("one")
     };
     let (weak, strong) = (curve_of(&run), curve_of(&synthetic::run(Wish::default())));
     assert!(weak.is_weak && !strong.is_weak);
@@ -180,7 +182,7 @@ fn workload_that_says_that_its_work_grows_has_the_time_of_fewest_workers_over_it
 fn memory_that_may_be_nothing_is_below_resolution() {
     let mut run = synthetic::run(Wish::default());
     for group in &mut run.groups {
-        if group.workload != "memory.parked" || group.lane != "goroutine" {
+        if group.workload != "memory.parked" || group.lane != "threadbare" {
             continue;
         }
         for (place, sample) in group.samples.iter_mut().enumerate() {
@@ -193,7 +195,7 @@ fn memory_that_may_be_nothing_is_below_resolution() {
     let analysis = Analysis::of(&run);
     let mut rows = analysis.rows_of("memory.parked");
     let row = rows
-        .find(|row| row.lane == "goroutine" && row.quantity.id == "memory")
+        .find(|row| row.lane == "threadbare" && row.quantity.id == "memory")
         .expect("a row");
     assert_eq!(row.value_text(), "below resolution", "{:?}", row.estimate);
 }
@@ -222,7 +224,7 @@ fn ledger_has_a_floor_of_its_own_from_its_sweep_measured_twice() {
     assert!((own - 0.03).abs() < 1e-3, "{own}");
     assert_eq!(floor(&once), once.noise.largest(), "borrowed without one");
     assert_eq!(once.ledgers.len(), twice.ledgers.len(), "it is no lane");
-    let bound = row(&twice, "memory.parked", "", "memory", "goroutine")
+    let bound = row(&twice, "memory.parked", "", "memory", "threadbare")
         .standing
         .as_ref()
         .map(|standing| standing.bound.noise_ratio);

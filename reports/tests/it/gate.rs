@@ -33,7 +33,7 @@ fn two_runs_of_one_commit_pass_and_none_is_faster_or_slower() {
 
 #[test]
 fn slowdown_of_a_tenth_in_one_lane_is_a_regression_of_a_tenth() {
-    let gate = gate(&full(1, None), &full(2, Some(("goroutine", 1.10))));
+    let gate = gate(&full(1, None), &full(2, Some(("threadbare", 1.10))));
     assert_eq!(gate.outcome, Outcome::Regression, "{:?}", gate.reasons);
     assert_eq!(gate.outcome.exit_code(), 1);
     let slower: Vec<_> = gate
@@ -42,7 +42,7 @@ fn slowdown_of_a_tenth_in_one_lane_is_a_regression_of_a_tenth() {
         .filter(|row| row.verdict == Verdict::Slower)
         .collect();
     assert!(
-        slower.iter().all(|row| row.lane == "goroutine"),
+        slower.iter().all(|row| row.lane == "threadbare"),
         "{slower:?}"
     );
     let one = slower
@@ -93,10 +93,10 @@ fn host_that_drifts_between_two_runs_is_no_change_of_any_lane() {
 #[test]
 fn lane_measured_alone_is_judged_and_the_missing_witnesses_are_named() {
     let alone = |mut run: Run| {
-        run.groups.retain(|group| group.lane == "goroutine");
+        run.groups.retain(|group| group.lane == "threadbare");
         run
     };
-    let (base, new) = (full(1, None), full(2, Some(("goroutine", 1.10))));
+    let (base, new) = (full(1, None), full(2, Some(("threadbare", 1.10))));
     let gate = gate(&alone(base), &alone(new));
     assert_eq!(gate.outcome, Outcome::Regression, "{:?}", gate.reasons);
     let last = gate.reasons.last().expect("reasons");
@@ -184,7 +184,11 @@ fn two_builds_interleaved_are_paired_and_a_common_drift_cancels() {
         .filter(|group| !group.control)
         .cloned()
         .map(|mut group| {
-            let slower = if group.lane == "goroutine" { 1.10 } else { 1.0 };
+            let slower = if group.lane == "threadbare" {
+                1.10
+            } else {
+                1.0
+            };
             for sample in &mut group.samples {
                 sample.elapsed_ns = (sample.elapsed_ns as f64 / slower) as u64;
             }
@@ -212,8 +216,8 @@ fn two_builds_interleaved_are_paired_and_a_common_drift_cancels() {
         let own = gate.rows.iter().filter(|row| row.lane == lane);
         own.filter(|row| row.quantity.id == "time").collect()
     };
-    assert!(!of("goroutine").is_empty() && !of("thread").is_empty());
-    for row in of("goroutine") {
+    assert!(!of("threadbare").is_empty() && !of("thread").is_empty());
+    for row in of("threadbare") {
         assert_eq!(row.verdict, Verdict::Slower, "{row:?}");
     }
     for row in of("thread") {

@@ -34,15 +34,43 @@ fn page_opens_with_the_verdict_in_words() {
 }
 
 #[test]
-fn task_that_has_its_name_from_go_is_said_to_be_ours() {
+fn goroutines_alone_are_said_of_go_only() {
     let page = page();
     let (hero, _) = page.split_once("<main").expect("a main part");
     assert!(hero.contains("a threadbare goroutine") && hero.contains("BIAS.md"));
+    assert!(!page.contains("a goroutine "), "whose?");
+}
+
+/// What the page says to a claim.
+fn answer(run: &reports::Run, claim: &str) -> String {
+    let page = html::render(run);
+    let claims = page.split("<li class=\"claim\">").skip(1);
+    let mut claims = claims.map(|text| text.split_once("</li>").map_or(text, |(text, _)| text));
+    let answer = claims.find(|text| text.contains(claim));
+    answer.expect("the claim is there").to_owned()
+}
+
+#[test]
+fn claim_about_goroutines_is_judged_on_go_with_ours_beside() {
+    const CLAIM: &str = "“Goroutines are faster to create than threads.”";
     let mut run = synthetic::run(Wish::default());
+    for group in run
+        .groups
+        .iter_mut()
+        .filter(|group| group.lane == "threadbare")
+    {
+        for sample in &mut group.samples {
+            sample.elapsed_ns *= 10_000;
+        }
+    }
+    let judged = answer(&run, CLAIM);
+    assert!(judged.contains("✓ holds"), "{judged}");
+    assert!(judged.contains("Go goroutine ") && judged.contains("threadbare goroutine "));
     run.header.lanes.retain(|lane| lane.name != "go");
     run.groups.retain(|group| group.lane != "go");
-    let page = html::render(&run);
-    assert!(page.contains("a goroutine") && !page.contains("threadbare goroutine"));
+    let unjudged = answer(&run, CLAIM);
+    assert!(unjudged.contains("– not measured"), "{unjudged}");
+    assert!(unjudged.contains("threadbare goroutine "), "{unjudged}");
 }
 
 #[test]
@@ -154,7 +182,7 @@ fn script_in_any_text_of_the_run_shows_as_text() {
     run.header.lanes[0].name = text();
     run.header.workloads[0].id = text();
     for group in &mut run.groups {
-        if group.lane == "goroutine" {
+        if group.lane == "threadbare" {
             group.lane = text();
         }
         if group.workload == "spawn.one" {
@@ -288,7 +316,7 @@ fn comparison_shows_differences_first_and_missing_cells_as_missing() {
     let goroutine = compared
         .means
         .iter()
-        .find(|mean| mean.lane == "goroutine")
+        .find(|mean| mean.lane == "threadbare")
         .expect("a mean");
     assert!(goroutine.missing_count > 0);
     // The machine is slower as a whole, and the ratios are the same.
@@ -311,7 +339,7 @@ fn comparison_shows_differences_first_and_missing_cells_as_missing() {
 #[test]
 fn figure_of_another_tool_beyond_both_intervals_is_flagged() {
     let mut run = synthetic::run(Wish::default());
-    for (lane, value) in [("goroutine", 306.0), ("thread", 50_000.0)] {
+    for (lane, value) in [("threadbare", 306.0), ("thread", 50_000.0)] {
         run.cross_checks.push(reports::schema::CrossCheck {
             source: "criterion".into(),
             name: format!("spawn/one/{lane}"),
@@ -334,9 +362,9 @@ fn figure_of_another_tool_is_set_beside_one_of_as_many_workers_or_beside_none() 
     for workers in [1, all] {
         run.cross_checks.push(reports::schema::CrossCheck {
             source: "criterion".into(),
-            name: format!("spawn/one/goroutine/{workers}P"),
+            name: format!("spawn/one/threadbare/{workers}P"),
             workload: "spawn.one".into(),
-            lane: "goroutine".into(),
+            lane: "threadbare".into(),
             workers_count: Some(workers),
             value_ns: 306.0,
             low_ns: 300.0,
@@ -348,13 +376,13 @@ fn figure_of_another_tool_is_set_beside_one_of_as_many_workers_or_beside_none() 
     let page = html::render(&run);
     let row = |workers: u64| {
         let (_, rest) = page
-            .split_once(&format!("spawn/one/goroutine/{workers}P"))
+            .split_once(&format!("spawn/one/threadbare/{workers}P"))
             .expect("a row");
         rest.split("</tr>").next().expect("its end")
     };
     assert!(row(all).contains("they agree"), "{}", row(all));
     assert!(
-        row(1).contains("not in this run: spawn.one on goroutine on 1 worker"),
+        row(1).contains("not in this run: spawn.one on threadbare on 1 worker"),
         "{}",
         row(1)
     );
@@ -377,7 +405,7 @@ fn figure_that_the_load_generator_limits_is_a_bound_and_its_headroom_a_factor() 
     for group in &mut run.groups {
         if group.workload == "io.tcp_echo" {
             let headroom = match group.lane.as_str() {
-                "goroutine" => 1.125,
+                "threadbare" => 1.125,
                 _ => 12.5,
             };
             for sample in &mut group.samples {
@@ -390,7 +418,7 @@ fn figure_that_the_load_generator_limits_is_a_bound_and_its_headroom_a_factor() 
     let analysis = Analysis::of(&run);
     for row in analysis.rows_of("io.tcp_echo") {
         let is_bound = row.value_text().starts_with(['≤', '≥']);
-        let may_be = row.lane == "goroutine" && !row.quantity.id.contains("ratio");
+        let may_be = row.lane == "threadbare" && !row.quantity.id.contains("ratio");
         assert_eq!(is_bound, may_be, "{row:?}");
     }
     let page = html::render(&run);

@@ -36,15 +36,15 @@ fn ratio_is_to_the_best_peer_and_the_winner_is_whoever_is_best() {
     let one = of("spawn.one");
     assert_eq!(one.best_peer.as_deref(), Some("rayon"));
     assert_eq!(one.winners, ["rayon"]);
-    let ours = one.ours.as_ref().expect("ours");
+    let ours = one.ours.first().expect("ours");
     assert!((ours.ratio.value - 302.0 / 71.0).abs() < 0.3, "{ours:?}");
     assert_eq!(ours.verdict, Verdict::Slower);
     // We win there.
     let pingpong = of("switch.pingpong");
-    assert_eq!(pingpong.winners, ["goroutine"]);
+    assert_eq!(pingpong.winners, ["threadbare"]);
     assert_eq!(pingpong.best_peer.as_deref(), Some("go"));
     assert_eq!(
-        pingpong.ours.as_ref().map(|ours| ours.verdict),
+        pingpong.ours.first().map(|ours| ours.verdict),
         Some(Verdict::Faster)
     );
     let best = |row: &reports::analysis::PeerRow| {
@@ -61,7 +61,7 @@ fn ratio_is_to_the_best_peer_and_the_winner_is_whoever_is_best() {
 fn lanes_that_cannot_be_told_from_the_best_share_the_place() {
     let mut run = peers_run(Wish::default());
     run.groups
-        .retain(|group| ["goroutine", "go"].contains(&group.lane.as_str()));
+        .retain(|group| ["threadbare", "go"].contains(&group.lane.as_str()));
     run.groups.retain(|group| group.workload == "spawn.one");
     for group in run.groups.iter_mut().filter(|group| group.lane == "go") {
         for sample in &mut group.samples {
@@ -71,7 +71,41 @@ fn lanes_that_cannot_be_told_from_the_best_share_the_place() {
     let peers = peers(&run);
     let mut winners = peers.rows[0].winners.clone();
     winners.sort();
-    assert_eq!(winners, ["go", "goroutine"]);
+    assert_eq!(winners, ["go", "threadbare"]);
+}
+
+#[test]
+fn each_mode_of_ours_has_a_ratio_and_a_verdict_of_its_own() {
+    let mut run = peers_run(Wish::default());
+    let mut lane = run.header.lanes[0].clone();
+    lane.name = "threadbare-migrating".to_owned();
+    run.header.lanes.insert(1, lane);
+    let mut slower: Vec<_> = run.groups.clone();
+    slower.retain(|group| group.lane == "threadbare" && group.workload == "switch.pingpong");
+    for group in &mut slower {
+        group.lane = "threadbare-migrating".to_owned();
+        for sample in &mut group.samples {
+            sample.elapsed_ns *= 40;
+        }
+    }
+    run.groups.extend(slower);
+    let peers = peers(&run);
+    let mut rows = peers.rows.iter();
+    let row = rows.find(|row| row.workload == "switch.pingpong").unwrap();
+    let verdicts: Vec<_> = row
+        .ours
+        .iter()
+        .map(|ours| (ours.lane.as_str(), ours.verdict))
+        .collect();
+    assert_eq!(
+        verdicts,
+        [
+            ("threadbare", Verdict::Faster),
+            ("threadbare-migrating", Verdict::Slower)
+        ]
+    );
+    let page = html::render(&run);
+    assert!(page.contains("<small>threadbare-migrating ÷ go</small>"));
 }
 
 #[test]
@@ -98,7 +132,7 @@ fn stack_switcher_without_a_scheduler_wins_nothing() {
 fn growth(of: impl Fn(f64) -> f64) -> Growth {
     let mut run = synthetic::run(Wish::default());
     run.groups.retain(|group| {
-        group.workload == "spawn.batch" && group.lane == "goroutine" && !group.control
+        group.workload == "spawn.batch" && group.lane == "threadbare" && !group.control
     });
     for group in &mut run.groups {
         let tasks = group.parameters["tasks_count"] as f64;

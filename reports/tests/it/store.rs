@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use std::io::{self, BufReader, Cursor, Read, Write};
 use std::path::Path;
 
-use reports::schema::{Block, End, Failure, Group, Header, Record, SCHEMA_VERSION, Sample};
+use reports::schema::{Block, End, Failure, Group, Header, Lane, Record, SCHEMA_VERSION, Sample};
 use reports::store::{Limits, Medium, ReadError, WriteError, Writer, read, read_from};
 
 fn header() -> Header {
@@ -347,6 +347,49 @@ fn end_of_a_block_is_synced() {
     writer.end_block(block(0)).expect("a block");
     drop(writer);
     assert_eq!(disk.syncs, 1);
+}
+
+#[test]
+fn lanes_of_old_files_are_read_under_the_names_that_they_have_now() {
+    let named = |name: &str, noun: &str, of: Option<&str>| Lane {
+        name: name.into(),
+        noun: noun.into(),
+        variant_of: of.map(str::to_owned),
+        ..Lane::default()
+    };
+    let mut header = header();
+    header.design.reference_lane = "goroutine".into();
+    header.lanes = vec![
+        named("goroutine", "goroutine", None),
+        named("goroutine-fixed8k", "8 KiB goroutine", Some("goroutine")),
+        named("goroutine@base", "goroutine", None),
+        named("go", "Go goroutine", None),
+    ];
+    let Record::Group(mut group) = group(0) else {
+        unreachable!("it is a group");
+    };
+    group.lane = "goroutine".into();
+    let records = [Record::Header(Box::new(header)), Record::Group(group)];
+    let run = read_text(&text(&records)).expect("good");
+    let lanes = run.header.lanes.iter();
+    let lanes: Vec<_> = lanes
+        .map(|lane| (lane.name.as_str(), lane.noun.as_str()))
+        .collect();
+    assert_eq!(
+        lanes,
+        [
+            ("threadbare", "threadbare goroutine"),
+            ("threadbare-fixed8k", "8 KiB threadbare goroutine"),
+            ("threadbare@base", "threadbare goroutine"),
+            ("go", "Go goroutine"),
+        ]
+    );
+    assert_eq!(
+        run.header.lanes[1].variant_of.as_deref(),
+        Some("threadbare")
+    );
+    assert_eq!(run.header.design.reference_lane, "threadbare");
+    assert_eq!(run.groups[0].lane, "threadbare");
 }
 
 #[test]

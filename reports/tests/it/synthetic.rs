@@ -53,8 +53,8 @@ struct Maker {
 
 const LANES: [(&str, &str, &str, &str); 6] = [
     (
-        "goroutine",
-        "goroutine",
+        "threadbare",
+        "threadbare goroutine",
         "rust 1.95.0",
         "bench-runtime 0.1.0",
     ),

@@ -2,7 +2,6 @@
 
 #[cfg(feature = "peers")]
 mod corosensei;
-mod goroutine;
 #[cfg(feature = "peers")]
 mod may;
 mod process;
@@ -13,16 +12,17 @@ mod rayon;
 mod smol;
 mod thread;
 mod thread_pool;
+mod threadbare;
 mod tokio;
 
 use crate::lane::Entry;
 
 /// All lanes in Rust, in the order of the report.
 pub const ALL: &[Entry] = &[
-    goroutine::DEFAULT,
-    goroutine::MIGRATING,
-    goroutine::FIXED,
-    goroutine::COMPACTED,
+    threadbare::DEFAULT,
+    threadbare::MIGRATING,
+    threadbare::FIXED,
+    threadbare::COMPACTED,
     thread::DEFAULT,
     thread::SMALL_STACK,
     #[cfg(feature = "peers")]

@@ -43,7 +43,7 @@ fn every_cell_is_right_or_says_why_not(lane: &str) {
             }
         }
     }
-    if cells == 0 && lane == "goroutine-compacted" {
+    if cells == 0 && lane == "threadbare-compacted" {
         // Kernels and containers without userfaultfd have said so, each time.
         eprintln!("skipped: this host cannot compact stacks");
         return;
@@ -73,10 +73,10 @@ macro_rules! lanes {
 }
 
 lanes! {
-    goroutine: "goroutine",
-    goroutine_that_migrates: "goroutine-migrating",
-    goroutine_with_fixed_stack: "goroutine-fixed8k",
-    goroutine_that_is_compacted: "goroutine-compacted",
+    goroutine: "threadbare",
+    goroutine_that_migrates: "threadbare-migrating",
+    goroutine_with_fixed_stack: "threadbare-fixed8k",
+    goroutine_that_is_compacted: "threadbare-compacted",
     thread: "thread",
     thread_with_small_stacks: "thread-16k",
     thread_with_crossbeam_channels: "thread-crossbeam",

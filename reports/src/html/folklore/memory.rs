@@ -1,31 +1,34 @@
 //! Claims about what a task occupies.
 
-use super::{Finding, GOROUTINE, ledger, sentence};
+use super::{Finding, GO, OURS, ledger, sentence};
 use crate::format;
 use crate::html::view::{View, capital};
 use crate::schema::FailureKind;
+use crate::stats::Estimate;
 
 pub(super) fn starts_small(view: &View<'_>) -> Option<(Finding, String)> {
     /// A stack of 2 KiB and the record beside it touch no more than a page.
     const PAGE_BYTES: f64 = 4_096.0;
     let mut evidence = Vec::new();
-    let mut small = Vec::new();
-    for lane in [GOROUTINE, "go"] {
+    let mut finding = Finding::NotMeasured;
+    for lane in [GO, OURS] {
         let Some(row) = ledger(view, "memory.parked", lane) else {
             continue;
         };
-        let user = row.ledger.parts.first()?.1.value;
+        let user = row.ledger.parts.first()?.1;
         let total = row.ledger.available.value;
-        small.push(user < PAGE_BYTES);
+        if lane == GO {
+            finding = Finding::below(user, PAGE_BYTES);
+        }
         evidence.push(format!(
             "{} that waits holds {} of user pages, {} in all",
             view.a_task(lane),
-            format::bytes(user),
+            format::bytes(user.value),
             format::bytes(total)
         ));
     }
-    Some((
-        Finding::of_several(&small)?,
+    (!evidence.is_empty()).then(|| (
+        finding,
         format!(
             "{} The stack is a part of that: the task’s own record, the allocator’s share and what its code touched are the rest.",
             capital(&sentence(&evidence))
@@ -44,9 +47,8 @@ pub(super) fn thread_stack(view: &View<'_>) -> Option<(Finding, String)> {
     /// What 8 KB and a half of it would be.
     const MOST_BYTES: f64 = 12_000.0;
     let together: f64 = ledger.parts.iter().map(|(_, part)| part.value).sum();
-    let finding = [together, ledger.available.value].map(|bytes| bytes <= MOST_BYTES);
     Some((
-        Finding::of_several(&finding)?,
+        Finding::below(ledger.available, MOST_BYTES),
         format!(
             "A waiting thread takes {}, {} together; the host’s free memory fell by {} for each. Its stack reserves {} of address space, of which only touched pages are real; the kernel’s stack is another one.",
             parts.join(", "),
@@ -85,35 +87,31 @@ pub(super) fn many_threads(view: &View<'_>) -> Option<(Finding, String)> {
 }
 
 pub(super) fn shrink(view: &View<'_>) -> Option<(Finding, String)> {
-    let share = |lane: &str| {
+    /// What is left of it where memory shrank.
+    const MOST_LEFT_RATIO: f64 = 0.7;
+    let mut evidence = Vec::new();
+    let found = [GO, "thread", OURS].map(|lane| {
         let deep = deepest(view, lane)?;
-        let after = ledger(view, "memory.shrink", lane)?.ledger.available.value;
-        // Less than nothing is noise, and says nothing of a share.
-        (deep > 0.0 && after > 0.0).then_some((deep, after))
-    };
-    let (deep, after) = share(GOROUTINE)?;
-    let mut evidence = format!(
-        "A goroutine deep in its stack costs {}, and {} once it is back up and waits",
-        format::bytes(deep),
-        format::bytes(after)
-    );
-    let mut finding = Finding::holds_if(after < 0.7 * deep);
-    if let Some((deep, after)) = share("thread") {
-        evidence.push_str(&format!(
-            "; a thread {} and {}",
-            format::bytes(deep),
-            format::bytes(after)
+        let after = ledger(view, "memory.shrink", lane)?.ledger.available;
+        evidence.push(format!(
+            "{} deep in its stack costs {}, and {} once it is back up and waits",
+            view.a_task(lane),
+            format::bytes(deep.value),
+            format::bytes(after.value)
         ));
-        if after < 0.7 * deep {
-            finding = Finding::Partly;
-        }
-    }
-    Some((finding, format!("{evidence}.")))
+        Some(Finding::below_share(after, MOST_LEFT_RATIO, deep))
+    });
+    let finding = match found {
+        [Some(Finding::Holds), Some(Finding::Holds), _] => Finding::Partly,
+        [Some(go), ..] => go,
+        [None, ..] => Finding::NotMeasured,
+    };
+    (!evidence.is_empty()).then(|| (finding, capital(&sentence(&evidence))))
 }
 
 /// The memory of a task as deep in its stack as was measured.
-fn deepest(view: &View<'_>, lane: &str) -> Option<f64> {
+fn deepest(view: &View<'_>, lane: &str) -> Option<Estimate> {
     let mut rows = view.analysis.ledgers.iter();
     rows.rfind(|row| row.workload == "memory.deep" && row.lane == lane)
-        .map(|row| row.ledger.available.value)
+        .map(|row| row.ledger.available)
 }

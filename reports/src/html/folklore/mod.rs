@@ -9,6 +9,7 @@ use maud::{Markup, html};
 use super::view::View;
 use crate::analysis::{LedgerRow, Row};
 use crate::schema::Workload;
+use crate::stats::{Estimate, Verdict};
 
 /// What this host says to a claim.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,20 +22,48 @@ enum Finding {
 }
 
 impl Finding {
-    fn holds_if(holds: bool) -> Self {
-        match holds {
-            true => Finding::Holds,
-            false => Finding::Fails,
+    /// Holds where the whole interval is below the limit, fails where it is
+    /// above. A figure without an interval is open.
+    fn below(figure: Estimate, limit: f64) -> Self {
+        match figure.interval {
+            Some(interval) if interval.high < limit => Finding::Holds,
+            Some(interval) if interval.low > limit => Finding::Fails,
+            _ => Finding::Open,
         }
     }
 
-    /// What several instances come to; nothing for none.
-    fn of_several(hold: &[bool]) -> Option<Self> {
-        match (hold.contains(&true), hold.contains(&false)) {
-            (true, true) => Some(Finding::Partly),
-            (true, false) => Some(Finding::Holds),
-            (false, true) => Some(Finding::Fails),
-            (false, false) => None,
+    /// As [`below`](Self::below), with `share` of another figure as the limit.
+    fn below_share(figure: Estimate, share: f64, of: Estimate) -> Self {
+        let low = of.interval.map_or(0.0, |interval| interval.low);
+        let high = of.interval.map_or(f64::INFINITY, |interval| interval.high);
+        match (
+            Self::below(figure, share * low),
+            Self::below(figure, share * high),
+        ) {
+            (Finding::Holds, _) => Finding::Holds,
+            (_, Finding::Fails) => Finding::Fails,
+            _ => Finding::Open,
+        }
+    }
+
+    /// What a claim that the first figure is less comes to.
+    fn of_verdict(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Faster => Finding::Holds,
+            Verdict::Slower | Verdict::Same => Finding::Fails,
+            Verdict::CannotTell => Finding::Open,
+        }
+    }
+
+    /// What several instances come to: not measured for none.
+    fn of_several(found: &[Finding]) -> Self {
+        let has = |finding| found.contains(&finding);
+        match (has(Finding::Holds), has(Finding::Fails), has(Finding::Open)) {
+            (true, false, false) => Finding::Holds,
+            (false, true, false) => Finding::Fails,
+            (true, _, _) => Finding::Partly,
+            (false, _, true) => Finding::Open,
+            (false, false, false) => Finding::NotMeasured,
         }
     }
 
@@ -61,7 +90,7 @@ static CLAIMS: [Claim; 15] = [
     Claim {
         said: "A goroutine starts with 2 KB.",
         ask: memory::starts_small,
-        wanting: "memory.parked on a goroutine lane",
+        wanting: "memory.parked on the lane go",
     },
     Claim {
         said: "A thread’s stack is 8 KB.",
@@ -70,24 +99,20 @@ static CLAIMS: [Claim; 15] = [
     },
     Claim {
         said: "Goroutines are faster to create than threads.",
-        ask: |view| cost::goroutine_against(view, "thread", &["spawn.one", "spawn.batch"]),
-        wanting: "spawn.one or spawn.batch on both lanes",
+        ask: |view| cost::goroutine_against(view, &["spawn.one", "spawn.batch"]),
+        wanting: "spawn.one or spawn.batch on the lanes go and thread",
     },
     Claim {
         said: "Goroutines are faster to destroy than threads.",
         ask: cost::destroy,
-        wanting: "spawn.first_instruction, whose finish_ns is the end alone",
+        wanting: "spawn.first_instruction on the lanes go and thread, whose finish_ns is the end alone",
     },
     Claim {
         said: "Goroutines are faster to switch than threads.",
         ask: |view| {
-            cost::goroutine_against(
-                view,
-                "thread",
-                &["switch.yield", "switch.pingpong", "switch.ring"],
-            )
+            cost::goroutine_against(view, &["switch.yield", "switch.pingpong", "switch.ring"])
         },
-        wanting: "switch.yield or switch.pingpong on both lanes",
+        wanting: "switch.yield or switch.pingpong on the lanes go and thread",
     },
     Claim {
         said: "Switching between processes is slow.",
@@ -99,7 +124,6 @@ static CLAIMS: [Claim; 15] = [
         ask: |view| {
             cost::goroutine_against(
                 view,
-                "thread",
                 &[
                     "switch.pingpong",
                     "share.pipeline",
@@ -108,12 +132,12 @@ static CLAIMS: [Claim; 15] = [
                 ],
             )
         },
-        wanting: "switch.pingpong or share.pipeline on both lanes",
+        wanting: "switch.pingpong or share.pipeline on the lanes go and thread",
     },
     Claim {
         said: "A goroutine that blocks does not block its thread.",
         ask: scheduling::blocked,
-        wanting: "io.sleepers on the goroutine lane",
+        wanting: "io.sleepers on the lane go",
     },
     Claim {
         said: "Kernel threads are limited to the number of cores.",
@@ -123,22 +147,22 @@ static CLAIMS: [Claim; 15] = [
     Claim {
         said: "An idle P steals half of another’s queue.",
         ask: scheduling::stealing,
-        wanting: "cpu.primes on the goroutine lane with several workers",
+        wanting: "cpu.primes with several workers on a lane that counts what is stolen",
     },
     Claim {
         said: "A goroutine that runs for long is preempted after 10 ms.",
         ask: scheduling::preemption,
-        wanting: "switch.hog on the goroutine lane",
+        wanting: "switch.hog on the lane go",
     },
     Claim {
         said: "A goroutine’s memory can shrink, a thread’s does not.",
         ask: memory::shrink,
-        wanting: "memory.deep and memory.shrink on both lanes",
+        wanting: "memory.deep and memory.shrink on the lanes go and thread",
     },
     Claim {
         said: "One core gives concurrency without parallelism.",
         ask: scheduling::one_core,
-        wanting: "switch.roundtrip, and cpu.primes with one worker",
+        wanting: "switch.roundtrip, and cpu.primes with one worker, on the lane go",
     },
     Claim {
         said: "In a container GOMAXPROCS must match the quota.",
@@ -148,7 +172,7 @@ static CLAIMS: [Claim; 15] = [
     Claim {
         said: "Share memory by communicating: channels, not mutexes.",
         ask: cost::channels,
-        wanting: "share.counter on the goroutine lane",
+        wanting: "share.counter on the lane go",
     },
 ];
 
@@ -163,7 +187,10 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
     }
     Some(html! {
         h2 { "Folklore, checked" }
-        p class="lead" { "What people repeat about goroutines, threads and processes, and what this host’s figures say to it." }
+        p class="lead" {
+            "What people repeat about goroutines, threads and processes, and what this host’s figures say to it. "
+            "What is said of goroutines is judged on Go’s own; this project’s stand beside them."
+        }
         ul class="claims" {
             @for (claim, answer) in &answers {
                 @let finding = answer.as_ref().map_or(Finding::NotMeasured, |answer| answer.0);
@@ -185,7 +212,11 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
     })
 }
 
-const GOROUTINE: &str = "goroutine";
+/// The lane that claims about goroutines are judged on.
+const GO: &str = "go";
+
+/// What is shown beside it.
+const OURS: &str = "threadbare";
 
 fn ledger<'a>(view: &View<'a>, workload: &str, lane: &str) -> Option<&'a LedgerRow> {
     view.analysis

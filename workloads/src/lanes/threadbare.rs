@@ -32,8 +32,8 @@ const HEADER_BYTES: usize = 2_112;
 
 /// As the runtime has them by default.
 pub(super) const DEFAULT: Entry = Entry {
-    name: "goroutine",
-    noun: "goroutine",
+    name: "threadbare",
+    noun: "threadbare goroutine",
     title: "goroutines of bench-runtime, growable stacks, pinned to the thread they start on",
     program: Program::Plain,
     kernel_tasks: false,
@@ -44,8 +44,8 @@ pub(super) const DEFAULT: Entry = Entry {
 
 /// Goroutines that go on wherever there is a free thread.
 pub(super) const MIGRATING: Entry = Entry {
-    name: "goroutine-migrating",
-    noun: "migrating goroutine",
+    name: "threadbare-migrating",
+    noun: "migrating threadbare goroutine",
     title: "goroutines of bench-runtime that move between threads",
     start: |_| Ok(Goroutines::start(Kind::Migrating)),
     ..DEFAULT
@@ -53,8 +53,8 @@ pub(super) const MIGRATING: Entry = Entry {
 
 /// Goroutines whose stacks are packed while they wait.
 pub(super) const COMPACTED: Entry = Entry {
-    name: "goroutine-compacted",
-    noun: "compacted goroutine",
+    name: "threadbare-compacted",
+    noun: "compacted threadbare goroutine",
     title: "goroutines of bench-runtime, stacks compacted when parked for 10 ms",
     start: |_| Ok(Goroutines::start(Kind::Compacted)),
     ..DEFAULT
@@ -62,8 +62,8 @@ pub(super) const COMPACTED: Entry = Entry {
 
 /// The least that a task of no depth needs.
 pub(super) const FIXED: Entry = Entry {
-    name: "goroutine-fixed8k",
-    noun: "8 KiB goroutine",
+    name: "threadbare-fixed8k",
+    noun: "8 KiB threadbare goroutine",
     title: "goroutines of bench-runtime, stacks of exactly 8 KiB with a guard",
     refuses: |workload| match workload.id {
         "cpu.sort" | "cpu.json" | "cpu.json_weak" => {
