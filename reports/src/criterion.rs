@@ -13,11 +13,9 @@ use serde_json::Value;
 
 use crate::schema::CrossCheck;
 
-/// Criterion's groups that measure the same operation as a workload.
-const SAME: [(&str, &str); 2] = [
-    ("spawn/one", "spawn.one"),
-    ("channel/round_trip", "switch.pingpong"),
-];
+/// From the name of one of Criterion's groups to the workload that measures the
+/// same operation, where there is one.
+pub type Same<'a> = &'a dyn Fn(&str) -> Option<&'static str>;
 
 /// What the benchmarks call lanes that are called otherwise here. They have
 /// tokio on one thread; the standard library's channel is no lane's.
@@ -35,10 +33,14 @@ const LARGEST_BYTES: u64 = 1 << 20;
 ///
 /// What the file system said. A file that Criterion did not write is passed
 /// over.
-pub fn read(folder: &Path, since: Option<SystemTime>) -> io::Result<Vec<CrossCheck>> {
+pub fn read(
+    folder: &Path,
+    since: Option<SystemTime>,
+    same: Same<'_>,
+) -> io::Result<Vec<CrossCheck>> {
     let mut found = Vec::new();
     if folder.is_dir() {
-        visit(folder, since, 0, &mut found)?;
+        visit(folder, since, same, 0, &mut found)?;
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
@@ -47,13 +49,14 @@ pub fn read(folder: &Path, since: Option<SystemTime>) -> io::Result<Vec<CrossChe
 fn visit(
     folder: &Path,
     since: Option<SystemTime>,
+    same: Same<'_>,
     depth: usize,
     found: &mut Vec<CrossCheck>,
 ) -> io::Result<()> {
     let of_benchmark = folder.join("new").join("benchmark.json");
     let estimates = folder.join("new").join("estimates.json");
     if of_benchmark.is_file() && is_newer(&estimates, since) {
-        found.extend(check(&json(&of_benchmark)?, &json(&estimates)?));
+        found.extend(check(&json(&of_benchmark)?, &json(&estimates)?, same));
     }
     if depth == DEEPEST {
         return Ok(());
@@ -62,7 +65,7 @@ fn visit(
         let entry = entry?;
         // Links are not followed: they could lead round in circles.
         if entry.file_type()?.is_dir() {
-            visit(&entry.path(), since, depth + 1, found)?;
+            visit(&entry.path(), since, same, depth + 1, found)?;
         }
     }
     Ok(())
@@ -81,9 +84,9 @@ fn json(path: &PathBuf) -> io::Result<Value> {
     Ok(serde_json::from_slice(&fs::read(path)?).unwrap_or(Value::Null))
 }
 
-fn check(benchmark: &Value, estimates: &Value) -> Option<CrossCheck> {
+fn check(benchmark: &Value, estimates: &Value, same: Same<'_>) -> Option<CrossCheck> {
     let group = benchmark.get("group_id")?.as_str()?;
-    let (_, workload) = SAME.iter().find(|(known, _)| *known == group)?;
+    let workload = same(group)?;
     // Of the value `2P`: on two workers.
     let lane = benchmark.get("function_id")?.as_str()?;
     let workers = benchmark.get("value_str").and_then(Value::as_str);
@@ -97,7 +100,7 @@ fn check(benchmark: &Value, estimates: &Value) -> Option<CrossCheck> {
     Some(CrossCheck {
         source: "criterion".to_owned(),
         name: benchmark.get("full_id")?.as_str()?.to_owned(),
-        workload: (*workload).to_owned(),
+        workload: workload.to_owned(),
         lane: lane.to_owned(),
         workers_count: workers.and_then(|count| count.parse().ok()),
         value_ns: median.get("point_estimate")?.as_f64()?,
@@ -110,6 +113,14 @@ fn check(benchmark: &Value, estimates: &Value) -> Option<CrossCheck> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn same(group: &str) -> Option<&'static str> {
+        match group {
+            "spawn/one" => Some("spawn.one"),
+            "channel/round_trip" => Some("switch.pingpong"),
+            _ => None,
+        }
+    }
 
     #[test]
     fn estimates_of_known_groups_are_found_and_others_passed_over() {
@@ -138,7 +149,7 @@ mod tests {
             put(&format!("{place}/estimates.json"), estimates);
         }
         put("broken/new/benchmark.json", "{");
-        let found = read(folder.path(), None).expect("read");
+        let found = read(folder.path(), None, &same).expect("read");
         let lanes: Vec<_> = found
             .iter()
             .map(|one| (one.workload.as_str(), one.lane.as_str(), one.workers_count))
@@ -152,14 +163,14 @@ mod tests {
         );
         assert_eq!((found[0].value_ns, found[0].low_ns), (305.0, 300.0));
         let later = SystemTime::now() + std::time::Duration::from_secs(60);
-        let found = read(folder.path(), Some(later)).expect("read");
+        let found = read(folder.path(), Some(later), &same).expect("read");
         assert!(found.is_empty(), "older than asked for: {found:?}");
     }
 
     #[test]
     fn missing_folder_has_no_estimates() {
         assert!(
-            read(Path::new("no/such/folder"), None)
+            read(Path::new("no/such/folder"), None, &same)
                 .expect("none")
                 .is_empty()
         );

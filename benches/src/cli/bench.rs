@@ -77,7 +77,11 @@ fn cross_checks() -> Vec<CrossCheck> {
         },
         PathBuf::from,
     );
-    reports::criterion::read(&folder, since).unwrap_or_else(|error| {
+    let same = |group: &str| {
+        let same = catalogue::all().find(|workload| workload.criterion == Some(group));
+        same.map(|workload| workload.id)
+    };
+    reports::criterion::read(&folder, since, &same).unwrap_or_else(|error| {
         eprintln!("threadbare: Criterion's estimates are left out: {error}");
         Vec::new()
     })
@@ -119,7 +123,9 @@ fn task(arguments: &[String]) -> Task {
         run.quick = false;
         run.full = false;
         if run.workload.is_empty() {
-            run.workload.push("spawn.one".to_owned());
+            let first = catalogue::all().next();
+            run.workload
+                .extend(first.map(|workload| workload.id.to_owned()));
         }
     }
     Task::Measure(Box::new(run))

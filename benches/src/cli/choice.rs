@@ -5,19 +5,6 @@ use workloads::catalogue::{self, Workload};
 
 use crate::lanes::{self, DEFAULT_LANES, LaneEntry};
 
-/// The workloads of a quick run that names none: the first question about each
-/// cost, in the order of the report.
-pub(super) const QUICK_WORKLOADS: [&str; 8] = [
-    "spawn.one",
-    "spawn.batch",
-    "switch.yield",
-    "switch.pingpong",
-    "memory.parked",
-    "cpu.primes",
-    "io.sleepers",
-    "io.tcp_echo",
-];
-
 /// The workloads that `words` name, by id or by its beginning, in the order of
 /// the catalogue; all for no words.
 pub(super) fn workloads(words: &[String]) -> anyhow::Result<Vec<&'static Workload>> {
@@ -140,13 +127,6 @@ mod tests {
         assert!(all.2 >= DEFAULT_LANES.len(), "{all:?}");
         assert_eq!(kept(&["threadbare", "go"]), (true, false, 2));
         assert_eq!(kept(&["all", "go"]).2, all.2 + 1);
-    }
-
-    #[test]
-    fn quick_workloads_are_all_there() {
-        for id in QUICK_WORKLOADS {
-            assert!(catalogue::find(id).is_some(), "{id}");
-        }
     }
 
     #[test]

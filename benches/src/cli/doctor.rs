@@ -25,8 +25,6 @@ use crate::study::{self, Depth, Setup, StudyLane};
 const IDLE_WATCH: Duration = Duration::from_secs(2);
 /// The change that a host should be able to tell.
 const GOAL_RATIO: f64 = 0.05;
-/// One workload of each kind: the scheduler, a hand-over, plain arithmetic.
-const WORKLOADS: [&str; 3] = ["spawn.one", "switch.pingpong", "cpu.primes"];
 
 pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
     let cpus = match &arguments.cpus {
@@ -95,9 +93,8 @@ fn measure(arguments: &DoctorArguments, cpus: Cpus) -> anyhow::Result<Run> {
         )
     })?;
     let lane = StudyLane::new(&lane, &toolbox);
-    let workloads = WORKLOADS
-        .iter()
-        .filter_map(|id| catalogue::find(id))
+    let workloads = catalogue::all()
+        .filter(|workload| workload.presets.doctor)
         .collect();
     let mut setup = Setup::new(
         Depth::Standard,

@@ -120,12 +120,10 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
         RunArguments { full: true, .. } => Depth::Full,
         _ => Depth::Standard,
     };
-    let quick: Vec<String> = choice::QUICK_WORKLOADS.map(str::to_owned).into();
-    let words = match arguments.quick && arguments.workload.is_empty() {
-        true => &quick,
-        false => &arguments.workload,
-    };
-    let mut workloads = choice::workloads(words)?;
+    let mut workloads = choice::workloads(&arguments.workload)?;
+    if arguments.quick && arguments.workload.is_empty() {
+        workloads.retain(|workload| workload.presets.quick);
+    }
     let mut lanes = choice::lanes(&arguments.lane)?;
     if let Some(preset) = arguments.preset {
         let chosen = preset.workloads();

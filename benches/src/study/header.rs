@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use reports::schema::{
-    Better, Design, Header, Lane, Measure, Metric, SCHEMA_VERSION, Workload as Described,
+    Better, Design, FirstScreen, Header, Lane, Measure, Metric, Published, SCHEMA_VERSION, SameAs,
+    Workload as Described, WorkloadGroup,
 };
 use serde_json::json;
-use workloads::catalogue::{MetricKind, Workload};
+use workloads::catalogue::{self, MetricKind, Workload};
 use workloads::protocol::Parameters;
 
 use super::plan::Plan;
@@ -55,6 +56,7 @@ pub(super) fn header(setup: &Setup, lanes: &[ProbedLane], plan: &Plan) -> Header
         host: environment::host(),
         environment: environment::software(),
         lanes: lanes.iter().map(describe_lane).collect(),
+        groups: groups(&setup.workloads),
         workloads: setup
             .workloads
             .iter()
@@ -105,11 +107,21 @@ fn describe(workload: &Workload, plan: &Plan) -> Described {
         title: workload.title.to_owned(),
         question: workload.question.to_owned(),
         operation: workload.operation.to_owned(),
-        activity: activity(workload),
+        activity: workload.activity.to_owned(),
         measures: workload.metrics.iter().map(measure).collect(),
         metrics: workload.figures.iter().map(|name| figure(name)).collect(),
         axis: axis(workload, &points),
-        level: level(workload.id).to_owned(),
+        level: workload.level.to_owned(),
+        group: workload.group().to_owned(),
+        first_screen: first_screen(workload),
+        roles: workload
+            .roles
+            .iter()
+            .filter_map(|role| named(role))
+            .collect(),
+        telling: owned(workload.telling),
+        same_as: same_as(workload),
+        published: published(workload),
         parameters: workload
             .parameters
             .iter()
@@ -172,75 +184,65 @@ fn axis(workload: &Workload, points: &[&Parameters]) -> Option<String> {
     Some(name.to_owned())
 }
 
-/// What a task does once an operation, as a phrase that can begin a sentence.
-fn activity(workload: &Workload) -> String {
-    let phrase = match workload.id {
-        "spawn.one" => "starting and joining one task",
-        "spawn.batch" => "starting and joining one of many tasks",
-        "spawn.first_instruction" => "getting a new task to its first instruction",
-        "spawn.skynet" => "growing and folding one leaf of a tree of tasks",
-        "spawn.fork_rss" => "forking from a parent with much memory",
-        "switch.yield" => "yielding to another task",
-        "switch.pingpong" => "passing a token to another task and back",
-        "switch.roundtrip" => "passing a token through a channel and back",
-        "switch.futex" => "passing a token over a futex and back",
-        "switch.pipe" => "passing a token through kernel pipes and back",
-        "switch.ring" => "passing a token on around a ring",
-        "switch.hog" => "running beside tasks that never let go of the CPU",
-        "switch.working_set" => "switching between tasks that use their own memory",
-        "switch.placement" => "passing a token between two CPUs and back",
-        "switch.idle_wake" => "waking a task that has been idle",
-        "memory.parked" => "keeping one task waiting",
-        "memory.deep" => "keeping one task waiting deep in its stack",
-        "memory.shrink" => "keeping one task waiting after it was deep",
-        "memory.million" => "keeping one of a million tasks waiting",
-        "io.sleepers" => "putting one of many tasks to sleep and waking it",
-        "io.tcp_echo" => "answering one request over TCP",
-        "io.tcp_burst" => "answering one of many requests that come at once",
-        "io.email" => "sending one mail",
-        "io.fanout" => "answering a request that waits for three others",
-        "io.pipe_ring" => "passing a byte on around a ring of pipes",
-        "io.file_read" => "reading one file",
-        "share.counter" => "adding one to a shared counter",
-        "share.pipeline" => "sending one message through a pipeline",
-        "share.sieve" => "sieving one prime by a chain of tasks",
-        "share.select" => "receiving from whichever of two channels is ready",
-        "share.fan_in" => "sending one message to a receiver whom many send to",
-        "share.worker_pool" => "handing one job to a pool of workers",
-        "share.bounded_buffer" => "passing one message through a bounded buffer",
-        "share.chameneos" => "meeting one other task",
-        "share.big" => "asking another task at random",
-        "share.philosophers" => "taking two forks and one meal",
-        "share.messaging" => "sending one message among groups of tasks",
-        "share.brigade" => "passing a byte on along a chain of tasks",
-        "cpu.primes" | "cpu.primes_weak" => "counting primes on all workers",
-        "cpu.matmul" => "multiplying matrices",
-        "cpu.mandelbrot" => "drawing the Mandelbrot set",
-        "cpu.nqueens" => "placing queens on a board",
-        "cpu.sort" => "sorting",
-        "cpu.hash" => "hashing",
-        "cpu.json" | "cpu.json_weak" => "writing and reading JSON",
-        "cpu.fib" => "computing Fibonacci numbers by recursion",
-        _ => return format!("doing one {}", workload.operation),
-    };
-    phrase.to_owned()
+/// A variant of the header's by the name under which it is written there.
+fn named<T: serde::de::DeserializeOwned>(name: &str) -> Option<T> {
+    serde_json::from_value(json!(name)).ok()
 }
 
-/// Which of three questions a switch answers: they are never compared.
-fn level(id: &str) -> &'static str {
-    match id {
-        "switch.yield" | "switch.ring" | "switch.pingpong" | "switch.roundtrip"
-        | "switch.working_set" => "scheduler hop",
-        "switch.pipe" | "switch.futex" | "switch.placement" | "share.brigade" | "io.pipe_ring" => {
-            "kernel I/O hop"
-        }
-        _ => "",
-    }
+fn first_screen(workload: &Workload) -> Option<FirstScreen> {
+    let (question, rank) = workload.first_screen?;
+    let question = named(question)?;
+    Some(FirstScreen { question, rank })
+}
+
+fn same_as(workload: &Workload) -> Option<SameAs> {
+    let (other, parameters) = workload.same_as?;
+    Some(SameAs {
+        workload: other.to_owned(),
+        parameters: parameters
+            .iter()
+            .map(|&(name, value)| (name.to_owned(), value))
+            .collect(),
+    })
+}
+
+fn published(workload: &Workload) -> Vec<Published> {
+    let of = |one: &catalogue::Published| Published {
+        what: one.what.to_owned(),
+        figure: one.figure.to_owned(),
+        source: one.source.to_owned(),
+        lanes: owned(one.lanes),
+        factor: one.factor,
+    };
+    workload.published.iter().map(of).collect()
+}
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|&name| name.to_owned()).collect()
+}
+
+/// The groups of these workloads, in the order of the catalogue.
+fn groups(workloads: &[&Workload]) -> Vec<WorkloadGroup> {
+    let is_run = |group: &&catalogue::Group| {
+        let mut members = workloads.iter();
+        members.any(|workload| workload.group() == group.id)
+    };
+    let describe = |group: &catalogue::Group| WorkloadGroup {
+        id: group.id.to_owned(),
+        title: group.title.to_owned(),
+        lead: group.lead.to_owned(),
+    };
+    catalogue::GROUPS
+        .iter()
+        .filter(is_run)
+        .map(describe)
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use reports::schema::{FirstQuestion, Group, Role, Sample};
     use workloads::catalogue::{Size, find};
 
     #[test]
@@ -266,14 +268,72 @@ mod tests {
     }
 
     #[test]
-    fn every_workload_has_a_phrase_of_its_own() {
-        for workload in workloads::catalogue::all() {
-            let phrase = activity(workload);
-            assert!(
-                !phrase.starts_with("doing one "),
-                "{}: {phrase}",
-                workload.id
-            );
+    fn every_name_that_the_catalogue_gives_is_one_that_the_header_knows() {
+        for workload in catalogue::all() {
+            for role in workload.roles {
+                let role: Option<Role> = named(role);
+                assert!(role.is_some_and(|role| role != Role::Unknown), "{role:?}");
+            }
+            if workload.first_screen.is_some() {
+                let place = first_screen(workload).expect("a place");
+                assert_ne!(place.question, FirstQuestion::Unknown, "{}", workload.id);
+            }
+            if let Some((other, parameters)) = workload.same_as {
+                assert!(find(other).is_some(), "{other}");
+                let mut names = parameters.iter().map(|(name, _)| name);
+                assert!(names.all(|name| workload.has_parameter(name)));
+            }
+        }
+    }
+
+    /// A workload that no other line of the project knows.
+    static ADDED: Workload = Workload {
+        id: "cpu.added",
+        title: "Added by a test",
+        question: "Does a workload that is only in the catalogue reach the page?",
+        activity: "adding a workload",
+        first_screen: Some(("compute", 0)),
+        operation: "addition",
+        includes: "All of it.",
+        leaves_out: "Nothing.",
+        ..catalogue::PLAIN
+    };
+
+    #[test]
+    fn workload_that_only_the_catalogue_knows_is_on_the_page_with_all_that_is_said_of_it() {
+        let plan = Plan::default();
+        let mut run = reports::Run::default();
+        run.header.design.reference_lane = "b".to_owned();
+        run.header.workloads = vec![describe(&ADDED, &plan)];
+        run.header.groups = groups(&[&ADDED]);
+        run.header.lanes = ["a", "b"]
+            .map(|name| Lane {
+                name: name.to_owned(),
+                ..Lane::default()
+            })
+            .into();
+        for (process, lane) in (0..12).zip(["a", "b"].into_iter().cycle()) {
+            run.groups.push(Group {
+                workload: ADDED.id.to_owned(),
+                lane: lane.to_owned(),
+                process_index: process / 2,
+                block_index: process / 2,
+                samples: vec![Sample {
+                    elapsed_ns: if lane == "a" { 1_000 } else { 9_000 } + process,
+                    operations_count: 1,
+                    ..Sample::default()
+                }],
+                ..Group::default()
+            });
+        }
+        let page = reports::html::render(&run);
+        for text in [
+            ADDED.title,
+            ADDED.question,
+            ADDED.leaves_out,
+            "Computing on many cores",
+        ] {
+            assert!(page.contains(text), "{text}");
         }
     }
 

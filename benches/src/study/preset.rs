@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::ValueEnum;
-use workloads::catalogue::{self, Size, Workload};
+use workloads::catalogue::{self, Size, Values, Workload};
 use workloads::protocol::Parameters;
 
 /// A choice of lanes, workloads and points.
@@ -16,193 +16,6 @@ pub enum Preset {
     /// The workloads of the field at the sizes that others published.
     Published,
 }
-
-/// A workload, and the values of those of its parameters that differ from the
-/// catalogue's.
-type Points = (
-    &'static str,
-    &'static [(&'static str, &'static [u64], &'static [u64])],
-);
-
-/// What peers are compared on: workload, then parameter, its values in a quick
-/// run and in others. A workload that this build lacks is passed over.
-const PEERS: &[Points] = &[
-    ("spawn.one", &[]),
-    ("spawn.batch", &[("tasks_count", &[1_000], &[1_000])]),
-    ("spawn.skynet", &[("leaves_count", &[1_000], &[1_000_000])]),
-    ("switch.yield", &[("tasks_count", &[2, 1_000], &[2, 1_000])]),
-    ("switch.pingpong", &[]),
-    ("switch.roundtrip", &[]),
-    ("switch.hog", &[]),
-    (
-        "switch.idle_wake",
-        &[("idle_ns", &[100_000], &[100_000, 1_000_000])],
-    ),
-    ("share.select", &[]),
-    (
-        "share.counter",
-        &[("tasks_count", &[8], &[64]), ("means", &[1], &[1])],
-    ),
-    ("memory.parked", &[]),
-    ("io.sleepers", &[("tasks_count", &[1_000], &[10_000])]),
-    (
-        "io.tcp_echo",
-        &[
-            ("offered_per_s", &[0], &[0]),
-            ("connections_count", &[64], &[64, 1_000]),
-            ("requests_count", &[4_000], &[50_000]),
-        ],
-    ),
-    (
-        "io.tcp_burst",
-        &[
-            ("connections_count", &[64], &[64]),
-            ("requests_count", &[16_000], &[100_000]),
-        ],
-    ),
-];
-
-/// Task counts by powers of ten.
-const POWERS: &[u64] = &[1, 10, 100, 1_000, 10_000, 100_000, 1_000_000];
-/// The same for a quick run.
-const FEW_POWERS: &[u64] = &[1, 10, 100, 1_000, 10_000];
-
-/// Where the cost of an operation is followed over the number of tasks.
-const GROWTH: &[Points] = &[
-    ("spawn.batch", &[("tasks_count", FEW_POWERS, POWERS)]),
-    (
-        "switch.yield",
-        &[
-            ("tasks_count", FEW_POWERS, POWERS),
-            ("yields_count", &[20], &[20]),
-        ],
-    ),
-    (
-        "spawn.skynet",
-        &[(
-            "leaves_count",
-            &[10, 100, 1_000, 10_000],
-            &[10, 100, 1_000, 10_000, 100_000, 1_000_000],
-        )],
-    ),
-    (
-        "share.counter",
-        &[
-            ("tasks_count", FEW_POWERS, POWERS),
-            ("additions_count", &[20], &[20]),
-            ("means", &[1], &[1]),
-        ],
-    ),
-    (
-        "share.fan_in",
-        &[
-            (
-                "producers_count",
-                FEW_POWERS,
-                &[1, 10, 100, 1_000, 10_000, 100_000],
-            ),
-            ("items_count", &[20], &[20]),
-        ],
-    ),
-    (
-        "io.tcp_echo",
-        &[
-            (
-                "connections_count",
-                &[1, 10, 100, 1_000],
-                &[1, 10, 100, 1_000],
-            ),
-            ("requests_count", &[4_000], &[20_000]),
-            ("offered_per_s", &[0], &[0]),
-        ],
-    ),
-    // A reading of the host's memory cannot see less than a hundred tasks.
-    (
-        "memory.parked",
-        &[(
-            "tasks_count",
-            &[100, 1_000, 10_000],
-            &[100, 1_000, 10_000, 100_000, 1_000_000],
-        )],
-    ),
-    (
-        "io.sleepers",
-        &[
-            ("tasks_count", FEW_POWERS, POWERS),
-            ("sleep_ns", &[100_000_000], &[1_000_000_000]),
-        ],
-    ),
-];
-
-/// The sizes at which perf bench, hackbench, skynet, lat_ctx and the Savina
-/// suite are quoted; a quick run has fewer repeats of the same.
-const PUBLISHED: &[Points] = &[
-    ("spawn.batch", &[("tasks_count", &[40_000], &[40_000])]),
-    (
-        "spawn.skynet",
-        &[("leaves_count", &[100_000], &[1_000_000])],
-    ),
-    ("switch.pipe", &[]),
-    (
-        "switch.ring",
-        &[
-            ("tasks_count", &[100], &[100]),
-            ("hops_count", &[10_000], &[100_000]),
-        ],
-    ),
-    ("switch.working_set", &[]),
-    (
-        "share.messaging",
-        &[
-            ("groups_count", &[10], &[10]),
-            ("senders_count", &[20], &[20]),
-            ("loops_count", &[10], &[100]),
-        ],
-    ),
-    (
-        "share.brigade",
-        &[
-            ("tasks_count", &[500], &[500]),
-            ("rounds_count", &[20], &[1_000]),
-        ],
-    ),
-    (
-        "share.chameneos",
-        &[
-            ("creatures_count", &[100], &[100]),
-            ("meetings_count", &[5_000], &[200_000]),
-        ],
-    ),
-    (
-        "share.big",
-        &[
-            ("tasks_count", &[120], &[120]),
-            ("pings_count", &[200], &[20_000]),
-        ],
-    ),
-    (
-        "share.philosophers",
-        &[
-            ("tasks_count", &[20], &[20]),
-            ("rounds_count", &[1_000], &[10_000]),
-        ],
-    ),
-    (
-        "share.bounded_buffer",
-        &[
-            ("tasks_count", &[40], &[40]),
-            ("items_count", &[100], &[1_000]),
-            ("capacity_count", &[50], &[50]),
-        ],
-    ),
-    (
-        "io.sleepers",
-        &[
-            ("tasks_count", &[1, 10_000], &[1, 10_000, 100_000]),
-            ("sleep_ns", &[100_000_000], &[10_000_000_000]),
-        ],
-    ),
-];
 
 impl Preset {
     /// The name, as it is kept with the run.
@@ -237,12 +50,11 @@ impl Preset {
         }
     }
 
-    /// The workloads, as far as this build has them.
+    /// The workloads, in the order of the catalogue.
     #[must_use]
     pub fn workloads(self) -> Vec<&'static Workload> {
-        self.table()
-            .iter()
-            .filter_map(|(id, _)| catalogue::find(id))
+        catalogue::all()
+            .filter(|workload| self.values(workload).is_some())
             .collect()
     }
 
@@ -253,19 +65,20 @@ impl Preset {
         if size == Size::Tiny {
             return points;
         }
-        let own = self.table().iter().find(|(id, _)| *id == workload.id);
-        for (name, quick, full) in own.map_or(&[][..], |(_, own)| own) {
+        for (name, quick, full) in self.values(workload).unwrap_or_default() {
             let values = if size == Size::Quick { quick } else { full };
             points = with_values(points, name, values);
         }
         points
     }
 
-    fn table(self) -> &'static [Points] {
+    /// The values of the workload's parameters that are not the catalogue's;
+    /// `None` where it is not in this preset.
+    fn values(self, workload: &Workload) -> Option<Values> {
         match self {
-            Self::Peers => PEERS,
-            Self::Growth => GROWTH,
-            Self::Published => PUBLISHED,
+            Self::Peers => workload.presets.peers,
+            Self::Growth => workload.presets.growth,
+            Self::Published => workload.presets.published,
         }
     }
 }
@@ -320,7 +133,7 @@ mod tests {
             .iter()
             .map(|point| point["tasks_count"])
             .collect();
-        assert_eq!(counts, POWERS);
+        assert_eq!(counts, [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000]);
     }
 
     #[test]

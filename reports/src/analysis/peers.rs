@@ -11,6 +11,7 @@ use super::quantity::Quantity;
 use super::row::{Case, Row};
 use crate::format;
 use crate::run::Run;
+use crate::schema::Workload;
 use crate::stats::bootstrap::Ratio;
 use crate::stats::verdict::{Comparison, Verdict, verdicts};
 
@@ -22,15 +23,6 @@ const OURS: &str = "threadbare";
 
 /// Lanes that do less than the others: they switch stacks and schedule nothing.
 const FLOORS: [&str; 1] = ["corosensei"];
-
-/// Where not the first quantity tells most: workload, and the ids of those
-/// that do.
-const TELLING: [(&str, &[&str]); 4] = [
-    ("io.tcp_echo", &["time", "latency_ns_p50", "latency_ns_p99"]),
-    ("io.sleepers", &["over_ns"]),
-    ("switch.hog", &["worst_delay_ns"]),
-    ("switch.idle_wake", &["wake_ns"]),
-];
 
 /// All lines of the comparison.
 #[derive(Clone, Debug, Serialize)]
@@ -115,7 +107,7 @@ impl Peers {
         }
         let mut rows = Vec::new();
         for workload in &run.header.workloads {
-            for (case, quantity) in points(analysis, &workload.id) {
+            for (case, quantity) in points(analysis, workload) {
                 rows.extend(row(analysis, &workload.id, &case, &quantity));
             }
         }
@@ -141,14 +133,13 @@ impl Peers {
 }
 
 /// The cases of a workload with the quantities that tell most, in order.
-fn points(analysis: &Analysis, workload: &str) -> Vec<(Case, Quantity)> {
-    let telling = TELLING.iter().find(|(id, _)| *id == workload);
+fn points(analysis: &Analysis, workload: &Workload) -> Vec<(Case, Quantity)> {
     let mut found: Vec<(Case, Quantity)> = Vec::new();
-    let rows = analysis.rows_of(workload);
+    let rows = analysis.rows_of(&workload.id);
     for row in rows.filter(|row| row.estimate.is_some()) {
-        let is_telling = match telling {
-            Some((_, ids)) => ids.contains(&row.quantity.id.as_str()),
-            None => row.quantity.rank == 0,
+        let is_telling = match workload.telling.is_empty() {
+            true => row.quantity.rank == 0,
+            false => workload.telling.contains(&row.quantity.id),
         };
         let known =
             |(case, quantity): &(Case, Quantity)| *case == row.case && *quantity == row.quantity;

@@ -8,14 +8,6 @@ use crate::analysis::{Case, Row, Unit};
 use crate::format;
 use crate::schema::CrossCheck;
 
-/// A workload, and the one that is the same with a number of workers of its
-/// own: there, these parameters have these values.
-const BY_WORKERS: (&str, &str, &[(&str, u64)]) = (
-    "switch.pingpong",
-    "switch.roundtrip",
-    &[("capacity_count", 0)],
-);
-
 const WORKERS: &str = "workers_count";
 
 /// The table; nothing where no other tool measured.
@@ -85,18 +77,20 @@ fn counterpart<'a>(view: &View<'a>, check: &CrossCheck) -> Option<&'a Row> {
     let is_it = |row: &&Row| row.lane == check.lane && row.quantity.unit == Unit::Nanoseconds;
     let all = view.run.header.design.cpus.len() as u64;
     let workers = check.workers_count.unwrap_or(all);
-    let (plain, swept, values) = BY_WORKERS;
     let has = |case: &Case, name: &str, value| case.0.get(name) == Some(&value);
     if workers == all || all == 0 {
         let (_, rows) = view.main_case(view.run.workload(&check.workload)?)?;
         return rows.into_iter().find(is_it);
     }
-    if check.workload != plain {
-        return None;
-    }
-    let rows = view.first_rows(view.run.workload(swept)?);
+    // The workload that is the same on any number of workers.
+    let workloads = view.run.header.workloads.iter();
+    let (swept, same_as) = workloads
+        .filter_map(|workload| Some((workload, workload.same_as.as_ref()?)))
+        .find(|(_, same_as)| same_as.workload == check.workload)?;
+    let rows = view.first_rows(swept);
     let same = |case: &Case| {
-        has(case, WORKERS, workers) && values.iter().all(|(name, value)| has(case, name, *value))
+        let mut values = same_as.parameters.iter();
+        has(case, WORKERS, workers) && values.all(|(name, value)| has(case, name, *value))
     };
     let mut rows = rows.into_iter().filter(|(case, _)| same(case));
     rows.find_map(|(_, rows)| rows.into_iter().find(is_it))

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::table;
 use super::view::View;
 use crate::format;
+use crate::schema::Role;
 
 /// What the planner knows of a lane.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,20 +80,22 @@ fn need(constants: Constants, demand: Demand, cores: f64) -> Need {
     }
 }
 
-/// Each lane's constants: memory from `memory.parked`, a switch as half a
-/// round trip of `switch.pingpong`.
+/// Each lane's constants: the memory of a task that waits, and half a round
+/// trip as a switch.
 fn constants(view: &View<'_>) -> Vec<(String, Constants)> {
+    let memory = view.with_role(Role::WaitingMemory).next();
+    let is_memory = |id: &str| memory.is_some_and(|workload| workload.id == id);
     let lanes = view.run.header.lanes.iter();
     lanes
         .map(|lane| {
             let ledger = view.analysis.ledgers.iter();
             let memory = ledger
-                .filter(|row| row.workload == "memory.parked" && row.lane == lane.name)
+                .filter(|row| is_memory(&row.workload) && row.lane == lane.name)
                 .map(|row| row.ledger.available.value)
                 .find(|bytes| *bytes > 0.0);
             let switch = view
-                .run
-                .workload("switch.pingpong")
+                .with_role(Role::RoundTrip)
+                .next()
                 .and_then(|workload| view.main_case(workload))
                 .and_then(|(_, rows)| rows.into_iter().find(|row| row.lane == lane.name)?.estimate)
                 .map(|estimate| estimate.value / 2.0);

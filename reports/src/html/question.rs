@@ -17,40 +17,6 @@ const MOST_CHARTS: usize = 6;
 /// The most cases whose whole table is shown at once.
 const MOST_CASES: usize = 3;
 
-/// What the groups of workloads are called, by the first word of their ids.
-const GROUPS: [(&str, &str, &str); 6] = [
-    (
-        "spawn",
-        "Starting tasks",
-        "What it takes until a task exists, has run, and has been waited for.",
-    ),
-    (
-        "switch",
-        "Switching between tasks",
-        "Three levels that answer different questions: a raw stack switch, a hop through a scheduler, a hop through the kernel.",
-    ),
-    (
-        "memory",
-        "The memory of a task",
-        "All of it: user pages, kernel stack, slab, page tables. What RSS alone would hide is in the ledger.",
-    ),
-    (
-        "share",
-        "Sharing and communicating",
-        "Channels, locks, atomics, and the shapes that programs are built of.",
-    ),
-    (
-        "cpu",
-        "Computing on many cores",
-        "Strong scaling is the same work with ever more workers, weak scaling ever more work: there 100% is ideal.",
-    ),
-    (
-        "io",
-        "Waiting for the world",
-        "Timers, sockets, files: what most tasks of most servers do.",
-    ),
-];
-
 /// All questions, in the header's order.
 pub(super) fn section(view: &View<'_>) -> Option<Markup> {
     let mut groups: Vec<(&str, Vec<&Workload>)> = Vec::new();
@@ -58,7 +24,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
         if view.analysis.rows_of(&workload.id).next().is_none() {
             continue;
         }
-        let group = workload.id.split('.').next().unwrap_or("");
+        let group = workload.group();
         match groups.iter_mut().find(|(name, _)| *name == group) {
             Some((_, members)) => members.push(workload),
             None => groups.push((group, vec![workload])),
@@ -70,12 +36,12 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
     Some(html! {
         h2 { "Question by question" }
         @for (group, members) in groups {
-            @let known = GROUPS.iter().find(|(id, ..)| *id == group);
+            @let known = view.run.header.groups.iter().find(|known| known.id == group);
             div data-group=(group) {
                 h3 class="group" id={"g-" (group)} {
-                    (known.map_or(group, |(_, title, _)| title))
+                    (known.map_or(group, |known| &known.title))
                 }
-                @if let Some((.., lead)) = known { p class="lead" { (lead) } }
+                @if let Some(known) = known { p class="lead" { (known.lead) } }
                 @for workload in members { (one(view, workload)) }
             }
         }

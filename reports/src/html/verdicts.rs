@@ -8,23 +8,9 @@ use maud::{Markup, html};
 use super::view::{View, capital, effect, effect_interval, factor, processes, tone};
 use crate::analysis::{Row, is_ours};
 use crate::format;
-use crate::schema::{Depth, Lane};
+use crate::schema::{Depth, FirstQuestion, Lane};
 use crate::stats::Verdict;
 use crate::stats::geometric::means_over_intersection;
-
-/// The workloads that make good opening statements, the best first; others
-/// follow where these were not run.
-const OPENING: [&str; 9] = [
-    "spawn.one",
-    "switch.pingpong",
-    "memory.parked",
-    "spawn.batch",
-    "switch.yield",
-    "io.tcp_echo",
-    "cpu.primes",
-    "io.sleepers",
-    "spawn.skynet",
-];
 
 /// How many statements are on cards.
 const CARDS: usize = 8;
@@ -133,13 +119,12 @@ fn statements<'a>(view: &View<'a>) -> Vec<&'a Row> {
         return Vec::new();
     };
     let mut workloads: Vec<_> = view.run.header.workloads.iter().collect();
-    let place = |id: &str| {
-        OPENING
-            .iter()
-            .position(|opening| *opening == id)
-            .unwrap_or(OPENING.len())
-    };
-    workloads.sort_by_key(|workload| place(&workload.id));
+    workloads.sort_by_key(|workload| {
+        let place = workload.first_screen;
+        place.map_or((u32::MAX, FirstQuestion::Unknown), |place| {
+            (place.rank, place.question)
+        })
+    });
     let row_of = |workload| {
         let (_, rows) = view.main_case(workload)?;
         rows.into_iter()

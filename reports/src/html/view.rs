@@ -6,7 +6,7 @@ use crate::analysis::{Analysis, Case, Row};
 use crate::format;
 use crate::plot::{COLOURS_COUNT, Caption};
 use crate::run::Run;
-use crate::schema::{Design, Workload};
+use crate::schema::{Design, Role, Workload};
 use crate::stats::Verdict;
 
 /// Which charts are drawn: fewer where the page would become too large.
@@ -121,6 +121,12 @@ impl<'a> View<'a> {
             value.is_some_and(|value| workload.words_of_code(axis, *value).is_some())
         };
         (!cases.any(is_code)).then_some(axis)
+    }
+
+    /// The workloads whose figures are evidence for that, in the header's order.
+    pub(super) fn with_role(&self, role: Role) -> impl Iterator<Item = &'a Workload> {
+        let workloads = self.run.header.workloads.iter();
+        workloads.filter(move |workload| workload.roles.contains(&role))
     }
 
     /// The rows of the workload's first quantity, by case.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Extra, Host, Lane, Workload};
+use super::{Extra, Host, Lane, Workload, WorkloadGroup};
 
 /// The first line of a result file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +34,9 @@ pub struct Header {
     pub lanes: Vec<Lane>,
     /// The workloads, in the order in which a reader should meet them.
     pub workloads: Vec<Workload>,
+    /// The groups of the workloads, in the order of the page.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<WorkloadGroup>,
     /// Unknown fields, kept.
     #[serde(flatten)]
     pub extra: Extra,

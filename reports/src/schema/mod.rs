@@ -38,7 +38,10 @@ pub use group::{Failure, FailureKind, Group, Latency, Memory, Sample};
 pub use header::{Depth, Design, Header, Merged, Shard};
 pub use host::{Cache, Host, MACHINE_KEY_VERSION, MachineKeyInputs};
 pub use lane::Lane;
-pub use workload::{Better, Measure, Metric, Workload};
+pub use workload::{
+    Better, FirstQuestion, FirstScreen, Measure, Metric, Published, Role, SameAs, Workload,
+    WorkloadGroup,
+};
 
 /// The version that this crate writes, and the newest that it reads.
 pub const SCHEMA_VERSION: u32 = 1;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Extra;
+use super::{Extra, Parameters};
 
 /// What is run, in words.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +36,26 @@ pub struct Workload {
     /// What each parameter means, by name; those of code numbers foremost.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
+    /// The id of its group in the header; where it is empty, the id's first
+    /// word.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub group: String,
+    /// Its place on the page's first screen; absent where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_screen: Option<FirstScreen>,
+    /// What else its figures are evidence for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<Role>,
+    /// The ids of the quantities that tell most, where that is not the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub telling: Vec<String>,
+    /// The workload that does the same, and where: at these values of this
+    /// one's parameters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same_as: Option<SameAs>,
+    /// Figures that others published of the same work.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<Published>,
     /// What a figure includes; may be empty.
     #[serde(default)]
     pub includes: String,
@@ -48,6 +68,15 @@ pub struct Workload {
 }
 
 impl Workload {
+    /// The id of its group.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        match self.group.as_str() {
+            "" => self.id.split('.').next().unwrap_or(""),
+            group => group,
+        }
+    }
+
     /// What `value` of a parameter means whose values are codes: one described
     /// as `0: an atomic, 1: a mutex`. `None` for parameters that count.
     #[must_use]
@@ -70,6 +99,111 @@ impl Workload {
         }
         found.filter(|words| !words.is_empty())
     }
+}
+
+/// Several workloads of one kind, under one heading.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WorkloadGroup {
+    /// The id, such as `spawn`; workloads refer to it.
+    pub id: String,
+    /// The heading.
+    pub title: String,
+    /// One or two sentences below the heading; may be empty.
+    #[serde(default)]
+    pub lead: String,
+}
+
+/// A question that the page answers first.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum FirstQuestion {
+    /// Which lane is the cheapest to start tasks with?
+    Start,
+    /// Which needs the least memory for a task that waits?
+    Wait,
+    /// Which switches between tasks for the least?
+    Switch,
+    /// Which serves requests best?
+    Serve,
+    /// Which computes on all CPUs in the least time?
+    Compute,
+    /// One that a later version knows.
+    #[serde(other)]
+    Unknown,
+}
+
+/// The place of a workload on the page's first screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FirstScreen {
+    /// The question that it answers.
+    pub question: FirstQuestion,
+    /// Of the workloads that answer it, the lowest that was run is taken.
+    pub rank: u32,
+}
+
+/// What a workload's figures are evidence for, beyond its own question.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The cost of creating a task.
+    Create,
+    /// A task's start and end, each by itself; `finish_ns` is the end.
+    StartAndEnd,
+    /// The cost of a switch by the lane's own means.
+    Switch,
+    /// The cost of a switch by way of the kernel, where processes and threads
+    /// do the same.
+    ProcessSwitch,
+    /// The cost of a message.
+    Communicate,
+    /// A token that goes to another task and back: two switches.
+    RoundTrip,
+    /// The same over `workers_count` CPUs.
+    RoundTripByCpus,
+    /// The memory of a task that waits.
+    WaitingMemory,
+    /// The memory of a task deep in its stack.
+    DeepMemory,
+    /// The memory of a task that has been deep in its stack.
+    ShrunkMemory,
+    /// `tasks_count` tasks that sleep for `sleep_ns` at once.
+    Sleep,
+    /// A sleeper beside tasks that only compute; `worst_delay_ns` is its delay.
+    Hog,
+    /// A counter, by the `means`: 0 an atomic, 1 a mutex, 2 a channel.
+    Counter,
+    /// One that a later version knows.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Where a workload does the same as another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SameAs {
+    /// The other workload's id.
+    pub workload: String,
+    /// This workload's parameters at which it is the same.
+    pub parameters: Parameters,
+}
+
+/// A figure that others published.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Published {
+    /// What it is of.
+    pub what: String,
+    /// The figure, as it was published.
+    pub figure: String,
+    /// Who published it, and of which machine.
+    pub source: String,
+    /// The lanes whose figures come nearest, in the order of the figure.
+    pub lanes: Vec<String>,
+    /// By what this workload's figure is multiplied to be of the same thing:
+    /// 0.5 where theirs is half of a round trip.
+    pub factor: f64,
 }
 
 /// What kind of figure a workload gives.

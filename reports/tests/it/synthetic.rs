@@ -7,9 +7,9 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use reports::Run;
 use reports::schema::{
-    Better, Block, Cache, Depth, Design, End, EnvironmentSample, Failure, FailureKind, Group,
-    Header, Host, Lane, Latency, MachineKeyInputs, Measure, Memory, Metric, Parameters, Phase,
-    SCHEMA_VERSION, Sample, Taint, Workload,
+    Better, Block, Cache, Depth, Design, End, EnvironmentSample, Failure, FailureKind,
+    FirstQuestion, FirstScreen, Group, Header, Host, Lane, Latency, MachineKeyInputs, Measure,
+    Memory, Metric, Parameters, Phase, Role, SCHEMA_VERSION, Sample, Taint, Workload,
 };
 
 /// What can be changed about the made-up run.
@@ -396,6 +396,11 @@ fn header(wish: &Wish) -> Header {
         title: "how busy the load generator was".into(),
         better: Better::Lower,
     }];
+    for workload in &mut workloads {
+        let (place, roles) = facts(&workload.id);
+        workload.first_screen = place.map(|(question, rank)| FirstScreen { question, rank });
+        workload.roles = roles.to_vec();
+    }
     Header {
         schema_version: SCHEMA_VERSION,
         run_id: format!("synthetic-{}", wish.seed),
@@ -495,6 +500,35 @@ fn header(wish: &Wish) -> Header {
             .collect(),
         workloads,
         ..Header::default()
+    }
+}
+
+type Place = Option<(FirstQuestion, u32)>;
+
+/// What the catalogue says of these workloads.
+fn facts(id: &str) -> (Place, &'static [Role]) {
+    match id {
+        "spawn.one" => (Some((FirstQuestion::Start, 0)), &[Role::Create]),
+        "spawn.batch" => (Some((FirstQuestion::Start, 1)), &[Role::Create]),
+        "switch.pingpong" => (
+            Some((FirstQuestion::Switch, 0)),
+            &[
+                Role::Switch,
+                Role::ProcessSwitch,
+                Role::Communicate,
+                Role::RoundTrip,
+            ],
+        ),
+        "switch.yield" => (
+            Some((FirstQuestion::Switch, 1)),
+            &[Role::Switch, Role::ProcessSwitch],
+        ),
+        "memory.parked" => (Some((FirstQuestion::Wait, 0)), &[Role::WaitingMemory]),
+        "io.tcp_echo" => (Some((FirstQuestion::Serve, 0)), &[]),
+        "cpu.primes" => (Some((FirstQuestion::Compute, 0)), &[]),
+        "io.sleepers" => (None, &[Role::Sleep]),
+        "share.counter" => (None, &[Role::Counter]),
+        _ => (None, &[]),
     }
 }
 

@@ -1,6 +1,9 @@
 //! What does waiting for the world cost?
 
-use super::{MetricKind, PLAIN, Parameter, Shape, Workload, count, from_zero, get, triangle};
+use super::{
+    FEW_POWERS, Group, MetricKind, PLAIN, POWERS, Parameter, Presets, Shape, Workload, count,
+    from_zero, get, triangle,
+};
 use crate::kernels::{bytes, lehmer};
 
 /// What the load generator says of itself.
@@ -24,11 +27,34 @@ const fn payload(most: u64) -> Parameter {
     )
 }
 
-pub(super) const LIST: &[Workload] = &[
+pub(super) const GROUP: Group = Group {
+    id: "io",
+    title: "Waiting for timers, sockets and files",
+    lead: "What most tasks of most servers do.",
+    lists: &[LIST],
+};
+
+const LIST: &[Workload] = &[
     Workload {
         id: "io.sleepers",
         title: "Tasks that sleep",
         question: "How well does a lane hold many tasks that wait for the clock?",
+        activity: "putting one of many tasks to sleep and waking it",
+        roles: &["sleep"],
+        telling: &["over_ns"],
+        presets: Presets {
+            quick: true,
+            peers: Some(&[("tasks_count", &[1_000], &[10_000])]),
+            growth: Some(&[
+                ("tasks_count", FEW_POWERS, POWERS),
+                ("sleep_ns", &[100_000_000], &[1_000_000_000]),
+            ]),
+            published: Some(&[
+                ("tasks_count", &[1, 10_000], &[1, 10_000, 100_000]),
+                ("sleep_ns", &[100_000_000], &[10_000_000_000]),
+            ]),
+            ..Presets::NONE
+        },
         shape: Shape::Sleepers,
         parameters: &[
             count(
@@ -57,6 +83,27 @@ pub(super) const LIST: &[Workload] = &[
         id: "io.tcp_echo",
         title: "TCP echo server",
         question: "How many requests does an echo server answer, and how long do they wait?",
+        activity: "answering one request over TCP",
+        first_screen: Some(("serve", 1)),
+        telling: &["time", "latency_ns_p50", "latency_ns_p99"],
+        presets: Presets {
+            quick: true,
+            peers: Some(&[
+                ("offered_per_s", &[0], &[0]),
+                ("connections_count", &[64], &[64, 1_000]),
+                ("requests_count", &[4_000], &[50_000]),
+            ]),
+            growth: Some(&[
+                (
+                    "connections_count",
+                    &[1, 10, 100, 1_000],
+                    &[1, 10, 100, 1_000],
+                ),
+                ("requests_count", &[4_000], &[20_000]),
+                ("offered_per_s", &[0], &[0]),
+            ]),
+            ..Presets::NONE
+        },
         shape: Shape::TcpEcho,
         parameters: &[
             CONNECTIONS,
@@ -92,6 +139,15 @@ pub(super) const LIST: &[Workload] = &[
         id: "io.tcp_burst",
         title: "TCP echo server, requests in bursts",
         question: "How many requests does an echo server answer when each connection sends several at once?",
+        activity: "answering one of many requests that come at once",
+        first_screen: Some(("serve", 0)),
+        presets: Presets {
+            peers: Some(&[
+                ("connections_count", &[64], &[64]),
+                ("requests_count", &[16_000], &[100_000]),
+            ]),
+            ..Presets::NONE
+        },
         shape: Shape::TcpEcho,
         parameters: &[
             CONNECTIONS,
@@ -123,6 +179,7 @@ pub(super) const LIST: &[Workload] = &[
         id: "io.fanout",
         title: "Requests that compute and wait",
         question: "How do requests fare that each compute a little and wait for three things at once?",
+        activity: "answering a request that waits for three others",
         shape: Shape::Fanout,
         parameters: &[
             count(
@@ -167,6 +224,8 @@ pub(super) const LIST: &[Workload] = &[
         id: "io.pipe_ring",
         title: "Many tokens in a ring of pipes",
         question: "How does a lane's poller, or the kernel, bear many tasks that are ready at once?",
+        activity: "passing a byte on around a ring of pipes",
+        level: "kernel I/O hop",
         shape: Shape::PipeRing,
         parameters: &[
             count(
@@ -200,6 +259,7 @@ pub(super) const LIST: &[Workload] = &[
         id: "io.file_read",
         title: "Reading files",
         question: "How do tasks fare that read files, which no poller can wait for?",
+        activity: "reading one file",
         shape: Shape::FileRead,
         parameters: &[
             count(
@@ -236,6 +296,7 @@ pub(super) const LIST: &[Workload] = &[
         id: "io.email",
         title: "Sending mail",
         question: "How do tasks fare that talk to a slow server through a client library?",
+        activity: "sending one mail",
         shape: Shape::Email,
         parameters: &[
             count(

@@ -1,6 +1,8 @@
 //! What does a task cost while it waits?
 
-use super::{MetricKind, PLAIN, Parameter, Shape, Workload, count, get, triangle};
+use super::{
+    Group, MetricKind, PLAIN, Parameter, Presets, Published, Shape, Workload, count, get, triangle,
+};
 
 const LEVELS: Parameter = count(
     "levels_count",
@@ -9,11 +11,47 @@ const LEVELS: Parameter = count(
     1 << 20,
 );
 
-pub(super) const LIST: &[Workload] = &[
+pub(super) const GROUP: Group = Group {
+    id: "memory",
+    title: "The memory of a task",
+    lead: "All of it: user pages, kernel stack, slab, page tables. The ledger shows what RSS alone leaves out.",
+    lists: &[LIST],
+};
+
+const LIST: &[Workload] = &[
     Workload {
         id: "memory.parked",
         title: "A task that waits",
         question: "What does a waiting task cost in memory, the kernel's share included?",
+        activity: "keeping one task waiting",
+        first_screen: Some(("wait", 0)),
+        roles: &["waiting_memory"],
+        presets: Presets {
+            quick: true,
+            peers: Some(&[]),
+            growth: Some(&[(
+                "tasks_count",
+                &[100, 1_000, 10_000],
+                &[100, 1_000, 10_000, 100_000, 1_000_000],
+            )]),
+            ..Presets::NONE
+        },
+        published: &[
+            Published {
+                what: "Memory: async task against thread",
+                figure: "0.4 / about 20 KiB",
+                source: "jimblandy/context-switch, laptop with 4 cores, 8 threads",
+                lanes: &["tokio", "thread"],
+                factor: 1.0,
+            },
+            Published {
+                what: "Threads and goroutines, 10,000, RSS each",
+                figure: "9.4 / 3.5 kB, and 4 kB of page tables that RSS omits",
+                source: "matklad, 2021",
+                lanes: &["thread", "go", "threadbare"],
+                factor: 1.0,
+            },
+        ],
         shape: Shape::Parked,
         // A quiet host's MemAvailable moves by half a megabyte and more: the
         // most tasks of the sweep must weigh ten times that where a task takes
@@ -44,6 +82,8 @@ pub(super) const LIST: &[Workload] = &[
         id: "memory.deep",
         title: "A task that waits deep in its stack",
         question: "What does a waiting task cost when it has used much of its stack?",
+        activity: "keeping one task waiting deep in its stack",
+        roles: &["deep_memory"],
         shape: Shape::Deep,
         parameters: &[
             count(
@@ -71,6 +111,8 @@ pub(super) const LIST: &[Workload] = &[
         id: "memory.shrink",
         title: "A task that waits after it was deep",
         question: "How much of a stack that was once needed is given back while the task waits?",
+        activity: "keeping one task waiting after its stack was large",
+        roles: &["shrunk_memory"],
         shape: Shape::Shrink,
         parameters: &[
             count(
@@ -102,6 +144,15 @@ pub(super) const LIST: &[Workload] = &[
         id: "memory.million",
         title: "A million tasks that wait",
         question: "Can a lane hold a million waiting tasks, and what do they cost?",
+        activity: "keeping one of a million tasks waiting",
+        first_screen: Some(("wait", 1)),
+        published: &[Published {
+            what: "1M sleeping tasks, each: tokio, Go",
+            figure: "439 / 2,586 B",
+            source: "hez2010, 2024, i7-13700K",
+            lanes: &["tokio", "go"],
+            factor: 1.0,
+        }],
         shape: Shape::Parked,
         parameters: &[count(
             "tasks_count",

@@ -1,12 +1,16 @@
 //! The catalogue: every workload with its question, shape, parameters and
 //! right answer. `PROTOCOL.md` says the same to other languages.
 //!
-//! A workload is a kernel plus a shape. To add one of an existing shape, write
-//! its kernel as a file of [`crate::kernels`] and one entry in the list of its
-//! group here: every lane that has the shape then runs it.
+//! A workload is a kernel plus a shape, and a [`Workload`] holds all that is
+//! known of it: presets, the report's first screen and its folklore take their
+//! workloads from here, by way of the result file's header. To add a kernel in
+//! chunks, write a file of [`crate::kernels`] that has the kernel with its
+//! `WORKLOADS`, and its name in the list there. To add a workload of another
+//! shape, write one entry in the list of its group here. Every lane that has
+//! the shape then runs it.
 
 mod answer;
-mod cpu;
+pub(crate) mod cpu;
 mod io;
 mod memory;
 mod share;
@@ -28,6 +32,30 @@ pub struct Workload {
     pub title: &'static str,
     /// What it asks, in one sentence that ends in a question mark.
     pub question: &'static str,
+    /// What a task does once an operation, as a phrase that can begin a
+    /// sentence: `starting and joining one task`.
+    pub activity: &'static str,
+    /// Which of several questions that are never compared it answers, such as
+    /// `scheduler hop`; may be empty.
+    pub level: &'static str,
+    /// The question of the page's first screen that it answers, by its name in
+    /// the header, and its rank among the workloads that do: the lowest that
+    /// was run is shown.
+    pub first_screen: Option<(&'static str, u32)>,
+    /// What else its figures are evidence for, by the names of the header's
+    /// roles.
+    pub roles: &'static [&'static str],
+    /// The ids of the quantities that tell most, where that is not the first.
+    pub telling: &'static [&'static str],
+    /// The workload that does the same, and the parameters of this one at
+    /// which it does.
+    pub same_as: Option<(&'static str, &'static [(&'static str, u64)])>,
+    /// The group of the Criterion benchmarks that measure the same operation.
+    pub criterion: Option<&'static str>,
+    /// Figures that others published of the same work.
+    pub published: &'static [Published],
+    /// Which choices of workloads it belongs to.
+    pub presets: Presets,
     /// How its tasks are connected; what a lane implements.
     pub shape: Shape,
     /// Its parameters, each with the values of every size.
@@ -55,10 +83,19 @@ pub struct Workload {
 }
 
 /// What most workloads have in common; what a workload is it says itself.
-const PLAIN: Workload = Workload {
+pub const PLAIN: Workload = Workload {
     id: "",
     title: "",
     question: "",
+    activity: "",
+    level: "",
+    first_screen: None,
+    roles: &[],
+    telling: &[],
+    same_as: None,
+    criterion: None,
+    published: &[],
+    presets: Presets::NONE,
     shape: Shape::ForkJoin,
     parameters: &[],
     operation: "",
@@ -71,6 +108,63 @@ const PLAIN: Workload = Workload {
     operations: |_| 1,
     checksum: |_| 1,
 };
+
+/// Several workloads of one kind.
+#[derive(Debug)]
+pub struct Group {
+    /// The first word of its workloads' ids.
+    pub id: &'static str,
+    /// The heading.
+    pub title: &'static str,
+    /// A sentence or two below the heading.
+    pub lead: &'static str,
+    lists: &'static [&'static [Workload]],
+}
+
+/// Values of a parameter that differ from the catalogue's: its name, the values
+/// in a quick run, and in others.
+pub type Values = &'static [(&'static str, &'static [u64], &'static [u64])];
+
+/// Which choices of workloads one belongs to, and with which values.
+#[derive(Clone, Copy, Debug)]
+pub struct Presets {
+    /// A quick run that names no workload has it.
+    pub quick: bool,
+    /// `doctor` measures it.
+    pub doctor: bool,
+    /// Our runtime is set beside its peers on it.
+    pub peers: Option<Values>,
+    /// Its cost is followed over the number of tasks.
+    pub growth: Option<Values>,
+    /// It is run at the sizes at which others quote it.
+    pub published: Option<Values>,
+}
+
+impl Presets {
+    /// In none.
+    pub const NONE: Self = Self {
+        quick: false,
+        doctor: false,
+        peers: None,
+        growth: None,
+        published: None,
+    };
+}
+
+/// A figure that others published.
+#[derive(Debug)]
+pub struct Published {
+    /// What it is of.
+    pub what: &'static str,
+    /// The figure, as it was published.
+    pub figure: &'static str,
+    /// Who published it, and of which machine.
+    pub source: &'static str,
+    /// The lanes whose figures come nearest, in the order of the figure.
+    pub lanes: &'static [&'static str],
+    /// By what this workload's figure is multiplied to be of the same thing.
+    pub factor: f64,
+}
 
 /// One parameter of a workload.
 #[derive(Debug)]
@@ -192,18 +286,20 @@ pub enum Shape {
     Email,
 }
 
+/// The groups, in the order of the report.
+pub const GROUPS: [Group; 6] = [
+    spawn::GROUP,
+    switch::GROUP,
+    memory::GROUP,
+    share::GROUP,
+    cpu::GROUP,
+    io::GROUP,
+];
+
 /// All workloads, in the order of the report.
 pub fn all() -> impl Iterator<Item = &'static Workload> {
-    [
-        spawn::LIST,
-        switch::LIST,
-        memory::LIST,
-        share::LIST,
-        cpu::LIST,
-        io::LIST,
-    ]
-    .into_iter()
-    .flatten()
+    let lists = GROUPS.iter().flat_map(|group| group.lists);
+    lists.copied().flatten()
 }
 
 /// The workload of that id.
@@ -212,6 +308,11 @@ pub fn find(id: &str) -> Option<&'static Workload> {
 }
 
 impl Workload {
+    /// The id of its group.
+    pub fn group(&self) -> &'static str {
+        self.id.split('.').next().unwrap_or(self.id)
+    }
+
     /// The sets of parameters to measure at that size: every combination of
     /// the parameters' values, the last parameter varying fastest. Empty if
     /// the workload has no meaning at that size. A sweep over `workers_count`
@@ -337,12 +438,17 @@ pub fn get(parameters: &Parameters, name: &str) -> u64 {
         .unwrap_or_else(|| panic!("the parameters {parameters:?} have no {name}"))
 }
 
+/// Task counts by powers of ten.
+const POWERS: &[u64] = &[1, 10, 100, 1_000, 10_000, 100_000, 1_000_000];
+/// The same for a quick run.
+const FEW_POWERS: &[u64] = &[1, 10, 100, 1_000, 10_000];
+
 /// 1 + 2 + … + `n`.
 fn triangle(n: u64) -> u64 {
     n * (n + 1) / 2
 }
 
-const fn count(
+pub(crate) const fn count(
     name: &'static str,
     meaning: &'static str,
     values: [&'static [u64]; 3],
@@ -357,7 +463,7 @@ const fn count(
     }
 }
 
-const fn from_zero(
+pub(crate) const fn from_zero(
     name: &'static str,
     meaning: &'static str,
     values: [&'static [u64]; 3],
@@ -381,15 +487,16 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for workload in all() {
             assert!(seen.insert(workload.id), "{} is there twice", workload.id);
-            let group = workload.id.split('.').next().unwrap();
+            let mut groups = GROUPS.iter();
             assert!(
-                ["spawn", "switch", "memory", "share", "cpu", "io"].contains(&group),
+                groups.any(|group| group.id == workload.group()),
                 "{}",
                 workload.id
             );
             assert!(workload.question.ends_with('?'), "{}", workload.id);
             for text in [
                 workload.title,
+                workload.activity,
                 workload.operation,
                 workload.includes,
                 workload.leaves_out,
@@ -397,6 +504,53 @@ mod tests {
                 assert!(!text.is_empty(), "{} does not say all", workload.id);
             }
             assert!(!workload.metrics.is_empty(), "{}", workload.id);
+        }
+    }
+
+    /// `kernels/collatz.rs` and its line in the list of kernels are all that
+    /// there is of it, and only in tests.
+    #[test]
+    fn new_kernel_is_one_file_and_one_line_and_runs_on_every_lane_with_the_shape() {
+        let collatz = find("cpu.collatz").expect("the catalogue has it");
+        let mut lanes = 0;
+        for entry in crate::lanes::ALL.iter().filter(|lane| !lane.kernel_tasks) {
+            if (entry.refuses)(collatz).is_some() {
+                continue;
+            }
+            for parameters in collatz.points(Size::Tiny, 2) {
+                let mut lane =
+                    (entry.start)(2).unwrap_or_else(|error| panic!("{}: {error:?}", entry.name));
+                let outcome = lane
+                    .run(&crate::lane::Order {
+                        workload: collatz,
+                        parameters: parameters.clone(),
+                        iterations: 1,
+                        cpus: 2,
+                    })
+                    .unwrap_or_else(|error| panic!("{}: {error:?}", entry.name));
+                // The steps of 1 to 100: 3,142, counted by another program.
+                assert_eq!(outcome.checksum, 3_142, "{}", entry.name);
+                assert_eq!(collatz.expected(&parameters, 1), 3_142);
+            }
+            lanes += 1;
+        }
+        assert!(lanes >= 3, "{lanes}");
+    }
+
+    #[test]
+    fn every_question_of_the_first_screen_has_workloads_of_distinct_ranks() {
+        for question in ["start", "wait", "switch", "serve", "compute"] {
+            let ranks = all()
+                .filter_map(|workload| workload.first_screen)
+                .filter(|(name, _)| *name == question);
+            let mut ranks: Vec<u32> = ranks.map(|(_, rank)| rank).collect();
+            ranks.sort_unstable();
+            assert_eq!(
+                ranks,
+                (0..ranks.len() as u32).collect::<Vec<_>>(),
+                "{question}"
+            );
+            assert!(!ranks.is_empty(), "{question}");
         }
     }
 
@@ -480,7 +634,7 @@ mod tests {
     #[test]
     fn protocol_page_describes_every_workload_and_parameter() {
         let page = include_str!("../../PROTOCOL.md");
-        for workload in all() {
+        for workload in all().filter(|workload| workload.id != "cpu.collatz") {
             assert!(
                 page.contains(&format!("**`{}`**", workload.id)),
                 "PROTOCOL.md lacks {}",

@@ -1,13 +1,34 @@
 //! What do the ways to share between tasks cost?
 
-use super::{PLAIN, Parameter, Shape, Workload, count, from_zero, get, triangle};
+use super::{
+    FEW_POWERS, Group, PLAIN, POWERS, Parameter, Presets, Published, Shape, Workload, count,
+    from_zero, get, triangle,
+};
 use crate::kernels::{lehmer, sieve};
 
-pub(super) const LIST: &[Workload] = &[
+pub(super) const GROUP: Group = Group {
+    id: "share",
+    title: "Sharing and communicating",
+    lead: "Channels, locks, atomics, and the patterns that programs are built of.",
+    lists: &[LIST],
+};
+
+const LIST: &[Workload] = &[
     Workload {
         id: "share.counter",
         title: "One counter, three ways",
         question: "What does it cost to share memory by communicating, against a lock, against an atomic?",
+        activity: "adding one to a shared counter",
+        roles: &["counter"],
+        presets: Presets {
+            peers: Some(&[("tasks_count", &[8], &[64]), ("means", &[1], &[1])]),
+            growth: Some(&[
+                ("tasks_count", FEW_POWERS, POWERS),
+                ("additions_count", &[20], &[20]),
+                ("means", &[1], &[1]),
+            ]),
+            ..Presets::NONE
+        },
         shape: Shape::Counter,
         parameters: &[
             count(
@@ -41,6 +62,8 @@ pub(super) const LIST: &[Workload] = &[
         id: "share.pipeline",
         title: "A pipeline of stages",
         question: "How fast do items flow through a chain of tasks?",
+        activity: "sending one message through a pipeline",
+        roles: &["communicate"],
         shape: Shape::Pipeline,
         parameters: &[
             count(
@@ -76,6 +99,7 @@ pub(super) const LIST: &[Workload] = &[
         id: "share.sieve",
         title: "Concurrent prime sieve",
         question: "What does the textbook chain of filters cost, which grows as it runs?",
+        activity: "sieving one prime by a chain of tasks",
         shape: Shape::Sieve,
         parameters: &[Parameter {
             range: (2, 1_000_000),
@@ -97,6 +121,19 @@ pub(super) const LIST: &[Workload] = &[
         id: "share.fan_in",
         title: "Many senders, one receiver",
         question: "How fast can one task receive from many?",
+        activity: "sending one message to a receiver that many tasks send to",
+        roles: &["communicate"],
+        presets: Presets {
+            growth: Some(&[
+                (
+                    "producers_count",
+                    FEW_POWERS,
+                    &[1, 10, 100, 1_000, 10_000, 100_000],
+                ),
+                ("items_count", &[20], &[20]),
+            ]),
+            ..Presets::NONE
+        },
         shape: Shape::FanIn,
         parameters: &[
             count(
@@ -124,6 +161,11 @@ pub(super) const LIST: &[Workload] = &[
         id: "share.select",
         title: "One receiver that waits for two channels",
         question: "What does a message cost when its receiver waits for whichever of two channels has one?",
+        activity: "receiving from whichever of two channels is ready",
+        presets: Presets {
+            peers: Some(&[]),
+            ..Presets::NONE
+        },
         shape: Shape::Select,
         parameters: &[count(
             "items_count",
@@ -143,6 +185,7 @@ pub(super) const LIST: &[Workload] = &[
         id: "share.worker_pool",
         title: "A pool of tasks that take jobs",
         question: "What does the idiom of a channel of jobs and one of results cost a job?",
+        activity: "handing one job to a pool of workers",
         shape: Shape::WorkerPool,
         parameters: &[
             from_zero(
@@ -179,6 +222,16 @@ pub(super) const LIST: &[Workload] = &[
         id: "share.bounded_buffer",
         title: "Bounded buffer",
         question: "What does a message cost when many senders and receivers share one small buffer?",
+        activity: "passing one message through a bounded buffer",
+        roles: &["communicate"],
+        presets: Presets {
+            published: Some(&[
+                ("tasks_count", &[40], &[40]),
+                ("items_count", &[100], &[1_000]),
+                ("capacity_count", &[50], &[50]),
+            ]),
+            ..Presets::NONE
+        },
         shape: Shape::BoundedBuffer,
         parameters: &[
             count(
@@ -211,6 +264,14 @@ pub(super) const LIST: &[Workload] = &[
         id: "share.chameneos",
         title: "Chameneos",
         question: "What does it cost to bring tasks together in pairs?",
+        activity: "meeting one other task",
+        presets: Presets {
+            published: Some(&[
+                ("creatures_count", &[100], &[100]),
+                ("meetings_count", &[5_000], &[200_000]),
+            ]),
+            ..Presets::NONE
+        },
         shape: Shape::Chameneos,
         parameters: &[
             Parameter {
@@ -240,6 +301,14 @@ pub(super) const LIST: &[Workload] = &[
         id: "share.big",
         title: "Everybody asks somebody",
         question: "What does a question and its answer cost when many tasks ask each other at random?",
+        activity: "asking another task at random",
+        presets: Presets {
+            published: Some(&[
+                ("tasks_count", &[120], &[120]),
+                ("pings_count", &[200], &[20_000]),
+            ]),
+            ..Presets::NONE
+        },
         shape: Shape::Big,
         parameters: &[
             Parameter {
@@ -265,6 +334,14 @@ pub(super) const LIST: &[Workload] = &[
         id: "share.philosophers",
         title: "Dining philosophers",
         question: "What does it cost to take two locks that neighbours want as well?",
+        activity: "taking two forks and one meal",
+        presets: Presets {
+            published: Some(&[
+                ("tasks_count", &[20], &[20]),
+                ("rounds_count", &[1_000], &[10_000]),
+            ]),
+            ..Presets::NONE
+        },
         shape: Shape::Philosophers,
         parameters: &[
             Parameter {
@@ -295,6 +372,15 @@ pub(super) const LIST: &[Workload] = &[
         id: "share.messaging",
         title: "Groups in which all senders send to all receivers",
         question: "How does the scheduler bear many tasks that wake each other all the time?",
+        activity: "sending one message among groups of tasks",
+        presets: Presets {
+            published: Some(&[
+                ("groups_count", &[10], &[10]),
+                ("senders_count", &[20], &[20]),
+                ("loops_count", &[10], &[100]),
+            ]),
+            ..Presets::NONE
+        },
         shape: Shape::Messaging,
         parameters: &[
             count("groups_count", "groups", [&[1], &[2], &[10]], 10_000),
@@ -332,6 +418,22 @@ pub(super) const LIST: &[Workload] = &[
         id: "share.brigade",
         title: "A brigade over kernel pipes",
         question: "What does a hop cost when a byte goes down a long chain of tasks by way of the kernel?",
+        activity: "passing a byte on along a chain of tasks",
+        level: "kernel I/O hop",
+        presets: Presets {
+            published: Some(&[
+                ("tasks_count", &[500], &[500]),
+                ("rounds_count", &[20], &[1_000]),
+            ]),
+            ..Presets::NONE
+        },
+        published: &[Published {
+            what: "Brigade of 500, a hop: async, thread",
+            figure: "3.6 / 5.3 µs",
+            source: "jimblandy/context-switch, laptop with 4 cores, 8 threads",
+            lanes: &["tokio", "thread"],
+            factor: 1.0,
+        }],
         shape: Shape::Brigade,
         parameters: &[
             count(

@@ -1,12 +1,39 @@
 //! What does it cost to start a task?
 
-use super::{MetricKind, PLAIN, Parameter, Shape, Workload, count, from_zero, get, triangle};
+use super::{
+    FEW_POWERS, Group, MetricKind, PLAIN, POWERS, Parameter, Presets, Published, Shape, Workload,
+    count, from_zero, get, triangle,
+};
 
-pub(super) const LIST: &[Workload] = &[
+pub(super) const GROUP: Group = Group {
+    id: "spawn",
+    title: "Starting tasks",
+    lead: "What it takes until a task exists, has run, and has been waited for.",
+    lists: &[LIST],
+};
+
+const LIST: &[Workload] = &[
     Workload {
         id: "spawn.one",
         title: "Start one task and wait for it",
         question: "What does it cost to start one task and wait for its result?",
+        activity: "starting and joining one task",
+        first_screen: Some(("start", 0)),
+        roles: &["create"],
+        criterion: Some("spawn/one"),
+        presets: Presets {
+            quick: true,
+            doctor: true,
+            peers: Some(&[]),
+            ..Presets::NONE
+        },
+        published: &[Published {
+            what: "Launch: thread, process",
+            figure: "5 / 22 µs",
+            source: "Bendersky, “Measuring context switching and memory overheads for Linux threads”",
+            lanes: &["thread", "process"],
+            factor: 1.0,
+        }],
         shape: Shape::ForkJoin,
         parameters: &[],
         operation: "task",
@@ -19,6 +46,23 @@ pub(super) const LIST: &[Workload] = &[
         id: "spawn.batch",
         title: "Start many tasks, then wait for all",
         question: "What does one of many tasks cost that are started together?",
+        activity: "starting and joining one of many tasks",
+        first_screen: Some(("start", 1)),
+        roles: &["create"],
+        presets: Presets {
+            quick: true,
+            peers: Some(&[("tasks_count", &[1_000], &[1_000])]),
+            growth: Some(&[("tasks_count", FEW_POWERS, POWERS)]),
+            published: Some(&[("tasks_count", &[40_000], &[40_000])]),
+            ..Presets::NONE
+        },
+        published: &[Published {
+            what: "Create: async task against thread",
+            figure: "0.3 / 17 µs",
+            source: "jimblandy/context-switch, laptop with 4 cores, 8 threads",
+            lanes: &["tokio", "thread"],
+            factor: 1.0,
+        }],
         shape: Shape::ForkJoin,
         parameters: &[count(
             "tasks_count",
@@ -38,6 +82,8 @@ pub(super) const LIST: &[Workload] = &[
         id: "spawn.first_instruction",
         title: "From the call to the task's first instruction",
         question: "How long after the call that starts a task does the task's own code run?",
+        activity: "getting a new task to its first instruction",
+        roles: &["start_and_end"],
         shape: Shape::FirstInstruction,
         parameters: &[],
         operation: "task",
@@ -52,6 +98,24 @@ pub(super) const LIST: &[Workload] = &[
         id: "spawn.skynet",
         title: "Skynet: a tree of tasks",
         question: "How fast does a tree of tasks grow and collapse?",
+        activity: "growing and folding one leaf of a tree of tasks",
+        presets: Presets {
+            peers: Some(&[("leaves_count", &[1_000], &[1_000_000])]),
+            growth: Some(&[(
+                "leaves_count",
+                &[10, 100, 1_000, 10_000],
+                &[10, 100, 1_000, 10_000, 100_000, 1_000_000],
+            )]),
+            published: Some(&[("leaves_count", &[100_000], &[1_000_000])]),
+            ..Presets::NONE
+        },
+        published: &[Published {
+            what: "Skynet of 1M, a leaf: Go",
+            figure: "200 to 224 ns",
+            source: "atemerev/skynet, i7-4771, 2015",
+            lanes: &["go", "threadbare"],
+            factor: 1.0,
+        }],
         shape: Shape::Skynet,
         parameters: &[Parameter {
             range: (10, 10_000_000),
@@ -73,6 +137,7 @@ pub(super) const LIST: &[Workload] = &[
         id: "spawn.fork_rss",
         title: "Fork against the parent's memory",
         question: "How does the cost of a new process follow the memory that its parent holds?",
+        activity: "forking from a parent with much memory",
         shape: Shape::ForkResident,
         parameters: &[
             from_zero(

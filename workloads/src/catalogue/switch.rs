@@ -1,6 +1,9 @@
 //! What does it cost to go from one task to another?
 
-use super::{MetricKind, PLAIN, Parameter, Shape, Workload, count, from_zero, get};
+use super::{
+    FEW_POWERS, Group, MetricKind, PLAIN, POWERS, Parameter, Presets, Published, Shape, Workload,
+    count, from_zero, get,
+};
 
 const ROUNDS: Parameter = count(
     "rounds_count",
@@ -19,11 +22,54 @@ const TOKEN: Workload = Workload {
     ..PLAIN
 };
 
-pub(super) const LIST: &[Workload] = &[
+pub(super) const GROUP: Group = Group {
+    id: "switch",
+    title: "Switching between tasks",
+    lead: "Three levels that answer different questions: a raw stack switch, a hop through a scheduler, a hop through the kernel.",
+    lists: &[LIST],
+};
+
+const LIST: &[Workload] = &[
     Workload {
         id: "switch.yield",
         title: "Yield to the others",
         question: "What does it cost when a task gives the CPU to another that is ready to run?",
+        activity: "yielding to another task",
+        level: "scheduler hop",
+        first_screen: Some(("switch", 1)),
+        roles: &["switch", "process_switch"],
+        presets: Presets {
+            quick: true,
+            peers: Some(&[("tasks_count", &[2, 1_000], &[2, 1_000])]),
+            growth: Some(&[
+                ("tasks_count", FEW_POWERS, POWERS),
+                ("yields_count", &[20], &[20]),
+            ]),
+            ..Presets::NONE
+        },
+        published: &[
+            Published {
+                what: "Yield of a stackful coroutine",
+                figure: "8.97 → 1.52 ns",
+                source: "Photon, “Stackful Coroutine Made Fast”, Xeon",
+                lanes: &["threadbare"],
+                factor: 1.0,
+            },
+            Published {
+                what: "Stack switch alone",
+                figure: "4.29 / 3.87 / 1.82 ns",
+                source: "corosensei README: Ryzen 3950X / M1 Max / M3 Max",
+                lanes: &["corosensei"],
+                factor: 1.0,
+            },
+            Published {
+                what: "Switch: async task against thread",
+                figure: "0.2 / 1.7 µs",
+                source: "jimblandy/context-switch, laptop with 4 cores, 8 threads",
+                lanes: &["tokio", "thread"],
+                factor: 1.0,
+            },
+        ],
         shape: Shape::Yield,
         parameters: &[
             count(
@@ -51,6 +97,17 @@ pub(super) const LIST: &[Workload] = &[
         id: "switch.pingpong",
         title: "Ping-pong over the lane's own channel",
         question: "What does a round trip between two tasks cost?",
+        activity: "passing a token to another task and back",
+        level: "scheduler hop",
+        first_screen: Some(("switch", 0)),
+        roles: &["switch", "process_switch", "communicate", "round_trip"],
+        criterion: Some("channel/round_trip"),
+        presets: Presets {
+            quick: true,
+            doctor: true,
+            peers: Some(&[]),
+            ..Presets::NONE
+        },
         shape: Shape::PingPong,
         includes: "Two sends, two receives, two parks and two wakes, over the channel that the lane's users would take, at its smallest capacity.",
         leaves_out: "Throughput with a deeper buffer: see share.pipeline. Where the tasks run decides much: see switch.placement.",
@@ -60,6 +117,14 @@ pub(super) const LIST: &[Workload] = &[
         id: "switch.roundtrip",
         title: "Round trip by capacity, on one CPU and on two",
         question: "What does a round trip cost without and with a buffer, on one CPU and across two?",
+        activity: "passing a token through a channel and back",
+        level: "scheduler hop",
+        roles: &["round_trip_by_cpus"],
+        same_as: Some(("switch.pingpong", &[("capacity_count", 0)])),
+        presets: Presets {
+            peers: Some(&[]),
+            ..Presets::NONE
+        },
         shape: Shape::RoundTrip,
         parameters: &[
             ROUNDS,
@@ -84,6 +149,8 @@ pub(super) const LIST: &[Workload] = &[
         id: "switch.futex",
         title: "Ping-pong over a futex",
         question: "What does a round trip cost over the least that the kernel offers?",
+        activity: "passing a token over a futex and back",
+        level: "kernel I/O hop",
         shape: Shape::Futex,
         includes: "Two waits and two wakes of the futex system call, and no copy of data.",
         leaves_out: "Spinning before the wait, which locks do. Runtimes that schedule tasks on threads have no business here: a futex blocks the thread.",
@@ -93,6 +160,20 @@ pub(super) const LIST: &[Workload] = &[
         id: "switch.pipe",
         title: "Ping-pong over kernel pipes",
         question: "What does a round trip cost when all lanes use the same kernel primitive?",
+        activity: "passing a token through kernel pipes and back",
+        level: "kernel I/O hop",
+        roles: &["process_switch"],
+        presets: Presets {
+            published: Some(&[]),
+            ..Presets::NONE
+        },
+        published: &[Published {
+            what: "Thread switch, pinned / not",
+            figure: "1.2 / 2.2 µs",
+            source: "Bendersky, “Measuring context switching and memory overheads for Linux threads”",
+            lanes: &["thread"],
+            factor: 0.5,
+        }],
         shape: Shape::PipePingPong,
         includes: "Two writes and two reads of a pipe, and in lanes with a poller its system calls as well.",
         leaves_out: "The advantage of lanes that need no kernel to pass a message; that is switch.pingpong.",
@@ -102,6 +183,16 @@ pub(super) const LIST: &[Workload] = &[
         id: "switch.ring",
         title: "Thread ring",
         question: "What does a hop cost when a token goes round many tasks?",
+        activity: "passing a token on around a ring",
+        level: "scheduler hop",
+        roles: &["switch"],
+        presets: Presets {
+            published: Some(&[
+                ("tasks_count", &[100], &[100]),
+                ("hops_count", &[10_000], &[100_000]),
+            ]),
+            ..Presets::NONE
+        },
         shape: Shape::Ring,
         parameters: &[
             count(
@@ -129,6 +220,13 @@ pub(super) const LIST: &[Workload] = &[
         id: "switch.hog",
         title: "Beside a task that never lets go",
         question: "How long can tasks that only compute keep another from running?",
+        activity: "running beside tasks that never let go of the CPU",
+        roles: &["hog"],
+        telling: &["worst_delay_ns"],
+        presets: Presets {
+            peers: Some(&[]),
+            ..Presets::NONE
+        },
         shape: Shape::Hog,
         parameters: &[
             count(
@@ -156,6 +254,12 @@ pub(super) const LIST: &[Workload] = &[
         id: "switch.working_set",
         title: "Switching with a working set",
         question: "How much more does a hop cost when every task goes over memory of its own?",
+        activity: "switching between tasks that use their own memory",
+        level: "scheduler hop",
+        presets: Presets {
+            published: Some(&[]),
+            ..Presets::NONE
+        },
         shape: Shape::WorkingSet,
         parameters: &[
             count(
@@ -195,6 +299,8 @@ pub(super) const LIST: &[Workload] = &[
         id: "switch.placement",
         title: "Ping-pong on the same CPU, across CPUs, unpinned",
         question: "How much of a switch's cost is where the two tasks run?",
+        activity: "passing a token between two CPUs and back",
+        level: "kernel I/O hop",
         shape: Shape::Placement,
         parameters: &[
             ROUNDS,
@@ -213,6 +319,12 @@ pub(super) const LIST: &[Workload] = &[
         id: "switch.idle_wake",
         title: "Waking a task that has been idle",
         question: "How does the time to wake a task grow with the time for which all was idle?",
+        activity: "waking a task that has been idle",
+        telling: &["wake_ns"],
+        presets: Presets {
+            peers: Some(&[("idle_ns", &[100_000], &[100_000, 1_000_000])]),
+            ..Presets::NONE
+        },
         shape: Shape::IdleWake,
         parameters: &[
             count(

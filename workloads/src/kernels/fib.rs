@@ -3,13 +3,44 @@
 use std::sync::Arc;
 
 use super::Kernel;
-use crate::catalogue::get;
+use crate::catalogue::cpu::{INCLUDES, METRICS, WORKERS, all_chunks, chunks};
+use crate::catalogue::{PLAIN, Parameter, Shape, Workload, count, get};
 
 /// Chunks differ by up to three in what they compute, so by four in size.
 pub(crate) const KERNEL: Kernel = |parameters| {
     let depth = get(parameters, "depth_count");
     Arc::new(move |index| fib(depth - index % 4))
 };
+
+/// What is measured of it.
+pub(crate) const WORKLOADS: &[Workload] = &[
+    Workload {
+        id: "cpu.fib",
+        title: "Fibonacci by calls",
+        question: "How does work scale that is nothing but calls and returns?",
+        activity: "computing Fibonacci numbers by recursion",
+        shape: Shape::Chunks(KERNEL),
+        parameters: &[
+            chunks([&[8], &[64], &[64]]),
+            WORKERS,
+            Parameter {
+                range: (4, 60),
+                ..count(
+                    "depth_count",
+                    "which number of Fibonacci, and how deep the calls go",
+                    [&[10], &[20], &[25]],
+                    0,
+                )
+            },
+        ],
+        operation: "run",
+        metrics: METRICS,
+        includes: INCLUDES,
+        leaves_out: "Being a good way to find the number; and starting a task for each call, which is spawn.skynet. A compiler may turn one of the two calls into a loop.",
+        checksum: |p| all_chunks(KERNEL, p),
+        ..PLAIN
+    },
+];
 
 fn fib(n: u64) -> u64 {
     if n < 2 {

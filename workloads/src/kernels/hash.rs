@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::Kernel;
-use crate::catalogue::get;
+use crate::catalogue::cpu::{INCLUDES, METRICS, WORKERS, all_chunks, chunks};
+use crate::catalogue::{PLAIN, Shape, Workload, count, get};
 
 /// Hashes a block of its own for each chunk.
 pub(crate) const KERNEL: Kernel = |parameters| {
@@ -22,3 +23,36 @@ pub(crate) const KERNEL: Kernel = |parameters| {
         u64::from(state)
     })
 };
+
+/// What is measured of it.
+pub(crate) const WORKLOADS: &[Workload] = &[
+    Workload {
+        id: "cpu.hash",
+        title: "Hashing",
+        question: "How does a chain of dependent instructions scale, which leaves most of a core idle?",
+        activity: "hashing",
+        shape: Shape::Chunks(KERNEL),
+        parameters: &[
+            chunks([&[8], &[64], &[64]]),
+            WORKERS,
+            count(
+                "block_bytes",
+                "bytes in each chunk's block",
+                [&[512], &[4_096], &[4_096]],
+                1 << 26,
+            ),
+            count(
+                "rounds_count",
+                "times that each block is hashed",
+                [&[2], &[50], &[200]],
+                1_000_000,
+            ),
+        ],
+        operation: "run",
+        metrics: METRICS,
+        includes: INCLUDES,
+        leaves_out: "Cryptography and the CPU's instructions for it.",
+        checksum: |p| all_chunks(KERNEL, p),
+        ..PLAIN
+    },
+];

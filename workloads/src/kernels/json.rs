@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{Kernel, lehmer};
-use crate::catalogue::get;
+use crate::catalogue::cpu::{INCLUDES, INCLUDES_WEAK, METRICS, METRICS_WEAK, SOME_WORKERS, WORKERS, all_chunks, chunks};
+use crate::catalogue::{PLAIN, Shape, Workload, count, get};
 
 /// Writes, reads and sums a document of its own for each chunk.
 pub(crate) const KERNEL: Kernel = |parameters| {
@@ -29,6 +30,56 @@ pub(crate) const KERNEL: Kernel = |parameters| {
         parsed.iter().map(total).sum()
     })
 };
+
+/// What is measured of it.
+pub(crate) const WORKLOADS: &[Workload] = &[
+    Workload {
+        id: "cpu.json",
+        title: "Writing and reading JSON",
+        question: "How does work scale that makes many small allocations?",
+        activity: "writing and reading JSON",
+        shape: Shape::Chunks(KERNEL),
+        parameters: &[
+            chunks([&[8], &[64], &[64]]),
+            WORKERS,
+            count(
+                "records_count",
+                "records in each chunk's document",
+                [&[5], &[100], &[500]],
+                100_000,
+            ),
+        ],
+        operation: "run",
+        metrics: METRICS,
+        includes: INCLUDES,
+        leaves_out: "Comparing JSON libraries: every language takes the usual one. The allocator is as much on trial as the lane.",
+        checksum: |p| all_chunks(KERNEL, p),
+        ..PLAIN
+    },
+    Workload {
+        id: "cpu.json_weak",
+        title: "Writing and reading JSON, more with more workers",
+        question: "Does work with many small allocations take as long when work and cores grow alike?",
+        activity: "writing and reading JSON, more with more workers",
+        shape: Shape::Chunks(KERNEL),
+        parameters: &[
+            chunks([&[4], &[32], &[32]]),
+            SOME_WORKERS,
+            count(
+                "records_count",
+                "records in each chunk's document",
+                [&[5], &[100], &[200]],
+                100_000,
+            ),
+        ],
+        operation: "run",
+        metrics: METRICS_WEAK,
+        includes: INCLUDES_WEAK,
+        leaves_out: "Comparing JSON libraries. The allocator is as much on trial as the lane.",
+        checksum: |p| get(p, "workers_count") * all_chunks(KERNEL, p),
+        ..PLAIN
+    },
+];
 
 fn total(record: &Value) -> u64 {
     let number = |name: &str| record[name].as_u64().unwrap_or(0);

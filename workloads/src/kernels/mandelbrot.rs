@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{Kernel, edge};
-use crate::catalogue::get;
+use crate::catalogue::cpu::{INCLUDES, METRICS, WORKERS, all_chunks, chunks};
+use crate::catalogue::{PLAIN, Shape, Workload, count, get};
 
 /// Adds up the counts of a chunk of the picture's rows.
 pub(crate) const KERNEL: Kernel = |parameters| {
@@ -21,6 +22,40 @@ pub(crate) const KERNEL: Kernel = |parameters| {
             .sum()
     })
 };
+
+/// What is measured of it.
+pub(crate) const WORKLOADS: &[Workload] = &[
+    Workload {
+        id: "cpu.mandelbrot",
+        title: "Mandelbrot set",
+        question: "How does work scale whose parts take very different times by nature?",
+        activity: "drawing the Mandelbrot set",
+        first_screen: Some(("compute", 2)),
+        shape: Shape::Chunks(KERNEL),
+        parameters: &[
+            chunks([&[8], &[128], &[256]]),
+            WORKERS,
+            count(
+                "size_count",
+                "rows and columns",
+                [&[32], &[256], &[512]],
+                65_536,
+            ),
+            count(
+                "limit_count",
+                "steps after which a point counts as inside",
+                [&[50], &[200], &[500]],
+                1_000_000,
+            ),
+        ],
+        operation: "run",
+        metrics: METRICS,
+        includes: INCLUDES,
+        leaves_out: "Vector code: each point is computed by itself.",
+        checksum: |p| all_chunks(KERNEL, p),
+        ..PLAIN
+    },
+];
 
 /// Plain operations, so that no language rounds differently.
 fn steps(cr: f64, ci: f64, limit: u64) -> u64 {

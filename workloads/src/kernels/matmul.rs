@@ -7,7 +7,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use super::{Kernel, edge};
-use crate::catalogue::get;
+use crate::catalogue::cpu::{INCLUDES, METRICS, WORKERS, all_chunks, chunks};
+use crate::catalogue::{PLAIN, Shape, Workload, count, get};
 
 /// Adds up the elements of a chunk of the product's rows.
 pub(crate) const KERNEL: Kernel = |parameters| {
@@ -38,3 +39,31 @@ pub(crate) const KERNEL: Kernel = |parameters| {
         total as u64
     })
 };
+
+/// What is measured of it.
+pub(crate) const WORKLOADS: &[Workload] = &[
+    Workload {
+        id: "cpu.matmul",
+        title: "Multiplying matrices",
+        question: "How does a loop of floating-point arithmetic over shared, read-only memory scale?",
+        activity: "multiplying matrices",
+        first_screen: Some(("compute", 1)),
+        shape: Shape::Chunks(KERNEL),
+        parameters: &[
+            chunks([&[8], &[128], &[256]]),
+            WORKERS,
+            count(
+                "size_count",
+                "rows and columns",
+                [&[24], &[256], &[512]],
+                8_192,
+            ),
+        ],
+        operation: "run",
+        metrics: METRICS,
+        includes: INCLUDES,
+        leaves_out: "Blocking for the caches and hand-written vector code, as a library would have them.",
+        checksum: |p| all_chunks(KERNEL, p),
+        ..PLAIN
+    },
+];

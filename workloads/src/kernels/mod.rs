@@ -3,21 +3,38 @@
 
 pub(crate) mod bytes;
 pub(crate) mod descend;
-pub(crate) mod fib;
-pub(crate) mod hash;
-pub(crate) mod json;
 pub(crate) mod lehmer;
-pub(crate) mod mandelbrot;
-pub(crate) mod matmul;
-pub(crate) mod nqueens;
-pub(crate) mod primes;
 pub(crate) mod sieve;
-pub(crate) mod sort;
 pub(crate) mod working_set;
 
 use std::sync::Arc;
 
+use crate::catalogue::Workload;
 use crate::protocol::Parameters;
+
+/// Declares the kernels in chunks and lists their workloads. A new one is a
+/// file with a `KERNEL` and its `WORKLOADS`, and a line here.
+macro_rules! kernels {
+    ($($(#[$when:meta])* $kernel:ident,)*) => {
+        $($(#[$when])* pub(crate) mod $kernel;)*
+
+        /// The workloads of all kernels in chunks, in the order of the report.
+        pub(crate) const WORKLOADS: &[&[Workload]] = &[$($(#[$when])* $kernel::WORKLOADS,)*];
+    };
+}
+
+kernels! {
+    primes,
+    matmul,
+    mandelbrot,
+    nqueens,
+    fib,
+    sort,
+    hash,
+    json,
+    #[cfg(test)]
+    collatz,
+}
 
 /// A kernel ready to run: from the number of a chunk to its result.
 pub type Chunk = Arc<dyn Fn(u64) -> u64 + Send + Sync>;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::Kernel;
-use crate::catalogue::get;
+use crate::catalogue::cpu::{INCLUDES, METRICS, WORKERS, all_chunks, chunks};
+use crate::catalogue::{PLAIN, Parameter, Shape, Workload, count, get};
 
 /// Counts the solutions for one placing of the first two queens.
 pub(crate) const KERNEL: Kernel = |parameters| {
@@ -24,6 +25,38 @@ pub(crate) const KERNEL: Kernel = |parameters| {
         )
     })
 };
+
+/// What is measured of it.
+pub(crate) const WORKLOADS: &[Workload] = &[
+    Workload {
+        id: "cpu.nqueens",
+        title: "N queens",
+        question: "How does a recursive search with branches that cannot be foreseen scale?",
+        activity: "placing queens on a board",
+        first_screen: Some(("compute", 3)),
+        shape: Shape::Chunks(KERNEL),
+        parameters: &[
+            // One chunk for each placing of the first two queens.
+            chunks([&[49], &[100], &[144]]),
+            WORKERS,
+            Parameter {
+                range: (4, 20),
+                ..count(
+                    "size_count",
+                    "queens, whose square is chunks_count",
+                    [&[7], &[10], &[12]],
+                    0,
+                )
+            },
+        ],
+        operation: "run",
+        metrics: METRICS,
+        includes: INCLUDES,
+        leaves_out: "Splitting deeper than the first two queens, which a stealing scheduler would do.",
+        checksum: |p| all_chunks(KERNEL, p),
+        ..PLAIN
+    },
+];
 
 /// The masks say which columns of the row to come are attacked: by column,
 /// and along the diagonals to either side.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{Kernel, edge};
-use crate::catalogue::get;
+use crate::catalogue::cpu::{INCLUDES, INCLUDES_WEAK, METRICS, METRICS_WEAK, SOME_WORKERS, WORKERS, all_chunks, chunks};
+use crate::catalogue::{PLAIN, Presets, Shape, Workload, count, from_zero, get};
 
 /// Counts the primes of a chunk of the numbers below `limit_count`.
 pub(crate) const KERNEL: Kernel = |parameters| {
@@ -23,6 +24,71 @@ pub(crate) const KERNEL: Kernel = |parameters| {
             .count() as u64
     })
 };
+
+/// What is measured of it.
+pub(crate) const WORKLOADS: &[Workload] = &[
+    Workload {
+        id: "cpu.primes",
+        title: "Counting primes",
+        question: "How does a loop of whole-number arithmetic scale over the cores, in even and in uneven parts?",
+        activity: "counting primes on all workers",
+        first_screen: Some(("compute", 0)),
+        presets: Presets { quick: true, doctor: true, ..Presets::NONE },
+        shape: Shape::Chunks(KERNEL),
+        parameters: &[
+            chunks([&[16], &[1_000], &[1_000]]),
+            WORKERS,
+            count(
+                "limit_count",
+                "primes below this number are counted",
+                [&[2_000], &[500_000], &[2_000_000]],
+                100_000_000,
+            ),
+            from_zero(
+                "skewed",
+                "0: even chunks, 1: later chunks are larger",
+                [&[0, 1], &[0], &[0, 1]],
+                1,
+            ),
+        ],
+        operation: "run",
+        metrics: METRICS,
+        figures: &["stolen_ratio"],
+        includes: INCLUDES,
+        leaves_out: "Memory traffic: the kernel lives in registers. Sharing a core with a sibling thread or another program.",
+        checksum: |p| all_chunks(KERNEL, p),
+        ..PLAIN
+    },
+    Workload {
+        id: "cpu.primes_weak",
+        title: "Counting primes, more with more workers",
+        question: "Does a loop of whole-number arithmetic take as long when work and cores grow alike?",
+        activity: "counting primes on all workers, more with more workers",
+        shape: Shape::Chunks(KERNEL),
+        parameters: &[
+            chunks([&[4], &[250], &[250]]),
+            SOME_WORKERS,
+            count(
+                "limit_count",
+                "primes below this number are counted, once for each worker",
+                [&[1_000], &[200_000], &[500_000]],
+                100_000_000,
+            ),
+            from_zero(
+                "skewed",
+                "0: even chunks, 1: later chunks are larger",
+                [&[0], &[0], &[0]],
+                1,
+            ),
+        ],
+        operation: "run",
+        metrics: METRICS_WEAK,
+        includes: INCLUDES_WEAK,
+        leaves_out: "Memory traffic: the kernel lives in registers.",
+        checksum: |p| get(p, "workers_count") * all_chunks(KERNEL, p),
+        ..PLAIN
+    },
+];
 
 fn is_prime(n: u64) -> bool {
     if n < 3 || n.is_multiple_of(2) {

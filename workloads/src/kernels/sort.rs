@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{Kernel, lehmer};
-use crate::catalogue::get;
+use crate::catalogue::cpu::{INCLUDES, METRICS, WORKERS, all_chunks, chunks};
+use crate::catalogue::{PLAIN, Shape, Workload, count, get};
 
 /// Fills, sorts and sums an array of its own for each chunk.
 pub(crate) const KERNEL: Kernel = |parameters| {
@@ -22,3 +23,30 @@ pub(crate) const KERNEL: Kernel = |parameters| {
             .sum()
     })
 };
+
+/// What is measured of it.
+pub(crate) const WORKLOADS: &[Workload] = &[
+    Workload {
+        id: "cpu.sort",
+        title: "Sorting",
+        question: "How does work scale that allocates and moves memory?",
+        activity: "sorting",
+        shape: Shape::Chunks(KERNEL),
+        parameters: &[
+            chunks([&[8], &[64], &[64]]),
+            WORKERS,
+            count(
+                "items_count",
+                "numbers in each chunk",
+                [&[200], &[5_000], &[20_000]],
+                10_000_000,
+            ),
+        ],
+        operation: "run",
+        metrics: METRICS,
+        includes: INCLUDES,
+        leaves_out: "Comparing sorting methods: every language takes the one of its standard library.",
+        checksum: |p| all_chunks(KERNEL, p),
+        ..PLAIN
+    },
+];

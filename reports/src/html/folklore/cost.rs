@@ -4,19 +4,19 @@ use super::{Finding, GO, OURS, metric, name, row, sentence};
 use crate::analysis::Row;
 use crate::format;
 use crate::html::view::View;
+use crate::schema::Role;
 use crate::stats::Verdict;
 
 /// Whether goroutines cost less than threads in each of these workloads.
-pub(super) fn goroutine_against(view: &View<'_>, workloads: &[&str]) -> Option<(Finding, String)> {
-    let rows = workloads
-        .iter()
+pub(super) fn goroutine_against(view: &View<'_>, role: Role) -> Option<(Finding, String)> {
+    let rows = view
+        .with_role(role)
         .map(|workload| [GO, OURS, "thread"].map(|lane| row(view, workload, lane)));
     less_than_thread(view, rows.collect())
 }
 
 pub(super) fn destroy(view: &View<'_>) -> Option<(Finding, String)> {
-    let rows =
-        [GO, OURS, "thread"].map(|lane| metric(view, "spawn.first_instruction", lane, "finish_ns"));
+    let rows = [GO, OURS, "thread"].map(|lane| metric(view, Role::StartAndEnd, lane, "finish_ns"));
     let (finding, evidence) = less_than_thread(view, vec![rows])?;
     let remark = "It is the time from the body’s last instruction to the end of the join.";
     Some((finding, format!("{evidence} {remark}")))
@@ -58,9 +58,8 @@ fn less_than_thread(view: &View<'_>, lines: Vec<[Option<&Row>; 3]>) -> Option<(F
 pub(super) fn process_switch(view: &View<'_>) -> Option<(Finding, String)> {
     /// What is less is not worth the word slow.
     const SLOW_RATIO: f64 = 1.25;
-    let workloads = ["switch.pipe", "switch.pingpong", "switch.yield"];
-    let pairs: Vec<(&Row, &Row)> = workloads
-        .iter()
+    let pairs: Vec<(&Row, &Row)> = view
+        .with_role(Role::ProcessSwitch)
         .filter_map(|workload| row(view, workload, "process").zip(row(view, workload, "thread")))
         .collect();
     let mut evidence = Vec::new();
@@ -130,7 +129,7 @@ pub(super) fn channels(view: &View<'_>) -> Option<(Finding, String)> {
 
 /// The lane's figures for a counter behind an atomic, a mutex and a channel.
 fn counters<'a>(view: &View<'a>, lane: &str) -> Option<(Option<&'a Row>, &'a Row, &'a Row)> {
-    let cases = view.first_rows(view.run.workload("share.counter")?);
+    let cases = view.first_rows(view.with_role(Role::Counter).next()?);
     let mut found: [Option<&Row>; 3] = [None; 3];
     for (case, rows) in cases {
         let means = case

@@ -3,7 +3,7 @@
 use super::{Finding, GO, OURS, ledger, sentence};
 use crate::format;
 use crate::html::view::{View, capital};
-use crate::schema::FailureKind;
+use crate::schema::{FailureKind, Role};
 use crate::stats::Estimate;
 
 pub(super) fn starts_small(view: &View<'_>) -> Option<(Finding, String)> {
@@ -12,7 +12,7 @@ pub(super) fn starts_small(view: &View<'_>) -> Option<(Finding, String)> {
     let mut evidence = Vec::new();
     let mut finding = Finding::NotMeasured;
     for lane in [GO, OURS] {
-        let Some(row) = ledger(view, "memory.parked", lane) else {
+        let Some(row) = ledger(view, Role::WaitingMemory, lane) else {
             continue;
         };
         let user = row.ledger.parts.first()?.1;
@@ -37,7 +37,7 @@ pub(super) fn starts_small(view: &View<'_>) -> Option<(Finding, String)> {
 }
 
 pub(super) fn thread_stack(view: &View<'_>) -> Option<(Finding, String)> {
-    let ledger = &ledger(view, "memory.parked", "thread")?.ledger;
+    let ledger = &ledger(view, Role::WaitingMemory, "thread")?.ledger;
     let parts: Vec<String> = ledger
         .parts
         .iter()
@@ -60,7 +60,7 @@ pub(super) fn thread_stack(view: &View<'_>) -> Option<(Finding, String)> {
 }
 
 pub(super) fn many_threads(view: &View<'_>) -> Option<(Finding, String)> {
-    let ledger = &ledger(view, "memory.parked", "thread")?.ledger;
+    let ledger = &ledger(view, Role::WaitingMemory, "thread")?.ledger;
     let threads = view.run.header.host.machine.threads_count.max(1);
     // Other limits, such as the load generator's, say nothing of threads.
     let limit = view.run.failures.iter().find(|failure| {
@@ -92,7 +92,7 @@ pub(super) fn shrink(view: &View<'_>) -> Option<(Finding, String)> {
     let mut evidence = Vec::new();
     let found = [GO, "thread", OURS].map(|lane| {
         let deep = deepest(view, lane)?;
-        let after = ledger(view, "memory.shrink", lane)?.ledger.available;
+        let after = ledger(view, Role::ShrunkMemory, lane)?.ledger.available;
         evidence.push(format!(
             "{} deep in its stack costs {}, and {} once it is back up and waits",
             view.a_task(lane),
@@ -111,7 +111,8 @@ pub(super) fn shrink(view: &View<'_>) -> Option<(Finding, String)> {
 
 /// The memory of a task as deep in its stack as was measured.
 fn deepest(view: &View<'_>, lane: &str) -> Option<Estimate> {
+    let workload = view.with_role(Role::DeepMemory).next()?;
     let mut rows = view.analysis.ledgers.iter();
-    rows.rfind(|row| row.workload == "memory.deep" && row.lane == lane)
+    rows.rfind(|row| row.workload == workload.id && row.lane == lane)
         .map(|row| row.ledger.available)
 }

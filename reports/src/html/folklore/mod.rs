@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 use super::view::View;
 use crate::analysis::{LedgerRow, Row};
-use crate::schema::Workload;
+use crate::schema::{Role, Workload};
 use crate::stats::{Estimate, Verdict};
 
 /// What this host says to a claim.
@@ -90,79 +90,67 @@ static CLAIMS: [Claim; 15] = [
     Claim {
         said: "A goroutine starts with 2 KB.",
         ask: memory::starts_small,
-        wanting: "memory.parked on the lane go",
+        wanting: "the memory of waiting goroutines",
     },
     Claim {
         said: "A thread’s stack is 8 KB.",
         ask: memory::thread_stack,
-        wanting: "memory.parked on the thread lane",
+        wanting: "the memory of waiting threads",
     },
     Claim {
         said: "Goroutines are faster to create than threads.",
-        ask: |view| cost::goroutine_against(view, &["spawn.one", "spawn.batch"]),
-        wanting: "spawn.one or spawn.batch on the lanes go and thread",
+        ask: |view| cost::goroutine_against(view, Role::Create),
+        wanting: "the cost of starting tasks, on the lanes go and thread",
     },
     Claim {
         said: "Goroutines are faster to destroy than threads.",
         ask: cost::destroy,
-        wanting: "spawn.first_instruction on the lanes go and thread, whose finish_ns is the end alone",
+        wanting: "the time that the end of a task takes, on the lanes go and thread",
     },
     Claim {
         said: "Goroutines are faster to switch than threads.",
-        ask: |view| {
-            cost::goroutine_against(view, &["switch.yield", "switch.pingpong", "switch.ring"])
-        },
-        wanting: "switch.yield or switch.pingpong on the lanes go and thread",
+        ask: |view| cost::goroutine_against(view, Role::Switch),
+        wanting: "the cost of a switch, on the lanes go and thread",
     },
     Claim {
         said: "Switching between processes is slow.",
         ask: cost::process_switch,
-        wanting: "switch.pipe or switch.pingpong on the process and thread lanes",
+        wanting: "the cost of a switch, on the lanes process and thread",
     },
     Claim {
         said: "Communication between goroutines is cheap.",
-        ask: |view| {
-            cost::goroutine_against(
-                view,
-                &[
-                    "switch.pingpong",
-                    "share.pipeline",
-                    "share.fan_in",
-                    "share.bounded_buffer",
-                ],
-            )
-        },
-        wanting: "switch.pingpong or share.pipeline on the lanes go and thread",
+        ask: |view| cost::goroutine_against(view, Role::Communicate),
+        wanting: "the cost of a message, on the lanes go and thread",
     },
     Claim {
         said: "A goroutine that blocks does not block its thread.",
         ask: scheduling::blocked,
-        wanting: "io.sleepers on the lane go",
+        wanting: "many sleeping goroutines",
     },
     Claim {
         said: "Kernel threads are limited to the number of cores.",
         ask: memory::many_threads,
-        wanting: "memory.parked on the thread lane",
+        wanting: "the memory of waiting threads",
     },
     Claim {
         said: "An idle P steals half of another’s queue.",
         ask: scheduling::stealing,
-        wanting: "cpu.primes with several workers on a lane that counts what is stolen",
+        wanting: "computing on several CPUs, on a lane that counts what is stolen",
     },
     Claim {
         said: "A goroutine that runs for long is preempted after 10 ms.",
         ask: scheduling::preemption,
-        wanting: "switch.hog on the lane go",
+        wanting: "goroutines that wait beside some that only compute",
     },
     Claim {
         said: "A goroutine’s memory can shrink, a thread’s does not.",
         ask: memory::shrink,
-        wanting: "memory.deep and memory.shrink on the lanes go and thread",
+        wanting: "the memory of tasks with large stacks, and afterwards, on the lanes go and thread",
     },
     Claim {
         said: "One core gives concurrency without parallelism.",
         ask: scheduling::one_core,
-        wanting: "switch.roundtrip, and cpu.primes with one worker, on the lane go",
+        wanting: "goroutines on one CPU that talk, and some that compute",
     },
     Claim {
         said: "In a container GOMAXPROCS must match the quota.",
@@ -172,7 +160,7 @@ static CLAIMS: [Claim; 15] = [
     Claim {
         said: "Share memory by communicating: channels, not mutexes.",
         ask: cost::channels,
-        wanting: "share.counter on the lane go",
+        wanting: "a counter shared by goroutines",
     },
 ];
 
@@ -218,17 +206,18 @@ const GO: &str = "go";
 /// What is shown beside it.
 const OURS: &str = "threadbare";
 
-fn ledger<'a>(view: &View<'a>, workload: &str, lane: &str) -> Option<&'a LedgerRow> {
+/// The lane's memory, of the first workload with that role.
+fn ledger<'a>(view: &View<'a>, role: Role, lane: &str) -> Option<&'a LedgerRow> {
+    let workload = view.with_role(role).next()?;
     view.analysis
         .ledgers
         .iter()
-        .find(|row| row.workload == workload && row.lane == lane)
+        .find(|row| row.workload == workload.id && row.lane == lane)
 }
 
 /// The lane's row of the workload's main case.
-fn row<'a>(view: &View<'a>, workload: &str, lane: &str) -> Option<&'a Row> {
-    let known: &Workload = view.run.workload(workload)?;
-    view.main_case(known)?
+fn row<'a>(view: &View<'a>, workload: &Workload, lane: &str) -> Option<&'a Row> {
+    view.main_case(workload)?
         .1
         .into_iter()
         .find(|row| row.lane == lane)
@@ -246,12 +235,10 @@ fn sentence(parts: &[String]) -> String {
     format!("{}.", parts.join("; "))
 }
 
-/// A further figure of a lane, over the cases the median of what there is.
-fn metric<'a>(view: &View<'a>, workload: &str, lane: &str, quantity: &str) -> Option<&'a Row> {
-    view.analysis.rows.iter().find(|row| {
-        row.workload == workload
-            && row.lane == lane
-            && row.quantity.id == quantity
-            && row.estimate.is_some()
-    })
+/// A further figure of a lane, at the first point that has it.
+fn metric<'a>(view: &View<'a>, role: Role, lane: &str, quantity: &str) -> Option<&'a Row> {
+    let workload = view.with_role(role).next()?;
+    let is_it = |row: &Row| row.workload == workload.id && row.lane == lane;
+    let mut rows = view.analysis.rows.iter();
+    rows.find(|row| is_it(row) && row.quantity.id == quantity && row.estimate.is_some())
 }

@@ -4,12 +4,13 @@ use super::{Finding, GO, OURS, metric, name, row, sentence};
 use crate::analysis::Row;
 use crate::format;
 use crate::html::view::View;
+use crate::schema::{Role, Workload};
 
 pub(super) fn blocked(view: &View<'_>) -> Option<(Finding, String)> {
     let mut finding = Finding::NotMeasured;
     let mut evidence = Vec::new();
     for lane in [GO, OURS] {
-        let Some(row) = row(view, "io.sleepers", lane) else {
+        let Some(row) = row(view, view.with_role(Role::Sleep).next()?, lane) else {
             continue;
         };
         let (Some(took), Some(&tasks), Some(&sleep)) = (
@@ -58,7 +59,7 @@ pub(super) fn preemption(view: &View<'_>) -> Option<(Finding, String)> {
     let mut evidence = Vec::new();
     let mut finding = Finding::NotMeasured;
     for lane in [GO, OURS, "threadbare-migrating", "thread", "tokio"] {
-        let Some(row) = metric(view, "switch.hog", lane, "worst_delay_ns") else {
+        let Some(row) = metric(view, Role::Hog, lane, "worst_delay_ns") else {
             continue;
         };
         if lane == GO {
@@ -133,8 +134,11 @@ fn on_one_cpu<'a>(view: &View<'a>, lane: &str) -> Option<&'a Row> {
     let alone = view.run.header.design.cpus.len() == 1;
     view.analysis.rows.iter().find(|row| {
         let one_worker = row.case.0.get("workers_count") == Some(&1);
-        let is_shared = row.workload == "switch.roundtrip" && one_worker
-            || row.workload == "switch.pingpong" && alone;
+        let is_shared = |workload: &Workload| {
+            let has = |role| workload.roles.contains(&role);
+            has(Role::RoundTripByCpus) && one_worker || has(Role::RoundTrip) && alone
+        };
+        let is_shared = view.run.workload(&row.workload).is_some_and(is_shared);
         let is_first = row.quantity.rank == 0 && row.estimate.is_some();
         row.lane == lane && is_shared && is_first
     })
