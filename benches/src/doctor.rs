@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use reports::Analysis;
-use reports::stats::shift::half_width;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -334,8 +333,7 @@ pub fn resolutions(analysis: &Analysis) -> Vec<Resolution> {
     let mut found: BTreeMap<&str, Resolution> = BTreeMap::new();
     for pair in &analysis.noise.pairs {
         // Pairs come with the first quantity of a workload first.
-        let ratio = pair.shift.unwrap_or(pair.ratio);
-        let difference_ratio = ratio.value.ln().abs().exp_m1();
+        let difference_ratio = pair.distance();
         let row = analysis
             .rows_of(&pair.workload)
             .find(|row| row.lane == pair.lane && row.case == pair.case);
@@ -344,7 +342,7 @@ pub fn resolutions(analysis: &Analysis) -> Vec<Resolution> {
             lane: pair.lane.clone(),
             processes_count: row.map_or(0, |row| row.processes_count),
             difference_ratio,
-            smallest_ratio: half_width(&ratio).map(|width| width.max(difference_ratio)),
+            smallest_ratio: pair.half_width().map(|width| width.max(difference_ratio)),
         });
     }
     found.into_values().collect()

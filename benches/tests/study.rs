@@ -54,6 +54,7 @@ fn setup(lanes: Vec<StudyLane>, workloads: &[&str]) -> Setup {
         .collect();
     let mut setup = Setup::new(Depth::Quick, lanes, workloads, Cpus::allowed().unwrap(), 42);
     setup.size = Size::Tiny;
+    setup.goes_on = false;
     setup.sample_target = Duration::from_millis(2);
     setup.budget = Duration::from_secs(60);
     setup.limits.sample = Duration::from_millis(500);
@@ -75,7 +76,7 @@ fn processes_of(run: &Run, workload: &str, lane: &str, control: bool) -> BTreeSe
 }
 
 #[test]
-fn every_cell_is_measured_in_five_fresh_processes_and_the_first_lane_twice() {
+fn every_cell_is_measured_in_five_fresh_processes_and_each_lane_somewhere_twice() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run.jsonl");
     let lanes = vec![lane("a", 1000, ""), lane("b", 2000, "")];
@@ -85,13 +86,12 @@ fn every_cell_is_measured_in_five_fresh_processes_and_the_first_lane_twice() {
     for workload in ["spawn.one", "switch.pingpong"] {
         assert_eq!(processes_of(&run, workload, "a", false), five);
         assert_eq!(processes_of(&run, workload, "b", false), five);
-        assert_eq!(
-            processes_of(&run, workload, "a", true),
-            five,
-            "the A/A pair"
-        );
-        assert_eq!(processes_of(&run, workload, "b", true), BTreeSet::new());
     }
+    let pair = |workload, lane| processes_of(&run, workload, lane, true);
+    assert_eq!(pair("spawn.one", "a"), five, "the A/A pair");
+    assert_eq!(pair("spawn.one", "b"), BTreeSet::new());
+    assert_eq!(pair("switch.pingpong", "a"), BTreeSet::new());
+    assert_eq!(pair("switch.pingpong", "b"), five);
     assert!(run.groups.iter().all(|group| group.samples.len() == 3));
     assert_eq!((outcome.blocks_count, run.blocks.len()), (10, 10));
     assert_eq!((outcome.stopped, outcome.wrong_checksums_count), (false, 0));
@@ -135,7 +135,7 @@ fn a_lane_that_crashes_costs_its_own_cell() {
         dir.path().join("count").display()
     );
     let lanes = vec![lane("a", 1000, ""), lane("b", 1000, &crash)];
-    let setup = setup(lanes, &["spawn.one", "switch.pingpong"]);
+    let setup = setup(lanes, &["switch.pingpong", "spawn.one"]);
     let (outcome, run) = measure(&setup, &dir.path().join("run.jsonl"));
     assert_eq!(processes_of(&run, "switch.pingpong", "a", false).len(), 5);
     assert_eq!(processes_of(&run, "spawn.one", "b", false).len(), 5);
@@ -277,6 +277,7 @@ impl Observer for StopAfter {
         }
     }
     fn block_done(&mut self, _: &PlannedBlock, _: Duration) {}
+    fn decided(&mut self, _: usize, _: usize) {}
     fn failed(&mut self, _: &Failure) {}
     fn tainted(&mut self, _: &Taint) {}
     fn note(&mut self, _: &str) {}
@@ -316,6 +317,43 @@ fn a_run_that_was_stopped_keeps_its_blocks_and_can_be_resumed() {
     );
 }
 
+#[test]
+fn twice_sets_every_lane_against_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let lanes = vec![lane("a", 1000, ""), lane("b", 2000, "")];
+    let mut setup = setup(lanes, &["spawn.one"]);
+    setup.twice = true;
+    let (_, run) = measure(&setup, &dir.path().join("run.jsonl"));
+    let analysis = reports::Analysis::of(&run);
+    assert_eq!(analysis.noise.told_apart(), (0, 2));
+}
+
+#[test]
+fn a_run_goes_on_for_what_is_open_and_ends_when_all_is_decided() {
+    let dir = tempfile::tempdir().unwrap();
+    let wild = wild("wild", &dir.path().join("counter"));
+    let mut setup = setup(
+        vec![lane("a", 1000, ""), lane("far", 9000, ""), wild],
+        &["spawn.one"],
+    );
+    setup.goes_on = true;
+    setup.budget = Duration::from_secs(60);
+    let (outcome, run) = measure(&setup, &dir.path().join("run.jsonl"));
+    assert!(!outcome.out_of_time && run.is_complete());
+    let count = |lane| processes_of(&run, "spawn.one", lane, false).len();
+    // What is clear has enough for an interval and no more.
+    assert!((5..=10).contains(&count("far")), "{}", count("far"));
+    assert!(count("wild") > 10, "{}", count("wild"));
+    assert_eq!(count("a"), count("wild"), "they grow together");
+    assert_eq!(reports::Analysis::of(&run).decided(), (2, 2));
+    let warm = run.groups.iter().filter(|group| group.warm_up.is_some());
+    assert_eq!(
+        warm.count(),
+        run.groups.len(),
+        "each says how it was warmed up"
+    );
+}
+
 /// A lane whose processes differ from one another by up to a fifth: the n-th by
 /// what `counter` says of n.
 fn wild(name: &str, counter: &Path) -> StudyLane {
@@ -335,7 +373,7 @@ fn a_precise_run_goes_on_for_the_cells_that_need_it_and_can_be_resumed() {
     let wild = wild("wild", &dir.path().join("counter"));
     let mut setup = setup(vec![lane("steady", 1000, ""), wild], &["spawn.one"]);
     setup.be_precise(0.04);
-    setup.processes_count = 10;
+    setup.goes_on = true;
     setup.budget = Duration::from_secs(120);
     let stop = Stop::default();
     let outcome = study::run(&setup, &path, &stop, &mut StopAfter(12, stop.clone())).unwrap();

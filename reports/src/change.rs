@@ -8,9 +8,10 @@
 //!    lane is made as much wider, on a workload whose witnesses moved further
 //!    by so much more. Variants of one model share their code, and are no
 //!    witnesses of each other.
-//! 3. Verdicts are those of [`crate::stats::verdict`] over the whole page; the
-//!    bound is the larger of both runs' noise floors and of how far the
-//!    witnesses moved.
+//! 3. The A/A pairs of both runs do the same, where they show more than the
+//!    intervals promise ([`crate::stats::noise`]).
+//! 4. Verdicts are those of [`crate::stats::verdict`] over the whole page; the
+//!    bound is the larger of the threshold and of how far the witnesses moved.
 //!
 //! Two builds that were measured in turns (`Run::sides`) are one run, and the
 //! processes of one round are pairs.
@@ -30,6 +31,7 @@ use serde::Serialize;
 use crate::analysis::{Analysis, Case, Quantity, Row};
 use crate::format;
 use crate::run::Run;
+use crate::stats::FALSE_DISCOVERY_RATE;
 use crate::stats::bootstrap::Ratio;
 use crate::stats::drift::Witnesses;
 use crate::stats::shift::{self, Design};
@@ -85,7 +87,8 @@ struct Pair<'a> {
     family: &'a str,
     ratio: Ratio,
     average: Option<Ratio>,
-    noise_ratio: f64,
+    /// By how much the A/A pairs of either run say that its spread is too small.
+    inflation: f64,
 }
 
 impl Change {
@@ -114,29 +117,28 @@ impl Change {
             .iter()
             .map(|pair| {
                 let judge = &judges[pair.family];
-                let inflation = judge.inflation(&pair.row.workload);
+                let inflation = judge.inflation(&pair.row.workload).max(pair.inflation);
                 let ratio = pair.ratio.inflated(inflation);
                 let bound = Bound {
                     threshold_ratio,
-                    noise_ratio: pair.noise_ratio.max(judge.typical_share),
+                    noise_ratio: judge.typical_share,
                 };
                 (pair, ratio, inflation, bound)
             })
             .collect();
         let page: Vec<Comparison> = judged
             .iter()
-            .map(|(pair, ratio, _, bound)| Comparison {
+            .map(|(pair, ratio, inflation, bound)| Comparison {
                 ratio: pair.row.quantity.turned(*ratio),
+                average: pair.average.map(|average| average.inflated(*inflation)),
                 bound: *bound,
             })
             .collect();
         let rows = judged
             .into_iter()
-            .zip(verdicts(&page))
-            .map(|((pair, ratio, inflation, bound), verdict)| {
-                let average = pair.average.map(|average| average.inflated(inflation));
-                let average = average.filter(|average| differs(average, &bound));
-                let hidden = verdict == Verdict::Same && average.is_some();
+            .zip(page.iter().zip(verdicts(&page, FALSE_DISCOVERY_RATE)))
+            .map(|((pair, ratio, inflation, bound), (judged, verdict))| {
+                let hidden = verdict == Verdict::CannotTell && judged.averages_differ();
                 ChangeRow {
                     workload: pair.row.workload.clone(),
                     case: pair.row.case.clone(),
@@ -145,8 +147,8 @@ impl Change {
                     lane: pair.row.lane.clone(),
                     ratio,
                     inflation,
-                    average: average.filter(|_| hidden),
-                    verdict: if hidden { Verdict::CannotTell } else { verdict },
+                    average: judged.average.filter(|_| hidden),
+                    verdict,
                     bound,
                 }
             })
@@ -189,14 +191,6 @@ impl Judge {
         let all = self.all.inflation().unwrap_or(1.0);
         own.map_or(1.0, Witnesses::largest).max(all)
     }
-}
-
-/// True where a ratio is not 1 beyond doubt, and by more than the bound.
-fn differs(ratio: &Ratio, bound: &Bound) -> bool {
-    ratio.value.ln().abs() > bound.effect().ln_1p()
-        && ratio
-            .interval
-            .is_some_and(|interval| !interval.contains(1.0))
 }
 
 fn remarks(judges: &BTreeMap<&str, Judge>) -> Vec<String> {
@@ -255,7 +249,8 @@ fn pairs<'a>(
             missing_count += 1;
             continue;
         }
-        let floor = |analysis: &Analysis| analysis.noise.shift_floor(&row.workload, &row.quantity);
+        let inflation =
+            |analysis: &Analysis| analysis.noise.inflation(&row.workload, &row.quantity);
         found.push(Pair {
             row,
             family: family(base, &row.lane),
@@ -264,7 +259,7 @@ fn pairs<'a>(
                 let (after, before) = shift::sides(&after.processes, &row.processes, design);
                 shift::averages(&after, &before, design)
             },
-            noise_ratio: floor(old).unwrap_or(0.0).max(floor(new).unwrap_or(0.0)),
+            inflation: inflation(old).max(inflation(new)),
         });
     }
     (found, missing_count)

@@ -146,10 +146,10 @@ pub struct RunArguments {
     /// The CPUs for every lane, such as 0-3,6. [default: all that are allowed]
     #[arg(long, value_name = "LIST")]
     pub cpus: Option<Cpus>,
-    /// About how long the run may take; samples are made shorter to fit.
+    /// How long the run may take. It ends sooner where all comparisons are decided.
     #[arg(long, value_name = "SECONDS")]
     pub budget: Option<u64>,
-    /// Fresh processes for each lane on each workload.
+    /// So many fresh processes for each lane on each workload, and no more.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=100))]
     pub processes: Option<u64>,
     /// Go on with fresh, short processes until a change of so many percent could
@@ -157,6 +157,10 @@ pub struct RunArguments {
     /// [default with --base: 4]
     #[arg(long, value_name = "PERCENT", conflicts_with = "processes", value_parser = parse_percent)]
     pub precision: Option<f64>,
+    /// Measure every cell twice: each lane against itself. The report then says
+    /// how often equals are told apart.
+    #[arg(long)]
+    pub twice: bool,
     /// How long a lane may take to answer before it is killed.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: u64,
@@ -169,7 +173,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "I/N", requires = "seed", value_parser = parse_shard)]
     pub shard: Option<(u32, u32)>,
     /// Go on with the run in this folder after its last complete block.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "lane", "workload", "preset", "set", "quick", "full", "smoke", "seed", "cpus", "processes", "precision", "shard"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "lane", "workload", "preset", "set", "quick", "full", "smoke", "seed", "cpus", "processes", "precision", "twice", "shard"])]
     pub resume: Option<PathBuf>,
 }
 

@@ -18,17 +18,12 @@ const SILENCE: Duration = Duration::from_secs(30);
 pub(super) struct Progress {
     bar: ProgressBar,
     plain: bool,
-    /// Milliseconds of the plan, by its estimate: in all, and before each block.
-    before: Vec<u64>,
-    /// The cells of the block so far, by their estimate.
-    in_block_ms: u64,
+    /// ` · 212 of 245 decided`, once it is known.
+    decided: String,
     round: Option<u64>,
     spoke: Instant,
     began: Instant,
-    blocks_count: usize,
     rounds_count: u64,
-    /// True where rounds go on until enough is known, however many they are.
-    is_open: bool,
     blocks_by_taint: BTreeMap<String, u64>,
 }
 
@@ -49,14 +44,11 @@ impl Progress {
         Self {
             bar,
             plain,
-            before: Vec::new(),
-            in_block_ms: 0,
+            decided: String::new(),
             round: None,
             spoke: Instant::now(),
             began: Instant::now(),
-            blocks_count: 0,
             rounds_count: 0,
-            is_open: false,
             blocks_by_taint: BTreeMap::new(),
         }
     }
@@ -95,13 +87,8 @@ pub(super) fn rough(duration: Duration) -> String {
     }
 }
 
-/// ` of 5`, where it is known how many there will be.
-fn of(is_open: bool, count: u64) -> String {
-    match is_open {
-        true => String::new(),
-        false => format!(" of {count}"),
-    }
-}
+/// Steps of the bar.
+const STEPS: u64 = 1_000;
 
 impl Observer for Progress {
     fn preparing(&mut self, what: &str) {
@@ -111,20 +98,7 @@ impl Observer for Progress {
     }
 
     fn planned(&mut self, plan: &Plan, done: usize) {
-        let mut sum = 0;
-        self.before.clear();
-        for block in &plan.blocks {
-            self.before.push(sum);
-            sum += block
-                .cells
-                .iter()
-                .map(|&at| plan.cells[at].estimate_ns / 1_000_000)
-                .sum::<u64>();
-        }
-        self.before.push(sum);
         self.rounds_count = plan.processes_count();
-        self.blocks_count = plan.blocks.len();
-        self.is_open = plan.precision_ratio.is_some();
         if !plan.left_out.is_empty() {
             let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
             for point in &plan.left_out {
@@ -142,21 +116,22 @@ impl Observer for Progress {
             ));
         }
         let cells = plan.cells.iter().filter(|cell| !cell.control).count();
-        self.say(&match plan.precision_ratio {
-            Some(ratio) => format!(
-                "{cells} cells in fresh processes, until a change of {:.0}% could be told of each or the time is up",
+        let rounds = format!(
+            "{cells} cells in {} fresh processes each",
+            self.rounds_count
+        );
+        self.say(&match (plan.precision_ratio, plan.goes_on) {
+            (Some(ratio), true) => format!(
+                "{rounds}, then more until a change of {:.0}% could be told of each or the time is up",
                 ratio * 100.0
             ),
-            None => format!(
-                "{cells} cells in {} rounds of fresh processes; about {}",
-                self.rounds_count,
+            (None, true) => format!(
+                "{rounds} (about {}), then more until all comparisons are decided or the time is up",
                 rough(plan.estimate(done))
             ),
+            (_, false) => format!("{rounds}; about {}", rough(plan.estimate(done))),
         });
-        self.bar.set_length(sum.max(1));
-        // A run that was asked for a precision may be past the plan's end.
-        let position = self.before.get(done).or(self.before.last());
-        self.bar.set_position(position.copied().unwrap_or_default());
+        self.bar.set_length(STEPS);
         let style = ProgressStyle::with_template("{bar:24} {prefix:>12}  {wide_msg}");
         if let Ok(style) = style {
             self.bar.set_style(style.progress_chars("━━─"));
@@ -164,34 +139,33 @@ impl Observer for Progress {
     }
 
     fn cell(&mut self, block: &PlannedBlock, cell: &PlannedCell, left: Duration) {
-        if self.plain && self.round != Some(block.process_index) {
-            let round = block.process_index + 1;
-            let of = of(self.is_open, self.rounds_count);
-            self.say(&format!("round {round}{of}; about {} left", rough(left)));
+        let is_planned = block.process_index < self.rounds_count;
+        if self.plain && is_planned && self.round != Some(block.process_index) {
+            self.say(&format!(
+                "round {} of {}; at most {} left",
+                block.process_index + 1,
+                self.rounds_count,
+                rough(left)
+            ));
         }
         self.round = Some(block.process_index);
-        let (done, of) = (block.index, of(self.is_open, self.blocks_count as u64));
-        self.say_if_silent(|_| format!("{done}{of} blocks done, about {} left", rough(left)));
-        let place = usize::try_from(block.index).unwrap_or(usize::MAX);
-        let before = self.before.get(place).copied().unwrap_or_default();
-        self.bar.set_position(before + self.in_block_ms);
-        self.in_block_ms += cell.estimate_ns / 1_000_000;
-        let within = Duration::from_millis(self.in_block_ms);
-        self.bar
-            .set_prefix(format!("{} left", rough(left.saturating_sub(within))));
-        self.bar
-            .set_message(cell_name(&cell.workload, &cell.lane, &cell.parameters));
+        let (done, decided) = (block.index, self.decided.clone());
+        self.say_if_silent(|_| format!("{done} blocks{decided}, at most {} left", rough(left)));
+        let elapsed = self.began.elapsed().as_secs_f64();
+        let share = elapsed / (elapsed + left.as_secs_f64()).max(f64::MIN_POSITIVE);
+        self.bar.set_position((share * STEPS as f64) as u64);
+        self.bar.set_prefix(format!("{} left", rough(left)));
+        let name = cell_name(&cell.workload, &cell.lane, &cell.parameters);
+        self.bar.set_message(format!("{name}{decided}"));
         self.bar.tick();
     }
 
-    fn block_done(&mut self, block: &PlannedBlock, left: Duration) {
-        self.in_block_ms = 0;
-        let place = usize::try_from(block.index)
-            .unwrap_or(usize::MAX)
-            .saturating_add(1);
-        self.bar
-            .set_position(self.before.get(place).copied().unwrap_or_default());
+    fn block_done(&mut self, _block: &PlannedBlock, left: Duration) {
         self.bar.set_prefix(format!("{} left", rough(left)));
+    }
+
+    fn decided(&mut self, decided: usize, all: usize) {
+        self.decided = format!(" · {decided} of {all} decided");
     }
 
     fn failed(&mut self, failure: &Failure) {

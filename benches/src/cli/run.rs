@@ -178,6 +178,7 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     setup.unoptimised = toolbox.is_unoptimised();
     if arguments.smoke {
         setup.size = Size::Tiny;
+        setup.goes_on = false;
         setup.processes_count = 2;
         setup.memory_processes_count = 1;
         setup.samples_count = 2;
@@ -189,7 +190,9 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     if let Some(percent) = precision.filter(|_| arguments.processes.is_none()) {
         setup.be_precise(percent / 100.0);
     }
+    setup.twice = arguments.twice;
     if let Some(count) = arguments.processes {
+        setup.goes_on = false;
         setup.processes_count = count;
         setup.memory_processes_count = setup.memory_processes_count.min(count);
     }
@@ -294,6 +297,18 @@ fn conclude(ended: &Ended, taints: &std::collections::BTreeMap<String, u64>) -> 
             run.samples_count(),
             rough(took)
         )?;
+    }
+    let analysis = reports::Analysis::of(&run);
+    let (decided, all) = analysis.decided();
+    if all > 0 {
+        writeln!(
+            out,
+            "decided: {decided} of {all} comparisons of main figures"
+        )?;
+    }
+    let (told, pairs) = analysis.noise.told_apart();
+    if pairs > 0 {
+        writeln!(out, "equals told apart: {told} of {pairs} pairs")?;
     }
     for (kind, blocks) in taints {
         writeln!(

@@ -1,6 +1,6 @@
 //! Runs a study from its first step to its last, or goes on with one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,9 +14,9 @@ use super::load::Load;
 use super::measure::{Outcome, State, environment_at, nanos};
 use super::observer::Observer;
 use super::plan::{Candidate, Plan, Room};
-use super::precision::MOST_ROUNDS;
 use super::probe::{Known, ProbedLane, probe};
 use super::setup::{Setup, is_memory};
+use super::warm_up::compiles_late;
 use crate::environment::{Bounds, Watch, debug_build_taint, standing_taints};
 use crate::lane_process::Stop;
 
@@ -86,6 +86,7 @@ pub fn run(
         sample_target: setup.sample_target,
         seed: setup.seed,
         precision_ratio: setup.precision_ratio,
+        goes_on: setup.goes_on,
     };
     let plan = Plan::fit(candidates, room);
     let mut writer = Writer::create(path, &header(setup, &lanes, &plan))?;
@@ -135,7 +136,6 @@ pub fn resume(
         .ok_or_else(|| {
             StudyError::NoPlan(format!("{} holds no plan to go on with", path.display()))
         })?;
-    // Blocks in which nothing more was to be asked have left no line.
     let last = so_far.blocks.last();
     let done = last.map_or(0, |block| block.block_index as usize + 1);
     let began = Instant::now();
@@ -218,10 +218,10 @@ fn try_cells(
     observer: &mut dyn Observer,
 ) -> Result<Trials, StudyError> {
     let mut trials = Trials::default();
-    for &workload in &setup.workloads {
+    for (place, &workload) in setup.workloads.iter().enumerate() {
         let points = setup.points(workload);
         let processes_count = setup.processes(workload, points.len());
-        let mut controls = BTreeMap::new();
+        let mut firsts: Vec<Candidate> = Vec::new();
         for lane in lanes {
             let name = &lane.lane.name;
             if let Some((kind, message)) = lane.refusal(workload.id) {
@@ -235,9 +235,10 @@ fn try_cells(
                 });
                 continue;
             }
-            let Known::Runs(command, _) = &lane.known else {
+            let Known::Runs(command, hello) = &lane.known else {
                 continue;
             };
+            let compiles_late = compiles_late(&hello.language);
             for parameters in &points {
                 let parameters = &setup.point_of(&lane.lane, workload, parameters);
                 if let Some(refused) = load.refusal(workload, name, parameters) {
@@ -267,35 +268,35 @@ fn try_cells(
                     parameters: parameters.clone(),
                     control: false,
                     processes_count,
-                    most_processes: match setup.precision_ratio {
-                        Some(_) if !is_memory(workload) => MOST_ROUNDS,
-                        _ => processes_count,
-                    },
+                    grows: !is_memory(workload),
+                    compiles_late,
                     most_samples: if is_memory(workload) { 1 } else { u64::MAX },
                     is_of_sweep: is_memory(workload),
                     cost,
                 };
-                controls
-                    .entry(name.clone())
-                    .or_insert_with(|| candidate.clone());
+                if firsts.iter().all(|first| first.lane != *name) {
+                    firsts.push(candidate.clone());
+                }
                 trials.candidates.push(candidate);
             }
         }
-        // The A/A pair: the reference lane once more, at its first point, or
-        // along the whole sweep that the point is of.
-        let control = controls
-            .remove(&setup.reference_lane)
-            .or_else(|| controls.into_values().next());
-        if let Some(first) = control {
-            let along = |cell: &&Candidate| is_along(cell, &first);
-            let pair: Vec<Candidate> = trials.candidates.iter().filter(along).cloned().collect();
-            trials
-                .candidates
-                .extend(pair.into_iter().map(|cell| Candidate {
-                    control: true,
-                    ..cell
-                }));
+        // The A/A pairs: a lane once more, at its first point or along the whole
+        // sweep that the point is of. Each workload has another lane's, so that
+        // all lanes have some.
+        if firsts.is_empty() {
+            continue;
         }
+        let first = &firsts[place % firsts.len()];
+        let is_pair = |cell: &&Candidate| {
+            cell.workload == workload.id && (setup.twice || is_along(cell, first))
+        };
+        let pairs: Vec<Candidate> = trials.candidates.iter().filter(is_pair).cloned().collect();
+        trials
+            .candidates
+            .extend(pairs.into_iter().map(|cell| Candidate {
+                control: true,
+                ..cell
+            }));
     }
     Ok(trials)
 }

@@ -11,13 +11,12 @@ use workloads::catalogue::{self, MetricKind, Workload};
 use workloads::protocol::Parameters;
 
 use super::plan::Plan;
-use super::precision::FEWEST_ROUNDS;
 use super::probe::{Known, ProbedLane};
 use super::setup::Setup;
 use crate::environment;
 
 /// The smallest effect that gets a verdict.
-const THRESHOLD_RATIO: f64 = 0.05;
+pub(super) const THRESHOLD_RATIO: f64 = 0.05;
 
 /// The name under which the plan is kept in the design.
 pub(super) const PLAN: &str = "plan";
@@ -26,10 +25,7 @@ pub(super) fn header(setup: &Setup, lanes: &[ProbedLane], plan: &Plan) -> Header
     let mut design = Design {
         depth: setup.depth,
         command: setup.command.clone(),
-        processes_count: match plan.precision_ratio {
-            Some(_) => FEWEST_ROUNDS.min(plan.processes_count()),
-            None => plan.processes_count(),
-        },
+        processes_count: plan.processes_count(),
         blocks_count: plan.blocks.len() as u64,
         samples_count: plan.samples_count(),
         cpus: setup
@@ -41,6 +37,7 @@ pub(super) fn header(setup: &Setup, lanes: &[ProbedLane], plan: &Plan) -> Header
         reference_lane: setup.reference_lane.clone(),
         threshold_ratio: THRESHOLD_RATIO,
         precision_ratio: plan.precision_ratio,
+        goes_on: plan.goes_on,
         shard: setup.shard,
         preset: setup.preset.map(|preset| preset.name().to_owned()),
         ..Design::default()
@@ -95,7 +92,7 @@ fn describe_lane(probed: &ProbedLane) -> Lane {
     }
 }
 
-fn describe(workload: &Workload, plan: &Plan) -> Described {
+pub(super) fn describe(workload: &Workload, plan: &Plan) -> Described {
     let points: Vec<&Parameters> = plan
         .cells
         .iter()

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use reports::analysis::Quantity;
 use reports::schema::{
     Block, End, EnvironmentSample, Failure, FailureKind, Group, Phase, Record, Sample, Taint,
 };
@@ -11,14 +12,15 @@ use workloads::catalogue::{self, Workload};
 use workloads::protocol;
 
 use super::calibrate::{Expected, Refusal, checked_sample};
+use super::comparisons::Comparisons;
 use super::execute::StudyError;
-use super::header::now;
+use super::header::{describe, now};
 use super::load::{Load, headroom_taint};
 use super::observer::Observer;
 use super::plan::{Plan, PlannedBlock, PlannedCell};
-use super::precision::{FEWEST_ROUNDS, Precision};
 use super::probe::{Known, ProbedLane};
 use super::setup::Setup;
+use super::warm_up::{WarmUp, compiles_late};
 use crate::environment::{
     Bounds, FREQUENCY, Readings, Watch, as_values, frequency_taint, migrations_taint, taints_of,
 };
@@ -33,6 +35,8 @@ const OVERRUN: f64 = 1.2;
 const MUCH_SLOWER: f64 = 10.0;
 /// How often a cell's process may crash before the cell is given up.
 const MOST_CRASHES: u64 = 2;
+/// A process that takes so long before it fails is not asked again.
+const LONG_FAILURE: Duration = Duration::from_secs(5);
 
 /// What a study came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,8 +88,12 @@ pub(super) struct State<'a> {
     fastest_hz: f64,
     /// Of the part that is measured: what it took by the plan, and in truth.
     paced: (Duration, Duration),
-    /// What is known of each cell, where that decides how long to go on.
-    precision: Option<Precision>,
+    /// What is known, which decides what is asked next.
+    comparisons: Comparisons,
+    /// The main quantity of each workload, which comparisons are decided on.
+    quantities: BTreeMap<String, Quantity>,
+    /// Lanes in languages that are compiled while they run.
+    late: BTreeSet<&'a str>,
 }
 
 impl<'a> State<'a> {
@@ -105,10 +113,20 @@ impl<'a> State<'a> {
                 Known::Absent(..) => None,
             })
             .collect();
+        let late = lanes
+            .iter()
+            .filter(|lane| match &lane.known {
+                Known::Runs(_, hello) => compiles_late(&hello.language),
+                Known::Absent(..) => false,
+            })
+            .map(|lane| lane.lane.name.as_str())
+            .collect();
         Self {
             setup,
             commands,
-            precision: Precision::of(&plan),
+            comparisons: Comparisons::of(&plan, &setup.reference_lane, setup.seed),
+            quantities: quantities(setup, &plan),
+            late,
             load,
             plan,
             expected,
@@ -140,17 +158,10 @@ impl<'a> State<'a> {
         self.outcome.blocks_count = done;
         let _ = self.watch.lap();
         for index in done.. {
-            if !self.has_block(index) {
+            let Some(block) = self.block(index) else {
+                observer.note(&self.comparisons.conclusion());
                 break;
-            }
-            let mut block = self.plan.block(index);
-            if let Some(precision) = &self.precision {
-                block.cells = precision.wanted(&block);
-                if block.cells.is_empty() {
-                    self.pass(&block);
-                    continue;
-                }
-            }
+            };
             let block_began = Instant::now();
             if !self.measure_block(&block, &mut writer, stop, observer)? {
                 // Without an end the file can be resumed after its last block.
@@ -172,29 +183,16 @@ impl<'a> State<'a> {
                 ..Block::default()
             })?;
             self.outcome.blocks_count += 1;
-            self.pass(&block);
             self.pace(&block, block_began.elapsed());
             observer.block_done(&block, self.left(index + 1));
-            if !self.has_block(index + 1) || !self.is_out_of_time() {
-                continue;
-            }
-            match &self.precision {
-                None => {
-                    self.outcome.out_of_time = true;
-                    observer.note("the time is up: the run ends with what it has");
-                    break;
-                }
-                // Every cell has its rounds: what is not settled is wider.
-                Some(precision) if block.process_index + 1 >= FEWEST_ROUNDS => {
-                    observer.note(&unsettled(precision));
-                    break;
-                }
-                Some(_) if self.is_far_out_of_time() => {
-                    self.outcome.out_of_time = true;
-                    observer.note("the time is up before every cell had its rounds: the run ends with what it has; give it more by --budget");
-                    break;
-                }
-                Some(_) => {}
+            if index + 1 >= self.plan.blocks.len() {
+                self.comparisons.judge();
+                let (decided, all) = self.comparisons.decided();
+                observer.decided(decided, all);
+            } else if self.is_far_out_of_time() {
+                self.outcome.out_of_time = true;
+                observer.note("the time is up before every cell had its processes: the run ends with what it has; give it more by --budget");
+                break;
             }
         }
         let after = Watch::start().lap();
@@ -209,10 +207,14 @@ impl<'a> State<'a> {
         Ok(self.outcome)
     }
 
-    /// Whether there is a block at this place: those of the plan, and more of
-    /// them for cells of which too little is known.
-    fn has_block(&self, index: usize) -> bool {
-        index < self.plan.blocks.len() || self.precision.as_ref().is_some_and(Precision::is_open)
+    /// The block at this place: one of the plan, then one for what is not decided
+    /// and fits into the time.
+    fn block(&mut self, index: usize) -> Option<PlannedBlock> {
+        if let Some(block) = self.plan.blocks.get(index) {
+            return Some(block.clone());
+        }
+        let left = self.setup.budget.saturating_sub(self.began.elapsed());
+        self.comparisons.next(&self.plan, index as u64, left)
     }
 
     /// The taint of a block that ended at a clock well below the run's fastest.
@@ -222,22 +224,8 @@ impl<'a> State<'a> {
         frequency_taint(now, self.fastest_hz, block)
     }
 
-    fn is_out_of_time(&self) -> bool {
-        match self.precision {
-            Some(_) => self.began.elapsed() > self.setup.budget,
-            None => self.is_far_out_of_time(),
-        }
-    }
-
     fn is_far_out_of_time(&self) -> bool {
         self.began.elapsed().as_secs_f64() > self.setup.budget.as_secs_f64() * OVERRUN
-    }
-
-    /// Takes note that a block is complete, or that nothing more was asked in it.
-    fn pass(&mut self, block: &PlannedBlock) {
-        if let Some(precision) = &mut self.precision {
-            precision.judge(&self.plan, block);
-        }
     }
 
     /// Takes in what an earlier start of this run has measured.
@@ -249,24 +237,22 @@ impl<'a> State<'a> {
                     && cell.parameters == group.parameters
             };
             if let Some(at) = self.plan.cells.iter().position(is_it) {
-                self.learn(at, group.process_index, &group.samples);
+                // What it took is not in the file: as long as was planned.
+                let took = Duration::from_nanos(self.plan.cells[at].estimate_ns);
+                self.learn(at, group.process_index, &group.samples, took);
             }
         }
-        if let Some(precision) = &mut self.precision {
-            precision.judge_all(&self.plan);
-        }
+        self.comparisons.judge();
     }
 
-    /// What a process measured, for how much more must be asked.
-    fn learn(&mut self, at: usize, round: u64, samples: &[Sample]) {
-        if let Some(precision) = &mut self.precision {
-            let times: Vec<f64> = samples
-                .iter()
-                .filter(|sample| sample.operations_count > 0)
-                .map(|sample| sample.elapsed_ns as f64 / sample.operations_count as f64)
-                .collect();
-            precision.add(at, &self.plan.cells[at], round, &times);
-        }
+    /// What a process measured and how long it took, for what is asked next.
+    fn learn(&mut self, at: usize, round: u64, samples: &[Sample], took: Duration) {
+        let quantity = self.quantities.get(&self.plan.cells[at].workload);
+        let figures: Vec<f64> = quantity.map_or_else(Vec::new, |quantity| {
+            let usable = samples.iter().filter(|sample| sample.operations_count > 0);
+            usable.filter_map(|sample| quantity.value(sample)).collect()
+        });
+        self.comparisons.add(at, round, &figures, took);
     }
 
     fn pace(&mut self, block: &PlannedBlock, took: Duration) {
@@ -288,10 +274,9 @@ impl<'a> State<'a> {
         };
         let planned = self.plan.estimate(next).mul_f64(factor.clamp(0.05, 20.0));
         let of_budget = self.setup.budget.saturating_sub(self.began.elapsed());
-        match self.precision {
-            Some(_) if next < self.plan.blocks.len() => planned.min(of_budget),
-            Some(_) => of_budget,
-            None => planned,
+        match self.plan.goes_on {
+            true => of_budget,
+            false => planned,
         }
     }
 
@@ -318,6 +303,7 @@ impl<'a> State<'a> {
                 samples,
                 iterations,
                 migrations_count,
+                warm_up,
                 refusal,
             } = self.measure_cell(&cell, stop);
             let taint = migrations_count.and_then(|count| {
@@ -335,7 +321,8 @@ impl<'a> State<'a> {
                 observer.tainted(&taint);
                 writer.append(&Record::Taint(taint))?;
             }
-            self.learn(at, block.process_index, &samples);
+            let took = cell_began.elapsed();
+            self.learn(at, block.process_index, &samples, took);
             if !samples.is_empty() {
                 writer.append(&Record::Group(Group {
                     workload: cell.workload.clone(),
@@ -348,6 +335,7 @@ impl<'a> State<'a> {
                     control: cell.control,
                     at_ns,
                     migrations_count,
+                    warm_up,
                     samples,
                     ..Group::default()
                 }))?;
@@ -361,6 +349,10 @@ impl<'a> State<'a> {
                     failure.process_index = block.process_index;
                     failure.block_index = block.index;
                     self.failed(writer, failure, observer)?;
+                    if took >= LONG_FAILURE {
+                        // It would take as long again and teach nothing new.
+                        self.give_up(key_of(&cell));
+                    }
                 }
             }
             if stop.asked() {
@@ -377,6 +369,7 @@ impl<'a> State<'a> {
             samples: Vec::new(),
             iterations: cell.iterations,
             migrations_count: None,
+            warm_up: None,
             refusal: None,
         };
         asked.refusal = self.sample_cell(cell, stop, &mut asked).err();
@@ -413,11 +406,22 @@ impl<'a> State<'a> {
             )
         };
         if cell.warm_up_iterations > 0 {
-            let began = Instant::now();
-            let warm_up = ask(cell.warm_up_iterations, &mut self.expected)?;
-            // As when it was tried: no longer than it took from outside.
-            let warm_up_ns = warm_up.elapsed_ns.min(nanos(began.elapsed()));
-            asked.iterations = iterations_after(cell, warm_up_ns);
+            let late = self.late.contains(cell.lane.as_str());
+            let mut warm_up = WarmUp::default();
+            let mut flat = false;
+            while !flat && warm_up.elapsed_ns < cell.warm_up_most_ns.max(1) {
+                let began = Instant::now();
+                let piece = ask(cell.warm_up_iterations, &mut self.expected)?;
+                // As when it was tried: no longer than it took from outside.
+                let piece_ns = piece.elapsed_ns.min(nanos(began.elapsed())).max(1);
+                warm_up.add(piece_ns, cell.warm_up_iterations);
+                flat = warm_up.is_flat(late);
+            }
+            asked.iterations = iterations_after(cell, warm_up.iteration_ns());
+            asked.warm_up = Some(reports::schema::WarmUp {
+                elapsed_ns: warm_up.elapsed_ns,
+                flat,
+            });
         }
         for _ in 0..cell.samples_count {
             let sample = ask(asked.iterations, &mut self.expected)?;
@@ -460,13 +464,15 @@ impl<'a> State<'a> {
         *crashes += 1;
         let hopeless = !matches!(failure.kind, FailureKind::Crashed | FailureKind::Failed);
         if hopeless || *crashes >= MOST_CRASHES {
-            if let Some(precision) = &mut self.precision {
-                let cells = self.plan.cells.iter().enumerate();
-                let lost = cells.filter(|(_, cell)| key_of(cell) == key);
-                lost.for_each(|(at, _)| precision.give_up(at));
-            }
-            self.given_up.insert(key);
+            self.give_up(key);
         }
+    }
+
+    fn give_up(&mut self, key: CellKey) {
+        let cells = self.plan.cells.iter().enumerate();
+        let lost = cells.filter(|(_, cell)| key_of(cell) == key);
+        lost.for_each(|(at, _)| self.comparisons.give_up(at));
+        self.given_up.insert(key);
     }
 }
 
@@ -476,28 +482,30 @@ struct Asked {
     /// Of each of them.
     iterations: u64,
     migrations_count: Option<u64>,
+    warm_up: Option<reports::schema::WarmUp>,
     /// Why there are no more.
     refusal: Option<Refusal>,
 }
 
-/// The iterations of this process's samples, whose warm-up took so long: those
-/// of the plan, unless it is [`MUCH_SLOWER`].
-fn iterations_after(cell: &PlannedCell, warm_up_ns: u64) -> u64 {
+/// The iterations of this process's samples, of which one took so long at the end
+/// of the warm-up: those of the plan, unless it is [`MUCH_SLOWER`].
+fn iterations_after(cell: &PlannedCell, iteration_ns: Option<f64>) -> u64 {
     let longest_ns = MUCH_SLOWER * cell.estimate_ns as f64 / cell.samples_count.max(1) as f64;
-    let iteration_ns = warm_up_ns as f64 / cell.warm_up_iterations as f64;
-    if iteration_ns * cell.iterations as f64 <= longest_ns {
-        return cell.iterations;
+    match iteration_ns {
+        Some(iteration_ns) if iteration_ns * cell.iterations as f64 > longest_ns => {
+            ((longest_ns / iteration_ns) as u64).clamp(1, cell.iterations)
+        }
+        _ => cell.iterations,
     }
-    ((longest_ns / iteration_ns) as u64).clamp(1, cell.iterations)
 }
 
-fn unsettled(precision: &Precision) -> String {
-    match precision.open_count() {
-        (0, _) => "every cell is known as precisely as was asked for".to_owned(),
-        (open, all) => format!(
-            "the time is up: {open} of {all} cells are known less precisely than was asked for; give more by --budget"
-        ),
-    }
+/// The main quantity of each workload, by the words of the result file.
+fn quantities(setup: &Setup, plan: &Plan) -> BTreeMap<String, Quantity> {
+    let main = |workload: &&'static Workload| {
+        let quantity = Quantity::main_of(&describe(workload, plan))?;
+        Some((workload.id.to_owned(), quantity))
+    };
+    setup.workloads.iter().filter_map(main).collect()
 }
 
 pub(super) fn environment_at(phase: Phase, at_ns: u64, readings: &Readings) -> Record {
@@ -563,10 +571,10 @@ mod tests {
             estimate_ns: 600_000_000,
             ..PlannedCell::default()
         };
-        let of_one = |iteration_ns: u64| iterations_after(&cell, 350 * iteration_ns);
+        let of_one = |iteration_ns: u32| iterations_after(&cell, Some(f64::from(iteration_ns)));
         assert_eq!(of_one(67_000), 1_400);
         assert_eq!(of_one(500_000), 1_400, "seven times as slow");
         assert_eq!(of_one(27_000_000), 44, "1.2 s and not 38");
-        assert_eq!(of_one(100_000_000_000), 1);
+        assert_eq!(of_one(u32::MAX), 1);
     }
 }

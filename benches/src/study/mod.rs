@@ -4,9 +4,9 @@
 //! # Words
 //!
 //! A **cell** is one lane on one workload at one point of its parameters. A
-//! **block** asks all cells of one workload once, each in a fresh process of
-//! its own. A **round** is one block of every workload: so the `process_index`
-//! of a sample is its round.
+//! **block** asks cells of one workload once, each in a fresh process of its own.
+//! A **round** is one block of a point: so the `process_index` of a sample is the
+//! round of its point, and cells with one round were measured side by side.
 //!
 //! # The protocol of a run
 //!
@@ -15,10 +15,12 @@
 //! 3. `calibrate`: each cell is tried, to find how many iterations make a
 //!    sample of a sensible length. What fails here is written down and left out.
 //! 4. `plan`: the number of samples and their length are fitted to the time
-//!    budget, and the order of all blocks is drawn from the seed.
-//! 5. `measure`: block by block, each on the disk before the next begins. Where a
-//!    precision is asked for, blocks go on for the cells that need more
-//!    (`precision`), until the time is up.
+//!    budget, and the order of the first rounds is drawn from the seed.
+//! 5. `measure`: block by block, each on the disk before the next begins; each
+//!    process is warm before its first sample (`warm_up`).
+//! 6. `comparisons`: after the first rounds the time goes to those comparisons
+//!    that are not decided, by what their next process is worth a second; the run
+//!    ends when all are decided, or the time is up.
 //!
 //! # Why in this order
 //!
@@ -29,16 +31,17 @@
 //! early more than another.
 
 mod calibrate;
+mod comparisons;
 mod execute;
 mod header;
 mod load;
 mod measure;
 mod observer;
 mod plan;
-mod precision;
 mod preset;
 mod probe;
 mod setup;
+mod warm_up;
 
 pub use execute::{StudyError, resume, run};
 pub use measure::Outcome;

@@ -17,6 +17,8 @@ pub trait Observer {
     fn cell(&mut self, block: &PlannedBlock, cell: &PlannedCell, left: Duration);
     /// A block is complete and on the disk.
     fn block_done(&mut self, block: &PlannedBlock, left: Duration);
+    /// So many comparisons of main figures are decided, of all that can be.
+    fn decided(&mut self, decided: usize, all: usize);
     /// A cell could not be measured.
     fn failed(&mut self, failure: &Failure);
     /// Something taints the figures.
@@ -34,6 +36,7 @@ impl Observer for Silent {
     fn planned(&mut self, _plan: &Plan, _done: usize) {}
     fn cell(&mut self, _block: &PlannedBlock, _cell: &PlannedCell, _left: Duration) {}
     fn block_done(&mut self, _block: &PlannedBlock, _left: Duration) {}
+    fn decided(&mut self, _decided: usize, _all: usize) {}
     fn failed(&mut self, _failure: &Failure) {}
     fn tainted(&mut self, _taint: &Taint) {}
     fn note(&mut self, _text: &str) {}

@@ -1,6 +1,6 @@
 //! What will be asked, how often and in which order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use workloads::protocol::Parameters;
 
 use super::calibrate::Cost;
+use super::warm_up;
 
 /// The shortest sample that is worth taking: a hundred times what reading a
 /// clock and a pipe may jitter.
@@ -18,11 +19,17 @@ const SHORTEST_SAMPLE_NS: f64 = 1e6;
 /// Below this the samples of a process say nothing of its own spread: sooner
 /// than that, a sweep loses a point.
 const FEWEST_SAMPLES: u64 = 3;
-/// The share of the budget that is planned for the rounds that every cell has,
-/// where cells go on until enough is known of them.
-const FIRST_ROUNDS: f64 = 0.7;
-/// The warm-up before the samples of a process, as a share of one sample.
+/// The share of the budget that is planned for the rounds that every cell has;
+/// the rest is for the comparisons that are open then.
+const FIRST_ROUNDS: f64 = 0.6;
+/// One piece of the warm-up before the samples of a process, as a share of a
+/// sample.
 const WARM_UP: f64 = 0.25;
+/// The pieces of a warm-up that soon is flat: see `warm_up`.
+const USUAL_PIECES: f64 = 2.0;
+/// Where one iteration is the whole experiment: the longest that is done once in
+/// vain, to be warm.
+const LONGEST_WARM_UP_NS: f64 = 2.5e8;
 
 /// All blocks of a run, in their order; it is kept in the result file, so that
 /// a run can be resumed by another version of this program.
@@ -35,10 +42,14 @@ pub struct Plan {
     /// Points that did not fit into the budget, for a person: each begins with
     /// its workload's id.
     pub left_out: Vec<String>,
-    /// The change of each cell that should be told, as a share: where it is, the
-    /// blocks are the most that may be asked.
+    /// The change of each cell that should be told, as a share, where that and
+    /// no verdict is what the run goes on for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precision_ratio: Option<f64>,
+    /// True where the run goes on after these blocks, with those cells of which
+    /// too little is known.
+    #[serde(default)]
+    pub goes_on: bool,
 }
 
 /// One lane on one workload at one point.
@@ -54,8 +65,15 @@ pub struct PlannedCell {
     pub control: bool,
     /// How often the shape is repeated inside a sample.
     pub iterations: u64,
-    /// How often it is repeated before the first sample; 0 for no warm-up.
+    /// How often it is repeated in each piece of the warm-up before the first
+    /// sample; 0 for no warm-up.
     pub warm_up_iterations: u64,
+    /// The longest that the warm-up goes on, until it is flat.
+    #[serde(default)]
+    pub warm_up_most_ns: u64,
+    /// True where more processes are asked after those of the plan, if need be.
+    #[serde(default)]
+    pub grows: bool,
     /// Samples that each process takes.
     pub samples_count: u64,
     /// What one process of this cell is thought to take.
@@ -83,8 +101,10 @@ pub(super) struct Candidate {
     pub(super) parameters: Parameters,
     pub(super) control: bool,
     pub(super) processes_count: u64,
-    /// The most fresh processes, where they are asked until enough is known.
-    pub(super) most_processes: u64,
+    /// True where more are asked, if need be.
+    pub(super) grows: bool,
+    /// Its language is compiled while it runs, and gets faster for seconds.
+    pub(super) compiles_late: bool,
     /// The most samples that one process may take.
     pub(super) most_samples: u64,
     /// True for a point of a regression, which needs all of its points.
@@ -100,15 +120,17 @@ pub(super) struct Room {
     pub(super) sample_target: Duration,
     pub(super) seed: u64,
     pub(super) precision_ratio: Option<f64>,
+    pub(super) goes_on: bool,
 }
 
 impl Plan {
     /// Fits the candidates to the room: first by shorter samples, then by fewer
-    /// down to [`FEWEST_SAMPLES`], then by leaving out the dearest points, never
-    /// a workload's only one; last by fewer samples still. Processes stay.
+    /// down to [`FEWEST_SAMPLES`] (to one where the run goes on), then by leaving
+    /// out the dearest of the points that carry no question of their own
+    /// ([`is_spare`]). Processes stay.
     pub(super) fn fit(mut candidates: Vec<Candidate>, room: Room) -> Self {
         // The rest is for the cells of which more must be known.
-        let share = room.precision_ratio.map_or(1.0, |_| FIRST_ROUNDS);
+        let share = if room.goes_on { FIRST_ROUNDS } else { 1.0 };
         let budget_ns = room.budget.as_nanos() as f64 * share;
         alike(&mut candidates);
         let mut left_out = Vec::new();
@@ -123,7 +145,7 @@ impl Plan {
                 let cost = whole_cost(&candidates, &cells);
                 // Many processes make up for one sample each.
                 let fewest = match dearest_point(&candidates, &cells) {
-                    Some(_) if room.precision_ratio.is_none() => FEWEST_SAMPLES,
+                    Some(_) if !room.goes_on => FEWEST_SAMPLES,
                     _ => 1,
                 };
                 if cost <= budget_ns || samples <= fewest {
@@ -136,36 +158,26 @@ impl Plan {
             }
             match dearest_point(&candidates, &cells) {
                 Some((workload, parameters)) => {
-                    left_out.push(format!("{workload} with {}", describe(&parameters)));
+                    let cost = point_cost(&candidates, &cells, workload, &parameters) / 1e9;
+                    left_out.push(format!(
+                        "{workload} with {}: it would take {cost:.0} s",
+                        describe(&parameters)
+                    ));
                     candidates
                         .retain(|cell| cell.workload != workload || cell.parameters != parameters);
                 }
                 None => break cells,
             }
         };
-        let rounds: Vec<u64> = candidates.iter().map(|cell| cell.most_processes).collect();
+        let rounds: Vec<u64> = candidates.iter().map(|cell| cell.processes_count).collect();
         let blocks = order(&cells, &rounds, room.seed);
         Self {
             cells,
             blocks,
             left_out,
             precision_ratio: room.precision_ratio,
+            goes_on: room.goes_on,
         }
-    }
-
-    /// The block at this place; the first ones again, as later rounds, past the
-    /// last: where cells are asked until enough is known of them, those that
-    /// take long are left out of most rounds.
-    #[must_use]
-    pub fn block(&self, index: usize) -> PlannedBlock {
-        let (lap, place) = match self.blocks.len() {
-            0 => (0, 0),
-            count => (index / count, index % count),
-        };
-        let mut block = self.blocks.get(place).cloned().unwrap_or_default();
-        block.index = index as u64;
-        block.process_index += lap as u64 * self.processes_count();
-        block
     }
 
     /// What the blocks from `first` on are thought to take.
@@ -225,8 +237,8 @@ fn sample_target(candidates: &[Candidate], samples: u64, room: Room, budget_ns: 
         let processes = cell.processes_count as f64;
         fixed += processes * (cell.cost.process_ns + cell.cost.around_ns * samples);
         if is_free(&cell.cost) {
-            fixed += processes * cell.cost.around_ns;
-            free += processes * (samples + WARM_UP);
+            fixed += processes * USUAL_PIECES * cell.cost.around_ns;
+            free += processes * (samples + USUAL_PIECES * WARM_UP);
         } else {
             fixed += processes * samples * cell.cost.iteration_ns * cell.cost.iterations.0 as f64;
         }
@@ -259,15 +271,19 @@ fn planned(cell: &Candidate, samples: u64, target_ns: f64) -> PlannedCell {
         false if free => ((room / sample_ns) as u64).clamp(1, samples),
         false => samples.min(1 + (room / sample_ns) as u64),
     };
-    // A sample of one iteration needs no warm-up of the same length.
+    // A sample of one iteration needs no warm-up of the same length, but that of
+    // a language that is compiled meanwhile.
     let warm_up_iterations = match free && iterations > 1 {
         true => ((iterations as f64 * WARM_UP) as u64).max(1),
+        false if cell.compiles_late && sample_ns <= LONGEST_WARM_UP_NS => iterations,
         false => 0,
     };
-    let warm_up_ns = match warm_up_iterations {
+    let piece_ns = match warm_up_iterations {
         0 => 0.0,
         count => around_ns + iteration_ns * count as f64,
     };
+    let warm_up_ns = USUAL_PIECES * piece_ns;
+    let warm_up_most_ns = warm_up::most_ns(piece_ns, cell.compiles_late);
     let estimate_ns = process_ns + warm_up_ns + samples_count as f64 * (around_ns + sample_ns);
     PlannedCell {
         workload: cell.workload.to_owned(),
@@ -276,6 +292,8 @@ fn planned(cell: &Candidate, samples: u64, target_ns: f64) -> PlannedCell {
         control: cell.control,
         iterations,
         warm_up_iterations,
+        warm_up_most_ns: warm_up_most_ns as u64,
+        grows: cell.grows,
         samples_count,
         estimate_ns: estimate_ns as u64,
     }
@@ -288,23 +306,54 @@ fn whole_cost(candidates: &[Candidate], cells: &[PlannedCell]) -> f64 {
         .sum()
 }
 
-/// The point whose cells cost the most, among workloads that have another.
+/// What all cells of a point cost, in nanoseconds.
+fn point_cost(
+    candidates: &[Candidate],
+    cells: &[PlannedCell],
+    workload: &str,
+    parameters: &Parameters,
+) -> f64 {
+    let pairs = candidates.iter().zip(cells);
+    pairs
+        .filter(|(cell, _)| cell.workload == workload && cell.parameters == *parameters)
+        .map(|(cell, planned)| cell.processes_count as f64 * planned.estimate_ns as f64)
+        .sum()
+}
+
+/// The spare point whose cells cost the most.
 fn dearest_point(
     candidates: &[Candidate],
     cells: &[PlannedCell],
 ) -> Option<(&'static str, Parameters)> {
-    let mut costs: BTreeMap<(&'static str, &Parameters), f64> = BTreeMap::new();
-    let pairs = candidates.iter().zip(cells);
-    for (cell, planned) in pairs.filter(|(cell, _)| !cell.is_of_sweep) {
-        let cost = cell.processes_count as f64 * planned.estimate_ns as f64;
-        *costs.entry((cell.workload, &cell.parameters)).or_default() += cost;
+    let mut points: BTreeMap<&'static str, BTreeSet<&Parameters>> = BTreeMap::new();
+    for cell in candidates.iter().filter(|cell| !cell.is_of_sweep) {
+        points
+            .entry(cell.workload)
+            .or_default()
+            .insert(&cell.parameters);
     }
-    let points_of = |workload: &str| costs.keys().filter(|(other, _)| *other == workload).count();
-    costs
-        .iter()
-        .filter(|((workload, _), _)| points_of(workload) > 1)
-        .max_by(|(_, a), (_, b)| a.total_cmp(b))
-        .map(|(&(workload, parameters), _)| (workload, parameters.clone()))
+    let all = points.iter().flat_map(|(workload, points)| {
+        let spare = points.iter().filter(|point| is_spare(point, points));
+        spare.map(|point| (*workload, *point))
+    });
+    all.max_by(|a, b| {
+        let cost =
+            |point: &(&'static str, &Parameters)| point_cost(candidates, cells, point.0, point.1);
+        cost(a).total_cmp(&cost(b))
+    })
+    .map(|(workload, parameters)| (workload, parameters.clone()))
+}
+
+/// True where `points` ask the same questions without `point`: of every parameter
+/// they still have the least and the most value, and every number of workers. So
+/// a hog keeps its hogs and a load its loads, and a curve its ends.
+fn is_spare(point: &Parameters, points: &BTreeSet<&Parameters>) -> bool {
+    point.iter().all(|(name, value)| {
+        let values = || points.iter().filter_map(|other| other.get(name));
+        let is_end = values().min() == Some(value) || values().max() == Some(value);
+        let carries = is_end || name == "workers_count";
+        !carries || values().filter(|other| *other == value).count() > 1
+    })
 }
 
 /// A point for a person: `tasks_count 100, sleep_ns 5`.
@@ -357,8 +406,7 @@ fn order(cells: &[PlannedCell], rounds: &[u64], seed: u64) -> Vec<PlannedBlock> 
                 continue;
             };
             if round % 2 == 0 {
-                order.shuffle(&mut random);
-                together(order, cells);
+                *order = shuffled(std::mem::take(order), cells, &mut random);
             } else {
                 order.reverse();
             }
@@ -371,6 +419,17 @@ fn order(cells: &[PlannedCell], rounds: &[u64], seed: u64) -> Vec<PlannedBlock> 
         }
     }
     blocks
+}
+
+/// The cells in random order, the two builds of a lane beside each other.
+pub(super) fn shuffled(
+    mut order: Vec<usize>,
+    cells: &[PlannedCell],
+    random: &mut StdRng,
+) -> Vec<usize> {
+    order.shuffle(random);
+    together(&mut order, cells);
+    order
 }
 
 /// Moves the two builds of a lane beside each other, to where the first is.
@@ -410,7 +469,8 @@ mod tests {
             parameters: Parameters::from([("n_count".to_owned(), point)]),
             control: false,
             processes_count: 5,
-            most_processes: 5,
+            grows: true,
+            compiles_late: false,
             most_samples: u64::MAX,
             is_of_sweep: false,
             cost: Cost {
@@ -429,6 +489,7 @@ mod tests {
             sample_target: Duration::from_millis(100),
             seed: 7,
             precision_ratio: None,
+            goes_on: false,
         }
     }
 
@@ -461,14 +522,37 @@ mod tests {
     }
 
     #[test]
-    fn the_dearest_point_is_left_out_first_and_a_workloads_last_point_never() {
+    fn the_dearest_point_between_the_ends_is_left_out_first_and_the_ends_never() {
         let mut cells = some();
-        cells.push(candidate("cpu.sort", "a", 1, 0.1 * SECOND));
-        cells.push(candidate("cpu.sort", "a", 2, 40.0 * SECOND));
+        for (point, seconds) in [(0, 0.1), (1, 40.0), (2, 30.0), (3, 50.0)] {
+            cells.push(candidate("switch.hog", "a", point, seconds * SECOND));
+        }
         cells.push(candidate("io.sleepers", "a", 1, 60.0 * SECOND));
         let plan = Plan::fit(cells, room(5));
-        assert_eq!(plan.left_out, ["cpu.sort with n_count 2"]);
+        let left_out: Vec<&str> = plan.left_out.iter().map(String::as_str).collect();
+        assert_eq!(
+            left_out,
+            [
+                "switch.hog with n_count 1: it would take 200 s",
+                "switch.hog with n_count 2: it would take 150 s"
+            ]
+        );
         assert!(plan.cells.iter().any(|cell| cell.workload == "io.sleepers"));
+    }
+
+    #[test]
+    fn no_number_of_workers_is_spare_and_of_two_that_say_the_same_one_is() {
+        let point = |workers, skew| {
+            let named = |name: &str, value| (name.to_owned(), value);
+            Parameters::from([named("workers_count", workers), named("skew", skew)])
+        };
+        let all: Vec<Parameters> = (1..=4)
+            .flat_map(|workers| [point(workers, 0), point(workers, 1)])
+            .collect();
+        let points: BTreeSet<&Parameters> = all.iter().collect();
+        assert!(is_spare(&point(2, 1), &points), "with skew 0 it is there");
+        let fewer: BTreeSet<&Parameters> = all.iter().filter(|one| **one != point(2, 1)).collect();
+        assert!(!is_spare(&point(2, 0), &fewer));
     }
 
     #[test]

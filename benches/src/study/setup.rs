@@ -11,7 +11,6 @@ use workloads::protocol::Parameters;
 
 pub use reports::schema::Depth;
 
-use super::precision::FEWEST_ROUNDS;
 use super::preset::{Preset, with_values};
 use crate::cpus::Cpus;
 use crate::lane_process::{LaneCommand, Limits};
@@ -94,9 +93,14 @@ pub struct Setup {
     pub samples_count: u64,
     /// The longest that a calibrated sample should take.
     pub sample_target: Duration,
-    /// The change of each cell that should be told, as a share: fresh processes
-    /// are asked until it can be, or the time is up.
+    /// Whether fresh processes are asked, after those of each cell, for the
+    /// comparisons that are not decided.
+    pub goes_on: bool,
+    /// The change of each cell that should be told, as a share, where that in place
+    /// of a verdict is what the run goes on for.
     pub precision_ratio: Option<f64>,
+    /// Whether every cell has an A/A pair, in place of one of each workload.
+    pub twice: bool,
     /// What the whole run should take; the plan is fitted to it.
     pub budget: Duration,
     /// The seed of every random choice.
@@ -124,9 +128,11 @@ impl Setup {
     ///
     /// | depth | points | processes | samples | budget |
     /// |---|---|---|---|---|
-    /// | quick | quick | 5 | 3 | with the micro-benchmarks under 90 s |
-    /// | standard | full | 5 | 5 | with the micro-benchmarks under 12 min |
-    /// | full | full | 10 | 5 | 45 min |
+    /// | quick | quick | 5 | 3 of 10 ms | with the micro-benchmarks under 90 s |
+    /// | standard | full | 5 | 3 of 20 ms | with the micro-benchmarks under 12 min |
+    /// | full | full | 10 | 5 of 50 ms | 45 min |
+    ///
+    /// These are the first processes of a cell: see `comparisons` for the others.
     #[must_use]
     pub fn new(
         depth: Depth,
@@ -136,9 +142,9 @@ impl Setup {
         seed: u64,
     ) -> Self {
         let (size, processes, memory_processes, samples, target_ms, budget_s) = match depth {
-            Depth::Quick => (Size::Quick, 5, 1, 3, 20, 45),
-            Depth::Standard => (Size::Full, 5, 1, 5, 100, 7 * 60 + 30),
-            Depth::Full => (Size::Full, 10, 5, 5, 200, 45 * 60),
+            Depth::Quick => (Size::Quick, 5, 1, 3, 10, 45),
+            Depth::Standard => (Size::Full, 5, 1, 3, 20, 7 * 60 + 30),
+            Depth::Full => (Size::Full, 10, 5, 5, 50, 45 * 60),
         };
         let reference_lane = lanes
             .iter()
@@ -157,7 +163,9 @@ impl Setup {
             memory_processes_count: memory_processes,
             samples_count: samples,
             sample_target: Duration::from_millis(target_ms),
+            goes_on: true,
             precision_ratio: None,
+            twice: false,
             budget: Duration::from_secs(budget_s),
             seed,
             cpus,
@@ -187,6 +195,8 @@ impl Setup {
     /// Asks every cell for many short processes, until a change of this share
     /// can be told: how a process begins decides more than how long it goes on.
     pub fn be_precise(&mut self, ratio: f64) {
+        /// Fewer do not show how narrow an interval is.
+        const FEWEST_ROUNDS: u64 = 10;
         self.precision_ratio = Some(ratio);
         self.processes_count = FEWEST_ROUNDS;
         self.samples_count = 3;

@@ -6,10 +6,11 @@ use super::quantity::{Quantity, Source};
 use super::row::Case;
 use crate::run::Run;
 use crate::schema::{Group, Parameters};
-use crate::stats::bootstrap::{Replicates, Tree, process_median, seed_for};
+use crate::stats::bootstrap::{Ratio, Replicates, Tree, process_median, seed_for};
 use crate::stats::ledger::process_medians;
 use crate::stats::quantile::{median, outliers};
 use crate::stats::regression::line;
+use crate::stats::shift::{self, Design, averages, sides};
 
 /// The parameter over which the memory ledger regresses.
 pub(crate) const TASKS: &str = "tasks_count";
@@ -28,10 +29,35 @@ pub(crate) struct Cell {
     pub(crate) processes_count: usize,
     pub(crate) samples_count: usize,
     pub(crate) outliers_count: usize,
+    /// The mean over processes of the mean of their samples; `None` for a slope.
+    pub(crate) mean: Option<f64>,
     /// CPU time of one operation, by the median.
     pub(crate) cpu_ns: Option<f64>,
     /// Voluntary and involuntary switches of one operation, by the median.
     pub(crate) switches: Option<(f64, f64)>,
+}
+
+impl Cell {
+    /// This figure over another of the same run: by the shift of their processes,
+    /// of which those of one round are pairs; of what is a slope by the ratio of
+    /// both. `None` where one of them is not above zero.
+    pub(crate) fn ratio_to(&self, other: &Cell) -> Option<Ratio> {
+        let by_shift = between(&self.processes, &other.processes);
+        let ratio = by_shift.unwrap_or_else(|| self.replicates.ratio(&other.replicates));
+        (ratio.value.is_finite() && ratio.value > 0.0).then_some(ratio)
+    }
+
+    /// The same of their averages.
+    pub(crate) fn average_to(&self, other: &Cell) -> Option<Ratio> {
+        let (ours, theirs) = sides(&self.processes, &other.processes, Design::Paired);
+        averages(&ours, &theirs, Design::Paired)
+    }
+}
+
+/// The shift of processes that were measured in one run.
+pub(crate) fn between(ours: &BTreeMap<u64, f64>, theirs: &BTreeMap<u64, f64>) -> Option<Ratio> {
+    let by = |design| shift::between(ours, theirs, design);
+    by(Design::Paired).or_else(|| by(Design::Apart))
 }
 
 /// All cells with a figure, in the order of the header.
@@ -113,6 +139,11 @@ fn cell(groups: &[&Group], case: &Case, quantity: &Quantity, seed: u64) -> Optio
         }
     }
     let processes_count = tree.len();
+    let mean = (quantity.source != Source::Memory).then(|| {
+        let of_process = |blocks: &BTreeMap<u64, Vec<f64>>| mean(blocks.values().flatten());
+        let means: Vec<f64> = tree.values().map(of_process).collect();
+        mean(means.iter())
+    });
     let mut processes = BTreeMap::new();
     let replicates = if quantity.source == Source::Memory {
         slope(groups, seed)
@@ -137,9 +168,15 @@ fn cell(groups: &[&Group], case: &Case, quantity: &Quantity, seed: u64) -> Optio
         processes_count,
         samples_count: values.len(),
         outliers_count: outliers(&values).len(),
+        mean,
         cpu_ns: median(&cpu).filter(|value| *value > 0.0),
         switches: median(&voluntary).zip(median(&involuntary)),
     })
+}
+
+fn mean<'a>(values: impl Iterator<Item = &'a f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+    sum / count
 }
 
 /// Bytes a task by regression, or by division where there is one task count.

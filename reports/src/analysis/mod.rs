@@ -26,9 +26,10 @@ pub use scaling::{Curve, CurvePoint};
 use crate::run::Run;
 use crate::schema::{Measure, Workload};
 use crate::stats::bootstrap::{Ratio, seed_for};
+use crate::stats::difference::Difference;
 use crate::stats::ledger::{Ledger, ledger};
 use crate::stats::verdict::{Bound, Comparison, Verdict, verdicts};
-use crate::stats::{DEFAULT_THRESHOLD_RATIO, Replicates};
+use crate::stats::{DEFAULT_THRESHOLD_RATIO, FALSE_DISCOVERY_RATE_OF_LOOKS};
 use cells::{Cell, cells};
 
 /// The lane that ratios are against where the run's design names none that
@@ -80,9 +81,13 @@ impl Analysis {
         };
         let reference_lane = reference_lane(run);
         let cells = cells(run);
-        let noise = Noise::of(&cells);
+        let bound = Bound {
+            threshold_ratio,
+            noise_ratio: 0.0,
+        };
+        let noise = Noise::of(&cells, bound);
         let mut rows: Vec<Row> = cells.iter().map(Row::of).collect();
-        compare(&mut rows, &cells, &noise, &reference_lane, threshold_ratio);
+        compare(&mut rows, &cells, &noise, &reference_lane, bound);
         row::add_events(&mut rows, run);
         row::add_headroom(&mut rows);
         rows.extend(row::absences(run, &rows));
@@ -99,10 +104,10 @@ impl Analysis {
     }
 
     /// What an effect must exceed for a verdict.
-    pub(crate) fn bound(&self, workload: &str, quantity: &Quantity) -> Bound {
+    pub(crate) fn bound(&self) -> Bound {
         Bound {
             threshold_ratio: self.threshold_ratio,
-            noise_ratio: self.noise.floor(workload, quantity).unwrap_or(0.0),
+            noise_ratio: 0.0,
         }
     }
 
@@ -110,27 +115,39 @@ impl Analysis {
     /// gives the verdicts of all pairs at once. The ratio is turned so that less is
     /// better; `None` where there is none.
     pub(crate) fn judge(&self, pairs: &[(&Row, &Row)]) -> Vec<Option<(Ratio, Verdict)>> {
-        let ratio = |(row, other): &(&Row, &Row)| {
-            let ratio = row.replicates.as_ref()?.ratio(other.replicates.as_ref()?);
-            let usable = ratio.value.is_finite() && ratio.value > 0.0;
-            usable.then(|| row.quantity.turned(ratio))
-        };
-        let ratios: Vec<Option<Ratio>> = pairs.iter().map(ratio).collect();
-        let page: Vec<Comparison> = pairs
+        let ratios: Vec<Option<Ratio>> = pairs
             .iter()
-            .zip(&ratios)
-            .filter_map(|((row, _), ratio)| {
-                Some(Comparison {
-                    ratio: (*ratio)?,
-                    bound: self.bound(&row.workload, &row.quantity),
-                })
-            })
+            .map(|(row, other)| self.ratio(row, other))
             .collect();
-        let mut found = verdicts(&page).into_iter();
+        let page: Vec<Comparison> = ratios
+            .iter()
+            .flatten()
+            .map(|ratio| Comparison::new(*ratio, self.bound()))
+            .collect();
+        let mut found = verdicts(&page, FALSE_DISCOVERY_RATE_OF_LOOKS).into_iter();
         let judged = ratios
             .into_iter()
             .map(|ratio| Some((ratio?, found.next()?)));
         judged.collect()
+    }
+
+    /// One row over another of the same case, turned so that less is better, its
+    /// spread made as wide as the A/A pairs show.
+    pub(crate) fn ratio(&self, row: &Row, other: &Row) -> Option<Ratio> {
+        let inflation = self.noise.inflation(&row.workload, &row.quantity);
+        let ratio = row.ratio_to(other)?.inflated(inflation);
+        Some(row.quantity.turned(ratio))
+    }
+
+    /// How many comparisons of main figures have a verdict, of all.
+    #[must_use]
+    pub fn decided(&self) -> (usize, usize) {
+        let main = self.rows.iter().filter(|row| row.quantity.rank == 0);
+        let all: Vec<Verdict> = main
+            .filter_map(|row| Some(row.standing.as_ref()?.verdict))
+            .collect();
+        let decided = all.iter().filter(|verdict| verdict.is_decided()).count();
+        (decided, all.len())
     }
 
     /// The rows of one workload.
@@ -162,67 +179,65 @@ fn reference_lane(run: &Run) -> String {
         .to_owned()
 }
 
-/// Sets each row against the reference lane's row of the same case, and
-/// gives the verdicts of the whole page at once.
-fn compare(
-    rows: &mut [Row],
-    cells: &[Cell],
-    noise: &Noise,
-    reference_lane: &str,
-    threshold_ratio: f64,
-) {
-    let references: BTreeMap<(&str, &Case, &Quantity), &Replicates> = cells
+/// Sets each row against the reference lane's row of the same case, and gives
+/// the verdicts: of all main figures at once, and of all further ones.
+fn compare(rows: &mut [Row], cells: &[Cell], noise: &Noise, reference_lane: &str, bound: Bound) {
+    let references: BTreeMap<(&str, &Case, &Quantity), &Cell> = cells
         .iter()
         .filter(|cell| cell.lane == reference_lane && !cell.control)
-        .map(|cell| {
-            (
-                (cell.workload.as_str(), &cell.case, &cell.quantity),
-                &cell.replicates,
-            )
-        })
+        .map(|cell| ((cell.workload.as_str(), &cell.case, &cell.quantity), cell))
         .collect();
-    let mut page = Vec::new();
-    let mut places = Vec::new();
-    for (place, cell) in cells.iter().enumerate().filter(|(_, cell)| !cell.control) {
-        let key = (cell.workload.as_str(), &cell.case, &cell.quantity);
-        if cell.lane == reference_lane {
-            continue;
+    for is_main in [true, false] {
+        let mut page = Vec::new();
+        let mut places = Vec::new();
+        for (place, cell) in cells.iter().enumerate() {
+            if cell.control || cell.lane == reference_lane || (cell.quantity.rank == 0) != is_main {
+                continue;
+            }
+            let key = (cell.workload.as_str(), &cell.case, &cell.quantity);
+            let Some(reference) = references.get(&key) else {
+                continue;
+            };
+            let inflation = noise.inflation(&cell.workload, &cell.quantity);
+            let Some((ratio, difference)) = standing(cell, reference, inflation) else {
+                continue;
+            };
+            let judged = difference.map_or(ratio, |difference| difference.as_ratio());
+            let average = cell.average_to(reference);
+            let average = average.map(|average| average.inflated(inflation));
+            page.push(Comparison {
+                ratio: cell.quantity.turned(judged),
+                average: average.map(|average| cell.quantity.turned(average)),
+                bound,
+            });
+            places.push((place, ratio, difference));
         }
-        let Some(reference) = references.get(&key) else {
-            continue;
-        };
-        let ratio = cell.replicates.ratio(reference);
-        if !ratio.value.is_finite() || ratio.value <= 0.0 {
-            continue;
+        let found = verdicts(&page, FALSE_DISCOVERY_RATE_OF_LOOKS);
+        for ((place, ratio, difference), verdict) in places.into_iter().zip(found) {
+            rows[place].standing = Some(Standing {
+                reference_lane: reference_lane.to_owned(),
+                ratio,
+                difference,
+                verdict,
+                bound,
+            });
         }
-        let bound = Bound {
-            threshold_ratio,
-            noise_ratio: noise.floor(&cell.workload, &cell.quantity).unwrap_or(0.0),
-        };
-        page.push(Comparison {
-            ratio: cell.quantity.turned(ratio),
-            bound,
-        });
-        places.push((place, ratio, bound));
     }
-    let by_cell: BTreeMap<usize, Standing> = places
-        .into_iter()
-        .zip(verdicts(&page))
-        .map(|((place, ratio, bound), verdict)| {
-            let reference_lane = reference_lane.to_owned();
-            (
-                place,
-                Standing {
-                    reference_lane,
-                    ratio,
-                    verdict,
-                    bound,
-                },
-            )
-        })
-        .collect();
-    for (place, row) in rows.iter_mut().enumerate() {
-        row.standing = by_cell.get(&place).cloned();
+}
+
+/// How a figure stands to the reference's: by their ratio, or by their difference
+/// where one of them may be nothing.
+fn standing(cell: &Cell, reference: &Cell, inflation: f64) -> Option<(Ratio, Option<Difference>)> {
+    let ratio = cell.ratio_to(reference);
+    let difference = || {
+        let (ours, theirs) = (&cell.replicates, &reference.replicates);
+        ours.difference(theirs, cell.quantity.least())
+            .filter(|difference| difference.interval.is_some())
+    };
+    match ratio {
+        Some(ratio) if ratio.interval.is_some() => Some((ratio.inflated(inflation), None)),
+        Some(ratio) => Some((ratio, difference())),
+        None => difference().map(|difference| (difference.as_ratio(), Some(difference))),
     }
 }
 

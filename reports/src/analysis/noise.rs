@@ -9,9 +9,13 @@ use serde::Serialize;
 use super::cells::Cell;
 use super::quantity::{Quantity, Source};
 use super::row::Case;
+use crate::stats::FALSE_DISCOVERY_RATE_OF_LOOKS;
 use crate::stats::bootstrap::Ratio;
-use crate::stats::noise::floor;
-use crate::stats::shift::{self, Design};
+use crate::stats::drift::deviation;
+use crate::stats::noise::inflation;
+use crate::stats::quantile::median;
+use crate::stats::shift::half_width;
+use crate::stats::verdict::{Bound, Comparison, Verdict, verdicts};
 
 /// All A/A pairs.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -33,8 +37,23 @@ pub struct NoisePair {
     pub lane: String,
     /// The second A over the first.
     pub ratio: Ratio,
-    /// The same by the shift of its processes; `None` where they are too few.
-    pub shift: Option<Ratio>,
+    /// What the rules of the page say of it, before any inflation: anything but
+    /// *same* and *cannot tell* is an error of the method.
+    pub verdict: Verdict,
+}
+
+impl NoisePair {
+    /// How far it is from 1, as a share.
+    #[must_use]
+    pub fn distance(&self) -> f64 {
+        self.ratio.value.ln().abs().exp_m1()
+    }
+
+    /// The smallest change that such a pair would show, as a share.
+    #[must_use]
+    pub fn half_width(&self) -> Option<f64> {
+        half_width(&self.ratio)
+    }
 }
 
 /// False for a slope that may as well be nothing.
@@ -44,8 +63,8 @@ fn is_resolved(cell: &Cell) -> bool {
 }
 
 impl Noise {
-    pub(super) fn of(cells: &[Cell]) -> Noise {
-        let pairs = cells
+    pub(super) fn of(cells: &[Cell], bound: Bound) -> Noise {
+        let mut pairs: Vec<NoisePair> = cells
             .iter()
             .filter(|cell| cell.control)
             .filter_map(|control| {
@@ -56,10 +75,8 @@ impl Noise {
                         && cell.case == control.case
                         && cell.quantity == control.quantity
                 })?;
-                let ratio = control.replicates.ratio(&twin.replicates);
-                let is_usable = ratio.value.is_finite()
-                    && ratio.value > 0.0
-                    && [control, twin].into_iter().all(is_resolved)
+                let ratio = control.ratio_to(twin)?;
+                let is_usable = [control, twin].into_iter().all(is_resolved)
                     // One process against one shows nothing of a further figure.
                     && (control.quantity.rank == 0 || ratio.interval.is_some());
                 is_usable.then(|| NoisePair {
@@ -68,59 +85,54 @@ impl Noise {
                     quantity: control.quantity.clone(),
                     lane: control.lane.clone(),
                     ratio,
-                    shift: shift::between(&control.processes, &twin.processes, Design::Paired),
+                    verdict: Verdict::CannotTell,
                 })
-            });
-        Noise {
-            pairs: pairs.collect(),
-        }
-    }
-
-    /// The noise floor of a workload's quantity, as a share; `None` where
-    /// the run has no A/A pair at all. A quantity without pairs of its own
-    /// has the floor of all others.
-    #[must_use]
-    pub fn floor(&self, workload: &str, quantity: &Quantity) -> Option<f64> {
-        self.floor_by(workload, quantity, |pair| pair.ratio)
-    }
-
-    /// The noise floor of what a lane has changed by: see [`shift`].
-    #[must_use]
-    pub fn shift_floor(&self, workload: &str, quantity: &Quantity) -> Option<f64> {
-        self.floor_by(workload, quantity, |pair| pair.shift.unwrap_or(pair.ratio))
-    }
-
-    fn floor_by(
-        &self,
-        workload: &str,
-        quantity: &Quantity,
-        of: impl Fn(&NoisePair) -> Ratio,
-    ) -> Option<f64> {
-        let alike = || {
-            self.pairs
-                .iter()
-                .filter(|pair| pair.quantity.id == quantity.id)
-        };
-        let all: Vec<f64> = alike().map(|pair| of(pair).value).collect();
-        if all.is_empty() {
-            return self.largest();
-        }
-        let own: Vec<f64> = alike()
-            .filter(|pair| pair.workload == workload)
-            .map(|pair| of(pair).value)
+            })
             .collect();
-        floor(&own, &all)
+        let page: Vec<Comparison> = pairs
+            .iter()
+            .map(|pair| Comparison::new(pair.ratio, bound))
+            .collect();
+        // Each alone: among equals nothing else is to be discovered.
+        for (pair, comparison) in pairs.iter_mut().zip(page) {
+            pair.verdict = verdicts(&[comparison], FALSE_DISCOVERY_RATE_OF_LOOKS)[0];
+        }
+        Noise { pairs }
     }
 
-    /// The largest distance of a pair from 1, as a share, over the first
-    /// quantity of each workload: tails are further apart by nature.
+    /// The pairs of main figures.
+    pub fn main(&self) -> impl Iterator<Item = &NoisePair> {
+        self.pairs.iter().filter(|pair| pair.quantity.rank == 0)
+    }
+
+    /// The factor by which intervals of this figure are too narrow, by its own
+    /// pairs and by those of the run; at least 1. Main figures speak of main
+    /// figures, further ones of further ones.
     #[must_use]
-    pub fn largest(&self) -> Option<f64> {
-        let ratios = |first: bool| -> Vec<f64> {
+    pub fn inflation(&self, workload: &str, quantity: &Quantity) -> f64 {
+        let alike = || {
+            let is_main = quantity.rank == 0;
             let pairs = self.pairs.iter();
-            let pairs = pairs.filter(|pair| pair.quantity.rank == 0 || !first);
-            pairs.map(|pair| pair.ratio.value).collect()
+            pairs.filter(move |pair| (pair.quantity.rank == 0) == is_main)
         };
-        floor(&[], &ratios(true)).or_else(|| floor(&[], &ratios(false)))
+        let own = alike().filter(|pair| pair.workload == workload && pair.quantity == *quantity);
+        let deviations = |pair: &NoisePair| deviation(&pair.ratio);
+        let all: Vec<f64> = alike().filter_map(deviations).collect();
+        let own: Vec<f64> = own.filter_map(deviations).collect();
+        inflation(&own, &all)
+    }
+
+    /// How far equals are apart, as a share: the median over the pairs of main
+    /// figures.
+    #[must_use]
+    pub fn typical(&self) -> Option<f64> {
+        median(&self.main().map(NoisePair::distance).collect::<Vec<_>>())
+    }
+
+    /// How many pairs of main figures the rules tell apart, of all.
+    #[must_use]
+    pub fn told_apart(&self) -> (usize, usize) {
+        let is_told = |pair: &&NoisePair| pair.verdict.is_told();
+        (self.main().filter(is_told).count(), self.main().count())
     }
 }

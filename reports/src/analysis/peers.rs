@@ -12,6 +12,7 @@ use super::row::{Case, Row};
 use crate::format;
 use crate::run::Run;
 use crate::schema::Workload;
+use crate::stats::FALSE_DISCOVERY_RATE_OF_LOOKS;
 use crate::stats::bootstrap::Ratio;
 use crate::stats::verdict::{Comparison, Verdict, verdicts};
 
@@ -182,14 +183,10 @@ fn row(analysis: &Analysis, workload: &str, case: &Case, quantity: &Quantity) ->
         .rows_of(workload)
         .filter(|row| row.case == *case && row.quantity == *quantity && row.estimate.is_some())
         .collect();
-    let ratio = |row: &Row, to: &Row| {
-        let ratio = row.replicates.as_ref()?.ratio(to.replicates.as_ref()?);
-        let usable = ratio.value.is_finite() && ratio.value > 0.0;
-        usable.then(|| quantity.turned(ratio))
-    };
+    let ratio = |row: &Row, to: &Row| analysis.ratio(row, to);
     let winner = best(&all, quantity, |_| true)?;
     let best_peer = best(&all, quantity, |lane| !is_ours(lane));
-    let bound = analysis.bound(workload, quantity);
+    let bound = analysis.bound();
     let mut winners = vec![winner.lane.clone()];
     winners.extend(
         all.iter()
@@ -236,14 +233,11 @@ fn row(analysis: &Analysis, workload: &str, case: &Case, quantity: &Quantity) ->
 fn judge(rows: &mut [PeerRow], analysis: &Analysis) {
     let page: Vec<Comparison> = rows
         .iter()
-        .flat_map(|row| row.ours.iter().map(move |ours| (row, ours)))
-        .map(|(row, ours)| Comparison {
-            ratio: ours.ratio,
-            bound: analysis.bound(&row.workload, &row.quantity),
-        })
+        .flat_map(|row| &row.ours)
+        .map(|ours| Comparison::new(ours.ratio, analysis.bound()))
         .collect();
     let ours = rows.iter_mut().flat_map(|row| &mut row.ours);
-    for (ours, verdict) in ours.zip(verdicts(&page)) {
+    for (ours, verdict) in ours.zip(verdicts(&page, FALSE_DISCOVERY_RATE_OF_LOOKS)) {
         ours.verdict = verdict;
     }
 }

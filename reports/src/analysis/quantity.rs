@@ -188,7 +188,8 @@ impl Quantity {
     }
 
     /// The value of this quantity in one sample, where it has one.
-    pub(crate) fn value(&self, sample: &Sample) -> Option<f64> {
+    #[must_use]
+    pub fn value(&self, sample: &Sample) -> Option<f64> {
         let operations = sample.operations_count as f64;
         let elapsed = sample.elapsed_ns as f64;
         let value = match &self.source {
@@ -209,6 +210,22 @@ impl Quantity {
             Source::Metric(name) => *sample.metrics.get(name)?,
         };
         value.is_finite().then_some(value)
+    }
+
+    /// The main quantity of a workload: the one that its comparisons are decided
+    /// on.
+    #[must_use]
+    pub fn main_of(workload: &Workload) -> Option<Quantity> {
+        Quantity::all_of(workload).into_iter().next()
+    }
+
+    /// Its unit's smallest figure that matters: what is much below it is told
+    /// from nothing by nobody.
+    pub(crate) fn least(&self) -> f64 {
+        match self.unit {
+            Unit::Bytes => 160.0,
+            _ => 0.0,
+        }
     }
 
     /// A ratio turned so that below 1 means better.

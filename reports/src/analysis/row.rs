@@ -5,13 +5,18 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::cells::Cell;
+use super::cells::{Cell, between};
 use super::quantity::{HEADROOM, LEAST_HEADROOM, Quantity, Source};
 use crate::format;
 use crate::run::Run;
 use crate::schema::{FailureKind, Parameters, Workload};
 use crate::stats::bootstrap::{Estimate, Ratio, Replicates};
+use crate::stats::difference::Difference;
 use crate::stats::verdict::{Bound, Verdict};
+
+/// With fewer processes than this the interval of a median is from the least to
+/// the most of them, and holds the truth less often than 95%: with five 93.75%.
+const FEWEST_FOR_MEDIAN: usize = 6;
 
 /// The parameters that tell one case of a workload from another.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -80,6 +85,9 @@ pub struct Row {
     pub samples_count: usize,
     /// Samples that lie far out; they are in the figure.
     pub outliers_count: usize,
+    /// The mean in place of the median: what cost is where it is paid in lumps, as
+    /// by a collector.
+    pub mean: Option<f64>,
     /// CPU time of one operation.
     pub cpu_ns: Option<f64>,
     /// Voluntary switches of one operation.
@@ -107,6 +115,10 @@ pub struct Standing {
     pub reference_lane: String,
     /// The figure over the reference's.
     pub ratio: Ratio,
+    /// The figure less the reference's, where one of them may be nothing: then
+    /// it is what is judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub difference: Option<Difference>,
     /// What may be said of it.
     pub verdict: Verdict,
     /// What the effect had to exceed.
@@ -135,6 +147,7 @@ impl Row {
             processes_count: cell.processes_count,
             samples_count: cell.samples_count,
             outliers_count: cell.outliers_count,
+            mean: cell.mean,
             cpu_ns: cell.cpu_ns,
             voluntary_switches: cell.switches.map(|switches| switches.0),
             involuntary_switches: cell.switches.map(|switches| switches.1),
@@ -153,6 +166,14 @@ impl Row {
             self.estimate = None;
         }
         self
+    }
+
+    /// This figure over another's of the same run, as
+    /// [`Cell::ratio_to`](super::cells::Cell::ratio_to) says.
+    pub(super) fn ratio_to(&self, other: &Row) -> Option<Ratio> {
+        let of_slopes = || Some(self.replicates.as_ref()?.ratio(other.replicates.as_ref()?));
+        let ratio = between(&self.processes, &other.processes).or_else(of_slopes)?;
+        (ratio.value.is_finite() && ratio.value > 0.0).then_some(ratio)
     }
 
     /// False where a figure that is a difference may as well be nothing: the
@@ -190,24 +211,35 @@ impl Row {
         }
     }
 
-    /// The interval with its unit, such as `305 – 318 ns`; empty where
-    /// there is none.
+    /// The interval with its unit, such as `305 – 318 ns`, and what it is where
+    /// the processes are too few for one of 95%; empty where there is none.
     #[must_use]
     pub fn interval_text(&self) -> String {
         let interval = self.estimate.and_then(|estimate| estimate.interval);
         interval.map_or_else(String::new, |interval| {
             let unit = self.quantity.unit;
-            format::range(&unit.text(interval.low), &unit.text(interval.high))
+            let range = format::range(&unit.text(interval.low), &unit.text(interval.high));
+            match self.processes.len() {
+                count @ 1..FEWEST_FOR_MEDIAN => format!("{range} (all of {count})"),
+                _ => range,
+            }
         })
     }
 
-    /// The ratio to the reference lane, such as `0.012×`; empty where there
-    /// is none.
+    /// The ratio to the reference lane, such as `0.012×`, or the difference from
+    /// it, such as `+456 B`, where one of them may be nothing; empty where there
+    /// is neither.
     #[must_use]
     pub fn ratio_text(&self) -> String {
         self.standing
             .as_ref()
-            .map_or_else(String::new, |standing| format::times(standing.ratio.value))
+            .map_or_else(String::new, |standing| match standing.difference {
+                Some(Difference { value, .. }) if value >= 0.0 => {
+                    format!("+{}", self.quantity.unit.text(value))
+                }
+                Some(difference) => self.quantity.unit.text(difference.value),
+                None => format::times(standing.ratio.value),
+            })
     }
 
     /// The verdict in the words that fit; `reference` for the reference
@@ -325,6 +357,7 @@ fn absent(run: &Run, workload: &str, lane: &str, case: Case, absence: Absence) -
         processes_count: 0,
         samples_count: 0,
         outliers_count: 0,
+        mean: None,
         cpu_ns: None,
         voluntary_switches: None,
         involuntary_switches: None,

@@ -585,7 +585,7 @@ pub(super) fn samples(view: &View<'_>, workload: &Workload, case: &Case, row: &R
     }
     let step = marks.len().div_ceil(MOST_MARKS);
     let drawn: Vec<Mark> = marks.iter().copied().step_by(step).collect();
-    let band = view.analysis.noise.floor(&workload.id, &row.quantity);
+    let band = view.analysis.noise.typical();
     let scatter_caption = View::caption(
         format!("order-{}", workload.id),
         "Samples over the run’s course".to_owned(),
@@ -613,7 +613,7 @@ pub(super) fn samples(view: &View<'_>, workload: &Workload, case: &Case, row: &R
         marks: false,
     };
     html! {
-        (figure("Samples over the run’s course; shaded: how far apart equals are", scatter(&scatter_caption, &Scatter { marks: &drawn, lanes: &lanes, band: band.map(|noise_ratio| Band { noise_ratio }) })))
+        (figure("Samples over the run’s course; shaded: how far apart equals typically are", scatter(&scatter_caption, &Scatter { marks: &drawn, lanes: &lanes, band: band.map(|noise_ratio| Band { noise_ratio }) })))
         (figure("How the samples are spread", curves(&distribution_caption, &chart)))
     }
 }

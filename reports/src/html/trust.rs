@@ -1,4 +1,4 @@
-//! Can these figures be trusted: the noise floor, the taints, the failures.
+//! Can these figures be trusted: equals set against each other, the taints, the failures.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,20 +61,22 @@ fn noise(view: &View<'_>) -> Markup {
             .abs()
             .total_cmp(&a.ratio.value.ln().abs())
     });
-    let Some(largest) = view.analysis.noise.largest() else {
+    let Some(typical) = view.analysis.noise.typical() else {
         return html! {
             div class="alert" {
                 b { "No A/A pair" }
-                p { "No lane was run against itself, so this host’s noise floor is unknown and the threshold alone bounds the verdicts." }
+                p { "No lane was run against itself, so nothing tests what the intervals promise." }
             }
         };
     };
+    let (told, all) = view.analysis.noise.told_apart();
     html! {
         div class="sheet" {
             h3 { "A/A: a lane against itself" }
             p class="lead" {
-                "In the same design and order as every comparison. The largest distance of equals was "
-                b { (format::percent(largest)) } "; no verdict is given below the floor of its workload."
+                "In the same design and order as every comparison. Equals differ by " b { (format::percent(typical)) }
+                " at the median. The rules of this page tell " b { (told) " of " (all) } " pairs of main figures apart, and should tell none. "
+                "Where pairs differ by more than their intervals promise, the intervals of the figures concerned are wider."
             }
             (pairs_table(view, "noise", "The furthest apart, first", &pairs[..pairs.len().min(MOST_PAIRS)]))
             @if pairs.len() > MOST_PAIRS {

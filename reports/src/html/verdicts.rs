@@ -47,9 +47,9 @@ pub(super) fn hero(view: &View<'_>) -> Markup {
                     }
                     span class="badge" { (processes(&header.design)) }
                     span class="badge" { (format::count(view.run.samples_count() as u64)) " samples" }
-                    @match view.analysis.noise.largest() {
-                        Some(noise) => { a class="badge" href="#trust" { "equals differ by up to " (format::percent(noise)) } }
-                        None => { span class="badge warn" { "no A/A pair: noise floor unknown" } }
+                    @match view.analysis.noise.typical() {
+                        Some(noise) => { a class="badge" href="#trust" { "equals differ by " (format::percent(noise)) } }
+                        None => { span class="badge warn" { "no lane was set against itself" } }
                     }
                     @if !view.run.taints.is_empty() {
                         a class="badge warn" href="#trust" { (taints(view.run.taints.len())) }
@@ -251,7 +251,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
         p class="lead" {
             "Each cell sets a lane against " b { (view.noun(reference)) "s" } ": ▲ better by that factor, ▼ worse, ≈ the same, ? the figures do not settle it. "
             "A verdict needs an interval that excludes equality, an effect above " (format::percent(view.analysis.threshold_ratio))
-            " and above this host’s noise floor, and survives the correction for the many comparisons of this page."
+            ", and survives the correction for the many comparisons of this page."
         }
         (filters(&lanes))
         div class="sheet" {

@@ -38,11 +38,24 @@ pub struct Group {
     /// child processes are not counted. Absent where the kernel does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations_count: Option<u64>,
+    /// What the process did before its first sample, in vain, to be warm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_up: Option<WarmUp>,
     /// The samples, in the order in which they were taken.
     pub samples: Vec<Sample>,
     /// Unknown fields, kept.
     #[serde(flatten)]
     pub extra: Extra,
+}
+
+/// The warm-up of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WarmUp {
+    /// The timed part of it.
+    pub elapsed_ns: u64,
+    /// True where it went on until the process got no faster, false where it
+    /// ended at its bound.
+    pub flat: bool,
 }
 
 impl Group {

@@ -62,11 +62,11 @@ pub struct Design {
     pub depth: Depth,
     /// The command line, word by word, as it can be given again.
     pub command: Vec<String>,
-    /// Fresh processes for each lane on each workload; the fewest of any where
-    /// there is a `precision_ratio`.
+    /// Fresh processes for each lane on each workload; the fewest of any where the
+    /// run `goes_on`.
     pub processes_count: u64,
-    /// Blocks, each of which visits its cells in a new random order; the most
-    /// that there may be where there is a `precision_ratio`.
+    /// Blocks, each of which visits its cells in a new random order; the fewest
+    /// that there are where the run `goes_on`.
     pub blocks_count: u64,
     /// Samples that a process takes of one cell.
     pub samples_count: u64,
@@ -81,6 +81,10 @@ pub struct Design {
     /// on until it could be or the time was up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precision_ratio: Option<f64>,
+    /// True where cells have more processes until their comparisons are decided,
+    /// or as precise as was asked for, or the time is up.
+    #[serde(default)]
+    pub goes_on: bool,
     /// The part of the run that this file is, where it was split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,

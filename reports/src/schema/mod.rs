@@ -34,7 +34,7 @@ pub use counters::Counters;
 pub use cross_check::CrossCheck;
 pub use end::{Block, End};
 pub use environment::{EnvironmentSample, Phase, Taint, taint_title};
-pub use group::{Failure, FailureKind, Group, Latency, Memory, Sample};
+pub use group::{Failure, FailureKind, Group, Latency, Memory, Sample, WarmUp};
 pub use header::{Depth, Design, Header, Merged, Shard};
 pub use host::{Cache, Host, MACHINE_KEY_VERSION, MachineKeyInputs};
 pub use lane::Lane;

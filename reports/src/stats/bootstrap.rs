@@ -34,6 +34,7 @@ use rand::{RngExt, SeedableRng};
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
+use super::difference::Difference;
 use super::quantile::{median, median_in_place, quantile_of_sorted};
 use super::{CONFIDENCE, RESAMPLES};
 
@@ -164,6 +165,28 @@ impl Replicates {
             interval,
             p_value: p_value(log, error, freedom),
         }
+    }
+
+    /// This less that, resample by resample, as [`ratio`](Replicates::ratio)
+    /// does; judged in units of the larger one or of `least`, the smallest figure
+    /// that matters. `None` where all of these are zero.
+    #[must_use]
+    pub fn difference(&self, reference: &Replicates, least: f64) -> Option<Difference> {
+        let resampled: Vec<f64> = self
+            .resampled
+            .iter()
+            .zip(&reference.resampled)
+            .map(|(ours, theirs)| ours - theirs)
+            .collect();
+        let value = self.value - reference.value;
+        let scale = self.value.abs().max(reference.value.abs()).max(least);
+        let freedom = freedom_of(self, reference);
+        (scale > 0.0 && scale.is_finite()).then(|| Difference {
+            value,
+            interval: percentiles(&resampled, freedom),
+            p_value: p_value(value, standard_deviation(&resampled), freedom),
+            scale,
+        })
     }
 }
 

@@ -95,7 +95,9 @@ fn within(share: f64) -> f64 {
 
 /// How far from 1 a ratio is, in standard deviations: by its interval, which
 /// has few processes in it already, and not by its p-value, which flattens out.
-fn deviation(ratio: &Ratio) -> Option<f64> {
+/// `None` without an interval.
+#[must_use]
+pub fn deviation(ratio: &Ratio) -> Option<f64> {
     let interval = ratio.interval?;
     let log = ratio.value.ln();
     let reach = if log > 0.0 {

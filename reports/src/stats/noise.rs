@@ -1,32 +1,54 @@
-//! The noise floor: how far apart a lane is from itself on this host.
+//! By how much more equals differ than their intervals promise.
+//!
+//! An A/A pair is one lane against itself, in fresh processes of the same
+//! interleaved design. It tests the intervals, and bounds no effect: the pair
+//! must lie as far from 1 as its own interval allows. Where pairs lie further,
+//! intervals are made wider.
+//!
+//! The deviation of a pair is its distance from 1 in standard errors of its
+//! own; its square is one observation of the *excess*, the factor that the
+//! variance of such comparisons lacks. The excess of a figure is estimated by
+//! shrinkage, in two steps:
+//!
+//! 1. of the run: the mean over all pairs, together with [`PRIOR_OF_RUN`] pairs
+//!    that are as promised. A single pair counts no more than [`MOST_OF_ONE`]
+//!    deviations, so that no wild one speaks for the others;
+//! 2. of a figure: the mean over its own pairs, together with [`PRIOR_OF_FIGURE`]
+//!    pairs that are as the run's.
+//!
+//! Both are means of a conjugate (scaled inverse chi-squared) posterior; see
+//! Gelman and others, "Bayesian data analysis", 3rd edition, section 2.6. As an
+//! excess has no unit, a tail and a median speak of each other only through it.
 
-use super::quantile::median;
+/// The pairs that the promise of an interval is worth beside those of a run.
+const PRIOR_OF_RUN: f64 = 20.0;
 
-/// The noise floor of one workload, as a share.
-///
-/// `own` are the ratios of the A/A pairs of that workload, `all` those of the
-/// whole run. One pair that happened to agree shows nothing, so that the
-/// floor is at least the median of all pairs; and a workload without a pair
-/// of its own has the largest of all.
+/// The pairs that the run is worth beside those of one figure.
+const PRIOR_OF_FIGURE: f64 = 8.0;
+
+/// The deviations of one pair that count for others.
+const MOST_OF_ONE: f64 = 4.0;
+
+/// The factor for the spread of a figure's comparisons, at least 1. `own` are
+/// the deviations of the figure's own pairs, `all` those of the whole run.
 #[must_use]
-pub fn floor(own: &[f64], all: &[f64]) -> Option<f64> {
-    let away = |ratio: &f64| ratio.ln().abs().exp_m1();
-    let all: Vec<f64> = all
-        .iter()
-        .map(away)
-        .filter(|share| share.is_finite())
-        .collect();
-    let typical = median(&all)?;
-    let largest = |shares: &mut dyn Iterator<Item = f64>| shares.fold(0.0, f64::max);
-    let own: Vec<f64> = own
-        .iter()
-        .map(away)
-        .filter(|share| share.is_finite())
-        .collect();
-    if own.is_empty() {
-        return Some(largest(&mut all.into_iter()));
-    }
-    Some(largest(&mut own.into_iter()).max(typical))
+pub fn inflation(own: &[f64], all: &[f64]) -> f64 {
+    let of_run = posterior(
+        all.iter().map(|one| one.abs().min(MOST_OF_ONE)),
+        1.0,
+        PRIOR_OF_RUN,
+    );
+    posterior(own.iter().copied(), of_run, PRIOR_OF_FIGURE).sqrt()
+}
+
+/// The mean of the squares and of `weight` values of `prior`, at least 1.
+fn posterior(deviations: impl Iterator<Item = f64>, prior: f64, weight: f64) -> f64 {
+    let (sum, count) = deviations
+        .filter(|one| one.is_finite())
+        .fold((prior * weight, weight), |(sum, count), one| {
+            (sum + one * one, count + 1.0)
+        });
+    (sum / count).max(1.0)
 }
 
 #[cfg(test)]
@@ -34,26 +56,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn floor_counts_both_directions_alike() {
-        let up = floor(&[1.1], &[1.1]).expect("pairs");
-        let down = floor(&[1.0 / 1.1], &[1.0 / 1.1]).expect("pairs");
-        assert!((up - 0.1).abs() < 1e-12 && (up - down).abs() < 1e-12);
+    fn no_pairs_leave_the_intervals_as_they_are() {
+        assert_eq!(inflation(&[], &[]), 1.0);
     }
 
     #[test]
-    fn lucky_pair_gets_the_typical_floor() {
-        let floor = floor(&[1.0], &[1.0, 1.04, 1.06]).expect("pairs");
-        assert!((floor - 0.04).abs() < 1e-12);
+    fn pairs_that_are_as_promised_inflate_nothing() {
+        let all: Vec<f64> = (1..40).map(|at| f64::from(at % 4) * 0.5).collect();
+        assert_eq!(inflation(&all[..1], &all), 1.0);
     }
 
     #[test]
-    fn workload_without_a_pair_gets_the_largest() {
-        let floor = floor(&[], &[1.0, 1.04, 1.06]).expect("pairs");
-        assert!((floor - 0.06).abs() < 1e-12);
+    fn pairs_that_all_vary_twice_as_much_inflate_almost_twice() {
+        let found = inflation(&[2.0], &[2.0; 100]);
+        assert!((1.8..2.0).contains(&found), "{found}");
     }
 
     #[test]
-    fn no_pairs_give_no_floor() {
-        assert_eq!(floor(&[], &[]), None);
+    fn wild_pair_widens_its_own_figure_and_hardly_any_other() {
+        let mut all = vec![0.7; 60];
+        all.push(30.0);
+        let own = inflation(&[30.0], &all);
+        assert!((9.0..11.0).contains(&own), "{own}");
+        assert_eq!(inflation(&[0.7], &all), 1.0, "another figure's");
     }
 }

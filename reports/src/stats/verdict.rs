@@ -4,7 +4,8 @@
 //! |-----------------|--------------------------------|----------------------------------------|
 //! | faster, slower  | does not contain 1             | the effect is above the [`Bound`], and |
 //! |                 |                                | it is a discovery of its page          |
-//! | same            | within the margin on each side | neither of the above                   |
+//! | same            | within the margin on each side | neither of the above; nor do the       |
+//! |                 |                                | averages differ                        |
 //! | cannot tell     | anything else                  |                                        |
 //!
 //! *Same* is a claim as well, and needs its own evidence: that no difference
@@ -13,8 +14,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::benjamini_hochberg;
 use super::bootstrap::{Interval, Ratio};
-use super::{FALSE_DISCOVERY_RATE, benjamini_hochberg};
 
 /// What may be said of one figure against another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -31,6 +32,18 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// True for *faster* and *slower*.
+    #[must_use]
+    pub fn is_told(self) -> bool {
+        matches!(self, Verdict::Faster | Verdict::Slower)
+    }
+
+    /// True for all but *cannot tell*.
+    #[must_use]
+    pub fn is_decided(self) -> bool {
+        self != Verdict::CannotTell
+    }
+
     /// The verdict in words.
     #[must_use]
     pub fn words(self) -> &'static str {
@@ -48,7 +61,8 @@ impl Verdict {
 pub struct Bound {
     /// The smallest effect that is worth a verdict.
     pub threshold_ratio: f64,
-    /// How far apart equals are on this host, by the A/A pairs.
+    /// How far the host itself moved from one run to the other; 0 within one
+    /// run, where the intervals have all that processes vary by.
     pub noise_ratio: f64,
 }
 
@@ -72,18 +86,45 @@ impl Bound {
 pub struct Comparison {
     /// The figure over the reference's, turned so that less is better.
     pub ratio: Ratio,
+    /// The same of their averages, where it is known: see
+    /// [`shift::averages`](super::shift::averages).
+    pub average: Option<Ratio>,
     /// What the effect must exceed.
     pub bound: Bound,
 }
 
-/// The verdicts of one page, in the order of its comparisons.
+impl Comparison {
+    /// One of which the averages are not known.
+    #[must_use]
+    pub fn new(ratio: Ratio, bound: Bound) -> Comparison {
+        Comparison {
+            ratio,
+            average: None,
+            bound,
+        }
+    }
+
+    /// True where the averages differ beyond doubt and by more than the bound:
+    /// two lanes whose processes are mostly alike are then not the same, as a
+    /// slow way to run is more frequent in one.
+    #[must_use]
+    pub fn averages_differ(&self) -> bool {
+        self.average.is_some_and(|average| {
+            average.value.ln().abs() > self.bound.effect().ln_1p()
+                && average.interval.is_some_and(|one| !one.contains(1.0))
+        })
+    }
+}
+
+/// The verdicts of one page, in the order of its comparisons; of those that are
+/// *faster* or *slower* about a share `rate` may be equals.
 #[must_use]
-pub fn verdicts(page: &[Comparison]) -> Vec<Verdict> {
+pub fn verdicts(page: &[Comparison], rate: f64) -> Vec<Verdict> {
     let p_values: Vec<f64> = page
         .iter()
         .map(|comparison| comparison.ratio.p_value)
         .collect();
-    let found = benjamini_hochberg(&p_values, FALSE_DISCOVERY_RATE);
+    let found = benjamini_hochberg(&p_values, rate);
     page.iter()
         .zip(found)
         .map(|(comparison, found)| verdict(comparison, found))
@@ -103,7 +144,7 @@ fn verdict(comparison: &Comparison, found: bool) -> Verdict {
             Verdict::Slower
         };
     }
-    if is_within(interval, comparison.bound.margin()) {
+    if is_within(interval, comparison.bound.margin()) && !comparison.averages_differ() {
         return Verdict::Same;
     }
     Verdict::CannotTell
@@ -116,6 +157,7 @@ fn is_within(interval: Interval, margin: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::FALSE_DISCOVERY_RATE as RATE;
 
     const BOUND: Bound = Bound {
         threshold_ratio: 0.02,
@@ -128,10 +170,7 @@ mod tests {
             interval: Some(Interval { low, high }),
             p_value,
         };
-        verdicts(&[Comparison {
-            ratio,
-            bound: BOUND,
-        }])[0]
+        verdicts(&[Comparison::new(ratio, BOUND)], RATE)[0]
     }
 
     #[test]
@@ -169,7 +208,7 @@ mod tests {
             threshold_ratio: 0.02,
             noise_ratio: 0.25,
         };
-        let verdict = verdicts(&[Comparison { ratio, bound }])[0];
+        let verdict = verdicts(&[Comparison::new(ratio, bound)], RATE)[0];
         assert_eq!(
             verdict,
             Verdict::CannotTell,
@@ -185,10 +224,7 @@ mod tests {
             p_value: 1.0,
         };
         assert_eq!(
-            verdicts(&[Comparison {
-                ratio,
-                bound: BOUND
-            }]),
+            verdicts(&[Comparison::new(ratio, BOUND)], RATE),
             [Verdict::CannotTell]
         );
     }
@@ -203,14 +239,8 @@ mod tests {
             }),
             p_value,
         };
-        let mut page = vec![Comparison {
-            ratio: ratio(0.04),
-            bound: BOUND,
-        }];
-        page.extend((0..30).map(|_| Comparison {
-            ratio: ratio(0.8),
-            bound: BOUND,
-        }));
-        assert_eq!(verdicts(&page)[0], Verdict::CannotTell);
+        let mut page = vec![Comparison::new(ratio(0.04), BOUND)];
+        page.extend((0..30).map(|_| Comparison::new(ratio(0.8), BOUND)));
+        assert_eq!(verdicts(&page, RATE)[0], Verdict::CannotTell);
     }
 }

@@ -1,7 +1,7 @@
 //! The figures of a whole run whose truth is known.
 
 use reports::analysis::Row;
-use reports::schema::{FailureKind, Group, Measure};
+use reports::schema::{FailureKind, Measure};
 use reports::stats::Verdict;
 use reports::{Analysis, Run};
 
@@ -59,7 +59,7 @@ fn figures_ratios_and_verdicts_are_those_that_were_put_in() {
 }
 
 #[test]
-fn equal_lanes_are_same_and_the_noise_floor_is_that_of_the_pairs() {
+fn equal_lanes_are_same_and_so_are_the_pairs() {
     let analysis = Analysis::of(&synthetic::run(Wish::default()));
     let tokio = row(&analysis, "cpu.primes", "1 worker", "time", "tokio");
     assert_eq!(
@@ -67,11 +67,11 @@ fn equal_lanes_are_same_and_the_noise_floor_is_that_of_the_pairs() {
         Some(Verdict::Same)
     );
     assert!(!analysis.noise.pairs.is_empty());
-    let floor = analysis
-        .noise
-        .floor("spawn.one", &tokio.quantity)
-        .expect("pairs");
-    assert!(floor < 0.03, "{floor}");
+    let typical = analysis.noise.typical().expect("pairs");
+    assert!(typical < 0.03, "{typical}");
+    assert_eq!(analysis.noise.told_apart().0, 0, "{:?}", analysis.noise);
+    let inflation = analysis.noise.inflation("spawn.one", &tokio.quantity);
+    assert!((1.0..1.3).contains(&inflation), "{inflation}");
     assert!(
         analysis
             .rows
@@ -201,34 +201,70 @@ fn memory_that_may_be_nothing_is_below_resolution() {
 }
 
 #[test]
-fn ledger_has_a_floor_of_its_own_from_its_sweep_measured_twice() {
+fn wild_pair_widens_its_own_workload_and_no_other() {
     let mut run = synthetic::run(Wish::default());
-    let once = Analysis::of(&run);
-    let is_it = |group: &&Group| group.workload == "memory.parked" && group.lane == "thread";
-    let mut again: Vec<Group> = run.groups.iter().filter(is_it).cloned().collect();
-    for group in &mut again {
-        group.control = true;
-        for memory in group
-            .samples
-            .iter_mut()
-            .filter_map(|one| one.memory.as_mut())
-        {
-            memory.available_bytes += memory.available_bytes * 3 / 100;
+    let width = |run: &Run, workload: &str, case: &str| {
+        let analysis = Analysis::of(run);
+        let tokio = row(&analysis, workload, case, "time", "tokio");
+        let ratio = tokio.standing.as_ref().expect("a standing").ratio;
+        reports::stats::shift::half_width(&ratio).expect("an interval")
+    };
+    let before = [
+        width(&run, "spawn.one", ""),
+        width(&run, "cpu.primes", "1 worker"),
+    ];
+    let mut wild = 0;
+    for group in &mut run.groups {
+        if group.control && group.workload == "spawn.one" {
+            wild += 1;
+            for sample in &mut group.samples {
+                sample.elapsed_ns *= 3;
+            }
         }
     }
-    run.groups.extend(again);
-    let twice = Analysis::of(&run);
-    let memory = row(&twice, "memory.parked", "", "memory", "thread");
-    let floor = |analysis: &Analysis| analysis.noise.floor("memory.parked", &memory.quantity);
-    let own = floor(&twice).expect("a pair");
-    assert!((own - 0.03).abs() < 1e-3, "{own}");
-    assert_eq!(floor(&once), once.noise.largest(), "borrowed without one");
-    assert_eq!(once.ledgers.len(), twice.ledgers.len(), "it is no lane");
-    let bound = row(&twice, "memory.parked", "", "memory", "threadbare")
-        .standing
-        .as_ref()
-        .map(|standing| standing.bound.noise_ratio);
-    assert_eq!(bound, Some(own));
+    assert!(wild > 0, "there is a pair");
+    let after = [
+        width(&run, "spawn.one", ""),
+        width(&run, "cpu.primes", "1 worker"),
+    ];
+    assert!(after[0] > 3.0 * before[0], "{before:?} {after:?}");
+    assert!(after[1] < 1.5 * before[1], "{before:?} {after:?}");
+}
+
+#[test]
+fn memory_that_may_be_nothing_is_compared_by_difference() {
+    let mut run = synthetic::run(Wish::default());
+    for group in &mut run.groups {
+        if group.workload != "memory.parked" || group.lane != "threadbare" {
+            continue;
+        }
+        for (place, sample) in group.samples.iter_mut().enumerate() {
+            if let Some(memory) = &mut sample.memory {
+                let noise = (group.process_index + place as u64) % 2;
+                memory.available_bytes = 1_000 * noise as i64 - 500;
+            }
+        }
+    }
+    let analysis = Analysis::of(&run);
+    let nothing = row(&analysis, "memory.parked", "", "memory", "threadbare");
+    let standing = nothing.standing.as_ref().expect("a standing");
+    let difference = standing.difference.expect("a difference");
+    assert!(difference.value < 0.0 && difference.interval.is_some());
+    assert_eq!(standing.verdict, Verdict::Faster, "{standing:?}");
+}
+
+#[test]
+fn interval_of_five_processes_says_that_it_is_all_of_them() {
+    let analysis = Analysis::of(&synthetic::run(Wish::default()));
+    let text = row(&analysis, "spawn.one", "", "time", "thread").interval_text();
+    assert!(text.ends_with("(all of 5)"), "{text}");
+    let wish = Wish {
+        processes: 6,
+        ..Wish::default()
+    };
+    let analysis = Analysis::of(&synthetic::run(wish));
+    let text = row(&analysis, "spawn.one", "", "time", "thread").interval_text();
+    assert!(!text.contains("all of"), "{text}");
 }
 
 #[test]

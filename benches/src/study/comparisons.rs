@@ -1,0 +1,454 @@
+//! What is not decided yet, and which point is asked next.
+//!
+//! A *comparison* is one lane against the reference lane at one point, by the main
+//! figure of its workload. A *point* is a workload with its parameters; all cells
+//! of its open comparisons are asked in one block, so that they grow together.
+//!
+//! | goal    | compared                                         | ends with                  |
+//! |---------|--------------------------------------------------|----------------------------|
+//! | verdict | each lane with the reference lane                | a verdict of the page      |
+//! | width   | two builds of a lane; a lane and its A/A pair    | an interval so narrow      |
+//!
+//! 1. Every cell has its first rounds, by the plan.
+//! 2. A comparison is judged at few numbers of processes ([`looks`]), by the rules
+//!    that the report has: a verdict here is a verdict there.
+//! 3. The open points are asked in *sweeps*. A sweep takes those that buy the most
+//!    verdicts a second: a comparison that needs n more processes, each of which
+//!    takes t, buys 1 / (n · t). It is as long as a part of the time that is left,
+//!    and each of its points has one block, in random order: so the processes of a
+//!    point are spread over the run, and a point that will never be decided takes
+//!    time only when nothing better is left.
+//! 4. When nothing is open, points with fewer than [`ENOUGH`] processes have more.
+//!
+//! `reports/METHOD.md` has what looking and stopping do to the errors.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use reports::run::{BASE_SUFFIX, is_base};
+use reports::stats::FALSE_DISCOVERY_RATE_OF_LOOKS;
+use reports::stats::bootstrap::{Ratio, seed_for};
+use reports::stats::drift::deviation;
+use reports::stats::looks;
+use reports::stats::noise::inflation;
+use reports::stats::quantile::median;
+use reports::stats::shift::{self, Design};
+use reports::stats::verdict::{Bound, Comparison as Judged, verdicts};
+use workloads::protocol::Parameters;
+
+use super::header::THRESHOLD_RATIO;
+use super::plan::{Plan, PlannedBlock, shuffled};
+
+/// A point has so many processes even if all of its comparisons are decided
+/// earlier, where the time allows: the interval of a figure is then one of 95%.
+const ENOUGH: u64 = 10;
+/// The most rounds of any point.
+const MOST_ROUNDS: u64 = 200;
+/// The part of the time that is left which one sweep takes.
+const SWEEP: f64 = 1.0 / 6.0;
+
+const BOUND: Bound = Bound {
+    threshold_ratio: THRESHOLD_RATIO,
+    noise_ratio: 0.0,
+};
+
+/// All comparisons of a run.
+#[derive(Debug)]
+pub(super) struct Comparisons {
+    /// `None` for a verdict, else the half-width that ends a comparison.
+    width_ratio: Option<f64>,
+    cells: Vec<Cell>,
+    points: Vec<Point>,
+    list: Vec<Comparison>,
+    sweep: VecDeque<usize>,
+    /// Whether blocks go on after the plan's.
+    goes_on: bool,
+    seed: u64,
+}
+
+/// What is known of one cell.
+#[derive(Debug, Default)]
+struct Cell {
+    point: usize,
+    /// The cell that this one is the second A of.
+    twin: Option<usize>,
+    /// The main figure of each process, by its round.
+    figures: BTreeMap<u64, f64>,
+    /// What its processes took, and how many they were.
+    took: (Duration, u32),
+    given_up: bool,
+}
+
+/// All cells of one workload with one set of parameters.
+#[derive(Debug)]
+struct Point {
+    workload: String,
+    cells: Vec<usize>,
+    /// Rounds that it was asked in.
+    rounds: u64,
+    /// True where it is asked again after the plan's rounds.
+    grows: bool,
+    /// The order of its last block.
+    order: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Comparison {
+    ours: usize,
+    /// The same as `ours` where a second run like this one is meant.
+    theirs: usize,
+    /// Both are one lane of one build.
+    is_pair: bool,
+    /// By how many processes it was judged last.
+    looked: u64,
+    ratio: Option<Ratio>,
+    average: Option<Ratio>,
+    decided: bool,
+}
+
+impl Comparisons {
+    /// Those of a plan, with its reference lane.
+    pub(super) fn of(plan: &Plan, reference_lane: &str, seed: u64) -> Self {
+        let mut found = Self {
+            width_ratio: plan.precision_ratio,
+            cells: Vec::new(),
+            points: Vec::new(),
+            list: Vec::new(),
+            sweep: VecDeque::new(),
+            goes_on: plan.goes_on,
+            seed,
+        };
+        let mut places: BTreeMap<(&str, &Parameters), usize> = BTreeMap::new();
+        for (at, cell) in plan.cells.iter().enumerate() {
+            let key = (cell.workload.as_str(), &cell.parameters);
+            let point = *places.entry(key).or_insert_with(|| {
+                found.points.push(Point {
+                    workload: cell.workload.clone(),
+                    cells: Vec::new(),
+                    rounds: 0,
+                    grows: false,
+                    order: Vec::new(),
+                });
+                found.points.len() - 1
+            });
+            found.points[point].cells.push(at);
+            found.points[point].grows |= cell.grows;
+            found.cells.push(Cell {
+                point,
+                ..Cell::default()
+            });
+        }
+        let Self {
+            cells,
+            points,
+            list,
+            ..
+        } = &mut found;
+        for point in points.iter() {
+            let find = |lane: &str, control: bool| {
+                let mut cells = point.cells.iter().copied();
+                cells.find(|&at| {
+                    (plan.cells[at].lane.as_str(), plan.cells[at].control) == (lane, control)
+                })
+            };
+            let reference = find(reference_lane, false);
+            for &at in point.cells.iter().filter(|&&at| plan.cells[at].grows) {
+                let cell = &plan.cells[at];
+                let mut compare = |ours, theirs, is_pair| {
+                    list.push(Comparison {
+                        ours,
+                        theirs,
+                        is_pair,
+                        looked: 0,
+                        ratio: None,
+                        average: None,
+                        decided: false,
+                    });
+                };
+                if cell.control {
+                    let twin = find(&cell.lane, false);
+                    cells[at].twin = twin;
+                    twin.into_iter().for_each(|twin| compare(twin, at, true));
+                } else if plan.precision_ratio.is_some() {
+                    let has_base = plan.cells.iter().any(|cell| is_base(&cell.lane));
+                    let other = find(&format!("{}{}", cell.lane, BASE_SUFFIX), false);
+                    match other {
+                        Some(other) => compare(at, other, false),
+                        None if !has_base => compare(at, at, false),
+                        None => {}
+                    }
+                } else if let Some(reference) = reference.filter(|&other| other != at) {
+                    compare(at, reference, false);
+                }
+            }
+        }
+        found
+    }
+
+    /// Takes in what a process of the cell at this place gave, by sample, and how
+    /// long it took.
+    pub(super) fn add(&mut self, at: usize, round: u64, samples: &[f64], took: Duration) {
+        let cell = &mut self.cells[at];
+        cell.took.0 += took;
+        cell.took.1 += 1;
+        if let Some(figure) = median(samples) {
+            cell.figures.insert(round, figure);
+        }
+        let point = &mut self.points[cell.point];
+        point.rounds = point.rounds.max(round + 1);
+    }
+
+    /// Takes note that the cell at this place will not be measured again.
+    pub(super) fn give_up(&mut self, at: usize) {
+        self.cells[at].given_up = true;
+    }
+
+    /// How many comparisons between lanes, or builds, are decided, of those that
+    /// can be.
+    pub(super) fn decided(&self) -> (usize, usize) {
+        let alive = self
+            .list
+            .iter()
+            .filter(|one| !one.is_pair && !self.is_lost(one));
+        let all: Vec<bool> = alive.map(|one| one.decided).collect();
+        (all.iter().filter(|decided| **decided).count(), all.len())
+    }
+
+    /// True where a side will never have another process and too few so far.
+    fn is_lost(&self, one: &Comparison) -> bool {
+        let is_lost = |at: usize| {
+            let cell = &self.cells[at];
+            cell.given_up && cell.figures.len() < shift::FEWEST_PROCESSES
+        };
+        is_lost(one.ours) || is_lost(one.theirs)
+    }
+
+    /// Judges all comparisons by what there is, those that are due for a look anew.
+    pub(super) fn judge(&mut self) {
+        for at in 0..self.list.len() {
+            let one = &self.list[at];
+            let (ours, theirs) = (
+                &self.cells[one.ours].figures,
+                &self.cells[one.theirs].figures,
+            );
+            let count = ours
+                .keys()
+                .filter(|round| theirs.contains_key(round))
+                .count() as u64;
+            if looks::next(one.looked).is_none_or(|due| count < due) {
+                continue;
+            }
+            let design = match one.ours == one.theirs {
+                true => Design::Apart,
+                false => Design::Paired,
+            };
+            let (ours, theirs) = shift::sides(ours, theirs, design);
+            let one = &mut self.list[at];
+            one.looked = count;
+            one.ratio = shift::shift(&ours, &theirs, design);
+            one.average = shift::averages(&ours, &theirs, design);
+        }
+        match self.width_ratio {
+            Some(width) => self.judge_widths(width),
+            None => self.judge_verdicts(),
+        }
+    }
+
+    fn judge_widths(&mut self, goal: f64) {
+        for one in &mut self.list {
+            let width = one.ratio.as_ref().and_then(shift::half_width);
+            one.decided |= one.looked >= ENOUGH && width.is_some_and(|width| width <= goal);
+        }
+    }
+
+    /// By the rules of the report's page of main figures.
+    fn judge_verdicts(&mut self) {
+        let workload = |one: &Comparison| self.points[self.cells[one.ours].point].workload.as_str();
+        let deviations = |of: Option<&str>| -> Vec<f64> {
+            let pairs = self.list.iter().filter(|one| one.is_pair);
+            let pairs = pairs.filter(|one| of.is_none_or(|of| workload(one) == of));
+            pairs
+                .filter_map(|one| deviation(one.ratio.as_ref()?))
+                .collect()
+        };
+        let all = deviations(None);
+        let of_workload: BTreeMap<&str, f64> = self
+            .points
+            .iter()
+            .map(|point| {
+                let name = point.workload.as_str();
+                (name, inflation(&deviations(Some(name)), &all))
+            })
+            .collect();
+        let (mut page, mut places) = (Vec::new(), Vec::new());
+        for (at, one) in self.list.iter().enumerate().filter(|(_, one)| !one.is_pair) {
+            let inflation = of_workload[workload(one)];
+            if let Some(ratio) = one.ratio {
+                page.push(Judged {
+                    ratio: ratio.inflated(inflation),
+                    average: one.average.map(|average| average.inflated(inflation)),
+                    bound: BOUND,
+                });
+                places.push(at);
+            }
+        }
+        let found = verdicts(&page, FALSE_DISCOVERY_RATE_OF_LOOKS);
+        for (at, verdict) in places.into_iter().zip(found) {
+            self.list[at].decided = verdict.is_decided();
+        }
+        // A pair is a test, and ends with the comparison of its lane.
+        for one in self.list.iter_mut().filter(|one| one.is_pair) {
+            one.decided = true;
+        }
+    }
+
+    /// The next block after those of the plan, with its place among all blocks;
+    /// `None` where nothing is left to ask that fits into the time.
+    pub(super) fn next(&mut self, plan: &Plan, index: u64, left: Duration) -> Option<PlannedBlock> {
+        if !self.goes_on {
+            return None;
+        }
+        let mut random = StdRng::seed_from_u64(seed_for(self.seed, &format!("block {index}")));
+        for _ in 0..2 {
+            while let Some(at) = self.sweep.pop_front() {
+                let wanted = self.wanted(at);
+                let fits = self.cost(plan, &wanted) <= left.as_secs_f64();
+                if !wanted.is_empty() && fits {
+                    return Some(self.block(plan, at, &wanted, index, &mut random));
+                }
+            }
+            self.plan_sweep(plan, left, &mut random);
+        }
+        None
+    }
+
+    /// Chooses the points of the next sweep.
+    fn plan_sweep(&mut self, plan: &Plan, left: Duration, random: &mut StdRng) {
+        self.judge();
+        let mut worths: Vec<(f64, f64, usize)> = Vec::new();
+        for at in 0..self.points.len() {
+            let wanted = self.wanted(at);
+            let cost = self.cost(plan, &wanted);
+            if !wanted.is_empty() && cost <= left.as_secs_f64() {
+                worths.push((self.worth(at, cost), cost, at));
+            }
+        }
+        worths.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let room = left.as_secs_f64() * SWEEP;
+        let mut sum = 0.0;
+        let mut chosen: Vec<usize> = Vec::new();
+        for (_, cost, at) in worths {
+            if chosen.is_empty() || sum + cost <= room {
+                sum += cost;
+                chosen.push(at);
+            }
+        }
+        chosen.shuffle(random);
+        self.sweep = chosen.into();
+    }
+
+    fn block(
+        &mut self,
+        plan: &Plan,
+        at: usize,
+        wanted: &BTreeSet<usize>,
+        index: u64,
+        random: &mut StdRng,
+    ) -> PlannedBlock {
+        let point = &mut self.points[at];
+        let is_same = point.order.len() == wanted.len()
+            && point.order.iter().all(|cell| wanted.contains(cell));
+        // Blocks come in pairs: an order, then its reverse.
+        if point.rounds % 2 == 1 && is_same {
+            point.order.reverse();
+        } else {
+            point.order = shuffled(wanted.iter().copied().collect(), &plan.cells, random);
+        }
+        PlannedBlock {
+            index,
+            process_index: point.rounds,
+            workload: point.workload.clone(),
+            cells: point.order.clone(),
+        }
+    }
+
+    /// The cells of a point that are worth asking again: those of its open
+    /// comparisons, with their A/A pairs; where none is open but processes are
+    /// few, all.
+    fn wanted(&self, at: usize) -> BTreeSet<usize> {
+        let point = &self.points[at];
+        if !point.grows || point.rounds >= MOST_ROUNDS {
+            return BTreeSet::new();
+        }
+        let is_alive = |at: &usize| !self.cells[*at].given_up;
+        let mut wanted: BTreeSet<usize> = self
+            .open(at)
+            .flat_map(|one| [one.ours, one.theirs])
+            .collect();
+        if wanted.is_empty() && point.rounds < ENOUGH {
+            wanted.extend(point.cells.iter().copied().filter(is_alive));
+        }
+        let controls = point.cells.iter().copied().filter(is_alive);
+        let controls: Vec<usize> = controls
+            .filter(|&at| {
+                self.cells[at]
+                    .twin
+                    .is_some_and(|twin| wanted.contains(&twin))
+            })
+            .collect();
+        wanted.extend(controls);
+        wanted
+    }
+
+    /// The comparisons of a point that are not decided and still can be.
+    fn open(&self, point: usize) -> impl Iterator<Item = &Comparison> {
+        self.list.iter().filter(move |one| {
+            let sides = [&self.cells[one.ours], &self.cells[one.theirs]];
+            !one.decided
+                && sides[0].point == point
+                && sides.iter().all(|cell| !cell.given_up)
+                && looks::next(one.looked).is_some()
+        })
+    }
+
+    /// Verdicts that a block of this point buys, a second.
+    fn worth(&self, at: usize, cost: f64) -> f64 {
+        let more = |one: &Comparison| {
+            let due = looks::next(one.looked).map_or(f64::INFINITY, |due| due as f64);
+            let needed = match (&one.ratio, self.width_ratio) {
+                (None, _) => f64::INFINITY,
+                (Some(ratio), None) => looks::needed(ratio, &BOUND, one.looked),
+                (Some(ratio), Some(goal)) => {
+                    let excess = shift::half_width(ratio).unwrap_or(f64::INFINITY) / goal;
+                    one.looked as f64 * excess.powi(2)
+                }
+            };
+            needed.max(due) - one.looked as f64
+        };
+        self.open(at).map(|one| 1.0 / (more(one) * cost)).sum()
+    }
+
+    /// What a block of these cells takes, in seconds: as it did so far.
+    fn cost(&self, plan: &Plan, cells: &BTreeSet<usize>) -> f64 {
+        let of = |&at: &usize| match self.cells[at].took {
+            (_, 0) => plan.cells[at].estimate_ns as f64 / 1e9,
+            (took, count) => took.as_secs_f64() / f64::from(count),
+        };
+        cells.iter().map(of).sum()
+    }
+
+    /// For a person, when the run ends: what is left.
+    pub(super) fn conclusion(&self) -> String {
+        let (decided, all) = self.decided();
+        match self.width_ratio {
+            None => format!("{decided} of {all} comparisons of main figures are decided"),
+            Some(goal) => format!(
+                "{decided} of {all} comparisons are known to within {:.0}%",
+                goal * 100.0
+            ),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Two figures by their difference: for those of which one may as well be
+//! nothing, as the memory of a light task or what a sleep took too long. Their
+//! ratio has no interval; their difference has.
+//!
+//! The difference is judged in units of the larger figure. Near equality that is
+//! the logarithm of the ratio, so the thresholds and the rules of
+//! [`verdict`](super::verdict) hold for both; far from it the difference ends at
+//! once the larger figure, where the logarithm of a ratio has no end.
+
+use serde::Serialize;
+
+use super::bootstrap::{Interval, Ratio};
+
+/// One figure less another, in their unit.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    /// The difference of the two figures.
+    pub value: f64,
+    /// Where it lies at [`CONFIDENCE`](super::CONFIDENCE); `None` with fewer
+    /// than two processes on a side.
+    pub interval: Option<Interval>,
+    /// How likely a difference this far from 0 is between equals, by Student's t.
+    pub p_value: f64,
+    /// What it is judged in units of: the larger of both figures, or the
+    /// smallest figure that matters. Above zero.
+    pub scale: f64,
+}
+
+impl Difference {
+    /// The difference as the rules for ratios judge it: 1 for none.
+    #[must_use]
+    pub fn as_ratio(&self) -> Ratio {
+        let share = |value: f64| (value / self.scale).exp();
+        Ratio {
+            value: share(self.value),
+            interval: self.interval.map(|interval| Interval {
+                low: share(interval.low),
+                high: share(interval.high),
+            }),
+            p_value: self.p_value,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::stats::bootstrap::{Replicates, Tree};
+    use crate::stats::verdict::{Bound, Comparison, Verdict, verdicts};
+
+    fn figure(processes: &[f64], seed: u64) -> Replicates {
+        let tree: Tree = processes.iter().map(|one| vec![vec![*one]]).collect();
+        Replicates::of_median(&tree, seed).expect("values")
+    }
+
+    fn verdict(ours: &[f64], theirs: &[f64], least: f64) -> Verdict {
+        let (ours, theirs) = (figure(ours, 1), figure(theirs, 2));
+        let difference = ours.difference(&theirs, least).expect("a scale");
+        let bound = Bound {
+            threshold_ratio: 0.05,
+            noise_ratio: 0.0,
+        };
+        let ratio = difference.as_ratio();
+        verdicts(&[Comparison::new(ratio, bound)], 0.05)[0]
+    }
+
+    const NOTHING: [f64; 6] = [-3.0, 2.0, -1.0, 4.0, 0.0, -2.0];
+    const TASK: [f64; 6] = [451.0, 456.0, 460.0, 455.0, 453.0, 458.0];
+
+    #[test]
+    fn nothing_is_smaller_than_something_on_either_side() {
+        assert_eq!(verdict(&NOTHING, &TASK, 0.0), Verdict::Faster);
+        assert_eq!(verdict(&TASK, &NOTHING, 0.0), Verdict::Slower);
+    }
+
+    #[test]
+    fn two_nothings_are_the_same_only_where_it_is_said_what_matters() {
+        let other: Vec<f64> = NOTHING.iter().map(|one| -one).collect();
+        assert_eq!(verdict(&NOTHING, &other, 0.0), Verdict::CannotTell);
+        assert_eq!(verdict(&NOTHING, &other, 160.0), Verdict::Same);
+    }
+
+    #[test]
+    fn two_that_are_a_hundredth_apart_are_the_same() {
+        let near: Vec<f64> = TASK.iter().map(|one| one * 1.01).collect();
+        assert_eq!(verdict(&near, &TASK, 0.0), Verdict::Same);
+    }
+
+    #[test]
+    fn one_process_has_a_difference_and_no_interval() {
+        let one = figure(&[5.0], 1);
+        let difference = one.difference(&figure(&[3.0], 2), 0.0).expect("a scale");
+        assert_eq!((difference.value, difference.interval), (2.0, None));
+    }
+}
