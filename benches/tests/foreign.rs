@@ -13,6 +13,7 @@ use std::sync::OnceLock;
 use benches::lane_process::LaneCommand;
 use benches::lanes::{self, Missing, Toolbox};
 use workloads::catalogue::{self, Size};
+use workloads::ledger::Readings;
 use workloads::protocol::{
     ErrorKind, Hello, MAX_LINE_BYTES, PROTOCOL_VERSION, Parameters, Request, Response,
 };
@@ -88,7 +89,20 @@ impl Program {
             iterations,
         };
         self.send(serde_json::to_string(&request).unwrap());
-        self.answer()
+        let mut readings = Readings::default();
+        loop {
+            match self.answer() {
+                Response::ReadMemory => {
+                    readings.take(self.child.id()).unwrap();
+                    self.send(serde_json::to_string(&Request::MemoryRead).unwrap());
+                }
+                Response::Sample(mut sample) => {
+                    sample.memory = readings.change(sample.operations_count);
+                    return Response::Sample(sample);
+                }
+                other => return other,
+            }
+        }
     }
 
     /// Ends the input; how the program ended, and what else it printed.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::catalogue::{Shape, Workload, get};
 use crate::kernels::{Chunk, Kernel};
 use crate::measure::Measured;
-use crate::protocol::{ErrorKind, Latency, Memory, Parameters};
+use crate::protocol::{ErrorKind, Latency, Parameters};
 
 /// A lane that has been started.
 pub(crate) trait Lane {
@@ -122,7 +122,6 @@ impl Order {
 pub(crate) struct Outcome {
     pub(crate) measured: Measured,
     pub(crate) checksum: u64,
-    pub(crate) memory: Option<Memory>,
     pub(crate) latency: Option<Latency>,
     pub(crate) metrics: BTreeMap<String, f64>,
 }

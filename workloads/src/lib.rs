@@ -18,3 +18,5 @@ pub mod program;
 pub mod protocol;
 pub mod serve;
 mod shapes;
+
+pub use measure::ledger;

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ledger::Memory;
+
 /// The protocol's version; a lane that says another is refused.
 pub const PROTOCOL_VERSION: u32 = 1;
 
@@ -30,6 +32,8 @@ pub enum Request {
         /// How often the shape is repeated inside the timed section.
         iterations: u64,
     },
+    /// The reading that the lane asked for is taken: it goes on.
+    MemoryRead,
     /// Finish: the lane answers nothing and exits with status 0.
     Quit,
 }
@@ -40,6 +44,9 @@ pub enum Request {
 pub enum Response {
     /// The first line a lane prints.
     Hello(Hello),
+    /// Asks the study, in the middle of a sample, to take a reading of the
+    /// lane's memory.
+    ReadMemory,
     /// One sample.
     Sample(Sample),
     /// The sample could not be taken; the lane goes on.
@@ -104,8 +111,9 @@ pub struct Sample {
     pub voluntary_switches_count: u64,
     /// Involuntary context switches of the lane and its children.
     pub involuntary_switches_count: u64,
-    /// The memory ledger, where the workload measures memory.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The memory ledger, where the workload measures memory: the study's, by
+    /// the readings that the lane asked for.
+    #[serde(skip)]
     pub memory: Option<Memory>,
     /// Latencies, where the workload measures them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -114,29 +122,6 @@ pub struct Sample {
     /// (`first_instruction_ns`, `achieved_per_s`).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, f64>,
-}
-
-/// A ledger of memory: the change from before the tasks were made to when all
-/// of them were parked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Memory {
-    /// Tasks alive at the second reading.
-    pub tasks_count: u64,
-    /// Drop of `MemAvailable` of the whole host.
-    pub available_bytes: i64,
-    /// Growth of the resident anonymous pages of the lane and its children.
-    pub anonymous_bytes: i64,
-    /// Growth of the host's kernel stacks.
-    pub kernel_stack_bytes: i64,
-    /// Growth of the host's slab.
-    pub slab_bytes: i64,
-    /// Growth of the host's page tables.
-    pub page_tables_bytes: i64,
-    /// Growth of the host's per-CPU area.
-    #[serde(default)]
-    pub percpu_bytes: i64,
-    /// Virtual address space of the lane: growth.
-    pub virtual_bytes: i64,
 }
 
 /// Latencies of one sample.

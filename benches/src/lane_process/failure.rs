@@ -45,6 +45,8 @@ pub enum Cause {
     WrongProtocol(u32),
     /// Its pipes or its status could not be read or written.
     Pipe(String),
+    /// The memory that it uses could not be read.
+    NoReading(String),
     /// The user asked to stop while it ran; it was killed.
     Interrupted,
 }
@@ -66,6 +68,7 @@ impl Cause {
             Self::Garbage { .. } => "garbage",
             Self::WrongProtocol(_) => "wrong_protocol",
             Self::Pipe(_) => "pipe",
+            Self::NoReading(_) => "no_reading",
             Self::Interrupted => "interrupted",
         }
     }
@@ -103,6 +106,7 @@ impl fmt::Display for Cause {
                 workloads::protocol::PROTOCOL_VERSION
             ),
             Self::Pipe(why) => write!(out, "the pipes to it failed: {why}"),
+            Self::NoReading(why) => write!(out, "its memory could not be read: {why}"),
             Self::Interrupted => out.write_str("stopped by the user"),
         }
     }

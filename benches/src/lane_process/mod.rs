@@ -40,6 +40,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
+use workloads::ledger::Readings;
 use workloads::protocol::{
     ErrorKind, Hello, MAX_LINE_BYTES, PROTOCOL_VERSION, Parameters, Request, Response, Sample,
 };
@@ -258,7 +259,8 @@ impl LaneProcess {
         &self.hello
     }
 
-    /// Asks for one sample and waits for it. Blocks the thread for at most the
+    /// Asks for one sample and waits for it; reads the memory ledger whenever the
+    /// lane asks for it. Blocks the thread for at most the
     /// sample limit.
     ///
     /// # Errors
@@ -282,9 +284,23 @@ impl LaneProcess {
         };
         self.send(&request)
             .map_err(|error| self.broken_pipe(&error, ASKED))?;
-        let line = self.wait_for_line(self.limits.sample, ASKED)?;
-        match self.read_response(&line, ASKED)? {
-            Response::Sample(sample) if sample.id == id => {
+        let mut readings = Readings::default();
+        let (line, response) = loop {
+            let line = self.wait_for_line(self.limits.sample, ASKED)?;
+            let response = self.read_response(&line, ASKED)?;
+            if response != Response::ReadMemory {
+                break (line, response);
+            }
+            readings
+                .take(self.child.id())
+                .map_err(|error| self.failure(Cause::NoReading(error.to_string()), ASKED))?;
+            self.send(&Request::MemoryRead)
+                .map_err(|error| self.broken_pipe(&error, ASKED))?;
+        };
+        match response {
+            Response::Sample(mut sample) if sample.id == id => {
+                sample.memory =
+                    readings.change(parameters.get("tasks_count").copied().unwrap_or(0));
                 if sample.elapsed_ns == 0 || sample.operations_count == 0 {
                     let why = "a sample needs elapsed_ns and operations_count above 0";
                     return Err(self.garbage(why, &line, ASKED));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use reports::schema::{Counters, Failure, FailureKind};
-use workloads::catalogue::{Shape, Workload, WrongAnswer};
+use workloads::catalogue::{Workload, WrongAnswer};
 use workloads::protocol::{ErrorKind, Parameters, Sample};
 
 use super::load::Load;
@@ -243,6 +243,7 @@ fn guess(
     parameters: &Parameters,
 ) -> Option<Cost> {
     const START_NS: f64 = 2e7;
+    const READINGS_NS: f64 = 1.2e8;
     let parameter = |name: &str| parameters.get(name).copied().unwrap_or(0);
     let fixed = workload.iterations(setup.size).max(1);
     let cost = |around_ns, iteration_ns| Cost {
@@ -254,7 +255,8 @@ fn guess(
     if is_memory(workload) {
         let (task_ns, most_tasks) = parked_ns(lane);
         let tasks = parameter("tasks_count").min(most_tasks) as f64;
-        return Some(cost(settle_ns(workload), task_ns * tasks));
+        let around_ns = READINGS_NS + parameter("wait_ns") as f64;
+        return Some(cost(around_ns, task_ns * tasks));
     }
     let offered = parameter("offered_per_s");
     if offered > 0 {
@@ -264,14 +266,6 @@ fn guess(
         return Some(cost(around_ns, schedule_ns));
     }
     None
-}
-
-/// What the shape waits before it reads the ledger, and what the reading takes.
-fn settle_ns(workload: &Workload) -> f64 {
-    match workload.shape {
-        Shape::Shrink => 2.4e9,
-        _ => 2.2e8,
-    }
 }
 
 /// What it takes to start one waiting task and to end it, and how many a lane

@@ -540,6 +540,7 @@ fn recorded(sample: protocol::Sample) -> Sample {
         memory: sample.memory.map(|memory| reports::schema::Memory {
             tasks_count: memory.tasks_count,
             available_bytes: memory.available_bytes,
+            group_bytes: memory.group_bytes,
             anonymous_bytes: memory.anonymous_bytes,
             kernel_stack_bytes: memory.kernel_stack_bytes,
             slab_bytes: memory.slab_bytes,

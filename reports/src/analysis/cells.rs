@@ -193,7 +193,7 @@ fn slope(groups: &[&Group], seed: u64) -> Option<Replicates> {
                     (
                         group.process_index,
                         memory.tasks_count,
-                        memory.available_bytes as f64,
+                        memory.sum_bytes() as f64,
                     )
                 })
         })

@@ -97,7 +97,7 @@ pub(crate) enum Source {
     Time,
     /// `operations_count / elapsed_ns`, a second.
     Throughput,
-    /// The fall of `MemAvailable` for each task.
+    /// The sum of the ledger's parts for each task.
     Memory,
     /// A percentile of the latencies, in thousandths.
     Latency(u16),
@@ -201,7 +201,7 @@ impl Quantity {
                     .memory
                     .as_ref()
                     .filter(|memory| memory.tasks_count > 0)?;
-                memory.available_bytes as f64 / memory.tasks_count as f64
+                memory.sum_bytes() as f64 / memory.tasks_count as f64
             }
             Source::Latency(thousandths) => {
                 let latency = sample.latency.as_ref()?;

@@ -199,7 +199,10 @@ impl Row {
     #[must_use]
     pub fn value_text(&self) -> String {
         match &self.estimate {
-            Some(_) if !self.is_resolved() => "below resolution".to_owned(),
+            Some(estimate) if !self.is_resolved() => {
+                let most = estimate.interval.map_or(estimate.value, |one| one.high);
+                format!("at most {}", self.quantity.unit.text(most.max(0.0)))
+            }
             Some(estimate) => {
                 let sign = match self.is_limited() {
                     true => self.quantity.bound_sign(),

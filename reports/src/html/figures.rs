@@ -426,24 +426,14 @@ pub(super) fn memory(
         .iter()
         .map(|row| {
             let ledger = &row.ledger;
-            let mut parts: Vec<f64> = ledger.parts.iter().map(|(_, part)| part.value).collect();
-            parts.push(ledger.left_over_bytes());
             Bar {
                 label: row.lane.clone(),
-                parts,
-                remark: match ledger.closure_ratio {
-                    Some(closure) => format!(
-                        "{} · {} explained",
-                        format::bytes(ledger.available.value),
-                        format::percent(closure)
-                    ),
-                    None => format::bytes(ledger.available.value),
-                },
+                parts: ledger.parts.iter().map(|(_, part)| part.value).collect(),
+                remark: format::bytes(ledger.sum.value),
             }
         })
         .collect();
-    let mut legend: Vec<&str> = Part::ALL.iter().map(|part| part.title()).collect();
-    legend.push("left over");
+    let legend: Vec<&str> = Part::ALL.iter().map(|part| part.title()).collect();
     let extra = view.case_text(&workload.id, case);
     let comma = if extra.is_empty() { "" } else { " · " };
     let title = format!("Where a task’s memory goes{comma}{extra}");

@@ -91,7 +91,7 @@ fn exponents(view: &View<'_>, growths: &[&Growth]) -> Markup {
                             @for count in &counts {
                                 @match growth.points.iter().find(|point| point.0 == *count) {
                                     Some((_, estimate)) if estimate.value > 0.0 => td { (growth.quantity.unit.text(estimate.value)) },
-                                    Some(_) => td class="none" title="below resolution" { "below" },
+                                    Some(_) => td class="none" title="Not told from nothing" { "≈ 0" },
                                     None => td class="none" { "–" },
                                 }
                             }

@@ -91,7 +91,7 @@ fn constants(view: &View<'_>) -> Vec<(String, Constants)> {
             let ledger = view.analysis.ledgers.iter();
             let memory = ledger
                 .filter(|row| is_memory(&row.workload) && row.lane == lane.name)
-                .map(|row| row.ledger.available.value)
+                .map(|row| row.ledger.sum.value)
                 .find(|bytes| *bytes > 0.0);
             let switch = view
                 .with_role(Role::RoundTrip)

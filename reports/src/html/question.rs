@@ -10,6 +10,7 @@ use crate::analysis::{Case, Curve, LedgerRow, Row};
 use crate::format;
 use crate::schema::Workload;
 use crate::stats::curve::Fit;
+use crate::stats::ledger::Check;
 
 /// The most cases of a workload that get a chart of their own.
 const MOST_CHARTS: usize = 6;
@@ -192,18 +193,24 @@ fn ledger_table(view: &View<'_>, workload: &Workload) -> Markup {
             format::bytes(value)
         }
     };
+    // Where it moved too much, it says nothing.
+    let checked = |check: &Check| match check.closure_ratio {
+        Some(_) => bytes(check.estimate.value),
+        None => "n/a".to_owned(),
+    };
     html! {
         div class="scroll" tabindex="0" role="group" aria-label="Memory ledger" {
             table data-name={(workload.id) "-ledger"} {
                 caption {
-                    "The ledger for each task, by regression over the task count; MemAvailable of the whole host is what it must add up to"
+                    "The ledger for each task, by regression over the task count. The sum is the figure; what the memory control group was charged and what the host lost know nothing of parts, and show whether one is missing"
                 }
                 thead { tr {
                     th class="words" scope="col" { "Lane" }
                     @for (part, _) in &first.ledger.parts { th scope="col" { (part.title()) } }
-                    th scope="col" { "Left over" }
-                    th scope="col" { "MemAvailable" }
-                    th scope="col" { "Explained" }
+                    th scope="col" { "Sum" }
+                    th scope="col" { "Control group" }
+                    th scope="col" title="MemAvailable, and the free pages in the per-CPU lists" { "Host" }
+                    th scope="col" title="The sum as a share of the control group’s account, or else of the host’s; n/a where that moved too much to be a check" { "Closure" }
                     th scope="col" title="Address space, which costs nothing until touched" { "Virtual" }
                     th scope="col" title="How many task counts, and the largest" { "Counts" }
                 } }
@@ -213,9 +220,10 @@ fn ledger_table(view: &View<'_>, workload: &Workload) -> Markup {
                         tr data-lane=(row.lane) {
                             th scope="row" { (table::lane(view, &row.lane)) @if !case.is_empty() { " · " (case) } }
                             @for (_, part) in &row.ledger.parts { td { (bytes(part.value)) } }
-                            td class="open" { (bytes(row.ledger.left_over_bytes())) }
-                            td { b { (bytes(row.ledger.available.value)) } }
-                            td { (row.ledger.closure_ratio.map_or_else(|| "n/a".to_owned(), format::percent)) }
+                            td { b { (bytes(row.ledger.sum.value)) } }
+                            td class="open" { (row.ledger.group.as_ref().map_or_else(|| "n/a".to_owned(), checked)) }
+                            td class="open" { (checked(&row.ledger.host)) }
+                            td { (row.ledger.check().closure_ratio.map_or_else(|| "n/a".to_owned(), format::percent)) }
                             td class="open" { (bytes(row.ledger.virtual_bytes)) }
                             td class="open" {
                                 (row.ledger.distinct_count) ", to " (format::count(row.ledger.largest_count))

@@ -117,23 +117,42 @@ pub struct Sample {
 pub struct Memory {
     /// Tasks alive at the second reading.
     pub tasks_count: u64,
-    /// Drop of `MemAvailable` of the whole host.
+    /// Drop of `MemAvailable` of the whole host, with the free pages in the
+    /// per-CPU lists: a check of the sum of the parts.
     pub available_bytes: i64,
+    /// Growth of the account of the lane's memory control group, without files
+    /// in the page cache: another check. Absent where it may not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_bytes: Option<i64>,
     /// Growth of the resident anonymous pages of the lane and its children.
     pub anonymous_bytes: i64,
-    /// Growth of the host's kernel stacks.
+    /// Growth of the kernel stacks of the lane and its children.
     pub kernel_stack_bytes: i64,
-    /// Growth of the host's slab.
+    /// Growth of the host's slab, as far as the lane's new threads, processes,
+    /// mappings and files can be the reason of it.
     pub slab_bytes: i64,
-    /// Growth of the host's page tables.
+    /// Growth of the page tables of the lane and its children.
     pub page_tables_bytes: i64,
-    /// Growth of the host's per-CPU area.
+    /// Growth of the host's per-CPU area, as far as the lane's new processes can
+    /// be the reason of it.
     #[serde(default)]
     pub percpu_bytes: i64,
     /// Growth of the lane's address space; costs nothing until touched, and
     /// so is no part of the sum.
     #[serde(default)]
     pub virtual_bytes: i64,
+}
+
+impl Memory {
+    /// The sum of the parts: what the tasks cost.
+    #[must_use]
+    pub fn sum_bytes(&self) -> i64 {
+        self.anonymous_bytes
+            + self.kernel_stack_bytes
+            + self.slab_bytes
+            + self.page_tables_bytes
+            + self.percpu_bytes
+    }
 }
 
 /// Latencies of one sample.

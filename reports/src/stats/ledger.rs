@@ -1,11 +1,12 @@
-//! The memory ledger: what one task costs, part by part, and how much of it
-//! the parts explain.
+//! The memory ledger: what one task costs is the sum of its parts, which are
+//! exact. Beside it stands what the host and the control group have lost, as the
+//! check that no part was forgotten.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::bootstrap::{Estimate, seed_for};
+use super::bootstrap::{Estimate, Interval, seed_for};
 use super::quantile::median;
 use super::regression::line;
 use crate::schema::Memory;
@@ -64,13 +65,16 @@ impl Part {
 pub struct Ledger {
     /// Each part, in the order of [`Part::ALL`].
     pub parts: Vec<(Part, Estimate)>,
-    /// The fall of `MemAvailable`: what a task really costs the host.
-    pub available: Estimate,
+    /// The sum of the parts: what a task costs.
+    pub sum: Estimate,
+    /// What the host has lost: the fall of `MemAvailable` with the free pages in
+    /// the per-CPU lists.
+    pub host: Check,
+    /// What the lane's memory control group was charged; `None` where that may
+    /// not be read.
+    pub group: Option<Check>,
     /// Growth of the address space, which is no cost.
     pub virtual_bytes: f64,
-    /// The sum of the parts over the fall of `MemAvailable`; `None` where
-    /// `MemAvailable` did not fall.
-    pub closure_ratio: Option<f64>,
     /// How many different task counts there were; with one, the figures are
     /// quotients and hold the lane's fixed cost too.
     pub distinct_count: usize,
@@ -78,17 +82,46 @@ pub struct Ledger {
     pub largest_count: u64,
 }
 
-impl Ledger {
-    /// The sum of all parts.
-    #[must_use]
-    pub fn explained_bytes(&self) -> f64 {
-        self.parts.iter().map(|(_, estimate)| estimate.value).sum()
-    }
+/// An account that knows nothing of the parts, to see that none is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Check {
+    /// What it says that a task costs.
+    pub estimate: Estimate,
+    /// The sum of the parts over it; `None` where it is too coarse for so little
+    /// memory, or others used memory at the same time.
+    pub closure_ratio: Option<f64>,
+}
 
-    /// What the parts leave unexplained; negative where they explain too much.
+/// A quiet host's free memory moves by half a megabyte: of less than this in
+/// all, that is too much.
+const LEAST_BYTES: f64 = (16 << 20) as f64;
+/// How wide half of a check's interval may be, as a share of it.
+const WIDEST: f64 = 0.1;
+
+impl Check {
+    fn new(estimate: Estimate, sum: f64, largest_count: u64) -> Check {
+        let is_narrow = |interval: Interval| {
+            (interval.high - interval.low) / 2.0 <= WIDEST * estimate.value.abs()
+        };
+        let is_fit = sum * largest_count as f64 >= LEAST_BYTES
+            && estimate.value > 0.0
+            && estimate.interval.is_none_or(is_narrow);
+        Check {
+            estimate,
+            closure_ratio: is_fit.then(|| sum / estimate.value),
+        }
+    }
+}
+
+impl Ledger {
+    /// The better of the checks: other programs of the host are not in the
+    /// control group's account.
     #[must_use]
-    pub fn left_over_bytes(&self) -> f64 {
-        self.available.value - self.explained_bytes()
+    pub fn check(&self) -> &Check {
+        let group = self.group.as_ref();
+        group
+            .filter(|group| group.closure_ratio.is_some())
+            .unwrap_or(&self.host)
     }
 }
 
@@ -110,31 +143,46 @@ pub fn ledger(readings: &[(u64, Memory)], seed: u64) -> Option<Ledger> {
             return Some((line.slope, line.distinct_count));
         }
         let quotients: Vec<f64> = points.iter().map(|(tasks, bytes)| bytes / tasks).collect();
+        let interval = (quotients.len() > 1).then(|| Interval {
+            low: quotients.iter().copied().fold(f64::INFINITY, f64::min),
+            high: quotients.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        });
         Some((
             Estimate {
                 value: median(&quotients)?,
-                interval: None,
+                interval,
             },
             1,
         ))
     };
-    let (available, distinct_count) = figure(&|memory| memory.available_bytes, "available")?;
-    let (space, _) = figure(&|memory| memory.virtual_bytes, "virtual")?;
-    let parts: Vec<(Part, Estimate)> = Part::ALL
-        .into_iter()
-        .filter_map(|part| Some((part, figure(&|memory| part.of(memory), part.title())?.0)))
-        .collect();
-    let explained: f64 = parts.iter().map(|(_, estimate)| estimate.value).sum();
+    let (sum, distinct_count) = figure(&Memory::sum_bytes, "sum")?;
+    let largest_count = readings
+        .iter()
+        .map(|(_, reading)| reading.tasks_count)
+        .max()?;
+    let check = |of: &dyn Fn(&Memory) -> i64, name: &str| {
+        let (estimate, _) = figure(of, name)?;
+        Some(Check::new(estimate, sum.value, largest_count))
+    };
+    let has_group = readings
+        .iter()
+        .all(|(_, reading)| reading.group_bytes.is_some());
+    let group = |memory: &Memory| memory.group_bytes.unwrap_or(0);
     Some(Ledger {
-        parts,
-        available,
-        virtual_bytes: space.value,
-        closure_ratio: (available.value > 0.0).then(|| explained / available.value),
+        parts: Part::ALL
+            .into_iter()
+            .filter_map(|part| Some((part, figure(&|memory| part.of(memory), part.title())?.0)))
+            .collect(),
+        sum,
+        host: check(&|memory| memory.available_bytes, "available")?,
+        group: if has_group {
+            check(&group, "group")
+        } else {
+            None
+        },
+        virtual_bytes: figure(&|memory| memory.virtual_bytes, "virtual")?.0.value,
         distinct_count,
-        largest_count: readings
-            .iter()
-            .map(|(_, reading)| reading.tasks_count)
-            .max()?,
+        largest_count,
     })
 }
 
@@ -162,6 +210,7 @@ mod tests {
             tasks_count: tasks,
             // A fixed cost of 5 MB that is no task's.
             available_bytes: 38_000 * tasks_bytes + 5_000_000,
+            group_bytes: None,
             anonymous_bytes: 9_756 * tasks_bytes + 4_000_000,
             kernel_stack_bytes: 16_384 * tasks_bytes,
             slab_bytes: 7_900 * tasks_bytes,
@@ -173,21 +222,31 @@ mod tests {
     }
 
     #[test]
-    fn ledger_over_many_counts_leaves_the_fixed_cost_out() {
+    fn figure_over_many_counts_is_the_sum_and_leaves_the_fixed_cost_out() {
         let readings = [200, 400, 600, 800, 1000].map(reading);
         let ledger = ledger(&readings, 1).expect("readings");
-        assert!((ledger.available.value - 38_000.0).abs() < 1e-6);
+        assert!((ledger.sum.value - 38_140.0).abs() < 1e-6);
         assert!((ledger.parts[0].1.value - 9_756.0).abs() < 1e-6);
-        let closure = ledger.closure_ratio.expect("it fell");
+        let closure = ledger.host.closure_ratio.expect("38 MB");
         assert!((closure - 38_140.0 / 38_000.0).abs() < 1e-9);
+        assert_eq!(ledger.group, None);
         assert_eq!((ledger.distinct_count, ledger.largest_count), (5, 1000));
     }
 
     #[test]
     fn ledger_of_one_count_is_a_quotient_and_says_so() {
         let ledger = ledger(&[reading(1000)], 1).expect("a reading");
-        assert!((ledger.available.value - 43_000.0).abs() < 1e-6);
-        assert_eq!(ledger.distinct_count, 1);
+        assert!((ledger.sum.value - 42_140.0).abs() < 1e-6);
+        assert_eq!((ledger.distinct_count, ledger.sum.interval), (1, None));
+    }
+
+    #[test]
+    fn processes_of_one_count_make_an_interval() {
+        let mut second = (1, reading(1000).1);
+        second.1.anonymous_bytes += 20_000;
+        let ledger = ledger(&[reading(1000), second], 1).expect("two readings");
+        let interval = ledger.sum.interval.expect("two processes");
+        assert_eq!((interval.low, interval.high), (42_140.0, 42_160.0));
     }
 
     #[test]
@@ -197,12 +256,26 @@ mod tests {
     }
 
     #[test]
-    fn memory_that_did_not_fall_has_no_closure() {
-        let mut reading = reading(100);
-        reading.1.available_bytes = -5;
-        assert_eq!(
-            ledger(&[reading], 1).expect("a reading").closure_ratio,
-            None
-        );
+    fn account_that_is_too_coarse_or_disturbed_checks_nothing() {
+        let few = ledger(&[reading(100)], 1).expect("a reading");
+        assert_eq!(few.host.closure_ratio, None, "4 MB and 8 MB");
+        let mut readings = [200, 400, 600, 800, 1000].map(reading);
+        readings[1].1.available_bytes += 30 << 20;
+        readings[3].1.available_bytes -= 30 << 20;
+        let disturbed = ledger(&readings, 1).expect("readings");
+        assert_eq!(disturbed.host.closure_ratio, None, "{:?}", disturbed.host);
+        assert!((disturbed.sum.value - 38_140.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn control_group_is_the_better_check_where_it_may_be_read() {
+        let with_group = |tasks| {
+            let (process, mut memory) = reading(tasks);
+            memory.group_bytes = Some(38_100 * i64::try_from(tasks).expect("small"));
+            (process, memory)
+        };
+        let ledger = ledger(&[500, 1000, 2000].map(with_group), 1).expect("readings");
+        let closure = ledger.check().closure_ratio.expect("76 MB");
+        assert!((closure - 38_140.0 / 38_100.0).abs() < 1e-9);
     }
 }

@@ -1,7 +1,7 @@
 //! The figures of a whole run whose truth is known.
 
 use reports::analysis::Row;
-use reports::schema::{FailureKind, Measure};
+use reports::schema::{FailureKind, Measure, Memory};
 use reports::stats::Verdict;
 use reports::{Analysis, Run};
 
@@ -88,7 +88,7 @@ fn ledger_of_a_thread_explains_what_it_costs() {
         .iter()
         .find(|row| row.lane == "thread" && row.workload == "memory.parked")
         .expect("a ledger");
-    let closure = thread.ledger.closure_ratio.expect("closure");
+    let closure = thread.ledger.check().closure_ratio.expect("closure");
     assert!((0.98..1.01).contains(&closure), "{closure}");
     assert_eq!(thread.ledger.distinct_count, 5);
     let memory = row(&analysis, "memory.parked", "", "memory", "threadbare");
@@ -179,7 +179,7 @@ fn workload_that_says_that_its_work_grows_has_the_time_of_fewest_workers_over_it
 }
 
 #[test]
-fn memory_that_may_be_nothing_is_below_resolution() {
+fn memory_that_may_be_nothing_is_at_most_so_much() {
     let mut run = synthetic::run(Wish::default());
     for group in &mut run.groups {
         if group.workload != "memory.parked" || group.lane != "threadbare" {
@@ -188,7 +188,11 @@ fn memory_that_may_be_nothing_is_below_resolution() {
         for (place, sample) in group.samples.iter_mut().enumerate() {
             if let Some(memory) = &mut sample.memory {
                 let noise = (group.process_index + place as u64) % 2;
-                memory.available_bytes = 1_000_000 * noise as i64 - 500_000;
+                *memory = Memory {
+                    tasks_count: memory.tasks_count,
+                    anonymous_bytes: 1_000_000 * noise as i64 - 500_000,
+                    ..Memory::default()
+                };
             }
         }
     }
@@ -197,7 +201,20 @@ fn memory_that_may_be_nothing_is_below_resolution() {
     let row = rows
         .find(|row| row.lane == "threadbare" && row.quantity.id == "memory")
         .expect("a row");
-    assert_eq!(row.value_text(), "below resolution", "{:?}", row.estimate);
+    let high = row
+        .estimate
+        .and_then(|it| it.interval)
+        .expect("readings")
+        .high;
+    let text = format!("at most {}", row.quantity.unit.text(high));
+    assert_eq!(row.value_text(), text, "{:?}", row.estimate);
+    assert!(high > 0.0);
+    let verdict = row.standing.as_ref().expect("a reference").verdict;
+    assert_eq!(
+        verdict,
+        Verdict::Faster,
+        "a thread costs far more than at most that"
+    );
 }
 
 #[test]

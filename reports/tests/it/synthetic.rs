@@ -181,6 +181,7 @@ impl Maker {
                                 memory: Some(Memory {
                                     tasks_count: tasks,
                                     available_bytes: parts.iter().sum::<i64>() + 350_000,
+                                    group_bytes: None,
                                     anonymous_bytes: parts[0] + 300_000,
                                     kernel_stack_bytes: parts[1],
                                     slab_bytes: parts[2],

@@ -75,10 +75,10 @@ var catalogue = []*workload{
 	{id: "switch.placement", parameters: parameters("rounds_count placement=0"), refuses: noPlace},
 	{id: "switch.idle_wake", parameters: parameters("rounds_count idle_ns=0"), run: idleWake},
 
-	{id: "memory.parked", parameters: parameters("tasks_count"), run: memoryParked},
-	{id: "memory.deep", parameters: parameters("tasks_count levels_count"), run: memoryDeep},
-	{id: "memory.shrink", parameters: parameters("tasks_count levels_count"), run: memoryShrink},
-	{id: "memory.million", parameters: parameters("tasks_count"), run: memoryParked},
+	{id: "memory.parked", parameters: parameters("tasks_count wait_ns"), run: memoryParked},
+	{id: "memory.deep", parameters: parameters("tasks_count levels_count wait_ns"), run: memoryDeep},
+	{id: "memory.shrink", parameters: parameters("tasks_count levels_count wait_ns"), run: memoryShrink},
+	{id: "memory.million", parameters: parameters("tasks_count wait_ns"), run: memoryParked},
 
 	{id: "share.counter", parameters: parameters("tasks_count additions_count means=0"), run: counter},
 	{id: "share.pipeline", parameters: parameters("stages_count items_count capacity_count=0"), run: pipeline},

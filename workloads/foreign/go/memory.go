@@ -9,10 +9,8 @@ import (
 
 // Goroutines that wait, and what they cost.
 
-const shrinkTime = time.Second
-
 func memoryParked(o order) (outcome, error) {
-	return hold(o, 0, func(index int64, wait func()) int64 {
+	return hold(o, func(index int64, wait func()) int64 {
 		wait()
 		return index + 1
 	})
@@ -20,37 +18,35 @@ func memoryParked(o order) (outcome, error) {
 
 func memoryDeep(o order) (outcome, error) {
 	levels := o.get("levels_count")
-	return hold(o, 0, func(_ int64, wait func()) int64 { return descend(levels, wait) })
+	return hold(o, func(_ int64, wait func()) int64 { return descend(levels, wait) })
 }
 
 func memoryShrink(o order) (outcome, error) {
 	levels := o.get("levels_count")
-	return hold(o, shrinkTime, func(_ int64, wait func()) int64 {
+	return hold(o, func(_ int64, wait func()) int64 {
 		depth := descend(levels, func() {})
 		wait()
 		return depth
 	})
 }
 
-// hold reads the ledger without and with goroutines that wait. body calls wait once.
-func hold(o order, patience time.Duration, body func(index int64, wait func()) int64) (outcome, error) {
+// hold has the ledger read without and with goroutines that wait. body calls wait once.
+func hold(o order, body func(index int64, wait func()) int64) (outcome, error) {
 	tasks := o.get("tasks_count")
 	first := startWaiting(1, body)
 	first.end() // What the first goroutine costs is paid once.
 	// The baseline is a process that holds no garbage and no free spans.
 	// Nothing is collected by hand after this: what Go itself gives back counts.
 	debug.FreeOSMemory()
-	before, err := readLedger()
-	if err != nil {
+	if err := readMemory(); err != nil {
 		return outcome{}, err
 	}
 	var held *waiting
 	out := outcome{operations: tasks}
 	out.addTimed(func() { held = startWaiting(tasks, body) })
-	time.Sleep(patience)
-	after, err := readLedger()
+	time.Sleep(time.Duration(o.get("wait_ns")))
+	err := readMemory()
 	out.checksum = held.end()
-	out.memory = before.until(after, tasks)
 	return out, err
 }
 

@@ -11,7 +11,6 @@ type outcome struct {
 	operations int64
 	checksum   int64
 	used       usage
-	memory     *memory
 	latency    *latency
 	metrics    map[string]float64
 }

@@ -47,7 +47,6 @@ type sample struct {
 	CPU         int64              `json:"cpu_ns"`
 	Voluntary   int64              `json:"voluntary_switches_count"`
 	Involuntary int64              `json:"involuntary_switches_count"`
-	Memory      *memory            `json:"memory,omitempty"`
 	Latency     *latency           `json:"latency,omitempty"`
 	Metrics     map[string]float64 `json:"metrics,omitempty"`
 }
@@ -106,7 +105,7 @@ func newHello() hello {
 func newSample(id int64, out outcome) sample {
 	return sample{
 		"sample", id, out.elapsed, out.operations, out.checksum, out.used.cpu, out.used.voluntary, out.used.involuntary,
-		out.memory, out.latency, out.metrics,
+		out.latency, out.metrics,
 	}
 }
 
@@ -165,6 +164,28 @@ func readLine(in *bufio.Reader) ([]byte, error) {
 		return nil, err
 	}
 	return bytes.TrimSuffix(line, []byte{'\n'}), nil
+}
+
+// readMemory has the study take a reading of the memory ledger, in the middle of
+// a sample. Nothing waits in the reader of the requests meanwhile.
+func readMemory() error {
+	if err := say(os.Stdout, map[string]string{"type": "read_memory"}); err != nil {
+		return err
+	}
+	answer := make([]byte, 0, 64)
+	for next := make([]byte, 1); len(answer) == 0 || answer[len(answer)-1] != '\n'; {
+		if _, err := io.ReadFull(os.Stdin, next); err != nil {
+			return fmt.Errorf("waiting for a reading of memory: %w", err)
+		}
+		answer = append(answer, next[0])
+	}
+	var read struct {
+		Type string `json:"type"`
+	}
+	if err := json.Unmarshal(answer, &read); err != nil || read.Type != "memory_read" {
+		return badRequest("the study answered read_memory by %q", answer)
+	}
+	return nil
 }
 
 func say(output io.Writer, message any) error {

@@ -39,10 +39,10 @@ final class Catalogue {
         refuse("switch.placement", "rounds_count placement=0", NO_PLACE);
         add("switch.idle_wake", "rounds_count idle_ns=0", hops::idleWake);
         var memory = new Memory(threads);
-        add("memory.parked", "tasks_count", memory::parked);
-        add("memory.deep", "tasks_count levels_count", memory::deep);
-        add("memory.shrink", "tasks_count levels_count", memory::shrink);
-        add("memory.million", "tasks_count", memory::parked);
+        add("memory.parked", "tasks_count wait_ns", memory::parked);
+        add("memory.deep", "tasks_count levels_count wait_ns", memory::deep);
+        add("memory.shrink", "tasks_count levels_count wait_ns", memory::shrink);
+        add("memory.million", "tasks_count wait_ns", memory::parked);
         var share = new Share(threads);
         add("share.counter", "tasks_count additions_count means=0", share::counter);
         add("share.pipeline", "stages_count items_count capacity_count=0", share::pipeline);

@@ -14,6 +14,7 @@ import java.util.Map;
  * PROTOCOL.md says. Needs JDK 17, and JDK 21 for virtual threads, and its standard library only.
  */
 final class Lane {
+    private static final InputStream REQUESTS = new BufferedInputStream(System.in);
     private static final int MAX_LINE_BYTES = 1 << 20;
     private static final long MOST_ITERATIONS = 1_000_000_000;
 
@@ -27,7 +28,7 @@ final class Lane {
             default -> throw new IllegalArgumentException("there is no lane " + arguments[1]);
         };
         var lane = new Lane(arguments[1], new Catalogue(threads));
-        lane.serve(new BufferedInputStream(System.in), System.out);
+        lane.serve(REQUESTS, System.out);
         // At once, whatever a failed sample may have left behind.
         System.out.flush();
         Runtime.getRuntime().halt(0);
@@ -108,6 +109,15 @@ final class Lane {
         hello.put("cpus_count", (long) Proc.cpus());
         hello.put("workloads", catalogue.refusals());
         return hello;
+    }
+
+    /** Has the study take a reading of the memory ledger, in the middle of a sample. */
+    static void readMemory() throws IOException, Failure {
+        say(System.out, Map.of("type", "read_memory"));
+        var answer = nextLine(REQUESTS);
+        if (answer == null || !"memory_read".equals(parse(answer).get("type"))) {
+            throw Failure.badRequest("the study took no reading of memory");
+        }
     }
 
     private static void say(PrintStream output, Map<String, Object> message) throws IOException {

@@ -1,11 +1,11 @@
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 
 /** Tasks that wait, and what they cost. */
 final class Memory {
-    private static final long SHRINK_TIME_MS = 2_000;
     private final Threads threads;
 
     Memory(Threads threads) {
@@ -18,7 +18,7 @@ final class Memory {
     }
 
     Outcome parked(Order order) throws Exception {
-        return hold(order, 0, (index, wait) -> {
+        return hold(order, (index, wait) -> {
             wait.reached();
             return index + 1;
         });
@@ -26,35 +26,34 @@ final class Memory {
 
     Outcome deep(Order order) throws Exception {
         long levels = order.get("levels_count");
-        return hold(order, 0, (index, wait) -> Descend.descend(levels, wait));
+        return hold(order, (index, wait) -> Descend.descend(levels, wait));
     }
 
     Outcome shrink(Order order) throws Exception {
         long levels = order.get("levels_count");
-        return hold(order, SHRINK_TIME_MS, (index, wait) -> {
+        return hold(order, (index, wait) -> {
             long depth = Descend.descend(levels, () -> {});
             wait.reached();
             return depth;
         });
     }
 
-    private Outcome hold(Order order, long patienceMs, Body body) throws Exception {
+    private Outcome hold(Order order, Body body) throws Exception {
         long count = order.get("tasks_count");
         // What is paid once, by the first task, is no cost of a task.
         new Waiting(1, body).end();
-        Ledger.read();
         // What earlier objects have left is no cost of a task either.
         System.gc();
-        var before = Ledger.read();
+        Lane.readMemory();
         var meter = new Meter();
         var waiting = new Waiting[1];
         meter.time(() -> {
             waiting[0] = new Waiting(count, body);
             return 0;
         });
-        Thread.sleep(patienceMs);
-        var after = Ledger.read();
-        return meter.outcome(count, waiting[0].end()).memory(before.until(after, count));
+        TimeUnit.NANOSECONDS.sleep(order.get("wait_ns"));
+        Lane.readMemory();
+        return meter.outcome(count, waiting[0].end());
     }
 
     /** Tasks that wait at a gate. */

@@ -9,7 +9,6 @@ final class Outcome {
     private final Meter.Usage used;
     private final Map<String, Object> metrics = new LinkedHashMap<>();
     private Map<String, Object> latency;
-    private Map<String, Object> memory;
 
     Outcome(long elapsed, long operations, long checksum, Meter.Usage used) {
         this.elapsed = elapsed;
@@ -37,11 +36,6 @@ final class Outcome {
         return latency(latencies.report(latencies.count() * 1e9 / Math.max(elapsed, 1)));
     }
 
-    Outcome memory(Map<String, Object> change) {
-        memory = change;
-        return this;
-    }
-
     void describe(Map<String, Object> answer) {
         answer.put("elapsed_ns", elapsed);
         answer.put("operations_count", operations);
@@ -49,7 +43,6 @@ final class Outcome {
         answer.put("cpu_ns", Math.max(used.cpu(), 0));
         answer.put("voluntary_switches_count", used.voluntary());
         answer.put("involuntary_switches_count", used.involuntary());
-        if (memory != null) answer.put("memory", memory);
         if (latency != null) answer.put("latency", latency);
         if (!metrics.isEmpty()) answer.put("metrics", metrics);
     }

@@ -11,12 +11,11 @@ import { addUp, withFiles } from './files.mjs';
 import { descendAsync } from './kernels/descend.mjs';
 import { lehmer, next } from './kernels/lehmer.mjs';
 import { array, goOver } from './kernels/working_set.mjs';
-import * as ledger from './ledger.mjs';
-import { histogram, median, Meter, now, orCpus, sum } from './measure.mjs';
+import { collectGarbage, histogram, median, Meter, now, orCpus, sum } from './measure.mjs';
+import { readMemory } from './protocol.mjs';
 
 const CAPACITY = 64;
 const VICTIM_SLEEP_MS = 1;
-const SHRINK_TIME_MS = 2000;
 const NO_PIPES = 'Node has no call that makes a kernel pipe within a process';
 
 export function refuses(workload) {
@@ -291,19 +290,20 @@ function shrink(order) {
     const depth = await descendAsync(order.levels_count, async () => {});
     await wait();
     return depth;
-  }, SHRINK_TIME_MS);
+  });
 }
 
-/** Reads the ledger without and with tasks that wait. */
-async function hold({ tasks_count: tasks }, body, patience = 0) {
+/** Has the ledger read without and with tasks that wait. */
+async function hold({ tasks_count: tasks, wait_ns: waitNs }, body) {
   await (await startWaiting(1, body)).end(); // What the first task costs is paid once.
   const meter = new Meter();
-  const before = await ledger.baseline();
+  collectGarbage(); // The first reading is of a heap without garbage. Nothing is collected by hand after it.
+  await readMemory();
   const waiting = await meter.time(() => startWaiting(tasks, body));
-  if (patience > 0) await sleep(patience);
-  const after = await ledger.read();
+  await sleep(waitNs / 1e6);
+  await readMemory();
   const total = await waiting.end();
-  return meter.outcome(tasks, total, { memory: ledger.change(before, after, tasks) });
+  return meter.outcome(tasks, total);
 }
 
 /** Resolves when all of so many tasks wait at a gate. */

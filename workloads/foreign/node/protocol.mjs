@@ -19,6 +19,15 @@ const LIMITS = {
   ERR_WORKER_OUT_OF_MEMORY: 'the memory of the host',
 };
 
+const requests = lines(process.stdin);
+
+/** Has the study take a reading of the memory ledger, in the middle of a sample. */
+export async function readMemory() {
+  say({ type: 'read_memory' });
+  const { value, done } = await requests.next();
+  if (done || parse(value).type !== 'memory_read') throw bad('the study took no reading of memory');
+}
+
 /** Answers requests until told to quit or until the input ends. */
 export async function serve(name, lane) {
   const refusals = Object.fromEntries(Object.keys(PARAMETERS).map((id) => [id, lane.refuses(id)]));
@@ -27,7 +36,7 @@ export async function serve(name, lane) {
     runtime: `v8 ${process.versions.v8}, libuv ${process.versions.uv}`, pid: process.pid, cpus_count: cpus(),
     workloads: refusals,
   });
-  for await (const line of lines(process.stdin)) {
+  for await (const line of requests) {
     let request;
     let answer;
     try {

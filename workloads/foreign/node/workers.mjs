@@ -5,11 +5,10 @@ import { Worker } from 'node:worker_threads';
 import { Failure } from './failure.mjs';
 import { withFiles } from './files.mjs';
 import { KERNELS, copies } from './kernels/index.mjs';
-import * as ledger from './ledger.mjs';
-import { histogram, median, Meter, now, orCpus, sum } from './measure.mjs';
+import { collectGarbage, histogram, median, Meter, now, orCpus, sum } from './measure.mjs';
+import { readMemory } from './protocol.mjs';
 
 const PROGRAM = new URL('./worker.mjs', import.meta.url);
-const SHRINK_TIME_MS = 2000;
 /** Each worker is a V8 isolate of several MB: more would measure how the host pages. */
 const MOST_WORKERS = 500;
 const SMALL_WORK = 'a worker costs milliseconds and megabytes, so nobody gives it tasks this small; see node-async';
@@ -187,7 +186,7 @@ async function hog({ iterations, hogs_count: hogsOrZero, hog_ns: ns }) {
 }
 
 /** All memory.*: what workers cost that block on a gate. */
-async function hold({ workload, tasks_count: tasks, levels_count: levels = 0 }) {
+async function hold({ workload, tasks_count: tasks, levels_count: levels = 0, wait_ns: waitNs }) {
   const task = { 'memory.deep': 'deep', 'memory.shrink': 'shrink' }[workload] ?? 'parked';
   const begin = async (count) => {
     const gate = shared(2);
@@ -197,12 +196,13 @@ async function hold({ workload, tasks_count: tasks, levels_count: levels = 0 }) 
   };
   await (await begin(1)).end(); // What the first worker costs is paid once.
   const meter = new Meter();
-  const before = await ledger.baseline();
+  collectGarbage(); // The first reading is of a heap without garbage. Nothing is collected by hand after it.
+  await readMemory();
   const waiting = await meter.time(() => begin(tasks));
-  if (task === 'shrink') await sleep(SHRINK_TIME_MS);
-  const after = await ledger.read();
+  await sleep(waitNs / 1e6);
+  await readMemory();
   const total = await waiting.end();
-  return meter.outcome(tasks, total, { memory: ledger.change(before, after, tasks) });
+  return meter.outcome(tasks, total);
 }
 
 /** Starts tasks that wait at a gate, opens it and joins them. */

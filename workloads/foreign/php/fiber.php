@@ -351,15 +351,13 @@ final class FiberLane
         $count = $order['tasks_count'];
         $this->startWaiting(1, $order)->join(); // What the first fiber costs is paid once.
         $meter = new Meter();
-        $before = read_ledger();
+        read_memory();
         $team = $meter->time(fn (): Team => $this->startWaiting($count, $order, false));
-        if ($order['workload'] === 'memory.shrink') {
-            sleep(SHRINK_TIME_S);
-        }
-        $after = read_ledger();
+        pause($order['wait_ns']);
+        read_memory();
         $team->start();
         $total = $team->join();
-        return $meter->outcome($count, $total, ['memory' => change($before, $after, $count)]);
+        return $meter->outcome($count, $total);
     }
 
     /** Returns when all wait, or when the gate is open. */

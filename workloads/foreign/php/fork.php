@@ -5,7 +5,6 @@ declare(strict_types=1);
 
 const PAGE_BYTES = 4096;
 const VICTIM_SLEEP_NS = 1_000_000;
-const SHRINK_TIME_S = 2;
 const ECHO_BYTES = 16 << 10;
 const MOST_LEAVES = 10_000;
 const MOST_TASKS = 2_000;
@@ -274,14 +273,12 @@ final class ForkLane
         };
         $this->startWaiting(1, $body)(); // What the first process costs is paid once.
         $meter = new Meter();
-        $before = read_ledger();
+        read_memory();
         $end = $meter->time(fn (): Closure => $this->startWaiting($count, $body));
-        if ($order['workload'] === 'memory.shrink') {
-            sleep(SHRINK_TIME_S);
-        }
-        $after = read_ledger();
+        pause($order['wait_ns']);
+        read_memory();
         $total = $end();
-        return $meter->outcome($count, $total, ['memory' => change($before, $after, $count)]);
+        return $meter->outcome($count, $total);
     }
 
     /** Returns when all wait; what it returns lets them go and joins them. */

@@ -5,7 +5,7 @@
 
 declare(strict_types=1);
 
-foreach (['failure', 'catalogue', 'measure', 'ledger', 'files', 'kernels/all', 'protocol', 'shapes', 'fork', 'fiber'] as $part) {
+foreach (['failure', 'catalogue', 'measure', 'files', 'kernels/all', 'protocol', 'shapes', 'fork', 'fiber'] as $part) {
     require __DIR__ . "/$part.php";
 }
 

@@ -43,6 +43,22 @@ function serve(string $name, object $lane): void
     }
 }
 
+/** Has the study take a reading of the memory ledger, in the middle of a sample. */
+function read_memory(): void
+{
+    say(['type' => 'read_memory']);
+    $line = fgets(STDIN, LONGEST_LINE);
+    if ($line === false || (parse($line)['type'] ?? null) !== 'memory_read') {
+        throw bad('the study took no reading of memory');
+    }
+}
+
+/** Waits for what a request gives in nanoseconds. */
+function pause(int $ns): void
+{
+    time_nanosleep(intdiv($ns, 1_000_000_000), $ns % 1_000_000_000);
+}
+
 function say(array $message): void
 {
     fwrite(STDOUT, json_encode($message, JSON_THROW_ON_ERROR | JSON_INVALID_UTF8_SUBSTITUTE) . "\n");

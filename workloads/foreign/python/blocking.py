@@ -9,7 +9,6 @@ import sys
 import time
 from itertools import chain
 
-import ledger
 import load
 from catalogue import CHUNKED, WEAK
 from files import add_up, files, forget
@@ -18,11 +17,10 @@ from kernels.lehmer import following, lehmer
 from kernels.primes import is_prime
 from kernels.working_set import array
 from measure import Meter, difference_since, histogram, median, now, used, without
-from protocol import Failure
+from protocol import Failure, read_memory
 
 CAPACITY = 64
 VICTIM_SLEEP_NS = 1_000_000
-SHRINK_TIME_S = 2
 MOST_LEAVES = 10_000
 MAIL_FROM, MAIL_TO = "sender@example.com", "receiver@example.com"
 MAIL_TEXT = f"From: <{MAIL_FROM}>\r\nTo: <{MAIL_TO}>\r\nSubject: Hello\r\n\r\nOne of many.\r\n"
@@ -396,24 +394,24 @@ def shrink(lane, order):
         return depth
 
     allow_calls(order["levels_count"])
-    return hold(lane, order, body, SHRINK_TIME_S)
+    return hold(lane, order, body)
 
 
 def allow_calls(levels):
     sys.setrecursionlimit(max(sys.getrecursionlimit(), levels + 1_000))
 
 
-def hold(lane, order, body, patience_s=0):
-    """Reads the ledger without and with tasks that wait."""
+def hold(lane, order, body):
+    """Has the ledger read without and with tasks that wait."""
     count = order["tasks_count"]
     Waiting(lane, 1, body).end()  # What the first task costs is paid once.
-    meter, before = lane.meter(), ledger.read(lane.processes)
+    meter = lane.meter()
+    read_memory()
     with meter:
         waiting = Waiting(lane, count, body)
-    time.sleep(patience_s)
-    after = ledger.read(lane.processes)
-    total = waiting.end()
-    return meter.outcome(count, total, memory=ledger.change(before, after, count))
+    time.sleep(order["wait_ns"] / 1e9)
+    read_memory()
+    return meter.outcome(count, waiting.end())
 
 
 class Waiting:

@@ -7,16 +7,15 @@ import socket
 from contextlib import asynccontextmanager
 from itertools import chain
 
-import ledger
 import load
-from blocking import CAPACITY, SHRINK_TIME_S, VICTIM_SLEEP_NS, Pipe, allow_calls
+from blocking import CAPACITY, VICTIM_SLEEP_NS, Pipe, allow_calls
 from files import add_up, files, forget
 from kernels.descend import descend_async
 from kernels.lehmer import following, lehmer
 from kernels.primes import is_prime
 from kernels.working_set import array
 from measure import Meter, difference_since, histogram, median, now, used, without
-from protocol import Failure
+from protocol import Failure, read_memory
 
 
 def refuses(workload):
@@ -348,20 +347,20 @@ async def shrink(order):
         pass
 
     allow_calls(order["levels_count"])
-    return await hold(order, body, SHRINK_TIME_S)
+    return await hold(order, body)
 
 
-async def hold(order, body, patience_s=0):
-    """Reads the ledger without and with tasks that wait. The readings block the only thread."""
+async def hold(order, body):
+    """Has the ledger read without and with tasks that wait. To ask blocks the only thread."""
     count = order["tasks_count"]
     await (await Waiting.start(1, body)).end()  # What the first task costs is paid once.
-    meter, before = Meter(), ledger.read()
+    meter = Meter()
+    read_memory()
     with meter:
         waiting = await Waiting.start(count, body)
-    await asyncio.sleep(patience_s)
-    after = ledger.read()
-    total = await waiting.end()
-    return meter.outcome(count, total, memory=ledger.change(before, after, count))
+    await asyncio.sleep(order["wait_ns"] / 1e9)
+    read_memory()
+    return meter.outcome(count, await waiting.end())
 
 
 class Waiting:

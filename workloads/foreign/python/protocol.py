@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import resource
+import sys
 from collections import namedtuple
 
 from catalogue import PARAMETERS
@@ -72,6 +73,14 @@ def serve(name, lane, lines, output):
         except Exception as error:
             answer = refusal(error)
         say({**answer, "id": request_id(request)})
+
+
+def read_memory():
+    """Has the study take a reading of the memory ledger, in the middle of a sample."""
+    sys.stdout.buffer.write(b'{"type": "read_memory"}\n')
+    sys.stdout.buffer.flush()
+    if parse(sys.stdin.buffer.readline(LONGEST_LINE))["type"] != "memory_read":
+        raise Failure("bad_request", "the study took no reading of memory")
 
 
 def request_id(request):

@@ -14,13 +14,16 @@ impl ProcFile {
 
     /// The value of a line in bytes; 0 where the kernel has no such line.
     pub(crate) fn bytes(&self, name: &str) -> i64 {
+        self.number(name) * 1024
+    }
+
+    /// The number of a line as it stands there; 0 where there is no such line.
+    pub(crate) fn number(&self, name: &str) -> i64 {
         let line = self
             .0
             .lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        let kib = line
-            .and_then(|rest| rest.split_whitespace().next())
-            .and_then(|word| word.parse::<i64>().ok());
-        kib.unwrap_or(0) * 1024
+        let word = line.and_then(|rest| rest.split_whitespace().next());
+        word.and_then(|word| word.parse().ok()).unwrap_or(0)
     }
 }

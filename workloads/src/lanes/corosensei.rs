@@ -4,13 +4,14 @@
 //! floor under every runtime whose tasks have stacks.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use ::corosensei::stack::DefaultStack;
 use ::corosensei::{Coroutine, CoroutineResult};
 
 use crate::catalogue::{Shape, Workload};
 use crate::lane::{Entry, Failure, Lane, Order, Outcome, Program};
-use crate::measure::{Ledger, Meter};
+use crate::measure::{Meter, study};
 
 /// A stack with a guard page; what is not touched costs address space alone.
 const STACK_BYTES: usize = 64 << 10;
@@ -162,17 +163,16 @@ impl Bare {
         }
         self.stacks.clear();
         let mut meter = Meter::begin(false);
-        let before = ledger()?;
+        study::read_memory()?;
         let waiting = meter.time(|| self.park(count))?;
-        let after = ledger()?;
+        std::thread::sleep(Duration::from_nanos(order.get("wait_ns")));
+        study::read_memory()?;
         let checksum = waiting
             .into_iter()
             .map(|routine| self.finish(routine))
             .sum();
         self.stacks.clear();
-        let mut outcome = Outcome::new(meter.finish(), checksum);
-        outcome.memory = Some(before.until(&after, count));
-        Ok(outcome)
+        Ok(Outcome::new(meter.finish(), checksum))
     }
 
     /// So many coroutines that have begun and are suspended.
@@ -202,9 +202,4 @@ impl Bare {
         }
         Ok(waiting)
     }
-}
-
-fn ledger() -> Result<Ledger, Failure> {
-    Ledger::read(false)
-        .map_err(|error| Failure::failed(format!("reading the memory ledger from /proc: {error}")))
 }

@@ -161,7 +161,6 @@ impl Report {
                 usage: lane.usage.minus(own),
             },
             checksum: self.checksum,
-            memory: None,
             latency: Some(self.latency),
             metrics: self.metrics,
         }

@@ -1,76 +1,205 @@
-//! Memory as a ledger that closes: what the host has lost, and where it went.
+//! Memory as a ledger that closes: what a lane's tasks cost, part by part, and
+//! what the host and the control group have lost meanwhile.
+//!
+//! The study reads, from outside: so the reading is the same for every
+//! language, and costs the lane nothing. The parts are those of the lane's own
+//! processes, which other programs do not disturb:
+//!
+//! | part | is |
+//! |---|---|
+//! | anonymous | `Pss_Anon` + `Pss_Shmem` of `/proc/PID/smaps_rollup`, over the lane and its descendants |
+//! | page tables | `VmPTE` of `/proc/PID/status`, and the top page that it leaves out, likewise |
+//! | kernel stacks | threads of all these, times the bytes of a kernel stack |
+//! | slab, per-CPU | what the host's grew by, up to what the lane's own new threads, processes, mappings and files can be the reason of |
+//!
+//! Beside them stand two accounts that know nothing of parts, as the check that
+//! nothing was forgotten: the host's, and where it may be read the control
+//! group's.
 
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::path::PathBuf;
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{fs, io, thread};
+
+use nix::unistd::{SysconfVar, sysconf};
 
 use crate::host::proc_file::ProcFile;
-use crate::protocol::Memory;
 
 /// How long the host may take to settle; after that a reading is taken as it is.
-const SETTLE_LIMIT: Duration = Duration::from_secs(1);
-const SETTLE_STEP: Duration = Duration::from_millis(50);
-/// Two readings this near are the same: the kernel's own lists of free pages
-/// make `MemAvailable` jump by about this much on a quiet host.
+const SETTLE_LIMIT: Duration = Duration::from_millis(500);
+const SETTLE_STEP: Duration = Duration::from_millis(25);
+/// Two readings this near are the same: what a quiet host's free memory moves by.
 const SETTLE_BYTES: i64 = 256 << 10;
 
-/// One reading of the host and of the lane's processes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ledger {
-    available: i64,
-    anonymous: i64,
-    kernel_stack: i64,
-    slab: i64,
-    page_tables: i64,
-    percpu: i64,
-    virtual_size: i64,
+/// The most slab that the kernel takes for one of these, roughly.
+const THREAD_SLAB: i64 = 16 << 10;
+const PROCESS_SLAB: i64 = 128 << 10;
+const MAPPING_SLAB: i64 = 1 << 10;
+const FILE_SLAB: i64 = 4 << 10;
+/// The most of the per-CPU area that a process takes on one CPU.
+const PROCESS_PERCPU: i64 = 256;
+
+/// What so many tasks cost: a later [`Reading`] minus an earlier one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Tasks alive at the second reading.
+    pub tasks_count: u64,
+    /// Drop of `MemAvailable` and the free pages in the per-CPU lists, of the
+    /// whole host.
+    pub available_bytes: i64,
+    /// Growth of the account of the lane's memory control group without the
+    /// files in the page cache; `None` where it may not be read.
+    pub group_bytes: Option<i64>,
+    /// Growth of the resident anonymous pages of the lane and its descendants.
+    pub anonymous_bytes: i64,
+    /// Growth of their kernel stacks.
+    pub kernel_stack_bytes: i64,
+    /// Growth of the host's slab for their kernel objects.
+    pub slab_bytes: i64,
+    /// Growth of their page tables.
+    pub page_tables_bytes: i64,
+    /// Growth of the host's per-CPU area for them.
+    pub percpu_bytes: i64,
+    /// Growth of the lane's address space, which is no cost.
+    pub virtual_bytes: i64,
 }
 
-impl Ledger {
-    /// Waits until the host has settled and reads. `with_children`: the lane's
-    /// tasks are processes, so add up over its descendants.
+impl Memory {
+    /// The sum of the parts.
+    #[must_use]
+    pub fn sum(&self) -> i64 {
+        self.anonymous_bytes
+            + self.kernel_stack_bytes
+            + self.slab_bytes
+            + self.page_tables_bytes
+            + self.percpu_bytes
+    }
+}
+
+/// The readings that a lane has asked for during one sample.
+#[derive(Debug, Default)]
+pub struct Readings(Vec<Reading>);
+
+impl Readings {
+    /// Takes one of the process `pid`. Blocks the thread until the host has
+    /// settled, half a second at most, and then for as long as it takes to look
+    /// into all of the lane's processes.
     ///
-    /// Blocks the thread.
-    pub(crate) fn read(with_children: bool) -> io::Result<Self> {
-        let host = settle()?;
-        // The host first: to look into a thousand processes costs slab.
-        let mut anonymous = resident("self")?;
-        if with_children {
-            let mut found = Vec::new();
-            descendants(std::process::id(), &mut found);
-            for pid in found {
-                anonymous += resident(&pid.to_string())?;
-            }
+    /// # Errors
+    ///
+    /// Where `/proc` does not tell.
+    pub fn take(&mut self, pid: u32) -> io::Result<()> {
+        self.0.push(Reading::take(pid)?);
+        Ok(())
+    }
+
+    /// The change from the first to the second; `None` where the lane asked for
+    /// another number of readings.
+    #[must_use]
+    pub fn change(&self, tasks_count: u64) -> Option<Memory> {
+        match &self.0[..] {
+            [before, after] => Some(before.until(after, tasks_count)),
+            _ => None,
         }
+    }
+}
+
+/// One reading of the host and of the lane's processes, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reading {
+    available: i64,
+    group: Option<i64>,
+    slab: i64,
+    percpu: i64,
+    own: Own,
+}
+
+/// What a lane's processes have.
+#[derive(Clone, Copy, Debug, Default)]
+struct Own {
+    anonymous: i64,
+    page_tables: i64,
+    kernel_stack: i64,
+    virtual_size: i64,
+    threads: i64,
+    processes: i64,
+    mappings: i64,
+    files: i64,
+}
+
+impl Reading {
+    fn take(pid: u32) -> io::Result<Self> {
+        let (host, available) = settle()?;
+        // The host first: to look into a thousand processes costs slab.
+        let group = Group::of(pid).and_then(|group| group.bytes());
         Ok(Self {
-            available: host.bytes("MemAvailable"),
-            anonymous,
-            kernel_stack: host.bytes("KernelStack"),
-            slab: host.bytes("Slab"),
-            page_tables: host.bytes("PageTables") + host.bytes("SecPageTables"),
+            available,
+            group,
+            // What can be reclaimed is mostly names of files, of anybody.
+            slab: host.bytes("SUnreclaim"),
             percpu: host.bytes("Percpu"),
-            virtual_size: ProcFile::read("/proc/self/status")?.bytes("VmSize"),
+            own: Own::of(pid, kernel_stack(&host)?)?,
         })
     }
 
-    /// The change from this reading to a later one.
-    pub(crate) fn until(&self, later: &Self, tasks: u64) -> Memory {
+    fn until(&self, later: &Self, tasks_count: u64) -> Memory {
+        let grown = |of: fn(&Own) -> i64| of(&later.own) - of(&self.own);
+        let processes = grown(|own| own.processes);
+        let most_slab = grown(|own| own.threads).max(0) * THREAD_SLAB
+            + processes.max(0) * PROCESS_SLAB
+            + grown(|own| own.mappings).max(0) * MAPPING_SLAB
+            + grown(|own| own.files).max(0) * FILE_SLAB;
+        let most_percpu = processes.max(0) * PROCESS_PERCPU * cpus();
         Memory {
-            tasks_count: tasks,
+            tasks_count,
             available_bytes: self.available - later.available,
-            anonymous_bytes: later.anonymous - self.anonymous,
-            kernel_stack_bytes: later.kernel_stack - self.kernel_stack,
-            slab_bytes: later.slab - self.slab,
-            page_tables_bytes: later.page_tables - self.page_tables,
-            percpu_bytes: later.percpu - self.percpu,
-            virtual_bytes: later.virtual_size - self.virtual_size,
+            group_bytes: self.group.zip(later.group).map(|(one, two)| two - one),
+            anonymous_bytes: grown(|own| own.anonymous),
+            kernel_stack_bytes: grown(|own| own.kernel_stack),
+            slab_bytes: (later.slab - self.slab).clamp(0, most_slab),
+            page_tables_bytes: grown(|own| own.page_tables),
+            percpu_bytes: (later.percpu - self.percpu).clamp(0, most_percpu),
+            virtual_bytes: grown(|own| own.virtual_size),
         }
     }
 }
 
-/// Resident pages that are no file's, shared ones by their share.
-fn resident(process: &str) -> io::Result<i64> {
-    let rollup = ProcFile::read(&format!("/proc/{process}/smaps_rollup"))?;
-    Ok(rollup.bytes("Pss_Anon") + rollup.bytes("Pss_Shmem"))
+impl Own {
+    /// Adds up over `pid` and its descendants. One that ends meanwhile counts
+    /// as nothing.
+    fn of(pid: u32, kernel_stack: i64) -> io::Result<Self> {
+        let mut own = Self::default();
+        own.add(pid, kernel_stack)?;
+        own.virtual_size = ProcFile::read(&format!("/proc/{pid}/status"))?.bytes("VmSize");
+        own.mappings = count_lines(&format!("/proc/{pid}/maps"))?;
+        own.files = fs::read_dir(format!("/proc/{pid}/fd"))?.count() as i64;
+        let mut found = Vec::new();
+        descendants(pid, &mut found);
+        for pid in found {
+            match own.add(pid, kernel_stack) {
+                Err(error) if !has_ended(&error) => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(own)
+    }
+
+    fn add(&mut self, pid: u32, kernel_stack: i64) -> io::Result<()> {
+        let rollup = ProcFile::read(&format!("/proc/{pid}/smaps_rollup"))?;
+        let status = ProcFile::read(&format!("/proc/{pid}/status"))?;
+        let threads = status.number("Threads");
+        self.anonymous += rollup.bytes("Pss_Anon") + rollup.bytes("Pss_Shmem");
+        self.page_tables += status.bytes("VmPTE") + page();
+        self.kernel_stack += threads * kernel_stack;
+        self.threads += threads;
+        self.processes += 1;
+        Ok(())
+    }
+}
+
+fn has_ended(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }
 
 /// Adds the processes below `pid`. One that ends meanwhile is left out.
@@ -90,44 +219,278 @@ fn descendants(pid: u32, found: &mut Vec<u32>) {
     }
 }
 
-/// Reads `/proc/meminfo` until three readings in a row agree.
-fn settle() -> io::Result<ProcFile> {
+fn count_lines(path: &str) -> io::Result<i64> {
+    let mut file = BufReader::with_capacity(1 << 16, fs::File::open(path)?);
+    let mut count = 0;
+    while file.skip_until(b'\n')? > 0 {
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// The bytes of one kernel stack: a power of two, near what the host's have on
+/// average.
+fn kernel_stack(host: &ProcFile) -> io::Result<i64> {
+    let load = fs::read_to_string("/proc/loadavg")?;
+    let tasks = tasks_of(&load).unwrap_or(1).max(1);
+    let average = (host.bytes("KernelStack") / tasks).max(1) as f64;
+    Ok(1 << average.log2().round() as u32)
+}
+
+/// How many tasks the host has, from the text of `/proc/loadavg`.
+fn tasks_of(load: &str) -> Option<i64> {
+    let (_, tasks) = load.split_whitespace().nth(3)?.split_once('/')?;
+    tasks.parse().ok()
+}
+
+/// Reads the host until three readings in a row agree: `/proc/meminfo`, and
+/// what is available in bytes.
+fn settle() -> io::Result<(ProcFile, i64)> {
     let start = Instant::now();
     let mut same = 1;
-    let mut last = read_meminfo()?;
+    let mut last = read_host()?;
     while same < 3 && start.elapsed() < SETTLE_LIMIT {
         thread::sleep(SETTLE_STEP);
-        let next = read_meminfo()?;
-        let moved = (next.bytes("MemAvailable") - last.bytes("MemAvailable")).abs();
+        let next = read_host()?;
+        let moved = (next.1 - last.1).abs();
         same = if moved <= SETTLE_BYTES { same + 1 } else { 1 };
         last = next;
     }
     Ok(last)
 }
 
-fn read_meminfo() -> io::Result<ProcFile> {
+fn read_host() -> io::Result<(ProcFile, i64)> {
     // Makes the kernel add up its per-CPU counters now instead of once a
     // second. Only root may; others read figures that are a little older.
     let _ = fs::read("/proc/sys/vm/stat_refresh");
-    ProcFile::read("/proc/meminfo")
+    let meminfo = ProcFile::read("/proc/meminfo")?;
+    let zones = fs::read_to_string("/proc/zoneinfo").unwrap_or_default();
+    let available = meminfo.bytes("MemAvailable") + pages_in_lists(&zones) * page();
+    Ok((meminfo, available))
+}
+
+/// Free pages in the per-CPU lists, from the text of `/proc/zoneinfo`.
+/// `MemAvailable` leaves them out: up to an eighth of memory.
+fn pages_in_lists(zones: &str) -> i64 {
+    let count = |line: &str| -> Option<i64> {
+        let number = line.trim_start().strip_prefix("count:")?;
+        number.trim().parse().ok()
+    };
+    zones.lines().filter_map(count).sum()
+}
+
+fn page() -> i64 {
+    constant(SysconfVar::PAGE_SIZE).unwrap_or(4096)
+}
+
+/// CPUs that the kernel keeps an area for.
+fn cpus() -> i64 {
+    constant(SysconfVar::_NPROCESSORS_CONF).unwrap_or(1)
+}
+
+fn constant(name: SysconfVar) -> Option<i64> {
+    sysconf(name).ok().flatten()
+}
+
+/// A memory control group.
+#[derive(Debug, PartialEq, Eq)]
+struct Group {
+    folder: PathBuf,
+    files: &'static Files,
+}
+
+/// What a version of control groups calls things. Version 1 has figures of the
+/// group alone, too.
+#[derive(Debug, PartialEq, Eq)]
+struct Files {
+    usage: &'static str,
+    cache: &'static str,
+    shared: &'static str,
+}
+
+const VERSION_1: Files = Files {
+    usage: "memory.usage_in_bytes",
+    cache: "total_cache",
+    shared: "total_shmem",
+};
+const VERSION_2: Files = Files {
+    usage: "memory.current",
+    cache: "file",
+    shared: "shmem",
+};
+
+impl Group {
+    fn of(pid: u32) -> Option<Self> {
+        Self::parse(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
+    }
+
+    /// From the text of `/proc/PID/cgroup`: where both versions are mounted,
+    /// the first has the controller.
+    fn parse(text: &str) -> Option<Self> {
+        let entries = || {
+            let lines = text.lines();
+            lines.filter_map(|line| line.split_once(':')?.1.split_once(':'))
+        };
+        let first = entries().find(|(names, _)| names.split(',').any(|name| name == "memory"));
+        let at = |root: &str, path: &str, files| Self {
+            folder: PathBuf::from(root).join(path.trim_start_matches('/')),
+            files,
+        };
+        match first {
+            Some((_, path)) => Some(at("/sys/fs/cgroup/memory", path, &VERSION_1)),
+            None => {
+                let (_, path) = entries().find(|(names, _)| names.is_empty())?;
+                Some(at("/sys/fs/cgroup", path, &VERSION_2))
+            }
+        }
+    }
+
+    /// All that is charged to it but files in the page cache, in bytes.
+    fn bytes(&self) -> Option<i64> {
+        let text = |name: &str| fs::read_to_string(self.folder.join(name)).ok();
+        let usage: i64 = text(self.files.usage)?.trim().parse().ok()?;
+        Some(usage - self.cached(&text("memory.stat")?))
+    }
+
+    /// Files in the page cache, from the text of `memory.stat`.
+    fn cached(&self, stat: &str) -> i64 {
+        let value = |name: &str| {
+            let line = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+            stat.lines().find_map(line).unwrap_or(0_i64)
+        };
+        value(self.files.cache) - value(self.files.shared)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Recorded on Linux 6.18 with two CPUs, shortened.
+    const ZONEINFO: &str = "\
+Node 0, zone   Normal
+  pages free     5391029
+        boost    0
+        min      16270
+        present  5898240
+      nr_free_pages 5391029
+  pagesets
+    cpu: 0
+              count:    4821
+              high:     5071
+              batch:    63
+              high_min: 5071
+  vm stats threshold: 54
+    cpu: 1
+              count:    119
+              high:     5071
+  vm stats threshold: 54
+  node_unreclaimable:  0
+Node 0, zone  Movable
+  pages free     0
+        protection: (0, 0, 0, 0)
+";
+
     #[test]
-    fn touched_memory_is_anonymous_and_untouched_is_only_virtual() {
-        let before = Ledger::read(false).unwrap();
+    fn pages_in_the_lists_of_all_cpus_are_added_up() {
+        assert_eq!(pages_in_lists(ZONEINFO), 4821 + 119);
+        assert_eq!(pages_in_lists(""), 0);
+    }
+
+    #[test]
+    fn tasks_of_the_host_are_behind_the_stroke() {
+        assert_eq!(tasks_of("1.43 0.85 0.39 4/114 11149\n"), Some(114));
+        assert_eq!(tasks_of("1.43"), None);
+    }
+
+    #[test]
+    fn control_group_of_version_1_is_the_one_with_the_controller() {
+        let text = "9:name=systemd:/\n4:cpu,memory:/api/7f\n0::/user.slice\n";
+        let group = Group::parse(text).unwrap();
+        assert_eq!(group.folder, PathBuf::from("/sys/fs/cgroup/memory/api/7f"));
+        let stat = "cache 1\nshmem 2\nrss 3\ntotal_cache 500\ntotal_rss 7\ntotal_shmem 100\n";
+        assert_eq!(group.cached(stat), 400);
+    }
+
+    #[test]
+    fn control_group_of_version_2_is_the_only_one() {
+        let group = Group::parse("0::/user.slice/user-1000.slice\n").unwrap();
+        let folder = "/sys/fs/cgroup/user.slice/user-1000.slice";
+        assert_eq!(group.folder, PathBuf::from(folder));
+        let stat = "anon 9000\nfile 4096\nkernel 77\nshmem 1024\nfile_mapped 3\n";
+        assert_eq!(group.cached(stat), 3072);
+        assert_eq!(Group::parse("9:pids:/\n"), None);
+    }
+
+    #[test]
+    fn slab_of_others_is_no_part_of_a_lane_without_kernel_objects() {
+        let before = Reading::default();
+        let after = Reading {
+            slab: 5 << 20,
+            percpu: 1 << 20,
+            own: Own {
+                anonymous: 456_000,
+                mappings: 2,
+                ..Own::default()
+            },
+            ..before
+        };
+        let change = before.until(&after, 1_000);
+        assert_eq!((change.slab_bytes, change.percpu_bytes), (2 << 10, 0));
+        assert_eq!(change.sum(), 456_000 + (2 << 10));
+    }
+
+    #[test]
+    fn slab_of_threads_is_the_hosts_growth() {
+        let before = Reading::default();
+        let after = Reading {
+            slab: 8_000_000,
+            own: Own {
+                threads: 1_000,
+                mappings: 4_000,
+                ..Own::default()
+            },
+            ..before
+        };
+        assert_eq!(before.until(&after, 1_000).slab_bytes, 8_000_000);
+    }
+
+    #[test]
+    fn touched_memory_and_threads_are_counted_and_untouched_is_only_virtual() {
+        let own = std::process::id();
+        let mut readings = Readings::default();
+        readings.take(own).unwrap();
         let touched = vec![1_u8; 32 << 20];
         let untouched: Vec<u8> = Vec::with_capacity(256 << 20);
-        let after = Ledger::read(false).unwrap();
-        let change = before.until(&after, 1);
+        let gate = std::sync::Arc::new(std::sync::Barrier::new(101));
+        let threads: Vec<_> = (0..100)
+            .map(|_| {
+                let gate = gate.clone();
+                thread::spawn(move || (gate.wait(), gate.wait()))
+            })
+            .collect();
+        gate.wait();
+        readings.take(own).unwrap();
+        gate.wait();
+        for thread in threads {
+            thread.join().unwrap();
+        }
         std::hint::black_box((&touched, &untouched));
+        let change = readings.change(1).unwrap();
+        let touched = 32 << 20..40 << 20;
+        assert!(touched.contains(&change.anonymous_bytes), "{change:?}");
+        // Other tests start and end threads meanwhile.
+        let stacks = change.kernel_stack_bytes;
         assert!(
-            (32 << 20..40 << 20).contains(&change.anonymous_bytes),
+            (80 * 8 << 10..=130 * 64 << 10).contains(&stacks),
             "{change:?}"
         );
+        assert!(change.page_tables_bytes >= 64 << 10, "{change:?}");
         assert!(change.virtual_bytes >= 288 << 20, "{change:?}");
+    }
+
+    #[test]
+    fn one_reading_is_no_change() {
+        assert_eq!(Readings::default().change(1), None);
     }
 }

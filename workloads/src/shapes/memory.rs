@@ -7,17 +7,15 @@ use super::Blocking;
 use super::team::{join_all, wait_until};
 use crate::kernels::descend::descend;
 use crate::lane::{Failure, Order, Outcome};
-use crate::measure::{Ledger, Meter};
+use crate::measure::{Meter, study};
 
-/// How long a lane has to give memory back before `memory.shrink` looks.
-pub(super) const SHRINK_TIME: Duration = Duration::from_secs(2);
 /// More than a level of [`descend`] takes, with its array of 512 bytes.
 const LEVEL_BYTES: usize = 768;
 /// For what lies on a stack before and after the descent.
 const REST_BYTES: usize = 6 << 10;
 
 pub(super) fn parked<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
-    hold(lane, order, lane.rest_time(), |index, wait| {
+    hold(lane, order, |index, wait| {
         wait();
         index + 1
     })
@@ -25,14 +23,12 @@ pub(super) fn parked<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fa
 
 pub(super) fn deep<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let levels = levels(lane, order)?;
-    hold(lane, order, lane.rest_time(), move |_, wait| {
-        descend(levels, wait)
-    })
+    hold(lane, order, move |_, wait| descend(levels, wait))
 }
 
 pub(super) fn shrink<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let levels = levels(lane, order)?;
-    hold(lane, order, SHRINK_TIME, move |_, wait| {
+    hold(lane, order, move |_, wait| {
         let depth = descend(levels, &mut || {});
         wait();
         depth
@@ -51,9 +47,9 @@ fn levels<L: Blocking>(lane: &L, order: &Order) -> Result<u64, Failure> {
     }
 }
 
-/// Reads the ledger without and with `tasks_count` tasks that wait. `body`
+/// Has the ledger read without and with `tasks_count` tasks that wait. `body`
 /// gets the task's number and what makes it wait.
-fn hold<L, F>(lane: &L, order: &Order, patience: Duration, body: F) -> Result<Outcome, Failure>
+fn hold<L, F>(lane: &L, order: &Order, body: F) -> Result<Outcome, Failure>
 where
     L: Blocking,
     F: Fn(u64, &mut dyn FnMut()) -> u64 + Clone + Send + 'static,
@@ -63,22 +59,12 @@ where
     first.end()?;
     let count = order.get("tasks_count");
     let mut meter = Meter::begin(L::PROCESSES);
-    let before = ledger(lane)?;
+    lane.blocking(study::read_memory)?;
     let waiting = meter.time(|| Waiting::start(lane, count, &body))?;
-    if !patience.is_zero() {
-        lane.sleep(patience);
-    }
-    let after = ledger(lane)?;
+    lane.sleep(Duration::from_nanos(order.get("wait_ns")));
+    lane.blocking(study::read_memory)?;
     let checksum = waiting.end()?;
-    let mut outcome = Outcome::new(meter.finish(), checksum);
-    outcome.memory = Some(before.until(&after, count));
-    Ok(outcome)
-}
-
-fn ledger<L: Blocking>(lane: &L) -> Result<Ledger, Failure> {
-    let reading = lane.blocking(|| Ledger::read(L::PROCESSES));
-    reading
-        .map_err(|error| Failure::failed(format!("reading the memory ledger from /proc: {error}")))
+    Ok(Outcome::new(meter.finish(), checksum))
 }
 
 /// Tasks that wait at a gate.

@@ -62,12 +62,6 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
         None
     }
 
-    /// How long after tasks have begun to wait the lane holds them as it will
-    /// go on to.
-    fn rest_time(&self) -> Duration {
-        Duration::ZERO
-    }
-
     /// Starts a task.
     fn spawn(&self, body: impl FnOnce() -> u64 + Send + 'static) -> Result<Self::Task, Failure>;
     /// Waits for a task; fails as it failed.

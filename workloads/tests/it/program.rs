@@ -5,6 +5,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
 use workloads::lane::Program as LaneProgram;
 use workloads::lanes;
+use workloads::ledger::Readings;
 use workloads::protocol::{Hello, Parameters, Request, Response};
 
 pub(crate) struct Program {
@@ -74,7 +75,26 @@ impl Program {
             })
             .unwrap(),
         );
-        self.answer()
+        self.answer_after_readings()
+    }
+
+    /// The answer to a request; takes the readings of memory that the lane asks
+    /// for before it.
+    fn answer_after_readings(&mut self) -> Response {
+        let mut readings = Readings::default();
+        loop {
+            match self.answer() {
+                Response::ReadMemory => {
+                    readings.take(self.child.id()).unwrap();
+                    self.send(serde_json::to_string(&Request::MemoryRead).unwrap());
+                }
+                Response::Sample(mut sample) => {
+                    sample.memory = readings.change(sample.operations_count);
+                    return Response::Sample(sample);
+                }
+                other => return other,
+            }
+        }
     }
 
     /// Ends the input; how the program ended, and what else it printed.

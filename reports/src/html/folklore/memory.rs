@@ -16,7 +16,7 @@ pub(super) fn starts_small(view: &View<'_>) -> Option<(Finding, String)> {
             continue;
         };
         let user = row.ledger.parts.first()?.1;
-        let total = row.ledger.available.value;
+        let total = row.ledger.sum.value;
         if lane == GO {
             finding = Finding::below(user, PAGE_BYTES);
         }
@@ -46,14 +46,12 @@ pub(super) fn thread_stack(view: &View<'_>) -> Option<(Finding, String)> {
         .collect();
     /// What 8 KB and a half of it would be.
     const MOST_BYTES: f64 = 12_000.0;
-    let together: f64 = ledger.parts.iter().map(|(_, part)| part.value).sum();
     Some((
-        Finding::below(ledger.available, MOST_BYTES),
+        Finding::below(ledger.sum, MOST_BYTES),
         format!(
-            "A waiting thread takes {}, {} together; the host’s free memory fell by {} for each. Its stack reserves {} of address space, of which only touched pages are real; the kernel’s stack is another one.",
+            "A waiting thread takes {}, {} together. Its stack reserves {} of address space, of which only touched pages are real; the kernel’s stack is another one.",
             parts.join(", "),
-            format::bytes(together),
-            format::bytes(ledger.available.value),
+            format::bytes(ledger.sum.value),
             format::bytes(ledger.virtual_bytes)
         ),
     ))
@@ -92,7 +90,7 @@ pub(super) fn shrink(view: &View<'_>) -> Option<(Finding, String)> {
     let mut evidence = Vec::new();
     let found = [GO, "thread", OURS].map(|lane| {
         let deep = deepest(view, lane)?;
-        let after = ledger(view, Role::ShrunkMemory, lane)?.ledger.available;
+        let after = ledger(view, Role::ShrunkMemory, lane)?.ledger.sum;
         evidence.push(format!(
             "{} deep in its stack costs {}, and {} once it is back up and waits",
             view.a_task(lane),
@@ -114,5 +112,5 @@ fn deepest(view: &View<'_>, lane: &str) -> Option<Estimate> {
     let workload = view.with_role(Role::DeepMemory).next()?;
     let mut rows = view.analysis.ledgers.iter();
     rows.rfind(|row| row.workload == workload.id && row.lane == lane)
-        .map(|row| row.ledger.available)
+        .map(|row| row.ledger.sum)
 }

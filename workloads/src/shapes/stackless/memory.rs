@@ -5,36 +5,26 @@ use std::hint::black_box;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::Stackless;
 use super::team::{join_all, timed, wait_until};
 use crate::catalogue::Shape;
 use crate::lane::{Failure, Order, Outcome};
-use crate::measure::Ledger;
-use crate::shapes::memory::SHRINK_TIME;
+use crate::measure::study;
 
-/// All `memory.*`.
+/// All `memory.*`. To ask the study blocks the thread: all tasks wait anyway,
+/// and a thread to block instead would be counted.
 pub(super) async fn hold<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let count = order.get("tasks_count");
     // What is paid once, by the first task, is no cost of a task.
     Waiting::start(lane, order, 1).await.end().await?;
-    let before = ledger()?;
+    study::read_memory()?;
     let (measured, waiting) = timed(Waiting::start(lane, order, count)).await;
-    if matches!(order.workload.shape, Shape::Shrink) {
-        L::sleep(SHRINK_TIME).await;
-    }
-    let after = ledger()?;
+    L::sleep(Duration::from_nanos(order.get("wait_ns"))).await;
+    study::read_memory()?;
     let checksum = waiting.end().await?;
-    let mut outcome = Outcome::new(measured, checksum);
-    outcome.memory = Some(before.until(&after, count));
-    Ok(outcome)
-}
-
-/// Blocks the thread: all tasks wait anyway, and a thread to block instead
-/// would be counted.
-fn ledger() -> Result<Ledger, Failure> {
-    Ledger::read(false)
-        .map_err(|error| Failure::failed(format!("reading the memory ledger from /proc: {error}")))
+    Ok(Outcome::new(measured, checksum))
 }
 
 /// Tasks that wait at a gate.
