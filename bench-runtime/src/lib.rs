@@ -17,6 +17,7 @@ pub mod sync;
 mod sys;
 pub mod time;
 mod timer;
+mod unwind;
 mod util;
 
 pub use chan::{
@@ -34,12 +35,14 @@ pub use sched::latency::RunLatency;
 pub use sched::lock_thread::{lock_os_thread, unlock_os_thread};
 pub use sched::metrics::Metrics;
 pub use sched::park::yield_now;
+pub use sched::profile::{GoroutineProfile, StackGroup, goroutine_profile};
 pub use sched::spawn::{GoBuilder, go, go_alone, goexit, gomaxprocs, goroutine_id, num_goroutine};
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use stack::{
     CompactionError, CompactionStats, StackError, StackPolicy, StackUsage, compaction_stats,
     stack_usage,
 };
+pub use unwind::Frame;
 
 /// The flight recorder: what the scheduler did last, always on, as a trace
 /// that Perfetto opens.

@@ -13,6 +13,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("util", 0),
     ("arch", 1),
     ("sys", 1),
+    ("unwind", 2),
     ("stack", 2),
     ("goroutine", 4),
     ("netpoll", 5),

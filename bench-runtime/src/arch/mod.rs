@@ -12,6 +12,8 @@
 //!   resumes this context passes.
 //! - `jump(to, payload) -> !`: resumes `to` and forgets the running context.
 //! - `stack_pointer() -> usize`.
+//! - `registers(saved, word) -> Registers`: what an unwinder begins with at a saved
+//!   context, read from its stack by `word`.
 //!
 //! Only what the C ABI says a callee keeps survives a switch; the compiler is
 //! told that every other register is lost, so that only live values are saved.
@@ -21,17 +23,26 @@
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use x86_64::{jump, prepare, stack_pointer, switch};
+pub(crate) use x86_64::{jump, prepare, registers, stack_pointer, switch};
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
 #[cfg(target_arch = "aarch64")]
-pub(crate) use aarch64::{jump, prepare, stack_pointer, switch};
+pub(crate) use aarch64::{jump, prepare, registers, stack_pointer, switch};
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 compile_error!(
     "bench-runtime has a context switch for x86-64 and aarch64 only: add one in src/arch/"
 );
+
+/// The registers of a suspended context that unwind tables refer to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Registers {
+    pub(crate) ip: u64,
+    pub(crate) sp: u64,
+    /// The frame pointer.
+    pub(crate) fp: u64,
+}
 
 /// What a fresh stack starts with: called with the payload, never returns.
 pub(crate) type Entry = unsafe extern "C" fn(usize) -> !;

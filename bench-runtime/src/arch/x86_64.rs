@@ -15,7 +15,7 @@
 
 use std::arch::{asm, naked_asm};
 
-use super::Entry;
+use super::{Entry, Registers};
 
 /// See the contract in [`super`].
 ///
@@ -114,6 +114,20 @@ pub(crate) unsafe fn jump(to: usize, payload: usize) -> ! {
             options(noreturn),
         );
     }
+}
+
+/// See the contract in [`super`].
+pub(crate) fn registers<E>(
+    saved: u64,
+    word: impl Fn(u64) -> Result<u64, E>,
+) -> Result<Registers, E> {
+    Ok(Registers {
+        ip: word(saved)?,
+        // As if the words that `switch` has pushed were popped again: its
+        // caller's unwind table does not know of them.
+        sp: saved + 24,
+        fp: word(saved + 16)?,
+    })
 }
 
 /// The stack pointer, or close to it.

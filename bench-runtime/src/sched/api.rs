@@ -6,7 +6,9 @@ use super::builder::Builder;
 use super::dump::GoroutineInfo;
 use super::join::{JoinError, JoinHandle};
 use super::metrics::Metrics;
+use super::profile::GoroutineProfile;
 use super::runtime::Shared;
+use super::shutdown::LEAKS_SHOWN;
 use super::spawn;
 use super::trace::{Level, Trace};
 
@@ -60,6 +62,9 @@ pub struct Shutdown {
     pub unfinished_count: usize,
     /// What the first 1,000 of them were doing: the leak report.
     pub unfinished: Vec<GoroutineInfo>,
+    /// Their stacks, equal ones once. To read their names takes some hundred
+    /// milliseconds once a process, and only [`Runtime::shutdown`] does it.
+    pub stacks: GoroutineProfile,
     /// Threads still in a goroutine's code when the time was up.
     pub threads_count: usize,
 }
@@ -222,6 +227,24 @@ impl Runtime {
         self.shared.goroutines()
     }
 
+    /// What every goroutine is doing, with its stack: see
+    /// [`goroutine_profile`](crate::goroutine_profile).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
+    /// assert!(runtime.goroutine_profile().groups.is_empty());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn goroutine_profile(&self) -> GoroutineProfile {
+        self.shared.goroutine_profile(usize::MAX)
+    }
+
     /// What the flight recorder holds: the last events of each P. Stops nobody.
     ///
     /// # Examples
@@ -279,7 +302,11 @@ impl Runtime {
     /// ```
     pub fn shutdown(self) -> Shutdown {
         // The drop that follows only lets go of what all share.
-        self.shared.stop()
+        let mut left = self.shared.stop();
+        if left.unfinished_count > 0 {
+            left.stacks = self.shared.goroutine_profile(LEAKS_SHOWN);
+        }
+        left
     }
 }
 

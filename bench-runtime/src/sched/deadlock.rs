@@ -11,7 +11,7 @@
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
-use super::dump::{HELPERS_COUNT, write_all};
+use super::dump::{HELPERS_COUNT, write_all, write_stacks_apart};
 use super::runtime::Shared;
 use super::trace;
 
@@ -59,6 +59,7 @@ impl Shared {
             &goroutines,
         );
         trace::write_if_asked(self, 0);
+        write_stacks_apart(self);
         // SAFETY: ends the process at once; destructors of a program that
         // cannot go on are not run, as in Go.
         unsafe { libc::_exit(EXIT_STATUS) }

@@ -94,7 +94,7 @@ fn state_of(g: &Goroutine) -> &'static str {
 }
 
 /// Looks at a goroutine; `None` if it is none at the moment.
-fn look_at(g: &'static Goroutine) -> Option<GoroutineInfo> {
+pub(super) fn look_at(g: &'static Goroutine) -> Option<GoroutineInfo> {
     let status = g.status();
     if matches!(status, Status::Idle | Status::Dead) {
         return None;
@@ -269,7 +269,7 @@ pub(crate) fn dump_on_quit(shared: &'static Shared) -> std::io::Result<()> {
     HELPERS_COUNT.fetch_add(1, Ordering::SeqCst);
     std::thread::Builder::new()
         .name("sigquit".into())
-        .stack_size(128 * 1024)
+        .stack_size(REPORT_STACK)
         .spawn(move || {
             while signals.wait() {
                 // One that is on the list has not stopped, so it is there.
@@ -277,6 +277,7 @@ pub(crate) fn dump_on_quit(shared: &'static Shared) -> std::io::Result<()> {
                 for (number, user) in all.iter().enumerate() {
                     write_all("SIGQUIT: all goroutines\n\n", &user.shared().goroutines());
                     super::trace::write_if_asked(user.shared(), number);
+                    write_stacks(user.shared());
                 }
             }
         })?;
@@ -295,6 +296,27 @@ pub(crate) fn write_all(heading: &str, goroutines: &[GoroutineInfo]) {
         let _ = writeln!(out, "{info}");
     }
     out.flush();
+}
+
+/// Bytes of stack that finding the names of frames may need.
+const REPORT_STACK: usize = 1 << 20;
+
+/// Writes the goroutines' stacks to stderr, equal ones once.
+fn write_stacks(shared: &'static Shared) {
+    let mut out = crate::fatal::StderrBuffer::new();
+    let _ = write!(out, "\n{}", shared.goroutine_profile(usize::MAX));
+    out.flush();
+}
+
+/// As [`write_stacks`], on a thread of its own, for callers whose stack is small.
+pub(crate) fn write_stacks_apart(shared: &'static Shared) {
+    let thread = std::thread::Builder::new()
+        .stack_size(REPORT_STACK)
+        .spawn(move || write_stacks(shared));
+    // Without a thread the report has no stacks.
+    if let Ok(thread) = thread {
+        let _ = thread.join();
+    }
 }
 
 /// True on a goroutine's stack.

@@ -19,6 +19,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::api::Shutdown;
+use super::profile::GoroutineProfile;
 use super::runtime::Shared;
 use super::spawn;
 use crate::goroutine::{
@@ -34,7 +35,7 @@ const GRACE: Duration = Duration::from_millis(if cfg!(rt_tsan) { 5_000 } else { 
 const WIND_UP: Duration = Duration::from_secs(5);
 
 /// Goroutines that a leak report names.
-const LEAKS_SHOWN: usize = 1_000;
+pub(super) const LEAKS_SHOWN: usize = 1_000;
 
 /// Whether goroutines that have not ended can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +100,7 @@ impl Shared {
         Shutdown {
             unfinished_count,
             unfinished,
+            stacks: GoroutineProfile::default(),
             threads_count,
         }
     }

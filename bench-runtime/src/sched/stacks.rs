@@ -146,17 +146,7 @@ fn release(claimed: &Claimed, compacted: bool) {
 /// Calls `f` while a parked goroutine is kept from going on; `None` if it is
 /// not parked, or bound to its thread.
 pub(super) fn while_parked<R>(g: &'static Goroutine, f: impl FnOnce() -> R) -> Option<R> {
-    let context = g.context.load(Ordering::Acquire);
-    if context == FRESH || context & RUNNING_BIT != 0 {
-        return None;
-    }
-    let stack = Stack::from_header(header_of(context)?);
-    let raw = ptr::from_ref(g).cast_mut().cast();
-    let claimed = Claimed {
-        stack,
-        g: raw,
-        sp: claim(raw, stack)?,
-    };
+    let claimed = claim_parked(g)?;
     let mut f = Some(f);
     let mut result = None;
     confirm(std::slice::from_ref(&claimed), &mut |_| {
@@ -164,6 +154,59 @@ pub(super) fn while_parked<R>(g: &'static Goroutine, f: impl FnOnce() -> R) -> O
     });
     release(&claimed, g.has_flag(FLAG_COMPACTED));
     result
+}
+
+/// A copy of what a parked goroutine's stack held.
+#[derive(Debug)]
+pub(super) struct Copied {
+    pub(super) g: &'static Goroutine,
+    /// The saved context, where the bytes begin.
+    pub(super) saved: usize,
+    pub(super) bytes: Vec<u8>,
+    /// For how long the sweep has seen it parked, at the least.
+    pub(super) age: Duration,
+}
+
+/// Copies the stacks of those that are parked, from the saved context upwards: at
+/// most `most` bytes of one, and no more goroutines once there are `total`. None
+/// of them is resumed meanwhile.
+pub(super) fn copy_parked(all: &[&'static Goroutine], most: usize, total: usize) -> Vec<Copied> {
+    let now_ms = (crate::sys::clock::now_ns() / 1_000_000) as u32;
+    let claims: Vec<Claimed> = all.iter().filter_map(|g| claim_parked(g)).collect();
+    let mut copies = Vec::with_capacity(claims.len());
+    let mut sum = 0;
+    confirm(&claims, &mut |place| {
+        let claimed = &claims[place];
+        if sum < total {
+            let bytes = crate::stack::copy::of_claimed(claimed, most);
+            sum += bytes.len();
+            copies.push(Copied {
+                g: goroutine_of(claimed),
+                saved: claimed.sp,
+                bytes,
+                age: crate::stack::copy::parked_for(claimed.stack, now_ms),
+            });
+        }
+    });
+    for claimed in &claims {
+        release(claimed, goroutine_of(claimed).has_flag(FLAG_COMPACTED));
+    }
+    copies
+}
+
+/// The claim of a goroutine, if it is parked.
+fn claim_parked(g: &'static Goroutine) -> Option<Claimed> {
+    let context = g.context.load(Ordering::Acquire);
+    if context == FRESH || context & RUNNING_BIT != 0 {
+        return None;
+    }
+    let stack = Stack::from_header(header_of(context)?);
+    let raw = ptr::from_ref(g).cast_mut().cast();
+    Some(Claimed {
+        stack,
+        g: raw,
+        sp: claim(raw, stack)?,
+    })
 }
 
 /// Brings the stack of a goroutine that the caller is about to resume back.

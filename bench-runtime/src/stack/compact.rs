@@ -274,6 +274,30 @@ pub(crate) fn machine_of_compacted(address: usize) -> Option<*mut ()> {
     (word.load(Ordering::Acquire) == now.0).then_some(machine)
 }
 
+/// The first `bytes` of what a compacted stack held from `saved` upwards; `None` if
+/// it is not compacted. For whoever keeps the goroutine from being resumed.
+pub(super) fn copy_of_cell(saved: usize, bytes: usize) -> Option<Vec<u8>> {
+    let compactor = COMPACTOR.get()?;
+    let word = compactor.arena.word_of(saved)?;
+    let now = compactor.settled(word);
+    let (State::Compacted, Some((cell, in_cell))) = (now.state(), now.cell()) else {
+        return None;
+    };
+    let before = saved % UNIT;
+    let bytes = bytes.min(in_cell - before);
+    let mut copy = vec![0; bytes];
+    // SAFETY: what lay at `saved`, rounded down, is the cell's first byte; the
+    // memory of cells stays mapped. If the cell was given back meanwhile, the word
+    // says so below, and what was read is forgotten.
+    unsafe {
+        cell.0
+            .as_ptr()
+            .add(before)
+            .copy_to_nonoverlapping(copy.as_mut_ptr(), bytes);
+    }
+    (word.load(Ordering::Acquire) == now.0).then_some(copy)
+}
+
 /// What a fault in a slot was about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Touch {

@@ -51,6 +51,7 @@ mod arena;
 mod cells;
 mod class;
 pub(crate) mod compact;
+pub(crate) mod copy;
 mod free_list;
 mod guard;
 mod header;

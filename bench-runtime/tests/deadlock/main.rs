@@ -134,11 +134,12 @@ fn deadlock_leaves_its_trace_where_asked() -> Result<(), Failed> {
     }
 }
 
-/// The lines of a report, one for each goroutine, if the child ended with one.
+/// The lines of a report, one for each goroutine, if the child ended with one; the
+/// goroutines' stacks come after an empty line.
 fn reported(status: ExitStatus, stderr: &str) -> Option<Vec<&str>> {
     let rest = stderr.strip_prefix("fatal error: all goroutines are asleep - deadlock!\n\n")?;
     // Go's exit status for it.
-    (status.code() == Some(2)).then(|| rest.lines().collect())
+    (status.code() == Some(2)).then(|| rest.lines().take_while(|line| !line.is_empty()).collect())
 }
 
 /// True if `line` is `pattern`, in which `*` stands for any text.

@@ -14,6 +14,7 @@ mod net_deadline;
 mod not_send;
 mod outside;
 mod powser;
+mod profile;
 #[cfg(rt_tsan)]
 mod race;
 mod runtime;

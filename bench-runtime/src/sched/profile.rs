@@ -1,0 +1,275 @@
+//! What every goroutine was doing, with its frames: equal stacks are one group.
+//!
+//! The goroutines go on meanwhile. A parked one is kept from being resumed only
+//! while the bytes of its stack are copied, with at most [`BATCH`] others and
+//! [`BATCH_BYTES`] in all; its frames are found in the copy.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::dump::GoroutineInfo;
+use super::runtime::Shared;
+use super::stacks::Copied;
+use crate::goroutine::{Goroutine, Status};
+use crate::unwind::{Frame, Symbols, Unwinder};
+
+/// Goroutines that are kept from being resumed at a time.
+const BATCH: usize = 32;
+/// Bytes that are copied meanwhile: some 20 µs.
+const BATCH_BYTES: usize = 128 << 10;
+/// Bytes of a stack that are copied at most: the innermost frames.
+const MOST_BYTES: usize = 32 << 10;
+/// Goroutines of a group that a text names.
+const NAMED: usize = 8;
+
+/// Goroutines that wait at one place, called the same way.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, goroutine_profile};
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
+///     for group in goroutine_profile().groups {
+///         println!("{} goroutines are {}", group.goroutines.len(), group.state);
+///     }
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StackGroup {
+    /// What they do or wait for, in Go's words.
+    pub state: String,
+    /// Who they are, by number.
+    pub goroutines: Vec<GoroutineInfo>,
+    /// The shortest and longest time that they have been seen parked here: each
+    /// may have waited longer. Zero of those that parked since the runtime last
+    /// looked, some time within a second.
+    pub parked_for: Range<Duration>,
+    /// The calls, the innermost first, without the runtime's own but for the one
+    /// that the program made. Empty for goroutines that run, that have not
+    /// started, or that are locked to their thread.
+    pub frames: Vec<Frame>,
+}
+
+/// What every goroutine was doing: see [`goroutine_profile`].
+///
+/// Its [`Display`](fmt::Display) is text for people, as Go's goroutine profile
+/// at `debug=1`.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{GoroutineProfile, Runtime, goroutine_profile};
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let profile: GoroutineProfile = unsafe { Runtime::builder().build() }?.run(goroutine_profile);
+/// print!("{profile}");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GoroutineProfile {
+    /// The groups, the largest first.
+    pub groups: Vec<StackGroup>,
+}
+
+impl GoroutineProfile {
+    /// Writes the profile in pprof's format, uncompressed: `go tool pprof FILE`
+    /// opens it. One sample a group, whose value is the count of its goroutines.
+    ///
+    /// # Errors
+    ///
+    /// Those of the writer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, goroutine_profile};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let profile = unsafe { Runtime::builder().build() }?.run(goroutine_profile);
+    /// let mut file = Vec::new();
+    /// profile.write_pprof(&mut file)?;
+    /// assert!(!file.is_empty());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn write_pprof(&self, out: impl std::io::Write) -> std::io::Result<()> {
+        let samples = self
+            .groups
+            .iter()
+            .map(|group| (group.frames.as_slice(), vec![group.goroutines.len() as i64]));
+        super::pprof::write(out, &[("goroutine", "count")], samples)
+    }
+}
+
+impl fmt::Display for GoroutineProfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for group in &self.groups {
+            let count = group.goroutines.len();
+            let plural = if count == 1 { "" } else { "s" };
+            write!(f, "{count} goroutine{plural} [{}]", group.state)?;
+            let Range { start, end } = group.parked_for;
+            match (start.as_secs(), end.as_secs()) {
+                (_, 0) => {}
+                (least, most) if least == most => write!(f, ", for {least} s or longer")?,
+                (least, most) => write!(f, ", for {least} to {most} s or longer")?,
+            }
+            f.write_str(":")?;
+            for info in group.goroutines.iter().take(NAMED) {
+                write!(f, " {}", info.id)?;
+            }
+            writeln!(f, "{}", if count > NAMED { " …" } else { "" })?;
+            for frame in &group.frames {
+                writeln!(f, "    {}", frame.function)?;
+                if let Some(file) = &frame.file {
+                    match frame.line {
+                        Some(line) => writeln!(f, "        {file}:{line}")?,
+                        None => writeln!(f, "        {file}")?,
+                    }
+                }
+            }
+            f.write_str("\n")?;
+        }
+        Ok(())
+    }
+}
+
+/// What every goroutine of the current runtime is doing, with the frames of
+/// those that are parked; empty on a plain thread.
+///
+/// Takes some microseconds a goroutine, and some hundred milliseconds to read the
+/// program's line tables for the first time. No goroutine is stopped for longer
+/// than its stack, and those of the few copied with it, take to be copied.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, goroutine_profile};
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let profile = unsafe { Runtime::builder().build() }?.run(goroutine_profile);
+/// // The main goroutine, which made the profile.
+/// assert_eq!(profile.groups[0].goroutines[0].id, 1);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use]
+pub fn goroutine_profile() -> GoroutineProfile {
+    super::park::runtime().map_or_else(GoroutineProfile::default, |shared| {
+        shared.goroutine_profile(usize::MAX)
+    })
+}
+
+/// A goroutine of a group, and for how long it has been seen parked.
+type Seen = (GoroutineInfo, Duration);
+
+impl Shared {
+    /// See [`goroutine_profile`]; of so many goroutines at most.
+    pub(crate) fn goroutine_profile(&'static self, most: usize) -> GoroutineProfile {
+        let mut all = Vec::new();
+        self.slab().for_each(|g| {
+            if all.len() < most && !matches!(g.status(), Status::Idle | Status::Dead) {
+                all.push(g);
+            }
+        });
+        let mut unwinder = Unwinder::new();
+        let mut groups: HashMap<(String, Vec<u64>), Vec<Seen>> = HashMap::new();
+        let mut rest = all.as_slice();
+        while !rest.is_empty() {
+            let (batch, later) = rest.split_at(rest.len().min(BATCH));
+            rest = later;
+            let mut copied = super::stacks::copy_parked(batch, MOST_BYTES, BATCH_BYTES);
+            for &g in batch {
+                let Some(info) = super::dump::look_at(g) else {
+                    continue;
+                };
+                let mut calls = Vec::new();
+                let mut age = Duration::ZERO;
+                let place = copied.iter().position(|copied| is_of(copied, g, &info));
+                if let Some(copied) = place.map(|place| copied.swap_remove(place)) {
+                    calls = unwinder.calls(copied.saved, &copied.bytes);
+                    age = copied.age;
+                }
+                groups
+                    .entry((info.state.clone(), calls))
+                    .or_default()
+                    .push((info, age));
+            }
+        }
+        // What differs only inside the runtime is one group.
+        let mut symbols = Symbols::default();
+        let mut merged: HashMap<(String, Vec<Frame>), Vec<Seen>> = HashMap::new();
+        for ((state, calls), seen) in groups {
+            let frames = frames(&calls, &mut symbols);
+            merged.entry((state, frames)).or_default().extend(seen);
+        }
+        let mut groups: Vec<StackGroup> = merged
+            .into_iter()
+            .map(|((state, frames), mut seen)| {
+                seen.sort_by_key(|(info, _)| info.id);
+                let ages = || seen.iter().map(|(_, age)| *age);
+                let parked_for = Range {
+                    start: ages().min().unwrap_or_default(),
+                    end: ages().max().unwrap_or_default(),
+                };
+                StackGroup {
+                    state,
+                    parked_for,
+                    goroutines: seen.into_iter().map(|(info, _)| info).collect(),
+                    frames,
+                }
+            })
+            .collect();
+        groups.sort_by_key(|group| {
+            let first = group.goroutines.first().map_or(0, |info| info.id);
+            (std::cmp::Reverse(group.goroutines.len()), first)
+        });
+        GoroutineProfile { groups }
+    }
+}
+
+/// Whether a copy is of this goroutine, in the state that `info` says.
+fn is_of(copied: &Copied, g: &'static Goroutine, info: &GoroutineInfo) -> bool {
+    std::ptr::eq(copied.g, g) && info.waits && g.id.load(Ordering::Relaxed) == info.id
+}
+
+/// The program's frames, and the call into the runtime that it made.
+fn frames(calls: &[u64], symbols: &mut Symbols) -> Vec<Frame> {
+    let all: Vec<&Frame> = symbols.at(calls);
+    let first = all.iter().position(|frame| !is_runtime(frame));
+    let last = all
+        .iter()
+        .rposition(|frame| !is_runtime(frame) && !is_std(frame));
+    let kept = match (first, last) {
+        (Some(first), Some(last)) if first <= last => &all[first.saturating_sub(1)..=last],
+        // Only the runtime's own: better than nothing.
+        _ => all.as_slice(),
+    };
+    let mut kept: Vec<Frame> = kept.iter().copied().cloned().collect();
+    // So that stacks that differ only inside the runtime are equal.
+    if let Some(call) = kept.first_mut().filter(|frame| is_runtime(frame)) {
+        call.address = 0;
+    }
+    kept
+}
+
+/// Where the runtime's sources are, as line tables name them.
+fn is_runtime(frame: &Frame) -> bool {
+    let here = file!();
+    let sources = here.strip_suffix("sched/profile.rs").unwrap_or(here);
+    frame
+        .file
+        .as_ref()
+        .is_some_and(|file| file.contains(sources))
+}
+
+/// Between a goroutine's first frame and the program's closure lie some of std.
+fn is_std(frame: &Frame) -> bool {
+    let file = frame.file.as_deref().unwrap_or("");
+    file.contains("/library/std/src/") || file.contains("/library/core/src/")
+}

@@ -1,0 +1,181 @@
+//! Profiles of goroutines: the frames of those that are parked, equal stacks in
+//! one group, in every state that a stack may be in.
+
+use std::process::Command;
+use std::time::Duration;
+
+use crate::start::Start;
+use bench_runtime::{
+    GoroutineProfile, Runtime, StackGroup, chan, compaction_stats, go, sync, time,
+};
+
+/// A call deep, so that there is something to see.
+#[inline(never)]
+fn wait_for_the_end(rx: &bench_runtime::Receiver<()>) {
+    rx.recv();
+    std::hint::black_box(());
+}
+
+#[inline(never)]
+fn outer_caller(rx: &bench_runtime::Receiver<()>) {
+    wait_for_the_end(rx);
+    std::hint::black_box(());
+}
+
+/// The group of those that wait in `function`.
+fn group<'a>(profile: &'a GoroutineProfile, function: &str) -> &'a StackGroup {
+    let waits = |group: &&StackGroup| {
+        group
+            .frames
+            .iter()
+            .any(|frame| frame.function.contains(function))
+    };
+    let found = profile.groups.iter().find(waits);
+    found.unwrap_or_else(|| panic!("{function} is not in:\n{profile}"))
+}
+
+fn park_many(runtime: &Runtime, count: usize) -> bench_runtime::Sender<()> {
+    let (tx, rx) = chan::<()>(0);
+    for _ in 0..count {
+        let rx = rx.clone();
+        drop(runtime.spawn(move || outer_caller(&rx)));
+    }
+    let parked = || runtime.goroutines().iter().filter(|g| g.waits).count();
+    while parked() < count {
+        std::thread::yield_now();
+    }
+    tx
+}
+
+#[test]
+fn equal_stacks_are_one_group_with_function_file_and_line() {
+    let runtime = Runtime::builder().start().unwrap();
+    let tx = park_many(&runtime, 100);
+    let profile = runtime.goroutine_profile();
+    let waiting = group(&profile, "wait_for_the_end");
+    assert_eq!(waiting.goroutines.len(), 100, "{profile}");
+    assert_eq!(waiting.state, "chan receive");
+    let frames = &waiting.frames;
+    let place = |function: &str| {
+        let mut frames = frames.iter();
+        frames
+            .position(|frame| frame.function.contains(function))
+            .unwrap()
+    };
+    assert!(place("recv") < place("wait_for_the_end"), "{profile}");
+    assert!(
+        place("wait_for_the_end") < place("outer_caller"),
+        "{profile}"
+    );
+    let frame = &frames[place("outer_caller")];
+    assert!(frame.file.as_ref().unwrap().ends_with("profile.rs"));
+    assert!(frame.line.unwrap() > 0);
+    assert!(
+        profile
+            .to_string()
+            .contains("100 goroutines [chan receive]")
+    );
+    drop(tx);
+}
+
+#[test]
+fn a_compacted_stack_is_read_where_it_is_and_stays_compacted() {
+    let built = Runtime::builder()
+        .compact_stacks(Duration::from_millis(20))
+        .start();
+    // Not on every kernel.
+    let Ok(runtime) = built else { return };
+    let before = compaction_stats();
+    let tx = park_many(&runtime, 300);
+    while compaction_stats().compacted_count < before.compacted_count + 200 {
+        std::thread::yield_now();
+    }
+    let profile = runtime.goroutine_profile();
+    assert_eq!(
+        group(&profile, "outer_caller").goroutines.len(),
+        300,
+        "{profile}"
+    );
+    drop(tx);
+}
+
+#[test]
+fn goroutines_go_on_while_profiles_are_made() {
+    let runtime = Runtime::builder().procs(2).start().unwrap();
+    let pairs: Vec<_> = (0..20)
+        .map(|_| {
+            let (there, back) = (chan::<u32>(0), chan::<u32>(0));
+            drop(runtime.spawn(move || there.1.into_iter().for_each(|n| back.0.send(n).unwrap())));
+            runtime.spawn(move || {
+                (0..5_000).for_each(|n| {
+                    there.0.send(n).unwrap();
+                    assert_eq!(back.1.recv(), Some(n));
+                });
+            })
+        })
+        .collect();
+    let mut profiles = 0;
+    while runtime.goroutines().len() > 20 {
+        assert!(!runtime.goroutine_profile().groups.is_empty());
+        profiles += 1;
+    }
+    assert!(profiles > 0);
+    pairs.into_iter().for_each(|pair| pair.join().unwrap());
+}
+
+#[test]
+fn leak_report_has_the_stacks() {
+    let runtime = Runtime::builder().start().unwrap();
+    runtime.run(|| {
+        let lock = std::sync::Arc::new(sync::Mutex::new(()));
+        let held = lock.lock();
+        let waits = lock.clone();
+        drop(go(move || drop(waits.lock())));
+        time::sleep(Duration::from_millis(5));
+        std::mem::forget(held);
+    });
+    while runtime.goroutines().iter().any(|g| !g.waits) {
+        std::thread::yield_now();
+    }
+    let left = runtime.shutdown();
+    assert_eq!(left.unfinished_count, 1);
+    group(&left.stacks, "leak_report_has_the_stacks");
+}
+
+#[test]
+fn pprof_of_go_opens_the_profile() {
+    let runtime = Runtime::builder().start().unwrap();
+    let _tx = park_many(&runtime, 7);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("goroutines.pb");
+    let out = std::fs::File::create(&file).unwrap();
+    runtime.goroutine_profile().write_pprof(out).unwrap();
+    let go = std::env::var_os("THREADBARE_GO").unwrap_or_else(|| {
+        let installed = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../target/toolchains/go/bin/go"
+        );
+        match std::path::Path::new(installed).exists() {
+            true => installed.into(),
+            false => "go".into(),
+        }
+    });
+    let seen = Command::new(go)
+        .args(["tool", "pprof", "-top"])
+        .arg(&file)
+        .output();
+    let required = std::env::var("REQUIRE_FOREIGN").is_ok_and(|all| all.contains("go"));
+    let Ok(seen) = seen else {
+        assert!(!required, "REQUIRE_FOREIGN names go, and there is none");
+        eprintln!("skipped: no Go here (scripts/install-go.sh)");
+        return;
+    };
+    let said = String::from_utf8_lossy(&seen.stdout);
+    assert!(
+        seen.status.success(),
+        "{}",
+        String::from_utf8_lossy(&seen.stderr)
+    );
+    assert!(said.contains("Type: goroutine"), "{said}");
+    assert!(said.contains("wait_for_the_end"), "{said}");
+}
