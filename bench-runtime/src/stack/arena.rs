@@ -17,12 +17,13 @@
 
 use std::ptr::NonNull;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::StackError;
 use super::class::{CLASSES, Class, ClassInfo, LARGEST_SLOT};
 use super::guard::{Guards, refused};
-use super::header::{Geometry, REGIONS, StackHeader, publish};
+use super::header::{ALL_REGIONS, GROUP, Geometry, REGIONS, SPARSE, StackHeader, publish};
+use super::pool::CACHED;
 use super::seal;
 use super::slots::SlotTable;
 use crate::sys::madvise::{self, Advice, PageRange};
@@ -35,6 +36,14 @@ use crate::util::lock::Lock;
 const LARGEST_RESERVATION: usize = if cfg!(rt_tsan) { 1 << 40 } else { 32 << 40 };
 /// Every region must have a slot.
 const SMALLEST_RESERVATION: usize = REGIONS * LARGEST_SLOT;
+
+/// The sparse region comes on top: this part of the reservation.
+const SPARSE_SHARE: usize = 16;
+/// So many goroutines may have deep stacks. What the caches hold comes on top.
+const DEEP_STACKS: usize = 10_000;
+/// A whole chunk of the sparse region is left out at its beginning, for the guard
+/// of the first deep slot.
+const FIRST_DEEP: usize = CHUNK >> GROUP;
 
 /// A batch of new slots is at most this many bytes of address space, because
 /// every two MiB that hold a guard cost a page of page table.
@@ -76,8 +85,12 @@ pub(super) struct Arena {
     protected: AtomicUsize,
     pub(super) slots: SlotTable,
     /// How many slots of each region have been handed out.
-    regions: [Lock<usize>; REGIONS],
+    regions: [Lock<usize>; ALL_REGIONS],
     free: [Lock<FreeList>; CLASSES],
+    /// Caches of Ps.
+    caches: AtomicUsize,
+    /// No deep slot is to be had; a hint, so as not to look for one each time.
+    deep_spent: AtomicBool,
 }
 
 static GLOBAL: OnceLock<Arena> = OnceLock::new();
@@ -116,35 +129,38 @@ impl Arena {
                 found,
             });
         }
-        let base = loop {
-            match map::reserve(bytes, LARGEST_SLOT) {
-                Ok(base) => break base,
+        let (start, sparse) = loop {
+            let sparse = bytes / SPARSE_SHARE;
+            match map::reserve(bytes + sparse, LARGEST_SLOT) {
+                Ok(start) => break (start, sparse),
                 Err(_) if bytes / 2 >= SMALLEST_RESERVATION => bytes /= 2,
                 Err(source) => return Err(StackError::Reserve { bytes, source }),
             }
         };
-        let all = PageRange { start: base, bytes };
+        let all = PageRange {
+            start,
+            bytes: bytes + sparse,
+        };
         // SAFETY: the reservation is ours and empty.
         unsafe { without_huge_pages(all) };
         let guards = match guards {
             Some(guards) => guards,
             None => {
-                let page = PageRange {
-                    start: base,
-                    bytes: PAGE,
-                };
+                let page = PageRange { start, bytes: PAGE };
                 // SAFETY: the page is part of our reservation, and not yet in
                 // use.
                 unsafe {
-                    map::protect(base, PAGE, Access::ReadWrite).map_err(refused)?;
-                    let guards = Guards::detect(base);
+                    map::protect(start, PAGE, Access::ReadWrite).map_err(refused)?;
+                    let guards = Guards::detect(start);
                     let _ = madvise::advise(page, Advice::DontNeed);
+                    let _ = map::protect(start, PAGE, Access::None);
                     guards
                 }
             }
         };
         let geometry = Geometry {
-            base,
+            sparse,
+            base: start + sparse,
             size: bytes,
             region_shift: (bytes / REGIONS).ilog2(),
         };
@@ -154,7 +170,11 @@ impl Arena {
             guards,
             protected: AtomicUsize::new(0),
             slots,
-            regions: [const { Lock::new(0) }; REGIONS],
+            regions: std::array::from_fn(|region| {
+                Lock::new(if region == SPARSE { FIRST_DEEP } else { 0 })
+            }),
+            caches: AtomicUsize::new(0),
+            deep_spent: AtomicBool::new(false),
             free: [const {
                 Lock::new(FreeList {
                     warm: Vec::new(),
@@ -185,13 +205,55 @@ impl Arena {
         &self.free[class.index()]
     }
 
+    /// Gives slots of a class back, by what `put` does with its free list.
+    pub(super) fn put_back(&self, class: Class, put: impl FnOnce(&mut FreeList)) {
+        let mut free = self.free(class).lock();
+        put(&mut free);
+        if class == Class::DEEP {
+            self.deep_spent.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// A cache begins to take from here.
+    pub(super) fn add_cache(&self) {
+        self.put_back(Class::DEEP, |_| {
+            self.caches.fetch_add(1, Ordering::Relaxed);
+        });
+    }
+
+    /// It does so no more.
+    pub(super) fn remove_cache(&self) {
+        self.caches.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether there is no use in asking for a deep slot.
+    pub(super) fn deep_spent(&self) -> bool {
+        self.deep_spent.load(Ordering::Relaxed)
+    }
+
+    /// How many slots of a region may ever be handed out.
+    fn most(&self, region: usize) -> usize {
+        let slots = self.geometry.slots(region);
+        match region {
+            SPARSE => {
+                let cached = self.caches.load(Ordering::Relaxed) * CACHED;
+                slots.min(FIRST_DEEP + DEEP_STACKS + cached)
+            }
+            _ => slots,
+        }
+    }
+
     /// Takes up to `count` free slots, and at least one. The list says which
     /// of them may hold pages.
     pub(super) fn take(&self, class: Class, count: usize) -> Result<FreeList, StackError> {
         let mut free = self.free(class).lock();
         if free.warm.is_empty() && free.cold.is_empty() {
             let info = class.info();
-            let new = self.grow(&info)?;
+            let new = self.grow(&info);
+            if new.is_err() && class == Class::DEEP {
+                self.deep_spent.store(true, Ordering::Relaxed);
+            }
+            let new = new?;
             // The lowest go out first: they lie on the fullest page tables.
             let slots = new.rev().map(|number| {
                 let base = self.geometry.slot_base(info.region, number);
@@ -214,11 +276,11 @@ impl Arena {
     fn grow(&self, info: &ClassInfo) -> Result<std::ops::Range<usize>, StackError> {
         let mut next = self.regions[info.region].lock();
         let slot = info.slot_bytes();
-        let slots = self.geometry.slots(info.region);
+        let slots = self.most(info.region);
         let batch = (*next)
             .clamp(SMALLEST_BATCH, LARGEST_BATCH)
             .min((BATCH_BYTES / slot).max(1))
-            .min(slots - *next);
+            .min(slots.saturating_sub(*next));
         if batch == 0 {
             return Err(StackError::OutOfSlots {
                 slot_bytes: slot,
@@ -299,11 +361,15 @@ impl Arena {
     /// Keeps the new part of a region's odd chunks from merging with the even
     /// ones, as long as the mappings that this takes are far from the limit.
     fn keep_apart(&self, start: usize, bytes: usize) {
+        let region = match self.geometry.locate(start) {
+            Some((region, _)) => self.geometry.slot_base(region, 0),
+            None => return,
+        };
         let mut at = start;
         while at < start + bytes {
-            let chunk = (at - self.geometry.base) / CHUNK;
-            let end = (self.geometry.base + (chunk + 1) * CHUNK).min(start + bytes);
-            let in_region = chunk % (self.geometry.size / REGIONS / CHUNK).max(1);
+            let chunk = (at - self.geometry.start()) / CHUNK;
+            let end = (self.geometry.start() + (chunk + 1) * CHUNK).min(start + bytes);
+            let in_region = (at - region) / CHUNK;
             if chunk % 2 == 1 && in_region < MOST_APART {
                 let range = PageRange {
                     start: at,
@@ -350,7 +416,7 @@ unsafe fn without_huge_pages(range: PageRange) {
 impl Drop for Arena {
     fn drop(&mut self) {
         // SAFETY: the arena of a test, whose slots nobody uses any more.
-        let _ = unsafe { map::unmap(self.geometry.base, self.geometry.size) };
+        let _ = unsafe { map::unmap(self.geometry.start(), self.geometry.bytes()) };
     }
 }
 
@@ -358,6 +424,7 @@ impl Drop for Arena {
 mod tests {
     use super::*;
     use crate::stack::StackPolicy;
+    use crate::stack::class::slot_top;
     use crate::sys::child;
 
     fn small(guards: Option<Guards>) -> Arena {
@@ -400,7 +467,7 @@ mod tests {
                 let class = Class::for_policy(policy).unwrap();
                 let info = class.info();
                 for slot in arena.take(class, 16).unwrap().cold {
-                    let top = info.slot_top(slot.0.as_ptr() as usize);
+                    let top = slot_top(slot.0.as_ptr() as usize);
                     for address in [top - info.usable, top - 1] {
                         // SAFETY: in a slot that was just taken.
                         unsafe { (address as *mut u8).write_volatile(1) };
@@ -422,7 +489,7 @@ mod tests {
                     let class = Class::for_policy(StackPolicy::Fixed(8 << 10)).unwrap();
                     let slot = arena.take(class, 1).unwrap().cold[0];
                     let info = class.info();
-                    let limit = info.slot_top(slot.0.as_ptr() as usize) - info.usable;
+                    let limit = slot_top(slot.0.as_ptr() as usize) - info.usable;
                     // SAFETY: none; the child is here to die of it.
                     unsafe { ((limit - 1) as *const u8).read_volatile() };
                 },

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::StackError;
 use super::guard::guard_bytes;
-use super::header::{REGIONS, SMALLEST, STEP};
+use super::header::{DEEP_BYTES, DEEP_GUARD, GROUP, REGIONS, SMALLEST, SPARSE, STEP};
 use crate::sys::madvise::PageRange;
 use crate::sys::map::PAGE;
 use crate::util::lock::Lock;
@@ -30,11 +30,18 @@ use crate::util::lock::Lock;
 /// });
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StackPolicy {
+    /// Grows by demand, up to 14 MiB while at most ten thousand such stacks are
+    /// in use in the process: deeper than most threads reach. Those that begin
+    /// while more are in use grow up to 192 KiB, and so they do where the system
+    /// refuses address space. [`stack_usage`](crate::stack_usage) says which of
+    /// the two a goroutine has.
+    #[default]
+    Auto,
     /// Grows from `initial` bytes by demand, up to the slot that `limit`
     /// bytes fit in: 64 KiB, 256 KiB, 1 MiB and so on in steps of four up to
-    /// 1 GiB, of which the guard takes 4 KiB to 64 KiB.
+    /// 1 GiB, of which the guard takes 64 KiB (4 KiB of the smallest).
     ///
     /// `initial` is what is never given back while the goroutine lives,
     /// where the runtime trims and does not compact; below a page it only
@@ -50,15 +57,6 @@ pub enum StackPolicy {
     /// over cache sets take 128 to 2,112 bytes of them. Ordinary calls of the
     /// standard library overflow 8 KiB.
     Fixed(usize),
-}
-
-impl Default for StackPolicy {
-    fn default() -> Self {
-        Self::Growable {
-            initial: 2 << 10,
-            limit: 256 << 10,
-        }
-    }
 }
 
 /// The largest slot.
@@ -88,11 +86,34 @@ pub(super) const CLASSES: usize = 64;
 
 /// The classes in use, packed; read without a lock, appended to under
 /// [`APPEND`]. An entry is written before `COUNT` covers it.
-static TABLE: [AtomicU64; CLASSES] = [const { AtomicU64::new(0) }; CLASSES];
-static COUNT: AtomicUsize = AtomicUsize::new(0);
+static TABLE: [AtomicU64; CLASSES] = {
+    let mut table = [const { AtomicU64::new(0) }; CLASSES];
+    table[Class::DEEP.0 as usize] = AtomicU64::new(DEEP.pack());
+    table[Class::SHALLOW.0 as usize] = AtomicU64::new(SHALLOW.pack());
+    table
+};
+static COUNT: AtomicUsize = AtomicUsize::new(2);
 static APPEND: Lock<()> = Lock::new(());
 
+/// [`StackPolicy::Auto`] while there are few.
+const DEEP: ClassInfo = ClassInfo {
+    region: SPARSE,
+    usable: DEEP_BYTES,
+    initial: 2 << 10,
+};
+/// [`StackPolicy::Auto`] when there are many.
+const SHALLOW: ClassInfo = ClassInfo {
+    region: 1,
+    usable: slot_bytes(1) - guard_bytes(slot_bytes(1)),
+    initial: 2 << 10,
+};
+
 impl Class {
+    /// See [`StackPolicy::Auto`]: what it asks for.
+    pub(crate) const DEEP: Self = Self(0);
+    /// What it gets where there is no deep one.
+    pub(crate) const SHALLOW: Self = Self(1);
+
     /// The class for a policy; the same class for the same policy.
     pub(crate) fn for_policy(policy: StackPolicy) -> Result<Self, StackError> {
         ClassInfo::for_policy(policy)?.register()
@@ -130,18 +151,17 @@ impl Class {
 
 impl ClassInfo {
     fn for_policy(policy: StackPolicy) -> Result<Self, StackError> {
-        let (bytes, min) = match policy {
-            StackPolicy::Growable { limit, .. } => (limit, PAGE),
-            StackPolicy::Fixed(bytes) => (bytes, PAGE),
+        let (bytes, max) = match policy {
+            StackPolicy::Auto => return Ok(DEEP),
+            StackPolicy::Growable { limit, .. } => (limit, LARGEST_SLOT),
+            StackPolicy::Fixed(bytes) => (bytes, LARGEST_SLOT - guard_bytes(LARGEST_SLOT)),
         };
-        let max = match policy {
-            StackPolicy::Growable { .. } => LARGEST_SLOT,
-            StackPolicy::Fixed(_) => LARGEST_SLOT - guard_bytes(LARGEST_SLOT),
-        };
+        let min = PAGE;
         if !(min..=max).contains(&bytes) {
             return Err(StackError::Limit { bytes, min, max });
         }
         Ok(match policy {
+            StackPolicy::Auto => DEEP,
             StackPolicy::Growable { initial, limit } => {
                 let region = region_for(limit);
                 let slot = slot_bytes(region);
@@ -188,7 +208,7 @@ impl ClassInfo {
     }
 
     // 4 bits of region, 30 of usable pages and of initial cache lines.
-    fn pack(self) -> u64 {
+    const fn pack(self) -> u64 {
         self.region as u64 | ((self.usable / PAGE) as u64) << 4 | ((self.initial / 64) as u64) << 34
     }
 
@@ -200,14 +220,21 @@ impl ClassInfo {
         }
     }
 
-    /// The size of its slots.
+    /// From one of its slots to the next.
     pub(super) fn slot_bytes(&self) -> usize {
         slot_bytes(self.region)
     }
 
-    /// The guard of the slot that begins at `base`.
+    /// The guard that is made with the slot that begins at `base`: its own, but
+    /// with a deep one the next one's.
     pub(super) fn guard(&self, base: usize) -> PageRange {
         let slot = self.slot_bytes();
+        if self.region == SPARSE {
+            return PageRange {
+                start: base + slot - DEEP_GUARD,
+                bytes: DEEP_GUARD,
+            };
+        }
         let unused = slot - self.usable;
         let bytes = unused.min(LARGEST_GUARD.max(guard_bytes(slot)));
         PageRange {
@@ -215,16 +242,20 @@ impl ClassInfo {
             bytes,
         }
     }
-
-    /// Where the slot that `address` lies in ends.
-    pub(super) fn slot_top(&self, address: usize) -> usize {
-        (address | (self.slot_bytes() - 1)) + 1
-    }
 }
 
-/// The size of a region's slots.
-pub(super) fn slot_bytes(region: usize) -> usize {
-    1 << (SMALLEST + STEP * region as u32)
+/// Where the slot with the header at this address ends: the headers of all
+/// slots lie in the last page, and all slots end at such a multiple.
+pub(super) fn slot_top(header: usize) -> usize {
+    header.next_multiple_of(1 << SMALLEST)
+}
+
+/// From one of a region's slots to the next.
+pub(super) const fn slot_bytes(region: usize) -> usize {
+    match region {
+        SPARSE => 1 << GROUP,
+        _ => 1 << (SMALLEST + STEP * region as u32),
+    }
 }
 
 fn region_for(bytes: usize) -> usize {
@@ -252,6 +283,17 @@ mod tests {
             assert_eq!(info.slot_bytes(), slot, "limit {limit}");
             assert!(info.usable < slot);
         }
+    }
+
+    #[test]
+    fn auto_is_deeper_than_a_thread_and_its_guards_hold_a_frame_of_c() {
+        let deep = Class::for_policy(StackPolicy::Auto).unwrap();
+        assert_eq!((deep, deep.info()), (Class::DEEP, DEEP));
+        assert!(deep.info().usable > 8 << 20);
+        assert!(deep.info().guard(0).bytes >= 64 << 10);
+        let shallow = Class::for_limit(256 << 10).unwrap();
+        assert_eq!((shallow, shallow.info()), (Class::SHALLOW, SHALLOW));
+        assert!(shallow.info().guard(0).bytes >= 64 << 10);
     }
 
     #[test]
@@ -289,7 +331,7 @@ mod tests {
 
     #[test]
     fn class_of_a_policy_is_the_same_twice() {
-        let policy = StackPolicy::default();
+        let policy = StackPolicy::Fixed(20 << 10);
         let class = Class::for_policy(policy).unwrap();
         assert_eq!(class, Class::for_policy(policy).unwrap());
         assert!(Class::all().any(|other| other == class));
@@ -302,6 +344,7 @@ mod tests {
     #[test]
     fn class_info_survives_packing() {
         for info in [
+            DEEP,
             ClassInfo {
                 region: 7,
                 usable: LARGEST_SLOT - PAGE,

@@ -72,7 +72,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::arena::Arena;
 use super::cells::{Cell, Cells, LARGEST, Taker};
-use super::class::Class;
+use super::class::{Class, slot_top};
 use super::guard::Guards;
 use super::header::StackHeader;
 use super::passage;
@@ -195,7 +195,7 @@ pub(crate) fn enable() -> Result<(), CompactionError> {
     let userfault = UserFault::open().map_err(CompactionError::UserFault)?;
     let geometry = arena.geometry();
     userfault
-        .register(geometry.base, geometry.size)
+        .register(geometry.start(), geometry.bytes())
         .map_err(CompactionError::UserFault)?;
     let (cells, new_taker) = Cells::new().map_err(CompactionError::Io)?;
     super::overflow::install_handler().map_err(CompactionError::Io)?;
@@ -524,9 +524,12 @@ impl Compactor {
     /// Restores the slot that `address` lies in, if it is compacted. True: it
     /// was this call that did it.
     fn restore(&self, address: usize) -> bool {
-        let Some(word) = self.arena.word_of(address) else {
+        let geometry = self.arena.geometry();
+        let Some((region, number)) = geometry.locate(address) else {
             return false;
         };
+        let base = geometry.slot_base(region, number);
+        let word = self.arena.slots.word(region, number);
         loop {
             let now = self.settled(word);
             if now.state() != State::Compacted {
@@ -536,13 +539,11 @@ impl Compactor {
             if !passage::begin(word, now.0, restoring.0) {
                 continue;
             }
-            let (Some((cell, len)), Some(header)) =
-                (now.cell(), self.arena.geometry().header_of(address))
-            else {
-                fatal!("a compacted stack without a cell at {address:#x}");
+            let (Some((cell, len)), Some(header)) = (now.cell(), geometry.header_of(base)) else {
+                fatal!("a compacted stack without a cell at {base:#x}");
             };
             let userfault = (!FORKED.load(Ordering::Relaxed)).then_some(&self.userfault);
-            self.seals.open(self.arena, userfault, address);
+            self.seals.open(self.arena, userfault, base);
             let end = header.as_ptr() as usize + size_of::<StackHeader>();
             self.fill(end - len, len, cell);
             passage::set(word, Word::plain(State::Live, now.class()).0);
@@ -619,7 +620,12 @@ impl Compactor {
             State::Free | State::Moving | State::Restoring => return Touch::NotOurs,
         }
         let info = now.class().info();
-        match address >= info.slot_top(address) - info.usable {
+        let top = self
+            .arena
+            .geometry()
+            .owner_of(address)
+            .map_or(0, |header| slot_top(header.as_ptr() as usize));
+        match (top.saturating_sub(info.usable)..top).contains(&address) {
             true => Touch::Restored,
             false => Touch::NotOurs,
         }

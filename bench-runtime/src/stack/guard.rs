@@ -21,15 +21,9 @@ pub(super) enum Guards {
 
 /// The guard of a slot of this size. Rust probes every page of a large frame,
 /// so a page would do; C code that was compiled without such probes steps
-/// over a single page, so slots that can spare it have more.
+/// over a single page, so all but the smallest slots have sixteen.
 pub(super) const fn guard_bytes(slot: usize) -> usize {
-    if slot <= 64 << 10 {
-        PAGE
-    } else if slot <= 256 << 10 {
-        4 * PAGE
-    } else {
-        16 * PAGE
-    }
+    if slot <= 64 << 10 { PAGE } else { 16 * PAGE }
 }
 
 impl Guards {

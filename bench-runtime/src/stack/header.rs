@@ -12,7 +12,7 @@ use std::mem::offset_of;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
-use super::class::{Class, ClassInfo};
+use super::class::{Class, ClassInfo, slot_top};
 
 /// At the top of a slot in use: what the scheduler finds from SP alone.
 #[derive(Debug)]
@@ -124,7 +124,7 @@ impl Stack {
     /// The address is that of the header of a slot whose page is writable,
     /// and nobody else uses the slot.
     pub(super) unsafe fn initialise(header: NonNull<StackHeader>, class: Class, info: &ClassInfo) {
-        let limit = info.slot_top(header.as_ptr() as usize) - info.usable;
+        let limit = slot_top(header.as_ptr() as usize) - info.usable;
         // SAFETY: by the caller's promise; header addresses are aligned to a
         // cache line.
         unsafe {
@@ -220,8 +220,18 @@ impl Stack {
 /// Slots of region `c` are `1 << (SMALLEST + c * STEP)` bytes.
 pub(super) const SMALLEST: u32 = 16;
 pub(super) const STEP: u32 = 2;
-/// How many sizes of slots, each with its own region.
+/// How many sizes of slots that are powers of two, each with its own region.
 pub(super) const REGIONS: usize = 8;
+/// The sparse region, of deep slots.
+pub(super) const SPARSE: usize = REGIONS;
+/// All regions.
+pub(super) const ALL_REGIONS: usize = REGIONS + 1;
+/// Each deep slot has so much address space (`1 << GROUP`) to itself.
+pub(super) const GROUP: u32 = 24;
+/// A deep slot: the lower part of its group.
+pub(super) const DEEP_BYTES: usize = 57 << 18;
+/// The guard below a deep slot: the last part of the group before.
+pub(super) const DEEP_GUARD: usize = 1 << 18;
 /// Slots of neighbouring numbers put their tops this many cache lines apart.
 const COLOURS: usize = 32;
 const LINE: usize = 64;
@@ -229,30 +239,77 @@ const LINE: usize = 64;
 /// Where the arena lies. Zero bytes until it is reserved.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Geometry {
-    /// Aligned to the largest slot.
+    /// Bytes of the sparse region, which ends at `base`.
+    pub(super) sparse: usize,
+    /// Where the regions of the powers of two begin.
     pub(super) base: usize,
+    /// Their bytes.
     pub(super) size: usize,
-    /// Each region is `1 << region_shift` bytes.
+    /// Each of them is `1 << region_shift` bytes.
     pub(super) region_shift: u32,
 }
 
+/// [`Geometry::header_of`] for an address so far into the sparse region that
+/// begins at `start`.
+#[inline(always)]
+fn deep_header(start: usize, offset: usize) -> Option<NonNull<StackHeader>> {
+    const LAST: usize = (1 << GROUP) - 1;
+    let top = start + ((offset | LAST) - (LAST + 1 - DEEP_BYTES)) + 1;
+    header_below(top, offset >> GROUP)
+}
+
+/// [`Geometry::header_of`] for an address so far into the other regions, which
+/// begin at `base`.
+#[inline(always)]
+fn plain_header(base: usize, offset: usize, region_shift: u32) -> Option<NonNull<StackHeader>> {
+    let shift = SMALLEST + STEP * (offset >> region_shift) as u32;
+    let number = offset >> shift;
+    header_below(base + ((number + 1) << shift), number)
+}
+
+#[inline(always)]
+fn header_below(top: usize, number: usize) -> Option<NonNull<StackHeader>> {
+    let header = top - size_of::<StackHeader>() - (number % COLOURS) * LINE;
+    NonNull::new(header as *mut StackHeader)
+}
+
 impl Geometry {
-    /// The header of the slot that `address` lies in.
-    #[inline(always)]
-    pub(super) fn header_of(self, address: usize) -> Option<NonNull<StackHeader>> {
-        let offset = address.wrapping_sub(self.base);
-        if offset >= self.size {
-            return None;
-        }
-        let shift = SMALLEST + STEP * (offset >> self.region_shift) as u32;
-        let number = offset >> shift;
-        let top = self.base + ((number + 1) << shift);
-        let header = top - size_of::<StackHeader>() - (number % COLOURS) * LINE;
-        NonNull::new(header as *mut StackHeader)
+    /// Where the arena begins.
+    pub(super) fn start(self) -> usize {
+        self.base - self.sparse
     }
 
-    /// The region and the number of the slot that `address` lies in.
+    /// The arena's bytes.
+    pub(super) fn bytes(self) -> usize {
+        self.sparse + self.size
+    }
+
+    /// The header of the slot that `address` lies in, between limit and top.
+    pub(super) fn header_of(self, address: usize) -> Option<NonNull<StackHeader>> {
+        let offset = address.wrapping_sub(self.start());
+        if offset < self.sparse {
+            return deep_header(self.start(), offset);
+        }
+        let offset = address.wrapping_sub(self.base);
+        (offset < self.size)
+            .then(|| plain_header(self.base, offset, self.region_shift))
+            .flatten()
+    }
+
+    /// The header of the slot that `address` lies in, or whose guard it lies in.
+    pub(super) fn owner_of(self, address: usize) -> Option<NonNull<StackHeader>> {
+        let (region, number) = self.locate(address)?;
+        self.header_of(self.slot_base(region, number))
+    }
+
+    /// The region and the number of the slot that `address` lies in, guard
+    /// included.
     pub(super) fn locate(self, address: usize) -> Option<(usize, usize)> {
+        let offset = address.wrapping_sub(self.start());
+        if offset < self.sparse {
+            let number = (offset + DEEP_GUARD) >> GROUP;
+            return (number < self.slots(SPARSE)).then_some((SPARSE, number));
+        }
         let offset = address.wrapping_sub(self.base);
         if offset >= self.size {
             return None;
@@ -264,12 +321,18 @@ impl Geometry {
 
     /// The lowest address of slot `number` of `region`.
     pub(super) fn slot_base(self, region: usize, number: usize) -> usize {
+        if region == SPARSE {
+            return self.start() + (number << GROUP);
+        }
         let shift = SMALLEST + STEP * region as u32;
         self.base + (region << self.region_shift) + (number << shift)
     }
 
     /// How many slots a region has.
     pub(super) fn slots(self, region: usize) -> usize {
+        if region == SPARSE {
+            return self.sparse >> GROUP;
+        }
         (1 << self.region_shift) >> (SMALLEST + STEP * region as u32)
     }
 }
@@ -278,12 +341,16 @@ impl Geometry {
 /// written once.
 #[repr(align(64))]
 struct Shared {
+    start: AtomicUsize,
+    sparse: AtomicUsize,
     base: AtomicUsize,
     region_shift: AtomicU32,
     size: AtomicUsize,
 }
 
 static SHARED: Shared = Shared {
+    start: AtomicUsize::new(0),
+    sparse: AtomicUsize::new(0),
     base: AtomicUsize::new(0),
     region_shift: AtomicU32::new(0),
     size: AtomicUsize::new(0),
@@ -291,27 +358,49 @@ static SHARED: Shared = Shared {
 
 /// Tells [`header_of`] where the arena lies; once a process.
 pub(super) fn publish(geometry: Geometry) {
+    SHARED.start.store(geometry.start(), Ordering::Relaxed);
     SHARED.base.store(geometry.base, Ordering::Relaxed);
     SHARED
         .region_shift
         .store(geometry.region_shift, Ordering::Relaxed);
-    // Release: pairs with the Acquire in `header_of`; a size that is not zero
-    // makes the other two visible.
+    // Release: pairs with the Acquires in `header_of`; a size that is not zero
+    // makes the others visible.
+    SHARED.sparse.store(geometry.sparse, Ordering::Release);
     SHARED.size.store(geometry.size, Ordering::Release);
 }
 
-/// The header of the slot that `address` lies in, guard included; `None` where
-/// it lies in no goroutine slot. The way from SP to the goroutine.
+/// The header of the slot that `address` lies in, between limit and top; `None`
+/// where it lies in no goroutine slot. The way from SP to the goroutine.
 #[inline(always)]
 pub(crate) fn header_of(address: usize) -> Option<NonNull<StackHeader>> {
-    // Acquire: pairs with the Release in `publish`.
+    // Acquire, twice: pairs with the Releases in `publish`.
+    let sparse = SHARED.sparse.load(Ordering::Acquire);
+    let start = SHARED.start.load(Ordering::Relaxed);
+    let offset = address.wrapping_sub(start);
+    // Most goroutines have deep slots, and of these less is to be computed.
+    if offset < sparse {
+        return deep_header(start, offset);
+    }
+    let size = SHARED.size.load(Ordering::Acquire);
+    let base = SHARED.base.load(Ordering::Relaxed);
+    let offset = address.wrapping_sub(base);
+    if offset >= size {
+        return None;
+    }
+    plain_header(base, offset, SHARED.region_shift.load(Ordering::Relaxed))
+}
+
+/// The header of the slot that `address` lies in, or whose guard it lies in.
+pub(super) fn owner_of(address: usize) -> Option<NonNull<StackHeader>> {
+    // Acquire: as in `header_of`.
     let size = SHARED.size.load(Ordering::Acquire);
     Geometry {
+        sparse: SHARED.sparse.load(Ordering::Relaxed),
         base: SHARED.base.load(Ordering::Relaxed),
         size,
         region_shift: SHARED.region_shift.load(Ordering::Relaxed),
     }
-    .header_of(address)
+    .owner_of(address)
 }
 
 #[cfg(test)]
@@ -320,6 +409,7 @@ mod tests {
 
     fn geometry() -> Geometry {
         Geometry {
+            sparse: 1 << 35,
             base: 0x7000_0000_0000,
             size: REGIONS << 36,
             region_shift: 36,
@@ -351,22 +441,48 @@ mod tests {
     }
 
     #[test]
+    fn header_of_every_address_of_a_deep_slot_is_the_slots_and_its_guard_lies_before_it() {
+        let geometry = geometry();
+        for number in [1, 2, 31, 32, 33, geometry.slots(SPARSE) - 1] {
+            let base = geometry.slot_base(SPARSE, number);
+            let expected = geometry.header_of(base).unwrap();
+            let start = expected.as_ptr() as usize;
+            let top = base + DEEP_BYTES;
+            assert!(start.is_multiple_of(LINE));
+            assert!((top - 4096 + 2048 - 128..=top - 128).contains(&start));
+            for offset in [0, 1, 4096, 8 << 20, DEEP_BYTES - 4096, DEEP_BYTES - 1] {
+                assert_eq!(geometry.header_of(base + offset), Some(expected));
+                assert_eq!(geometry.owner_of(base + offset), Some(expected));
+                assert_eq!(geometry.locate(base + offset), Some((SPARSE, number)));
+            }
+            for below in [1, 4096, DEEP_GUARD] {
+                assert_eq!(geometry.owner_of(base - below), Some(expected));
+                assert_eq!(geometry.locate(base - below), Some((SPARSE, number)));
+            }
+        }
+    }
+
+    #[test]
     fn header_of_neighbouring_slots_differs_in_cache_set() {
         let geometry = geometry();
-        let mut lines: Vec<usize> = (0..COLOURS)
-            .map(|number| geometry.header_of(geometry.slot_base(1, number)).unwrap())
-            .map(|header| header.as_ptr() as usize % 4096)
-            .collect();
-        lines.sort_unstable();
-        lines.dedup();
-        assert_eq!(lines.len(), COLOURS);
+        for region in [1, SPARSE] {
+            let header = |number| geometry.header_of(geometry.slot_base(region, number));
+            let mut lines: Vec<usize> = (0..COLOURS)
+                .map(|number| header(number).unwrap().as_ptr() as usize % 4096)
+                .collect();
+            lines.sort_unstable();
+            lines.dedup();
+            assert_eq!(lines.len(), COLOURS);
+        }
     }
 
     #[test]
     fn header_of_an_address_outside_the_arena_is_none() {
         let geometry = geometry();
-        for address in [0, 1, geometry.base - 1, geometry.base + geometry.size, !0] {
+        let end = geometry.base + geometry.size;
+        for address in [0, 1, geometry.start() - 1, end, !0] {
             assert_eq!(geometry.header_of(address), None);
+            assert_eq!(geometry.owner_of(address), None);
         }
         assert_eq!(Geometry::default().header_of(0), None);
     }

@@ -22,7 +22,8 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use super::compact::{self, Touch};
-use super::{Stack, StackHeader, header_of};
+use super::header::owner_of;
+use super::{Stack, StackHeader};
 use crate::fatal::StderrBuffer;
 use crate::sys::map::{self, PAGE};
 use crate::sys::signal::{self, AltStack, Fault};
@@ -94,9 +95,9 @@ fn on_fault(fault: &Fault) -> bool {
 fn overflowed(fault: &Fault) -> Option<NonNull<StackHeader>> {
     // The slot that SP lies in is in use, so its header may be read. A frame
     // that is pushed has moved SP below the limit already, or is about to.
-    let header = header_of(fault.stack_pointer)?;
+    let header = owner_of(fault.stack_pointer)?;
     let limit = Stack::from_header(header).limit();
-    (header_of(fault.address) == Some(header) && fault.address < limit).then_some(header)
+    (owner_of(fault.address) == Some(header) && fault.address < limit).then_some(header)
 }
 
 /// Prints and aborts.

@@ -527,7 +527,7 @@ fn pages_of_a_deep_call_go_back_while_parked() {
             assert!(usage.committed_bytes <= 2 * PAGE, "{usage:?}");
             assert!(usage.peak_bytes >= 150 << 10, "{usage:?}");
             assert!(usage.growth_count >= 36, "{usage:?}");
-            assert_eq!(usage.limit_bytes, (256 << 10) - 4 * PAGE);
+            assert!(usage.limit_bytes > 8 << 20, "{usage:?}");
         }
         toys.iter().for_each(|toy| toy.resume());
     });

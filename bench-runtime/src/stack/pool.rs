@@ -38,6 +38,8 @@ use super::{Stack, StackError, trim};
 const HOT: usize = 64;
 /// Half of it, so that neither direction repeats at once.
 const SPILL: usize = 32;
+/// The most that a cache holds of one class.
+pub(super) const CACHED: usize = HOT + SPILL;
 /// Beyond so many free stacks that hold pages, 64 MiB at a page each, their
 /// pages go back at once: when millions of goroutines end, waiting for the
 /// next sweep would hold more memory than they did.
@@ -76,7 +78,8 @@ impl StackCache {
     }
 
     #[cfg(test)]
-    pub(super) const fn of_arena(arena: &'static Arena) -> Self {
+    pub(super) fn of_arena(arena: &'static Arena) -> Self {
+        arena.add_cache();
         Self {
             shelves: Vec::new(),
             trimmed_ms: 0,
@@ -84,8 +87,9 @@ impl StackCache {
         }
     }
 
-    /// A stack of this class, nobody else's until it is put back. Its header
-    /// is initialised, with what its last user left in it.
+    /// A stack of this class, or a shallow one where there is no deep one; nobody
+    /// else's until it is put back. Its header is initialised, with what its last
+    /// user left in it.
     #[inline]
     pub(crate) fn take(&mut self, class: Class) -> Result<Stack, StackError> {
         match self
@@ -105,6 +109,21 @@ impl StackCache {
     #[inline(never)]
     fn take_cold(&mut self, class: Class) -> Result<Stack, StackError> {
         let arena = self.arena()?;
+        if class != Class::DEEP {
+            return self.take_from(arena, class);
+        }
+        let has_cold =
+            (self.shelves.get(class.index())).is_some_and(|shelf| !shelf.cold.is_empty());
+        if (has_cold || !arena.deep_spent())
+            && let Ok(stack) = self.take_from(arena, class)
+        {
+            return Ok(stack);
+        }
+        self.take(Class::SHALLOW)
+    }
+
+    /// A stack of this class that is not at hand.
+    fn take_from(&mut self, arena: &'static Arena, class: Class) -> Result<Stack, StackError> {
         if self.shelves.len() <= class.index() {
             self.shelves.resize_with(class.index() + 1, Shelf::default);
         }
@@ -182,39 +201,44 @@ impl StackCache {
         };
         for (class, shelf) in Class::all().zip(&mut self.shelves) {
             give(arena, class, shelf.hot.drain(..));
-            arena.free(class).lock().cold.append(&mut shelf.cold);
+            arena.put_back(class, |free| free.cold.append(&mut shelf.cold));
         }
     }
 
     fn arena(&mut self) -> Result<&'static Arena, StackError> {
         match self.arena {
             Some(arena) => Ok(arena),
-            None => Ok(*self.arena.insert(Arena::global()?)),
+            None => {
+                let arena = Arena::global()?;
+                arena.add_cache();
+                Ok(*self.arena.insert(arena))
+            }
         }
     }
 }
 
 fn give(arena: &Arena, class: Class, stacks: impl Iterator<Item = Stack>) {
     let slots: Vec<FreeSlot> = stacks.map(|stack| FreeSlot(stack.as_ptr())).collect();
-    let mut free = arena.free(class).lock();
-    if free.warm.len() < WARM {
-        free.warm.extend(slots);
-        return;
+    if arena.free(class).lock().warm.len() < WARM {
+        return arena.put_back(class, |free| free.warm.extend(slots));
     }
-    drop(free);
     trim::release(arena, class, &slots);
-    arena.free(class).lock().cold.extend(slots);
+    arena.put_back(class, |free| free.cold.extend(slots));
 }
 
 impl Drop for StackCache {
     fn drop(&mut self) {
         self.drain();
+        if let Some(arena) = self.arena {
+            arena.remove_cache();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stack::header::owner_of;
     use crate::stack::{StackPolicy, header_of};
     use std::ptr::NonNull;
 
@@ -228,8 +252,8 @@ mod tests {
         for policy in [StackPolicy::default(), StackPolicy::Fixed(8 << 10)] {
             let stack = cache.take(Class::for_policy(policy).unwrap()).unwrap();
             let header = NonNull::from(stack.header());
+            assert_eq!(owner_of(stack.limit() - 1), Some(header));
             for address in [
-                stack.limit() - 1,
                 stack.limit(),
                 stack.top() as usize - 1,
                 stack.top() as usize,

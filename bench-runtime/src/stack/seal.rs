@@ -79,13 +79,13 @@ pub(super) fn slots_per_chunk(region: usize) -> Option<usize> {
 impl Seals {
     /// All open.
     pub(super) fn new(arena: &Arena) -> Self {
-        let chunks = arena.geometry().size.div_ceil(CHUNK);
+        let chunks = arena.geometry().bytes().div_ceil(CHUNK);
         // Zeros come without being touched.
         Self(NonNull::from(vec![OPEN; chunks].leak()).cast())
     }
 
     fn chunk(&self, arena: &Arena, address: usize) -> &AtomicU8 {
-        let index = (address - arena.geometry().base) / CHUNK;
+        let index = (address - arena.geometry().start()) / CHUNK;
         // SAFETY: there is a byte for each chunk of the arena, and it is only
         // reached here.
         unsafe { AtomicU8::from_ptr(self.0.as_ptr().add(index)) }
@@ -183,7 +183,9 @@ impl Seals {
 /// Makes the mapping of a closed chunk what it was, puts its markers back and
 /// ends the protection. There is no way on with half of it done.
 fn reopen(arena: &Arena, userfault: Option<&UserFault>, region: usize, first: usize) {
-    let slots = CHUNK / slot_bytes(region);
+    let Some(slots) = slots_per_chunk(region) else {
+        fatal!("stacks of region {region} are never sealed");
+    };
     let geometry = arena.geometry();
     let start = geometry.slot_base(region, first);
     arena.advise_chunk(start);

@@ -17,7 +17,7 @@ use std::sync::atomic::AtomicU64;
 
 use super::cells::Cell;
 use super::class::Class;
-use super::header::{Geometry, REGIONS};
+use super::header::{ALL_REGIONS, Geometry};
 use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, Access, PAGE};
 
@@ -111,7 +111,7 @@ impl Word {
 pub(super) struct SlotTable {
     words: NonNull<AtomicU64>,
     /// Where each region's words begin.
-    first: [usize; REGIONS],
+    first: [usize; ALL_REGIONS],
 }
 
 // SAFETY: the words are atomics in memory that is never unmapped.
@@ -154,6 +154,7 @@ impl SlotTable {
 
 #[cfg(test)]
 mod tests {
+    use super::super::header::REGIONS;
     use super::*;
     use crate::stack::StackPolicy;
 
@@ -173,19 +174,20 @@ mod tests {
     #[test]
     fn table_has_a_word_of_its_own_for_every_slot() {
         let geometry = Geometry {
+            sparse: 1 << 30,
             base: 1 << 40,
             size: REGIONS << 31,
             region_shift: 31,
         };
         let table = SlotTable::new(&geometry).unwrap();
         let mut addresses = std::collections::HashSet::new();
-        for region in 0..REGIONS {
+        for region in 0..ALL_REGIONS {
             for number in [0, geometry.slots(region) - 1] {
                 let word = table.word(region, number);
                 addresses.insert(std::ptr::from_ref(word) as usize);
                 assert_eq!(word.load(std::sync::atomic::Ordering::Relaxed), 0);
             }
         }
-        assert_eq!(addresses.len(), 2 * REGIONS);
+        assert_eq!(addresses.len(), 2 * ALL_REGIONS);
     }
 }

@@ -19,9 +19,9 @@ use std::time::Duration;
 
 use super::arena::Arena;
 use super::compact::{self, Claimed, LONGEST_RUN};
-use super::header::REGIONS;
+use super::header::ALL_REGIONS;
 use super::slots::{State, Word};
-use super::{Stack, trim};
+use super::{Stack, seal, trim};
 use crate::util::lock::Lock;
 
 /// What may be done with a parked goroutine's stack.
@@ -145,7 +145,7 @@ impl Sweeper {
     fn step(&mut self, arena: &Arena, hooks: &Hooks, now_ms: u32, policy: Policy) -> Progress {
         let after_ms = u32::try_from(policy.after.as_millis()).unwrap_or(u32::MAX);
         let mut budget = STEP;
-        while self.region < REGIONS {
+        while self.region < ALL_REGIONS {
             let opened = arena.opened(self.region);
             let sealing = compact::slots_to_seal(self.region);
             while self.number < opened && budget > 0 {
@@ -308,7 +308,9 @@ impl Sweeper {
                 .locate(self.run[0].stack.as_ptr().as_ptr() as usize),
             Some((self.region, first))
         );
-        let long_enough = self.run.len() >= SHORTEST_RUN || impatient;
+        let long_enough = self.run.len() >= SHORTEST_RUN
+            || impatient
+            || seal::is_chunk(self.region, first, self.run.len());
         let mut confirmed = 0;
         if long_enough {
             (hooks.confirm)(&self.run, &mut |_| confirmed += 1);

@@ -10,7 +10,7 @@
 use std::sync::atomic::Ordering;
 
 use super::arena::{Arena, FreeSlot};
-use super::class::Class;
+use super::class::{Class, slot_top};
 use super::compact::Claimed;
 use super::slots::{State, Word};
 use super::{Stack, header_of};
@@ -80,6 +80,12 @@ pub(crate) fn measure(stack: Stack) -> StackUsage {
     }
 }
 
+/// Pages of a stack that one look takes in, from the top down. Where none of
+/// them is in memory the look ends: below lies nothing, but for what a frame of
+/// C may have touched that is larger than this and stays there until the stack
+/// is free.
+const WINDOW: usize = 64;
+
 /// What of a stack is in memory.
 #[derive(Clone, Copy, Debug)]
 struct Residency {
@@ -90,27 +96,26 @@ struct Residency {
 
 impl Residency {
     fn of(stack: Stack) -> Self {
-        const CHUNK: usize = 1024;
-        let (mut at, top) = (stack.limit(), stack.slot_top());
+        let (limit, mut at) = (stack.limit(), stack.slot_top());
         let mut seen = Self {
-            lowest: top,
+            lowest: at,
             pages: 0,
         };
-        let mut pages = [0u8; CHUNK];
-        while at < top {
-            let count = CHUNK.min((top - at) / PAGE);
+        let mut pages = [0u8; WINDOW];
+        while at > limit {
+            let count = WINDOW.min((at - limit) / PAGE);
             let pages = &mut pages[..count];
+            at -= count * PAGE;
             // The range is mapped for ever, so nothing can be wrong with it;
             // were it, the accounting would be short.
-            if map::resident(at, pages).is_ok() {
-                if let (true, Some(first)) =
-                    (seen.pages == 0, pages.iter().position(|&page| page != 0))
-                {
-                    seen.lowest = at + first * PAGE;
-                }
-                seen.pages += pages.iter().filter(|&&page| page != 0).count();
+            if map::resident(at, pages).is_err() {
+                break;
             }
-            at += count * PAGE;
+            let Some(first) = pages.iter().position(|&page| page != 0) else {
+                break;
+            };
+            seen.lowest = at + first * PAGE;
+            seen.pages += pages.iter().filter(|&&page| page != 0).count();
         }
         seen
     }
@@ -195,7 +200,7 @@ pub(super) fn cached(arena: &Arena) -> bool {
         };
         if !old.is_empty() {
             release(arena, class, &old);
-            free.lock().cold.extend(old);
+            arena.put_back(class, |free| free.cold.extend(old));
         }
     }
     left
@@ -215,7 +220,7 @@ pub(super) fn release(arena: &Arena, class: Class, slots: &[FreeSlot]) {
                 word.store(Word::plain(State::Free, class).0, Ordering::Relaxed);
             }
             PageRange {
-                start: info.slot_top(address) - info.usable,
+                start: slot_top(address) - info.usable,
                 bytes: info.usable,
             }
         })

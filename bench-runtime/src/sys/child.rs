@@ -43,10 +43,18 @@ fn run(test: &str, part: &str, body: impl FnOnce()) -> Option<(ExitStatus, Strin
             .output()
     });
     match child {
-        Ok(output) => Some((
-            output.status,
-            String::from_utf8_lossy(&output.stderr).into_owned(),
-        )),
+        Ok(output) => {
+            // A child that finds no test of this name ends well.
+            let stdout = String::from_utf8_lossy(&output.stdout);
+            assert!(
+                stdout.contains("running 1 test"),
+                "no test is called {test}: {stdout}"
+            );
+            Some((
+                output.status,
+                String::from_utf8_lossy(&output.stderr).into_owned(),
+            ))
+        }
         Err(error) => panic!("cannot start the child of {test}: {error}"),
     }
 }

@@ -10,19 +10,25 @@ fn page_tables() -> usize {
     kib.unwrap() << 10
 }
 
-/// Two chunks of the default size.
+/// Stacks of which a chunk holds as many as may open together.
+fn small_chunks() -> StackPolicy {
+    StackPolicy::Growable {
+        initial: 2 << 10,
+        limit: 256 << 10,
+    }
+}
+
+/// Two chunks of them.
 const TWO_CHUNKS: usize = 512;
 
 #[test]
 fn chunk_that_is_all_compacted_gives_its_page_tables_back() {
     with_compaction(
-        "chunk_that_is_all_compacted_gives_its_page_tables_back",
+        "sealed::chunk_that_is_all_compacted_gives_its_page_tables_back",
         || {
             assert_eq!(compact::slots_to_seal(1), Some(TWO_CHUNKS / 2));
             static WORDS: [AtomicU64; TWO_CHUNKS] = [const { AtomicU64::new(0) }; TWO_CHUNKS];
-            let toys = toys(TWO_CHUNKS, StackPolicy::default(), |index| {
-                keeper(&WORDS, index)
-            });
+            let toys = toys(TWO_CHUNKS, small_chunks(), |index| keeper(&WORDS, index));
             let guarded = |toy: &Toy| {
                 // SAFETY: nothing is there but a guard.
                 unsafe { !map::kernel_can_write(toy.stack.limit() - 16) }
@@ -63,12 +69,49 @@ fn chunk_that_is_all_compacted_gives_its_page_tables_back() {
 }
 
 #[test]
+fn deep_stacks_that_are_all_compacted_give_their_page_tables_back() {
+    with_compaction(
+        "sealed::deep_stacks_that_are_all_compacted_give_their_page_tables_back",
+        || {
+            const COUNT: usize = 64;
+            static WORDS: [AtomicU64; COUNT] = [const { AtomicU64::new(0) }; COUNT];
+            let slots = compact::slots_to_seal(Class::DEEP.info().region).unwrap();
+            let toys = toys(COUNT, StackPolicy::Auto, |index| keeper(&WORDS, index));
+            let guarded = |toy: &Toy| {
+                // SAFETY: nothing is there but a guard.
+                unsafe { !map::kernel_can_write(toy.stack.limit() - 16) }
+            };
+            for round in 1..=3 {
+                assert!(toys.iter().all(|toy| guarded(toy)));
+                let before = page_tables();
+                sweep_twice(AT_ONCE);
+                assert_eq!(
+                    compact::stats().sealed_count,
+                    (round * COUNT / slots) as u64
+                );
+                let freed = before.saturating_sub(page_tables());
+                assert!(freed >= COUNT * PAGE * 9 / 10, "{freed} bytes freed");
+                assert!(toys.iter().all(|toy| guarded(toy)));
+                // Chunks open one by one, beside others that are closed.
+                for toy in &toys {
+                    toy.resume();
+                    assert!(toys.iter().all(|toy| guarded(toy)));
+                }
+            }
+            for (index, word) in WORDS.iter().enumerate() {
+                assert_eq!(word.load(Ordering::Relaxed), keepers_sum(index));
+            }
+        },
+    );
+}
+
+#[test]
 fn child_of_a_fork_can_touch_what_lies_in_a_sealed_chunk() {
     with_compaction(
-        "child_of_a_fork_can_touch_what_lies_in_a_sealed_chunk",
+        "sealed::child_of_a_fork_can_touch_what_lies_in_a_sealed_chunk",
         || {
             static CELLS: [AtomicUsize; TWO_CHUNKS] = [const { AtomicUsize::new(0) }; TWO_CHUNKS];
-            let toys = toys(TWO_CHUNKS, StackPolicy::default(), |index| {
+            let toys = toys(TWO_CHUNKS, small_chunks(), |index| {
                 move |toy: &Toy| {
                     let local = black_box([index as u64; 8]);
                     CELLS[index].store(local.as_ptr() as usize, Ordering::Relaxed);
@@ -132,78 +175,84 @@ fn fill_the_map_limit() -> Vec<usize> {
 
 #[test]
 fn compaction_goes_on_where_no_mapping_can_be_had() {
-    with_compaction("compaction_goes_on_where_no_mapping_can_be_had", || {
-        static WORDS: [AtomicU64; TWO_CHUNKS] = [const { AtomicU64::new(0) }; TWO_CHUNKS];
-        let toys = toys(TWO_CHUNKS, StackPolicy::default(), |index| {
-            keeper(&WORDS, index)
-        });
-        // Cells first, so that what is refused later is a dance or a seal.
-        sweep_twice(AT_ONCE);
-        toys.iter().for_each(|toy| toy.resume());
-        let before = compact::stats();
-        let split = fill_the_map_limit();
-        assert!(split.len() > 1000, "only {} mappings made", split.len());
-        // The first chunk has one that runs, so that to protect what lies before
-        // and after it would split a mapping. The other one is a whole mapping, but
-        // to map it anew is refused.
-        toys[100].status.store(RUNNING, Ordering::Relaxed);
-        sweep_twice(AT_ONCE);
-        let during = compact::stats();
-        let chunk = TWO_CHUNKS as u64 / 2;
-        assert_eq!(during.compacted_count, before.compacted_count + chunk);
-        assert_eq!(during.sealed_count, before.sealed_count);
-        toys[100].status.store(WAITING, Ordering::Relaxed);
-        for page in split {
-            // SAFETY: as above.
-            unsafe { map::protect(page, PAGE, map::Access::None) }.unwrap();
-        }
-        for _ in 0..2 {
-            toys.iter().for_each(|toy| toy.resume());
+    with_compaction(
+        "sealed::compaction_goes_on_where_no_mapping_can_be_had",
+        || {
+            static WORDS: [AtomicU64; TWO_CHUNKS] = [const { AtomicU64::new(0) }; TWO_CHUNKS];
+            let toys = toys(TWO_CHUNKS, small_chunks(), |index| keeper(&WORDS, index));
+            // Cells first, so that what is refused later is a dance or a seal.
             sweep_twice(AT_ONCE);
-        }
-        assert!(compact::stats().sealed_count > during.sealed_count);
-        for (index, word) in WORDS.iter().enumerate() {
-            assert_eq!(word.load(Ordering::Relaxed), keepers_sum(index));
-        }
-    });
+            toys.iter().for_each(|toy| toy.resume());
+            let before = compact::stats();
+            let split = fill_the_map_limit();
+            assert!(split.len() > 1000, "only {} mappings made", split.len());
+            // The first chunk has one that runs, so that to protect what lies before
+            // and after it would split a mapping. The other one is a whole mapping, but
+            // to map it anew is refused.
+            toys[100].status.store(RUNNING, Ordering::Relaxed);
+            sweep_twice(AT_ONCE);
+            let during = compact::stats();
+            let chunk = TWO_CHUNKS as u64 / 2;
+            assert_eq!(during.compacted_count, before.compacted_count + chunk);
+            assert_eq!(during.sealed_count, before.sealed_count);
+            toys[100].status.store(WAITING, Ordering::Relaxed);
+            for page in split {
+                // SAFETY: as above.
+                unsafe { map::protect(page, PAGE, map::Access::None) }.unwrap();
+            }
+            for _ in 0..2 {
+                toys.iter().for_each(|toy| toy.resume());
+                sweep_twice(AT_ONCE);
+            }
+            assert!(compact::stats().sealed_count > during.sealed_count);
+            for (index, word) in WORDS.iter().enumerate() {
+                assert_eq!(word.load(Ordering::Relaxed), keepers_sum(index));
+            }
+        },
+    );
 }
 
 #[test]
 fn foreign_threads_lose_no_write_in_a_sealed_chunk() {
-    with_compaction("foreign_threads_lose_no_write_in_a_sealed_chunk", || {
-        const SEALS: u64 = 60;
-        static CELLS: [AtomicUsize; TWO_CHUNKS] = [const { AtomicUsize::new(0) }; TWO_CHUNKS];
-        static STOP: AtomicBool = AtomicBool::new(false);
-        static TOTAL: AtomicU64 = AtomicU64::new(0);
-        let toys = toys(TWO_CHUNKS, StackPolicy::default(), |index| {
-            move |toy: &Toy| {
-                let local = [AtomicU64::new(0), AtomicU64::new(!0 - index as u64)];
-                CELLS[index].store(local.as_ptr() as usize, Ordering::Release);
-                while !STOP.load(Ordering::Relaxed) {
-                    toy.pause();
+    with_compaction(
+        "sealed::foreign_threads_lose_no_write_in_a_sealed_chunk",
+        || {
+            const SEALS: u64 = 60;
+            static CELLS: [AtomicUsize; TWO_CHUNKS] = [const { AtomicUsize::new(0) }; TWO_CHUNKS];
+            static STOP: AtomicBool = AtomicBool::new(false);
+            static TOTAL: AtomicU64 = AtomicU64::new(0);
+            let toys = toys(TWO_CHUNKS, small_chunks(), |index| {
+                move |toy: &Toy| {
+                    let local = [AtomicU64::new(0), AtomicU64::new(!0 - index as u64)];
+                    CELLS[index].store(local.as_ptr() as usize, Ordering::Release);
+                    while !STOP.load(Ordering::Relaxed) {
+                        toy.pause();
+                    }
+                    TOTAL.fetch_add(local[0].load(Ordering::Relaxed), Ordering::Relaxed);
                 }
-                TOTAL.fetch_add(local[0].load(Ordering::Relaxed), Ordering::Relaxed);
-            }
-        });
-        let hammered: u64 = std::thread::scope(|scope| {
-            let hammers = start_hammers(scope, &CELLS, &STOP, |random| {
-                // Long enough for all to be compacted meanwhile.
-                std::thread::sleep(Duration::from_millis(random >> 61));
             });
-            let start = std::time::Instant::now();
-            while compact::stats().sealed_count < SEALS || compact::stats().touched_count < SEALS {
-                assert!(start.elapsed().as_secs() < 120, "{:?}", compact::stats());
-                sweep_twice(AT_ONCE);
-                sweep_once(AT_ONCE);
-                if compact::stats().sealed_count.is_multiple_of(3) {
-                    toys.iter().for_each(|toy| toy.resume());
+            let hammered: u64 = std::thread::scope(|scope| {
+                let hammers = start_hammers(scope, &CELLS, &STOP, |random| {
+                    // Long enough for all to be compacted meanwhile.
+                    std::thread::sleep(Duration::from_millis(random >> 61));
+                });
+                let start = std::time::Instant::now();
+                while compact::stats().sealed_count < SEALS
+                    || compact::stats().touched_count < SEALS
+                {
+                    assert!(start.elapsed().as_secs() < 120, "{:?}", compact::stats());
+                    sweep_twice(AT_ONCE);
+                    sweep_once(AT_ONCE);
+                    if compact::stats().sealed_count.is_multiple_of(3) {
+                        toys.iter().for_each(|toy| toy.resume());
+                    }
                 }
-            }
-            STOP.store(true, Ordering::Relaxed);
-            written_by(hammers)
-        });
-        toys.iter().for_each(|toy| toy.resume());
-        assert_eq!(TOTAL.load(Ordering::Relaxed), hammered);
-        eprintln!("{hammered} foreign writes, {:?}", compact::stats());
-    });
+                STOP.store(true, Ordering::Relaxed);
+                written_by(hammers)
+            });
+            toys.iter().for_each(|toy| toy.resume());
+            assert_eq!(TOTAL.load(Ordering::Relaxed), hammered);
+            eprintln!("{hammered} foreign writes, {:?}", compact::stats());
+        },
+    );
 }
