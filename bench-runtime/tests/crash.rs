@@ -95,7 +95,7 @@ fn overflow_names_goroutine_site_limit_and_function() {
     must_overflow(
         end,
         &[
-            "goroutine stack exceeds 245760-byte limit",
+            "goroutine stack exceeds 14942208-byte limit",
             "goroutine 2 \"the deep one\" [running], spawned at bench-runtime/tests/crash.rs:",
             "high-water mark 245760 bytes",
             "recurse_without_end",

@@ -129,10 +129,7 @@ pub(super) fn pairs(compacts: &str, pairs: &str) -> Result<(), String> {
 /// Measures and prints all of it.
 pub(super) fn table(rounds: usize, verdicts: &mut Verdicts) -> Result<(), String> {
     table::costs_heading();
-    for (slots, label) in [
-        ("default", "256 KiB limit, the default"),
-        ("64k", "64 KiB limit"),
-    ] {
+    for (slots, label) in [("default", "the default"), ("64k", "64 KiB limit")] {
         let (mut compacting, mut back) = (Vec::new(), Vec::new());
         for round in 1..=rounds {
             eprintln!("compaction and return, {label}, round {round} of {rounds}");

@@ -29,7 +29,7 @@ pub(super) const STATES: &[State] = &[
     },
     State {
         name: "parked",
-        label: "parked (256 KiB limit, the default)",
+        label: "parked (the default)",
     },
     State {
         name: "parked-64k",

@@ -2,9 +2,11 @@
 //!
 //! | the runtime | the goroutine                | `f` runs on                      |
 //! |-------------|------------------------------|----------------------------------|
-//! | migrating   | any                          | its own stack, without a P       |
-//! | pinned      | any other                    | a helper, while it is parked     |
-//! | pinned      | locked to its thread, or unwinding | its own stack, without a P |
+//! | any         | locked to its thread, or unwinding | its own stack, without a P |
+//! | migrating   | with a large stack           | its own stack, without a P       |
+//! | any         | any other                    | a helper, while it is parked     |
+//!
+//! So `f` has room for what foreign code expects of a thread.
 //!
 //! In a pinned runtime goroutines that have started cannot leave their M, so
 //! they would wait for `f` if it ran there, and for ever if `f` waits for one
@@ -19,17 +21,17 @@
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
 
 use super::current::{self, goroutine_of, machine_of};
-use super::helpers::Job;
+use super::helpers::{HELPER_STACK, Job};
 use super::preempt::regain;
 use super::processor::Processor;
 use super::runtime::Shared;
 use super::trace::event::Kind;
 use crate::goroutine::{Goroutine, Parkable, Status, WaitReason};
-use crate::stack::StackHeader;
+use crate::stack::{Stack, StackHeader};
 
 /// What came of a call: its result, or what it panicked with.
 type Outcome<T> = Result<T, Box<dyn Any + Send>>;
@@ -55,7 +57,8 @@ impl Drop for Blocked {
 /// On a plain thread it only runs `f`.
 ///
 /// In a migrating runtime the P goes to another M at once, and `f` runs where
-/// the goroutine is. In a pinned one a thread of its own runs `f`, so that the
+/// the goroutine is, if that has a stack of 8 MiB or more. Else, and always in a
+/// pinned one, a thread with such a stack runs `f`, so that the
 /// goroutines that share the caller's thread go on too; but a goroutine that
 /// is locked to its thread keeps `f` there, and then they wait for it.
 ///
@@ -86,7 +89,8 @@ where
         return f();
     };
     let locked = header.pins.get() != 0 || std::thread::panicking();
-    let outcome = if machine_of(header).shared.pinned && !locked {
+    let shallow = Stack::from_header(NonNull::from(header)).usable() < HELPER_STACK;
+    let outcome = if (shallow || machine_of(header).shared.pinned) && !locked {
         on_helper(header, f)
     } else {
         in_place(header, f)
@@ -190,10 +194,12 @@ where
             data: call.cast(),
         })
     };
-    // Pinned: still the same M.
-    machine_of(header)
-        .called_awake
-        .store(awake, Ordering::Relaxed);
+    if shared.pinned {
+        // So it is still the same M.
+        machine_of(header)
+            .called_awake
+            .store(awake, Ordering::Relaxed);
+    }
     super::park(who);
     note_from_outside(header, Kind::Unblock);
     drop(blocked);

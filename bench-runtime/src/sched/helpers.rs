@@ -38,6 +38,10 @@ use crate::goroutine::Parkable;
 /// that was in vain: each costs a wake, and that a few times.
 const BAD_LUCK: u16 = 64;
 
+/// Bytes of a helper's stack: what a program's first thread has, for who calls
+/// foreign code counts on as much.
+pub(crate) const HELPER_STACK: usize = 8 << 20;
+
 /// Work for a helper.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Job {
@@ -64,7 +68,8 @@ impl Shared {
         match self.helpers.call(job) {
             Ok(awake) => awake,
             Err(job) => {
-                self.start_thread(ThreadKind::Helper, "helper".into(), None, move || {
+                let stack = Some(HELPER_STACK);
+                self.start_thread(ThreadKind::Helper, "helper".into(), stack, move || {
                     self.helper_main(job);
                 });
                 false

@@ -1,5 +1,5 @@
 //! The arena: one reservation of address space, cut into a region for each
-//! size of slot.
+//! size of slot; the sparse region, of deep slots, comes first.
 //!
 //! A region hands out its slots from the lowest up, a batch at a time: the
 //! batch becomes readable and writable (and merges with the mapping of the

@@ -32,10 +32,10 @@ use crate::util::lock::Lock;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StackPolicy {
-    /// Grows by demand, up to 14 MiB while at most ten thousand such stacks are
-    /// in use in the process: deeper than most threads reach. Those that begin
+    /// Grows by demand, up to 14.25 MiB while at most ten thousand such stacks are
+    /// in use in the process: more than most threads have. Those that begin
     /// while more are in use grow up to 192 KiB, and so they do where the system
-    /// refuses address space. [`stack_usage`](crate::stack_usage) says which of
+    /// refuses address space or mappings. [`stack_usage`](crate::stack_usage) says which of
     /// the two a goroutine has.
     #[default]
     Auto,

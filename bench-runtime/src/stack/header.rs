@@ -226,12 +226,14 @@ pub(super) const REGIONS: usize = 8;
 pub(super) const SPARSE: usize = REGIONS;
 /// All regions.
 pub(super) const ALL_REGIONS: usize = REGIONS + 1;
-/// Each deep slot has so much address space (`1 << GROUP`) to itself.
+/// Each deep slot has so much address space (`1 << GROUP`) to itself: its group.
 pub(super) const GROUP: u32 = 24;
 /// A deep slot: the lower part of its group.
 pub(super) const DEEP_BYTES: usize = 57 << 18;
-/// The guard below a deep slot: the last part of the group before.
-pub(super) const DEEP_GUARD: usize = 1 << 18;
+/// The guard below a deep slot is the last part of the group before, so that it
+/// and that group's stack top lie on one page of page table. Between the two
+/// nothing is used.
+pub(super) const DEEP_GUARD: usize = 64 << 10;
 /// Slots of neighbouring numbers put their tops this many cache lines apart.
 const COLOURS: usize = 32;
 const LINE: usize = 64;

@@ -2,7 +2,8 @@
 //!
 //! A stack that was just put back is the one whose lines are still in the
 //! CPU's cache, so it goes out next. Past [`HOT`] the oldest [`SPILL`] go to
-//! the arena; a cache that is empty takes as many from there.
+//! the arena; a cache that is empty takes as many from there. Who asks for a deep
+//! stack gets a shallow one where none is at hand or in the arena.
 //!
 //! # Rejected
 //!
@@ -294,6 +295,33 @@ mod tests {
             let stack = second.take(class()).unwrap();
             assert!(stacks.contains(&stack), "a new slot though 500 are free");
         }
+    }
+
+    #[test]
+    fn deep_stacks_go_first_and_shallow_ones_when_they_are_spent() {
+        // So small that it has few deep slots.
+        let arena: &'static Arena = Box::leak(Box::new(Arena::reserve(1 << 33, None).unwrap()));
+        let mut cache = StackCache::of_arena(arena);
+        let mut take = || cache.take(Class::DEEP).unwrap();
+        let deep: Vec<Stack> = std::iter::repeat_with(&mut take)
+            .take_while(|stack| stack.class() == Class::DEEP)
+            .collect();
+        let most = arena.geometry().slots(Class::DEEP.info().region);
+        assert!(
+            (most - 4..=most).contains(&deep.len()),
+            "{} of {most}",
+            deep.len()
+        );
+        assert!(arena.deep_spent());
+        let shallow = take();
+        assert_eq!(shallow.class(), Class::SHALLOW);
+        // By another cache, so that the arena has it in between.
+        let mut other = StackCache::of_arena(arena);
+        other.put(deep[3]);
+        other.drain();
+        cache.put(shallow);
+        assert_eq!(cache.take(Class::DEEP).unwrap(), deep[3]);
+        assert_eq!(cache.take(Class::DEEP).unwrap(), shallow);
     }
 
     #[test]
