@@ -97,7 +97,7 @@ fn overflow_names_goroutine_site_limit_and_function() {
         &[
             "goroutine stack exceeds 14942208-byte limit",
             "goroutine 2 \"the deep one\" [running], spawned at bench-runtime/tests/crash.rs:",
-            "high-water mark 245760 bytes",
+            "high-water mark 14942208 bytes",
             "recurse_without_end",
             "frames left out",
         ],
