@@ -135,4 +135,7 @@ fn drop_slow(header: &StackHeader) {
             let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(value)));
         }
     }
+    // Some make others for ever. What is left is never dropped, and is not the
+    // next goroutine's that gets this stack.
+    header.locals.set(std::ptr::null_mut());
 }

@@ -8,9 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::goroutine::WaitReason;
-use crate::goroutine::body::Exit;
+use crate::goroutine::body::{Exit, without_panic};
 use crate::sync::WaitGroup;
 use crate::util::lock::Lock;
+
+/// What a goroutine leaves that got no stack; the panic hook has heard why.
+const NEVER_RAN: &str = "the goroutine could not run: there was no stack for it";
 
 type Outcome<T> = Result<T, Box<dyn Any + Send>>;
 
@@ -18,7 +21,8 @@ type Outcome<T> = Result<T, Box<dyn Any + Send>>;
 #[derive(Debug)]
 struct Data {
     running: WaitGroup,
-    panicked: AtomicBool,
+    /// One panicked, or never ran, whose handle was not joined.
+    failed: AtomicBool,
 }
 
 /// Where goroutines that borrow are started; see [`scope`].
@@ -88,8 +92,8 @@ impl<T> fmt::Debug for ScopedJoinHandle<'_, T> {
 ///
 /// # Panics
 ///
-/// With the panic of `f`; or if a goroutine panicked whose handle was not
-/// joined.
+/// With the panic of `f`; or if a goroutine panicked, or could not run for want
+/// of a stack, whose handle was not joined.
 ///
 /// # Examples
 ///
@@ -115,7 +119,7 @@ where
     let scope = Scope {
         data: Arc::new(Data {
             running: WaitGroup::new(),
-            panicked: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
         }),
         _scope: PhantomData,
         _env: PhantomData,
@@ -124,23 +128,60 @@ where
     scope.data.running.wait_as(WaitReason::Scope);
     match result {
         Err(payload) => resume_unwind(payload),
-        Ok(_) if scope.data.panicked.load(Ordering::Relaxed) => {
-            panic!("a goroutine of the scope panicked")
+        Ok(_) if scope.data.failed.load(Ordering::Relaxed) => {
+            panic!("a goroutine of the scope panicked or could not run")
         }
         Ok(value) => value,
     }
 }
 
-/// Says at its end that a goroutine of the scope is done: its last act.
-struct Done {
+/// The part of a goroutine of a scope in it. Its end, which is the goroutine's
+/// last act, says that it is done.
+struct Part<T> {
     data: Arc<Data>,
     joined: Arc<WaitGroup>,
+    /// Until there is an outcome.
+    outcome: Option<Arc<Lock<Option<Outcome<T>>>>>,
 }
 
-impl Drop for Done {
+impl<T> Part<T> {
+    fn ends_with(&mut self, result: Outcome<T>) {
+        let Some(outcome) = self.outcome.take() else {
+            return;
+        };
+        // `goexit` ends it early, and is no panic.
+        let failed = result.as_ref().is_err_and(|panic| !panic.is::<Exit>());
+        *outcome.lock() = Some(result);
+        // If the handle is gone the result is dropped here, while what it
+        // borrows is still there.
+        let unjoined = Arc::into_inner(outcome);
+        if failed && unjoined.is_some() {
+            self.data.failed.store(true, Ordering::Relaxed);
+        }
+        without_panic(|| drop(unjoined));
+    }
+}
+
+impl<T> Drop for Part<T> {
     fn drop(&mut self) {
+        // It was dropped without having run.
+        self.ends_with(Err(Box::new(NEVER_RAN)));
         self.joined.done();
         self.data.running.done();
+    }
+}
+
+/// What a goroutine of a scope runs. Where it never does, the fields are dropped
+/// in this order: `f`, with what it borrows, before the part says that it is done.
+struct Task<F, T> {
+    f: F,
+    part: Part<T>,
+}
+
+impl<F: FnOnce() -> T, T> Task<F, T> {
+    fn run(self) {
+        let Self { f, mut part } = self;
+        part.ends_with(catch_unwind(AssertUnwindSafe(f)));
     }
 }
 
@@ -179,26 +220,13 @@ impl<'scope> Scope<'scope, '_> {
         let done = Arc::new(WaitGroup::new());
         done.add(1);
         self.data.running.add(1);
-        let last = Done {
+        let part = Part {
             data: self.data.clone(),
             joined: done.clone(),
+            outcome: Some(outcome.clone()),
         };
-        let theirs = outcome.clone();
-        let body = move || {
-            let result = catch_unwind(AssertUnwindSafe(f));
-            // `goexit` ends it early, and is no panic.
-            let failed = result.as_ref().is_err_and(|panic| !panic.is::<Exit>());
-            *theirs.lock() = Some(result);
-            // If the handle is gone the result is dropped here, while what it
-            // borrows is still there.
-            let unjoined = Arc::into_inner(theirs);
-            if failed && unjoined.is_some() {
-                last.data.panicked.store(true, Ordering::Relaxed);
-            }
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(unjoined)));
-            drop(last);
-        };
-        let body: Box<dyn FnOnce() + Send + 'scope> = Box::new(body);
+        let task = Task { f, part };
+        let body: Box<dyn FnOnce() + Send + 'scope> = Box::new(move || task.run());
         // SAFETY: only the lifetime changes. `scope` does not return, neither
         // normally nor by a panic, before `running` is back at zero, which is
         // the last thing the body does; all that it borrows outlives 'scope.
@@ -217,7 +245,8 @@ impl<T> ScopedJoinHandle<'_, T> {
     ///
     /// # Errors
     ///
-    /// With what the panic carried, if it panicked.
+    /// With what the panic carried, if it panicked; with a text, if it could not
+    /// run for want of a stack.
     ///
     /// # Examples
     ///

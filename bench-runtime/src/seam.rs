@@ -31,15 +31,15 @@ impl Spawner {
     /// That of the caller: goroutines of its runtime, or threads for a plain
     /// thread.
     pub(crate) fn current() -> Self {
-        match sched::runtime() {
-            Some(shared) => {
-                let user = shared.user();
-                Self(Arc::new(move |f| {
-                    drop(sched::spawn::from_outside(user.shared(), f));
-                }))
-            }
-            None => Self(Arc::new(|f| drop(std::thread::spawn(f)))),
-        }
+        Self::of_runtime().unwrap_or_else(|| Self(Arc::new(|f| drop(std::thread::spawn(f)))))
+    }
+
+    /// That of the caller's runtime; `None` for a plain thread.
+    pub(crate) fn of_runtime() -> Option<Self> {
+        let user = sched::runtime()?.user();
+        Some(Self(Arc::new(move |f| {
+            drop(sched::spawn::from_outside(user.shared(), f));
+        })))
     }
 
     /// Starts one.

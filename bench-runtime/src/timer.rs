@@ -61,18 +61,32 @@ pub(crate) enum Action {
         /// Who waits.
         who: Parkable,
     },
-    /// Calls a short function that does not block, given the time that the
-    /// timer was armed for. It runs on the stack of whoever polls.
-    Call(Arc<dyn Fn(u64) + Send + Sync>),
+    /// Makes a call.
+    Call(Arc<dyn Call>),
     /// The same once each period; periods that were missed are left out.
     Every(Arc<Periodic>),
+}
+
+/// A call that a timer makes, on the stack of whoever polls: in the scheduler,
+/// where nothing of the program's may run.
+pub(crate) trait Call: Send + Sync {
+    /// Does something short that does not block; `when_ns` is the time that the
+    /// timer was armed for. A call that holds what is the program's gives itself
+    /// away to a goroutine: this may be the last that is left of it.
+    fn fire(self: Arc<Self>, when_ns: u64);
+}
+
+impl<F: Fn(u64) + Send + Sync> Call for F {
+    fn fire(self: Arc<Self>, when_ns: u64) {
+        self(when_ns);
+    }
 }
 
 /// A call once each period.
 pub(crate) struct Periodic {
     /// At least 1.
     pub(crate) period_ns: u64,
-    /// As in [`Action::Call`].
+    /// As [`Call::fire`]; it holds nothing of the program's.
     pub(crate) call: Box<dyn Fn(u64) + Send + Sync>,
 }
 
@@ -218,7 +232,7 @@ impl Timers {
         }
         for (when_ns, action) in calls {
             match action {
-                Action::Call(call) => call(when_ns),
+                Action::Call(call) => call.fire(when_ns),
                 Action::Every(periodic) => (periodic.call)(when_ns),
                 Action::Wake { .. } | Action::Expire { .. } => {}
             }

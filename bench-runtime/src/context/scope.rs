@@ -20,8 +20,9 @@ use thiserror::Error;
 
 use super::after_func::Call;
 use crate::chan::{Receiver, Sender, chan};
+use crate::seam::Spawner;
 use crate::time::armed::{self, Armed};
-use crate::timer::Action;
+use crate::timer::{self, Action};
 use crate::util::lock::Lock;
 
 /// Why a context has ended.
@@ -74,6 +75,31 @@ struct State {
     timer: Option<Armed>,
 }
 
+/// What the timer of a scope holds.
+struct Limit {
+    scope: Weak<Scope>,
+    /// `None` outside every runtime.
+    spawner: Option<Spawner>,
+    cause: Option<Cause>,
+}
+
+impl timer::Call for Limit {
+    fn fire(self: Arc<Self>, _: u64) {
+        let spawner = self.spawner.clone();
+        // With all of it: the last that is left of the scope, and of what the
+        // program gave it, may be dropped there.
+        let end = move || {
+            if let Some(scope) = self.scope.upgrade() {
+                scope.time_is_over(self.cause.clone());
+            }
+        };
+        match spawner {
+            Some(spawner) => spawner.spawn(end),
+            None => end(),
+        }
+    }
+}
+
 impl Scope {
     /// A scope that ends with its parent at the latest.
     pub(super) fn child_of(parent: Option<&Arc<Self>>, deadline: Option<Instant>) -> Arc<Self> {
@@ -121,15 +147,14 @@ impl Scope {
             self.time_is_over(cause);
             return;
         }
-        let scope = Arc::downgrade(self);
-        let fire = move |_| {
-            if let Some(scope) = scope.upgrade() {
-                scope.time_is_over(cause.clone());
-            }
+        let limit = Limit {
+            scope: Arc::downgrade(self),
+            spawner: Spawner::of_runtime(),
+            cause,
         };
         let mut state = self.state.lock();
         if state.end.is_none() {
-            state.timer = Some(armed::arm(deadline_ns, Action::Call(Arc::new(fire))));
+            state.timer = Some(armed::arm(deadline_ns, Action::Call(Arc::new(limit))));
         }
     }
 

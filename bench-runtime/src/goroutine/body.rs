@@ -154,7 +154,7 @@ unsafe fn run_alone<F: FnOnce() -> T, T>(g: &Goroutine) {
 
 /// What a panic leaves here has no joiner to go to; the hook has reported it.
 #[inline(always)]
-fn without_panic(f: impl FnOnce()) {
+pub(crate) fn without_panic(f: impl FnOnce()) {
     if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(f)) {
         drop_payload(payload);
     }
@@ -185,13 +185,25 @@ unsafe fn abandon<F: FnOnce() -> T, T>(g: &Goroutine, error: Option<Box<StackErr
     without_panic(|| drop(f));
 }
 
-unsafe fn abandon_alone<F>(g: &Goroutine, _: Option<Box<StackError>>) {
+unsafe fn abandon_alone<F>(g: &Goroutine, error: Option<Box<StackError>>) {
     // SAFETY: as in `abandon`.
     let f = unsafe { take::<F>(g) };
     without_panic(|| drop(f));
+    if let Some(error) = error {
+        report(&error);
+    }
 }
 
 unsafe fn drop_outcome<T>(g: &Goroutine) {
     // SAFETY: called once, on an ended goroutine without a handle.
-    drop(unsafe { take::<Outcome<T>>(g) });
+    match unsafe { take::<Outcome<T>>(g) } {
+        Outcome::Abandoned(Some(error)) => report(&error),
+        other => drop(other),
+    }
+}
+
+/// Tells the panic hook of an error that nobody else will hear of.
+#[cold]
+fn report(error: &StackError) {
+    without_panic(|| panic!("a goroutine could not run: {error}"));
 }

@@ -222,24 +222,24 @@ impl<'a> Attempt<'a> {
     }
 
     fn wait_as_thread(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        WAKE.with(|wake| {
-            if let Some(wake) = wake {
-                self.waits.threads.lock().push(ThreadWait {
-                    side: self.side,
-                    wake: wake.clone(),
-                });
+        // Without one in the thread's last moments too.
+        let wake = WAKE.try_with(Clone::clone).ok().flatten();
+        if let Some(wake) = &wake {
+            self.waits.threads.lock().push(ThreadWait {
+                side: self.side,
+                wake: wake.clone(),
+            });
+        }
+        let result = self.poll_as_thread(fd, wake.as_deref());
+        if let Some(wake) = &wake {
+            let mut threads = self.waits.threads.lock();
+            if let Some(at) = threads.iter().position(|t| Arc::ptr_eq(&t.wake, wake)) {
+                threads.swap_remove(at);
             }
-            let result = self.poll_as_thread(fd, wake.as_deref());
-            if let Some(wake) = wake {
-                let mut threads = self.waits.threads.lock();
-                if let Some(at) = threads.iter().position(|t| Arc::ptr_eq(&t.wake, wake)) {
-                    threads.swap_remove(at);
-                }
-                // Under the lock: nobody sets it any more.
-                wake.clear();
-            }
-            result
-        })
+            // Under the lock: nobody sets it any more.
+            wake.clear();
+        }
+        result
     }
 
     fn poll_as_thread(&self, fd: BorrowedFd<'_>, wake: Option<&EventFd>) -> io::Result<()> {

@@ -13,15 +13,18 @@ thread_local! {
     static MACHINE: Cell<Option<&'static Machine>> = const { Cell::new(None) };
 }
 
-/// The header of the goroutine stack that we are on; `None` on a thread's.
+/// The header of the goroutine that runs this code; `None` outside every one.
 #[inline(always)]
 pub(crate) fn header() -> Option<&'static StackHeader> {
     if cfg!(miri) {
         // Miri knows no assembly, and so no goroutines: only plain threads.
         return None;
     }
-    // SAFETY: slots are never unmapped, and the one we run on is in use.
-    header_of(arch::stack_pointer()).map(|header| unsafe { header.as_ref() })
+    match header_of(arch::stack_pointer()) {
+        // SAFETY: slots are never unmapped, and the one we run on is in use.
+        Some(header) => Some(unsafe { header.as_ref() }),
+        None => super::off_slot::header(),
+    }
 }
 
 /// The M that runs the goroutine with this header. What it answers is stale

@@ -12,7 +12,9 @@
 //! | the store of the saved context, which is the switch's own (see [`crate::arch`]) | a release of `context`: pairs with the Acquires of those who read it |
 //!
 //! Goroutines that follow each other on one stack share its fiber, which says
-//! no more than that they followed each other on one thread.
+//! no more than that they followed each other on one thread. One that parks on a
+//! stack which is none of ours ([`super::off_slot`]) has no fiber to come back
+//! to: the sanitizer's builds cannot run those.
 
 #[cfg(not(rt_tsan))]
 pub(super) use silent::{Home, begin, end, leave};

@@ -29,7 +29,7 @@
 //! wait for ever.
 
 use super::luck::Luck;
-use super::os_threads::ThreadKind;
+use super::os_threads::{ThreadEnd, ThreadKind};
 use super::runtime::Shared;
 use super::seats::{Seat, Seats};
 use crate::goroutine::Parkable;
@@ -71,6 +71,7 @@ impl Shared {
                 let stack = Some(HELPER_STACK);
                 self.start_thread(ThreadKind::Helper, "helper".into(), stack, move || {
                     self.helper_main(job);
+                    ThreadEnd::Usual
                 });
                 false
             }

@@ -17,6 +17,7 @@
 //! | `preempt`, `blocking`, `helpers` | what a G does without a P, and where it blocks |
 //! | `sysmon`         | when a P is taken                                        |
 //! | `hogs`           | what starts on an M of its own, in a pinned runtime      |
+//! | `off_slot`       | whose a stack is that is none of ours                    |
 //! | `fiber`          | what the thread sanitizer is told of switches            |
 //! | `trace`, `latency`, `schedtrace` | what is told about all of it              |
 //! | `procs`, `os_threads`, `records`, `clock`, `metrics` | how many of what there are, and what time it is |
@@ -103,6 +104,7 @@ pub(crate) mod lock_thread;
 mod luck;
 pub(crate) mod machine;
 pub(crate) mod metrics;
+mod off_slot;
 mod os_threads;
 pub(crate) mod park;
 pub(crate) mod pick;

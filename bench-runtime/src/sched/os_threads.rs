@@ -13,12 +13,23 @@ use super::runtime::Shared;
 use super::shutdown::Outlook;
 use super::trace::event::Kind;
 use crate::goroutine::Goroutine;
+use crate::sys::thread_end;
 
 /// Threads a runtime may have, unless the builder says otherwise: Go's figure.
 pub(super) const MAX_THREADS: usize = 10_000;
 
 /// Stack of an M's own thread: the scheduler's loop and timer callbacks.
 pub(super) const HOME_STACK: usize = 256 * 1024;
+
+/// How a thread of a runtime ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ThreadEnd {
+    /// With the destructors of its thread-locals.
+    Usual,
+    /// Without them: goroutines that started on it, in a pinned runtime, are
+    /// not at their end, and may have lent what lies there to other threads.
+    KeepsLocals,
+}
 
 /// What a thread of a runtime is for.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +113,7 @@ impl Shared {
         kind: ThreadKind,
         name: String,
         stack: Option<usize>,
-        body: impl FnOnce() + Send + 'static,
+        body: impl FnOnce() -> ThreadEnd + Send + 'static,
     ) {
         let running = {
             let mut threads = self.lock_threads();
@@ -123,8 +134,11 @@ impl Shared {
         super::lock_thread::on_clean_thread(move || {
             let user = self.user();
             let thread = move || {
-                body();
+                let end = body();
                 drop(user);
+                if end == ThreadEnd::KeepsLocals {
+                    thread_end::end_without_destructors();
+                }
             };
             if let Err(error) = builder.spawn(thread) {
                 crate::fatal::fatal!(

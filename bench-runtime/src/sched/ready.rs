@@ -55,9 +55,11 @@ pub(crate) fn header_of_started(g: &Goroutine) -> Option<&'static StackHeader> {
         return None;
     }
     // The header's address, or another one inside the slot.
-    let header = header_of(context & !(RUNNING_BIT | CLAIMED_BIT));
-    // SAFETY: slots are never unmapped.
-    header.map(|header| unsafe { header.as_ref() })
+    match header_of(context & !(RUNNING_BIT | CLAIMED_BIT)) {
+        // SAFETY: slots are never unmapped.
+        Some(header) => Some(unsafe { header.as_ref() }),
+        None => super::off_slot::header_of_suspended(g),
+    }
 }
 
 /// The M that a goroutine which has started and not ended ran on last. Only
@@ -96,6 +98,7 @@ pub(crate) fn ready_goroutine(g: &'static Goroutine) {
     ready_from_thread(g);
 }
 
+/// From no goroutine: a plain thread, or an M at home, which is inside.
 #[cold]
 fn ready_from_thread(g: &'static Goroutine) {
     match current::thread_machine() {

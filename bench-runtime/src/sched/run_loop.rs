@@ -17,6 +17,7 @@ use super::claim;
 use super::current::{self, goroutine_of, machine_of};
 use super::fiber;
 use super::machine::Machine;
+use super::os_threads::ThreadEnd;
 use super::pick::{pick_ahead, pick_fast};
 use super::processor::Processor;
 use super::runtime::Shared;
@@ -50,8 +51,8 @@ const LEAVING_SPINS: u32 = 1_000;
 /// each, that would be two switches and a stack each time.
 const AHEAD: u32 = 16;
 
-/// The body of an M's thread.
-pub(crate) fn machine_main(m: &'static Machine) {
+/// The body of an M's thread. Says how the thread is to end.
+pub(crate) fn machine_main(m: &'static Machine) -> ThreadEnd {
     current::set_thread_machine(Some(m));
     let _guard = match crate::stack::overflow::install_for_thread() {
         Ok(guard) => guard,
@@ -82,8 +83,16 @@ pub(crate) fn machine_main(m: &'static Machine) {
             break;
         }
     }
-    shared.machine_ends(m);
+    // What they lent out of this thread's thread-locals others may still use.
+    let lends = shared.pinned && m.started_count() != 0;
+    // From here on it is a plain thread: what the runtime still holds of the
+    // program's may be dropped next.
     current::set_thread_machine(None);
+    shared.machine_ends(m);
+    match lends {
+        true => ThreadEnd::KeepsLocals,
+        false => ThreadEnd::Usual,
+    }
 }
 
 /// Leaves the running context in `save` and resumes `context`. Returns the
@@ -228,6 +237,8 @@ unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
         (m, p) = enter_for_good(header);
         // In a pinned runtime others are bound to the thread too.
         let locked = g.has_flag(FLAG_LOCKED) && !m.shared.pinned;
+        // The next goroutine on this stack is bound to nothing.
+        header.pins.set(0);
         let readied;
         (m, p, readied) = finish(header, m, p, g, dropped);
         if !readied.is_null() {
@@ -235,7 +246,6 @@ unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
         }
         if locked {
             m.count_started(-1);
-            header.pins.set(0);
             put_stack(p, header);
             go_home(m, errand::END_THREAD);
         }

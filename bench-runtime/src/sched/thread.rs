@@ -8,13 +8,15 @@
 //! | `EMPTY`  | no ready has come; the thread may sleep     |
 //! | `READY`  | one ready has come, not yet taken by a park |
 
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
+use std::ffi::c_void;
 use std::mem::MaybeUninit;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::goroutine::{Head, Kind, Parkable, Waiter};
+use crate::sys::thread_end::AtEnd;
 use crate::sys::{clock, futex};
 use crate::util::lock::Lock;
 
@@ -38,41 +40,46 @@ unsafe impl Send for ThreadRecord {}
 
 static FREE: Lock<Vec<&'static ThreadRecord>> = Lock::new(Vec::new());
 
-struct Lease(&'static ThreadRecord);
-
-impl Lease {
-    fn take() -> Self {
-        let spare = FREE.lock().pop();
-        Self(spare.unwrap_or_else(|| {
-            Box::leak(Box::new(ThreadRecord {
-                head: Head {
-                    status: AtomicU8::new(0),
-                    kind: Kind::Thread,
-                    reason: AtomicU8::new(0),
-                    flags: AtomicU8::new(0),
-                    ticket: AtomicU32::new(0),
-                },
-                word: AtomicU32::new(EMPTY),
-                waiter: UnsafeCell::new(MaybeUninit::uninit()),
-            }))
-        }))
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        FREE.lock().push(self.0);
-    }
-}
-
 thread_local! {
-    static LEASE: Lease = Lease::take();
+    /// The record of this thread. Without a destructor, so that the destructors
+    /// of the program's thread-locals may still wait.
+    static RECORD: Cell<Option<&'static ThreadRecord>> = const { Cell::new(None) };
+}
+
+/// Gives the record back when the thread has no code left to run.
+static GIVE_BACK: AtEnd = AtEnd::new(give_back);
+
+unsafe extern "C" fn give_back(record: *mut c_void) {
+    RECORD.set(None);
+    // SAFETY: armed by `take` with a record, which lives for ever.
+    FREE.lock().push(unsafe { &*record.cast::<ThreadRecord>() });
+}
+
+#[cold]
+fn take() -> &'static ThreadRecord {
+    let spare = FREE.lock().pop();
+    let record = spare.unwrap_or_else(|| {
+        Box::leak(Box::new(ThreadRecord {
+            head: Head {
+                status: AtomicU8::new(0),
+                kind: Kind::Thread,
+                reason: AtomicU8::new(0),
+                flags: AtomicU8::new(0),
+                ticket: AtomicU32::new(0),
+            },
+            word: AtomicU32::new(EMPTY),
+            waiter: UnsafeCell::new(MaybeUninit::uninit()),
+        }))
+    });
+    RECORD.set(Some(record));
+    GIVE_BACK.arm(ptr::from_ref(record).cast_mut().cast());
+    record
 }
 
 impl ThreadRecord {
     /// The record of the calling thread. Never call it on a goroutine's stack.
     pub(crate) fn current() -> &'static Self {
-        LEASE.with(|lease| lease.0)
+        RECORD.get().unwrap_or_else(take)
     }
 
     /// The record behind a parkable of kind `Thread`.

@@ -217,7 +217,8 @@ impl<E: Send + 'static> ErrGroup<E> {
     ///
     /// # Panics
     ///
-    /// With the first panic of a task, once.
+    /// With the first panic of a task, once; also where there was no stack for
+    /// one.
     ///
     /// # Examples
     ///

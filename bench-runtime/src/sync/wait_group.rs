@@ -153,18 +153,19 @@ impl WaitGroup {
     #[track_caller]
     pub fn go(&self, f: impl FnOnce() + Send + 'static) {
         self.add(1);
-        let counted = Counted(self.clone());
+        let mut unrun = Unrun(Some(Counted(self.clone())));
         let task = move || {
-            let counted = counted;
+            let Some(counted) = unrun.0.take() else {
+                return;
+            };
             if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
                 if panic.is::<Exit>() {
                     // No panic: the goroutine ends, and with it this count.
                     resume_unwind(panic);
                 }
-                counted.0.inner.panic.lock().get_or_insert(panic);
-                // Relaxed: the count that is brought down next orders it.
-                counted.0.inner.panicked.store(true, Ordering::Relaxed);
+                counted.0.inner.note_panic(panic);
             }
+            drop(counted);
         };
         if current::header().is_some() {
             go_alone(task);
@@ -185,7 +186,8 @@ impl WaitGroup {
     ///
     /// # Panics
     ///
-    /// With the first panic of a task started by [`Self::go`], once.
+    /// With the first panic of a task started by [`Self::go`], once; also where
+    /// there was no stack for one.
     pub fn wait(&self) {
         self.wait_as(WaitReason::WaitGroup);
     }
@@ -255,6 +257,19 @@ impl Drop for Counted {
     }
 }
 
+/// One that has not begun. It is dropped where there is no stack for it.
+struct Unrun(Option<Counted>);
+
+impl Drop for Unrun {
+    fn drop(&mut self) {
+        if let Some(counted) = self.0.take() {
+            // The panic hook has heard why.
+            let text = "a goroutine of the WaitGroup could not run: there was no stack for it";
+            counted.0.inner.note_panic(Box::new(text));
+        }
+    }
+}
+
 /// The state after a change of the count.
 fn changed(state: i64, delta: i32) -> i64 {
     let count = state / ONE + i64::from(delta);
@@ -304,6 +319,13 @@ impl Inner {
                 (state >= ONE).then_some(state | QUEUED)
             })
             .is_ok()
+    }
+
+    /// Keeps a panic for who waits, if it is the first.
+    fn note_panic(&self, panic: Box<dyn Any + Send>) {
+        self.panic.lock().get_or_insert(panic);
+        // Relaxed: the count that is brought down next orders it.
+        self.panicked.store(true, Ordering::Relaxed);
     }
 
     fn pass_on_panic(&self) {

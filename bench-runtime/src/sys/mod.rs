@@ -18,5 +18,6 @@ pub(crate) mod poller;
 pub(crate) mod quit;
 pub(crate) mod signal;
 pub(crate) mod socket;
+pub(crate) mod thread_end;
 pub(crate) mod transfer;
 pub(crate) mod userfault;

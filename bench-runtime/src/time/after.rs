@@ -8,7 +8,7 @@ use crate::chan::{Receiver, chan};
 use crate::seam::Spawner;
 use crate::time::armed::{self, Armed};
 use crate::time::{after_ns, instant_of};
-use crate::timer::Action;
+use crate::timer::{Action, Call};
 use crate::util::lock::Lock;
 
 /// A channel on which the time is sent after so long, once, and which is then
@@ -57,7 +57,35 @@ pub fn after(duration: Duration) -> Receiver<Instant> {
 /// ```
 pub struct AfterFunc {
     shared: Arc<Shared>,
-    call: Arc<dyn Fn(u64) + Send + Sync>,
+    call: Arc<dyn Call>,
+}
+
+/// What the timer holds of it.
+struct Later<F> {
+    shared: Arc<Shared>,
+    spawner: Spawner,
+    f: F,
+}
+
+impl<F: Fn() + Send + Sync + 'static> Call for Later<F> {
+    fn fire(self: Arc<Self>, when_ns: u64) {
+        let is_due = {
+            let mut state = self.shared.state.lock();
+            let is_due = state.due_ns == Some(when_ns);
+            if is_due {
+                *state = State::default();
+            }
+            is_due
+        };
+        // Also where it is not due any more: the function's destructor is the
+        // program's.
+        let spawner = self.spawner.clone();
+        spawner.spawn(move || {
+            if is_due {
+                (self.f)();
+            }
+        });
+    }
 }
 
 struct Shared {
@@ -93,19 +121,10 @@ pub fn after_func(duration: Duration, f: impl Fn() + Send + Sync + 'static) -> A
     let shared = Arc::new(Shared {
         state: Lock::new(State::default()),
     });
-    let f = Arc::new(f);
-    let spawner = Spawner::current();
-    let fired = shared.clone();
-    let call = Arc::new(move |when_ns| {
-        {
-            let mut state = fired.state.lock();
-            if state.due_ns != Some(when_ns) {
-                return;
-            }
-            *state = State::default();
-        }
-        let f = f.clone();
-        spawner.spawn(move || f());
+    let call = Arc::new(Later {
+        shared: shared.clone(),
+        spawner: Spawner::current(),
+        f,
     });
     let after = AfterFunc { shared, call };
     after.reset(duration);

@@ -3,7 +3,7 @@
 use std::panic::{self, AssertUnwindSafe};
 use std::time::Duration;
 
-use crate::chan::chan;
+use crate::chan::{RecvTimeoutError, chan};
 use crate::seam::Spawner;
 
 /// The function was not done in time.
@@ -35,7 +35,7 @@ pub struct Elapsed;
 ///
 /// # Panics
 ///
-/// Where the function does, with its panic.
+/// Where the function does, with its panic; and where there is no stack for it.
 ///
 /// # Examples
 ///
@@ -61,6 +61,7 @@ where
     match receiver.recv_timeout(duration) {
         Ok(Ok(result)) => Ok(result),
         Ok(Err(panicked)) => panic::resume_unwind(panicked),
-        Err(_) => Err(Elapsed),
+        Err(RecvTimeoutError::Timeout) => Err(Elapsed),
+        Err(_) => panic!("timeout: the function could not run: there was no stack for it"),
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::chan::{Receiver, Sender, chan};
 use crate::time::armed::{self, Armed};
 use crate::time::{after_ns, instant_of};
-use crate::timer::Action;
+use crate::timer::{Action, Call};
 use crate::util::lock::Lock;
 
 /// Sends the time, once, on its channel.
@@ -37,7 +37,7 @@ use crate::util::lock::Lock;
 /// ```
 pub struct Timer {
     shared: Arc<Shared>,
-    call: Arc<dyn Fn(u64) + Send + Sync>,
+    call: Arc<dyn Call>,
     receiver: Receiver<Instant>,
 }
 

@@ -34,7 +34,7 @@ impl Log {
         }
     }
 
-    fn call(&self) -> Arc<dyn Fn(u64) + Send + Sync> {
+    fn call(&self) -> Arc<dyn Call> {
         let fired = self.fired.clone();
         Arc::new(move |when| fired.lock().unwrap().push(when))
     }
@@ -150,7 +150,7 @@ fn periodic_timer_skips_what_it_missed_and_keeps_its_phase() {
     let call = log.call();
     let every = Action::Every(Arc::new(Periodic {
         period_ns: 10,
-        call: Box::new(move |when| call(when)),
+        call: Box::new(move |when| call.clone().fire(when)),
     }));
     let key = log.timers.arm(10, every);
     assert_eq!(log.poll(10), [10]);

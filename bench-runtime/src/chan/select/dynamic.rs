@@ -25,8 +25,35 @@ use crate::time::{after_ns, ns_of};
 /// assert_eq!(slot.take(), Some(1));
 /// ```
 pub struct Slot<T> {
-    full: Cell<bool>,
+    marks: Marks,
     place: UnsafeCell<MaybeUninit<T>>,
+}
+
+/// What is known of a [`Slot`].
+#[derive(Debug)]
+pub(super) struct Marks {
+    full: Cell<bool>,
+    /// A select that waits has the place, and other goroutines run meanwhile.
+    /// Those of the same thread reach the same slot where it lies in a
+    /// thread-local, though it is not `Sync`.
+    lent: Cell<bool>,
+}
+
+impl Marks {
+    const fn new(full: bool) -> Self {
+        Self {
+            full: Cell::new(full),
+            lent: Cell::new(false),
+        }
+    }
+
+    #[track_caller]
+    fn assert_not_lent(&self) {
+        assert!(
+            !self.lent.get(),
+            "this Slot belongs to a Select that waits: another goroutine of the thread reached it"
+        );
+    }
 }
 
 impl<T> Slot<T> {
@@ -44,7 +71,7 @@ impl<T> Slot<T> {
     #[must_use]
     pub const fn empty() -> Self {
         Self {
-            full: Cell::new(false),
+            marks: Marks::new(false),
             place: UnsafeCell::new(MaybeUninit::uninit()),
         }
     }
@@ -67,7 +94,7 @@ impl<T> Slot<T> {
     #[must_use]
     pub const fn with(value: T) -> Self {
         Self {
-            full: Cell::new(true),
+            marks: Marks::new(true),
             place: UnsafeCell::new(MaybeUninit::new(value)),
         }
     }
@@ -75,21 +102,32 @@ impl<T> Slot<T> {
     /// True if there is a value.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.full.get()
+        self.marks.full.get()
     }
 
     /// Takes the value out: `None` if there is none, as after a receive from a
     /// closed channel.
+    ///
+    /// # Panics
+    ///
+    /// While a [`Select`] with it waits. Only where the slot lies in a
+    /// thread-local can another goroutine get here meanwhile.
     pub fn take(&self) -> Option<T> {
+        self.marks.assert_not_lent();
         // SAFETY: the flag says that the place is initialised, and now that it
-        // no longer is. A slot is not `Sync`, and no select with it is waiting
-        // while the goroutine that has it runs this.
-        self.full
+        // no longer is. A slot is not `Sync`, and by its mark no select with it
+        // is waiting.
+        self.marks
+            .full
             .replace(false)
             .then(|| unsafe { (*self.place.get()).assume_init_read() })
     }
 
     /// Puts a value in; says what was there.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::take`].
     ///
     /// # Examples
     ///
@@ -104,7 +142,7 @@ impl<T> Slot<T> {
         let before = self.take();
         // SAFETY: as in `take`; the place holds nothing now.
         unsafe { (*self.place.get()).write(value) };
-        self.full.set(true);
+        self.marks.full.set(true);
         before
     }
 }
@@ -117,7 +155,11 @@ impl<T> Default for Slot<T> {
 
 impl<T> Drop for Slot<T> {
     fn drop(&mut self) {
-        drop(self.take());
+        // By then no select borrows it, or its goroutine has ended without
+        // coming back: what it lent stays lent.
+        if !self.marks.lent.get() {
+            drop(self.take());
+        }
     }
 }
 
@@ -229,7 +271,7 @@ impl<'a> Select<'a> {
             Side::Recv,
             slot.place.get().cast(),
         );
-        self.add(entry, &slot.full)
+        self.add(entry, &slot.marks)
     }
 
     /// Adds a case that sends what is in `slot`; says its index.
@@ -260,13 +302,13 @@ impl<'a> Select<'a> {
             Side::Send,
             slot.place.get().cast(),
         );
-        self.add(entry, &slot.full)
+        self.add(entry, &slot.marks)
     }
 
-    fn add(&mut self, mut entry: Entry, full: &'a Cell<bool>) -> usize {
+    fn add(&mut self, mut entry: Entry, marks: &'a Marks) -> usize {
         let index = self.len + self.many.len();
         entry.index = index_after(index);
-        entry.full = full;
+        entry.marks = marks;
         if index < FEW {
             self.few[index].write(entry);
             self.len += 1;
@@ -301,6 +343,10 @@ impl<'a> Select<'a> {
 
     /// Waits until a case can go on and carries it out; blocks the goroutine.
     /// For ever, if no case is enabled.
+    ///
+    /// # Panics
+    ///
+    /// If another `Select` waits with one of its slots, as [`Slot::take`].
     ///
     /// # Examples
     ///
@@ -397,13 +443,25 @@ impl<'a> Select<'a> {
         };
         for entry in &mut *entries {
             // SAFETY: each case borrows its slot.
-            let full = unsafe { (*entry.full).get() };
-            entry.enabled = entry.has_channel() && full == (entry.side == Side::Send);
+            let marks = unsafe { &*entry.marks };
+            marks.assert_not_lent();
+            entry.enabled = entry.has_channel() && marks.full.get() == (entry.side == Side::Send);
         }
+        Self::mark_lent(entries, true);
         // SAFETY: each case borrows its end, so the channels are alive, and its
-        // slot, which by the above has a value to send or room for one.
-        let taken = unsafe { run(entries, wait) }?;
-        Some(Self::settle(entries, taken))
+        // slot, which by the above has a value to send or room for one, and
+        // which nobody else touches until the mark is gone.
+        let taken = unsafe { run(entries, wait) };
+        Self::mark_lent(entries, false);
+        taken.map(|taken| Self::settle(entries, taken))
+    }
+
+    /// Marks the slots of all cases as lent, or as no longer lent.
+    fn mark_lent(entries: &[Entry], lent: bool) {
+        for entry in entries {
+            // SAFETY: each case borrows its slot.
+            unsafe { &*entry.marks }.lent.set(lent);
+        }
     }
 
     /// Notes in the slot of the taken case what became of its value.
@@ -414,7 +472,7 @@ impl<'a> Select<'a> {
                 .find(|entry| usize::from(entry.index) == taken.index)
         {
             // SAFETY: each case borrows its slot.
-            unsafe { (*entry.full).set(entry.side == Side::Recv) };
+            unsafe { &*entry.marks }.full.set(entry.side == Side::Recv);
         }
         Selected {
             index: taken.index,

@@ -13,10 +13,10 @@
 //! Source: Go's `selectgo`, without its random order of polling: the pick among
 //! the ready ones is drawn only where several are ready.
 
-use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 
+use super::dynamic::Marks;
 use crate::chan::core::{CLOSED, Core, PASSED, Side, complete, wait_for_ever, wait_in_vain};
 use crate::goroutine::{WaitReason, Waiter};
 use crate::sched;
@@ -35,8 +35,8 @@ pub struct Entry {
     /// Where the case was written; sorting moves entries about.
     pub(super) index: u16,
     waiter: MaybeUninit<Waiter>,
-    /// Whether the slot of a run-time case is full; null elsewhere.
-    pub(super) full: *const Cell<bool>,
+    /// Of the slot of a run-time case; null elsewhere.
+    pub(super) marks: *const Marks,
 }
 
 impl Entry {
@@ -49,7 +49,7 @@ impl Entry {
             enabled: core.is_some(),
             index: 0,
             waiter: MaybeUninit::uninit(),
-            full: ptr::null(),
+            marks: ptr::null(),
         }
     }
 

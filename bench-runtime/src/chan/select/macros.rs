@@ -14,7 +14,7 @@
 /// | `timeout(duration) => …`          | no other case could go on for that long |
 /// | `default => …`                    | no other case can go on now           |
 ///
-/// - The names on the left are patterns. All arms have one type, which is that
+/// - The names on the left are patterns that always match, as in `let`. All arms have one type, which is that
 ///   of the whole; `return`, `break`, `continue` and `?` work in them.
 /// - `rx` and `tx` may be an end, a reference to one, or an `Option` of these:
 ///   `None` disables the case, as does a `slot` that is `None`, and a nil end
@@ -123,7 +123,7 @@ macro_rules! __select {
         $crate::__select!(
             ($crate::__private::And($list, $crate::__select_case!($kind $args $($name)?)))
             [$({$crate::__private::Either::Earlier($pat) => $arm})*
-             {$crate::__private::Either::Last($crate::__select_name!($($name)?)) => $body}]
+             {$crate::__private::Either::Last(_value) => $crate::__select_arm!(_value $(, $name)? => $body)}]
             $otherwise $($rest)*
         )
     };
@@ -132,7 +132,7 @@ macro_rules! __select {
         $crate::__select!(
             ($crate::__private::And($list, $crate::__select_case!($kind $args $($name)?)))
             [$({$crate::__private::Either::Earlier($pat) => $arm})*
-             {$crate::__private::Either::Last($crate::__select_name!($($name)?)) => $body}]
+             {$crate::__private::Either::Last(_value) => $crate::__select_arm!(_value $(, $name)? => $body)}]
             $otherwise $($rest)*
         )
     };
@@ -141,7 +141,7 @@ macro_rules! __select {
         $crate::__select!(
             ($crate::__private::And($list, $crate::__select_case!($kind $args $($name)?)))
             [$({$crate::__private::Either::Earlier($pat) => $arm})*
-             {$crate::__private::Either::Last($crate::__select_name!($($name)?)) => $body}]
+             {$crate::__private::Either::Last(_value) => $crate::__select_arm!(_value $(, $name)? => $body)}]
             $otherwise
         )
     };
@@ -195,14 +195,17 @@ macro_rules! __select_case {
     };
 }
 
-/// The pattern for what an arm gets.
+/// An arm. Its pattern is in a `match` of its own, where one that can fail does not
+/// compile: in that over all arms it would leave its value to the last arm.
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __select_name {
-    () => {
-        _
+macro_rules! __select_arm {
+    ($value:ident => $body:expr) => {
+        $body
     };
-    ($name:pat) => {
-        $name
+    ($value:ident, $name:pat => $body:expr) => {
+        match $value {
+            $name => $body,
+        }
     };
 }

@@ -1,0 +1,46 @@
+//! Goroutines that run on a stack which is none of ours: what `stacker` or a
+//! library of coroutines makes, inside a goroutine.
+//!
+//! There the stack pointer tells nothing. But the thread is an M's, and the M
+//! has a current goroutine whenever it is not at home. A goroutine that parks
+//! there leaves a context that lies in no slot, so its header is kept here for
+//! those who ready it. Whoever resumes it needs no header.
+//!
+//! What is kept of a goroutine that has ended is written over when a goroutine
+//! with its record comes here: nobody looks for it before that one has parked
+//! here.
+
+use std::collections::BTreeMap;
+use std::ptr;
+use std::sync::atomic::Ordering;
+
+use super::{claim, current};
+use crate::goroutine::Goroutine;
+use crate::stack::StackHeader;
+use crate::util::lock::Lock;
+
+/// By the addresses of their records, those of their headers.
+static HEADERS: Lock<BTreeMap<usize, usize>> = Lock::new(BTreeMap::new());
+
+/// The header of the goroutine that runs on this thread, off its slot; `None` on
+/// a plain thread, and on an M's own stack.
+#[cold]
+#[inline(never)]
+pub(super) fn header() -> Option<&'static StackHeader> {
+    let m = current::thread_machine()?;
+    // SAFETY: records are type-stable.
+    let g = unsafe { m.current.load(Ordering::Relaxed).as_ref() }?;
+    let header = claim::running_on(&g.context);
+    HEADERS.lock().insert(ptr::from_ref(g) as usize, header);
+    // SAFETY: `g` is who runs here, and has arrived; headers live for ever.
+    Some(unsafe { &*(header as *const StackHeader) })
+}
+
+/// The header of a goroutine that is suspended off its slot.
+#[cold]
+#[inline(never)]
+pub(super) fn header_of_suspended(g: &Goroutine) -> Option<&'static StackHeader> {
+    let header = *HEADERS.lock().get(&(ptr::from_ref(g) as usize))?;
+    // SAFETY: it parked there after `header` had noted it; headers live for ever.
+    Some(unsafe { &*(header as *const StackHeader) })
+}

@@ -1,0 +1,53 @@
+//! The end of an OS thread.
+
+use std::ffi::c_void;
+use std::sync::OnceLock;
+
+/// Something that is done at the end of a thread, when the destructors of its
+/// thread-locals have run, which may still use what it gives back.
+pub(crate) struct AtEnd {
+    /// `None`: the process has as many keys as it may have.
+    key: OnceLock<Option<libc::pthread_key_t>>,
+    then: unsafe extern "C" fn(*mut c_void),
+}
+
+impl AtEnd {
+    /// `then` is called with what was given to [`Self::arm`].
+    pub(crate) const fn new(then: unsafe extern "C" fn(*mut c_void)) -> Self {
+        Self {
+            key: OnceLock::new(),
+            then,
+        }
+    }
+
+    /// Has it done at the end of the calling thread, with `data`, which is not
+    /// null. It replaces what was armed before. Where the process has no key
+    /// left nothing is done.
+    pub(crate) fn arm(&'static self, data: *mut c_void) {
+        let key = *self.key.get_or_init(|| {
+            let mut key = 0;
+            // SAFETY: writes the key; the function lives for ever.
+            (unsafe { libc::pthread_key_create(&raw mut key, Some(self.then)) } == 0).then_some(key)
+        });
+        if let Some(key) = key {
+            // SAFETY: the key was made above and is never deleted.
+            unsafe { libc::pthread_setspecific(key, data) };
+        }
+    }
+}
+
+/// Ends the calling thread without the destructors of its thread-locals. Their
+/// memory stays, for those who hold references into it.
+pub(crate) fn end_without_destructors() -> ! {
+    // glibc keeps stack and thread-locals of a thread that ends by itself; other
+    // C libraries keep a list of threads that must not end so.
+    #[cfg(target_env = "gnu")]
+    // SAFETY: ends this thread alone, and the kernel then gives nothing back
+    // that it has not made itself.
+    unsafe {
+        libc::syscall(libc::SYS_exit, 0);
+    }
+    loop {
+        std::thread::park();
+    }
+}

@@ -1,0 +1,387 @@
+//! Programs without `unsafe` (but for starting the runtime) that broke the runtime
+//! once, one for each kind of fault. What may take the process with it runs in a
+//! child.
+
+mod start;
+
+use std::cell::RefCell;
+use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bench_runtime::context::Context;
+use bench_runtime::net::UnixStream;
+use bench_runtime::sync::{ErrGroup, WaitGroup};
+use bench_runtime::{
+    GoroutineLocal, Receiver, Runtime, Select, Sender, Slot, StackPolicy, blocking, chan, go,
+    goroutine_id, goroutines, in_goroutine, num_goroutine, scope, time, yield_now,
+};
+use start::Start;
+
+const CHILD: &str = "BENCH_RUNTIME_SOUNDNESS_CHILD";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs `body` in a child, which must end by itself and with status 0.
+fn in_child(test: &str, body: impl FnOnce()) {
+    if std::env::var_os(CHILD).is_some() {
+        body();
+        std::process::exit(0);
+    }
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--nocapture"])
+        .env(CHILD, "1")
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if begun.elapsed() > PATIENCE {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("{test} hangs");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    assert!(status.success(), "{test}: {status}");
+}
+
+fn each_mode(test: fn()) {
+    for builder in [Runtime::builder(), Runtime::builder().migrating()] {
+        builder.procs(1).start().unwrap().run(test);
+    }
+}
+
+// Values lent over a park: another goroutine of the thread reaches a slot that
+// lies in a thread-local, though it is not `Sync`.
+
+thread_local! {
+    static SLOT: Slot<Box<u64>> = const { Slot::empty() };
+}
+
+#[test]
+fn slot_of_a_parked_select_is_nobody_elses() {
+    Runtime::builder().procs(1).start().unwrap().run(|| {
+        let (tx, rx) = chan::<Box<u64>>(0);
+        let sender = go(move || {
+            SLOT.with(|slot| {
+                slot.put(Box::new(42));
+                let mut select = Select::new();
+                select.send(&tx, slot);
+                select.wait();
+            });
+        });
+        while !goroutines().iter().any(|g| g.state == "select") {
+            yield_now();
+        }
+        let refused = |f: &dyn Fn()| catch_unwind(AssertUnwindSafe(f)).unwrap_err();
+        refused(&|| drop(SLOT.with(Slot::take)));
+        refused(&|| drop(SLOT.with(|slot| slot.put(Box::new(1)))));
+        refused(&|| {
+            SLOT.with(|slot| {
+                let never = Receiver::never();
+                let mut other = Select::new();
+                other.recv(&never, slot);
+                other.try_wait();
+            });
+        });
+        assert_eq!(rx.recv(), Some(Box::new(42)));
+        sender.join().unwrap();
+        // The mark went with the wait.
+        assert_eq!(SLOT.with(Slot::take), None);
+        assert_eq!(SLOT.with(|slot| slot.put(Box::new(2))), None);
+        assert_eq!(SLOT.with(Slot::take), Some(Box::new(2)));
+    });
+}
+
+// State in a stack's header across goroutines.
+
+struct Sticky(u64);
+
+impl Drop for Sticky {
+    fn drop(&mut self) {
+        STICKY.with(|_| ()); // Made again, each time.
+    }
+}
+
+static STICKY: GoroutineLocal<Sticky> = GoroutineLocal::new(|| Sticky(goroutine_id().unwrap()));
+
+#[test]
+fn goroutine_local_that_is_made_again_by_its_destructor_is_not_the_next_ones() {
+    each_mode(|| {
+        go(|| STICKY.with(|_| ())).join().unwrap();
+        let (me, maker) = go(|| (goroutine_id().unwrap(), STICKY.with(|s| s.0)))
+            .join()
+            .unwrap();
+        assert_eq!(me, maker);
+    });
+}
+
+#[test]
+fn lock_of_a_thread_ends_with_its_goroutine() {
+    each_mode(|| {
+        go(bench_runtime::lock_os_thread).join().unwrap();
+        // Another goroutine, on the same stack where there is one P.
+        let unlocks = go(|| catch_unwind(bench_runtime::unlock_os_thread).is_err());
+        assert!(unlocks.join().unwrap(), "a lock that was another's");
+    });
+}
+
+// Thread-locals of threads that end.
+
+thread_local! {
+    static TABLE: Vec<u64> = vec![42; 1 << 21];
+}
+
+#[test]
+fn thread_locals_that_were_lent_outlive_a_runtime() {
+    in_child("thread_locals_that_were_lent_outlive_a_runtime", || {
+        static LENT: AtomicBool = AtomicBool::new(false);
+        static STOPPED: AtomicBool = AtomicBool::new(false);
+        static DONE: AtomicBool = AtomicBool::new(false);
+        let runtime = Runtime::builder().procs(1).start().unwrap();
+        drop(runtime.spawn(|| {
+            TABLE.with(|table: &Vec<u64>| {
+                blocking(|| {
+                    LENT.store(true, Ordering::SeqCst);
+                    while !STOPPED.load(Ordering::SeqCst) {
+                        std::thread::yield_now();
+                    }
+                    // The kernel has had the time to take the thread down.
+                    std::thread::sleep(Duration::from_millis(100));
+                    assert!(table.iter().all(|&n| n == 42));
+                    DONE.store(true, Ordering::SeqCst);
+                });
+            });
+        }));
+        while !LENT.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
+        assert_eq!(runtime.shutdown().unfinished_count, 1);
+        STOPPED.store(true, Ordering::SeqCst);
+        while !DONE.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
+    });
+}
+
+#[test]
+fn thread_locals_are_dropped_where_all_goroutines_of_the_thread_have_ended() {
+    struct Counted;
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            DROPPED.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    static DROPPED: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static COUNTED: Counted = const { Counted });
+    let runtime = Runtime::builder().procs(1).start().unwrap();
+    runtime.run(|| COUNTED.with(|_| ()));
+    runtime.shutdown();
+    let begun = Instant::now();
+    while DROPPED.load(Ordering::SeqCst) == 0 {
+        assert!(begun.elapsed() < PATIENCE);
+        std::thread::yield_now();
+    }
+}
+
+/// Waits, in a destructor that a thread runs at its end.
+struct Last(Receiver<()>, UnixStream);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        for _ in 0..2 {
+            let waited = self.0.recv_timeout(Duration::from_millis(1));
+            assert!(waited.is_err());
+            (&self.1).read(&mut [0]).unwrap_err();
+            ENDED.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+static ENDED: AtomicUsize = AtomicUsize::new(0);
+
+thread_local!(static LAST: RefCell<Option<Last>> = const { RefCell::new(None) });
+
+#[test]
+fn waits_in_destructors_of_thread_locals_are_waits() {
+    in_child("waits_in_destructors_of_thread_locals_are_waits", || {
+        let (_tx, rx) = chan(0);
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_read_timeout(Some(Duration::from_millis(1)))
+            .unwrap();
+        std::thread::spawn(move || {
+            LAST.with(|last| *last.borrow_mut() = Some(Last(rx.clone(), ours)));
+            // The runtime's own come after it, and go before it.
+            rx.recv_timeout(Duration::from_millis(1)).unwrap_err();
+            LAST.with(|last| {
+                let last = last.borrow();
+                let socket = &last.as_ref().unwrap().1;
+                (&*socket).read(&mut [0]).unwrap_err();
+            });
+        })
+        .join()
+        .unwrap();
+        drop(theirs);
+        assert_eq!(ENDED.load(Ordering::SeqCst), 2);
+    });
+}
+
+// The program's code in the scheduler: destructors of what timers hold.
+
+/// Tells where it was dropped.
+struct Tells(Sender<bool>);
+
+impl Drop for Tells {
+    fn drop(&mut self) {
+        let _ = self.0.send(in_goroutine());
+    }
+}
+
+#[test]
+fn what_timers_hold_is_dropped_in_goroutines() {
+    for builder in [Runtime::builder(), Runtime::builder().migrating()] {
+        builder.procs(2).start().unwrap().run(|| {
+            const MANY: usize = 16;
+            let (tx, rx) = chan(2 * MANY);
+            for _ in 0..200 {
+                for _ in 0..MANY {
+                    let tells = Tells(tx.clone());
+                    drop(time::after_func(Duration::from_micros(50), move || {
+                        let _ = &tells;
+                    }));
+                    let tells = Tells(tx.clone());
+                    let (ctx, _) = Context::background().with_timeout(Duration::from_micros(50));
+                    ctx.after_func(move || drop(tells));
+                    drop(ctx);
+                }
+                for _ in 0..2 * MANY {
+                    let place = rx.recv_timeout(PATIENCE).expect("it is dropped");
+                    assert!(place, "a destructor in the scheduler");
+                }
+            }
+        });
+    }
+}
+
+// Goroutines for which there is no stack. A region has 4,096 slots of 1 GiB.
+
+const TASKS: usize = 4_200;
+
+fn without_stacks(test: fn()) {
+    let huge = StackPolicy::Growable {
+        initial: 4 << 10,
+        limit: 1 << 30,
+    };
+    let builder = Runtime::builder().procs(1).stack(huge);
+    builder.start().unwrap().run(move || {
+        test();
+        // Their stacks are the next test's.
+        while num_goroutine() > 1 {
+            yield_now();
+        }
+    });
+}
+
+/// Blocks goroutines on a channel until those that have no stack are told so:
+/// `begin` starts one that waits for the channel.
+fn fill(mut begin: impl FnMut(Receiver<()>)) -> Sender<()> {
+    let (tx, rx) = chan::<()>(0);
+    (0..TASKS).for_each(|_| begin(rx.clone()));
+    // Until this one alone can run.
+    while goroutines().iter().filter(|g| !g.waits).count() > 1 {
+        (0..1_000).for_each(|_| yield_now());
+    }
+    tx
+}
+
+#[test]
+fn goroutine_without_a_stack_is_an_error_of_all_who_wait_for_it() {
+    let test = "goroutine_without_a_stack_is_an_error_of_all_who_wait_for_it";
+    in_child(test, || {
+        // A line for each that was refused is not read here.
+        std::panic::set_hook(Box::new(|info| {
+            let text = info.to_string();
+            if text.contains("soundness.rs") {
+                unexpected(&text);
+            }
+        }));
+        without_stacks(|| {
+            let group = WaitGroup::new();
+            fill(|rx| {
+                group.go(move || {
+                    rx.recv();
+                });
+            });
+            let waited = catch_unwind(AssertUnwindSafe(|| group.wait()));
+            let text = waited.unwrap_err();
+            assert!(text.downcast_ref::<&str>().unwrap().contains("no stack"));
+        });
+        without_stacks(|| {
+            let group = ErrGroup::<()>::new();
+            fill(|rx| {
+                group.go(move || {
+                    rx.recv();
+                    Ok(())
+                });
+            });
+            catch_unwind(AssertUnwindSafe(|| group.wait())).unwrap_err();
+        });
+        without_stacks(|| {
+            let ran = AtomicUsize::new(0);
+            let scoped = catch_unwind(AssertUnwindSafe(|| {
+                scope(|s| {
+                    drop(fill(|rx| {
+                        let ran = &ran;
+                        s.go(move || {
+                            ran.fetch_add(1, Ordering::SeqCst);
+                            rx.recv();
+                        });
+                    }));
+                });
+            }));
+            assert!(scoped.is_err() && ran.into_inner() < TASKS);
+        });
+        without_stacks(|| {
+            scope(|s| {
+                let mut handles = Vec::new();
+                drop(fill(|rx| handles.push(s.go(move || rx.recv()))));
+                let errors: Vec<_> = handles.into_iter().filter_map(|h| h.join().err()).collect();
+                assert!(!errors.is_empty());
+                for error in errors {
+                    assert!(error.downcast_ref::<&str>().unwrap().contains("no stack"));
+                }
+            });
+        });
+    });
+}
+
+fn unexpected(text: &str) -> ! {
+    eprintln!("{text}");
+    std::process::abort();
+}
+
+#[test]
+fn goroutine_without_a_stack_and_without_a_handle_is_told_to_the_panic_hook() {
+    let test = "goroutine_without_a_stack_and_without_a_handle_is_told_to_the_panic_hook";
+    in_child(test, || {
+        let told = Arc::new(AtomicUsize::new(0));
+        let count = told.clone();
+        std::panic::set_hook(Box::new(move |info| {
+            let text = info.to_string();
+            match text.contains("could not run") && text.contains("stack slots") {
+                true => count.fetch_add(1, Ordering::SeqCst),
+                false => unexpected(&text),
+            };
+        }));
+        without_stacks(|| drop(fill(|rx| bench_runtime::go!(rx.recv()))));
+        let once = told.swap(0, Ordering::SeqCst);
+        without_stacks(|| drop(fill(|rx| drop(go(move || rx.recv())))));
+        let twice = told.load(Ordering::SeqCst);
+        assert!(once > 50 && twice > 50, "{once} and {twice} of {TASKS}");
+    });
+}
