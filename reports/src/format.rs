@@ -148,7 +148,7 @@ pub fn parameter(name: &str, value: u64) -> String {
     }
     if let Some(stem) = name.strip_suffix("_per_s") {
         return if value == 0 {
-            "closed loop (uncorrected)".to_owned()
+            "each client waits for its answer".to_owned()
         } else {
             format!("{} {}/s", words(stem), count(value))
         };
@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(text("capacity_count", 64), "capacity 64");
         assert_eq!(text("sleep_ns", 10_000_000_000), "sleep 10.0 s");
         assert_eq!(text("payload_bytes", 64), "payload 64 B");
-        assert_eq!(text("offered_per_s", 0), "closed loop (uncorrected)");
+        assert_eq!(text("offered_per_s", 0), "each client waits for its answer");
     }
 
     #[test]

@@ -135,13 +135,13 @@ pub fn gate(base: &Run, new: &Run) -> Gate {
     for row in rows.iter().filter(|row| hides_a_slowdown(row)) {
         reasons.push(match &row.average {
             Some(average) => format!(
-                "cannot tell: {}: most processes are as before, but on average it is {} of before{}: a slow way to run has become more frequent",
+                "too noisy to say: {}: most processes are as before, but on average it is {} of before{}: a slow way to run has become more frequent",
                 name(row),
                 format::times(average.value),
                 interval(average)
             ),
             None => format!(
-                "cannot tell: {}: {} of before{}; measure longer (--budget)",
+                "too noisy to say: {}: {} of before{}; measure longer (--budget)",
                 name(row),
                 format::times(row.ratio.value),
                 interval(&row.ratio)

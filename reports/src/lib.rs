@@ -11,8 +11,10 @@ pub mod analysis;
 pub mod change;
 pub mod compare;
 pub mod criterion;
+pub mod failure;
 pub mod format;
 pub mod gate;
+pub mod glossary;
 pub mod html;
 pub mod merge;
 #[cfg(feature = "parquet")]

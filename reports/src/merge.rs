@@ -36,7 +36,7 @@ pub enum MergeError {
     },
     /// One is no shard.
     #[error(
-        "the run {0} is no shard, nor merged of any: give the run.jsonl of runs with `--shard`, or what `threadbare merge` made of them"
+        "the run {0} was not made with --shard: give runs that were, or what `threadbare merge` made of them"
     )]
     NoShard(String),
     /// The same place was measured twice, with different samples.

@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::run::Run;
-use crate::schema::{Taint, taint_title};
+use crate::schema::{Taint, taint_meaning, taint_title};
 
 /// All taints of one kind.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Tainted {
     /// What it was, in words.
     pub title: String,
+    /// What it means for the figures.
+    pub meaning: &'static str,
     /// In how many blocks; 0 where it stood all along.
     pub blocks_count: usize,
     /// The worst of it, and what to do.
@@ -34,6 +36,7 @@ pub fn by_kind(run: &Run) -> Vec<Tainted> {
                 .max_by(|a, b| excess(a).total_cmp(&excess(b)))?;
             Some(Tainted {
                 title: taint_title(kind),
+                meaning: taint_meaning(kind),
                 blocks_count: blocks.len(),
                 message: worst.message.clone(),
             })

@@ -84,6 +84,7 @@ try {
   await open("#%E0%A4%A");
   check("a mangled link is a link to nowhere", await run("document.querySelectorAll('[data-copy]').length > 0 && document.querySelector('#theme').value === 'auto'"), null);
   await open("#q-memory.parked");
+  check("a permalink to a question opens it", await until("document.getElementById('q-memory.parked').open"), null);
   check("a permalink to a question scrolls to it", await until("Math.abs(document.getElementById('q-memory.parked').getBoundingClientRect().top) < 200"), null);
 
   // Keys.
@@ -111,10 +112,23 @@ try {
   await tell("DOM.setFileInputFiles", { nodeId, files: [page] });
   check("a file that is no run is refused in words", await until("document.querySelector('#dropped .alert')?.textContent.includes('not JSON')"), await run("document.querySelector('#dropped').textContent.slice(0, 300)"));
 
+  // Before anything is opened the page is short, and opens with the answers.
+  await tell("Emulation.setDeviceMetricsOverride", { width: 1280, height: 800, deviceScaleFactor: 1, mobile: false });
+  await open("");
+  const height = await run("document.documentElement.scrollHeight");
+  check("the page has at most ten screens before anything is opened", height <= 8000, height);
+  const last = await run("[...document.querySelectorAll('.answer')].slice(0, 5).map((each) => each.getBoundingClientRect().bottom).reduce((a, b) => Math.max(a, b))");
+  check("the five answers are on the first screen", last <= 800, last);
+  await run("document.querySelector('#trust summary').focus()");
+  check("a part can be reached and opened by the keyboard", await run("document.activeElement.tagName === 'SUMMARY'"), null);
+  await tell("Emulation.clearDeviceMetricsOverride");
+
   // Phone width: nothing but the tables' own frames scrolls sideways.
   await tell("Emulation.setDeviceMetricsOverride", { width: 375, height: 800, deviceScaleFactor: 1, mobile: true });
   await open("");
   check("a phone needs no sideways scrolling", await run("document.documentElement.scrollWidth <= 376"), await run("document.documentElement.scrollWidth"));
+  await run("document.querySelectorAll('details').forEach((part) => { part.open = true; })");
+  check("an opened page needs no sideways scrolling on a phone", await run("document.documentElement.scrollWidth <= 376"), await run("document.documentElement.scrollWidth"));
   const charts = "[...document.querySelectorAll('#questions .narrow svg, #questions .wide')].filter((each) => each.checkVisibility())";
   check("a phone has charts of its own, as wide as it is", await run(`${charts}.length > 5 && ${charts}.every((each) => each.tagName === 'svg' && each.getBoundingClientRect().right <= 375)`), await run(`${charts}.map((each) => each.tagName + ' ' + each.getBoundingClientRect().right)`));
 

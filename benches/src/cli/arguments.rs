@@ -11,15 +11,20 @@ const EXAMPLES: &str = "\
 Examples:
   threadbare list                                  what runs on this host, and why not
   threadbare run --quick                           a first look in a minute
-  threadbare run                                   everything, in some ten minutes
+  threadbare run                                   everything, in some twelve minutes
   threadbare peers                                 beside Go, tokio, may, smol, rayon
   threadbare run --lane threadbare,tokio,go --workload spawn,switch.pingpong
   threadbare show results/RUN                      the figures in the terminal";
 
+/// The examples, and what the words mean.
+fn with_words() -> String {
+    format!("{EXAMPLES}\n\nWords:\n{}", reports::glossary::text())
+}
+
 /// Measures what models of concurrency cost: goroutines, threads, processes,
 /// async tasks. Every lane runs the same work in processes of its own.
 #[derive(Debug, Parser)]
-#[command(name = "threadbare", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "threadbare", version, after_help = EXAMPLES, after_long_help = with_words(), max_term_width = 100)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -34,7 +39,7 @@ pub enum Command {
     /// Measure, and write a result file and a report.
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArguments),
-    /// Measure our runtime beside its peers: `run --preset peers`.
+    /// Measure threadbare beside its peers: `run --preset peers`.
     #[command(after_help = PEERS_HELP)]
     Peers(RunArguments),
     /// Follow costs from one task to a million: `run --preset growth`.
@@ -44,7 +49,7 @@ pub enum Command {
     Report(ReportArguments),
     /// Show a run's figures in the terminal.
     Show(ShowArguments),
-    /// Say what differences this host can tell, and what to change.
+    /// Say which differences this host can detect, and how to improve it.
     #[command(after_help = DOCTOR_HELP)]
     Doctor(DoctorArguments),
     /// Say whether a new run is slower than an old one.
@@ -52,7 +57,7 @@ pub enum Command {
     Gate(GateArguments),
     /// Set runs side by side, of one machine or of many.
     Compare(CompareArguments),
-    /// Put the shards of one run together.
+    /// Put the parts of one run (`run --shard`) together.
     Merge(MergeArguments),
     /// Write the raw samples as a table for other tools.
     #[command(after_help = EXPORT_HELP)]
@@ -95,17 +100,17 @@ Ctrl-C keeps what was measured and still writes the report; a second one ends at
 Exit status: 0 well, 1 a lane gave a wrong answer, 2 it could not run, 130 stopped.";
 
 const PEERS_HELP: &str = "\
-How to read the table: a line is a workload at one point, a column a lane. Each
-figure is a median over fresh processes. The last columns set our runtime against
-the best peer of that line: 0.8× is a fifth less time. The winner is whoever is
-best, and all that the figures cannot tell from it. corosensei switches stacks and
-schedules nothing: it is a floor, and wins nothing.
+How to read the table: a line is one workload, a column one lane. Each figure is
+a median over fresh processes. The last columns compare threadbare with the best
+peer of that line: 0.8× is a fifth less time. The winner is the best lane, with
+all lanes that are too close to it to say. corosensei only switches stacks and
+has no scheduler: it shows the least possible cost, and wins nothing.
 One P against two: give --cpus 0 in one run and --cpus 0,1 in another.";
 
 const GROWTH_HELP: &str = "\
-The report shows the cost of an operation over the number of tasks, both axes
-logarithmic. A level line is linear growth; a rising one is worse than linear and
-flagged. A lane that cannot hold so many tasks says at which limit it ended.";
+The report shows the cost of an operation against the number of tasks, both axes
+logarithmic. A level line: the total grows in proportion to the tasks. A rising
+line: it grows faster. A lane that cannot hold so many tasks names the limit.";
 
 /// The arguments of `run`.
 #[derive(Args, Clone, Debug, Default)]
@@ -127,13 +132,14 @@ pub struct RunArguments {
     /// workload knows is answered with those that there are.
     #[arg(long, value_name = "PARAMETER=VALUE,…", value_parser = parse_values)]
     pub set: Vec<(String, Vec<u64>)>,
-    /// A first look: fewer and shorter samples. `gate` refuses such runs.
+    /// Rough figures in 90 seconds: fewer workloads, shorter samples. `gate`
+    /// refuses such runs.
     #[arg(long, conflicts_with = "full")]
     pub quick: bool,
     /// Twice the processes and the largest sizes.
     #[arg(long)]
     pub full: bool,
-    /// The smallest sizes, to see that all works: the figures mean nothing.
+    /// Only checks that all works, at the smallest sizes: do not use its figures.
     #[arg(long, conflicts_with_all = ["full", "quick"])]
     pub smoke: bool,
     /// The folder for the results; it must not hold a run yet.
@@ -152,8 +158,8 @@ pub struct RunArguments {
     /// So many fresh processes for each lane on each workload, and no more.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=100))]
     pub processes: Option<u64>,
-    /// Go on with fresh, short processes until a change of so many percent could
-    /// be told of each cell, or the budget is spent. What `gate` needs.
+    /// Repeat each cell in fresh, short processes until a change of so many
+    /// percent would be detected, or the time is up. What `gate` needs.
     /// [default with --base: 4]
     #[arg(long, value_name = "PERCENT", conflicts_with = "processes", value_parser = parse_percent)]
     pub precision: Option<f64>,

@@ -87,7 +87,7 @@ fn print(out: &mut impl Write, comparison: &Comparison) -> std::io::Result<()> {
         for difference in &comparison.differences {
             let values = difference.values.iter().map(|value| match value {
                 Some(value) => value.clone(),
-                None => "not told".to_owned(),
+                None => "unknown".to_owned(),
             });
             table.add_row([difference.name.clone()].into_iter().chain(values));
         }
@@ -126,7 +126,7 @@ fn print(out: &mut impl Write, comparison: &Comparison) -> std::io::Result<()> {
     if comparison.machines_count() < comparison.runs.len() {
         writeln!(
             out,
-            "What changed from one run of a machine to another: threadbare gate OLD NEW."
+            "To see what changed between two runs on one machine: threadbare gate OLD NEW."
         )?;
     }
     Ok(())

@@ -145,17 +145,17 @@ fn print(
     writeln!(out, "{}\n", trimmed(&table))?;
     writeln!(
         out,
-        "The same lane against itself, in fresh processes by turns:"
+        "The same lane measured twice, in fresh processes that take turns:"
     )?;
     let mut table = plain_table();
     for one in resolutions {
         let smallest = one
             .smallest_ratio
-            .map_or("too few processes".to_owned(), |ratio| {
-                format!("changes from {:.1}% on can be told", ratio * 100.0)
+            .map_or("too few repeats to say".to_owned(), |ratio| {
+                format!("detects changes of {:.1}% or more", ratio * 100.0)
             });
         let differs = format!(
-            "{} a side, differs by {:.1}%",
+            "{} processes a side, repeats differ by {:.1}%",
             one.processes_count,
             one.difference_ratio * 100.0
         );
@@ -167,9 +167,15 @@ fn print(
         ]);
     }
     writeln!(out, "{}\n", trimmed(&table))?;
-    writeln!(out, "What tainted these figures while they were measured:")?;
+    writeln!(
+        out,
+        "What disturbed these figures while they were measured:"
+    )?;
     if taints.is_empty() {
-        writeln!(out, "  nothing that is watched left its bound")?;
+        writeln!(
+            out,
+            "  nothing: all that is watched stayed within its bounds"
+        )?;
     }
     for taint in taints {
         let when = match taint.blocks_count {
@@ -182,10 +188,10 @@ fn print(
     writeln!(out)?;
     let goal = GOAL_RATIO * 100.0;
     match able {
-        true => writeln!(out, "This host can tell a change of {goal:.0}%."),
+        true => writeln!(out, "This host can detect a change of {goal:.0}%."),
         false => writeln!(
             out,
-            "This host cannot tell a change of {goal:.0}% in all of these now: mind the lines above, or measure for longer (--budget)."
+            "This host cannot detect a change of {goal:.0}% in all of these now: follow the advice above, or measure for longer (--budget)."
         ),
     }
 }

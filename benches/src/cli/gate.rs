@@ -66,12 +66,12 @@ fn print(out: &mut impl Write, gate: &Gate) -> std::io::Result<()> {
     let words = match gate.outcome {
         Outcome::Pass => "pass: nothing is slower",
         Outcome::Regression => "regression: the new run is slower",
-        Outcome::Inconclusive => "inconclusive: the figures do not settle it",
+        Outcome::Inconclusive => "inconclusive: too noisy to say",
         Outcome::Invalid => "invalid: these two runs say nothing about a change",
     };
     writeln!(
         out,
-        "{words} ({} cells in both runs: {} same, {} better, {} worse, {} cannot tell)",
+        "{words} ({} cells in both runs: {} unchanged, {} better, {} worse, {} too noisy to say)",
         gate.rows.len(),
         gate.count(Verdict::Same),
         gate.count(Verdict::Faster),

@@ -111,7 +111,7 @@ impl Observer for Progress {
                 .map(|(workload, count)| format!("{workload} {count}"))
                 .collect();
             self.say(&format!(
-                "points left out, for they do not fit into the time (--full and --budget give more): {}",
+                "left out for lack of time (--full or --budget gives more): {}",
                 counts.join(", ")
             ));
         }
@@ -122,11 +122,11 @@ impl Observer for Progress {
         );
         self.say(&match (plan.precision_ratio, plan.goes_on) {
             (Some(ratio), true) => format!(
-                "{rounds}, then more until a change of {:.0}% could be told of each or the time is up",
+                "{rounds}, then more until a change of {:.0}% would be detected in each, or the time is up",
                 ratio * 100.0
             ),
             (None, true) => format!(
-                "{rounds} (about {}), then more until all comparisons are decided or the time is up",
+                "{rounds} (about {}), then more until all comparisons are decided, or the time is up",
                 rough(plan.estimate(done))
             ),
             (_, false) => format!("{rounds}; about {}", rough(plan.estimate(done))),
@@ -171,13 +171,14 @@ impl Observer for Progress {
     fn failed(&mut self, failure: &Failure) {
         if !failure.kind.is_expected() {
             let cell = cell_name(&failure.workload, &failure.lane, &failure.parameters);
-            self.say(&format!("{cell}: {}", failure.message));
+            let line = reports::failure::line(failure.kind, &failure.message);
+            self.say(&format!("{cell}: {line}"));
         }
     }
 
     fn tainted(&mut self, taint: &Taint) {
         match taint.block_index {
-            None => self.say(&format!("taint: {}", taint.message)),
+            None => self.say(&format!("disturbance: {}", taint.message)),
             Some(_) => *self.blocks_by_taint.entry(taint.kind.clone()).or_default() += 1,
         }
     }

@@ -313,28 +313,29 @@ fn conclude(ended: &Ended, taints: &std::collections::BTreeMap<String, u64>) -> 
     for (kind, blocks) in taints {
         writeln!(
             out,
-            "tainted by {kind}: {blocks} of {} blocks",
+            "disturbed: {} in {blocks} of {} blocks",
+            reports::schema::taint_title(kind),
             run.blocks.len()
         )?;
     }
     if outcome.failures_count > 0 {
         writeln!(
             out,
-            "cells that failed: {}; the report says how",
+            "cells that failed: {}; the report says why",
             outcome.failed_cells_count
         )?;
     }
     if outcome.limits_count > 0 {
         writeln!(
             out,
-            "cells that ended at a limit: {}; the report names it",
+            "cells that met a limit of the host: {}; the report names it",
             outcome.limits_count
         )?;
     }
     if outcome.wrong_checksums_count > 0 {
         writeln!(
             out,
-            "the run has FAILED: {} wrong answers; their samples are void",
+            "the run has FAILED: {} wrong answers; their samples do not count",
             outcome.wrong_checksums_count
         )?;
     }

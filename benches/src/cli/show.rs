@@ -56,10 +56,14 @@ fn presets(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Resu
         let columns = head.len();
         table.set_header(head);
         for row in &peers.rows {
-            let mut name = format!("  {}", row.workload);
-            if row.quantity.id != "time" {
-                name.push_str(&format!(" {}", row.quantity.id));
-            }
+            let workload = run.workload(&row.workload);
+            let title = workload.map_or("", |workload| &workload.title);
+            let title = if title.is_empty() {
+                &row.workload
+            } else {
+                title
+            };
+            let mut name = format!("  {title}, {}", row.quantity.title);
             let case = distinct(run, analysis, row);
             if !case.is_empty() {
                 name.push_str(&format!(" ({case})"));
@@ -88,7 +92,7 @@ fn presets(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Resu
         }
         writeln!(
             out,
-            "\nOur runtime beside its peers; ratios are to the best peer\n{}",
+            "\nthreadbare beside its peers; ratios are to the best peer, below 1× is better\n{}",
             trimmed(&table)
         )?;
     }
@@ -119,7 +123,7 @@ fn presets(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Resu
             format!("n^{:.2}", exponent.value),
             interval,
             match growth.is_worse_than_linear() {
-                true => "worse than linear".to_owned(),
+                true => "grows faster than the tasks".to_owned(),
                 false => String::new(),
             },
         ]);
@@ -127,7 +131,7 @@ fn presets(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Resu
     if table.row_count() > 0 {
         writeln!(
             out,
-            "\nHow the whole cost grows with the tasks\n{}",
+            "\nTotal cost against the number of tasks; n^1 is proportional\n{}",
             trimmed(&table)
         )?;
     }
@@ -156,7 +160,7 @@ fn part(cases: &[&Case], varying: bool) -> impl Fn(&Case) -> Case + use<> {
 fn headroom_text(headroom: f64) -> String {
     let times = reports::format::times(headroom);
     match headroom < LEAST_HEADROOM {
-        true => format!("headroom {times}: a lower bound"),
+        true => format!("headroom {times}: the load generator was the limit"),
         false => format!("headroom {times}"),
     }
 }
@@ -221,7 +225,7 @@ fn print(run: &Run, analysis: &Analysis, all: bool, out: &mut impl Write) -> any
     if let (Some(middle), Some(most)) = (noise.get(noise.len() / 2), noise.last()) {
         writeln!(
             out,
-            "\nRatios are against {}. Noise: the same lane against itself differs by {:.1}% at the median, by {:.1}% at most ({}).",
+            "\nRatios are against {}. Repeat error: typically {:.1}%, worst {:.1}% (in {}).",
             analysis.reference_lane,
             middle.difference_ratio * 100.0,
             most.difference_ratio * 100.0,

@@ -74,9 +74,9 @@ impl Refusal {
             Self::Lane(failure) => failure.to_string(),
             Self::Answer(_, message) | Self::Checksum(message) => message.clone(),
             Self::Dear { limit, budget } => format!(
-                "the first try took longer than {} s, all that a budget of {} s lets a cell try; give more with --budget",
+                "one sample took over {} s; use --budget {}",
                 limit.as_secs(),
-                budget.as_secs()
+                2 * budget.as_secs()
             ),
         }
     }

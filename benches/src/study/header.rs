@@ -187,19 +187,25 @@ fn named<T: serde::de::DeserializeOwned>(name: &str) -> Option<T> {
 }
 
 fn first_screen(workload: &Workload) -> Option<FirstScreen> {
-    let (question, rank) = workload.first_screen?;
-    let question = named(question)?;
-    Some(FirstScreen { question, rank })
+    let place = workload.first_screen?;
+    Some(FirstScreen {
+        question: named(place.question)?,
+        rank: place.rank,
+        quantity: place.quantity.map(str::to_owned),
+        parameters: values(place.parameters),
+    })
+}
+
+fn values(parameters: &[(&str, u64)]) -> Parameters {
+    let owned = |&(name, value): &(&str, u64)| (name.to_owned(), value);
+    parameters.iter().map(owned).collect()
 }
 
 fn same_as(workload: &Workload) -> Option<SameAs> {
     let (other, parameters) = workload.same_as?;
     Some(SameAs {
         workload: other.to_owned(),
-        parameters: parameters
-            .iter()
-            .map(|&(name, value)| (name.to_owned(), value))
-            .collect(),
+        parameters: values(parameters),
     })
 }
 
@@ -289,7 +295,7 @@ mod tests {
         title: "Added by a test",
         question: "Does a workload that is only in the catalogue reach the page?",
         activity: "adding a workload",
-        first_screen: Some(("compute", 0)),
+        first_screen: Some(catalogue::FirstScreen::of("compute", 0)),
         operation: "addition",
         includes: "All of it.",
         leaves_out: "Nothing.",

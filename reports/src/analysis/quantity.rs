@@ -248,8 +248,8 @@ impl Quantity {
     /// least as well. Empty for what a load does not limit.
     pub(crate) fn bound_sign(&self) -> &'static str {
         match self.source {
-            Source::Time | Source::Latency(_) => "≤\u{a0}",
-            Source::Throughput => "≥\u{a0}",
+            Source::Time | Source::Latency(_) => "at most\u{a0}",
+            Source::Throughput => "at least\u{a0}",
             Source::Memory | Source::Metric(_) => "",
         }
     }

@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use super::cells::{Cell, between};
 use super::quantity::{HEADROOM, LEAST_HEADROOM, Quantity, Source};
-use crate::format;
 use crate::run::Run;
 use crate::schema::{FailureKind, Parameters, Workload};
 use crate::stats::bootstrap::{Estimate, Ratio, Replicates};
 use crate::stats::difference::Difference;
 use crate::stats::verdict::{Bound, Verdict};
+use crate::{failure, format};
 
 /// With fewer processes than this the interval of a median is from the least to
 /// the most of them, and holds the truth less often than 95%: with five 93.75%.
@@ -251,7 +251,9 @@ impl Row {
     pub fn verdict_text(&self, reference_lane: &str) -> String {
         match (&self.standing, &self.absence) {
             (Some(standing), _) => self.quantity.words(standing.verdict).to_owned(),
-            (None, Some(absence)) if self.estimate.is_none() => absence.message.clone(),
+            (None, Some(absence)) if self.estimate.is_none() => {
+                failure::line(absence.kind, &absence.message)
+            }
             (None, _) if self.lane == reference_lane => "reference".to_owned(),
             (None, _) => String::new(),
         }

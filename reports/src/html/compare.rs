@@ -5,20 +5,23 @@ use maud::{Markup, html};
 
 use super::shell;
 use super::verdicts::shade;
-use super::view::factor;
+use super::view::{Section, factor};
 use crate::compare::{Comparison, ComparisonCell, ComparisonRow};
 use crate::format;
 use crate::stats::Verdict;
 
 /// The part of a report onto which other result files are dropped.
-pub(super) fn section() -> Option<Markup> {
-    Some(html! {
-        div class="filters" { h2 { "Beside another machine" } }
-        div id="drop" class="drop" {
-            p { "Drop another " code { "run.jsonl" } " onto this page: it is read here, in the browser, and goes nowhere." }
-            label { "or choose one " input id="file" type="file" accept=".jsonl,.json"; }
-        }
-        div id="dropped" aria-live="polite" {}
+pub(super) fn section() -> Option<Section> {
+    Some(Section {
+        title: "Beside another machine",
+        lead: html! { "Drop another run.jsonl onto this page: it is read in the browser and sent nowhere." },
+        body: html! {
+            div id="drop" class="drop" {
+                label { "Drop a " code { "run.jsonl" } " here, or choose one " input id="file" type="file" accept=".jsonl,.json"; }
+            }
+            noscript { p { "This needs JavaScript; " code { "threadbare compare" } " does the same in the terminal." } }
+            div id="dropped" aria-live="polite" {}
+        },
     })
 }
 
@@ -92,7 +95,7 @@ fn ratios(comparison: &Comparison) -> Markup {
     let lanes: Vec<&str> = lanes.collect();
     html! {
         h2 { "Ratios within each machine" }
-        p class="lead" { "▲ better than " (comparison.reference_lane) " on that machine, ▼ worse, ≈ the same, ? not settled; a missing cell is shown as missing." }
+        p class="lead" { "▲ better than " (comparison.reference_lane) " on that machine, ▼ worse, ≈ no difference, ? too noisy to say." }
         div class="filters" role="group" aria-label="Filters" {
             label { "Find " input id="find" type="search" placeholder="spawn, tokio, …" title="Find a workload or a lane (/)"; }
             @for lane in &lanes { label { input type="checkbox" checked data-filter=(lane); (lane) } }
@@ -175,7 +178,7 @@ fn means(comparison: &Comparison) -> Markup {
                                 th scope="row" { (mean.lane) }
                                 @for value in &mean.ratios { td { (format::times(*value)) } }
                                 @if mean.ratios.is_empty() {
-                                    td class="bad" colspan=(comparison.runs.len()) { "no case that every run has" }
+                                    td class="bad" colspan=(comparison.runs.len()) { "left out: some run lacks this lane" }
                                 }
                                 td class="open" { (mean.cases_count) }
                                 td class={(if mean.missing_count > 0 { "bad" } else { "open" })} { (mean.missing_count) }

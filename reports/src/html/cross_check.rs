@@ -20,7 +20,7 @@ pub(super) fn sheet(view: &View<'_>) -> Markup {
     html! {
         div class="sheet" {
             h3 { "Another tool’s figures beside these" }
-            p class="lead" { "One process in one go against many fresh processes in random order: where the intervals are apart, the process matters to the figure." }
+            p class="lead" { "It measures in one process, in one go; this run in many fresh processes, in random order. Where the intervals do not touch, the process matters to the figure." }
             div class="scroll" tabindex="0" role="group" aria-label="Cross-checks" {
                 table data-name="cross-checks" {
                     thead { tr {
@@ -64,10 +64,20 @@ fn ours(view: &View<'_>, check: &CrossCheck) -> Markup {
         td { (row.value_text()) }
         td class="open" { (row.interval_text()) }
         @match estimate.interval.map(apart) {
-            Some(true) => td class="words bad" { "they disagree by " (format::times(check.value_ns / estimate.value)) },
+            Some(true) => td class="words bad" { (disagreement(check, estimate.value)) },
             Some(false) => td class="words open" { "they agree" },
             None => td class="words open" { "no interval" },
         }
+    }
+}
+
+/// By how much the other tool's figure is off ours, in words.
+fn disagreement(check: &CrossCheck, ours: f64) -> String {
+    let (ratio, source) = (check.value_ns / ours, &check.source);
+    match ratio < 1.0 {
+        true => format!("{source}’s is {} lower", format::percent(1.0 - ratio)),
+        false if ratio < 2.0 => format!("{source}’s is {} higher", format::percent(ratio - 1.0)),
+        false => format!("{source}’s is {} as high", format::times(ratio)),
     }
 }
 

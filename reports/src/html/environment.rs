@@ -4,18 +4,17 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::table;
-use super::view::{View, processes};
+use super::view::{Section, View, processes};
 use crate::format;
 
 /// The section.
-pub(super) fn section(view: &View<'_>) -> Option<Markup> {
+pub(super) fn section(view: &View<'_>) -> Option<Section> {
     let header = &view.run.header;
     let machine = &header.host.machine;
     let design = &header.design;
     let cpus: Vec<String> = design.cpus.iter().map(u32::to_string).collect();
-    Some(html! {
-        h2 { "Where and how" }
-        p class="lead" { "Everything that it takes to do it again, or to see why another machine disagrees." }
+    let lead = html! { "Everything that it takes to do it again, or to see why another machine disagrees." };
+    let body = html! {
         div class="sheet" {
             h3 { "The exact command" }
             pre { code { (command(&design.command)) } }
@@ -94,6 +93,11 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
             "Figures are medians over processes; intervals come from a bootstrap over processes at 95%. "
             "The samples themselves are in the result file beside this page (run.jsonl); METHOD.md says how they became verdicts, and BIAS.md who wrote which contestant."
         }
+    };
+    Some(Section {
+        title: "Where and how it was measured",
+        lead,
+        body,
     })
 }
 

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::view::{View, capital};
+use super::view::{Section, View, capital};
 use super::{figures, table};
 use crate::analysis::{Case, FEWEST_TASKS, Growth};
 use crate::format;
 
 /// The section; none where no workload was measured at enough task counts.
-pub(super) fn section(view: &View<'_>) -> Option<Markup> {
+pub(super) fn section(view: &View<'_>) -> Option<Section> {
     if view.analysis.growth.is_empty() {
         return None;
     }
@@ -33,15 +33,14 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
         .iter()
         .filter(|growth| growth.is_worse_than_linear())
         .collect();
-    Some(html! {
-        h2 { "How costs grow" }
-        p class="lead" {
-            "The cost of one operation as the tasks become ten times as many. A level line is linear growth of the whole; a rising one is worse than linear. "
-            @match worse.len() {
-                0 => "No curve of this run is surely worse than linear.",
-                count => { b { (count) } (if count == 1 { " curve is" } else { " curves are" }) " worse than linear, and flagged." }
-            }
+    let lead = html! {
+        "The cost of one operation against the number of tasks. A level line: the total grows in proportion to the tasks; a rising line: it grows faster. "
+        @match worse.len() {
+            0 => "Nothing clearly grows faster than the number of tasks.",
+            count => { b { (count) } (if count == 1 { " curve grows" } else { " curves grow" }) " faster than the number of tasks." }
         }
+    };
+    let body = html! {
         @for growths in charts.values() {
             div class="sheet" {
                 @let first = growths[0];
@@ -51,6 +50,11 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
                 (exponents(view, growths))
             }
         }
+    };
+    Some(Section {
+        title: "How costs grow",
+        lead,
+        body,
     })
 }
 
@@ -68,12 +72,12 @@ fn exponents(view: &View<'_>, growths: &[&Growth]) -> Markup {
                 caption {
                     (capital(&first.quantity.title)) " at each number of tasks. "
                     @if has_exponents {
-                        "The exponent is that of the whole cost from " (format::count(FEWEST_TASKS)) " tasks on: 1 is linear."
+                        "The exponent is that of the total cost from " (format::count(FEWEST_TASKS)) " tasks on: 1 is proportional."
                     } @else {
                         "There are too few numbers from " (format::count(FEWEST_TASKS)) " on for an exponent."
                     }
                     @if growths.iter().any(|growth| growth.points.iter().any(|(_, estimate)| estimate.value <= 0.0)) {
-                        " “Below” is below what this host resolves."
+                        " “Too small”: too small to measure here."
                     }
                 }
                 thead { tr {
@@ -91,7 +95,7 @@ fn exponents(view: &View<'_>, growths: &[&Growth]) -> Markup {
                             @for count in &counts {
                                 @match growth.points.iter().find(|point| point.0 == *count) {
                                     Some((_, estimate)) if estimate.value > 0.0 => td { (growth.quantity.unit.text(estimate.value)) },
-                                    Some(_) => td class="none" title="Not told from nothing" { "≈ 0" },
+                                    Some(_) => td class="none" title="too small to measure here" { "≈ 0" },
                                     None => td class="none" { "–" },
                                 }
                             }
@@ -108,10 +112,10 @@ fn exponents(view: &View<'_>, growths: &[&Growth]) -> Markup {
                                 None => td class="none" colspan="2" { "too few points" },
                             }
                             @if growth.is_worse_than_linear() {
-                                td class="words bad" { "worse than linear" }
+                                td class="words bad" { "grows faster than the tasks" }
                             } @else {
                                 td class="words open" {
-                                    @if growth.exponent.is_some() { "not surely worse than linear" }
+                                    @if growth.exponent.is_some() { "no faster growth found" }
                                 }
                             }
                             }

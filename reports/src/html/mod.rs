@@ -1,4 +1,4 @@
-//! One HTML file of a run: verdicts in words first, then the evidence.
+//! One HTML file of a run: five answers first, then the evidence, folded.
 //!
 //! # Invariants
 //!
@@ -11,6 +11,7 @@
 //! 4. The file stays under [`LARGEST_BYTES`]: the charts for phones are left
 //!    out, then those of the raw samples, and it says so, before that is passed.
 
+mod answers;
 mod compare;
 mod cross_check;
 mod environment;
@@ -34,7 +35,7 @@ use crate::run::Run;
 
 pub use compare::render_comparison;
 pub(crate) use environment::text as plain;
-use view::{Drawn, View};
+use view::{Drawn, Section, View};
 
 /// The size that a report stays below.
 pub const LARGEST_BYTES: usize = 3 << 20;
@@ -54,6 +55,26 @@ pub fn render(run: &Run) -> String {
     text
 }
 
+/// The sections that are not folded: an overview, and a list of what is.
+const OPEN: [&str; 2] = ["verdicts", "questions"];
+
+fn part(id: &str, section: &Section) -> Markup {
+    html! {
+        section id=(id) data-part=(id) {
+            @if OPEN.contains(&id) {
+                h2 { (section.title) }
+                p class="lead" { (section.lead) }
+                (section.body)
+            } @else {
+                details class="part" {
+                    summary { h2 { (section.title) } span class="lead" { (section.lead) } }
+                    (section.body)
+                }
+            }
+        }
+    }
+}
+
 fn document(view: &View<'_>) -> String {
     let host = &view.run.header.host;
     let title = if host.name.is_empty() {
@@ -63,9 +84,9 @@ fn document(view: &View<'_>) -> String {
     };
     let sections = [
         ("verdicts", "Verdicts", verdicts::section(view)),
+        ("questions", "Questions", question::section(view)),
         ("peers", "Peers", peers::section(view)),
         ("growth", "Growth", growth::section(view)),
-        ("questions", "Questions", question::section(view)),
         ("folklore", "Folklore", folklore::section(view)),
         ("planner", "Planner", planner::section(view)),
         ("published", "Published", published::section(view)),
@@ -75,16 +96,14 @@ fn document(view: &View<'_>) -> String {
     ];
     let links: Vec<(&str, &str)> = sections
         .iter()
-        .filter(|(.., body)| body.is_some())
+        .filter(|(.., section)| section.is_some())
         .map(|(id, name, _)| (*id, *name))
         .collect();
     let body: Markup = html! {
-        (verdicts::hero(view))
+        (answers::hero(view))
         main id="main" class="wrap" {
-            @for (id, _, body) in &sections {
-                @if let Some(body) = body {
-                    section id=(id) data-part=(id) { (body) }
-                }
+            @for (id, _, section) in &sections {
+                @if let Some(section) = section { (part(id, section)) }
             }
         }
     };

@@ -3,26 +3,25 @@
 use maud::{Markup, html};
 
 use super::table;
-use super::view::{View, factor, tone};
+use super::view::{Section, View, factor, tone};
 use crate::analysis::{Ours, PeerRow, Peers, Row, is_floor, is_ours, ratio_text};
 use crate::format;
 use crate::stats::Verdict;
 
 /// The section, in runs that were asked for it.
-pub(super) fn section(view: &View<'_>) -> Option<Markup> {
+pub(super) fn section(view: &View<'_>) -> Option<Section> {
     let peers = Peers::of(view.run, view.analysis)?;
     let modes: Vec<&String> = peers.lanes.iter().filter(|lane| is_ours(lane)).collect();
-    Some(html! {
-        h2 { "Beside its peers" }
-        p class="lead" {
-            "Each mode of this project’s runtime against the best " em { "peer" } ", never against itself: "
-            @for (index, mode) in modes.iter().enumerate() {
-                @let [better, worse, same, open] = standing(&peers, mode);
-                @if index > 0 { "; " }
-                b { (mode) } " is better in " b { (better) } " lines, worse in " b { (worse) } ", the same in " (same) ", not settled in " (open)
-            }
-            ". A ratio below 1× is better. ★ marks the best of a line, whoever it is, and ☆ those that the figures cannot tell from it."
+    let lead = html! {
+        "Each mode of this project’s runtime against the best " em { "peer" } ", never against itself: "
+        @for (index, mode) in modes.iter().enumerate() {
+            @let [better, worse, same, open] = standing(&peers, mode);
+            @if index > 0 { "; " }
+            b { (mode) } " is better in " b { (better) } " lines, worse in " b { (worse) } ", the same in " (same) ", not settled in " (open)
         }
+        ". A ratio below 1× is better. ★ marks the best of a line, whoever it is, and ☆ those that the figures do not part from it."
+    };
+    let body = html! {
         div class="sheet" {
             (grid(view, &peers))
             @let limited: Vec<&Row> = peers.rows.iter().flat_map(|row| row.cells.iter().map(|(cell, _)| cell)).collect();
@@ -37,6 +36,11 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
                 (table::limited(&limited))
             }
         }
+    };
+    Some(Section {
+        title: "Beside its peers",
+        lead,
+        body,
     })
 }
 
@@ -97,7 +101,7 @@ fn line(view: &View<'_>, peers: &Peers, row: &PeerRow) -> Markup {
                     Some((cell, ratio)) => td data-lane=(lane) title=(cell.interval_text()) {
                         @match row.winners.iter().position(|winner| winner == lane) {
                             Some(0) => span class="star" title="the best of this line" { "★ " },
-                            Some(_) => span class="star" title="not to be told from the best" { "☆ " },
+                            Some(_) => span class="star" title="no worse than the best, as far as the figures show" { "☆ " },
                             None => "",
                         }
                         b { (cell.value_text()) }

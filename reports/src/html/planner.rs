@@ -15,7 +15,7 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::table;
-use super::view::View;
+use super::view::{Section, View};
 use crate::format;
 use crate::schema::Role;
 
@@ -24,7 +24,8 @@ use crate::schema::Role;
 pub(super) struct Constants {
     memory_bytes: Option<f64>,
     switch_ns: Option<f64>,
-    limit: Option<u64>,
+    /// The fewest tasks that could not be started, and the most that ran.
+    limit: Option<(u64, Option<u64>)>,
 }
 
 /// What is asked of it.
@@ -114,7 +115,7 @@ fn constants(view: &View<'_>) -> Vec<(String, Constants)> {
                 Constants {
                     memory_bytes: memory,
                     switch_ns: switch,
-                    limit,
+                    limit: limit.map(|failed| (failed, reached(view, &lane.name, failed))),
                 },
             )
         })
@@ -123,15 +124,14 @@ fn constants(view: &View<'_>) -> Vec<(String, Constants)> {
 }
 
 /// The section.
-pub(super) fn section(view: &View<'_>) -> Option<Markup> {
+pub(super) fn section(view: &View<'_>) -> Option<Section> {
     let known = constants(view);
     if known.is_empty() {
         return None;
     }
     let cores = cores(view);
-    Some(html! {
-        h2 { "Capacity planner" }
-        p class="lead" { "For N tasks that each wait and then compute a little, over and over: what each lane would need on this host." }
+    let lead = html! { "For N tasks that each wait and then compute a little, over and over: what each lane would need on this host." };
+    let body = html! {
         div class="sheet" {
             div class="planner" {
                 label { "Tasks at once" input id="plan-tasks" type="number" min="1" value="10000"; }
@@ -171,7 +171,56 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
                 }
             }
         }
+    };
+    Some(Section {
+        title: "Capacity planner",
+        lead,
+        body,
     })
+}
+
+/// The most tasks of the lane that ran, below the count that failed.
+fn reached(view: &View<'_>, lane: &str, failed: u64) -> Option<u64> {
+    let groups = view.run.groups.iter().filter(|group| group.lane == lane);
+    let counts = groups.filter_map(|group| group.parameters.get("tasks_count").copied());
+    counts.filter(|count| *count < failed).max()
+}
+
+/// What stands in the way of the demand on this host; empty for nothing.
+fn remark(constants: Constants, demand: Demand, need: Need, cores: f64, host_bytes: u64) -> String {
+    if let Some((failed, reached)) = constants.limit
+        && demand.tasks >= failed as f64
+    {
+        let failed = format::count(failed);
+        return match reached {
+            Some(reached) => format!(
+                "{} tasks ran here, {failed} could not be started",
+                format::count(reached)
+            ),
+            None => format!("{failed} tasks could not be started here"),
+        };
+    }
+    if let Some(bytes) = need.memory_bytes
+        && host_bytes > 0
+        && bytes > host_bytes as f64
+    {
+        let host = format::bytes(host_bytes as f64);
+        return format!("needs {} of memory, you have {host}", format::bytes(bytes));
+    }
+    match need.cores {
+        Some(used) if used >= cores => format!(
+            "needs {} cores, you have {cores:.0}: at most {} turns a second",
+            format::number(used),
+            format::count(most_per_second(constants, demand, cores))
+        ),
+        _ => String::new(),
+    }
+}
+
+/// How many turns of these tasks the cores can take in a second.
+fn most_per_second(constants: Constants, demand: Demand, cores: f64) -> u64 {
+    let turn_ns = demand.compute_ns + constants.switch_ns.unwrap_or(0.0);
+    (cores * 1e9 / turn_ns.max(1.0)) as u64
 }
 
 fn cores(view: &View<'_>) -> usize {
@@ -183,15 +232,13 @@ fn cores(view: &View<'_>) -> usize {
 
 fn line(view: &View<'_>, lane: &str, constants: Constants, demand: Demand, cores: f64) -> Markup {
     let need = need(constants, demand, cores);
-    let remark = match (need.cores, constants.limit) {
-        (_, Some(limit)) if demand.tasks >= limit as f64 => {
-            format!("past a limit of this host: {} failed", format::count(limit))
-        }
-        (Some(used), _) if used >= cores => {
-            "more than there is: the queue grows without end".to_owned()
-        }
-        _ => String::new(),
-    };
+    let remark = remark(
+        constants,
+        demand,
+        need,
+        cores,
+        view.run.header.host.memory_bytes,
+    );
     let or_not = |text: Option<String>| text.unwrap_or_else(|| "n/a".to_owned());
     html! {
         tr data-lane=(lane) {
@@ -215,7 +262,8 @@ pub(super) fn data(view: &View<'_>) -> Value {
                 "swatch": view.swatch(&lane),
                 "memory_bytes": constants.memory_bytes,
                 "switch_ns": constants.switch_ns,
-                "limit": constants.limit,
+                "limit": constants.limit.map(|(failed, _)| failed),
+                "reached": constants.limit.and_then(|(_, reached)| reached),
             })
         })
         .collect();
@@ -242,6 +290,7 @@ pub(super) fn data(view: &View<'_>) -> Value {
         "cpu": header.host.machine.cpu_model,
         "system": header.host.operating_system,
         "threads": header.host.machine.threads_count,
+        "memory_bytes": header.host.memory_bytes,
         "planner": lanes,
         "rows": rows,
     })
@@ -267,6 +316,54 @@ mod tests {
         assert_eq!(need.memory_bytes, Some(2e6));
         assert!((need.cores.expect("a switch is known") - 11.0).abs() < 1e-9);
         assert!(need.delay_ns.expect("half loaded") < 10.0);
+    }
+
+    #[test]
+    fn remark_names_what_is_missing_and_how_far_it_goes() {
+        let constants = Constants {
+            memory_bytes: Some(4_000.0),
+            switch_ns: Some(1_000.0),
+            limit: Some((1_000_000, Some(15_358))),
+        };
+        let demand = Demand {
+            tasks: 10_000.0,
+            wait_ns: 0.0,
+            compute_ns: 1e6,
+        };
+        let said = |demand, cores, host_bytes| {
+            remark(
+                constants,
+                demand,
+                need(constants, demand, cores),
+                cores,
+                host_bytes,
+            )
+        };
+        assert_eq!(
+            said(
+                Demand {
+                    tasks: 1e6,
+                    ..demand
+                },
+                2.0,
+                1 << 40
+            ),
+            "15,358 tasks ran here, 1,000,000 could not be started"
+        );
+        assert_eq!(
+            said(demand, 2.0, 10_000_000),
+            "needs 40.0\u{a0}MB of memory, you have 10.0\u{a0}MB"
+        );
+        assert_eq!(
+            said(demand, 2.0, 1 << 40),
+            "needs 10,010 cores, you have 2: at most 1,998 turns a second"
+        );
+        let light = Demand {
+            tasks: 1.0,
+            wait_ns: 1e9,
+            ..demand
+        };
+        assert_eq!(said(light, 2.0, 1 << 40), "");
     }
 
     #[test]

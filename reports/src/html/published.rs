@@ -1,12 +1,12 @@
 //! Ours beside what others published, their hardware named.
 
-use maud::{Markup, html};
+use maud::html;
 
-use super::view::View;
+use super::view::{Section, View};
 use crate::schema::{Published, Workload};
 
 /// The section.
-pub(super) fn section(view: &View<'_>) -> Option<Markup> {
+pub(super) fn section(view: &View<'_>) -> Option<Section> {
     let workloads = view.run.header.workloads.iter();
     let rows: Vec<(&Published, Option<String>)> = workloads
         .flat_map(|workload| workload.published.iter().map(move |one| (workload, one)))
@@ -15,11 +15,10 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
     if rows.iter().all(|(_, ours)| ours.is_none()) {
         return None;
     }
-    Some(html! {
-        h2 { "Beside what others published" }
-        p class="lead" {
-            "Other machines, other years, other methods: the comparison is of orders of magnitude. Ratios travel better than figures."
-        }
+    let lead = html! {
+        "Other machines, other years, other methods: the comparison is of orders of magnitude. Ratios travel better than figures."
+    };
+    let body = html! {
         div class="sheet" {
             div class="scroll" tabindex="0" role="group" aria-label="Published figures" {
                 table data-name="published" {
@@ -46,6 +45,11 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
             }
             div class="under" { button class="copy" type="button" data-copy { "Copy as CSV" } }
         }
+    };
+    Some(Section {
+        title: "Beside what others published",
+        lead,
+        body,
     })
 }
 

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
 
-use super::view::View;
+use super::view::{Section, View};
 use super::{figures, table};
-use crate::analysis::{Case, Curve, LedgerRow, Row};
+use crate::analysis::{Case, Curve, LedgerRow, Row, is_floor};
 use crate::format;
 use crate::schema::Workload;
 use crate::stats::curve::Fit;
@@ -19,7 +19,7 @@ const MOST_CHARTS: usize = 6;
 const MOST_CASES: usize = 3;
 
 /// All questions, in the header's order.
-pub(super) fn section(view: &View<'_>) -> Option<Markup> {
+pub(super) fn section(view: &View<'_>) -> Option<Section> {
     let mut groups: Vec<(&str, Vec<&Workload>)> = Vec::new();
     for workload in &view.run.header.workloads {
         if view.analysis.rows_of(&workload.id).next().is_none() {
@@ -34,9 +34,9 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
     if groups.is_empty() {
         return None;
     }
-    Some(html! {
-        h2 { "Question by question" }
-        @for (group, members) in groups {
+    let lead =
+        html! { "Open one for its chart, its table, and what a figure includes and leaves out." };
+    let body = html! {        @for (group, members) in groups {
             @let known = view.run.header.groups.iter().find(|known| known.id == group);
             div data-group=(group) {
                 h3 class="group" id={"g-" (group)} {
@@ -46,6 +46,11 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
                 @for workload in members { (one(view, workload)) }
             }
         }
+    };
+    Some(Section {
+        title: "Every question, with its figures",
+        lead,
+        body,
     })
 }
 
@@ -55,13 +60,16 @@ fn one(view: &View<'_>, workload: &Workload) -> Markup {
         rows.iter().partition(|row| row.quantity.rank == 0);
     let name = |text: &str| format!("{}{text}", workload.id);
     html! {
-        article class="sheet" id={"q-" (workload.id)} data-workload=(workload.id) {
-            header {
+        details class="sheet question" id={"q-" (workload.id)} data-workload=(workload.id) {
+            summary {
                 h4 class="title" { (if workload.title.is_empty() { &workload.id } else { &workload.title }) }
-                @if !workload.level.is_empty() { span class="tag" { (workload.level) } }
+                span class="hint" { (best(view, workload)) }
+            }
+            p class="lead" {
+                (workload.question) " "
+                @if !workload.level.is_empty() { span class="tag" { (workload.level) } " " }
                 code { (workload.id) }
             }
-            p class="question" { (workload.question) }
             (charts(view, workload))
             (main_table(view, workload, &first))
             (ledger_table(view, workload))
@@ -76,6 +84,25 @@ fn one(view: &View<'_>, workload: &Workload) -> Markup {
             (notes(view, workload))
         }
     }
+}
+
+/// The best lane of the case that stands for the workload, in few words.
+fn best(view: &View<'_>, workload: &Workload) -> String {
+    let rows = view
+        .main_case(workload)
+        .map_or_else(Vec::new, |(_, rows)| rows);
+    let figures = rows
+        .into_iter()
+        .filter(|row| row.is_resolved() && !is_floor(&row.lane))
+        .filter_map(|row| Some((row, row.estimate?.value)));
+    let best = figures.min_by(|(row, a), (_, b)| match row.quantity.higher_is_better {
+        true => b.total_cmp(a),
+        false => a.total_cmp(b),
+    });
+    best.map_or_else(
+        || "no figure".to_owned(),
+        |(row, _)| format!("best: {}, {}", row.lane, row.value_text()),
+    )
 }
 
 /// The first quantity's figures; where there are many cases, their values at
@@ -202,7 +229,7 @@ fn ledger_table(view: &View<'_>, workload: &Workload) -> Markup {
         div class="scroll" tabindex="0" role="group" aria-label="Memory ledger" {
             table data-name={(workload.id) "-ledger"} {
                 caption {
-                    "The ledger for each task, by regression over the task count. The sum is the figure; what the memory control group was charged and what the host lost know nothing of parts, and show whether one is missing"
+                    "The memory of one task, part by part; the sum is the figure. What the memory control group and the host lost is the check that no part is missing"
                 }
                 thead { tr {
                     th class="words" scope="col" { "Lane" }
@@ -236,7 +263,7 @@ fn ledger_table(view: &View<'_>, workload: &Workload) -> Markup {
         div class="under" { button class="copy" type="button" data-copy { "Copy as CSV" } }
         @if first.ledger.distinct_count < 2 {
             p class="notes" {
-                "There was one task count only, so each figure is a quotient and holds the lane’s fixed cost as well."
+                "Only one number of tasks was measured, so each figure contains a share of the lane’s fixed cost."
             }
         }
     }
@@ -282,7 +309,7 @@ fn fit_table(view: &View<'_>, workload: &Workload) -> Markup {
     html! {
         div class="scroll" tabindex="0" role="group" aria-label="Scaling laws" {
             table data-name={(workload.id) "-laws"} {
-                caption { "Scaling laws, fitted to the points and never carried past twice the largest" }
+                caption { "Scaling laws fitted to the points, drawn up to twice the largest" }
                 thead { tr {
                     th class="words" scope="col" { "Lane" }
                     th scope="col" { "Amdahl: serial share" }
@@ -323,7 +350,7 @@ fn fit_table(view: &View<'_>, workload: &Workload) -> Markup {
 fn raw(view: &View<'_>, workload: &Workload) -> Markup {
     if !view.drawn.samples {
         return html! {
-            p class="notes" { "The charts of the raw samples were left out to keep this file small; the samples are in the result file." }
+            p class="notes" { "The charts of every sample were left out to keep this file small; the samples are in the result file." }
         };
     }
     let Some((case, rows)) = view.main_case(workload) else {
@@ -339,7 +366,7 @@ fn raw(view: &View<'_>, workload: &Workload) -> Markup {
     let text = view.case_text(&workload.id, case);
     html! {
         details {
-            summary { "Are the samples to be trusted?" @if !text.is_empty() { " (" (text) ")" } }
+            summary { "Every sample" @if !text.is_empty() { " (" (text) ")" } }
             (drawn)
         }
     }

@@ -4,8 +4,8 @@ use maud::{Markup, html};
 
 use super::view::{View, tone};
 use crate::analysis::{LEAST_HEADROOM, Row, Unit};
-use crate::format;
 use crate::schema::FailureKind;
+use crate::{failure, format};
 
 /// The columns of [`figures`] that not every table has.
 #[derive(Clone, Copy)]
@@ -43,12 +43,12 @@ pub(super) fn figures(view: &View<'_>, name: &str, caption: &str, rows: &[&Row])
                         th class="words" scope="col" { "Verdict" }
                         @if shown.cpu {
                             th scope="col" title="User and system CPU time of one operation" { "CPU" }
-                            th scope="col" title="Voluntary + involuntary context switches of one operation" { "Switches" }
+                            th scope="col" title="Context switches of one operation: voluntary + forced" { "Switches (voluntary + forced)" }
                         }
                         @if shown.events {
-                            th scope="col" title="Events of one operation, by perf, counted in a process of their own before anything was timed" { "Counted" }
+                            th scope="col" title="Events of one operation, counted by perf in a process of its own" { "Counted" }
                         }
-                        th scope="col" title="Fresh processes × samples in all; how many lie far out (they are in the figure)" { "Samples" }
+                        th scope="col" title="Samples over all processes; outliers are in the figure" { "Samples" }
                     }
                 }
                 tbody {
@@ -72,9 +72,9 @@ pub(super) fn limited<'a>(rows: impl IntoIterator<Item = &'a &'a Row>) -> Markup
     html! {
         @if is_any {
             p class="notes" {
-                b { "≤ and ≥: " }
-                "the load generator manages less than " (format::times(LEAST_HEADROOM))
-                " what it was asked for here, and so may be the limit: the lane can do at least as well."
+                b { "At most, at least: " }
+                "the load generator could do less than " (format::times(LEAST_HEADROOM))
+                " what it was asked for, so it may be the limit. The lane can do at least as well."
             }
         }
     }
@@ -115,7 +115,7 @@ fn line(view: &View<'_>, row: &Row, shown: Shown) -> Markup {
                 td class="none" { "n/a" }
                 td class={"wrapped " (if expected { "none" } else { "bad" })} colspan=(shown.columns_count() - 2) {
                     @if let Some(absence) = &row.absence {
-                        (kind(absence.kind)) ": " (absence.message)
+                        (kind(absence.kind)) ": " (failure::line(absence.kind, &absence.message))
                     }
                 }
             }
@@ -146,8 +146,8 @@ fn line(view: &View<'_>, row: &Row, shown: Shown) -> Markup {
                 }
             }
             td class="open" {
-                (row.processes_count) " × " (each(row))
-                @if row.outliers_count > 0 { " (" (row.outliers_count) " far out)" }
+                (format::parameter("samples_count", row.samples_count as u64))
+                @if row.outliers_count > 0 { ", " (format::parameter("outliers_count", row.outliers_count as u64)) }
             }
         }
     }
@@ -164,11 +164,6 @@ fn events(row: &Row, most: usize) -> String {
         .take(most)
         .map(|(name, count)| format!("{} {}", few(*count), name.replace('_', " ")));
     texts.collect::<Vec<_>>().join(", ")
-}
-
-/// Samples of each process, rounded.
-fn each(row: &Row) -> usize {
-    row.samples_count / row.processes_count.max(1)
 }
 
 /// A small number without false digits.

@@ -4,26 +4,29 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
 
-use super::view::{View, capital};
+use super::view::{Section, View, capital};
 use super::{cross_check, table};
 use crate::analysis::{NoisePair, Unit};
-use crate::format;
-use crate::taints;
+use crate::{failure, format, taints};
 
 /// The most A/A pairs that are shown at once; the furthest apart come first.
 const MOST_PAIRS: usize = 10;
 
 /// The section.
-pub(super) fn section(view: &View<'_>) -> Option<Markup> {
-    Some(html! {
-        h2 { "Can these figures be trusted?" }
-        p class="lead" { "What the host did meanwhile, how far apart equals are on it, and what could not be measured." }
+pub(super) fn section(view: &View<'_>) -> Option<Section> {
+    let lead = html! { "What else the host did, how much repeated measurements differ, and what could not be measured." };
+    let body = html! {
         (tainted(view))
         (warnings(view))
         (noise(view))
         (cross_check::sheet(view))
         (failures(view))
         (readings(view))
+    };
+    Some(Section {
+        title: "What speaks against these figures",
+        lead,
+        body,
     })
 }
 
@@ -32,13 +35,13 @@ fn tainted(view: &View<'_>) -> Markup {
     let blocks_count = view.run.blocks.len();
     html! {
         @if kinds.is_empty() {
-            p class="alert calm" { b { "No taints." } " Nothing that was watched left its bound." }
+            p class="alert calm" { b { "No disturbances." } " All that was watched stayed within its bounds." }
         }
         @for kind in kinds {
             div class="alert" {
                 b { (kind.title) }
                 @if kind.blocks_count > 0 { " · " (kind.blocks_count) " of " (blocks_count.max(kind.blocks_count)) " blocks" }
-                p { (kind.message) }
+                p { (capital(kind.meaning)) ". Worst reading: " (kind.message) }
             }
         }
     }
@@ -65,20 +68,20 @@ fn noise(view: &View<'_>) -> Markup {
         return html! {
             div class="alert" {
                 b { "No A/A pair" }
-                p { "No lane was run against itself, so nothing tests what the intervals promise." }
+                p { "No lane was measured twice as if it were two, so nothing tests the intervals." }
             }
         };
     };
     let (told, all) = view.analysis.noise.told_apart();
     html! {
         div class="sheet" {
-            h3 { "A/A: a lane against itself" }
+            h3 { "How much repeated measurements differ" }
             p class="lead" {
-                "In the same design and order as every comparison. Equals differ by " b { (format::percent(typical)) }
-                " at the median. The rules of this page tell " b { (told) " of " (all) } " pairs of main figures apart, and should tell none. "
-                "Where pairs differ by more than their intervals promise, the intervals of the figures concerned are wider."
+                "One lane measured as if it were two, in the same order as all comparisons. Repeats differ by " b { (format::percent(typical)) }
+                ", typically. The rules of this page call " b { (told) " of " (all) } " such pairs different, and should call none. "
+                "Where pairs differ by more than their intervals promise, the intervals of those figures are wider."
             }
-            (pairs_table(view, "noise", "The furthest apart, first", &pairs[..pairs.len().min(MOST_PAIRS)]))
+            (pairs_table(view, "noise", "Largest differences first", &pairs[..pairs.len().min(MOST_PAIRS)]))
             @if pairs.len() > MOST_PAIRS {
                 details {
                     summary { "All " (pairs.len()) " pairs" }
@@ -133,7 +136,7 @@ struct Failed {
 }
 
 fn failures(view: &View<'_>) -> Markup {
-    let mut cells: BTreeMap<(bool, &str, &str, &str), Failed> = BTreeMap::new();
+    let mut cells: BTreeMap<(bool, &str, &str, String), Failed> = BTreeMap::new();
     for failure in &view.run.failures {
         let (lane, kind) = (failure.lane.as_str(), failure.kind);
         // What nobody expected comes first.
@@ -141,7 +144,7 @@ fn failures(view: &View<'_>) -> Markup {
             kind.is_expected(),
             lane,
             table::kind(kind),
-            failure.message.as_str(),
+            failure::line(kind, &failure.message),
         );
         let failed = cells.entry(key).or_default();
         let case = crate::analysis::Case(failure.parameters.clone());
@@ -153,14 +156,14 @@ fn failures(view: &View<'_>) -> Markup {
         failed.count += 1;
     }
     if cells.is_empty() {
-        return html! { p class="alert calm" { b { "No failures." } " Every cell that was tried gave its samples." } };
+        return html! { p class="alert calm" { b { "No failures." } " Every cell that was tried has its samples." } };
     }
     html! {
         div class="sheet" {
             h3 { "What could not be measured" }
             div class="scroll" tabindex="0" role="group" aria-label="Failures" {
                 table class="prose" data-name="failures" {
-                    caption { "A lane that fails costs its own cell, never the run" }
+                    caption { "A lane that fails loses its own cell; the rest of the run goes on" }
                     thead { tr {
                         th class="words" scope="col" { "Lane" } th class="words" scope="col" { "What happened" }
                         th class="words" scope="col" { "Where" } th scope="col" { "Times" }
@@ -171,7 +174,7 @@ fn failures(view: &View<'_>) -> Markup {
                                 th scope="row" { (table::lane(view, lane)) }
                                 td class="wrapped" {
                                     b class=(if *expected { "open" } else { "bad" }) { (capital(kind)) ":" }
-                                    " " (long(message))
+                                    " " (message)
                                 }
                                 td class="wrapped open" { (failed.places.iter().cloned().collect::<Vec<_>>().join("; ")) }
                                 td { (failed.count) }
@@ -182,19 +185,6 @@ fn failures(view: &View<'_>) -> Markup {
             }
             div class="under" { button class="copy" type="button" data-copy { "Copy as CSV" } }
         }
-    }
-}
-
-/// A message; of a long one the beginning, and the rest folded away.
-fn long(message: &str) -> Markup {
-    const MOST: usize = 200;
-    let Some((end, _)) = message.char_indices().nth(MOST) else {
-        return html! { (message) };
-    };
-    let end = message[..end].rfind(' ').unwrap_or(end);
-    html! {
-        (message[..end]) " …"
-        details { summary { "all of it" } (message) }
     }
 }
 

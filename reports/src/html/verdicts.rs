@@ -1,234 +1,16 @@
-//! What the page opens with: the verdicts in plain words, then all ratios at
-//! a glance.
+//! All ratios of a run at a glance.
 
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::view::{View, capital, effect, effect_interval, factor, processes, tone};
-use crate::analysis::{Row, is_ours};
-use crate::format;
-use crate::schema::{Depth, FirstQuestion, Lane};
+use super::view::{Section, View, effect_interval, factor};
+use crate::analysis::Row;
 use crate::stats::Verdict;
 use crate::stats::geometric::means_over_intersection;
 
-/// How many statements are on cards.
-const CARDS: usize = 8;
-
-/// The top of the page.
-pub(super) fn hero(view: &View<'_>) -> Markup {
-    let statements = statements(view);
-    let header = &view.run.header;
-    let machine = &header.host.machine;
-    html! {
-        header class="hero" id="top" {
-            div class="wrap" {
-                p class="eyebrow" { "threadbare · the same work by each model of concurrency, in fresh processes, on one machine" }
-                h1 {
-                    @match opening(&statements) {
-                        Some(row) => (headline(view, row)),
-                        None => "No two lanes were measured on the same workload",
-                    }
-                }
-                p class="host" {
-                    @if !header.host.name.is_empty() { (header.host.name) " · " }
-                    (machine.cpu_model) " · "
-                    (machine.cores_count) " cores, " (machine.threads_count) " threads"
-                    @if !machine.hypervisor.is_empty() && machine.hypervisor != "none" {
-                        " · virtual (" (machine.hypervisor) ")"
-                    }
-                    " · " (header.host.operating_system) " · " (day(&header.started))
-                }
-                div class="badges" {
-                    @match header.design.depth {
-                        Depth::Quick => { span class="badge warn" { "quick run: a look, not a proof" } }
-                        Depth::Standard => { span class="badge" { "standard run" } }
-                        Depth::Full => { span class="badge" { "full run" } }
-                    }
-                    span class="badge" { (processes(&header.design)) }
-                    span class="badge" { (format::count(view.run.samples_count() as u64)) " samples" }
-                    @match view.analysis.noise.typical() {
-                        Some(noise) => { a class="badge" href="#trust" { "equals differ by " (format::percent(noise)) } }
-                        None => { span class="badge warn" { "no lane was set against itself" } }
-                    }
-                    @if !view.run.taints.is_empty() {
-                        a class="badge warn" href="#trust" { (taints(view.run.taints.len())) }
-                    }
-                    @if !view.run.is_complete() {
-                        span class="badge warn" { "cut short: what was measured is shown" }
-                    }
-                }
-                (contestants(view, &statements))
-                ul class="cards" {
-                    @for row in statements.iter().take(CARDS) { (card(view, row)) }
-                }
-            }
-        }
-    }
-}
-
-/// How often something spoke against the figures, in words.
-fn taints(count: usize) -> String {
-    match count {
-        1 => "1 taint: a reason to doubt".to_owned(),
-        _ => format!("{} taints: reasons to doubt", format::count(count as u64)),
-    }
-}
-
-/// Who is set against whom on the cards, and whose the contestants are.
-fn contestants(view: &View<'_>, statements: &[&Row]) -> Markup {
-    let reference = &view.analysis.reference_lane;
-    let Some(subject) = statements.first().map(|row| &row.lane) else {
-        return html! {};
-    };
-    let is = |lane: &str| {
-        let remark = view.run.lane(lane).map(|lane| lane.remark.as_str());
-        match remark {
-            None | Some("") => String::new(),
-            Some(remark) => format!(" ({remark})"),
-        }
-    };
-    let ours = [subject, reference].into_iter().find(|lane| is_ours(lane));
-    html! {
-        p class="lead versus" {
-            "The cards set " b { (view.a_task(subject)) } (is(subject)) " against " b { (view.a_task(reference)) } (is(reference))
-            ": “slower” or “smaller” is said of the " (view.noun(subject)) ". "
-            @if let Some(ours) = ours {
-                "The authors of this suite wrote the " (view.noun(ours)) " too; BIAS.md says how that was handled."
-            }
-        }
-    }
-}
-
-/// The day of an RFC 3339 time.
-fn day(time: &str) -> &str {
-    time.split_once('T').map_or(time, |(day, _)| day)
-}
-
-/// The first lane against the reference on one case of each workload.
-fn statements<'a>(view: &View<'a>) -> Vec<&'a Row> {
-    let reference = view.analysis.reference_lane.as_str();
-    let compared = |lane: &&Lane| {
-        let has = |row: &Row| row.lane == lane.name && row.standing.is_some();
-        lane.name != reference && view.analysis.rows.iter().any(has)
-    };
-    let lanes = || view.run.header.lanes.iter().filter(compared);
-    // A variant of the reference says little: another model first.
-    let other = lanes().find(|lane| lane.variant_of.as_deref() != Some(reference));
-    let Some(subject) = other.or_else(|| lanes().next()) else {
-        return Vec::new();
-    };
-    let mut workloads: Vec<_> = view.run.header.workloads.iter().collect();
-    workloads.sort_by_key(|workload| {
-        let place = workload.first_screen;
-        place.map_or((u32::MAX, FirstQuestion::Unknown), |place| {
-            (place.rank, place.question)
-        })
-    });
-    let row_of = |workload| {
-        let (_, rows) = view.main_case(workload)?;
-        rows.into_iter()
-            .find(|row| row.lane == subject.name && row.standing.is_some())
-    };
-    workloads.into_iter().filter_map(row_of).collect()
-}
-
-/// The statement for the headline: the first that says how far apart the two
-/// are, else the first that says that they are the same.
-fn opening<'a>(statements: &[&'a Row]) -> Option<&'a Row> {
-    let ruled = |verdicts: &[Verdict]| {
-        let has = |row: &&&Row| {
-            let standing = row.standing.as_ref();
-            standing.is_some_and(|standing| verdicts.contains(&standing.verdict))
-        };
-        statements.iter().find(has).copied()
-    };
-    ruled(&[Verdict::Faster, Verdict::Slower])
-        .or_else(|| ruled(&[Verdict::Same]))
-        .or_else(|| statements.first().copied())
-}
-
-/// One sentence, the verdict in it marked.
-fn headline(view: &View<'_>, row: &Row) -> Markup {
-    let (subject, reference) = (
-        view.a_task(&row.lane),
-        view.a_task(&view.analysis.reference_lane),
-    );
-    let activity = activity(view, row);
-    html! {
-        "On this host, " (activity) " "
-        @match effect(row) {
-            Some((words, Verdict::Faster | Verdict::Slower)) => {
-                "is " b { (words) } " with " (subject) " than with " (reference) "."
-            }
-            Some((_, Verdict::Same)) => {
-                "costs " (subject) " and " (reference) " " b { "the same" } "."
-            }
-            _ => {
-                "with " (subject) " or with " (reference) ": " b { "these figures do not settle it" } "."
-            }
-        }
-    }
-}
-
-fn activity(view: &View<'_>, row: &Row) -> String {
-    match view.run.workload(&row.workload) {
-        Some(workload) if !workload.activity.is_empty() => workload.activity.clone(),
-        Some(workload) if !workload.title.is_empty() => format!("“{}”", workload.title),
-        _ => row.workload.clone(),
-    }
-}
-
-fn card(view: &View<'_>, row: &Row) -> Markup {
-    let Some((words, verdict)) = effect(row) else {
-        return html! {};
-    };
-    let reference = view.analysis.rows.iter().find(|other| {
-        other.lane == view.analysis.reference_lane
-            && other.workload == row.workload
-            && other.case == row.case
-            && other.quantity == row.quantity
-    });
-    let case = view.case_text(&row.workload, &row.case);
-    html! {
-        li class="card" {
-            span class="what" {
-                (capital(&activity(view, row)))
-                @if !case.is_empty() { " · " (case) }
-            }
-            span class={"big " (tone(verdict))} { (words) }
-            span class="pair" {
-                span { (view.noun(&row.lane)) " " b { (row.value_text()) } }
-                @if let Some(reference) = reference {
-                    span { (view.noun(&reference.lane)) " " b { (reference.value_text()) } }
-                }
-            }
-            span class="fine" { (effect_interval(row)) (why_open(row)) }
-        }
-    }
-}
-
-/// Why an interval that excludes equality makes no verdict yet; empty where
-/// that is not so.
-fn why_open(row: &Row) -> String {
-    let Some(standing) = &row.standing else {
-        return String::new();
-    };
-    let Some(interval) = standing.ratio.interval else {
-        return String::new();
-    };
-    if standing.verdict != Verdict::CannotTell || interval.contains(1.0) {
-        return String::new();
-    }
-    let bound = standing.bound.effect();
-    if standing.ratio.value.ln().abs() <= bound.ln_1p() {
-        return format!("; equals are up to {} apart here", format::percent(bound));
-    }
-    "; among so many comparisons some look so by chance".to_owned()
-}
-
 /// All ratios at a glance.
-pub(super) fn section(view: &View<'_>) -> Option<Markup> {
+pub(super) fn section(view: &View<'_>) -> Option<Section> {
     let lanes: Vec<&str> = view
         .run
         .header
@@ -246,13 +28,11 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
         return None;
     }
     let reference = &view.analysis.reference_lane;
-    Some(html! {
-        h2 { "All verdicts at a glance" }
-        p class="lead" {
-            "Each cell sets a lane against " b { (view.noun(reference)) "s" } ": ▲ better by that factor, ▼ worse, ≈ the same, ? the figures do not settle it. "
-            "A verdict needs an interval that excludes equality, an effect above " (format::percent(view.analysis.threshold_ratio))
-            ", and survives the correction for the many comparisons of this page."
-        }
+    let lead = html! {
+        "Each cell sets a lane against " (view.a_task(reference)) ": ▲ better by that factor, ▼ worse, ≈ no difference, ? too noisy to say. "
+        "A title leads to the figures."
+    };
+    let body = html! {
         (filters(&lanes))
         div class="sheet" {
             div class="scroll" tabindex="0" role="group" aria-label="All ratios" {
@@ -287,6 +67,11 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
                 }
             }
         }
+    };
+    Some(Section {
+        title: "All comparisons at a glance",
+        lead,
+        body,
     })
 }
 
@@ -347,8 +132,12 @@ fn glance(row: Option<&Row>, lane: &str, reference: &str) -> Markup {
         Verdict::Same => ("open".to_owned(), "≈".to_owned()),
         Verdict::CannotTell => ("open".to_owned(), "?".to_owned()),
     };
+    let why = match standing.verdict {
+        Verdict::CannotTell => "; more repeats may settle it (--precision, --budget)",
+        _ => "",
+    };
     let title = format!(
-        "{}: {}, {}",
+        "{}: {}, {}{why}",
         row.lane,
         row.value_text(),
         effect_interval(row)

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use maud::Markup;
+
 use crate::analysis::{Analysis, Case, Row};
 use crate::format;
 use crate::plot::{COLOURS_COUNT, Caption};
@@ -16,6 +18,14 @@ pub(super) struct Drawn {
     pub(super) samples: bool,
     /// Those that stand in for wide ones on a phone.
     pub(super) phones: bool,
+}
+
+/// A part of the page below the first screen.
+pub(super) struct Section {
+    pub(super) title: &'static str,
+    /// What it is, in a sentence or two.
+    pub(super) lead: Markup,
+    pub(super) body: Markup,
 }
 
 /// What the sections share.
@@ -179,7 +189,10 @@ pub(super) fn effect(row: &Row) -> Option<(String, Verdict)> {
     let text = match standing.verdict {
         Verdict::Faster => format!("{} {words}", factor(1.0 / turned.value)),
         Verdict::Slower => format!("{} {words}", factor(turned.value)),
-        Verdict::Same => format!("same within {:.0}%", standing.bound.margin() * 100.0),
+        Verdict::Same => format!(
+            "no difference above {:.0}%",
+            standing.bound.margin() * 100.0
+        ),
         Verdict::CannotTell => words.to_owned(),
     };
     Some((text, standing.verdict))
@@ -203,7 +216,7 @@ pub(super) fn effect_interval(row: &Row) -> String {
     };
     let turned = row.quantity.turned(standing.ratio);
     let Some(interval) = turned.interval else {
-        return "too few figures for an interval".to_owned();
+        return "too few repeats for an interval".to_owned();
     };
     let (low, high) = match standing.verdict {
         Verdict::Faster => (1.0 / interval.high, 1.0 / interval.low),
@@ -233,11 +246,14 @@ pub(super) fn capital(text: &str) -> String {
     })
 }
 
-/// How many fresh processes a lane had, in words.
+/// How often a lane’s program was started, in words.
 pub(super) fn processes(design: &Design) -> String {
-    let count = design.processes_count;
+    let count = match design.processes_count {
+        1 => "once".to_owned(),
+        count => format!("{} times", format::count(count)),
+    };
     match design.precision_ratio {
-        Some(_) => format!("{count} fresh processes a lane, more where needed"),
-        None => format!("{count} fresh processes a lane"),
+        Some(_) => format!("Each program was started {count} or more for each workload"),
+        None => format!("Each program was started {count} for each workload"),
     }
 }

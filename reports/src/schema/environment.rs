@@ -59,26 +59,90 @@ pub struct Taint {
     pub extra: Extra,
 }
 
-/// What the kinds of taints are called.
-const TITLES: [(&str, &str); 13] = [
-    ("steal", "CPU time given to other machines"),
-    ("throttling", "Held back by a quota"),
-    ("others", "Other programs at work"),
-    ("pressure_memory", "Waiting for memory"),
-    ("pressure_io", "Waiting for disks"),
-    ("out_of_memory", "Killed for want of memory"),
-    ("swap", "Swapped out"),
-    ("governor", "The CPU governor"),
-    ("migrations", "Moved between CPUs"),
-    ("frequency", "A falling clock"),
-    ("debug_build", "Built without optimisation"),
-    ("load_generator", "A load generator at its limit"),
-    ("cpus", "Another number of CPUs"),
+/// What the kinds of taints are called, and what each means for the figures.
+const KINDS: [(&str, &str, &str); 13] = [
+    (
+        "steal",
+        "CPU time given to other machines",
+        "times in those blocks may be too long; all lanes of a block share it, so ratios change less",
+    ),
+    (
+        "throttling",
+        "Held back by a CPU quota",
+        "times in those blocks contain waiting for the quota",
+    ),
+    (
+        "others",
+        "Other programs at work",
+        "times in those blocks may be too long; all lanes of a block share it, so ratios change less",
+    ),
+    (
+        "pressure_memory",
+        "Waiting for memory",
+        "times in those blocks contain waiting for memory",
+    ),
+    (
+        "pressure_io",
+        "Waiting for disks",
+        "times in those blocks contain waiting for disks",
+    ),
+    (
+        "out_of_memory",
+        "Ended by the kernel: out of memory",
+        "what was ended has no figure",
+    ),
+    (
+        "swap",
+        "Memory swapped to disk",
+        "memory figures may be too small, and times too long",
+    ),
+    (
+        "governor",
+        "The clock follows the load",
+        "repeats differ more, so fewer comparisons are decided",
+    ),
+    (
+        "migrations",
+        "Often moved between CPUs",
+        "caches start cold after a move: times are longer and differ more",
+    ),
+    (
+        "frequency",
+        "The CPU slowed down",
+        "times in those blocks are longer; all lanes of a block share it, so ratios change less",
+    ),
+    (
+        "debug_build",
+        "Built without optimisation",
+        "no figure of this run counts: build with --release",
+    ),
+    (
+        "load_generator",
+        "The load generator was the limit",
+        "figures with “at most” or “at least” are bounds: the lane can do better",
+    ),
+    (
+        "cpus",
+        "A lane with another number of CPUs",
+        "its figures are of another number of CPUs than the rest",
+    ),
 ];
 
 /// A [`Taint::kind`] in words; of one that is not known, its own.
 #[must_use]
 pub fn taint_title(kind: &str) -> String {
-    let known = TITLES.iter().find(|(id, _)| *id == kind);
-    known.map_or_else(|| kind.replace('_', " "), |(_, title)| (*title).to_owned())
+    let known = KINDS.iter().find(|(id, ..)| *id == kind);
+    known.map_or_else(
+        || kind.replace('_', " "),
+        |(_, title, _)| (*title).to_owned(),
+    )
+}
+
+/// What a [`Taint::kind`] means for the figures.
+#[must_use]
+pub fn taint_meaning(kind: &str) -> &'static str {
+    let known = KINDS.iter().find(|(id, ..)| *id == kind);
+    known.map_or("figures may be off by what it says", |(.., meaning)| {
+        meaning
+    })
 }

@@ -33,7 +33,7 @@ use serde_json::Value;
 pub use counters::Counters;
 pub use cross_check::CrossCheck;
 pub use end::{Block, End};
-pub use environment::{EnvironmentSample, Phase, Taint, taint_title};
+pub use environment::{EnvironmentSample, Phase, Taint, taint_meaning, taint_title};
 pub use group::{Failure, FailureKind, Group, Latency, Memory, Sample, WarmUp};
 pub use header::{Depth, Design, Header, Merged, Shard};
 pub use host::{Cache, Host, MACHINE_KEY_VERSION, MachineKeyInputs};

@@ -135,12 +135,18 @@ pub enum FirstQuestion {
 }
 
 /// The place of a workload on the page's first screen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FirstScreen {
     /// The question that it answers.
     pub question: FirstQuestion,
     /// Of the workloads that answer it, the lowest that was run is taken.
     pub rank: u32,
+    /// The id of the quantity that answers it, where that is not the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<String>,
+    /// The parameters at which it answers it; the others are free.
+    #[serde(default, skip_serializing_if = "Parameters::is_empty")]
+    pub parameters: Parameters,
 }
 
 /// What a workload's figures are evidence for, beyond its own question.

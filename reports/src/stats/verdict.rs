@@ -1,4 +1,4 @@
-//! What may be said about two figures: *faster*, *slower*, *same*, *cannot tell*.
+//! What may be said about two figures: *faster*, *slower*, *no difference*, *too noisy to say*.
 //!
 //! | verdict         | the interval of the ratio      | and                                    |
 //! |-----------------|--------------------------------|----------------------------------------|
@@ -50,8 +50,8 @@ impl Verdict {
         match self {
             Verdict::Faster => "faster",
             Verdict::Slower => "slower",
-            Verdict::Same => "same",
-            Verdict::CannotTell => "cannot tell",
+            Verdict::Same => "no difference",
+            Verdict::CannotTell => "too noisy to say",
         }
     }
 }

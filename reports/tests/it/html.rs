@@ -17,27 +17,158 @@ fn keep(name: &str, text: &str) {
     std::fs::write(path, text).expect("the target folder can be written");
 }
 
+/// The first screen, as text between the marks of its answers.
+fn first_screen(page: &str) -> Vec<&str> {
+    let (hero, _) = page.split_once("<main").expect("a main part");
+    hero.split("<li class=\"answer").skip(1).collect()
+}
+
 #[test]
-fn page_opens_with_the_verdict_in_words() {
+fn page_opens_with_five_answers_each_with_figure_interval_and_reference() {
     let page = page();
     keep("report.html", &page);
-    let heading = page
-        .split("<h1>")
-        .nth(1)
-        .and_then(|rest| rest.split("</h1>").next())
-        .expect("a heading");
+    let answers = first_screen(&page);
+    let expected = [
+        ("to start a task", "Rayon job", "71.8\u{a0}ns"),
+        ("to keep a task waiting", "Tokio task", "B</b>"),
+        (
+            "to switch between tasks",
+            "Threadbare goroutine",
+            "118\u{a0}ns",
+        ),
+        ("to serve requests", "", "s</b>"),
+        ("to compute with", "", "s</b>"),
+    ];
+    for (text, (question, best, figure)) in answers.iter().zip(expected) {
+        for part in [
+            question,
+            best,
+            figure,
+            " – ",
+            "</span>thread<",
+            "</span>go<",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
     assert!(
-        heading.contains("On this host, starting one task and waiting for it is")
-            && heading.contains("× faster"),
-        "{heading}"
+        answers[0].contains("× faster than a thread"),
+        "{}",
+        answers[0]
     );
+    assert!(answers[5].contains("comparisons with a thread are decided"));
+}
+
+#[test]
+fn best_lanes_that_the_figures_do_not_part_are_named_together() {
+    let mut run = synthetic::run(Wish::default());
+    let times: Vec<u64> = (0..5).map(|process| 71_000 + 300 * process).collect();
+    for group in &mut run.groups {
+        if group.workload == "spawn.one" && ["threadbare", "rayon"].contains(&&*group.lane) {
+            for sample in &mut group.samples {
+                sample.elapsed_ns = times[group.process_index as usize % 5];
+                sample.operations_count = 1_000;
+            }
+        }
+    }
+    let page = html::render(&run);
+    let answer = first_screen(&page)[0];
+    assert!(
+        answer.contains("goroutine or") || answer.contains("job or"),
+        "{answer}"
+    );
+    assert!(
+        answer.contains("those with ≈ do not differ by enough to matter")
+            && answer.contains("rayon ≈<")
+            && answer.contains("threadbare ≈<")
+            && !answer.contains("tokio ≈"),
+        "{answer}"
+    );
+}
+
+#[test]
+fn doubts_say_what_they_mean_for_the_verdicts() {
+    let page = page();
+    let doubts = first_screen(&page)[5];
+    assert!(
+        doubts.contains("CPU time given to other machines: </b>")
+            && doubts.contains("all lanes of a block share it"),
+        "{doubts}"
+    );
+    assert!(!page.contains("taint"), "the word is the code's");
+}
+
+#[test]
+fn file_from_before_the_facts_has_a_page_without_the_answers() {
+    let file = crate::schema::in_crate("tests/fixtures/v1-small.jsonl");
+    let run = reports::store::read(&file).expect("an old file is read");
+    assert!(run.header.workloads.iter().all(|one| one.roles.is_empty()));
+    let page = html::render(&run);
+    assert!(page.contains("<h1>") && page.contains("id=\"questions\""));
+}
+
+#[test]
+fn role_of_a_later_version_is_read_and_means_nothing() {
+    let workload = serde_json::json!({
+        "id": "x", "title": "", "question": "", "operation": "", "activity": "", "measures": [],
+        "roles": ["a_later_one"], "first_screen": {"question": "later_as_well", "rank": 0}
+    });
+    let workload: reports::schema::Workload = serde_json::from_value(workload).expect("read");
+    assert_eq!(workload.roles, [reports::schema::Role::Unknown]);
+    assert_eq!(
+        workload.first_screen.expect("a place").question,
+        reports::schema::FirstQuestion::Unknown
+    );
+}
+
+#[test]
+fn all_but_the_overview_and_the_list_of_questions_is_folded() {
+    let page = page();
+    for part in ["folklore", "planner", "published", "trust", "environment"] {
+        let (_, rest) = page
+            .split_once(&format!("<section id=\"{part}\""))
+            .expect(part);
+        let start = rest.split_once('>').expect("its end").1;
+        assert!(
+            start.starts_with("<details class=\"part\"><summary>"),
+            "{part}"
+        );
+    }
+    assert!(!page.contains("<details open") && !page.contains(" open>"));
+    let questions = page.matches("<details class=\"sheet question\"").count();
+    assert_eq!(questions, 10);
+}
+
+#[test]
+fn words_of_the_page_have_a_line_each_at_its_top() {
+    let page = page();
+    let (hero, _) = page.split_once("<main").expect("a main part");
+    for (term, _) in reports::glossary::TERMS {
+        assert!(hero.contains(&format!("<dt>{term}</dt>")), "{term}");
+    }
+}
+
+#[test]
+fn failure_is_one_line_with_what_to_do_and_no_panic_of_a_toolchain() {
+    let mut run = synthetic::run(Wish::default());
+    for failure in &mut run.failures {
+        failure.message = format!(
+            "{}; its last words: thread 'main' panicked at /rustc/59807616/library/std/src/thread/mod.rs:711:5:\nfailed to spawn thread\nnote: run with `RUST_BACKTRACE=1`",
+            failure.message
+        );
+    }
+    let page = html::render(&run);
+    for word in ["panicked", "/rustc/", "RUST_BACKTRACE"] {
+        assert!(!page.contains(word), "{word}");
+    }
+    assert!(page.contains("killed by SIGSEGV: measure it alone"));
 }
 
 #[test]
 fn goroutines_alone_are_said_of_go_only() {
     let page = page();
     let (hero, _) = page.split_once("<main").expect("a main part");
-    assert!(hero.contains("a threadbare goroutine") && hero.contains("BIAS.md"));
+    assert!(hero.contains("Threadbare goroutine") && hero.contains("BIAS.md"));
     assert!(!page.contains("a goroutine "), "whose?");
 }
 
@@ -216,10 +347,10 @@ fn cells_without_a_figure_say_why() {
 #[test]
 fn precise_run_says_that_cells_have_more_processes_where_needed() {
     let mut run = synthetic::run(Wish::default());
-    assert!(!html::render(&run).contains("more where needed"));
+    assert!(html::render(&run).contains("Each program was started 5 times for each workload"));
     run.header.design.precision_ratio = Some(0.04);
     let page = html::render(&run);
-    assert!(page.contains("5 fresh processes a lane, more where needed"));
+    assert!(page.contains("Each program was started 5 times or more for each workload"));
 }
 
 #[test]
@@ -230,7 +361,7 @@ fn quick_and_cut_runs_are_stamped() {
     });
     run.end = None;
     let page = html::render(&run);
-    assert!(page.contains("quick run: a look, not a proof") && page.contains("cut short"));
+    assert!(page.contains("Quick run: rough figures") && page.contains("cut short"));
 }
 
 #[test]
@@ -331,7 +462,7 @@ fn comparison_shows_differences_first_and_missing_cells_as_missing() {
     assert!(rayon.missing_count > 0);
     let page = html::render_comparison(&compared);
     keep("compare.html", &page);
-    assert!(page.contains("no case that every run has"));
+    assert!(page.contains("left out: some run lacks this lane"));
     assert!(page.find("Ampere Altra") < page.find("Ratios within each machine"));
     assert!(page.contains("missing"));
 }
@@ -352,7 +483,7 @@ fn figure_of_another_tool_beyond_both_intervals_is_flagged() {
         });
     }
     let page = html::render(&run);
-    assert!(page.contains("they agree") && page.contains("they disagree by 1.9"));
+    assert!(page.contains("they agree") && page.contains("criterion’s is 92."));
 }
 
 #[test]
@@ -417,14 +548,14 @@ fn figure_that_the_load_generator_limits_is_a_bound_and_its_headroom_a_factor() 
     }
     let analysis = Analysis::of(&run);
     for row in analysis.rows_of("io.tcp_echo") {
-        let is_bound = row.value_text().starts_with(['≤', '≥']);
+        let is_bound = row.value_text().starts_with("at most");
         let may_be = row.lane == "threadbare" && !row.quantity.id.contains("ratio");
         assert_eq!(is_bound, may_be, "{row:?}");
     }
     let page = html::render(&run);
     assert!(page.contains(">12.5×<") && page.contains(">1.13×<"));
     assert!(!page.contains("1250%"));
-    assert!(page.contains("and so may be the limit"), "it is explained");
+    assert!(page.contains("so it may be the limit"), "it is explained");
 }
 
 #[test]

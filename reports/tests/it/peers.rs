@@ -175,7 +175,7 @@ fn page_draws_growth_and_says_what_is_worse_than_linear() {
     let page = html::render(&run);
     assert!(page.contains("<h2>How costs grow</h2>"));
     assert_eq!(
-        page.matches("class=\"words bad\">worse than linear")
+        page.matches("class=\"words bad\">grows faster than the tasks")
             .count(),
         1
     );

@@ -26,7 +26,7 @@ final class Catalogue {
         add("spawn.batch", "tasks_count", spawn::batch);
         add("spawn.first_instruction", "", spawn::firstInstruction);
         add("spawn.skynet", "leaves_count", spawn::skynet);
-        refuse("spawn.fork_rss", "resident_bytes=0 huge=0 touch_pages_count=0", "its tasks are no processes");
+        refuse("spawn.fork_rss", "resident_bytes=0 huge=0 touch_pages_count=0", "only for processes");
         var hops = new Switch(threads);
         add("switch.yield", "tasks_count yields_count", hops::yields);
         add("switch.pingpong", "rounds_count", hops::pingPong);

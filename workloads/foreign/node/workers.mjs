@@ -15,7 +15,7 @@ const SMALL_WORK = 'a worker costs milliseconds and megabytes, so nobody gives i
 
 export function refuses(workload) {
   if (Object.hasOwn(SHAPES, workload) || Object.hasOwn(KERNELS, workload)) return null;
-  if (workload === 'spawn.fork_rss') return 'its tasks are no processes';
+  if (workload === 'spawn.fork_rss') return 'only for processes';
   if (workload === 'io.email') return 'Node has no mail client of its own';
   if (workload === 'switch.futex') return "Node's Atomics.wait blocks a worker by a lock and a condition of its own, not by a futex";
   if (workload === 'switch.roundtrip') return 'a message port has no capacity, and Node cannot pin a thread to a CPU';

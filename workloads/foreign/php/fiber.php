@@ -239,7 +239,7 @@ final class FiberLane
             str_starts_with($workload, 'cpu.') || $workload === 'switch.placement' => 'all fibers run on one thread',
             $workload === 'switch.futex' => 'all fibers run on one thread, which a futex would block',
             $workload === 'io.email' => 'PHP has no SMTP client of its own: mail() runs sendmail',
-            $workload === 'spawn.fork_rss' => 'its tasks are no processes; see php-fork',
+            $workload === 'spawn.fork_rss' => 'only for processes; see php-fork',
             str_starts_with($workload, 'share.') => 'PHP has fibers but no channels and locks of its own; this lane has a channel for the plain shapes only',
             default => 'PHP has fibers but no event loop of its own, which this needs',
         };

@@ -20,7 +20,7 @@ from protocol import Failure, read_memory
 
 def refuses(workload):
     if workload == "spawn.fork_rss":
-        return "its tasks are no processes"
+        return "only for processes"
     if workload == "switch.placement":
         return "all coroutines run on one thread"
     if workload.startswith("cpu."):

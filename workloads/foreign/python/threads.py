@@ -53,7 +53,7 @@ class Threads(Blocking):
 
     def refuses(self, workload):
         if workload == "spawn.fork_rss":
-            return "its tasks are no processes"
+            return "only for processes"
         return super().refuses(workload)
 
     @contextmanager

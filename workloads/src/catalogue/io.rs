@@ -1,8 +1,8 @@
 //! What does waiting for the world cost?
 
 use super::{
-    FEW_POWERS, Group, MetricKind, PLAIN, POWERS, Parameter, Presets, Shape, Workload, count,
-    from_zero, get, triangle,
+    FEW_POWERS, FirstScreen, Group, MetricKind, PLAIN, POWERS, Parameter, Presets, Shape, Workload,
+    count, from_zero, get, triangle,
 };
 use crate::kernels::{bytes, lehmer};
 
@@ -37,8 +37,8 @@ pub(super) const GROUP: Group = Group {
 const LIST: &[Workload] = &[
     Workload {
         id: "io.sleepers",
-        title: "Tasks that sleep",
-        question: "How well does a lane hold many tasks that wait for the clock?",
+        title: "Many sleeping tasks",
+        question: "What do many sleeping tasks cost beyond the time they sleep?",
         activity: "putting one of many tasks to sleep and waking it",
         roles: &["sleep"],
         telling: &["over_ns"],
@@ -84,7 +84,11 @@ const LIST: &[Workload] = &[
         title: "TCP echo server",
         question: "How many requests does an echo server answer, and how long do they wait?",
         activity: "answering one request over TCP",
-        first_screen: Some(("serve", 1)),
+        first_screen: Some(FirstScreen {
+            quantity: Some("time"),
+            parameters: &[("offered_per_s", 0)],
+            ..FirstScreen::of("serve", 1)
+        }),
         telling: &["time", "latency_ns_p50", "latency_ns_p99"],
         presets: Presets {
             quick: true,
@@ -140,7 +144,7 @@ const LIST: &[Workload] = &[
         title: "TCP echo server, requests in bursts",
         question: "How many requests does an echo server answer when each connection sends several at once?",
         activity: "answering one of many requests that come at once",
-        first_screen: Some(("serve", 0)),
+        first_screen: Some(FirstScreen::of("serve", 0)),
         presets: Presets {
             peers: Some(&[
                 ("connections_count", &[64], &[64]),
@@ -178,7 +182,7 @@ const LIST: &[Workload] = &[
     Workload {
         id: "io.fanout",
         title: "Requests that compute and wait",
-        question: "How do requests fare that each compute a little and wait for three things at once?",
+        question: "How long do requests take that each compute a little and wait for three things at once?",
         activity: "answering a request that waits for three others",
         shape: Shape::Fanout,
         parameters: &[
@@ -223,7 +227,7 @@ const LIST: &[Workload] = &[
     Workload {
         id: "io.pipe_ring",
         title: "Many tokens in a ring of pipes",
-        question: "How does a lane's poller, or the kernel, bear many tasks that are ready at once?",
+        question: "What does a hop cost when many tasks wait for pipes and many are ready at once?",
         activity: "passing a byte on around a ring of pipes",
         level: "kernel I/O hop",
         shape: Shape::PipeRing,
@@ -258,7 +262,7 @@ const LIST: &[Workload] = &[
     Workload {
         id: "io.file_read",
         title: "Reading files",
-        question: "How do tasks fare that read files, which no poller can wait for?",
+        question: "How long do tasks take that read files?",
         activity: "reading one file",
         shape: Shape::FileRead,
         parameters: &[
@@ -295,7 +299,7 @@ const LIST: &[Workload] = &[
     Workload {
         id: "io.email",
         title: "Sending mail",
-        question: "How do tasks fare that talk to a slow server through a client library?",
+        question: "How long do tasks take that send mail to a slow server?",
         activity: "sending one mail",
         shape: Shape::Email,
         parameters: &[

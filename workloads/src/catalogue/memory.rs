@@ -1,7 +1,8 @@
 //! What does a task cost while it waits?
 
 use super::{
-    Group, MetricKind, PLAIN, Parameter, Presets, Published, Shape, Workload, count, get, triangle,
+    FirstScreen, Group, MetricKind, PLAIN, Parameter, Presets, Published, Shape, Workload, count,
+    get, triangle,
 };
 
 const LEVELS: Parameter = count(
@@ -32,10 +33,10 @@ pub(super) const GROUP: Group = Group {
 const LIST: &[Workload] = &[
     Workload {
         id: "memory.parked",
-        title: "A task that waits",
+        title: "A waiting task",
         question: "What does a waiting task cost in memory, the kernel's share included?",
         activity: "keeping one task waiting",
-        first_screen: Some(("wait", 0)),
+        first_screen: Some(FirstScreen::of("wait", 0)),
         roles: &["waiting_memory"],
         presets: Presets {
             quick: true,
@@ -94,9 +95,9 @@ const LIST: &[Workload] = &[
     },
     Workload {
         id: "memory.deep",
-        title: "A task that waits deep in its stack",
+        title: "Waiting with a large stack",
         question: "What does a waiting task cost when it has used much of its stack?",
-        activity: "keeping one task waiting deep in its stack",
+        activity: "keeping one task with a large stack waiting",
         roles: &["deep_memory"],
         shape: Shape::Deep,
         parameters: &[
@@ -124,8 +125,8 @@ const LIST: &[Workload] = &[
     },
     Workload {
         id: "memory.shrink",
-        title: "A task that waits after it was deep",
-        question: "How much of a stack that was once needed is given back while the task waits?",
+        title: "Waiting after its stack was large",
+        question: "How much of a large stack is given back while its task waits?",
         activity: "keeping one task waiting after its stack was large",
         roles: &["shrunk_memory"],
         shape: Shape::Shrink,
@@ -157,10 +158,10 @@ const LIST: &[Workload] = &[
     },
     Workload {
         id: "memory.million",
-        title: "A million tasks that wait",
+        title: "A million waiting tasks",
         question: "Can a lane hold a million waiting tasks, and what do they cost?",
         activity: "keeping one of a million tasks waiting",
-        first_screen: Some(("wait", 1)),
+        first_screen: Some(FirstScreen::of("wait", 1)),
         published: &[Published {
             what: "1M sleeping tasks, each: tokio, Go",
             figure: "439 / 2,586 B",

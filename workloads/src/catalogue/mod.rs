@@ -38,10 +38,8 @@ pub struct Workload {
     /// Which of several questions that are never compared it answers, such as
     /// `scheduler hop`; may be empty.
     pub level: &'static str,
-    /// The question of the page's first screen that it answers, by its name in
-    /// the header, and its rank among the workloads that do: the lowest that
-    /// was run is shown.
-    pub first_screen: Option<(&'static str, u32)>,
+    /// Its place on the page's first screen, where it has one.
+    pub first_screen: Option<FirstScreen>,
     /// What else its figures are evidence for, by the names of the header's
     /// roles.
     pub roles: &'static [&'static str],
@@ -108,6 +106,31 @@ pub const PLAIN: Workload = Workload {
     operations: |_| 1,
     checksum: |_| 1,
 };
+
+/// A workload's place on the page's first screen.
+#[derive(Clone, Copy, Debug)]
+pub struct FirstScreen {
+    /// The question that it answers, by its name in the header.
+    pub question: &'static str,
+    /// Of the workloads that answer it, the lowest that was run is shown.
+    pub rank: u32,
+    /// The id of the quantity that answers it, where that is not the first.
+    pub quantity: Option<&'static str>,
+    /// The parameters at which it answers it; the others are free.
+    pub parameters: &'static [(&'static str, u64)],
+}
+
+impl FirstScreen {
+    /// By the workload's first quantity, at any point.
+    pub const fn of(question: &'static str, rank: u32) -> Self {
+        Self {
+            question,
+            rank,
+            quantity: None,
+            parameters: &[],
+        }
+    }
+}
 
 /// Several workloads of one kind.
 #[derive(Debug)]
@@ -542,8 +565,8 @@ mod tests {
         for question in ["start", "wait", "switch", "serve", "compute"] {
             let ranks = all()
                 .filter_map(|workload| workload.first_screen)
-                .filter(|(name, _)| *name == question);
-            let mut ranks: Vec<u32> = ranks.map(|(_, rank)| rank).collect();
+                .filter(|place| place.question == question);
+            let mut ranks: Vec<u32> = ranks.map(|place| place.rank).collect();
             ranks.sort_unstable();
             assert_eq!(
                 ranks,

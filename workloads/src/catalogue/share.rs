@@ -17,7 +17,7 @@ const LIST: &[Workload] = &[
     Workload {
         id: "share.counter",
         title: "One counter, three ways",
-        question: "What does it cost to share memory by communicating, against a lock, against an atomic?",
+        question: "What does adding to a shared counter cost by an atomic, a lock, or a channel?",
         activity: "adding one to a shared counter",
         roles: &["counter"],
         presets: Presets {
@@ -98,7 +98,7 @@ const LIST: &[Workload] = &[
     Workload {
         id: "share.sieve",
         title: "Concurrent prime sieve",
-        question: "What does the textbook chain of filters cost, which grows as it runs?",
+        question: "What does a prime cost in the textbook's chain of filters?",
         activity: "sieving one prime by a chain of tasks",
         shape: Shape::Sieve,
         parameters: &[Parameter {
@@ -184,7 +184,7 @@ const LIST: &[Workload] = &[
     Workload {
         id: "share.worker_pool",
         title: "A pool of tasks that take jobs",
-        question: "What does the idiom of a channel of jobs and one of results cost a job?",
+        question: "What does a job cost that goes through a channel to a pool of tasks, and its result back?",
         activity: "handing one job to a pool of workers",
         shape: Shape::WorkerPool,
         parameters: &[
@@ -371,7 +371,7 @@ const LIST: &[Workload] = &[
     Workload {
         id: "share.messaging",
         title: "Groups in which all senders send to all receivers",
-        question: "How does the scheduler bear many tasks that wake each other all the time?",
+        question: "What does a message cost when many tasks wake each other all the time?",
         activity: "sending one message among groups of tasks",
         presets: Presets {
             published: Some(&[

@@ -1,8 +1,8 @@
 //! What does it cost to start a task?
 
 use super::{
-    FEW_POWERS, Group, MetricKind, PLAIN, POWERS, Parameter, Presets, Published, Shape, Workload,
-    count, from_zero, get, triangle,
+    FEW_POWERS, FirstScreen, Group, MetricKind, PLAIN, POWERS, Parameter, Presets, Published,
+    Shape, Workload, count, from_zero, get, triangle,
 };
 
 pub(super) const GROUP: Group = Group {
@@ -18,7 +18,7 @@ const LIST: &[Workload] = &[
         title: "Start one task and wait for it",
         question: "What does it cost to start one task and wait for its result?",
         activity: "starting and joining one task",
-        first_screen: Some(("start", 0)),
+        first_screen: Some(FirstScreen::of("start", 0)),
         roles: &["create"],
         criterion: Some("spawn/one"),
         presets: Presets {
@@ -45,9 +45,9 @@ const LIST: &[Workload] = &[
     Workload {
         id: "spawn.batch",
         title: "Start many tasks, then wait for all",
-        question: "What does one of many tasks cost that are started together?",
+        question: "What does a task cost when many start together?",
         activity: "starting and joining one of many tasks",
-        first_screen: Some(("start", 1)),
+        first_screen: Some(FirstScreen::of("start", 1)),
         roles: &["create"],
         presets: Presets {
             quick: true,
@@ -136,7 +136,7 @@ const LIST: &[Workload] = &[
     Workload {
         id: "spawn.fork_rss",
         title: "Fork against the parent's memory",
-        question: "How does the cost of a new process follow the memory that its parent holds?",
+        question: "How does the cost of a new process grow with its parent's memory?",
         activity: "forking from a parent with much memory",
         shape: Shape::ForkResident,
         parameters: &[

@@ -1,8 +1,8 @@
 //! What does it cost to go from one task to another?
 
 use super::{
-    FEW_POWERS, Group, MetricKind, PLAIN, POWERS, Parameter, Presets, Published, Shape, Workload,
-    count, from_zero, get,
+    FEW_POWERS, FirstScreen, Group, MetricKind, PLAIN, POWERS, Parameter, Presets, Published,
+    Shape, Workload, count, from_zero, get,
 };
 
 const ROUNDS: Parameter = count(
@@ -36,7 +36,7 @@ const LIST: &[Workload] = &[
         question: "What does it cost when a task gives the CPU to another that is ready to run?",
         activity: "yielding to another task",
         level: "scheduler hop",
-        first_screen: Some(("switch", 1)),
+        first_screen: Some(FirstScreen::of("switch", 1)),
         roles: &["switch", "process_switch"],
         presets: Presets {
             quick: true,
@@ -99,7 +99,7 @@ const LIST: &[Workload] = &[
         question: "What does a round trip between two tasks cost?",
         activity: "passing a token to another task and back",
         level: "scheduler hop",
-        first_screen: Some(("switch", 0)),
+        first_screen: Some(FirstScreen::of("switch", 0)),
         roles: &["switch", "process_switch", "communicate", "round_trip"],
         criterion: Some("channel/round_trip"),
         presets: Presets {
@@ -148,7 +148,7 @@ const LIST: &[Workload] = &[
     Workload {
         id: "switch.futex",
         title: "Ping-pong over a futex",
-        question: "What does a round trip cost over the least that the kernel offers?",
+        question: "What does a round trip cost over a futex, the kernel's simplest means?",
         activity: "passing a token over a futex and back",
         level: "kernel I/O hop",
         shape: Shape::Futex,
@@ -218,9 +218,9 @@ const LIST: &[Workload] = &[
     },
     Workload {
         id: "switch.hog",
-        title: "Beside a task that never lets go",
-        question: "How long can tasks that only compute keep another from running?",
-        activity: "running beside tasks that never let go of the CPU",
+        title: "Waking beside tasks that only compute",
+        question: "How late does a sleeping task wake when every CPU runs a task that only computes?",
+        activity: "waking beside tasks that only compute",
         roles: &["hog"],
         telling: &["worst_delay_ns"],
         presets: Presets {
@@ -253,7 +253,7 @@ const LIST: &[Workload] = &[
     Workload {
         id: "switch.working_set",
         title: "Switching with a working set",
-        question: "How much more does a hop cost when every task goes over memory of its own?",
+        question: "How much more does a switch cost when every task reads memory of its own?",
         activity: "switching between tasks that use their own memory",
         level: "scheduler hop",
         presets: Presets {
@@ -318,7 +318,7 @@ const LIST: &[Workload] = &[
     Workload {
         id: "switch.idle_wake",
         title: "Waking a task that has been idle",
-        question: "How does the time to wake a task grow with the time for which all was idle?",
+        question: "How long does waking a task take after everything was idle?",
         activity: "waking a task that has been idle",
         telling: &["wake_ns"],
         presets: Presets {

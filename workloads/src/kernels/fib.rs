@@ -17,7 +17,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     Workload {
         id: "cpu.fib",
         title: "Fibonacci by calls",
-        question: "How does work scale that is nothing but calls and returns?",
+        question: "How does work scale that only calls and returns?",
         activity: "computing Fibonacci numbers by recursion",
         shape: Shape::Chunks(KERNEL),
         parameters: &[

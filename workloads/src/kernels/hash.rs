@@ -29,7 +29,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     Workload {
         id: "cpu.hash",
         title: "Hashing",
-        question: "How does a chain of dependent instructions scale, which leaves most of a core idle?",
+        question: "How does a chain of dependent instructions scale?",
         activity: "hashing",
         shape: Shape::Chunks(KERNEL),
         parameters: &[

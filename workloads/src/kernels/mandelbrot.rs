@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Kernel, edge};
 use crate::catalogue::cpu::{INCLUDES, METRICS, WORKERS, all_chunks, chunks};
-use crate::catalogue::{PLAIN, Shape, Workload, count, get};
+use crate::catalogue::{FirstScreen, PLAIN, Shape, Workload, count, get};
 
 /// Adds up the counts of a chunk of the picture's rows.
 pub(crate) const KERNEL: Kernel = |parameters| {
@@ -28,9 +28,9 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     Workload {
         id: "cpu.mandelbrot",
         title: "Mandelbrot set",
-        question: "How does work scale whose parts take very different times by nature?",
+        question: "How does work scale whose parts take very different times?",
         activity: "drawing the Mandelbrot set",
-        first_screen: Some(("compute", 2)),
+        first_screen: Some(FirstScreen::of("compute", 2)),
         shape: Shape::Chunks(KERNEL),
         parameters: &[
             chunks([&[8], &[128], &[256]]),

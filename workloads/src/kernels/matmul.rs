@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{Kernel, edge};
 use crate::catalogue::cpu::{INCLUDES, METRICS, WORKERS, all_chunks, chunks};
-use crate::catalogue::{PLAIN, Shape, Workload, count, get};
+use crate::catalogue::{FirstScreen, PLAIN, Shape, Workload, count, get};
 
 /// Adds up the elements of a chunk of the product's rows.
 pub(crate) const KERNEL: Kernel = |parameters| {
@@ -47,7 +47,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         title: "Multiplying matrices",
         question: "How does a loop of floating-point arithmetic over shared, read-only memory scale?",
         activity: "multiplying matrices",
-        first_screen: Some(("compute", 1)),
+        first_screen: Some(FirstScreen::of("compute", 1)),
         shape: Shape::Chunks(KERNEL),
         parameters: &[
             chunks([&[8], &[128], &[256]]),

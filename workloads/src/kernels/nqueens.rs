@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Kernel;
 use crate::catalogue::cpu::{INCLUDES, METRICS, WORKERS, all_chunks, chunks};
-use crate::catalogue::{PLAIN, Parameter, Shape, Workload, count, get};
+use crate::catalogue::{FirstScreen, PLAIN, Parameter, Shape, Workload, count, get};
 
 /// Counts the solutions for one placing of the first two queens.
 pub(crate) const KERNEL: Kernel = |parameters| {
@@ -31,9 +31,9 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     Workload {
         id: "cpu.nqueens",
         title: "N queens",
-        question: "How does a recursive search with branches that cannot be foreseen scale?",
+        question: "How does a recursive search with unpredictable branches scale?",
         activity: "placing queens on a board",
-        first_screen: Some(("compute", 3)),
+        first_screen: Some(FirstScreen::of("compute", 3)),
         shape: Shape::Chunks(KERNEL),
         parameters: &[
             // One chunk for each placing of the first two queens.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Kernel, edge};
 use crate::catalogue::cpu::{INCLUDES, INCLUDES_WEAK, METRICS, METRICS_WEAK, SOME_WORKERS, WORKERS, all_chunks, chunks};
-use crate::catalogue::{PLAIN, Presets, Shape, Workload, count, from_zero, get};
+use crate::catalogue::{FirstScreen, PLAIN, Presets, Shape, Workload, count, from_zero, get};
 
 /// Counts the primes of a chunk of the numbers below `limit_count`.
 pub(crate) const KERNEL: Kernel = |parameters| {
@@ -30,9 +30,9 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     Workload {
         id: "cpu.primes",
         title: "Counting primes",
-        question: "How does a loop of whole-number arithmetic scale over the cores, in even and in uneven parts?",
+        question: "How does whole-number arithmetic scale over the cores, in even and in uneven parts?",
         activity: "counting primes on all workers",
-        first_screen: Some(("compute", 0)),
+        first_screen: Some(FirstScreen::of("compute", 0)),
         presets: Presets { quick: true, doctor: true, ..Presets::NONE },
         shape: Shape::Chunks(KERNEL),
         parameters: &[
@@ -62,7 +62,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     Workload {
         id: "cpu.primes_weak",
         title: "Counting primes, more with more workers",
-        question: "Does a loop of whole-number arithmetic take as long when work and cores grow alike?",
+        question: "Does whole-number arithmetic take as long when work and cores grow alike?",
         activity: "counting primes on all workers, more with more workers",
         shape: Shape::Chunks(KERNEL),
         parameters: &[

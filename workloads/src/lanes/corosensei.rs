@@ -31,7 +31,7 @@ pub(super) const BARE: Entry = Entry {
 fn refuses(workload: &Workload) -> Option<&'static str> {
     match workload.shape {
         Shape::ForkJoin | Shape::Yield | Shape::PingPong | Shape::Parked => None,
-        Shape::ForkResident => Some("its tasks are no processes"),
+        Shape::ForkResident => Some("only for processes"),
         _ => Some("the library has no scheduler, no channel and no poller, only the switch"),
     }
 }

@@ -46,7 +46,7 @@ pub(super) const COROUTINES: Entry = Entry {
 
 fn refuses(workload: &Workload) -> Option<&'static str> {
     match workload.shape {
-        Shape::ForkResident => Some("its tasks are no processes"),
+        Shape::ForkResident => Some("only for processes"),
         Shape::Placement => Some("the runtime, not the task, decides on which CPU a task runs"),
         Shape::Futex => Some("a futex blocks the thread that its tasks share"),
         Shape::Select => {

@@ -39,7 +39,7 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
         | Shape::Skynet
         | Shape::Chunks(_)
         | Shape::FileRead => None,
-        Shape::ForkResident => Some("its tasks are no processes"),
+        Shape::ForkResident => Some("only for processes"),
         Shape::Yield => Some(
             "a rayon task runs to its end; what it yields to are the pool's other tasks, on top of its own stack",
         ),

@@ -124,7 +124,7 @@ pub(crate) fn run<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failu
         Shape::ForkJoin => spawn::fork_join(lane, order),
         Shape::FirstInstruction => spawn::first_instruction(lane, order),
         Shape::Skynet => spawn::skynet(lane, order),
-        Shape::ForkResident => Err(Failure::not_supported("its tasks are no processes")),
+        Shape::ForkResident => Err(Failure::not_supported("only for processes")),
         Shape::Yield => switch::yields(lane, order),
         Shape::PingPong => switch::ping_pong(lane, order, 0, [None, None]),
         Shape::RoundTrip => switch::round_trip(lane, order),

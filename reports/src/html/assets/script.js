@@ -37,12 +37,19 @@
     if (find && find !== document.activeElement) find.value = state.get("find") || "";
     const shown = (part) => !words.length || words.some((word) => part.textContent.toLowerCase().includes(word) || part.dataset.workload.includes(word));
     for (const part of all("[data-workload]")) part.hidden = !shown(part) || hidden.has(part.dataset.lane);
-    for (const group of all("[data-group]")) group.hidden = all("article", group).every((part) => part.hidden);
+    for (const group of all("[data-group]")) group.hidden = all("details.question", group).every((part) => part.hidden);
+  };
+  // Opens what a part is folded in, and the part itself.
+  const show = (target) => {
+    const folded = target.matches("details") ? target : one(":scope > details.part", target);
+    if (folded) folded.open = true;
+    for (let part = target.parentElement?.closest("details"); part; part = part.parentElement?.closest("details")) part.open = true;
+    return target;
   };
   const go = () => {
     const at = read().get("at");
     const target = at && document.getElementById(at);
-    if (target) target.scrollIntoView();
+    if (target) show(target).scrollIntoView();
   };
   theme.addEventListener("change", () => { write({ theme: theme.value === "auto" ? "" : theme.value }); apply(); });
   for (const box of all("[data-filter]")) {
@@ -60,7 +67,7 @@
       if (!target) return;
       event.preventDefault();
       write({ at: id === "top" ? "" : id });
-      target.scrollIntoView();
+      show(target).scrollIntoView();
       target.setAttribute("tabindex", "-1");
       target.focus({ preventScroll: true });
     });
@@ -80,7 +87,7 @@
       event.preventDefault();
       one("#find").focus();
     } else if (event.key === "j" || event.key === "k") {
-      const parts = all("article.sheet").filter((part) => part.offsetParent);
+      const parts = all("details.question").filter((part) => part.offsetParent);
       const tops = parts.map((part) => part.getBoundingClientRect().top - 80);
       const index = event.key === "j" ? tops.findIndex((top) => top > 1) : tops.findLastIndex((top) => top < -1);
       parts[index]?.scrollIntoView();
@@ -146,7 +153,8 @@
   // The planner: the formula that stands beneath it.
   const plan = one("#plan");
   if (plan && data) {
-    const field = (id) => Math.max(0, Number(one("#plan-" + id).value) || 0);
+    // An empty field is no number, and so is all that follows from it.
+    const field = (id) => (one("#plan-" + id).value === "" ? NaN : Math.max(0, Number(one("#plan-" + id).value)));
     const draw = () => {
       const tasks = field("tasks"), wait = field("wait") * 1e6, compute = field("compute") * 1e3, cores = Math.max(1, field("cores"));
       for (const body of all("tbody", plan)) body.remove();
@@ -156,14 +164,18 @@
         const used = known ? tasks * (compute + lane.switch_ns) / (wait + compute) : NaN;
         const load = used / cores;
         const delay = load < 1 ? (compute + lane.switch_ns) * load ** (Math.sqrt(2 * (cores + 1)) - 1) / (cores * (1 - load)) : NaN;
-        const remark = lane.limit !== null && tasks >= lane.limit ? `past a limit of this host: ${lane.limit.toLocaleString("en")} failed`
-          : used >= cores ? "more than there is: the queue grows without end" : "";
+        const whole = (value) => Math.floor(value).toLocaleString("en");
+        const memory = lane.memory_bytes === null ? NaN : lane.memory_bytes * tasks;
+        const remark = lane.limit !== null && tasks >= lane.limit
+          ? (lane.reached === null ? `${whole(lane.limit)} tasks could not be started here` : `${whole(lane.reached)} tasks ran here, ${whole(lane.limit)} could not be started`)
+          : data.memory_bytes > 0 && memory > data.memory_bytes ? `needs ${bytes(memory)} of memory, you have ${bytes(data.memory_bytes)}`
+            : used >= cores ? `needs ${three(used)} cores, you have ${whole(cores)}: at most ${whole(cores * 1e9 / Math.max(1, compute + lane.switch_ns))} turns a second` : "";
         const row = make("tr");
         row.dataset.lane = lane.lane;
         const name = make("th");
         name.scope = "row";
         name.append(make("span", "", lane.swatch), lane.lane);
-        row.append(name, make("td", lane.memory_bytes === null ? "n/a" : bytes(lane.memory_bytes * tasks)),
+        row.append(name, make("td", Number.isFinite(memory) ? bytes(memory) : "n/a"),
           make("td", known ? three(used) : "n/a"), make("td", Number.isFinite(delay) ? time(delay) : "n/a"), make("td", remark, "words bad"));
         body.append(row);
       }
@@ -219,7 +231,7 @@
     for (const [name, processes] of cells) figures.set(name, middle([...processes.values()].map(middle)));
     return { header, figures };
   };
-  const show = (name, { header, figures }) => {
+  const beside = (name, { header, figures }) => {
     const out = one("#dropped");
     const theirs = header.host?.machine || {};
     const host = header.host?.name || theirs.cpu_model || name;
@@ -267,7 +279,7 @@
     const out = one("#dropped");
     try {
       if (file.size > MOST_BYTES) throw new Error("larger than 256 MiB: use `threadbare compare`");
-      show(file.name, parse(await file.text()));
+      beside(file.name, parse(await file.text()));
     } catch (error) {
       out.className = "";
       out.replaceChildren(make("p", `${file.name}: ${error.message}`, "alert"));
@@ -277,7 +289,7 @@
     const stop = (event) => { event.preventDefault(); drop.classList.toggle("over", event.type === "dragover"); };
     addEventListener("dragover", stop);
     addEventListener("dragleave", stop);
-    addEventListener("drop", (event) => { stop(event); const file = event.dataTransfer?.files[0]; if (file) { take(file); drop.scrollIntoView(); } });
+    addEventListener("drop", (event) => { stop(event); const file = event.dataTransfer?.files[0]; if (file) { take(file); show(one("#beside")).scrollIntoView(); } });
     one("#file").addEventListener("change", (event) => { const file = event.target.files[0]; if (file) take(file); });
   }
 })();

@@ -67,7 +67,10 @@ pub(super) fn many_threads(view: &View<'_>) -> Option<(Finding, String)> {
             && failure.parameters.contains_key("tasks_count")
     });
     let limit = limit.map_or_else(String::new, |failure| {
-        format!(" Where it did end: {}.", failure.message)
+        format!(
+            " Where it did end: {}.",
+            crate::failure::line(failure.kind, &failure.message)
+        )
     });
     let finding = if ledger.largest_count > u64::from(threads) {
         Finding::Fails

@@ -4,9 +4,9 @@ mod cost;
 mod memory;
 mod scheduling;
 
-use maud::{Markup, html};
+use maud::html;
 
-use super::view::View;
+use super::view::{Section, View};
 use crate::analysis::{LedgerRow, Row};
 use crate::schema::{Role, Workload};
 use crate::stats::{Estimate, Verdict};
@@ -165,7 +165,7 @@ static CLAIMS: [Claim; 15] = [
 ];
 
 /// The section.
-pub(super) fn section(view: &View<'_>) -> Option<Markup> {
+pub(super) fn section(view: &View<'_>) -> Option<Section> {
     let answers: Vec<(&Claim, Option<(Finding, String)>)> = CLAIMS
         .iter()
         .map(|claim| (claim, (claim.ask)(view)))
@@ -173,12 +173,11 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
     if answers.iter().all(|(_, answer)| answer.is_none()) {
         return None;
     }
-    Some(html! {
-        h2 { "Folklore, checked" }
-        p class="lead" {
-            "What people repeat about goroutines, threads and processes, and what this host’s figures say to it. "
-            "What is said of goroutines is judged on Go’s own; this project’s stand beside them."
-        }
+    let lead = html! {
+        "What people repeat about goroutines, threads and processes, and what this host’s figures say to it. "
+        "What is said of goroutines is judged on Go’s own; this project’s stand beside them."
+    };
+    let body = html! {
         ul class="claims" {
             @for (claim, answer) in &answers {
                 @let finding = answer.as_ref().map_or(Finding::NotMeasured, |answer| answer.0);
@@ -197,6 +196,11 @@ pub(super) fn section(view: &View<'_>) -> Option<Markup> {
                 }
             }
         }
+    };
+    Some(Section {
+        title: "Folklore, checked",
+        lead,
+        body,
     })
 }
 

@@ -54,7 +54,7 @@ pub(super) const SMALL_STACK: Entry = Entry {
 
 fn refuses(workload: &Workload) -> Option<&'static str> {
     match workload.shape {
-        Shape::ForkResident => Some("its tasks are no processes"),
+        Shape::ForkResident => Some("only for processes"),
         Shape::Select => Some(NO_SELECT),
         _ => None,
     }

@@ -118,7 +118,7 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
 /// Why a lane whose tasks are futures does not run a workload.
 pub(crate) fn refuses(workload: &Workload) -> Option<&'static str> {
     match workload.shape {
-        Shape::ForkResident => Some("its tasks are no processes"),
+        Shape::ForkResident => Some("only for processes"),
         Shape::Placement => Some("the runtime, not the task, decides on which CPU a task runs"),
         Shape::Futex => Some("a futex blocks the thread that its tasks share"),
         _ => None,

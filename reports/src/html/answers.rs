@@ -1,0 +1,304 @@
+//! What the page opens with: five questions, each with its answer, and what
+//! the doubts mean for it.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+
+use super::table;
+use super::view::{View, capital, effect, processes};
+use crate::analysis::{Case, Row, is_floor, is_ours};
+use crate::schema::{Depth, FirstQuestion, Workload};
+use crate::stats::Verdict;
+use crate::{format, glossary, run, taints};
+
+/// The questions, each as what a lane is the cheapest at.
+const QUESTIONS: [(FirstQuestion, &str); 5] = [
+    (FirstQuestion::Start, "to start a task"),
+    (FirstQuestion::Wait, "to keep a task waiting"),
+    (FirstQuestion::Switch, "to switch between tasks"),
+    (FirstQuestion::Serve, "to serve requests"),
+    (FirstQuestion::Compute, "to compute with"),
+];
+
+/// The most lanes of one answer; the best and the reference are among them.
+const MOST_LANES: usize = 6;
+
+/// The lanes on the workload that answers a question.
+struct Answer<'a> {
+    what: &'static str,
+    workload: &'a Workload,
+    case: &'a Case,
+    /// The best first.
+    rows: Vec<&'a Row>,
+    /// What is said of each row against the first.
+    verdicts: Vec<Verdict>,
+}
+
+impl<'a> Answer<'a> {
+    fn best(&self) -> &'a Row {
+        self.rows[0]
+    }
+
+    /// The best and those that are as good, or may be.
+    fn leaders(&self) -> impl Iterator<Item = (&'a Row, Verdict)> {
+        let all = self.rows.iter().copied().zip(self.verdicts.iter().copied());
+        all.filter(|(_, verdict)| *verdict != Verdict::Slower)
+    }
+
+    /// The rows that are shown: the first, and the reference among them.
+    fn shown(&self, reference: &str) -> Vec<&'a Row> {
+        let place = self.rows.iter().position(|row| row.lane == reference);
+        let mut rows: Vec<&Row> = self.rows.iter().copied().take(MOST_LANES).collect();
+        if let Some(place) = place.filter(|place| *place >= MOST_LANES) {
+            rows.pop();
+            rows.push(self.rows[place]);
+        }
+        rows
+    }
+}
+
+/// The top of the page.
+pub(super) fn hero(view: &View<'_>) -> Markup {
+    let answers = answers(view);
+    let header = &view.run.header;
+    let machine = &header.host.machine;
+    html! {
+        header class="hero" id="top" {
+            div class="wrap" {
+                p class="eyebrow" { "threadbare · the same work on threads, processes, goroutines and async tasks" }
+                h1 {
+                    @match answers.is_empty() {
+                        false => "What is the cheapest on this machine?",
+                        true => "No two lanes were measured on the same workload",
+                    }
+                }
+                p class="host" {
+                    @if !header.host.name.is_empty() { (header.host.name) " · " }
+                    (machine.cpu_model) " · "
+                    (format::parameter("cores_count", machine.cores_count.into())) ", "
+                    (format::parameter("hardware_threads_count", machine.threads_count.into()))
+                    @if !machine.hypervisor.is_empty() && machine.hypervisor != "none" {
+                        " · virtual (" (machine.hypervisor) ")"
+                    }
+                    " · " (header.host.operating_system) " · " (day(&header.started))
+                }
+                ul class="answers" {
+                    @for answer in &answers { (one(view, answer)) }
+                    li class="answer doubts" { (doubts(view)) }
+                }
+                (words())
+            }
+        }
+    }
+}
+
+/// The terms of the page, folded.
+fn words() -> Markup {
+    html! {
+        details class="glossary" {
+            summary { "What the words mean: lane, cell, block, verdict, …" }
+            dl class="facts" {
+                @for (term, meaning) in glossary::TERMS { dt { (term) } dd { (capital(meaning)) } }
+            }
+        }
+    }
+}
+
+/// The day of an RFC 3339 time.
+fn day(time: &str) -> &str {
+    time.split_once('T').map_or(time, |(day, _)| day)
+}
+
+fn answers<'a>(view: &View<'a>) -> Vec<Answer<'a>> {
+    let mut answers: Vec<Answer> = QUESTIONS
+        .into_iter()
+        .filter_map(|(question, what)| answer(view, question, what))
+        .collect();
+    // One judgement over all, as they are read together.
+    let pairs: Vec<(&Row, &Row)> = answers
+        .iter()
+        .flat_map(|answer| answer.rows.iter().skip(1).map(|row| (*row, answer.best())))
+        .collect();
+    let mut judged = view.analysis.judge(&pairs).into_iter();
+    for answer in &mut answers {
+        let others = judged.by_ref().take(answer.rows.len() - 1);
+        let others = others.map(|found| found.map_or(Verdict::CannotTell, |(_, verdict)| verdict));
+        answer.verdicts = [Verdict::Same].into_iter().chain(others).collect();
+    }
+    answers
+}
+
+/// The first workload with that place of which two lanes have a figure.
+fn answer<'a>(view: &View<'a>, question: FirstQuestion, what: &'static str) -> Option<Answer<'a>> {
+    let mut workloads: Vec<(u32, &Workload)> = Vec::new();
+    for workload in &view.run.header.workloads {
+        let place = workload.first_screen.as_ref();
+        if let Some(place) = place.filter(|place| place.question == question) {
+            workloads.push((place.rank, workload));
+        }
+    }
+    workloads.sort_by_key(|(rank, _)| *rank);
+    workloads.into_iter().find_map(|(_, workload)| {
+        let (case, mut rows) = case(view, workload)?;
+        rows.sort_by(|a, b| order(a).total_cmp(&order(b)));
+        (rows.len() > 1).then(|| Answer {
+            what,
+            workload,
+            case,
+            verdicts: vec![Verdict::Same; rows.len()],
+            rows,
+        })
+    })
+}
+
+/// The case that answers the question, with its lanes: of those with the most
+/// lanes the last, which is the largest.
+fn case<'a>(view: &View<'a>, workload: &'a Workload) -> Option<(&'a Case, Vec<&'a Row>)> {
+    let place = workload.first_screen.as_ref()?;
+    let mut cases: BTreeMap<&Case, Vec<&Row>> = BTreeMap::new();
+    for row in view.analysis.rows_of(&workload.id) {
+        let is_it = match place.quantity.as_deref() {
+            Some(id) => row.quantity.id == id,
+            None => row.quantity.rank == 0,
+        };
+        let is_here = |(name, value): (&String, &u64)| row.case.0.get(name) == Some(value);
+        let is_lane = !is_floor(&row.lane) && !run::is_base(&row.lane);
+        if is_it && is_lane && row.estimate.is_some() && place.parameters.iter().all(is_here) {
+            cases.entry(&row.case).or_default().push(row);
+        }
+    }
+    cases.into_iter().max_by_key(|(_, rows)| rows.len())
+}
+
+/// A key by which the best comes first; of a figure that is only a bound, the
+/// bound.
+fn order(row: &Row) -> f64 {
+    let Some(estimate) = row.estimate else {
+        return f64::INFINITY;
+    };
+    let most = estimate.interval.map_or(estimate.value, |one| one.high);
+    match row.quantity.higher_is_better {
+        true => -estimate.value,
+        false if row.is_resolved() => estimate.value,
+        false => most,
+    }
+}
+
+fn one(view: &View<'_>, answer: &Answer<'_>) -> Markup {
+    let reference = &view.analysis.reference_lane;
+    let shown = answer.shown(reference);
+    let hidden = answer.rows.len() - shown.len();
+    let case = view.case_text(&answer.workload.id, answer.case);
+    let quantity = &answer.best().quantity.title;
+    let leaders: Vec<&str> = answer.leaders().map(|(row, _)| row.lane.as_str()).collect();
+    html! {
+        li class="answer" {
+            h2 class="what" { "Cheapest " (answer.what) }
+            p class="best" { (names(view, answer)) }
+            p class="fine" { (against(view, answer)) }
+            table {
+                caption { (capital(quantity)) @if !case.is_empty() { ", " (case) } }
+                thead class="unseen" { tr { th scope="col" { "Lane" } th scope="col" { "Figure" } th scope="col" { "95% interval" } } }
+                tbody {
+                    @for row in shown {
+                        @let is_leader = leaders.len() > 1 && leaders.contains(&row.lane.as_str());
+                        tr data-lane=(row.lane) {
+                            th scope="row" { (table::lane(view, &row.lane)) @if is_leader { " ≈" } }
+                            td { b { (row.value_text()) } }
+                            td class="open" { (row.interval_text()) }
+                        }
+                    }
+                }
+            }
+            p class="fine" {
+                @if hidden > 0 { "and " (hidden) " more: " }
+                a href={"#q-" (answer.workload.id)} { (answer.workload.title) }
+            }
+        }
+    }
+}
+
+/// Which lane it is; where several may be, up to three names.
+fn names(view: &View<'_>, answer: &Answer<'_>) -> String {
+    let leaders = answer.leaders().map(|(row, _)| view.noun(&row.lane));
+    let names: Vec<String> = leaders.collect();
+    match names.as_slice() {
+        [one] => capital(one),
+        [first @ .., last] if first.len() < 3 => {
+            capital(&format!("{} or {last}", first.join(", ")))
+        }
+        _ => format!("No winner among {} lanes", names.len()),
+    }
+}
+
+/// How the best stands against the reference, and what several names mean.
+fn against(view: &View<'_>, answer: &Answer<'_>) -> String {
+    let reference = view.a_task(&view.analysis.reference_lane);
+    let leaders: Vec<(&Row, Verdict)> = answer.leaders().collect();
+    let is_reference = |row: &Row| row.lane == view.analysis.reference_lane;
+    let standing = match effect(answer.best()) {
+        // That they are alike, or not to be told apart, is said below.
+        _ if leaders.iter().any(|(row, _)| is_reference(row)) => None,
+        Some((words, Verdict::Faster | Verdict::Slower)) => {
+            Some(format!("{words} than {reference}"))
+        }
+        Some((words, _)) => Some(format!("against {reference}: {words}")),
+        None => None,
+    };
+    let is_open = leaders
+        .iter()
+        .any(|(_, verdict)| *verdict == Verdict::CannotTell);
+    let several = match (leaders.len(), is_open) {
+        (1, _) => None,
+        (_, true) => Some("too noisy to say which is best of those with ≈".to_owned()),
+        (_, false) => Some("those with ≈ do not differ by enough to matter".to_owned()),
+    };
+    let parts: Vec<String> = standing.into_iter().chain(several).collect();
+    capital(&parts.join("; "))
+}
+
+/// What was asked of this run, and what speaks against its figures: each with
+/// what it means for the verdicts.
+fn doubts(view: &View<'_>) -> Markup {
+    let design = &view.run.header.design;
+    let reference = view.a_task(&view.analysis.reference_lane);
+    let compared = view
+        .analysis
+        .rows
+        .iter()
+        .filter(|row| row.quantity.rank == 0);
+    let verdicts: Vec<Verdict> = compared
+        .filter_map(|row| Some(row.standing.as_ref()?.verdict))
+        .collect();
+    let decided = verdicts
+        .iter()
+        .filter(|verdict| **verdict != Verdict::CannotTell)
+        .count();
+    let ours = view.run.header.lanes.iter().any(|lane| is_ours(&lane.name));
+    html! {
+        h2 class="what" { "How sure is this?" }
+        p class="fine" {
+            (processes(design)) ". "
+            b { (decided) " of " (verdicts.len()) } " comparisons with " (reference) " are decided"
+            @if decided < verdicts.len() { "; the others are too noisy to say" }
+            "."
+        }
+        @if design.depth == Depth::Quick {
+            p class="fine warn" { b { "Quick run: rough figures. " } "Small differences are not found; " code { "cargo bench" } " measures for longer." }
+        }
+        @if !view.run.is_complete() {
+            p class="fine warn" { b { "The run was cut short. " } "What is here was measured as planned; the rest is missing." }
+        }
+        @for kind in taints::by_kind(view.run).iter().take(MOST_DOUBTS) {
+            p class="fine warn" { b { (kind.title) ": " } (kind.meaning) "." }
+        }
+        @if ours {
+            p class="fine" { "The authors of threadbare wrote one of the contestants; BIAS.md says what was done about it." }
+        }
+        p class="fine" { a href="#trust" { "All that speaks against the figures" } }
+    }
+}
+
+/// The most kinds of disturbance on the first screen.
+const MOST_DOUBTS: usize = 3;
