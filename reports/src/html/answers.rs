@@ -263,25 +263,14 @@ fn against(view: &View<'_>, answer: &Answer<'_>) -> String {
 fn doubts(view: &View<'_>) -> Markup {
     let design = &view.run.header.design;
     let reference = view.a_task(&view.analysis.reference_lane);
-    let compared = view
-        .analysis
-        .rows
-        .iter()
-        .filter(|row| row.quantity.rank == 0);
-    let verdicts: Vec<Verdict> = compared
-        .filter_map(|row| Some(row.standing.as_ref()?.verdict))
-        .collect();
-    let decided = verdicts
-        .iter()
-        .filter(|verdict| **verdict != Verdict::CannotTell)
-        .count();
+    let (decided, all) = view.analysis.decided();
     let ours = view.run.header.lanes.iter().any(|lane| is_ours(&lane.name));
     html! {
         h2 class="what" { "How sure is this?" }
         p class="fine" {
             (processes(design)) ". "
-            b { (decided) " of " (verdicts.len()) } " comparisons with " (reference) " are decided"
-            @if decided < verdicts.len() { "; the others are too noisy to say" }
+            b { (decided) " of " (all) } " comparisons with " (reference) " are decided"
+            @if decided < all { "; the others are too noisy to say" }
             "."
         }
         @if design.depth == Depth::Quick {
