@@ -185,12 +185,29 @@ fn order(row: &Row) -> f64 {
     }
 }
 
+/// What every interval of these rows has after its unit, such as ` (all of 5)`.
+fn note(rows: &[&Row]) -> String {
+    let notes = rows.iter().map(|row| {
+        let text = row.interval_text();
+        text.find(" (")
+            .map_or_else(String::new, |at| text[at..].to_owned())
+    });
+    let mut notes: Vec<String> = notes.collect();
+    notes.dedup();
+    match notes.as_slice() {
+        [one] => one.clone(),
+        _ => String::new(),
+    }
+}
+
 fn one(view: &View<'_>, answer: &Answer<'_>) -> Markup {
     let reference = &view.analysis.reference_lane;
     let shown = answer.shown(reference);
     let hidden = answer.rows.len() - shown.len();
     let case = view.case_text(&answer.workload.id, answer.case);
     let quantity = &answer.best().quantity.title;
+    // Said once of all lines, where it is so.
+    let note = note(&shown);
     let leaders: Vec<&str> = answer.leaders().map(|(row, _)| row.lane.as_str()).collect();
     html! {
         li class="answer" {
@@ -198,15 +215,15 @@ fn one(view: &View<'_>, answer: &Answer<'_>) -> Markup {
             p class="best" { (names(view, answer)) }
             p class="fine" { (against(view, answer)) }
             table {
-                caption { (capital(quantity)) @if !case.is_empty() { ", " (case) } }
-                thead class="unseen" { tr { th scope="col" { "Lane" } th scope="col" { "Figure" } th scope="col" { "95% interval" } } }
+                caption { (capital(quantity)) @if !case.is_empty() { ", " (case) } @if !note.is_empty() { "; range: " (note.trim_matches([' ', '(', ')'])) " processes" } }
+                thead class="unseen" { tr { th scope="col" { "Lane" } th scope="col" { "Figure" } th scope="col" { "Interval" } } }
                 tbody {
                     @for row in shown {
                         @let is_leader = leaders.len() > 1 && leaders.contains(&row.lane.as_str());
                         tr data-lane=(row.lane) {
                             th scope="row" { (table::lane(view, &row.lane)) @if is_leader { " ≈" } }
                             td { b { (row.value_text()) } }
-                            td class="open" { (row.interval_text()) }
+                            td class="open" { (row.interval_text().trim_end_matches(&note)) }
                         }
                     }
                 }

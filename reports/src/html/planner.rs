@@ -356,7 +356,7 @@ mod tests {
         );
         assert_eq!(
             said(demand, 2.0, 1 << 40),
-            "needs 10,010 cores, you have 2: at most 1,998 turns a second"
+            "needs 10,000 cores, you have 2: at most 1,998 turns a second"
         );
         let light = Demand {
             tasks: 1.0,

@@ -34,7 +34,7 @@ fn page_opens_with_five_answers_each_with_figure_interval_and_reference() {
         (
             "to switch between tasks",
             "Threadbare goroutine",
-            "118\u{a0}ns",
+            "119\u{a0}ns",
         ),
         ("to serve requests", "", "s</b>"),
         ("to compute with", "", "s</b>"),
