@@ -452,3 +452,171 @@ impl Comparisons {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::plan::PlannedCell;
+
+    const LANES: [&str; 3] = ["thread", "a", "b"];
+
+    /// `workloads` with three lanes each, whose first lane has a control.
+    fn plan(workloads: &[&str]) -> Plan {
+        let mut cells = Vec::new();
+        for workload in workloads {
+            for (lane, control) in LANES
+                .map(|lane| (lane, false))
+                .into_iter()
+                .chain([("a", true)])
+            {
+                cells.push(PlannedCell {
+                    workload: (*workload).to_owned(),
+                    lane: lane.to_owned(),
+                    control,
+                    grows: true,
+                    estimate_ns: 10_000_000,
+                    ..PlannedCell::default()
+                });
+            }
+        }
+        Plan {
+            cells,
+            goes_on: true,
+            ..Plan::default()
+        }
+    }
+
+    /// A figure of a log-uniform spread of `share` to each side of `middle`.
+    fn figure(at: usize, round: u64, middle: f64, share: f64) -> f64 {
+        let mixed = (round * 31 + at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 11;
+        let uniform = mixed as f64 / (1_u64 << 53) as f64;
+        middle * (share * (2.0 * uniform - 1.0)).exp()
+    }
+
+    /// Measures the first rounds and then what is asked for, until nothing is or
+    /// `seconds` are over; how often each cell was asked, and the end.
+    fn measured(
+        plan: &Plan,
+        seconds: f64,
+        figure: impl Fn(usize, u64) -> f64,
+    ) -> (Vec<u64>, Comparisons) {
+        let mut comparisons = Comparisons::of(plan, "thread", 7);
+        let mut counts = vec![0; plan.cells.len()];
+        let mut spent = 0.0;
+        let mut ask = |comparisons: &mut Comparisons, at: usize, round| {
+            let took = Duration::from_nanos(plan.cells[at].estimate_ns);
+            spent += took.as_secs_f64();
+            counts[at] += 1;
+            comparisons.add(at, round, &[figure(at, round)], took);
+            spent
+        };
+        let mut now = 0.0;
+        for round in 0..5 {
+            for at in 0..plan.cells.len() {
+                now = ask(&mut comparisons, at, round);
+            }
+        }
+        comparisons.judge();
+        for index in 0.. {
+            let left = Duration::from_secs_f64((seconds - now).max(0.0));
+            let Some(block) = comparisons.next(plan, index, left) else {
+                break;
+            };
+            for &at in &block.cells {
+                now = ask(&mut comparisons, at, block.process_index);
+            }
+        }
+        comparisons.judge();
+        (counts, comparisons)
+    }
+
+    #[test]
+    fn clear_comparisons_have_enough_processes_and_an_open_one_has_more() {
+        let plan = plan(&["spawn.one"]);
+        let of = |at: usize, round| match at {
+            2 => figure(at, round, 100.0, 0.3),
+            1 | 3 => figure(at, round, 900.0, 0.01),
+            _ => figure(at, round, 100.0, 0.01),
+        };
+        let (counts, comparisons) = measured(&plan, 60.0, of);
+        assert_eq!(comparisons.decided(), (2, 2));
+        assert!(counts[1] <= ENOUGH, "{counts:?}");
+        assert!(counts[2] > ENOUGH, "{counts:?}");
+        assert_eq!(counts[0], counts[2], "they grow together");
+        assert_eq!(counts[1], counts[3], "a pair has as many as its lane");
+    }
+
+    #[test]
+    fn time_goes_first_to_what_is_cheap_to_decide() {
+        let mut plan = plan(&["spawn.one", "spawn.batch"]);
+        for cell in &mut plan.cells[4..] {
+            cell.estimate_ns *= 100;
+        }
+        let of = |at: usize, round| figure(at, round, 100.0, 0.1);
+        let first_rounds = 5.0 * 4.0 * 1.01;
+        let (counts, _) = measured(&plan, first_rounds + 3.0, of);
+        assert!(counts[0] > 10, "{counts:?}");
+        assert_eq!(counts[4], 5, "a block of it takes 4 s: {counts:?}");
+    }
+
+    #[test]
+    fn lane_that_is_given_up_holds_nothing_up() {
+        let plan = plan(&["spawn.one"]);
+        let mut comparisons = Comparisons::of(&plan, "thread", 7);
+        comparisons.give_up(2);
+        for round in 0..10 {
+            for at in [0, 1, 3] {
+                let middle = if at == 0 { 100.0 } else { 300.0 };
+                let figure = figure(at, round, middle, 0.01);
+                comparisons.add(at, round, &[figure], Duration::from_millis(10));
+            }
+        }
+        assert_eq!(comparisons.next(&plan, 0, Duration::from_secs(9)), None);
+        assert_eq!(comparisons.decided(), (1, 1));
+    }
+
+    #[test]
+    fn order_of_a_points_blocks_is_reversed_every_other_time() {
+        let plan = plan(&["spawn.one"]);
+        let mut comparisons = Comparisons::of(&plan, "thread", 7);
+        let mut orders = Vec::new();
+        for index in 0..4 {
+            let block = comparisons
+                .next(&plan, index, Duration::from_secs(9))
+                .unwrap();
+            assert_eq!(block.process_index, index);
+            for &at in &block.cells {
+                let figure = figure(at, index, 100.0, 0.9);
+                comparisons.add(at, index, &[figure], Duration::from_millis(10));
+            }
+            orders.push(block.cells);
+        }
+        let reversed = |order: &Vec<usize>| order.iter().rev().copied().collect::<Vec<_>>();
+        assert_eq!(orders[1], reversed(&orders[0]));
+        assert_eq!(orders[3], reversed(&orders[2]));
+    }
+
+    #[test]
+    fn run_for_a_width_goes_on_until_it_is_narrow_wherever_it_lies() {
+        let mut plan = plan(&["spawn.one"]);
+        plan.precision_ratio = Some(0.04);
+        let of = |factor: f64| {
+            move |at: usize, round| {
+                let middle = if at == 1 { 100.0 * factor } else { 100.0 };
+                figure(at, round, middle, 0.1)
+            }
+        };
+        let (alike, comparisons) = measured(&plan, 60.0, of(1.0));
+        let (far, _) = measured(&plan, 60.0, of(5.0));
+        assert_eq!(comparisons.decided(), (3, 3));
+        assert!(alike[2] > ENOUGH && alike[2] == far[2], "{alike:?} {far:?}");
+    }
+
+    #[test]
+    fn run_that_does_not_go_on_asks_nothing_more() {
+        let mut plan = plan(&["spawn.one"]);
+        plan.goes_on = false;
+        let mut comparisons = Comparisons::of(&plan, "thread", 7);
+        assert_eq!(comparisons.next(&plan, 0, Duration::from_secs(9)), None);
+    }
+}

@@ -9,6 +9,7 @@ use super::{figures, table};
 use crate::analysis::{Case, Curve, LedgerRow, Row, is_floor};
 use crate::format;
 use crate::schema::Workload;
+use crate::stats::Estimate;
 use crate::stats::curve::Fit;
 use crate::stats::ledger::Check;
 
@@ -289,7 +290,7 @@ fn fit_table(view: &View<'_>, workload: &Workload) -> Markup {
             }
         };
     }
-    let share = |estimate: &crate::stats::Estimate| match estimate.interval {
+    let share = |estimate: &Estimate| match estimate.interval {
         Some(interval) => format!(
             "{} ({} – {})",
             format::percent(estimate.value),
@@ -333,7 +334,7 @@ fn fit_table(view: &View<'_>, workload: &Workload) -> Markup {
                                     td { (share(&fit.contention)) }
                                     td { (share(&fit.coherency)) }
                                     td class="open" { (worst(fit)) }
-                                    td { (fit.peak_workers().map_or_else(|| "none".to_owned(), format::number)) }
+                                    td { (fit.peak_workers().map_or_else(|| "none found".to_owned(), |peak| peak_text(&peak))) }
                                 }
                                 Err(reason) => { td class="none" colspan="4" { (reason) } }
                             }
@@ -400,4 +401,13 @@ fn notes(view: &View<'_>, workload: &Workload) -> Markup {
             }
         }
     }
+}
+
+/// A peak with its interval, such as `21.8 (17 – 29)`.
+fn peak_text(peak: &Estimate) -> String {
+    let value = format::number(peak.value);
+    peak.interval.map_or_else(String::new, |interval| {
+        let ends = [interval.low, interval.high].map(format::number);
+        format!("{value} ({})", format::range(&ends[0], &ends[1]))
+    })
 }

@@ -75,6 +75,8 @@ pub struct Fit {
     pub coherency: Estimate,
     /// `(workers, relative residual)`: measured over fitted, minus 1.
     pub residuals: Vec<(u64, f64)>,
+    /// Where the peak of the USL lies; `None` where a resample has none.
+    peaks: Option<Interval>,
 }
 
 impl Fit {
@@ -94,13 +96,27 @@ impl Fit {
         Some(1.0 / relative)
     }
 
-    /// The worker count beyond which the law says that more workers are
-    /// slower (USL with coherency above zero only).
+    /// The worker count beyond which the law says that more workers are slower
+    /// (USL only), with its interval. `None` where the interval of the coherency
+    /// holds 0, for then there may be no peak; and where the peak, or an end of its
+    /// interval, lies beyond twice the largest count measured.
     #[must_use]
-    pub fn peak_workers(&self) -> Option<f64> {
-        let (sigma, kappa) = (self.contention.value, self.coherency.value);
-        (self.law == Law::Usl && kappa > 0.0).then(|| ((1.0 - sigma).max(0.0) / kappa).sqrt())
+    pub fn peak_workers(&self) -> Option<Estimate> {
+        let interval = self.peaks?;
+        let value = peak([self.time.value, self.contention.value, self.coherency.value])?;
+        let largest = self.residuals.iter().map(|residual| residual.0).max()? as f64;
+        let is_within = interval.high <= LARGEST_REACH * largest;
+        (self.coherency.interval?.low > 0.0 && is_within).then_some(Estimate {
+            value,
+            interval: Some(interval),
+        })
     }
+}
+
+/// The worker count of the greatest speed-up by the USL; `None` where there is
+/// none.
+fn peak([_, contention, coherency]: [f64; 3]) -> Option<f64> {
+    (coherency > 0.0).then(|| ((1.0 - contention).max(0.0) / coherency).sqrt())
 }
 
 /// Fits `law` to `points`.
@@ -132,19 +148,25 @@ pub fn fit(law: Law, points: &[Point]) -> Result<Fit, NoFit> {
     let resampled: Vec<[f64; 3]> = (0..draws)
         .filter_map(|draw| coefficients(law, &pairs(&|time| time.resampled[draw])))
         .collect();
-    let estimate = |index: usize| {
-        let mut sorted: Vec<f64> = resampled
-            .iter()
-            .map(|coefficients| coefficients[index])
-            .collect();
-        sorted.sort_unstable_by(f64::total_cmp);
-        let low = quantile_of_sorted(&sorted, (1.0 - CONFIDENCE) / 2.0);
-        let high = quantile_of_sorted(&sorted, f64::midpoint(1.0, CONFIDENCE));
-        let interval = low.zip(high).map(|(low, high)| Interval { low, high });
-        Estimate {
-            value: value[index],
-            interval,
-        }
+    let interval = |mut values: Vec<f64>| {
+        values.sort_unstable_by(f64::total_cmp);
+        let low = quantile_of_sorted(&values, (1.0 - CONFIDENCE) / 2.0)?;
+        let high = quantile_of_sorted(&values, f64::midpoint(1.0, CONFIDENCE))?;
+        Some(Interval { low, high })
+    };
+    let estimate = |index: usize| Estimate {
+        value: value[index],
+        interval: interval(resampled.iter().map(|found| found[index]).collect()),
+    };
+    // A resample without a peak has it at any distance.
+    let peaks = match law {
+        Law::Amdahl => None,
+        Law::Usl => interval(
+            resampled
+                .iter()
+                .map(|found| peak(*found).unwrap_or(f64::MAX))
+                .collect(),
+        ),
     };
     let residuals = points
         .iter()
@@ -159,6 +181,7 @@ pub fn fit(law: Law, points: &[Point]) -> Result<Fit, NoFit> {
         contention: estimate(1),
         coherency: estimate(2),
         residuals,
+        peaks,
     })
 }
 
@@ -307,7 +330,11 @@ mod tests {
         assert!((fit.contention.value - 0.05).abs() < 1e-9);
         assert!((fit.coherency.value - 0.002).abs() < 1e-9);
         let peak = fit.peak_workers().expect("coherency");
-        assert!((peak - (0.95_f64 / 0.002).sqrt()).abs() < 1e-3, "{peak}");
+        assert!(
+            (peak.value - (0.95_f64 / 0.002).sqrt()).abs() < 1e-3,
+            "{peak:?}"
+        );
+        assert!(peak.interval.expect("an interval").contains(peak.value));
         assert!(fit.coherency.interval.expect("an interval").contains(0.002));
     }
 
@@ -318,6 +345,13 @@ mod tests {
             let fit = fit(law, &points).expect("six points");
             assert!(fit.contention.value >= 0.0 && fit.coherency.value >= 0.0);
         }
+    }
+
+    #[test]
+    fn curve_that_may_as_well_have_no_peak_prints_none() {
+        let level = points(|p| 100.0 * (1.0 + 0.05 * (p - 1.0) + 1e-6 * p * (p - 1.0)) / p);
+        let fit = fit(Law::Usl, &level).expect("six points");
+        assert_eq!(fit.peak_workers(), None, "{:?}", fit.coherency);
     }
 
     #[test]
