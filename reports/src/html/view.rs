@@ -252,8 +252,8 @@ pub(super) fn processes(design: &Design) -> String {
         1 => "once".to_owned(),
         count => format!("{} times", format::count(count)),
     };
-    match design.precision_ratio {
-        Some(_) => format!("Each program was started {count} or more for each workload"),
-        None => format!("Each program was started {count} for each workload"),
+    match design.goes_on || design.precision_ratio.is_some() {
+        true => format!("Each program was started {count} or more for each workload"),
+        false => format!("Each program was started {count} for each workload"),
     }
 }
