@@ -133,6 +133,7 @@ pub(super) fn describe(workload: &Workload, plan: &Plan) -> Described {
 fn measure(kind: &MetricKind) -> Measure {
     match kind {
         MetricKind::TimePerOperation => Measure::Time,
+        MetricKind::Throughput => Measure::Throughput,
         MetricKind::MemoryLedger => Measure::Memory,
         MetricKind::Latency => Measure::Latency,
         MetricKind::Scaling => Measure::Scaling,

@@ -70,7 +70,7 @@ var catalogue = []*workload{
 	{id: "switch.futex", parameters: parameters("rounds_count"), refuses: noFutex},
 	{id: "switch.pipe", parameters: parameters("rounds_count"), run: pipePingPong},
 	{id: "switch.ring", parameters: parameters("tasks_count hops_count"), run: ring},
-	{id: "switch.hog", parameters: parameters("hog_ns hogs_count=0"), run: hog},
+	{id: "switch.hog", parameters: parameters("hog_ns hogs_count=0 tick_ns"), run: hog},
 	{id: "switch.working_set", parameters: parameters("tasks_count hops_count size_bytes=0"), run: workingSet},
 	{id: "switch.placement", parameters: parameters("rounds_count placement=0"), refuses: noPlace},
 	{id: "switch.idle_wake", parameters: parameters("rounds_count idle_ns=0"), run: idleWake},
@@ -80,17 +80,17 @@ var catalogue = []*workload{
 	{id: "memory.shrink", parameters: parameters("tasks_count levels_count wait_ns"), run: memoryShrink},
 	{id: "memory.million", parameters: parameters("tasks_count wait_ns"), run: memoryParked},
 
-	{id: "share.counter", parameters: parameters("tasks_count additions_count means=0"), run: counter},
+	{id: "share.counter", parameters: parameters("tasks_count additions_count means=0 capacity_count"), run: counter},
 	{id: "share.pipeline", parameters: parameters("stages_count items_count capacity_count=0"), run: pipeline},
 	{id: "share.sieve", parameters: parameters("limit_count"), run: sieve},
-	{id: "share.fan_in", parameters: parameters("producers_count items_count"), run: fanIn},
+	{id: "share.fan_in", parameters: parameters("producers_count items_count capacity_count"), run: fanIn},
 	{id: "share.select", parameters: parameters("items_count"), run: selectTwo},
-	{id: "share.worker_pool", parameters: parameters("workers_count=0 jobs_count steps_count=0"), run: workerPool},
+	{id: "share.worker_pool", parameters: parameters("workers_count=0 jobs_count steps_count=0 capacity_count"), run: workerPool},
 	{id: "share.bounded_buffer", parameters: parameters("tasks_count items_count capacity_count"), run: boundedBuffer},
 	{id: "share.chameneos", parameters: parameters("creatures_count meetings_count"), run: chameneos},
 	{id: "share.big", parameters: parameters("tasks_count pings_count"), run: big},
 	{id: "share.philosophers", parameters: parameters("tasks_count rounds_count"), run: philosophers},
-	{id: "share.messaging", parameters: parameters("groups_count senders_count loops_count"), run: messaging},
+	{id: "share.messaging", parameters: parameters("groups_count senders_count loops_count capacity_count"), run: messaging},
 	{id: "share.brigade", parameters: parameters("tasks_count rounds_count"), run: brigade},
 
 	{id: "cpu.primes", parameters: parameters("chunks_count workers_count=0 limit_count skewed=0"), run: chunks(primes)},
@@ -105,12 +105,13 @@ var catalogue = []*workload{
 	{id: "cpu.json_weak", parameters: parameters("chunks_count workers_count records_count"), run: weakChunks(documents)},
 
 	{id: "io.sleepers", parameters: parameters("tasks_count sleep_ns"), run: sleepers},
-	{id: "io.tcp_echo", parameters: parameters("connections_count payload_bytes requests_count offered_per_s=0"), run: tcpEcho, refuses: needsLoad()},
+	{id: "io.tcp_echo", parameters: parameters("connections_count payload_bytes requests_count block_bytes offered_per_s=0"), run: tcpEcho, refuses: needsLoad()},
+	{id: "io.tcp_latency", parameters: parameters("connections_count payload_bytes requests_count block_bytes load_percent"), run: tcpEcho, refuses: needsLoad()},
 	{id: "io.tcp_burst", parameters: parameters("connections_count payload_bytes requests_count burst_count"), run: tcpEcho, refuses: needsLoad()},
 	{id: "io.fanout", parameters: parameters("requests_count waits_count wait_ns=0 steps_count=0"), run: fanout},
 	{id: "io.pipe_ring", parameters: parameters("tasks_count tokens_count hops_count"), run: pipeRing},
 	{id: "io.email", parameters: parameters("tasks_count delay_ns=0"), run: email, refuses: needsLoad()},
-	{id: "io.file_read", parameters: parameters("tasks_count file_bytes=0 cold=0"), run: fileRead},
+	{id: "io.file_read", parameters: parameters("tasks_count file_bytes=0 block_bytes cold=0"), run: fileRead},
 }
 
 func needsLoad() string {

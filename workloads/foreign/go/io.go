@@ -20,8 +20,8 @@ import (
 
 const (
 	loadVariable = "THREADBARE_LOAD"
-	echoBytes    = 16 << 10
-	blockBytes   = 64 << 10
+	// What is written to a file at a time.
+	blockBytes = 64 << 10
 )
 
 func sleepers(o order) (outcome, error) {
@@ -81,7 +81,7 @@ func readBytes(o order) int64 {
 	if o.get("burst_count") > 0 {
 		return o.get("payload_bytes")
 	}
-	return echoBytes
+	return o.get("block_bytes")
 }
 
 // serveEcho serves until the listener is closed and all connections have ended.
@@ -125,6 +125,7 @@ func runLoad(o order, address string) (load, error) {
 	program := exec.Command(os.Getenv(loadVariable), "load", "--address", address,
 		"--connections", number(o.get("connections_count")), "--payload-bytes", number(o.get("payload_bytes")),
 		"--requests", number(o.get("requests_count")*o.iterations), "--offered-per-s", number(o.get("offered_per_s")),
+		"--load-percent", number(o.get("load_percent")),
 		"--burst", number(max(1, o.get("burst_count"))))
 	var report load
 	text, err := program.Output()
@@ -219,7 +220,7 @@ func fileRead(o order) (outcome, error) {
 		}
 		out.addTimed(func() {
 			out.checksum += startAll(tasks, func(i int64) int64 {
-				total, err := readFile(path(i))
+				total, err := readFile(path(i), o.get("block_bytes"))
 				failed <- err
 				return total
 			})()
@@ -231,14 +232,14 @@ func fileRead(o order) (outcome, error) {
 	return out, nil
 }
 
-func readFile(path string) (int64, error) {
+func readFile(path string, size int64) (int64, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return 0, err
 	}
 	defer file.Close()
 	var total int64
-	block := make([]byte, blockBytes)
+	block := make([]byte, size)
 	for {
 		n, err := file.Read(block)
 		total += addUp(block[:n])

@@ -7,8 +7,6 @@ import (
 
 // Sharing between goroutines.
 
-const capacity = 64
-
 // timedTeam opens the gate and joins a team whose tasks hand over the checksum.
 func (t *team) timed(operations int64) outcome {
 	t.assemble()
@@ -81,7 +79,7 @@ func counter(o order) (outcome, error) {
 		out.checksum = count
 		return out, nil
 	case 2:
-		ones := make(chan int64, capacity)
+		ones := make(chan int64, o.get("capacity_count"))
 		for range tasks {
 			team.add(func() int64 {
 				for range additions {
@@ -130,7 +128,7 @@ func sieve(o order) (outcome, error) {
 	out := timed(0, func() int64 {
 		var total int64
 		for range o.iterations {
-			numbers, handed := make(chan int64), make(chan int64)
+			numbers, handed := make(chan int64), make(chan int64, 1)
 			go filter(numbers, handed, &found)
 			go func() {
 				for n := int64(2); n <= limit; n++ {
@@ -155,7 +153,7 @@ func filter(from <-chan int64, handed chan<- int64, found *atomic.Int64) {
 		return
 	}
 	found.Add(1)
-	to, below := make(chan int64), make(chan int64)
+	to, below := make(chan int64), make(chan int64, 1)
 	go filter(to, below, found)
 	for {
 		n := <-from
@@ -172,7 +170,7 @@ func filter(from <-chan int64, handed chan<- int64, found *atomic.Int64) {
 
 func fanIn(o order) (outcome, error) {
 	producers, items := o.get("producers_count"), o.get("items_count")
-	numbers := make(chan int64, capacity)
+	numbers := make(chan int64, o.get("capacity_count"))
 	team := newTeam()
 	for range producers {
 		team.add(func() int64 {
@@ -211,7 +209,7 @@ func selectTwo(o order) (outcome, error) {
 
 func workerPool(o order) (outcome, error) {
 	workers, jobs, steps := o.orCPUs("workers_count"), o.get("jobs_count"), o.get("steps_count")
-	todo, done := make(chan int64, capacity), make(chan int64, capacity)
+	todo, done := make(chan int64, o.get("capacity_count")), make(chan int64, o.get("capacity_count"))
 	team := newTeam()
 	for range workers {
 		team.add(func() int64 {
@@ -336,12 +334,18 @@ func ask(i, pings int64, boxes []chan int64, finished chan<- int64) int64 {
 	}
 }
 
+// fork is a lock whose cache lines no other lock shares.
+type fork struct {
+	sync.Mutex
+	_ [128]byte
+}
+
 func philosophers(o order) (outcome, error) {
 	tasks, rounds := o.get("tasks_count"), o.get("rounds_count")*o.iterations
 	if tasks < 2 {
 		return outcome{}, badRequest("tasks_count is %d; a philosopher alone has one fork only", tasks)
 	}
-	forks := make([]sync.Mutex, tasks)
+	forks := make([]fork, tasks)
 	team := newTeam()
 	for i := range tasks {
 		next := (i + 1) % tasks
@@ -368,7 +372,7 @@ func messaging(o order) (outcome, error) {
 	for range groups {
 		receivers := make([]chan int64, senders)
 		for i := range receivers {
-			receivers[i] = make(chan int64, 100)
+			receivers[i] = make(chan int64, o.get("capacity_count"))
 			team.add(func() int64 { return receive(receivers[i], senders*loops) })
 		}
 		for range senders {

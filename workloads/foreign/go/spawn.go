@@ -6,7 +6,7 @@ func spawnOne(o order) (outcome, error) {
 	return timed(o.iterations, func() int64 {
 		var total int64
 		for range o.iterations {
-			done := make(chan int64)
+			done := make(chan int64, 1) // Whoever hands over ends without waiting.
 			go func() { done <- 1 }()
 			total += <-done
 		}
@@ -31,7 +31,7 @@ func firstInstruction(o order) (outcome, error) {
 		var total int64
 		for range o.iterations {
 			type first struct{ ran, handed int64 }
-			done := make(chan first)
+			done := make(chan first, 1)
 			called := now()
 			go func() {
 				ran := now()
@@ -64,7 +64,7 @@ func skynet(o order) (outcome, error) {
 	return timed(o.iterations*leaves, func() int64 {
 		var total int64
 		for range o.iterations {
-			root := make(chan int64)
+			root := make(chan int64, 1)
 			go grow(root, 0, leaves)
 			total += <-root
 		}
@@ -78,7 +78,7 @@ func grow(parent chan<- int64, first, leaves int64) {
 		parent <- first
 		return
 	}
-	children := make(chan int64)
+	children := make(chan int64, 10)
 	for i := range int64(10) {
 		go grow(children, first+i*leaves/10, leaves/10)
 	}

@@ -168,20 +168,18 @@ func ringOf(o order, size int64) outcome {
 	return out
 }
 
-const victimSleep = time.Millisecond
-
 func hog(o order) (outcome, error) {
-	hogs, ns := o.orCPUs("hogs_count"), o.get("hog_ns")
+	hogs, ns, tick := o.orCPUs("hogs_count"), o.get("hog_ns"), o.get("tick_ns")
 	var slept atomic.Int64
 	var stop atomic.Bool
 	noted := make(chan latencies)
 	go func() {
 		var delays latencies
-		for !stop.Load() {
-			start := now()
-			time.Sleep(victimSleep)
-			delays.note(now() - start - int64(victimSleep))
-			slept.Add(1)
+		for due := now() + tick; !stop.Load(); slept.Add(1) {
+			time.Sleep(time.Duration(due - now()))
+			for woken := now(); due <= woken; due += tick {
+				delays.note(woken - due)
+			}
 		}
 		noted <- delays
 	}()
@@ -199,12 +197,19 @@ func hog(o order) (outcome, error) {
 	})
 	stop.Store(true)
 	delays := <-noted
-	var worst int64
+	var worst, missed int64
 	for _, delay := range delays {
 		worst = max(worst, delay)
+		if delay >= tick {
+			missed++
+		}
 	}
-	out.metrics = map[string]float64{"worst_delay_ns": float64(worst)}
+	out.metrics = map[string]float64{
+		"worst_delay_ns": float64(worst), "missed_ticks_ratio": float64(missed) / float64(max(1, len(delays))),
+	}
 	out.latency = delays.report(out.perSecond(int64(len(delays))))
+	ticks := 1e9 / float64(tick)
+	out.latency.Corrected, out.latency.Offered = true, &ticks
 	return out, nil
 }
 

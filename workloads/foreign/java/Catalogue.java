@@ -34,7 +34,7 @@ final class Catalogue {
         refuse("switch.futex", "rounds_count", NO_FUTEX);
         add("switch.pipe", "rounds_count", hops::pipe);
         add("switch.ring", "tasks_count hops_count", hops::ring);
-        add("switch.hog", "hog_ns hogs_count=0", hops::hog);
+        add("switch.hog", "hog_ns hogs_count=0 tick_ns", hops::hog);
         add("switch.working_set", "tasks_count hops_count size_bytes=0", hops::workingSet);
         refuse("switch.placement", "rounds_count placement=0", NO_PLACE);
         add("switch.idle_wake", "rounds_count idle_ns=0", hops::idleWake);
@@ -44,17 +44,17 @@ final class Catalogue {
         add("memory.shrink", "tasks_count levels_count wait_ns", memory::shrink);
         add("memory.million", "tasks_count wait_ns", memory::parked);
         var share = new Share(threads);
-        add("share.counter", "tasks_count additions_count means=0", share::counter);
+        add("share.counter", "tasks_count additions_count means=0 capacity_count", share::counter);
         add("share.pipeline", "stages_count items_count capacity_count=0", share::pipeline);
         add("share.sieve", "limit_count", share::sieve);
-        add("share.fan_in", "producers_count items_count", share::fanIn);
+        add("share.fan_in", "producers_count items_count capacity_count", share::fanIn);
         refuse("share.select", "items_count", NO_SELECT);
-        add("share.worker_pool", "workers_count=0 jobs_count steps_count=0", share::workerPool);
+        add("share.worker_pool", "workers_count=0 jobs_count steps_count=0 capacity_count", share::workerPool);
         add("share.bounded_buffer", "tasks_count items_count capacity_count", share::boundedBuffer);
         add("share.chameneos", "creatures_count meetings_count", share::chameneos);
         add("share.big", "tasks_count pings_count", share::big);
         add("share.philosophers", "tasks_count rounds_count", share::philosophers);
-        add("share.messaging", "groups_count senders_count loops_count", share::messaging);
+        add("share.messaging", "groups_count senders_count loops_count capacity_count", share::messaging);
         add("share.brigade", "tasks_count rounds_count", share::brigade);
         var chunks = new Chunks(threads);
         add("cpu.primes", "chunks_count workers_count=0 limit_count skewed=0", chunks.of(Primes::prepare));
@@ -69,12 +69,13 @@ final class Catalogue {
         refuse("cpu.json_weak", "chunks_count workers_count records_count", NO_JSON);
         var io = new Io(threads);
         add("io.sleepers", "tasks_count sleep_ns", io::sleepers);
-        add("io.tcp_echo", "connections_count payload_bytes requests_count offered_per_s=0", io::tcpEcho);
+        add("io.tcp_echo", "connections_count payload_bytes requests_count block_bytes offered_per_s=0", io::tcpEcho);
+        add("io.tcp_latency", "connections_count payload_bytes requests_count block_bytes load_percent", io::tcpEcho);
         add("io.tcp_burst", "connections_count payload_bytes requests_count burst_count", io::tcpEcho);
         add("io.fanout", "requests_count waits_count wait_ns=0 steps_count=0", io::fanout);
         add("io.pipe_ring", "tasks_count tokens_count hops_count", io::pipeRing);
         refuse("io.email", "tasks_count delay_ns=0", NO_MAIL);
-        add("io.file_read", "tasks_count file_bytes=0 cold=0", io::fileRead);
+        add("io.file_read", "tasks_count file_bytes=0 block_bytes cold=0", io::fileRead);
     }
 
     private void add(String id, String parameters, Shape shape) {

@@ -17,7 +17,7 @@ import java.util.Map;
 /** Waiting for the world. */
 final class Io {
     static final String LOAD = "THREADBARE_LOAD";
-    private static final int ECHO_BYTES = 16 << 10;
+    /** What is written to a file at a time. */
     private static final int BLOCK_BYTES = 64 << 10;
     private static final int PATTERN = 251;
     private final Threads threads;
@@ -52,7 +52,7 @@ final class Io {
         int connections = (int) order.get("connections_count");
         var server = new ServerSocket(0, connections, InetAddress.getLoopbackAddress());
         // Of a burst one request at a time, so that each is answered by itself.
-        int blockBytes = order.or("burst_count", 0) > 0 ? (int) order.get("payload_bytes") : ECHO_BYTES;
+        int blockBytes = (int) order.or("block_bytes", order.get("payload_bytes"));
         var acceptor = threads.start(() -> serve(server, blockBytes));
         Map<?, ?> report;
         try {
@@ -107,7 +107,8 @@ final class Io {
     private static Map<?, ?> load(Order order, int port) throws Exception {
         var command = List.of(System.getenv(LOAD), "load", "--address", "127.0.0.1:" + port,
             "--connections", "" + order.get("connections_count"), "--payload-bytes", "" + order.get("payload_bytes"),
-            "--requests", "" + order.total("requests_count"), "--offered-per-s", "" + order.or("offered_per_s", 0), "--burst", "" + order.or("burst_count", 1));
+            "--requests", "" + order.total("requests_count"), "--offered-per-s", "" + order.or("offered_per_s", 0),
+            "--load-percent", "" + order.or("load_percent", 0), "--burst", "" + order.or("burst_count", 1));
         var generator = new ProcessBuilder(command).redirectInput(Path.of("/dev/null").toFile()).start();
         var printed = new String(generator.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         var errors = new String(generator.getErrorStream().readAllBytes(), StandardCharsets.UTF_8);
@@ -179,7 +180,7 @@ final class Io {
             var meter = new Meter();
             long sum = meter.time(() -> {
                 long handed = 0;
-                for (long i = 0; i < order.iterations(); i++) handed += threads.runAll(tasks, index -> () -> addUp(files.get((int) index)));
+                for (long i = 0; i < order.iterations(); i++) handed += threads.runAll(tasks, index -> () -> addUp(files.get((int) index), (int) order.get("block_bytes")));
                 return handed;
             });
             return meter.outcome(order.iterations() * tasks, sum);
@@ -201,9 +202,9 @@ final class Io {
         }
     }
 
-    private static long addUp(Path path) throws IOException {
+    private static long addUp(Path path, int blockBytes) throws IOException {
         try (var file = new FileInputStream(path.toFile())) {
-            var block = new byte[BLOCK_BYTES];
+            var block = new byte[blockBytes];
             long sum = 0;
             for (int size; (size = file.read(block)) >= 0;) sum += WorkingSet.goOver(block, size);
             return sum;

@@ -29,6 +29,11 @@ final class Latencies {
         return Arrays.stream(noted, 0, count).max().orElse(0);
     }
 
+    /** The share of those that are so long or longer. */
+    double shareFrom(long ns) {
+        return (double) Arrays.stream(noted, 0, count).filter(one -> one >= ns).count() / Math.max(count, 1);
+    }
+
     /** In buckets, each as wide as a 1,024th of its values at most. */
     Map<String, Object> report(double achieved) {
         var counts = new TreeMap<Long, Long>();

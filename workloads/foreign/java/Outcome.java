@@ -36,6 +36,14 @@ final class Outcome {
         return latency(latencies.report(latencies.count() * 1e9 / Math.max(elapsed, 1)));
     }
 
+    /** Of a clock with so long a tick: each counts from when it was due. */
+    Outcome ticks(Latencies late, long tick) {
+        latency(late);
+        latency.put("corrected", true);
+        latency.put("offered_per_s", 1e9 / tick);
+        return this;
+    }
+
     void describe(Map<String, Object> answer) {
         answer.put("elapsed_ns", elapsed);
         answer.put("operations_count", operations);

@@ -6,8 +6,6 @@ import java.util.concurrent.locks.ReentrantLock;
 
 /** Ways to share between tasks. */
 final class Share {
-    private static final long CAPACITY = 64;
-    private static final long MESSAGING_CAPACITY = 100;
     private final Threads threads;
 
     Share(Threads threads) {
@@ -81,7 +79,7 @@ final class Share {
                 });
             }
             case 2 -> {
-                BlockingQueue<Long> channel = Threads.channel(CAPACITY);
+                BlockingQueue<Long> channel = Threads.channel(order.get("capacity_count"));
                 for (long i = 0; i < tasks; i++) team.add(() -> produce(channel, 1, additions));
                 team.add(() -> receive(channel, tasks * additions));
                 return team.timed(tasks * additions);
@@ -148,7 +146,7 @@ final class Share {
     Outcome fanIn(Order order) throws Exception {
         long producers = order.get("producers_count");
         long items = order.get("items_count");
-        BlockingQueue<Long> channel = Threads.channel(CAPACITY);
+        BlockingQueue<Long> channel = Threads.channel(order.get("capacity_count"));
         var team = threads.new Team();
         for (long i = 0; i < producers; i++) team.add(() -> produce(channel, items, order.iterations()));
         long all = producers * order.total("items_count");
@@ -158,8 +156,8 @@ final class Share {
     Outcome workerPool(Order order) throws Exception {
         long workers = order.orCpus("workers_count");
         long steps = order.get("steps_count");
-        BlockingQueue<Long> todo = Threads.channel(CAPACITY);
-        BlockingQueue<Long> done = Threads.channel(CAPACITY);
+        BlockingQueue<Long> todo = Threads.channel(order.get("capacity_count"));
+        BlockingQueue<Long> done = Threads.channel(order.get("capacity_count"));
         var team = threads.new Team();
         for (long i = 0; i < workers; i++) {
             team.add(() -> {
@@ -292,7 +290,7 @@ final class Share {
         long loops = order.total("loops_count");
         var team = threads.new Team();
         for (long group = 0; group < groups; group++) {
-            var inboxes = channels(senders, MESSAGING_CAPACITY);
+            var inboxes = channels(senders, order.get("capacity_count"));
             for (var inbox : inboxes) team.add(() -> receive(inbox, senders * loops));
             for (long i = 0; i < senders; i++) {
                 team.add(() -> {

@@ -4,7 +4,6 @@ import java.util.concurrent.atomic.AtomicBoolean;
 
 /** Going from one task to another. */
 final class Switch {
-    private static final long VICTIM_SLEEP_MS = 1;
     private final Threads threads;
 
     Switch(Threads threads) {
@@ -123,15 +122,15 @@ final class Switch {
     Outcome hog(Order order) throws Exception {
         long hogs = order.orCpus("hogs_count");
         long ns = order.get("hog_ns");
+        long tick = order.get("tick_ns");
         var delays = new Latencies();
         var slept = new AtomicBoolean();
         var stop = new AtomicBoolean();
         var victim = threads.start(() -> {
-            while (!stop.get()) {
-                long start = System.nanoTime();
-                Thread.sleep(VICTIM_SLEEP_MS);
-                delays.note(System.nanoTime() - start - VICTIM_SLEEP_MS * 1_000_000);
-                slept.set(true);
+            for (long due = System.nanoTime() + tick; !stop.get(); slept.set(true)) {
+                long rest = Math.max(due - System.nanoTime(), 0);
+                Thread.sleep(rest / 1_000_000, (int) (rest % 1_000_000));
+                for (long woken = System.nanoTime(); due - woken <= 0; due += tick) delays.note(woken - due);
             }
             return 0;
         });
@@ -148,7 +147,10 @@ final class Switch {
             stop.set(true);
             victim.join();
         }
-        return meter.outcome(order.iterations(), sum).with("worst_delay_ns", delays.worst()).latency(delays);
+        return meter.outcome(order.iterations(), sum)
+            .with("worst_delay_ns", delays.worst())
+            .with("missed_ticks_ratio", delays.shareFrom(tick))
+            .ticks(delays, tick);
     }
 
     private static long spin(long ns) {

@@ -11,11 +11,9 @@ import { addUp, withFiles } from './files.mjs';
 import { descendAsync } from './kernels/descend.mjs';
 import { lehmer, next } from './kernels/lehmer.mjs';
 import { array, goOver } from './kernels/working_set.mjs';
-import { collectGarbage, histogram, median, Meter, now, orCpus, sum } from './measure.mjs';
+import { collectGarbage, histogram, keepTime, median, Meter, now, orCpus, sum, ticks } from './measure.mjs';
 import { readMemory } from './protocol.mjs';
 
-const CAPACITY = 64;
-const VICTIM_SLEEP_MS = 1;
 const NO_PIPES = 'Node has no call that makes a kernel pipe within a process';
 
 export function refuses(workload) {
@@ -219,17 +217,11 @@ async function workingSet(order) {
   return ring(order, size, { metrics: { sum_alone_ns: alone } });
 }
 
-async function hog({ iterations, hogs_count: hogsOrZero, hog_ns: ns }) {
+async function hog({ iterations, hogs_count: hogsOrZero, hog_ns: ns, tick_ns: tick }) {
   const hogs = orCpus(hogsOrZero);
-  const delays = [];
   let stop = false;
-  const victim = spawn(async () => {
-    while (!stop) {
-      const start = now();
-      await sleep(VICTIM_SLEEP_MS);
-      delays.push(Math.max(now() - start - VICTIM_SLEEP_MS * 1e6, 0));
-    }
-  });
+  const delays = [];
+  const victim = spawn(() => keepTime(tick, delays, () => stop));
   while (delays.length === 0) await yieldNow();
   const meter = new Meter();
   const done = await meter.time(async () => {
@@ -244,8 +236,7 @@ async function hog({ iterations, hogs_count: hogsOrZero, hog_ns: ns }) {
   });
   stop = true;
   await victim;
-  const latency = histogram(delays, meter.perSecond(delays.length));
-  return meter.outcome(iterations, Math.floor(done / hogs), { latency, metrics: { worst_delay_ns: delays.reduce((a, b) => Math.max(a, b)) } });
+  return meter.outcome(iterations, Math.floor(done / hogs), ticks(delays, tick, meter.perSecond(delays.length)));
 }
 
 async function idleWake({ iterations, rounds_count: roundsEach, idle_ns: idle }) {
@@ -339,12 +330,12 @@ async function receive(from, count) {
   return total;
 }
 
-async function counter({ iterations, tasks_count: tasks, additions_count: additionsEach, means }) {
+async function counter({ iterations, tasks_count: tasks, additions_count: additionsEach, means, capacity_count: capacity }) {
   const additions = additionsEach * iterations;
   const [meter, team, lock] = [new Meter(), new Team(), new Lock()];
   let count = 0;
   if (means === 2) {
-    const ones = new Channel(CAPACITY);
+    const ones = new Channel(capacity);
     for (let i = 0; i < tasks; i++) team.add(() => produce(ones, 1, additions));
     team.add(() => receive(ones, tasks * additions));
     count = await team.timed(meter);
@@ -416,9 +407,9 @@ async function sieve({ iterations, limit_count: limit }) {
   return meter.outcome(found, total);
 }
 
-async function fanIn({ iterations, producers_count: producers, items_count: items }) {
+async function fanIn({ iterations, producers_count: producers, items_count: items, capacity_count: capacity }) {
   const count = iterations * producers * items;
-  const [meter, team, numbers] = [new Meter(), new Team(), new Channel(CAPACITY)];
+  const [meter, team, numbers] = [new Meter(), new Team(), new Channel(capacity)];
   for (let i = 0; i < producers; i++) team.add(() => produce(numbers, items, iterations));
   const total = await team.timed(meter, () => receive(numbers, count));
   return meter.outcome(count, total);
@@ -441,9 +432,9 @@ async function select({ iterations, items_count: items }) {
   return meter.outcome(count, total);
 }
 
-async function workerPool({ iterations, workers_count: workersOrZero, jobs_count: jobs, steps_count: steps }) {
+async function workerPool({ iterations, workers_count: workersOrZero, jobs_count: jobs, steps_count: steps, capacity_count: capacity }) {
   const workers = orCpus(workersOrZero);
-  const [meter, team, todo, done] = [new Meter(), new Team(), new Channel(CAPACITY), new Channel(CAPACITY)];
+  const [meter, team, todo, done] = [new Meter(), new Team(), new Channel(capacity), new Channel(capacity)];
   for (let i = 0; i < workers; i++) {
     team.add(async () => {
       for (let job; (job = await todo.receive()) !== 0;) await done.send(lehmer(job, steps));
@@ -557,11 +548,11 @@ async function philosophers({ iterations, tasks_count: tasks, rounds_count: roun
   return meter.outcome(tasks * rounds, total);
 }
 
-async function messaging({ iterations, groups_count: groups, senders_count: senders, loops_count: loopsEach }) {
+async function messaging({ iterations, groups_count: groups, senders_count: senders, loops_count: loopsEach, capacity_count: capacity }) {
   const loops = loopsEach * iterations;
   const [meter, team] = [new Meter(), new Team()];
   for (let group = 0; group < groups; group++) {
-    const receivers = Array.from({ length: senders }, () => new Channel(100));
+    const receivers = Array.from({ length: senders }, () => new Channel(capacity));
     for (const receiver of receivers) team.add(() => receive(receiver, senders * loops));
     for (let i = 0; i < senders; i++) {
       team.add(async () => {
@@ -606,7 +597,7 @@ async function tcpEcho(order) {
     const report = await promisify(execFile)(process.env.THREADBARE_LOAD, [
       'load', '--address', `127.0.0.1:${server.address().port}`, '--connections', order.connections_count,
       '--payload-bytes', order.payload_bytes, '--requests', order.requests_count * order.iterations,
-      '--offered-per-s', order.offered_per_s ?? 0, '--burst', order.burst_count ?? 1,
+      '--offered-per-s', order.offered_per_s ?? 0, '--load-percent', order.load_percent ?? 0, '--burst', order.burst_count ?? 1,
     ].map(String), { maxBuffer: Infinity });
     server.close();
     await once(server, 'close');
@@ -631,13 +622,13 @@ async function fanout({ iterations, requests_count: requests, waits_count: waits
   return meter.outcome(iterations * requests, total);
 }
 
-async function fileRead({ iterations, tasks_count: tasks, file_bytes: size, cold }) {
+async function fileRead({ iterations, tasks_count: tasks, file_bytes: size, block_bytes: block, cold }) {
   if (cold) throw new Failure('not_supported', 'Node has no posix_fadvise, by which the kernel forgets pages');
   return withFiles(tasks, size, async (paths) => {
     const meter = new Meter();
     const total = await meter.time(async () => {
       let handed = 0;
-      for (let i = 0; i < iterations; i++) handed += await joinAll(startAll(tasks, (index) => addUp(paths[index])));
+      for (let i = 0; i < iterations; i++) handed += await joinAll(startAll(tasks, (index) => addUp(paths[index], block)));
       return handed;
     });
     return meter.outcome(iterations * tasks, total);
@@ -653,5 +644,5 @@ const SHAPES = {
   'share.select': select,
   'share.worker_pool': workerPool, 'share.bounded_buffer': boundedBuffer, 'share.chameneos': chameneos,
   'share.big': big, 'share.philosophers': philosophers, 'share.messaging': messaging,
-  'io.sleepers': sleepers, 'io.tcp_echo': tcpEcho, 'io.tcp_burst': tcpEcho, 'io.fanout': fanout, 'io.file_read': fileRead,
+  'io.sleepers': sleepers, 'io.tcp_echo': tcpEcho, 'io.tcp_latency': tcpEcho, 'io.tcp_burst': tcpEcho, 'io.fanout': fanout, 'io.file_read': fileRead,
 };

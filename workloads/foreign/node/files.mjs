@@ -4,6 +4,7 @@ import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+// What is written at a time.
 const BLOCK_BYTES = 64 << 10;
 const PERIOD = 251;
 
@@ -33,10 +34,10 @@ async function write(path, index, size) {
 }
 
 /** Reads a file in blocks and adds up its bytes. */
-export async function addUp(path) {
+export async function addUp(path, bytes) {
   const file = await open(path);
   try {
-    const block = new Uint8Array(BLOCK_BYTES);
+    const block = new Uint8Array(bytes);
     let total = 0;
     for (let size; (({ bytesRead: size } = await file.read(block)), size > 0);) {
       for (let j = 0; j < size; j++) total += block[j];

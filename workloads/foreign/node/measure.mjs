@@ -1,6 +1,7 @@
 // Taking a sample: clock, CPU time, context switches, latencies.
 
 import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
@@ -79,6 +80,22 @@ export function histogram(latencies, achieved) {
   }
   const buckets = [...counts].sort(([a], [b]) => a - b);
   return { corrected: false, offered_per_s: null, achieved_per_s: achieved, buckets };
+}
+
+/** Sleeps from tick to tick and notes by how much each was late: a stall is late for all that it covers. */
+export async function keepTime(tick, delays, isOver) {
+  for (let due = now() + tick; !isOver();) {
+    await sleep(Math.max((due - now()) / 1e6, 0));
+    for (const woken = now(); due <= woken; due += tick) delays.push(woken - due);
+  }
+}
+
+/** What such a clock has to say. */
+export function ticks(delays, tick, achieved) {
+  const latency = { ...histogram(delays, achieved), corrected: true, offered_per_s: 1e9 / tick };
+  const missed = delays.filter((delay) => delay >= tick).length;
+  const worst = delays.reduce((a, b) => Math.max(a, b), 0);
+  return { latency, metrics: { worst_delay_ns: worst, missed_ticks_ratio: missed / Math.max(delays.length, 1) } };
 }
 
 export function median(latencies) {

@@ -6,10 +6,9 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { addUp } from './files.mjs';
 import { descend } from './kernels/descend.mjs';
 import { KERNELS } from './kernels/index.mjs';
-import { now } from './measure.mjs';
+import { keepTime, now } from './measure.mjs';
 
 const began = now();
-const VICTIM_SLEEP_MS = 1;
 const [ARRIVED, OPEN] = [0, 1];
 
 /** Blocks the thread until the gate is open. */
@@ -39,14 +38,12 @@ const TASKS = {
     return 1;
   },
 
-  async sleepy({ gate }) {
+  async sleepy({ gate, tick }) {
     const delays = [];
-    while (Atomics.load(gate, OPEN) === 0) {
-      const start = now();
-      await sleep(VICTIM_SLEEP_MS);
-      delays.push(Math.max(now() - start - VICTIM_SLEEP_MS * 1e6, 0));
-      Atomics.add(gate, ARRIVED, 1);
-    }
+    await keepTime(tick, delays, () => {
+      if (delays.length > 0) Atomics.store(gate, ARRIVED, 1);
+      return Atomics.load(gate, OPEN) !== 0;
+    });
     return delays;
   },
 
@@ -107,7 +104,7 @@ const TASKS = {
     return index + 1;
   },
 
-  file: ({ path }) => addUp(path),
+  file: ({ path, block }) => addUp(path, block),
 };
 
 const result = await TASKS[workerData.task](workerData);

@@ -5,7 +5,7 @@ import { Worker } from 'node:worker_threads';
 import { Failure } from './failure.mjs';
 import { withFiles } from './files.mjs';
 import { KERNELS, copies } from './kernels/index.mjs';
-import { collectGarbage, histogram, median, Meter, now, orCpus, sum } from './measure.mjs';
+import { collectGarbage, histogram, median, Meter, now, orCpus, sum, ticks } from './measure.mjs';
 import { readMemory } from './protocol.mjs';
 
 const PROGRAM = new URL('./worker.mjs', import.meta.url);
@@ -168,10 +168,10 @@ async function idleWake({ iterations, rounds_count: roundsEach, idle_ns: idle })
   return meter.outcome(rounds, wakes.length, { latency, metrics: { wake_ns: median(wakes) } });
 }
 
-async function hog({ iterations, hogs_count: hogsOrZero, hog_ns: ns }) {
+async function hog({ iterations, hogs_count: hogsOrZero, hog_ns: ns, tick_ns: tick }) {
   const hogs = orCpus(hogsOrZero);
   const gate = shared(2);
-  const victim = new Task('sleepy', { gate });
+  const victim = new Task('sleepy', { gate, tick });
   await reach(gate, ARRIVED, 1);
   const meter = new Meter();
   const done = await meter.time(async () => {
@@ -181,8 +181,7 @@ async function hog({ iterations, hogs_count: hogsOrZero, hog_ns: ns }) {
   });
   open(gate);
   const delays = await victim.done;
-  const latency = histogram(delays, meter.perSecond(delays.length));
-  return meter.outcome(iterations, Math.floor(done / hogs), { latency, metrics: { worst_delay_ns: delays.reduce((a, b) => Math.max(a, b)) } });
+  return meter.outcome(iterations, Math.floor(done / hogs), ticks(delays, tick, meter.perSecond(delays.length)));
 }
 
 /** All memory.*: what workers cost that block on a gate. */
@@ -257,13 +256,13 @@ async function sleepers({ iterations, tasks_count: tasks, sleep_ns: ns }) {
   return meter.outcome(iterations * tasks, total, { metrics: { over_ns: meter.elapsed / iterations - ns } });
 }
 
-async function fileRead({ iterations, tasks_count: tasks, file_bytes: size, cold }) {
+async function fileRead({ iterations, tasks_count: tasks, file_bytes: size, block_bytes: block, cold }) {
   if (cold) throw new Failure('not_supported', 'Node has no posix_fadvise, by which the kernel forgets pages');
   return withFiles(tasks, size, async (paths) => {
     const meter = new Meter();
     const total = await meter.time(async () => {
       let handed = 0;
-      for (let i = 0; i < iterations; i++) handed += await joinAll(startAll(tasks, 'file', (index) => ({ path: paths[index] })));
+      for (let i = 0; i < iterations; i++) handed += await joinAll(startAll(tasks, 'file', (index) => ({ path: paths[index], block })));
       return handed;
     });
     return meter.outcome(iterations * tasks, total);

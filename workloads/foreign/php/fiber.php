@@ -211,7 +211,6 @@ final class FiberLane
 {
     use Shapes;
 
-    private const CAPACITY = 64;
     private const SHAPES = [
         'spawn.one' => 'spawnOne', 'spawn.batch' => 'spawnBatch', 'spawn.first_instruction' => 'firstInstruction',
         'spawn.skynet' => 'skynet', 'switch.yield' => 'yields', 'switch.pingpong' => 'pingPong',
@@ -427,7 +426,7 @@ final class FiberLane
     private function fanIn(array $order): array
     {
         ['producers_count' => $producers, 'items_count' => $items, 'iterations' => $times] = $order;
-        [$meter, $team, $numbers] = [new Meter(), new Team(), new Channel(self::CAPACITY)];
+        [$meter, $team, $numbers] = [new Meter(), new Team(), new Channel($order['capacity_count'])];
         for ($i = 0; $i < $producers; $i++) {
             $team->add(fn (): int => $this->produce($numbers, $items, $times));
         }
@@ -456,7 +455,7 @@ final class FiberLane
         for ($group = 0; $group < $groups; $group++) {
             $receivers = [];
             for ($i = 0; $i < $senders; $i++) {
-                $receivers[] = $receiver = new Channel(100);
+                $receivers[] = $receiver = new Channel($order['capacity_count']);
                 $team->add(fn (): int => $this->receiveAll($receiver, $senders * $loops));
             }
             for ($i = 0; $i < $senders; $i++) {

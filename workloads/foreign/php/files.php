@@ -3,6 +3,7 @@
 
 declare(strict_types=1);
 
+// What is written at a time.
 const BLOCK_BYTES = 64 << 10;
 
 /** Writes files down to the disk, runs $body on their paths and removes them. */
@@ -33,11 +34,11 @@ function with_files(int $count, int $size, callable $body): mixed
 }
 
 /** Reads a file in blocks and adds up its bytes. */
-function add_up(string $path): int
+function add_up(string $path, int $bytes): int
 {
     $file = fopen($path, 'r');
     $total = 0;
-    while (($block = fread($file, BLOCK_BYTES)) !== '' && $block !== false) {
+    while (($block = fread($file, $bytes)) !== '' && $block !== false) {
         foreach (count_chars($block, 1) as $byte => $times) {
             $total += $byte * $times;
         }

@@ -4,8 +4,6 @@
 declare(strict_types=1);
 
 const PAGE_BYTES = 4096;
-const VICTIM_SLEEP_NS = 1_000_000;
-const ECHO_BYTES = 16 << 10;
 const MOST_LEAVES = 10_000;
 const MOST_TASKS = 2_000;
 const NO_CHANNEL = 'PHP forks to serve requests apart from each other; it has no channel or lock between many processes';
@@ -85,7 +83,7 @@ final class ForkLane
         'spawn.skynet' => 'skynet', 'spawn.fork_rss' => 'forkRss', 'switch.pingpong' => 'pingPong',
         'switch.idle_wake' => 'idleWake', 'switch.hog' => 'hog', 'memory.parked' => 'hold', 'memory.deep' => 'hold',
         'memory.shrink' => 'hold', 'memory.million' => 'hold', 'io.sleepers' => 'sleepers', 'io.tcp_echo' => 'tcpEcho',
-        'io.tcp_burst' => 'tcpEcho',
+        'io.tcp_latency' => 'tcpEcho', 'io.tcp_burst' => 'tcpEcho',
         'io.fanout' => 'fanout', 'io.file_read' => 'fileRead',
     ];
 
@@ -222,17 +220,19 @@ final class ForkLane
 
     private function hog(array $order): array
     {
-        $hogs = $order['hogs_count'] ?: cpus();
+        [$hogs, $tick] = [$order['hogs_count'] ?: cpus(), $order['tick_ns']];
         [$mine, $other] = socket_pair();
-        $victim = new Process(function () use ($other): int {
+        $victim = new Process(function () use ($other, $tick): int {
             $delays = [];
             stream_set_blocking($other, false);
-            while (fread($other, 8) === '') {
-                $start = now();
-                nap(VICTIM_SLEEP_NS);
-                $delays[] = max(now() - $start - VICTIM_SLEEP_NS, 0);
-                if (count($delays) === 1) {
+            for ($due = now() + $tick, $told = false; fread($other, 8) === '';) {
+                nap(max($due - now(), 0));
+                for ($woken = now(); $due <= $woken; $due += $tick) {
+                    $delays[] = $woken - $due;
+                }
+                if (!$told && $delays) {
                     send($other, 1);
+                    $told = true;
                 }
             }
             stream_set_blocking($other, true);
@@ -250,7 +250,11 @@ final class ForkLane
         $delays = array_values(unpack('q*', stream_get_contents($mine, 8 * $count)));
         $victim->result();
         return $meter->outcome($order['iterations'], intdiv($done, $hogs), [
-            'latency' => histogram($delays, $meter->perSecond($count)), 'metrics' => ['worst_delay_ns' => (float) max($delays)],
+            'latency' => ['corrected' => true, 'offered_per_s' => 1e9 / $tick] + histogram($delays, $meter->perSecond($count)),
+            'metrics' => [
+                'worst_delay_ns' => (float) max($delays),
+                'missed_ticks_ratio' => count(array_filter($delays, fn (int $delay): bool => $delay >= $tick)) / $count,
+            ],
         ]);
     }
 
@@ -341,10 +345,11 @@ final class ForkLane
             getenv('THREADBARE_LOAD'), 'load', '--address', stream_socket_get_name($server, false),
             '--connections', (string) $order['connections_count'], '--payload-bytes', (string) $order['payload_bytes'],
             '--requests', (string) ($order['requests_count'] * $order['iterations']),
-            '--offered-per-s', (string) ($order['offered_per_s'] ?? 0), '--burst', (string) ($order['burst_count'] ?? 1),
+            '--offered-per-s', (string) ($order['offered_per_s'] ?? 0), '--load-percent', (string) ($order['load_percent'] ?? 0),
+            '--burst', (string) ($order['burst_count'] ?? 1),
         ], [['file', '/dev/null', 'r'], ['pipe', 'w'], STDERR], $pipes);
         // Of a burst one request at a time, so that each is answered by itself.
-        $bytes = isset($order['burst_count']) ? $order['payload_bytes'] : ECHO_BYTES;
+        $bytes = $order['block_bytes'] ?? $order['payload_bytes'];
         $tasks = [];
         while (count($tasks) < $order['connections_count'] && proc_get_status($generator)['running']) {
             $ready = [$server];
@@ -378,7 +383,7 @@ final class ForkLane
             throw new Failure('not_supported', 'PHP has no posix_fadvise, by which the kernel forgets pages');
         }
         return with_files($order['tasks_count'], $order['file_bytes'], function (array $paths) use ($order): array {
-            [$meter, $total] = $this->batches($order, count($paths), fn (int $index): int => add_up($paths[$index]));
+            [$meter, $total] = $this->batches($order, count($paths), fn (int $index): int => add_up($paths[$index], $order['block_bytes']));
             return $meter->outcome($order['iterations'] * count($paths), $total);
         });
     }

@@ -16,11 +16,9 @@ from kernels.descend import descend
 from kernels.lehmer import following, lehmer
 from kernels.primes import is_prime
 from kernels.working_set import array
-from measure import Meter, difference_since, histogram, median, now, used, without
+from measure import Clock, Meter, difference_since, histogram, median, now, ticks, used, without
 from protocol import Failure, read_memory
 
-CAPACITY = 64
-VICTIM_SLEEP_NS = 1_000_000
 MOST_LEAVES = 10_000
 MAIL_FROM, MAIL_TO = "sender@example.com", "receiver@example.com"
 MAIL_TEXT = f"From: <{MAIL_FROM}>\r\nTo: <{MAIL_TO}>\r\nSubject: Hello\r\n\r\nOne of many.\r\n"
@@ -318,14 +316,13 @@ def hog(lane, order):
     slept, stop, noted = lane.arrivals(), lane.gate(), lane.channel(1)
 
     def victim():
-        delays = []
+        clock = Clock(order["tick_ns"])
         while not stop.is_set():
-            start = now()
-            time.sleep(VICTIM_SLEEP_NS / 1e9)
-            delays.append(max(now() - start - VICTIM_SLEEP_NS, 0))
+            time.sleep(clock.rest_s())
+            clock.look()
             slept.release()
-        noted.put(delays)
-        return len(delays)
+        noted.put(clock.delays)
+        return 0
 
     def spin():
         end = now() + ns
@@ -342,9 +339,7 @@ def hog(lane, order):
     stop.set()
     delays = noted.get()
     sleeper.result()
-    latency = histogram(delays, meter.per_second(len(delays)))
-    metrics = {"worst_delay_ns": float(max(delays))}
-    return meter.outcome(order.iterations, done // hogs, latency=latency, metrics=metrics)
+    return meter.outcome(order.iterations, done // hogs, **ticks(delays, order["tick_ns"], meter))
 
 
 def idle_wake(lane, order):
@@ -470,7 +465,7 @@ def counter(lane, order):
             team.add(add)
         team.timed(meter)
         return meter.outcome(tasks * additions, count.value)
-    channel = lane.channel(CAPACITY)
+    channel = lane.channel(order["capacity_count"])
     for _ in range(tasks):
         team.add(produce, channel, 1, additions)
     team.add(receive, channel, tasks * additions)
@@ -528,7 +523,7 @@ def sieve(lane, order):
 
 def fan_in(lane, order):
     producers, items = order["producers_count"], order["items_count"]
-    count, meter, team, channel = producers * items * order.iterations, lane.meter(), Team(lane), lane.channel(CAPACITY)
+    count, meter, team, channel = producers * items * order.iterations, lane.meter(), Team(lane), lane.channel(order["capacity_count"])
     for _ in range(producers):
         team.add(produce, channel, items, order.iterations)
     total = team.timed(meter, lambda: receive(channel, count))
@@ -538,7 +533,7 @@ def fan_in(lane, order):
 def worker_pool(lane, order):
     workers, jobs, steps = order.or_cpus("workers_count"), order["jobs_count"], order["steps_count"]
     meter, team = lane.meter(), Team(lane)
-    todo, done = lane.channel(CAPACITY), lane.channel(CAPACITY)
+    todo, done = lane.channel(order["capacity_count"]), lane.channel(order["capacity_count"])
 
     def work():
         while job := todo.get():
@@ -669,7 +664,7 @@ def messaging(lane, order):
         return 0
 
     for _ in range(order["groups_count"]):
-        receivers = [lane.channel(100) for _ in range(senders)]
+        receivers = [lane.channel(order["capacity_count"]) for _ in range(senders)]
         for receiver in receivers:
             team.add(receive, receiver, senders * loops)
         for _ in range(senders):
@@ -821,7 +816,7 @@ def file_read(lane, order):
             if order["cold"]:
                 forget(paths)
             with meter:
-                total += join_all([lane.spawn(add_up, path) for path in paths])
+                total += join_all([lane.spawn(add_up, path, order["block_bytes"]) for path in paths])
     return meter.outcome(order.iterations * tasks, total)
 
 
@@ -836,6 +831,6 @@ SHAPES = {
     "share.counter": counter, "share.pipeline": pipeline, "share.sieve": sieve, "share.fan_in": fan_in,
     "share.worker_pool": worker_pool, "share.bounded_buffer": bounded_buffer, "share.chameneos": chameneos,
     "share.big": big, "share.philosophers": philosophers, "share.messaging": messaging, "share.brigade": brigade,
-    "io.sleepers": sleepers, "io.tcp_echo": tcp_echo, "io.tcp_burst": tcp_echo, "io.fanout": fanout, "io.pipe_ring": pipe_ring,
+    "io.sleepers": sleepers, "io.tcp_echo": tcp_echo, "io.tcp_latency": tcp_echo, "io.tcp_burst": tcp_echo, "io.fanout": fanout, "io.pipe_ring": pipe_ring,
     "io.file_read": file_read, "io.email": email,
 }

@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 from itertools import chain
 
 import load
-from blocking import CAPACITY, VICTIM_SLEEP_NS, Pipe, allow_calls
+from blocking import Pipe, allow_calls
 from files import add_up, files, forget
 from kernels.descend import descend_async
 from kernels.lehmer import following, lehmer
 from kernels.primes import is_prime
 from kernels.working_set import array
-from measure import Meter, difference_since, histogram, median, now, used, without
+from measure import Clock, Meter, difference_since, histogram, median, now, ticks, used, without
 from protocol import Failure, read_memory
 
 
@@ -269,13 +269,12 @@ async def working_set(order):
 
 
 async def hog(order):
-    hogs, ns, meter, stop, delays = order.or_cpus("hogs_count"), order["hog_ns"], Meter(), asyncio.Event(), []
+    hogs, ns, meter, stop, clock = order.or_cpus("hogs_count"), order["hog_ns"], Meter(), asyncio.Event(), Clock(order["tick_ns"])
 
     async def victim():
         while not stop.is_set():
-            start = now()
-            await asyncio.sleep(VICTIM_SLEEP_NS / 1e9)
-            delays.append(max(now() - start - VICTIM_SLEEP_NS, 0))
+            await asyncio.sleep(clock.rest_s())
+            clock.look()
 
     async def spin():
         end = now() + ns
@@ -284,7 +283,7 @@ async def hog(order):
         return 1
 
     sleeper = asyncio.create_task(victim())
-    while not delays:
+    while not clock.delays:
         await asyncio.sleep(0)
     done = 0
     with meter:
@@ -292,8 +291,7 @@ async def hog(order):
             done += sum(await asyncio.gather(*(asyncio.create_task(spin()) for _ in range(hogs))))
     stop.set()
     await sleeper
-    latency = histogram(delays, meter.per_second(len(delays)))
-    return meter.outcome(order.iterations, done // hogs, latency=latency, metrics={"worst_delay_ns": float(max(delays))})
+    return meter.outcome(order.iterations, done // hogs, **ticks(clock.delays, order["tick_ns"], meter))
 
 
 async def idle_wake(order):
@@ -424,7 +422,7 @@ async def counter(order):
             team.add(add() if means else add_at_once())
         await team.timed(meter)
         return meter.outcome(tasks * additions, count)
-    ones = channel(CAPACITY)
+    ones = channel(order["capacity_count"])
     for _ in range(tasks):
         team.add(produce(ones, 1, additions))
     team.add(receive(ones, tasks * additions))
@@ -482,7 +480,7 @@ async def sieve(order):
 
 async def fan_in(order):
     producers, items = order["producers_count"], order["items_count"]
-    count, meter, team, numbers = producers * items * order.iterations, Meter(), Team(), channel(CAPACITY)
+    count, meter, team, numbers = producers * items * order.iterations, Meter(), Team(), channel(order["capacity_count"])
     for _ in range(producers):
         team.add(produce(numbers, items, order.iterations))
     total = await team.timed(meter, receive(numbers, count))
@@ -515,7 +513,7 @@ async def select(order):
 
 async def worker_pool(order):
     workers, jobs, steps = order.or_cpus("workers_count"), order["jobs_count"], order["steps_count"]
-    meter, team, todo, done = Meter(), Team(), channel(CAPACITY), channel(CAPACITY)
+    meter, team, todo, done = Meter(), Team(), channel(order["capacity_count"]), channel(order["capacity_count"])
 
     async def work():
         while job := await todo.get():
@@ -646,7 +644,7 @@ async def messaging(order):
         return 0
 
     for _ in range(order["groups_count"]):
-        receivers = [channel(100) for _ in range(senders)]
+        receivers = [channel(order["capacity_count"]) for _ in range(senders)]
         for receiver in receivers:
             team.add(receive(receiver, senders * loops))
         for _ in range(senders):
@@ -758,7 +756,7 @@ async def file_read(order):
             if order["cold"]:
                 forget(paths)
             with meter:
-                total += sum(await asyncio.gather(*(asyncio.to_thread(add_up, path) for path in paths)))
+                total += sum(await asyncio.gather(*(asyncio.to_thread(add_up, path, order["block_bytes"]) for path in paths)))
     return meter.outcome(order.iterations * tasks, total)
 
 
@@ -773,6 +771,6 @@ SHAPES = {
     "share.select": select,
     "share.worker_pool": worker_pool, "share.bounded_buffer": bounded_buffer, "share.chameneos": chameneos,
     "share.big": big, "share.philosophers": philosophers, "share.messaging": messaging, "share.brigade": brigade,
-    "io.sleepers": sleepers, "io.tcp_echo": tcp_echo, "io.tcp_burst": tcp_echo, "io.fanout": fanout, "io.pipe_ring": pipe_ring,
+    "io.sleepers": sleepers, "io.tcp_echo": tcp_echo, "io.tcp_latency": tcp_echo, "io.tcp_burst": tcp_echo, "io.fanout": fanout, "io.pipe_ring": pipe_ring,
     "io.file_read": file_read,
 }

@@ -4,7 +4,7 @@ import os
 import tempfile
 from contextlib import contextmanager
 
-BLOCK_BYTES = 64 << 10
+BLOCK_BYTES = 64 << 10  # What is written at a time.
 PERIOD = 251
 
 
@@ -30,10 +30,10 @@ def forget(paths):
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def add_up(path):
+def add_up(path, block_bytes):
     """Reads a file in blocks and adds up its bytes."""
     total = 0
     with open(path, "rb", buffering=0) as file:
-        while block := file.read(BLOCK_BYTES):
+        while block := file.read(block_bytes):
             total += sum(block)
     return total

@@ -1,4 +1,4 @@
-"""The load generator of io.tcp_echo and io.tcp_burst, and the mail server of io.email: a program that the study names."""
+"""The load generator of io.tcp_*, and the mail server of io.email: a program that the study names."""
 
 import json
 import os
@@ -7,13 +7,12 @@ import subprocess
 PROGRAM = os.environ.get("THREADBARE_LOAD")
 MISSING = None if PROGRAM else "THREADBARE_LOAD does not name the load generator"
 # The workloads that it loads.
-LOADED = ("io.tcp_echo", "io.tcp_burst")
-ECHO_BYTES = 16 << 10
+LOADED = ("io.tcp_echo", "io.tcp_latency", "io.tcp_burst")
 
 
 def block_bytes(order):
     """How much an echo server reads at a time: of a burst one request, so that each is answered by itself."""
-    return order["payload_bytes"] if "burst_count" in order.parameters else ECHO_BYTES
+    return order.parameters.get("block_bytes", order["payload_bytes"])
 
 
 def arguments(order, address):
@@ -21,7 +20,7 @@ def arguments(order, address):
     plan = {
         "--address": "{}:{}".format(*address), "--connections": order["connections_count"],
         "--payload-bytes": order["payload_bytes"], "--requests": order["requests_count"] * order.iterations,
-        "--offered-per-s": order.parameters.get("offered_per_s", 0), "--burst": order.parameters.get("burst_count", 1),
+        "--offered-per-s": order.parameters.get("offered_per_s", 0), "--load-percent": order.parameters.get("load_percent", 0), "--burst": order.parameters.get("burst_count", 1),
     }
     return [PROGRAM, "load", *(str(word) for pair in plan.items() for word in pair)]
 

@@ -66,5 +66,31 @@ def histogram(latencies, achieved_per_s):
     return {"corrected": False, "offered_per_s": None, "achieved_per_s": achieved_per_s, "buckets": sorted(counts.items())}
 
 
+class Clock:
+    """A clock that ticks; notes by how much each tick was late. A stall is late for all the ticks that it covers."""
+
+    def __init__(self, tick):
+        self._tick, self._due, self.delays = tick, now() + tick, []
+
+    def rest_s(self):
+        return max(self._due - now(), 0) / 1e9
+
+    def look(self):
+        woken = now()
+        while self._due <= woken:
+            self.delays.append(woken - self._due)
+            self._due += self._tick
+
+
+def ticks(delays, tick, meter):
+    """What such a clock has to say."""
+    latency = histogram(delays, meter.per_second(len(delays)))
+    missed = sum(delay >= tick for delay in delays)
+    return {
+        "latency": {**latency, "corrected": True, "offered_per_s": 1e9 / tick},
+        "metrics": {"worst_delay_ns": float(max(delays, default=0)), "missed_ticks_ratio": missed / max(len(delays), 1)},
+    }
+
+
 def median(latencies):
     return float(median_low(latencies))

@@ -27,6 +27,22 @@ const fn payload(most: u64) -> Parameter {
     )
 }
 
+/// Of a server that echoes.
+const REQUESTS: Parameter = count(
+    "requests_count",
+    "requests over all connections",
+    [&[60], &[4_000], &[10_000]],
+    1_000_000_000,
+);
+
+/// Of a server that echoes.
+const BLOCK: Parameter = count(
+    "block_bytes",
+    "bytes that the server reads at most at a time",
+    [&[16 << 10], &[16 << 10], &[16 << 10]],
+    1 << 30,
+);
+
 pub(super) const GROUP: Group = Group {
     id: "io",
     title: "Waiting for timers, sockets and files",
@@ -82,14 +98,14 @@ const LIST: &[Workload] = &[
     Workload {
         id: "io.tcp_echo",
         title: "TCP echo server",
-        question: "How many requests does an echo server answer, and how long do they wait?",
+        question: "How many requests a second does an echo server answer at most, and how long do they wait then?",
         activity: "answering one request over TCP",
         first_screen: Some(FirstScreen {
-            quantity: Some("time"),
+            quantity: Some("throughput"),
             parameters: &[("offered_per_s", 0)],
             ..FirstScreen::of("serve", 1)
         }),
-        telling: &["time", "latency_ns_p50", "latency_ns_p99"],
+        telling: &["throughput", "latency_ns_p99"],
         presets: Presets {
             quick: true,
             peers: Some(&[
@@ -112,28 +128,65 @@ const LIST: &[Workload] = &[
         parameters: &[
             CONNECTIONS,
             payload(16_384),
-            count(
-                "requests_count",
-                "requests over all connections",
-                [&[60], &[4_000], &[10_000]],
-                1_000_000_000,
-            ),
+            REQUESTS,
+            BLOCK,
             from_zero(
                 "offered_per_s",
                 "requests a second on a fixed schedule; 0: each connection sends when it has its answer",
-                [
-                    &[0, 20_000],
-                    &[0, 10_000],
-                    &[0, 10_000, 20_000, 40_000, 80_000, 120_000, 160_000],
-                ],
+                [&[0], &[0], &[0]],
                 100_000_000,
             ),
         ],
         operation: "request",
-        metrics: &[MetricKind::Latency, MetricKind::TimePerOperation],
+        metrics: &[
+            MetricKind::Throughput,
+            MetricKind::Latency,
+            MetricKind::TimePerOperation,
+        ],
         figures: LOAD,
         includes: "The server's reads and writes over loopback, its poller or its threads, under one generator that is the same for all lanes and has CPUs of its own: the server has two fifths of the run's, or one of two.",
-        leaves_out: "A network card. load_headroom_ratio is what the generator manages over what it was asked for; where that is near 1 the generator is the limit, not the server, and the figure is a lower bound: io.tcp_burst shows the server's.",
+        leaves_out: "A network card. What a request waits for at a load that the server can bear is io.tcp_latency. load_headroom_ratio is what the generator manages over what it was asked for; where that is near 1 the generator is the limit, not the server, and the figure is a lower bound: io.tcp_burst shows the server's.",
+        calibrated: false,
+        operations: |p| get(p, "requests_count"),
+        checksum: |p| get(p, "requests_count"),
+        ..PLAIN
+    },
+    Workload {
+        id: "io.tcp_latency",
+        title: "TCP echo server at half of its capacity",
+        question: "How long do requests wait for an echo server that is asked for half of what it can do?",
+        activity: "answering one request at half of the load that the server can bear",
+        telling: &["latency_ns_p50", "latency_ns_p99"],
+        presets: Presets {
+            peers: Some(&[("requests_count", &[4_000], &[50_000])]),
+            ..Presets::NONE
+        },
+        shape: Shape::TcpEcho,
+        parameters: &[
+            CONNECTIONS,
+            payload(16_384),
+            REQUESTS,
+            BLOCK,
+            Parameter {
+                range: (1, 100),
+                ..count(
+                    "load_percent",
+                    "percent of what the server manages at most, which is measured first, on the same connections",
+                    [&[50], &[50], &[50]],
+                    0,
+                )
+            },
+        ],
+        operation: "request",
+        metrics: &[MetricKind::Latency],
+        figures: &[
+            "capacity_per_s",
+            "load_headroom_ratio",
+            "load_limit_per_s",
+            "load_busy_ratio",
+        ],
+        includes: "Requests on a fixed schedule, each of which waits from when it was due: what a stall of the server keeps waiting counts in full. The schedule is of the lane's own capacity, so a lane that manages more is asked for more: see capacity_per_s.",
+        leaves_out: "A network card. The time per operation is the schedule's.",
         calibrated: false,
         operations: |p| get(p, "requests_count"),
         checksum: |p| get(p, "requests_count"),
@@ -278,6 +331,11 @@ const LIST: &[Workload] = &[
                 [&[5_000], &[1 << 20], &[4 << 20]],
                 1 << 32,
             ),
+            Parameter {
+                meaning: "bytes that a task reads at a time",
+                values: [&[64 << 10], &[64 << 10], &[64 << 10]],
+                ..BLOCK
+            },
             from_zero(
                 "cold",
                 "1: after asking the kernel to forget the pages",
@@ -286,7 +344,7 @@ const LIST: &[Workload] = &[
             ),
         ],
         operation: "file",
-        includes: "Opening, reading in blocks of 64 KiB, adding up the bytes; in async lanes the detour over threads that may block.",
+        includes: "Opening, reading in blocks, adding up the bytes; in async lanes the detour over threads that may block.",
         leaves_out: "Whether cold reads reach a disk is up to the host: a cache below the kernel may answer.",
         operations: |p| get(p, "tasks_count"),
         checksum: |p| {

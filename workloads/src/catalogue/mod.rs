@@ -223,6 +223,8 @@ pub enum MetricKind {
     TimePerOperation,
     /// Bytes a task by regression over `tasks_count`.
     MemoryLedger,
+    /// `operations_count / elapsed_ns`, a second.
+    Throughput,
     /// A histogram of latencies.
     Latency,
     /// Speed-up over `workers_count`.

@@ -6,6 +6,14 @@ use super::{
 };
 use crate::kernels::{lehmer, sieve};
 
+/// Of channels whose capacity is not the question.
+const CAPACITY: Parameter = count(
+    "capacity_count",
+    "capacity of each channel",
+    [&[64], &[64], &[64]],
+    100_000,
+);
+
 pub(super) const GROUP: Group = Group {
     id: "share",
     title: "Sharing and communicating",
@@ -49,6 +57,7 @@ const LIST: &[Workload] = &[
                 [&[0, 1, 2], &[0, 1, 2], &[0, 1, 2]],
                 2,
             ),
+            CAPACITY,
         ],
         operation: "addition",
         includes: "Every addition, under contention, and the end of the tasks.",
@@ -148,9 +157,10 @@ const LIST: &[Workload] = &[
                 [&[30], &[200], &[500]],
                 1_000_000,
             ),
+            CAPACITY,
         ],
         operation: "message",
-        includes: "Contention of the senders on one channel of capacity 64.",
+        includes: "Contention of the senders on one channel.",
         leaves_out: "Work on either side.",
         iterations: [1, 1, 4],
         operations: |p| get(p, "producers_count") * get(p, "items_count"),
@@ -206,6 +216,7 @@ const LIST: &[Workload] = &[
                 [&[10], &[100], &[100, 10_000]],
                 1_000_000_000,
             ),
+            CAPACITY,
         ],
         operation: "job",
         includes: "Both channels and the work of each job, on as many CPUs as the lane has.",
@@ -396,6 +407,10 @@ const LIST: &[Workload] = &[
                 [&[5], &[5], &[20]],
                 1_000_000,
             ),
+            Parameter {
+                values: [&[100], &[100], &[100]],
+                ..CAPACITY
+            },
         ],
         operation: "message",
         includes: "The traffic of hackbench over the lane's own channels of capacity 100.",

@@ -222,7 +222,7 @@ const LIST: &[Workload] = &[
         question: "How late does a sleeping task wake when every CPU runs a task that only computes?",
         activity: "waking beside tasks that only compute",
         roles: &["hog"],
-        telling: &["worst_delay_ns"],
+        telling: &["worst_delay_ns", "missed_ticks_ratio"],
         presets: Presets {
             peers: Some(&[]),
             ..Presets::NONE
@@ -241,11 +241,17 @@ const LIST: &[Workload] = &[
                 [&[0], &[0], &[0]],
                 100_000,
             ),
+            count(
+                "tick_ns",
+                "from one tick of the clock to the next",
+                [&[2_000_000], &[10_000_000], &[10_000_000]],
+                1_000_000_000,
+            ),
         ],
         operation: "hog",
         metrics: &[MetricKind::Latency],
-        figures: &["worst_delay_ns"],
-        includes: "By how much a sleep of 1 ms is exceeded while every CPU of the lane is busy with a task that calls nothing.",
+        figures: &["worst_delay_ns", "missed_ticks_ratio"],
+        includes: "By how much a task that sleeps from tick to tick is late for each of them, while every CPU of the lane is busy with a task that calls nothing. A stall is late for all the ticks that it covers; a tick is missed if the next is due before the task is there.",
         leaves_out: "The cost of preemption to the hogs.",
         calibrated: false,
         ..PLAIN
@@ -322,7 +328,7 @@ const LIST: &[Workload] = &[
         activity: "waking a task that has been idle",
         telling: &["wake_ns"],
         presets: Presets {
-            peers: Some(&[("idle_ns", &[100_000], &[100_000, 1_000_000])]),
+            peers: Some(&[("idle_ns", &[1_000_000], &[1_000_000, 10_000_000])]),
             ..Presets::NONE
         },
         shape: Shape::IdleWake,
@@ -337,9 +343,10 @@ const LIST: &[Workload] = &[
                 "idle_ns",
                 "how long everybody waits before each wake",
                 [
-                    &[100_000],
-                    &[0, 100_000, 1_000_000],
-                    &[0, 10_000, 100_000, 1_000_000, 10_000_000],
+                    // Whole milliseconds: the clock of some lanes has no other.
+                    &[1_000_000],
+                    &[0, 1_000_000, 10_000_000],
+                    &[0, 1_000_000, 3_000_000, 10_000_000],
                 ],
                 10_000_000_000,
             ),

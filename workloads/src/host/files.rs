@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use crate::kernels::bytes;
 use crate::lane::Failure;
 
+/// What is written at a time.
 const BLOCK_BYTES: usize = 64 << 10;
 
 /// Files with the contents of [`bytes::fill`].
@@ -52,10 +53,10 @@ impl Files {
     }
 
     /// Reads a file in blocks and adds up its bytes. Blocks the thread.
-    pub(crate) fn add_up(path: &Path) -> Result<u64, Failure> {
+    pub(crate) fn add_up(path: &Path, block_bytes: usize) -> Result<u64, Failure> {
         let read = || -> io::Result<u64> {
             let mut file = File::open(path)?;
-            let mut block = vec![0; BLOCK_BYTES];
+            let mut block = vec![0; block_bytes];
             let mut sum = 0;
             loop {
                 match file.read(&mut block)? {

@@ -243,9 +243,10 @@ const WANTED: u32 = 2;
 impl Lock {
     /// A free lock around 0.
     pub(crate) fn new(arena: &Arena) -> Result<Self, Failure> {
+        // As many as fill the cache lines, so that no other lock shares them.
         arena
-            .numbers()
-            .map(|[state, number]| Self { state, number })
+            .numbers::<16>()
+            .map(|[state, number, ..]| Self { state, number })
     }
 
     /// Runs `body` under the lock. A process that dies in it leaves it taken.

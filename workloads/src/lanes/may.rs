@@ -24,6 +24,7 @@ use ::may::sync::{Mutex, SyncFlag};
 use nix::sys::socket::{Shutdown, shutdown};
 
 use crate::catalogue::{Shape, Workload};
+use crate::host::cache_line::CacheLine;
 use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
 use crate::shapes::{self, Blocking};
 
@@ -112,7 +113,7 @@ impl Blocking for Tasks {
     type Task = JoinHandle<u64>;
     type Channel = (Sender<u64>, Receiver<u64>);
     type Gate = Arc<Gate>;
-    type Lock = Arc<Mutex<u64>>;
+    type Lock = Arc<CacheLine<Mutex<u64>>>;
     type Shared = Arc<AtomicU64>;
     type Pipe = Arc<(CoIo<PipeReader>, CoIo<PipeWriter>)>;
     type Listener = Arc<TcpListener>;

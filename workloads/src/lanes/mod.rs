@@ -7,6 +7,7 @@ mod may;
 mod process;
 mod process_pool;
 mod process_spawn;
+mod queue;
 mod rayon;
 #[cfg(feature = "peers")]
 mod smol;

@@ -67,7 +67,7 @@ impl Lane for Rayon {
                 repeat(order, || run_all(splits, chunks, &*chunk))
             }
             Shape::FirstInstruction => Ok(first_instruction(order, splits)),
-            Shape::Skynet => skynet(order),
+            Shape::Skynet => skynet(order, splits),
             Shape::FileRead => file_read(order, splits),
             _ => Err(Failure::not_supported(
                 refuses(order.workload).unwrap_or_default(),
@@ -178,33 +178,36 @@ fn first_instruction(order: &Order, splits: bool) -> Outcome {
     outcome
 }
 
-fn skynet(order: &Order) -> Result<Outcome, Failure> {
+fn skynet(order: &Order, splits: bool) -> Result<Outcome, Failure> {
     let leaves = order.get("leaves_count");
     if 10_u64.pow(leaves.ilog10()) != leaves {
         return Err(Failure::not_supported(format!(
             "{leaves} leaves make no tree of tens; take a power of 10"
         )));
     }
-    repeat(order, || node(0, leaves))
+    repeat(order, || node(splits, 0, leaves))
 }
 
-/// In both variants a node's ten children go into one scope: a tree of tens
-/// has no halves.
-fn node(first: u64, leaves: u64) -> u64 {
+fn node(splits: bool, first: u64, leaves: u64) -> u64 {
     if leaves == 1 {
         return first;
     }
     let part = leaves / 10;
+    let grow = |child| node(splits, first + child * part, part);
+    if splits {
+        return halve(0, 10, &grow);
+    }
     let mut sums = [0; 10];
     scope(|scope| {
         for (child, sum) in (0..).zip(&mut sums) {
-            scope.spawn(move |_| *sum = node(first + child * part, part));
+            scope.spawn(move |_| *sum = grow(child));
         }
     });
     sums.iter().sum()
 }
 
 fn file_read(order: &Order, splits: bool) -> Result<Outcome, Failure> {
+    let block_bytes = order.count("block_bytes");
     let tasks = order.get("tasks_count");
     let (files, cold) = (
         Files::create(tasks as usize, order.get("file_bytes"))?,
@@ -216,8 +219,9 @@ fn file_read(order: &Order, splits: bool) -> Result<Outcome, Failure> {
         if cold {
             files.forget()?;
         }
-        let read =
-            |index| Files::add_up(&files.path(index)).unwrap_or_else(|failure| failure.throw());
+        let read = |index| {
+            Files::add_up(&files.path(index), block_bytes).unwrap_or_else(|failure| failure.throw())
+        };
         checksum += meter.time(|| run_all(splits, tasks, &read));
     }
     Ok(Outcome::new(meter.finish(), checksum))

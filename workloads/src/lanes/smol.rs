@@ -106,7 +106,6 @@ impl Stackless for Tasks {
     type Task = Task<u64>;
     type Sender = Sender<u64>;
     type Receiver = Receiver<u64>;
-    type SharedReceiver = Receiver<u64>;
     type Lock = Mutex<u64>;
     type Guard<'a> = MutexGuard<'a, u64>;
     /// A channel that is closed to let all go.
@@ -144,19 +143,11 @@ impl Stackless for Tasks {
         bounded(capacity.max(1))
     }
 
-    fn share(receiver: Receiver<u64>) -> Receiver<u64> {
-        receiver
-    }
-
     async fn send(to: &Sender<u64>, number: u64) {
         to.send(number).await.or_throw("sending");
     }
 
     async fn recv(from: &mut Receiver<u64>) -> u64 {
-        from.recv().await.or_throw("receiving")
-    }
-
-    async fn recv_shared(from: &Receiver<u64>) -> u64 {
         from.recv().await.or_throw("receiving")
     }
 

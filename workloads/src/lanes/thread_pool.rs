@@ -1,15 +1,15 @@
-//! A pool of threads that take jobs from one queue: the textbook's mutex and
-//! condition variable.
+//! A pool of threads that take jobs from one queue.
 
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use crate::kernels::Chunk;
 use crate::lane::{Entry, Failure, Lane, Order, Outcome, Program};
 use crate::shapes::pool::{self, Pool, Workers};
+
+use super::queue::Queue;
 
 /// Threads that wait for jobs.
 pub(super) const QUEUE: Entry = Entry {
@@ -41,8 +41,8 @@ impl Pool for ThreadPool {
 
     fn start(&self, workers: usize, job: Chunk) -> Result<Crew, Failure> {
         let mut crew = Crew {
-            todo: Arc::default(),
-            done: Arc::default(),
+            todo: Arc::new(Queue::unbounded()),
+            done: Arc::new(Queue::unbounded()),
             threads: Vec::with_capacity(workers),
         };
         for _ in 0..workers {
@@ -93,45 +93,6 @@ impl Drop for Crew {
         for thread in self.threads.drain(..) {
             // Jobs' panics are caught; there is nothing else to fail.
             let _ = thread.join();
-        }
-    }
-}
-
-struct Queue<T> {
-    items: Mutex<VecDeque<T>>,
-    not_empty: Condvar,
-}
-
-impl<T> Default for Queue<T> {
-    fn default() -> Self {
-        Self {
-            items: Mutex::default(),
-            not_empty: Condvar::new(),
-        }
-    }
-}
-
-impl<T> Queue<T> {
-    fn push(&self, item: T) {
-        self.items
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push_back(item);
-        self.not_empty.notify_one();
-    }
-
-    fn pop(&self) -> T {
-        let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            match items.pop_front() {
-                Some(item) => return item,
-                None => {
-                    items = self
-                        .not_empty
-                        .wait(items)
-                        .unwrap_or_else(PoisonError::into_inner)
-                }
-            }
         }
     }
 }

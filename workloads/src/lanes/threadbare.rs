@@ -18,6 +18,7 @@ use bench_runtime::{
 };
 
 use crate::catalogue::{Shape, Workload};
+use crate::host::cache_line::CacheLine;
 use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
 use crate::protocol::ErrorKind;
 use crate::shapes::{self, Blocking};
@@ -199,7 +200,7 @@ impl Blocking for Tasks {
     type Task = JoinHandle<u64>;
     type Channel = (Sender<u64>, Receiver<u64>);
     type Gate = Arc<Gate>;
-    type Lock = Arc<Mutex<u64>>;
+    type Lock = Arc<CacheLine<Mutex<u64>>>;
     type Shared = Arc<AtomicU64>;
     type Pipe = Arc<(PipeReader, PipeWriter)>;
     type Listener = Arc<TcpListener>;
@@ -277,7 +278,7 @@ impl Blocking for Tasks {
     }
 
     fn lock(&self) -> Result<Self::Lock, Failure> {
-        Ok(Arc::new(Mutex::new(0)))
+        Ok(Arc::new(CacheLine(Mutex::new(0))))
     }
 
     fn locked<T>(&self, lock: &Self::Lock, body: impl FnOnce(&mut u64) -> T) -> T {

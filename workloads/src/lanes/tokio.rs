@@ -145,9 +145,6 @@ impl Stackless for Tasks {
     type Task = JoinHandle<u64>;
     type Sender = mpsc::Sender<u64>;
     type Receiver = mpsc::Receiver<u64>;
-    /// A channel of tokio has one receiver; several tasks share it by a lock,
-    /// as tokio's documentation has it.
-    type SharedReceiver = Arc<Mutex<mpsc::Receiver<u64>>>;
     type Lock = Mutex<u64>;
     type Guard<'a> = MutexGuard<'a, u64>;
     /// A semaphore that never has a permit and lets all go when it is closed.
@@ -183,20 +180,12 @@ impl Stackless for Tasks {
         mpsc::channel(capacity.max(1))
     }
 
-    fn share(receiver: Self::Receiver) -> Self::SharedReceiver {
-        Arc::new(Mutex::new(receiver))
-    }
-
     async fn send(to: &Self::Sender, number: u64) {
         to.send(number).await.or_throw("sending");
     }
 
     async fn recv(from: &mut Self::Receiver) -> u64 {
         from.recv().await.ok_or(GONE).or_throw("receiving")
-    }
-
-    async fn recv_shared(from: &Self::SharedReceiver) -> u64 {
-        Self::recv(&mut *from.lock().await).await
     }
 
     async fn recv_either(one: &mut Self::Receiver, other: &mut Self::Receiver) -> u64 {

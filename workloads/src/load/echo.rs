@@ -94,7 +94,12 @@ mod tests {
 
     #[test]
     fn every_request_comes_back_right_in_open_and_closed_loops_and_in_bursts() {
-        for (requests, offered_per_s, burst) in [(1_000, 0, 1), (1_000, 0, 8), (500, 50_000, 1)] {
+        for (requests, offered_per_s, burst, load_percent) in [
+            (1_000, 0, 1, 0),
+            (1_000, 0, 8, 0),
+            (500, 50_000, 1, 0),
+            (500, 0, 1, 50),
+        ] {
             let (mut reader, mut writer) = std::io::pipe().unwrap();
             let cpus = affinity::allowed().unwrap();
             let server = thread::spawn(move || run(7, &cpus, &mut writer));
@@ -109,6 +114,7 @@ mod tests {
                 payload_bytes: 300,
                 requests,
                 offered_per_s,
+                load_percent,
                 burst,
             };
             let report = generator::run(&plan).unwrap();
@@ -117,6 +123,14 @@ mod tests {
                 (requests, requests)
             );
             assert!(report.metrics["load_headroom_ratio"] > 0.0, "{report:?}");
+            let is_open = offered_per_s + load_percent > 0;
+            assert_eq!(report.latency.corrected, is_open, "{report:?}");
+            let capacity = report.metrics.get("capacity_per_s").copied();
+            assert_eq!(capacity.is_some(), load_percent > 0, "{report:?}");
+            if let Some(capacity) = capacity {
+                let offered = report.latency.offered_per_s.unwrap();
+                assert!((offered - capacity / 2.0).abs() <= 1.0, "{report:?}");
+            }
             server.join().unwrap().unwrap();
         }
     }

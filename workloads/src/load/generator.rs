@@ -21,8 +21,9 @@ use std::ffi::OsString;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
+use std::panic::resume_unwind;
 use std::sync::Barrier;
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -70,43 +71,30 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
     // Sleeps end when a request is due, not up to 50 µs later.
     nix::sys::prctl::set_timerslack(1)?;
     let threads = Threads::of(plan)?;
-    let ready = Barrier::new(threads.count + 1);
-    let (parts, before) = thread::scope(|scope| {
-        let handles: Vec<_> = (0..threads.count)
-            .map(|index| {
-                let (ready, threads) = (&ready, &threads);
-                scope.spawn(move || {
-                    let connected = threads
-                        .settle(index)
-                        .and_then(|()| Part::connect(plan, index, threads));
-                    ready.wait();
-                    connected?.run()
-                })
-            })
-            .collect();
-        ready.wait();
-        let before = Usage::now();
-        let parts: anyhow::Result<Vec<_>> = handles
-            .into_iter()
-            .map(|handle| {
-                handle
-                    .join()
-                    .unwrap_or_else(|payload| std::panic::resume_unwind(payload))
-            })
-            .collect();
-        (parts, before)
-    });
-    let parts = parts?;
+    let mut parts = threads.each(0..threads.count, |index| {
+        Part::connect(plan, index, &threads)
+    })?;
+    let mut schedule = Schedule {
+        requests: plan.requests,
+        offered_per_s: plan.offered_per_s,
+    };
+    let mut capacity = None;
+    if plan.load_percent > 0 {
+        let first = Schedule {
+            requests: (plan.requests / 2).max(plan.connections),
+            offered_per_s: 0,
+        };
+        let found = Loaded::of(&threads.load(&mut parts, first)?).achieved_per_s();
+        schedule.offered_per_s = (found * plan.load_percent as f64 / 100.0).max(1.0) as u64;
+        capacity = Some(("capacity_per_s", found));
+    }
+    let before = Usage::now();
+    let parts = threads.load(&mut parts, schedule)?;
     let usage = Usage::now();
-    let mut latencies = Latencies::new();
-    parts.iter().for_each(|part| latencies.add(&part.latencies));
-    // By the threads' own clocks: this one may have to wait for a CPU.
-    let start = parts.iter().map(|part| part.start).min().unwrap_or(0);
-    let end = parts.iter().map(|part| part.end).max().unwrap_or(start);
-    let elapsed_ns = end.saturating_sub(start).max(1);
-    let answered = latencies.count();
-    let offered = (plan.offered_per_s > 0).then_some(plan.offered_per_s as f64);
-    let achieved_per_s = answered as f64 * 1e9 / elapsed_ns as f64;
+    let loaded = Loaded::of(&parts);
+    let (elapsed_ns, answered) = (loaded.elapsed_ns, loaded.latencies.count());
+    let offered = (schedule.offered_per_s > 0).then_some(schedule.offered_per_s as f64);
+    let achieved_per_s = loaded.achieved_per_s();
     // What it has worked, in CPU time: what other programs took it had not.
     let (busy, worked_ns) = match threads.own {
         Some(_) => (
@@ -130,15 +118,49 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
         cpu_ns: usage.cpu_ns,
         voluntary_switches_count: usage.voluntary_switches,
         involuntary_switches_count: usage.involuntary_switches,
-        latency: latencies.report(offered, achieved_per_s),
+        latency: loaded.latencies.report(offered, achieved_per_s),
         metrics: [
             ("load_busy_ratio", busy),
             ("load_limit_per_s", limit),
             ("load_headroom_ratio", limit / achieved_per_s),
         ]
+        .into_iter()
+        .chain(capacity)
         .map(|(name, value)| (name.to_owned(), value))
-        .into(),
+        .collect(),
     })
+}
+
+/// So many requests over all connections, all at once or at times.
+#[derive(Clone, Copy)]
+struct Schedule {
+    requests: u64,
+    /// Requests a second; 0: a closed loop.
+    offered_per_s: u64,
+}
+
+/// What all threads have done together.
+struct Loaded {
+    elapsed_ns: u64,
+    latencies: Latencies,
+}
+
+impl Loaded {
+    fn of(parts: &[Done]) -> Self {
+        let mut latencies = Latencies::new();
+        parts.iter().for_each(|part| latencies.add(&part.latencies));
+        // By the threads' own clocks: this one may have to wait for a CPU.
+        let start = parts.iter().map(|part| part.start).min().unwrap_or(0);
+        let end = parts.iter().map(|part| part.end).max().unwrap_or(start);
+        Self {
+            elapsed_ns: end.saturating_sub(start).max(1),
+            latencies,
+        }
+    }
+
+    fn achieved_per_s(&self) -> f64 {
+        self.latencies.count() as f64 * 1e9 / self.elapsed_ns as f64
+    }
 }
 
 /// What the study has found that the generator manages at most, if it has.
@@ -181,6 +203,41 @@ impl Threads {
         Ok(Self { count, own })
     }
 
+    /// Does `work` on each of `inputs` on a thread of its own, which begin together.
+    fn each<I: Send, T: Send>(
+        &self,
+        inputs: impl IntoIterator<Item = I>,
+        work: impl Fn(I) -> anyhow::Result<T> + Sync,
+    ) -> anyhow::Result<Vec<T>> {
+        let ready = Barrier::new(self.count);
+        thread::scope(|scope| {
+            let handles: Vec<_> = inputs
+                .into_iter()
+                .enumerate()
+                .map(|(index, input)| {
+                    let (ready, work) = (&ready, &work);
+                    scope.spawn(move || {
+                        let settled = self.settle(index);
+                        ready.wait();
+                        settled?;
+                        work(input)
+                    })
+                })
+                .collect();
+            let join = |handle: ScopedJoinHandle<'_, _>| {
+                handle
+                    .join()
+                    .unwrap_or_else(|payload| resume_unwind(payload))
+            };
+            handles.into_iter().map(join).collect()
+        })
+    }
+
+    /// Loads the server by all parts, each on its thread.
+    fn load(&self, parts: &mut [Part<'_>], schedule: Schedule) -> anyhow::Result<Vec<Done>> {
+        self.each(parts, |part| part.run(schedule))
+    }
+
     /// Pins the calling thread, number `index`, to a CPU of its own, if there
     /// is one.
     fn settle(&self, index: usize) -> anyhow::Result<()> {
@@ -195,6 +252,7 @@ impl Threads {
 /// One thread's connections and requests.
 struct Part<'a> {
     plan: &'a Plan,
+    schedule: Schedule,
     connections: Vec<Connection>,
     poller: Epoll,
     /// The next request of an open loop, whosever it is.
@@ -250,6 +308,10 @@ impl<'a> Part<'a> {
         let size = PATTERN + plan.payload_bytes as usize;
         let mut part = Self {
             plan,
+            schedule: Schedule {
+                requests: 0,
+                offered_per_s: 0,
+            },
             connections: Vec::new(),
             poller,
             next: 0,
@@ -284,17 +346,26 @@ impl<'a> Part<'a> {
                 come: 0,
                 right: true,
                 unsent: VecDeque::new(),
-                next: number,
+                next: 0,
             });
-            part.left += (plan.requests + plan.connections - 1 - number) / plan.connections;
         }
         Ok(part)
     }
 
-    fn run(mut self) -> anyhow::Result<Done> {
+    fn run(&mut self, schedule: Schedule) -> anyhow::Result<Done> {
+        let all = self.plan.connections;
+        (self.schedule, self.next, self.left, self.right) = (schedule, 0, 0, 0);
+        self.latencies = Latencies::new();
+        for (number, connection) in (self.first..)
+            .step_by(self.threads as usize)
+            .zip(&mut self.connections)
+        {
+            connection.next = number;
+            self.left += (schedule.requests + all - 1 - number) / all;
+        }
         let (start, cpu_before) = (now_ns(), thread_cpu_ns()?);
         let (mut end, mut idle_ns) = (start, 0);
-        if self.plan.offered_per_s == 0 {
+        if schedule.offered_per_s == 0 {
             for index in 0..self.connections.len() {
                 self.send_burst(index, start)?;
             }
@@ -330,7 +401,7 @@ impl<'a> Part<'a> {
             turn = now;
         }
         Ok(Done {
-            latencies: self.latencies,
+            latencies: std::mem::replace(&mut self.latencies, Latencies::new()),
             right: self.right,
             start,
             end,
@@ -342,12 +413,11 @@ impl<'a> Part<'a> {
     /// Sends of an open loop what is due by now, but not too much at a time:
     /// whether anything was, and when the next is due, if there is one.
     fn send_due(&mut self, start: u64) -> anyhow::Result<(bool, Option<u64>)> {
-        let Plan {
-            connections,
+        let connections = self.plan.connections;
+        let Schedule {
             requests,
             offered_per_s,
-            ..
-        } = *self.plan;
+        } = self.schedule;
         if offered_per_s == 0 || self.next >= requests {
             return Ok((false, None));
         }
@@ -405,11 +475,9 @@ impl<'a> Part<'a> {
     /// A closed loop's next requests on a connection that waits for none.
     fn send_burst(&mut self, index: usize, now: u64) -> anyhow::Result<()> {
         let Plan {
-            connections,
-            requests,
-            burst,
-            ..
+            connections, burst, ..
         } = *self.plan;
+        let requests = self.schedule.requests;
         let next = self.connections[index].next;
         let end = requests.min(next + burst * connections);
         if next < requests {
@@ -503,7 +571,7 @@ impl<'a> Part<'a> {
                 let is_last = connection.waiting.is_empty();
                 self.latencies.record(now.saturating_sub(due));
                 self.left -= 1;
-                if self.plan.offered_per_s == 0 && is_last {
+                if self.schedule.offered_per_s == 0 && is_last {
                     self.send_burst(index, now)?;
                 }
             }

@@ -39,6 +39,10 @@ pub struct Plan {
     /// next request when it has the answer to its last.
     #[arg(long, default_value_t = 0)]
     pub offered_per_s: u64,
+    /// Percent of what the server answers in a closed loop, which is found first:
+    /// a fixed schedule of so many requests a second; 0: see `offered_per_s`.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=100))]
+    pub load_percent: u64,
     /// Requests that each connection of a closed loop sends at once, and the
     /// next so many when the last of them was answered.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
@@ -67,6 +71,7 @@ pub struct Report {
     /// the study has measured it, else by the CPU time that it has worked.
     /// `load_headroom_ratio`: that limit over what was achieved. A server that
     /// brings it near 1 is not measured, the generator is.
+    /// `capacity_per_s`: what a `load_percent` is of.
     pub metrics: BTreeMap<String, f64>,
 }
 
@@ -78,17 +83,19 @@ impl Plan {
             payload_bytes: order.get("payload_bytes"),
             requests: order.get("requests_count") * order.iterations,
             offered_per_s: order.or("offered_per_s", 0),
+            load_percent: order.or("load_percent", 0),
             burst: order.or("burst_count", 1),
         }
     }
 
-    fn arguments(&self) -> [String; 13] {
+    fn arguments(&self) -> [String; 15] {
         let Self {
             address,
             connections,
             payload_bytes,
             requests,
             offered_per_s,
+            load_percent,
             burst,
         } = self;
         [
@@ -103,6 +110,8 @@ impl Plan {
             requests.to_string(),
             "--offered-per-s".to_owned(),
             offered_per_s.to_string(),
+            "--load-percent".to_owned(),
+            load_percent.to_string(),
             "--burst".to_owned(),
             burst.to_string(),
         ]

@@ -12,15 +12,12 @@ use crate::load;
 use crate::mail;
 use crate::measure::{Measured, Meter};
 
-/// What an echo task reads at most at a time.
-const ECHO_BYTES: usize = 16 << 10;
-
 /// How much an echo server reads at a time: of a burst one request, so that
 /// each is answered by itself.
 pub(super) fn block_bytes(order: &Order) -> usize {
-    match order.or("burst_count", 1) {
-        1 => ECHO_BYTES,
-        _ => order.count("payload_bytes"),
+    match order.workload.has_parameter("block_bytes") {
+        true => order.count("block_bytes"),
+        false => order.count("payload_bytes"),
     }
 }
 
@@ -209,6 +206,7 @@ pub(super) fn pipe_ring<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome,
 }
 
 pub(super) fn file_read<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    let block_bytes = order.count("block_bytes");
     let tasks = order.count("tasks_count");
     let (files, cold) = (
         Files::create(tasks, order.get("file_bytes"))?,
@@ -224,7 +222,7 @@ pub(super) fn file_read<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome,
         let started = start_all(lane, tasks, |index| {
             let (lane, path) = (lane.clone(), files.path(index));
             move || {
-                lane.blocking(move || Files::add_up(&path))
+                lane.blocking(move || Files::add_up(&path, block_bytes))
                     .unwrap_or_else(|failure| failure.throw())
             }
         })?;

@@ -63,10 +63,12 @@ pub(crate) fn run<P: Pool>(pool: &P, order: &Order) -> Result<Outcome, Failure> 
         Shape::FileRead => {
             let tasks = order.get("tasks_count");
             let files = Arc::new(Files::create(tasks as usize, order.get("file_bytes"))?);
+            let block_bytes = order.count("block_bytes");
             let read = {
                 let files = files.clone();
                 Arc::new(move |index| {
-                    Files::add_up(&files.path(index)).unwrap_or_else(|failure| failure.throw())
+                    Files::add_up(&files.path(index), block_bytes)
+                        .unwrap_or_else(|failure| failure.throw())
                 })
             };
             let cold = order.get("cold") == 1;

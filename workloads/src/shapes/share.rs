@@ -9,18 +9,17 @@ use crate::kernels::lehmer;
 use crate::lane::{Failure, Order, Outcome};
 use crate::measure::Meter;
 
-/// Capacity of the channels of `share.counter`, `fan_in` and `worker_pool`.
-pub(super) const CAPACITY: usize = 64;
-/// Capacity of a receiver's channel in `share.messaging`.
-pub(super) const MESSAGING_CAPACITY: usize = 100;
-
 pub(super) fn counter<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let (tasks, additions) = (
         order.get("tasks_count"),
         order.get("additions_count") * order.iterations,
     );
     let mut meter = Meter::begin(L::PROCESSES);
-    let (atomic, lock, channel) = (lane.shared()?, lane.lock()?, lane.channel(CAPACITY)?);
+    let (atomic, lock, channel) = (
+        lane.shared()?,
+        lane.lock()?,
+        lane.channel(order.count("capacity_count"))?,
+    );
     let mut team = Team::new(lane)?;
     let means = order.get("means");
     for _ in 0..tasks {
@@ -144,7 +143,7 @@ pub(super) fn fan_in<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fa
     let (producers, items) = (order.get("producers_count"), order.get("items_count"));
     let iterations = order.iterations;
     let meter = Meter::begin(L::PROCESSES);
-    let channel = lane.channel(CAPACITY)?;
+    let channel = lane.channel(order.count("capacity_count"))?;
     let mut team = Team::new(lane)?;
     for _ in 0..producers {
         let (lane, channel) = (lane.clone(), channel.clone());
@@ -187,7 +186,8 @@ pub(super) fn worker_pool<L: Blocking>(lane: &L, order: &Order) -> Result<Outcom
     let (workers, steps) = (order.or_cpus("workers_count"), order.get("steps_count"));
     let (jobs, iterations) = (order.get("jobs_count"), order.iterations);
     let meter = Meter::begin(L::PROCESSES);
-    let (todo, done) = (lane.channel(CAPACITY)?, lane.channel(CAPACITY)?);
+    let capacity = order.count("capacity_count");
+    let (todo, done) = (lane.channel(capacity)?, lane.channel(capacity)?);
     let mut team = Team::new(lane)?;
     for _ in 0..workers {
         let (lane, todo, done) = (lane.clone(), todo.clone(), done.clone());
@@ -409,7 +409,7 @@ pub(super) fn messaging<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome,
     let mut team = Team::new(lane)?;
     for _ in 0..order.get("groups_count") {
         let inboxes = (0..senders)
-            .map(|_| lane.channel(MESSAGING_CAPACITY))
+            .map(|_| lane.channel(order.count("capacity_count")))
             .collect::<Result<Vec<_>, _>>()?;
         for inbox in inboxes.clone() {
             let lane = lane.clone();

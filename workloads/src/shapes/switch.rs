@@ -13,8 +13,50 @@ use crate::kernels::working_set;
 use crate::lane::{Failure, OrThrow, Order, Outcome};
 use crate::measure::{Latencies, Meter};
 
-/// How long the victim of `switch.hog` sleeps each time.
-pub(super) const VICTIM_SLEEP: Duration = Duration::from_millis(1);
+/// The clock of `switch.hog`: its ticks, and what they were late by.
+pub(super) struct Clock {
+    tick: u64,
+    due: u64,
+}
+
+impl Clock {
+    /// One whose first tick is due after `order`'s time between ticks.
+    pub(super) fn start(order: &Order) -> Self {
+        let tick = order.get("tick_ns");
+        Self {
+            tick,
+            due: now_ns() + tick,
+        }
+    }
+
+    /// How long to sleep until the next tick.
+    pub(super) fn rest(&self) -> Duration {
+        Duration::from_nanos(self.due.saturating_sub(now_ns()))
+    }
+
+    /// By how much each tick that has come since the last look was late: none
+    /// that a stall has covered is left out.
+    pub(super) fn look(&mut self) -> impl Iterator<Item = u64> + use<> {
+        let (now, tick, first) = (now_ns(), self.tick, self.due);
+        let come = now.checked_sub(first).map_or(0, |late| late / tick + 1);
+        self.due += come * tick;
+        (0..come).map(move |index| now - (first + index * tick))
+    }
+}
+
+/// What `switch.hog` has to say of its clock.
+pub(super) fn ticks(outcome: Outcome, delays: &[u64], tick: u64) -> Outcome {
+    let mut latencies = Latencies::new();
+    delays.iter().for_each(|&delay| latencies.record(delay));
+    let missed = delays.iter().filter(|&&delay| delay >= tick).count();
+    let mut outcome = outcome.with("worst_delay_ns", latencies.worst_ns()).with(
+        "missed_ticks_ratio",
+        missed as f64 / delays.len().max(1) as f64,
+    );
+    let achieved = outcome.per_second(latencies.count());
+    outcome.latency = Some(latencies.report(Some(1e9 / tick as f64), achieved));
+    outcome
+}
 
 pub(super) fn yields<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let yields = order.get("yields_count") * order.iterations;
@@ -248,12 +290,12 @@ pub(super) fn hog<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failu
     let victim = {
         let (task, slept, stop, delays) =
             (lane.clone(), slept.clone(), stop.clone(), delays.clone());
+        let mut clock = Clock::start(order);
         let body = move || {
             let mut noted = Vec::new();
             while stop.load(Ordering::Relaxed) == 0 {
-                let start = now_ns();
-                task.sleep(VICTIM_SLEEP);
-                noted.push((now_ns() - start).saturating_sub(VICTIM_SLEEP.as_nanos() as u64));
+                task.sleep(clock.rest());
+                noted.extend(clock.look());
                 slept.fetch_add(1, Ordering::Relaxed);
             }
             for &delay in &noted {
@@ -274,19 +316,11 @@ pub(super) fn hog<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failu
     });
     stop.store(1, Ordering::Relaxed);
     // The victim ends what it has noted with a number that is no delay.
-    let mut latencies = Latencies::new();
-    loop {
-        match lane.recv(&delays) {
-            u64::MAX => break,
-            delay => latencies.record(delay),
-        }
-    }
-    let slept = lane.join(victim)?;
-    let done = done?;
-    let mut outcome = Outcome::new(meter.finish(), done / hogs as u64)
-        .with("worst_delay_ns", latencies.worst_ns());
-    outcome.latency = Some(latencies.report(None, outcome.per_second(slept)));
-    Ok(outcome)
+    let received = || Some(lane.recv(&delays)).filter(|delay| *delay != u64::MAX);
+    let late: Vec<u64> = std::iter::from_fn(received).collect();
+    lane.join(victim)?;
+    let outcome = Outcome::new(meter.finish(), done? / hogs as u64);
+    Ok(ticks(outcome, &late, order.get("tick_ns")))
 }
 
 /// Reads the clock until the time is over; calls and awaits nothing that could
@@ -328,4 +362,34 @@ pub(super) fn idle_wake<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome,
         Outcome::new(meter.finish(), latencies.count()).with("wake_ns", latencies.median_ns());
     outcome.latency = Some(latencies.report(None, outcome.per_second(rounds)));
     Ok(outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stall_is_late_for_every_tick_that_it_covers() {
+        let mut clock = Clock {
+            tick: 1_000_000,
+            due: now_ns() - 3_500_000,
+        };
+        let late: Vec<u64> = clock.look().collect();
+        assert!(late.len() >= 4, "{late:?}");
+        assert!(late[0] >= 3_500_000 && late.is_sorted_by(|a, b| a - b == 1_000_000));
+        assert!(clock.rest() <= Duration::from_millis(1));
+    }
+
+    #[test]
+    fn missed_ticks_are_those_that_the_next_one_overtook() {
+        let outcome = ticks(Outcome::default(), &[30, 20, 10, 3], 10);
+        assert_eq!(outcome.metrics["missed_ticks_ratio"], 0.75);
+        assert_eq!(outcome.metrics["worst_delay_ns"], 30.0);
+        let latency = outcome.latency.unwrap();
+        assert!(latency.corrected);
+        assert_eq!(
+            latency.buckets.iter().map(|(_, count)| count).sum::<u64>(),
+            4
+        );
+    }
 }

@@ -5,7 +5,6 @@
 
 #[cfg(feature = "peers")]
 mod crossbeam;
-mod queue;
 
 use std::io;
 use std::marker::PhantomData;
@@ -19,12 +18,13 @@ use std::time::Duration;
 #[cfg(feature = "peers")]
 pub(super) use crossbeam::CROSSBEAM;
 use nix::sys::socket::{Shutdown, shutdown};
-use queue::Queue;
 
 use crate::catalogue::{Shape, Workload};
+use crate::host::cache_line::CacheLine;
 use crate::host::mappings;
 use crate::host::pipe::NumberPipe;
 use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
+use crate::lanes::queue::Queue;
 use crate::shapes::{self, Blocking};
 
 const SMALL_STACK_BYTES: usize = 16 << 10;
@@ -40,7 +40,7 @@ pub(super) const DEFAULT: Entry = Entry {
     kernel_tasks: true,
     runtime: || format!("std {}", env!("THREADBARE_RUSTC")),
     refuses,
-    start: |_| Ok(Threads::<Queue>::start(None)),
+    start: |_| Ok(Threads::<Arc<Queue<u64>>>::start(None)),
 };
 
 /// With the smallest stack that most programs can live with.
@@ -48,7 +48,7 @@ pub(super) const SMALL_STACK: Entry = Entry {
     name: "thread-16k",
     noun: "16 KiB thread",
     title: "OS threads with a stack of 16 KiB",
-    start: |_| Ok(Threads::<Queue>::start(Some(SMALL_STACK_BYTES))),
+    start: |_| Ok(Threads::<Arc<Queue<u64>>>::start(Some(SMALL_STACK_BYTES))),
     ..DEFAULT
 };
 
@@ -97,6 +97,20 @@ trait Channel: Clone + Send + Sync + 'static {
     }
 }
 
+impl Channel for Arc<Queue<u64>> {
+    fn new(capacity: usize) -> Self {
+        Arc::new(Queue::bounded(capacity))
+    }
+
+    fn send(&self, number: u64) {
+        self.push(number);
+    }
+
+    fn recv(&self) -> u64 {
+        self.pop()
+    }
+}
+
 /// Threads that share by channels of the kind `C`.
 struct Threads<C> {
     stack: Option<usize>,
@@ -132,7 +146,7 @@ impl<C: Channel> Blocking for Threads<C> {
     type Task = JoinHandle<u64>;
     type Channel = C;
     type Gate = Arc<Gate>;
-    type Lock = Arc<Mutex<u64>>;
+    type Lock = Arc<CacheLine<Mutex<u64>>>;
     type Shared = Arc<AtomicU64>;
     type Pipe = NumberPipe;
     type Listener = Arc<TcpListener>;

@@ -162,6 +162,7 @@ pub(super) async fn pipe_ring<L: Stackless>(lane: &L, order: &Order) -> Result<O
 }
 
 pub(super) async fn file_read<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    let block_bytes = order.count("block_bytes");
     let tasks = order.get("tasks_count");
     let (files, cold) = (
         Files::create(tasks as usize, order.get("file_bytes"))?,
@@ -179,7 +180,7 @@ pub(super) async fn file_read<L: Stackless>(lane: &L, order: &Order) -> Result<O
         checksum += run_all(lane, tasks, |index| {
             let path = files.path(index);
             async move {
-                let read = L::blocking(move || Files::add_up(&path)).await;
+                let read = L::blocking(move || Files::add_up(&path, block_bytes)).await;
                 read.and_then(|sum| sum)
                     .unwrap_or_else(|failure| failure.throw())
             }

@@ -30,9 +30,7 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
     type Sender: Clone + Send + Sync + 'static;
     /// A channel's end that receives, for one task.
     type Receiver: Send + 'static;
-    /// A channel's end that several tasks receive from.
-    type SharedReceiver: Clone + Send + Sync + 'static;
-    /// A lock around a number.
+    /// A lock around a number that may be held across an await.
     type Lock: Send + Sync + 'static;
     /// A lock that is held.
     type Guard<'a>: DerefMut<Target = u64> + Send;
@@ -63,14 +61,10 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
     /// A channel of at least `capacity` numbers; 0 asks for the smallest that
     /// the lane has.
     fn channel(capacity: usize) -> (Self::Sender, Self::Receiver);
-    /// Lets several tasks receive.
-    fn share(receiver: Self::Receiver) -> Self::SharedReceiver;
     /// Waits while the channel is full.
     fn send(to: &Self::Sender, number: u64) -> impl Future<Output = ()> + Send;
     /// Waits until there is a number.
     fn recv(from: &mut Self::Receiver) -> impl Future<Output = u64> + Send;
-    /// Waits until there is a number for this task.
-    fn recv_shared(from: &Self::SharedReceiver) -> impl Future<Output = u64> + Send;
     /// Waits until either channel has a number.
     fn recv_either(
         one: &mut Self::Receiver,

@@ -1,13 +1,16 @@
 //! Ways to share between tasks.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_channel::bounded;
 
 use super::Stackless;
 use super::team::{Team, timed_sum};
+use crate::host::cache_line::CacheLine;
 use crate::kernels::lehmer;
-use crate::lane::{Failure, Order, Outcome};
-use crate::shapes::share::{Big, CAPACITY, MESSAGING_CAPACITY};
+use crate::lane::{Failure, OrThrow, Order, Outcome};
+use crate::shapes::share::Big;
 
 /// A kernel pipe of numbers.
 pub(super) fn number_pipe<L: Stackless>() -> Result<(L::Writer, L::Reader), Failure> {
@@ -28,8 +31,9 @@ pub(super) async fn counter<L: Stackless>(lane: &L, order: &Order) -> Result<Out
         order.get("tasks_count"),
         order.get("additions_count") * order.iterations,
     );
-    let (atomic, lock) = (Arc::new(AtomicU64::new(0)), Arc::new(L::new_lock()));
-    let (sender, mut receiver) = L::channel(CAPACITY);
+    // A lock of the standard library: no guard lives across an await.
+    let (atomic, lock) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(0)));
+    let (sender, mut receiver) = L::channel(order.count("capacity_count"));
     let means = order.get("means");
     let mut team = Team::new(lane);
     for _ in 0..tasks {
@@ -38,7 +42,7 @@ pub(super) async fn counter<L: Stackless>(lane: &L, order: &Order) -> Result<Out
             for _ in 0..additions {
                 match means {
                     0 => drop(atomic.fetch_add(1, Ordering::Relaxed)),
-                    1 => *L::lock(&lock).await += 1,
+                    1 => *lock.lock().unwrap_or_else(PoisonError::into_inner) += 1,
                     _ => L::send(&sender, 1).await,
                 }
             }
@@ -51,7 +55,7 @@ pub(super) async fn counter<L: Stackless>(lane: &L, order: &Order) -> Result<Out
     let (measured, received) = team.race().await?;
     let checksum = match means {
         0 => atomic.load(Ordering::Relaxed),
-        1 => *L::lock(&lock).await,
+        1 => *lock.lock().unwrap_or_else(PoisonError::into_inner),
         _ => received,
     };
     Ok(Outcome::new(measured, checksum))
@@ -139,7 +143,7 @@ async fn produce<L: Stackless>(to: L::Sender, items: u64, times: u64) -> u64 {
 
 pub(super) async fn fan_in<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let (producers, items) = (order.get("producers_count"), order.get("items_count"));
-    let (sender, mut receiver) = L::channel(CAPACITY);
+    let (sender, mut receiver) = L::channel(order.count("capacity_count"));
     let mut team = Team::new(lane);
     for _ in 0..producers {
         team.add(produce::<L>(sender.clone(), items, order.iterations));
@@ -170,15 +174,17 @@ pub(super) async fn select<L: Stackless>(lane: &L, order: &Order) -> Result<Outc
 pub(super) async fn worker_pool<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let (workers, steps) = (order.or_cpus("workers_count"), order.get("steps_count"));
     let (jobs, iterations) = (order.get("jobs_count"), order.iterations);
-    let (todo, taken) = L::channel(CAPACITY);
-    let (done, mut results) = L::channel(CAPACITY);
-    let taken = L::share(taken);
+    let capacity = order.count("capacity_count");
+    // Many tasks receive from it: async-channel, to which tokio's documentation
+    // sends for that, and which is smol's channel.
+    let (todo, taken) = bounded(capacity);
+    let (done, mut results) = L::channel(capacity);
     let mut team = Team::new(lane);
     for _ in 0..workers {
         let (taken, done) = (taken.clone(), done.clone());
         team.add(async move {
             loop {
-                match L::recv_shared(&taken).await {
+                match taken.recv().await.or_throw("receiving") {
                     0 => return 0,
                     job => L::send(&done, lehmer::after(job, steps)).await,
                 }
@@ -186,9 +192,9 @@ pub(super) async fn worker_pool<L: Stackless>(lane: &L, order: &Order) -> Result
         });
     }
     team.add(async move {
-        produce::<L>(todo.clone(), jobs, iterations).await;
-        for _ in 0..workers {
-            L::send(&todo, 0).await;
+        let jobs = (0..iterations).flat_map(|_| 1..=jobs);
+        for job in jobs.chain((0..workers).map(|_| 0)) {
+            todo.send(job).await.or_throw("sending");
         }
         0
     });
@@ -201,16 +207,20 @@ pub(super) async fn bounded_buffer<L: Stackless>(
     order: &Order,
 ) -> Result<Outcome, Failure> {
     let (items, iterations) = (order.get("items_count"), order.iterations);
-    let (sender, receiver) = L::channel(order.count("capacity_count"));
-    let receiver = L::share(receiver);
+    let (sender, receiver) = bounded(order.count("capacity_count").max(1));
     let mut team = Team::new(lane);
     for _ in 0..order.get("tasks_count") {
-        team.add(produce::<L>(sender.clone(), items, iterations));
-        let receiver = receiver.clone();
+        let (sender, receiver) = (sender.clone(), receiver.clone());
+        team.add(async move {
+            for item in (0..iterations).flat_map(|_| 1..=items) {
+                sender.send(item).await.or_throw("sending");
+            }
+            0
+        });
         team.add(async move {
             let mut sum = 0;
             for _ in 0..items * iterations {
-                sum += L::recv_shared(&receiver).await;
+                sum += receiver.recv().await.or_throw("receiving");
             }
             sum
         });
@@ -324,7 +334,8 @@ pub(super) async fn philosophers<L: Stackless>(
         order.count("tasks_count"),
         order.get("rounds_count") * order.iterations,
     );
-    let forks: Vec<_> = (0..tasks).map(|_| Arc::new(L::new_lock())).collect();
+    let new = |_| Arc::new(CacheLine(L::new_lock()));
+    let forks: Vec<_> = (0..tasks).map(new).collect();
     let mut team = Team::new(lane);
     for index in 0..tasks {
         let neighbour = (index + 1) % tasks;
@@ -350,10 +361,11 @@ pub(super) async fn messaging<L: Stackless>(lane: &L, order: &Order) -> Result<O
         order.get("senders_count"),
         order.get("loops_count") * order.iterations,
     );
+    let capacity = order.count("capacity_count");
     let mut team = Team::new(lane);
     for _ in 0..order.get("groups_count") {
         let (inboxes, receivers): (Vec<_>, Vec<_>) =
-            (0..senders).map(|_| L::channel(MESSAGING_CAPACITY)).unzip();
+            (0..senders).map(|_| L::channel(capacity)).unzip();
         for mut receiver in receivers {
             team.add(async move { recv_sum::<L>(&mut receiver, senders * loops).await });
         }

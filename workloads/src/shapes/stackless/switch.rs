@@ -11,7 +11,7 @@ use crate::host::clock::now_ns;
 use crate::kernels::working_set;
 use crate::lane::{Failure, Order, Outcome};
 use crate::measure::Latencies;
-use crate::shapes::switch::{VICTIM_SLEEP, spin, sum_alone};
+use crate::shapes::switch::{Clock, spin, sum_alone, ticks};
 
 pub(super) async fn yields<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let yields = order.get("yields_count") * order.iterations;
@@ -130,20 +130,19 @@ pub(super) async fn hog<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome
         Arc::new(AtomicBool::new(false)),
         Arc::new(AtomicBool::new(false)),
     );
-    let delays = Arc::new(Mutex::new(Latencies::new()));
+    let delays = Arc::new(Mutex::new(Vec::new()));
     let victim = {
         let (slept, stop, delays) = (slept.clone(), stop.clone(), delays.clone());
+        let mut clock = Clock::start(order);
         lane.spawn(async move {
-            let mut noted = Latencies::new();
+            let mut noted = Vec::new();
             while !stop.load(Ordering::Relaxed) {
-                let start = now_ns();
-                L::sleep(VICTIM_SLEEP).await;
-                noted.record((now_ns() - start).saturating_sub(VICTIM_SLEEP.as_nanos() as u64));
+                L::sleep(clock.rest()).await;
+                noted.extend(clock.look());
                 slept.store(true, Ordering::Relaxed);
             }
-            let count = noted.count();
             *delays.lock().unwrap_or_else(PoisonError::into_inner) = noted;
-            count
+            0
         })
     };
     wait_until::<L>(|| slept.load(Ordering::Relaxed)).await;
@@ -156,15 +155,10 @@ pub(super) async fn hog<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome
     })
     .await;
     stop.store(true, Ordering::Relaxed);
-    let slept = L::join(victim).await?;
-    let latencies = std::mem::replace(
-        &mut *delays.lock().unwrap_or_else(PoisonError::into_inner),
-        Latencies::new(),
-    );
-    let mut outcome =
-        Outcome::new(measured, done? / hogs).with("worst_delay_ns", latencies.worst_ns());
-    outcome.latency = Some(latencies.report(None, outcome.per_second(slept)));
-    Ok(outcome)
+    L::join(victim).await?;
+    let late = std::mem::take(&mut *delays.lock().unwrap_or_else(PoisonError::into_inner));
+    let outcome = Outcome::new(measured, done? / hogs);
+    Ok(ticks(outcome, &late, order.get("tick_ns")))
 }
 
 pub(super) async fn idle_wake<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
