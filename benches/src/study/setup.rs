@@ -69,6 +69,9 @@ impl StudyLane {
     }
 }
 
+/// Points that a line with an interval takes.
+const FEWEST_OF_LINE: usize = 3;
+
 /// All that decides what is measured and how.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -86,8 +89,9 @@ pub struct Setup {
     pub values: Vec<(String, Vec<u64>)>,
     /// Fresh processes of each cell.
     pub processes_count: u64,
-    /// Fresh processes at each point of a memory sweep of five points or more:
-    /// there every point is a fresh process of the one regression.
+    /// Fresh processes at each point of a memory sweep, whose parts are nearly
+    /// exact: every point is a fresh process of the one regression. Where there
+    /// are too few points for one, two processes show what they differ by.
     pub memory_processes_count: u64,
     /// The most samples that one process takes of its cell.
     pub samples_count: u64,
@@ -144,7 +148,7 @@ impl Setup {
         let (size, processes, memory_processes, samples, target_ms, budget_s) = match depth {
             Depth::Quick => (Size::Quick, 5, 1, 3, 10, 45),
             Depth::Standard => (Size::Full, 5, 1, 3, 20, 7 * 60 + 30),
-            Depth::Full => (Size::Full, 10, 5, 5, 50, 45 * 60),
+            Depth::Full => (Size::Full, 10, 2, 5, 50, 45 * 60),
         };
         let reference_lane = lanes
             .iter()
@@ -264,10 +268,10 @@ impl Setup {
 
     /// Fresh processes for each cell of `workload`, where it has `points`.
     pub(super) fn processes(&self, workload: &Workload, points: usize) -> u64 {
-        if is_memory(workload) && points >= 5 {
-            self.memory_processes_count
-        } else {
-            self.processes_count
+        match points {
+            _ if !is_memory(workload) => self.processes_count,
+            0..FEWEST_OF_LINE => self.memory_processes_count.max(2),
+            _ => self.memory_processes_count,
         }
     }
 }

@@ -179,7 +179,7 @@ fn workload_that_says_that_its_work_grows_has_the_time_of_fewest_workers_over_it
 }
 
 #[test]
-fn memory_that_may_be_nothing_is_at_most_so_much() {
+fn memory_that_may_be_nothing_is_at_most_so_much_and_compared_by_difference() {
     let mut run = synthetic::run(Wish::default());
     for group in &mut run.groups {
         if group.workload != "memory.parked" || group.lane != "threadbare" {
@@ -190,31 +190,22 @@ fn memory_that_may_be_nothing_is_at_most_so_much() {
                 let noise = (group.process_index + place as u64) % 2;
                 *memory = Memory {
                     tasks_count: memory.tasks_count,
-                    anonymous_bytes: 1_000_000 * noise as i64 - 500_000,
+                    anonymous_bytes: 1_000 * noise as i64 - 500,
                     ..Memory::default()
                 };
             }
         }
     }
     let analysis = Analysis::of(&run);
-    let mut rows = analysis.rows_of("memory.parked");
-    let row = rows
-        .find(|row| row.lane == "threadbare" && row.quantity.id == "memory")
-        .expect("a row");
-    let high = row
-        .estimate
-        .and_then(|it| it.interval)
-        .expect("readings")
-        .high;
-    let text = format!("at most {}", row.quantity.unit.text(high));
-    assert_eq!(row.value_text(), text, "{:?}", row.estimate);
-    assert!(high > 0.0);
-    let verdict = row.standing.as_ref().expect("a reference").verdict;
-    assert_eq!(
-        verdict,
-        Verdict::Faster,
-        "a thread costs far more than at most that"
-    );
+    let nothing = row(&analysis, "memory.parked", "", "memory", "threadbare");
+    let estimate = nothing.estimate.expect("readings");
+    let high = estimate.interval.expect("readings").high;
+    let text = format!("at most {}", nothing.quantity.unit.text(high));
+    assert_eq!(nothing.value_text(), text, "{estimate:?}");
+    let standing = nothing.standing.as_ref().expect("a standing");
+    let difference = standing.difference.expect("a difference");
+    assert!(difference.value < 0.0 && difference.interval.is_some());
+    assert_eq!(standing.verdict, Verdict::Faster, "{standing:?}");
 }
 
 #[test]
@@ -246,28 +237,6 @@ fn wild_pair_widens_its_own_workload_and_no_other() {
     ];
     assert!(after[0] > 3.0 * before[0], "{before:?} {after:?}");
     assert!(after[1] < 1.5 * before[1], "{before:?} {after:?}");
-}
-
-#[test]
-fn memory_that_may_be_nothing_is_compared_by_difference() {
-    let mut run = synthetic::run(Wish::default());
-    for group in &mut run.groups {
-        if group.workload != "memory.parked" || group.lane != "threadbare" {
-            continue;
-        }
-        for (place, sample) in group.samples.iter_mut().enumerate() {
-            if let Some(memory) = &mut sample.memory {
-                let noise = (group.process_index + place as u64) % 2;
-                memory.available_bytes = 1_000 * noise as i64 - 500;
-            }
-        }
-    }
-    let analysis = Analysis::of(&run);
-    let nothing = row(&analysis, "memory.parked", "", "memory", "threadbare");
-    let standing = nothing.standing.as_ref().expect("a standing");
-    let difference = standing.difference.expect("a difference");
-    assert!(difference.value < 0.0 && difference.interval.is_some());
-    assert_eq!(standing.verdict, Verdict::Faster, "{standing:?}");
 }
 
 #[test]

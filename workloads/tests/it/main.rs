@@ -2,5 +2,6 @@
 
 mod answer;
 mod cells;
+mod memory;
 mod program;
 mod protocol;

@@ -62,8 +62,6 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
 
 /// Starts between two looks at the limit of mappings.
 const STARTS: u64 = 1_024;
-/// What a thread has at most: its stack, its signal stack, a guard for each.
-const MAPPINGS: u64 = 4;
 
 /// The standard library ends the process where it finds no room for a thread's
 /// signal stack: so this lane stops just before.
@@ -71,7 +69,7 @@ fn look_at_mappings() -> Result<(), Failure> {
     static STARTED: AtomicU64 = AtomicU64::new(0);
     let started = STARTED.fetch_add(1, Ordering::Relaxed);
     if started % STARTS != STARTS - 1
-        || mappings::left().is_none_or(|left| left >= STARTS * MAPPINGS)
+        || mappings::left().is_none_or(|left| left >= STARTS * mappings::OF_THREAD)
     {
         return Ok(());
     }

@@ -1,0 +1,57 @@
+//! The memory ledger of whole samples: what the parts of a model's tasks must be.
+
+use workloads::ledger::Memory;
+use workloads::protocol::{Parameters, Response};
+
+use crate::program::Program;
+
+fn parked(lane: &str, tasks: u64) -> Memory {
+    let (mut program, _) = Program::start(lane);
+    let point = [("tasks_count", tasks), ("wait_ns", 10_000_000)];
+    let point: Parameters = point.map(|(name, value)| (name.to_owned(), value)).into();
+    match program.run(1, "memory.parked", &point, 1) {
+        Response::Sample(sample) => sample.memory.expect("two readings"),
+        other => panic!("{lane}: {other:?}"),
+    }
+}
+
+/// Each has a kernel stack, which is a power of two.
+fn assert_kernel_tasks(memory: &Memory, tasks: i64) {
+    let stack = memory.kernel_stack_bytes / tasks;
+    assert!(
+        stack >= 4_096 && stack.count_ones() == 1 && memory.kernel_stack_bytes % tasks == 0,
+        "{memory:?}"
+    );
+    // Two pages of its own stack, one of the tables to find them.
+    assert!(memory.anonymous_bytes >= 8_192 * tasks, "{memory:?}");
+    assert!(memory.page_tables_bytes >= 4_000 * tasks, "{memory:?}");
+}
+
+#[test]
+fn thread_has_a_kernel_stack_and_pages_of_its_own() {
+    assert_kernel_tasks(&parked("thread", 500), 500);
+}
+
+#[test]
+fn forked_process_has_page_tables_besides_what_a_thread_has() {
+    let memory = parked("process", 50);
+    assert_kernel_tasks(&memory, 50);
+    assert!(memory.page_tables_bytes >= 5 * 4_096 * 50, "{memory:?}");
+}
+
+#[test]
+fn task_of_a_runtime_costs_pages_only() {
+    for lane in ["threadbare", "tokio", "smol"] {
+        if workloads::lanes::find(lane).is_none() {
+            eprintln!("skipped: this build has no lane {lane}");
+            continue;
+        }
+        let memory = parked(lane, 20_000);
+        // Whatever else the host does: none of its kernel objects is a task's.
+        let kernel = memory.kernel_stack_bytes + memory.slab_bytes + memory.percpu_bytes;
+        assert!(kernel < 16 * 20_000, "{lane}: {memory:?}");
+        let pages = memory.anonymous_bytes + memory.page_tables_bytes;
+        assert!(pages >= 100 * 20_000, "{lane}: {memory:?}");
+        assert_eq!(memory.sum(), kernel + pages, "{lane}");
+    }
+}
