@@ -506,6 +506,7 @@ pub(crate) const fn from_zero(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::ErrorKind;
 
     #[test]
     fn ids_are_unique_and_named_after_their_group() {
@@ -545,14 +546,17 @@ mod tests {
             for parameters in collatz.points(Size::Tiny, 2) {
                 let mut lane =
                     (entry.start)(2).unwrap_or_else(|error| panic!("{}: {error:?}", entry.name));
-                let outcome = lane
-                    .run(&crate::lane::Order {
-                        workload: collatz,
-                        parameters: parameters.clone(),
-                        iterations: 1,
-                        cpus: 2,
-                    })
-                    .unwrap_or_else(|error| panic!("{}: {error:?}", entry.name));
+                let outcome = lane.run(&crate::lane::Order {
+                    workload: collatz,
+                    parameters: parameters.clone(),
+                    iterations: 1,
+                    cpus: 2,
+                });
+                let outcome = match outcome {
+                    // A runtime of one thread has no two workers.
+                    Err(failure) if failure.kind == ErrorKind::NotSupported => continue,
+                    outcome => outcome.unwrap_or_else(|error| panic!("{}: {error:?}", entry.name)),
+                };
                 // The steps of 1 to 100: 3,142, counted by another program.
                 assert_eq!(outcome.checksum, 3_142, "{}", entry.name);
                 assert_eq!(collatz.expected(&parameters, 1), 3_142);
