@@ -5,8 +5,8 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
-use std::panic::{self, AssertUnwindSafe};
 
+use crate::goroutine::body::without_panic;
 use crate::sched::current;
 use crate::stack::StackHeader;
 
@@ -131,8 +131,7 @@ fn drop_slow(header: &StackHeader) {
         // SAFETY: made by `Box::into_raw` in `with`, and taken out once.
         let values = unsafe { Box::from_raw(raw) };
         for (_, value) in *values {
-            // A panic here has no joiner to go to; the hook has reported it.
-            let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(value)));
+            without_panic(|| drop(value));
         }
     }
     // Some make others for ever. What is left is never dropped, and is not the

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::scope::Scope;
+use crate::sched;
 use crate::seam::Spawner;
 
 /// What is to run, and by whom.
@@ -46,6 +47,7 @@ impl AfterCancel {
             };
             Some((scope.clone(), scope.add_call(call)?))
         });
+        sched::give_way();
         Self { kept }
     }
 
@@ -53,9 +55,12 @@ impl AfterCancel {
     /// False: its goroutine was started, or it was stopped before, or the
     /// context never ends.
     pub fn stop(&self) -> bool {
-        self.kept
+        let call = self
+            .kept
             .as_ref()
-            .is_some_and(|(scope, key)| scope.remove_call(*key).is_some())
+            .and_then(|(scope, key)| scope.remove_call(*key));
+        sched::give_way();
+        call.is_some()
     }
 }
 

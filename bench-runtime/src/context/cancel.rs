@@ -3,7 +3,8 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use super::scope::{ContextError, Scope};
+use super::scope::{Cause, ContextError, Scope};
+use crate::sched;
 
 /// Ends the context that it was made with. Clones do the same; dropping it does
 /// nothing.
@@ -36,8 +37,7 @@ impl Cancel {
     /// Ends the context and all that were derived from it; wakes whoever waits
     /// for that, and waits for nobody. Only the first end counts.
     pub fn cancel(&self) {
-        let error = ContextError::Cancelled;
-        self.scope.finish(error, Arc::new(error));
+        self.cancel_for(Arc::new(ContextError::Cancelled));
     }
 
     /// As [`Self::cancel`], and says why; a text will do.
@@ -54,7 +54,12 @@ impl Cancel {
     /// ```
     pub fn cancel_with(&self, cause: impl Into<Box<dyn Error + Send + Sync>>) {
         let cause: Box<dyn Error + Send + Sync> = cause.into();
-        self.scope.finish(ContextError::Cancelled, Arc::from(cause));
+        self.cancel_for(Arc::from(cause));
+    }
+
+    fn cancel_for(&self, cause: Cause) {
+        self.scope.finish(ContextError::Cancelled, cause);
+        sched::give_way();
     }
 
     /// A guard that cancels when it is dropped: what `defer cancel()` is in Go.

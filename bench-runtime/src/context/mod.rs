@@ -77,6 +77,17 @@ enum What {
     Cut,
 }
 
+impl Drop for Layer {
+    fn drop(&mut self) {
+        // A loop, not a recursion: a list may be longer than a stack. One that
+        // others hold too ends it.
+        let mut next = self.parent.layer.take();
+        while let Some(mut layer) = next.and_then(Arc::into_inner) {
+            next = layer.parent.layer.take();
+        }
+    }
+}
+
 impl Context {
     /// The root: it never ends and has no value.
     #[must_use]
@@ -235,6 +246,7 @@ impl Context {
 
     fn with(&self, what: What) -> Self {
         let parent = self.clone();
+        sched::give_way();
         Self {
             layer: Some(Arc::new(Layer { parent, what })),
         }

@@ -234,8 +234,14 @@ impl Drop for Scope {
         if let Some(timer) = self.state.lock().timer.take() {
             timer.cancel();
         }
-        if let Some(parent) = &self.parent {
-            parent.forget(self.key());
+        // A loop, not a recursion: the way to the root may be longer than a
+        // stack.
+        let mut child = self.key();
+        let mut next = self.parent.take();
+        while let Some(parent) = next {
+            parent.forget(child);
+            child = parent.key();
+            next = Arc::into_inner(parent).and_then(|mut parent| parent.parent.take());
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::net::attempt::Attempt;
 use crate::net::closed_error;
 use crate::net::wait::{NEVER, Waits};
 use crate::netpoll::Side;
+use crate::sched;
 use crate::sys::fd;
 use crate::time::{self, after_ns, ns_of};
 
@@ -87,6 +88,7 @@ impl<S: AsFd> Fd<S> {
         mut op: impl FnMut(&S) -> io::Result<T>,
         note: impl Fn(&Attempt<'_>, Option<&T>),
     ) -> io::Result<T> {
+        sched::give_way();
         loop {
             attempt.check()?;
             if may_be_dry && attempt.is_dry() {

@@ -2,12 +2,14 @@
 
 use std::io;
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::os::unix::net::{self, SocketAddr};
 use std::path::Path;
 
 use crate::net::convert::{both_deadlines, common, read_timeout, write_timeout};
 use crate::net::fd::Fd;
 use crate::netpoll::Side;
+use crate::sys::fd;
 
 /// A Unix socket of datagrams, as [`std::os::unix::net::UnixDatagram`].
 ///
@@ -33,6 +35,13 @@ common!(UnixDatagram of net::UnixDatagram, reads set_read_deadline, writes set_w
 both_deadlines!(UnixDatagram);
 read_timeout!(UnixDatagram);
 write_timeout!(UnixDatagram);
+
+/// True where a receive would block for ever, as the socket's reading side was
+/// shut down: by anybody, through any duplicate. The kernel ends a receive that
+/// waits, with nothing, but says to one that must not wait that it would block.
+fn is_over(socket: &net::UnixDatagram, error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock && fd::is_shut_for_reading(socket.as_fd())
+}
 
 impl UnixDatagram {
     /// A socket at a path.
@@ -158,7 +167,11 @@ impl UnixDatagram {
     /// # }
     /// ```
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.fd.io(Side::Read, |socket| socket.recv_from(buf))
+        self.fd
+            .io(Side::Read, |socket| match socket.recv_from(buf) {
+                Err(e) if is_over(socket, &e) => Ok((0, SocketAddr::from_pathname("")?)),
+                received => received,
+            })
     }
 
     /// Receives one datagram, cut to the buffer. Blocks the goroutine.
@@ -182,7 +195,10 @@ impl UnixDatagram {
     /// # }
     /// ```
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.fd.io(Side::Read, |socket| socket.recv(buf))
+        self.fd.io(Side::Read, |socket| match socket.recv(buf) {
+            Err(e) if is_over(socket, &e) => Ok(0),
+            received => received,
+        })
     }
 
     /// Sends one datagram to the socket at a path. Blocks the goroutine while
@@ -236,7 +252,8 @@ impl UnixDatagram {
         self.fd.io(Side::Write, |socket| socket.send(buf))
     }
 
-    /// Ends one or both directions.
+    /// Ends one or both directions. A receive that waits, or comes later, and
+    /// finds no datagram then gives no bytes.
     ///
     /// # Errors
     ///

@@ -199,6 +199,7 @@ impl Runtime {
     /// The counters now; each is exact, all of them together need not be.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
+        super::give_way();
         self.shared.read_metrics()
     }
 
@@ -224,6 +225,7 @@ impl Runtime {
     /// ```
     #[must_use]
     pub fn goroutines(&self) -> Vec<GoroutineInfo> {
+        super::give_way();
         self.shared.goroutines()
     }
 

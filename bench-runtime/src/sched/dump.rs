@@ -186,6 +186,7 @@ pub(crate) fn describe_in_signal_handler(g: *mut (), out: &mut dyn Write) {
 /// ```
 #[must_use]
 pub fn goroutines() -> Vec<GoroutineInfo> {
+    super::give_way();
     super::park::runtime().map_or_else(Vec::new, Shared::goroutines)
 }
 

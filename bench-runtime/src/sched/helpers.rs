@@ -68,8 +68,7 @@ impl Shared {
         match self.helpers.call(job) {
             Ok(awake) => awake,
             Err(job) => {
-                let stack = Some(HELPER_STACK);
-                self.start_thread(ThreadKind::Helper, "helper".into(), stack, move || {
+                self.start_thread(ThreadKind::Helper, "helper".into(), move || {
                     self.helper_main(job);
                     ThreadEnd::Usual
                 });

@@ -305,6 +305,16 @@ fn wait_for(g: &'static Goroutine, for_all: bool) {
     }
 }
 
+/// Takes back the record of an ended goroutine on drop.
+struct Free(&'static Goroutine);
+
+impl Drop for Free {
+    #[inline(always)]
+    fn drop(&mut self) {
+        free(self.0);
+    }
+}
+
 /// Takes back the record of an ended goroutine.
 #[inline(always)]
 fn free(g: &'static Goroutine) {
@@ -330,9 +340,10 @@ impl<T> Drop for JoinHandle<T> {
         let g = self.g;
         // AcqRel: if it ended, its outcome is ours to drop.
         if g.join.swap(JOIN_DETACHED, Ordering::AcqRel) == JOIN_DONE {
+            // Also where the result's destructor panics.
+            let _free = Free(g);
             // SAFETY: it ended, and the handle is gone.
             unsafe { (g.vtable().drop_outcome)(g) };
-            free(g);
         }
     }
 }

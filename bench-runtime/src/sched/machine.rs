@@ -16,6 +16,7 @@ use crate::goroutine::{Goroutine, List};
 use crate::netpoll::Netpoll;
 use crate::sys::clock::{self, CpuClock};
 use crate::sys::futex;
+use crate::sys::thread::{self, ThreadId};
 use crate::util::lock::Lock;
 
 /// An M.
@@ -60,6 +61,8 @@ pub(crate) struct Machine {
     hogged: AtomicBool,
     /// Of its thread, once that runs.
     pub(super) cpu_clock: OnceLock<CpuClock>,
+    /// The kernel's number of it, too.
+    pub(super) thread_id: OnceLock<ThreadId>,
     /// Counted as spinning. Set by itself, or by its waker before the wake.
     pub(crate) spinning: AtomicBool,
     /// Readied by others.
@@ -128,6 +131,7 @@ impl Machine {
             robbed: AtomicBool::new(false),
             hogged: AtomicBool::new(false),
             cpu_clock: OnceLock::new(),
+            thread_id: OnceLock::new(),
             spinning: AtomicBool::new(false),
             inbox: Lock::new(List::new()),
             mail_len: AtomicUsize::new(0),
@@ -186,6 +190,12 @@ impl Machine {
         }
         self.door
             .set(p.map_or(ptr::null_mut(), |p| ptr::from_ref(p).cast_mut()));
+    }
+
+    /// True if its thread sleeps in the kernel; where that cannot be known, false.
+    pub(super) fn is_asleep(&self) -> bool {
+        self.shared.reads_files()
+            && (self.thread_id.get()).is_some_and(|&thread| thread::is_asleep(thread))
     }
 
     /// How long it has had its P, in nanoseconds.

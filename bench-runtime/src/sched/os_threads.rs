@@ -1,10 +1,14 @@
 //! The threads of a runtime: how they are started, counted and told from others,
 //! and how they end.
 
+use std::io;
 use std::ptr;
 use std::sync::atomic::Ordering;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
+use super::helpers::HELPER_STACK;
 use super::idle::Lists;
 use super::machine::Machine;
 use super::processor::{Processor, ProcessorStatus};
@@ -14,6 +18,7 @@ use super::shutdown::Outlook;
 use super::trace::event::Kind;
 use crate::goroutine::Goroutine;
 use crate::sys::thread_end;
+use crate::util::lock::Lock;
 
 /// Threads a runtime may have, unless the builder says otherwise: Go's figure.
 pub(super) const MAX_THREADS: usize = 10_000;
@@ -29,6 +34,51 @@ pub(crate) enum ThreadEnd {
     /// Without them: goroutines that started on it, in a pinned runtime, are
     /// not at their end, and may have lent what lies there to other threads.
     KeepsLocals,
+}
+
+/// How often a thread is tried to be started that the kernel has no room for at the
+/// moment, after pauses of 1 ms, 2 ms and so on: Go's figures.
+const START_TRIES: u64 = 20;
+
+/// Starts an OS thread with a stack of so many bytes. Blocks the thread, for 210 ms
+/// at most, while the kernel has no room for another.
+///
+/// # Errors
+///
+/// When it has none then; the text says what to do.
+pub(super) fn start(
+    name: &str,
+    stack: usize,
+    body: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
+    // A start that fails takes what it was to run with it.
+    let body = Arc::new(Lock::new(Some(body)));
+    for pause in 1.. {
+        let body = Arc::clone(&body);
+        let run = move || {
+            let taken = body.lock().take();
+            // Now: the thread may end without destructors.
+            drop(body);
+            if let Some(body) = taken {
+                body();
+            }
+        };
+        let thread = thread::Builder::new().name(name.into()).stack_size(stack);
+        match thread.spawn(run) {
+            Ok(_) => break,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock && pause <= START_TRIES => {
+                thread::sleep(Duration::from_millis(pause));
+            }
+            Err(e) => {
+                let text = format!(
+                    "cannot start a thread: {e}; see ulimit -u, ulimit -v, kernel.threads-max and \
+                     the control group's pids.max"
+                );
+                return Err(io::Error::new(e.kind(), text));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What a thread of a runtime is for.
@@ -97,22 +147,16 @@ impl Shared {
         machines.push(m);
         drop(machines);
         self.record(Kind::ThreadStart, m.id as u64, 0);
-        self.start_thread(
-            ThreadKind::Machine,
-            format!("m{}", m.id),
-            Some(HOME_STACK),
-            move || machine_main(m),
-        );
+        let name = format!("m{}", m.id);
+        self.start_thread(ThreadKind::Machine, name, move || machine_main(m));
         m
     }
 
     /// Starts a thread of the runtime, whose last act is [`Self::thread_ends`].
-    /// `stack`: its size in bytes, where it is not the usual one.
     pub(crate) fn start_thread(
         &'static self,
         kind: ThreadKind,
         name: String,
-        stack: Option<usize>,
         body: impl FnOnce() -> ThreadEnd + Send + 'static,
     ) {
         let running = {
@@ -127,24 +171,21 @@ impl Shared {
                 self.max_threads
             );
         }
-        let mut builder = std::thread::Builder::new().name(name);
-        if let Some(bytes) = stack {
-            builder = builder.stack_size(bytes);
-        }
+        let stack = match kind {
+            ThreadKind::Machine => HOME_STACK,
+            ThreadKind::Helper => HELPER_STACK,
+        };
         super::lock_thread::on_clean_thread(move || {
             let user = self.user();
-            let thread = move || {
+            let started = start(&name, stack, move || {
                 let end = body();
                 drop(user);
                 if end == ThreadEnd::KeepsLocals {
                     thread_end::end_without_destructors();
                 }
-            };
-            if let Err(error) = builder.spawn(thread) {
-                crate::fatal::fatal!(
-                    "cannot start a thread for goroutines, {running} exist: {error}; see ulimit -u, \
-                     kernel.threads-max and the control group's pids.max"
-                );
+            });
+            if let Err(error) = started {
+                crate::fatal::fatal!("{error}; {running} exist for goroutines");
             }
         });
     }

@@ -283,6 +283,16 @@ fn pick_by_turns(m: &'static Machine, p: &'static Processor) -> Option<&'static 
     found
 }
 
+/// By who holds a P that was retaken from a hog: the next turn of those comes
+/// when others have had as long as a turn takes. Else, on a host that keeps a hog
+/// off the CPU for long, its end would be the beginning of the next one's.
+pub(super) fn end_long_turn(p: &'static Processor) {
+    // SAFETY: the caller holds P, which no M has.
+    let own = unsafe { p.own() };
+    let since_ns = clock::now_ns() - LONG_TURN_NS / 2;
+    own.long_turn_ns = own.long_turn_ns.max(since_ns);
+}
+
 #[inline(always)]
 pub(super) fn count_pick(p: &Processor) {
     p.picks.store(

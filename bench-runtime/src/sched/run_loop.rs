@@ -23,6 +23,7 @@ use super::processor::Processor;
 use super::runtime::Shared;
 use super::trace::SWITCHES;
 use crate::arch;
+use crate::goroutine::body::without_panic;
 use crate::goroutine::{
     FLAG_COMPACTED, FLAG_LOCKED, FLAG_TIMED, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST,
     JOIN_OPEN, Parkable, RUNNING_BIT, Status,
@@ -30,6 +31,7 @@ use crate::goroutine::{
 use crate::netpoll::Netpoll;
 use crate::stack::{Stack, StackHeader};
 use crate::sys::clock::CpuClock;
+use crate::sys::thread::ThreadId;
 
 /// Payloads of a switch home: what is to be done there.
 pub(crate) mod errand {
@@ -61,6 +63,7 @@ pub(crate) fn machine_main(m: &'static Machine) -> ThreadEnd {
     if let Some(clock) = CpuClock::of_this_thread() {
         let _ = m.cpu_clock.set(clock);
     }
+    let _ = m.thread_id.set(ThreadId::of_this_thread());
     let shared = m.shared;
     m.home_fiber.begin();
     m.sleep();
@@ -396,17 +399,10 @@ fn discard(
     (m, p)
 }
 
-/// Drops what nobody will ask for. A panic there has no joiner to go to; the
-/// hook has reported it.
+/// Drops what nobody will ask for.
 fn drop_outcome(g: &'static Goroutine) {
     // SAFETY: it ended and no handle exists; this happens once.
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| unsafe {
-        (g.vtable().drop_outcome)(g)
-    }));
-    if let Err(payload) = result {
-        // Its own destructor may panic again.
-        std::mem::forget(payload);
-    }
+    without_panic(|| unsafe { (g.vtable().drop_outcome)(g) });
 }
 
 /// Parks the goroutine on this stack: steps 3 of [`crate::goroutine::waiter`].

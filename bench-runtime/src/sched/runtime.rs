@@ -16,7 +16,7 @@ use super::latency;
 use super::lifetime::Lifetime;
 use super::machine::Machine;
 use super::metrics::Counts;
-use super::os_threads::{HOME_STACK, Threads};
+use super::os_threads::{self, HOME_STACK, Threads};
 use super::procs::Procs;
 use super::shutdown::Outlook;
 use super::stacks::StackCare;
@@ -128,6 +128,9 @@ impl Shared {
         barrier::register();
         let (all_procs, procs) = Procs::new(&builder)?;
         let default_class = Class::for_policy(builder.stack).map_err(stack_error)?;
+        crate::stack::reserve().map_err(stack_error)?;
+        // One for the first M: what `run` would end the program for.
+        os_threads::start("probe", HOME_STACK, || ())?;
         if builder.stack_care.compact {
             crate::stack::compact::enable().map_err(io::Error::other)?;
         }
@@ -189,13 +192,10 @@ impl Shared {
             super::dump::dump_on_quit(shared)?;
         }
         shared.resize_to(procs);
-        std::thread::Builder::new()
-            .name("sysmon".into())
-            .stack_size(HOME_STACK)
-            .spawn(move || {
-                shared.sysmon();
-                Self::release(shared);
-            })?;
+        os_threads::start("sysmon", HOME_STACK, move || {
+            shared.sysmon();
+            Self::release(shared);
+        })?;
         Ok(shared)
     }
 

@@ -213,6 +213,7 @@ where
     if !shared.admit(g) {
         abandon(shared, g, None);
     }
+    preempt::give_way();
     JoinHandle::new(g)
 }
 
@@ -229,7 +230,7 @@ pub(crate) fn abandon(
         JOIN_OPEN | JOIN_LOST => {}
         JOIN_DETACHED => {
             // SAFETY: it ended and no handle exists.
-            unsafe { (g.vtable().drop_outcome)(g) };
+            body::without_panic(|| unsafe { (g.vtable().drop_outcome)(g) });
             shared.recycle_outside(g);
         }
         waiting => {
@@ -485,6 +486,7 @@ pub fn goroutine_id() -> Option<u64> {
 /// ```
 #[must_use]
 pub fn num_goroutine() -> usize {
+    preempt::give_way();
     park::runtime().map_or(0, Shared::goroutines_count)
 }
 
@@ -511,6 +513,7 @@ pub fn gomaxprocs(n: Option<usize>) -> usize {
     let Some(shared) = park::runtime() else {
         panic!("gomaxprocs outside a goroutine: see Runtime::set_procs")
     };
+    preempt::give_way();
     match n {
         Some(n) => shared.set_procs_by_hand(n),
         None => shared.procs(),

@@ -39,6 +39,9 @@ const SLICE_NS: u64 = 9_000_000;
 const HOG_CPU_NS: u64 = 2_000_000;
 const ROUND: Duration = Duration::from_nanos(ROUND_NS);
 const ROUND_NS: u64 = 1_000_000;
+/// How often a round tries to take a P: who spawns in a loop is inside for most
+/// of the time.
+const RETAKE_TRIES: u32 = 8;
 /// As in Go.
 const POLL_NS: u64 = 10_000_000;
 /// Rounds without a running P before the deep sleep: a burst may begin again
@@ -250,15 +253,16 @@ impl Shared {
         let Some(m) = (unsafe { owner.as_ref() }) else {
             return false;
         };
-        if self.robbed.get() as usize >= self.max_hogs() {
-            // It keeps its P: the threads would not last.
+        if self.robbed.get() as usize >= self.max_hogs() && !m.is_asleep() {
+            // A hog keeps its P: the threads would not last, and it ends. One
+            // that waits for something outside may wait for another goroutine.
             return false;
         }
         // Before it can have noticed and got another.
         let marked = m.mark_robbed();
         let held_ns = m.holds_for_ns();
         let before_ns = clock::now_ns();
-        if !m.retake(p) {
+        if !(0..RETAKE_TRIES).any(|_| m.retake(p)) {
             // Where it was robbed before, the P is on its way to an M that has
             // not taken it up yet: this one still has none.
             if marked {
@@ -270,6 +274,7 @@ impl Shared {
         self.metrics.retakes_count.fetch_add(1, Ordering::Relaxed);
         self.record_retake(p, m, before_ns);
         if hogged {
+            super::pick::end_long_turn(p);
             self.metrics
                 .hog_retakes_count
                 .fetch_add(1, Ordering::Relaxed);

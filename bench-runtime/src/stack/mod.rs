@@ -114,6 +114,11 @@ pub use compact::{CompactionError, CompactionStats, stats as compaction_stats};
 pub(crate) use header::{Stack, StackHeader, header_of};
 pub use trim::{StackUsage, stack_usage};
 
+/// Reserves the address space for all stacks of the process, unless that was done.
+pub(crate) fn reserve() -> Result<(), StackError> {
+    arena::Arena::global().map(|_| ())
+}
+
 /// Why no stack could be had.
 ///
 /// # Examples

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
+use crate::sched;
 use crate::util::lock::Lock;
 
 /// How many lists there are: a few times the processors of a usual host.
@@ -78,9 +79,11 @@ impl<T> Pool<T> {
             let shard = &self.shards[(start + turn) % SHARDS].0;
             let spare = shard.try_lock().and_then(|mut list| list.pop());
             if let Some(object) = spare {
+                sched::give_way();
                 return object;
             }
         }
+        sched::give_way();
         (self.make)()
     }
 
@@ -97,6 +100,7 @@ impl<T> Pool<T> {
     /// assert_eq!(pool.take(), "", "a new one");
     /// ```
     pub fn put(&self, object: T) {
+        sched::give_way();
         let start = shard_here();
         for turn in 0..SHARDS {
             let shard = &self.shards[(start + turn) % SHARDS].0;

@@ -112,7 +112,7 @@ impl WaitGroup {
                 Ordering::AcqRel,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return,
+                Ok(_) => return sched::give_way(),
                 Err(now) => state = now,
             }
         }
@@ -195,7 +195,9 @@ impl WaitGroup {
     /// As [`Self::wait`], on behalf of what a dump shall name.
     pub(crate) fn wait_as(&self, reason: WaitReason) {
         let inner = &*self.inner;
-        if !inner.is_done() {
+        if inner.is_done() {
+            sched::give_way();
+        } else {
             let queue = inner.queue.lock();
             if inner.queue_up() {
                 let object = ptr::from_ref(inner).cast();
@@ -226,7 +228,9 @@ impl WaitGroup {
     /// ```
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
         let inner = &*self.inner;
-        if !inner.is_done() {
+        if inner.is_done() {
+            sched::give_way();
+        } else {
             let deadline_ns = after_ns(timeout);
             let queue = inner.queue.lock();
             if inner.queue_up() {

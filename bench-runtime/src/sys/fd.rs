@@ -45,6 +45,18 @@ pub(crate) fn wait(
     }
 }
 
+/// True if nothing will come to read any more: the reading side of a socket was
+/// shut down, or, of a stream, the other's writing side. Does not block.
+pub(crate) fn is_shut_for_reading(fd: BorrowedFd<'_>) -> bool {
+    let mut one = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLRDHUP,
+        revents: 0,
+    };
+    // SAFETY: the pointer is to one live pollfd.
+    unsafe { libc::poll(&raw mut one, 1, 0) == 1 && one.revents & libc::POLLRDHUP != 0 }
+}
+
 /// Closes what a descriptor stands for at once, although others may be using
 /// it, and leaves in its place one on which every operation fails. So its
 /// number is not given to another file under the feet of those others.

@@ -18,6 +18,7 @@ pub(crate) mod poller;
 pub(crate) mod quit;
 pub(crate) mod signal;
 pub(crate) mod socket;
+pub(crate) mod thread;
 pub(crate) mod thread_end;
 pub(crate) mod transfer;
 pub(crate) mod userfault;

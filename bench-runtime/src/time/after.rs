@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::chan::{Receiver, chan};
+use crate::sched;
 use crate::seam::Spawner;
 use crate::time::armed::{self, Armed};
 use crate::time::{after_ns, instant_of};
@@ -38,6 +39,7 @@ pub fn after(duration: Duration) -> Receiver<Instant> {
         let _ = sender.try_send(instant_of(when_ns));
     };
     armed::arm(after_ns(duration), Action::Call(Arc::new(call)));
+    sched::give_way();
     receiver
 }
 
@@ -170,6 +172,8 @@ impl AfterFunc {
         }
         state.due_ns = due_ns;
         state.armed = due_ns.map(|when| armed::arm(when, Action::Call(self.call.clone())));
+        drop(state);
+        sched::give_way();
         was_due
     }
 }

@@ -20,8 +20,9 @@ use crate::time::{after_ns, ns_of};
 /// assert!(start.elapsed() >= Duration::from_millis(1));
 /// ```
 pub fn sleep(duration: Duration) {
-    if !duration.is_zero() {
-        sleep_until_ns(after_ns(duration));
+    match duration.is_zero() {
+        true => sched::give_way(),
+        false => sleep_until_ns(after_ns(duration)),
     }
 }
 
@@ -38,8 +39,9 @@ pub fn sleep(duration: Duration) {
 /// assert!(Instant::now() >= then);
 /// ```
 pub fn sleep_until(instant: Instant) {
-    if instant > Instant::now() {
-        sleep_until_ns(ns_of(instant));
+    match instant > Instant::now() {
+        true => sleep_until_ns(ns_of(instant)),
+        false => sched::give_way(),
     }
 }
 

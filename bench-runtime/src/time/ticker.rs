@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::chan::{Receiver, Sender, chan};
+use crate::sched;
 use crate::time::armed::{self, Armed};
 use crate::time::{LATEST, after_ns, instant_of};
 use crate::timer::{Action, Periodic};
@@ -146,6 +147,8 @@ impl Ticker {
             };
             armed::arm(after_ns(period), Action::Every(Arc::new(periodic)))
         });
+        drop(state);
+        sched::give_way();
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::chan::{Receiver, Sender, chan};
+use crate::sched;
 use crate::time::armed::{self, Armed};
 use crate::time::{after_ns, instant_of};
 use crate::timer::{Action, Call};
@@ -130,6 +131,8 @@ impl Timer {
         let was_unreceived = self.receiver.take().is_some();
         state.due_ns = due_ns;
         state.armed = due_ns.map(|when| armed::arm(when, Action::Call(self.call.clone())));
+        drop(state);
+        sched::give_way();
         was_due || was_unreceived
     }
 }

@@ -249,7 +249,7 @@ impl<'a> Select<'a> {
     ///
     /// # Panics
     ///
-    /// If there are too many: `u16::MAX`.
+    /// With more than 65,535 cases.
     ///
     /// # Examples
     ///

@@ -86,7 +86,10 @@ pub struct Taken {
 ///
 /// If that is too many.
 pub(super) fn index_after(len: usize) -> u16 {
-    u16::try_from(len).expect("select: more than 65,536 cases")
+    match u16::try_from(len) {
+        Ok(index) if index < u16::MAX => index,
+        _ => panic!("select: more than 65,535 cases"),
+    }
 }
 
 /// Carries out a select; `None` for its `default` or its time-out. Blocks the
