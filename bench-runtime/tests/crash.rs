@@ -4,11 +4,14 @@
 mod start;
 
 use std::hint::black_box;
+use std::io::{BufRead, BufReader};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use bench_runtime::{GoBuilder, Runtime, StackPolicy, blocking, go, goexit, time};
+use bench_runtime::{GoBuilder, Runtime, StackPolicy, blocking, chan, go, goexit, time};
 use start::Start;
 
 const CHILD: &str = "BENCH_RUNTIME_CRASH_CHILD";
@@ -184,6 +187,65 @@ fn more_threads_than_the_cap_end_the_program_and_say_what_to_do() {
         end,
         &["needs more than 8 threads", "max_threads", "Semaphore"],
     );
+}
+
+#[test]
+fn goroutines_blocked_outside_the_runtime_at_the_cap_end_the_program_too() {
+    let end = in_child(
+        "goroutines_blocked_outside_the_runtime_at_the_cap_end_the_program_too",
+        || {
+            let builder = Runtime::builder().procs(2).max_threads(8);
+            let runtime = builder.migrating().start().unwrap();
+            runtime.run(|| {
+                let never = Arc::new((Mutex::new(()), Condvar::new()));
+                let all: Vec<_> = (0..40)
+                    .map(|_| {
+                        let never = Arc::clone(&never);
+                        go(move || drop(never.1.wait(never.0.lock().unwrap())))
+                    })
+                    .collect();
+                all.into_iter().for_each(|one| drop(one.join()));
+            });
+        },
+    );
+    must_abort(end, &["needs more than 8 threads", "max_threads"]);
+}
+
+/// In the child: no more than so much of something.
+fn limit(what: libc::__rlimit_resource_t, most: u64) {
+    let limit = libc::rlimit {
+        rlim_cur: most,
+        rlim_max: most,
+    };
+    // SAFETY: the pointer is to a live limit.
+    assert_eq!(unsafe { libc::setrlimit(what, &raw const limit) }, 0);
+}
+
+/// Where the kernel gives too little `build` is refused, and says what to do; else
+/// goroutines run.
+fn refused_or_runs(test: &str, what: libc::__rlimit_resource_t, most: u64, advice: &str) {
+    let end = in_child(test, || {
+        limit(what, most);
+        match Runtime::builder().procs(1).reads_files(false).start() {
+            Ok(runtime) => runtime.run(|| go(|| ()).join().unwrap()),
+            Err(error) => eprintln!("refused: {error}"),
+        }
+    });
+    if let Some(said) = must_end(end) {
+        assert!(!said.contains("refused") || said.contains(advice), "{said}");
+    }
+}
+
+#[test]
+fn too_little_address_space_refuses_the_build() {
+    let name = "too_little_address_space_refuses_the_build";
+    refused_or_runs(name, libc::RLIMIT_AS, 512 << 20, "ulimit -v");
+}
+
+#[test]
+fn too_few_descriptors_refuse_the_build() {
+    let name = "too_few_descriptors_refuse_the_build";
+    refused_or_runs(name, libc::RLIMIT_NOFILE, 4, "open files");
 }
 
 #[test]
@@ -411,4 +473,81 @@ fn quit_signal_leaves_the_dump_and_the_trace_and_the_program_goes_on() {
             .iter()
             .any(|event| event["name"] == "thread of M0 starts")
     );
+}
+
+#[test]
+fn panic_hook_may_wait_for_a_goroutine_that_has_started_on_the_thread() {
+    let name = "panic_hook_may_wait_for_a_goroutine_that_has_started_on_the_thread";
+    let end = in_child(name, || {
+        let (tx, rx) = chan::<String>(0);
+        std::panic::set_hook(Box::new(move |info| {
+            let said = info.payload_as_str().unwrap_or_default();
+            tx.send(said.to_owned()).unwrap();
+        }));
+        let runtime = Runtime::builder().procs(1).start().unwrap();
+        let said = runtime.run(move || {
+            let (begin, begun) = chan::<()>(0);
+            let logger = go(move || {
+                begin.send(()).unwrap();
+                let mut said: Vec<_> = (0..4).filter_map(|_| rx.recv()).collect();
+                said.sort();
+                said
+            });
+            begun.recv().unwrap();
+            let failing: Vec<_> = (0..4).map(|n| go(move || panic!("no {n}"))).collect();
+            for one in failing {
+                assert!(one.join().is_err());
+            }
+            logger.join().unwrap()
+        });
+        eprintln!("{said:?}");
+    });
+    if let Some(stderr) = must_end(end) {
+        assert!(
+            stderr.contains(r#"["no 0", "no 1", "no 2", "no 3"]"#),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
+fn lock_of_std_held_over_a_wait_on_one_thread_is_told_of() {
+    let name = "lock_of_std_held_over_a_wait_on_one_thread_is_told_of";
+    let end = in_child(name, || {
+        // What is written to stderr is read here.
+        let (from, to) = std::io::pipe().unwrap();
+        // SAFETY: both are open descriptors.
+        let kept = unsafe { libc::dup(2) };
+        assert!(kept > 2 && unsafe { libc::dup2(to.as_raw_fd(), 2) } == 2);
+        let runtime = Runtime::builder().procs(1).start().unwrap();
+        let lock = Arc::new(Mutex::new(0));
+        drop(runtime.spawn(move || {
+            let held = lock.lock().unwrap();
+            let theirs = Arc::clone(&lock);
+            // Blocks the thread to which the holder is bound.
+            drop(go(move || *theirs.lock().unwrap() += 1));
+            time::sleep(Duration::from_millis(1));
+            drop(held);
+        }));
+        let mut told = Vec::new();
+        for line in BufReader::new(from).lines() {
+            told.push(line.unwrap());
+            if told.len() == 4 {
+                break;
+            }
+        }
+        // SAFETY: as above.
+        assert_eq!(unsafe { libc::dup2(kept, 2) }, 2);
+        told.iter().for_each(|line| eprintln!("{line}"));
+        std::process::exit(0);
+    });
+    if let Some(stderr) = must_end(end) {
+        let lines: Vec<_> = stderr.lines().collect();
+        assert!(
+            lines[0].starts_with("warning: goroutine 2 has blocked thread m0"),
+            "{stderr}"
+        );
+        assert!(lines[2].starts_with("goroutine 2 [running]"), "{stderr}");
+        assert!(lines[3].starts_with("goroutine 1 [runnable]"), "{stderr}");
+    }
 }

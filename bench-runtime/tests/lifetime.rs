@@ -142,3 +142,38 @@ fn goroutine_that_never_ended_keeps_what_it_needs() {
         }
     }
 }
+
+/// A result that cannot be dropped.
+struct Undroppable;
+
+impl Drop for Undroppable {
+    fn drop(&mut self) {
+        std::panic::resume_unwind(Box::new(()));
+    }
+}
+
+#[test]
+fn results_whose_destructors_panic_leave_no_memory() {
+    const RUNTIMES: usize = 600;
+    let mut before = 0;
+    for n in 0..RUNTIMES {
+        if n == RUNTIMES / 4 {
+            before = resident_bytes();
+        }
+        let runtime = runtime(n % 2 == 1);
+        // Dropped after its end, and perhaps before.
+        for late in [true, false] {
+            let handle = runtime.spawn(|| Undroppable);
+            while late && !handle.is_finished() {
+                std::thread::yield_now();
+            }
+            let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(handle)));
+            assert!(dropped.is_err() || !late);
+        }
+        assert_eq!(runtime.run(|| 42), 42);
+        drop(runtime.shutdown());
+    }
+    let grown = resident_bytes().saturating_sub(before);
+    // A core alone is 70 KB: 30 MB in all.
+    assert!(grown < 8 << 20, "{} KB more", grown >> 10);
+}

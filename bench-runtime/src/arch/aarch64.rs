@@ -15,7 +15,9 @@
 //! ```
 
 use std::arch::{asm, naked_asm};
+use std::ffi::c_void;
 
+use super::exception::{Body, personality};
 use super::{Entry, Registers};
 
 /// See the contract in [`super`].
@@ -137,6 +139,44 @@ pub(crate) fn registers<E>(
         sp: saved + 32,
         fp: word(saved + 24)?,
     })
+}
+
+/// Of the `mov` behind the call in [`catch`].
+pub(super) const NULL_RESULT_BYTES: usize = 4;
+
+/// See the contract in [`super`].
+///
+/// # Safety
+///
+/// `f` may be called with `data`.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn catch(f: Body, data: *mut c_void) -> *mut c_void {
+    naked_asm!(
+        ".pushsection .data.rel.ro.bench_runtime_personality,\"aw\",@progbits",
+        ".p2align 3",
+        ".Lbench_runtime_personality:",
+        ".xword {personality}",
+        ".popsection",
+        ".cfi_startproc",
+        // Four bytes, from here to the word above.
+        ".cfi_personality 0x9b, .Lbench_runtime_personality",
+        "stp x29, x30, [sp, #-16]!",
+        ".cfi_def_cfa_offset 16",
+        ".cfi_offset x29, -16",
+        ".cfi_offset x30, -8",
+        "mov x16, x0",
+        "mov x0, x1",
+        "blr x16",
+        "mov x0, xzr",
+        // Here an exception goes on.
+        "ldp x29, x30, [sp], #16",
+        ".cfi_def_cfa_offset 0",
+        ".cfi_restore x29",
+        ".cfi_restore x30",
+        "ret",
+        ".cfi_endproc",
+        personality = sym personality,
+    )
 }
 
 /// The stack pointer, or close to it.

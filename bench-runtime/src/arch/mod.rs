@@ -14,21 +14,29 @@
 //! - `stack_pointer() -> usize`.
 //! - `registers(saved, word) -> Registers`: what an unwinder begins with at a saved
 //!   context, read from its stack by `word`.
+//! - `catch(f, data) -> exception`: calls `f(data)`. Null if it returns; if it
+//!   unwinds, the exception's object ([`exception`]).
 //!
 //! Only what the C ABI says a callee keeps survives a switch; the compiler is
 //! told that every other register is lost, so that only live values are saved.
 //! Floating-point control words are not switched: nobody may change them
 //! across a park.
 
+pub(crate) mod exception;
+
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use x86_64::{jump, prepare, registers, stack_pointer, switch};
+use x86_64::NULL_RESULT_BYTES;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86_64::{catch, jump, prepare, registers, stack_pointer, switch};
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
 #[cfg(target_arch = "aarch64")]
-pub(crate) use aarch64::{jump, prepare, registers, stack_pointer, switch};
+use aarch64::NULL_RESULT_BYTES;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use aarch64::{catch, jump, prepare, registers, stack_pointer, switch};
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 compile_error!(

@@ -14,7 +14,9 @@
 //! ```
 
 use std::arch::{asm, naked_asm};
+use std::ffi::c_void;
 
+use super::exception::{Body, personality};
 use super::{Entry, Registers};
 
 /// See the contract in [`super`].
@@ -128,6 +130,40 @@ pub(crate) fn registers<E>(
         sp: saved + 24,
         fp: word(saved + 16)?,
     })
+}
+
+/// Of the `xor` behind the call in [`catch`].
+pub(super) const NULL_RESULT_BYTES: usize = 2;
+
+/// See the contract in [`super`].
+///
+/// # Safety
+///
+/// `f` may be called with `data`.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn catch(f: Body, data: *mut c_void) -> *mut c_void {
+    naked_asm!(
+        ".pushsection .data.rel.ro.bench_runtime_personality,\"aw\",@progbits",
+        ".p2align 3",
+        ".Lbench_runtime_personality:",
+        ".quad {personality}",
+        ".popsection",
+        ".cfi_startproc",
+        // Four bytes, from here to the word above.
+        ".cfi_personality 0x9b, .Lbench_runtime_personality",
+        "push rax",
+        ".cfi_adjust_cfa_offset 8",
+        "mov rax, rdi",
+        "mov rdi, rsi",
+        "call rax",
+        "xor eax, eax",
+        // Here an exception goes on.
+        "pop rcx",
+        ".cfi_adjust_cfa_offset -8",
+        "ret",
+        ".cfi_endproc",
+        personality = sym personality,
+    )
 }
 
 /// The stack pointer, or close to it.

@@ -114,7 +114,7 @@ pub(crate) const JOIN_DETACHED: usize = 2;
 pub(crate) const JOIN_LOST: usize = 3;
 
 /// In `flags`: bound to the M it runs on (`lock_os_thread`, or it parked while
-/// unwinding).
+/// unwinding), in a migrating runtime.
 pub(crate) const FLAG_LOCKED: u8 = 1;
 /// In `flags`: its stack is compacted.
 pub(crate) const FLAG_COMPACTED: u8 = 2;
@@ -122,6 +122,9 @@ pub(crate) const FLAG_COMPACTED: u8 = 2;
 pub(crate) const FLAG_CPU_BOUND: u8 = 4;
 /// In `flags`: how long it takes to run is being timed; see `sched::latency`.
 pub(crate) const FLAG_TIMED: u8 = 8;
+/// In `flags`: it parked while it unwinds, in a pinned runtime; see
+/// `sched::unwinding`.
+pub(crate) const FLAG_UNWINDING: u8 = 64;
 /// In `flags`: the scheduling class, two bits.
 pub(crate) const FLAG_PRIORITY_SHIFT: u32 = 4;
 
@@ -227,7 +230,7 @@ impl Goroutine {
     /// Two bits: 0 normal, 1 high, 2 low.
     #[inline(always)]
     pub(crate) fn priority_bits(&self) -> u8 {
-        self.head.flags.load(Ordering::Relaxed) >> FLAG_PRIORITY_SHIFT
+        self.head.flags.load(Ordering::Relaxed) >> FLAG_PRIORITY_SHIFT & 0b11
     }
 
     /// Where it was spawned, of one that may end meanwhile.

@@ -2,7 +2,8 @@
 //!
 //! | the runtime | the goroutine                | `f` runs on                      |
 //! |-------------|------------------------------|----------------------------------|
-//! | any         | locked to its thread, or unwinding | its own stack, without a P |
+//! | any         | locked to its thread         | its own stack, without a P       |
+//! | migrating   | unwinding                    | its own stack, without a P       |
 //! | migrating   | with a large stack           | its own stack, without a P       |
 //! | any         | any other                    | a helper, while it is parked     |
 //!
@@ -88,9 +89,10 @@ where
     let Some(header) = current::header() else {
         return f();
     };
-    let locked = header.pins.get() != 0 || std::thread::panicking();
+    let pinned = machine_of(header).shared.pinned;
+    let locked = header.pins.get() != 0 || (!pinned && std::thread::panicking());
     let shallow = Stack::from_header(NonNull::from(header)).usable() < HELPER_STACK;
-    let outcome = if (shallow || machine_of(header).shared.pinned) && !locked {
+    let outcome = if (shallow || pinned) && !locked {
         on_helper(header, f)
     } else {
         in_place(header, f)

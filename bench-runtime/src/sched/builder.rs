@@ -29,6 +29,7 @@ pub struct Builder {
     pub(super) reads_files: bool,
     pub(super) max_threads: usize,
     pub(super) detects_deadlock: bool,
+    pub(super) warns_of_blocked: bool,
     pub(super) dumps_on_quit: bool,
     pub(super) fake_time: bool,
     pub(super) seed: Option<u64>,
@@ -45,6 +46,7 @@ impl Default for Builder {
             reads_files: true,
             max_threads: MAX_THREADS,
             detects_deadlock: true,
+            warns_of_blocked: true,
             dumps_on_quit: false,
             fake_time: false,
             seed: None,
@@ -193,6 +195,28 @@ impl Builder {
     #[must_use]
     pub fn detects_deadlock(mut self, detects: bool) -> Self {
         self.detects_deadlock = detects;
+        self
+    }
+
+    /// Whether stderr is told, in a pinned runtime, when a goroutine has blocked its
+    /// thread for most of a second, in a call that the runtime does not know of, and
+    /// others that can run on that thread alone wait behind it. They wait for ever
+    /// if it waits for one of them: for a `std::sync::Mutex` that one holds while it
+    /// waits for something.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().warns_of_blocked_threads(false).build() }?;
+    /// assert_eq!(runtime.run(|| "quiet"), "quiet");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn warns_of_blocked_threads(mut self, warns: bool) -> Self {
+        self.warns_of_blocked = warns;
         self
     }
 

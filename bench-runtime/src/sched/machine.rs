@@ -57,6 +57,8 @@ pub(crate) struct Machine {
     handed: AtomicPtr<Processor>,
     /// Its P was retaken, and it has none since.
     pub(super) robbed: AtomicBool,
+    /// When that happened, in nanoseconds.
+    retaken_ns: AtomicU64,
     /// When that happened, its goroutine had computed for long, not waited.
     hogged: AtomicBool,
     /// Of its thread, once that runs.
@@ -129,6 +131,7 @@ impl Machine {
             word: AtomicU32::new(ASLEEP),
             handed: AtomicPtr::new(ptr::null_mut()),
             robbed: AtomicBool::new(false),
+            retaken_ns: AtomicU64::new(0),
             hogged: AtomicBool::new(false),
             cpu_clock: OnceLock::new(),
             thread_id: OnceLock::new(),
@@ -205,8 +208,14 @@ impl Machine {
 
     /// Notes that its P was retaken, and whether from a hog, after so long.
     pub(super) fn note_retaken(&self, hogged: bool, turn_ns: u64) {
+        self.retaken_ns.store(clock::now_ns(), Ordering::Relaxed);
         self.hogged.store(hogged, Ordering::Relaxed);
         self.end_turn(if hogged { turn_ns } else { 0 });
+    }
+
+    /// When its P was retaken last, in nanoseconds; 0 for never.
+    pub(super) fn retaken_ns(&self) -> u64 {
+        self.retaken_ns.load(Ordering::Relaxed)
     }
 
     /// True if the goroutine that it runs, or ran last, is a hog.

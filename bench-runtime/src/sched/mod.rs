@@ -16,8 +16,10 @@
 //! | `machine`        | the door: how a P is taken from an M                     |
 //! | `preempt`, `blocking`, `helpers` | what a G does without a P, and where it blocks |
 //! | `sysmon`         | when a P is taken                                        |
+//! | `blocked`        | what is told of a thread that its goroutine blocks       |
 //! | `hogs`           | what starts on an M of its own, in a pinned runtime      |
 //! | `off_slot`       | whose a stack is that is none of ours                    |
+//! | `unwinding`      | how a G waits while it unwinds                           |
 //! | `fiber`          | what the thread sanitizer is told of switches            |
 //! | `trace`, `latency`, `schedtrace` | what is told about all of it              |
 //! | `procs`, `os_threads`, `records`, `clock`, `metrics` | how many of what there are, and what time it is |
@@ -83,6 +85,7 @@
 //! scheduler" document by D. Vyukov; tokio's issues 4941 and 8065.
 
 pub(crate) mod api;
+mod blocked;
 pub(crate) mod blocking;
 pub(crate) mod builder;
 mod claim;
@@ -128,6 +131,7 @@ pub(crate) mod sysmon;
 pub(crate) mod thread;
 pub(crate) mod topology;
 pub(crate) mod trace;
+mod unwinding;
 
 #[cfg(all(test, not(rt_loom)))]
 pub(crate) use park::current;

@@ -12,8 +12,10 @@ use super::run_loop::leave_stack;
 use super::runtime::Shared;
 use super::thread::ThreadRecord;
 use super::trace::ANY;
-use super::{pick, preempt, ready as readying};
-use crate::goroutine::{FLAG_LOCKED, Goroutine, Kind, Parkable, Status, WaitReason, Waiter};
+use super::{pick, preempt, ready as readying, unwinding};
+use crate::goroutine::{
+    FLAG_LOCKED, FLAG_UNWINDING, Goroutine, Kind, Parkable, Status, WaitReason, Waiter,
+};
 use crate::stack::StackHeader;
 use crate::sys::{barrier, clock};
 use crate::timer::{Action, Armed};
@@ -63,26 +65,12 @@ pub(crate) fn prepare_park(reason: WaitReason, object: *const ()) -> Parkable {
     };
     let g = goroutine_of(header);
     if std::thread::panicking() {
-        lock_for_unwinding(header);
+        unwinding::prepare_park(header);
     }
     header.wait_object.set(object);
     g.head.reason.store(reason as u8, Ordering::Relaxed);
     claim::park(&g.head.status, Status::Waiting as u8);
     g.parkable()
-}
-
-/// A goroutine that parks while it unwinds keeps its thread: the count of
-/// panics is the thread's.
-#[cold]
-fn lock_for_unwinding(header: &StackHeader) {
-    goroutine_of(header).set_flag(FLAG_LOCKED);
-}
-
-#[cold]
-fn unlock_after_unwinding(header: &StackHeader) {
-    if header.pins.get() == 0 {
-        goroutine_of(header).clear_flag(FLAG_LOCKED);
-    }
 }
 
 /// Takes step 1 back; only where nothing was enqueued, or where all that was
@@ -95,10 +83,10 @@ pub(crate) fn cancel_park(me: Parkable) {
     if me.head().kind == Kind::Goroutine {
         let g = Goroutine::of(me);
         g.set_status(Status::Running);
-        if g.has_flag(FLAG_LOCKED)
+        if g.has_flag(FLAG_LOCKED | FLAG_UNWINDING)
             && let Some(header) = current::header()
         {
-            unlock_after_unwinding(header);
+            unwinding::go_on(header);
         }
     }
 }
@@ -278,6 +266,12 @@ fn yield_locked(
     m: &'static Machine,
     g: &'static Goroutine,
 ) -> &'static Machine {
+    if m.shared.pinned {
+        m.leave(false);
+        unwinding::aside(yield_now);
+        m.enter();
+        return m;
+    }
     if !g.has_flag(FLAG_LOCKED) {
         // Unwinding: its thread runs nobody else, so there is nobody to let
         // run here; other Ps are not affected.

@@ -16,6 +16,7 @@ use super::machine::Machine;
 use super::processor::Processor;
 use super::run_loop::leave_for_home;
 use super::runtime::{Counter, Shared};
+use super::unwinding;
 use crate::goroutine::{FLAG_LOCKED, Status, WaitReason};
 use crate::stack::StackHeader;
 
@@ -62,6 +63,14 @@ fn give_way_slow() {
 #[cold]
 #[inline(never)]
 pub(crate) fn regain(header: &'static StackHeader) -> &'static Processor {
+    if machine_of(header).shared.pinned && std::thread::panicking() {
+        return unwinding::aside(|| regain_quietly(header));
+    }
+    regain_quietly(header)
+}
+
+/// [`regain`], of one that does not unwind, or keeps its thread.
+fn regain_quietly(header: &'static StackHeader) -> &'static Processor {
     let mut has_waited = false;
     loop {
         let m = machine_of(header);
@@ -73,9 +82,7 @@ pub(crate) fn regain(header: &'static StackHeader) -> &'static Processor {
         {
             return p;
         }
-        // One that unwinds keeps its thread: the count of panics is there.
-        let keeps_thread = g.has_flag(FLAG_LOCKED) || std::thread::panicking();
-        if shared.pinned && !keeps_thread && m.has_pinned_work() && !shared.is_stopping() {
+        if shared.pinned && m.has_pinned_work() && !shared.is_stopping() {
             g.set_status(Status::Runnable);
             // SAFETY: our own M.
             unsafe {
@@ -109,7 +116,8 @@ pub(crate) fn regain(header: &'static StackHeader) -> &'static Processor {
             g.set_status(Status::Running);
             return p;
         }
-        if shared.pinned || keeps_thread {
+        // One that unwinds keeps its thread: the count of panics is there.
+        if shared.pinned || g.has_flag(FLAG_LOCKED) || std::thread::panicking() {
             has_waited = m.was_preempted();
             shared.idle.stand_in_line(&mut lists, m);
             drop(lists);
@@ -147,7 +155,7 @@ impl Machine {
         }
     }
 
-    fn is_robbed(&self) -> bool {
+    pub(super) fn is_robbed(&self) -> bool {
         self.robbed.load(Ordering::Relaxed)
     }
 

@@ -28,7 +28,6 @@ use crate::goroutine::{
     FLAG_COMPACTED, FLAG_LOCKED, FLAG_TIMED, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST,
     JOIN_OPEN, Parkable, RUNNING_BIT, Status,
 };
-use crate::netpoll::Netpoll;
 use crate::stack::{Stack, StackHeader};
 use crate::sys::clock::CpuClock;
 use crate::sys::thread::ThreadId;
@@ -460,9 +459,9 @@ pub(crate) fn leave_for_home(
     switch_home(header, m, g, errand::NEXT)
 }
 
-/// Leaves the stack for an M that will wait for this goroutine and run nobody
-/// else: it is locked to the thread, or it is unwinding, and the count of
-/// panics is the thread's.
+/// In a migrating runtime: leaves the stack for an M that will wait for this
+/// goroutine and run nobody else: it is locked to the thread, or it is unwinding,
+/// and the count of panics is the thread's.
 #[cold]
 #[inline(never)]
 fn leave_locked(
@@ -493,20 +492,6 @@ fn switch_home(
 }
 
 impl Shared {
-    /// Waits in its own poller until something happens, as one of the
-    /// reserved. True if it is not one of them any more by its own doing; else
-    /// it was taken off the list, and is or will be woken. Blocks the thread.
-    fn poll_reserved(&'static self, m: &'static Machine, netpoll: &Netpoll) -> bool {
-        let mut ready = Vec::new();
-        netpoll.poll(None, &mut ready);
-        let mut lists = self.idle.lock();
-        m.end_polling();
-        let by_itself = lists.take_reserved(m);
-        drop(lists);
-        ready.into_iter().for_each(super::park::ready);
-        by_itself
-    }
-
     /// Home, after the goroutine locked to this M has parked: gives the P away
     /// and sleeps until the goroutine is readied and there is a P; then runs
     /// it. Returns the next errand; `None`: the runtime shuts down.
@@ -516,11 +501,8 @@ impl Shared {
             if self.is_stopping() {
                 return None;
             }
-            // It may wait for a descriptor that only this M's poller watches.
-            let polls = m.has_own_fds().then(|| m.begin_polling());
             let mut lists = self.idle.lock();
             if m.locked_ready.swap(false, Ordering::AcqRel) {
-                m.end_polling();
                 match self.idle.acquire(&mut lists) {
                     Some(p) => {
                         drop(lists);
@@ -537,11 +519,6 @@ impl Shared {
             }
             lists.reserved.push(m);
             drop(lists);
-            if let Some(netpoll) = polls
-                && self.poll_reserved(m, netpoll)
-            {
-                continue;
-            }
             m.sleep();
             if m.held().is_some() {
                 m.locked_ready.store(false, Ordering::Release);

@@ -107,6 +107,7 @@ pub(crate) struct Shared {
     /// Plain threads that wait in `Runtime::run`.
     pub(crate) runners_count: AtomicIsize,
     pub(crate) detects_deadlock: bool,
+    pub(super) warns_of_blocked: bool,
     pub(crate) metrics: Counts,
     pub(crate) recorder: Recorder,
     /// Times goroutines that become runnable from outside.
@@ -176,6 +177,7 @@ impl Shared {
             blocked_count: AtomicUsize::new(0),
             runners_count: AtomicIsize::new(0),
             detects_deadlock: builder.detects_deadlock,
+            warns_of_blocked: builder.warns_of_blocked,
             metrics: Counts::default(),
             recorder: Recorder::new(builder.trace_level()),
             sample: latency::Sample::default(),

@@ -16,6 +16,9 @@
 //! 7. a line about all of it is written, if the environment asks for it (see
 //!    [`super::schedtrace`]).
 //!
+//! 8. it is told of a thread that its goroutine has blocked for long (see
+//!    [`super::blocked`]).
+//!
 //! When no P has run for a while it sleeps until one does, but for a look at
 //! the stacks from time to time while some are to be trimmed.
 
@@ -122,6 +125,7 @@ impl Shared {
         let mut seen: Vec<Seen> = Vec::new();
         let mut idle_rounds = 0;
         let mut sweep = super::stacks::Rounds::default();
+        let mut watch = super::blocked::Watch::default();
         let mut eager_rounds = 0u32;
         let mut hog_rounds = 0u32;
         let mut last_read_ns = clock::now_ns();
@@ -130,7 +134,9 @@ impl Shared {
             if idle_rounds >= IDLE_ROUNDS {
                 // While stacks are to be looked over it is a nap.
                 let line = schedtrace.as_ref().map(|line| line.pause(clock::now_ns()));
-                let nap = [sweep.next_pass(), line].into_iter().flatten().min();
+                let watch = watch.pause_ns(self, clock::now_ns());
+                let watch = watch.map(Duration::from_nanos);
+                let nap = [sweep.next_pass(), line, watch].into_iter().flatten().min();
                 if self.deep_sleep(nap) {
                     idle_rounds = 0;
                     seen.clear();
@@ -196,6 +202,7 @@ impl Shared {
                 }
                 seen[index] = keep;
             });
+            watch.look(self, now);
             rescued |= self.poll_for_others();
             if rescued {
                 eager_rounds = EAGER_ROUNDS;

@@ -31,6 +31,8 @@ pub(crate) struct StackHeader {
     class: Cell<Class>,
     /// Whether the accounting holds something.
     pub(super) measured: Cell<bool>,
+    /// How many panics it has under way while it is parked: see `sched::unwinding`.
+    pub(crate) panics: Cell<u16>,
     /// The scheduler's own: see `sched::fiber`.
     pub(crate) scratch: Cell<usize>,
     /// [`Stack::limit`].
@@ -136,6 +138,7 @@ impl Stack {
                 pins: Cell::new(0),
                 class: Cell::new(class),
                 measured: Cell::new(false),
+                panics: Cell::new(0),
                 scratch: Cell::new(0),
                 limit: Cell::new(limit),
                 usable: Cell::new(info.usable as u32),

@@ -293,3 +293,46 @@ fn a_guard_cancels_at_the_end_of_its_block() {
         assert_eq!(runs.into_inner(), 1);
     });
 }
+
+/// Deeper than any stack of a thread or goroutine would allow a recursion.
+const DEEP: usize = 300_000;
+
+/// The context at the end of a chain as a loop makes it that derives from the last
+/// one, and what can cancel the last two.
+fn chain(scopes: bool) -> (Context, Cancel, Cancel) {
+    let (mut ctx, mut last) = Context::background().with_cancel();
+    let mut before = last.clone();
+    for step in 0..DEEP {
+        if scopes {
+            let (derived, cancel) = ctx.with_cancel();
+            before = std::mem::replace(&mut last, cancel);
+            ctx = derived;
+        } else {
+            ctx = ctx.with_value(step);
+        }
+    }
+    (ctx, last, before)
+}
+
+#[test]
+fn a_long_chain_is_freed_and_cancelled_without_recursion() {
+    everywhere(|_| {
+        let (values, ..) = chain(false);
+        assert_eq!(values.value::<usize>(), Some(&(DEEP - 1)));
+        drop(values);
+        let (scopes, last, before) = chain(true);
+        drop(scopes);
+        // The scopes alone, from the last to the root.
+        drop((before, last));
+        let (scopes, last, _) = chain(true);
+        last.cancel();
+        assert!(scopes.is_done());
+        let (root, cancel) = Context::background().with_cancel();
+        let mut ctx = root;
+        for _ in 0..DEEP {
+            ctx = ctx.with_cancel().0;
+        }
+        cancel.cancel();
+        assert!(ctx.is_done());
+    });
+}

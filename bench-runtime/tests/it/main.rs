@@ -6,6 +6,7 @@ mod chan_close;
 mod chan_time;
 mod context;
 mod context_time;
+mod gives_way;
 mod goker;
 mod latency;
 mod leaks;

@@ -462,3 +462,31 @@ fn ping_pong_over_sockets_and_channels_mixes() {
         assert_eq!(rx.recv(), None);
     });
 }
+
+#[test]
+fn shutdown_ends_the_receives_of_a_datagram_socket_now_and_later() {
+    everywhere(|way| {
+        let (far, near) = UnixDatagram::pair().unwrap();
+        let near = Arc::new(near);
+        far.send(b"kept").unwrap();
+        let waiting = near.clone();
+        let (first, firsts) = chan(0);
+        let waiter = way.go(move || {
+            let mut buf = [0; 8];
+            let n = waiting.recv(&mut buf).unwrap();
+            first.send(buf[..n].to_vec()).unwrap();
+            // Waits now, or comes to wait after the shutdown: the same.
+            (
+                waiting.recv(&mut buf).unwrap(),
+                waiting.recv_from(&mut buf).unwrap(),
+            )
+        });
+        assert_eq!(firsts.recv().as_deref(), Some(&b"kept"[..]));
+        way.let_others_run();
+        near.shutdown(Shutdown::Read).unwrap();
+        let (second, (third, from)) = waiter.join();
+        assert_eq!((second, third), (0, 0));
+        assert!(from.is_unnamed());
+        assert_eq!(near.recv(&mut [0; 8]).unwrap(), 0);
+    });
+}

@@ -395,6 +395,75 @@ fn a_park_while_unwinding_is_survived_and_poisons_nobody() {
     });
 }
 
+/// Calls a function when it is dropped.
+struct OnDrop<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking());
+        self.0.take().unwrap()();
+        assert!(std::thread::panicking());
+    }
+}
+
+#[test]
+fn an_unwinding_goroutine_may_wait_for_one_that_has_started_on_its_thread() {
+    everywhere(|| {
+        for by_goexit in [false, true] {
+            let (tx, rx) = chan::<&str>(0);
+            let (begin, begun) = chan::<()>(0);
+            let collector = go(move || {
+                begin.send(()).unwrap();
+                let mut words = Vec::new();
+                while let Some(word) = rx.recv() {
+                    // Its own panics and locks are not touched by the other's.
+                    assert!(!std::thread::panicking());
+                    let lock = std::sync::Mutex::new(());
+                    let inner = catch_unwind(AssertUnwindSafe(|| {
+                        time::sleep(Duration::from_micros(10));
+                        drop(lock.lock().unwrap());
+                        resume_unwind(Box::new(3));
+                    }));
+                    assert_eq!(inner.unwrap_err().downcast_ref(), Some(&3));
+                    assert!(!lock.is_poisoned() && !std::thread::panicking());
+                    words.push(word);
+                }
+                words
+            });
+            begun.recv().unwrap();
+            let failing = go(move || {
+                let _join = OnDrop(Some(move || {
+                    assert_eq!(collector.join().unwrap(), ["one", "two", "three"]);
+                }));
+                let _send = OnDrop(Some(move || {
+                    tx.send("one").unwrap();
+                    yield_now();
+                    tx.send("two").unwrap();
+                    // A panic inside a panic.
+                    let other = tx.clone();
+                    let inner = catch_unwind(AssertUnwindSafe(|| {
+                        let _inner = OnDrop(Some(move || other.send("three").unwrap()));
+                        resume_unwind(Box::new(4));
+                    }));
+                    assert_eq!(inner.unwrap_err().downcast_ref(), Some(&4));
+                    blocking(|| std::thread::sleep(Duration::from_micros(10)));
+                }));
+                if by_goexit {
+                    goexit();
+                }
+                resume_unwind(Box::new(5));
+            });
+            match failing.join().unwrap_err() {
+                JoinError::Exited => assert!(by_goexit),
+                JoinError::Panicked(payload) => {
+                    assert_eq!(payload.into_inner().downcast_ref(), Some(&5));
+                }
+                other => panic!("{other}"),
+            }
+        }
+    });
+}
+
 #[test]
 fn dump_names_what_each_goroutine_waits_for_and_who_holds_it() {
     let runtime = build(Runtime::builder().procs(2), false);

@@ -1,0 +1,140 @@
+//! In a pinned runtime: a goroutine that blocks its thread in a call which the
+//! runtime does not know of, while others wait that can run on that thread alone.
+//!
+//! It may be for ever: a lock of std that one of those holds over a wait. No
+//! deadlock is seen, as the thread does not sleep in the runtime. So sysmon looks
+//! at the threads whose P it has retaken, and once one has slept for [`LONG_NS`] it
+//! says on stderr who blocks it and who waits.
+
+use std::ptr;
+use std::sync::atomic::Ordering;
+
+use super::dump::{self, GoroutineInfo};
+use super::machine::Machine;
+use super::runtime::Shared;
+use super::stacks::while_parked;
+use crate::goroutine::Status;
+
+/// Between two looks.
+const LOOK_NS: u64 = 100_000_000;
+/// Longer than a call that is only slow; with a look before and after, and the
+/// time until its P is retaken, it is told within a second.
+const LONG_NS: u64 = 700_000_000;
+/// CPU time between two looks of a thread that sleeps all but for a wake-up.
+const ASLEEP_CPU_NS: u64 = 1_000_000;
+/// So many of those that wait are named.
+const NAMED: usize = 20;
+
+/// A thread without a P, at the looks before.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stay {
+    /// Which stay outside it is: see [`Machine::retaken_ns`]. 0: none.
+    retaken_ns: u64,
+    since_ns: u64,
+    cpu_ns: u64,
+    told: bool,
+}
+
+/// Sysmon's watch over such threads.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    next_ns: u64,
+    /// By the numbers of their Ms.
+    stays: Vec<Stay>,
+}
+
+impl Watch {
+    /// When it wants to look again, in nanoseconds from `now_ns`, if there is
+    /// anything to look at.
+    pub(super) fn pause_ns(&self, shared: &Shared, now_ns: u64) -> Option<u64> {
+        let watches = shared.warns_of_blocked_threads() && shared.robbed.get() != 0;
+        watches.then(|| self.next_ns.saturating_sub(now_ns))
+    }
+
+    /// Looks, if it is time.
+    pub(super) fn look(&mut self, shared: &'static Shared, now_ns: u64) {
+        if self.pause_ns(shared, now_ns) != Some(0) {
+            return;
+        }
+        self.next_ns = now_ns + LOOK_NS;
+        let machines = shared.machines.lock().clone();
+        self.stays.resize(machines.len(), Stay::default());
+        for (m, stay) in machines.into_iter().zip(&mut self.stays) {
+            if stay.is_long(m, now_ns) {
+                stay.told = true;
+                shared.tell_of_blocked(m, now_ns - m.retaken_ns());
+            }
+        }
+    }
+}
+
+impl Stay {
+    /// Looks at `m`; true if it is to be told of, which it was not yet.
+    fn is_long(&mut self, m: &Machine, now_ns: u64) -> bool {
+        if !m.is_robbed() || !m.has_pinned_work() {
+            *self = Self::default();
+            return false;
+        }
+        let cpu_ns = m.cpu_clock.get().and_then(|clock| clock.now_ns());
+        let cpu_ns = cpu_ns.unwrap_or_default();
+        let worked_ns = cpu_ns.saturating_sub(self.cpu_ns);
+        self.cpu_ns = cpu_ns;
+        if self.retaken_ns != m.retaken_ns() || worked_ns > ASLEEP_CPU_NS {
+            self.told &= self.retaken_ns == m.retaken_ns();
+            self.retaken_ns = m.retaken_ns();
+            self.since_ns = now_ns;
+            return false;
+        }
+        !self.told && now_ns - self.since_ns >= LONG_NS && m.is_asleep()
+    }
+}
+
+impl Shared {
+    fn warns_of_blocked_threads(&self) -> bool {
+        self.pinned && self.warns_of_blocked && !self.is_test()
+    }
+
+    fn tell_of_blocked(&'static self, m: &'static Machine, for_ns: u64) {
+        let Some(blocks) = m.current_goroutine() else {
+            return;
+        };
+        let blocks = blocks.id.load(Ordering::Relaxed);
+        let waiting = self.waiting_for(m);
+        // Whoever it is may have gone on.
+        let Some(blocks) = self.goroutines().into_iter().find(|g| g.id == blocks) else {
+            return;
+        };
+        if waiting.is_empty() || !m.is_robbed() {
+            return;
+        }
+        let count = waiting.len();
+        let mut all = vec![blocks];
+        all.extend(waiting.into_iter().take(NAMED));
+        dump::write_all(
+            &format!(
+                "warning: goroutine {} has blocked thread m{} for {} ms, in a call that the runtime does \
+                 not know of. {count} goroutines that started on that thread could run, and wait until it \
+                 comes back, which it never does if it waits for one of them: for a std::sync::Mutex that \
+                 one holds while it waits, say. Use the locks of bench_runtime::sync, or \
+                 bench_runtime::blocking around the call. It, and {} who wait:\n\n",
+                all[0].id,
+                m.id,
+                for_ns / 1_000_000,
+                all.len() - 1,
+            ),
+            &all,
+        );
+    }
+
+    /// The goroutines that could run, and have started on this M.
+    fn waiting_for(&'static self, m: &'static Machine) -> Vec<GoroutineInfo> {
+        let mut waiting = Vec::new();
+        self.slab().for_each(|g| {
+            let on_m = || super::ready::machine_of_started(g).is_some_and(|on| ptr::eq(on, m));
+            if g.status() == Status::Runnable && while_parked(g, on_m) == Some(true) {
+                waiting.extend(dump::look_at(g));
+            }
+        });
+        waiting
+    }
+}
