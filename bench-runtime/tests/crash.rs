@@ -529,13 +529,12 @@ fn lock_of_std_held_over_a_wait_on_one_thread_is_told_of() {
             time::sleep(Duration::from_millis(1));
             drop(held);
         }));
-        let mut told = Vec::new();
-        for line in BufReader::new(from).lines() {
-            told.push(line.unwrap());
-            if told.len() == 4 {
-                break;
-            }
-        }
+        std::thread::spawn(|| {
+            std::thread::sleep(Duration::from_secs(60));
+            std::process::exit(1);
+        });
+        let told = BufReader::new(from).lines().take(4);
+        let told: Vec<_> = told.map(Result::unwrap).collect();
         // SAFETY: as above.
         assert_eq!(unsafe { libc::dup2(kept, 2) }, 2);
         told.iter().for_each(|line| eprintln!("{line}"));

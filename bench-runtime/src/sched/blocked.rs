@@ -7,13 +7,12 @@
 //! says on stderr who blocks it and who waits.
 
 use std::ptr;
-use std::sync::atomic::Ordering;
 
-use super::dump::{self, GoroutineInfo};
+use super::dump;
 use super::machine::Machine;
+use super::ready::header_of_started;
 use super::runtime::Shared;
-use super::stacks::while_parked;
-use crate::goroutine::Status;
+use crate::goroutine::{FLAG_COMPACTED, Goroutine, Status};
 
 /// Between two looks.
 const LOOK_NS: u64 = 100_000_000;
@@ -98,43 +97,36 @@ impl Shared {
         let Some(blocks) = m.current_goroutine() else {
             return;
         };
-        let blocks = blocks.id.load(Ordering::Relaxed);
-        let waiting = self.waiting_for(m);
-        // Whoever it is may have gone on.
-        let Some(blocks) = self.goroutines().into_iter().find(|g| g.id == blocks) else {
+        let Some(who) = dump::look_at(blocks) else {
             return;
         };
-        if waiting.is_empty() || !m.is_robbed() {
+        let mut all = vec![who];
+        self.slab().for_each(|g| {
+            if all.len() <= NAMED && g.status() == Status::Runnable && stays_with(g, m) {
+                all.extend(dump::look_at(g));
+            }
+        });
+        if !m.is_robbed() {
             return;
         }
-        let count = waiting.len();
-        let mut all = vec![blocks];
-        all.extend(waiting.into_iter().take(NAMED));
         dump::write_all(
             &format!(
-                "warning: goroutine {} has blocked thread m{} for {} ms, in a call that the runtime does \
-                 not know of. {count} goroutines that started on that thread could run, and wait until it \
-                 comes back, which it never does if it waits for one of them: for a std::sync::Mutex that \
-                 one holds while it waits, say. Use the locks of bench_runtime::sync, or \
-                 bench_runtime::blocking around the call. It, and {} who wait:\n\n",
+                "warning: goroutine {} has blocked thread m{} for {} ms, in a call that the runtime does not \
+                 know of. Others that started on that thread could run, and wait until it comes back; it \
+                 never does if it waits for one of them: for a std::sync::Mutex that one holds while it waits, \
+                 say. Use the locks of bench_runtime::sync, or bench_runtime::blocking around the call.\n\n",
                 all[0].id,
                 m.id,
                 for_ns / 1_000_000,
-                all.len() - 1,
             ),
             &all,
         );
     }
+}
 
-    /// The goroutines that could run, and have started on this M.
-    fn waiting_for(&'static self, m: &'static Machine) -> Vec<GoroutineInfo> {
-        let mut waiting = Vec::new();
-        self.slab().for_each(|g| {
-            let on_m = || super::ready::machine_of_started(g).is_some_and(|on| ptr::eq(on, m));
-            if g.status() == Status::Runnable && while_parked(g, on_m) == Some(true) {
-                waiting.extend(dump::look_at(g));
-            }
-        });
-        waiting
-    }
+/// True if the goroutine, which is runnable, has started on this M. One whose
+/// stack is compacted is left out: where it is may change.
+fn stays_with(g: &'static Goroutine, m: &Machine) -> bool {
+    let header = header_of_started(g).filter(|_| !g.has_flag(FLAG_COMPACTED));
+    header.is_some_and(|header| ptr::eq(header.machine.look().cast(), m))
 }

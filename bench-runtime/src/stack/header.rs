@@ -21,7 +21,7 @@ pub(crate) struct StackHeader {
     /// The goroutine whose stack it is, or whose it was last.
     pub(crate) g: Owner,
     /// The machine that runs it.
-    pub(crate) machine: Cell<*mut ()>,
+    pub(crate) machine: Owner,
     /// What it waits for, as a dump shows it.
     pub(crate) wait_object: WaitObject,
     /// Goroutine-local storage.
@@ -49,24 +49,24 @@ pub(crate) struct StackHeader {
     pub(super) growth: Cell<u32>,
 }
 
-/// A cell for the goroutine: the sweep reads it while its owner writes.
+/// A cell for the goroutine, or the machine: others read it while its owner writes.
 #[derive(Debug, Default)]
 pub(crate) struct Owner(AtomicPtr<()>);
 
 impl Owner {
-    /// The goroutine; for the thread that runs it.
+    /// Whom it names; for the thread that runs it.
     #[inline]
     pub(crate) fn get(&self) -> *mut () {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// The goroutine; for anybody.
+    /// Whom it names; for anybody.
     pub(crate) fn look(&self) -> *mut () {
-        // Acquire: pairs with the Release in `set`; the record is there.
+        // Acquire: pairs with the Release in `set`; what it names is there.
         self.0.load(Ordering::Acquire)
     }
 
-    /// Binds the stack to a goroutine.
+    /// Binds the stack to a goroutine, or a machine.
     #[inline]
     pub(crate) fn set(&self, g: *mut ()) {
         // Release: pairs with the Acquire in `look`.
@@ -132,7 +132,7 @@ impl Stack {
         unsafe {
             header.write(StackHeader {
                 g: Owner::default(),
-                machine: Cell::new(ptr::null_mut()),
+                machine: Owner::default(),
                 wait_object: WaitObject::default(),
                 locals: Cell::new(ptr::null_mut()),
                 pins: Cell::new(0),

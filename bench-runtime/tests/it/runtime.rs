@@ -418,7 +418,7 @@ fn an_unwinding_goroutine_may_wait_for_one_that_has_started_on_its_thread() {
                 while let Some(word) = rx.recv() {
                     // Its own panics and locks are not touched by the other's.
                     assert!(!std::thread::panicking());
-                    let lock = std::sync::Mutex::new(());
+                    let lock = Mutex::new(());
                     let inner = catch_unwind(AssertUnwindSafe(|| {
                         time::sleep(Duration::from_micros(10));
                         drop(lock.lock().unwrap());
