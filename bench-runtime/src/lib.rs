@@ -1,4 +1,20 @@
 //! An M:N goroutine runtime: Go's semantics in Rust.
+//!
+//! # What blocks a thread
+//!
+//! Calls of this crate block the goroutine, never its thread. Others block the
+//! thread: a lock of std, `std::thread::sleep`, a file, a foreign library. In a pinned
+//! runtime, the default, the goroutines that have started on that thread then wait
+//! too, and for ever if the call waits for one of them. The shortest way there: two
+//! goroutines share a `std::sync::Mutex`, and one holds it over a `time::sleep`, a
+//! send or a receive. So
+//!
+//! - use the locks of [`sync`], where a guard may live across a wait;
+//! - put [`blocking`] around other calls that block, SQLite's busy handler included;
+//! - or build a [migrating](Builder::migrating) runtime, which asks more of a program.
+//!
+//! Where that happens for most of a second stderr is told who blocks the thread and who
+//! waits ([`Builder::warns_of_blocked_threads`]).
 
 mod arch;
 mod chan;

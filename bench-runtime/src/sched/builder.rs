@@ -375,8 +375,9 @@ impl Builder {
     /// 4. nothing that is bound to an OS thread lives across a park: std's
     ///    `MutexGuard`, or any value that is `!Send` for that reason.
     ///
-    /// Any call of this crate that may wait *parks*: of a channel, a lock, a
-    /// timer, a join, a socket, [`blocking`](crate::blocking), `yield_now`.
+    /// Any call of this crate may *park*: of a channel, a lock, a timer, a join, a
+    /// socket, [`blocking`](crate::blocking), `yield_now`; and one that returns
+    /// at once too, if its goroutine has had its time and others wait.
     /// [`GoroutineLocal`](crate::GoroutineLocal) takes the place of a
     /// thread-local without any of these rules.
     ///
