@@ -219,7 +219,7 @@ fn garbage_is_a_bad_request_and_the_lane_goes_on(name: &str, program: &mut Progr
         ),
         (run(r#""spawn.one","parameters":{}"#), 9, "iterations"),
         (
-            run(r#""memory.parked","parameters":{"tasks_count":1},"iterations":2"#),
+            run(r#""memory.parked","parameters":{"tasks_count":1,"wait_ns":1},"iterations":2"#),
             9,
             "iterations",
         ),

@@ -44,7 +44,7 @@ fn garbage_is_answered_as_a_bad_request_and_the_lane_goes_on() {
         r#"{"type":"run","id":9,"workload":"spawn.batch","parameters":{},"iterations":1}"#;
     let no_iterations =
         r#"{"type":"run","id":9,"workload":"spawn.one","parameters":{},"iterations":0}"#;
-    let two_ledgers = r#"{"type":"run","id":9,"workload":"memory.parked","parameters":{"tasks_count":1},"iterations":2}"#;
+    let two_ledgers = r#"{"type":"run","id":9,"workload":"memory.parked","parameters":{"tasks_count":1,"wait_ns":1},"iterations":2}"#;
     let wrong_type = r#"{"type":"run","id":9,"workload":7}"#;
     let lines = [
         ("nonsense", 0, "no request"),
