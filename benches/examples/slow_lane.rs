@@ -17,9 +17,10 @@
 //! It becomes the real lane program: `SLOW_PROGRAM`, or the `threadbare-lane`
 //! beside it. So the study watches, pins and kills the process that it means to.
 //! Of the lane to slow down, what that process writes first goes through a
-//! filter that multiplies the `elapsed_ns` of each sample. The lane's own code
-//! is the real one and knows nothing of it; the filter sleeps while a sample is
-//! taken, since a lane answers only at its end.
+//! filter that multiplies the `elapsed_ns` of each sample, and holds the answer
+//! back for what it has added: the study refuses a time longer than it waited.
+//! The lane's own code is the real one and knows nothing of it; the filter sleeps
+//! while a sample is taken, since a lane answers only at its end.
 //!
 //! The filter is nobody's child by then: a lane whose tasks are processes may
 //! wait for any child, and what children used is counted.
@@ -29,6 +30,7 @@ use std::io::{self, BufRead, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde_json::Value;
@@ -98,7 +100,8 @@ fn start(own: &Path, role: &str, stdin: Stdio) -> anyhow::Result<std::process::C
 fn filter(percent: f64) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     for line in io::stdin().lock().lines() {
-        let line = slowed(line.context("reading from the lane")?, percent);
+        let (line, added) = slowed(line.context("reading from the lane")?, percent);
+        std::thread::sleep(added);
         let written = writeln!(out, "{line}").and_then(|()| out.flush());
         match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
@@ -108,11 +111,11 @@ fn filter(percent: f64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One answer of the lane. What is no sample stays as it is: it is the study's
-/// to judge.
-fn slowed(line: String, percent: f64) -> String {
+/// One answer of the lane, and by how much it was made longer. What is no sample
+/// stays as it is: it is the study's to judge.
+fn slowed(line: String, percent: f64) -> (String, Duration) {
     let Ok(mut answer) = serde_json::from_str::<Value>(&line) else {
-        return line;
+        return (line, Duration::ZERO);
     };
     let elapsed_ns = match answer.get("type").and_then(Value::as_str) {
         Some("sample") => answer.get("elapsed_ns").and_then(Value::as_f64),
@@ -122,9 +125,10 @@ fn slowed(line: String, percent: f64) -> String {
         Some(elapsed_ns) => {
             let slow_ns = (elapsed_ns * (1.0 + percent / 100.0)).round();
             answer["elapsed_ns"] = Value::from(slow_ns as u64);
-            answer.to_string()
+            let added = Duration::from_nanos((slow_ns - elapsed_ns).max(0.0) as u64);
+            (answer.to_string(), added)
         }
-        None => line,
+        None => (line, Duration::ZERO),
     }
 }
 

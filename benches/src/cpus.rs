@@ -3,8 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
+use workloads::host::affinity::{self, MOST_CPUS, Mask};
 
 /// A non-empty set of CPU numbers, in rising order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,21 +30,19 @@ pub enum CpusError {
         allowed: Cpus,
     },
     /// The kernel refused.
-    #[error("the kernel refused to tell or set the CPU affinity: {0}")]
+    #[error("the kernel refused to set the CPU affinity: {0}")]
     Kernel(nix::Error),
 }
 
 impl Cpus {
-    /// The CPUs that the calling thread may run on.
+    /// The CPUs that the calling thread may run on; where the kernel refuses to
+    /// tell, as many as are online.
     ///
     /// # Errors
     ///
-    /// [`CpusError::Kernel`] where the kernel does not tell.
+    /// [`CpusError::Empty`] where the kernel names none.
     pub fn allowed() -> Result<Self, CpusError> {
-        let set = sched_getaffinity(Pid::from_raw(0)).map_err(CpusError::Kernel)?;
-        let cpus: Vec<usize> = (0..CpuSet::count())
-            .filter(|&cpu| set.is_set(cpu).unwrap_or(false))
-            .collect();
+        let cpus = affinity::allowed();
         if cpus.is_empty() {
             Err(CpusError::Empty)
         } else {
@@ -79,16 +76,9 @@ impl Cpus {
     }
 
     /// The kernel's form of this set.
-    ///
-    /// # Errors
-    ///
-    /// [`CpusError::Kernel`] for a CPU number beyond what the kernel's type holds.
-    pub fn to_kernel(&self) -> Result<CpuSet, CpusError> {
-        let mut set = CpuSet::new();
-        for &cpu in &self.0 {
-            set.set(cpu).map_err(CpusError::Kernel)?;
-        }
-        Ok(set)
+    #[must_use]
+    pub fn to_kernel(&self) -> Mask {
+        Mask::of(&self.0)
     }
 
     /// Pins the calling thread, and what it starts from now on, to this set.
@@ -97,7 +87,7 @@ impl Cpus {
     ///
     /// [`CpusError::Kernel`] where the kernel refuses.
     pub fn pin_this_thread(&self) -> Result<(), CpusError> {
-        sched_setaffinity(Pid::from_raw(0), &self.to_kernel()?).map_err(CpusError::Kernel)
+        self.to_kernel().pin().map_err(CpusError::Kernel)
     }
 }
 
@@ -115,7 +105,7 @@ impl FromStr for Cpus {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
             let first: usize = first.trim().parse().map_err(|_| wrong())?;
             let last: usize = last.trim().parse().map_err(|_| wrong())?;
-            if first > last || last >= CpuSet::count() {
+            if first > last || last >= MOST_CPUS {
                 return Err(wrong());
             }
             cpus.extend(first..=last);
@@ -172,6 +162,13 @@ mod tests {
             );
         }
         assert_eq!(" ,".parse::<Cpus>(), Err(CpusError::Empty));
+    }
+
+    #[test]
+    fn a_number_beyond_the_first_thousand_is_a_cpu_that_is_not_allowed() {
+        let cpus: Cpus = "1500".parse().unwrap();
+        let error = cpus.checked().unwrap_err().to_string();
+        assert!(error.contains("may not run on CPU 1500"), "{error}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use reports::Analysis;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::environment::{Bounds, Readings};
+use crate::environment::{Bounds, Readings, UNKNOWN};
 
 /// One thing that bears on the figures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -50,6 +50,11 @@ fn check(subject: &'static str, grade: Grade, found: String, advice: &str) -> Ch
         found,
         advice,
     }
+}
+
+/// Of what the host does not say nothing is known, and so nothing is good.
+fn unknown(subject: &'static str) -> Check {
+    check(subject, Grade::Unknown, "the host does not say".into(), "")
 }
 
 /// Grades what is known of the host: `facts` as [`crate::environment::software`]
@@ -116,7 +121,10 @@ fn steal(idle: &Readings, hypervisor: &str) -> Check {
     if hypervisor == "none" {
         return check(SUBJECT, Grade::Good, "there is none".to_owned(), "");
     }
-    let share = idle.get("steal_ratio").copied().unwrap_or(0.0);
+    let share = idle.get("steal_ratio").copied();
+    let Some(share) = share.filter(|_| hypervisor != UNKNOWN) else {
+        return unknown(SUBJECT);
+    };
     let bound = Bounds::default().steal_ratio;
     let found = format!(
         "{hypervisor}: it took {} of the CPU time, and hides what it does between",
@@ -157,12 +165,15 @@ fn turbo(facts: &BTreeMap<String, Value>) -> Check {
             let found = "on: the clock follows heat and the number of busy cores";
             check("turbo", Grade::Fair, found.into(), ADVICE)
         }
-        None => check("turbo", Grade::Unknown, "the host does not say".into(), ""),
+        None => unknown("turbo"),
     }
 }
 
 fn quota(facts: &BTreeMap<String, Value>, cpus: usize) -> Check {
-    match facts.get("cgroup_cpus_ratio").and_then(Value::as_f64) {
+    let Some(quota) = facts.get("cgroup_cpus_ratio") else {
+        return unknown("CPU quota");
+    };
+    match quota.as_f64() {
         None => check("CPU quota", Grade::Good, "none".into(), ""),
         Some(quota) if quota >= cpus as f64 => check(
             "CPU quota",
@@ -180,9 +191,10 @@ fn quota(facts: &BTreeMap<String, Value>, cpus: usize) -> Check {
 }
 
 fn swap(idle: &Readings) -> Check {
-    match idle.get("swap_used_bytes").copied().unwrap_or(0.0) {
-        0.0 => check("swap", Grade::Good, "none in use".into(), ""),
-        bytes => check(
+    match idle.get("swap_used_bytes").copied() {
+        None => unknown("swap"),
+        Some(0.0) => check("swap", Grade::Good, "none in use".into(), ""),
+        Some(bytes) => check(
             "swap",
             Grade::Fair,
             format!(
@@ -212,12 +224,7 @@ fn clock(facts: &BTreeMap<String, Value>) -> Check {
             format!("{source}: reading it may cost a microsecond"),
             "see /sys/devices/system/clocksource/clocksource0/available_clocksource; tsc is best",
         ),
-        None => check(
-            "clock source",
-            Grade::Unknown,
-            "the host does not say".into(),
-            "",
-        ),
+        None => unknown("clock source"),
     }
 }
 
@@ -246,12 +253,7 @@ fn huge_pages(facts: &BTreeMap<String, Value>) -> Check {
             "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled; or take the figures as this host's",
         ),
         Some((other, _)) => check("huge pages", Grade::Good, other.to_owned(), ""),
-        None => check(
-            "huge pages",
-            Grade::Unknown,
-            "the host does not say".into(),
-            "",
-        ),
+        None => unknown("huge pages"),
     }
 }
 
@@ -260,52 +262,54 @@ fn limits(facts: &BTreeMap<String, Value>) -> Vec<Check> {
     // A thread of the standard library takes about four areas of memory: its
     // stack, the guard, the signal stack and its guard.
     const AREAS_OF_A_THREAD: u64 = 4;
-    let number = |name: &str| facts.get(name).and_then(Value::as_u64);
-    let mut checks = Vec::new();
-    if let Some(areas) = number("max_map_count") {
-        let threads = areas / AREAS_OF_A_THREAD;
-        let grade = if threads >= 100_000 {
-            Grade::Good
-        } else {
-            Grade::Fair
+    // A limit that is none is as high as any.
+    let number = |name: &str| match facts.get(name) {
+        Some(Value::String(text)) if text == "unlimited" => Some(u64::MAX),
+        value => value.and_then(Value::as_u64),
+    };
+    let graded =
+        |subject, limit: Option<u64>, enough: u64, found: &dyn Fn(u64) -> String, advice| {
+            limit.map_or_else(
+                || unknown(subject),
+                |limit| {
+                    let grade = match limit >= enough {
+                        true => Grade::Good,
+                        false => Grade::Fair,
+                    };
+                    let found = match limit {
+                        u64::MAX => "unlimited".to_owned(),
+                        limit => found(limit),
+                    };
+                    check(subject, grade, found, advice)
+                },
+            )
         };
-        let found = format!("max_map_count {areas}: about {threads} threads a process");
-        checks.push(check(
+    vec![
+        graded(
             "threads",
-            grade,
-            found,
+            number("max_map_count"),
+            100_000 * AREAS_OF_A_THREAD,
+            &|areas| {
+                let threads = areas / AREAS_OF_A_THREAD;
+                format!("max_map_count {areas}: about {threads} threads a process")
+            },
             "sysctl -w vm.max_map_count=1048576",
-        ));
-    }
-    if let Some(pids) = number("pid_max_count") {
-        let grade = if pids > 32_768 {
-            Grade::Good
-        } else {
-            Grade::Fair
-        };
-        let found = format!("pid_max {pids}, threads included");
-        checks.push(check(
+        ),
+        graded(
             "processes",
-            grade,
-            found,
+            number("pid_max_count"),
+            32_769,
+            &|pids| format!("pid_max {pids}, threads included"),
             "sysctl -w kernel.pid_max=4194304",
-        ));
-    }
-    if let Some(files) = number("open_files_limit_count") {
-        let grade = if files >= 65_536 {
-            Grade::Good
-        } else {
-            Grade::Fair
-        };
-        let found = format!("{files}: as many connections, less a few");
-        checks.push(check(
+        ),
+        graded(
             "open files",
-            grade,
-            found,
+            number("open_files_limit_count"),
+            65_536,
+            &|files| format!("{files}: as many connections, less a few"),
             "ulimit -n 1048576 before the run",
-        ));
-    }
-    checks
+        ),
+    ]
 }
 
 /// The smallest change of one figure that this host can tell, from a lane
@@ -378,8 +382,10 @@ mod tests {
             ("max_map_count", json!(1_048_576)),
             ("pid_max_count", json!(4_194_304)),
             ("open_files_limit_count", json!(1_048_576)),
+            ("cgroup_cpus_ratio", json!("unlimited")),
         ]);
-        let idle = Readings::from([("others_ratio".to_owned(), 0.01)]);
+        let idle = [("others_ratio", 0.01), ("swap_used_bytes", 0.0)];
+        let idle = Readings::from(idle.map(|(name, value)| (name.to_owned(), value)));
         let checks = examine(&facts, &idle, "none", 8);
         assert!(
             checks.iter().all(|check| check.grade == Grade::Good),
@@ -421,14 +427,9 @@ mod tests {
 
     #[test]
     fn what_the_host_does_not_say_is_unknown_and_not_good() {
-        let checks = examine(&BTreeMap::new(), &Readings::new(), "vm", 2);
-        for subject in [
-            "other programs",
-            "frequency governor",
-            "turbo",
-            "clock source",
-        ] {
-            assert_eq!(grade_of(&checks, subject), Grade::Unknown, "{subject}");
+        let checks = examine(&BTreeMap::new(), &Readings::new(), UNKNOWN, 2);
+        for check in checks.iter().filter(|check| check.subject != "this build") {
+            assert_eq!(check.grade, Grade::Unknown, "{check:?}");
         }
     }
 }

@@ -15,6 +15,8 @@ use std::process::{Command, Stdio};
 
 use workloads::lane::Program;
 
+use crate::lanes::on_path;
+
 /// The variable that names the lane program.
 pub const VARIABLE: &str = "THREADBARE_LANE_PROGRAM";
 /// The program's file name.
@@ -54,7 +56,7 @@ pub fn is_built_by_cargo() -> bool {
 /// [`LaneProgramError`] says what to do.
 pub fn find() -> Result<PathBuf, LaneProgramError> {
     let named = env::var_os(VARIABLE);
-    let own = env::current_exe().unwrap_or_default();
+    let own = own_path();
     match (named, env::var_os("CARGO")) {
         (Some(named), _) => check_named(named),
         (None, Some(cargo)) => {
@@ -66,6 +68,15 @@ pub fn find() -> Result<PathBuf, LaneProgramError> {
         }
         (None, None) => beside(&own).ok_or(LaneProgramError::NotFound(own)),
     }
+}
+
+/// This program's path; without `/proc` by the word that it was started by.
+fn own_path() -> PathBuf {
+    env::current_exe().unwrap_or_else(|_| {
+        let word = PathBuf::from(env::args_os().next().unwrap_or_default());
+        let found = on_path(&word).unwrap_or(word);
+        std::path::absolute(&found).unwrap_or(found)
+    })
 }
 
 fn check_named(named: OsString) -> Result<PathBuf, LaneProgramError> {

@@ -1,7 +1,8 @@
 //! How it is measured: the study and the `threadbare` program.
 //!
-//! Unsafe code is denied here but for one module, [`lane_process`]'s set-up of
-//! a child between `fork` and `exec`, which the standard library marks unsafe.
+//! Unsafe code is denied here but for two modules: [`lane_process`]'s set-up of
+//! a child between `fork` and `exec`, which the standard library marks unsafe,
+//! and `signals`, which asks the kernel how a signal is handled.
 #![deny(unsafe_code)]
 
 pub mod cli;
@@ -11,4 +12,6 @@ pub mod environment;
 pub mod lane_process;
 pub mod lane_program;
 pub mod lanes;
+mod say;
+mod signals;
 pub mod study;

@@ -28,8 +28,9 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A lane program that claims a steady time for each iteration, a percent or
-/// so apart from process to process. `INJECT` is a slowdown in percent.
+/// A lane program that takes a steady time for each iteration, a percent or so
+/// apart from process to process: it says the time, and sleeps for as long.
+/// `INJECT` is a slowdown in percent.
 fn steady_lane(folder: &Path) -> PathBuf {
     let path = folder.join("lane.sh");
     let script = r#"#!/bin/sh
@@ -41,13 +42,19 @@ while read -r line; do
   id=${line#*\"id\":}; id=${id%%,*}
   iterations=${line##*\"iterations\":}; iterations=${iterations%%\}*}
   case $line in *pingpong*) sum=$((iterations * 1000));; *) sum=$iterations;; esac
-  echo '{"type":"sample","id":'$id',"elapsed_ns":'$((iterations * per))',"operations_count":'$sum',"checksum":'$sum',"cpu_ns":0,"voluntary_switches_count":0,"involuntary_switches_count":0}'
+  elapsed=$((iterations * per))
+  sleep $((elapsed / 1000000000)).$(printf %09d $((elapsed % 1000000000)))
+  echo '{"type":"sample","id":'$id',"elapsed_ns":'$elapsed',"operations_count":'$sum',"checksum":'$sum',"cpu_ns":0,"voluntary_switches_count":0,"involuntary_switches_count":0}'
 done
 "#;
     std::fs::write(&path, script).unwrap();
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
     path
 }
+
+/// Enough for the gate, and soon: the rounds end once a change of 4% could be told.
+const FOR_GATE: [&str; 4] = ["--precision", "4", "--budget", "60"];
+const BRIEF: [&str; 2] = ["--budget", "8"];
 
 /// Measures the steady lane into `folder`.
 fn measure_steady(lane: &Path, folder: &Path, inject: u32, more: &[&str]) -> Output {
@@ -59,7 +66,7 @@ fn measure_steady(lane: &Path, folder: &Path, inject: u32, more: &[&str]) -> Out
             "--workload",
             "spawn.one,switch.pingpong",
         ])
-        .args(["--budget", "8", "--out"])
+        .args(["--out"])
         .arg(folder)
         .args(more)
         .env("THREADBARE_LANE_PROGRAM", lane)
@@ -236,7 +243,7 @@ fn the_gate_finds_an_injected_slowdown_and_passes_equals() {
     let lane = steady_lane(dir.path());
     let folder = |name: &str| dir.path().join(name);
     for (name, inject) in [("base", 0), ("same", 0), ("slow", 10)] {
-        let output = measure_steady(&lane, &folder(name), inject, &["--processes", "10"]);
+        let output = measure_steady(&lane, &folder(name), inject, &FOR_GATE);
         assert!(
             output.status.success(),
             "{}{}",
@@ -275,7 +282,8 @@ fn two_builds_in_one_run_are_told_apart_and_one_alone_is_not() {
         ("slower", &slow, &lane, 1, "slower"),
     ] {
         let folder = dir.path().join(name);
-        let more = ["--processes", "10", "--base", base.to_str().unwrap()];
+        let mut more = vec!["--base", base.to_str().unwrap()];
+        more.extend(FOR_GATE);
         let output = measure_steady(own, &folder, 0, &more);
         assert!(output.status.success(), "{}", stderr(&output));
         assert!(stdout(&output).contains("thread@base"));
@@ -286,7 +294,7 @@ fn two_builds_in_one_run_are_told_apart_and_one_alone_is_not() {
         assert!(text.contains(words), "{text}");
     }
     let alone = dir.path().join("alone");
-    assert!(measure_steady(&lane, &alone, 0, &[]).status.success());
+    assert!(measure_steady(&lane, &alone, 0, &BRIEF).status.success());
     let output = threadbare().arg("gate").arg(&alone).output().unwrap();
     assert_eq!(output.status.code(), Some(3));
     assert!(stderr(&output).contains("--base"), "{}", stderr(&output));
@@ -386,7 +394,12 @@ fn compare_sets_runs_side_by_side_and_writes_a_page() {
     let dir = tempfile::tempdir().unwrap();
     let lane = steady_lane(dir.path());
     for name in ["one", "two"] {
-        let output = measure_steady(&lane, &dir.path().join(name), 0, &["--quick"]);
+        let output = measure_steady(
+            &lane,
+            &dir.path().join(name),
+            0,
+            &["--quick", "--budget", "8"],
+        );
         assert!(output.status.success(), "{}", stderr(&output));
     }
     let page = dir.path().join("compare.html");
@@ -410,7 +423,7 @@ fn the_gate_refuses_quick_runs_and_files_that_are_none() {
     let dir = tempfile::tempdir().unwrap();
     let lane = steady_lane(dir.path());
     let folder = dir.path().join("quick");
-    let output = measure_steady(&lane, &folder, 0, &["--quick"]);
+    let output = measure_steady(&lane, &folder, 0, &["--quick", "--budget", "8"]);
     assert!(output.status.success(), "{}", stderr(&output));
     let quick = folder.to_str().unwrap();
     let output = run(&["gate", quick, quick]);
@@ -426,7 +439,7 @@ fn shards_merge_into_the_whole_run_in_any_order_and_again() {
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     for shard in ["1", "2"] {
         let part = format!("{shard}/2");
-        let more = ["--quick", "--seed", "9", "--shard", &part];
+        let more = ["--quick", "--budget", "8", "--seed", "9", "--shard", &part];
         let output = measure_steady(&lane, &dir.path().join(shard), 0, &more);
         assert!(output.status.success(), "{}", stderr(&output));
     }

@@ -15,9 +15,10 @@ use benches::study::{
 use reports::Run;
 use reports::run::BASE_SUFFIX;
 use reports::schema::{Failure, FailureKind, Taint};
+use reports::store::Claim;
 use workloads::catalogue::{self, Size};
 
-/// A lane that claims a time for each iteration. `$PER` is that time in ns;
+/// A lane that takes a time for each iteration. `$PER` is that time in ns;
 /// `before` runs before each answer, and may exit, hang or change `$sum`.
 fn lane(name: &str, per_iteration_ns: u64, before: &str) -> StudyLane {
     let script = format!(
@@ -30,7 +31,9 @@ while read -r line; do
   case $line in *pingpong*) sum=$((iterations * 50));; *) sum=$iterations;; esac
   operations=$sum
   {before}
-  echo '{{"type":"sample","id":'$id',"elapsed_ns":'$((iterations * {per_iteration_ns}))',"operations_count":'$operations',"checksum":'$sum',"cpu_ns":0,"voluntary_switches_count":0,"involuntary_switches_count":0}}'
+  elapsed=$((iterations * {per_iteration_ns}))
+  sleep $((elapsed / 1000000000)).$(printf %09d $((elapsed % 1000000000)))
+  echo '{{"type":"sample","id":'$id',"elapsed_ns":'$elapsed',"operations_count":'$operations',"checksum":'$sum',"cpu_ns":0,"voluntary_switches_count":0,"involuntary_switches_count":0}}'
 done"#
     );
     StudyLane {
@@ -297,7 +300,14 @@ fn a_run_that_was_stopped_keeps_its_blocks_and_can_be_resumed() {
     assert_eq!(cut.blocks.len(), 4);
     assert!(cut.end.is_none());
 
-    let outcome = study::resume(&setup, &cut, &path, &Stop::default(), &mut Silent).unwrap();
+    let outcome = study::resume(
+        &setup,
+        &cut,
+        Claim::of(&path).unwrap(),
+        &Stop::default(),
+        &mut Silent,
+    )
+    .unwrap();
     assert_eq!((outcome.blocks_count, outcome.stopped), (10, false));
     let run = reports::store::read(&path).unwrap();
     assert!(run.end.is_some());
@@ -380,7 +390,14 @@ fn a_precise_run_goes_on_for_the_cells_that_need_it_and_can_be_resumed() {
     let cut = reports::store::read(&path).unwrap();
     assert!(outcome.stopped);
 
-    study::resume(&setup, &cut, &path, &Stop::default(), &mut Silent).unwrap();
+    study::resume(
+        &setup,
+        &cut,
+        Claim::of(&path).unwrap(),
+        &Stop::default(),
+        &mut Silent,
+    )
+    .unwrap();
     let run = reports::store::read(&path).unwrap();
     assert!(run.is_complete(), "{:?}", run.end);
     let design = &run.header.design;

@@ -32,6 +32,6 @@ fn render(out: &str, files: &[String]) -> Result<(), Box<dyn std::error::Error>>
         [(_, run)] => html::render(run),
         several => html::render_comparison(&compare::compare(several)),
     };
-    store::write_atomically(Path::new(out), text.as_bytes())?;
+    store::replace(Path::new(out), text.as_bytes())?;
     Ok(())
 }

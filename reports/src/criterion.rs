@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use serde_json::Value;
@@ -29,21 +29,20 @@ const LARGEST_BYTES: u64 = 1 << 20;
 /// counterpart among our workloads and were written after `since`, in the
 /// order of their names. A folder that is not there has none.
 ///
-/// # Errors
-///
-/// What the file system said. A file that Criterion did not write is passed
-/// over.
+/// With them comes what could not be read, for a person: it costs its own
+/// estimates. A file that Criterion did not write is passed over.
+#[must_use]
 pub fn read(
     folder: &Path,
     since: Option<SystemTime>,
     same: Same<'_>,
-) -> io::Result<Vec<CrossCheck>> {
-    let mut found = Vec::new();
+) -> (Vec<CrossCheck>, Vec<String>) {
+    let (mut found, mut unread) = (Vec::new(), Vec::new());
     if folder.is_dir() {
-        visit(folder, since, same, 0, &mut found)?;
+        visit(folder, since, same, 0, &mut found, &mut unread);
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(found)
+    (found, unread)
 }
 
 fn visit(
@@ -52,23 +51,33 @@ fn visit(
     same: Same<'_>,
     depth: usize,
     found: &mut Vec<CrossCheck>,
-) -> io::Result<()> {
+    unread: &mut Vec<String>,
+) {
     let of_benchmark = folder.join("new").join("benchmark.json");
     let estimates = folder.join("new").join("estimates.json");
     if of_benchmark.is_file() && is_newer(&estimates, since) {
-        found.extend(check(&json(&of_benchmark)?, &json(&estimates)?, same));
-    }
-    if depth == DEEPEST {
-        return Ok(());
-    }
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        // Links are not followed: they could lead round in circles.
-        if entry.file_type()?.is_dir() {
-            visit(&entry.path(), since, same, depth + 1, found)?;
+        match (json(&of_benchmark), json(&estimates)) {
+            (Ok(benchmark), Ok(estimates)) => found.extend(check(&benchmark, &estimates, same)),
+            (Err(why), _) | (_, Err(why)) => unread.push(why),
         }
     }
-    Ok(())
+    if depth == DEEPEST {
+        return;
+    }
+    let why = |error: io::Error| format!("{}: {error}", folder.display());
+    match fs::read_dir(folder) {
+        Err(error) => unread.push(why(error)),
+        Ok(entries) => {
+            // Links are not followed: they could lead round in circles.
+            for entry in entries {
+                match entry.and_then(|entry| Ok((entry.file_type()?.is_dir(), entry.path()))) {
+                    Ok((true, path)) => visit(&path, since, same, depth + 1, found, unread),
+                    Ok((false, _)) => {}
+                    Err(error) => unread.push(why(error)),
+                }
+            }
+        }
+    }
 }
 
 /// Whether the file is there and was written after `since`.
@@ -77,11 +86,15 @@ fn is_newer(path: &Path, since: Option<SystemTime>) -> bool {
     written.is_ok_and(|written| since.is_none_or(|since| written > since))
 }
 
-fn json(path: &PathBuf) -> io::Result<Value> {
+/// The file's JSON, null where it is none; or why it cannot be read.
+fn json(path: &Path) -> Result<Value, String> {
     if fs::metadata(path).map_or(true, |facts| facts.len() > LARGEST_BYTES) {
         return Ok(Value::Null);
     }
-    Ok(serde_json::from_slice(&fs::read(path)?).unwrap_or(Value::Null))
+    match fs::read(path) {
+        Ok(text) => Ok(serde_json::from_slice(&text).unwrap_or(Value::Null)),
+        Err(error) => Err(format!("{}: {error}", path.display())),
+    }
 }
 
 fn check(benchmark: &Value, estimates: &Value, same: Same<'_>) -> Option<CrossCheck> {
@@ -149,7 +162,12 @@ mod tests {
             put(&format!("{place}/estimates.json"), estimates);
         }
         put("broken/new/benchmark.json", "{");
-        let found = read(folder.path(), None, &same).expect("read");
+        // What cannot be read costs its own estimate.
+        put("odd/new/benchmark.json", "{}");
+        fs::create_dir(folder.path().join("odd/new/estimates.json")).expect("a folder");
+        let (found, unread) = read(folder.path(), None, &same);
+        assert_eq!(unread.len(), 1, "{unread:?}");
+        assert!(unread[0].contains("odd/new/estimates.json"), "{unread:?}");
         let lanes: Vec<_> = found
             .iter()
             .map(|one| (one.workload.as_str(), one.lane.as_str(), one.workers_count))
@@ -163,16 +181,13 @@ mod tests {
         );
         assert_eq!((found[0].value_ns, found[0].low_ns), (305.0, 300.0));
         let later = SystemTime::now() + std::time::Duration::from_secs(60);
-        let found = read(folder.path(), Some(later), &same).expect("read");
+        let (found, _) = read(folder.path(), Some(later), &same);
         assert!(found.is_empty(), "older than asked for: {found:?}");
     }
 
     #[test]
     fn missing_folder_has_no_estimates() {
-        assert!(
-            read(Path::new("no/such/folder"), None, &same)
-                .expect("none")
-                .is_empty()
-        );
+        let nothing = (Vec::new(), Vec::new());
+        assert_eq!(read(Path::new("no/such/folder"), None, &same), nothing);
     }
 }

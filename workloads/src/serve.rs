@@ -31,7 +31,7 @@ pub fn serve(
     // More files than a shell allows by default: sockets and pipes by the
     // thousand. If the host refuses, a sample that needs them will say so.
     let _ = open_files::raise_limit();
-    let cpus = affinity::allowed()?.len();
+    let cpus = affinity::allowed().len();
     let mut lane = (entry.start)(cpus)?;
     say(output, &Response::Hello(hello(entry, cpus)))?;
     loop {

@@ -118,7 +118,12 @@ unsafe fn advise_batches(ranges: &[PageRange], advice: Advice) -> usize {
         };
         let Ok(mut advised) = usize::try_from(advised) else {
             let error = io::Error::last_os_error().raw_os_error();
-            if done == 0 && matches!(error, Some(libc::ENOSYS | libc::EINVAL | libc::EPERM)) {
+            // A filter may refuse with any number; these are the call's own.
+            let is_own = matches!(
+                error,
+                Some(libc::ENOMEM | libc::EAGAIN | libc::EINTR | libc::EFAULT)
+            );
+            if done == 0 && !is_own {
                 BATCHES.store(REFUSED, Ordering::Relaxed);
             }
             break;

@@ -164,7 +164,7 @@ impl Poller {
         loop {
             let asked = self.less_slack(left);
             let done = match self.wait_fine(asked, events) {
-                Err(e) if matches!(e.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+                Err(e) if is_refusal(&e) => {
                     self.fine.store(false, Ordering::Relaxed);
                     let answer = self.wait_coarse(Some(left), events);
                     return events.take(answer);
@@ -228,10 +228,33 @@ impl Poller {
     }
 }
 
+/// True where the kernel, or a filter before it, does not do such a call for
+/// this process. Filters answer with any number: what is no event and no
+/// mistake of ours is a refusal.
+fn is_refusal(error: &io::Error) -> bool {
+    !matches!(
+        error.raw_os_error(),
+        Some(libc::EINTR | libc::EBADF | libc::EFAULT)
+    )
+}
+
 fn check(result: i32) -> io::Result<i32> {
     if result < 0 {
         Err(io::Error::last_os_error())
     } else {
         Ok(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_number_a_filter_answers_with_is_a_refusal_and_a_signal_is_none() {
+        for number in [libc::ENOSYS, libc::EPERM, libc::EACCES, libc::EINVAL] {
+            assert!(is_refusal(&io::Error::from_raw_os_error(number)));
+        }
+        assert!(!is_refusal(&io::Error::from_raw_os_error(libc::EINTR)));
     }
 }

@@ -97,7 +97,8 @@ Examples:
 
 A run leaves run.jsonl (all raw samples) and report.html in its folder.
 Ctrl-C keeps what was measured and still writes the report; a second one ends at once.
-Exit status: 0 well, 1 a lane gave a wrong answer, 2 it could not run, 130 stopped.";
+Exit status: 0 well, 1 a lane gave a wrong answer, crashed or hung, 2 it could not
+run or say what came out, 130 stopped.";
 
 const PEERS_HELP: &str = "\
 How to read the table: a line is one workload, a column one lane. Each figure is
@@ -253,7 +254,7 @@ changed, and every interval is made as much wider. To see it find a slowdown,
 put one in: see benches/examples/slow_lane.rs.
 Both runs must be of one machine, and not --quick.
 Exit status: 0 pass, 1 something is slower, 2 the figures do not settle it,
-3 the runs cannot be set against each other.";
+3 the runs cannot be set against each other, 4 it was used wrongly.";
 
 /// The arguments of `gate`.
 #[derive(Args, Debug)]

@@ -1,5 +1,7 @@
 //! The study as a target of `cargo bench`.
 
+use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -10,7 +12,10 @@ use workloads::catalogue;
 
 use super::arguments::RunArguments;
 use super::run::measure;
+use super::{FAILED, refused};
 use crate::lane_program;
+use crate::say::{say, stdout};
+use crate::signals;
 
 /// Cargo hands every target the same arguments, and most of them are meant for
 /// Criterion. These are understood: `--quick`, `--full`, a filter that begins a
@@ -36,28 +41,25 @@ enum Task {
 /// Runs the study as a bench target.
 #[must_use]
 pub fn bench_main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    signals::prepare();
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     match task(&arguments) {
         Task::Skip(why) => {
-            println!("{why}");
-            ExitCode::SUCCESS
+            let written = writeln!(stdout(), "{why}");
+            written.map_or(ExitCode::from(FAILED), |()| ExitCode::SUCCESS)
         }
         Task::Measure(run) => {
             // Cargo's working folder here is the package's.
             let results = lane_program::workspace().join("results");
             let command = ["cargo", "bench"].map(str::to_owned).into_iter();
-            let given = arguments.iter().filter(|word| *word != "--bench").cloned();
+            let given = arguments.iter().filter(|word| *word != "--bench");
+            let given = given.map(|word| word.to_string_lossy().into_owned());
             let command = match arguments.iter().all(|word| word == "--bench") {
                 true => command.collect(),
                 false => command.chain(["--".to_owned()]).chain(given).collect(),
             };
-            measure(&run, &results, command, cross_checks()).map_or_else(
-                |error| {
-                    eprintln!("threadbare: {error:#}");
-                    ExitCode::from(2)
-                },
-                |ended| ended.status(),
-            )
+            measure(&run, &results, command, cross_checks())
+                .map_or_else(|error| refused(&error, FAILED), |ended| ended.status())
         }
     }
 }
@@ -81,13 +83,16 @@ fn cross_checks() -> Vec<CrossCheck> {
         let same = catalogue::all().find(|workload| workload.criterion == Some(group));
         same.map(|workload| workload.id)
     };
-    reports::criterion::read(&folder, since, &same).unwrap_or_else(|error| {
-        eprintln!("threadbare: Criterion's estimates are left out: {error}");
-        Vec::new()
-    })
+    let (found, left_out) = reports::criterion::read(&folder, since, &same);
+    for why in left_out {
+        say(format!(
+            "threadbare: an estimate of Criterion's is left out: {why}"
+        ));
+    }
+    found
 }
 
-fn task(arguments: &[String]) -> Task {
+fn task(arguments: &[OsString]) -> Task {
     let has = |word: &str| arguments.iter().any(|argument| argument == word);
     if has("--list") {
         return Task::Skip("study: bench".to_owned());
@@ -96,7 +101,7 @@ fn task(arguments: &[String]) -> Task {
     let test = has("--test") || !has("--bench");
     let own = arguments
         .iter()
-        .filter(|word| !["--bench", "--test"].contains(&word.as_str()));
+        .filter(|word| *word != "--bench" && *word != "--test");
     let parsed = BenchArguments::try_parse_from(own).unwrap_or_else(|_| BenchArguments {
         // Something for Criterion, such as `--save-baseline x`.
         run: RunArguments {
@@ -136,7 +141,7 @@ mod tests {
     use super::*;
 
     fn measured(words: &[&str]) -> RunArguments {
-        let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+        let words: Vec<OsString> = words.iter().map(Into::into).collect();
         match task(&words) {
             Task::Measure(run) => *run,
             Task::Skip(why) => panic!("skipped: {why}"),
@@ -163,7 +168,7 @@ mod tests {
     #[test]
     fn a_filter_chooses_workloads_or_skips_the_study() {
         assert_eq!(measured(&["spawn", "--bench"]).workload, ["spawn"]);
-        let words = ["run_queue/drain".to_owned(), "--bench".to_owned()];
+        let words = ["run_queue/drain", "--bench"].map(OsString::from);
         assert!(matches!(task(&words), Task::Skip(_)));
     }
 

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
 use comfy_table::CellAlignment;
 use reports::Run;
 use reports::compare::{Comparison, compare as set_side_by_side};
 
 use super::arguments::{CompareArguments, Format};
 use super::list::{plain_table, trimmed};
+use super::output;
 use super::report::run_file;
+use crate::say::{say, stdout};
 
 pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
     let mut runs = Vec::new();
@@ -22,20 +23,29 @@ pub(super) fn compare(arguments: &CompareArguments) -> anyhow::Result<ExitCode> 
     }
     distinguish(&mut runs);
     let comparison = set_side_by_side(&runs);
-    let mut out = std::io::stdout().lock();
+    // First: of what goes to stdout, the page is all.
+    let page = |target: &PathBuf| {
+        let page = reports::html::render_comparison(&comparison);
+        output::write(target, page.as_bytes())
+    };
+    let written = match &arguments.out {
+        Some(target) => match page(target)? {
+            None => return Ok(ExitCode::SUCCESS),
+            written => written,
+        },
+        None => None,
+    };
+    let mut out = stdout();
     match arguments.format {
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&comparison)?)?,
         Format::Table => print(&mut out, &comparison)?,
     }
-    if let Some(target) = &arguments.out {
-        let page = reports::html::render_comparison(&comparison);
-        reports::store::write_atomically(target, page.as_bytes())
-            .with_context(|| format!("writing {}", target.display()))?;
-        let shown = std::path::absolute(target).unwrap_or_else(|_| target.clone());
+    drop(out);
+    if let Some(written) = written {
         // On stderr where stdout is read by a program.
         match arguments.format {
-            Format::Json => eprintln!("{}", shown.display()),
-            Format::Table => writeln!(out, "\n{}", shown.display())?,
+            Format::Json => say(written.display()),
+            Format::Table => writeln!(stdout(), "\n{}", written.display())?,
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -19,6 +19,7 @@ use crate::cpus::Cpus;
 use crate::doctor::{Check, Grade, Resolution, examine, resolutions};
 use crate::environment::{Watch, host, software};
 use crate::lanes;
+use crate::say::{say, stdout};
 use crate::study::{self, Depth, Setup, StudyLane};
 
 /// How long the host is watched while nothing is measured.
@@ -31,10 +32,10 @@ pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
         Some(cpus) => cpus.clone().checked()?,
         None => Cpus::allowed()?,
     };
-    eprintln!(
+    say(format!(
         "watching the host for {} s while nothing is measured",
         IDLE_WATCH.as_secs()
-    );
+    ));
     let mut watch = Watch::start();
     std::thread::sleep(IDLE_WATCH);
     let idle = watch.lap();
@@ -47,7 +48,7 @@ pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
             .iter()
             .all(|one| one.smallest_ratio.is_some_and(|ratio| ratio <= GOAL_RATIO));
 
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     match arguments.format {
         Format::Json => {
             let answer = json!({
@@ -108,8 +109,12 @@ fn measure(arguments: &DoctorArguments, cpus: Cpus) -> anyhow::Result<Run> {
     setup.be_precise(GOAL_RATIO / 2.0);
     setup.budget = Duration::from_secs(arguments.budget);
     let folder = std::env::temp_dir().join(format!("threadbare-doctor-{}", setup.run_id));
-    std::fs::create_dir(&folder)
-        .with_context(|| format!("making the folder {}", folder.display()))?;
+    std::fs::create_dir(&folder).with_context(|| {
+        format!(
+            "making the temporary folder {} (TMPDIR names another place)",
+            folder.display()
+        )
+    })?;
     let file = folder.join(super::run::RUN_FILE);
     let stop = stop::on_ctrl_c().context("taking over Ctrl-C")?;
     let mut progress = Progress::new();

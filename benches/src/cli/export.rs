@@ -8,8 +8,10 @@ use anyhow::Context;
 use reports::Run;
 
 use super::arguments::ExportArguments;
+use super::output;
 use super::report::run_file;
 use super::run::RUN_FILE;
+use crate::say::stdout;
 
 pub(super) fn export(arguments: &ExportArguments) -> anyhow::Result<ExitCode> {
     let mut files = Vec::new();
@@ -21,14 +23,11 @@ pub(super) fn export(arguments: &ExportArguments) -> anyhow::Result<ExitCode> {
         .map(|file| reports::store::read(file))
         .collect::<Result<Vec<Run>, _>>()?;
     let (bytes, rows) = parquet(&runs)?;
-    reports::store::write_atomically(&arguments.parquet, &bytes)
-        .with_context(|| format!("writing {}", arguments.parquet.display()))?;
-    writeln!(
-        std::io::stdout(),
-        "{rows} samples of {} runs\n{}",
-        runs.len(),
-        arguments.parquet.display()
-    )?;
+    if let Some(written) = output::write(&arguments.parquet, &bytes)? {
+        let count = runs.len();
+        let written = written.display();
+        writeln!(stdout(), "{rows} samples of {count} runs\n{written}")?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -12,6 +12,11 @@ use reports::stats::verdict::Verdict;
 use super::arguments::{Format, GateArguments};
 use super::list::{plain_table, trimmed};
 use super::report::run_file;
+use crate::say::{say, stdout};
+
+/// The exit status where it was used wrongly, or its answer could not be written:
+/// above those of its verdicts.
+pub(super) const FAILED: u8 = 4;
 
 /// What is wrong with the one run that was given.
 const ONE_BUILD: &str = "this run has one build only: give the new run as well, or measure with --base the lane program of the other build";
@@ -30,12 +35,12 @@ pub(super) fn gate(arguments: &GateArguments) -> anyhow::Result<ExitCode> {
     let [base, new] = match sides {
         Ok(sides) => sides,
         Err(error) => {
-            eprintln!("threadbare: {error:#}");
+            say(format!("threadbare: {error:#}"));
             return Ok(ExitCode::from(Outcome::Invalid.exit_code()));
         }
     };
     let answer = decide(&base, &new);
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     match arguments.format {
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?,
         Format::Table => print(&mut out, &answer)?,

@@ -14,6 +14,7 @@ use super::choice;
 use crate::cpus::Cpus;
 use crate::lane_process::{Limits, Stop};
 use crate::lanes::{self, LaneEntry};
+use crate::say::stdout;
 use crate::study::{Known, ProbedLane, StudyLane};
 
 pub(super) fn list(arguments: &ListArguments) -> anyhow::Result<ExitCode> {
@@ -31,7 +32,7 @@ pub(super) fn list(arguments: &ListArguments) -> anyhow::Result<ExitCode> {
             ProbedLane::probe(&lane, &cpus, Limits::default(), &Stop::default())
         })
         .collect();
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     match arguments.format {
         Format::Table => print(&mut out, &lanes, &probed, &workloads)?,
         Format::Json => writeln!(out, "{:#}", as_json(&lanes, &probed, &workloads))?,

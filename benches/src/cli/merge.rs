@@ -1,13 +1,20 @@
 //! `threadbare merge`: shards of one run put together.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use reports::Run;
+use reports::schema::Design;
 
 use super::arguments::MergeArguments;
 use super::report::run_file;
 use super::run::{REPORT_FILE, RUN_FILE};
+use crate::say::{say, stdout};
+
+/// The exit status where parts are missing, or one was cut short.
+const INCOMPLETE: u8 = 1;
 
 pub(super) fn merge(arguments: &MergeArguments) -> anyhow::Result<ExitCode> {
     let shards = arguments
@@ -17,8 +24,10 @@ pub(super) fn merge(arguments: &MergeArguments) -> anyhow::Result<ExitCode> {
         .collect::<Result<Vec<_>, _>>()?;
     let merged = reports::merge::merge(shards)?;
     for warning in &merged.warnings {
-        eprintln!("{warning}");
+        say(warning);
     }
+    let file = arguments.out.join(RUN_FILE);
+    refuse_other_results(&file, &merged)?;
     std::fs::create_dir_all(&arguments.out)
         .with_context(|| format!("making the folder {}", arguments.out.display()))?;
     let mut text = Vec::new();
@@ -26,16 +35,40 @@ pub(super) fn merge(arguments: &MergeArguments) -> anyhow::Result<ExitCode> {
         serde_json::to_writer(&mut text, &record)?;
         text.push(b'\n');
     }
-    let file = arguments.out.join(RUN_FILE);
-    // A merged file may be merged again: the same shards give the same bytes.
-    reports::store::write_atomically(&file, &text)
-        .with_context(|| format!("writing {}", file.display()))?;
-    let report = super::report::write(&file, &arguments.out.join(REPORT_FILE))?;
+    reports::store::replace(&file, &text).with_context(|| format!("writing {}", file.display()))?;
+    let report = arguments.out.join(REPORT_FILE);
+    let report = super::report::write(&file, &report)?.unwrap_or(report);
     writeln!(
-        std::io::stdout(),
+        stdout(),
         "results: {}\n{}",
         file.display(),
         report.display()
     )?;
-    Ok(ExitCode::SUCCESS)
+    Ok(match merged.is_complete() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(INCOMPLETE),
+    })
+}
+
+/// What is there already may be replaced only by more of the same: a merged file
+/// of this run whose parts are all among the new one's.
+fn refuse_other_results(file: &Path, merged: &Run) -> anyhow::Result<()> {
+    if !file.exists() {
+        return Ok(());
+    }
+    let refused = || {
+        format!(
+            "{} holds results that these shards do not make up; choose another folder with --out",
+            file.display()
+        )
+    };
+    let there = reports::store::read(file).with_context(refused)?.header;
+    let parts = |design: &Design| design.merged.as_ref().map(|held| held.indices.clone());
+    let (old, new) = (parts(&there.design), parts(&merged.header.design));
+    let is_within = old.is_some_and(|old| {
+        let new = new.unwrap_or_default();
+        old.iter().all(|part| new.contains(part))
+    });
+    anyhow::ensure!(is_within && there.run_id == merged.header.run_id, refused());
+    Ok(())
 }

@@ -9,19 +9,24 @@ mod export;
 mod gate;
 mod list;
 mod merge;
+mod output;
 mod progress;
 mod report;
 mod run;
+mod shell;
 mod show;
 mod stop;
 
+use std::ffi::OsStr;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::lane_program::{self, LaneProgramError};
 use crate::lanes::Toolbox;
-use crate::study::Preset;
+use crate::say::{ToStdout, say};
+use crate::signals;
+use crate::study::{Preset, StudyError};
 
 pub use arguments::{
     Arguments, Command, CompareArguments, DoctorArguments, ExportArguments, Format, GateArguments,
@@ -33,15 +38,27 @@ pub use run::{Ended, measure};
 /// What lanes are started with; says so where cargo may take its time for it.
 fn toolbox() -> Result<Toolbox, LaneProgramError> {
     if lane_program::is_built_by_cargo() {
-        eprintln!("bringing the lane program up to date: cargo build --package workloads");
+        say("bringing the lane program up to date: cargo build --package workloads");
     }
     Toolbox::find()
 }
 
+/// The exit status of a program whose reader left, as shells have it.
+const READER_GONE: u8 = 141;
+/// The exit status of a command that was used wrongly or could not be done.
+const FAILED: u8 = 2;
+
 /// Runs the program with the arguments that it was given.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    signals::prepare();
+    // The gate's 2 is a verdict.
+    let is_gate = std::env::args_os().nth(1).as_deref() == Some(OsStr::new("gate"));
+    let failed = if is_gate { gate::FAILED } else { FAILED };
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(answer) => return explain(&answer, failed),
+    };
     let result = match &arguments.command {
         Command::List(arguments) => list::list(arguments),
         Command::Run(arguments) => run::run(arguments, None),
@@ -55,8 +72,28 @@ pub fn main() -> ExitCode {
         Command::Merge(arguments) => merge::merge(arguments),
         Command::Export(arguments) => export::export(arguments),
     };
-    result.unwrap_or_else(|error| {
-        eprintln!("threadbare: {error:#}");
-        ExitCode::from(2)
-    })
+    result.unwrap_or_else(|error| refused(&error, failed))
+}
+
+/// Prints help, the version, or what is wrong with the command line.
+fn explain(answer: &clap::Error, failed: u8) -> ExitCode {
+    match answer.print() {
+        _ if answer.use_stderr() => ExitCode::from(failed),
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::from(READER_GONE),
+        Err(_) => ExitCode::from(failed),
+    }
+}
+
+/// Says why a command could not be done; nothing where its reader left, as
+/// `head` does. The exit status.
+fn refused(error: &anyhow::Error, failed: u8) -> ExitCode {
+    if ToStdout::is_reader_gone(error) {
+        return ExitCode::from(READER_GONE);
+    }
+    say(format!("threadbare: {error:#}"));
+    match error.downcast_ref() {
+        Some(StudyError::Stopped) => ExitCode::from(stop::STOPPED),
+        _ => ExitCode::from(failed),
+    }
 }

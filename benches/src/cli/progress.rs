@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reports::schema::{Failure, Taint};
 
+use crate::say::{say, visible};
 use crate::study::{Observer, Plan, PlannedBlock, PlannedCell, cell_name};
 
 /// Without a terminal: how long it may be silent.
@@ -70,9 +71,9 @@ impl Progress {
     fn say(&mut self, text: &str) {
         self.spoke = Instant::now();
         if self.plain {
-            eprintln!("{text}");
+            say(text);
         } else {
-            self.bar.suspend(|| eprintln!("{text}"));
+            self.bar.suspend(|| say(text));
         }
     }
 }
@@ -156,7 +157,7 @@ impl Observer for Progress {
         self.bar.set_position((share * STEPS as f64) as u64);
         self.bar.set_prefix(format!("{} left", rough(left)));
         let name = cell_name(&cell.workload, &cell.lane, &cell.parameters);
-        self.bar.set_message(format!("{name}{decided}"));
+        self.bar.set_message(format!("{}{decided}", visible(&name)));
         self.bar.tick();
     }
 

@@ -1,12 +1,10 @@
 //! `threadbare report`: the page that a run is shown by.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
-
 use super::arguments::ReportArguments;
+use super::output;
 use super::run::{REPORT_FILE, RUN_FILE};
 
 pub(super) fn report(arguments: &ReportArguments) -> anyhow::Result<ExitCode> {
@@ -16,7 +14,7 @@ pub(super) fn report(arguments: &ReportArguments) -> anyhow::Result<ExitCode> {
         .clone()
         .unwrap_or_else(|| file.with_file_name(REPORT_FILE));
     let written = write(&file, &target)?;
-    writeln!(std::io::stdout(), "{}", written.display())?;
+    output::show(written.as_deref())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -29,11 +27,10 @@ pub(super) fn run_file(named: &Path) -> PathBuf {
     }
 }
 
-/// Writes the report of the run in `file` to `target`, whole or not at all.
-pub(super) fn write(file: &Path, target: &Path) -> anyhow::Result<PathBuf> {
+/// Writes the report of the run in `file` to `target`. Its path; `None` where it
+/// went to stdout.
+pub(super) fn write(file: &Path, target: &Path) -> anyhow::Result<Option<PathBuf>> {
     let run = reports::store::read(file)?;
     let page = reports::html::render(&run);
-    reports::store::write_atomically(target, page.as_bytes())
-        .with_context(|| format!("writing the report {}", target.display()))?;
-    Ok(std::path::absolute(target).unwrap_or_else(|_| target.to_owned()))
+    output::write(target, page.as_bytes())
 }

@@ -8,13 +8,16 @@ use std::time::Duration;
 use anyhow::Context;
 use reports::run::{is_base, plain_name};
 use reports::schema::CrossCheck;
+use reports::store::Claim;
 use workloads::catalogue::Size;
 
 use super::arguments::RunArguments;
 use super::progress::{Progress, rough};
-use super::{choice, stop};
+use super::{FAILED, choice, shell, stop};
 use crate::cpus::Cpus;
+use crate::lane_process::Limits;
 use crate::lanes;
+use crate::say::{say, stdout};
 use crate::study::{self, Depth, Outcome, Preset, Setup, StudyLane};
 
 /// The result file's name in its folder.
@@ -34,6 +37,8 @@ pub struct Ended {
     pub run: PathBuf,
     /// The report.
     pub report: PathBuf,
+    /// Whether what came out could be written to stdout.
+    pub told: bool,
 }
 
 impl Ended {
@@ -45,14 +50,20 @@ impl Ended {
             Outcome {
                 wrong_checksums_count: 1..,
                 ..
+            }
+            | Outcome {
+                crashes_count: 1.., ..
             } => ExitCode::from(1),
+            _ if !self.told => ExitCode::from(FAILED),
             _ => ExitCode::SUCCESS,
         }
     }
 }
 
 pub(super) fn run(arguments: &RunArguments, preset: Option<Preset>) -> anyhow::Result<ExitCode> {
-    let command: Vec<String> = std::env::args().collect();
+    let command: Vec<String> = std::env::args_os()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
     let arguments = RunArguments {
         preset: preset.or(arguments.preset),
         ..arguments.clone()
@@ -78,11 +89,12 @@ pub fn measure(
     let mut progress = Progress::new();
     let (outcome, folder) = match &arguments.resume {
         Some(folder) => {
-            let path = folder.join(RUN_FILE);
-            let so_far = reports::store::read(&path)?;
+            // Before it is read: another process may still write it.
+            let claim = Claim::of(&folder.join(RUN_FILE))?;
+            let so_far = reports::store::read(claim.path())?;
             let setup = setup_of(&so_far, arguments)?;
             (
-                study::resume(&setup, &so_far, &path, &stop, &mut progress)?,
+                study::resume(&setup, &so_far, claim, &stop, &mut progress)?,
                 folder.clone(),
             )
         }
@@ -100,13 +112,19 @@ pub fn measure(
     };
     let taints = progress.finish();
     let run = folder.join(RUN_FILE);
-    let report = super::report::write(&run, &folder.join(REPORT_FILE))?;
-    let ended = Ended {
+    let report = folder.join(REPORT_FILE);
+    let report = super::report::write(&run, &report)?.unwrap_or(report);
+    let mut ended = Ended {
         outcome,
         run,
         report,
+        told: true,
     };
-    conclude(&ended, &taints)?;
+    // Of a run that was measured, nobody need hear.
+    if let Err(error) = conclude(&ended, &taints) {
+        super::refused(&error, FAILED);
+        ended.told = false;
+    }
     Ok(ended)
 }
 
@@ -152,10 +170,10 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     if base.is_some() {
         let left_out = choice::keep_built(&mut lanes, &arguments.lane);
         if !left_out.is_empty() {
-            eprintln!(
+            say(format!(
                 "not measured: {}: of a lane in another language there is no second build to compare; name it in --lane to have its figures all the same",
                 left_out.join(", ")
-            );
+            ));
         }
     }
     let of_base = |lane| StudyLane::of_base(lane, &toolbox, base.as_deref()?);
@@ -199,7 +217,7 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     if let Some(seconds) = arguments.budget {
         setup.budget = Duration::from_secs(seconds);
     }
-    setup.limits.sample = Duration::from_secs(arguments.timeout);
+    setup.limits = Limits::all(Duration::from_secs(arguments.timeout));
     if let Some((index, count)) = arguments.shard {
         setup.take_shard(index, count);
     }
@@ -256,7 +274,7 @@ fn setup_of(so_far: &reports::Run, arguments: &RunArguments) -> anyhow::Result<S
         cpus.checked()?,
         header.seed,
     );
-    setup.limits.sample = Duration::from_secs(arguments.timeout);
+    setup.limits = Limits::all(Duration::from_secs(arguments.timeout));
     if let Some(seconds) = arguments.budget {
         setup.budget = Duration::from_secs(seconds);
     }
@@ -283,7 +301,7 @@ fn folder(arguments: &RunArguments, results: &Path, setup: &Setup) -> anyhow::Re
 /// Says what came out.
 fn conclude(ended: &Ended, taints: &std::collections::BTreeMap<String, u64>) -> anyhow::Result<()> {
     let run = reports::store::read(&ended.run)?;
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     super::show::table(&run, &mut out)?;
     let outcome = &ended.outcome;
     let took = run
@@ -325,6 +343,13 @@ fn conclude(ended: &Ended, taints: &std::collections::BTreeMap<String, u64>) -> 
             outcome.failed_cells_count
         )?;
     }
+    if outcome.crashes_count > 0 {
+        writeln!(
+            out,
+            "the run has FAILED: {} processes of lanes crashed, hung or broke the protocol",
+            outcome.crashes_count
+        )?;
+    }
     if outcome.limits_count > 0 {
         writeln!(
             out,
@@ -345,7 +370,7 @@ fn conclude(ended: &Ended, taints: &std::collections::BTreeMap<String, u64>) -> 
             out,
             "stopped after {} blocks; go on with: threadbare run --resume {}",
             outcome.blocks_count,
-            folder.display()
+            shell::word(folder)
         )?;
     }
     writeln!(out, "results: {}", ended.run.display())?;

@@ -13,6 +13,7 @@ use super::arguments::{Format, ShowArguments};
 use super::list::{plain_table, trimmed};
 use super::report::run_file;
 use crate::doctor::resolutions;
+use crate::say::stdout;
 
 pub(super) fn show(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
     let run = reports::store::read(&run_file(&arguments.run))?;
@@ -23,7 +24,7 @@ pub(super) fn show(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
     analysis.rows.retain(|row| {
         chosen(&arguments.workload, &row.workload) && chosen(&arguments.lane, &row.lane)
     });
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     match arguments.format {
         Format::Json => {
             let text = serde_json::to_string_pretty(&analysis).context("writing the figures")?;

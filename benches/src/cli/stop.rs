@@ -1,9 +1,10 @@
 //! Ctrl-C: the first asks the study to stop, the second ends at once.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::io;
 
 use crate::lane_process::Stop;
+use crate::say::say;
+use crate::signals;
 
 /// The exit status of a program that a Ctrl-C ended, as shells have it.
 pub(super) const STOPPED: u8 = 130;
@@ -12,19 +13,22 @@ pub(super) const STOPPED: u8 = 130;
 ///
 /// # Errors
 ///
-/// Where the signals are taken already.
-pub(super) fn on_ctrl_c() -> Result<Stop, ctrlc::Error> {
+/// Where the signals cannot be taken.
+pub(super) fn on_ctrl_c() -> io::Result<Stop> {
     let stop = Stop::default();
     let asked = stop.clone();
-    let times = Arc::new(AtomicU32::new(0));
-    ctrlc::set_handler(move || {
-        if times.fetch_add(1, Ordering::Relaxed) == 0 {
-            asked.ask();
-            eprintln!("\nstopping: what was measured is kept (Ctrl-C again ends at once)");
-        } else {
-            asked.kill_lane();
-            std::process::exit(i32::from(STOPPED));
-        }
-    })?;
+    let mut endings = signals::endings()?;
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for _ in endings.forever() {
+                if asked.asked() {
+                    asked.kill_lane();
+                    std::process::exit(i32::from(STOPPED));
+                }
+                asked.ask();
+                say("\nstopping: what was measured is kept (Ctrl-C again ends at once)");
+            }
+        })?;
     Ok(stop)
 }

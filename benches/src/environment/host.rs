@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use procfs::Current;
 use reports::schema::{Cache, Host, MachineKeyInputs};
 use serde_json::{Value, json};
 use sysinfo::System;
@@ -28,7 +27,8 @@ pub fn host() -> Host {
         caches: caches(&sys.join("cpu/cpu0/cache")),
         hypervisor: hypervisor(&cpuinfo),
     };
-    let memory_bytes = procfs::Meminfo::current().map_or(0, |memory| memory.mem_total);
+    // A system call, which needs no /proc.
+    let memory_bytes = nix::sys::sysinfo::sysinfo().map_or(0, |facts| facts.ram_total());
     Host {
         name: System::host_name().unwrap_or_default(),
         machine,
@@ -73,7 +73,7 @@ impl CpuInfo {
         ) {
             (Some(name), ..) => name.to_owned(),
             (None, Some(maker), Some(part)) => format!("implementer {maker} part {part}"),
-            _ => "unknown".to_owned(),
+            _ => UNKNOWN.to_owned(),
         }
     }
 
@@ -177,9 +177,15 @@ fn size_bytes(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(scale)
 }
 
+/// What a host without `/proc` does not say.
+pub(crate) const UNKNOWN: &str = "unknown";
+
 /// The hypervisor's class, by what it shows of itself; `vm` where only the CPU
-/// says that there is one.
+/// says that there is one; [`UNKNOWN`] where the CPU says nothing.
 fn hypervisor(cpuinfo: &CpuInfo) -> String {
+    if cpuinfo.0.is_empty() {
+        return UNKNOWN.to_owned();
+    }
     let said = [
         "/sys/class/dmi/id/sys_vendor",
         "/sys/class/dmi/id/product_name",

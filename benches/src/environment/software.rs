@@ -1,11 +1,11 @@
 //! The software around a run: build, kernel settings, limits.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
-use procfs::process::{LimitValue, Process};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use serde_json::{Value, json};
 
+use super::cgroup::{Cgroup, Limit};
 use super::{number, text};
 
 /// The facts by name; a fact that cannot be read is absent.
@@ -174,135 +174,28 @@ fn limits(facts: &mut BTreeMap<String, Value>) {
     ] {
         put(facts, name, number::<u64>(path));
     }
-    if let Ok(limits) = Process::myself().and_then(|process| process.limits()) {
-        let value = |limit: LimitValue| match limit {
-            LimitValue::Unlimited => Value::from("unlimited"),
-            LimitValue::Value(value) => Value::from(value),
-        };
-        put(
-            facts,
-            "open_files_limit_count",
-            Some(value(limits.max_open_files.soft_limit)),
-        );
-        put(
-            facts,
-            "processes_limit_count",
-            Some(value(limits.max_processes.soft_limit)),
-        );
-        put(
-            facts,
-            "stack_limit_bytes",
-            Some(value(limits.max_stack_size.soft_limit)),
-        );
-        put(
-            facts,
-            "address_space_limit_bytes",
-            Some(value(limits.max_address_space.soft_limit)),
-        );
-        put(
-            facts,
-            "locked_memory_limit_bytes",
-            Some(value(limits.max_locked_memory.soft_limit)),
-        );
+    for (name, resource) in [
+        ("open_files_limit_count", Resource::RLIMIT_NOFILE),
+        ("processes_limit_count", Resource::RLIMIT_NPROC),
+        ("stack_limit_bytes", Resource::RLIMIT_STACK),
+        ("address_space_limit_bytes", Resource::RLIMIT_AS),
+        ("locked_memory_limit_bytes", Resource::RLIMIT_MEMLOCK),
+    ] {
+        let value = getrlimit(resource).ok().map(|(soft, _)| match soft {
+            RLIM_INFINITY => Limit::Unlimited,
+            soft => Limit::Of(soft),
+        });
+        put(facts, name, value.map(Value::from));
     }
     let cgroup = Cgroup::of_this_process();
-    put(facts, "cgroup_cpus_ratio", cgroup.cpus());
-    put(
-        facts,
-        "cgroup_pids_max",
-        cgroup.read("pids", "pids.max", "pids.max"),
-    );
-    put(
-        facts,
-        "cgroup_memory_max",
-        cgroup.read("memory", "memory.max", "memory.limit_in_bytes"),
-    );
+    put(facts, "cgroup_cpus_ratio", cgroup.cpus().map(Value::from));
+    put(facts, "cgroup_pids_max", cgroup.pids().map(Value::from));
+    put(facts, "cgroup_memory_max", cgroup.memory().map(Value::from));
     put(
         facts,
         "cgroup_version",
         cgroup.version().map(|version| json!(version)),
     );
-}
-
-/// Where the control group of this process has its files, in either version.
-pub(super) struct Cgroup {
-    unified: Option<PathBuf>,
-    by_controller: BTreeMap<String, PathBuf>,
-}
-
-impl Cgroup {
-    pub(super) fn of_this_process() -> Self {
-        Self::parse(&text("/proc/self/cgroup").unwrap_or_default())
-    }
-
-    fn parse(text: &str) -> Self {
-        let mut cgroup = Self {
-            unified: None,
-            by_controller: BTreeMap::new(),
-        };
-        for line in text.lines() {
-            let mut fields = line.splitn(3, ':').skip(1);
-            let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else {
-                continue;
-            };
-            let path = path.trim_start_matches('/');
-            if controllers.is_empty() {
-                cgroup.unified = Some(PathBuf::from("/sys/fs/cgroup").join(path));
-            }
-            for controller in controllers.split(',').filter(|name| !name.is_empty()) {
-                let folder = PathBuf::from("/sys/fs/cgroup").join(controller).join(path);
-                cgroup.by_controller.insert(controller.to_owned(), folder);
-            }
-        }
-        cgroup
-    }
-
-    fn version(&self) -> Option<u32> {
-        match (&self.unified, self.by_controller.is_empty()) {
-            (Some(_), true) => Some(2),
-            (_, false) => Some(1),
-            (None, true) => None,
-        }
-    }
-
-    /// A file by its name in version 2, else by its name in version 1.
-    pub(super) fn read(&self, controller: &str, v2: &str, v1: &str) -> Option<String> {
-        let unified = self
-            .unified
-            .as_ref()
-            .and_then(|folder| text(folder.join(v2)));
-        unified.or_else(|| text(self.by_controller.get(controller)?.join(v1)))
-    }
-
-    /// How many CPUs the quota comes to; `None` without a quota.
-    fn cpus(&self) -> Option<f64> {
-        if let Some(max) = self
-            .unified
-            .as_ref()
-            .and_then(|folder| text(folder.join("cpu.max")))
-        {
-            let (quota, period) = max.split_once(' ')?;
-            return Some(quota.parse::<f64>().ok()? / period.parse::<f64>().ok()?);
-        }
-        let folder = self.by_controller.get("cpu")?;
-        let quota: f64 = number(folder.join("cpu.cfs_quota_us"))?;
-        let period: f64 = number(folder.join("cpu.cfs_period_us"))?;
-        (quota > 0.0 && period > 0.0).then(|| quota / period)
-    }
-
-    /// Time for which this group was held back by its quota, in all.
-    pub(super) fn throttled_ns(&self) -> Option<u64> {
-        let stat = self.read("cpu", "cpu.stat", "cpu.stat")?;
-        stat.lines().find_map(|line| {
-            let (name, value) = line.split_once(' ')?;
-            let value: u64 = value.trim().parse().ok()?;
-            match name {
-                "throttled_usec" => Some(value * 1000),
-                "throttled_time" => Some(value),
-                _ => None,
-            }
-        })
-    }
 }
 
 #[cfg(test)]
@@ -325,22 +218,5 @@ mod tests {
     fn only_parameters_that_bear_on_speed_leave_the_host() {
         let line = "root=UUID=1234 mitigations=off token=secret quiet nosmt";
         assert_eq!(without_values(line), "mitigations=off nosmt");
-    }
-
-    #[test]
-    fn control_groups_of_both_versions_are_found() {
-        let v1 = Cgroup::parse("3:cpu,cpuacct:/a\n0::/");
-        assert_eq!(v1.version(), Some(1));
-        assert_eq!(
-            v1.by_controller["cpuacct"],
-            PathBuf::from("/sys/fs/cgroup/cpuacct/a")
-        );
-        let v2 = Cgroup::parse("0::/user.slice/x");
-        assert_eq!(v2.version(), Some(2));
-        assert_eq!(
-            v2.unified,
-            Some(PathBuf::from("/sys/fs/cgroup/user.slice/x"))
-        );
-        assert_eq!(Cgroup::parse("").version(), None);
     }
 }

@@ -8,7 +8,7 @@ use procfs::process::Process;
 use procfs::{CpuPressure, Current, CurrentSI, IoPressure, KernelStats, Meminfo, MemoryPressure};
 use serde_json::Value;
 
-use super::software::Cgroup;
+use super::cgroup::Cgroup;
 use super::{number, text};
 
 /// Readings by name, the unit last; absent where the host does not say.

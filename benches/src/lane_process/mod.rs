@@ -5,7 +5,7 @@
 //!
 //! 1. The child leads a process group of its own, so that a Ctrl-C in the
 //!    terminal reaches only the study, and one kill ends the lane with all
-//!    that it forked.
+//!    that it forked. What left the group is found by a mark (`strays`).
 //! 2. The child is reaped last: until then its process id, which is also the
 //!    group's, cannot belong to anybody else, and the group may be killed by it.
 //! 3. At most one request is under way, and it is shorter than a pipe's
@@ -19,10 +19,12 @@
 //! Threads that read the pipes: they would run beside the lane on its own
 //! CPUs. One `poll` over both pipes needs none.
 
+mod answer;
 mod counters;
 mod failure;
 mod last_words;
 mod setup;
+mod strays;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -37,19 +39,20 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 use workloads::ledger::Readings;
-use workloads::protocol::{
-    ErrorKind, Hello, MAX_LINE_BYTES, PROTOCOL_VERSION, Parameters, Request, Response, Sample,
-};
+use workloads::protocol::{Hello, MAX_LINE_BYTES, PROTOCOL_VERSION, Parameters, Request, Response};
 
+pub use answer::Answer;
 pub(crate) use counters::rung as counters_rung;
 pub use failure::{Cause, LaneFailure};
 
 use counters::Counters;
 use last_words::LastWords;
+use setup::Step;
+use strays::Mark;
 
 use crate::cpus::Cpus;
 
@@ -94,13 +97,21 @@ pub struct Limits {
     pub sample: Duration,
 }
 
+impl Limits {
+    /// So long for every answer, the hello too.
+    #[must_use]
+    pub fn all(limit: Duration) -> Self {
+        Self {
+            hello: limit,
+            sample: limit,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        // The hello covers the start of a JVM on a loaded host.
-        Self {
-            hello: Duration::from_secs(20),
-            sample: Duration::from_secs(30),
-        }
+        // It covers the start of a JVM on a loaded host.
+        Self::all(Duration::from_secs(30))
     }
 }
 
@@ -130,25 +141,11 @@ impl Stop {
     /// Kills the lane that runs with all that it forked: the last act before
     /// this process exits without running destructors.
     pub fn kill_lane(&self) {
-        let group = self.0.group.swap(0, Ordering::Relaxed);
-        if group > 0 {
-            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        let group = Pid::from_raw(self.0.group.swap(0, Ordering::Relaxed));
+        if group.as_raw() > 0 && killpg(group, Signal::SIGKILL).is_err() {
+            let _ = kill(group, Signal::SIGKILL);
         }
     }
-}
-
-/// A lane's answer to a request that it understood.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
-    /// One sample; its checksum is not checked yet.
-    Sample(Box<Sample>),
-    /// The lane could not take the sample and goes on.
-    Refused {
-        /// What kind of failure it is.
-        kind: ErrorKind,
-        /// For a person.
-        message: String,
-    },
 }
 
 /// A running lane.
@@ -167,7 +164,15 @@ pub struct LaneProcess {
     oom_kills_before: u64,
     /// Open once something was counted.
     counters: Option<Counters>,
-    reaped: bool,
+    mark: Mark,
+    /// What the kernel refused to do for it.
+    refused: Vec<Step>,
+    /// Whether what leaves its group comes to this process.
+    adopts: bool,
+    /// How it ended, once it was reaped.
+    reaped: Option<WaitStatus>,
+    /// True once all that it started was ended.
+    ended: bool,
 }
 
 /// What waiting for a line came to.
@@ -198,9 +203,8 @@ impl LaneProcess {
             asked: "to start",
             last_words: String::new(),
         };
-        let kernel_set = cpus
-            .to_kernel()
-            .map_err(|error| refused(error.to_string()))?;
+        let adopts = strays::adopt();
+        let mark = Mark::new();
         let mut start = Command::new(&command.program);
         start
             .args(&command.arguments)
@@ -213,7 +217,8 @@ impl LaneProcess {
         // A backtrace would push the message itself out of the last words.
         start.env("RUST_BACKTRACE", "0");
         start.envs(command.variables.iter().map(|(name, value)| (name, value)));
-        setup::prepare(&mut start, kernel_set);
+        start.envs([mark.variable()]);
+        let refusals = setup::prepare(&mut start, cpus.to_kernel());
         let oom_kills_before = oom_kills();
         let mut child = start.spawn().map_err(|error| refused(error.to_string()))?;
         let group = Pid::from_raw(child.id().cast_signed());
@@ -243,7 +248,11 @@ impl LaneProcess {
             next_id: 1,
             oom_kills_before,
             counters: None,
-            reaped: false,
+            mark,
+            refused: refusals.told(),
+            adopts,
+            reaped: None,
+            ended: false,
         };
         stop.0.group.store(group.as_raw(), Ordering::Relaxed);
         lane.prefer_as_oom_victim();
@@ -257,6 +266,15 @@ impl LaneProcess {
     #[must_use]
     pub fn hello(&self) -> &Hello {
         &self.hello
+    }
+
+    /// What the kernel refused to do for this lane, in words: it runs without.
+    #[must_use]
+    pub fn refused(&self) -> Vec<&'static str> {
+        const ADOPT: &str = "prctl(PR_SET_CHILD_SUBREAPER): what a lane leaves in a session of its own is not found";
+        let adopt = (!self.adopts).then_some(ADOPT);
+        let steps = self.refused.iter().map(|step| step.refused());
+        steps.chain(adopt).collect()
     }
 
     /// Asks for one sample and waits for it; reads the memory ledger whenever the
@@ -282,6 +300,7 @@ impl LaneProcess {
             parameters: parameters.clone(),
             iterations,
         };
+        let began = Instant::now();
         self.send(&request)
             .map_err(|error| self.broken_pipe(&error, ASKED))?;
         let mut readings = Readings::default();
@@ -297,15 +316,15 @@ impl LaneProcess {
             self.send(&Request::MemoryRead)
                 .map_err(|error| self.broken_pipe(&error, ASKED))?;
         };
+        let took = began.elapsed();
         match response {
             Response::Sample(mut sample) if sample.id == id => {
                 sample.memory =
                     readings.change(parameters.get("tasks_count").copied().unwrap_or(0));
-                if sample.elapsed_ns == 0 || sample.operations_count == 0 {
-                    let why = "a sample needs elapsed_ns and operations_count above 0";
-                    return Err(self.garbage(why, &line, ASKED));
+                match answer::impossible(&sample, took) {
+                    Some(why) => Err(self.garbage(&why, &line, ASKED)),
+                    None => Ok(Answer::Sample(Box::new(sample))),
                 }
-                Ok(Answer::Sample(Box::new(sample)))
             }
             Response::Error {
                 id: answered,
@@ -365,7 +384,7 @@ impl LaneProcess {
         drop(self.child.stdin.take());
         let deadline = Instant::now() + EXIT_LIMIT;
         let status = loop {
-            match self.peek_status() {
+            match self.status() {
                 Some(status) => break status,
                 None if Instant::now() >= deadline => {
                     return Err(self.failure(Cause::TimedOut(EXIT_LIMIT), ASKED));
@@ -467,7 +486,7 @@ impl LaneProcess {
                     Err(error) if is_transient(&error) => {}
                     Err(_) => return Ok(Line::EndOfFile),
                 }
-            } else if self.peek_status().is_some() {
+            } else if self.status().is_some() {
                 // It may have written its last line just before it died.
                 return if self.wait_readable(Duration::ZERO)?[0] {
                     continue;
@@ -526,18 +545,31 @@ impl LaneProcess {
     }
 
     /// How the child ended, without reaping it; `None` while it lives.
-    fn peek_status(&self) -> Option<WaitStatus> {
+    fn status(&mut self) -> Option<WaitStatus> {
+        if self.reaped.is_some() {
+            return self.reaped;
+        }
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         match waitid(Id::Pid(self.group), flags) {
-            Ok(WaitStatus::StillAlive) | Err(_) => None,
+            Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => None,
             Ok(status) => Some(status),
+            // A sandbox refuses the call that does not reap. While anybody is
+            // left in the group, its number is nobody else's.
+            Err(_) => {
+                self.reaped = waitpid(self.group, Some(WaitPidFlag::WNOHANG))
+                    .ok()
+                    .filter(|status| *status != WaitStatus::StillAlive);
+                self.reaped.inspect(|_| {
+                    let _ = killpg(self.group, Signal::SIGKILL);
+                })
+            }
         }
     }
 
     fn died(&mut self, asked: &'static str) -> LaneFailure {
         let deadline = Instant::now() + EXIT_LIMIT;
         let status = loop {
-            match self.peek_status() {
+            match self.status() {
                 Some(status) => break Some(status),
                 None if Instant::now() >= deadline => break None,
                 None => std::thread::sleep(Duration::from_millis(1)),
@@ -598,16 +630,28 @@ impl LaneProcess {
         }
     }
 
-    /// Kills the whole group and reaps its leader.
+    /// Kills the whole group, reaps its leader, and ends what has left the
+    /// group.
     fn end(&mut self) {
-        if self.reaped {
+        if self.ended {
             return;
         }
+        self.ended = true;
         self.stop.0.group.store(0, Ordering::Relaxed);
-        // Before the reaping, by invariant 2. ESRCH means that nobody is left.
-        let _ = killpg(self.group, Signal::SIGKILL);
-        let _ = self.child.wait();
-        self.reaped = true;
+        if self.reaped.is_none() {
+            // Before the reaping, by invariant 2. ESRCH means that nobody is
+            // left, or that there is no such group.
+            if killpg(self.group, Signal::SIGKILL).is_err() {
+                let _ = kill(self.group, Signal::SIGKILL);
+            }
+            self.reaped = loop {
+                match waitpid(self.group, None) {
+                    Err(Errno::EINTR) => {}
+                    ended => break ended.ok(),
+                }
+            };
+        }
+        self.mark.end_strays();
     }
 
     /// Asks the kernel to take the lane before the study when memory runs out.

@@ -4,8 +4,13 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::lane_program;
+use crate::say::say_after;
+
+/// How long a build may be silent: a hanging one is named.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A language with foreign lanes.
 #[derive(Debug)]
@@ -138,6 +143,15 @@ impl Language {
         };
         std::fs::create_dir_all(target)
             .map_err(|error| wrong(format!("{}: {error}", target.display())))?;
+        // Dropped at the end, which is before it is said of a build that ends.
+        let _named = say_after(
+            PATIENCE,
+            format!(
+                "still building the lane program of {}: {}",
+                self.name,
+                compiler.display()
+            ),
+        );
         let output = Command::new(compiler)
             .args(arguments)
             .current_dir(folder)
@@ -155,7 +169,7 @@ impl Language {
 }
 
 /// `program` itself where it has a folder in its name, else its place on `PATH`.
-pub(super) fn on_path(program: &Path) -> Option<PathBuf> {
+pub(crate) fn on_path(program: &Path) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
 
     let is_program = |path: &Path| {

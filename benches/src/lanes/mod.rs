@@ -8,6 +8,7 @@
 mod language;
 mod toolbox;
 
+pub(crate) use language::on_path;
 use language::{GO, JAVA, NODE, PHP, PYTHON};
 pub use language::{Language, Missing, Start};
 pub use toolbox::Toolbox;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use reports::Run;
 use reports::schema::{Counters, Failure, Phase, Record, Taint};
-use reports::store::{WriteError, Writer};
+use reports::store::{Claim, WriteError, Writer};
 
 use super::calibrate::{self, Expected};
 use super::header::{PLAN, header};
@@ -99,6 +99,7 @@ pub fn run(
     let mut taints = standing_taints(&idle, &Bounds::default());
     taints.extend(setup.unoptimised.then(debug_build_taint));
     taints.extend(lanes.iter().filter_map(|lane| cpus_taint(lane, setup)));
+    taints.extend(refusals(&lanes));
     for taint in taints {
         observer.tainted(&taint);
         writer.append(&Record::Taint(taint))?;
@@ -116,8 +117,8 @@ pub fn run(
     state.measure(writer, 0, stop, observer)
 }
 
-/// Goes on with the run in `path` after its last complete block, by the plan
-/// that the file holds. `setup` must have the file's lanes and workloads.
+/// Goes on with the run in the claimed file after its last complete block, by
+/// the plan that the file holds. `setup` must have the file's lanes and workloads.
 ///
 /// # Errors
 ///
@@ -126,7 +127,7 @@ pub fn run(
 pub fn resume(
     setup: &Setup,
     so_far: &Run,
-    path: &Path,
+    claim: Claim,
     stop: &Stop,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, StudyError> {
@@ -134,7 +135,8 @@ pub fn resume(
     let plan: Plan = plan
         .and_then(|plan| serde_json::from_value(plan).ok())
         .ok_or_else(|| {
-            StudyError::NoPlan(format!("{} holds no plan to go on with", path.display()))
+            let path = claim.path().display();
+            StudyError::NoPlan(format!("{path} holds no plan to go on with"))
         })?;
     let last = so_far.blocks.last();
     let done = last.map_or(0, |block| block.block_index as usize + 1);
@@ -142,7 +144,7 @@ pub fn resume(
     let lanes = probe(setup, stop, observer);
     refuse_without_lanes(&lanes)?;
     let load = Load::measure(setup, observer);
-    let writer = Writer::resume(path)?;
+    let writer = Writer::resume(claim)?;
     observer.planned(&plan, done);
     let mut state = State::new(
         setup,
@@ -196,6 +198,16 @@ fn cpus_taint(lane: &ProbedLane, setup: &Setup) -> Option<Taint> {
         ),
         value: Some(f64::from(hello.cpus_count)),
         bound: Some(right as f64),
+        ..Taint::default()
+    })
+}
+
+/// What the kernel refused to do for lanes, each once.
+fn refusals(lanes: &[ProbedLane]) -> impl Iterator<Item = Taint> {
+    let refused: BTreeSet<&str> = lanes.iter().flat_map(|lane| lane.refused.clone()).collect();
+    refused.into_iter().map(|step| Taint {
+        kind: "refused".to_owned(),
+        message: format!("the kernel, or a sandbox, refuses {step}"),
         ..Taint::default()
     })
 }

@@ -51,6 +51,9 @@ pub struct Outcome {
     pub wrong_checksums_count: u64,
     /// Processes that failed otherwise.
     pub failures_count: u64,
+    /// Of these, lanes that crashed, hung or broke the protocol while they were
+    /// measured: the run has failed.
+    pub crashes_count: u64,
     /// The cells that these belong to.
     pub failed_cells_count: u64,
     /// Cells that ended at a limit of the host or the lane, which is an answer.
@@ -348,6 +351,9 @@ impl<'a> State<'a> {
                         refusal.into_failure(&cell.workload, &cell.lane, &cell.parameters);
                     failure.process_index = block.process_index;
                     failure.block_index = block.index;
+                    // A try may end sooner, by what the budget lets it take.
+                    let is_hung = failure.kind == FailureKind::TimedOut;
+                    self.outcome.crashes_count += u64::from(is_hung);
                     self.failed(writer, failure, observer)?;
                     if took >= LONG_FAILURE {
                         // It would take as long again and teach nothing new.
@@ -455,8 +461,9 @@ impl<'a> State<'a> {
             FailureKind::WrongChecksum => self.outcome.wrong_checksums_count += 1,
             FailureKind::Limit => self.outcome.limits_count += 1,
             kind if kind.is_expected() => {}
-            _ => {
+            kind => {
                 self.outcome.failures_count += 1;
+                self.outcome.crashes_count += u64::from(kind.is_crash());
                 self.outcome.failed_cells_count += u64::from(!self.crashes.contains_key(&key));
             }
         }

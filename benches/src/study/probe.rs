@@ -16,6 +16,8 @@ pub struct ProbedLane {
     pub lane: StudyLane,
     /// What it said, or why it said nothing.
     pub known: Known,
+    /// What the kernel refused to do for it.
+    pub refused: Vec<&'static str>,
 }
 
 /// What came of asking a lane.
@@ -34,6 +36,7 @@ impl ProbedLane {
         let absent = |kind, message| Self {
             lane: lane.clone(),
             known: Known::Absent(kind, message),
+            refused: Vec::new(),
         };
         let command = match &lane.command {
             Ok(command) => command,
@@ -43,7 +46,7 @@ impl ProbedLane {
             Ok(process) => process,
             Err(failure) => return absent(kind_of(&failure.cause), failure.to_string()),
         };
-        let hello = process.hello().clone();
+        let (hello, refused) = (process.hello().clone(), process.refused());
         if hello.lane != lane.plain_name() {
             let message = format!(
                 "the program started for the lane `{}` says that it is `{}`; rebuild it",
@@ -58,6 +61,7 @@ impl ProbedLane {
         Self {
             lane: lane.clone(),
             known: Known::Runs(command.clone(), hello),
+            refused,
         }
     }
 

@@ -60,7 +60,7 @@ pub struct Taint {
 }
 
 /// What the kinds of taints are called, and what each means for the figures.
-const KINDS: [(&str, &str, &str); 13] = [
+const KINDS: [(&str, &str, &str); 14] = [
     (
         "steal",
         "CPU time given to other machines",
@@ -125,6 +125,11 @@ const KINDS: [(&str, &str, &str); 13] = [
         "cpus",
         "A lane with another number of CPUs",
         "its figures are of another number of CPUs than the rest",
+    ),
+    (
+        "refused",
+        "Refused by the kernel",
+        "lanes ran without it, all alike: times may differ more",
     ),
 ];
 

@@ -224,6 +224,13 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// True where the lane's process did not do its part, whatever the host
+    /// let it do.
+    #[must_use]
+    pub fn is_crash(self) -> bool {
+        matches!(self, FailureKind::Crashed | FailureKind::Protocol)
+    }
+
     /// True where the absence is a fact about the model and not a fault.
     #[must_use]
     pub fn is_expected(self) -> bool {

@@ -1,9 +1,13 @@
 //! Result files on disk: an append-only writer and a reader that trusts nothing.
 
-mod atomic;
+mod claim;
+mod output;
 mod reader;
+mod source;
 mod writer;
 
-pub use atomic::write_atomically;
+pub use claim::Claim;
+pub use output::{holds_results, replace, write_output};
 pub use reader::{Limits, ReadError, read, read_from};
+pub use source::Unread;
 pub use writer::{Medium, WriteError, Writer};

@@ -5,12 +5,12 @@
 //! number of records is trusted to be small: each has its limit, and a line
 //! is refused before it is held in memory whole.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::source::{self, Unread};
 use crate::run::Run;
 use crate::schema::{Record, SCHEMA_VERSION};
 
@@ -53,8 +53,15 @@ pub enum ReadError {
         /// The file.
         file: PathBuf,
         /// What the system said.
-        #[source]
         error: io::Error,
+    },
+    /// The file is of a form that is not read here.
+    #[error("{}: {form}", file.display())]
+    Form {
+        /// The file.
+        file: PathBuf,
+        /// What it is, and how to make it readable.
+        form: Unread,
     },
     /// The file has no line at all.
     #[error(
@@ -77,7 +84,7 @@ pub enum ReadError {
     },
 }
 
-/// Reads the result file at `path`.
+/// Reads the result file at `path`, be it packed by zstd or not.
 ///
 /// A last line that was cut off (a crash, a full disk) is dropped with a
 /// warning in [`Run::warnings`].
@@ -86,15 +93,7 @@ pub enum ReadError {
 ///
 /// [`ReadError`], which names the file, the line, and what to do.
 pub fn read(path: &Path) -> Result<Run, ReadError> {
-    let file = File::open(path).map_err(|error| ReadError::Io {
-        file: path.to_path_buf(),
-        error,
-    })?;
-    read_from(
-        BufReader::with_capacity(1 << 16, file),
-        path,
-        Limits::default(),
-    )
+    read_text(source::open(path), path, Limits::default())
 }
 
 /// Reads a result file from `source`; `path` is for messages alone.
@@ -103,6 +102,20 @@ pub fn read(path: &Path) -> Result<Run, ReadError> {
 ///
 /// As [`read`].
 pub fn read_from(source: impl BufRead, path: &Path, limits: Limits) -> Result<Run, ReadError> {
+    read_text(source::text(source), path, limits)
+}
+
+fn read_text<'a>(
+    opened: io::Result<Result<Box<dyn BufRead + 'a>, Unread>>,
+    path: &Path,
+    limits: Limits,
+) -> Result<Run, ReadError> {
+    let file = || path.to_path_buf();
+    let opened = opened.map_err(|error| ReadError::Io {
+        file: file(),
+        error,
+    })?;
+    let source = opened.map_err(|form| ReadError::Form { file: file(), form })?;
     Reader {
         source,
         path,
@@ -144,9 +157,10 @@ impl<S: BufRead> Reader<'_, S> {
                 Ok(value) => Record::from_value(value).map_err(|problem| self.error(problem))?,
                 Err(error) if !line.ended => {
                     run.warnings.push(format!(
-                        "{}:{}: the last line is cut off and was left out ({error}); everything before it is used",
+                        "{}:{}: the last line is cut off and was left out ({}); everything before it is used",
                         self.path.display(),
-                        self.line
+                        self.line,
+                        without_line(&error)
                     ));
                     break;
                 }
@@ -255,7 +269,8 @@ impl<S: BufRead> Reader<'_, S> {
 
     fn not_json(&self, error: &serde_json::Error) -> ReadError {
         self.error(format!(
-            "not JSON: {error}. A result file has one JSON object a line; take the file from its source again"
+            "not JSON: {}. A result file has one JSON object a line; take the file from its source again",
+            without_line(error)
         ))
     }
 
@@ -286,6 +301,17 @@ fn rename_lanes(run: &mut Run) {
         for name in run.lane_names_mut().filter(|name| is_old(name)) {
             name.replace_range(..old.len(), new);
         }
+    }
+}
+
+/// What is wrong with a line: its own number, which is always 1, would stand
+/// beside the file's.
+fn without_line(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    match text.strip_suffix(&place) {
+        Some(problem) => format!("{problem} at column {}", error.column()),
+        None => text,
     }
 }
 

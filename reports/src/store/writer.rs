@@ -6,11 +6,17 @@
 //!    line that could not be written whole is cut off again.
 //! 2. Nothing that was written is ever changed.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use super::claim::Claim;
+use super::source::MARK;
 use crate::schema::{Block, End, Header, Record};
+
+/// Why a file that can be read is not gone on with.
+const NO_HEADER: &str =
+    "it does not begin with a header line; a file that was packed must be unpacked first";
 
 /// Where a writer's lines go: a file, or in a test something that fails.
 pub trait Medium: Write {
@@ -50,6 +56,14 @@ pub enum WriteError {
         /// The file.
         file: PathBuf,
     },
+    /// Another process writes it.
+    #[error("{} is still being measured by {holder}: wait until it has ended, or end it", file.display())]
+    Busy {
+        /// The file.
+        file: PathBuf,
+        /// Who writes it.
+        holder: String,
+    },
     /// The disk, or the quota, is full.
     #[error(
         "{}: no space left ({error}). All {lines} lines written so far are kept; free some space and go on with --resume",
@@ -61,7 +75,6 @@ pub enum WriteError {
         /// Lines that are in the file.
         lines: u64,
         /// What the system said.
-        #[source]
         error: io::Error,
     },
     /// The system refused for another reason.
@@ -72,7 +85,6 @@ pub enum WriteError {
         /// Lines that are in the file.
         lines: u64,
         /// What the system said.
-        #[source]
         error: io::Error,
     },
 }
@@ -94,25 +106,9 @@ impl Writer<File> {
     ///
     /// # Errors
     ///
-    /// [`WriteError::Exists`] where there is such a file, or what the system said.
+    /// As [`Claim`], and [`WriteError::Exists`] where there is such a file.
     pub fn create(path: &Path, header: &Header) -> Result<Writer<File>, WriteError> {
-        let medium = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(path)
-            .map_err(|error| {
-                if error.kind() == io::ErrorKind::AlreadyExists {
-                    WriteError::Exists {
-                        file: path.to_path_buf(),
-                    }
-                } else {
-                    WriteError::Io {
-                        file: path.to_path_buf(),
-                        lines: 0,
-                        error,
-                    }
-                }
-            })?;
+        let (medium, _) = Claim::create(path)?.into_parts();
         let mut writer = Writer::on(medium, path);
         writer.append(&Record::Header(Box::new(header.clone())))?;
         writer.sync()?;
@@ -127,20 +123,17 @@ impl Writer<File> {
     /// # Errors
     ///
     /// What the system said; [`WriteError::Exists`] where the run has ended.
-    pub fn resume(path: &Path) -> Result<Writer<File>, WriteError> {
+    pub fn resume(claim: Claim) -> Result<Writer<File>, WriteError> {
+        let (medium, path) = claim.into_parts();
+        let path = path.as_path();
         let fail = |error| WriteError::Io {
             file: path.to_path_buf(),
             lines: 0,
             error,
         };
-        let medium = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(path)
-            .map_err(fail)?;
         let mut writer = Writer::on(medium, path);
         // What is known at the last line that is worth keeping.
-        let mut kept = (0, 0, 0, 0, 0);
+        let mut kept = None;
         let mut reader = BufReader::new(&writer.medium);
         let mut line = Vec::new();
         loop {
@@ -151,7 +144,11 @@ impl Writer<File> {
             }
             writer.len += got as u64;
             writer.lines += 1;
-            let Ok(value) = serde_json::from_slice(&line) else {
+            let text = match writer.lines {
+                1 => line.strip_prefix(MARK).unwrap_or(&line),
+                _ => &line,
+            };
+            let Ok(value) = serde_json::from_slice(text) else {
                 break;
             };
             match Record::from_value(value) {
@@ -161,13 +158,13 @@ impl Writer<File> {
                 }
                 Ok(Record::Failure(_)) => writer.failures += 1,
                 Ok(Record::Header(_) | Record::Block(_)) => {
-                    kept = (
+                    kept = Some((
                         writer.len,
                         writer.lines,
                         writer.groups,
                         writer.samples,
                         writer.failures,
-                    );
+                    ));
                 }
                 Ok(Record::End(_)) => {
                     return Err(WriteError::Exists {
@@ -184,7 +181,7 @@ impl Writer<File> {
             writer.groups,
             writer.samples,
             writer.failures,
-        ) = kept;
+        ) = kept.ok_or_else(|| fail(io::Error::other(NO_HEADER)))?;
         let len = writer.len;
         writer.medium.cut(len).map_err(fail)?;
         Ok(writer)

@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Cursor, Read, Write};
 use std::path::Path;
 
 use reports::schema::{Block, End, Failure, Group, Header, Lane, Record, SCHEMA_VERSION, Sample};
-use reports::store::{Limits, Medium, ReadError, WriteError, Writer, read, read_from};
+use reports::store::{Claim, Limits, Medium, ReadError, WriteError, Writer, read, read_from};
 
 fn header() -> Header {
     Header {
@@ -256,7 +256,7 @@ fn resume_cuts_what_came_after_the_last_block_and_goes_on() {
         .expect("the file");
     file.write_all(b"{\"type\":\"gro").expect("half a line");
 
-    let mut writer = Writer::resume(&path).expect("resumed");
+    let mut writer = Writer::resume(Claim::of(&path).expect("claimed")).expect("resumed");
     writer.append(&group(1)).expect("a group");
     writer.end_block(block(1)).expect("a block");
     writer.finish(End::default()).expect("an end");
@@ -268,7 +268,10 @@ fn resume_cuts_what_came_after_the_last_block_and_goes_on() {
     );
     assert_eq!(run.end.expect("an end").groups_count, 2);
     assert!(
-        matches!(Writer::resume(&path), Err(WriteError::Exists { .. })),
+        matches!(
+            Claim::of(&path).and_then(Writer::resume),
+            Err(WriteError::Exists { .. })
+        ),
         "it has ended"
     );
 }

@@ -1,31 +1,99 @@
 //! The CPUs that a thread may run on.
+#![expect(
+    unsafe_code,
+    reason = "a mask as long as the kernel's is passed by pointer, and the safe wrappers end at 1,024 CPUs"
+)]
 
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
+use std::mem::size_of_val;
 
-/// The numbers of the CPUs that the calling thread may run on.
+use nix::errno::Errno;
+use nix::libc;
+
+/// More CPUs than any kernel has: a list with a higher number is a slip.
+pub const MOST_CPUS: usize = 1 << 16;
+
+/// CPUs in one word of a [`Mask`].
+const WORD: usize = libc::c_ulong::BITS as usize;
+
+/// A set of CPUs in the kernel's form, as long as its highest number needs. The
+/// C library's `cpu_set_t` ends at CPU 1,023.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mask(Vec<libc::c_ulong>);
+
+impl Mask {
+    /// The set of these CPUs.
+    #[must_use]
+    pub fn of(cpus: &[usize]) -> Self {
+        let highest = cpus.iter().copied().max().unwrap_or(0);
+        let mut words = vec![0; highest / WORD + 1];
+        for cpu in cpus {
+            words[cpu / WORD] |= 1 << (cpu % WORD);
+        }
+        Self(words)
+    }
+
+    /// The CPUs of this set, rising.
+    #[must_use]
+    pub fn cpus(&self) -> Vec<usize> {
+        let is_set = |&cpu: &usize| self.0[cpu / WORD] >> (cpu % WORD) & 1 == 1;
+        (0..self.0.len() * WORD).filter(is_set).collect()
+    }
+
+    /// Lets the calling thread, and what it starts from now on, run on this set
+    /// only. One system call: it may be made between `fork` and `exec`.
+    ///
+    /// # Errors
+    ///
+    /// What `sched_setaffinity` says: `EINVAL` if none of them may be used.
+    pub fn pin(&self) -> nix::Result<()> {
+        let bytes = size_of_val(self.0.as_slice());
+        // SAFETY: the kernel reads so many bytes, which the vector holds.
+        let code = unsafe { libc::sched_setaffinity(0, bytes, self.0.as_ptr().cast()) };
+        Errno::result(code).map(drop)
+    }
+}
+
+/// The numbers of the CPUs that the calling thread may run on, as the kernel
+/// says.
 ///
 /// # Errors
 ///
 /// What `sched_getaffinity` says.
-pub fn allowed() -> nix::Result<Vec<usize>> {
-    let set = sched_getaffinity(Pid::from_raw(0))?;
-    Ok((0..CpuSet::count())
-        .filter(|&cpu| set.is_set(cpu).unwrap_or(false))
-        .collect())
+pub fn told() -> nix::Result<Vec<usize>> {
+    let mut mask = Mask(vec![0; 1024 / WORD]);
+    loop {
+        let bytes = size_of_val(mask.0.as_slice());
+        // SAFETY: the kernel writes at most so many bytes, which the vector
+        // holds.
+        let code = unsafe { libc::sched_getaffinity(0, bytes, mask.0.as_mut_ptr().cast()) };
+        match Errno::result(code) {
+            Ok(_) => return Ok(mask.cpus()),
+            // A mask that is shorter than the kernel's own.
+            Err(Errno::EINVAL) if mask.0.len() * WORD < MOST_CPUS => {
+                mask.0.resize(mask.0.len() * 2, 0);
+            }
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// The numbers of the CPUs that the calling thread may run on; where the kernel
+/// refuses to say, as many as are online.
+#[must_use]
+pub fn allowed() -> Vec<usize> {
+    told().unwrap_or_else(|_| {
+        let online = std::thread::available_parallelism();
+        (0..online.map_or(1, usize::from)).collect()
+    })
 }
 
 /// Lets the calling thread run on these CPUs only.
 ///
 /// # Errors
 ///
-/// What `sched_setaffinity` says: `EINVAL` if none of them may be used.
+/// As [`Mask::pin`].
 pub fn pin(cpus: &[usize]) -> nix::Result<()> {
-    let mut set = CpuSet::new();
-    for &cpu in cpus {
-        set.set(cpu)?;
-    }
-    sched_setaffinity(Pid::from_raw(0), &set)
+    Mask::of(cpus).pin()
 }
 
 /// Reads a list such as `0-3,8`.
@@ -38,9 +106,7 @@ pub fn parse(list: &str) -> Result<Vec<usize>, String> {
     for part in list.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         match (first.trim().parse::<usize>(), last.trim().parse::<usize>()) {
-            (Ok(first), Ok(last)) if first <= last && last < CpuSet::count() => {
-                cpus.extend(first..=last)
-            }
+            (Ok(first), Ok(last)) if first <= last && last < MOST_CPUS => cpus.extend(first..=last),
             _ => {
                 return Err(format!(
                     "{part:?} is no CPU and no range of CPUs; write a list such as 0-3,8"
@@ -54,6 +120,24 @@ pub fn parse(list: &str) -> Result<Vec<usize>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_set_holds_numbers_beyond_the_first_thousand() {
+        let cpus = [0, 63, 64, 1_500];
+        assert_eq!(Mask::of(&cpus).cpus(), cpus);
+        assert_eq!(Mask::of(&[]).cpus(), [0; 0]);
+    }
+
+    #[test]
+    fn this_thread_may_run_where_it_was_pinned_to() {
+        let first = allowed()[0];
+        std::thread::spawn(move || {
+            pin(&[first]).unwrap();
+            assert_eq!(told(), Ok(vec![first]));
+        })
+        .join()
+        .unwrap();
+    }
 
     #[test]
     fn lists_with_ranges_are_read_and_nonsense_is_named() {

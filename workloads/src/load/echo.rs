@@ -101,7 +101,7 @@ mod tests {
             (500, 0, 1, 50),
         ] {
             let (mut reader, mut writer) = std::io::pipe().unwrap();
-            let cpus = affinity::allowed().unwrap();
+            let cpus = affinity::allowed();
             let server = thread::spawn(move || run(7, &cpus, &mut writer));
             let mut line = String::new();
             std::io::BufReader::new(&mut reader)

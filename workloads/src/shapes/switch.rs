@@ -184,7 +184,7 @@ pub(super) fn futex<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fai
 }
 
 fn allowed() -> Result<Vec<usize>, Failure> {
-    affinity::allowed().map_err(|errno| Failure::failed(format!("reading the CPU set: {errno}")))
+    affinity::told().map_err(|errno| Failure::failed(format!("reading the CPU set: {errno}")))
 }
 
 /// Runs a sample that may pin the main task, and undoes that.

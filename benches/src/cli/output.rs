@@ -1,0 +1,51 @@
+//! Where pages and tables go that a person asked for by `--out`.
+
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use nix::sys::stat::fstat;
+
+use crate::say::stdout;
+
+/// Writes `contents` to `target`, where `-` and whatever leads there is stdout.
+/// The path to show a person; `None` where it is stdout.
+///
+/// # Errors
+///
+/// What the file system said, and that `target` holds a run's results.
+pub(super) fn write(target: &Path, contents: &[u8]) -> anyhow::Result<Option<PathBuf>> {
+    if leads_to_stdout(target) {
+        io::stdout()
+            .lock()
+            .write_all(contents)
+            .and_then(|()| io::stdout().flush())
+            .context("writing to stdout")?;
+        return Ok(None);
+    }
+    reports::store::write_output(target, contents)
+        .with_context(|| format!("writing {}", target.display()))?;
+    let shown = std::path::absolute(target).unwrap_or_else(|_| target.to_owned());
+    Ok(Some(shown))
+}
+
+/// Whether `target` is `-`, or the file, pipe or terminal that stdout is.
+pub(super) fn leads_to_stdout(target: &Path) -> bool {
+    if target == Path::new("-") {
+        return true;
+    }
+    let own = fstat(io::stdout().as_fd());
+    let (Ok(own), Ok(there)) = (own, std::fs::metadata(target)) else {
+        return false;
+    };
+    // A device such as /dev/null may be both and still be named.
+    let is_device = own.st_mode & nix::libc::S_IFMT == nix::libc::S_IFCHR;
+    !is_device && (own.st_dev, own.st_ino) == (there.dev(), there.ino())
+}
+
+/// Says where something was written, if it is not on stdout.
+pub(super) fn show(written: Option<&Path>) -> io::Result<()> {
+    written.map_or(Ok(()), |path| writeln!(stdout(), "{}", path.display()))
+}

@@ -1,0 +1,82 @@
+//! What a lane has started and left: processes that took a session of their own
+//! (`setsid`) and so escape the kill of the lane's group.
+//!
+//! The study is the subreaper of what lanes start: the kernel gives it each
+//! process whose parent has ended. A lane's processes are known by a variable of
+//! their environment, so that no other child of this program is touched.
+
+use std::ffi::OsString;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+
+/// The variable whose value tells the processes of one lane.
+const VARIABLE: &str = "THREADBARE_LANE_MARK";
+/// A lane whose processes start others faster than they are killed is given up.
+const MOST_ROUNDS: usize = 100;
+
+/// Makes this process the subreaper of all that lanes leave. Says whether the
+/// kernel did so.
+pub(super) fn adopt() -> bool {
+    static ADOPTED: OnceLock<bool> = OnceLock::new();
+    *ADOPTED.get_or_init(|| nix::sys::prctl::set_child_subreaper(true).is_ok())
+}
+
+/// The value of [`VARIABLE`] for one lane.
+#[derive(Clone, Debug)]
+pub(super) struct Mark(String);
+
+impl Mark {
+    /// One that no other lane of this host has now. All are of one length: the
+    /// size of the environment moves a program's stack.
+    pub(super) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self(format!("{:08x}{number:08x}", std::process::id()))
+    }
+
+    /// The variable for the lane's environment.
+    pub(super) fn variable(&self) -> (OsString, OsString) {
+        (VARIABLE.into(), self.0.clone().into())
+    }
+
+    /// Kills and reaps what the lane has left, once its own process was reaped.
+    /// Blocks the thread until the kernel has ended them. How many there were.
+    pub(super) fn end_strays(&self) -> usize {
+        let mut count = 0;
+        for _ in 0..MOST_ROUNDS {
+            let own: Vec<Pid> = children().filter(|&pid| self.is_of(pid)).collect();
+            if own.is_empty() {
+                break;
+            }
+            count += own.len();
+            for pid in own {
+                // It is our child and not reaped: its number is nobody else's.
+                let _ = kill(pid, Signal::SIGKILL);
+                let _ = waitpid(pid, None);
+            }
+        }
+        count
+    }
+
+    fn is_of(&self, pid: Pid) -> bool {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let mark = format!("{VARIABLE}={}", self.0);
+        environment
+            .split(|&byte| byte == 0)
+            .any(|variable| variable == mark.as_bytes())
+    }
+}
+
+/// The children of this process; none where `/proc` does not say.
+fn children() -> impl Iterator<Item = Pid> {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten();
+    tasks.flatten().flat_map(|task| {
+        let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        let pids = text.split_whitespace().filter_map(|pid| pid.parse().ok());
+        pids.map(Pid::from_raw).collect::<Vec<_>>()
+    })
+}

@@ -1,0 +1,133 @@
+//! What the program says: on stderr and stdout, with control characters shown.
+//!
+//! A run goes on where nobody hears it: `eprintln!` would panic where stderr is
+//! closed or full. Result files and lanes come from elsewhere, and what they say
+//! must not steer the terminal.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::io::{self, StdoutLock, Write};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+/// Says a line on stderr; what cannot be written is left unsaid.
+pub(crate) fn say(text: impl Display) {
+    let line = format!("{}\n", visible(&text.to_string()));
+    let _ = io::stderr().write_all(line.as_bytes());
+}
+
+/// Stdout, for a program's answer. Its errors are [`ToStdout`].
+pub(crate) fn stdout() -> Answer<StdoutLock<'static>> {
+    Answer(io::stdout().lock())
+}
+
+/// Says `text` once `patience` is over, unless what it returns is dropped before.
+#[must_use]
+pub(crate) fn say_after(patience: Duration, text: String) -> Sender<()> {
+    let (done, waited) = mpsc::channel();
+    // Without a thread it is only not said.
+    let _ = std::thread::Builder::new().spawn(move || {
+        if waited.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+            say(text);
+        }
+    });
+    done
+}
+
+/// `text` with its control characters as `\u001b`, which JSON reads back as the
+/// character; line ends and tabs stay. Marks that turn the direction of writing
+/// count as control characters.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_steering) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for one in text.chars() {
+        if is_steering(one) {
+            shown.push_str(&format!("\\u{:04x}", u32::from(one)));
+        } else {
+            shown.push(one);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+fn is_steering(one: char) -> bool {
+    let is_direction = matches!(one, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    is_direction || (one.is_control() && !matches!(one, '\n' | '\t'))
+}
+
+/// Writes text with its control characters shown.
+#[derive(Debug)]
+pub(crate) struct Answer<W>(W);
+
+impl<W: Write> Write for Answer<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        let written = self.0.write_all(visible(&text).as_bytes());
+        written.map_err(to_stdout)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(to_stdout)
+    }
+}
+
+/// The answer could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("writing to stdout: {0}")]
+pub(crate) struct ToStdout(io::Error);
+
+fn to_stdout(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), ToStdout(error))
+}
+
+impl ToStdout {
+    /// True where the reader left, as `head` does.
+    pub(crate) fn is_reader_gone(error: &anyhow::Error) -> bool {
+        let of_stdout = |cause: &io::Error| cause.get_ref().is_some_and(|inner| inner.is::<Self>());
+        error.chain().any(|cause| {
+            cause
+                .downcast_ref::<io::Error>()
+                .is_some_and(|cause| of_stdout(cause) && cause.kind() == io::ErrorKind::BrokenPipe)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_shown_and_text_stays_as_it_is() {
+        assert_eq!(visible("1.2 µs\tfoo\n"), "1.2 µs\tfoo\n");
+        assert_eq!(
+            visible("\u{1b}]0;pwned\u{7} \u{9b}31m \u{7f} \r \u{202e}"),
+            "\\u001b]0;pwned\\u0007 \\u009b31m \\u007f \\u000d \\u202e"
+        );
+    }
+
+    #[test]
+    fn json_with_shown_characters_holds_the_same_text() {
+        let text = "a\u{9b}b\u{1b}c";
+        let json = serde_json::to_string(text).unwrap();
+        let mut written = Vec::new();
+        write!(Answer(&mut written), "{json}").unwrap();
+        assert!(!written.contains(&0x9b) && !written.contains(&0x1b));
+        assert_eq!(serde_json::from_slice::<String>(&written).unwrap(), text);
+    }
+
+    #[test]
+    fn reader_that_left_is_told_from_a_full_device() {
+        let failing = |kind: io::ErrorKind| anyhow::Error::from(to_stdout(kind.into()));
+        assert!(ToStdout::is_reader_gone(&failing(
+            io::ErrorKind::BrokenPipe
+        )));
+        assert!(!ToStdout::is_reader_gone(&failing(
+            io::ErrorKind::StorageFull
+        )));
+        let other = anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert!(!ToStdout::is_reader_gone(&other.context("writing a pipe")));
+    }
+}

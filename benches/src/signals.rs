@@ -1,0 +1,55 @@
+//! What the program does when a signal comes.
+//!
+//! | signal | here |
+//! |---|---|
+//! | `SIGINT`, `SIGTERM`, `SIGHUP` | ask the study to stop; where the starter ignores one (`nohup`, a job in a script's background), it stays ignored |
+//! | `SIGXFSZ` | caught, so that a file that may not grow is an error that names it |
+//! | `SIGCHLD` | back to its default where the starter ignores it: else the kernel forgets how a lane ended |
+//!
+//! Handlers end at `exec`: lanes start with the defaults.
+#![expect(
+    unsafe_code,
+    reason = "asking how a signal is handled, and setting that back to the default, are system calls that the safe crates do not offer"
+)]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::signal::{SigHandler, Signal, signal};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::iterator::Signals;
+
+/// Prepares what must hold before the first lane starts and the first file is
+/// written.
+pub(crate) fn prepare() {
+    if is_ignored(libc::SIGCHLD) {
+        // SAFETY: the default action runs no code of this program.
+        let _ = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
+    }
+    // The flag is read by nobody: the write that it interrupts says EFBIG.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
+}
+
+/// Those signals that ask a program to end, less what the starter ignores.
+///
+/// # Errors
+///
+/// What `sigaction` says.
+pub(crate) fn endings() -> io::Result<Signals> {
+    let heard = [SIGINT, SIGTERM, SIGHUP];
+    Signals::new(heard.into_iter().filter(|&one| !is_ignored(one)))
+}
+
+fn is_ignored(number: i32) -> bool {
+    let mut old = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: without a new action nothing is changed, and the kernel fills the
+    // old one in where it answers 0.
+    unsafe {
+        let code = libc::sigaction(number, std::ptr::null(), old.as_mut_ptr());
+        Errno::result(code).is_ok() && old.assume_init().sa_sigaction == libc::SIG_IGN
+    }
+}

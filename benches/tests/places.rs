@@ -1,0 +1,500 @@
+//! The program where things are not as its author's: signals, other people's files
+//! and folders, outputs that nobody reads, sandboxes.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
+
+/// A lane of a small shell script that takes 10 µs an iteration. It makes the
+/// file `$MARKS/hello` before its hello and `$MARKS/request` at each request, and
+/// sleeps for `$HELLO_S` and `$REQUEST_S` after that. `$BEFORE` is run before
+/// each answer.
+fn lane(folder: &Path) -> PathBuf {
+    let path = folder.join("lane.sh");
+    let script = r#"#!/bin/sh
+[ -z "$MARKS" ] || : >"$MARKS/hello"
+sleep ${HELLO_S:-0}
+echo '{"type":"hello","protocol":1,"lane":"thread","language":"sh","runtime":"'${RUNTIME:-none}'","pid":1,"cpus_count":'$(nproc)',"workloads":{"spawn.one":null,"switch.pingpong":null}}'
+while read -r line; do
+  case $line in *'"type":"run"'*) ;; *) exit 0;; esac
+  [ -z "$MARKS" ] || : >"$MARKS/request"
+  sleep ${REQUEST_S:-0}
+  id=${line#*\"id\":}; id=${id%%,*}
+  iterations=${line##*\"iterations\":}; iterations=${iterations%%\}*}
+  case $line in *pingpong*) sum=$((iterations * 1000));; *) sum=$iterations;; esac
+  elapsed=$((iterations * 10000))
+  sleep $((elapsed / 1000000000)).$(printf %09d $((elapsed % 1000000000)))
+  eval "$BEFORE"
+  echo '{"type":"sample","id":'$id',"elapsed_ns":'$elapsed',"operations_count":'$sum',"checksum":'$sum',"cpu_ns":0,"voluntary_switches_count":0,"involuntary_switches_count":0}'
+done
+"#;
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    path
+}
+
+fn threadbare(lane: &Path) -> Command {
+    with_lane(Command::new(env!("CARGO_BIN_EXE_threadbare")), lane)
+}
+
+/// The program after `first`, lines of a shell that change what it inherits.
+fn threadbare_after(first: &str, lane: &Path) -> Command {
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", &format!("{first}; exec \"$0\" \"$@\"")])
+        .arg(env!("CARGO_BIN_EXE_threadbare"));
+    with_lane(shell, lane)
+}
+
+fn with_lane(mut command: Command, lane: &Path) -> Command {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .env("NO_COLOR", "1")
+        .env("THREADBARE_LANE_PROGRAM", lane);
+    command
+}
+
+const SMOKE: [&str; 6] = [
+    "run",
+    "--smoke",
+    "--lane",
+    "thread",
+    "--workload",
+    "spawn.one",
+];
+const LONG: [&str; 9] = [
+    "run",
+    "--lane",
+    "thread",
+    "--workload",
+    "spawn.one,switch.pingpong",
+    "--processes",
+    "60",
+    "--budget",
+    "60",
+];
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A finished run in `folder`.
+fn smoke(lane: &Path, folder: &Path) -> Output {
+    let output = threadbare(lane)
+        .args(SMOKE)
+        .arg("--out")
+        .arg(folder)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    output
+}
+
+fn blocks(folder: &Path) -> usize {
+    let text = fs::read_to_string(folder.join("run.jsonl")).unwrap_or_default();
+    text.matches(r#""type":"block""#).count()
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what} did not come");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn send(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
+}
+
+/// When a signal comes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Phase {
+    Starting,
+    Calibrating,
+    Measuring,
+    /// Everything is measured, and the report's file takes nothing yet.
+    Writing,
+}
+
+/// What a signal does to a run in a phase: the exit status, or the signal that
+/// ended it; the blocks kept, and whether there is a report.
+fn run_with(signal: Signal, phase: Phase) -> (String, usize, bool) {
+    let dir = tempfile::tempdir().unwrap();
+    let (lane, folder) = (lane(dir.path()), dir.path().join("results"));
+    let report = folder.join("report.html");
+    let mut command = threadbare(&lane);
+    command.args(match phase {
+        Phase::Measuring => &LONG[..],
+        _ => &SMOKE[..],
+    });
+    command.arg("--out").arg(&folder).env("MARKS", dir.path());
+    match phase {
+        Phase::Starting => command.env("HELLO_S", "2"),
+        Phase::Calibrating => command.env("REQUEST_S", "2"),
+        Phase::Measuring => &mut command,
+        Phase::Writing => {
+            fs::create_dir(&folder).unwrap();
+            mkfifo(&report, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+            &mut command
+        }
+    };
+    let mut child = command.spawn().unwrap();
+    let is_ended = || {
+        let text = fs::read_to_string(folder.join("run.jsonl")).unwrap_or_default();
+        text.contains(r#""type":"end""#)
+    };
+    wait_until("the phase", || match phase {
+        Phase::Starting => dir.path().join("hello").exists(),
+        Phase::Calibrating => dir.path().join("request").exists(),
+        Phase::Measuring => blocks(&folder) >= 2,
+        Phase::Writing => is_ended(),
+    });
+    send(&child, signal);
+    let goes_on = matches!(signal, Signal::SIGPIPE | Signal::SIGXFSZ);
+    if phase == Phase::Measuring && goes_on {
+        // It is seen to go on, and then ended.
+        let then = blocks(&folder);
+        wait_until("another block", || blocks(&folder) > then + 2);
+        send(&child, Signal::SIGKILL);
+    }
+    if phase == Phase::Writing && signal != Signal::SIGKILL {
+        let mut page = String::new();
+        fs::File::open(&report)
+            .unwrap()
+            .read_to_string(&mut page)
+            .unwrap();
+        assert!(page.ends_with("</html>"), "{signal:?}");
+        fs::remove_file(&report).unwrap();
+        fs::write(&report, page).unwrap();
+    }
+    let output = child.wait().unwrap();
+    let ended = match (output.code(), output.signal()) {
+        (Some(code), _) => format!("status {code}"),
+        (None, number) => format!("signal {}", number.unwrap()),
+    };
+    let has_report = fs::metadata(&report).is_ok_and(|facts| facts.is_file());
+    if folder.join("run.jsonl").exists() {
+        reports::store::read(&folder.join("run.jsonl")).expect("a file that is whole");
+    }
+    (ended, blocks(&folder), has_report)
+}
+
+#[test]
+fn every_signal_in_every_phase_keeps_what_was_measured() {
+    use Phase::{Calibrating, Measuring, Starting, Writing};
+    use Signal::{SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGTERM, SIGXFSZ};
+
+    // A finished smoke run has two blocks.
+    const ALL: usize = 2;
+    println!("| signal | phase | ended by | blocks kept | report |\n|---|---|---|---|---|");
+    std::thread::scope(|scope| {
+        let row = |signal: Signal, phase: Phase| {
+            let (ended, kept, report) = run_with(signal, phase);
+            println!("| {signal} | {phase:?} | {ended} | {kept} | {report} |");
+            let stops = matches!(signal, SIGINT | SIGTERM | SIGHUP);
+            let expected = match phase {
+                Starting | Calibrating if stops => ("status 130", 0..=0, false),
+                Starting | Calibrating if signal == SIGKILL => ("signal 9", 0..=0, false),
+                Measuring if stops => ("status 130", 2..=119, true),
+                Measuring => ("signal 9", 2..=119, false),
+                Writing if signal == SIGKILL => ("signal 9", ALL..=ALL, false),
+                _ => ("status 0", ALL..=ALL, true),
+            };
+            assert_eq!(
+                (ended.as_str(), report),
+                (expected.0, expected.2),
+                "{signal} {phase:?}"
+            );
+            assert!(expected.1.contains(&kept), "{signal} {phase:?}: {kept}");
+        };
+        for phase in [Starting, Calibrating, Measuring, Writing] {
+            scope.spawn(move || {
+                for signal in [SIGINT, SIGTERM, SIGHUP, SIGKILL, SIGPIPE, SIGXFSZ] {
+                    row(signal, phase);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn signal_that_the_starter_ignores_stays_ignored() {
+    let dir = tempfile::tempdir().unwrap();
+    let lane = lane(dir.path());
+    for (name, signal) in [("HUP", Signal::SIGHUP), ("INT", Signal::SIGINT)] {
+        let folder = dir.path().join(name);
+        let child = threadbare_after(&format!("trap '' {name}"), &lane)
+            .args(SMOKE)
+            .args(["--out"])
+            .arg(&folder)
+            .env("MARKS", dir.path())
+            .env("REQUEST_S", "0.2")
+            .spawn()
+            .unwrap();
+        wait_until("a request", || dir.path().join("request").exists());
+        fs::remove_file(dir.path().join("request")).unwrap();
+        send(&child, signal);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert!(!text(&output.stderr).contains("stopping"));
+    }
+}
+
+#[test]
+fn lanes_are_waited_for_where_the_starter_ignores_their_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = threadbare_after("trap '' CHLD", &lane(dir.path()))
+        .args(SMOKE)
+        .arg("--out")
+        .arg(dir.path().join("run"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+#[test]
+fn run_that_is_still_measured_is_not_resumed_and_says_by_whom() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lane, folder) = (lane(dir.path()), dir.path().join("run"));
+    let first = threadbare(&lane)
+        .args(LONG)
+        .arg("--out")
+        .arg(&folder)
+        .spawn()
+        .unwrap();
+    wait_until("a block", || blocks(&folder) >= 1);
+    let second = threadbare(&lane)
+        .args(["run", "--resume"])
+        .arg(&folder)
+        .output()
+        .unwrap();
+    let said = text(&second.stderr);
+    assert_eq!(second.status.code(), Some(2), "{said}");
+    assert!(said.contains("still being measured"), "{said}");
+    assert!(
+        said.contains(&format!("process {}", first.id())) || said.contains("another process"),
+        "{said}"
+    );
+    send(&first, Signal::SIGINT);
+    let output = first.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output.stderr));
+    assert!(
+        reports::store::read(&folder.join("run.jsonl"))
+            .unwrap()
+            .blocks
+            .len()
+            < 120
+    );
+}
+
+#[test]
+fn run_whose_stderr_is_full_or_closed_ends_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let lane = lane(dir.path());
+    for (name, first) in [("full", "exec 2>/dev/full"), ("closed", "exec 2>&-")] {
+        let folder = dir.path().join(name);
+        let output = threadbare_after(first, &lane)
+            .args(SMOKE)
+            .arg("--out")
+            .arg(&folder)
+            .output()
+            .unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{name}: {}",
+            text(&output.stdout)
+        );
+        assert!(folder.join("report.html").is_file(), "{name}");
+    }
+}
+
+#[test]
+fn reader_of_stdout_that_leaves_ends_a_command_quietly_and_a_full_device_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lane, run) = (lane(dir.path()), dir.path().join("run"));
+    smoke(&lane, &run);
+    let run = run.to_str().unwrap();
+    for (arguments, failed) in [
+        (&["show", run][..], 2),
+        (&["gate", run, run][..], 4),
+        (&["--help"][..], 2),
+    ] {
+        let (read, write) = std::io::pipe().unwrap();
+        drop(read);
+        let gone = threadbare(&lane)
+            .args(arguments)
+            .stdout(write)
+            .output()
+            .unwrap();
+        assert_eq!(gone.status.code(), Some(141), "{arguments:?}");
+        assert_eq!(text(&gone.stderr), "", "{arguments:?}");
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let full = threadbare(&lane)
+            .args(arguments)
+            .stdout(full)
+            .output()
+            .unwrap();
+        assert_eq!(full.status.code(), Some(failed), "{arguments:?}");
+    }
+    let wrong = threadbare(&lane).arg("gate").output().unwrap();
+    assert_eq!(
+        wrong.status.code(),
+        Some(4),
+        "no verdict: {}",
+        text(&wrong.stderr)
+    );
+}
+
+#[test]
+fn lane_that_crashes_fails_the_run_and_one_that_claims_the_impossible_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let lane = lane(dir.path());
+    // Of each process the first answer is good: the try before is, too.
+    let crash = r#"[ -e "$MARKS/tried" ] && kill -SEGV $$; [ $id -lt 2 ] || : >"$MARKS/tried""#;
+    let claim = "elapsed=18446744073709551615";
+    for (name, before, words) in [
+        ("crash", crash, "SIGSEGV"),
+        ("claim", claim, "elapsed_ns must be below 2^53"),
+    ] {
+        let folder = dir.path().join(name);
+        let output = threadbare(&lane)
+            .args(["run", "--quick", "--budget", "8", "--lane", "thread"])
+            .args(["--workload", "spawn.one,switch.pingpong", "--out"])
+            .arg(&folder)
+            .env("MARKS", dir.path())
+            .env("BEFORE", before)
+            .output()
+            .unwrap();
+        let said = text(&output.stderr) + &text(&output.stdout);
+        assert!(said.contains(words), "{said}");
+        assert!(matches!(output.status.code(), Some(1 | 2)), "{said}");
+    }
+}
+
+#[test]
+fn out_is_written_through_and_never_onto_results() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lane, run) = (lane(dir.path()), dir.path().join("run"));
+    smoke(&lane, &run);
+    let file = run.join("run.jsonl");
+    let before = fs::read(&file).unwrap();
+    let report = |out: &Path| {
+        threadbare(&lane)
+            .arg("report")
+            .arg(&run)
+            .arg("--out")
+            .arg(out)
+            .output()
+            .unwrap()
+    };
+    let refused = report(&file);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(
+        text(&refused.stderr).contains("never overwritten"),
+        "{}",
+        text(&refused.stderr)
+    );
+    assert_eq!(fs::read(&file).unwrap(), before);
+    let page = text(&report(Path::new("-")).stdout);
+    assert!(
+        page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>"),
+        "only the page"
+    );
+    assert!(!Path::new("-").exists());
+    let pipe = dir.path().join("pipe");
+    mkfifo(&pipe, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    let reader = pipe.clone();
+    let reader = std::thread::spawn(move || fs::read_to_string(reader).unwrap());
+    assert!(report(&pipe).status.success());
+    assert_eq!(reader.join().unwrap(), page);
+}
+
+#[test]
+fn merge_leaves_other_results_and_says_which_parts_are_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let lane = lane(dir.path());
+    let path = |name: &str| dir.path().join(name);
+    for shard in ["1", "2"] {
+        let output = threadbare(&lane)
+            .args([
+                "run",
+                "--smoke",
+                "--lane",
+                "thread",
+                "--workload",
+                "spawn.one,switch.pingpong",
+            ])
+            .args(["--seed", "9", "--shard", &format!("{shard}/2"), "--out"])
+            .arg(path(shard))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+    smoke(&lane, &path("other"));
+    let merge = |shards: &[&str], out: &str| {
+        let mut command = threadbare(&lane);
+        command
+            .arg("merge")
+            .args(shards.iter().map(|one| path(one)));
+        let output = command.arg("--out").arg(path(out)).output().unwrap();
+        (output.status.code().unwrap(), text(&output.stderr))
+    };
+    for out in ["other", "1"] {
+        let before = fs::read(path(out).join("run.jsonl")).unwrap();
+        let (status, said) = merge(&["1", "2"], out);
+        assert_eq!(status, 2, "{said}");
+        assert!(said.contains("choose another folder"), "{said}");
+        assert_eq!(fs::read(path(out).join("run.jsonl")).unwrap(), before);
+    }
+    let (status, said) = merge(&["2"], "whole");
+    assert_eq!(status, 1, "{said}");
+    assert!(said.contains("shards 1 are missing"), "{said}");
+    // More of the same run may come in.
+    assert_eq!(merge(&["whole", "1"], "whole").0, 0);
+    let (status, said) = merge(&["2"], "whole");
+    assert_eq!(status, 2, "less is no more: {said}");
+}
+
+#[test]
+fn names_that_are_no_utf_8_and_control_characters_do_no_harm() {
+    let dir = tempfile::tempdir().unwrap();
+    let lane = lane(dir.path());
+    let folder = dir.path().join(OsStr::from_bytes(b"caf\xe9"));
+    smoke(&lane, &folder);
+    let output = threadbare(&lane).arg("show").arg(&folder).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let file = folder.join("run.jsonl");
+    let kept = fs::read_to_string(&file).unwrap();
+    let odd = kept.replace(
+        r#""question":""#,
+        "\"question\":\"\\u001b]0;pwned\\u0007\u{9b}31m",
+    );
+    fs::write(&file, odd).unwrap();
+    for format in ["table", "json"] {
+        let output = threadbare(&lane)
+            .args(["show", "--format", format])
+            .arg(&folder)
+            .output()
+            .unwrap();
+        let shown = text(&output.stdout);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert!(
+            !shown.chars().any(|one| one.is_control() && one != '\n'),
+            "{shown:?}"
+        );
+    }
+}

@@ -1,0 +1,93 @@
+//! The right to write a result file: one process has it at a time.
+//!
+//! It is an advisory lock (`flock`): the kernel gives it back when its holder
+//! ends, however it ends. Where the file system has no locks, nothing is locked.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::WriteError;
+
+/// A result file that this process alone may write, until this is dropped.
+#[derive(Debug)]
+pub struct Claim {
+    file: File,
+    path: PathBuf,
+}
+
+impl Claim {
+    /// Claims the file at `path`, which must be there.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::Busy`] where another process has it, or what the system said.
+    pub fn of(path: &Path) -> Result<Self, WriteError> {
+        let opened = OpenOptions::new().read(true).write(true).open(path);
+        Self::on(opened, path)
+    }
+
+    /// Makes the file at `path`, which must not be there, and claims it.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::Exists`], or what the system said.
+    pub(super) fn create(path: &Path) -> Result<Self, WriteError> {
+        let made = OpenOptions::new().write(true).create_new(true).open(path);
+        Self::on(made, path)
+    }
+
+    fn on(opened: std::io::Result<File>, path: &Path) -> Result<Self, WriteError> {
+        let path = path.to_path_buf();
+        let file = match opened {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                return Err(WriteError::Exists { file: path });
+            }
+            Err(error) => {
+                let (file, lines) = (path, 0);
+                return Err(WriteError::Io { file, lines, error });
+            }
+        };
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => Err(WriteError::Busy {
+                holder: holder(&file).unwrap_or_else(|| "another process".to_owned()),
+                file: path,
+            }),
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(Self { file, path }),
+        }
+    }
+
+    /// The file and its path.
+    pub(super) fn into_parts(self) -> (File, PathBuf) {
+        (self.file, self.path)
+    }
+
+    /// The file's path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Who has the lock, as the kernel lists it; `None` where it does not say.
+fn holder(file: &File) -> Option<String> {
+    let facts = file.metadata().ok()?;
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    let device = facts.dev();
+    // As the kernel writes it: `1: FLOCK  ADVISORY  WRITE 4711 fe:01:1234 0 EOF`.
+    let place = format!(
+        "{:02x}:{:02x}:{}",
+        device >> 8 & 0xfff,
+        device & 0xff | device >> 12 & 0xffff_ff00,
+        facts.ino()
+    );
+    let of_line = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let at = words.iter().position(|word| *word == place)?;
+        let pid: u32 = words.get(at.checked_sub(1)?)?.parse().ok()?;
+        (pid > 0).then_some(pid)
+    };
+    let pid = locks.lines().find_map(of_line)?;
+    Some(format!("process {pid}"))
+}

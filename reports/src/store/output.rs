@@ -1,0 +1,206 @@
+//! Pages and tables that a person asked for by a file's name.
+//!
+//! | what the name means | what is done |
+//! |---|---|
+//! | nothing yet, or a plain file of one name | a new file is renamed over it: whole or not at all; mode and owner stay |
+//! | a link | the same with what it leads to |
+//! | a plain file of many names, or of another owner | it is emptied and written |
+//! | a device, a pipe | it is written to |
+//! | a run's results | refused: nothing measured is lost |
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+/// Writes `contents` where `path` leads. Blocks the thread until a pipe's reader
+/// has taken it.
+///
+/// # Errors
+///
+/// What the file system said, and [`io::ErrorKind::AlreadyExists`] where a run's
+/// results are there; a file that was there is then untouched, unless it has
+/// many names or another owner.
+pub fn write_output(path: &Path, contents: &[u8]) -> io::Result<()> {
+    // What a link leads to, if it leads anywhere.
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let there = match fs::metadata(&target) {
+        Ok(there) => Some(there),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    match there {
+        None if target.is_symlink() => write_into(&target, contents),
+        None => replace_known(&target, None, contents),
+        Some(there) if !there.is_file() => write_into(&target, contents),
+        Some(_) if holds_results(&target)? => Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "it holds the results of a run, which are never overwritten; name another file",
+        )),
+        Some(there) if there.nlink() > 1 => write_into(&target, contents),
+        Some(there) => match replace_known(&target, Some(&there), contents) {
+            // A folder that takes no new file, an owner that may not be given.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                write_into(&target, contents)
+            }
+            done => done,
+        },
+    }
+}
+
+/// Whether the file begins as results do, be they compressed or not.
+///
+/// # Errors
+///
+/// What the file system said.
+pub fn holds_results(file: &Path) -> io::Result<bool> {
+    const ENOUGH: u64 = 64;
+    let mut start = Vec::new();
+    let opened = super::source::open(file)?;
+    let Ok(source) = opened else {
+        // Another encoding, or compressed by what is not read here.
+        return Ok(false);
+    };
+    match source.take(ENOUGH).read_to_end(&mut start) {
+        Ok(_) => {}
+        // A broken archive is no result.
+        Err(error) if error.kind() == io::ErrorKind::Other => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    start.retain(|byte| !byte.is_ascii_whitespace());
+    Ok(start.starts_with(br#"{"type":"header""#))
+}
+
+fn write_into(target: &Path, contents: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(target)?;
+    file.write_all(contents)
+}
+
+/// Writes `contents` to the plain file at `path`, results or not: whole or not
+/// at all. Mode and owner of what was there stay.
+///
+/// # Errors
+///
+/// What the file system said; the old file is then untouched.
+pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let there = fs::metadata(path).ok();
+    replace_known(path, there.as_ref(), contents)
+}
+
+fn replace_known(target: &Path, there: Option<&Metadata>, contents: &[u8]) -> io::Result<()> {
+    let name = target.file_name().ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{} names no file", target.display()),
+        )
+    })?;
+    let folder = match target.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut partial = std::ffi::OsString::from(".");
+    partial.push(name);
+    partial.push(format!(".{}.partial", std::process::id()));
+    let partial: PathBuf = folder.join(partial);
+    let written = File::create(&partial).and_then(|mut file| {
+        if let Some(there) = there {
+            let own = file.metadata()?;
+            if (own.uid(), own.gid()) != (there.uid(), there.gid()) {
+                fchown(&file, Some(there.uid()), Some(there.gid()))?;
+            }
+            file.set_permissions(PermissionsExt::from_mode(there.mode() & 0o7777))?;
+        }
+        file.write_all(contents)?;
+        file.sync_all()?;
+        fs::rename(&partial, target)?;
+        File::open(folder)?.sync_all()
+    });
+    if written.is_err() {
+        // The error that matters is the first one.
+        let _ = fs::remove_file(&partial);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn count(folder: &Path) -> usize {
+        fs::read_dir(folder).expect("the folder").count()
+    }
+
+    #[test]
+    fn write_replaces_the_file_and_leaves_nothing_beside_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("report.html");
+        write_output(&path, b"old").expect("the first write");
+        write_output(&path, b"new").expect("the second write");
+        assert_eq!(fs::read(&path).expect("the file"), b"new");
+        assert_eq!(count(folder.path()), 1);
+    }
+
+    #[test]
+    fn failed_write_leaves_the_old_file_and_nothing_beside_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("taken");
+        // A folder cannot be written.
+        fs::create_dir(&path).expect("a folder in the way");
+        write_output(&path, b"new").expect_err("a folder is in the way");
+        assert_eq!(count(folder.path()), 1);
+    }
+
+    #[test]
+    fn mode_of_the_file_and_the_link_to_it_stay() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (far, link) = (folder.path().join("far"), folder.path().join("link"));
+        fs::write(&far, "old").expect("a file");
+        fs::set_permissions(&far, PermissionsExt::from_mode(0o640)).expect("a mode");
+        symlink("far", &link).expect("a link");
+        write_output(&link, b"new").expect("a write");
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(&far).expect("the file"), b"new");
+        assert_eq!(fs::metadata(&far).expect("facts").mode() & 0o777, 0o640);
+    }
+
+    #[test]
+    fn file_of_two_names_has_the_new_text_under_both() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+        fs::write(&one, "a longer text").expect("a file");
+        fs::hard_link(&one, &two).expect("a second name");
+        write_output(&one, b"new").expect("a write");
+        assert_eq!(fs::read(&two).expect("the file"), b"new");
+    }
+
+    #[test]
+    fn link_that_leads_nowhere_yet_is_followed() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let link = folder.path().join("link");
+        symlink("far", &link).expect("a link");
+        write_output(&link, b"new").expect("a write");
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(folder.path().join("far")).expect("it"), b"new");
+    }
+
+    #[test]
+    fn results_of_a_run_are_never_overwritten() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("run.jsonl");
+        for text in [
+            "{\"type\":\"header\",\"run_id\":\"1\"}\n",
+            "\u{feff}{ \"type\": \"header\" }\n",
+        ] {
+            fs::write(&path, text).expect("a result file");
+            let error = write_output(&path, b"<html>").expect_err("refused");
+            assert!(error.to_string().contains("results of a run"), "{error}");
+            assert_eq!(fs::read(&path).expect("it"), text.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What a result file is on the disk: plain text, or what another system made
+//! of it on its way.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
+
+/// A form in which results are not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// What it is.
+    what: &'static str,
+    /// What makes it readable.
+    advice: &'static str,
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "the file is {}: {}", self.what, self.advice)
+    }
+}
+
+const fn unread(what: &'static str, advice: &'static str) -> Unread {
+    Unread { what, advice }
+}
+
+/// What the forms begin with.
+const FORMS: [(&[u8], Unread); 6] = [
+    (
+        b"\xff\xfe",
+        unread("UTF-16 text", "make it UTF-8 by `iconv -f UTF-16 -t UTF-8`"),
+    ),
+    (
+        b"\xfe\xff",
+        unread("UTF-16 text", "make it UTF-8 by `iconv -f UTF-16 -t UTF-8`"),
+    ),
+    (
+        b"\x1f\x8b",
+        unread("compressed by gzip", "unpack it by `gunzip` first"),
+    ),
+    (
+        b"BZh",
+        unread("compressed by bzip2", "unpack it by `bunzip2` first"),
+    ),
+    (
+        b"\xfd7zXZ\0",
+        unread("compressed by xz", "unpack it by `unxz` first"),
+    ),
+    (
+        b"PK\x03\x04",
+        unread("a zip archive", "unpack it by `unzip` first"),
+    ),
+];
+/// What zstd's frames begin with.
+const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
+/// The byte order mark, in UTF-8.
+pub(super) const MARK: &[u8] = b"\xef\xbb\xbf";
+/// The longest of these.
+const LONGEST: usize = 6;
+
+/// The text in `file`, unpacked where zstd packed it, without a byte order mark;
+/// or the form in which it is not read.
+///
+/// # Errors
+///
+/// What the file system said.
+pub(super) fn open(file: &Path) -> io::Result<Result<Box<dyn BufRead>, Unread>> {
+    text(BufReader::with_capacity(1 << 16, File::open(file)?))
+}
+
+/// As [`open`], of a source that is open already.
+pub(super) fn text<'a>(
+    source: impl BufRead + 'a,
+) -> io::Result<Result<Box<dyn BufRead + 'a>, Unread>> {
+    let (start, source) = started(source)?;
+    if let Some((_, form)) = FORMS.iter().find(|(sign, _)| start.starts_with(sign)) {
+        return Ok(Err(*form));
+    }
+    if !start.starts_with(ZSTD) {
+        return Ok(Ok(Box::new(without_mark(start, source))));
+    }
+    let (start, source) = started(BufReader::new(Frames::of(source)?))?;
+    Ok(Ok(Box::new(without_mark(start, source))))
+}
+
+/// The text in all frames of zstd that follow each other.
+struct Frames<S: Read>(Option<StreamingDecoder<S, FrameDecoder>>);
+
+impl<S: BufRead> Frames<S> {
+    fn of(source: S) -> io::Result<Self> {
+        let decoder = StreamingDecoder::new(source).map_err(io::Error::other)?;
+        Ok(Self(Some(decoder)))
+    }
+}
+
+impl<S: BufRead> Read for Frames<S> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        while let Some(decoder) = &mut self.0 {
+            let got = decoder.read(bytes)?;
+            if got > 0 || bytes.is_empty() {
+                return Ok(got);
+            }
+            let mut source = self.0.take().map(StreamingDecoder::into_inner);
+            if let Some(source) = source.take_if(|source| !is_at_end(source)) {
+                *self = Self::of(source)?;
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// An error is left to the next read.
+fn is_at_end(source: &mut impl BufRead) -> bool {
+    source.fill_buf().is_ok_and(<[u8]>::is_empty)
+}
+
+/// The source's first bytes, and the whole source.
+fn started(mut source: impl BufRead) -> io::Result<(Vec<u8>, impl BufRead)> {
+    let mut start = Vec::new();
+    (&mut source).take(LONGEST as u64).read_to_end(&mut start)?;
+    Ok((start.clone(), io::Cursor::new(start).chain(source)))
+}
+
+fn without_mark(start: Vec<u8>, mut source: impl BufRead) -> impl BufRead {
+    if start.starts_with(MARK) {
+        // It is in the buffer: nothing is waited for.
+        source.consume(MARK.len());
+    }
+    source
+}
