@@ -31,7 +31,8 @@ while read -r line; do
   sleep ${REQUEST_S:-0}
   id=${line#*\"id\":}; id=${id%%,*}
   iterations=${line##*\"iterations\":}; iterations=${iterations%%\}*}
-  case $line in *pingpong*) sum=$((iterations * 1000));; *) sum=$iterations;; esac
+  rounds=${line#*\"rounds_count\":}; rounds=${rounds%%[,\}]*}
+  case $line in *pingpong*) sum=$((iterations * rounds));; *) sum=$iterations;; esac
   elapsed=$((iterations * 10000))
   sleep $((elapsed / 1000000000)).$(printf %09d $((elapsed % 1000000000)))
   eval "$BEFORE"
@@ -235,17 +236,17 @@ fn signal_that_the_starter_ignores_stays_ignored() {
     let dir = tempfile::tempdir().unwrap();
     let lane = lane(dir.path());
     for (name, signal) in [("HUP", Signal::SIGHUP), ("INT", Signal::SIGINT)] {
-        let folder = dir.path().join(name);
+        let marks = tempfile::tempdir().unwrap();
+        let request = marks.path().join("request");
         let child = threadbare_after(&format!("trap '' {name}"), &lane)
             .args(SMOKE)
             .args(["--out"])
-            .arg(&folder)
-            .env("MARKS", dir.path())
+            .arg(marks.path().join("run"))
+            .env("MARKS", marks.path())
             .env("REQUEST_S", "0.2")
             .spawn()
             .unwrap();
-        wait_until("a request", || dir.path().join("request").exists());
-        fs::remove_file(dir.path().join("request")).unwrap();
+        wait_until("a request", || request.exists());
         send(&child, signal);
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
