@@ -313,7 +313,7 @@ mod tests {
         let dear_one = dear(timed_out(limit), &setup);
         assert_eq!(dear_one.kind(), FailureKind::TimedOut);
         let message = dear_one.message();
-        assert!(message.contains("longer than 5 s"), "{message}");
+        assert!(message.contains("over 5 s"), "{message}");
         assert!(
             message.contains("120 s") && message.contains("--budget"),
             "{message}"
