@@ -381,6 +381,18 @@ impl Builder {
     /// [`GoroutineLocal`](crate::GoroutineLocal) takes the place of a
     /// thread-local without any of these rules.
     ///
+    /// Crates that are in many programs, each tried by a program in
+    /// `checks/crates`:
+    ///
+    /// | crate | pinned | migrating |
+    /// |---|---|---|
+    /// | log, regex, rusqlite, stacker | fine | fine |
+    /// | rand | fine | `rng()` anew after each park |
+    /// | tracing | `in_scope` without a park inside; an entered guard over a park mixes spans up, no more | no entered guard over a park |
+    /// | std's and parking_lot's guards | over a park they lock out the goroutines of their own thread, which may be for ever: use [`sync::Mutex`](crate::sync::Mutex) | not over a park |
+    /// | rayon | its scope inside [`blocking`](crate::blocking), then tasks may wait for goroutines | the same |
+    /// | scoped-tls | no park inside `set`: rule 2 | the same |
+    ///
     /// # Errors
     ///
     /// When the kernel refuses address space, file descriptors or a thread,
