@@ -365,14 +365,17 @@ impl Builder {
     /// 2. nothing parks inside a scope that hands out what a thread-local
     ///    points to, and restores the older pointer at its end (`scoped-tls`):
     ///    the scopes of two goroutines do not nest;
+    /// 3. no goroutine calls `std::process::exit`, which drops its thread's
+    ///    thread-locals, while another has lent what one of them holds to a
+    ///    thread: `blocking(|| exit(code))` does it elsewhere;
     ///
     /// and of a [migrating](Builder::migrating) runtime besides:
     ///
-    /// 3. no reference or pointer derived from a thread-local lives across a
+    /// 4. no reference or pointer derived from a thread-local lives across a
     ///    park, and no function that parks uses one thread-local before and
     ///    after it: the compiler keeps its address. Put each use in a function
     ///    of its own that is `#[inline(never)]`;
-    /// 4. nothing that is bound to an OS thread lives across a park: std's
+    /// 5. nothing that is bound to an OS thread lives across a park: std's
     ///    `MutexGuard`, or any value that is `!Send` for that reason.
     ///
     /// Any call of this crate may *park*: of a channel, a lock, a timer, a join, a
