@@ -11,6 +11,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
 use std::sync::Arc;
@@ -98,6 +99,12 @@ impl WaitGroup {
     /// assert_eq!(group.count(), 0);
     /// ```
     pub fn add(&self, delta: i32) {
+        self.change(delta);
+        sched::give_way();
+    }
+
+    /// [`Self::add`], for who starts a goroutine or ends, and so gives way.
+    fn change(&self, delta: i32) {
         let inner = &*self.inner;
         let mut state = inner.state.load(Ordering::Relaxed);
         loop {
@@ -112,7 +119,7 @@ impl WaitGroup {
                 Ordering::AcqRel,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return sched::give_way(),
+                Ok(_) => return,
                 Err(now) => state = now,
             }
         }
@@ -152,12 +159,10 @@ impl WaitGroup {
     /// ```
     #[track_caller]
     pub fn go(&self, f: impl FnOnce() + Send + 'static) {
-        self.add(1);
-        let mut unrun = Unrun(Some(Counted(self.clone())));
+        self.change(1);
+        let unrun = Unrun(ManuallyDrop::new(Counted(self.clone())));
         let task = move || {
-            let Some(counted) = unrun.0.take() else {
-                return;
-            };
+            let counted = unrun.begin();
             if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
                 if panic.is::<Exit>() {
                     // No panic: the goroutine ends, and with it this count.
@@ -257,20 +262,28 @@ struct Counted(WaitGroup);
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.done();
+        self.0.change(-1);
     }
 }
 
 /// One that has not begun. It is dropped where there is no stack for it.
-struct Unrun(Option<Counted>);
+struct Unrun(ManuallyDrop<Counted>);
+
+impl Unrun {
+    fn begin(self) -> Counted {
+        let mut unrun = ManuallyDrop::new(self);
+        // SAFETY: it is taken out once: `unrun` is not dropped.
+        unsafe { ManuallyDrop::take(&mut unrun.0) }
+    }
+}
 
 impl Drop for Unrun {
     fn drop(&mut self) {
-        if let Some(counted) = self.0.take() {
-            // The panic hook has heard why.
-            let text = "a goroutine of the WaitGroup could not run: there was no stack for it";
-            counted.0.inner.note_panic(Box::new(text));
-        }
+        // SAFETY: it is taken out once: here, or in `begin` where this is not called.
+        let counted = unsafe { ManuallyDrop::take(&mut self.0) };
+        // The panic hook has heard why.
+        let text = "a goroutine of the WaitGroup could not run: there was no stack for it";
+        counted.0.inner.note_panic(Box::new(text));
     }
 }
 
