@@ -3,8 +3,8 @@
 //! | outcome      | exit code | when                                                    |
 //! |--------------|-----------|---------------------------------------------------------|
 //! | pass         | 0         | no cell is slower, and none hides a large slowdown      |
-//! | regression   | 1         | a cell is slower, by the rules of [`crate::stats::verdict`] |
-//! | inconclusive | 2         | a slowdown above [`TOLERANCE_RATIO`] cannot be ruled out |
+//! | regression   | 1         | a cell is slower, by the rules of [`crate::stats::verdict`], or failed and did not before |
+//! | inconclusive | 2         | a slowdown above [`TOLERANCE_RATIO`] cannot be ruled out, or a cell was not measured again |
 //! | invalid      | 3         | the two runs must not be set against each other          |
 //!
 //! What a cell's verdict rests on is said in [`crate::change`]. Only the first
@@ -18,10 +18,11 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use crate::analysis::Case;
 use crate::change::{Change, ChangeRow};
 use crate::format;
 use crate::run::Run;
-use crate::schema::Depth;
+use crate::schema::{Depth, Failure, Group, Parameters};
 use crate::stats::Verdict;
 use crate::stats::bootstrap::Ratio;
 
@@ -101,7 +102,8 @@ pub fn gate(base: &Run, new: &Run) -> Gate {
         missing_count,
         remarks,
     } = Change::between(base, new);
-    if rows.is_empty() {
+    let failed = failed(base, new);
+    if rows.is_empty() && failed.is_empty() {
         reasons.push(
             "the two runs have no cell in common: measure the same workloads and lanes".to_owned(),
         );
@@ -131,7 +133,9 @@ pub fn gate(base: &Run, new: &Run) -> Gate {
             interval(&row.ratio)
         ));
     }
-    let slower_count = reasons.len();
+    let slower_count = reasons.len() + failed.len();
+    reasons.splice(0..0, failed);
+    reasons.extend(left_out(base, new));
     for row in rows.iter().filter(|row| hides_a_slowdown(row)) {
         reasons.push(match &row.average {
             Some(average) => format!(
@@ -165,6 +169,72 @@ pub fn gate(base: &Run, new: &Run) -> Gate {
         rows,
         missing_count,
     }
+}
+
+/// A cell: the workload, the lane and the parameters.
+type CellKey<'a> = (&'a str, &'a str, &'a Parameters);
+
+/// The cells of which a run has figures.
+fn measured(run: &Run) -> BTreeSet<CellKey<'_>> {
+    let is_figure = |group: &&Group| !group.control && !group.samples.is_empty();
+    let groups = run.groups.iter().filter(is_figure);
+    groups
+        .map(|group| {
+            (
+                group.workload.as_str(),
+                group.lane.as_str(),
+                &group.parameters,
+            )
+        })
+        .collect()
+}
+
+/// The first failure of a cell; a failure without parameters is of all cells of
+/// its workload and lane.
+fn failure_of<'a>(run: &'a Run, (workload, lane, parameters): CellKey<'_>) -> Option<&'a Failure> {
+    run.failures.iter().find(|failure| {
+        (failure.workload.as_str(), failure.lane.as_str()) == (workload, lane)
+            && (failure.parameters.is_empty() || failure.parameters == *parameters)
+    })
+}
+
+fn name_of(run: &Run, (workload, lane, parameters): CellKey<'_>) -> String {
+    let case = Case(parameters.clone()).text(run.workload(workload));
+    match case.as_str() {
+        "" => format!("{workload}, {lane}"),
+        case => format!("{workload} ({case}), {lane}"),
+    }
+}
+
+/// Cells that the old run measured without a failure and in which the new one
+/// failed, be it in one of its processes only.
+fn failed(base: &Run, new: &Run) -> Vec<String> {
+    let cells = measured(base).into_iter();
+    cells
+        .filter(|&cell| failure_of(base, cell).is_none())
+        .filter_map(|cell| {
+            let failure = failure_of(new, cell)?;
+            let (name, why) = (name_of(base, cell), &failure.message);
+            Some(format!("failed: {name}: {why}; it did not before"))
+        })
+        .collect()
+}
+
+/// Cells that the new run was to measure, as the old one did, and of which it
+/// says nothing.
+fn left_out(base: &Run, new: &Run) -> Option<String> {
+    let known = measured(new);
+    let lost: Vec<String> = measured(base)
+        .into_iter()
+        .filter(|cell| new.workload(cell.0).is_some() && new.lane(cell.1).is_some())
+        .filter(|cell| !known.contains(cell) && failure_of(new, *cell).is_none())
+        .map(|cell| name_of(base, cell))
+        .collect();
+    let first = lost.first()?;
+    Some(format!(
+        "not measured again: {} cells, the first of them {first}; give the new run as much time (--budget)",
+        lost.len()
+    ))
 }
 
 fn interval(ratio: &Ratio) -> String {

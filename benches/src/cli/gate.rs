@@ -69,8 +69,10 @@ fn print(out: &mut impl Write, gate: &Gate) -> std::io::Result<()> {
         writeln!(out, "{}", trimmed(&table))?;
     }
     let words = match gate.outcome {
-        Outcome::Pass => "pass: nothing is slower",
-        Outcome::Regression => "regression: the new run is slower",
+        Outcome::Pass => "pass: nothing is slower, and nothing fails that did not",
+        Outcome::Regression => {
+            "regression: the new run is slower, or fails where the old one did not"
+        }
         Outcome::Inconclusive => "inconclusive: too noisy to say",
         Outcome::Invalid => "invalid: these two runs say nothing about a change",
     };

@@ -58,12 +58,21 @@ pub struct WarmUp {
     pub flat: bool,
 }
 
+/// Numbers stay below this, so that every language holds them exactly; it is 104
+/// days of nanoseconds.
+const EXACT: u64 = 1 << 53;
+
 impl Group {
     /// Checks what the types alone do not say.
     pub(super) fn check(&self) -> Result<(), String> {
         for sample in &self.samples {
             if sample.operations_count == 0 {
                 return Err("a sample has operations_count 0: nothing to divide by".to_owned());
+            }
+            if sample.elapsed_ns.max(sample.operations_count) >= EXACT {
+                return Err(
+                    "a sample's elapsed_ns and operations_count must be below 2^53".to_owned(),
+                );
             }
             if let Some(latency) = &sample.latency
                 && latency

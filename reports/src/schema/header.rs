@@ -1,6 +1,6 @@
 //! The header: everything that is known before the first sample.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,35 @@ pub struct Header {
     /// Unknown fields, kept.
     #[serde(flatten)]
     pub extra: Extra,
+}
+
+impl Header {
+    /// Checks what the types alone do not say.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let shares = [
+            ("threshold_ratio", Some(self.design.threshold_ratio)),
+            ("precision_ratio", self.design.precision_ratio),
+        ];
+        for (name, share) in shares {
+            if share.is_some_and(|share| share < 0.0) {
+                return Err(format!("the design's {name} is below 0: no effect is"));
+            }
+        }
+        let lanes = self.lanes.iter().map(|lane| lane.name.as_str());
+        let workloads = self.workloads.iter().map(|workload| workload.id.as_str());
+        for (what, twice) in [("lane", twice(lanes)), ("workload", twice(workloads))] {
+            if let Some(name) = twice {
+                return Err(format!("the {what} {name:?} is there twice"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A name that is there more than once.
+fn twice<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut seen = BTreeSet::new();
+    names.find(|name| !seen.insert(*name))
 }
 
 /// How much was measured, and so how much may be claimed.

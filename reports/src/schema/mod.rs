@@ -126,6 +126,7 @@ impl Record {
         }
         .map_err(|error| format!("a record of type \"{kind}\" is wrong: {error}"))?;
         match &record {
+            Record::Header(header) => header.check()?,
             Record::Group(group) => group.check()?,
             Record::Counters(counters) => counters.check()?,
             _ => {}

@@ -3,7 +3,7 @@
 use reports::Run;
 use reports::gate::{Outcome, gate};
 use reports::run::BASE_SUFFIX;
-use reports::schema::Depth;
+use reports::schema::{Depth, Failure, FailureKind, Group};
 use reports::stats::Verdict;
 
 use crate::synthetic::{self, Wish};
@@ -224,4 +224,55 @@ fn two_builds_interleaved_are_paired_and_a_common_drift_cancels() {
         assert_eq!(row.verdict, Verdict::Same, "{row:?}");
     }
     assert!(full(1, None).sides().is_none());
+}
+
+/// The run, with this failure of a lane on `spawn.one`, and without its figures
+/// there if `all` of its processes failed.
+fn with_failure(mut run: Run, lane: &str, all: bool) -> Run {
+    let is_it = |group: &Group| group.workload == "spawn.one" && group.lane == lane;
+    let parameters = run.groups.iter().find(|group| is_it(group));
+    let parameters = parameters.expect("a group").parameters.clone();
+    run.groups.retain(|group| !(all && is_it(group)));
+    run.failures.push(Failure {
+        workload: "spawn.one".into(),
+        lane: lane.into(),
+        parameters,
+        kind: FailureKind::Crashed,
+        message: "killed by SIGSEGV".into(),
+        ..Failure::default()
+    });
+    run
+}
+
+#[test]
+fn lane_that_crashes_in_the_new_build_is_a_regression_and_named() {
+    for all in [true, false] {
+        let new = with_failure(full(2, None), "thread", all);
+        let gate = gate(&full(1, None), &new);
+        assert_eq!(gate.outcome, Outcome::Regression, "{:?}", gate.reasons);
+        let first = &gate.reasons[0];
+        assert!(first.starts_with("failed: spawn.one"), "{first}");
+        assert!(first.contains("thread: killed by SIGSEGV"), "{first}");
+    }
+}
+
+#[test]
+fn lane_that_crashed_in_both_builds_is_no_regression() {
+    let [base, new] = [1, 2].map(|seed| with_failure(full(seed, None), "thread", true));
+    let gate = gate(&base, &new);
+    assert_eq!(gate.outcome, Outcome::Pass, "{:?}", gate.reasons);
+}
+
+#[test]
+fn cell_of_which_the_new_run_says_nothing_is_inconclusive() {
+    let mut new = full(2, None);
+    let is_it = |group: &Group| group.workload == "spawn.one" && group.lane == "thread";
+    new.groups.retain(|group| !is_it(group));
+    let gate = gate(&full(1, None), &new);
+    assert_eq!(gate.outcome, Outcome::Inconclusive, "{:?}", gate.reasons);
+    assert!(
+        gate.reasons
+            .iter()
+            .any(|why| why.starts_with("not measured again: 1 cells"))
+    );
 }

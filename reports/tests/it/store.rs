@@ -424,3 +424,75 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_no_run_writes_is_refused_by_name() {
+    let lane = |name: &str| Lane {
+        name: name.into(),
+        ..Lane::default()
+    };
+    let mut doubled = header();
+    doubled.lanes = vec![lane("thread"), lane("tokio"), lane("thread")];
+    let mut negative = header();
+    negative.design.threshold_ratio = -0.05;
+    for (header, words) in [
+        (doubled, "the lane \"thread\" is there twice"),
+        (negative, "threshold_ratio is below 0"),
+    ] {
+        let said = message(&text(&[Record::Header(Box::new(header))]));
+        assert!(said.contains(words), "{said}");
+    }
+    let Record::Group(mut long) = group(0) else {
+        unreachable!("it makes a group")
+    };
+    long.samples[0].elapsed_ns = u64::MAX;
+    let records = [Record::Header(Box::new(header())), Record::Group(long)];
+    assert!(message(&text(&records)).contains("below 2^53"));
+}
+
+#[test]
+fn files_of_other_systems_are_read_or_called_what_they_are() {
+    let plain = text(&[Record::Header(Box::new(header())), group(0)]);
+    let read_bytes = |bytes: Vec<u8>| {
+        read_from(
+            Cursor::new(bytes),
+            Path::new("run.jsonl"),
+            Limits::default(),
+        )
+    };
+    let mut marked = b"\xef\xbb\xbf".to_vec();
+    marked.extend(plain.replace('\n', "\r\n").bytes());
+    assert_eq!(read_bytes(marked).expect("a mark, CRLF").groups.len(), 1);
+    for (start, words) in [
+        (&b"\xff\xfe{\0"[..], "UTF-16"),
+        (b"\x1f\x8b\x08\0", "gzip"),
+        (b"BZh91AY", "bzip2"),
+        (b"\xfd7zXZ\0", "xz"),
+        (b"PK\x03\x04", "zip"),
+    ] {
+        let said = read_bytes(start.to_vec()).expect_err("refused").to_string();
+        assert!(said.contains(words), "{said}");
+    }
+    // Two frames, as of two files that were joined after they were packed.
+    let pack = |text: &str| {
+        let level = ruzstd::encoding::CompressionLevel::Fastest;
+        ruzstd::encoding::compress_to_vec(text.as_bytes(), level)
+    };
+    let (first, rest) = plain.split_once('\n').expect("two lines");
+    let packed = [pack(&format!("{first}\n")), pack(rest)].concat();
+    assert_eq!(read_bytes(packed.clone()).expect("zstd").groups.len(), 1);
+    let cut = read_bytes(packed[..packed.len() / 3].to_vec());
+    assert!(cut.is_err(), "a broken archive is an error and no panic");
+}
+
+#[test]
+fn error_of_a_line_has_one_line_number_and_one_of_a_file_is_said_once() {
+    let said = message("{\n");
+    assert!(!said.contains("line 1"), "{said}");
+    let error = read(Path::new("no/such/run.jsonl")).expect_err("not there");
+    assert!(
+        std::error::Error::source(&error).is_none(),
+        "it would be said twice"
+    );
+    assert_eq!(error.to_string().matches("os error 2").count(), 1);
+}
