@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Result files come from anywhere: whatever they hold, they are read or refused,
-# and what is read can be shown. The same is checked without nightly, for fewer
+# and what is read can be shown. So it is with the words of a command line. The same is checked without nightly, for fewer
 # inputs, by `cargo test -p reports hostile`.
 #   scripts/fuzz.sh [--quick] [seconds for each target]
 set -euo pipefail
@@ -33,7 +33,7 @@ if timeout 900 "${fuzz[@]}" run "${build[@]}" canary -- "${limits[@]}" -runs=100
     exit 1
 fi
 rm -rf reports/fuzz/artifacts/canary
-for target in reader values; do
+for target in reader values arguments; do
     mkdir -p "reports/fuzz/corpus/$target"
     timeout $((seconds + 900)) "${fuzz[@]}" run "${build[@]}" "$target" \
         "reports/fuzz/corpus/$target" "reports/fuzz/seeds/$target" -- "${limits[@]}" -max_total_time="$seconds"

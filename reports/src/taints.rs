@@ -20,6 +20,18 @@ pub struct Tainted {
     pub message: String,
 }
 
+impl Tainted {
+    /// When it was, in words.
+    #[must_use]
+    pub fn when(&self) -> String {
+        match self.blocks_count {
+            0 => "all along".to_owned(),
+            1 => "in 1 block".to_owned(),
+            count => format!("in {count} blocks"),
+        }
+    }
+}
+
 /// The taints of a run, one for each kind, the most frequent first.
 #[must_use]
 pub fn by_kind(run: &Run) -> Vec<Tainted> {

@@ -129,7 +129,7 @@ pub struct RunArguments {
     #[arg(long, value_enum)]
     pub preset: Option<Preset>,
     /// Other values for a parameter, of every chosen workload that has it: such
-    /// as `tasks_count=1000,100000`. May be given several times; a name that no
+    /// as `tasks_count=1000,100000` or `wait=2ms`. May be given several times; a name that no
     /// workload knows is answered with those that there are.
     #[arg(long, value_name = "PARAMETER=VALUE,…", value_parser = parse_values)]
     pub set: Vec<(String, Vec<u64>)>,
@@ -313,14 +313,51 @@ pub struct ExportArguments {
     pub parquet: PathBuf,
 }
 
-/// `tasks_count=1000,1_000_000`.
+/// Units that a value may end with: how many of the parameter's own unit one
+/// comes to, and what the parameter's name then ends with.
+const UNITS: [(&str, u64, &str); 11] = [
+    // The longer first: `ms` ends as `s` does.
+    ("ns", 1, "_ns"),
+    ("us", 1_000, "_ns"),
+    ("µs", 1_000, "_ns"),
+    ("ms", 1_000_000, "_ns"),
+    ("s", 1_000_000_000, "_ns"),
+    ("KiB", 1 << 10, "_bytes"),
+    ("MiB", 1 << 20, "_bytes"),
+    ("GiB", 1 << 30, "_bytes"),
+    ("kB", 1_000, "_bytes"),
+    ("MB", 1_000_000, "_bytes"),
+    ("B", 1, "_bytes"),
+];
+
+/// `tasks_count=1000,1_000_000`, `wait=2ms`, `payload=64KiB`.
 fn parse_values(text: &str) -> Result<(String, Vec<u64>), String> {
-    let parts = text.split_once('=').and_then(|(name, values)| {
-        let number = |value: &str| value.trim().replace('_', "").parse().ok();
-        let values: Option<Vec<u64>> = values.split(',').map(number).collect();
-        Some((name.trim().to_owned(), values?))
-    });
-    parts.ok_or_else(|| "write it as PARAMETER=VALUE,…, such as tasks_count=10,1000".to_owned())
+    let wrong = || {
+        "write it as PARAMETER=VALUE,…, such as tasks_count=10,1000, wait=2ms or payload=64KiB"
+            .to_owned()
+    };
+    let (name, values) = text.split_once('=').ok_or_else(wrong)?;
+    let mut name = name.trim().to_owned();
+    let mut numbers = Vec::new();
+    for value in values.split(',').map(str::trim) {
+        let unit = UNITS.iter().find(|(unit, ..)| value.ends_with(unit));
+        let (digits, scale) = match unit {
+            Some((unit, scale, _)) => (value.trim_end_matches(unit).trim_end(), *scale),
+            None => (value, 1),
+        };
+        if let Some((.., ending)) = unit
+            && !name.ends_with(ending)
+        {
+            name.push_str(ending);
+        }
+        let number = digits.replace('_', "").parse().ok();
+        numbers.push(
+            number
+                .and_then(|number: u64| number.checked_mul(scale))
+                .ok_or_else(wrong)?,
+        );
+    }
+    Ok((name, numbers))
 }
 
 fn parse_percent(text: &str) -> Result<f64, String> {
@@ -352,6 +389,33 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn values_may_have_units_of_people() {
+        let parsed = |text| parse_values(text).unwrap();
+        assert_eq!(parsed("wait=2ms"), ("wait_ns".into(), vec![2_000_000]));
+        assert_eq!(
+            parsed("wait_ns=1 s,5us"),
+            ("wait_ns".into(), vec![1_000_000_000, 5_000])
+        );
+        assert_eq!(
+            parsed("payload=64KiB"),
+            ("payload_bytes".into(), vec![65_536])
+        );
+        assert_eq!(
+            parsed("tasks_count=10,1_000"),
+            ("tasks_count".into(), vec![10, 1_000])
+        );
+        for wrong in [
+            "wait",
+            "wait=",
+            "wait=ms",
+            "wait=-1ms",
+            "wait=99999999999999s",
+        ] {
+            assert!(parse_values(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

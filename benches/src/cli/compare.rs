@@ -105,7 +105,7 @@ fn print(out: &mut impl Write, comparison: &Comparison) -> std::io::Result<()> {
     }
     let mut table = plain_table();
     table.set_header(header(&[
-        "ratio to the reference",
+        "figure, ratio to the reference: verdict",
         "case",
         "figure",
         "lane",
@@ -119,7 +119,12 @@ fn print(out: &mut impl Write, comparison: &Comparison) -> std::io::Result<()> {
         ];
         // A cell that is missing is shown as such, never left out.
         let cells = row.cells.iter().map(|cell| match cell {
-            Some(cell) => reports::format::times(cell.ratio),
+            Some(cell) => format!(
+                "{}, {}: {}",
+                cell.value_text,
+                reports::format::times(cell.ratio),
+                row.quantity.words(cell.verdict)
+            ),
             None => "missing".to_owned(),
         });
         table.add_row(first.into_iter().chain(cells));

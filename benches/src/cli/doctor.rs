@@ -183,12 +183,13 @@ fn print(
         )?;
     }
     for taint in taints {
-        let when = match taint.blocks_count {
-            0 => "all along".to_owned(),
-            1 => "in 1 block".to_owned(),
-            count => format!("in {count} blocks"),
-        };
-        writeln!(out, "  {}, {when}: {}", taint.title, taint.message)?;
+        writeln!(
+            out,
+            "  {}, {}: {}",
+            taint.title,
+            taint.when(),
+            taint.message
+        )?;
     }
     writeln!(out)?;
     let goal = GOAL_RATIO * 100.0;

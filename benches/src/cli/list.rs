@@ -160,12 +160,20 @@ fn letter(place: usize) -> String {
     }
 }
 
+/// Fewer columns than any table can be read in, and how many terminals have.
+const NARROWEST: u16 = 20;
+const USUAL: u16 = 80;
+
 /// A table without frames, as wide as the terminal.
 pub(super) fn plain_table() -> Table {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic);
+    if table.width().is_some_and(|columns| columns < NARROWEST) {
+        // A terminal that does not know its size.
+        table.set_width(USUAL);
+    }
     if std::env::var_os("COLUMNS").is_none() && !table.is_tty() {
         // Not a terminal: nobody wraps for us, and a program may read it.
         table.set_content_arrangement(ContentArrangement::Disabled);

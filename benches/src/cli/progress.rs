@@ -8,11 +8,15 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reports::schema::{Failure, Taint};
 
+use super::list::plain_table;
 use crate::say::{say, visible};
 use crate::study::{Observer, Plan, PlannedBlock, PlannedCell, cell_name};
 
 /// Without a terminal: how long it may be silent.
 const SILENCE: Duration = Duration::from_secs(30);
+
+/// Columns from which on a terminal's line is wider than any message.
+const WIDE: u16 = 400;
 
 /// Shows a study on stderr.
 #[derive(Debug)]
@@ -133,7 +137,13 @@ impl Observer for Progress {
             (_, false) => format!("{rounds}; about {}", rough(plan.estimate(done))),
         });
         self.bar.set_length(STEPS);
-        let style = ProgressStyle::with_template("{bar:24} {prefix:>12}  {wide_msg}");
+        // On a line of thousands of columns each step would be filled up with
+        // spaces to its end.
+        let message = match plain_table().width() {
+            Some(WIDE..) => "{msg}",
+            _ => "{wide_msg}",
+        };
+        let style = ProgressStyle::with_template(&format!("{{bar:24}} {{prefix:>12}}  {message}"));
         if let Ok(style) = style {
             self.bar.set_style(style.progress_chars("━━─"));
         }

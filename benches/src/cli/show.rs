@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use anyhow::Context;
 use comfy_table::CellAlignment;
 use reports::analysis::{Case, LEAST_HEADROOM, PeerRow, Peers, Row, is_ours};
-use reports::{Analysis, Run};
+use reports::{Analysis, Run, taints};
+use serde_json::json;
 
 use super::arguments::{Format, ShowArguments};
 use super::list::{plain_table, trimmed};
 use super::report::run_file;
-use crate::doctor::resolutions;
 use crate::say::stdout;
 
 pub(super) fn show(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
@@ -27,8 +27,10 @@ pub(super) fn show(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
     let mut out = stdout();
     match arguments.format {
         Format::Json => {
-            let text = serde_json::to_string_pretty(&analysis).context("writing the figures")?;
-            writeln!(out, "{text}")?;
+            let mut figures = serde_json::to_value(&analysis).context("writing the figures")?;
+            figures["disturbances"] = json!(taints::by_kind(&run));
+            figures["warnings"] = json!(run.warnings);
+            writeln!(out, "{figures:#}")?;
         }
         Format::Table => {
             print(&run, &analysis, arguments.all, &mut out)?;
@@ -221,17 +223,21 @@ fn print(run: &Run, analysis: &Analysis, all: bool, out: &mut impl Write) -> any
         writeln!(out, "{}", trimmed(&table))?;
     }
     presets(run, analysis, out)?;
-    let mut noise = resolutions(analysis);
-    noise.sort_by(|a, b| a.difference_ratio.total_cmp(&b.difference_ratio));
-    if let (Some(middle), Some(most)) = (noise.get(noise.len() / 2), noise.last()) {
-        writeln!(
+    let reference = &analysis.reference_lane;
+    write!(out, "\nRatios are against {reference}.")?;
+    // In the words of the page: one figure under one name.
+    if let Some(typical) = analysis.noise.typical() {
+        let (told, all) = analysis.noise.told_apart();
+        write!(
             out,
-            "\nRatios are against {}. Repeat error: typically {:.1}%, worst {:.1}% (in {}).",
-            analysis.reference_lane,
-            middle.difference_ratio * 100.0,
-            most.difference_ratio * 100.0,
-            most.workload
+            " Repeats of one lane differ by {}, typically; {told} of {all} such pairs are called different.",
+            reports::format::percent(typical)
         )?;
+    }
+    writeln!(out)?;
+    for one in taints::by_kind(run) {
+        let when = one.when();
+        writeln!(out, "{}, {when}: {}", one.title, one.message)?;
     }
     Ok(())
 }

@@ -212,10 +212,13 @@ pub(super) fn calibrate(
 /// The usual limits, but no longer than a cell could ever be given: one sample
 /// in each process must not eat the run.
 fn trial_limits(setup: &Setup) -> Limits {
-    const SHARE: u32 = 40;
+    const MOST_SHARES: usize = 40;
     const LEAST: Duration = Duration::from_secs(5);
+    // All tries together take at most half of the budget: of few cells, each may
+    // take more.
+    let shares = (2 * setup.cells_count()).clamp(1, MOST_SHARES) as u32;
     Limits {
-        sample: setup.limits.sample.min((setup.budget / SHARE).max(LEAST)),
+        sample: setup.limits.sample.min((setup.budget / shares).max(LEAST)),
         ..setup.limits
     }
 }
@@ -293,13 +296,27 @@ fn most_iterations(
 mod tests {
     use super::*;
     use crate::cpus::Cpus;
-    use crate::study::Depth;
+    use crate::study::{Depth, StudyLane};
     use workloads::catalogue;
+
+    /// A setup of one workload on so many lanes.
+    fn setup_of(lanes: usize) -> Setup {
+        let lane = StudyLane {
+            name: "a".into(),
+            noun: "a".into(),
+            variant_of: None,
+            remark: String::new(),
+            kernel_tasks: false,
+            command: Ok(LaneCommand::default()),
+        };
+        let one = catalogue::find("spawn.one").unwrap();
+        let (lanes, cpus) = (vec![lane; lanes], Cpus::allowed().unwrap());
+        Setup::new(Depth::Standard, lanes, vec![one], cpus, 1)
+    }
 
     #[test]
     fn try_that_the_budget_ended_says_so_and_one_that_the_limit_ended_does_not() {
-        let cpus = Cpus::allowed().unwrap();
-        let mut setup = Setup::new(Depth::Standard, Vec::new(), Vec::new(), cpus, 1);
+        let mut setup = setup_of(100);
         setup.budget = Duration::from_secs(120);
         setup.limits.sample = Duration::from_secs(30);
         let timed_out = |limit| {
@@ -317,6 +334,17 @@ mod tests {
         assert!(message.contains("--budget 240"), "{message}");
         let other = dear(timed_out(setup.limits.sample), &setup);
         assert!(matches!(other, Refusal::Lane(_)));
+    }
+
+    #[test]
+    fn try_may_take_its_cells_share_of_the_budget() {
+        for (lanes, seconds) in [(1, 150), (2, 75), (100, 7)] {
+            let mut setup = setup_of(lanes);
+            assert_eq!(setup.cells_count(), lanes, "one point");
+            setup.budget = Duration::from_secs(300);
+            setup.limits.sample = Duration::from_secs(1_000);
+            assert_eq!(trial_limits(&setup).sample.as_secs(), seconds);
+        }
     }
 
     #[test]

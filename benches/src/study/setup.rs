@@ -222,13 +222,27 @@ impl Setup {
             })
     }
 
-    /// Takes the values for the parameter `name`, of every workload that has it.
+    /// How many cells there are, if every lane runs every workload.
+    pub(super) fn cells_count(&self) -> usize {
+        let points = self.workloads.iter().map(|one| self.points(one).len());
+        points.sum::<usize>() * self.lanes.len()
+    }
+
+    /// Takes the values for the parameter `name`, of every workload that has it;
+    /// without its unit a name will do, if it is one of a kind.
     ///
     /// # Errors
     ///
     /// What is wrong: no workload of this study has it, or a value is outside
     /// of its range.
     pub fn set_values(&mut self, name: &str, values: &[u64]) -> Result<(), String> {
+        let known = self.workloads.iter().flat_map(|one| one.parameters);
+        let is_it = |known: &str| known.rsplit_once('_').is_some_and(|(stem, _)| stem == name);
+        let meant: BTreeSet<&str> = known.map(|one| one.name).filter(|one| is_it(one)).collect();
+        let name = match meant.len() {
+            1 => meant.first().copied().unwrap_or(name),
+            _ => name,
+        };
         if !self.workloads.iter().any(|one| one.has_parameter(name)) {
             let names: BTreeSet<&str> = self
                 .workloads

@@ -71,7 +71,10 @@ fn need(constants: Constants, demand: Demand, cores: f64) -> Need {
         let load = used / cores;
         (load < 1.0).then(|| {
             let power = (2.0 * (cores + 1.0)).sqrt() - 1.0;
-            (demand.compute_ns + switch) * load.powf(power) / (cores * (1.0 - load))
+            let open = (demand.compute_ns + switch) * load.powf(power) / (cores * (1.0 - load));
+            // No more tasks can stand in line than there are.
+            let longest = (demand.tasks - cores).max(0.0) * (demand.compute_ns + switch) / cores;
+            open.min(longest)
         })
     });
     Need {
@@ -364,6 +367,27 @@ mod tests {
             ..demand
         };
         assert_eq!(said(light, 2.0, 1 << 40), "");
+    }
+
+    #[test]
+    fn queue_is_never_longer_than_there_are_tasks() {
+        let constants = Constants {
+            memory_bytes: None,
+            switch_ns: Some(0.0),
+            limit: None,
+        };
+        let delay = |tasks, compute_ns| {
+            let wait_ns = 10.0;
+            let demand = Demand {
+                tasks,
+                wait_ns,
+                compute_ns,
+            };
+            need(constants, demand, 2.0).delay_ns.expect("no overload")
+        };
+        assert_eq!(delay(2.0, 1e6), 0.0, "a core each");
+        // Nearly full: by the formula alone it is without bound.
+        assert_eq!(delay(3.0, 19.999), 19.999 / 2.0);
     }
 
     #[test]

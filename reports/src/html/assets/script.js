@@ -163,7 +163,9 @@
         const known = lane.switch_ns !== null && wait + compute > 0;
         const used = known ? tasks * (compute + lane.switch_ns) / (wait + compute) : NaN;
         const load = used / cores;
-        const delay = load < 1 ? (compute + lane.switch_ns) * load ** (Math.sqrt(2 * (cores + 1)) - 1) / (cores * (1 - load)) : NaN;
+        const turn = compute + lane.switch_ns;
+        // No more tasks can stand in line than there are.
+        const delay = load < 1 ? Math.min(turn * load ** (Math.sqrt(2 * (cores + 1)) - 1) / (cores * (1 - load)), Math.max(0, tasks - cores) * turn / cores) : NaN;
         const whole = (value) => Math.floor(value).toLocaleString("en");
         const memory = lane.memory_bytes === null ? NaN : lane.memory_bytes * tasks;
         const remark = lane.limit !== null && tasks >= lane.limit
