@@ -5,6 +5,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
@@ -83,8 +84,10 @@ pub(crate) fn only_thread() -> Result<(), Failure> {
         Ok(count) => Err(Failure::failed(format!(
             "a lane that forks must have one thread, but this one has {count}"
         ))),
-        Err(error) => Err(Failure::failed(format!(
-            "counting this process's threads: {error}"
-        ))),
+        // Without /proc. The kernel refuses this to a process of several threads,
+        // and for one of a single thread it changes nothing.
+        Err(error) => unshare(CloneFlags::CLONE_THREAD).map_err(|errno| {
+            Failure::failed(format!("counting this process's threads: {error}; {errno}"))
+        }),
     }
 }

@@ -54,7 +54,8 @@ pub fn run(connections: usize, cpus: &[usize], output: &mut impl Write) -> anyho
 }
 
 fn serve(mut streams: Vec<TcpStream>, cpu: usize) -> anyhow::Result<()> {
-    affinity::pin(&[cpu]).with_context(|| format!("pinning the echo server to CPU {cpu}"))?;
+    affinity::pin_where_allowed(&[cpu])
+        .with_context(|| format!("pinning the echo server to CPU {cpu}"))?;
     let poller = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     for (index, stream) in streams.iter().enumerate() {
         poller.add(stream, EpollEvent::new(EpollFlags::EPOLLIN, index as u64))?;

@@ -245,7 +245,7 @@ impl Threads {
         let Some(cpu) = self.own.as_ref().map(|cpus| cpus[index]) else {
             return Ok(());
         };
-        affinity::pin(&[cpu])
+        affinity::pin_where_allowed(&[cpu])
             .with_context(|| format!("pinning the generator to CPU {cpu} of {CPUS}"))
     }
 }
