@@ -38,7 +38,12 @@ impl Arena {
     /// Maps it.
     pub(crate) fn new() -> io::Result<Self> {
         let size = NonZeroUsize::new(ARENA_BYTES).expect("the size is a constant above 0");
-        let file = memfd_create(c"threadbare shared", MFdFlags::MFD_CLOEXEC)?;
+        let file = memfd_create(c"threadbare shared", MFdFlags::MFD_CLOEXEC);
+        // A sandbox may refuse that: this is a file in memory too.
+        let file = match file {
+            Ok(file) => file,
+            Err(_) => tempfile::tempfile_in("/dev/shm")?.into(),
+        };
         // ARENA_BYTES fits.
         ftruncate(&file, ARENA_BYTES as i64)?;
         // SAFETY: a new mapping at an address of the kernel's choice touches no
