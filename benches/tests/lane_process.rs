@@ -375,3 +375,34 @@ fn the_lane_that_runs_can_be_killed_from_another_thread() {
     let failure = lane.run("spawn.one", &BTreeMap::new(), 1).unwrap_err();
     assert!(matches!(failure.cause, Cause::Killed { .. }), "{failure}");
 }
+
+#[test]
+fn what_a_lane_leaves_in_a_session_of_its_own_is_ended_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pid");
+    let stray = format!(
+        "setsid sh -c 'echo $$ >{0}.new; mv {0}.new {0}; exec sleep 1000' &",
+        file.display()
+    );
+    let script = format!("{stray} {HELLO}; read request");
+    let lane = start(&script, LONG).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !file.exists() {
+        assert!(Instant::now() < deadline, "the child did not start");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let pid = std::fs::read_to_string(&file).unwrap();
+    let of_it = format!("/proc/{}/cmdline", pid.trim());
+    assert!(std::fs::read_to_string(&of_it).is_ok());
+    lane.quit().unwrap();
+    // Ended and reaped: nobody has the number, or somebody else.
+    let now = std::fs::read_to_string(&of_it).unwrap_or_default();
+    assert!(!now.contains("sleep"), "{now}");
+}
+
+#[test]
+fn one_limit_bounds_the_hello_as_well() {
+    let failure = start("sleep 100", Limits::all(Duration::from_millis(200))).unwrap_err();
+    assert_eq!(failure.cause, Cause::TimedOut(Duration::from_millis(200)));
+    assert_eq!(failure.asked, "to say hello");
+}
