@@ -63,9 +63,9 @@ if [ "${#failed[@]}" -gt 0 ]; then
     exit 1
 fi
 
-# Each with a canary that it must find, as above; miri, tsan and fuzz need
+# Each with a canary that it must find, as above; miri, tsan, asan and fuzz need
 # nightly, aarch64 an emulator, and say so.
-for script in tsan soak; do
+for script in tsan asan soak; do
     step "$script"
     "scripts/$script.sh" --quick
 done

@@ -1,7 +1,8 @@
-//! What the thread sanitizer is told of stacks: nothing, and no instruction,
-//! but in its own builds (`cfg(rt_tsan)`; `scripts/tsan.sh`).
+//! What the sanitizers are told of stacks: nothing, and no instruction, but in
+//! their own builds (`cfg(rt_tsan)`, `scripts/tsan.sh`; `cfg(rt_asan)`,
+//! `scripts/asan.sh`).
 //!
-//! It keeps what happened before what for each *fiber*, and knows of one a
+//! The thread sanitizer keeps what happened before what for each *fiber*, and knows of one a
 //! thread. So here each goroutine's stack in use is one too: made when it is
 //! bound, told of at each switch as the last thing on the stack that is left,
 //! gone with the last goroutine on the stack.
@@ -15,13 +16,23 @@
 //! no more than that they followed each other on one thread. One that parks on a
 //! stack which is none of ours ([`super::off_slot`]) has no fiber to come back
 //! to: the sanitizer's builds cannot run those.
+//!
+//! The address sanitizer keeps the bounds of each thread's stack, and which bytes
+//! between variables must not be touched. A panic clears these marks from its
+//! frame to the upper bound. So it is told the bounds of the stack that comes
+//! next, ahead of each switch. Frames that never return, because their stack is
+//! done with, leave marks that the next goroutine there would meet: they are
+//! cleared ahead of the jump. Where bounds are not known (a stack that is none of
+//! ours) the old ones stay, and it says at a panic that it clears nothing.
 
-#[cfg(not(rt_tsan))]
+#[cfg(rt_asan)]
+pub(super) use bounds::{Home, begin, end, leave};
+#[cfg(not(any(rt_tsan, rt_asan)))]
 pub(super) use silent::{Home, begin, end, leave};
 #[cfg(rt_tsan)]
 pub(super) use told::{Home, begin, end, leave};
 
-#[cfg(not(rt_tsan))]
+#[cfg(not(any(rt_tsan, rt_asan)))]
 mod silent {
     use std::sync::atomic::AtomicUsize;
 
@@ -147,5 +158,96 @@ mod told {
             __tsan_switch_to_fiber(fiber, 0);
             __tsan_destroy_fiber(own);
         }
+    }
+}
+
+#[cfg(rt_asan)]
+mod bounds {
+    use std::ffi::c_void;
+    use std::ptr;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use crate::stack::{Stack, StackHeader, header_of};
+
+    // asan_interface.h and common_interface_defs.h of LLVM's compiler-rt.
+    unsafe extern "C" {
+        fn __asan_handle_no_return();
+        fn __sanitizer_start_switch_fiber(
+            save: *mut *mut c_void,
+            bottom: *const c_void,
+            size: usize,
+        );
+        fn __sanitizer_finish_switch_fiber(
+            saved: *mut c_void,
+            bottom: *mut *const c_void,
+            size: *mut usize,
+        );
+    }
+
+    /// The bounds of an M's own stack: its lowest address, and bytes.
+    #[derive(Debug, Default)]
+    pub(in crate::sched) struct Home {
+        bottom: AtomicUsize,
+        size: AtomicUsize,
+    }
+
+    impl Home {
+        /// By the M's thread, on its own stack.
+        pub(in crate::sched) fn begin(&self) {
+            let (bottom, size) = tell(0, 0);
+            tell(bottom, size);
+            self.bottom.store(bottom, Ordering::Relaxed);
+            self.size.store(size, Ordering::Relaxed);
+        }
+
+        /// Ahead of a switch home that leaves its context in `save`.
+        pub(in crate::sched) fn leave_for(&self, _save: &AtomicUsize) {
+            tell(
+                self.bottom.load(Ordering::Relaxed),
+                self.size.load(Ordering::Relaxed),
+            );
+        }
+
+        /// Ahead of a jump home from a stack that is done with.
+        pub(in crate::sched) fn end(&self) {
+            clear();
+            self.leave_for(&self.bottom);
+        }
+    }
+
+    /// For a stack that was just bound.
+    pub(in crate::sched) fn begin(_header: &StackHeader) {}
+
+    /// Ahead of a switch to a goroutine that leaves its own context in `save`.
+    pub(in crate::sched) fn leave(_save: &AtomicUsize, context: usize) {
+        if let Some(header) = header_of(context) {
+            let stack = Stack::from_header(header);
+            tell(stack.limit(), stack.usable());
+        }
+    }
+
+    /// Ahead of a jump to a goroutine from a stack that is done with.
+    pub(in crate::sched) fn end(context: usize) {
+        clear();
+        leave(&AtomicUsize::new(0), context);
+    }
+
+    /// Clears the marks of all frames of the stack that we are on.
+    fn clear() {
+        // SAFETY: clears marks, up to the bound that was told.
+        unsafe { __asan_handle_no_return() };
+    }
+
+    /// Tells the bounds of this thread's next stack, and returns the old ones.
+    fn tell(bottom: usize, size: usize) -> (usize, usize) {
+        let mut save = ptr::null_mut();
+        let mut old = (ptr::null(), 0);
+        // SAFETY: sets this thread's bounds; what is saved and restored at once is
+        // its store of frames that outlive their calls, which is switched off.
+        unsafe {
+            __sanitizer_start_switch_fiber(&raw mut save, ptr::without_provenance(bottom), size);
+            __sanitizer_finish_switch_fiber(save, &raw mut old.0, &raw mut old.1);
+        }
+        (old.0.addr(), old.1)
     }
 }

@@ -80,6 +80,7 @@ use super::seal::{self, Seals};
 use super::slots::{State, UNIT, Word};
 use super::{Stack, StackError};
 use crate::fatal::fatal;
+use crate::sys::address_marks;
 use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, Access, PAGE};
 use crate::sys::userfault::UserFault;
@@ -431,6 +432,7 @@ impl Compactor {
         // Step 2.
         for (claim, cell) in claimed.iter().zip(&cells) {
             let (from, len) = claim.live();
+            address_marks::clear(from, len);
             // SAFETY: the live part lies in the slot, whose pages are readable
             // and which nobody can write; the cell is large enough.
             unsafe { (from as *const u8).copy_to_nonoverlapping(cell.0.as_ptr(), len) };

@@ -9,17 +9,24 @@ use super::arena::Arena;
 use super::compact::{self, Claimed};
 use super::header::StackHeader;
 use super::slots::{State, Word};
+use crate::sys::address_marks;
 
 const WORD: usize = size_of::<u64>();
+
+/// How many bytes [`of_claimed`] copies.
+pub(crate) fn bytes_of(claimed: &Claimed, most: usize) -> usize {
+    let end = claimed.stack.as_ptr().as_ptr() as usize + size_of::<StackHeader>();
+    (end - claimed.sp).min(most)
+}
 
 /// The bytes of a claimed stack from its saved context upwards, at most `most`.
 /// The claim holds until this returns.
 pub(crate) fn of_claimed(claimed: &Claimed, most: usize) -> Vec<u8> {
-    let end = claimed.stack.as_ptr().as_ptr() as usize + size_of::<StackHeader>();
-    let bytes = (end - claimed.sp).min(most);
+    let bytes = bytes_of(claimed, most);
     if let Some(copy) = compact::copy_of_cell(claimed.sp, bytes) {
         return copy;
     }
+    address_marks::clear(claimed.sp, bytes);
     let mut copy = Vec::with_capacity(bytes);
     for offset in (0..bytes - bytes % WORD).step_by(WORD) {
         // SAFETY: between the saved context and the end of the header all pages

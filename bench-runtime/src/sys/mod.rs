@@ -1,6 +1,7 @@
 //! What the operating system gives: one concept a file, and the only home of
 //! `libc` and `nix`.
 
+pub(crate) mod address_marks;
 pub(crate) mod affinity;
 pub(crate) mod barrier;
 pub(crate) mod cgroup;

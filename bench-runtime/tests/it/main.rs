@@ -1,5 +1,7 @@
 //! The public API, exercised by plain threads and by goroutines alike.
 
+#[cfg(rt_asan)]
+mod address;
 mod blocking;
 mod chan;
 mod chan_close;
