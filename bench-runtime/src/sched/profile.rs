@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::dump::GoroutineInfo;
 use super::runtime::Shared;
@@ -22,6 +22,11 @@ const BATCH: usize = 32;
 const BATCH_BYTES: usize = 128 << 10;
 /// Bytes of a stack that are copied at most: the innermost frames.
 const MOST_BYTES: usize = 32 << 10;
+/// How often one that waits is looked at whose stack could not be copied: it was just
+/// parking, or claimed by the sweep or by another profile.
+const LOOKS: u32 = 3;
+/// For how long, if it is claimed each time.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Goroutines of a group that a text names.
 const NAMED: usize = 8;
 
@@ -145,7 +150,8 @@ impl fmt::Display for GoroutineProfile {
 ///
 /// Takes some microseconds a goroutine, and some hundred milliseconds to read the
 /// program's line tables for the first time. No goroutine is stopped for longer
-/// than its stack, and those of the few copied with it, take to be copied.
+/// than its stack, and those of the few copied with it, take to be copied, unless
+/// the kernel takes the CPU from the calling thread meanwhile.
 ///
 /// # Examples
 ///
@@ -179,26 +185,44 @@ impl Shared {
         });
         let mut unwinder = Unwinder::new();
         let mut groups: HashMap<(String, Vec<u64>), Vec<Seen>> = HashMap::new();
-        let mut rest = all.as_slice();
-        while !rest.is_empty() {
-            let (batch, later) = rest.split_at(rest.len().min(BATCH));
-            rest = later;
-            let mut copied = super::stacks::copy_parked(batch, MOST_BYTES, BATCH_BYTES);
-            for &g in batch {
-                let Some(info) = super::dump::look_at(g) else {
-                    continue;
-                };
-                let mut calls = Vec::new();
-                let mut age = Duration::ZERO;
-                let place = copied.iter().position(|copied| is_of(copied, g, &info));
-                if let Some(copied) = place.map(|place| copied.swap_remove(place)) {
-                    calls = unwinder.calls(copied.saved, &copied.bytes);
-                    age = copied.age;
+        let begun = Instant::now();
+        let mut looks = 0;
+        while !all.is_empty() {
+            looks += 1;
+            let mut again = Vec::new();
+            let mut rest = all.as_slice();
+            while !rest.is_empty() {
+                let batch = &rest[..rest.len().min(BATCH)];
+                let (mut copied, looked_at) =
+                    super::stacks::copy_parked(batch, MOST_BYTES, BATCH_BYTES);
+                let (batch, later) = rest.split_at(looked_at);
+                rest = later;
+                for &g in batch {
+                    let Some(info) = super::dump::look_at(g) else {
+                        continue;
+                    };
+                    let mut calls = Vec::new();
+                    let mut age = Duration::ZERO;
+                    let place = copied.iter().position(|copied| is_of(copied, g, &info));
+                    if let Some(copied) = place.map(|place| copied.swap_remove(place)) {
+                        calls = unwinder.calls(copied.saved, &copied.bytes);
+                        age = copied.age;
+                    } else if info.waits
+                        && (looks < LOOKS
+                            || super::stacks::is_claimed(g) && begun.elapsed() < PATIENCE)
+                    {
+                        again.push(g);
+                        continue;
+                    }
+                    groups
+                        .entry((info.state.clone(), calls))
+                        .or_default()
+                        .push((info, age));
                 }
-                groups
-                    .entry((info.state.clone(), calls))
-                    .or_default()
-                    .push((info, age));
+            }
+            all = again;
+            if !all.is_empty() {
+                std::thread::yield_now();
             }
         }
         // What differs only inside the runtime is one group.

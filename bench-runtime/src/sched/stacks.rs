@@ -168,30 +168,44 @@ pub(super) struct Copied {
 }
 
 /// Copies the stacks of those that are parked, from the saved context upwards: at
-/// most `most` bytes of one, and no more goroutines once there are `total`. None
-/// of them is resumed meanwhile.
-pub(super) fn copy_parked(all: &[&'static Goroutine], most: usize, total: usize) -> Vec<Copied> {
+/// most `most` bytes of one, and of no more goroutines once there are `total`. None
+/// of them is resumed meanwhile. Says also at how many of `all` it has looked.
+pub(super) fn copy_parked(
+    all: &[&'static Goroutine],
+    most: usize,
+    total: usize,
+) -> (Vec<Copied>, usize) {
     let now_ms = (crate::sys::clock::now_ns() / 1_000_000) as u32;
-    let claims: Vec<Claimed> = all.iter().filter_map(|g| claim_parked(g)).collect();
+    let (mut claims, mut looked_at, mut sum) = (Vec::with_capacity(all.len()), 0, 0);
+    for g in all {
+        if sum >= total {
+            break;
+        }
+        looked_at += 1;
+        if let Some(claimed) = claim_parked(g) {
+            sum += crate::stack::copy::bytes_of(&claimed, most);
+            claims.push(claimed);
+        }
+    }
     let mut copies = Vec::with_capacity(claims.len());
-    let mut sum = 0;
     confirm(&claims, &mut |place| {
         let claimed = &claims[place];
-        if sum < total {
-            let bytes = crate::stack::copy::of_claimed(claimed, most);
-            sum += bytes.len();
-            copies.push(Copied {
-                g: goroutine_of(claimed),
-                saved: claimed.sp,
-                bytes,
-                age: crate::stack::copy::parked_for(claimed.stack, now_ms),
-            });
-        }
+        copies.push(Copied {
+            g: goroutine_of(claimed),
+            saved: claimed.sp,
+            bytes: crate::stack::copy::of_claimed(claimed, most),
+            age: crate::stack::copy::parked_for(claimed.stack, now_ms),
+        });
     });
     for claimed in &claims {
         release(claimed, goroutine_of(claimed).has_flag(FLAG_COMPACTED));
     }
-    copies
+    (copies, looked_at)
+}
+
+/// Whether somebody has claimed it now: the sweep, or another who copies.
+pub(super) fn is_claimed(g: &Goroutine) -> bool {
+    g.context.load(Ordering::Relaxed) & CLAIMED_BIT != 0
 }
 
 /// The claim of a goroutine, if it is parked.
