@@ -457,14 +457,17 @@ fn shards_merge_into_the_whole_run_in_any_order_and_again() {
     assert_eq!(forth, back);
     let again = merged(&[path("forth"), path("1")], "again");
     assert_eq!(forth, again);
+    let shards = ["1", "2"]
+        .map(|part| std::fs::read_to_string(dir.path().join(part).join("run.jsonl")).unwrap());
     for workload in ["spawn.one", "switch.pingpong"] {
-        let groups = forth
-            .lines()
-            .filter(|line| line.contains(r#""type":"group""#) && line.contains(workload));
-        assert_eq!(
-            groups.count(),
-            10,
-            "five processes and their A/A pair of {workload}"
-        );
+        let groups = |text: &str| {
+            text.lines()
+                .filter(|line| line.contains(r#""type":"group""#) && line.contains(workload))
+                .count()
+        };
+        let in_shards: usize = shards.iter().map(|text| groups(text)).sum();
+        assert_eq!(groups(&forth), in_shards);
+        // Five processes and their A/A pair, or more while there was time.
+        assert!(in_shards >= 10, "{in_shards}");
     }
 }
