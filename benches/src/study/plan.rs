@@ -348,12 +348,15 @@ fn dearest_point(
 /// they still have the least and the most value, and every number of workers. So
 /// a hog keeps its hogs and a load its loads, and a curve its ends.
 fn is_spare(point: &Parameters, points: &BTreeSet<&Parameters>) -> bool {
-    point.iter().all(|(name, value)| {
-        let values = || points.iter().filter_map(|other| other.get(name));
-        let is_end = values().min() == Some(value) || values().max() == Some(value);
-        let carries = is_end || name == "workers_count";
-        !carries || values().filter(|other| *other == value).count() > 1
-    })
+    // A workload keeps one point at the least, also one without parameters.
+    let others = points.len() > 1;
+    others
+        && point.iter().all(|(name, value)| {
+            let values = || points.iter().filter_map(|other| other.get(name));
+            let is_end = values().min() == Some(value) || values().max() == Some(value);
+            let carries = is_end || name == "workers_count";
+            !carries || values().filter(|other| *other == value).count() > 1
+        })
 }
 
 /// A point for a person: `tasks_count 100, sleep_ns 5`.
@@ -553,6 +556,8 @@ mod tests {
         assert!(is_spare(&point(2, 1), &points), "with skew 0 it is there");
         let fewer: BTreeSet<&Parameters> = all.iter().filter(|one| **one != point(2, 1)).collect();
         assert!(!is_spare(&point(2, 0), &fewer));
+        let only = Parameters::new();
+        assert!(!is_spare(&only, &BTreeSet::from([&only])));
     }
 
     #[test]

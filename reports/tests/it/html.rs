@@ -40,14 +40,7 @@ fn page_opens_with_five_answers_each_with_figure_interval_and_reference() {
         ("to compute with", "", "s</b>"),
     ];
     for (text, (question, best, figure)) in answers.iter().zip(expected) {
-        for part in [
-            question,
-            best,
-            figure,
-            " – ",
-            "</span>thread",
-            "</span>go",
-        ] {
+        for part in [question, best, figure, " – ", "</span>thread", "</span>go"] {
             assert!(text.contains(part), "{part} in {text}");
         }
     }
