@@ -516,9 +516,11 @@ fn lock_of_std_held_over_a_wait_on_one_thread_is_told_of() {
     let end = in_child(name, || {
         // What is written to stderr is read here.
         let (from, to) = std::io::pipe().unwrap();
-        // SAFETY: both are open descriptors.
+        // SAFETY: the descriptor is open.
         let kept = unsafe { libc::dup(2) };
-        assert!(kept > 2 && unsafe { libc::dup2(to.as_raw_fd(), 2) } == 2);
+        // SAFETY: both descriptors are open.
+        let is_replaced = unsafe { libc::dup2(to.as_raw_fd(), 2) } == 2;
+        assert!(kept > 2 && is_replaced);
         let runtime = Runtime::builder().procs(1).start().unwrap();
         let lock = Arc::new(Mutex::new(0));
         drop(runtime.spawn(move || {

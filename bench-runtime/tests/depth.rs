@@ -271,10 +271,8 @@ fn goroutines_run_in_little_address_space() {
             rlim_max: 20 << 30,
         };
         // SAFETY: reads the limit and changes no memory.
-        assert_eq!(
-            unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) },
-            0
-        );
+        let set = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
+        assert_eq!(set, 0);
         in_both_modes(|| {
             let crowd = Crowd::new(2_000);
             assert!(crowd.deep.len() >= 10 && crowd.shallow.len() >= 10);

@@ -276,6 +276,8 @@ fn guess(
 fn parked_ns(lane: &str) -> (f64, u64) {
     const KERNEL_TASKS: u64 = 32_768;
     match lane {
+        // Its name begins as a thread's does.
+        _ if lane.starts_with("threadbare") => (9e3, u64::MAX),
         _ if lane.contains("process") || lane.contains("fork") => (2e5, KERNEL_TASKS),
         _ if lane.contains("thread") => (6e4, KERNEL_TASKS),
         _ => (9e3, u64::MAX),

@@ -147,7 +147,7 @@ impl Setup {
     ) -> Self {
         let (size, processes, memory_processes, samples, target_ms, budget_s) = match depth {
             Depth::Quick => (Size::Quick, 5, 1, 3, 10, 45),
-            Depth::Standard => (Size::Full, 5, 1, 3, 20, 7 * 60 + 30),
+            Depth::Standard => (Size::Full, 5, 1, 3, 20, 8 * 60 + 45),
             Depth::Full => (Size::Full, 10, 2, 5, 50, 45 * 60),
         };
         let reference_lane = lanes

@@ -184,6 +184,11 @@ impl Quantity {
                 source,
             );
         }
+        let telling = |quantity: &Quantity| {
+            let place = workload.telling.iter().position(|id| *id == quantity.id);
+            place.unwrap_or(workload.telling.len())
+        };
+        all.sort_by_key(telling);
         all
     }
 
@@ -213,7 +218,7 @@ impl Quantity {
     }
 
     /// The main quantity of a workload: the one that its comparisons are decided
-    /// on.
+    /// on. It is the most telling one.
     #[must_use]
     pub fn main_of(workload: &Workload) -> Option<Quantity> {
         Quantity::all_of(workload).into_iter().next()

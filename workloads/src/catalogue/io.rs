@@ -13,7 +13,7 @@ const LOAD: &[&str] = &["load_headroom_ratio", "load_limit_per_s", "load_busy_ra
 const CONNECTIONS: Parameter = count(
     "connections_count",
     "connections open at the same time",
-    [&[3], &[64], &[64, 1_000]],
+    [&[3], &[64], &[64, 256]],
     60_000,
 );
 
@@ -82,7 +82,7 @@ const LIST: &[Workload] = &[
             count(
                 "sleep_ns",
                 "how long each sleeps",
-                [&[2_000_000], &[100_000_000], &[1_000_000_000]],
+                [&[2_000_000], &[100_000_000], &[100_000_000]],
                 3_600_000_000_000,
             ),
         ],
@@ -163,7 +163,10 @@ const LIST: &[Workload] = &[
         },
         shape: Shape::TcpEcho,
         parameters: &[
-            CONNECTIONS,
+            Parameter {
+                values: [&[3], &[64], &[64]],
+                ..CONNECTIONS
+            },
             payload(16_384),
             REQUESTS,
             BLOCK,
@@ -207,7 +210,10 @@ const LIST: &[Workload] = &[
         },
         shape: Shape::TcpEcho,
         parameters: &[
-            CONNECTIONS,
+            Parameter {
+                values: [&[3], &[64], &[64]],
+                ..CONNECTIONS
+            },
             payload(4_096),
             count(
                 "requests_count",
@@ -328,7 +334,7 @@ const LIST: &[Workload] = &[
             from_zero(
                 "file_bytes",
                 "size of each file",
-                [&[5_000], &[1 << 20], &[4 << 20]],
+                [&[5_000], &[1 << 20], &[2 << 20]],
                 1 << 32,
             ),
             Parameter {
@@ -364,7 +370,7 @@ const LIST: &[Workload] = &[
             count(
                 "tasks_count",
                 "tasks, each of which sends a message over a connection of its own",
-                [&[4], &[100], &[100, 500]],
+                [&[4], &[100], &[100]],
                 10_000,
             ),
             from_zero(

@@ -333,12 +333,7 @@ const LIST: &[Workload] = &[
         },
         shape: Shape::IdleWake,
         parameters: &[
-            count(
-                "rounds_count",
-                "wakes",
-                [&[5], &[50], &[100]],
-                1_000_000_000,
-            ),
+            count("rounds_count", "wakes", [&[5], &[30], &[30]], 1_000_000_000),
             from_zero(
                 "idle_ns",
                 "how long everybody waits before each wake",
@@ -346,7 +341,7 @@ const LIST: &[Workload] = &[
                     // Whole milliseconds: the clock of some lanes has no other.
                     &[1_000_000],
                     &[0, 1_000_000, 10_000_000],
-                    &[0, 1_000_000, 3_000_000, 10_000_000],
+                    &[0, 1_000_000, 10_000_000],
                 ],
                 10_000_000_000,
             ),

@@ -482,7 +482,7 @@ Node 0, zone  Movable
         // Other tests start and end threads meanwhile.
         let stacks = change.kernel_stack_bytes;
         assert!(
-            (80 * 8 << 10..=130 * 64 << 10).contains(&stacks),
+            ((80 * 8) << 10..=(130 * 64) << 10).contains(&stacks),
             "{change:?}"
         );
         assert!(change.page_tables_bytes >= 64 << 10, "{change:?}");
