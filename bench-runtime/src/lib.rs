@@ -13,8 +13,16 @@
 //! - put [`blocking`] around other calls that block, SQLite's busy handler included;
 //! - or build a [migrating](Builder::migrating) runtime, which asks more of a program.
 //!
-//! Where that happens for most of a second stderr is told who blocks the thread and who
-//! waits ([`Builder::warns_of_blocked_threads`]).
+//! Where that happens for most of a second, a warning on stderr names the goroutine that
+//! blocks the thread and those that wait ([`Builder::warns_of_blocked_threads`]).
+//!
+//! # Why `build` is unsafe
+//!
+//! Goroutines share the thread-locals of the threads they run on, and std relies on a
+//! thread doing one thing at a time. A program that lets a goroutine *park* (wait inside
+//! this crate) at the wrong place, such as in a thread-local's initialiser, would break
+//! memory. The few rules are written at [`Builder::build`]; most programs keep them
+//! without doing anything for it.
 
 mod arch;
 mod chan;

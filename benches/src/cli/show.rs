@@ -237,7 +237,7 @@ fn print(run: &Run, analysis: &Analysis, all: bool, out: &mut impl Write) -> any
     writeln!(out)?;
     for one in taints::by_kind(run) {
         let when = one.when();
-        writeln!(out, "{}, {when}: {}", one.title, one.message)?;
+        writeln!(out, "{}, {when}; the worst: {}", one.title, one.message)?;
     }
     Ok(())
 }

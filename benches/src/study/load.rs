@@ -179,7 +179,7 @@ pub(super) fn headroom_taint(
     (least < LEAST_HEADROOM).then(|| Taint {
         kind: "load_generator".to_owned(),
         message: format!(
-            "{}: the load generator manages only {least:.2} times as much as it was asked for here; take the figure for a lower bound of what the lane can do, or give the run more CPUs",
+            "{}: the load generator can do at most {least:.2} times what the lane answered; the lane may be able to do better than the figure says; give the run more CPUs",
             cell_name(workload, lane, parameters)
         ),
         value: Some(least),

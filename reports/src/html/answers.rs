@@ -115,16 +115,29 @@ fn answers<'a>(view: &View<'a>) -> Vec<Answer<'a>> {
         .into_iter()
         .filter_map(|(question, what)| answer(view, question, what))
         .collect();
-    // One judgement over all, as they are read together.
-    let pairs: Vec<(&Row, &Row)> = answers
-        .iter()
-        .flat_map(|answer| answer.rows.iter().skip(1).map(|row| (*row, answer.best())))
-        .collect();
+    // One judgement over all, as they are read together: each lane against those
+    // with a better figure.
+    let better = |answer: &Answer<'a>| -> Vec<(&'a Row, &'a Row)> {
+        let rows = answer.rows.iter().enumerate();
+        rows.flat_map(|(place, row)| answer.rows[..place].iter().map(|best| (*row, *best)))
+            .collect()
+    };
+    let pairs: Vec<(&Row, &Row)> = answers.iter().flat_map(better).collect();
     let mut judged = view.analysis.judge(&pairs).into_iter();
     for answer in &mut answers {
-        let others = judged.by_ref().take(answer.rows.len() - 1);
-        let others = others.map(|found| found.map_or(Verdict::CannotTell, |(_, verdict)| verdict));
-        answer.verdicts = [Verdict::Same].into_iter().chain(others).collect();
+        for place in 1..answer.rows.len() {
+            let found: Vec<Verdict> = judged
+                .by_ref()
+                .take(place)
+                .map(|found| found.map_or(Verdict::CannotTell, |(_, verdict)| verdict))
+                .collect();
+            // Whoever is slower than any lane is not the best, however noisy the
+            // lane with the best figure is.
+            answer.verdicts[place] = match found.contains(&Verdict::Slower) {
+                true => Verdict::Slower,
+                false => found[0],
+            };
+        }
     }
     answers
 }
@@ -185,18 +198,20 @@ fn order(row: &Row) -> f64 {
     }
 }
 
-/// What every interval of these rows has after its unit, such as ` (all of 5)`.
-fn note(rows: &[&Row]) -> String {
-    let notes = rows.iter().map(|row| {
-        let text = row.interval_text();
-        text.find(" (")
-            .map_or_else(String::new, |at| text[at..].to_owned())
-    });
-    let mut notes: Vec<String> = notes.collect();
-    notes.dedup();
-    match notes.as_slice() {
-        [one] => one.clone(),
-        _ => String::new(),
+/// The interval without its note, such as ` (all of 5)`, for which a card has no room.
+fn interval(row: &Row) -> String {
+    let text = row.interval_text();
+    match text.find(" (") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
+    }
+}
+
+/// What is said once of intervals that have a note.
+fn note(rows: &[&Row]) -> &'static str {
+    match rows.iter().any(|row| row.interval_text().contains(" (")) {
+        true => "; from few processes: the range of all",
+        false => "",
     }
 }
 
@@ -206,7 +221,6 @@ fn one(view: &View<'_>, answer: &Answer<'_>) -> Markup {
     let hidden = answer.rows.len() - shown.len();
     let case = view.case_text(&answer.workload.id, answer.case);
     let quantity = &answer.best().quantity.title;
-    // Said once of all lines, where it is so.
     let note = note(&shown);
     let leaders: Vec<&str> = answer.leaders().map(|(row, _)| row.lane.as_str()).collect();
     html! {
@@ -215,7 +229,7 @@ fn one(view: &View<'_>, answer: &Answer<'_>) -> Markup {
             p class="best" { (names(view, answer)) }
             p class="fine" { (against(view, answer)) }
             table {
-                caption { (capital(quantity)) @if !case.is_empty() { ", " (case) } @if !note.is_empty() { "; range: " (note.trim_matches([' ', '(', ')'])) " processes" } }
+                caption { (capital(quantity)) @if !case.is_empty() { ", " (case) } (note) }
                 thead class="unseen" { tr { th scope="col" { "Lane" } th scope="col" { "Figure" } th scope="col" { "Interval" } } }
                 tbody {
                     @for row in shown {
@@ -223,7 +237,7 @@ fn one(view: &View<'_>, answer: &Answer<'_>) -> Markup {
                         tr data-lane=(row.lane) {
                             th scope="row" { (table::lane(view, &row.lane)) @if is_leader { " ≈" } }
                             td { b { (row.value_text()) } }
-                            td class="open" { (row.interval_text().trim_end_matches(&note)) }
+                            td class="open" { (interval(row)) }
                         }
                     }
                 }
@@ -268,6 +282,9 @@ fn against(view: &View<'_>, answer: &Answer<'_>) -> String {
         .any(|(_, verdict)| *verdict == Verdict::CannotTell);
     let several = match (leaders.len(), is_open) {
         (1, _) => None,
+        _ if leaders.iter().any(|(row, _)| row.is_limited()) => {
+            Some("the load generator was the limit: which of those with ≈ is best is not known".to_owned())
+        }
         (_, true) => Some("too noisy to say which is best of those with ≈".to_owned()),
         (_, false) => Some("those with ≈ do not differ by enough to matter".to_owned()),
     };
@@ -286,7 +303,7 @@ fn doubts(view: &View<'_>) -> Markup {
         h2 class="what" { "How sure is this?" }
         p class="fine" {
             (processes(design)) ". "
-            b { (decided) " of " (all) } " comparisons with " (reference) " are decided"
+            b { (decided) " of " (all) } " comparisons with " (reference) ", over all questions, are decided"
             @if decided < all { "; the others are too noisy to say" }
             "."
         }

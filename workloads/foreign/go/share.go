@@ -19,12 +19,12 @@ func (t *team) timed(operations int64) outcome {
 // timedBeside opens the gate, lets the main task work and joins the team.
 func (t *team) timedBeside(operations int64, main func() int64) outcome {
 	t.assemble()
-	return timed(operations, func() int64 {
+	out := timed(operations, func() int64 {
 		t.start()
-		total := main()
-		t.join()
-		return total
+		return main()
 	})
+	t.join()
+	return out
 }
 
 // receive adds up count numbers.

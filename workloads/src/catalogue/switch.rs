@@ -40,7 +40,7 @@ const LIST: &[Workload] = &[
         roles: &["switch", "process_switch"],
         presets: Presets {
             quick: true,
-            peers: Some(&[("tasks_count", &[2, 1_000], &[2, 1_000])]),
+            peers: Some(&[("tasks_count", &[100, 1_000], &[100, 1_000])]),
             growth: Some(&[
                 ("tasks_count", FEW_POWERS, POWERS),
                 ("yields_count", &[20], &[20]),
@@ -75,7 +75,9 @@ const LIST: &[Workload] = &[
             count(
                 "tasks_count",
                 "tasks that yield to each other",
-                [&[4], &[2, 1_000], &[2, 1_000]],
+                // More than CPUs: where a task has a CPU to itself there is
+                // no other to yield to.
+                [&[4], &[100, 1_000], &[100, 1_000]],
                 1_000_000,
             ),
             count(
@@ -252,7 +254,7 @@ const LIST: &[Workload] = &[
         metrics: &[MetricKind::Latency],
         figures: &["worst_delay_ns", "missed_ticks_ratio"],
         includes: "By how much a task that sleeps from tick to tick is late for each of them, while every CPU of the lane is busy with a task that calls nothing. A stall is late for all the ticks that it covers; a tick is missed if the next is due before the task is there.",
-        leaves_out: "The cost of preemption to the hogs.",
+        leaves_out: "The cost of preemption to the hogs. The documentation of tokio, smol and asyncio tells their users to put such work on other threads (spawn_blocking): this is what happens to a program that does not.",
         calibrated: false,
         ..PLAIN
     },

@@ -6,9 +6,12 @@ use crate::html::view::{View, capital};
 use crate::schema::{FailureKind, Role};
 use crate::stats::Estimate;
 
+/// A claim of so many bytes of stack holds if a task's user pages, all of them,
+/// are at most twice that: pages are whole, and the record lies beside the stack.
+const ROOM: f64 = 2.0;
+
 pub(super) fn starts_small(view: &View<'_>) -> Option<(Finding, String)> {
-    /// A stack of 2 KiB and the record beside it touch no more than a page.
-    const PAGE_BYTES: f64 = 4_096.0;
+    const MOST_BYTES: f64 = ROOM * 2_048.0;
     let mut evidence = Vec::new();
     let mut finding = Finding::NotMeasured;
     for lane in [GO, OURS] {
@@ -18,7 +21,7 @@ pub(super) fn starts_small(view: &View<'_>) -> Option<(Finding, String)> {
         let user = row.ledger.parts.first()?.1;
         let total = row.ledger.sum.value;
         if lane == GO {
-            finding = Finding::below(user, PAGE_BYTES);
+            finding = Finding::below(user, MOST_BYTES);
         }
         evidence.push(format!(
             "{} that waits holds {} of user pages, {} in all",
@@ -44,12 +47,12 @@ pub(super) fn thread_stack(view: &View<'_>) -> Option<(Finding, String)> {
         .filter(|(_, estimate)| estimate.value.abs() >= 1.0)
         .map(|(part, estimate)| format!("{} {}", part.title(), format::bytes(estimate.value)))
         .collect();
-    /// What 8 KB and a half of it would be.
-    const MOST_BYTES: f64 = 12_000.0;
+    const MOST_BYTES: f64 = ROOM * 8_192.0;
+    let user = ledger.parts.first()?.1;
     Some((
-        Finding::below(ledger.sum, MOST_BYTES),
+        Finding::below(user, MOST_BYTES),
         format!(
-            "A waiting thread takes {}, {} together. Its stack reserves {} of address space, of which only touched pages are real; the kernel’s stack is another one.",
+            "A waiting thread takes {}, {} together. The claim is held against its user pages, as that of the goroutine is. Its stack reserves {} of address space, of which only touched pages are real; the kernel’s stack is another one.",
             parts.join(", "),
             format::bytes(ledger.sum.value),
             format::bytes(ledger.virtual_bytes)

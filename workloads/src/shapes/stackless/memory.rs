@@ -40,22 +40,28 @@ impl<L: Stackless> Waiting<L> {
         let mut tasks = Vec::with_capacity(count as usize);
         for index in 0..count {
             let (gate, arrived) = (gate.clone(), arrived.clone());
-            let wait = async move {
-                arrived.fetch_add(1, Ordering::Relaxed);
-                L::wait(&gate).await;
-            };
+            // The wait is written out in each: a future that is captured and then
+            // awaited lies in the task twice.
             tasks.push(match order.workload.shape {
-                Shape::Deep => lane.spawn(descend(order.get("levels_count"), Box::pin(wait))),
+                Shape::Deep => {
+                    let wait = async move {
+                        arrived.fetch_add(1, Ordering::Relaxed);
+                        L::wait(&gate).await;
+                    };
+                    lane.spawn(descend(order.get("levels_count"), Box::pin(wait)))
+                }
                 Shape::Shrink => {
                     let levels = order.get("levels_count");
                     lane.spawn(async move {
                         let depth = descend(levels, Box::pin(async {})).await;
-                        wait.await;
+                        arrived.fetch_add(1, Ordering::Relaxed);
+                        L::wait(&gate).await;
                         depth
                     })
                 }
                 _ => lane.spawn(async move {
-                    wait.await;
+                    arrived.fetch_add(1, Ordering::Relaxed);
+                    L::wait(&gate).await;
                     index + 1
                 }),
             });
