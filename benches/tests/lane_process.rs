@@ -401,6 +401,22 @@ fn what_a_lane_leaves_in_a_session_of_its_own_is_ended_with_it() {
 }
 
 #[test]
+fn what_a_lane_has_forked_is_reaped_when_its_group_is_killed() {
+    let forks = "i=0; while [ $i -lt 20 ]; do sleep 1000 & i=$((i+1)); done;";
+    let lane = start(&format!("{forks} {HELLO}; read request; kill -9 $$"), LONG).unwrap();
+    let group = lane.id();
+    drop(lane);
+    let stats = std::fs::read_dir("/proc").unwrap().flatten();
+    let left = stats.filter(|entry| {
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        // Behind the name: state, parent, process group.
+        let fields = stat.rsplit(')').next().unwrap_or("").split_whitespace();
+        fields.skip(2).next().and_then(|one| one.parse().ok()) == Some(group)
+    });
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
 fn one_limit_bounds_the_hello_as_well() {
     let failure = start("sleep 100", Limits::all(Duration::from_millis(200))).unwrap_err();
     assert_eq!(failure.cause, Cause::TimedOut(Duration::from_millis(200)));

@@ -326,7 +326,10 @@ fn conclude(ended: &Ended, taints: &std::collections::BTreeMap<String, u64>) -> 
     }
     let (told, pairs) = analysis.noise.told_apart();
     if pairs > 0 {
-        writeln!(out, "control: the same lane measured twice was called different in {told} of {pairs} pairs (should be 0)")?;
+        writeln!(
+            out,
+            "control: the same lane measured twice was called different in {told} of {pairs} pairs (should be 0)"
+        )?;
     }
     for (kind, blocks) in taints {
         writeln!(

@@ -651,6 +651,12 @@ impl LaneProcess {
                 }
             };
         }
+        // This program is the subreaper: what the kill of the group has ended
+        // is its child now, and would stay a zombie with a number of its own.
+        while matches!(
+            waitpid(Pid::from_raw(-self.group.as_raw()), None),
+            Ok(_) | Err(Errno::EINTR)
+        ) {}
         self.mark.end_strays();
     }
 

@@ -212,7 +212,7 @@ pub(super) fn calibrate(
 /// The usual limits, but no longer than a cell could ever be given: one sample
 /// in each process must not eat the run.
 fn trial_limits(setup: &Setup) -> Limits {
-    const MOST_SHARES: usize = 40;
+    const MOST_SHARES: usize = 80;
     const LEAST: Duration = Duration::from_secs(5);
     // All tries together take at most half of the budget: of few cells, each may
     // take more.

@@ -444,7 +444,9 @@ impl Comparisons {
     pub(super) fn conclusion(&self) -> String {
         let (decided, all) = self.decided();
         match self.width_ratio {
-            None => format!("{decided} of {all} comparisons of main figures are decided, those of memory apart"),
+            None => format!(
+                "{decided} of {all} comparisons of main figures are decided, those of memory apart"
+            ),
             Some(goal) => format!(
                 "{decided} of {all} comparisons are known to within {:.0}%",
                 goal * 100.0

@@ -15,15 +15,13 @@ use super::measure::{Outcome, State, environment_at, nanos};
 use super::observer::Observer;
 use super::plan::{Candidate, Plan, Room};
 use super::probe::{Known, ProbedLane, probe};
-use super::setup::{Setup, is_memory};
+use super::setup::{Setup, TASKS, is_memory};
 use super::warm_up::compiles_late;
 use crate::environment::{Bounds, Watch, debug_build_taint, standing_taints};
 use crate::lane_process::Stop;
 
 /// How long the host is watched before anything is measured.
 const IDLE_WATCH: Duration = Duration::from_millis(400);
-/// The parameter over which a ledger of memory is a slope.
-const TASKS: &str = "tasks_count";
 /// Why there is no run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -235,7 +233,7 @@ fn try_cells(
     let mut trials = Trials::default();
     for (place, &workload) in setup.workloads.iter().enumerate() {
         let points = setup.points(workload);
-        let processes_count = setup.processes(workload, points.len());
+        let processes_count = setup.processes(workload, &points);
         let mut firsts: Vec<Candidate> = Vec::new();
         for lane in lanes {
             let name = &lane.lane.name;

@@ -69,8 +69,12 @@ impl StudyLane {
     }
 }
 
-/// Points that a line with an interval takes.
-const FEWEST_OF_LINE: usize = 3;
+/// The parameter that a ledger is a slope over.
+pub(super) const TASKS: &str = "tasks_count";
+/// Processes that an interval takes where there is one count and no line.
+const FEWEST_OF_COUNT: u64 = 3;
+/// So many tasks take seconds a process.
+const DEAR_COUNT: u64 = 1_000_000;
 
 /// All that decides what is measured and how.
 #[derive(Clone, Debug)]
@@ -133,7 +137,7 @@ impl Setup {
     /// | depth | points | processes | samples | budget |
     /// |---|---|---|---|---|
     /// | quick | quick | 5 | 3 of 10 ms | with the micro-benchmarks under 90 s |
-    /// | standard | full | 5 | 3 of 20 ms | with the micro-benchmarks under 12 min |
+    /// | standard | full | 5 | 1 of 20 ms | with the micro-benchmarks under 12 min |
     /// | full | full | 10 | 5 of 50 ms | 45 min |
     ///
     /// These are the first processes of a cell: see `comparisons` for the others.
@@ -147,7 +151,7 @@ impl Setup {
     ) -> Self {
         let (size, processes, memory_processes, samples, target_ms, budget_s) = match depth {
             Depth::Quick => (Size::Quick, 5, 1, 3, 10, 45),
-            Depth::Standard => (Size::Full, 5, 1, 3, 20, 8 * 60 + 45),
+            Depth::Standard => (Size::Full, 5, 2, 1, 20, 8 * 60 + 45),
             Depth::Full => (Size::Full, 10, 2, 5, 50, 45 * 60),
         };
         let reference_lane = lanes
@@ -280,11 +284,14 @@ impl Setup {
         }
     }
 
-    /// Fresh processes for each cell of `workload`, where it has `points`.
-    pub(super) fn processes(&self, workload: &Workload, points: usize) -> u64 {
+    /// Fresh processes for each cell of `workload`, where it has these points.
+    pub(super) fn processes(&self, workload: &Workload, points: &[Parameters]) -> u64 {
+        let tasks = |point: &Parameters| point.get(TASKS).copied().unwrap_or(0);
         match points {
             _ if !is_memory(workload) => self.processes_count,
-            0..FEWEST_OF_LINE => self.memory_processes_count.max(2),
+            // Seconds each, and a million tasks make it exact.
+            [point] if tasks(point) >= DEAR_COUNT => self.memory_processes_count.max(2),
+            [_] => self.memory_processes_count.max(FEWEST_OF_COUNT),
             _ => self.memory_processes_count,
         }
     }

@@ -282,9 +282,10 @@ fn against(view: &View<'_>, answer: &Answer<'_>) -> String {
         .any(|(_, verdict)| *verdict == Verdict::CannotTell);
     let several = match (leaders.len(), is_open) {
         (1, _) => None,
-        _ if leaders.iter().any(|(row, _)| row.is_limited()) => {
-            Some("the load generator was the limit: which of those with ≈ is best is not known".to_owned())
-        }
+        _ if leaders.iter().any(|(row, _)| row.is_limited()) => Some(
+            "the load generator was the limit: which of those with ≈ is best is not known"
+                .to_owned(),
+        ),
         (_, true) => Some("too noisy to say which is best of those with ≈".to_owned()),
         (_, false) => Some("those with ≈ do not differ by enough to matter".to_owned()),
     };

@@ -21,7 +21,7 @@ const WAIT: Parameter = count(
     60_000_000_000,
 );
 /// Longer than any of the lanes' runtimes waits before it gives a stack back.
-const SHRINK_WAIT: &[u64] = &[1_250_000_000];
+const SHRINK_WAIT: &[u64] = &[1_500_000_000];
 
 pub(super) const GROUP: Group = Group {
     id: "memory",
@@ -104,7 +104,7 @@ const LIST: &[Workload] = &[
             count(
                 "tasks_count",
                 "tasks that wait at the same time",
-                [&[10], &[100, 250, 500, 750, 1_000], &[500, 1_000, 2_000]],
+                [&[10], &[100, 250, 500, 750, 1_000], &[500, 2_000]],
                 10_000_000,
             ),
             LEVELS,
@@ -130,7 +130,7 @@ const LIST: &[Workload] = &[
             count(
                 "tasks_count",
                 "tasks that wait at the same time",
-                [&[10], &[250, 500, 1_000], &[500, 1_000, 2_000]],
+                [&[10], &[1_000], &[1_000]],
                 10_000_000,
             ),
             // What each process waits leaves no time for two depths.
@@ -145,7 +145,7 @@ const LIST: &[Workload] = &[
         ],
         operation: "task",
         metrics: &[MetricKind::MemoryLedger, MetricKind::TimePerOperation],
-        includes: "The same ledger as memory.deep, read 1.25 s after the last task has begun to wait at the top of its stack.",
+        includes: "The same ledger as memory.deep, read 1.5 s after the last task has begun to wait at the top of its stack.",
         leaves_out: "What would be given back under memory pressure, or later.",
         calibrated: false,
         operations: |p| get(p, "tasks_count"),

@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -60,26 +60,34 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
     }
 }
 
-/// Starts between two looks at the limit of mappings.
-const STARTS: u64 = 1_024;
+/// A place for a thread below the limit of mappings: beyond it the standard
+/// library ends the process, since it finds no room for a thread's signal stack.
+struct Room;
 
-/// The standard library ends the process where it finds no room for a thread's
-/// signal stack: so this lane stops just before.
-fn look_at_mappings() -> Result<(), Failure> {
-    static STARTED: AtomicU64 = AtomicU64::new(0);
-    let started = STARTED.fetch_add(1, Ordering::Relaxed);
-    if started % STARTS != STARTS - 1
-        || mappings::left().is_none_or(|left| left >= STARTS * mappings::OF_THREAD)
-    {
-        return Ok(());
+impl Room {
+    fn take() -> Result<Self, Failure> {
+        static MOST: OnceLock<u64> = OnceLock::new();
+        let most = *MOST.get_or_init(|| mappings::most_threads().unwrap_or(u64::MAX));
+        let room = Self;
+        if LIVE.fetch_add(1, Ordering::Relaxed) < most {
+            return Ok(room);
+        }
+        Err(Failure::host(
+            "starting a thread with less than 4,096 mappings left",
+            &io::Error::from_raw_os_error(libc::ENOMEM),
+            LIMITS,
+        ))
     }
-    let error = io::Error::from_raw_os_error(libc::ENOMEM);
-    Err(Failure::host(
-        "starting a thread with less than 4,096 mappings left",
-        &error,
-        "vm.max_map_count",
-    ))
 }
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        LIVE.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Threads of this lane that have not ended.
+static LIVE: AtomicU64 = AtomicU64::new(0);
 
 /// A bounded channel of numbers for many senders and receivers.
 trait Channel: Clone + Send + Sync + 'static {
@@ -155,14 +163,17 @@ impl<C: Channel> Blocking for Threads<C> {
     }
 
     fn spawn(&self, body: impl FnOnce() -> u64 + Send + 'static) -> Result<Self::Task, Failure> {
-        look_at_mappings()?;
+        let room = Room::take()?;
         let builder = thread::Builder::new();
         let builder = match self.stack {
             Some(size) => builder.stack_size(size),
             None => builder,
         };
         builder
-            .spawn(body)
+            .spawn(move || {
+                let _room = room;
+                body()
+            })
             .map_err(|error| Failure::host("starting a thread", &error, LIMITS))
     }
 
