@@ -403,15 +403,21 @@ fn what_a_lane_leaves_in_a_session_of_its_own_is_ended_with_it() {
 #[test]
 fn what_a_lane_has_forked_is_reaped_when_its_group_is_killed() {
     let forks = "i=0; while [ $i -lt 20 ]; do sleep 1000 & i=$((i+1)); done;";
-    let lane = start(&format!("{forks} {HELLO}; read request; kill -9 $$"), LONG).unwrap();
-    let group = lane.id();
-    drop(lane);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("group");
+    let script = format!("{forks} echo $$ >{}; {HELLO}; read request", file.display());
+    drop(start(&script, LONG).unwrap());
+    let group: i32 = std::fs::read_to_string(&file)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
     let stats = std::fs::read_dir("/proc").unwrap().flatten();
     let left = stats.filter(|entry| {
         let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
         // Behind the name: state, parent, process group.
-        let fields = stat.rsplit(')').next().unwrap_or("").split_whitespace();
-        fields.skip(2).next().and_then(|one| one.parse().ok()) == Some(group)
+        let mut fields = stat.rsplit(')').next().unwrap_or("").split_whitespace();
+        fields.nth(2).and_then(|one| one.parse().ok()) == Some(group)
     });
     assert_eq!(left.count(), 0);
 }
