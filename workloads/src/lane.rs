@@ -167,6 +167,14 @@ impl Failure {
         }
     }
 
+    /// More was asked for than the host allows.
+    pub(crate) fn limit(why: impl Into<String>) -> Self {
+        Self {
+            kind: ErrorKind::Limit,
+            message: why.into(),
+        }
+    }
+
     /// Anything that has no kind of its own.
     pub(crate) fn failed(why: impl Into<String>) -> Self {
         Self {

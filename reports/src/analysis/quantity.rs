@@ -189,6 +189,9 @@ impl Quantity {
             place.unwrap_or(workload.telling.len())
         };
         all.sort_by_key(telling);
+        for (rank, quantity) in all.iter_mut().enumerate() {
+            quantity.rank = rank;
+        }
         all
     }
 

@@ -12,6 +12,13 @@ use nix::unistd::{ForkResult, Pid, fork};
 
 use crate::lane::Failure;
 
+/// How many processes the kernel has numbers for; `None` where `/proc` does not
+/// tell.
+pub(crate) fn most_processes() -> Option<u64> {
+    let most = std::fs::read_to_string("/proc/sys/kernel/pid_max").ok()?;
+    most.trim().parse().ok()
+}
+
 /// Forks a child that runs `body` and exits with the status it returns, or
 /// with 101 if it panics. The child dies with the calling thread.
 ///

@@ -143,6 +143,10 @@ impl Blocking for Processes {
     type Listener = Arc<TcpListener>;
     type Stream = TcpStream;
 
+    fn most_tasks(&self) -> Option<(u64, &'static str)> {
+        Some((fork::most_processes()?, "kernel.pid_max"))
+    }
+
     fn spawn(&self, body: impl FnOnce() -> u64 + Send + 'static) -> Result<Task, Failure> {
         let [number] = self.arena.numbers()?;
         let child = fork::start(|| match catch_unwind(AssertUnwindSafe(body)) {

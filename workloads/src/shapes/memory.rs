@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::Blocking;
 use super::team::{join_all, wait_until};
+use super::{Blocking, look_at_limit};
 use crate::kernels::descend::descend;
 use crate::lane::{Failure, Order, Outcome};
 use crate::measure::{Meter, study};
@@ -55,9 +55,10 @@ where
     F: Fn(u64, &mut dyn FnMut()) -> u64 + Clone + Send + 'static,
 {
     // What is paid once, by the first task, is no cost of a task.
+    let count = order.get("tasks_count");
+    look_at_limit(lane, count)?;
     let first = Waiting::start(lane, 1, &body)?;
     first.end()?;
-    let count = order.get("tasks_count");
     let mut meter = Meter::begin(L::PROCESSES);
     lane.blocking(study::read_memory)?;
     let waiting = meter.time(|| Waiting::start(lane, count, &body))?;

@@ -24,6 +24,16 @@ use std::time::Duration;
 use crate::catalogue::Shape;
 use crate::lane::{Failure, Order, Outcome};
 
+/// Refuses at once what the kernel would refuse after seconds of starting tasks.
+fn look_at_limit<L: Blocking>(lane: &L, tasks: u64) -> Result<(), Failure> {
+    match lane.most_tasks() {
+        Some((most, limit)) if tasks > most => Err(Failure::limit(format!(
+            "{most} of {tasks} tasks at once are the most that {limit} allows"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// What a lane offers whose tasks have stacks.
 ///
 /// Tasks are closures that return a number. In lanes of processes a task sees
@@ -59,6 +69,11 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
 
     /// The stack that a task may use, if it is smaller than usual.
     fn stack_bytes(&self) -> Option<usize> {
+        None
+    }
+
+    /// How many tasks the kernel lets live at once, and the limit that says so.
+    fn most_tasks(&self) -> Option<(u64, &'static str)> {
         None
     }
 

@@ -65,11 +65,14 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
 struct Room;
 
 impl Room {
-    fn take() -> Result<Self, Failure> {
+    fn most() -> u64 {
         static MOST: OnceLock<u64> = OnceLock::new();
-        let most = *MOST.get_or_init(|| mappings::most_threads().unwrap_or(u64::MAX));
+        *MOST.get_or_init(|| mappings::most_threads().unwrap_or(u64::MAX))
+    }
+
+    fn take() -> Result<Self, Failure> {
         let room = Self;
-        if LIVE.fetch_add(1, Ordering::Relaxed) < most {
+        if LIVE.fetch_add(1, Ordering::Relaxed) < Self::most() {
             return Ok(room);
         }
         Err(Failure::host(
@@ -86,8 +89,14 @@ impl Drop for Room {
     }
 }
 
-/// Threads of this lane that have not ended.
+/// Threads of this lane that have not been joined: they keep their stacks until then.
 static LIVE: AtomicU64 = AtomicU64::new(0);
+
+/// A thread to be joined.
+struct Joinable {
+    handle: JoinHandle<u64>,
+    _room: Room,
+}
 
 /// A bounded channel of numbers for many senders and receivers.
 trait Channel: Clone + Send + Sync + 'static {
@@ -149,7 +158,7 @@ impl<C: Channel> Lane for Threads<C> {
 impl<C: Channel> Blocking for Threads<C> {
     const PINNABLE: bool = true;
 
-    type Task = JoinHandle<u64>;
+    type Task = Joinable;
     type Channel = C;
     type Gate = Arc<Gate>;
     type Lock = Arc<CacheLine<Mutex<u64>>>;
@@ -162,6 +171,10 @@ impl<C: Channel> Blocking for Threads<C> {
         self.stack
     }
 
+    fn most_tasks(&self) -> Option<(u64, &'static str)> {
+        Some((Room::most(), "vm.max_map_count"))
+    }
+
     fn spawn(&self, body: impl FnOnce() -> u64 + Send + 'static) -> Result<Self::Task, Failure> {
         let room = Room::take()?;
         let builder = thread::Builder::new();
@@ -170,15 +183,16 @@ impl<C: Channel> Blocking for Threads<C> {
             None => builder,
         };
         builder
-            .spawn(move || {
-                let _room = room;
-                body()
+            .spawn(body)
+            .map(|handle| Joinable {
+                handle,
+                _room: room,
             })
             .map_err(|error| Failure::host("starting a thread", &error, LIMITS))
     }
 
     fn join(&self, task: Self::Task) -> Result<u64, Failure> {
-        task.join().map_err(Failure::from_panic)
+        task.handle.join().map_err(Failure::from_panic)
     }
 
     fn yield_now(&self) {
