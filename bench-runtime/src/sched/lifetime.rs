@@ -100,9 +100,7 @@ impl Shared {
 
     /// For the last user: true if all is given back and no record is in use.
     fn nobody_can_come(&'static self) -> bool {
-        if !self.cleared_up.load(Ordering::Acquire)
-            || self.lifetime.in_use.load(Ordering::Relaxed) > 1
-        {
+        if !self.cleared_up.is_completed() || self.lifetime.in_use.load(Ordering::Relaxed) > 1 {
             return false;
         }
         let mut in_use = 0;

@@ -5,7 +5,7 @@ use std::ptr;
 use std::sync::atomic::{
     AtomicBool, AtomicIsize, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
 };
-use std::sync::{Condvar, Mutex, OnceLock};
+use std::sync::{Condvar, Mutex, Once, OnceLock};
 
 use super::builder::Builder;
 use super::global_queue::GlobalQueue;
@@ -99,7 +99,7 @@ pub(crate) struct Shared {
     /// readies them.
     pub(crate) sysmon_errands: AtomicU64,
     pub(super) stopping: AtomicBool,
-    pub(super) cleared_up: AtomicBool,
+    pub(super) cleared_up: Once,
     /// Spawns from outside that are under way.
     pub(super) admitting: AtomicUsize,
     /// Goroutines inside `blocking`.
@@ -172,7 +172,7 @@ impl Shared {
             bed: Bed::default(),
             sysmon_errands: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
-            cleared_up: AtomicBool::new(false),
+            cleared_up: Once::new(),
             admitting: AtomicUsize::new(0),
             blocked_count: AtomicUsize::new(0),
             runners_count: AtomicIsize::new(0),

@@ -124,11 +124,15 @@ impl Shared {
     }
 
     /// Once the runtime has stopped and no thread of it is left: drops what
-    /// never started and gives back what the runtime holds.
+    /// never started and gives back what the runtime holds. Returns when that is
+    /// done, also where another thread does it: what is given back can be had
+    /// again after a shutdown.
     pub(super) fn clear_up(&'static self) {
-        if self.lock_threads().all() == 0 && !self.cleared_up.swap(true, Ordering::SeqCst) {
-            self.abandon_fresh();
-            self.give_back();
+        if self.lock_threads().all() == 0 {
+            self.cleared_up.call_once(|| {
+                self.abandon_fresh();
+                self.give_back();
+            });
         }
     }
 

@@ -26,6 +26,7 @@ use super::header::{ALL_REGIONS, GROUP, Geometry, REGIONS, SPARSE, StackHeader, 
 use super::pool::CACHED;
 use super::seal;
 use super::slots::SlotTable;
+use super::trim::IN_HAND;
 use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, Access, PAGE};
 use crate::util::lock::Lock;
@@ -39,7 +40,8 @@ const SMALLEST_RESERVATION: usize = REGIONS * LARGEST_SLOT;
 
 /// The sparse region comes on top: this part of the reservation.
 const SPARSE_SHARE: usize = 16;
-/// So many goroutines may have deep stacks. What the caches hold comes on top.
+/// So many goroutines may have deep stacks. What the caches and the sweep hold comes
+/// on top.
 const DEEP_STACKS: usize = 10_000;
 /// A whole chunk of the sparse region is left out at its beginning, for the guard
 /// of the first deep slot.
@@ -237,7 +239,7 @@ impl Arena {
         match region {
             SPARSE => {
                 let cached = self.caches.load(Ordering::Relaxed) * CACHED;
-                slots.min(FIRST_DEEP + DEEP_STACKS + cached)
+                slots.min(FIRST_DEEP + DEEP_STACKS + cached + IN_HAND)
             }
             _ => slots,
         }

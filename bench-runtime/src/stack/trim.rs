@@ -45,8 +45,11 @@ pub struct StackUsage {
     pub growth_count: usize,
 }
 
-/// Slots that one call of [`cached`] takes from each class at most.
+/// Slots that one call of [`cached`] looks after in each class at most.
 const CACHED_BATCH: usize = 4096;
+/// Of these it takes so many off the free list at a time: nobody else can have
+/// them meanwhile. The arena has as many deep slots more than it promises.
+pub(super) const IN_HAND: usize = 64;
 
 /// What the calling goroutine's stack holds; `None` on a plain thread. It asks
 /// the kernel, page by page of the limit: not for a hot path.
@@ -191,14 +194,22 @@ pub(super) fn unused(stacks: &[Stack]) {
 pub(super) fn cached(arena: &Arena) -> bool {
     let mut left = false;
     for class in Class::all() {
-        let free = arena.free(class);
-        let old: Vec<FreeSlot> = {
-            let mut free = free.lock();
+        let mut count = {
+            let free = arena.free(class).lock();
             let count = free.warm.len().div_ceil(2).min(CACHED_BATCH);
             left |= free.warm.len() > count;
-            free.warm.drain(..count).collect()
+            count
         };
-        if !old.is_empty() {
+        while count > 0 {
+            let old: Vec<FreeSlot> = {
+                let mut free = arena.free(class).lock();
+                let some = count.min(IN_HAND).min(free.warm.len());
+                free.warm.drain(..some).collect()
+            };
+            if old.is_empty() {
+                break;
+            }
+            count -= old.len();
             release(arena, class, &old);
             arena.put_back(class, |free| free.cold.extend(old));
         }

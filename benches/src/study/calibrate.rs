@@ -340,7 +340,7 @@ mod tests {
 
     #[test]
     fn try_may_take_its_cells_share_of_the_budget() {
-        for (lanes, seconds) in [(1, 150), (2, 75), (100, 7)] {
+        for (lanes, seconds) in [(1, 150), (2, 75), (100, 5)] {
             let mut setup = setup_of(lanes);
             assert_eq!(setup.cells_count(), lanes, "one point");
             setup.budget = Duration::from_secs(300);

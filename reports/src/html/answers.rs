@@ -304,7 +304,7 @@ fn doubts(view: &View<'_>) -> Markup {
         h2 class="what" { "How sure is this?" }
         p class="fine" {
             (processes(design)) ". "
-            b { (decided) " of " (all) } " comparisons with " (reference) ", over all questions, are decided"
+            b { (decided) " of " (all) } " differences from " (reference) " are decided"
             @if decided < all { "; the others are too noisy to say" }
             "."
         }
@@ -317,10 +317,10 @@ fn doubts(view: &View<'_>) -> Markup {
         @for kind in taints::by_kind(view.run).iter().take(MOST_DOUBTS) {
             p class="fine warn" { b { (kind.title) ": " } (kind.meaning) "." }
         }
-        @if ours {
-            p class="fine" { "The authors of threadbare wrote one of the contestants; BIAS.md says what was done about it." }
+        p class="fine" {
+            @if ours { "The authors of threadbare wrote one of the contestants (BIAS.md). " }
+            a href="#trust" { "All that speaks against the figures" }
         }
-        p class="fine" { a href="#trust" { "All that speaks against the figures" } }
     }
 }
 

@@ -49,7 +49,7 @@ fn page_opens_with_five_answers_each_with_figure_interval_and_reference() {
         "{}",
         answers[0]
     );
-    assert!(answers[5].contains("comparisons with a thread are decided"));
+    assert!(answers[5].contains("differences from a thread are decided"));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use super::Blocking;
 use super::team::{join_all, start_all};
+use super::{Blocking, look_at_limit};
 use crate::host::clock::now_ns;
 use crate::lane::{Failure, Order, Outcome};
 use crate::measure::{Latencies, Meter};

@@ -49,7 +49,8 @@ fn task_of_a_runtime_costs_pages_only() {
         let memory = parked(lane, 20_000);
         // Whatever else the host does: none of its kernel objects is a task's.
         let kernel = memory.kernel_stack_bytes + memory.slab_bytes + memory.percpu_bytes;
-        assert!(kernel < 16 * 20_000, "{lane}: {memory:?}");
+        // The smallest of them is some hundred bytes.
+        assert!(kernel < 64 * 20_000, "{lane}: {memory:?}");
         let pages = memory.anonymous_bytes + memory.page_tables_bytes;
         assert!(pages >= 100 * 20_000, "{lane}: {memory:?}");
         assert_eq!(memory.sum(), kernel + pages, "{lane}");
