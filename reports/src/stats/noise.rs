@@ -10,10 +10,10 @@
 //! variance of such comparisons lacks. The excess of a figure is estimated by
 //! shrinkage, in two steps:
 //!
-//! 1. of the run: the mean over all pairs, together with [`PRIOR_OF_RUN`] pairs
-//!    that are as promised. A single pair counts no more than [`MOST_OF_ONE`]
+//! 1. of the run: the mean over all pairs, together with `PRIOR_OF_RUN` pairs
+//!    that are as promised. A single pair counts no more than `MOST_OF_ONE`
 //!    deviations, so that no wild one speaks for the others;
-//! 2. of a figure: the mean over its own pairs, together with [`PRIOR_OF_FIGURE`]
+//! 2. of a figure: the mean over its own pairs, together with `PRIOR_OF_FIGURE`
 //!    pairs that are as the run's.
 //!
 //! Both are means of a conjugate (scaled inverse chi-squared) posterior; see
