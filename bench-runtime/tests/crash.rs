@@ -1,46 +1,18 @@
 //! Ends of a process that must come with the right words: each test runs
 //! itself again in a child, which dies.
 
+mod child;
 mod start;
 
 use std::hint::black_box;
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsRawFd;
-use std::os::unix::process::ExitStatusExt;
-use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use bench_runtime::{GoBuilder, Runtime, StackPolicy, blocking, chan, go, goexit, time};
+use child::{in_child, in_child_with};
 use start::Start;
-
-const CHILD: &str = "BENCH_RUNTIME_CRASH_CHILD";
-
-/// In the parent: how the child ended and what it wrote. In the child: runs
-/// `body` and leaves.
-fn in_child(test: &str, body: impl FnOnce()) -> Option<(Option<i32>, String)> {
-    in_child_with(test, &[], body)
-}
-
-/// The same, with these variables in the child's environment.
-fn in_child_with(
-    test: &str,
-    variables: &[(&str, &str)],
-    body: impl FnOnce(),
-) -> Option<(Option<i32>, String)> {
-    if std::env::var_os(CHILD).is_some() {
-        body();
-        std::process::exit(0);
-    }
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([test, "--exact", "--nocapture"])
-        .env(CHILD, "1")
-        .envs(variables.iter().copied())
-        .output()
-        .unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    Some((output.status.signal(), stderr))
-}
 
 #[inline(never)]
 fn recurse_without_end(depth: usize) -> usize {

@@ -1,51 +1,21 @@
 //! How deep a default goroutine may go, with few of them and with many. Each test
 //! runs itself again in a child, because deep stacks are counted by process.
 
+mod child;
+
 use std::hint::black_box;
-use std::os::unix::process::ExitStatusExt;
 use std::panic::catch_unwind;
-use std::process::Command;
 
 use bench_runtime::{
     Builder, JoinHandle, Receiver, Runtime, Sender, blocking, chan, go, stack_usage,
 };
+use child::{in_child, must_end};
 
-const CHILD: &str = "BENCH_RUNTIME_DEPTH_CHILD";
 const MIB: usize = 1 << 20;
 /// More than have deep stacks.
 const MANY: usize = 12_000;
 /// As many as have one, with the first goroutine.
 const FEW: usize = 9_999;
-
-/// In the parent: how the child ended and what it wrote. In the child: runs
-/// `body` and leaves.
-fn in_child(test: &str, body: impl FnOnce()) -> Option<(Option<i32>, String)> {
-    if std::env::var_os(CHILD).is_some() {
-        body();
-        std::process::exit(0);
-    }
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([test, "--exact", "--nocapture"])
-        .env(CHILD, "1")
-        .output()
-        .unwrap();
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        stdout.contains("running 1 test"),
-        "no test is called {test}: {stdout}"
-    );
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    let signal = output.status.signal();
-    assert!(signal.is_some() || output.status.success(), "{stderr}");
-    Some((signal, stderr))
-}
-
-#[track_caller]
-fn must_end(end: Option<(Option<i32>, String)>) {
-    if let Some((signal, stderr)) = end {
-        assert_eq!(signal, None, "{stderr}");
-    }
-}
 
 #[track_caller]
 fn must_overflow(end: Option<(Option<i32>, String)>, limit: &str) {

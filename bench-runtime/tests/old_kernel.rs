@@ -1,19 +1,17 @@
 //! Kernels that lack what stacks use: a child forbids itself the system calls
 //! that an older kernel does not have, and goes on.
 
+mod child;
 mod start;
 
 use std::hint::black_box;
-use std::os::unix::process::ExitStatusExt;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bench_runtime::{Runtime, StackPolicy, chan, go, num_goroutine};
+use child::{End, in_child, must_end};
 use start::Start;
-
-const CHILD: &str = "BENCH_RUNTIME_OLD_KERNEL_CHILD";
 
 /// What the kernel is to lack.
 #[derive(Clone, Copy)]
@@ -83,30 +81,12 @@ fn forget(lacks: Lacks) {
     }
 }
 
-/// In the parent: how the child ended and what it wrote. In the child: forgets,
-/// runs `body` and leaves.
-fn in_child(test: &str, lacks: Lacks, body: impl FnOnce()) -> Option<(Option<i32>, String)> {
-    if std::env::var_os(CHILD).is_some() {
+/// In a child that runs on the older kernel.
+fn on_old_kernel(test: &str, lacks: Lacks, body: impl FnOnce()) -> Option<End> {
+    in_child(test, || {
         forget(lacks);
         body();
-        std::process::exit(0);
-    }
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([test, "--exact", "--nocapture"])
-        .env(CHILD, "1")
-        .output()
-        .unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    let signal = output.status.signal();
-    assert!(signal.is_some() || output.status.success(), "{stderr}");
-    Some((signal, stderr))
-}
-
-#[track_caller]
-fn assert_unharmed(end: Option<(Option<i32>, String)>) {
-    if let Some((signal, stderr)) = end {
-        assert_eq!(signal, None, "{stderr}");
-    }
+    })
 }
 
 #[inline(never)]
@@ -120,7 +100,7 @@ fn recurse_without_end(depth: usize) -> usize {
 
 #[test]
 fn compaction_without_userfaultfd_is_refused_by_name() {
-    let end = in_child(
+    let end = on_old_kernel(
         "compaction_without_userfaultfd_is_refused_by_name",
         Lacks::UserFault,
         || {
@@ -134,12 +114,12 @@ fn compaction_without_userfaultfd_is_refused_by_name() {
             assert_eq!(builder.start().unwrap().run(|| 7), 7);
         },
     );
-    assert_unharmed(end);
+    must_end(end);
 }
 
 #[test]
 fn compaction_without_guard_markers_is_refused_by_name() {
-    let end = in_child(
+    let end = on_old_kernel(
         "compaction_without_guard_markers_is_refused_by_name",
         Lacks::Guards,
         || {
@@ -150,12 +130,12 @@ fn compaction_without_guard_markers_is_refused_by_name() {
             assert!(error.to_string().contains("MADV_GUARD_INSTALL"), "{error}");
         },
     );
-    assert_unharmed(end);
+    must_end(end);
 }
 
 #[test]
 fn goroutines_without_guard_markers_run_until_the_map_limit() {
-    let end = in_child(
+    let end = on_old_kernel(
         "goroutines_without_guard_markers_run_until_the_map_limit",
         Lacks::Guards,
         || {
@@ -207,12 +187,12 @@ fn goroutines_without_guard_markers_run_until_the_map_limit() {
             });
         },
     );
-    assert_unharmed(end);
+    must_end(end);
 }
 
 #[test]
 fn overflow_without_guard_markers_is_reported() {
-    let end = in_child(
+    let end = on_old_kernel(
         "overflow_without_guard_markers_is_reported",
         Lacks::Guards,
         || {

@@ -2,12 +2,12 @@
 //! once, one for each kind of fault. What may take the process with it runs in a
 //! child.
 
+mod child;
 mod start;
 
 use std::cell::RefCell;
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -19,36 +19,10 @@ use bench_runtime::{
     GoroutineLocal, Receiver, Runtime, Select, Sender, Slot, StackPolicy, blocking, chan, go,
     goroutine_id, goroutines, in_goroutine, num_goroutine, scope, time, yield_now,
 };
+use child::{in_child, must_end};
 use start::Start;
 
-const CHILD: &str = "BENCH_RUNTIME_SOUNDNESS_CHILD";
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Runs `body` in a child, which must end by itself and with status 0.
-fn in_child(test: &str, body: impl FnOnce()) {
-    if std::env::var_os(CHILD).is_some() {
-        body();
-        std::process::exit(0);
-    }
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([test, "--exact", "--nocapture"])
-        .env(CHILD, "1")
-        .spawn()
-        .unwrap();
-    let begun = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        if begun.elapsed() > PATIENCE {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            panic!("{test} hangs");
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    };
-    assert!(status.success(), "{test}: {status}");
-}
 
 fn each_mode(test: fn()) {
     for builder in [Runtime::builder(), Runtime::builder().migrating()] {
@@ -139,34 +113,37 @@ thread_local! {
 
 #[test]
 fn thread_locals_that_were_lent_outlive_a_runtime() {
-    in_child("thread_locals_that_were_lent_outlive_a_runtime", || {
-        static LENT: AtomicBool = AtomicBool::new(false);
-        static STOPPED: AtomicBool = AtomicBool::new(false);
-        static DONE: AtomicBool = AtomicBool::new(false);
-        let runtime = Runtime::builder().procs(1).start().unwrap();
-        drop(runtime.spawn(|| {
-            TABLE.with(|table: &Vec<u64>| {
-                blocking(|| {
-                    LENT.store(true, Ordering::SeqCst);
-                    while !STOPPED.load(Ordering::SeqCst) {
-                        std::thread::yield_now();
-                    }
-                    // The kernel has had the time to take the thread down.
-                    std::thread::sleep(Duration::from_millis(100));
-                    assert!(table.iter().all(|&n| n == 42));
-                    DONE.store(true, Ordering::SeqCst);
+    must_end(in_child(
+        "thread_locals_that_were_lent_outlive_a_runtime",
+        || {
+            static LENT: AtomicBool = AtomicBool::new(false);
+            static STOPPED: AtomicBool = AtomicBool::new(false);
+            static DONE: AtomicBool = AtomicBool::new(false);
+            let runtime = Runtime::builder().procs(1).start().unwrap();
+            drop(runtime.spawn(|| {
+                TABLE.with(|table: &Vec<u64>| {
+                    blocking(|| {
+                        LENT.store(true, Ordering::SeqCst);
+                        while !STOPPED.load(Ordering::SeqCst) {
+                            std::thread::yield_now();
+                        }
+                        // The kernel has had the time to take the thread down.
+                        std::thread::sleep(Duration::from_millis(100));
+                        assert!(table.iter().all(|&n| n == 42));
+                        DONE.store(true, Ordering::SeqCst);
+                    });
                 });
-            });
-        }));
-        while !LENT.load(Ordering::SeqCst) {
-            std::thread::yield_now();
-        }
-        assert_eq!(runtime.shutdown().unfinished_count, 1);
-        STOPPED.store(true, Ordering::SeqCst);
-        while !DONE.load(Ordering::SeqCst) {
-            std::thread::yield_now();
-        }
-    });
+            }));
+            while !LENT.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            assert_eq!(runtime.shutdown().unfinished_count, 1);
+            STOPPED.store(true, Ordering::SeqCst);
+            while !DONE.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+        },
+    ));
 }
 
 #[test]
@@ -209,26 +186,29 @@ thread_local!(static LAST: RefCell<Option<Last>> = const { RefCell::new(None) })
 
 #[test]
 fn waits_in_destructors_of_thread_locals_are_waits() {
-    in_child("waits_in_destructors_of_thread_locals_are_waits", || {
-        let (_tx, rx) = chan(0);
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        ours.set_read_timeout(Some(Duration::from_millis(1)))
+    must_end(in_child(
+        "waits_in_destructors_of_thread_locals_are_waits",
+        || {
+            let (_tx, rx) = chan(0);
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            ours.set_read_timeout(Some(Duration::from_millis(1)))
+                .unwrap();
+            std::thread::spawn(move || {
+                LAST.with(|last| *last.borrow_mut() = Some(Last(rx.clone(), ours)));
+                // The runtime's own come after it, and go before it.
+                rx.recv_timeout(Duration::from_millis(1)).unwrap_err();
+                LAST.with(|last| {
+                    let last = last.borrow();
+                    let socket = &last.as_ref().unwrap().1;
+                    (&*socket).read(&mut [0]).unwrap_err();
+                });
+            })
+            .join()
             .unwrap();
-        std::thread::spawn(move || {
-            LAST.with(|last| *last.borrow_mut() = Some(Last(rx.clone(), ours)));
-            // The runtime's own come after it, and go before it.
-            rx.recv_timeout(Duration::from_millis(1)).unwrap_err();
-            LAST.with(|last| {
-                let last = last.borrow();
-                let socket = &last.as_ref().unwrap().1;
-                (&*socket).read(&mut [0]).unwrap_err();
-            });
-        })
-        .join()
-        .unwrap();
-        drop(theirs);
-        assert_eq!(ENDED.load(Ordering::SeqCst), 2);
-    });
+            drop(theirs);
+            assert_eq!(ENDED.load(Ordering::SeqCst), 2);
+        },
+    ));
 }
 
 // The program's code in the scheduler: destructors of what timers hold.
@@ -302,7 +282,7 @@ fn fill(mut begin: impl FnMut(Receiver<()>)) -> Sender<()> {
 #[test]
 fn goroutine_without_a_stack_is_an_error_of_all_who_wait_for_it() {
     let test = "goroutine_without_a_stack_is_an_error_of_all_who_wait_for_it";
-    in_child(test, || {
+    must_end(in_child(test, || {
         // A line for each that was refused is not read here.
         std::panic::set_hook(Box::new(|info| {
             let text = info.to_string();
@@ -357,7 +337,7 @@ fn goroutine_without_a_stack_is_an_error_of_all_who_wait_for_it() {
                 }
             });
         });
-    });
+    }));
 }
 
 fn unexpected(text: &str) -> ! {
@@ -368,7 +348,7 @@ fn unexpected(text: &str) -> ! {
 #[test]
 fn goroutine_without_a_stack_and_without_a_handle_is_told_to_the_panic_hook() {
     let test = "goroutine_without_a_stack_and_without_a_handle_is_told_to_the_panic_hook";
-    in_child(test, || {
+    must_end(in_child(test, || {
         let told = Arc::new(AtomicUsize::new(0));
         let count = told.clone();
         std::panic::set_hook(Box::new(move |info| {
@@ -383,5 +363,5 @@ fn goroutine_without_a_stack_and_without_a_handle_is_told_to_the_panic_hook() {
         without_stacks(|| drop(fill(|rx| drop(go(move || rx.recv())))));
         let twice = told.load(Ordering::SeqCst);
         assert!(once > 50 && twice > 50, "{once} and {twice} of {TASKS}");
-    });
+    }));
 }
