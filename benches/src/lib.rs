@@ -13,5 +13,6 @@ pub mod lane_process;
 pub mod lane_program;
 pub mod lanes;
 mod say;
+mod scratch;
 mod signals;
 pub mod study;

@@ -24,7 +24,7 @@ fn lane(folder: &Path) -> PathBuf {
     let script = r#"#!/bin/sh
 [ -z "$MARKS" ] || : >"$MARKS/hello"
 sleep ${HELLO_S:-0}
-echo '{"type":"hello","protocol":1,"lane":"thread","language":"sh","runtime":"'${RUNTIME:-none}'","pid":1,"cpus_count":'$(nproc)',"workloads":{"spawn.one":null,"switch.pingpong":null}}'
+echo '{"type":"hello","protocol":1,"lane":"thread","language":"sh","runtime":"'${RUNTIME:-none}'","pid":1,"cpus_count":'$(nproc)',"workloads":{"spawn.one":null,"switch.pingpong":null,"io.file_read":null}}'
 while read -r line; do
   case $line in *'"type":"run"'*) ;; *) exit 0;; esac
   [ -z "$MARKS" ] || : >"$MARKS/request"
@@ -497,5 +497,218 @@ fn names_that_are_no_utf_8_and_control_characters_do_no_harm() {
             !shown.chars().any(|one| one.is_control() && one != '\n'),
             "{shown:?}"
         );
+    }
+}
+
+#[test]
+fn without_a_temporary_folder_only_files_are_not_measured_and_tmpdir_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let lane = lane(dir.path());
+    let run = |workloads: &str, name: &str| {
+        threadbare(&lane)
+            .args([
+                "run",
+                "--smoke",
+                "--lane",
+                "thread",
+                "--workload",
+                workloads,
+            ])
+            .arg("--out")
+            .arg(dir.path().join(name))
+            .env("TMPDIR", "/nonexistent")
+            .output()
+            .unwrap()
+    };
+    let output = run("spawn.one,io.file_read", "both");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let kept = reports::store::read(&dir.path().join("both/run.jsonl")).unwrap();
+    assert!(
+        kept.groups
+            .iter()
+            .all(|group| group.workload == "spawn.one")
+    );
+    assert!(kept.samples_count() > 0);
+    let [failure] = &kept.failures[..] else {
+        panic!("one failure: {:?}", kept.failures);
+    };
+    assert_eq!(failure.workload, "io.file_read");
+    assert_eq!(failure.kind, reports::schema::FailureKind::Limit);
+    for said in [
+        &failure.message,
+        &text(&run("io.file_read", "files").stderr),
+    ] {
+        assert!(
+            said.contains("/nonexistent") && said.contains("set TMPDIR"),
+            "{said}"
+        );
+    }
+}
+
+/// What a smoke run says on a terminal of so many columns.
+fn said_on_a_terminal(lane: &Path, folder: &Path, columns: u16) -> String {
+    let size = nix::pty::Winsize {
+        ws_row: 24,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    let terminal = nix::pty::openpty(Some(&size), None).unwrap();
+    let mut master = fs::File::from(terminal.master);
+    let reader = std::thread::spawn(move || {
+        let mut said = Vec::new();
+        // The terminal ends with an error, where the last of its programs ends.
+        let _ = master.read_to_end(&mut said);
+        text(&said)
+    });
+    let mut command = threadbare(lane);
+    command
+        .args(SMOKE)
+        .arg("--out")
+        .arg(folder)
+        .env("TERM", "xterm")
+        .env("REQUEST_S", "0.02")
+        .stderr(terminal.slave);
+    assert!(command.status().unwrap().success());
+    // It holds the terminal, too.
+    drop(command);
+    reader.join().unwrap()
+}
+
+#[test]
+fn bar_is_drawn_on_a_terminal_and_not_over_tens_of_thousands_of_columns() {
+    let dir = tempfile::tempdir().unwrap();
+    let lane = lane(dir.path());
+    let said = |columns: u16| {
+        let folder = dir.path().join(columns.to_string());
+        said_on_a_terminal(&lane, &folder, columns)
+    };
+    let usual = said(80);
+    assert!(usual.contains(" left "), "a bar: {usual:?}");
+    let wide = said(65_535);
+    assert!(wide.contains("round 2 of 2"), "lines: {wide:?}");
+    assert!(wide.len() < 10_000, "{} bytes", wide.len());
+}
+
+#[test]
+fn run_of_another_machine_or_version_is_not_gone_on_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lane, folder) = (lane(dir.path()), dir.path().join("run"));
+    smoke(&lane, &folder);
+    let file = folder.join("run.jsonl");
+    let whole = fs::read_to_string(&file).unwrap();
+    let (begun, _) = whole.trim_end().rsplit_once('\n').unwrap();
+    let begun = format!("{begun}\n");
+    let resume = |text_of_file: &str, runtime: &str| {
+        fs::write(&file, text_of_file).unwrap();
+        let output = threadbare(&lane)
+            .args(["run", "--resume"])
+            .arg(&folder)
+            .env("RUNTIME", runtime)
+            .output()
+            .unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    let header = begun.lines().next().unwrap();
+    let machine = header.split_once(r#""architecture":""#).unwrap().1;
+    let architecture = format!(r#""architecture":"{}""#, machine.split_once('"').unwrap().0);
+    let moved = begun.replace(&architecture, r#""architecture":"elsewhere""#);
+    for (held, runtime, words) in [
+        (&moved, "none", "another machine"),
+        (&begun, "newer", "is sh, newer now"),
+    ] {
+        let (status, said) = resume(held, runtime);
+        assert_eq!(status, Some(2), "{said}");
+        assert!(said.contains(words), "{said}");
+        assert_eq!(&fs::read_to_string(&file).unwrap(), held, "{words}");
+    }
+    let (status, said) = resume(&begun, "none");
+    assert_eq!(status, Some(0), "{said}");
+}
+
+#[test]
+fn full_disk_before_the_first_line_leaves_nothing_in_the_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lane, folder) = (lane(dir.path()), dir.path().join("run"));
+    // A header is longer than the 512 bytes that a file may have.
+    let output = threadbare_after("ulimit -f 1", &lane)
+        .args(SMOKE)
+        .arg("--out")
+        .arg(&folder)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(said.contains("start it again"), "{said}");
+    smoke(&lane, &folder);
+}
+
+#[test]
+fn report_that_cannot_be_written_is_said_with_how_to_write_it_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lane, folder) = (lane(dir.path()), dir.path().join("my run"));
+    // A folder cannot be written to.
+    fs::create_dir_all(folder.join("report.html")).unwrap();
+    let output = threadbare(&lane)
+        .args(SMOKE)
+        .arg("--out")
+        .arg(&folder)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    let hint = format!("threadbare report '{}'", folder.display());
+    assert!(
+        said.contains("all that was measured is in") && said.contains(&hint),
+        "{said}"
+    );
+    let kept = reports::store::read(&folder.join("run.jsonl")).unwrap();
+    assert!(kept.is_complete());
+}
+
+#[test]
+fn lane_that_is_stopped_or_killed_from_outside_costs_its_process_and_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let lane = lane(dir.path());
+    for (signal, words) in [
+        ("STOP", "timed out after 2 s"),
+        ("KILL", "killed by SIGKILL"),
+    ] {
+        let (marks, folder) = (dir.path().join(signal), dir.path().join("run").join(signal));
+        fs::create_dir(&marks).unwrap();
+        // The first process that is asked once the plan is written, for its second answer.
+        let before = format!(
+            r#"if [ -e "$RUN" ] && [ $id -ge 2 ] && mkdir "$MARKS/once" 2>/dev/null; then kill -{signal} $$; fi"#
+        );
+        let output = threadbare(&lane)
+            .args([
+                "run",
+                "--timeout",
+                "2",
+                "--processes",
+                "3",
+                "--budget",
+                "60",
+            ])
+            .args([
+                "--lane",
+                "thread",
+                "--workload",
+                "spawn.one,switch.pingpong",
+                "--out",
+            ])
+            .arg(&folder)
+            .env("MARKS", &marks)
+            .env("RUN", folder.join("run.jsonl"))
+            .env("BEFORE", before)
+            .output()
+            .unwrap();
+        let said = text(&output.stderr);
+        assert!(said.contains(words), "{said}");
+        assert_eq!(output.status.code(), Some(1), "{signal}: {said}");
+        let kept = reports::store::read(&folder.join("run.jsonl")).unwrap();
+        assert!(kept.is_complete(), "{signal}");
+        assert_eq!(kept.failures.len(), 1, "{signal}: {:?}", kept.failures);
+        assert!(kept.samples_count() > 0, "{signal}");
     }
 }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::run::Run;
+use crate::run::{Place, Run};
 use crate::schema::{End, Group, Merged, Shard};
 
 /// Why runs are not shards of one.
@@ -251,21 +251,4 @@ fn once<T: Serialize>(records: &mut Vec<T>) {
         // A record that cannot be written as JSON cannot have been read.
         serde_json::to_string(record).map_or(true, |text| seen.insert(text))
     });
-}
-
-/// What two groups cannot share unless they are the same.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Place(String, String, Vec<(String, u64)>, u64, u64, bool);
-
-impl Place {
-    fn of(group: &Group) -> Place {
-        Place(
-            group.workload.clone(),
-            group.lane.clone(),
-            group.parameters.clone().into_iter().collect(),
-            group.process_index,
-            group.block_index,
-            group.control,
-        )
-    }
 }

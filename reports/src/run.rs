@@ -163,3 +163,20 @@ impl Run {
         self.end.as_ref().is_some_and(|end| !end.interrupted) && parts.is_none_or(Merged::is_whole)
     }
 }
+
+/// What two groups cannot share unless they are the same.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place(String, String, Vec<(String, u64)>, u64, u64, bool);
+
+impl Place {
+    pub(crate) fn of(group: &Group) -> Place {
+        Place(
+            group.workload.clone(),
+            group.lane.clone(),
+            group.parameters.clone().into_iter().collect(),
+            group.process_index,
+            group.block_index,
+            group.control,
+        )
+    }
+}

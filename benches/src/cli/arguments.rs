@@ -154,7 +154,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "LIST")]
     pub cpus: Option<Cpus>,
     /// How long the run may take. It ends sooner where all comparisons are decided.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub budget: Option<u64>,
     /// So many fresh processes for each lane on each workload, and no more.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=100))]
@@ -169,7 +169,7 @@ pub struct RunArguments {
     #[arg(long)]
     pub twice: bool,
     /// How long a lane may take to answer before it is killed.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = parse_seconds)]
     pub timeout: u64,
     /// The lane program of another build: each chosen lane in Rust is measured
     /// as that build has it too, interleaved; `gate` then takes the one run.
@@ -228,7 +228,7 @@ pub struct DoctorArguments {
     #[arg(long, value_name = "LIST")]
     pub cpus: Option<Cpus>,
     /// About how long to measure.
-    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = parse_seconds)]
     pub budget: u64,
     /// How to print it.
     #[arg(long, value_enum, default_value_t)]
@@ -360,6 +360,20 @@ fn parse_values(text: &str) -> Result<(String, Vec<u64>), String> {
     Ok((name, numbers))
 }
 
+/// The longest time that may be asked for: a moment so far ahead is one that
+/// the clock can name.
+const LONGEST_SECONDS: u64 = 100 * 365 * 24 * 3600;
+
+fn parse_seconds(text: &str) -> Result<u64, String> {
+    match text.trim().parse() {
+        Ok(seconds) if (1..=LONGEST_SECONDS).contains(&seconds) => Ok(seconds),
+        _ => Err(
+            "write it as a whole number of seconds, from 1 to a hundred years, such as 300"
+                .to_owned(),
+        ),
+    }
+}
+
 fn parse_percent(text: &str) -> Result<f64, String> {
     match text.trim_end_matches('%').parse() {
         Ok(percent) if (0.1..=50.0).contains(&percent) => Ok(percent),
@@ -382,6 +396,8 @@ fn parse_shard(text: &str) -> Result<(u32, u32), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use clap::CommandFactory;
 
     use super::*;
@@ -415,6 +431,26 @@ mod tests {
             "wait=99999999999999s",
         ] {
             assert!(parse_values(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn time_is_a_whole_number_of_seconds_that_the_clock_can_name() {
+        assert_eq!(parse_seconds("300"), Ok(300));
+        let longest = Duration::from_secs(parse_seconds("3153600000").unwrap());
+        assert!(Instant::now().checked_add(longest).is_some());
+        for wrong in [
+            "",
+            "0",
+            "-1",
+            "1.5",
+            "NaN",
+            "inf",
+            "5m",
+            "18446744073709551615",
+        ] {
+            let said = parse_seconds(wrong).unwrap_err();
+            assert!(said.contains("whole number of seconds"), "{wrong}: {said}");
         }
     }
 

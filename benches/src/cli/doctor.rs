@@ -20,6 +20,7 @@ use crate::doctor::{Check, Grade, Resolution, examine, resolutions};
 use crate::environment::{Watch, host, software};
 use crate::lanes;
 use crate::say::{say, stdout};
+use crate::scratch::Scratch;
 use crate::study::{self, Depth, Setup, StudyLane};
 
 /// How long the host is watched while nothing is measured.
@@ -108,22 +109,14 @@ fn measure(arguments: &DoctorArguments, cpus: Cpus) -> anyhow::Result<Run> {
     // Finer than the goal, so that a host which is just able is seen to be.
     setup.be_precise(GOAL_RATIO / 2.0);
     setup.budget = Duration::from_secs(arguments.budget);
-    let folder = std::env::temp_dir().join(format!("threadbare-doctor-{}", setup.run_id));
-    std::fs::create_dir(&folder).with_context(|| {
-        format!(
-            "making the temporary folder {} (TMPDIR names another place)",
-            folder.display()
-        )
-    })?;
-    let file = folder.join(super::run::RUN_FILE);
+    let folder = Scratch::create(&format!("doctor-{}", setup.run_id))?;
+    let file = folder.path().join(super::run::RUN_FILE);
     let stop = stop::on_ctrl_c().context("taking over Ctrl-C")?;
     let mut progress = Progress::new();
     let read = study::run(&setup, &file, &stop, &mut progress)
         .map_err(anyhow::Error::from)
         .and_then(|_| Ok(reports::store::read(&file)?));
     progress.finish();
-    // Only scratch; what stays behind on an error harms nobody.
-    let _ = std::fs::remove_dir_all(&folder);
     read
 }
 

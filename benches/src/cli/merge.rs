@@ -22,8 +22,9 @@ pub(super) fn merge(arguments: &MergeArguments) -> anyhow::Result<ExitCode> {
         .iter()
         .map(|path| reports::store::read(&run_file(path)))
         .collect::<Result<Vec<_>, _>>()?;
+    let found: Vec<String> = shards.iter().flat_map(|run| run.warnings.clone()).collect();
     let merged = reports::merge::merge(shards)?;
-    for warning in &merged.warnings {
+    for warning in found.iter().chain(&merged.warnings) {
         say(warning);
     }
     let file = arguments.out.join(RUN_FILE);

@@ -1,5 +1,5 @@
 //! How a study goes, on stderr: a bar with the time left on a terminal, plain
-//! lines elsewhere.
+//! lines elsewhere, and where a terminal is wider than any screen.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -7,16 +7,17 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reports::schema::{Failure, Taint};
+use terminal_size::{Width, terminal_size_of};
 
-use super::list::plain_table;
 use crate::say::{say, visible};
 use crate::study::{Observer, Plan, PlannedBlock, PlannedCell, cell_name};
 
 /// Without a terminal: how long it may be silent.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// Columns from which on a terminal's line is wider than any message.
-const WIDE: u16 = 400;
+/// The most columns of a terminal that has a bar: it is drawn as wide as the
+/// terminal, several times a second.
+const WIDEST: u16 = 1_000;
 
 /// Shows a study on stderr.
 #[derive(Debug)]
@@ -34,7 +35,9 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new() -> Self {
-        let plain = !std::io::stderr().is_terminal();
+        let stderr = std::io::stderr();
+        let columns = terminal_size_of(&stderr).map_or(0, |(Width(columns), _)| columns);
+        let plain = !stderr.is_terminal() || columns > WIDEST;
         let bar = if plain {
             ProgressBar::hidden()
         } else {
@@ -137,14 +140,7 @@ impl Observer for Progress {
             (_, false) => format!("{rounds}; about {}", rough(plan.estimate(done))),
         });
         self.bar.set_length(STEPS);
-        // On a line of thousands of columns each step would be filled up with
-        // spaces to its end.
-        let message = match plain_table().width() {
-            Some(WIDE..) => "{msg}",
-            _ => "{wide_msg}",
-        };
-        let style = ProgressStyle::with_template(&format!("{{bar:24}} {{prefix:>12}}  {message}"));
-        if let Ok(style) = style {
+        if let Ok(style) = ProgressStyle::with_template("{bar:24} {prefix:>12}  {wide_msg}") {
             self.bar.set_style(style.progress_chars("━━─"));
         }
     }

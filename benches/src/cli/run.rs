@@ -113,7 +113,15 @@ pub fn measure(
     let taints = progress.finish();
     let run = folder.join(RUN_FILE);
     let report = folder.join(REPORT_FILE);
-    let report = super::report::write(&run, &report)?.unwrap_or(report);
+    let report = super::report::write(&run, &report)
+        .with_context(|| {
+            format!(
+                "all that was measured is in {}; write its report later by: threadbare report {}",
+                run.display(),
+                shell::word(&folder)
+            )
+        })?
+        .unwrap_or(report);
     let mut ended = Ended {
         outcome,
         run,
@@ -122,7 +130,7 @@ pub fn measure(
     };
     // Of a run that was measured, nobody need hear.
     if let Err(error) = conclude(&ended, &taints) {
-        super::refused(&error, FAILED);
+        let _ = super::refused(&error, FAILED);
         ended.told = false;
     }
     Ok(ended)
@@ -293,8 +301,12 @@ fn folder(arguments: &RunArguments, results: &Path, setup: &Setup) -> anyhow::Re
             folder.display()
         );
     }
-    std::fs::create_dir_all(&folder)
-        .with_context(|| format!("making the folder {}", folder.display()))?;
+    std::fs::create_dir_all(&folder).with_context(|| {
+        format!(
+            "making the folder {} (--out names another)",
+            folder.display()
+        )
+    })?;
     Ok(folder)
 }
 

@@ -1,7 +1,10 @@
 //! Why a lane's process gave no answer.
 
-use std::fmt;
+use std::path::Path;
 use std::time::Duration;
+use std::{fmt, io};
+
+use nix::errno::Errno;
 
 /// A lane's process did not do its part: it costs its own cell, never the run.
 #[derive(Debug)]
@@ -20,6 +23,8 @@ pub struct LaneFailure {
 pub enum Cause {
     /// It could not be started.
     CannotStart(String),
+    /// The host had no room for it: the limit is named.
+    NoRoom(String),
     /// A signal killed it; the flag says that the kernel reported an
     /// out-of-memory kill at the same time.
     Killed {
@@ -52,11 +57,24 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Why `program` could not be started: the limit is named where it is one.
+    pub(super) fn of_start(program: &Path, error: &io::Error) -> Self {
+        let limits = match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EMFILE) => "ulimit -n",
+            Some(Errno::ENFILE) => "fs.file-max",
+            Some(Errno::EAGAIN) => "ulimit -u, pids.max and threads-max",
+            Some(Errno::ENOMEM) => "the memory of the host or cgroup, and ulimit -v",
+            _ => return Self::CannotStart(format!("{}: {error}", program.display())),
+        };
+        Self::NoRoom(format!("{}: {error}; look at {limits}", program.display()))
+    }
+
     /// A stable word for this cause, for result files.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
             Self::CannotStart(_) => "cannot_start",
+            Self::NoRoom(_) => "no_room",
             Self::Killed {
                 out_of_memory: true,
                 ..
@@ -77,7 +95,9 @@ impl Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::CannotStart(why) => write!(out, "could not be started: {why}"),
+            Self::CannotStart(why) | Self::NoRoom(why) => {
+                write!(out, "could not be started: {why}")
+            }
             Self::Killed {
                 signal,
                 out_of_memory: false,
@@ -115,7 +135,11 @@ impl fmt::Display for Cause {
 impl fmt::Display for LaneFailure {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}", self.cause)?;
-        if !matches!(self.cause, Cause::CannotStart(_) | Cause::Interrupted) {
+        let is_asked = !matches!(
+            self.cause,
+            Cause::CannotStart(_) | Cause::NoRoom(_) | Cause::Interrupted
+        );
+        if is_asked {
             write!(out, ", when asked {}", self.asked)?;
         }
         if !self.last_words.is_empty() {
@@ -126,3 +150,24 @@ impl fmt::Display for LaneFailure {
 }
 
 impl std::error::Error for LaneFailure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_start_names_the_limit_where_it_is_one() {
+        let cause = |errno: Errno| Cause::of_start(Path::new("lane"), &errno.into());
+        for (errno, limit) in [
+            (Errno::EMFILE, "ulimit -n"),
+            (Errno::EAGAIN, "ulimit -u"),
+            (Errno::ENOMEM, "ulimit -v"),
+        ] {
+            let cause = cause(errno);
+            assert!(matches!(cause, Cause::NoRoom(_)), "{cause:?}");
+            assert!(cause.to_string().contains(limit), "{cause}");
+        }
+        let absent = cause(Errno::ENOENT);
+        assert!(matches!(absent, Cause::CannotStart(_)), "{absent:?}");
+    }
+}

@@ -198,11 +198,6 @@ impl LaneProcess {
         limits: Limits,
         stop: &Stop,
     ) -> Result<Self, LaneFailure> {
-        let refused = |why: String| LaneFailure {
-            cause: Cause::CannotStart(format!("{}: {why}", command.program.display())),
-            asked: "to start",
-            last_words: String::new(),
-        };
         let adopts = strays::adopt();
         let mark = Mark::new();
         let mut start = Command::new(&command.program);
@@ -220,7 +215,11 @@ impl LaneProcess {
         start.envs([mark.variable()]);
         let refusals = setup::prepare(&mut start, cpus.to_kernel());
         let oom_kills_before = oom_kills();
-        let mut child = start.spawn().map_err(|error| refused(error.to_string()))?;
+        let mut child = start.spawn().map_err(|error| LaneFailure {
+            cause: Cause::of_start(&command.program, &error),
+            asked: "to start",
+            last_words: String::new(),
+        })?;
         let group = Pid::from_raw(child.id().cast_signed());
         let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
             unreachable!(

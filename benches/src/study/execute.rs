@@ -5,11 +5,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use reports::Run;
-use reports::schema::{Counters, Failure, Phase, Record, Taint};
+use reports::schema::{Counters, Failure, FailureKind, Header, Phase, Record, Taint};
 use reports::store::{Claim, WriteError, Writer};
+use workloads::catalogue::Workload;
 
 use super::calibrate::{self, Expected};
-use super::header::{PLAN, header};
+use super::header::{PLAN, describe_lane, header};
 use super::load::Load;
 use super::measure::{Outcome, State, environment_at, nanos};
 use super::observer::Observer;
@@ -17,11 +18,14 @@ use super::plan::{Candidate, Plan, Room};
 use super::probe::{Known, ProbedLane, probe};
 use super::setup::{Setup, TASKS, is_memory};
 use super::warm_up::compiles_late;
-use crate::environment::{Bounds, Watch, debug_build_taint, standing_taints};
+use crate::environment::{self, Bounds, Watch, debug_build_taint, standing_taints};
 use crate::lane_process::Stop;
+use crate::scratch::Scratch;
 
 /// How long the host is watched before anything is measured.
 const IDLE_WATCH: Duration = Duration::from_millis(400);
+/// The parameter of workloads that read temporary files.
+const FILES: &str = "file_bytes";
 /// Why there is no run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -38,6 +42,9 @@ pub enum StudyError {
     /// The user asked to stop before anything was measured.
     #[error("stopped before anything was measured")]
     Stopped,
+    /// The run was begun with what is not here.
+    #[error("{0}")]
+    Other(String),
     /// The file holds no plan to go on with.
     #[error("{0}")]
     NoPlan(String),
@@ -140,7 +147,13 @@ pub fn resume(
     let done = last.map_or(0, |block| block.block_index as usize + 1);
     let began = Instant::now();
     let lanes = probe(setup, stop, observer);
+    if stop.asked() {
+        return Err(StudyError::Stopped);
+    }
     refuse_without_lanes(&lanes)?;
+    if let Some(why) = other_than(&so_far.header, &lanes) {
+        return Err(StudyError::Other(why));
+    }
     let load = Load::measure(setup, observer);
     let writer = Writer::resume(claim)?;
     observer.planned(&plan, done);
@@ -180,6 +193,40 @@ fn refuse_without_lanes(lanes: &[ProbedLane]) -> Result<(), StudyError> {
         }
     }
     Err(StudyError::NoLane(reasons.join("\n")))
+}
+
+/// Why no lane can be given the files of this workload.
+fn no_files(setup: &Setup, workload: &Workload) -> Option<String> {
+    if !workload.has_parameter(FILES) {
+        return None;
+    }
+    let made = Scratch::create(&format!("files-{}", setup.run_id));
+    made.err().map(|error| error.to_string())
+}
+
+/// Why the run in the file cannot be gone on with here: its figures would be those
+/// of two machines, or of two versions of a lane.
+fn other_than(begun: &Header, lanes: &[ProbedLane]) -> Option<String> {
+    let machines = [&begun.host.machine, &environment::host().machine];
+    if machines[0].key() != machines[1].key() {
+        let [there, here] = machines
+            .map(|one| format!("{}, {} hardware threads", one.cpu_model, one.threads_count));
+        return Some(format!(
+            "the run was begun on another machine ({there}; this is {here}): go on with it there, or start a new run here"
+        ));
+    }
+    lanes.iter().find_map(|lane| {
+        let now = describe_lane(lane);
+        let then = begun.lanes.iter().find(|then| then.name == now.name)?;
+        let is_known = !then.runtime.is_empty() && !now.runtime.is_empty();
+        let versions = [then, &now].map(|lane| format!("{}, {}", lane.language, lane.runtime));
+        (is_known && versions[0] != versions[1]).then(|| {
+            format!(
+                "the lane {} was begun as {} and is {} now: bring that version back, or start a new run",
+                now.name, versions[0], versions[1]
+            )
+        })
+    })
 }
 
 /// A lane that uses another number of CPUs than the rest is not comparable.
@@ -233,11 +280,14 @@ fn try_cells(
     let mut trials = Trials::default();
     for (place, &workload) in setup.workloads.iter().enumerate() {
         let points = setup.points(workload);
+        let no_files = no_files(setup, workload);
         let processes_count = setup.processes(workload, &points);
         let mut firsts: Vec<Candidate> = Vec::new();
         for lane in lanes {
             let name = &lane.lane.name;
-            if let Some((kind, message)) = lane.refusal(workload.id) {
+            let refusal = lane.refusal(workload.id);
+            let no_files = || Some((FailureKind::Limit, no_files.clone()?));
+            if let Some((kind, message)) = refusal.or_else(no_files) {
                 let (workload, lane) = (workload.id.to_owned(), name.clone());
                 trials.failures.push(Failure {
                     workload,

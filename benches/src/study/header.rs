@@ -71,7 +71,8 @@ pub(super) fn now() -> String {
         .to_string()
 }
 
-fn describe_lane(probed: &ProbedLane) -> Lane {
+/// A lane as the header has it.
+pub(super) fn describe_lane(probed: &ProbedLane) -> Lane {
     let lane = &probed.lane;
     let described = Lane {
         name: lane.name.clone(),

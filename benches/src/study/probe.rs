@@ -95,6 +95,7 @@ pub(super) fn probe(setup: &Setup, stop: &Stop, observer: &mut dyn Observer) -> 
 pub(super) fn kind_of(cause: &Cause) -> FailureKind {
     match cause {
         Cause::CannotStart(_) => FailureKind::NotInstalled,
+        Cause::NoRoom(_) => FailureKind::Limit,
         Cause::Killed {
             out_of_memory: true,
             ..

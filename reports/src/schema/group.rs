@@ -74,6 +74,9 @@ impl Group {
                     "a sample's elapsed_ns and operations_count must be below 2^53".to_owned(),
                 );
             }
+            if sample.memory.is_some_and(|memory| !memory.is_exact()) {
+                return Err("every part of a memory ledger must be below 2^53".to_owned());
+            }
             if let Some(latency) = &sample.latency
                 && latency
                     .buckets
@@ -161,6 +164,21 @@ impl Memory {
             + self.slab_bytes
             + self.page_tables_bytes
             + self.percpu_bytes
+    }
+
+    /// True where no sum or difference of its numbers leaves the range.
+    fn is_exact(&self) -> bool {
+        let parts = [
+            self.available_bytes,
+            self.group_bytes.unwrap_or(0),
+            self.anonymous_bytes,
+            self.kernel_stack_bytes,
+            self.slab_bytes,
+            self.page_tables_bytes,
+            self.percpu_bytes,
+            self.virtual_bytes,
+        ];
+        self.tasks_count < EXACT && parts.iter().all(|part| part.unsigned_abs() < EXACT)
     }
 }
 

@@ -44,10 +44,7 @@ impl Claim {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 return Err(WriteError::Exists { file: path });
             }
-            Err(error) => {
-                let (file, lines) = (path, 0);
-                return Err(WriteError::Io { file, lines, error });
-            }
+            Err(error) => return Err(WriteError::Open { file: path, error }),
         };
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => Err(WriteError::Busy {

@@ -5,13 +5,14 @@
 //! number of records is trusted to be small: each has its limit, and a line
 //! is refused before it is held in memory whole.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufRead, Read};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::source::{self, Unread};
-use crate::run::Run;
+use crate::run::{Place, Run};
 use crate::schema::{Record, SCHEMA_VERSION};
 
 /// Lanes that have another name than when files were first written, with their
@@ -149,6 +150,7 @@ impl<S: BufRead> Reader<'_, S> {
         };
         let mut run = self.header(&first)?;
         let mut samples = 0;
+        let mut places = BTreeSet::new();
         while let Some(line) = self.next()? {
             if line.bytes.iter().all(u8::is_ascii_whitespace) {
                 continue;
@@ -174,6 +176,12 @@ impl<S: BufRead> Reader<'_, S> {
                         "more than {limit} samples: refused. If the file is really a run's, split it by workload"
                     )));
                 }
+                if !places.insert(Place::of(group)) {
+                    return Err(self.error(format!(
+                        "the samples of {} on {} (process {}, block {}) are there twice. Remove one of the two lines",
+                        group.workload, group.lane, group.process_index, group.block_index
+                    )));
+                }
             }
             if matches!(record, Record::Header(_)) {
                 return Err(self.error(
@@ -188,11 +196,16 @@ impl<S: BufRead> Reader<'_, S> {
             }
             run.push(record);
         }
-        if run.end.is_none() {
-            run.warnings.push(format!(
-                "{}: the run has no closing line: it was cut short. What was measured is used",
-                self.path.display()
-            ));
+        let path = self.path.display();
+        match &run.end {
+            None => run.warnings.push(format!(
+                "{path}: the run has no closing line: it was cut short. What was measured is used"
+            )),
+            Some(end) if end.samples_count != samples => run.warnings.push(format!(
+                "{path}: its closing line says {} samples, and there are {samples}: lines are missing or were added. Take the file from its source again",
+                end.samples_count
+            )),
+            Some(_) => {}
         }
         rename_lanes(&mut run);
         Ok(run)

@@ -64,11 +64,16 @@ pub enum WriteError {
         /// Who writes it.
         holder: String,
     },
+    /// The file could not be opened for writing.
+    #[error("{}: {error}. Name a folder of a run that you may write to", file.display())]
+    Open {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
     /// The disk, or the quota, is full.
-    #[error(
-        "{}: no space left ({error}). All {lines} lines written so far are kept; free some space and go on with --resume",
-        file.display()
-    )]
+    #[error("{}: no space left ({error}). {}", file.display(), kept(*lines))]
     Full {
         /// The file.
         file: PathBuf,
@@ -89,6 +94,16 @@ pub enum WriteError {
     },
 }
 
+/// What is left of a run for which there is no more space.
+fn kept(lines: u64) -> String {
+    match lines {
+        0 => "Nothing was measured yet: free some space and start it again".to_owned(),
+        _ => format!(
+            "All {lines} lines written so far are kept; free some space and go on with --resume"
+        ),
+    }
+}
+
 /// An open result file.
 #[derive(Debug)]
 pub struct Writer<M = File> {
@@ -102,7 +117,8 @@ pub struct Writer<M = File> {
 }
 
 impl Writer<File> {
-    /// Starts a new file with its header, and syncs it.
+    /// Starts a new file with its header, and syncs it. A file that does not take
+    /// its header is removed again: it is no run, and would be in a run's way.
     ///
     /// # Errors
     ///
@@ -110,8 +126,14 @@ impl Writer<File> {
     pub fn create(path: &Path, header: &Header) -> Result<Writer<File>, WriteError> {
         let (medium, _) = Claim::create(path)?.into_parts();
         let mut writer = Writer::on(medium, path);
-        writer.append(&Record::Header(Box::new(header.clone())))?;
-        writer.sync()?;
+        let begun = writer
+            .append(&Record::Header(Box::new(header.clone())))
+            .and_then(|()| writer.sync());
+        if let Err(error) = begun {
+            // The error that matters is the first one.
+            let _ = std::fs::remove_file(path);
+            return Err(error);
+        }
         Ok(writer)
     }
 

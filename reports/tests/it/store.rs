@@ -496,3 +496,58 @@ fn error_of_a_line_has_one_line_number_and_one_of_a_file_is_said_once() {
     );
     assert_eq!(error.to_string().matches("os error 2").count(), 1);
 }
+
+#[test]
+fn samples_that_are_there_twice_are_refused() {
+    let twice = text(&[
+        Record::Header(Box::new(header())),
+        group(0),
+        group(1),
+        group(0),
+    ]);
+    let said = message(&twice);
+    assert!(
+        said.contains("run.jsonl:4") && said.contains("there twice"),
+        "{said}"
+    );
+}
+
+#[test]
+fn closing_line_that_counts_other_samples_is_a_warning() {
+    let end = |samples_count| {
+        Record::End(End {
+            samples_count,
+            ..End::default()
+        })
+    };
+    for (count, warnings) in [(2, 0), (3, 1)] {
+        let records = [
+            Record::Header(Box::new(header())),
+            group(0),
+            group(1),
+            end(count),
+        ];
+        let run = read_text(&text(&records)).expect("a file");
+        assert_eq!(run.warnings.len(), warnings, "{:?}", run.warnings);
+        let is_said = |text: &String| text.contains("says 3 samples, and there are 2");
+        assert!(run.warnings.iter().all(is_said), "{:?}", run.warnings);
+    }
+}
+
+#[test]
+fn full_disk_before_the_first_line_says_to_start_again() {
+    let full = |lines| WriteError::Full {
+        file: "run.jsonl".into(),
+        lines,
+        error: io::ErrorKind::StorageFull.into(),
+    };
+    let (none, some) = (full(0).to_string(), full(7).to_string());
+    assert!(
+        none.contains("start it again") && !none.contains("--resume"),
+        "{none}"
+    );
+    assert!(
+        some.contains("All 7 lines") && some.contains("--resume"),
+        "{some}"
+    );
+}

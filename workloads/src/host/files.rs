@@ -24,7 +24,7 @@ impl Files {
     /// Writes them, down to the disk.
     pub(crate) fn create(count: usize, size: u64) -> Result<Self, Failure> {
         let folder = tempfile::tempdir().map_err(|error| {
-            Failure::host("making a temporary folder", &error, "the space in TMPDIR")
+            Failure::host("making a folder in TMPDIR", &error, "the space in TMPDIR")
         })?;
         let files = Self { folder, count };
         for index in 0..count as u64 {

@@ -68,6 +68,33 @@ fn every_seed_of_the_fuzzer_is_read_or_refused() {
     assert!(count > 5, "{count} seeds");
 }
 
+#[test]
+fn values_that_once_made_it_panic_are_shown_or_refused() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/values");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).expect("the folder is checked in") {
+        let choices = std::fs::read(entry.expect("an entry").path()).expect("a file");
+        match read(edited(SEED, &choices).as_bytes()) {
+            Ok(run) => assert!(shown(&run).ends_with("</html>")),
+            Err(error) => assert!(error.to_string().starts_with("run.jsonl")),
+        }
+        count += 1;
+    }
+    assert!(count > 3, "{count} seeds");
+}
+
+#[test]
+fn ledger_whose_sum_would_overflow_is_refused() {
+    let part = "\"slab_bytes\":";
+    let (before, after) = SEED.split_once(part).expect("a ledger");
+    let digits = after.find([',', '}']).expect("its end");
+    for (value, is_good) in [("9007199254740991", true), ("9223372036854775807", false)] {
+        let odd = format!("{before}{part}{value}{}", &after[digits..]);
+        let said = read(odd.as_bytes()).map_err(|error| error.to_string());
+        assert_eq!(said.is_ok(), is_good, "{value}: {:?}", said.err());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
