@@ -319,7 +319,7 @@ fn a_full_disk_keeps_what_was_measured_and_says_so() {
     // A limit on the size of a file stands for the disk: 512-byte blocks in
     // sh. Without the signal the kernel says EFBIG.
     let output = Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -f 60; exec \"$0\" \"$@\""])
+        .args(["-c", "trap '' XFSZ; ulimit -f 90; exec \"$0\" \"$@\""])
         .arg(env!("CARGO_BIN_EXE_threadbare"))
         .args(["run", "--lane", "thread", "--budget", "8"])
         .args(["--workload", "spawn.one,switch.pingpong"])
