@@ -52,6 +52,10 @@ pub use local::GoroutineLocal;
 pub use sched::api::{Runtime, Shutdown};
 pub use sched::blocking::blocking;
 pub use sched::builder::Builder;
+pub use sched::contention::{
+    ContendedStack, ContentionProfile, block_profile, mutex_profile, set_block_profile_rate,
+    set_mutex_profile_fraction,
+};
 pub use sched::dump::{GoroutineInfo, goroutines, in_goroutine};
 pub use sched::global_queue::Priority;
 pub use sched::join::{JoinError, JoinHandle, PanicPayload};

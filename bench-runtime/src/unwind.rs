@@ -1,5 +1,5 @@
-//! The frames of a suspended stack, from a copy of its bytes: by the unwind
-//! tables of the program, as a debugger finds them.
+//! The frames of a suspended stack, from a copy of its bytes, or of the running one:
+//! by the unwind tables of the program, as a debugger finds them.
 
 use std::collections::HashMap;
 
@@ -13,6 +13,8 @@ use crate::sys::modules;
 
 /// Frames that are followed: a recursion without end is cut off here.
 const MOST_FRAMES: usize = 512;
+/// Of the stack that looks at itself: Go's figure.
+const MOST_OWN_FRAMES: usize = 128;
 
 /// One place in the program: a function that was called and has not returned.
 ///
@@ -112,6 +114,23 @@ impl Unwinder {
         }
         calls
     }
+}
+
+/// The calls on the stack that this runs on, the innermost first, without this one.
+#[inline(never)]
+pub(crate) fn own_calls() -> Vec<u64> {
+    let mut calls = Vec::with_capacity(MOST_OWN_FRAMES);
+    let here = arch::stack_pointer();
+    // It holds a lock meanwhile: nothing is allocated.
+    backtrace::trace(|frame| {
+        // Not the frames between here and the unwinder.
+        if frame.sp() as usize > here && !frame.ip().is_null() {
+            calls.push(frame.ip() as u64 - 1);
+        }
+        calls.len() < MOST_OWN_FRAMES
+    });
+    calls.shrink_to_fit();
+    calls
 }
 
 /// Names of places in the program, each looked up once.

@@ -13,9 +13,10 @@
 mod start;
 
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use bench_runtime::sync::{Mutex, WaitGroup};
-use bench_runtime::{Runtime, chan, go, select, yield_now};
+use bench_runtime::{Runtime, chan, go, select, set_block_profile_rate, yield_now};
 use start::Start;
 
 /// The times of the shorter run.
@@ -79,6 +80,19 @@ const OPERATIONS: &[Operation] = &[
         pinned: 377,
         migrating: 377,
     },
+    Operation {
+        name: "round trip over two unbuffered channels, its waits timed, few sampled",
+        run: timed_round_trips,
+        pinned: 1_069,
+        migrating: 1_001,
+    },
+    // Four samples; the unwinder is the system's, so a fifth more.
+    Operation {
+        name: "round trip over two unbuffered channels, each wait sampled",
+        run: sampled_round_trips,
+        pinned: 39_300,
+        migrating: 39_300,
+    },
 ];
 
 fn yields(times: u64) {
@@ -126,6 +140,16 @@ fn round_trips(times: u64) {
     }
     drop(to);
     other.join().expect("it does not panic");
+}
+
+fn timed_round_trips(times: u64) {
+    set_block_profile_rate(Duration::from_secs(1_000));
+    round_trips(times);
+}
+
+fn sampled_round_trips(times: u64) {
+    set_block_profile_rate(Duration::from_nanos(1));
+    round_trips(times);
 }
 
 fn buffered(times: u64) {

@@ -90,6 +90,7 @@ pub(crate) mod blocking;
 pub(crate) mod builder;
 mod claim;
 mod clock;
+pub(crate) mod contention;
 pub(crate) mod current;
 pub(crate) mod deadlock;
 pub(crate) mod door;

@@ -12,7 +12,7 @@ use super::run_loop::leave_stack;
 use super::runtime::Shared;
 use super::thread::ThreadRecord;
 use super::trace::ANY;
-use super::{pick, preempt, ready as readying, unwinding};
+use super::{contention, pick, preempt, ready as readying, unwinding};
 use crate::goroutine::{
     FLAG_LOCKED, FLAG_UNWINDING, Goroutine, Kind, Parkable, Status, WaitReason, Waiter,
 };
@@ -113,6 +113,14 @@ pub(crate) unsafe fn own_waiter(me: Parkable, elem: *mut ()) -> *mut Waiter {
 /// Blocks the caller until exactly one [`ready`].
 #[inline(always)]
 pub(crate) fn park(me: Parkable) {
+    match contention::times_waits() {
+        false => park_untimed(me),
+        true => contention::timed(me, || park_untimed(me)),
+    }
+}
+
+#[inline(always)]
+fn park_untimed(me: Parkable) {
     match me.head().kind {
         Kind::Goroutine => park_goroutine(Goroutine::of(me)),
         Kind::Thread => ThreadRecord::of(me).park(),
@@ -136,6 +144,13 @@ fn park_goroutine(g: &'static Goroutine) {
 /// its waiters, which it must still remove from their queues. All waiters of
 /// such a wait are multi.
 pub(crate) fn park_until(me: Parkable, ticket: u32, deadline_ns: u64) {
+    match contention::times_waits() {
+        false => park_until_untimed(me, ticket, deadline_ns),
+        true => contention::timed(me, || park_until_untimed(me, ticket, deadline_ns)),
+    }
+}
+
+fn park_until_untimed(me: Parkable, ticket: u32, deadline_ns: u64) {
     match me.head().kind {
         Kind::Thread => ThreadRecord::of(me).park_until(ticket, deadline_ns),
         Kind::Goroutine => {

@@ -130,19 +130,24 @@ impl fmt::Display for GoroutineProfile {
                 write!(f, " {}", info.id)?;
             }
             writeln!(f, "{}", if count > NAMED { " …" } else { "" })?;
-            for frame in &group.frames {
-                writeln!(f, "    {}", frame.function)?;
-                if let Some(file) = &frame.file {
-                    match frame.line {
-                        Some(line) => writeln!(f, "        {file}:{line}")?,
-                        None => writeln!(f, "        {file}")?,
-                    }
-                }
-            }
-            f.write_str("\n")?;
+            write_frames(f, &group.frames)?;
         }
         Ok(())
     }
+}
+
+/// The frames of a stack, and an empty line.
+pub(super) fn write_frames(f: &mut fmt::Formatter<'_>, frames: &[Frame]) -> fmt::Result {
+    for frame in frames {
+        writeln!(f, "    {}", frame.function)?;
+        if let Some(file) = &frame.file {
+            match frame.line {
+                Some(line) => writeln!(f, "        {file}:{line}")?,
+                None => writeln!(f, "        {file}")?,
+            }
+        }
+    }
+    f.write_str("\n")
 }
 
 /// What every goroutine of the current runtime is doing, with the frames of
@@ -263,12 +268,13 @@ fn is_of(copied: &Copied, g: &'static Goroutine, info: &GoroutineInfo) -> bool {
 }
 
 /// The program's frames, and the call into the runtime that it made.
-fn frames(calls: &[u64], symbols: &mut Symbols) -> Vec<Frame> {
+pub(super) fn frames(calls: &[u64], symbols: &mut Symbols) -> Vec<Frame> {
     let all: Vec<&Frame> = symbols.at(calls);
     let first = all.iter().position(|frame| !is_runtime(frame));
     let last = all
         .iter()
-        .rposition(|frame| !is_runtime(frame) && !is_std(frame));
+        // Where a stack begins is code without line tables.
+        .rposition(|frame| frame.file.is_some() && !is_runtime(frame) && !is_std(frame));
     let kept = match (first, last) {
         (Some(first), Some(last)) if first <= last => &all[first.saturating_sub(1)..=last],
         // Only the runtime's own: better than nothing.

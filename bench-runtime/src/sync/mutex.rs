@@ -34,6 +34,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use super::waiting::{WOKEN, park_at};
 use crate::goroutine::{WaitQueue, WaitReason};
 use crate::sched;
+use crate::sched::contention::{self, EndedWaits};
 use crate::util::quick_lock::QuickLock;
 
 const LOCKED: u32 = 1;
@@ -172,6 +173,7 @@ impl<T: ?Sized> Mutex<T> {
     #[cold]
     fn lock_slow(&self) {
         let mut since = None;
+        let mut waited = 0;
         // True between our wake and our next try: `WAKING` is ours to clear.
         let mut woken = false;
         let mut starved = false;
@@ -201,8 +203,9 @@ impl<T: ?Sized> Mutex<T> {
                 continue;
             }
             let object = ptr::from_ref(&self.holder).cast();
-            let tag = park_at(queue, WaitReason::Mutex, object, ptr::null_mut(), woken);
-            let waited = sched::now_ns().saturating_sub(begin);
+            let elem = contention::since(begin + waited);
+            let tag = park_at(queue, WaitReason::Mutex, object, elem, woken);
+            waited = sched::now_ns().saturating_sub(begin);
             if tag & HANDED != 0 {
                 self.accept(waited);
                 return;
@@ -282,13 +285,16 @@ impl<T: ?Sized> Mutex<T> {
         }
         drop(queue);
         if let Some(waiter) = first {
+            let mut ended = EndedWaits::begin();
             // SAFETY: dequeued, so alive until its owner is readied.
             let owner = unsafe {
                 let waiter = waiter.as_ref();
+                ended.add(waiter.elem.get());
                 waiter.tag.set(waiter.tag.get() | tag);
                 waiter.owner
             };
             sched::ready(owner);
+            ended.record();
         }
     }
 }

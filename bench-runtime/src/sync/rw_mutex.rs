@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::waiting::{Queued, WOKEN, Woken, park_in};
 use crate::goroutine::{WaitQueue, WaitReason};
 use crate::sched;
+use crate::sched::contention::{self, EndedWaits};
 use crate::util::quick_lock::{QuickGuard, QuickLock};
 
 const WRITER: usize = 1;
@@ -304,7 +305,7 @@ impl<T: ?Sized> RwMutex<T> {
 
     fn park(&self, queues: QuickGuard<'_, Queues>, reason: WaitReason) {
         let object = ptr::from_ref(&self.state).cast();
-        let tag = park_in(queues, reason, object, ptr::null_mut());
+        let tag = park_in(queues, reason, object, contention::since_now());
         debug_assert_eq!(tag & WOKEN, WOKEN);
     }
 
@@ -359,7 +360,9 @@ impl<T: ?Sized> RwMutex<T> {
         // AcqRel: passes on to the woken what all holders before released.
         self.state.swap(next, Ordering::AcqRel);
         drop(queues);
-        woken.ready();
+        let mut ended = EndedWaits::begin();
+        woken.ready_each(|waiter| ended.add(waiter.elem.get()));
+        ended.record();
     }
 }
 

@@ -136,11 +136,17 @@ impl Woken {
     }
 
     /// Readies them all, in the order in which they waited.
-    pub(super) fn ready(mut self) {
+    pub(super) fn ready(self) {
+        self.ready_each(|_| ());
+    }
+
+    /// As [`Self::ready`], with a look at each before.
+    pub(super) fn ready_each(mut self, mut look: impl FnMut(&Waiter)) {
         while let Some(waiter) = self.0.first() {
             // SAFETY: in our list, and alive until its owner is readied.
             let owner = unsafe {
                 self.0.remove(waiter.as_ptr());
+                look(waiter.as_ref());
                 waiter.as_ref().owner
             };
             sched::ready(owner);

@@ -17,6 +17,8 @@ mod net_deadline;
 mod not_send;
 mod outside;
 mod powser;
+#[path = "../pprof/mod.rs"]
+mod pprof;
 mod profile;
 #[cfg(rt_tsan)]
 mod race;
