@@ -9,10 +9,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use reports::analysis::{HEADROOM, LEAST_HEADROOM};
 use reports::schema::{Failure, FailureKind, Sample, Taint};
 use serde::Deserialize;
@@ -98,7 +101,7 @@ impl Load {
         };
         for point in points {
             observer.preparing("measuring what the load generator manages");
-            match limit(&program, &split, point) {
+            match limit(&program, &split, point, setup.limits.sample) {
                 Ok(limit) => {
                     observer.note(&format!(
                         "the load generator manages {limit:.0} requests/s over {} connections{} on CPUs {}; servers get CPUs {}",
@@ -238,16 +241,28 @@ fn list(numbers: &[usize]) -> Option<Cpus> {
 }
 
 /// What the generator manages: requests a second.
-fn limit(program: &Path, split: &Split, point: Connections) -> Result<f64, String> {
-    let tries = (0..TRIES).map(|_| attempt(program, split, point));
+fn limit(
+    program: &Path,
+    split: &Split,
+    point: Connections,
+    patience: Duration,
+) -> Result<f64, String> {
+    let tries = (0..TRIES).map(|_| attempt(program, split, point, patience));
     let mut limits = tries.collect::<Result<Vec<_>, _>>()?;
     limits.sort_by(f64::total_cmp);
     Ok(limits[TRIES / 2])
 }
 
-fn attempt(program: &Path, split: &Split, point: Connections) -> Result<f64, String> {
+/// Blocks the thread for at most `patience` for each of the two processes.
+fn attempt(
+    program: &Path,
+    split: &Split,
+    point: Connections,
+    patience: Duration,
+) -> Result<f64, String> {
     let wrong = |what: &str, error: &dyn std::fmt::Display| format!("{what}: {error}");
-    let mut server = Server(
+    let late = |what: &str| format!("{what} in {} s", patience.as_secs_f64());
+    let mut server = Helper(
         Command::new(program)
             .args(["echo", "--connections", &point.count.to_string()])
             .args(["--cpus", &split.server.to_string()])
@@ -258,6 +273,9 @@ fn attempt(program: &Path, split: &Split, point: Connections) -> Result<f64, Str
     );
     let mut said = String::new();
     if let Some(stdout) = server.0.stdout.take() {
+        if !is_readable(&stdout, patience) {
+            return Err(late("the echo server says no address"));
+        }
         BufReader::new(stdout)
             .read_line(&mut said)
             .map_err(|error| wrong("listening to the echo server", &error))?;
@@ -273,32 +291,74 @@ fn attempt(program: &Path, split: &Split, point: Connections) -> Result<f64, Str
     let arguments = numbers
         .iter()
         .flat_map(|(name, value)| [OsString::from(name), value.to_string().into()]);
-    let output = Command::new(program)
-        .args(["load", "--address", &listening.address])
-        .args(arguments)
-        .env(CPUS, split.generator.to_string())
-        .env_remove(LIMIT)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| wrong("starting the load generator", &error))?;
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+    let mut generator = Helper(
+        Command::new(program)
+            .args(["load", "--address", &listening.address])
+            .args(arguments)
+            .env(CPUS, split.generator.to_string())
+            .env_remove(LIMIT)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| wrong("starting the load generator", &error))?,
+    );
+    // What it says fits into its pipes: it ends without a reader.
+    let ended = generator
+        .end_by(Instant::now() + patience)
+        .map_err(|error| wrong("waiting for the load generator", &error))?
+        .ok_or_else(|| late("the load generator does not end"))?;
+    if !ended.success() {
+        return Err(all_of(generator.0.stderr.take()).trim().to_owned());
     }
-    let report: Report = serde_json::from_slice(&output.stdout)
+    let report: Report = serde_json::from_str(&all_of(generator.0.stdout.take()))
         .map_err(|error| wrong("the load generator's report", &error))?;
     let limit = report.metrics.get(OWN_LIMIT).copied();
     limit.ok_or_else(|| format!("the load generator's report has no {OWN_LIMIT}"))
 }
 
-/// An echo server, which ends with this value.
-struct Server(Child);
+/// How often a process is asked whether it has ended.
+const SLICE: Duration = Duration::from_millis(5);
 
-impl Drop for Server {
+/// A process that ends with this value.
+struct Helper(Child);
+
+impl Helper {
+    /// Waits for it; `None` where it has not ended by then.
+    fn end_by(&mut self, deadline: Instant) -> io::Result<Option<ExitStatus>> {
+        loop {
+            let ended = self.0.try_wait()?;
+            if ended.is_some() || Instant::now() >= deadline {
+                return Ok(ended);
+            }
+            std::thread::sleep(SLICE);
+        }
+    }
+}
+
+impl Drop for Helper {
     fn drop(&mut self) {
-        // It has ended by itself where its connections have.
+        // An echo server has ended by itself where its connections have.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// Waits until there is something to read, or the end of it.
+fn is_readable(pipe: &impl AsFd, patience: Duration) -> bool {
+    let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+    let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, timeout).is_ok_and(|ready| ready > 0)
+}
+
+/// What a process that has ended left in its pipe.
+fn all_of(pipe: Option<impl Read>) -> String {
+    let mut bytes = Vec::new();
+    if let Some(mut pipe) = pipe {
+        // What can be read says more than the error.
+        let _ = pipe.read_to_end(&mut bytes);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[derive(Deserialize)]
@@ -391,5 +451,39 @@ mod tests {
         let taint = tainted(1.1).unwrap();
         assert!(taint.message.contains("io.tcp_echo on thread"), "{taint:?}");
         assert_eq!(headroom_taint("x", "y", &point(0), &[], 0), None);
+    }
+
+    #[test]
+    fn generator_or_server_that_hangs_is_ended_and_named() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("load.sh");
+        let split = Split::by(&"0-1".parse().unwrap(), |cpu| cpu).unwrap();
+        let said = |script: &str| {
+            std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+            std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+            let patience = Duration::from_secs(1);
+            attempt(&program, &split, Connections::of(&point(0)), patience)
+        };
+        let hangs = "kill -STOP $$";
+        let listens = r#"echo '{"address":"127.0.0.1:1"}'"#;
+        let report = format!(r#"echo '{{"metrics":{{"{OWN_LIMIT}":7}}}}'"#);
+        let by_turn = |load: &str| format!("case $1 in echo) {listens};; *) {load};; esac");
+        let error = said(hangs).unwrap_err();
+        assert!(
+            error.contains("echo server says no address in 1 s"),
+            "{error}"
+        );
+        let error = said(&by_turn(hangs)).unwrap_err();
+        assert!(
+            error.contains("load generator does not end in 1 s"),
+            "{error}"
+        );
+        assert_eq!(
+            said(&by_turn("echo no route >&2; exit 1")),
+            Err("no route".into())
+        );
+        assert_eq!(said(&by_turn(&report)), Ok(7.0));
     }
 }
