@@ -712,3 +712,47 @@ fn lane_that_is_stopped_or_killed_from_outside_costs_its_process_and_is_named() 
         assert!(kept.samples_count() > 0, "{signal}");
     }
 }
+
+#[test]
+fn what_is_asked_for_and_not_there_is_said_and_no_success() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lane, run) = (lane(dir.path()), dir.path().join("run"));
+    smoke(&lane, &run);
+    let run = run.to_str().unwrap();
+    let empty = [
+        "run",
+        "--smoke",
+        "--workload",
+        "spawn.one",
+        "--seed",
+        "1",
+        "--shard",
+        "2/2",
+    ];
+    let long = ["run", "--smoke", "--timeout", "18446744073709551615"];
+    for (arguments, status, words) in [
+        (
+            &["show", run, "--lane", "nobody"][..],
+            2,
+            "its lanes are thread",
+        ),
+        (
+            &["show", run, "--workload", "x"][..],
+            2,
+            "its workloads spawn.one",
+        ),
+        (&["gate", run, run][..], 3, "the very same samples"),
+        (
+            &["run", "--resume", "/nonexistent"][..],
+            2,
+            "Name a folder of a run",
+        ),
+        (&empty[..], 2, "part 2 of 2 is empty"),
+        (&long[..], 2, "whole number of seconds"),
+    ] {
+        let output = threadbare(&lane).args(arguments).output().unwrap();
+        let said = text(&output.stderr) + &text(&output.stdout);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    }
+}

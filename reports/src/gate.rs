@@ -247,6 +247,12 @@ fn interval(ratio: &Ratio) -> String {
 /// Why the two runs must not be set against each other.
 fn objections(base: &Run, new: &Run) -> Vec<String> {
     let mut found = Vec::new();
+    if !base.groups.is_empty() && base.groups == new.groups {
+        found.push(
+            "the two runs hold the very same samples: give the run of the new build as the second"
+                .to_owned(),
+        );
+    }
     for (which, run) in [("the old run", base), ("the new run", new)] {
         if run.header.design.depth == Depth::Quick {
             found.push(format!(

@@ -227,7 +227,12 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     }
     setup.limits = Limits::all(Duration::from_secs(arguments.timeout));
     if let Some((index, count)) = arguments.shard {
+        let all = setup.workloads.len();
         setup.take_shard(index, count);
+        anyhow::ensure!(
+            !setup.workloads.is_empty(),
+            "part {index} of {count} is empty: each part is every {count}th workload, and {all} are chosen; make at most {all} parts"
+        );
     }
     Ok(setup)
 }

@@ -21,9 +21,16 @@ pub(super) fn show(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
         words.is_empty() || words.iter().any(|word| name.starts_with(word.as_str()))
     };
     let mut analysis = Analysis::of(&run);
+    let had_rows = !analysis.rows.is_empty();
     analysis.rows.retain(|row| {
         chosen(&arguments.workload, &row.workload) && chosen(&arguments.lane, &row.lane)
     });
+    anyhow::ensure!(
+        !had_rows || !analysis.rows.is_empty(),
+        "the run has no such figures; its lanes are {}, its workloads {}",
+        listed(run.header.lanes.iter().map(|lane| &*lane.name)),
+        listed(run.header.workloads.iter().map(|workload| &*workload.id)),
+    );
     let mut out = stdout();
     match arguments.format {
         Format::Json => {
@@ -40,6 +47,10 @@ pub(super) fn show(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// The run's figures, the first of each workload.
