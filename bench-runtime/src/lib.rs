@@ -87,11 +87,12 @@ pub mod trace {
     pub use crate::sched::trace::{Level, Trace, set_level, snapshot};
 }
 
-/// What the macros expand to; not for use by name.
+/// What the macros expand to; not for use by name. The traits of cases are left out:
+/// their methods read what only a select fills.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::chan::select::{
-        And, Case, Cases, Either, MustSendCase, NoCase, Otherwise, RecvCase, SendCase,
-        SendFromCase, Wait, select, wait_for,
+        And, Either, MustSendCase, NoCase, Otherwise, RecvCase, SendCase, SendFromCase, Wait,
+        select, wait_for,
     };
 }

@@ -6,6 +6,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 
+use crate::goroutine::Goroutine;
 use crate::goroutine::body::without_panic;
 use crate::sched::current;
 use crate::stack::StackHeader;
@@ -111,11 +112,12 @@ impl<T: 'static> GoroutineLocal<T> {
     }
 }
 
-/// Drops all values of the goroutine on this stack, at its end.
+/// Drops all values of the goroutine on this stack, which is `g`, at its end.
 #[inline(always)]
-pub(crate) fn drop_all(header: &StackHeader) {
+pub(crate) fn drop_all(header: &StackHeader, g: &Goroutine) {
     if !header.locals.get().is_null() {
-        drop_slow(header);
+        // SAFETY: by `g` itself, which has run and is not said to have ended.
+        unsafe { g.with_outcome_aside(|| drop_slow(header)) };
     }
 }
 

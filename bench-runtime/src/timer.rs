@@ -38,6 +38,7 @@ use std::sync::Arc;
 use queue::{Entry, NEVER, Queue};
 
 use crate::goroutine::Parkable;
+use crate::goroutine::body::without_panic;
 use crate::netpoll::{PollDesc, Side};
 use crate::shim::{AtomicU64, Ordering};
 use crate::util::lock::Lock;
@@ -246,8 +247,11 @@ impl Timers {
             self.next.store(NEVER, Ordering::Release);
             queue.clear()
         };
-        // What calls hold is dropped here, out of the lock.
-        drop(actions);
+        // What calls hold is dropped here, out of the lock: it is the program's, and
+        // one that panics keeps the others from nothing.
+        for action in actions {
+            without_panic(|| drop(action));
+        }
     }
 
     /// How many are armed.

@@ -7,6 +7,7 @@ mod start;
 
 use std::cell::RefCell;
 use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -102,6 +103,74 @@ fn lock_of_a_thread_ends_with_its_goroutine() {
         // Another goroutine, on the same stack where there is one P.
         let unlocks = go(|| catch_unwind(bench_runtime::unlock_os_thread).is_err());
         assert!(unlocks.join().unwrap(), "a lock that was another's");
+    });
+}
+
+/// Waits for a message, in the destructor of a goroutine's local.
+struct Waits(Receiver<()>);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.recv();
+    }
+}
+
+static WAITS: GoroutineLocal<RefCell<Option<Waits>>> = GoroutineLocal::new(RefCell::default);
+
+#[test]
+fn destructor_of_a_goroutine_local_that_waits_leaves_the_result_alone() {
+    each_mode(|| {
+        let (tx, rx) = chan(0);
+        let ended = go(move || {
+            WAITS.with(|waits| *waits.borrow_mut() = Some(Waits(rx)));
+            String::from("what it left")
+        });
+        tx.send(()).unwrap();
+        assert_eq!(ended.join().unwrap(), "what it left");
+    });
+}
+
+/// A result that uses a local and locks its thread when it is dropped.
+struct Binds;
+
+impl Drop for Binds {
+    fn drop(&mut self) {
+        STICKY.with(|_| ());
+        bench_runtime::lock_os_thread();
+    }
+}
+
+#[test]
+fn what_the_destructor_of_a_result_does_is_not_the_next_goroutines() {
+    each_mode(|| {
+        for late in [false, true] {
+            let (tx, rx) = chan(0);
+            let handle = go(move || {
+                if late {
+                    WAITS.with(|waits| *waits.borrow_mut() = Some(Waits(rx)));
+                }
+                Binds
+            });
+            // Late: the handle goes when the goroutine has looked for it.
+            while late && !goroutines().iter().any(|g| g.state == "chan receive") {
+                yield_now();
+            }
+            drop(handle);
+            if late {
+                tx.send(()).unwrap();
+            }
+            while num_goroutine() > 1 {
+                yield_now();
+            }
+            let next = go(|| {
+                let maker = STICKY.with(|sticky| sticky.0);
+                let unlocks = catch_unwind(bench_runtime::unlock_os_thread).is_err();
+                (goroutine_id().unwrap(), maker, unlocks)
+            });
+            let (me, maker, unlocks) = next.join().unwrap();
+            assert_eq!(me, maker, "late: {late}");
+            assert!(unlocks, "a lock that was another's, late: {late}");
+        }
     });
 }
 
@@ -246,6 +315,127 @@ fn what_timers_hold_is_dropped_in_goroutines() {
             }
         });
     }
+}
+
+// The program's code under a lock of the runtime's own, or many pieces of it at once.
+
+/// A panic's payload that waits when it is dropped.
+struct Payload(WaitGroup);
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        assert!(!self.0.wait_timeout(Duration::from_millis(1)));
+    }
+}
+
+#[test]
+fn payloads_that_a_wait_group_does_not_keep_may_wait() {
+    let test = "payloads_that_a_wait_group_does_not_keep_may_wait";
+    in_child(test, || {
+        each_mode(|| {
+            let group = WaitGroup::new();
+            for _ in 0..4 {
+                let payload = Payload(group.clone());
+                group.go(move || std::panic::panic_any(payload));
+            }
+            let first = catch_unwind(AssertUnwindSafe(|| group.wait()));
+            std::mem::forget(first);
+        });
+    });
+}
+
+/// Panics when it is dropped, and counts.
+struct Bursts(Arc<AtomicUsize>);
+
+impl Drop for Bursts {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        panic!("a destructor");
+    }
+}
+
+#[test]
+fn what_timers_hold_at_a_shutdown_may_panic_more_than_once() {
+    in_child(
+        "what_timers_hold_at_a_shutdown_may_panic_more_than_once",
+        || {
+            let dropped = Arc::new(AtomicUsize::new(0));
+            let count = dropped.clone();
+            let runtime = Runtime::builder().procs(1).start().unwrap();
+            runtime.run(move || {
+                for _ in 0..3 {
+                    let bursts = Bursts(count.clone());
+                    let f = move || drop(bursts.0.clone());
+                    drop(time::after_func(PATIENCE, f));
+                }
+            });
+            runtime.shutdown();
+            assert_eq!(dropped.load(Ordering::SeqCst), 3);
+        },
+    );
+}
+
+#[test]
+fn channel_drops_what_is_left_where_a_destructor_panics() {
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let (tx, rx) = chan::<(Option<Bursts>, Arc<()>)>(3);
+    let held = Arc::new(());
+    tx.send((Some(Bursts(dropped.clone())), held.clone()))
+        .unwrap();
+    tx.send((None, held.clone())).unwrap();
+    tx.send((None, held.clone())).unwrap();
+    catch_unwind(AssertUnwindSafe(|| drop(rx))).unwrap_err();
+    assert_eq!(dropped.load(Ordering::SeqCst), 1);
+    assert_eq!(Arc::strong_count(&held), 1);
+}
+
+// Why rule 3 of `Builder::build` exists.
+
+#[test]
+fn exit_in_a_goroutine_frees_what_another_has_lent() {
+    const TEST: &str = "exit_in_a_goroutine_frees_what_another_has_lent";
+    if std::env::var_os(CHILD).is_none() {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([TEST, "--exact", "--nocapture"])
+            .env(CHILD, "1")
+            .spawn()
+            .unwrap();
+        let status = child.wait().unwrap();
+        let ends_so = if cfg!(rt_asan) { None } else { Some(11) };
+        assert_eq!(status.signal(), ends_so, "{status}");
+        assert!(!status.success());
+        return;
+    }
+    // It breaks the rule, to show what comes of it.
+    static FREED: AtomicBool = AtomicBool::new(false);
+    struct Large(Vec<u64>);
+    impl Drop for Large {
+        fn drop(&mut self) {
+            // By the end of the thread-local, in `exit`. The kernel takes so large a
+            // block back at once.
+            drop(std::mem::take(&mut self.0));
+            FREED.store(true, Ordering::SeqCst);
+            std::thread::sleep(PATIENCE);
+        }
+    }
+    thread_local!(static LENT: Large = Large(vec![42; 1 << 21]));
+    Runtime::builder().procs(1).start().unwrap().run(|| {
+        let (begun, begins) = chan(0);
+        drop(go(move || {
+            LENT.with(|lent| {
+                let words: &[u64] = &lent.0;
+                blocking(|| {
+                    begun.send(()).unwrap();
+                    while !FREED.load(Ordering::SeqCst) {
+                        std::thread::yield_now();
+                    }
+                    assert!(words.iter().all(|&n| n == 42));
+                });
+            });
+        }));
+        begins.recv();
+        std::process::exit(0);
+    });
 }
 
 // Goroutines for which there is no stack. A region has 4,096 slots of 1 GiB.

@@ -30,6 +30,34 @@ impl<T> PartialEq for Chan<T> {
 }
 
 /// How an attempt went. After `Blocked` the channel is still locked.
+/// What the last receiver leaves: the buffer, which its end empties and frees.
+struct Rest<T> {
+    chan: Chan<T>,
+    /// Nobody is left at the other side either.
+    alone: bool,
+}
+
+impl<T> Rest<T> {
+    fn drop_values(&self) {
+        // SAFETY: where we are alone, nobody else can hold the lock.
+        while !(self.alone && unsafe { self.chan.core().state() }.len == 0) {
+            match self.chan.try_recv() {
+                Received::Value(value) => drop(value),
+                Received::Empty | Received::Closed => break,
+            }
+        }
+    }
+}
+
+impl<T> Drop for Rest<T> {
+    fn drop(&mut self) {
+        self.drop_values();
+        // SAFETY: the last handle of this side; the channel is closed, or
+        // nobody is left to send, so the buffer stays empty.
+        unsafe { Core::abandon(self.chan.core, Side::Recv, Layout::new::<T>()) };
+    }
+}
+
 enum Attempt<R> {
     Done(R),
     Closed,
@@ -89,16 +117,9 @@ impl<T> Chan<T> {
             if !alone {
                 self.core().close();
             }
-            // SAFETY: where we are alone, nobody else can hold the lock.
-            while !(alone && unsafe { self.core().state() }.len == 0) {
-                match self.try_recv() {
-                    Received::Value(value) => drop(value),
-                    Received::Empty | Received::Closed => break,
-                }
-            }
-            // SAFETY: the last handle of this side; the channel is closed, or
-            // nobody is left to send, so the buffer stays empty.
-            unsafe { Core::abandon(self.core, Side::Recv, Layout::new::<T>()) };
+            // Where a destructor panics it drops the rest.
+            let rest = Rest { chan: self, alone };
+            rest.drop_values();
         }
     }
 

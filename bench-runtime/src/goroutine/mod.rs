@@ -27,6 +27,9 @@
 //! | has ended, a handle exists     | –                        | the result        |
 //! | is on a free list              | the link                 | –                 |
 //!
+//! Destructors of its locals, which may wait, run after it has left its result:
+//! see [`Goroutine::with_outcome_aside`].
+//!
 //! A wait that a timer or a context may end leaves its waiter in the queue when
 //! the goroutine is readied, so its waiter lies on the stack: the link would be
 //! written over it.
@@ -267,6 +270,24 @@ impl Goroutine {
     pub(crate) fn body(&self) -> *mut u8 {
         // SAFETY: behind the first word the body goes on.
         unsafe { self.body.get().cast::<usize>().add(1).cast() }
+    }
+
+    /// Calls `f`, which may wait, while the result lies elsewhere: a wait puts its
+    /// waiter where the result is. `f` does not unwind.
+    ///
+    /// # Safety
+    ///
+    /// By the goroutine itself, between its result and its end.
+    #[cold]
+    pub(crate) unsafe fn with_outcome_aside(&self, f: impl FnOnce()) {
+        let body = self.body.get();
+        // SAFETY: by the caller's promise nobody else looks at the body now. Words
+        // are moved away and back, whatever they hold.
+        unsafe {
+            let outcome = body.read();
+            f();
+            body.write(outcome);
+        }
     }
 
     /// The memory of the goroutine's own waiter.

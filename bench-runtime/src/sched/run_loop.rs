@@ -230,19 +230,16 @@ unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
         m.leave(false);
         // SAFETY: its first and only run.
         unsafe { (g.vtable().run)(g) };
-        crate::local::drop_all(header);
         let dropped = is_detached(g);
         if dropped {
             drop_outcome(g);
         }
+        // After the outcome, whose destructor may use them.
+        crate::local::drop_all(header, g);
         let mut p;
         (m, p) = enter_for_good(header);
-        // In a pinned runtime others are bound to the thread too.
-        let locked = g.has_flag(FLAG_LOCKED) && !m.shared.pinned;
-        // The next goroutine on this stack is bound to nothing.
-        header.pins.set(0);
-        let readied;
-        (m, p, readied) = finish(header, m, p, g, dropped);
+        let (locked, readied);
+        (m, p, locked, readied) = finish(header, m, p, g, dropped);
         if !readied.is_null() {
             (joiner, ahead) = (readied, AHEAD);
         }
@@ -346,8 +343,18 @@ fn is_detached(g: &'static Goroutine) -> bool {
     g.join.load(Ordering::Acquire) == JOIN_DETACHED
 }
 
+/// Unbinds the stack of a goroutine that ends, and says whether its thread ends too.
+#[inline(always)]
+fn unbind(header: &'static StackHeader, m: &'static Machine, g: &'static Goroutine) -> bool {
+    // The next goroutine on this stack is bound to nothing.
+    header.pins.set(0);
+    // In a pinned runtime others are bound to the thread too.
+    g.has_flag(FLAG_LOCKED) && !m.shared.pinned
+}
+
 /// Ends a goroutine: its outcome is in its body, unless it was dropped. Says
-/// where the stack is now, and who was readied, a goroutine or not.
+/// where the stack is now, whether the thread ends, and who was readied, a
+/// goroutine or not.
 #[inline(always)]
 fn finish(
     header: &'static StackHeader,
@@ -355,28 +362,29 @@ fn finish(
     p: &'static Processor,
     g: &'static Goroutine,
     dropped: bool,
-) -> (&'static Machine, &'static Processor, *const Goroutine) {
+) -> (&'static Machine, &'static Processor, bool, *const Goroutine) {
+    let locked = unbind(header, m, g);
     g.set_status(Status::Dead);
     Processor::count(&p.ended_count);
     if dropped {
         m.shared.recycle(p, g);
-        return (m, p, ptr::null());
+        return (m, p, locked, ptr::null());
     }
     // Before the handle may free the record for another.
     // AcqRel: pairs with the Acquire of the handle, which reads the outcome,
     // and with the Release of a handle that let go.
     match g.join.swap(JOIN_DONE, Ordering::AcqRel) {
-        JOIN_OPEN | JOIN_LOST => (m, p, ptr::null()),
+        JOIN_OPEN | JOIN_LOST => (m, p, locked, ptr::null()),
         JOIN_DETACHED => {
-            let (m, p) = discard(header, m, g);
-            (m, p, ptr::null())
+            let (m, p, locked) = discard(header, m, g);
+            (m, p, locked, ptr::null())
         }
         waiting => {
             // SAFETY: by the table of `join`, else it is a parkable's head.
             let who =
                 unsafe { Parkable::from_head(ptr::NonNull::new_unchecked(waiting as *mut _)) };
             super::park::ready_inside(m, p, who);
-            (m, p, waiting as *const Goroutine)
+            (m, p, locked, waiting as *const Goroutine)
         }
     }
 }
@@ -389,13 +397,15 @@ fn discard(
     header: &'static StackHeader,
     m: &'static Machine,
     g: &'static Goroutine,
-) -> (&'static Machine, &'static Processor) {
+) -> (&'static Machine, &'static Processor, bool) {
     m.leave(false);
     drop_outcome(g);
+    crate::local::drop_all(header, g);
     let (m, p) = enter_for_good(header);
+    let locked = unbind(header, m, g);
     g.set_status(Status::Dead);
     m.shared.recycle(p, g);
-    (m, p)
+    (m, p, locked)
 }
 
 /// Drops what nobody will ask for.

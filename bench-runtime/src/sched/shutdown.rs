@@ -13,7 +13,6 @@
 //! 4. When no user is left and no record is in use, the core is freed and the
 //!    records go to other runtimes ([`super::lifetime`]).
 
-use std::panic::AssertUnwindSafe;
 use std::ptr;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -141,12 +140,7 @@ impl Shared {
         self.for_each_processor(|p| {
             // SAFETY: no M runs, so nobody else is in there.
             unsafe { p.own() }.stacks.drain();
-            // What they hold is dropped, which is the program's code; the hook
-            // has reported a panic.
-            let dropped = std::panic::catch_unwind(AssertUnwindSafe(|| p.timers.clear()));
-            if let Err(payload) = dropped {
-                std::mem::forget(payload);
-            }
+            p.timers.clear();
         });
         self.netpoll.retire();
         for m in self.machines.lock().iter() {

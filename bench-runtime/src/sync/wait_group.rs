@@ -340,9 +340,17 @@ impl Inner {
 
     /// Keeps a panic for who waits, if it is the first.
     fn note_panic(&self, panic: Box<dyn Any + Send>) {
-        self.panic.lock().get_or_insert(panic);
+        let mut panic = Some(panic);
+        {
+            let mut first = self.panic.lock();
+            if first.is_none() {
+                *first = panic.take();
+            }
+        }
         // Relaxed: the count that is brought down next orders it.
         self.panicked.store(true, Ordering::Relaxed);
+        // A later one is dropped out of the lock: its destructor is the program's.
+        drop(panic);
     }
 
     fn pass_on_panic(&self) {

@@ -10,8 +10,8 @@ mod engine;
 mod macros;
 
 pub use case::{
-    And, Case, Cases, Either, MustSendCase, NoCase, Otherwise, RecvCase, RecvOperand, SendCase,
-    SendFromCase, SendOperand, select,
+    And, Either, MustSendCase, NoCase, Otherwise, RecvCase, RecvOperand, SendCase, SendFromCase,
+    SendOperand, select,
 };
 pub use dynamic::{Select, Selected, Slot};
 pub use engine::Wait;
