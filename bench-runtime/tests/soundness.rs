@@ -7,7 +7,6 @@ mod start;
 
 use std::cell::RefCell;
 use std::io::Read;
-use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -331,7 +330,7 @@ impl Drop for Payload {
 #[test]
 fn payloads_that_a_wait_group_does_not_keep_may_wait() {
     let test = "payloads_that_a_wait_group_does_not_keep_may_wait";
-    in_child(test, || {
+    let end = in_child(test, || {
         each_mode(|| {
             let group = WaitGroup::new();
             for _ in 0..4 {
@@ -342,6 +341,7 @@ fn payloads_that_a_wait_group_does_not_keep_may_wait() {
             std::mem::forget(first);
         });
     });
+    must_end(end);
 }
 
 /// Panics when it is dropped, and counts.
@@ -356,7 +356,7 @@ impl Drop for Bursts {
 
 #[test]
 fn what_timers_hold_at_a_shutdown_may_panic_more_than_once() {
-    in_child(
+    let end = in_child(
         "what_timers_hold_at_a_shutdown_may_panic_more_than_once",
         || {
             let dropped = Arc::new(AtomicUsize::new(0));
@@ -373,6 +373,7 @@ fn what_timers_hold_at_a_shutdown_may_panic_more_than_once() {
             assert_eq!(dropped.load(Ordering::SeqCst), 3);
         },
     );
+    must_end(end);
 }
 
 #[test]
@@ -392,50 +393,43 @@ fn channel_drops_what_is_left_where_a_destructor_panics() {
 // Why rule 3 of `Builder::build` exists.
 
 #[test]
+#[cfg_attr(rt_asan, ignore = "the sanitizer ends it in its own way")]
 fn exit_in_a_goroutine_frees_what_another_has_lent() {
-    const TEST: &str = "exit_in_a_goroutine_frees_what_another_has_lent";
-    if std::env::var_os(CHILD).is_none() {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([TEST, "--exact", "--nocapture"])
-            .env(CHILD, "1")
-            .spawn()
-            .unwrap();
-        let status = child.wait().unwrap();
-        let ends_so = if cfg!(rt_asan) { None } else { Some(11) };
-        assert_eq!(status.signal(), ends_so, "{status}");
-        assert!(!status.success());
-        return;
-    }
-    // It breaks the rule, to show what comes of it.
-    static FREED: AtomicBool = AtomicBool::new(false);
+    /// Its words go when the thread-local ends, in `exit`. The kernel takes so large
+    /// a block back at once.
     struct Large(Vec<u64>);
     impl Drop for Large {
         fn drop(&mut self) {
-            // By the end of the thread-local, in `exit`. The kernel takes so large a
-            // block back at once.
             drop(std::mem::take(&mut self.0));
             FREED.store(true, Ordering::SeqCst);
             std::thread::sleep(PATIENCE);
         }
     }
+    static FREED: AtomicBool = AtomicBool::new(false);
     thread_local!(static LENT: Large = Large(vec![42; 1 << 21]));
-    Runtime::builder().procs(1).start().unwrap().run(|| {
-        let (begun, begins) = chan(0);
-        drop(go(move || {
-            LENT.with(|lent| {
-                let words: &[u64] = &lent.0;
-                blocking(|| {
-                    begun.send(()).unwrap();
-                    while !FREED.load(Ordering::SeqCst) {
-                        std::thread::yield_now();
-                    }
-                    assert!(words.iter().all(|&n| n == 42));
+    let end = in_child("exit_in_a_goroutine_frees_what_another_has_lent", || {
+        // It breaks the rule, to show what comes of it.
+        Runtime::builder().procs(1).start().unwrap().run(|| {
+            let (begun, begins) = chan(0);
+            drop(go(move || {
+                LENT.with(|lent| {
+                    let words: &[u64] = &lent.0;
+                    blocking(|| {
+                        begun.send(()).unwrap();
+                        while !FREED.load(Ordering::SeqCst) {
+                            std::thread::yield_now();
+                        }
+                        assert!(words.iter().all(|&n| n == 42));
+                    });
                 });
-            });
-        }));
-        begins.recv();
-        std::process::exit(0);
+            }));
+            begins.recv();
+            std::process::exit(0);
+        });
     });
+    if let Some((signal, stderr)) = end {
+        assert_eq!(signal, Some(libc::SIGSEGV), "{stderr}");
+    }
 }
 
 // Goroutines for which there is no stack. A region has 4,096 slots of 1 GiB.
