@@ -126,12 +126,7 @@ pub fn gate(base: &Run, new: &Run) -> Gate {
     };
     for row in rows.iter().filter(|row| row.verdict == Verdict::Slower) {
         let words = row.quantity.words(row.verdict);
-        reasons.push(format!(
-            "{words}: {}: {} of before{}",
-            name(row),
-            format::times(row.ratio.value),
-            interval(&row.ratio)
-        ));
+        reasons.push(format!("{words}: {}: {}", name(row), of_before(&row.ratio)));
     }
     let slower_count = reasons.len() + failed.len();
     reasons.splice(0..0, failed);
@@ -139,16 +134,14 @@ pub fn gate(base: &Run, new: &Run) -> Gate {
     for row in rows.iter().filter(|row| hides_a_slowdown(row)) {
         reasons.push(match &row.average {
             Some(average) => format!(
-                "too noisy to say: {}: most processes are as before, but on average it is {} of before{}: a slow way to run has become more frequent",
+                "too noisy to say: {}: most processes are as before, but on average it is {}: slow processes have become more frequent",
                 name(row),
-                format::times(average.value),
-                interval(average)
+                of_before(average)
             ),
             None => format!(
-                "too noisy to say: {}: {} of before{}; measure longer (--budget)",
+                "too noisy to say: {}: {}; measure longer (--budget)",
                 name(row),
-                format::times(row.ratio.value),
-                interval(&row.ratio)
+                of_before(&row.ratio)
             ),
         });
     }
@@ -237,11 +230,17 @@ fn left_out(base: &Run, new: &Run) -> Option<String> {
     ))
 }
 
-fn interval(ratio: &Ratio) -> String {
-    ratio.interval.map_or_else(String::new, |interval| {
+/// The new figure over the old one, with its interval: `1.24× of before
+/// (1.18 – 1.31×)`, or `same as before (0.78 – 1.29×)` where it rounds to 1.
+fn of_before(ratio: &Ratio) -> String {
+    let interval = ratio.interval.map_or_else(String::new, |interval| {
         let ends = [interval.low, interval.high].map(format::times);
         format!(" ({})", format::range(&ends[0], &ends[1]))
-    })
+    });
+    match format::times(ratio.value).as_str() {
+        "1.00×" => format!("same as before{interval}"),
+        times => format!("{times} of before{interval}"),
+    }
 }
 
 /// Why the two runs must not be set against each other.
@@ -321,4 +320,27 @@ fn hides_a_slowdown(row: &ChangeRow) -> bool {
         && row.quantity.rank == 0
         && (highest(row.ratio).is_none_or(|high| high > 1.0 + tolerance)
             || row.average.is_some_and(is_worse))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::bootstrap::Interval;
+
+    #[test]
+    fn ratio_that_rounds_to_one_is_the_same_as_before() {
+        let text = |value| {
+            let interval = Some(Interval {
+                low: 0.8,
+                high: 1.25,
+            });
+            of_before(&Ratio {
+                value,
+                interval,
+                p_value: 1.0,
+            })
+        };
+        assert_eq!(text(1.001), "same as before (0.8 – 1.25×)");
+        assert_eq!(text(1.24), "1.24× of before (0.8 – 1.25×)");
+    }
 }

@@ -165,3 +165,31 @@ fn tests_that_the_conformance_table_names_exist() {
     assert!(count > 100, "only {count} tests are named");
     assert!(missing.is_empty(), "no such tests: {missing:?}");
 }
+
+/// What is in backquotes and has a slash, or ends as a file does, is a path: from
+/// the root, or from a folder of one of the crates.
+#[test]
+fn files_that_architecture_names_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = fs::read_to_string(root.join("ARCHITECTURE.md")).expect("the page");
+    let crates = [
+        "bench-runtime",
+        "bench-runtime/checks",
+        "bench-runtime/checks/crates",
+    ];
+    let crates = crates
+        .into_iter()
+        .chain(["workloads", "benches", "reports"]);
+    let mut places = vec![root.clone()];
+    places.extend(crates.flat_map(|name| [root.join(name), root.join(name).join("src")]));
+    let is_path = |text: &&str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+        text.chars().all(plain)
+            && (text.contains('/') || text.ends_with(".rs") || text.ends_with(".md"))
+    };
+    let named: Vec<&str> = page.split('`').skip(1).step_by(2).filter(is_path).collect();
+    assert!(named.len() > 25, "only {} files are named", named.len());
+    let is_missing = |path: &&&str| places.iter().all(|place| !place.join(path).exists());
+    let missing: Vec<_> = named.iter().filter(is_missing).collect();
+    assert!(missing.is_empty(), "no such files: {missing:?}");
+}

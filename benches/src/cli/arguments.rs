@@ -10,8 +10,8 @@ use crate::study::Preset;
 const EXAMPLES: &str = "\
 Examples:
   threadbare list                                  what runs on this host, and why not
-  threadbare run --quick                           a first look in a minute
-  threadbare run                                   everything, in some twelve minutes
+  threadbare run --quick                           rough figures in at most 90 seconds
+  threadbare run                                   everything, in about 11 minutes
   threadbare peers                                 beside Go, tokio, may, smol, rayon
   threadbare run --lane threadbare,tokio,go --workload spawn,switch.pingpong
   threadbare show results/RUN                      the figures in the terminal";
@@ -55,7 +55,7 @@ pub enum Command {
     /// Say whether a new run is slower than an old one.
     #[command(after_help = GATE_HELP)]
     Gate(GateArguments),
-    /// Set runs side by side, of one machine or of many.
+    /// Show several runs side by side, of one machine or of many.
     Compare(CompareArguments),
     /// Put the parts of one run (`run --shard`) together.
     Merge(MergeArguments),
@@ -103,10 +103,10 @@ run or say what came out, 130 stopped.";
 const PEERS_HELP: &str = "\
 How to read the table: a line is one workload, a column one lane. Each figure is
 a median over fresh processes. The last columns compare threadbare with the best
-peer of that line: 0.8× is a fifth less time. The winner is the best lane, with
-all lanes that are too close to it to say. corosensei only switches stacks and
+peer of that line: 0.8× is a fifth less time. The winner is the lane with the best figure; lanes
+after ≈ are not measurably worse. corosensei only switches stacks and
 has no scheduler: it shows the least possible cost, and wins nothing.
-One P against two: give --cpus 0 in one run and --cpus 0,1 in another.";
+To compare one CPU with two: --cpus 0 in one run, --cpus 0,1 in another.";
 
 const GROWTH_HELP: &str = "\
 The report shows the cost of an operation against the number of tasks, both axes
@@ -116,8 +116,8 @@ line: it grows faster. A lane that cannot hold so many tasks names the limit.";
 /// The arguments of `run`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct RunArguments {
-    /// The lanes, by name; `all` for every lane found on this host. Without it
-    /// the five models in Rust.
+    /// The lanes, by name; `all` for every lane found on this host.
+    /// [default: threadbare, thread, process, tokio, rayon, and go where it is found]
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     pub lane: Vec<String>,
     /// The workloads: ids or beginnings of ids, such as `spawn`. Without it all
@@ -133,7 +133,7 @@ pub struct RunArguments {
     /// workload knows is answered with those that there are.
     #[arg(long, value_name = "PARAMETER=VALUE,…", value_parser = parse_values)]
     pub set: Vec<(String, Vec<u64>)>,
-    /// Rough figures in 90 seconds: fewer workloads, shorter samples. `gate`
+    /// Rough figures in at most 90 seconds: fewer workloads, shorter samples. `gate`
     /// refuses such runs.
     #[arg(long, conflicts_with = "full")]
     pub quick: bool,
@@ -165,7 +165,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "PERCENT", conflicts_with = "processes", value_parser = parse_percent)]
     pub precision: Option<f64>,
     /// Measure every cell twice: each lane against itself. The report then says
-    /// how often equals are told apart.
+    /// how often two measurements of the same lane are called different.
     #[arg(long)]
     pub twice: bool,
     /// How long a lane may take to answer before it is killed.
@@ -214,14 +214,14 @@ pub struct ShowArguments {
 }
 
 const DOCTOR_HELP: &str = "\
-It changes nothing on the host. It takes about half a minute: one lane is set
-against itself, so what differs is noise.
-Exit status: 0 this host can tell a change of 5%, 1 it cannot.";
+It changes nothing on the host. It takes about half a minute: one lane is
+compared with itself, so each difference is noise.
+Exit status: 0 this host can detect a change of 5%, 1 it cannot.";
 
 /// The arguments of `doctor`.
 #[derive(Args, Debug)]
 pub struct DoctorArguments {
-    /// The lane that is set against itself.
+    /// The lane that is compared with itself.
     #[arg(long, default_value = "thread", value_name = "NAME")]
     pub lane: String,
     /// The CPUs for it, such as 0-3,6. [default: all that are allowed]
@@ -247,14 +247,15 @@ Examples:
   threadbare run --precision 4 --lane threadbare,thread,tokio --out results/after
   threadbare gate results/before results/after
 
-The first form measures both builds in one run, turn by turn: whatever the host
-does meanwhile, it does to both. It finds far smaller changes than two runs.
-Lanes of other models are witnesses: where they move as well, the host has
-changed, and every interval is made as much wider. To see it find a slowdown,
-put one in: see benches/examples/slow_lane.rs.
+The first form measures both builds in one run, alternately: a disturbance of the
+host affects both. It finds far smaller changes than two runs do.
+The second form also compares lanes that the change does not touch, such as
+thread: if they differ between the runs, the host has changed, and all intervals
+are widened by as much. benches/examples/slow_lane.rs slows a lane down on
+purpose, to try the gate.
 Both runs must be of one machine, and not --quick.
-Exit status: 0 pass, 1 something is slower, 2 the figures do not settle it,
-3 the runs cannot be set against each other, 4 it was used wrongly.";
+Exit status: 0 pass, 1 something is slower or newly fails, 2 too noisy to
+say, 3 the two runs cannot be compared, 4 wrong arguments or an unreadable run.";
 
 /// The arguments of `gate`.
 #[derive(Args, Debug)]

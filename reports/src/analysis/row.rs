@@ -176,6 +176,16 @@ impl Row {
         (ratio.value.is_finite() && ratio.value > 0.0).then_some(ratio)
     }
 
+    /// How far the figures of its processes lie apart: the largest over the smallest.
+    /// None for fewer than two, and where one of them is not above zero.
+    #[must_use]
+    pub fn spread(&self) -> Option<f64> {
+        let values = || self.processes.values().copied();
+        let least = values().fold(f64::INFINITY, f64::min);
+        let most = values().fold(0.0, f64::max);
+        (values().len() > 1 && least > 0.0).then(|| most / least)
+    }
+
     /// False where a figure that is a difference may as well be nothing: the
     /// memory of light tasks, where there were too few of them.
     #[must_use]

@@ -78,12 +78,22 @@ fn one(view: &View<'_>, workload: &Workload) -> Markup {
             @if !others.is_empty() {
                 details {
                     summary { "Further figures of this workload" }
-                    (table::figures(view, &name("-more"), "Further figures", &others))
+                    (table::figures(view, &name("-more"), further(&others), &others))
                 }
             }
             (raw(view, workload))
             (notes(view, workload))
         }
+    }
+}
+
+/// What a table of further figures is of: the one quantity, where it is one.
+fn further<'a>(rows: &[&'a Row]) -> &'a str {
+    match rows {
+        [first, others @ ..] if others.iter().all(|row| row.quantity == first.quantity) => {
+            &first.quantity.title
+        }
+        _ => "Further figures",
     }
 }
 

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::view::{View, tone};
 use crate::analysis::{LEAST_HEADROOM, Row, Unit};
 use crate::schema::FailureKind;
+use crate::stats::Verdict;
 use crate::{failure, format};
 
 /// The columns of [`figures`] that not every table has.
@@ -63,6 +64,39 @@ pub(super) fn figures(view: &View<'_>, name: &str, caption: &str, rows: &[&Row])
         }
         div class="under" { button class="copy" type="button" data-copy { "Copy as CSV" } }
         (limited(rows))
+        (open(view, rows))
+    }
+}
+
+/// Why a comparison is not decided, and what would decide it; where there is one.
+fn open(view: &View<'_>, rows: &[&Row]) -> Markup {
+    let is_open = |row: &&&Row| {
+        let standing = row.standing.as_ref();
+        standing.is_some_and(|standing| standing.verdict == Verdict::CannotTell)
+    };
+    let mut lanes: Vec<&str> = rows
+        .iter()
+        .filter(is_open)
+        .map(|row| row.lane.as_str())
+        .collect();
+    lanes.dedup();
+    if lanes.is_empty() {
+        return html! {};
+    }
+    let reference = &view.analysis.reference_lane;
+    let spreads = rows
+        .iter()
+        .filter(|row| row.lane == *reference || lanes.contains(&row.lane.as_str()))
+        .filter_map(|row| Some((row.lane.as_str(), row.spread()?)));
+    let widest = spreads.max_by(|a, b| a.1.total_cmp(&b.1));
+    html! {
+        p class="notes" {
+            b { "Too noisy to say: " }
+            @if let Some((lane, spread)) = widest {
+                "the processes differ too much, those of " (lane) " most (up to " (format::times(spread)) "). "
+            }
+            "More processes would decide it (" code { "--budget" } " or " code { "--processes" } ")."
+        }
     }
 }
 
@@ -90,7 +124,7 @@ fn headings(view: &View<'_>, rows: &[&Row]) -> Vec<Option<String>> {
         .map(|row| {
             let case = view.case_text(&row.workload, &row.case);
             let this = Some((row.quantity.id.as_str(), case.clone()));
-            let is_new = last != this && (last.is_some() || !case.is_empty());
+            let is_new = last != this && (last.is_some() || several || !case.is_empty());
             last = this;
             is_new.then(|| match (several, case.is_empty()) {
                 (false, false) => case,

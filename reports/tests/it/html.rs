@@ -566,3 +566,33 @@ fn counted_events_stand_beside_the_figure_and_their_absence_is_not_zero() {
         "a lane without counters"
     );
 }
+
+#[test]
+fn further_figures_have_a_heading_each_and_an_open_verdict_its_reason() {
+    let mut run = synthetic::run(Wish::default());
+    for group in &mut run.groups {
+        // One process in two takes three times as long.
+        if group.workload == "spawn.one" && group.lane == "tokio" {
+            let factor = 1_000 + 2_000 * (group.process_index % 2);
+            for sample in &mut group.samples {
+                sample.elapsed_ns = 25 * factor * sample.operations_count;
+            }
+        }
+    }
+    let page = html::render(&run);
+    let mut tables = 0;
+    for rest in page.split("<caption>Further figures</caption>").skip(1) {
+        let (_, body) = rest.split_once("<tbody>").expect("a body");
+        assert!(body.starts_with("<tr class=\"case\">"), "{}", &body[..200]);
+        tables += 1;
+    }
+    assert!(tables > 0, "a workload has further figures");
+    let (_, question) = page.split_once("id=\"q-spawn.one\"").expect("it");
+    let (question, _) = question
+        .split_once("details class=\"sheet")
+        .expect("the next");
+    assert!(
+        question.contains("those of tokio most (up to 3.00×)"),
+        "{question}"
+    );
+}
