@@ -340,7 +340,7 @@ mod tests {
                 p_value: 1.0,
             })
         };
-        assert_eq!(text(1.001), "same as before (0.8 – 1.25×)");
-        assert_eq!(text(1.24), "1.24× of before (0.8 – 1.25×)");
+        assert_eq!(text(1.001), "same as before (0.800 – 1.25×)");
+        assert_eq!(text(1.24), "1.24× of before (0.800 – 1.25×)");
     }
 }
