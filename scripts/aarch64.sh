@@ -52,7 +52,7 @@ fi
 build=(--quiet --target "$target" -p bench-runtime)
 timeout 900 cargo test "${build[@]}" --lib "${api[@]}" --no-run
 (
-    ulimit -v $((48 << 20))
+    ulimit -v $((64 << 20))
     timeout 400 cargo test "${build[@]}" --lib -- "${own[@]}" "${slow[@]/#/--skip=}"
     timeout 400 cargo test "${build[@]}" "${api[@]}" -- "${answers[@]}"
 )

@@ -244,7 +244,7 @@ impl Runtime {
     /// ```
     #[must_use]
     pub fn goroutine_profile(&self) -> GoroutineProfile {
-        self.shared.goroutine_profile(usize::MAX)
+        self.shared.whole_profile()
     }
 
     /// What the flight recorder holds: the last events of each P. Stops nobody.

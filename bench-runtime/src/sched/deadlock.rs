@@ -2,7 +2,9 @@
 //! wait.
 //!
 //! An M that is about to sleep looks, at the moment when every other M sleeps
-//! too, and a thread that is about to wait in `Runtime::run`. There is a
+//! too, and a thread that is about to wait in `Runtime::run`. Where only a thread
+//! that is not ours was in the way, sysmon looks again, less and less often: the
+//! thread may have been just ending. There is a
 //! deadlock if, then, goroutines exist, none is runnable, no timer is armed, no
 //! fd is waited for, no blocking call is under way, and the process has no
 //! thread that is not ours: any other thread might hold the other end of a
@@ -10,6 +12,7 @@
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::time::Duration;
 
 use super::dump::{HELPERS_COUNT, write_all, write_stacks_apart};
 use super::runtime::Shared;
@@ -22,10 +25,11 @@ const EXIT_STATUS: i32 = 2;
 static SAID: AtomicBool = AtomicBool::new(false);
 
 impl Shared {
-    /// Reports a deadlock and ends the process, if there is one.
-    pub(crate) fn check_deadlock(&'static self) {
+    /// Reports a deadlock and ends the process, if there is one. True if only a
+    /// thread that is not ours can still end a wait.
+    pub(crate) fn check_deadlock(&'static self) -> bool {
         if !self.detects_deadlock {
-            return;
+            return false;
         }
         // SeqCst: an M has put itself on the list, or a thread has counted
         // itself as one that waits, before it looks for the other's mark.
@@ -34,25 +38,28 @@ impl Shared {
         // the end, if it had none meanwhile.
         let errands = self.sysmon_errands.load(Ordering::SeqCst);
         if !errands.is_multiple_of(2) || !self.all_machines_sleep() || !self.nothing_can_come() {
-            return;
+            return false;
         }
-        if self.goroutines_count() == 0 || !self.no_outside_thread() {
-            return;
+        if self.goroutines_count() == 0 {
+            return false;
+        }
+        if !self.no_outside_thread() {
+            return true;
         }
         // Reading the threads took a while: still so?
         if !self.all_machines_sleep() || !self.nothing_can_come() {
-            return;
+            return false;
         }
         let goroutines = self.goroutines();
         if goroutines.is_empty()
             || goroutines.iter().any(|info| !info.waits)
             || self.sysmon_errands.load(Ordering::SeqCst) != errands
         {
-            return;
+            return false;
         }
         // Two Ms that fall asleep together both come here: one says it.
         if SAID.swap(true, Ordering::Relaxed) {
-            return;
+            return false;
         }
         write_all(
             "fatal error: all goroutines are asleep - deadlock!\n\n",
@@ -96,5 +103,35 @@ impl Shared {
         let ours = self.threads_count() + 1 + HELPERS_COUNT.load(Ordering::SeqCst);
         let ours = ours as isize + self.runners_count.load(Ordering::SeqCst);
         tasks.count() as isize <= ours
+    }
+}
+
+/// Between the first two further looks of sysmon for a deadlock; then twice as long
+/// each time.
+const FIRST_PAUSE_NS: u64 = 20_000_000;
+/// After so long a pause it looks no more.
+const LAST_PAUSE_NS: u64 = 5_000_000_000;
+
+/// Sysmon's further looks for a deadlock, while no P runs.
+#[derive(Debug, Default)]
+pub(super) struct Looks {
+    next_ns: u64,
+    pause_ns: u64,
+}
+
+impl Looks {
+    /// Looks, if it is time; the pause until the next look, if there is to be one.
+    pub(super) fn look(&mut self, shared: &'static Shared, now_ns: u64) -> Option<Duration> {
+        if self.pause_ns > LAST_PAUSE_NS {
+            return None;
+        }
+        if now_ns >= self.next_ns {
+            self.pause_ns = match shared.check_deadlock() {
+                true => (2 * self.pause_ns).max(FIRST_PAUSE_NS),
+                false => u64::MAX,
+            };
+            self.next_ns = now_ns.saturating_add(self.pause_ns);
+        }
+        (self.pause_ns <= LAST_PAUSE_NS).then(|| Duration::from_nanos(self.next_ns - now_ns))
     }
 }

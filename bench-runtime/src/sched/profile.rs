@@ -154,7 +154,8 @@ pub(super) fn write_frames(f: &mut fmt::Formatter<'_>, frames: &[Frame]) -> fmt:
 /// those that are parked; empty on a plain thread.
 ///
 /// Takes some microseconds a goroutine, and some hundred milliseconds to read the
-/// program's line tables for the first time. No goroutine is stopped for longer
+/// program's line tables for the first time, as a [`blocking`](crate::blocking) call: other goroutines run
+/// meanwhile. None is stopped for longer
 /// than its stack, and those of the few copied with it, take to be copied, unless
 /// the kernel takes the CPU from the calling thread meanwhile.
 ///
@@ -171,16 +172,19 @@ pub(super) fn write_frames(f: &mut fmt::Formatter<'_>, frames: &[Frame]) -> fmt:
 /// ```
 #[must_use]
 pub fn goroutine_profile() -> GoroutineProfile {
-    super::park::runtime().map_or_else(GoroutineProfile::default, |shared| {
-        shared.goroutine_profile(usize::MAX)
-    })
+    super::park::runtime().map_or_else(GoroutineProfile::default, Shared::whole_profile)
 }
 
 /// A goroutine of a group, and for how long it has been seen parked.
 type Seen = (GoroutineInfo, Duration);
 
 impl Shared {
-    /// See [`goroutine_profile`]; of so many goroutines at most.
+    /// See [`goroutine_profile`].
+    pub(crate) fn whole_profile(&'static self) -> GoroutineProfile {
+        super::blocking::blocking(|| self.goroutine_profile(usize::MAX))
+    }
+
+    /// The same of so many goroutines at most, on this thread.
     pub(crate) fn goroutine_profile(&'static self, most: usize) -> GoroutineProfile {
         let mut all = Vec::new();
         self.slab().for_each(|g| {

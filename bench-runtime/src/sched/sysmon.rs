@@ -126,6 +126,7 @@ impl Shared {
         let mut idle_rounds = 0;
         let mut sweep = super::stacks::Rounds::default();
         let mut watch = super::blocked::Watch::default();
+        let mut looks = super::deadlock::Looks::default();
         let mut eager_rounds = 0u32;
         let mut hog_rounds = 0u32;
         let mut last_read_ns = clock::now_ns();
@@ -136,9 +137,11 @@ impl Shared {
                 let line = schedtrace.as_ref().map(|line| line.pause(clock::now_ns()));
                 let watch = watch.pause_ns(self, clock::now_ns());
                 let watch = watch.map(Duration::from_nanos);
-                let nap = [sweep.next_pass(), line, watch].into_iter().flatten().min();
-                if self.deep_sleep(nap) {
+                let look = looks.look(self, clock::now_ns());
+                let naps = [sweep.next_pass(), line, watch, look];
+                if self.deep_sleep(naps.into_iter().flatten().min()) {
                     idle_rounds = 0;
+                    looks = super::deadlock::Looks::default();
                     seen.clear();
                     continue;
                 }

@@ -152,7 +152,9 @@ pub enum StackError {
         slots: usize,
     },
     /// The kernel has no guard markers (Linux 6.13), so each stack costs two
-    /// mappings, and the process has as many as it may have.
+    /// mappings, and the process has as many as it may have. What the
+    /// goroutine's closure holds is dropped by the scheduler then, and when memory
+    /// is out: a destructor there must not wait.
     #[error(
         "{maps} of the {limit} memory mappings that the process may have are in use, and the last \
          are left for threads and the heap: raise the sysctl vm.max_map_count (two a goroutine \

@@ -1,12 +1,15 @@
 //! Profiles of goroutines: the frames of those that are parked, equal stacks in
 //! one group, in every state that a stack may be in.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::pprof;
 use crate::start::Start;
 use bench_runtime::{
-    GoroutineProfile, Runtime, StackGroup, chan, compaction_stats, go, sync, time,
+    GoroutineProfile, Runtime, StackGroup, chan, compaction_stats, go, goroutine_profile, sync,
+    time, yield_now,
 };
 
 /// A call deep, so that there is something to see.
@@ -186,4 +189,33 @@ fn pprof_of_go_opens_the_profile() {
     };
     assert!(said.contains("Type: goroutine"), "{said}");
     assert!(said.contains("wait_for_the_end"), "{said}");
+}
+
+#[test]
+fn others_of_the_thread_run_while_a_profile_is_made() {
+    let runtime = Runtime::builder().procs(1).start().unwrap();
+    let tx = park_many(&runtime, 20_000);
+    runtime.run(|| {
+        let turns = Arc::new(AtomicUsize::new(0));
+        let stop = Arc::new(AtomicBool::new(false));
+        let runner = go({
+            let (turns, stop) = (turns.clone(), stop.clone());
+            move || {
+                while !stop.load(Ordering::Relaxed) {
+                    turns.fetch_add(1, Ordering::Relaxed);
+                    yield_now();
+                }
+            }
+        });
+        while turns.load(Ordering::Relaxed) == 0 {
+            yield_now();
+        }
+        let before = turns.load(Ordering::Relaxed);
+        let profile = goroutine_profile();
+        assert_ne!(turns.load(Ordering::Relaxed), before);
+        assert_eq!(group(&profile, "wait_for_the_end").goroutines.len(), 20_000);
+        stop.store(true, Ordering::Relaxed);
+        runner.join().unwrap();
+    });
+    drop(tx);
 }
