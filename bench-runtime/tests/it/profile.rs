@@ -161,7 +161,7 @@ fn leak_report_has_the_stacks() {
     }
     let runtime = Runtime::builder().start().unwrap();
     runtime.run(|| {
-        let lock = std::sync::Arc::new(sync::Mutex::new(()));
+        let lock = Arc::new(sync::Mutex::new(()));
         let held = lock.lock();
         let waits = lock.clone();
         drop(go(move || waits_for_a_lock(&waits)));
