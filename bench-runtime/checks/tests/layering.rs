@@ -193,3 +193,36 @@ fn files_that_architecture_names_exist() {
     let missing: Vec<_> = named.iter().filter(is_missing).collect();
     assert!(missing.is_empty(), "no such files: {missing:?}");
 }
+
+/// `cargo bench -- --quick` gives `--quick` to each bench target of the workspace,
+/// and the harness of a library does not know it.
+#[test]
+fn no_library_or_program_is_a_bench_target() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let workspace = fs::read_to_string(root.join("Cargo.toml")).expect("the workspace");
+    let members = workspace.lines().find(|line| line.starts_with("members"));
+    let members: Vec<&str> = members.unwrap().split('"').skip(1).step_by(2).collect();
+    assert!(members.contains(&"benches"), "{members:?}");
+    for member in members {
+        let folder = root.join(member);
+        let manifest = fs::read_to_string(folder.join("Cargo.toml")).expect("a manifest");
+        let sections = manifest
+            .split("\n[")
+            .filter(|section| section.starts_with("lib]") || section.starts_with("[bin]]"));
+        let sections: Vec<&str> = sections.collect();
+        assert!(
+            sections
+                .iter()
+                .all(|section| section.contains("\nbench = false")),
+            "{member}: bench = false is missing"
+        );
+        let implicit = [("src/lib.rs", "lib]"), ("src/main.rs", "[bin]]")];
+        for (file, section) in implicit {
+            assert!(
+                !folder.join(file).exists()
+                    || sections.iter().any(|text| text.starts_with(section)),
+                "{member}: {file} is a bench target: bench = false"
+            );
+        }
+    }
+}
