@@ -73,7 +73,16 @@ impl Sum {
 ///
 /// # Examples
 ///
-/// See [`block_profile`].
+/// ```
+/// use bench_runtime::{block_profile, set_block_profile_rate};
+/// use std::time::Duration;
+///
+/// // A wait of 10 µs or longer is sampled, of the shorter ones some.
+/// set_block_profile_rate(Duration::from_micros(10));
+/// // What is to be looked at runs here.
+/// set_block_profile_rate(Duration::ZERO);
+/// println!("{}", block_profile());
+/// ```
 pub fn set_block_profile_rate(rate: Duration) {
     let rate_ns = u64::try_from(rate.as_nanos()).unwrap_or(u64::MAX);
     RATES.block_ns.store(rate_ns, Ordering::Relaxed);
@@ -87,7 +96,15 @@ pub fn set_block_profile_rate(rate: Duration) {
 ///
 /// # Examples
 ///
-/// See [`mutex_profile`].
+/// ```
+/// use bench_runtime::{mutex_profile, set_mutex_profile_fraction};
+///
+/// // One of five.
+/// set_mutex_profile_fraction(5);
+/// // What is to be looked at runs here.
+/// set_mutex_profile_fraction(0);
+/// println!("{}", mutex_profile());
+/// ```
 pub fn set_mutex_profile_fraction(fraction: u32) {
     RATES.mutex.store(fraction, Ordering::Relaxed);
 }
@@ -174,6 +191,15 @@ pub fn mutex_profile() -> ContentionProfile {
 
 /// Waits at one place, called the same way: see [`block_profile`] and
 /// [`mutex_profile`].
+///
+/// # Examples
+///
+/// ```
+/// for stack in bench_runtime::block_profile().stacks {
+///     let place = stack.frames.first().map_or("?", |frame| &frame.function);
+///     println!("{} waits, {:?} in all, at {place}", stack.count, stack.delay);
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ContendedStack {
@@ -189,6 +215,14 @@ pub struct ContendedStack {
 /// Where goroutines waited: see [`block_profile`] and [`mutex_profile`].
 ///
 /// Its [`Display`](fmt::Display) is text for people.
+///
+/// # Examples
+///
+/// ```
+/// let profile: bench_runtime::ContentionProfile = bench_runtime::mutex_profile();
+/// // Off by default.
+/// assert!(profile.stacks.is_empty());
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ContentionProfile {
@@ -228,7 +262,12 @@ impl ContentionProfile {
     ///
     /// # Examples
     ///
-    /// See [`mutex_profile`].
+    /// ```
+    /// let mut file = Vec::new();
+    /// bench_runtime::mutex_profile().write_pprof(&mut file)?;
+    /// assert!(!file.is_empty());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn write_pprof(&self, out: impl std::io::Write) -> std::io::Result<()> {
         let samples = self.stacks.iter().map(|stack| {
             let delay_ns = i64::try_from(stack.delay.as_nanos()).unwrap_or(i64::MAX);

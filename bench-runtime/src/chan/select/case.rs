@@ -103,6 +103,7 @@ impl<O: SendOperand> SendOperand for Option<O> {
 }
 
 /// One case.
+#[doc(hidden)]
 pub trait Case {
     /// What its arm gets.
     type Output;
@@ -295,6 +296,7 @@ pub struct NoCase;
 pub struct And<L, C>(pub L, pub C);
 
 /// A list of cases.
+#[doc(hidden)]
 pub trait Cases {
     /// How many cases it has.
     const LEN: usize;
