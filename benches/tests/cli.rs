@@ -471,3 +471,48 @@ fn shards_merge_into_the_whole_run_in_any_order_and_again() {
         assert!(in_shards >= 10, "{in_shards}");
     }
 }
+
+#[test]
+fn show_report_and_compare_say_one_noise_the_disturbances_and_the_verdicts() {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../reports/tests/fixtures/v1-every-section.jsonl"
+    );
+    let said = |arguments: &[&str]| {
+        let output = run(arguments);
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output)
+    };
+    let text = said(&["show", file]);
+    for line in [
+        "Repeats of one lane differ by 0.80%, typically; 0 of 7 such pairs are called different.",
+        "CPU time given to other machines, in 1 block; the worst: 2.1% of the CPU time",
+    ] {
+        assert!(text.contains(line), "{line} is not in:\n{text}");
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("page.html");
+    said(&["report", file, "--out", page.to_str().unwrap()]);
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("Repeats differ by <b>0.80%</b>"));
+
+    let json: serde_json::Value =
+        serde_json::from_str(&said(&["show", file, "--format", "json"])).unwrap();
+    assert_eq!(json["warnings"], serde_json::json!([]));
+    let disturbances = json["disturbances"].as_array().unwrap();
+    assert_eq!(disturbances.len(), 1);
+    assert_eq!(disturbances[0]["blocks_count"], 1);
+    assert_eq!(disturbances[0]["title"], "CPU time given to other machines");
+
+    // A number and its unit stay on one line.
+    let table = said(&["compare", file, file]).replace('\u{a0}', " ");
+    for cell in [
+        "9.06 ns, 0.287×: too noisy to say",
+        "2.61 kB, 0.0684×: smaller",
+        "10.0 µs, 0.463×: faster",
+        "CPU time given to other machines",
+    ] {
+        assert!(table.contains(cell), "{cell} is not in:\n{table}");
+    }
+}
