@@ -1,5 +1,7 @@
 //! The `threadbare` program as a user starts it.
 
+mod signals;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -7,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use signals::with_default_signals;
 
 fn threadbare() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_threadbare"));
     command.stdin(Stdio::null()).env("NO_COLOR", "1");
+    with_default_signals(&mut command);
     command
 }
 

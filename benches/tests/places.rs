@@ -1,6 +1,8 @@
 //! The program where things are not as its author's: signals, other people's files
 //! and folders, outputs that nobody reads, sandboxes.
 
+mod signals;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
@@ -14,6 +16,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
+use signals::with_default_signals;
 
 /// A lane of a small shell script that takes 10 µs an iteration. It makes the
 /// file `$MARKS/hello` before its hello and `$MARKS/request` at each request, and
@@ -58,6 +61,7 @@ fn threadbare_after(first: &str, lane: &Path) -> Command {
 }
 
 fn with_lane(mut command: Command, lane: &Path) -> Command {
+    with_default_signals(&mut command);
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
