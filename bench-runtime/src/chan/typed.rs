@@ -29,7 +29,6 @@ impl<T> PartialEq for Chan<T> {
     }
 }
 
-/// How an attempt went. After `Blocked` the channel is still locked.
 /// What the last receiver leaves: the buffer, which its end empties and frees.
 struct Rest<T> {
     chan: Chan<T>,
@@ -58,6 +57,7 @@ impl<T> Drop for Rest<T> {
     }
 }
 
+/// How an attempt went. After `Blocked` the channel is still locked.
 enum Attempt<R> {
     Done(R),
     Closed,
