@@ -1,112 +1,263 @@
-//! Prints how long a profile of 100,000 parked goroutines takes, and for how long
-//! it stops others: run it on a quiet machine, from a release build.
+//! Prints how long a profile of 100,000 parked goroutines takes, and what it does to
+//! those that go on meanwhile: from a release build, on a machine with nothing else
+//! to do.
 //!
 //! `cargo run --release -p bench-runtime --example profile -- [GOROUTINES]`
 //!
-//! All wait at one channel. One goroutine more sends to them and waits for each
-//! answer, so one after the other of them is resumed and parks again. How long a
-//! message takes is seen in three spans: two with a profile, and one between them, as
-//! long as the first, in which the same thread computes, which is what the host and
-//! the scheduler do. The first profile reads the program's line tables.
+//! The parked wait for a channel of their own, for one mutex, for another's end, and
+//! for a timer; one in a hundred waits below 400 calls. Beside them, on each P:
+//!
+//! | what     | measured                                                         |
+//! |----------|------------------------------------------------------------------|
+//! | a ticker | from one turn to the next of a goroutine that yields             |
+//! | a pair   | a message there and back                                         |
+//! | a waker  | from a message to one of the parked, at random, to its answer    |
+//!
+//! Each is measured in spans with a profile and, in turn, in spans as long in which
+//! the same thread computes: what the host and the scheduler do.
 
+use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bench_runtime::{Receiver, Runtime, chan};
+use bench_runtime::{JoinHandle, Receiver, Runtime, Sender, chan, go, sync, time, yield_now};
+use nix::time::ClockId;
 
 const GOROUTINES: usize = 100_000;
+const PROCS: usize = 2;
+/// Spans of each kind.
+const SPANS: usize = 5;
+/// Of the parked one in so many is deep.
+const DEEP_SHARE: usize = 100;
+const DEEP_CALLS: usize = 400;
 
-/// Messages since they were last read, and how long they took from the call of the
-/// sender to the return of the receiver.
-#[derive(Debug, Default)]
-struct Messages {
-    stop: AtomicBool,
-    count: AtomicU64,
-    longer_than_1_ms: AtomicU64,
+/// How long something took, each time: counts by powers of two of nanoseconds.
+#[derive(Debug)]
+struct Delays {
+    name: &'static str,
+    counts: [AtomicU64; 64],
     longest_ns: AtomicU64,
+    longer_than_1_ms: AtomicU64,
 }
 
-impl Messages {
-    fn received(&self, sent: Instant) {
-        let took = sent.elapsed();
-        self.count.fetch_add(1, Ordering::Relaxed);
-        let is_long = u64::from(took > Duration::from_millis(1));
-        self.longer_than_1_ms.fetch_add(is_long, Ordering::Relaxed);
-        self.longest_ns
-            .fetch_max(took.as_nanos() as u64, Ordering::Relaxed);
+impl Delays {
+    fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            counts: [const { AtomicU64::new(0) }; 64],
+            longest_ns: AtomicU64::new(0),
+            longer_than_1_ms: AtomicU64::new(0),
+        }
     }
 
-    /// Does it, and says how long that took, and the messages meanwhile.
-    fn during(&self, what: &str, work: impl FnOnce()) -> Duration {
-        for figure in [&self.count, &self.longer_than_1_ms, &self.longest_ns] {
-            figure.store(0, Ordering::Relaxed);
-        }
-        let began = Instant::now();
-        work();
-        let took = began.elapsed();
-        // The message that is under way counts too.
-        let received = self.count.load(Ordering::Relaxed);
-        while self.count.load(Ordering::Relaxed) == received {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+    fn add(&self, took: Duration) {
+        let ns = (took.as_nanos() as u64).max(1);
+        self.counts[ns.ilog2() as usize].fetch_add(1, Ordering::Relaxed);
+        self.longest_ns.fetch_max(ns, Ordering::Relaxed);
+        let is_long = u64::from(took > Duration::from_millis(1));
+        self.longer_than_1_ms.fetch_add(is_long, Ordering::Relaxed);
+    }
+
+    /// Prints them, and begins anew.
+    fn print_and_clear(&self) {
+        let counts = self
+            .counts
+            .each_ref()
+            .map(|count| count.swap(0, Ordering::Relaxed));
+        let all: u64 = counts.iter().sum();
+        let below = |share: f64| {
+            let mut sum = 0;
+            let reached = |&count: &u64| {
+                sum += count;
+                sum as f64 >= share * all as f64
+            };
+            Duration::from_nanos(2 << counts.iter().position(reached).unwrap_or(62).min(62))
+        };
         println!(
-            "{what}: {took:?}; {} messages, {} longer than 1 ms, the longest {:?}",
-            self.count.load(Ordering::Relaxed),
-            self.longer_than_1_ms.load(Ordering::Relaxed),
-            Duration::from_nanos(self.longest_ns.load(Ordering::Relaxed)),
+            "    {:6} {all:9}; half below {:?}, 99.9 % below {:?}; {} longer than 1 ms, the longest {:?}",
+            self.name,
+            below(0.5),
+            below(0.999),
+            self.longer_than_1_ms.swap(0, Ordering::Relaxed),
+            Duration::from_nanos(self.longest_ns.swap(0, Ordering::Relaxed)),
         );
-        took
+    }
+}
+
+/// What goes on beside the parked.
+#[derive(Debug)]
+struct Beside {
+    stop: AtomicBool,
+    /// Nothing is added to the delays.
+    paused: AtomicBool,
+    delays: [Delays; 3],
+}
+
+const TICK: usize = 0;
+const PAIR: usize = 1;
+const WAKE: usize = 2;
+
+impl Beside {
+    fn until_stopped(&self, what: usize, mut one: impl FnMut()) {
+        while !self.stop.load(Ordering::Relaxed) {
+            let began = Instant::now();
+            one();
+            if !self.paused.load(Ordering::Relaxed) {
+                self.delays[what].add(began.elapsed());
+            }
+        }
+    }
+
+    fn start(
+        self: &Arc<Self>,
+        sleepers: Arc<Vec<Sender<()>>>,
+        answered: &Receiver<()>,
+    ) -> Vec<JoinHandle<()>> {
+        let mut all = Vec::new();
+        for number in 0..PROCS {
+            let own = self.clone();
+            all.push(go(move || own.until_stopped(TICK, yield_now)));
+            let own = self.clone();
+            let (there, arrives) = chan::<()>(0);
+            let (back, returns) = chan::<()>(0);
+            drop(go(move || {
+                arrives.iter().for_each(|()| back.send(()).unwrap_or(()))
+            }));
+            all.push(go(move || {
+                own.until_stopped(PAIR, || {
+                    let _ = there.send(());
+                    returns.recv();
+                });
+            }));
+            // One waker, so that each answer is its own.
+            if number == 0 {
+                let (own, sleepers, answered) = (self.clone(), sleepers.clone(), answered.clone());
+                let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+                all.push(go(move || {
+                    own.until_stopped(WAKE, || {
+                        random ^= random << 13;
+                        random ^= random >> 7;
+                        random ^= random << 17;
+                        let _ = sleepers[random as usize % sleepers.len()].send(());
+                        answered.recv();
+                    });
+                }));
+            }
+        }
+        all
     }
 }
 
 #[inline(never)]
-fn receive(depth: usize, rx: &Receiver<Instant>, answer: &mut impl FnMut(Instant)) {
+fn answer(depth: usize, rx: &Receiver<()>, back: &Sender<()>) {
     match depth {
-        0 => rx.iter().for_each(answer),
-        _ => receive(depth - 1, rx, answer),
+        0 => rx.iter().for_each(|()| back.send(()).unwrap_or(())),
+        _ => answer(depth - 1, rx, back),
     }
-    std::hint::black_box(rx);
+    black_box(rx);
+}
+
+/// Parks them; gives how to wake those that wait for a channel, and what they answer.
+/// The others wait for the end of the program.
+fn park(count: usize, mutex: &'static sync::Mutex<()>) -> (Vec<Sender<()>>, Receiver<()>) {
+    let (back, answered) = chan(0);
+    let mut channels = Vec::new();
+    // Those that are joined wait, too.
+    for number in 0..count / 5 * 4 {
+        let deep = if number % DEEP_SHARE == 0 {
+            DEEP_CALLS
+        } else {
+            number % 8
+        };
+        drop(match number % 4 {
+            0 => {
+                let ((tx, rx), back) = (chan(0), back.clone());
+                channels.push(tx);
+                go(move || answer(deep, &rx, &back))
+            }
+            1 => go(move || drop(mutex.lock())),
+            2 => {
+                let first = go(|| time::sleep(Duration::from_secs(100_000)));
+                go(move || drop(first.join()))
+            }
+            _ => go(|| time::sleep(Duration::from_secs(100_000))),
+        });
+    }
+    (channels, answered)
+}
+
+fn thread_cpu_time() -> Duration {
+    let now = ClockId::CLOCK_THREAD_CPUTIME_ID.now();
+    now.map_or(Duration::ZERO, Duration::from)
 }
 
 fn measure(mode: &str, runtime: &Runtime, count: usize) {
-    let messages = Arc::<Messages>::default();
-    let (tx, rx) = chan(0);
-    let (answer, answered) = chan(0);
-    for number in 0..count {
-        let (rx, answer, messages) = (rx.clone(), answer.clone(), messages.clone());
-        // Calls of different depth: ten groups.
-        drop(runtime.spawn(move || {
-            receive(number % 10, &rx, &mut |sent| {
-                messages.received(sent);
-                let _ = answer.send(());
-            });
-        }));
-    }
-    while runtime.goroutines().iter().filter(|g| g.waits).count() < count {
+    let mutex: &'static sync::Mutex<()> = Box::leak(Box::default());
+    let beside = Arc::new(Beside {
+        stop: AtomicBool::new(false),
+        paused: AtomicBool::new(true),
+        delays: [
+            Delays::new("turns"),
+            Delays::new("pairs"),
+            Delays::new("wakes"),
+        ],
+    });
+    let (parked, is_parked) = std::sync::mpsc::channel();
+    let (stop, is_over) = chan::<()>(0);
+    let own = beside.clone();
+    let main = runtime.spawn(move || {
+        let held = mutex.lock();
+        let (channels, answered) = park(count, mutex);
+        let _ = parked.send(());
+        let all = own.start(Arc::new(channels), &answered);
+        is_over.recv();
+        all.into_iter().for_each(|one| drop(one.join()));
+        std::mem::forget(held);
+    });
+    is_parked.recv().expect("the goroutine sends");
+    while runtime.goroutines().iter().filter(|g| g.waits).count() < count / 5 * 5 {
         std::thread::sleep(Duration::from_millis(10));
     }
-    let own = messages.clone();
-    let sender = runtime.spawn(move || {
-        while !own.stop.load(Ordering::Relaxed) && tx.send(Instant::now()).is_ok() {
-            answered.recv();
-        }
-    });
-    let profile = || {
-        let profile = runtime.goroutine_profile();
-        let seen: usize = profile.groups.iter().map(|g| g.goroutines.len()).sum();
-        println!("  {seen} goroutines in {} groups", profile.groups.len());
+    let during = |what: &str, work: &mut dyn FnMut()| {
+        let (began, cpu) = (Instant::now(), thread_cpu_time());
+        beside.paused.store(false, Ordering::Relaxed);
+        work();
+        let took = began.elapsed();
+        beside.paused.store(true, Ordering::Relaxed);
+        println!("  {what}: {took:?}, {:?} of CPU", thread_cpu_time() - cpu);
+        beside.delays.iter().for_each(Delays::print_and_clear);
+        took
     };
-    let took = messages.during(&format!("{mode}, first profile"), profile);
-    messages.during(&format!("{mode}, no profile"), || {
-        let began = Instant::now();
-        while began.elapsed() < took {
-            std::hint::spin_loop();
-        }
+    println!("{mode}");
+    for span in 0..SPANS {
+        let mut groups = Vec::new();
+        let what = if span == 0 {
+            "profile, with the line tables"
+        } else {
+            "profile"
+        };
+        let took = during(what, &mut || groups = runtime.goroutine_profile().groups);
+        let frames = groups.iter().filter(|group| !group.frames.is_empty());
+        let with_frames: usize = frames.map(|group| group.goroutines.len()).sum();
+        let seen: usize = groups.iter().map(|group| group.goroutines.len()).sum();
+        println!(
+            "    {seen} goroutines in {} groups, {with_frames} with frames",
+            groups.len()
+        );
+        during("no profile", &mut || {
+            let began = Instant::now();
+            while began.elapsed() < took {
+                std::hint::spin_loop();
+            }
+        });
+    }
+    during("dump without frames", &mut || {
+        drop(black_box(runtime.goroutines()))
     });
-    messages.during(&format!("{mode}, second profile"), profile);
-    messages.stop.store(true, Ordering::Relaxed);
-    drop(sender.join());
+    beside.stop.store(true, Ordering::Relaxed);
+    drop(stop);
+    drop(main.join());
 }
 
 fn main() -> std::io::Result<()> {
@@ -120,11 +271,11 @@ fn main() -> std::io::Result<()> {
     };
     // SAFETY: nothing here parks inside a thread-local's initialiser or scope, or
     // holds a guard of std's across a call that parks.
-    let pinned = unsafe { Runtime::builder().procs(2).build() }?;
+    let pinned = unsafe { Runtime::builder().procs(PROCS).build() }?;
     measure("pinned", &pinned, count);
     drop(pinned);
     // SAFETY: as above.
-    let migrating = unsafe { Runtime::builder().procs(2).migrating().build() }?;
+    let migrating = unsafe { Runtime::builder().procs(PROCS).migrating().build() }?;
     measure("migrating", &migrating, count);
     Ok(())
 }

@@ -10,7 +10,7 @@
 //! |----------------|---------------------------------------------|-----------------------------|
 //! | [`FRESH`]      | never run; `body` holds the closure         | whoever dequeued it         |
 //! | odd            | on some M now; the rest is its stack header, or, until it has arrived, the context that it left | that M, by switching away |
-//! | even, not zero | suspended: a saved context of [`crate::arch`] | whoever dequeued it       |
+//! | even, not zero | suspended: a saved context of [`crate::arch`]; with [`WATCHED_BIT`] while somebody looks at its stack | whoever dequeued it |
 //!
 //! A goroutine may be readied, and dequeued by another M, between the moment
 //! it is enqueued somewhere and the moment it has left its stack; so whoever
@@ -45,6 +45,7 @@
 //! | [`JOIN_DONE`]     | ended, the result is in `body`  | the handle             |
 
 pub(crate) mod body;
+mod details;
 pub(crate) mod list;
 pub(crate) mod slab;
 mod ticket;
@@ -58,9 +59,9 @@ use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use crate::stack::Class;
-use crate::util::lock::Lock;
+use crate::sys::barrier;
 pub(crate) use body::VTable;
+pub(crate) use details::Details;
 pub(crate) use list::List;
 pub(crate) use wait_reason::WaitReason;
 pub(crate) use waiter::{Head, Kind, Parkable, WaitQueue, Waiter};
@@ -106,6 +107,9 @@ pub(crate) const FRESH: usize = 0;
 pub(crate) const RUNNING_BIT: usize = 1;
 /// Set beside it while the sweep has claimed it: see `sched::stacks`.
 pub(crate) const CLAIMED_BIT: usize = 2;
+/// Set, without [`RUNNING_BIT`], while somebody looks at its stack: see
+/// `sched::look`.
+pub(crate) const WATCHED_BIT: usize = 2;
 
 /// See the table of `join`.
 pub(crate) const JOIN_OPEN: usize = 0;
@@ -133,18 +137,6 @@ pub(crate) const FLAG_PRIORITY_SHIFT: u32 = 4;
 
 /// Words of [`Goroutine::body`] behind the first.
 pub(crate) const BODY_WORDS: usize = 4;
-
-/// Held while details are freed, and by whoever reads another's.
-static DETAILS: Lock<()> = Lock::new(());
-
-/// What rarely is said about a goroutine, boxed behind `site`.
-#[derive(Debug)]
-pub(crate) struct Details {
-    pub(crate) site: &'static Location<'static>,
-    pub(crate) name: Option<Box<str>>,
-    /// The kind of stack asked for, where it is not the runtime's.
-    pub(crate) class: Option<Class>,
-}
 
 /// A goroutine's record.
 #[repr(C)]
@@ -236,12 +228,6 @@ impl Goroutine {
         self.head.flags.load(Ordering::Relaxed) >> FLAG_PRIORITY_SHIFT & 0b11
     }
 
-    /// Where it was spawned, of one that may end meanwhile.
-    pub(crate) fn shared_site(&self) -> Option<&'static Location<'static>> {
-        let _keep = DETAILS.lock();
-        self.site()
-    }
-
     #[inline(always)]
     pub(crate) fn vtable(&self) -> &'static VTable {
         // SAFETY: written at spawn, before the record was published.
@@ -299,25 +285,29 @@ impl Goroutine {
 
     /// Where it was spawned.
     pub(crate) fn site(&self) -> Option<&'static Location<'static>> {
-        let site = self.site.load(Ordering::Acquire);
-        if site & 1 == 1 {
-            return self.details().map(|d| d.site);
+        match self.details() {
+            Some(details) => Some(details.site()),
+            None => Self::plain_site(self.site_word()),
         }
-        // SAFETY: an even non-zero value came from a static location.
-        unsafe { (site as *const Location<'static>).as_ref() }
     }
 
-    /// Calls `f` with the details of a goroutine that may end meanwhile: they
-    /// are not freed before `f` returns.
-    pub(crate) fn with_details<R>(&self, f: impl FnOnce(Option<&Details>) -> R) -> R {
-        let _keep = DETAILS.lock();
-        f(self.details())
+    /// The word behind which the site is: if it is odd, a box of [`Details`].
+    pub(crate) fn site_word(&self) -> usize {
+        // Acquire: pairs with the Release in `set_details`.
+        self.site.load(Ordering::Acquire)
+    }
+
+    /// The site behind an even word.
+    pub(crate) fn plain_site(word: usize) -> Option<&'static Location<'static>> {
+        debug_assert!(word.is_multiple_of(2));
+        // SAFETY: an even non-zero value came from a static location.
+        unsafe { (word as *const Location<'static>).as_ref() }
     }
 
     /// Name and limits, where any were given. Only for the goroutine itself,
     /// or while it is known not to end.
     pub(crate) fn details(&self) -> Option<&Details> {
-        let site = self.site.load(Ordering::Acquire);
+        let site = self.site_word();
         // SAFETY: an odd value is a box that lives until the record is freed.
         (site & 1 == 1).then(|| unsafe { &*((site & !1) as *const Details) })
     }
@@ -338,8 +328,9 @@ impl Goroutine {
     pub(crate) fn drop_details(&self) {
         let site = self.site.load(Ordering::Relaxed);
         if site & 1 == 1 {
-            let _alone = DETAILS.lock();
             self.site.store(0, Ordering::Relaxed);
+            // Who looks meanwhile sees that before anything else in the box's place.
+            barrier::light();
             // SAFETY: it came from `Box::into_raw` in `set_details`; the owner
             // of the dead record drops it once.
             drop(unsafe { Box::from_raw((site & !1) as *mut Details) });

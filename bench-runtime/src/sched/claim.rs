@@ -1,9 +1,10 @@
-//! The claim of a parked goroutine's `context` against who resumes it: the
-//! steps of the table in [`super::stacks`], on the two words alone.
+//! The claim of a parked goroutine's `context` against who resumes it, and the
+//! watch of it: the steps of the tables in [`super::stacks`] and [`super::look`],
+//! on the two words alone.
 //!
 //! Its model is `tests/loom/claim.rs`, on this source.
 
-use crate::goroutine::RUNNING_BIT;
+use crate::goroutine::{RUNNING_BIT, WATCHED_BIT};
 use crate::shim::Ordering;
 use crate::shim::fixed::{AtomicU8, AtomicUsize};
 use crate::sys::barrier;
@@ -25,6 +26,12 @@ pub(crate) fn look(context: &AtomicUsize) -> usize {
 pub(crate) fn look_again(context: &AtomicUsize) -> usize {
     // Acquire: as in `look`.
     context.load(Ordering::Acquire)
+}
+
+/// The saved context of one that is suspended, watched or not.
+#[inline(always)]
+pub(crate) fn saved(context: usize) -> usize {
+    context & !WATCHED_BIT
 }
 
 /// R3: from here on the goroutine runs, on the stack that `saved` lies in.
@@ -62,7 +69,7 @@ pub(crate) fn claim(context: &AtomicUsize, saved: usize, claimed: usize) -> bool
         .is_ok()
 }
 
-/// C2: once for all claims that are looked at next.
+/// C2 and L3: once for all that are looked at next.
 pub(crate) fn confirm() {
     barrier::heavy();
 }
@@ -86,4 +93,32 @@ pub(crate) fn release(context: &AtomicUsize, claimed: usize, saved: usize) {
     // Release: pairs with the Acquire in `look`; what was done to the stack is
     // seen. It fails where the claim did not hold and R3 was done.
     let _ = context.compare_exchange(claimed, saved, Ordering::Release, Ordering::Relaxed);
+}
+
+/// L1: false if it is no longer suspended with this context.
+pub(crate) fn watch(context: &AtomicUsize, saved: usize) -> bool {
+    // Acquire: as in `claim`.
+    context
+        .compare_exchange(
+            saved,
+            saved | WATCHED_BIT,
+            Ordering::Acquire,
+            Ordering::Relaxed,
+        )
+        .is_ok()
+}
+
+/// L4, after [`confirm`]: true if nobody has resumed it since L1.
+pub(crate) fn unwatch(context: &AtomicUsize, saved: usize, status: &AtomicU8, waiting: u8) -> bool {
+    // The status first, as in `holds`.
+    let waits = status.load(Ordering::Acquire) == waiting;
+    // Relaxed: nothing was written to the stack, and an exchange passes on what
+    // the store of the saved context had released.
+    let watched = context.compare_exchange(
+        saved | WATCHED_BIT,
+        saved,
+        Ordering::Relaxed,
+        Ordering::Relaxed,
+    );
+    waits && watched.is_ok()
 }

@@ -1,15 +1,14 @@
 //! What goroutines are doing: for reports of overflow and deadlock, and on
-//! demand. It takes no scheduler lock; what it reads may be changing.
+//! demand. It takes no scheduler lock, and holds up nobody: see [`super::look`].
 
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::current;
+use super::look::{self, Look, Seen};
 use super::machine::Machine;
-use super::ready::header_of_started;
 use super::runtime::Shared;
-use crate::goroutine::{Goroutine, Status, WaitReason};
-use crate::stack::{StackHeader, header_of};
+use crate::goroutine::{Details, Goroutine, Status, WaitReason};
 use crate::util::lock::Lock;
 
 /// What one goroutine was doing when it was looked at.
@@ -80,74 +79,35 @@ impl fmt::Display for GoroutineInfo {
     }
 }
 
-fn reason_of(g: &Goroutine) -> WaitReason {
-    WaitReason::from_u8(g.head.reason.load(Ordering::Relaxed))
-}
-
-fn state_of(g: &Goroutine) -> &'static str {
-    match g.status() {
-        Status::Waiting | Status::Syscall => reason_of(g).as_str(),
+fn state_of(status: Status, reason: WaitReason) -> &'static str {
+    match status {
+        Status::Waiting | Status::Syscall => reason.as_str(),
         Status::Runnable => "runnable",
         Status::Running => "running",
         Status::Idle | Status::Dead => "dead",
     }
 }
 
-/// Looks at a goroutine; `None` if it is none at the moment.
-pub(super) fn look_at(g: &'static Goroutine) -> Option<GoroutineInfo> {
-    let status = g.status();
-    if matches!(status, Status::Idle | Status::Dead) {
-        return None;
+impl GoroutineInfo {
+    /// `None` if there was no goroutine.
+    pub(super) fn of(seen: &Seen<'_>) -> Option<Self> {
+        (!matches!(seen.status, Status::Idle | Status::Dead)).then(|| Self {
+            id: seen.id,
+            name: seen.name.as_deref().map(str::to_owned),
+            state: state_of(seen.status, seen.reason).to_owned(),
+            waits: matches!(seen.status, Status::Waiting | Status::Syscall),
+            object: Some(seen.object as usize).filter(|&object| object != 0),
+            held_by: seen.held_by,
+            spawned_at: seen.site.map(ToString::to_string),
+        })
     }
-    let mut object = None;
-    let mut held_by = None;
-    if status == Status::Waiting
-        && let Some(header) = header_of_started(g)
-    {
-        let address = header.wait_object.get() as usize;
-        object = (address != 0).then_some(address);
-        held_by = holder(g, header);
-    }
-    Some(GoroutineInfo {
-        id: g.id.load(Ordering::Relaxed),
-        name: g.with_details(|d| d.and_then(|d| d.name.as_deref().map(str::to_owned))),
-        state: state_of(g).to_owned(),
-        waits: matches!(status, Status::Waiting | Status::Syscall),
-        object,
-        held_by,
-        // Under the lock: it may end meanwhile.
-        spawned_at: g.shared_site().map(ToString::to_string),
-    })
 }
 
-/// Who could end the wait of a goroutine with this header. What it waits for is
-/// there as long as it waits, so both are looked at while it cannot go on.
-fn holder(g: &'static Goroutine, header: &'static StackHeader) -> Option<u64> {
-    if !matches!(reason_of(g), WaitReason::Mutex | WaitReason::Join) {
-        return None;
-    }
-    super::stacks::while_parked(g, || {
-        let object = header.wait_object.get();
-        match reason_of(g) {
-            WaitReason::Mutex => {
-                // SAFETY: the object of this reason is the mutex's holder word,
-                // and the mutex is borrowed by the goroutine.
-                let word = unsafe { object.cast::<AtomicUsize>().as_ref() }?;
-                // SAFETY: slots are never unmapped.
-                let header = unsafe { header_of(word.load(Ordering::Relaxed))?.as_ref() };
-                // SAFETY: null or a record, which is type-stable.
-                let holds = unsafe { header.g.look().cast::<Goroutine>().as_ref() }?;
-                Some(holds.id.load(Ordering::Relaxed))
-            }
-            WaitReason::Join => {
-                // SAFETY: the object of this reason is a goroutine's record,
-                // which is type-stable.
-                let joined = unsafe { object.cast::<Goroutine>().as_ref() };
-                joined.map(|g| g.id.load(Ordering::Relaxed))
-            }
-            _ => None,
-        }
-    })?
+/// Looks at a goroutine; `None` if it is none at the moment.
+pub(super) fn look_at(g: &'static Goroutine) -> Option<GoroutineInfo> {
+    let mut info = None;
+    Look::default().over(&[g], 1, 0, |seen| info = GoroutineInfo::of(&seen));
+    info
 }
 
 /// Writes who a goroutine is, from the `g` of a stack header; called in a
@@ -159,10 +119,11 @@ pub(crate) fn describe_in_signal_handler(g: *mut (), out: &mut dyn Write) {
         return;
     };
     let _ = write!(out, "goroutine {}", g.id.load(Ordering::Relaxed));
-    if let Some(name) = g.details().and_then(|d| d.name.as_deref()) {
+    if let Some(name) = g.details().and_then(Details::name) {
         let _ = write!(out, " \"{name}\"");
     }
-    let _ = write!(out, " [{}]", state_of(g));
+    let reason = WaitReason::from_u8(g.head.reason.load(Ordering::Relaxed));
+    let _ = write!(out, " [{}]", state_of(g.status(), reason));
     if let Some(site) = g.site() {
         let _ = write!(out, ", spawned at {site}");
     }
@@ -244,7 +205,9 @@ impl Shared {
     /// Every goroutine that has not ended, by its number.
     pub(crate) fn goroutines(&'static self) -> Vec<GoroutineInfo> {
         let mut all = Vec::new();
-        self.slab().for_each(|g| all.extend(look_at(g)));
+        Look::default().over(&self.records_in_use(), look::MOST, 0, |seen| {
+            all.extend(GoroutineInfo::of(&seen));
+        });
         all.sort_by_key(|info| info.id);
         all
     }

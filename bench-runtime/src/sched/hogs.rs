@@ -33,6 +33,7 @@
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::look;
 use super::machine::Machine;
 use super::processor::Processor;
 use super::runtime::Shared;
@@ -137,7 +138,7 @@ impl Shared {
     pub(super) fn learn_hog(&self, m: &Machine) {
         let hog = m.current_goroutine();
         if self.pinned
-            && let Some(site) = hog.and_then(Goroutine::shared_site)
+            && let Some(site) = hog.and_then(look::site_of)
         {
             self.hogs.learn(key_of(site));
         }

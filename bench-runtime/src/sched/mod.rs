@@ -18,6 +18,7 @@
 //! | `sysmon`         | when a P is taken                                        |
 //! | `blocked`        | what is told of a thread that its goroutine blocks       |
 //! | `hogs`           | what starts on an M of its own, in a pinned runtime      |
+//! | `dump`, `profile`, `look` | what is told of goroutines, and how they are looked at |
 //! | `off_slot`       | whose a stack is that is none of ours                    |
 //! | `unwinding`      | how a G waits while it unwinds                           |
 //! | `fiber`          | what the thread sanitizer is told of switches            |
@@ -105,6 +106,7 @@ pub(crate) mod join;
 pub(crate) mod latency;
 pub(crate) mod lifetime;
 pub(crate) mod lock_thread;
+mod look;
 mod luck;
 pub(crate) mod machine;
 pub(crate) mod metrics;

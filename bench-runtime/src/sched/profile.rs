@@ -1,31 +1,25 @@
 //! What every goroutine was doing, with its frames: equal stacks are one group.
 //!
-//! The goroutines go on meanwhile. A parked one is kept from being resumed only
-//! while the bytes of its stack are copied, with at most [`BATCH`] others and
-//! [`BATCH_BYTES`] in all; its frames are found in the copy.
+//! The goroutines go on meanwhile: the bytes of a stack are copied by a look that
+//! holds up nobody ([`super::look`]), and its frames are found in the copy.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::dump::GoroutineInfo;
+use super::look::{self, Look};
 use super::runtime::Shared;
-use super::stacks::Copied;
-use crate::goroutine::{Goroutine, Status};
 use crate::unwind::{Frame, Symbols, Unwinder};
 
-/// Goroutines that are kept from being resumed at a time.
-const BATCH: usize = 32;
-/// Bytes that are copied meanwhile: some 20 µs.
-const BATCH_BYTES: usize = 128 << 10;
 /// Bytes of a stack that are copied at most: the innermost frames.
 const MOST_BYTES: usize = 32 << 10;
 /// How often one that waits is looked at whose stack could not be copied: it was just
-/// parking, or claimed by the sweep or by another profile.
-const LOOKS: u32 = 3;
-/// For how long, if it is claimed each time.
+/// parking, or it went on. Each look is over in a quarter of the time: the last is at
+/// one goroutine.
+const LOOKS: u32 = 5;
+/// For how long, if the sweep has claimed it each time.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Goroutines of a group that a text names.
 const NAMED: usize = 8;
@@ -58,7 +52,7 @@ pub struct StackGroup {
     pub parked_for: Range<Duration>,
     /// The calls, the innermost first, without the runtime's own but for the one
     /// that the program made. Empty for goroutines that run, that have not
-    /// started, or that are locked to their thread.
+    /// started, or that went on each time that they were looked at.
     pub frames: Vec<Frame>,
 }
 
@@ -155,9 +149,7 @@ pub(super) fn write_frames(f: &mut fmt::Formatter<'_>, frames: &[Frame]) -> fmt:
 ///
 /// Takes some microseconds a goroutine, and some hundred milliseconds to read the
 /// program's line tables for the first time, as a [`blocking`](crate::blocking) call: other goroutines run
-/// meanwhile. None is stopped for longer
-/// than its stack, and those of the few copied with it, take to be copied, unless
-/// the kernel takes the CPU from the calling thread meanwhile.
+/// meanwhile. None is stopped: one that goes on while it is looked at is looked at again.
 ///
 /// # Examples
 ///
@@ -186,53 +178,36 @@ impl Shared {
 
     /// The same of so many goroutines at most, on this thread.
     pub(crate) fn goroutine_profile(&'static self, most: usize) -> GoroutineProfile {
-        let mut all = Vec::new();
-        self.slab().for_each(|g| {
-            if all.len() < most && !matches!(g.status(), Status::Idle | Status::Dead) {
-                all.push(g);
-            }
-        });
+        let mut all = self.records_in_use();
+        all.truncate(most);
+        let mut look = Look::default();
         let mut unwinder = Unwinder::new();
         let mut groups: HashMap<(String, Vec<u64>), Vec<Seen>> = HashMap::new();
         let begun = Instant::now();
-        let mut looks = 0;
-        while !all.is_empty() {
-            looks += 1;
+        for looks in 1_u32.. {
             let mut again = Vec::new();
-            let mut rest = all.as_slice();
-            while !rest.is_empty() {
-                let batch = &rest[..rest.len().min(BATCH)];
-                let (mut copied, looked_at) =
-                    super::stacks::copy_parked(batch, MOST_BYTES, BATCH_BYTES);
-                let (batch, later) = rest.split_at(looked_at);
-                rest = later;
-                for &g in batch {
-                    let Some(info) = super::dump::look_at(g) else {
-                        continue;
-                    };
-                    let mut calls = Vec::new();
-                    let mut age = Duration::ZERO;
-                    let place = copied.iter().position(|copied| is_of(copied, g, &info));
-                    if let Some(copied) = place.map(|place| copied.swap_remove(place)) {
-                        calls = unwinder.calls(copied.saved, &copied.bytes);
-                        age = copied.age;
-                    } else if info.waits
-                        && (looks < LOOKS
-                            || super::stacks::is_claimed(g) && begun.elapsed() < PATIENCE)
-                    {
-                        again.push(g);
-                        continue;
-                    }
-                    groups
-                        .entry((info.state.clone(), calls))
-                        .or_default()
-                        .push((info, age));
-                }
+            let batch = look::MOST.checked_shr(2 * (looks - 1)).unwrap_or(0).max(1);
+            look.over(&all, batch, MOST_BYTES, |seen| {
+                let Some(info) = GoroutineInfo::of(&seen) else {
+                    return;
+                };
+                let may_come = || {
+                    let is_claimed = super::stacks::is_claimed(seen.g);
+                    looks < LOOKS || is_claimed && begun.elapsed() < PATIENCE
+                };
+                let (calls, age) = match seen.stack {
+                    Some(stack) => (unwinder.calls(stack.saved, stack.bytes), stack.age),
+                    None if info.waits && may_come() => return again.push(seen.g),
+                    None => Default::default(),
+                };
+                let group = groups.entry((info.state.clone(), calls)).or_default();
+                group.push((info, age));
+            });
+            if again.is_empty() {
+                break;
             }
             all = again;
-            if !all.is_empty() {
-                std::thread::yield_now();
-            }
+            std::thread::yield_now();
         }
         // What differs only inside the runtime is one group.
         let mut symbols = Symbols::default();
@@ -264,11 +239,6 @@ impl Shared {
         });
         GoroutineProfile { groups }
     }
-}
-
-/// Whether a copy is of this goroutine, in the state that `info` says.
-fn is_of(copied: &Copied, g: &'static Goroutine, info: &GoroutineInfo) -> bool {
-    std::ptr::eq(copied.g, g) && info.waits && g.id.load(Ordering::Relaxed) == info.id
 }
 
 /// The program's frames, and the call into the runtime that it made.

@@ -25,7 +25,7 @@ impl Shared {
     pub(crate) fn stack_class(&self, g: &Goroutine) -> Class {
         match g.details() {
             None => self.default_class,
-            Some(details) => details.class.unwrap_or(self.default_class),
+            Some(details) => details.class().unwrap_or(self.default_class),
         }
     }
 
@@ -51,6 +51,17 @@ impl Shared {
     pub(crate) fn take_record_outside(&'static self) -> &'static Goroutine {
         self.spawned_outside.fetch_add(1, Ordering::Relaxed);
         self.outside.lock().take(self.slab())
+    }
+
+    /// The records of those that have not ended, as far as they can be seen.
+    pub(super) fn records_in_use(&'static self) -> Vec<&'static Goroutine> {
+        let mut all = Vec::new();
+        self.slab().for_each(|g| {
+            if !matches!(g.status(), Status::Idle | Status::Dead) {
+                all.push(g);
+            }
+        });
+        all
     }
 
     /// Goroutines that have not ended.

@@ -26,7 +26,7 @@ use crate::arch;
 use crate::goroutine::body::without_panic;
 use crate::goroutine::{
     FLAG_COMPACTED, FLAG_LOCKED, FLAG_TIMED, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST,
-    JOIN_OPEN, Parkable, RUNNING_BIT, Status,
+    JOIN_OPEN, Parkable, RUNNING_BIT, Status, WATCHED_BIT,
 };
 use crate::stack::{Stack, StackHeader};
 use crate::sys::clock::CpuClock;
@@ -128,7 +128,8 @@ pub(crate) fn ready_context(
     g: &'static Goroutine,
 ) -> Option<usize> {
     let mut context = claim::look(&g.context);
-    if context == FRESH || context & RUNNING_BIT != 0 || g.has_flag(FLAG_COMPACTED | FLAG_TIMED) {
+    let odd_or_watched = context & (RUNNING_BIT | WATCHED_BIT) != 0;
+    if context == FRESH || odd_or_watched || g.has_flag(FLAG_COMPACTED | FLAG_TIMED) {
         context = ready_context_slow(m, p, g, context)?;
     }
     claim::resume(&g.context, context);
@@ -171,7 +172,8 @@ fn ready_context_slow(
     if g.has_flag(FLAG_COMPACTED) {
         super::stacks::restore(g, context);
     }
-    Some(context)
+    // Who looks at its stack finds out.
+    Some(claim::saved(context))
 }
 
 /// A goroutine that was waiting to run does: says so if it is timed.

@@ -396,11 +396,7 @@ impl GoBuilder {
             .transpose()
             .map_err(io::Error::other)?;
         let site = Location::caller();
-        let details = Box::new(Details {
-            site,
-            name: self.name,
-            class,
-        });
+        let details = Box::new(Details::new(site, self.name, class));
         let mut flags = (self.priority as u8) << FLAG_PRIORITY_SHIFT;
         if self.cpu_bound && shared.pinned {
             flags |= FLAG_CPU_BOUND;

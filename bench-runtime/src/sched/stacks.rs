@@ -27,7 +27,8 @@
 //! R3 stores another value. The steps are in [`super::claim`].
 //!
 //! Not claimed are goroutines that are locked to an M, which waits for them,
-//! and those that are readied already.
+//! those that are readied already, and those that somebody looks at
+//! ([`super::look`]), who does not hold them up.
 
 use std::ptr;
 use std::sync::atomic::Ordering;
@@ -38,7 +39,7 @@ use super::runtime::Shared;
 use super::trace::event::Kind;
 use crate::goroutine::slab::Slab;
 use crate::goroutine::{
-    CLAIMED_BIT, FLAG_COMPACTED, FLAG_LOCKED, FRESH, Goroutine, RUNNING_BIT, Status,
+    CLAIMED_BIT, FLAG_COMPACTED, FLAG_LOCKED, FRESH, Goroutine, RUNNING_BIT, Status, WATCHED_BIT,
 };
 use crate::stack::compact::Claimed;
 use crate::stack::sweep::{self, Care, Hooks, Policy, Progress};
@@ -94,7 +95,8 @@ fn parked_on(g: *mut (), stack: Stack) -> Option<(&'static Goroutine, usize)> {
     let g = unsafe { g.cast::<Goroutine>().as_ref() }?;
     // Acquire: pairs with the store of the context by `switch`.
     let context = g.context.load(Ordering::Acquire);
-    let suspended = context != FRESH && context & RUNNING_BIT == 0;
+    // One that is watched is left for the next pass.
+    let suspended = context != FRESH && context & (RUNNING_BIT | WATCHED_BIT) == 0;
     let here = suspended && header_of(context) == Some(stack.as_ptr());
     (here && g.status() == Status::Waiting && !g.has_flag(FLAG_LOCKED)).then_some((g, context))
 }
@@ -143,84 +145,10 @@ fn release(claimed: &Claimed, compacted: bool) {
     claim::release(&g.context, claimed_context(claimed.stack), claimed.sp);
 }
 
-/// Calls `f` while a parked goroutine is kept from going on; `None` if it is
-/// not parked, or bound to its thread.
-pub(super) fn while_parked<R>(g: &'static Goroutine, f: impl FnOnce() -> R) -> Option<R> {
-    let claimed = claim_parked(g)?;
-    let mut f = Some(f);
-    let mut result = None;
-    confirm(std::slice::from_ref(&claimed), &mut |_| {
-        result = f.take().map(|f| f());
-    });
-    release(&claimed, g.has_flag(FLAG_COMPACTED));
-    result
-}
-
-/// A copy of what a parked goroutine's stack held.
-#[derive(Debug)]
-pub(super) struct Copied {
-    pub(super) g: &'static Goroutine,
-    /// The saved context, where the bytes begin.
-    pub(super) saved: usize,
-    pub(super) bytes: Vec<u8>,
-    /// For how long the sweep has seen it parked, at the least.
-    pub(super) age: Duration,
-}
-
-/// Copies the stacks of those that are parked, from the saved context upwards: at
-/// most `most` bytes of one, and of no more goroutines once there are `total`. None
-/// of them is resumed meanwhile. Says also at how many of `all` it has looked.
-pub(super) fn copy_parked(
-    all: &[&'static Goroutine],
-    most: usize,
-    total: usize,
-) -> (Vec<Copied>, usize) {
-    let now_ms = (crate::sys::clock::now_ns() / 1_000_000) as u32;
-    let (mut claims, mut looked_at, mut sum) = (Vec::with_capacity(all.len()), 0, 0);
-    for g in all {
-        if sum >= total {
-            break;
-        }
-        looked_at += 1;
-        if let Some(claimed) = claim_parked(g) {
-            sum += crate::stack::copy::bytes_of(&claimed, most);
-            claims.push(claimed);
-        }
-    }
-    let mut copies = Vec::with_capacity(claims.len());
-    confirm(&claims, &mut |place| {
-        let claimed = &claims[place];
-        copies.push(Copied {
-            g: goroutine_of(claimed),
-            saved: claimed.sp,
-            bytes: crate::stack::copy::of_claimed(claimed, most),
-            age: crate::stack::copy::parked_for(claimed.stack, now_ms),
-        });
-    });
-    for claimed in &claims {
-        release(claimed, goroutine_of(claimed).has_flag(FLAG_COMPACTED));
-    }
-    (copies, looked_at)
-}
-
-/// Whether somebody has claimed it now: the sweep, or another who copies.
+/// Whether the sweep has claimed it now.
 pub(super) fn is_claimed(g: &Goroutine) -> bool {
-    g.context.load(Ordering::Relaxed) & CLAIMED_BIT != 0
-}
-
-/// The claim of a goroutine, if it is parked.
-fn claim_parked(g: &'static Goroutine) -> Option<Claimed> {
-    let context = g.context.load(Ordering::Acquire);
-    if context == FRESH || context & RUNNING_BIT != 0 {
-        return None;
-    }
-    let stack = Stack::from_header(header_of(context)?);
-    let raw = ptr::from_ref(g).cast_mut().cast();
-    Some(Claimed {
-        stack,
-        g: raw,
-        sp: claim(raw, stack)?,
-    })
+    let claimed = RUNNING_BIT | CLAIMED_BIT;
+    g.context.load(Ordering::Relaxed) & claimed == claimed
 }
 
 /// Brings the stack of a goroutine that the caller is about to resume back.

@@ -275,28 +275,23 @@ pub(crate) fn machine_of_compacted(address: usize) -> Option<*mut ()> {
     (word.load(Ordering::Acquire) == now.0).then_some(machine)
 }
 
-/// The first `bytes` of what a compacted stack held from `saved` upwards; `None` if
-/// it is not compacted. For whoever keeps the goroutine from being resumed.
-pub(super) fn copy_of_cell(saved: usize, bytes: usize) -> Option<Vec<u8>> {
-    let compactor = COMPACTOR.get()?;
-    let word = compactor.arena.word_of(saved)?;
-    let now = compactor.settled(word);
-    let (State::Compacted, Some((cell, in_cell))) = (now.state(), now.cell()) else {
-        return None;
+/// Where the byte of a slot at `address` is now: there, or in the cell that it was
+/// compacted to. For whoever reads it by the kernel and asks again afterwards.
+pub(crate) fn place_of(address: usize) -> usize {
+    let in_cell = |compactor: &'static Compactor| {
+        let word = compactor.arena.word_of(address)?;
+        let now = compactor.settled(word);
+        let (State::Compacted, Some((cell, bytes))) = (now.state(), now.cell()) else {
+            return None;
+        };
+        let header = compactor.arena.geometry().owner_of(address)?;
+        let start = header.as_ptr() as usize + size_of::<StackHeader>() - bytes;
+        let offset = address
+            .checked_sub(start)
+            .filter(|&offset| offset < bytes)?;
+        Some(cell.0.as_ptr() as usize + offset)
     };
-    let before = saved % UNIT;
-    let bytes = bytes.min(in_cell - before);
-    let mut copy = vec![0; bytes];
-    // SAFETY: what lay at `saved`, rounded down, is the cell's first byte; the
-    // memory of cells stays mapped. If the cell was given back meanwhile, the word
-    // says so below, and what was read is forgotten.
-    unsafe {
-        cell.0
-            .as_ptr()
-            .add(before)
-            .copy_to_nonoverlapping(copy.as_mut_ptr(), bytes);
-    }
-    (word.load(Ordering::Acquire) == now.0).then_some(copy)
+    COMPACTOR.get().and_then(in_cell).unwrap_or(address)
 }
 
 /// What a fault in a slot was about.

@@ -86,7 +86,13 @@ impl WaitObject {
     /// The object, without the mark.
     #[inline]
     pub(crate) fn get(&self) -> *const () {
-        (self.0.load(Ordering::Relaxed) & !Self::MARK) as *const ()
+        Self::parts(self.0.load(Ordering::Relaxed)).0
+    }
+
+    /// The object, and whether it is marked, of what a cell held.
+    #[inline]
+    pub(crate) fn parts(word: usize) -> (*const (), bool) {
+        ((word & !Self::MARK) as *const (), word & Self::MARK != 0)
     }
 
     /// The next wait's object.
@@ -103,7 +109,7 @@ impl WaitObject {
     /// Whether it is marked. An object at an odd address looks as if it were,
     /// and then the sweep acts one round early.
     pub(super) fn is_marked(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & Self::MARK != 0
+        Self::parts(self.0.load(Ordering::Relaxed)).1
     }
 }
 

@@ -92,7 +92,6 @@ mod arena;
 mod cells;
 mod class;
 pub(crate) mod compact;
-pub(crate) mod copy;
 mod free_list;
 mod guard;
 mod header;
@@ -111,7 +110,7 @@ use std::io;
 pub(crate) use class::Class;
 pub use class::StackPolicy;
 pub use compact::{CompactionError, CompactionStats, stats as compaction_stats};
-pub(crate) use header::{Stack, StackHeader, header_of};
+pub(crate) use header::{Stack, StackHeader, WaitObject, header_of};
 pub use trim::{StackUsage, stack_usage};
 
 /// Reserves the address space for all stacks of the process, unless that was done.

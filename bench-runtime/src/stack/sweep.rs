@@ -101,6 +101,19 @@ pub(crate) fn step(now_ms: u32, policy: Policy) -> Progress {
     }
 }
 
+/// For how long the sweep has seen a goroutine parked on this stack, if the mark is
+/// still in its header; zero if it is not, or if the stack is compacted.
+pub(crate) fn parked_for(stack: Stack, is_marked: bool, now_ms: u32) -> Duration {
+    let word = Arena::existing().and_then(|arena| arena.word_of(stack.as_ptr().as_ptr() as usize));
+    let now = word.map(|word| Word(word.load(Ordering::Acquire)));
+    match now {
+        Some(now) if is_marked && now.state() == State::Live && now.since_ms() != 0 => {
+            Duration::from_millis(now_ms.wrapping_sub(now.since_ms()).into())
+        }
+        _ => Duration::ZERO,
+    }
+}
+
 /// Where the sweep stands.
 #[derive(Debug)]
 struct Sweeper {

@@ -15,6 +15,7 @@ pub(crate) mod madvise;
 pub(crate) mod map;
 pub(crate) mod memory;
 pub(crate) mod modules;
+pub(crate) mod own_memory;
 pub(crate) mod poller;
 pub(crate) mod quit;
 pub(crate) mod signal;

@@ -126,10 +126,6 @@ fn large_stacks_of_one_batch_have_their_frames_too() {
 }
 
 #[test]
-#[cfg_attr(
-    rt_tsan,
-    ignore = "a sender writes into a parked stack while its words are read, atomically"
-)]
 fn goroutines_go_on_while_profiles_are_made() {
     let runtime = Runtime::builder().procs(2).start().unwrap();
     let tx = park_many(&runtime, 1);

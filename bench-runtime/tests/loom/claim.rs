@@ -1,10 +1,11 @@
 //! Claims of a parked goroutine's stack: the sweep and whoever resumes it
-//! never use the stack at once, and nobody is kept waiting for ever.
+//! never use the stack at once, and nobody is kept waiting for ever. And looks at
+//! it: one who resumes it does not wait, and who looks knows.
 
 use crate::claim_source as steps;
 use crate::sys::barrier;
 use loom::cell::UnsafeCell;
-use loom::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use loom::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use loom::sync::{Arc, Mutex};
 
 const SAVED: usize = 0x100;
@@ -181,4 +182,96 @@ fn canary_context_looked_at_before_the_status() {
             context.load(Ordering::Acquire) == claimed && status.load(Ordering::Acquire) == waiting
         });
     });
+}
+
+/// A goroutine that is suspended, always in the same place, with a stack of two
+/// words that are equal whenever it is.
+struct Watched {
+    context: AtomicUsize,
+    status: AtomicU8,
+    words: [AtomicU32; 2],
+}
+
+impl Watched {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            context: AtomicUsize::new(SAVED),
+            status: AtomicU8::new(WAITING),
+            words: [AtomicU32::new(0), AtomicU32::new(0)],
+        })
+    }
+
+    /// From its ready to its next wait, without waiting for anybody.
+    fn go_on(&self) {
+        self.status.store(RUNNABLE, Ordering::Relaxed);
+        let context = steps::look(&self.context);
+        assert_eq!(steps::saved(context), SAVED);
+        steps::resume(&self.context, SAVED);
+        let add = |word: &AtomicU32| {
+            word.store(word.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        };
+        add(&self.words[0]);
+        steps::park(&self.status, WAITING);
+        add(&self.words[1]);
+        // Not a store, for the reason given at `steps::resume`.
+        self.context.swap(SAVED, Ordering::Release);
+    }
+
+    /// L2, as the kernel reads.
+    fn words(&self) -> [u32; 2] {
+        [0, 1].map(|index| self.words[index].load(Ordering::Relaxed))
+    }
+
+    /// A look; what it has shown.
+    fn look(&self) -> Option<[u32; 2]> {
+        if !steps::watch(&self.context, SAVED) {
+            return None;
+        }
+        let words = self.words();
+        steps::confirm();
+        steps::unwatch(&self.context, SAVED, &self.status, WAITING).then_some(words)
+    }
+
+    /// The same without marking the goroutine.
+    fn broken_look(&self) -> Option<[u32; 2]> {
+        let is_suspended = || {
+            self.status.load(Ordering::Acquire) == WAITING
+                && self.context.load(Ordering::Acquire) == SAVED
+        };
+        if !is_suspended() {
+            return None;
+        }
+        let words = self.words();
+        steps::confirm();
+        is_suspended().then_some(words)
+    }
+}
+
+fn look_against_one_that_goes_on(look: fn(&Watched) -> Option<[u32; 2]>) {
+    let scene = Watched::new();
+    let looker = loom::thread::spawn({
+        let scene = scene.clone();
+        move || {
+            if let Some([first, second]) = look(&scene) {
+                assert_eq!(first, second, "torn");
+            }
+        }
+    });
+    scene.go_on();
+    looker.join().unwrap();
+    assert_eq!(scene.context.load(Ordering::Relaxed), SAVED);
+    assert_eq!(look(&scene), Some([1, 1]), "nobody is about");
+    scene.go_on();
+    assert_eq!(look(&scene), Some([2, 2]));
+}
+
+#[test]
+fn look_that_holds_up_nobody_tells_whether_it_holds() {
+    loom::model(|| look_against_one_that_goes_on(Watched::look));
+}
+
+#[test]
+#[should_panic(expected = "torn")]
+fn canary_look_at_one_that_is_not_watched() {
+    loom::model(|| look_against_one_that_goes_on(Watched::broken_look));
 }

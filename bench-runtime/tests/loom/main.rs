@@ -88,6 +88,7 @@ mod goroutine {
     use std::ptr::NonNull;
 
     pub(crate) const RUNNING_BIT: usize = 1;
+    pub(crate) const WATCHED_BIT: usize = 2;
 
     /// Its address stands for somebody who waits.
     #[allow(dead_code, reason = "so that it has one")]

@@ -329,7 +329,7 @@ impl Shared {
         if let Some(site) = g.site() {
             ring.push(site_event(at_ns, site).pack());
         }
-        let name = g.details().and_then(|details| details.name.as_deref());
+        let name = g.details().and_then(|details| details.name());
         for eight in name
             .unwrap_or_default()
             .as_bytes()

@@ -1,0 +1,203 @@
+//! Memory of this process, read by the kernel: what others may be writing, or
+//! what may not be there any more. Neither is a fault, or a data race of ours.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// Places to be read, all at once, and what was read there.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    places: Vec<Place>,
+    bytes: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    address: usize,
+    bytes: usize,
+    /// Where they are in what was read.
+    at: usize,
+    /// False: some of them are not there.
+    is_read: bool,
+}
+
+/// Places that one call of the kernel reads at most: `IOV_MAX`.
+const PLACES: usize = 1024;
+
+impl Reading {
+    pub(crate) fn clear(&mut self) {
+        self.places.clear();
+        self.bytes.clear();
+    }
+
+    /// A further place, and its index.
+    pub(crate) fn add(&mut self, address: usize, bytes: usize) -> usize {
+        let last = self.places.last();
+        self.places.push(Place {
+            address,
+            bytes,
+            at: last.map_or(0, |last| last.at + last.bytes),
+            is_read: false,
+        });
+        self.places.len() - 1
+    }
+
+    /// The bytes of the place with this index; `None` if some are not there.
+    pub(crate) fn get(&self, index: usize) -> Option<&[u8]> {
+        let place = self.places.get(index).filter(|place| place.is_read)?;
+        self.bytes.get(place.at..place.at + place.bytes)
+    }
+
+    /// As [`Self::get`], of a place of so many words.
+    pub(crate) fn words<const COUNT: usize>(&self, index: usize) -> Option<[usize; COUNT]> {
+        let (words, rest) = self.get(index)?.as_chunks();
+        debug_assert!(words.len() == COUNT && rest.is_empty());
+        let mut words = words.iter().map(|&word| usize::from_ne_bytes(word));
+        Some([(); COUNT].map(|()| words.next().unwrap_or_default()))
+    }
+
+    /// Reads all places, as far as they are there.
+    pub(crate) fn read(&mut self) {
+        self.read_by(Way::Call);
+    }
+
+    fn read_by(&mut self, mut way: Way) {
+        let last = self.places.last();
+        self.bytes
+            .resize(last.map_or(0, |last| last.at + last.bytes), 0);
+        let mut rest = self.places.as_mut_slice();
+        while !rest.is_empty() {
+            let some = rest.len().min(PLACES);
+            let mut read = way.read(&rest[..some], &mut self.bytes);
+            // A place that is not there ends the call; the next begins behind it.
+            let mut done = 0;
+            for place in &mut rest[..some] {
+                done += 1;
+                place.is_read = read >= place.bytes;
+                if !place.is_read {
+                    break;
+                }
+                read -= place.bytes;
+            }
+            rest = &mut rest[done..];
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Way {
+    /// `process_vm_readv(2)`.
+    Call,
+    /// Where a filter of system calls forbids that, or an emulator lacks it.
+    File(io::Result<File>),
+}
+
+impl Way {
+    fn file() -> Self {
+        Self::File(File::open("/proc/self/mem"))
+    }
+
+    /// How many bytes could be read, from the first place on.
+    fn read(&mut self, places: &[Place], into: &mut [u8]) -> usize {
+        match self {
+            Self::Call => match read_by_call(places, into) {
+                Ok(bytes) => bytes,
+                Err(error) if error.raw_os_error() == Some(libc::EFAULT) => 0,
+                Err(_) => {
+                    *self = Self::file();
+                    self.read(places, into)
+                }
+            },
+            Self::File(Ok(file)) => {
+                let is_there = |place: &&Place| {
+                    let into = &mut into[place.at..place.at + place.bytes];
+                    file.read_exact_at(into, place.address as u64).is_ok()
+                };
+                let there = places.iter().take_while(is_there);
+                there.map(|place| place.bytes).sum()
+            }
+            Self::File(Err(_)) => 0,
+        }
+    }
+}
+
+fn read_by_call(places: &[Place], into: &mut [u8]) -> io::Result<usize> {
+    let remote: Vec<libc::iovec> = places
+        .iter()
+        .map(|place| libc::iovec {
+            iov_base: place.address as *mut _,
+            iov_len: place.bytes,
+        })
+        .collect();
+    let bytes = places.iter().map(|place| place.bytes).sum();
+    let into = &mut into[places[0].at..][..bytes];
+    let local = libc::iovec {
+        iov_base: into.as_mut_ptr().cast(),
+        iov_len: into.len(),
+    };
+    // SAFETY: the kernel writes into `into`, which is ours, and only reads elsewhere,
+    // what it can.
+    let read = unsafe {
+        let count = remote.len() as libc::c_ulong;
+        libc::process_vm_readv(
+            libc::getpid(),
+            &raw const local,
+            1,
+            remote.as_ptr(),
+            count,
+            0,
+        )
+    };
+    usize::try_from(read).map_err(|_| io::Error::last_os_error())
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use super::*;
+
+    fn what_is_there_is_read_and_the_rest_is_left_out(way: Way) {
+        let (words, text) = ([1usize, 2, 3], *b"some text");
+        let mut reading = Reading::default();
+        let nowhere = reading.add(0, 8);
+        let all_words = reading.add(words.as_ptr() as usize, 24);
+        let nothing = reading.add(text.as_ptr() as usize, 0);
+        let nowhere_either = reading.add(8, 1);
+        let all_text = reading.add(text.as_ptr() as usize, 9);
+        let word = reading.add(&raw const words[2] as usize, 8);
+        reading.read_by(way);
+        assert_eq!(reading.get(nowhere), None);
+        assert_eq!(
+            reading.get(all_words).unwrap(),
+            words.map(usize::to_ne_bytes).as_flattened()
+        );
+        assert_eq!(reading.get(nothing), Some([].as_slice()));
+        assert_eq!(reading.get(nowhere_either), None);
+        assert_eq!(reading.get(all_text).unwrap(), text);
+        assert_eq!(reading.words(word), Some([3]));
+        assert_eq!(reading.words(all_words), Some(words));
+    }
+
+    #[test]
+    fn what_is_there_is_read_by_the_call() {
+        what_is_there_is_read_and_the_rest_is_left_out(Way::Call);
+    }
+
+    #[test]
+    fn what_is_there_is_read_by_the_file() {
+        what_is_there_is_read_and_the_rest_is_left_out(Way::file());
+    }
+
+    #[test]
+    fn more_places_than_one_call_takes_are_read() {
+        let words: Vec<usize> = (0..3 * PLACES).collect();
+        let mut reading = Reading::default();
+        for word in &words {
+            reading.add(std::ptr::from_ref(word) as usize, size_of::<usize>());
+        }
+        reading.read();
+        for (index, &word) in words.iter().enumerate() {
+            assert_eq!(reading.words(index), Some([word]));
+        }
+    }
+}
