@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::pprof;
 use crate::start::Start;
 use bench_runtime::{
-    GoroutineProfile, Runtime, StackGroup, chan, compaction_stats, go, goroutine_profile, sync,
-    time, yield_now,
+    GoBuilder, GoroutineProfile, Runtime, StackGroup, chan, compaction_stats, go,
+    goroutine_profile, sync, time, yield_now,
 };
 
 /// A call deep, so that there is something to see.
@@ -150,6 +150,59 @@ fn goroutines_go_on_while_profiles_are_made() {
     }
     pairs.into_iter().for_each(|pair| pair.join().unwrap());
     drop(tx);
+}
+
+/// Names, mutexes and stacks go while they are looked at; what is told is whole.
+#[test]
+fn what_ends_while_it_is_looked_at_is_told_whole_or_not_at_all() {
+    let runtime = Runtime::builder().procs(2).start().unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let own = stop.clone();
+    let churn = runtime.spawn(move || {
+        let mut number = 0;
+        while !own.load(Ordering::Relaxed) {
+            let mutex = Arc::new(sync::Mutex::new(()));
+            let held = mutex.lock();
+            let waiters: Vec<_> = (0..20)
+                .map(|_| {
+                    number += 1;
+                    let mutex = mutex.clone();
+                    let name = format!("{number}-").repeat(1 + number % 7);
+                    GoBuilder::new()
+                        .name(&name)
+                        .go(move || drop(mutex.lock()))
+                        .unwrap()
+                })
+                .collect();
+            yield_now();
+            drop(held);
+            drop(mutex);
+            waiters
+                .into_iter()
+                .for_each(|waiter| waiter.join().unwrap());
+        }
+    });
+    let (mut named, mut holders) = (0, 0);
+    while named < 2_000 || holders < 20 {
+        let profile = runtime.goroutine_profile();
+        let groups = profile.groups.iter().flat_map(|group| &group.goroutines);
+        let all: Vec<_> = groups.cloned().chain(runtime.goroutines()).collect();
+        for seen in &all {
+            assert!(
+                seen.spawned_at.as_ref().unwrap().contains("profile.rs"),
+                "{seen}"
+            );
+            holders += usize::from(seen.held_by == Some(churn.id()));
+            let Some(name) = &seen.name else { continue };
+            let number = name.split('-').next().unwrap();
+            let repeat = 1 + number.parse::<usize>().unwrap() % 7;
+            assert_eq!(*name, format!("{number}-").repeat(repeat));
+            assert!(seen.state != "dead");
+            named += 1;
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    churn.join().unwrap();
 }
 
 #[test]
