@@ -4,18 +4,32 @@ use std::fs;
 
 /// What a thread has at most: its stack, its signal stack, a guard for each.
 const OF_THREAD: u64 = 4;
+/// A coroutine's stack and its guard.
+const OF_COROUTINE: u64 = 2;
 /// What is left for the heap, libraries and files.
 const LEFT: u64 = 4_096;
+
+/// The name of the limit.
+pub(crate) const LIMIT: &str = "vm.max_map_count";
 
 /// How many threads there is room for in this process; `None` where `/proc` does
 /// not tell.
 pub(crate) fn most_threads() -> Option<u64> {
-    let most = fs::read_to_string("/proc/sys/vm/max_map_count").ok()?;
-    Some(threads_in(most.trim().parse().ok()?))
+    Some(room(most()?, OF_THREAD))
 }
 
-fn threads_in(mappings: u64) -> u64 {
-    mappings.saturating_sub(LEFT) / OF_THREAD
+/// How many coroutines with a mapped stack there is room for, likewise.
+pub(crate) fn most_coroutines() -> Option<u64> {
+    Some(room(most()?, OF_COROUTINE))
+}
+
+fn most() -> Option<u64> {
+    let most = fs::read_to_string("/proc/sys/vm/max_map_count").ok()?;
+    most.trim().parse().ok()
+}
+
+fn room(mappings: u64, each: u64) -> u64 {
+    mappings.saturating_sub(LEFT) / each
 }
 
 #[cfg(test)]
@@ -24,8 +38,9 @@ mod tests {
 
     #[test]
     fn usual_limit_has_room_for_fifteen_thousand_threads() {
-        assert_eq!(threads_in(65_530), 15_358);
-        assert_eq!(threads_in(100), 0);
+        assert_eq!(room(65_530, OF_THREAD), 15_358);
+        assert_eq!(room(65_530, OF_COROUTINE), 30_717);
+        assert_eq!(room(100, OF_THREAD), 0);
         assert!(most_threads().expect("/proc is mounted") > 0);
     }
 }

@@ -10,8 +10,10 @@ use ::corosensei::stack::DefaultStack;
 use ::corosensei::{Coroutine, CoroutineResult};
 
 use crate::catalogue::{Shape, Workload};
+use crate::host::mappings;
 use crate::lane::{Entry, Failure, Lane, Order, Outcome, Program};
 use crate::measure::{Meter, study};
+use crate::shapes;
 
 /// A stack with a guard page; what is not touched costs address space alone.
 const STACK_BYTES: usize = 64 << 10;
@@ -177,6 +179,8 @@ impl Bare {
 
     /// So many coroutines that have begun and are suspended.
     fn park(&mut self, count: u64) -> Result<Vec<Routine>, Failure> {
+        let most = mappings::most_coroutines().map(|most| (most, mappings::LIMIT));
+        shapes::look_at(most, count)?;
         let mut waiting: Vec<Routine> = Vec::with_capacity(count as usize);
         for index in 0..count {
             let stack = match self.stack() {

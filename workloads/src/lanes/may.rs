@@ -25,6 +25,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 
 use crate::catalogue::{Shape, Workload};
 use crate::host::cache_line::CacheLine;
+use crate::host::mappings;
 use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
 use crate::shapes::{self, Blocking};
 
@@ -121,6 +122,10 @@ impl Blocking for Tasks {
 
     fn stack_bytes(&self) -> Option<usize> {
         Some(STACK_WORDS * size_of::<usize>())
+    }
+
+    fn most_tasks(&self) -> Option<(u64, &'static str)> {
+        Some((mappings::most_coroutines()?, mappings::LIMIT))
     }
 
     fn spawn(

@@ -26,7 +26,12 @@ use crate::lane::{Failure, Order, Outcome};
 
 /// Refuses at once what the kernel would refuse after seconds of starting tasks.
 fn look_at_limit<L: Blocking>(lane: &L, tasks: u64) -> Result<(), Failure> {
-    match lane.most_tasks() {
+    look_at(lane.most_tasks(), tasks)
+}
+
+/// As [`look_at_limit`], for a lane that is not [`Blocking`].
+pub(crate) fn look_at(most: Option<(u64, &str)>, tasks: u64) -> Result<(), Failure> {
+    match most {
         Some((most, limit)) if tasks > most => Err(Failure::limit(format!(
             "{most} of {tasks} tasks at once are the most that {limit} allows"
         ))),

@@ -1,15 +1,19 @@
 //! The memory ledger of whole samples: what the parts of a model's tasks must be.
 
 use workloads::ledger::Memory;
-use workloads::protocol::{Parameters, Response};
+use workloads::protocol::{ErrorKind, Parameters, Response};
 
 use crate::program::Program;
 
-fn parked(lane: &str, tasks: u64) -> Memory {
+fn ask(lane: &str, tasks: u64) -> Response {
     let (mut program, _) = Program::start(lane);
     let point = [("tasks_count", tasks), ("wait_ns", 10_000_000)];
     let point: Parameters = point.map(|(name, value)| (name.to_owned(), value)).into();
-    match program.run(1, "memory.parked", &point, 1) {
+    program.run(1, "memory.parked", &point, 1)
+}
+
+fn parked(lane: &str, tasks: u64) -> Memory {
+    match ask(lane, tasks) {
         Response::Sample(sample) => sample.memory.expect("two readings"),
         other => panic!("{lane}: {other:?}"),
     }
@@ -54,5 +58,24 @@ fn task_of_a_runtime_costs_pages_only() {
         let pages = memory.anonymous_bytes + memory.page_tables_bytes;
         assert!(pages >= 100 * 20_000, "{lane}: {memory:?}");
         assert_eq!(memory.sum(), kernel + pages, "{lane}");
+    }
+}
+
+#[test]
+fn tasks_with_mapped_stacks_beyond_the_limit_of_mappings_are_refused_by_its_name() {
+    let most = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap();
+    let most: u64 = most.trim().parse().unwrap();
+    for lane in ["thread", "may", "corosensei"] {
+        if workloads::lanes::find(lane).is_none() {
+            eprintln!("skipped: this build has no lane {lane}");
+            continue;
+        }
+        match ask(lane, most) {
+            Response::Error { kind, message, .. } => {
+                assert_eq!(kind, ErrorKind::Limit, "{lane}: {message}");
+                assert!(message.contains("vm.max_map_count"), "{lane}: {message}");
+            }
+            other => panic!("{lane}: {other:?}"),
+        }
     }
 }

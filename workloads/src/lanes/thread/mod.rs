@@ -172,7 +172,7 @@ impl<C: Channel> Blocking for Threads<C> {
     }
 
     fn most_tasks(&self) -> Option<(u64, &'static str)> {
-        Some((Room::most(), "vm.max_map_count"))
+        Some((Room::most(), mappings::LIMIT))
     }
 
     fn spawn(&self, body: impl FnOnce() -> u64 + Send + 'static) -> Result<Self::Task, Failure> {
