@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bench_runtime::{Runtime, StackPolicy, chan, go, num_goroutine};
+use bench_runtime::{Receiver, Runtime, StackPolicy, chan, go, num_goroutine};
 use child::{End, in_child, must_end};
 use start::Start;
 
@@ -184,6 +184,54 @@ fn goroutines_without_guard_markers_run_until_the_map_limit() {
                     "{:?}",
                     errors.first()
                 );
+            });
+        },
+    );
+    must_end(end);
+}
+
+/// Its first destructors wait: what the goroutine that could not run held.
+struct Waits(Receiver<()>);
+
+static DROPPED: AtomicUsize = AtomicUsize::new(0);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        if DROPPED.fetch_add(1, Ordering::SeqCst) < 3 {
+            self.0.recv();
+        }
+    }
+}
+
+#[test]
+fn what_a_goroutine_refused_at_the_map_limit_holds_may_wait_in_its_destructor() {
+    let end = on_old_kernel(
+        "what_a_goroutine_refused_at_the_map_limit_holds_may_wait_in_its_destructor",
+        Lacks::Guards,
+        || {
+            let runtime = Runtime::builder()
+                .procs(1)
+                .stack(StackPolicy::Fixed(8 << 10))
+                .start()
+                .unwrap();
+            runtime.run(|| {
+                let (sender, receiver) = chan::<()>(0);
+                let (open, closed) = chan::<()>(0);
+                let handles: Vec<_> = (0..34_000)
+                    .map(|_| {
+                        let (receiver, waits) = (receiver.clone(), Waits(closed.clone()));
+                        go(move || {
+                            receiver.recv();
+                            std::mem::forget(waits);
+                        })
+                    })
+                    .collect();
+                while DROPPED.load(Ordering::SeqCst) < 100 {
+                    bench_runtime::yield_now();
+                }
+                drop((sender, open));
+                let refused = handles.into_iter().filter_map(|h| h.join().err()).count();
+                assert_eq!(refused, DROPPED.load(Ordering::SeqCst));
             });
         },
     );

@@ -75,8 +75,8 @@ impl Shared {
     }
 
     /// Ends a goroutine that can have no stack, and has not run. A helper drops its
-    /// closure, the program's code, which may park; but where the kernel has no
-    /// memory for a thread either it is dropped here, and must not park.
+    /// closure, the program's code, which may park; but where there is no room for
+    /// a helper's thread either it is dropped here, and must not park.
     #[cold]
     pub(crate) fn refuse_stack(
         &'static self,
@@ -94,7 +94,7 @@ impl Shared {
             None
         }
         Processor::count(&p.ended_count);
-        if !matches!(error, StackError::OutOfSlots { .. }) {
+        if !error.leaves_room_for_a_thread() {
             return spawn::abandon(self, g, Some(Box::new(error)));
         }
         let blocked = Blocked::begin(self);

@@ -75,11 +75,13 @@ impl Guards {
     }
 }
 
+/// With so few mappings left, a refused one means the limit: a split needs two, and
+/// others come and go.
+pub(super) const NEAR: usize = 64;
+
 /// What a refused mapping means: the limit on their number, if the process is
 /// at it, else memory.
 pub(super) fn refused(error: io::Error) -> StackError {
-    // A few are left, for a split needs two and others come and go.
-    const NEAR: usize = 64;
     match map::map_count_and_limit() {
         Some((maps, limit)) if maps + NEAR >= limit => StackError::MapLimit { maps, limit },
         _ => StackError::OutOfMemory(error),

@@ -151,9 +151,9 @@ pub enum StackError {
         slots: usize,
     },
     /// The kernel has no guard markers (Linux 6.13), so each stack costs two
-    /// mappings, and the process has as many as it may have. What the
-    /// goroutine's closure holds is dropped by the scheduler then, and when memory
-    /// is out: a destructor there must not wait.
+    /// mappings, and the process has as many as it may have. If the rest of the
+    /// program has used the last of them too, or memory is out, the scheduler drops
+    /// what the goroutine's closure holds: a destructor there must not wait.
     #[error(
         "{maps} of the {limit} memory mappings that the process may have are in use, and the last \
          are left for threads and the heap: raise the sysctl vm.max_map_count (two a goroutine \
@@ -200,4 +200,15 @@ pub enum StackError {
     /// More than the possible number of different policies in one process.
     #[error("more than {0} different stack policies in one process")]
     TooManyPolicies(usize),
+}
+
+impl StackError {
+    /// Whether the kernel has room for a thread's stack yet.
+    pub(crate) fn leaves_room_for_a_thread(&self) -> bool {
+        match self {
+            Self::OutOfSlots { .. } => true,
+            Self::MapLimit { maps, limit } => limit.saturating_sub(*maps) > guard::NEAR,
+            _ => false,
+        }
+    }
 }
