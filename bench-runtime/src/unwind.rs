@@ -121,14 +121,19 @@ impl Unwinder {
 pub(crate) fn own_calls() -> Vec<u64> {
     let mut calls = Vec::with_capacity(MOST_OWN_FRAMES);
     let here = arch::stack_pointer();
-    // It holds a lock meanwhile: nothing is allocated.
-    backtrace::trace(|frame| {
-        // Not the frames between here and the unwinder.
-        if frame.sp() as usize > here && !frame.ip().is_null() {
-            calls.push(frame.ip() as u64 - 1);
-        }
-        calls.len() < MOST_OWN_FRAMES
-    });
+    // Without the lock, which is held while names are looked up, for as long as that
+    // takes.
+    // SAFETY: what it is for is a library of Windows; here it is `_Unwind_Backtrace`,
+    // which any number of threads may call at once.
+    unsafe {
+        backtrace::trace_unsynchronized(|frame| {
+            // Not the frames between here and the unwinder.
+            if frame.sp() as usize > here && !frame.ip().is_null() {
+                calls.push(frame.ip() as u64 - 1);
+            }
+            calls.len() < MOST_OWN_FRAMES
+        });
+    }
     calls.shrink_to_fit();
     calls
 }

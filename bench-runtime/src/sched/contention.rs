@@ -14,6 +14,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::blocking::blocking;
 use super::park::now_ns;
 use super::profile::{frames, write_frames};
 use crate::goroutine::{Parkable, WaitReason};
@@ -114,7 +115,7 @@ pub fn set_mutex_profile_fraction(fraction: u32) {
 /// ends. Empty by default.
 ///
 /// Does not stop goroutines. Takes some hundred milliseconds to read the program's
-/// line tables for the first time.
+/// line tables for the first time, as a [`blocking`](crate::blocking) call.
 ///
 /// # Examples
 ///
@@ -144,7 +145,7 @@ pub fn set_mutex_profile_fraction(fraction: u32) {
 /// ```
 #[must_use]
 pub fn block_profile() -> ContentionProfile {
-    ContentionProfile::read(&BLOCK)
+    blocking(|| ContentionProfile::read(&BLOCK))
 }
 
 /// Whose unlocks of a [`Mutex`](crate::sync::Mutex) or an
@@ -153,7 +154,7 @@ pub fn block_profile() -> ContentionProfile {
 /// waited in all. Empty by default.
 ///
 /// Does not stop goroutines. Takes some hundred milliseconds to read the program's
-/// line tables for the first time.
+/// line tables for the first time, as a [`blocking`](crate::blocking) call.
 ///
 /// # Examples
 ///
@@ -186,7 +187,7 @@ pub fn block_profile() -> ContentionProfile {
 /// ```
 #[must_use]
 pub fn mutex_profile() -> ContentionProfile {
-    ContentionProfile::read(&MUTEX)
+    blocking(|| ContentionProfile::read(&MUTEX))
 }
 
 /// Waits at one place, called the same way: see [`block_profile`] and
@@ -230,9 +231,24 @@ pub struct ContentionProfile {
     pub stacks: Vec<ContendedStack>,
 }
 
+/// They are copied while others take samples, which do not wait for it.
+fn copy_of(samples: &Samples) -> BTreeMap<Vec<u64>, Sum> {
+    // One copy at a time: meanwhile the samples are not where they belong.
+    static COPYING: Lock<()> = Lock::new(());
+    let _alone = COPYING.lock();
+    let taken = std::mem::take(&mut *samples.lock());
+    let copy = taken.clone();
+    let mut samples = samples.lock();
+    let taken_meanwhile = std::mem::replace(&mut *samples, taken);
+    for (calls, sum) in taken_meanwhile {
+        samples.entry(calls).or_default().add(sum);
+    }
+    copy
+}
+
 impl ContentionProfile {
     fn read(samples: &Samples) -> Self {
-        let samples = samples.lock().clone();
+        let samples = copy_of(samples);
         // What differs only inside the runtime is one stack.
         let mut merged: HashMap<Vec<Frame>, Sum> = HashMap::new();
         let mut symbols = Symbols::default();

@@ -425,6 +425,45 @@ mod tests {
     }
 
     #[test]
+    fn a_compacted_stack_is_read_in_its_cell_and_stays_there() {
+        let builder = Runtime::builder().compact_stacks(Duration::from_millis(20));
+        // SAFETY: as above. Not on every kernel.
+        let Ok(runtime) = (unsafe { builder.build() }) else {
+            return;
+        };
+        runtime.run(|| {
+            let (tx, rx) = chan::<()>(0);
+            let wait = |rx: &crate::Receiver<()>| {
+                let rx = rx.clone();
+                go(move || rx.recv())
+            };
+            let waiting: Vec<_> = (0..100).map(|_| wait(&rx)).collect();
+            let all: Vec<_> = waiting.iter().map(|one| record(one.id())).collect();
+            let in_cell = |g: &&Goroutine| {
+                let context = g.context.load(Ordering::Relaxed);
+                context & RUNNING_BIT == 0 && place_of(context) != context
+            };
+            while all.iter().filter(|g| in_cell(g)).count() < 50 {
+                time::sleep(Duration::from_millis(5));
+            }
+            let compacted: Vec<_> = all.into_iter().filter(in_cell).collect();
+            let mut shown = 0;
+            Look::default().over(&compacted, MOST, usize::MAX, |seen| {
+                let stack = seen.stack.expect("it is parked");
+                assert!(stack.bytes.len() > size_of::<StackHeader>());
+                assert!(!seen.object.is_null());
+                shown += 1;
+            });
+            assert_eq!(shown, compacted.len());
+            assert!(compacted.iter().all(in_cell));
+            drop(tx);
+            waiting
+                .into_iter()
+                .for_each(|one| assert_eq!(one.join().unwrap(), None));
+        });
+    }
+
+    #[test]
     fn a_look_at_many_shows_what_each_waits_for() {
         // SAFETY: as above.
         let runtime = unsafe { Runtime::builder().procs(2).build() }.unwrap();
