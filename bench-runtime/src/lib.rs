@@ -16,6 +16,14 @@
 //! Where that happens for most of a second, a warning on stderr names the goroutine that
 //! blocks the thread and those that wait ([`Builder::warns_of_blocked_threads`]).
 //!
+//! # Forks
+//!
+//! The child of a `fork` has the thread that forked alone, and none of the runtime's.
+//! There a goroutine may call `exec` or `_exit`; its next call into this crate ends the
+//! child with a fatal error, and no goroutine of the parent runs there. Starting one panics, and no
+//! other runtime can be built. So a program that turns itself into a daemon does that before it builds
+//! its runtime. `std::process::Command` is fine.
+//!
 //! # Why `build` is unsafe
 //!
 //! Goroutines share the thread-locals of the threads they run on, and std relies on a

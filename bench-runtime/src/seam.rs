@@ -4,7 +4,9 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::fatal::fatal;
 use crate::netpoll::Netpoll;
+use crate::sched::lifetime::User;
 use crate::sched::{self, current};
 
 /// The poller for the goroutine that calls; none for a plain thread, which
@@ -23,27 +25,47 @@ pub(crate) fn blocking<T: Send>(f: impl FnOnce() -> T + Send) -> T {
 /// Starts goroutines where the caller could, also from where it could not:
 /// from a timer's call, which runs outside every goroutine.
 #[derive(Clone)]
-pub(crate) struct Spawner(Arc<Spawn>);
-
-type Spawn = dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync;
+pub(crate) enum Spawner {
+    /// Goroutines of this runtime.
+    Runtime(Arc<User>),
+    /// Threads, for a plain thread.
+    Thread,
+}
 
 impl Spawner {
-    /// That of the caller: goroutines of its runtime, or threads for a plain
-    /// thread.
+    /// That of the caller.
     pub(crate) fn current() -> Self {
-        Self::of_runtime().unwrap_or_else(|| Self(Arc::new(|f| drop(std::thread::spawn(f)))))
+        sched::runtime().map_or(Self::Thread, |shared| {
+            Self::Runtime(Arc::new(shared.user()))
+        })
     }
 
-    /// That of the caller's runtime; `None` for a plain thread.
-    pub(crate) fn of_runtime() -> Option<Self> {
-        let user = sched::runtime()?.user();
-        Some(Self(Arc::new(move |f| {
-            drop(sched::spawn::from_outside(user.shared(), f));
-        })))
-    }
-
-    /// Starts one.
+    /// Starts one. Where the runtime has stopped it drops `f`.
+    ///
+    /// # Panics
+    ///
+    /// Where a thread is needed and cannot be started.
     pub(crate) fn spawn(&self, f: impl FnOnce() + Send + 'static) {
-        (self.0)(Box::new(f));
+        match self {
+            Self::Runtime(user) => drop(sched::spawn::from_outside(user.shared(), f)),
+            Self::Thread => {
+                if let Err(error) = sched::start_thread("after", f) {
+                    panic!("{error}");
+                }
+            }
+        }
+    }
+
+    /// The same for a timer, on whose stack nothing of the program's may run: all of
+    /// it has a stack and a thread of its own, also where the runtime has stopped.
+    pub(crate) fn spawn_by_timer(&self, f: impl FnOnce() + Send + 'static) {
+        match self {
+            Self::Runtime(user) => sched::spawn::by_timer(user.shared(), f),
+            Self::Thread => {
+                if let Err(error) = sched::start_thread("after", f) {
+                    fatal!("{error}; a timer is to call a function");
+                }
+            }
+        }
     }
 }

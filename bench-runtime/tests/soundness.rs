@@ -6,7 +6,9 @@ mod child;
 mod start;
 
 use std::cell::RefCell;
-use std::io::Read;
+use std::error::Error;
+use std::fmt;
+use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,6 +17,7 @@ use std::time::{Duration, Instant};
 use bench_runtime::context::Context;
 use bench_runtime::net::UnixStream;
 use bench_runtime::sync::{ErrGroup, WaitGroup};
+use bench_runtime::time::{Ticker, Timer};
 use bench_runtime::{
     GoroutineLocal, Receiver, Runtime, Select, Sender, Slot, StackPolicy, blocking, chan, go,
     goroutine_id, goroutines, in_goroutine, num_goroutine, scope, time, yield_now,
@@ -352,6 +355,112 @@ impl Drop for Bursts {
         self.0.fetch_add(1, Ordering::SeqCst);
         panic!("a destructor");
     }
+}
+
+/// Calls its function when it is dropped.
+#[derive(Clone, Debug)]
+struct Calls(fn());
+
+impl Drop for Calls {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+impl fmt::Display for Calls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("calls")
+    }
+}
+
+impl Error for Calls {}
+
+/// Waits for the thread that fires the timers of plain threads.
+fn plain_timers_fire() {
+    let tick = time::after(Duration::from_millis(1)).recv_timeout(PATIENCE);
+    tick.expect("it fires timers");
+}
+
+/// Contexts of a plain thread that are dropped at the moment when their time is over.
+fn contexts_whose_causes(drop: fn()) {
+    let soon = Duration::from_millis(2);
+    for _ in 0..100 {
+        let with_cause = |_| Context::background().with_timeout_cause(soon, Calls(drop));
+        let all: Vec<_> = (0..50).map(with_cause).collect();
+        all[0].0.done().recv();
+    }
+    plain_timers_fire();
+}
+
+#[test]
+fn destructors_of_the_programs_do_not_end_or_block_the_timers_of_plain_threads() {
+    fn is_main() -> bool {
+        in_goroutine()
+            || std::thread::current()
+                .name()
+                .is_some_and(|name| name.contains("destructors"))
+    }
+    let test = "destructors_of_the_programs_do_not_end_or_block_the_timers_of_plain_threads";
+    must_end(in_child(test, || {
+        contexts_whose_causes(|| {
+            if !is_main() {
+                plain_timers_fire();
+            }
+        });
+        std::panic::set_hook(Box::new(|_| ()));
+        contexts_whose_causes(|| assert!(is_main()));
+        // A function of a goroutine's, whose runtime is gone when it is due.
+        let runtime = Runtime::builder().procs(1).start().unwrap();
+        let after = runtime.run(|| {
+            let waits = Calls(plain_timers_fire);
+            time::after_func(PATIENCE, move || _ = &waits)
+        });
+        after.reset(Duration::from_millis(50));
+        drop((after, runtime));
+        std::thread::sleep(Duration::from_millis(100));
+        plain_timers_fire();
+    }));
+}
+
+/// A writer of the program's that waits at each piece.
+struct Parks;
+
+impl fmt::Write for Parks {
+    fn write_str(&mut self, _: &str) -> fmt::Result {
+        time::sleep(Duration::from_millis(2));
+        Ok(())
+    }
+}
+
+#[test]
+fn nothing_is_locked_while_a_writer_of_the_programs_is_written_to() {
+    let test = "nothing_is_locked_while_a_writer_of_the_programs_is_written_to";
+    must_end(in_child(test, || {
+        each_mode(|| {
+            let soon = Duration::from_millis(1);
+            let all = (
+                Timer::new(soon),
+                Ticker::new(soon),
+                time::after_func(soon, || ()),
+            );
+            for _ in 0..3 {
+                fmt::Write::write_fmt(&mut Parks, format_args!("{all:?}")).unwrap();
+            }
+        });
+        each_mode(|| {
+            // A stream is told what it is itself, and waits for room.
+            let (near, far) = UnixStream::pair().unwrap();
+            let reader = go(move || {
+                time::sleep(Duration::from_millis(20));
+                std::io::copy(&mut &far, &mut std::io::sink()).unwrap()
+            });
+            for _ in 0..5_000 {
+                write!(&near, "{near:?}").unwrap();
+            }
+            drop(near);
+            assert!(reader.join().unwrap() > 100_000);
+        });
+    }));
 }
 
 #[test]

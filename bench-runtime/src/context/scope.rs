@@ -78,8 +78,7 @@ struct State {
 /// What the timer of a scope holds.
 struct Limit {
     scope: Weak<Scope>,
-    /// `None` outside every runtime.
-    spawner: Option<Spawner>,
+    spawner: Spawner,
     cause: Option<Cause>,
 }
 
@@ -88,15 +87,11 @@ impl timer::Call for Limit {
         let spawner = self.spawner.clone();
         // With all of it: the last that is left of the scope, and of what the
         // program gave it, may be dropped there.
-        let end = move || {
+        spawner.spawn_by_timer(move || {
             if let Some(scope) = self.scope.upgrade() {
                 scope.time_is_over(self.cause.clone());
             }
-        };
-        match spawner {
-            Some(spawner) => spawner.spawn(end),
-            None => end(),
-        }
+        });
     }
 }
 
@@ -149,7 +144,7 @@ impl Scope {
         }
         let limit = Limit {
             scope: Arc::downgrade(self),
-            spawner: Spawner::of_runtime(),
+            spawner: Spawner::current(),
             cause,
         };
         let mut state = self.state.lock();

@@ -1,8 +1,10 @@
 //! The runtime as its users hold it.
 
+use std::fmt;
 use std::sync::atomic::Ordering;
 
 use super::builder::Builder;
+use super::current;
 use super::dump::GoroutineInfo;
 use super::join::{JoinError, JoinHandle};
 use super::metrics::Metrics;
@@ -29,9 +31,17 @@ use super::trace::{Level, Trace};
 /// assert_eq!(answer, Some(42));
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Runtime {
     pub(super) shared: &'static Shared,
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("procs", &self.shared.procs())
+            .field("pinned", &self.shared.pinned)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What was left when a runtime was shut down.
@@ -87,14 +97,13 @@ impl Runtime {
         Builder::default()
     }
 
-    /// Runs `f` as a goroutine and returns what it returns. Blocks the thread;
-    /// goroutines spawned meanwhile may still run afterwards, until the
+    /// Runs `f` as a goroutine and returns what it returns. Blocks the thread, or the
+    /// goroutine that calls; goroutines spawned meanwhile may still run afterwards, until the
     /// runtime is dropped.
     ///
     /// # Panics
     ///
-    /// With the panic of `f`. If called from a goroutine of the same runtime
-    /// with one P it blocks that P: spawn instead.
+    /// With the panic of `f`; and in the child of a fork.
     ///
     /// # Examples
     ///
@@ -124,17 +133,21 @@ impl Runtime {
                 self.0.runners_count.fetch_sub(1, Ordering::SeqCst);
             }
         }
-        let waited = Waited(self.shared);
+        // A goroutine that waits is no thread that does.
+        let waits_as_thread = current::header().is_none();
+        let waited = waits_as_thread.then(|| Waited(self.shared));
         let handle = self.spawn(move || {
             let _waited = waited;
             f()
         });
-        // Only now: before the goroutine is in a queue this thread is one that
-        // can still make work.
-        self.shared.runners_count.fetch_add(1, Ordering::SeqCst);
-        // The goroutines may all be asleep already: whoever fell asleep last
-        // took this thread for an outside one.
-        self.shared.check_deadlock();
+        if waits_as_thread {
+            // Only now: before the goroutine is in a queue this thread is one that
+            // can still make work.
+            self.shared.runners_count.fetch_add(1, Ordering::SeqCst);
+            // The goroutines may all be asleep already: whoever fell asleep last
+            // took this thread for an outside one.
+            self.shared.check_deadlock();
+        }
         if !handle.wait() {
             let all: Vec<String> = self.goroutines().iter().map(ToString::to_string).collect();
             panic!("all goroutines are asleep - deadlock!\n{}", all.join("\n"));

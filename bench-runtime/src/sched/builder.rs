@@ -361,7 +361,8 @@ impl Builder {
     /// kind can keep such code sound by itself. A program that builds one
     /// promises, for all code that its goroutines run, libraries included:
     ///
-    /// 1. nothing parks inside the initialiser of a `thread_local!`;
+    /// 1. nothing parks inside the initialiser of a thread-local (of `thread_local!`, of
+    ///    the crate thread_local), and the global allocator calls nothing of this crate;
     /// 2. nothing parks inside a scope that hands out what a thread-local
     ///    points to, and restores the older pointer at its end (`scoped-tls`):
     ///    the scopes of two goroutines do not nest;
@@ -399,7 +400,8 @@ impl Builder {
     /// # Errors
     ///
     /// When the kernel refuses address space, file descriptors or a thread,
-    /// or the stack policy is out of range; the message says what to do.
+    /// or the stack policy is out of range; and in the child of a fork whose parent
+    /// had built a runtime. The message says what to do.
     ///
     /// # Examples
     ///

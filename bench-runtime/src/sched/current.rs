@@ -49,6 +49,13 @@ pub(crate) fn thread_machine() -> Option<&'static Machine> {
     MACHINE.get()
 }
 
+/// In the child of a fork, on the one thread that it has.
+pub(crate) extern "C" fn after_fork() {
+    if let Some(m) = thread_machine() {
+        m.shut_door();
+    }
+}
+
 /// Makes `m` the M of this thread.
 pub(crate) fn set_thread_machine(m: Option<&'static Machine>) {
     MACHINE.set(m);

@@ -17,8 +17,9 @@
 
 use std::ptr;
 
+use crate::fatal::fatal;
 use crate::shim::{AtomicBool, AtomicPtr, Ordering};
-use crate::sys::barrier;
+use crate::sys::{barrier, fork};
 use crate::util::lock::Lock;
 
 /// See the module.
@@ -65,6 +66,13 @@ impl<T> Door<T> {
     /// D4 of the M's side.
     #[cold]
     fn behind_lock(&self) -> *mut T {
+        if fork::is_child() {
+            // Sysmon is not here, and may have held the lock.
+            fatal!(
+                "a goroutine went on in the child of a fork, which has none of the runtime's threads: \
+                 call exec or _exit there, or fork before the runtime is built"
+            );
+        }
         let _lock = self.lock.lock();
         self.p.load(Ordering::Acquire)
     }
@@ -75,6 +83,11 @@ impl<T> Door<T> {
         // Release: what was done with the P is done before sysmon, which reads
         // this with Acquire, gives it to another M.
         self.inside.store(was_inside, Ordering::Release);
+    }
+
+    /// In the child of a fork: the M, which forked, finds that it has nothing.
+    pub(crate) fn shut(&self) {
+        self.p.store(ptr::null_mut(), Ordering::Relaxed);
     }
 
     /// What is held. Only the M, inside.

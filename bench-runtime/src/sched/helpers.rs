@@ -32,7 +32,9 @@ use super::luck::Luck;
 use super::os_threads::{ThreadEnd, ThreadKind};
 use super::runtime::Shared;
 use super::seats::{Seat, Seats};
+use crate::fatal::fatal;
 use crate::goroutine::Parkable;
+use crate::sys::fork;
 
 /// So many rests must have been short before a helper waits awake again after
 /// that was in vain: each costs a wake, and that a few times.
@@ -84,6 +86,12 @@ impl Shared {
         while let Some(job) = next {
             // SAFETY: by the promise of who called `help`.
             let who = unsafe { (job.run)(job.data) };
+            if fork::is_child() {
+                fatal!(
+                    "a blocking call came back in the child of a fork, which has none of the \
+                     runtime's threads: call exec or _exit there"
+                );
+            }
             // Who stops the runtime says so before it dismisses.
             let stays = || !self.is_stopping();
             next = self.helpers.wait(&seat, &luck, stays, || {

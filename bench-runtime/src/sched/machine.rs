@@ -166,6 +166,12 @@ impl Machine {
         self.door.leave(was_inside);
     }
 
+    /// In the child of a fork: its thread, which forked, goes on no further than to its
+    /// next call into the runtime.
+    pub(super) fn shut_door(&self) {
+        self.door.shut();
+    }
+
     /// True if it has no P. Only its own thread, outside too.
     pub(super) fn has_lost_processor(&self) -> bool {
         self.door.has_lost()

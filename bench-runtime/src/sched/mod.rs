@@ -136,6 +136,7 @@ pub(crate) mod topology;
 pub(crate) mod trace;
 mod unwinding;
 
+pub(crate) use os_threads::start_thread;
 #[cfg(all(test, not(rt_loom)))]
 pub(crate) use park::current;
 pub(crate) use park::{

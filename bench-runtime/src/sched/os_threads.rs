@@ -81,6 +81,15 @@ pub(super) fn start(
     Ok(())
 }
 
+/// The same for a function of the program's, on a stack as helpers have.
+///
+/// # Errors
+///
+/// As of [`start`]; the function is dropped then.
+pub(crate) fn start_thread(name: &str, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    start(name, HELPER_STACK, f)
+}
+
 /// What a thread of a runtime is for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ThreadKind {

@@ -35,7 +35,7 @@ use crate::goroutine::{
     CLAIMED_BIT, FLAG_COMPACTED, FLAG_LOCKED, FRESH, Goroutine, List, RUNNING_BIT, Status,
 };
 use crate::stack::{StackHeader, header_of};
-use crate::sys::barrier;
+use crate::sys::{barrier, fork};
 
 /// Flags that keep a goroutine off the fast path.
 const SPECIAL: u8 = FLAG_LOCKED | (0b11 << crate::goroutine::FLAG_PRIORITY_SHIFT);
@@ -282,6 +282,10 @@ impl Shared {
     /// Makes a goroutine runnable from outside: from a thread without a P.
     #[cold]
     pub(crate) fn submit(&'static self, g: &'static Goroutine) {
+        if fork::is_child() {
+            // It is the parent's.
+            return;
+        }
         // Once it is in a queue it may end, and the runtime with it.
         let _user = self.user();
         self.note_ready_outside(g);

@@ -1,6 +1,7 @@
 //! The records of a runtime's goroutines: taken, given back, counted.
 
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use super::blocking::Blocked;
 use super::helpers::Job;
@@ -76,7 +77,9 @@ impl Shared {
 
     /// Ends a goroutine that can have no stack, and has not run. A helper drops its
     /// closure, the program's code, which may park; but where there is no room for
-    /// a helper's thread either it is dropped here, and must not park.
+    /// a helper's thread either it is dropped here, and must not park. Where so many are
+    /// at it already the thread waits for one of them, but not for long: that one may
+    /// wait for this thread.
     #[cold]
     pub(crate) fn refuse_stack(
         &'static self,
@@ -84,6 +87,8 @@ impl Shared {
         g: &'static Goroutine,
         error: StackError,
     ) {
+        const AT_ONCE: usize = 16;
+        const PATIENCE: Duration = Duration::from_millis(10);
         struct Refused(Blocked, &'static Shared, &'static Goroutine, StackError);
         unsafe fn abandon(refused: *mut ()) -> Option<Parkable> {
             // SAFETY: made from a box below, and run once.
@@ -91,12 +96,18 @@ impl Shared {
             // Until its joiner has been readied it is no deadlock.
             let Refused(_blocked, shared, g, error) = refused;
             spawn::abandon(shared, g, Some(Box::new(error)));
+            shared.refusing.fetch_sub(1, Ordering::Relaxed);
             None
         }
         Processor::count(&p.ended_count);
         if !error.leaves_room_for_a_thread() {
             return spawn::abandon(self, g, Some(Box::new(error)));
         }
+        let begun = Instant::now();
+        while self.refusing.load(Ordering::Relaxed) >= AT_ONCE && begun.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        self.refusing.fetch_add(1, Ordering::Relaxed);
         let blocked = Blocked::begin(self);
         let refused = Box::into_raw(Box::new(Refused(blocked, self, g, error)));
         // SAFETY: the box lives until the job has run; closures and errors may

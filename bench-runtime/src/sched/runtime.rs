@@ -8,6 +8,7 @@ use std::sync::atomic::{
 use std::sync::{Condvar, Mutex, Once, OnceLock};
 
 use super::builder::Builder;
+use super::current;
 use super::global_queue::GlobalQueue;
 use super::helpers::Helpers;
 use super::hogs::Hogs;
@@ -26,7 +27,7 @@ use super::trace::Recorder;
 use crate::goroutine::{Parkable, slab};
 use crate::netpoll::Netpoll;
 use crate::stack::{Class, StackError};
-use crate::sys::{affinity, barrier, clock};
+use crate::sys::{affinity, barrier, clock, fork};
 use crate::util::lock::Lock;
 use crate::util::rng::Rng;
 
@@ -102,6 +103,8 @@ pub(crate) struct Shared {
     pub(super) cleared_up: Once,
     /// Spawns from outside that are under way.
     pub(super) admitting: AtomicUsize,
+    /// Goroutines without a stack whose closures helpers drop.
+    pub(super) refusing: AtomicUsize,
     /// Goroutines inside `blocking`.
     pub(crate) blocked_count: AtomicUsize,
     /// Plain threads that wait in `Runtime::run`.
@@ -126,6 +129,13 @@ fn stack_error(error: StackError) -> io::Error {
 
 impl Shared {
     pub(super) fn start(builder: Builder) -> io::Result<&'static Self> {
+        if fork::is_child() {
+            return Err(io::Error::other(
+                "this is the child of a fork, and its parent had built a runtime, whose locks \
+                 another thread may have held: fork before the first runtime is built",
+            ));
+        }
+        fork::watch_and(current::after_fork);
         barrier::register();
         let (all_procs, procs) = Procs::new(&builder)?;
         let default_class = Class::for_policy(builder.stack).map_err(stack_error)?;
@@ -174,6 +184,7 @@ impl Shared {
             stopping: AtomicBool::new(false),
             cleared_up: Once::new(),
             admitting: AtomicUsize::new(0),
+            refusing: AtomicUsize::new(0),
             blocked_count: AtomicUsize::new(0),
             runners_count: AtomicIsize::new(0),
             detects_deadlock: builder.detects_deadlock,

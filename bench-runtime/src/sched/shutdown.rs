@@ -24,6 +24,7 @@ use super::spawn;
 use crate::goroutine::{
     Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST, JOIN_OPEN, Kind, Parkable, Status,
 };
+use crate::sys::fork;
 
 /// How long a shutdown waits for goroutines in mid-computation. Under the thread
 /// sanitizer all takes longer.
@@ -50,7 +51,8 @@ pub(crate) enum Outlook {
 impl Shared {
     /// See [`super::api::Runtime::shutdown`].
     pub(super) fn stop(&'static self) -> Shutdown {
-        if self.stopping.swap(true, Ordering::SeqCst) {
+        // A fork's child has no threads to wait for.
+        if self.stopping.swap(true, Ordering::SeqCst) || fork::is_child() {
             return Shutdown::default();
         }
         super::dump::no_dump_on_quit(self);
@@ -173,7 +175,10 @@ impl Shared {
         // SeqCst: before the look; `stop` has them in the other order.
         self.admitting.fetch_add(1, Ordering::SeqCst);
         let stops = self.stopping.load(Ordering::SeqCst);
-        if !stops {
+        if stops {
+            // The caller drops it, so that nobody else does.
+            g.set_status(Status::Dead);
+        } else {
             if self.outlook() == Outlook::Stuck {
                 self.change_outlook(Outlook::Stuck, Outlook::Open);
             }

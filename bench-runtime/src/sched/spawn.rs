@@ -12,13 +12,14 @@ use super::processor::Processor;
 use super::ready::{make_runnable, push_back};
 use super::runtime::Shared;
 use super::trace::ANY;
-use super::{park, preempt};
+use super::{os_threads, park, preempt};
 use crate::goroutine::body::{self, Exit};
 use crate::goroutine::{
     Details, FLAG_CPU_BOUND, FLAG_PRIORITY_SHIFT, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE,
     JOIN_LOST, JOIN_OPEN, Parkable, Status,
 };
 use crate::stack::{Class, StackError, StackPolicy};
+use crate::sys::fork;
 
 /// Ids that a P takes at a time: Go's figure.
 const ID_BATCH: u64 = 16;
@@ -186,6 +187,23 @@ where
     start_outside(shared, f, Location::caller(), None)
 }
 
+/// The same for a timer, on whose stack nothing of the program's may run, not even the
+/// destructor of `f`.
+pub(crate) fn by_timer(shared: &'static Shared, f: impl FnOnce() + Send + 'static) {
+    // SAFETY: as in `go`.
+    let put = |g| unsafe { body::put_alone(g, f) };
+    let g = record_outside(shared, Location::caller(), JOIN_DETACHED, None, put);
+    if shared.admit(g) {
+        return;
+    }
+    let user = shared.user();
+    let apart = move || abandon(user.shared(), g, None);
+    if let Err(error) = os_threads::start_thread("after", apart) {
+        crate::fatal::fatal!("{error}; a timer is to drop a function");
+    }
+}
+
+#[track_caller]
 fn start_outside<T, F>(
     shared: &'static Shared,
     f: F,
@@ -196,25 +214,44 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let g = shared.take_record_outside();
-    g.id.store(
-        shared.next_id.fetch_add(1, Ordering::Relaxed),
-        Ordering::Relaxed,
-    );
-    begin(g, JOIN_OPEN);
-    g.set_site(site);
-    if let Some((details, flags)) = settings {
-        g.head.flags.store(flags, Ordering::Relaxed);
-        g.set_details(details);
-    }
-    // SAFETY: a fresh record with an empty body.
-    unsafe { body::put_closure(g, f) };
-    shared.note_spawn_outside(g);
+    // SAFETY: as in `go`.
+    let put = |g| unsafe { body::put_closure(g, f) };
+    let g = record_outside(shared, site, JOIN_OPEN, settings, put);
     if !shared.admit(g) {
         abandon(shared, g, None);
     }
     preempt::give_way();
     JoinHandle::new(g)
+}
+
+/// A record for [`Shared::admit`].
+#[track_caller]
+fn record_outside(
+    shared: &'static Shared,
+    site: &'static Location<'static>,
+    join: usize,
+    settings: Option<(Box<Details>, u8)>,
+    put: impl FnOnce(&'static Goroutine),
+) -> &'static Goroutine {
+    assert!(
+        !fork::is_child(),
+        "this is the child of a fork, which has none of the runtime's threads: fork before the \
+         runtime is built"
+    );
+    let g = shared.take_record_outside();
+    g.id.store(
+        shared.next_id.fetch_add(1, Ordering::Relaxed),
+        Ordering::Relaxed,
+    );
+    begin(g, join);
+    g.set_site(site);
+    if let Some((details, flags)) = settings {
+        g.head.flags.store(flags, Ordering::Relaxed);
+        g.set_details(details);
+    }
+    put(g);
+    shared.note_spawn_outside(g);
+    g
 }
 
 /// Ends a goroutine that never ran.

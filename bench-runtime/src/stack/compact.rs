@@ -81,6 +81,7 @@ use super::slots::{State, UNIT, Word};
 use super::{Stack, StackError};
 use crate::fatal::fatal;
 use crate::sys::address_marks;
+use crate::sys::fork;
 use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, Access, PAGE};
 use crate::sys::userfault::UserFault;
@@ -177,14 +178,9 @@ pub struct CompactionStats {
 
 static COMPACTOR: OnceLock<Compactor> = OnceLock::new();
 static TAKER: Lock<Option<Taker>> = Lock::new(None);
-/// Set in the child of a fork: the userfaultfd is the parent's.
-static FORKED: AtomicBool = AtomicBool::new(false);
 
 /// Makes compaction possible in this process; nothing is compacted yet.
 pub(crate) fn enable() -> Result<(), CompactionError> {
-    extern "C" fn in_child() {
-        FORKED.store(true, Ordering::Relaxed);
-    }
     let mut taker = TAKER.lock();
     if taker.is_some() {
         return Ok(());
@@ -200,8 +196,7 @@ pub(crate) fn enable() -> Result<(), CompactionError> {
         .map_err(CompactionError::UserFault)?;
     let (cells, new_taker) = Cells::new().map_err(CompactionError::Io)?;
     super::overflow::install_handler().map_err(CompactionError::Io)?;
-    // SAFETY: the function stays for ever and only stores to an atomic.
-    unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+    fork::watch();
     COMPACTOR.get_or_init(|| Compactor {
         arena,
         userfault,
@@ -508,7 +503,7 @@ impl Compactor {
     /// Waits until the slot is not on its way; gives its word then.
     fn settled(&self, word: &AtomicU64) -> Word {
         let on_its_way = |now| match Word(now).state() {
-            State::Moving | State::Restoring => !FORKED.load(Ordering::Relaxed),
+            State::Moving | State::Restoring => !fork::is_child(),
             _ => false,
         };
         Word(passage::settled(word, on_its_way, || {
@@ -539,7 +534,7 @@ impl Compactor {
             let (Some((cell, len)), Some(header)) = (now.cell(), geometry.header_of(base)) else {
                 fatal!("a compacted stack without a cell at {base:#x}");
             };
-            let userfault = (!FORKED.load(Ordering::Relaxed)).then_some(&self.userfault);
+            let userfault = (!fork::is_child()).then_some(&self.userfault);
             self.seals.open(self.arena, userfault, base);
             let end = header.as_ptr() as usize + size_of::<StackHeader>();
             self.fill(end - len, len, cell);
@@ -582,7 +577,7 @@ impl Compactor {
     ///
     /// `page` is a page of a slot that is restored by this thread.
     unsafe fn put_page(&self, page: usize, from: *const u8) -> io::Result<()> {
-        if FORKED.load(Ordering::Relaxed) {
+        if fork::is_child() {
             // The userfaultfd would fill the parent's memory. In a fork's
             // child there is one thread, so two steps do as well.
             let range = PageRange {

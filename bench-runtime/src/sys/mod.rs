@@ -10,6 +10,7 @@ pub(crate) mod child;
 pub(crate) mod clock;
 pub(crate) mod event_fd;
 pub(crate) mod fd;
+pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod madvise;
 pub(crate) mod map;

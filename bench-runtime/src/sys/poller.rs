@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use crate::shim::{AtomicBool, Ordering};
-use crate::sys::clock;
+use crate::sys::{clock, fork};
 
 /// The most events that one [`Poller::wait`] returns. Go's figure: enough to
 /// amortise the call, small enough for the stack of a machine.
@@ -136,6 +136,10 @@ impl Poller {
     }
 
     fn control(&self, what: i32, fd: RawFd, interest: i32, token: u64) -> io::Result<()> {
+        if fork::is_child() {
+            // The instance is the parent's, who would lose the watch, or get another.
+            return Err(io::Error::other("this is the child of a fork"));
+        }
         let mut event = libc::epoll_event {
             events: interest as u32,
             u64: token,

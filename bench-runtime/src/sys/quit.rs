@@ -4,6 +4,8 @@ use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use super::fork;
+
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 /// The end that the handler writes to; -1 until there is one.
@@ -13,7 +15,16 @@ static WRITE_END: AtomicI32 = AtomicI32::new(-1);
 #[derive(Debug)]
 pub(crate) struct Signals(OwnedFd);
 
-extern "C" fn on_quit(_: libc::c_int) {
+extern "C" fn on_quit(signal: libc::c_int) {
+    if fork::is_child() {
+        // The thread that waits is the parent's. What would have happened without us.
+        // SAFETY: both may be called in a handler; it arrives when we return.
+        unsafe {
+            libc::signal(signal, libc::SIG_DFL);
+            libc::raise(signal);
+        }
+        return;
+    }
     let fd = WRITE_END.load(Ordering::Relaxed);
     // SAFETY: write(2) may be called in a handler; the byte is static. errno
     // is put back, since the interrupted code may be about to read it.

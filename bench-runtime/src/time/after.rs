@@ -82,7 +82,7 @@ impl<F: Fn() + Send + Sync + 'static> Call for Later<F> {
         // Also where it is not due any more: the function's destructor is the
         // program's.
         let spawner = self.spawner.clone();
-        spawner.spawn(move || {
+        spawner.spawn_by_timer(move || {
             if is_due {
                 (self.f)();
             }
@@ -180,8 +180,6 @@ impl AfterFunc {
 
 impl fmt::Debug for AfterFunc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AfterFunc")
-            .field("state", &self.shared.state)
-            .finish_non_exhaustive()
+        f.debug_struct("AfterFunc").finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::sched;
 use crate::shim::Ordering;
-use crate::sys::futex;
+use crate::sys::{fork, futex};
 use crate::timer::Timers;
 
 // A static, which loom's atomics cannot be.
@@ -16,8 +16,20 @@ static TIMERS: OnceLock<Timers> = OnceLock::new();
 static CHANGES: AtomicU32 = AtomicU32::new(0);
 
 /// The timers, and the thread that fires them.
+///
+/// # Panics
+///
+/// Where the thread cannot be started, or is the parent's of this child of a fork.
 pub(super) fn timers() -> &'static Timers {
+    static PROCESS: OnceLock<u32> = OnceLock::new();
+    let process = *PROCESS.get_or_init(std::process::id);
+    assert!(
+        !fork::is_child() || process == std::process::id(),
+        "this is the child of a fork, and the thread that fires its timers is the parent's: use \
+         them after the fork alone"
+    );
     TIMERS.get_or_init(|| {
+        fork::watch();
         let started = std::thread::Builder::new()
             .name("threadbare-timer".into())
             .stack_size(256 << 10)

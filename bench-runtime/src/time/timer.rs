@@ -145,8 +145,6 @@ impl Drop for Timer {
 
 impl fmt::Debug for Timer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Timer")
-            .field("state", &self.shared.state)
-            .finish_non_exhaustive()
+        f.debug_struct("Timer").finish_non_exhaustive()
     }
 }

@@ -147,18 +147,16 @@ impl<T> QuickLock<T> {
     }
 
     /// Takes the lock if it is free.
-    #[inline]
+    #[cfg(rt_loom)]
     pub(crate) fn try_lock(&self) -> Option<QuickGuard<'_, T>> {
         self.raw.try_lock().then_some(QuickGuard { lock: self })
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for QuickLock<T> {
+/// Without the value, as [`super::lock`]'s.
+impl<T> fmt::Debug for QuickLock<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.try_lock() {
-            Some(value) => f.debug_tuple("QuickLock").field(&*value).finish(),
-            None => f.write_str("QuickLock(held)"),
-        }
+        f.write_str("QuickLock")
     }
 }
 

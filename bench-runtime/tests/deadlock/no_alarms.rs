@@ -4,6 +4,8 @@
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+
 use std::time::Duration;
 
 use bench_runtime::context::Context;
@@ -88,6 +90,20 @@ pub(crate) const NO_ALARMS: &[Scenario] = &[
         std::thread::sleep(A_WHILE);
         tx.send(3).unwrap();
         assert_eq!(handle.join().unwrap(), Some(3));
+    }),
+    ends("run_in_a_goroutine_counts_for_no_thread", || {
+        for migrating in [false, true] {
+            let runtime = Arc::new(builder(2, migrating).start().unwrap());
+            let (tx, rx) = chan::<u8>(0);
+            let outside = std::thread::spawn(move || {
+                std::thread::sleep(A_WHILE);
+                tx.send(9).unwrap();
+            });
+            let again = runtime.clone();
+            let got = runtime.run(move || again.run(move || rx.recv()));
+            assert_eq!(got, Some(9));
+            outside.join().unwrap();
+        }
     }),
     ends(
         "panic_of_the_main_goroutine_leaves_the_thread_an_outside_one",

@@ -111,6 +111,16 @@ mod goroutine {
     }
 }
 
+/// What the sources import, where it fails.
+mod fatal {
+    macro_rules! fatal {
+        ($($arg:tt)*) => {
+            panic!($($arg)*)
+        };
+    }
+    pub(crate) use fatal;
+}
+
 /// What the sources import, in loom's terms.
 mod sys {
     pub(crate) mod poller {
@@ -130,6 +140,12 @@ mod sys {
             pub(crate) fn is_lasting(self) -> bool {
                 false
             }
+        }
+    }
+
+    pub(crate) mod fork {
+        pub(crate) fn is_child() -> bool {
+            false
         }
     }
 

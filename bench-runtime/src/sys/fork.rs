@@ -1,0 +1,34 @@
+//! Whether this process is the child of a fork: of all threads it has the one that
+//! forked alone, with what others held as it was then, and descriptors that are the
+//! parent's too.
+
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static IS_CHILD: AtomicBool = AtomicBool::new(false);
+
+/// Notes forks from now on. Not those of `posix_spawn` and `vfork`, whose children run
+/// nothing of the program's.
+pub(crate) fn watch() {
+    static WATCHES: Once = Once::new();
+    extern "C" fn in_child() {
+        IS_CHILD.store(true, Ordering::Relaxed);
+    }
+    // SAFETY: the function stays for ever and only stores to an atomic.
+    WATCHES.call_once(|| _ = unsafe { libc::pthread_atfork(None, None, Some(in_child)) });
+}
+
+/// The same, and calls `then` in each child: it keeps to what a signal handler may do.
+/// The first call decides.
+pub(crate) fn watch_and(then: extern "C" fn()) {
+    static WATCHES: Once = Once::new();
+    watch();
+    // SAFETY: the function stays for ever, and keeps to what is allowed.
+    WATCHES.call_once(|| _ = unsafe { libc::pthread_atfork(None, None, Some(then)) });
+}
+
+/// True in the child of a fork after the first [`watch`].
+#[inline]
+pub(crate) fn is_child() -> bool {
+    IS_CHILD.load(Ordering::Relaxed)
+}
