@@ -127,7 +127,7 @@ fn steal(idle: &Readings, hypervisor: &str) -> Check {
     };
     let bound = Bounds::default().steal_ratio;
     let found = format!(
-        "{hypervisor}: it took {} of the CPU time, and hides what it does between",
+        "{hypervisor}: it took {} of the CPU time while nothing was measured",
         percent(share)
     );
     let grade = if share > bound {
@@ -139,7 +139,7 @@ fn steal(idle: &Readings, hypervisor: &str) -> Check {
         SUBJECT,
         grade,
         found,
-        "a machine of one's own has no neighbours; else measure more processes (--precision)",
+        "use a dedicated machine, or measure more processes (--precision)",
     )
 }
 
@@ -198,7 +198,7 @@ fn swap(idle: &Readings) -> Check {
             "swap",
             Grade::Fair,
             format!(
-                "{:.0} MiB in use: memory figures miss them",
+                "{:.0} MiB in use: memory figures leave them out",
                 bytes / 1_048_576.0
             ),
             "swapoff -a, then swapon -a",
@@ -250,7 +250,7 @@ fn huge_pages(facts: &BTreeMap<String, Value>) -> Check {
             "huge pages",
             Grade::Fair,
             "always: one touched byte of a large stack may cost 2 MiB".into(),
-            "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled; or take the figures as this host's",
+            "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled",
         ),
         Some((other, _)) => check("huge pages", Grade::Good, other.to_owned(), ""),
         None => unknown("huge pages"),
@@ -306,7 +306,7 @@ fn limits(facts: &BTreeMap<String, Value>) -> Vec<Check> {
             "open files",
             number("open_files_limit_count"),
             65_536,
-            &|files| format!("{files}: as many connections, less a few"),
+            &|files| format!("{files}: about as many connections"),
             "ulimit -n 1048576 before the run",
         ),
     ]

@@ -29,13 +29,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::analysis::{Analysis, Case, Quantity, Row};
-use crate::format;
 use crate::run::Run;
 use crate::stats::FALSE_DISCOVERY_RATE;
 use crate::stats::bootstrap::Ratio;
 use crate::stats::drift::Witnesses;
 use crate::stats::shift::{self, Design};
 use crate::stats::verdict::{Bound, Comparison, Verdict, verdicts};
+use crate::{failure, format};
 
 /// The quantities that are shown and not judged.
 const UNJUDGED: [&str; 2] = ["latency_ns_p999", "stolen_ratio"];
@@ -75,8 +75,8 @@ pub struct ChangeRow {
 pub struct Change {
     /// The cells that both runs have.
     pub rows: Vec<ChangeRow>,
-    /// Cells of the old run that the new one has no figure for.
-    pub missing_count: usize,
+    /// Cells of the old run that the new one has no figure for, each with why.
+    pub missing: Vec<String>,
     /// What limits what can be said, for a person.
     pub remarks: Vec<String>,
 }
@@ -103,7 +103,7 @@ impl Change {
             true => Design::Paired,
             false => Design::Apart,
         };
-        let (pairs, missing_count) = pairs(base, &old_analysis, &new_analysis, design);
+        let (pairs, missing) = pairs(base, &old_analysis, &new_analysis, design);
         let threshold_ratio = old_analysis
             .threshold_ratio
             .max(new_analysis.threshold_ratio);
@@ -155,7 +155,7 @@ impl Change {
             .collect();
         Change {
             rows,
-            missing_count,
+            missing,
             remarks: remarks(&judges),
         }
     }
@@ -212,7 +212,7 @@ fn remarks(judges: &BTreeMap<&str, Judge>) -> Vec<String> {
         .min_by(|one, other| one.0.total_cmp(&other.0));
     if let Some((inflation, share)) = calmest.filter(|known| known.0 > NOTABLE_INFLATION) {
         found.push(format!(
-            "the host was not the same in both runs: lanes moved by {} and {} times as far as their processes vary; every interval is so much wider. Measure both again, one after the other, on a machine that does nothing else",
+            "the host changed between the runs: lanes of other models moved by {}, {} times what their processes explain; the intervals are as much wider. Measure both again, one after the other, on a machine that does nothing else",
             format::percent(share),
             format::number(inflation)
         ));
@@ -225,30 +225,34 @@ fn pairs<'a>(
     old: &'a Analysis,
     new: &'a Analysis,
     design: Design,
-) -> (Vec<Pair<'a>>, usize) {
+) -> (Vec<Pair<'a>>, Vec<String>) {
     fn key(row: &Row) -> (&str, &Case, &str, &str) {
         (&row.workload, &row.case, &row.quantity.id, &row.lane)
     }
     let news: BTreeMap<_, &Row> = new.rows.iter().map(|row| (key(row), row)).collect();
-    let mut missing_count = 0;
+    let mut missing: Vec<String> = Vec::new();
     let mut found = Vec::new();
-    let judged =
-        |row: &&Row| row.estimate.is_some() && !UNJUDGED.contains(&row.quantity.id.as_str());
+    let judged = |row: &&Row| {
+        let is_shown_only = UNJUDGED.contains(&row.quantity.id.as_str());
+        row.estimate.is_some() && !is_shown_only && !row.quantity.is_of_load()
+    };
     for row in old.rows.iter().filter(judged) {
-        let after = news.get(&key(row)).copied();
-        let after = after.filter(|after| after.estimate.is_some());
+        let there = news.get(&key(row)).copied();
+        let after = there.filter(|after| after.estimate.is_some());
         let found_ratio = after.and_then(|after| {
             shift::between(&after.processes, &row.processes, design)
                 .or_else(|| Some(after.replicates.as_ref()?.ratio(row.replicates.as_ref()?)))
         });
+        let found_ratio = found_ratio.filter(|one| one.value.is_finite() && one.value > 0.0);
         let (Some(after), Some(ratio)) = (after, found_ratio) else {
-            missing_count += 1;
+            let text = cell_name(base, &row.workload, &row.case, &row.lane);
+            let line = format!("{text}: {}", why_missing(there));
+            // Several figures of a cell that are missing for one reason are one line.
+            if !missing.contains(&line) {
+                missing.push(line);
+            }
             continue;
         };
-        if !ratio.value.is_finite() || ratio.value <= 0.0 {
-            missing_count += 1;
-            continue;
-        }
         let inflation =
             |analysis: &Analysis| analysis.noise.inflation(&row.workload, &row.quantity);
         found.push(Pair {
@@ -262,7 +266,24 @@ fn pairs<'a>(
             inflation: inflation(old).max(inflation(new)),
         });
     }
-    (found, missing_count)
+    (found, missing)
+}
+
+/// A cell for a person, such as `spawn.batch (1,000 tasks), tokio`.
+pub(crate) fn cell_name(run: &Run, workload: &str, case: &Case, lane: &str) -> String {
+    match case.text(run.workload(workload)).as_str() {
+        "" => format!("{workload}, {lane}"),
+        case => format!("{workload} ({case}), {lane}"),
+    }
+}
+
+/// Why there is nothing to compare with in the new run.
+fn why_missing(row: Option<&Row>) -> String {
+    match row.map(|row| (&row.absence, row.estimate)) {
+        None => "not measured".to_owned(),
+        Some((Some(absence), None)) => failure::line(absence.kind, &absence.message),
+        Some(_) => "its figure may be 0, so it has no ratio".to_owned(),
+    }
 }
 
 /// The model that a lane is a variant of, or the lane itself.

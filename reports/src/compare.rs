@@ -151,12 +151,12 @@ fn compared((label, run): &(String, Run), analysis: &Analysis, reference: &str) 
         ));
     }
     if run.header.design.depth == crate::schema::Depth::Quick {
-        warnings.push("a quick run: a look, not a proof".to_owned());
+        warnings.push("a quick run: rough figures".to_owned());
     }
     if !run.taints.is_empty() {
         let kinds: BTreeSet<&str> = run.taints.iter().map(|taint| taint.kind.as_str()).collect();
         let titles: Vec<String> = kinds.into_iter().map(taint_title).collect();
-        warnings.push(format!("tainted: {}", titles.join("; ")));
+        warnings.push(format!("disturbances: {}", titles.join("; ")));
     }
     Compared {
         label: label.clone(),
@@ -298,7 +298,10 @@ fn facts(run: &Run) -> Vec<(String, String)> {
         fact("memory", format::binary_bytes(host.memory_bytes)),
         fact("system", host.operating_system.clone()),
         fact("CPUs of every lane", design.cpus.len().to_string()),
-        fact("processes a lane", design.processes_count.to_string()),
+        fact(
+            "processes for each cell",
+            design.processes_count.to_string(),
+        ),
         fact("threadbare", run.header.threadbare_version.clone()),
     ];
     for cache in &machine.caches {

@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::analysis::Case;
-use crate::change::{Change, ChangeRow};
+use crate::change::{Change, ChangeRow, cell_name};
 use crate::format;
 use crate::run::Run;
 use crate::schema::{Depth, Failure, Group, Parameters};
@@ -72,8 +72,8 @@ pub struct Gate {
     pub reasons: Vec<String>,
     /// The cells that both runs have.
     pub rows: Vec<ChangeRow>,
-    /// Cells of the old run that the new one has no figure for.
-    pub missing_count: usize,
+    /// Cells of the old run that the new one has no figure for, each with why.
+    pub missing: Vec<String>,
 }
 
 impl Gate {
@@ -94,12 +94,12 @@ pub fn gate(base: &Run, new: &Run) -> Gate {
             outcome: Outcome::Invalid,
             reasons,
             rows: Vec::new(),
-            missing_count: 0,
+            missing: Vec::new(),
         };
     }
     let Change {
         rows,
-        missing_count,
+        missing,
         remarks,
     } = Change::between(base, new);
     let failed = failed(base, new);
@@ -111,7 +111,7 @@ pub fn gate(base: &Run, new: &Run) -> Gate {
             outcome: Outcome::Invalid,
             reasons,
             rows,
-            missing_count,
+            missing,
         };
     }
     let name = |row: &ChangeRow| {
@@ -126,7 +126,7 @@ pub fn gate(base: &Run, new: &Run) -> Gate {
     };
     for row in rows.iter().filter(|row| row.verdict == Verdict::Slower) {
         let words = row.quantity.words(row.verdict);
-        reasons.push(format!("{words}: {}: {}", name(row), of_before(&row.ratio)));
+        reasons.push(format!("{words}: {}: {}", name(row), of_old(&row.ratio)));
     }
     let slower_count = reasons.len() + failed.len();
     reasons.splice(0..0, failed);
@@ -134,14 +134,14 @@ pub fn gate(base: &Run, new: &Run) -> Gate {
     for row in rows.iter().filter(|row| hides_a_slowdown(row)) {
         reasons.push(match &row.average {
             Some(average) => format!(
-                "too noisy to say: {}: most processes are as before, but on average it is {}: slow processes have become more frequent",
+                "too noisy to say: {}: the typical process is unchanged, but the average is {}: slow processes have become more frequent",
                 name(row),
-                of_before(average)
+                of_old(average)
             ),
             None => format!(
                 "too noisy to say: {}: {}; measure longer (--budget)",
                 name(row),
-                of_before(&row.ratio)
+                of_old(&row.ratio)
             ),
         });
     }
@@ -150,18 +150,27 @@ pub fn gate(base: &Run, new: &Run) -> Gate {
         (0, _) => Outcome::Inconclusive,
         _ => Outcome::Regression,
     };
-    if missing_count > 0 {
-        reasons.push(format!(
-            "{missing_count} cells of the old run have no figure in the new one"
-        ));
-    }
+    reasons.extend(without_figure(&missing));
     reasons.extend(remarks);
     Gate {
         outcome,
         reasons,
         rows,
-        missing_count,
+        missing,
     }
+}
+
+/// The most cells that are named in one line.
+const MOST_NAMES: usize = 10;
+
+/// Which cells have no figure in the new run; `None` where all have one.
+fn without_figure(missing: &[String]) -> Option<String> {
+    let named = &missing[..missing.len().min(MOST_NAMES)];
+    let more = match missing.len() - named.len() {
+        0 => String::new(),
+        count => format!("; and {count} more"),
+    };
+    (!named.is_empty()).then(|| format!("no figure in the new run: {}{more}", named.join("; ")))
 }
 
 /// A cell: the workload, the lane and the parameters.
@@ -192,11 +201,7 @@ fn failure_of<'a>(run: &'a Run, (workload, lane, parameters): CellKey<'_>) -> Op
 }
 
 fn name_of(run: &Run, (workload, lane, parameters): CellKey<'_>) -> String {
-    let case = Case(parameters.clone()).text(run.workload(workload));
-    match case.as_str() {
-        "" => format!("{workload}, {lane}"),
-        case => format!("{workload} ({case}), {lane}"),
-    }
+    cell_name(run, workload, &Case(parameters.clone()), lane)
 }
 
 /// Cells that the old run measured without a failure and in which the new one
@@ -208,7 +213,9 @@ fn failed(base: &Run, new: &Run) -> Vec<String> {
         .filter_map(|cell| {
             let failure = failure_of(new, cell)?;
             let (name, why) = (name_of(base, cell), &failure.message);
-            Some(format!("failed: {name}: {why}; it did not before"))
+            Some(format!(
+                "failed: {name}: {why}; it did not fail in the old run"
+            ))
         })
         .collect()
 }
@@ -225,21 +232,21 @@ fn left_out(base: &Run, new: &Run) -> Option<String> {
         .collect();
     let first = lost.first()?;
     Some(format!(
-        "not measured again: {} cells, the first of them {first}; give the new run as much time (--budget)",
+        "not measured again: {} cells, the first of them {first}; give the new run as much time as the old one (--budget)",
         lost.len()
     ))
 }
 
-/// The new figure over the old one, with its interval: `1.24× of before
+/// The new figure over the old one, with its interval: `1.24× the old figure
 /// (1.18 – 1.31×)`, or `same as before (0.78 – 1.29×)` where it rounds to 1.
-fn of_before(ratio: &Ratio) -> String {
+fn of_old(ratio: &Ratio) -> String {
     let interval = ratio.interval.map_or_else(String::new, |interval| {
         let ends = [interval.low, interval.high].map(format::times);
         format!(" ({})", format::range(&ends[0], &ends[1]))
     });
     match format::times(ratio.value).as_str() {
         "1.00×" => format!("same as before{interval}"),
-        times => format!("{times} of before{interval}"),
+        times => format!("{times} the old figure{interval}"),
     }
 }
 
@@ -255,7 +262,7 @@ fn objections(base: &Run, new: &Run) -> Vec<String> {
     for (which, run) in [("the old run", base), ("the new run", new)] {
         if run.header.design.depth == Depth::Quick {
             found.push(format!(
-                "{which} is a quick one, which is too short to gate on: run without --quick"
+                "{which} was made with --quick and is too short for the gate: make it without"
             ));
         }
         if !run.is_complete() {
@@ -268,7 +275,7 @@ fn objections(base: &Run, new: &Run) -> Vec<String> {
         }
         if let Some(share) = disturbed(run) {
             found.push(format!(
-                "{which} was disturbed: in {} of its blocks other programs or machines had a quarter of the CPU time or more; measure again on a machine that does nothing else",
+                "{which} was disturbed: in {} of its blocks other programs or machines took at least a quarter of the CPU time; measure again on a machine that does nothing else",
                 format::percent(share)
             ));
         }
@@ -278,13 +285,13 @@ fn objections(base: &Run, new: &Run) -> Vec<String> {
             .any(|failure| failure.kind == crate::schema::FailureKind::WrongChecksum)
         {
             found.push(format!(
-                "{which} has wrong answers (checksums): its figures are void"
+                "{which} has wrong answers (checksums): its figures do not count"
             ));
         }
     }
     let keys = [base, new].map(|run| run.header.host.machine.key());
     if keys[0] != keys[1] {
-        found.push(format!("the runs are of different machines ({} and {}): use `threadbare compare`, which sets ratios within a machine side by side", keys[0], keys[1]));
+        found.push(format!("the runs are of different machines ({} and {}): use `threadbare compare`, which shows the ratios within each machine", keys[0], keys[1]));
     }
     if base.header.design.cpus.len() != new.header.design.cpus.len() {
         found.push(format!(
@@ -334,13 +341,13 @@ mod tests {
                 low: 0.8,
                 high: 1.25,
             });
-            of_before(&Ratio {
+            of_old(&Ratio {
                 value,
                 interval,
                 p_value: 1.0,
             })
         };
         assert_eq!(text(1.001), "same as before (0.800 – 1.25×)");
-        assert_eq!(text(1.24), "1.24× of before (0.800 – 1.25×)");
+        assert_eq!(text(1.24), "1.24× the old figure (0.800 – 1.25×)");
     }
 }

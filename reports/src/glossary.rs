@@ -1,10 +1,14 @@
 //! The words of reports and of the terminal, one line each.
 
-/// Each term with what it means.
-pub const TERMS: [(&str, &str); 14] = [
+/// Each term and sign with what it means.
+pub const TERMS: [(&str, &str); 24] = [
     (
         "lane",
         "one way to run tasks, such as OS threads, processes, tokio or Go",
+    ),
+    (
+        "task",
+        "what a lane starts: a thread, a process, a goroutine, an async task",
     ),
     (
         "workload",
@@ -17,8 +21,12 @@ pub const TERMS: [(&str, &str); 14] = [
     ("cell", "one lane on one case"),
     ("sample", "one timing of a cell"),
     (
+        "process",
+        "a fresh start of a lane’s program; it takes a few samples of one cell",
+    ),
+    (
         "block",
-        "all lanes on one workload, each in a fresh process, in a new random order",
+        "all lanes on one case, a process each, in a new random order",
     ),
     (
         "run",
@@ -29,25 +37,54 @@ pub const TERMS: [(&str, &str); 14] = [
         "the median over a cell’s processes, unless a title says otherwise",
     ),
     (
-        "95% interval",
-        "computed so that in 19 of 20 such runs it contains the true value",
+        "main figure",
+        "the first figure of a workload; the others are its further figures",
     ),
-    ("reference lane", "the lane that ratios are against: thread"),
+    ("reference", "the lane that ratios are to, usually thread"),
+    (
+        "ratio",
+        "typically, a process of the lane ÷ one of the reference; not exactly median ÷ median",
+    ),
+    (
+        "95% interval",
+        "where the true value is, in 19 of 20 such runs; written as 305 – 318 ns",
+    ),
     (
         "verdict",
-        "faster, slower or same, if the figures allow it; else “too noisy to say”",
+        "faster, slower or no difference; else “too noisy to say”",
+    ),
+    (
+        "decided",
+        "a comparison is decided if its verdict is not “too noisy to say”",
+    ),
+    (
+        "repeats",
+        "two measurements of the same lane; what they differ by is noise",
     ),
     (
         "A/A pair",
-        "one lane measured as if it were two: how much repeats differ",
+        "one lane measured as if it were two, to see how much repeats differ",
     ),
     (
         "disturbance",
-        "what else the host did while it was measured, such as another program",
+        "what else the host did during the run, such as another program at work",
     ),
     (
         "ledger",
         "the memory of a task, part by part: its pages, the kernel’s, page tables",
+    ),
+    (
+        "headroom",
+        "what the load generator can do ÷ what it was asked for; near 1× it is the limit",
+    ),
+    ("0.5×, 2×", "half as much, twice as much"),
+    (
+        "▲ ▼ ≈ ?",
+        "better, worse, no difference that matters, too noisy to say",
+    ),
+    (
+        "µs, kB, KiB",
+        "millionths of a second, 1,000 bytes, 1,024 bytes",
     ),
 ];
 

@@ -102,10 +102,10 @@ run or say what came out, 130 stopped.";
 
 const PEERS_HELP: &str = "\
 How to read the table: a line is one workload, a column one lane. Each figure is
-a median over fresh processes. The last columns compare threadbare with the best
-peer of that line: 0.8× is a fifth less time. The winner is the lane with the best figure; lanes
-after ≈ are not measurably worse. corosensei only switches stacks and
-has no scheduler: it shows the least possible cost, and wins nothing.
+a median over fresh processes. The columns at the end compare threadbare with the
+best peer of that line: 0.8× is a fifth less time. The winner is the lane with the
+best figure; lanes after ≈ are not measurably worse. corosensei only switches stacks
+and has no scheduler: it shows the least possible cost, and is not ranked.
 To compare one CPU with two: --cpus 0 in one run, --cpus 0,1 in another.";
 
 const GROWTH_HELP: &str = "\
@@ -124,13 +124,13 @@ pub struct RunArguments {
     /// of them, or with --quick a choice.
     #[arg(long, value_delimiter = ',', value_name = "ID,…")]
     pub workload: Vec<String>,
-    /// A choice of lanes, workloads and points for one question; --lane and
-    /// --workload narrow it down.
+    /// Lanes, workloads and sizes chosen for one purpose; --lane and --workload
+    /// narrow the choice down.
     #[arg(long, value_enum)]
     pub preset: Option<Preset>,
-    /// Other values for a parameter, of every chosen workload that has it: such
-    /// as `tasks_count=1000,100000` or `wait=2ms`. May be given several times; a name that no
-    /// workload knows is answered with those that there are.
+    /// Other values for a parameter of the chosen workloads, such as
+    /// `tasks_count=1000,100000` or `wait=2ms`. May be given several times; an
+    /// unknown name is answered with the known ones.
     #[arg(long, value_name = "PARAMETER=VALUE,…", value_parser = parse_values)]
     pub set: Vec<(String, Vec<u64>)>,
     /// Rough figures in at most 90 seconds: fewer workloads, shorter samples. `gate`
@@ -140,7 +140,7 @@ pub struct RunArguments {
     /// Twice the processes and the largest sizes.
     #[arg(long)]
     pub full: bool,
-    /// Only checks that all works, at the smallest sizes: do not use its figures.
+    /// Only check that everything works, at the smallest sizes: do not use the figures.
     #[arg(long, conflicts_with_all = ["full", "quick"])]
     pub smoke: bool,
     /// The folder for the results; it must not hold a run yet.
@@ -153,10 +153,10 @@ pub struct RunArguments {
     /// The CPUs for every lane, such as 0-3,6. [default: all that are allowed]
     #[arg(long, value_name = "LIST")]
     pub cpus: Option<Cpus>,
-    /// How long the run may take. It ends sooner where all comparisons are decided.
+    /// How long the run may take. It ends sooner if all comparisons are decided.
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub budget: Option<u64>,
-    /// So many fresh processes for each lane on each workload, and no more.
+    /// Exactly so many fresh processes for each cell.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=100))]
     pub processes: Option<u64>,
     /// Repeat each cell in fresh, short processes until a change of so many
@@ -171,9 +171,9 @@ pub struct RunArguments {
     /// How long a lane may take to answer before it is killed.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = parse_seconds)]
     pub timeout: u64,
-    /// The lane program of another build: each chosen lane in Rust is measured
-    /// as that build has it too, interleaved; `gate` then takes the one run.
-    /// Lanes in other languages are measured only if --lane names them.
+    /// The lane program of another build: each chosen lane in Rust is measured in
+    /// both builds, alternately, and `gate` judges the one run. Lanes in other
+    /// languages are measured only if --lane names them.
     #[arg(long, value_name = "PROGRAM")]
     pub base: Option<PathBuf>,
     /// Measure only part I of N: every N-th workload, with all its lanes.
@@ -249,10 +249,10 @@ Examples:
 
 The first form measures both builds in one run, alternately: a disturbance of the
 host affects both. It finds far smaller changes than two runs do.
-The second form also compares lanes that the change does not touch, such as
-thread: if they differ between the runs, the host has changed, and all intervals
-are widened by as much. benches/examples/slow_lane.rs slows a lane down on
-purpose, to try the gate.
+The second form needs lanes of another model, which the change does not touch, such
+as thread. If they differ between the runs by more than their processes do, the
+host has changed, and the intervals of all other lanes are widened accordingly.
+benches/examples/slow_lane.rs slows a lane down on purpose, to try the gate.
 Both runs must be of one machine, and not --quick.
 Exit status: 0 pass, 1 something is slower or newly fails, 2 too noisy to
 say, 3 the two runs cannot be compared, 4 wrong arguments or an unreadable run.";

@@ -93,7 +93,7 @@ fn print(out: &mut impl Write, comparison: &Comparison) -> std::io::Result<()> {
     };
     if !comparison.differences.is_empty() {
         let mut table = plain_table();
-        table.set_header(header(&["differs"]));
+        table.set_header(header(&["what differs"]));
         for difference in &comparison.differences {
             let values = difference.values.iter().map(|value| match value {
                 Some(value) => value.clone(),
@@ -104,12 +104,7 @@ fn print(out: &mut impl Write, comparison: &Comparison) -> std::io::Result<()> {
         writeln!(out, "\n{}", trimmed(&table))?;
     }
     let mut table = plain_table();
-    table.set_header(header(&[
-        "figure, ratio to the reference: verdict",
-        "case",
-        "figure",
-        "lane",
-    ]));
+    table.set_header(header(&["workload", "case", "figure", "lane"]));
     for row in &comparison.rows {
         let first = [
             row.workload.clone(),
@@ -135,7 +130,7 @@ fn print(out: &mut impl Write, comparison: &Comparison) -> std::io::Result<()> {
     writeln!(out, "\n{}", trimmed(&table))?;
     writeln!(
         out,
-        "\nRatios are against {} on each machine.",
+        "\nEach cell: the figure, its ratio to {} on the same machine, and the verdict.",
         comparison.reference_lane
     )?;
     if comparison.machines_count() < comparison.runs.len() {

@@ -153,7 +153,7 @@ fn print(
                 format!("detects changes of {:.1}% or more", ratio * 100.0)
             });
         let differs = format!(
-            "{} processes a side, repeats differ by {:.1}%",
+            "{} processes each, repeats differ by {:.1}%",
             one.processes_count,
             one.difference_ratio * 100.0
         );
@@ -170,10 +170,7 @@ fn print(
         "What disturbed these figures while they were measured:"
     )?;
     if taints.is_empty() {
-        writeln!(
-            out,
-            "  nothing: all that is watched stayed within its bounds"
-        )?;
+        writeln!(out, "  nothing: every reading stayed within its bounds")?;
     }
     for taint in taints {
         writeln!(
@@ -190,7 +187,7 @@ fn print(
         true => writeln!(out, "This host can detect a change of {goal:.0}%."),
         false => writeln!(
             out,
-            "This host cannot detect a change of {goal:.0}% in all of these now: follow the advice above, or measure for longer (--budget)."
+            "This host cannot now detect a change of {goal:.0}% in all of these: follow the advice above, or measure for longer (--budget)."
         ),
     }
 }

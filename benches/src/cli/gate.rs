@@ -19,7 +19,7 @@ use crate::say::{say, stdout};
 pub(super) const FAILED: u8 = 4;
 
 /// What is wrong with the one run that was given.
-const ONE_BUILD: &str = "this run has one build only: give the new run as well, or measure with --base the lane program of the other build";
+const ONE_BUILD: &str = "this run has only one build: name the new run too, or measure both builds in one run with --base";
 
 pub(super) fn gate(arguments: &GateArguments) -> anyhow::Result<ExitCode> {
     // A file that cannot be read is an invalid environment, not a regression.
@@ -69,12 +69,10 @@ fn print(out: &mut impl Write, gate: &Gate) -> std::io::Result<()> {
         writeln!(out, "{}", trimmed(&table))?;
     }
     let words = match gate.outcome {
-        Outcome::Pass => "pass: nothing is slower, and nothing fails that did not",
-        Outcome::Regression => {
-            "regression: the new run is slower, or fails where the old one did not"
-        }
+        Outcome::Pass => "pass: nothing is slower, and nothing newly fails",
+        Outcome::Regression => "regression: something is slower or newly fails",
         Outcome::Inconclusive => "inconclusive: too noisy to say",
-        Outcome::Invalid => "invalid: these two runs say nothing about a change",
+        Outcome::Invalid => "invalid: these two runs cannot be compared",
     };
     writeln!(
         out,

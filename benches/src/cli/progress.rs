@@ -24,13 +24,12 @@ const WIDEST: u16 = 1_000;
 pub(super) struct Progress {
     bar: ProgressBar,
     plain: bool,
-    /// ` · 212 of 245 decided`, once it is known.
+    /// ` · 212 of 245 comparisons of time decided`, once it is known.
     decided: String,
     round: Option<u64>,
     spoke: Instant,
     began: Instant,
     rounds_count: u64,
-    blocks_by_taint: BTreeMap<String, u64>,
 }
 
 impl Progress {
@@ -57,14 +56,12 @@ impl Progress {
             spoke: Instant::now(),
             began: Instant::now(),
             rounds_count: 0,
-            blocks_by_taint: BTreeMap::new(),
         }
     }
 
-    /// Ends the bar; how many blocks each taint has touched.
-    pub(super) fn finish(self) -> BTreeMap<String, u64> {
+    /// Ends the bar.
+    pub(super) fn finish(self) {
         self.bar.finish_and_clear();
-        self.blocks_by_taint
     }
 
     /// Says it where there is no bar and nothing was said for a while.
@@ -119,15 +116,12 @@ impl Observer for Progress {
                 .map(|(workload, count)| format!("{workload} {count}"))
                 .collect();
             self.say(&format!(
-                "left out for lack of time (--full or --budget gives more): {}",
+                "left out for lack of time (--full and --budget give more): {}",
                 counts.join(", ")
             ));
         }
         let cells = plan.cells.iter().filter(|cell| !cell.control).count();
-        let rounds = format!(
-            "{cells} cells in {} fresh processes each",
-            self.rounds_count
-        );
+        let rounds = format!("{cells} cells, {} fresh processes each", self.rounds_count);
         self.say(&match (plan.precision_ratio, plan.goes_on) {
             (Some(ratio), true) => format!(
                 "{rounds}, then more until a change of {:.0}% would be detected in each, or the time is up",
@@ -172,7 +166,7 @@ impl Observer for Progress {
     }
 
     fn decided(&mut self, decided: usize, all: usize) {
-        self.decided = format!(" · {decided} of {all} decided");
+        self.decided = format!(" · {decided} of {all} comparisons of time decided");
     }
 
     fn failed(&mut self, failure: &Failure) {
@@ -184,9 +178,9 @@ impl Observer for Progress {
     }
 
     fn tainted(&mut self, taint: &Taint) {
-        match taint.block_index {
-            None => self.say(&format!("disturbance: {}", taint.message)),
-            Some(_) => *self.blocks_by_taint.entry(taint.kind.clone()).or_default() += 1,
+        // Those of single blocks are told by kind when the run has ended.
+        if taint.block_index.is_none() {
+            self.say(&format!("disturbance: {}", taint.message));
         }
     }
 

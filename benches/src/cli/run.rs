@@ -25,7 +25,7 @@ pub(super) const RUN_FILE: &str = "run.jsonl";
 /// The report's name in its folder.
 pub(super) const REPORT_FILE: &str = "report.html";
 
-/// What two builds in one run are told apart by, where nothing else is asked for.
+/// The precision of a run of two builds, where none is asked for.
 const PRECISION_PERCENT: f64 = 4.0;
 
 /// What a run has left.
@@ -110,7 +110,7 @@ pub fn measure(
             (outcome?, folder)
         }
     };
-    let taints = progress.finish();
+    progress.finish();
     let run = folder.join(RUN_FILE);
     let report = folder.join(REPORT_FILE);
     let report = super::report::write(&run, &report)
@@ -129,7 +129,7 @@ pub fn measure(
         told: true,
     };
     // Of a run that was measured, nobody need hear.
-    if let Err(error) = conclude(&ended, &taints) {
+    if let Err(error) = conclude(&ended) {
         let _ = super::refused(&error, FAILED);
         ended.told = false;
     }
@@ -179,7 +179,7 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
         let left_out = choice::keep_built(&mut lanes, &arguments.lane);
         if !left_out.is_empty() {
             say(format!(
-                "not measured: {}: of a lane in another language there is no second build to compare; name it in --lane to have its figures all the same",
+                "not measured: {}: lanes in other languages have no second build to compare; --lane with the name measures one all the same",
                 left_out.join(", ")
             ));
         }
@@ -211,7 +211,7 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
         setup.sample_target = Duration::from_millis(1);
         setup.budget = Duration::from_secs(60);
     }
-    // Two builds are measured to be told apart.
+    // Two builds are measured to see what differs.
     let precision = arguments.precision.or(base.map(|_| PRECISION_PERCENT));
     if let Some(percent) = precision.filter(|_| arguments.processes.is_none()) {
         setup.be_precise(percent / 100.0);
@@ -316,7 +316,7 @@ fn folder(arguments: &RunArguments, results: &Path, setup: &Setup) -> anyhow::Re
 }
 
 /// Says what came out.
-fn conclude(ended: &Ended, taints: &std::collections::BTreeMap<String, u64>) -> anyhow::Result<()> {
+fn conclude(ended: &Ended) -> anyhow::Result<()> {
     let run = reports::store::read(&ended.run)?;
     let mut out = stdout();
     super::show::table(&run, &mut out)?;
@@ -338,22 +338,8 @@ fn conclude(ended: &Ended, taints: &std::collections::BTreeMap<String, u64>) -> 
     if all > 0 {
         writeln!(
             out,
-            "decided: {decided} of {all} comparisons of main figures"
-        )?;
-    }
-    let (told, pairs) = analysis.noise.told_apart();
-    if pairs > 0 {
-        writeln!(
-            out,
-            "control: the same lane measured twice was called different in {told} of {pairs} pairs (should be 0)"
-        )?;
-    }
-    for (kind, blocks) in taints {
-        writeln!(
-            out,
-            "disturbed: {} in {blocks} of {} blocks",
-            reports::schema::taint_title(kind),
-            run.blocks.len()
+            "{decided} of {all} comparisons with {} are decided",
+            analysis.reference_lane
         )?;
     }
     if outcome.failures_count > 0 {

@@ -27,7 +27,7 @@ pub(super) fn show(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
     });
     anyhow::ensure!(
         !had_rows || !analysis.rows.is_empty(),
-        "the run has no such figures; its lanes are {}, its workloads {}",
+        "the run has no such figures; its lanes are {}, its workloads are {}",
         listed(run.header.lanes.iter().map(|lane| &*lane.name)),
         listed(run.header.workloads.iter().map(|workload| &*workload.id)),
     );
@@ -106,7 +106,7 @@ fn presets(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Resu
         }
         writeln!(
             out,
-            "\nthreadbare beside its peers; ratios are to the best peer, below 1× is better\n{}",
+            "\nthreadbare and its peers; ratios are to the best peer, below 1× is better\n{}",
             trimmed(&table)
         )?;
     }
@@ -235,13 +235,16 @@ fn print(run: &Run, analysis: &Analysis, all: bool, out: &mut impl Write) -> any
     }
     presets(run, analysis, out)?;
     let reference = &analysis.reference_lane;
-    write!(out, "\nRatios are against {reference}.")?;
+    write!(
+        out,
+        "\nEach line: the figure, its 95% interval, its ratio to {reference}, the verdict.\nA ratio is made of pairs of processes: it is not exactly the quotient of the figures."
+    )?;
     // In the words of the page: one figure under one name.
     if let Some(typical) = analysis.noise.typical() {
         let (told, all) = analysis.noise.told_apart();
         write!(
             out,
-            " Repeats of one lane differ by {}, typically; {told} of {all} such pairs are called different.",
+            "\nRepeats of one lane differ by {}, typically; {told} of {all} such pairs are called different (should be 0).",
             reports::format::percent(typical)
         )?;
     }

@@ -111,7 +111,7 @@ pub fn standing_taints(idle: &Readings, bounds: &Bounds) -> Vec<Taint> {
     taints.extend(governor.and_then(|governor| governor_taint(&governor)));
     if let Some(&swapped) = idle.get("swap_used_bytes").filter(|&&bytes| bytes > 0.0) {
         let message = format!(
-            "{:.0} MiB are swapped out, and memory figures miss them; `swapoff -a` brings them back",
+            "{:.0} MiB are swapped out, and memory figures leave them out; `swapoff -a` brings them back",
             swapped / f64::from(1 << 20)
         );
         taints.push(taint("swap", swapped, 0.0, None, message));

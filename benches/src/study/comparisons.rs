@@ -440,18 +440,16 @@ impl Comparisons {
         cells.iter().map(of).sum()
     }
 
-    /// For a person, when the run ends: what is left.
-    pub(super) fn conclusion(&self) -> String {
+    /// For a person, when a run with a precision ends: how many have it. What is
+    /// decided the report's own analysis says.
+    pub(super) fn conclusion(&self) -> Option<String> {
         let (decided, all) = self.decided();
-        match self.width_ratio {
-            None => format!(
-                "{decided} of {all} comparisons of main figures are decided, those of memory apart"
-            ),
-            Some(goal) => format!(
-                "{decided} of {all} comparisons are known to within {:.0}%",
+        self.width_ratio.map(|goal| {
+            format!(
+                "{decided} of {all} comparisons are as precise as asked for: to {:.0}%",
                 goal * 100.0
-            ),
-        }
+            )
+        })
     }
 }
 

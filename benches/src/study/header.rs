@@ -143,10 +143,8 @@ fn measure(kind: &MetricKind) -> Measure {
 }
 
 fn figure(name: &str) -> Metric {
-    // The unit is the last word of the name: the title goes without it.
-    let words: Vec<&str> = name.split('_').collect();
-    let unit = ["ns", "bytes", "count", "ratio"].contains(words.last().unwrap_or(&""));
-    let title = words[..words.len() - usize::from(unit && words.len() > 1)].join(" ");
+    let known = catalogue::FIGURES.iter().find(|(known, _)| *known == name);
+    let title = known.map_or(name, |(_, title)| title);
     let better = if name.ends_with("_per_s") || name.contains("headroom") {
         Better::Higher
     } else {
@@ -154,7 +152,7 @@ fn figure(name: &str) -> Metric {
     };
     Metric {
         name: name.to_owned(),
-        title,
+        title: title.to_owned(),
         better,
     }
 }
@@ -266,10 +264,17 @@ mod tests {
     }
 
     #[test]
-    fn a_figures_title_is_its_name_without_the_unit() {
-        assert_eq!(figure("first_instruction_ns").title, "first instruction");
-        assert_eq!(figure("load_busy_ratio").title, "load busy");
-        assert_eq!(figure("replies_per_s").better, Better::Higher);
+    fn every_figure_of_the_catalogue_has_a_title() {
+        for workload in catalogue::all() {
+            for name in workload.figures {
+                assert_ne!(figure(name).title, *name, "{}", workload.id);
+            }
+        }
+        assert_eq!(
+            figure("wake_ns").title,
+            "time from the send to the woken task"
+        );
+        assert_eq!(figure("capacity_per_s").better, Better::Higher);
     }
 
     #[test]

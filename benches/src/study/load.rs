@@ -100,11 +100,11 @@ impl Load {
             return load;
         };
         for point in points {
-            observer.preparing("measuring what the load generator manages");
+            observer.preparing("measuring what the load generator can do");
             match limit(&program, &split, point, setup.limits.sample) {
                 Ok(limit) => {
                     observer.note(&format!(
-                        "the load generator manages {limit:.0} requests/s over {} connections{} on CPUs {}; servers get CPUs {}",
+                        "the load generator can do {limit:.0} requests/s over {} connections{} on CPUs {}; servers get CPUs {}",
                         point.count,
                         match point.burst {
                             1 => String::new(),
@@ -116,7 +116,7 @@ impl Load {
                     load.limits.insert(point, limit);
                 }
                 Err(why) => observer.note(&format!(
-                    "what the load generator manages over {} connections is not known: {why}",
+                    "what the load generator can do over {} connections is unknown: {why}",
                     point.count
                 )),
             }
@@ -162,7 +162,7 @@ impl Load {
             parameters: parameters.clone(),
             kind: FailureKind::Limit,
             message: format!(
-                "not asked: the load generator manages {limit:.0} requests/s on this host"
+                "not asked: the load generator can do {limit:.0} requests/s on this host"
             ),
             ..Failure::default()
         })
@@ -182,7 +182,7 @@ pub(super) fn headroom_taint(
     (least < LEAST_HEADROOM).then(|| Taint {
         kind: "load_generator".to_owned(),
         message: format!(
-            "{}: the load generator can do at most {least:.2} times what the lane answered; the lane may be able to do better than the figure says; give the run more CPUs",
+            "{}: the load generator can do {least:.2} times what the lane answered, so the lane may do better than the figure; give the run more CPUs (--cpus)",
             cell_name(workload, lane, parameters)
         ),
         value: Some(least),

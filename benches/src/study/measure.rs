@@ -162,7 +162,9 @@ impl<'a> State<'a> {
         let _ = self.watch.lap();
         for index in done.. {
             let Some(block) = self.block(index) else {
-                observer.note(&self.comparisons.conclusion());
+                if let Some(text) = self.comparisons.conclusion() {
+                    observer.note(&text);
+                }
                 break;
             };
             let block_began = Instant::now();
@@ -194,7 +196,7 @@ impl<'a> State<'a> {
                 observer.decided(decided, all);
             } else if self.is_far_out_of_time() {
                 self.outcome.out_of_time = true;
-                observer.note("the time is up before every cell had its processes: the run ends with what it has; give it more by --budget");
+                observer.note("the time is up before every cell had its planned processes; the run ends with what it has (--budget gives more time)");
                 break;
             }
         }
@@ -393,7 +395,7 @@ impl<'a> State<'a> {
     ) -> Result<(), Refusal> {
         let workload = known(&cell.workload)?;
         let command = self.commands.get(cell.lane.as_str()).ok_or_else(|| {
-            let message = format!("the lane {} cannot be started any more", cell.lane);
+            let message = format!("the lane {} can no longer be started", cell.lane);
             Refusal::Answer(protocol::ErrorKind::Failed, message)
         })?;
         let setup = self.setup;

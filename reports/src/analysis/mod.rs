@@ -191,7 +191,8 @@ fn compare(rows: &mut [Row], cells: &[Cell], noise: &Noise, reference_lane: &str
         let mut page = Vec::new();
         let mut places = Vec::new();
         for (place, cell) in cells.iter().enumerate() {
-            if cell.control || cell.lane == reference_lane || (cell.quantity.rank == 0) != is_main {
+            let is_other = (cell.quantity.rank == 0) != is_main || cell.quantity.is_of_load();
+            if cell.control || cell.lane == reference_lane || is_other {
                 continue;
             }
             let key = (cell.workload.as_str(), &cell.case, &cell.quantity);

@@ -262,6 +262,12 @@ impl Quantity {
         }
     }
 
+    /// True for what the load generator says of itself: it is no property of a
+    /// lane, so no lane is better by it.
+    pub(crate) fn is_of_load(&self) -> bool {
+        matches!(&self.source, Source::Metric(name) if name.starts_with("load_"))
+    }
+
     /// A verdict in the words that fit this quantity: memory is not faster.
     #[must_use]
     pub fn words(&self, verdict: Verdict) -> &'static str {

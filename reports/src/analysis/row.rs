@@ -256,7 +256,7 @@ impl Row {
     }
 
     /// The verdict in the words that fit; `reference` for the reference
-    /// lane, and the reason where there is no figure.
+    /// lane, and the reason where there is no figure or no comparison.
     #[must_use]
     pub fn verdict_text(&self, reference_lane: &str) -> String {
         match (&self.standing, &self.absence) {
@@ -264,8 +264,9 @@ impl Row {
             (None, Some(absence)) if self.estimate.is_none() => {
                 failure::line(absence.kind, &absence.message)
             }
+            (None, _) if self.quantity.is_of_load() => "of the load generator".to_owned(),
             (None, _) if self.lane == reference_lane => "reference".to_owned(),
-            (None, _) => String::new(),
+            (None, _) => format!("no comparison with {reference_lane}"),
         }
     }
 }

@@ -164,12 +164,14 @@ fn curve(workload: &str, case: Case, lane: &str, work: Work, mut cells: Points<'
         })
         .collect();
     let is_weak = work != Work::Stays;
-    let fitted = |law| match is_weak {
+    let fitted = |law| {
+        match is_weak {
         true => Err(
-            "none: the work grows with the workers, and these laws are of work that stays"
+            "none, because they are for a fixed amount of work and here the work grows with the workers"
                 .to_owned(),
         ),
         false => fit(law, &measured).map_err(|reason| reason.to_string()),
+    }
     };
     Curve {
         workload: workload.to_owned(),

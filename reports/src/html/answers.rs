@@ -97,7 +97,7 @@ pub(super) fn hero(view: &View<'_>) -> Markup {
 fn words() -> Markup {
     html! {
         details class="glossary" {
-            summary { "What the words mean: lane, cell, block, verdict, …" }
+            summary { "What the words and signs mean: lane, cell, block, verdict, ≈, …" }
             dl class="facts" {
                 @for (term, meaning) in glossary::TERMS { dt { (term) } dd { (capital(meaning)) } }
             }
@@ -210,7 +210,7 @@ fn interval(row: &Row) -> String {
 /// What is said once of intervals that have a note.
 fn note(rows: &[&Row]) -> &'static str {
     match rows.iter().any(|row| row.interval_text().contains(" (")) {
-        true => "; from few processes: the range of all",
+        true => "; the intervals are the range of a few processes",
         false => "",
     }
 }
@@ -283,11 +283,11 @@ fn against(view: &View<'_>, answer: &Answer<'_>) -> String {
     let several = match (leaders.len(), is_open) {
         (1, _) => None,
         _ if leaders.iter().any(|(row, _)| row.is_limited()) => Some(
-            "the load generator was the limit: which of those with ≈ is best is not known"
+            "the load generator was the limit, so the best of the lanes marked ≈ is unknown"
                 .to_owned(),
         ),
-        (_, true) => Some("too noisy to say which is best of those with ≈".to_owned()),
-        (_, false) => Some("those with ≈ do not differ by enough to matter".to_owned()),
+        (_, true) => Some("too noisy to say which of the lanes marked ≈ is best".to_owned()),
+        (_, false) => Some("the lanes marked ≈ differ by too little to matter".to_owned()),
     };
     let parts: Vec<String> = standing.into_iter().chain(several).collect();
     capital(&parts.join("; "))
@@ -297,29 +297,28 @@ fn against(view: &View<'_>, answer: &Answer<'_>) -> String {
 /// what it means for the verdicts.
 fn doubts(view: &View<'_>) -> Markup {
     let design = &view.run.header.design;
-    let reference = view.a_task(&view.analysis.reference_lane);
     let (decided, all) = view.analysis.decided();
     let ours = view.run.header.lanes.iter().any(|lane| is_ours(&lane.name));
     html! {
         h2 class="what" { "How sure is this?" }
         p class="fine" {
             (processes(design)) ". "
-            b { (decided) " of " (all) } " differences from " (reference) " are decided"
+            b { (decided) " of " (all) } " comparisons with " (view.analysis.reference_lane) " are decided"
             @if decided < all { "; the others are too noisy to say" }
             "."
         }
         @if design.depth == Depth::Quick {
-            p class="fine warn" { b { "Quick run: rough figures. " } "Small differences are not found; " code { "cargo bench" } " measures for longer." }
+            p class="fine warn" { b { "Quick run: rough figures. " } "They do not show small differences; " code { "cargo bench" } " measures for longer." }
         }
         @if !view.run.is_complete() {
-            p class="fine warn" { b { "The run was cut short. " } "What is here was measured as planned; the rest is missing." }
+            p class="fine warn" { b { "The run was cut short. " } "The figures that are here were measured as planned; the rest is missing." }
         }
         @for kind in taints::by_kind(view.run).iter().take(MOST_DOUBTS) {
             p class="fine warn" { b { (kind.title) ": " } (kind.meaning) "." }
         }
         p class="fine" {
             @if ours { "The authors of threadbare wrote one of the contestants (BIAS.md). " }
-            a href="#trust" { "All that speaks against the figures" }
+            a href="#trust" { "Everything that makes the figures less reliable" }
         }
     }
 }

@@ -38,8 +38,8 @@ pub fn render_comparison(comparison: &Comparison) -> String {
                     @match comparison.machines_count() { 1 => "one machine", count => { (count) " machines" } }
                 }
                 p class="host" {
-                    "Times are not compared across machines; what a lane costs against “" (comparison.reference_lane)
-                    "” on the same machine is."
+                    "Times of different machines are not compared. Compared are ratios: a lane’s figure ÷ that of “" (comparison.reference_lane)
+                    "” on the same machine."
                 }
             }
         }
@@ -77,7 +77,7 @@ fn differences(comparison: &Comparison) -> Markup {
                             }
                         }
                         @if comparison.differences.is_empty() {
-                            tr { td class="words" colspan=(comparison.runs.len() + 1) { "Nothing that was recorded." } }
+                            tr { td class="words" colspan=(comparison.runs.len() + 1) { "No recorded fact differs." } }
                         }
                     }
                 }
@@ -95,7 +95,7 @@ fn ratios(comparison: &Comparison) -> Markup {
     let lanes: Vec<&str> = lanes.collect();
     html! {
         h2 { "Ratios within each machine" }
-        p class="lead" { "▲ better than " (comparison.reference_lane) " on that machine, ▼ worse, ≈ no difference, ? too noisy to say." }
+        p class="lead" { "▲ better than " (comparison.reference_lane) " on that machine, ▼ worse, ≈ no difference that matters, ? too noisy to say." }
         div class="filters" role="group" aria-label="Filters" {
             label { "Find " input id="find" type="search" placeholder="spawn, tokio, …" title="Find a workload or a lane (/)"; }
             @for lane in &lanes { label { input type="checkbox" checked data-filter=(lane); (lane) } }
@@ -162,7 +162,7 @@ fn cell_of(cell: Option<&ComparisonCell>) -> Markup {
 fn means(comparison: &Comparison) -> Markup {
     html! {
         h2 { "Geometric means" }
-        p class="lead" { "Of the ratios to " (comparison.reference_lane) ", for each lane over the cases that every run has." }
+        p class="lead" { "The geometric mean of a lane’s ratios to " (comparison.reference_lane) ", over the cases that every run has." }
         div class="sheet" {
             div class="scroll" tabindex="0" role="group" aria-label="Means" {
                 table data-name="means" {

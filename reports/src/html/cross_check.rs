@@ -19,8 +19,8 @@ pub(super) fn sheet(view: &View<'_>) -> Markup {
     let time = |value| Unit::Nanoseconds.text(value);
     html! {
         div class="sheet" {
-            h3 { "Another tool’s figures beside these" }
-            p class="lead" { "It measures in one process, in one go; this run in many fresh processes, in random order. Where the intervals do not touch, the process matters to the figure." }
+            h3 { "The same operations measured by another tool" }
+            p class="lead" { "The other tool takes all samples one after the other in one process; this run takes them in many fresh processes, in random order. Where the two intervals do not overlap, the figure depends on the process." }
             div class="scroll" tabindex="0" role="group" aria-label="Cross-checks" {
                 table data-name="cross-checks" {
                     thead { tr {

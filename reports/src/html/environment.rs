@@ -13,7 +13,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
     let machine = &header.host.machine;
     let design = &header.design;
     let cpus: Vec<String> = design.cpus.iter().map(u32::to_string).collect();
-    let lead = html! { "Everything that it takes to do it again, or to see why another machine disagrees." };
+    let lead = html! { "What you need to repeat the run, or to see why another machine gives other figures." };
     let body = html! {
         div class="sheet" {
             h3 { "The exact command" }
@@ -26,11 +26,11 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
                 }
                 (fact("Seed", &header.seed.to_string()))
                 (fact("Design", &format!(
-                    "{} blocks, {}, {} samples each",
+                    "{} blocks. {}, for {} samples each time.",
                     view.run.blocks.len(), processes(design), design.samples_count
                 )))
                 (fact("CPUs of every lane", &if cpus.is_empty() { "not pinned".to_owned() } else { cpus.join(", ") }))
-                (fact("Threshold", &format::percent(view.analysis.threshold_ratio)))
+                (fact("Smallest difference that gets a verdict", &format::percent(view.analysis.threshold_ratio)))
                 (fact("threadbare", &header.threadbare_version))
             }
         }
@@ -91,7 +91,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
         }
         p class="notes" {
             "Figures are medians over processes; intervals come from a bootstrap over processes at 95%. "
-            "The samples themselves are in the result file beside this page (run.jsonl); METHOD.md says how they became verdicts, and BIAS.md who wrote which contestant."
+            "The samples are in the result file beside this page (run.jsonl). METHOD.md explains how figures become verdicts; BIAS.md lists what favours which lane."
         }
     };
     Some(Section {

@@ -383,11 +383,11 @@ fn one_speedup(view: &View<'_>, workload: &Workload, case: &Case, members: &[&Cu
         title.clone(),
         match is_weak {
             true => format!(
-                "{}. 100%: as many workers do as many times the work in the same time.",
+                "{}. 100%: twice the workers do twice the work in the same time.",
                 best.join("; ")
             ),
             false => format!(
-                "{}. Broken curves are fits of the universal scalability law.",
+                "{}. Dashed curves are fits of the universal scalability law.",
                 best.join("; ")
             ),
         },
@@ -396,9 +396,9 @@ fn one_speedup(view: &View<'_>, workload: &Workload, case: &Case, members: &[&Cu
         lines: &lines,
         x_title: "workers",
         y_title: if is_weak {
-            "time with one worker over this time"
+            "time with one worker ÷ this time"
         } else {
-            "speed-up over one worker"
+            "speed-up against one worker"
         },
         x_scale: Scale::Linear,
         y_scale: Scale::Linear,
@@ -502,7 +502,7 @@ pub(super) fn percentiles(view: &View<'_>, workload: &Workload, case: &Case) -> 
     let caption = View::caption(
         format!("hdr-{}-{case}", workload.id),
         title.clone(),
-        "All requests of all samples put together; each curve ends where ten requests are slower."
+        "All requests of all samples together; each curve ends where ten requests are slower."
             .to_owned(),
     );
     let chart = Curves {
@@ -578,17 +578,17 @@ pub(super) fn samples(view: &View<'_>, workload: &Workload, case: &Case, row: &R
     let band = view.analysis.noise.typical();
     let scatter_caption = View::caption(
         format!("order-{}", workload.id),
-        "Samples over the run’s course".to_owned(),
+        "Samples in the order in which they were taken".to_owned(),
         format!(
-            "{} of {} samples, each over its lane’s median. A drift or a step would show the host changing under the run.",
+            "{} of {} samples, each divided by its lane’s median. A slope or a step means that the host changed during the run.",
             drawn.len(),
             marks.len()
         ),
     );
     let distribution_caption = View::caption(
         format!("ecdf-{}", workload.id),
-        "How the samples are spread".to_owned(),
-        "For each lane the share of samples that are at most so large.".to_owned(),
+        "Distribution of the samples".to_owned(),
+        "For each lane, the share of samples at or below each value.".to_owned(),
     );
     let chart = Curves {
         lines: &lines,
@@ -603,8 +603,8 @@ pub(super) fn samples(view: &View<'_>, workload: &Workload, case: &Case, row: &R
         marks: false,
     };
     html! {
-        (figure("Samples over the run’s course; shaded: how far apart equals typically are", scatter(&scatter_caption, &Scatter { marks: &drawn, lanes: &lanes, band: band.map(|noise_ratio| Band { noise_ratio }) })))
-        (figure("How the samples are spread", curves(&distribution_caption, &chart)))
+        (figure("Samples in the order in which they were taken; shaded: how much repeats typically differ", scatter(&scatter_caption, &Scatter { marks: &drawn, lanes: &lanes, band: band.map(|noise_ratio| Band { noise_ratio }) })))
+        (figure("Distribution of the samples", curves(&distribution_caption, &chart)))
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
         .filter(|growth| growth.is_worse_than_linear())
         .collect();
     let lead = html! {
-        "The cost of one operation against the number of tasks. A level line: the total grows in proportion to the tasks; a rising line: it grows faster. "
+        "The cost of one operation against the number of tasks. Where a line is level, the total grows in proportion to the tasks; where it rises, the total grows faster. "
         @match worse.len() {
             0 => "Nothing clearly grows faster than the number of tasks.",
             count => { b { (count) } (if count == 1 { " curve grows" } else { " curves grow" }) " faster than the number of tasks." }
@@ -77,7 +77,7 @@ fn exponents(view: &View<'_>, growths: &[&Growth]) -> Markup {
                         "There are too few numbers from " (format::count(FEWEST_TASKS)) " on for an exponent."
                     }
                     @if growths.iter().any(|growth| growth.points.iter().any(|(_, estimate)| estimate.value <= 0.0)) {
-                        " “Too small”: too small to measure here."
+                        " ≈ 0: too small to measure here."
                     }
                 }
                 thead { tr {

@@ -13,13 +13,13 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
     let peers = Peers::of(view.run, view.analysis)?;
     let modes: Vec<&String> = peers.lanes.iter().filter(|lane| is_ours(lane)).collect();
     let lead = html! {
-        "Each mode of this project’s runtime against the best " em { "peer" } ", never against itself: "
+        "Each mode of this project’s runtime is compared with the best " em { "peer" } ", which is never one of its own modes: "
         @for (index, mode) in modes.iter().enumerate() {
             @let [better, worse, same, open] = standing(&peers, mode);
             @if index > 0 { "; " }
-            b { (mode) } " is better in " b { (better) } " lines, worse in " b { (worse) } ", the same in " (same) ", not settled in " (open)
+            b { (mode) } " is better in " b { (better) } " rows, worse in " b { (worse) } ", the same in " (same) ", too noisy to say in " (open)
         }
-        ". A ratio below 1× is better. ★ marks the best of a line, whoever it is, and ☆ those that the figures do not part from it."
+        ". A ratio below 1× is better. ★ marks the best lane of a row, ☆ the lanes that are not measurably worse."
     };
     let body = html! {
         div class="sheet" {
@@ -27,18 +27,18 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
             @let limited: Vec<&Row> = peers.rows.iter().flat_map(|row| row.cells.iter().map(|(cell, _)| cell)).collect();
             div class="notes" {
                 p {
-                    "The best peer of a line is chosen by its median: the more peers there are the luckier the best of them, which favours the peers. "
+                    "The best peer of a row is the one with the best median. Of many peers the best is also the luckiest, which favours the peers. "
                     @if peers.lanes.iter().any(|lane| is_floor(lane)) {
-                        b { "corosensei" } " switches stacks and schedules nothing: it is a floor, and wins nothing. "
+                        b { "corosensei" } " only switches stacks and has no scheduler: it shows the least possible cost, and is not ranked. "
                     }
-                    "What each lane includes stands with its question below."
+                    "What a figure includes is said at its question below."
                 }
                 (table::limited(&limited))
             }
         }
     };
     Some(Section {
-        title: "Beside its peers",
+        title: "Compared with its peers",
         lead,
         body,
     })
@@ -65,7 +65,7 @@ fn grid(view: &View<'_>, peers: &Peers) -> Markup {
     html! {
         div class="scroll" tabindex="0" role="group" aria-label="Lanes beside their peers" {
             table class="peers" data-name="peers" {
-                caption { "Median with its 95% interval; below it the ratio to the best peer" }
+                caption { "Each cell: the median, its 95% interval, and the ratio to the best peer" }
                 thead { tr {
                     th class="words" scope="col" { "Workload" }
                     th class="words" scope="col" { "Ours ÷ best peer" }
@@ -100,8 +100,8 @@ fn line(view: &View<'_>, peers: &Peers, row: &PeerRow) -> Markup {
                     None => td class="none" data-lane=(lane) { "–" },
                     Some((cell, ratio)) => td data-lane=(lane) title=(cell.interval_text()) {
                         @match row.winners.iter().position(|winner| winner == lane) {
-                            Some(0) => span class="star" title="the best of this line" { "★ " },
-                            Some(_) => span class="star" title="no worse than the best, as far as the figures show" { "☆ " },
+                            Some(0) => span class="star" title="the best of this row" { "★ " },
+                            Some(_) => span class="star" title="not measurably worse than the best" { "☆ " },
                             None => "",
                         }
                         b { (cell.value_text()) }

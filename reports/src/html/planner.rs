@@ -133,7 +133,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
         return None;
     }
     let cores = cores(view);
-    let lead = html! { "For N tasks that each wait and then compute a little, over and over: what each lane would need on this host." };
+    let lead = html! { "What each lane would need on this host for N tasks that take turns: each waits, computes, and begins again. One wait and one computation are a turn." };
     let body = html! {
         div class="sheet" {
             div class="planner" {
@@ -144,10 +144,10 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
             }
             div class="scroll" tabindex="0" role="group" aria-label="Plan" {
                 table id="plan" data-name="plan" {
-                    caption { "What it takes" }
+                    caption { "What each lane needs" }
                     thead { tr {
                         th class="words" scope="col" { "Lane" } th scope="col" { "Memory" } th scope="col" { "Cores in use" }
-                        th scope="col" { "Wait for a turn" } th class="words" scope="col" { "Remark" }
+                        th scope="col" { "Wait for a CPU" } th class="words" scope="col" { "Remark" }
                     } }
                     @for demand in EXAMPLES {
                         tbody {
@@ -165,12 +165,12 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
             div class="under" { button class="copy" type="button" data-copy { "Copy as CSV" } }
             div class="notes" {
                 p {
-                    b { "Formula: " } "memory = N · M; cores = N · (C + S) ÷ (W + C); with c cores used to ρ = cores ÷ c, the wait for a turn is about "
+                    b { "Formula: " } "memory = N · M; cores = N · (C + S) ÷ (W + C); with c cores used to ρ = cores ÷ c, the wait for a CPU is about "
                     "(C + S) · ρ^(√(2(c+1)) − 1) ÷ (c · (1 − ρ)) (Sakasegawa). M is the memory of a waiting task, S half a round trip between two tasks; W and C are yours."
                 }
                 p {
-                    b { "Limits: " } "your tasks’ own memory, cache misses, locks and I/O are not in it; arrivals are taken as random and independent; S is that of an idle machine. "
-                    "Take it for the order of magnitude, and measure before you buy."
+                    b { "Limits: " } "memory that your tasks allocate, cache misses, locks and I/O are not included; tasks are assumed to become ready at random and independently; S was measured on an idle machine. "
+                    "The result is an order of magnitude: measure before you buy."
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Ours beside what others published, their hardware named.
+//! Our figures and what others published of the same work, with their hardware.
 
 use maud::html;
 
@@ -16,7 +16,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
         return None;
     }
     let lead = html! {
-        "Other machines, other years, other methods: the comparison is of orders of magnitude. Ratios travel better than figures."
+        "The published figures are from other machines, years and methods, so compare orders of magnitude only. Ratios between lanes compare better than single figures."
     };
     let body = html! {
         div class="sheet" {
@@ -47,7 +47,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
         }
     };
     Some(Section {
-        title: "Beside what others published",
+        title: "Compared with published figures",
         lead,
         body,
     })

@@ -240,7 +240,7 @@ fn ledger_table(view: &View<'_>, workload: &Workload) -> Markup {
         div class="scroll" tabindex="0" role="group" aria-label="Memory ledger" {
             table data-name={(workload.id) "-ledger"} {
                 caption {
-                    "The memory of one task, part by part; the sum is the figure. What the memory control group and the host lost is the check that no part is missing"
+                    "The memory of one task, part by part; the figure is the sum. It is checked against what the memory control group was charged and what the host had less"
                 }
                 thead { tr {
                     th class="words" scope="col" { "Lane" }
@@ -248,9 +248,9 @@ fn ledger_table(view: &View<'_>, workload: &Workload) -> Markup {
                     th scope="col" { "Sum" }
                     th scope="col" { "Control group" }
                     th scope="col" title="MemAvailable, and the free pages in the per-CPU lists" { "Host" }
-                    th scope="col" title="The sum as a share of the control group’s account, or else of the host’s; n/a where that moved too much to be a check" { "Closure" }
-                    th scope="col" title="Address space, which costs nothing until touched" { "Virtual" }
-                    th scope="col" title="How many task counts, and the largest" { "Counts" }
+                    th scope="col" title="The sum as a share of what the control group was charged, or the host had less; n/a where that varied too much to check with" { "Sum ÷ check" }
+                    th scope="col" title="Reserved address space; only touched pages use memory" { "Virtual" }
+                    th scope="col" title="How many numbers of tasks were measured, and the largest" { "Task counts" }
                 } }
                 tbody {
                     @for row in &rows {
@@ -320,7 +320,7 @@ fn fit_table(view: &View<'_>, workload: &Workload) -> Markup {
     html! {
         div class="scroll" tabindex="0" role="group" aria-label="Scaling laws" {
             table data-name={(workload.id) "-laws"} {
-                caption { "Scaling laws fitted to the points, drawn up to twice the largest" }
+                caption { "Scaling laws fitted to the points" }
                 thead { tr {
                     th class="words" scope="col" { "Lane" }
                     th scope="col" { "Amdahl: serial share" }
@@ -328,7 +328,7 @@ fn fit_table(view: &View<'_>, workload: &Workload) -> Markup {
                     th scope="col" { "USL: contention σ" }
                     th scope="col" { "Coherency κ" }
                     th scope="col" { "Worst residual" }
-                    th scope="col" title="Beyond this many workers the law says slower" { "Peak" }
+                    th scope="col" title="With more workers than this, the law predicts less speed" { "Peak" }
                 } }
                 tbody {
                     @for curve in own {

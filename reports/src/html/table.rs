@@ -40,16 +40,16 @@ pub(super) fn figures(view: &View<'_>, name: &str, caption: &str, rows: &[&Row])
                         th class="words" scope="col" { "Lane" }
                         th scope="col" { "Figure" }
                         th scope="col" { "95% interval" }
-                        th scope="col" { "÷ " (reference) }
+                        th scope="col" title="Below 1× is less. From pairs of processes, so not exactly the quotient of the two medians shown" { "÷ " (reference) }
                         th class="words" scope="col" { "Verdict" }
                         @if shown.cpu {
                             th scope="col" title="User and system CPU time of one operation" { "CPU" }
                             th scope="col" title="Context switches of one operation: voluntary + forced" { "Switches (voluntary + forced)" }
                         }
                         @if shown.events {
-                            th scope="col" title="Events of one operation, counted by perf in a process of its own" { "Counted" }
+                            th scope="col" title="Events of one operation, counted by perf in a separate process" { "Events" }
                         }
-                        th scope="col" title="Samples over all processes; outliers are in the figure" { "Samples" }
+                        th scope="col" title="Samples of all processes; outliers are kept in the figure" { "Samples" }
                     }
                 }
                 tbody {
@@ -93,9 +93,9 @@ fn open(view: &View<'_>, rows: &[&Row]) -> Markup {
         p class="notes" {
             b { "Too noisy to say: " }
             @if let Some((lane, spread)) = widest {
-                "the processes differ too much, those of " (lane) " most (up to " (format::times(spread)) "). "
+                "processes of one lane differ too much; those of " (lane) " differ most, by up to " (format::times(spread)) ". "
             }
-            "More processes would decide it (" code { "--budget" } " or " code { "--processes" } ")."
+            "More processes may decide it (" code { "--budget" } " or " code { "--processes" } ")."
         }
     }
 }
@@ -108,7 +108,7 @@ pub(super) fn limited<'a>(rows: impl IntoIterator<Item = &'a &'a Row>) -> Markup
             p class="notes" {
                 b { "At most, at least: " }
                 "the load generator could do less than " (format::times(LEAST_HEADROOM))
-                " what it was asked for, so it may be the limit. The lane can do at least as well."
+                " what it was asked for, so it may be the limit. The lane can do at least as well as the figure says."
             }
         }
     }

@@ -14,7 +14,7 @@ const MOST_PAIRS: usize = 10;
 
 /// The section.
 pub(super) fn section(view: &View<'_>) -> Option<Section> {
-    let lead = html! { "What else the host did, how much repeated measurements differ, and what could not be measured." };
+    let lead = html! { "What disturbed the run, how much repeated measurements differ, and what could not be measured." };
     let body = html! {
         (tainted(view))
         (warnings(view))
@@ -24,7 +24,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
         (readings(view))
     };
     Some(Section {
-        title: "What speaks against these figures",
+        title: "How reliable are these figures?",
         lead,
         body,
     })
@@ -35,7 +35,7 @@ fn tainted(view: &View<'_>) -> Markup {
     let blocks_count = view.run.blocks.len();
     html! {
         @if kinds.is_empty() {
-            p class="alert calm" { b { "No disturbances." } " All that was watched stayed within its bounds." }
+            p class="alert calm" { b { "No disturbances." } " Every reading stayed within its bounds." }
         }
         @for kind in kinds {
             div class="alert" {
@@ -68,7 +68,7 @@ fn noise(view: &View<'_>) -> Markup {
         return html! {
             div class="alert" {
                 b { "No A/A pair" }
-                p { "No lane was measured twice as if it were two, so nothing tests the intervals." }
+                p { "No lane was measured twice as if it were two lanes, so the intervals are not tested." }
             }
         };
     };
@@ -77,9 +77,9 @@ fn noise(view: &View<'_>) -> Markup {
         div class="sheet" {
             h3 { "How much repeated measurements differ" }
             p class="lead" {
-                "One lane measured as if it were two, in the same order as all comparisons. Repeats differ by " b { (format::percent(typical)) }
-                ", typically. The rules of this page call " b { (told) " of " (all) } " such pairs different, and should call none. "
-                "Where pairs differ by more than their intervals promise, the intervals of those figures are wider."
+                "In an A/A pair one lane is measured twice, as if it were two lanes. Repeats differ by " b { (format::percent(typical)) }
+                ", typically. The rules of this page call " b { (told) " of " (all) } " pairs different; the right number is 0. "
+                "Where pairs differ by more than their intervals allow, this page has widened the intervals of those figures."
             }
             (pairs_table(view, "noise", "Largest differences first", &pairs[..pairs.len().min(MOST_PAIRS)]))
             @if pairs.len() > MOST_PAIRS {
@@ -163,7 +163,7 @@ fn failures(view: &View<'_>) -> Markup {
             h3 { "What could not be measured" }
             div class="scroll" tabindex="0" role="group" aria-label="Failures" {
                 table class="prose" data-name="failures" {
-                    caption { "A lane that fails loses its own cell; the rest of the run goes on" }
+                    caption { "A failure costs one cell; the rest of the run goes on" }
                     thead { tr {
                         th class="words" scope="col" { "Lane" } th class="words" scope="col" { "What happened" }
                         th class="words" scope="col" { "Where" } th scope="col" { "Times" }

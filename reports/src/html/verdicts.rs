@@ -29,8 +29,8 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
     }
     let reference = &view.analysis.reference_lane;
     let lead = html! {
-        "Each cell sets a lane against " (view.a_task(reference)) ": ▲ better by that factor, ▼ worse, ≈ no difference, ? too noisy to say. "
-        "A title leads to the figures."
+        "Each cell compares its lane with " (view.a_task(reference)) ": ▲ better by that factor or percentage, ▼ worse, ≈ no difference that matters, ? too noisy to say. "
+        "Where " (view.a_task(reference)) " has no figure, the cells show the figures themselves. Click a workload for its figures."
     };
     let body = html! {
         (filters(&lanes))
@@ -133,7 +133,7 @@ fn glance(row: Option<&Row>, lane: &str, reference: &str) -> Markup {
         Verdict::CannotTell => ("open".to_owned(), "?".to_owned()),
     };
     let why = match standing.verdict {
-        Verdict::CannotTell => "; more repeats may settle it (--precision, --budget)",
+        Verdict::CannotTell => "; more processes may decide it (--budget, --processes)",
         _ => "",
     };
     let title = format!(

@@ -216,7 +216,7 @@ pub(super) fn effect_interval(row: &Row) -> String {
     };
     let turned = row.quantity.turned(standing.ratio);
     let Some(interval) = turned.interval else {
-        return "too few repeats for an interval".to_owned();
+        return "too few processes for an interval".to_owned();
     };
     let (low, high) = match standing.verdict {
         Verdict::Faster => (1.0 / interval.high, 1.0 / interval.low),

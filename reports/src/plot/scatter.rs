@@ -98,7 +98,7 @@ pub fn scatter(caption: &Caption, chart: &Scatter<'_>) -> String {
             Anchor::End,
         );
         pen.small(
-            "against the lane's own median",
+            "sample ÷ the lane’s median",
             (4.0, 30.0),
             Ink::Muted,
             Anchor::Start,

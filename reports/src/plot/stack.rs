@@ -66,7 +66,7 @@ pub fn stack(caption: &Caption, unit: Unit, legend: &[&str], bars: &[Bar]) -> St
         for (index, panel) in panels.iter().enumerate() {
             if index > 0 {
                 pen.small(
-                    "the small ones again, larger",
+                    "the small bars, enlarged",
                     (left, top - 4.0),
                     Ink::Muted,
                     Anchor::Start,

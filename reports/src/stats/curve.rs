@@ -55,7 +55,7 @@ fn points(count: usize) -> String {
 #[non_exhaustive]
 pub enum NoFit {
     /// Too few different worker counts.
-    #[error("{}: no fit (it takes {FEWEST_POINTS})", points(*.0))]
+    #[error("{}: too few for a fit, which takes {FEWEST_POINTS}", points(*.0))]
     TooFewPoints(usize),
     /// The points do not determine the coefficients.
     #[error("the points do not determine a fit")]

@@ -72,7 +72,7 @@ fn host_that_drifts_between_two_runs_is_no_change_of_any_lane() {
         assert!(
             gate.reasons
                 .iter()
-                .any(|why| why.contains("the host was not the same")),
+                .any(|why| why.contains("the host changed between the runs")),
             "{:?}",
             gate.reasons
         );
@@ -101,6 +101,23 @@ fn lane_measured_alone_is_judged_and_the_missing_witnesses_are_named() {
     assert_eq!(gate.outcome, Outcome::Regression, "{:?}", gate.reasons);
     let last = gate.reasons.last().expect("reasons");
     assert!(last.contains("no other model was measured"), "{last}");
+}
+
+#[test]
+fn cell_without_a_figure_in_the_new_run_is_named_with_the_reason() {
+    let (base, mut new) = (full(1, None), full(2, None));
+    let is_it = |group: &Group| group.workload == "spawn.one" && group.lane == "tokio";
+    new.groups.retain(|group| !is_it(group));
+    let gate = gate(&base, &new);
+    assert_eq!(gate.missing, ["spawn.one, tokio: not measured"]);
+    let last = gate
+        .reasons
+        .iter()
+        .rfind(|why| why.starts_with("no figure"));
+    assert_eq!(
+        last.map(String::as_str),
+        Some("no figure in the new run: spawn.one, tokio: not measured")
+    );
 }
 
 #[test]

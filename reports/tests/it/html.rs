@@ -49,7 +49,7 @@ fn page_opens_with_five_answers_each_with_figure_interval_and_reference() {
         "{}",
         answers[0]
     );
-    assert!(answers[5].contains("differences from a thread are decided"));
+    assert!(answers[5].contains("comparisons with thread are decided"));
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn best_lanes_that_the_figures_do_not_part_are_named_together() {
         "{answer}"
     );
     assert!(
-        answer.contains("those with ≈ do not differ by enough to matter")
+        answer.contains("the lanes marked ≈ differ by too little to matter")
             && answer.contains("rayon ≈<")
             && answer.contains("threadbare ≈<")
             && !answer.contains("tokio ≈"),
@@ -209,7 +209,7 @@ fn limit_of_the_load_generator_is_no_limit_of_threads() {
     };
     run.failures.insert(0, of_generator);
     let page = html::render(&run);
-    assert!(page.contains("Where it did end: could not start thread 29,874"));
+    assert!(page.contains("The limit that was met: could not start thread 29,874"));
 }
 
 #[test]
@@ -541,6 +541,15 @@ fn figure_that_the_load_generator_limits_is_a_bound_and_its_headroom_a_factor() 
     }
     let analysis = Analysis::of(&run);
     for row in analysis.rows_of("io.tcp_echo") {
+        let is_of_load = row.quantity.id.starts_with("load_");
+        assert_eq!(
+            is_of_load,
+            row.verdict_text("thread") == "of the load generator"
+        );
+        assert!(
+            !is_of_load || row.standing.is_none(),
+            "no lane is better by it"
+        );
         let is_bound = row.value_text().starts_with("at most");
         let may_be = row.lane == "threadbare" && !row.quantity.id.contains("ratio");
         assert_eq!(is_bound, may_be, "{row:?}");
@@ -592,7 +601,7 @@ fn further_figures_have_a_heading_each_and_an_open_verdict_its_reason() {
         .split_once("details class=\"sheet")
         .expect("the next");
     assert!(
-        question.contains("those of tokio most (up to 3.00×)"),
+        question.contains("those of tokio differ most, by up to 3.00×"),
         "{question}"
     );
 }

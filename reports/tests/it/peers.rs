@@ -21,7 +21,7 @@ fn peers(run: &reports::Run) -> Peers {
 fn run_that_was_not_asked_for_peers_has_no_table_of_them() {
     let run = synthetic::run(Wish::default());
     assert!(Peers::of(&run, &Analysis::of(&run)).is_none());
-    assert!(!html::render(&run).contains("Beside its peers"));
+    assert!(!html::render(&run).contains("Compared with its peers"));
 }
 
 #[test]

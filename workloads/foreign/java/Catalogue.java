@@ -12,7 +12,7 @@ final class Catalogue {
 
     private static final String NO_PLACE = "Java cannot pin a thread to a CPU";
     private static final String NO_FUTEX = "Java has no call for a futex";
-    private static final String NO_SELECT = "a queue of Java cannot be waited for together with another";
+    private static final String NO_SELECT = "Java cannot wait for two queues at once";
     private static final String NO_JSON = "the JDK has no JSON library";
     private static final String NO_MAIL = "the JDK has no mail client";
 

@@ -31,7 +31,7 @@ class Blocking:
         if workload == "switch.futex":
             return "Python has no call for a futex"
         if workload == "share.select":
-            return "a queue of Python cannot be waited for together with another"
+            return "Python cannot wait for two queues at once"
         return load.MISSING if workload in (*load.LOADED, "io.email") else None
 
     def run(self, order):

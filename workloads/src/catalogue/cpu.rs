@@ -14,12 +14,12 @@ pub(crate) const WORKERS: Parameter = from_zero(
 /// Where the work grows with the workers their number must be said.
 pub(crate) const SOME_WORKERS: Parameter = count(
     "workers_count",
-    "how many chunks may run at once, and how often the work is there",
+    "how many chunks may run at once, and how many times the work is done",
     [&[1, 2], EVERY_WORKER_COUNT, EVERY_WORKER_COUNT],
     100_000,
 );
-pub(crate) const INCLUDES_WEAK: &str = "All chunks, once for each worker. With perfect scaling the time stays as it is with one worker, however many there are.";
-pub(crate) const INCLUDES: &str = "The kernel on every chunk, with the lane's way to hand chunks to CPUs and to collect the results.";
+pub(crate) const INCLUDES_WEAK: &str = "All chunks, once for each worker. With perfect scaling the time is the same for any number of workers.";
+pub(crate) const INCLUDES: &str = "The computation of every chunk, and the lane's way to give chunks to CPUs and to collect the results.";
 pub(crate) const METRICS: &[MetricKind] = &[MetricKind::Scaling, MetricKind::TimePerOperation];
 pub(crate) const METRICS_WEAK: &[MetricKind] =
     &[MetricKind::Efficiency, MetricKind::TimePerOperation];
@@ -37,7 +37,7 @@ pub(crate) const fn chunks(values: [&'static [u64]; 3]) -> Parameter {
 pub(super) const GROUP: Group = Group {
     id: "cpu",
     title: "Computing on many cores",
-    lead: "Strong scaling is the same work with ever more workers, weak scaling ever more work: there 100% is ideal.",
+    lead: "Strong scaling: the same work with more workers. Weak scaling: as many times the work as there are workers; 100% efficiency is ideal.",
     lists: kernels::WORKLOADS,
 };
 

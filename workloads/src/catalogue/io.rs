@@ -46,7 +46,7 @@ const BLOCK: Parameter = count(
 pub(super) const GROUP: Group = Group {
     id: "io",
     title: "Waiting for timers, sockets and files",
-    lead: "What most tasks of most servers do.",
+    lead: "Waiting is what most tasks of a server do most of the time.",
     lists: &[LIST],
 };
 
@@ -88,8 +88,8 @@ const LIST: &[Workload] = &[
         ],
         operation: "task",
         figures: &["over_ns"],
-        includes: "Starting the tasks, arming and firing their timers, joining; over_ns is what exceeds the sleep itself. CPU time stands beside it.",
-        leaves_out: "The time per operation holds the sleep: read over_ns and the CPU time.",
+        includes: "Starting the tasks, setting and firing their timers, and joining them. The figure is the time beyond the sleep, for all tasks together.",
+        leaves_out: "The sleep itself. The further figure, time per task, contains it.",
         calibrated: false,
         operations: |p| get(p, "tasks_count"),
         checksum: |p| triangle(get(p, "tasks_count")),
@@ -144,8 +144,8 @@ const LIST: &[Workload] = &[
             MetricKind::TimePerOperation,
         ],
         figures: LOAD,
-        includes: "The server's reads and writes over loopback, its poller or its threads, under one generator that is the same for all lanes and has CPUs of its own: the server has two fifths of the run's, or one of two.",
-        leaves_out: "A network card. What a request waits for at a load that the server can bear is io.tcp_latency. load_headroom_ratio is what the generator manages over what it was asked for; where that is near 1 the generator is the limit, not the server, and the figure is a lower bound: io.tcp_burst shows the server's.",
+        includes: "The server's reads and writes over loopback, with its poller or threads. All lanes have the same load generator, which has its own CPUs: the server gets two fifths of the run's CPUs, or one of two.",
+        leaves_out: "A network card. Latency below saturation: see io.tcp_latency. Where the load generator's headroom is near 1, the generator is the limit and the server can do more: see io.tcp_burst.",
         calibrated: false,
         operations: |p| get(p, "requests_count"),
         checksum: |p| get(p, "requests_count"),
@@ -154,7 +154,7 @@ const LIST: &[Workload] = &[
     Workload {
         id: "io.tcp_latency",
         title: "TCP echo server at half of its capacity",
-        question: "How long do requests wait for an echo server that is asked for half of what it can do?",
+        question: "How long do requests wait for an echo server that is loaded to half of its capacity?",
         activity: "answering one request at half of the load that the server can bear",
         telling: &["latency_ns_p50", "latency_ns_p99"],
         presets: Presets {
@@ -174,7 +174,7 @@ const LIST: &[Workload] = &[
                 range: (1, 100),
                 ..count(
                     "load_percent",
-                    "percent of what the server manages at most, which is measured first, on the same connections",
+                    "percent of the server's capacity, which is measured first, on the same connections",
                     [&[50], &[50], &[50]],
                     0,
                 )
@@ -188,8 +188,8 @@ const LIST: &[Workload] = &[
             "load_limit_per_s",
             "load_busy_ratio",
         ],
-        includes: "Requests on a fixed schedule, each of which waits from when it was due: what a stall of the server keeps waiting counts in full. The schedule is of the lane's own capacity, so a lane that manages more is asked for more: see capacity_per_s.",
-        leaves_out: "A network card. The time per operation is the schedule's.",
+        includes: "Requests on a fixed schedule; the latency of each counts from when it was due, so a stall of the server counts in full. The rate is a share of the lane's own capacity, so a faster lane gets more requests a second.",
+        leaves_out: "A network card. Time per request: it follows from the schedule.",
         calibrated: false,
         operations: |p| get(p, "requests_count"),
         checksum: |p| get(p, "requests_count"),
@@ -231,8 +231,8 @@ const LIST: &[Workload] = &[
         operation: "request",
         metrics: &[MetricKind::TimePerOperation, MetricKind::Latency],
         figures: LOAD,
-        includes: "As io.tcp_echo, but the generator sends a burst by one write, which costs it a fraction of what the server pays: it reads and answers each request by itself. So the server is the limit, on a host of two CPUs too.",
-        leaves_out: "Most of the waiting: a task finds its next request there when it has answered one. That price is in io.tcp_echo.",
+        includes: "As io.tcp_echo, but the generator sends a burst with one write, while the server reads and answers each request separately. So the server is the limit, even on a host with two CPUs.",
+        leaves_out: "Most of the waiting: after an answer a task finds its next request already there. See io.tcp_echo.",
         calibrated: false,
         operations: |p| get(p, "requests_count"),
         checksum: |p| get(p, "requests_count"),
@@ -241,7 +241,7 @@ const LIST: &[Workload] = &[
     Workload {
         id: "io.fanout",
         title: "Requests that compute and wait",
-        question: "How long do requests take that each compute a little and wait for three things at once?",
+        question: "How long does a request take that computes a little and waits for three things at once?",
         activity: "answering a request that waits for three others",
         shape: Shape::Fanout,
         parameters: &[
@@ -272,7 +272,7 @@ const LIST: &[Workload] = &[
         ],
         operation: "request",
         includes: "Starting a task for each request and for each of its waits, the work, the timers and the joins.",
-        leaves_out: "Real back ends: the waits are timers, so that there is no load generator that could be the limit.",
+        leaves_out: "Real back ends: the waits are timers, so no load generator can be the limit.",
         operations: |p| get(p, "requests_count"),
         checksum: |p| {
             (0..get(p, "requests_count"))
@@ -321,7 +321,7 @@ const LIST: &[Workload] = &[
     Workload {
         id: "io.file_read",
         title: "Reading files",
-        question: "How long do tasks take that read files?",
+        question: "What does it cost when each of many tasks reads a file?",
         activity: "reading one file",
         shape: Shape::FileRead,
         parameters: &[
@@ -344,14 +344,14 @@ const LIST: &[Workload] = &[
             },
             from_zero(
                 "cold",
-                "1: after asking the kernel to forget the pages",
+                "0: files in the page cache, 1: files dropped from the page cache first",
                 [&[0, 1], &[0], &[0, 1]],
                 1,
             ),
         ],
         operation: "file",
-        includes: "Opening, reading in blocks, adding up the bytes; in async lanes the detour over threads that may block.",
-        leaves_out: "Whether cold reads reach a disk is up to the host: a cache below the kernel may answer.",
+        includes: "Opening, reading in blocks, adding up the bytes; in async lanes also handing the call to a thread that may block.",
+        leaves_out: "A guarantee that a read reaches a disk: a cache below the kernel may answer.",
         operations: |p| get(p, "tasks_count"),
         checksum: |p| {
             (0..get(p, "tasks_count"))
@@ -363,7 +363,7 @@ const LIST: &[Workload] = &[
     Workload {
         id: "io.email",
         title: "Sending mail",
-        question: "How long do tasks take that send mail to a slow server?",
+        question: "What does it cost when each of many tasks sends a mail to a slow server?",
         activity: "sending one mail",
         shape: Shape::Email,
         parameters: &[
@@ -382,8 +382,8 @@ const LIST: &[Workload] = &[
         ],
         operation: "message",
         figures: &["load_busy_ratio"],
-        includes: "Seven exchanges of a real SMTP conversation for each message, with the library's own work.",
-        leaves_out: "Encryption. A library that blocks the thread stands beside one that is async: lanes take the one made for them. load_busy_ratio is the share of the time for which the server, one thread, was on a CPU: near 1 it is the limit, not the lane.",
+        includes: "Seven exchanges of an SMTP conversation for each message, and the library's own work.",
+        leaves_out: "Encryption. Equal libraries: each lane uses one made for it, blocking or async. Where the mail server, which is one thread, is busy nearly all of the time, it is the limit, not the lane.",
         operations: |p| get(p, "tasks_count"),
         checksum: |p| get(p, "tasks_count"),
         ..PLAIN

@@ -321,6 +321,39 @@ pub const GROUPS: [Group; 6] = [
     io::GROUP,
 ];
 
+/// What a reader calls the figures that a sample carries beside its time, by
+/// their names.
+pub const FIGURES: [(&str, &str); 16] = [
+    (
+        "spawn_return_ns",
+        "time until the call that starts it returns",
+    ),
+    ("first_instruction_ns", "time until its first instruction"),
+    (
+        "finish_ns",
+        "time from its first instruction to the end of the join",
+    ),
+    ("fork_return_ns", "time until fork returns in the parent"),
+    ("copy_on_write_ns", "time of the child's writes"),
+    ("exit_wait_ns", "time of exit and wait"),
+    ("worst_delay_ns", "largest delay of a tick"),
+    ("missed_ticks_ratio", "share of ticks that were missed"),
+    (
+        "sum_alone_ns",
+        "time of reading the memory alone, for each hop",
+    ),
+    ("wake_ns", "time from the send to the woken task"),
+    ("stolen_ratio", "share of a queue that was stolen at a time"),
+    ("over_ns", "time beyond the sleep"),
+    ("load_headroom_ratio", "headroom of the load generator"),
+    ("load_limit_per_s", "limit of the load generator"),
+    (
+        "load_busy_ratio",
+        "share of the time in which the load generator or mail server was busy",
+    ),
+    ("capacity_per_s", "capacity of the server"),
+];
+
 /// All workloads, in the order of the report.
 pub fn all() -> impl Iterator<Item = &'static Workload> {
     let lists = GROUPS.iter().flat_map(|group| group.lists);

@@ -17,7 +17,7 @@ const CAPACITY: Parameter = count(
 pub(super) const GROUP: Group = Group {
     id: "share",
     title: "Sharing and communicating",
-    lead: "Channels, locks, atomics, and the patterns that programs are built of.",
+    lead: "Channels, locks, atomics, and patterns that programs use.",
     lists: &[LIST],
 };
 
@@ -61,7 +61,7 @@ const LIST: &[Workload] = &[
         ],
         operation: "addition",
         includes: "Every addition, under contention, and the end of the tasks.",
-        leaves_out: "Work between the additions: contention is at its worst.",
+        leaves_out: "Work between the additions, so contention is as high as it can be.",
         iterations: [1, 2, 4],
         operations: |p| get(p, "tasks_count") * get(p, "additions_count"),
         checksum: |p| get(p, "tasks_count") * get(p, "additions_count"),
@@ -70,7 +70,7 @@ const LIST: &[Workload] = &[
     Workload {
         id: "share.pipeline",
         title: "A pipeline of stages",
-        question: "How fast do items flow through a chain of tasks?",
+        question: "What does a message cost in a chain of tasks?",
         activity: "sending one message through a pipeline",
         roles: &["communicate"],
         shape: Shape::Pipeline,
@@ -95,7 +95,7 @@ const LIST: &[Workload] = &[
             ),
         ],
         operation: "message",
-        includes: "Every hand-over of an item between neighbours, and the start and drain of the pipeline.",
+        includes: "Every hand-over of an item between neighbours, and filling and emptying the pipeline.",
         leaves_out: "Work in the stages.",
         iterations: [1, 1, 4],
         operations: |p| get(p, "items_count") * (get(p, "stages_count") + 1),
@@ -107,7 +107,7 @@ const LIST: &[Workload] = &[
     Workload {
         id: "share.sieve",
         title: "Concurrent prime sieve",
-        question: "What does a prime cost in the textbook's chain of filters?",
+        question: "What does a prime cost in the textbook example of a chain of filters?",
         activity: "sieving one prime by a chain of tasks",
         shape: Shape::Sieve,
         parameters: &[Parameter {
@@ -121,7 +121,7 @@ const LIST: &[Workload] = &[
         }],
         operation: "prime",
         includes: "Starting a task for each prime from the task before it, and all messages of the chain.",
-        leaves_out: "Being a good way to find primes.",
+        leaves_out: "An efficient way to find primes: see cpu.primes.",
         operations: |p| sieve::primes_up_to(get(p, "limit_count")).count() as u64,
         checksum: |p| sieve::primes_up_to(get(p, "limit_count")).sum(),
         ..PLAIN
@@ -194,7 +194,7 @@ const LIST: &[Workload] = &[
     Workload {
         id: "share.worker_pool",
         title: "A pool of tasks that take jobs",
-        question: "What does a job cost that goes through a channel to a pool of tasks, and its result back?",
+        question: "What does a job cost that goes to a pool of tasks through a channel, with its result?",
         activity: "handing one job to a pool of workers",
         shape: Shape::WorkerPool,
         parameters: &[
@@ -220,7 +220,7 @@ const LIST: &[Workload] = &[
         ],
         operation: "job",
         includes: "Both channels and the work of each job, on as many CPUs as the lane has.",
-        leaves_out: "Pools that do without a channel: those are lanes of their own.",
+        leaves_out: "Pools without a channel: those are separate lanes.",
         operations: |p| get(p, "jobs_count"),
         checksum: |p| {
             (1..=get(p, "jobs_count"))
@@ -303,14 +303,14 @@ const LIST: &[Workload] = &[
         ],
         operation: "meeting",
         includes: "Two requests to one busy task and its two answers for each meeting.",
-        leaves_out: "Fairness: who meets how often is not judged.",
+        leaves_out: "Fairness: how often each task meets others is not checked.",
         operations: |p| get(p, "meetings_count"),
         checksum: |p| 2 * get(p, "meetings_count"),
         ..PLAIN
     },
     Workload {
         id: "share.big",
-        title: "Everybody asks somebody",
+        title: "Many tasks ask each other",
         question: "What does a question and its answer cost when many tasks ask each other at random?",
         activity: "asking another task at random",
         presets: Presets {
@@ -334,8 +334,8 @@ const LIST: &[Workload] = &[
             ),
         ],
         operation: "question",
-        includes: "A message to a mailbox that is seldom hot in a cache, and the answer; whoever waits for an answer gives answers meanwhile.",
-        leaves_out: "Mailboxes that are full: each has room for a message of everybody.",
+        includes: "A message to a mailbox that is seldom in a cache, and the answer. A task that waits for an answer gives answers meanwhile.",
+        leaves_out: "Full mailboxes: each has room for one message of every task.",
         iterations: [1, 1, 4],
         operations: |p| get(p, "tasks_count") * get(p, "pings_count"),
         checksum: |p| get(p, "tasks_count") * get(p, "pings_count"),
@@ -344,7 +344,7 @@ const LIST: &[Workload] = &[
     Workload {
         id: "share.philosophers",
         title: "Dining philosophers",
-        question: "What does it cost to take two locks that neighbours want as well?",
+        question: "What does it cost to take two locks that neighbours also take?",
         activity: "taking two forks and one meal",
         presets: Presets {
             published: Some(&[
@@ -372,7 +372,7 @@ const LIST: &[Workload] = &[
             ),
         ],
         operation: "meal",
-        includes: "Taking two of the lane's own locks in a fixed order, and letting both go.",
+        includes: "Taking two of the lane's own locks in a fixed order, and releasing both.",
         leaves_out: "Thinking and eating, which take no time here.",
         iterations: [1, 1, 2],
         operations: |p| get(p, "tasks_count") * get(p, "rounds_count"),
@@ -413,8 +413,8 @@ const LIST: &[Workload] = &[
             },
         ],
         operation: "message",
-        includes: "The traffic of hackbench over the lane's own channels of capacity 100.",
-        leaves_out: "Socket pairs and 100 bytes a message, as hackbench has them.",
+        includes: "The messages of hackbench, over the lane's own channels with a capacity of 100.",
+        leaves_out: "The socket pairs and 100-byte messages of hackbench.",
         operations: |p| {
             get(p, "groups_count")
                 * get(p, "senders_count")
@@ -431,8 +431,8 @@ const LIST: &[Workload] = &[
     },
     Workload {
         id: "share.brigade",
-        title: "A brigade over kernel pipes",
-        question: "What does a hop cost when a byte goes down a long chain of tasks by way of the kernel?",
+        title: "A chain of tasks over kernel pipes",
+        question: "What does a hop cost in a long chain of tasks connected by kernel pipes?",
         activity: "passing a byte on along a chain of tasks",
         level: "kernel I/O hop",
         presets: Presets {
@@ -465,8 +465,8 @@ const LIST: &[Workload] = &[
             ),
         ],
         operation: "hop",
-        includes: "One read and one write of a pipe a hop; all but one task are waiting.",
-        leaves_out: "Parallelism: one number is under way.",
+        includes: "One read and one write of a pipe for each hop; all tasks but one are waiting.",
+        leaves_out: "Parallelism: only one task can run at a time.",
         operations: |p| get(p, "rounds_count") * (get(p, "tasks_count") + 1),
         checksum: |p| get(p, "rounds_count") * get(p, "tasks_count"),
         ..PLAIN

@@ -8,7 +8,7 @@ use super::{
 pub(super) const GROUP: Group = Group {
     id: "spawn",
     title: "Starting tasks",
-    lead: "What it takes until a task exists, has run, and has been waited for.",
+    lead: "Creating a task, running it, and waiting for its end.",
     lists: &[LIST],
 };
 
@@ -37,8 +37,8 @@ const LIST: &[Workload] = &[
         shape: Shape::ForkJoin,
         parameters: &[],
         operation: "task",
-        includes: "Creating the task, its first run, handing over one number, waking the one that waits, and freeing it.",
-        leaves_out: "Parallelism: only one task lives at a time. Lanes that reuse stacks or processes show the cost of a warm start.",
+        includes: "Creating the task, running it, handing over one number, waking the task that waits for it, and freeing it.",
+        leaves_out: "Parallelism: there is only one task at a time. A lane that keeps stacks or processes for reuse is measured with a reused one.",
         iterations: [10, 500, 1_000],
         ..PLAIN
     },
@@ -72,7 +72,7 @@ const LIST: &[Workload] = &[
         )],
         operation: "task",
         includes: "Creating all tasks, running them on all CPUs of the lane, handing over one number each, and joining them in order.",
-        leaves_out: "Work: the body is empty, so this is the overhead alone, and contention on the scheduler is at its worst.",
+        leaves_out: "Work: the tasks do nothing, so this is the overhead alone, with the most contention on the scheduler.",
         iterations: [2, 1, 2],
         operations: |p| get(p, "tasks_count"),
         checksum: |p| triangle(get(p, "tasks_count")),
@@ -89,8 +89,8 @@ const LIST: &[Workload] = &[
         operation: "task",
         metrics: &[MetricKind::Latency, MetricKind::TimePerOperation],
         figures: &["spawn_return_ns", "first_instruction_ns", "finish_ns"],
-        includes: "The same as spawn.one, taken apart: until the call returns, until the task's first instruction, from there until it has been joined.",
-        leaves_out: "Two or three readings of the clock, some 20 ns each, are in every part.",
+        includes: "The same as spawn.one, in parts: until the call returns, until the task's first instruction, and from there until it is joined.",
+        leaves_out: "Nothing, but each part also contains two or three readings of the clock, about 20 ns each.",
         iterations: [10, 500, 1_000],
         ..PLAIN
     },
@@ -128,7 +128,7 @@ const LIST: &[Workload] = &[
         }],
         operation: "leaf",
         includes: "Starting every inner task and leaf from within tasks, ten children each, and adding up on the way back.",
-        leaves_out: "Lanes whose tasks block while they wait hold the whole tree at once; large trees exceed their limits.",
+        leaves_out: "Trees beyond a lane's limit: where tasks block a thread or process while they wait, the whole tree exists at once.",
         operations: |p| get(p, "leaves_count"),
         checksum: |p| triangle(get(p, "leaves_count") - 1),
         ..PLAIN
@@ -170,8 +170,8 @@ const LIST: &[Workload] = &[
             "copy_on_write_ns",
             "exit_wait_ns",
         ],
-        includes: "Fork, the child's first instruction, its copy-on-write faults, and exit plus wait, each apart.",
-        leaves_out: "Loading a program: the child runs on in the parent's image, except in lanes that say that they execute one.",
+        includes: "Fork, the child's first instruction, its copy-on-write faults, and exit with wait, each measured separately.",
+        leaves_out: "Loading a program: the child continues in the parent's image, except in lanes that say that they execute a program.",
         iterations: [2, 10, 20],
         ..PLAIN
     },

@@ -25,7 +25,7 @@ const TOKEN: Workload = Workload {
 pub(super) const GROUP: Group = Group {
     id: "switch",
     title: "Switching between tasks",
-    lead: "Three levels that answer different questions: a raw stack switch, a hop through a scheduler, a hop through the kernel.",
+    lead: "Three levels, which are different questions: a stack switch alone, a switch by a scheduler, a switch through the kernel.",
     lists: &[LIST],
 };
 
@@ -89,7 +89,7 @@ const LIST: &[Workload] = &[
         ],
         operation: "yield",
         includes: "The lane's own yield, the choice of the next task and the switch; with 1,000 tasks also the cache misses of their stacks.",
-        leaves_out: "Waking: a task that yields stays ready. With more CPUs than tasks there may be nobody to yield to.",
+        leaves_out: "Waking: a task that yields stays ready. With more CPUs than tasks there may be no other task to yield to.",
         iterations: [2, 4, 20],
         operations: |p| get(p, "tasks_count") * get(p, "yields_count"),
         checksum: |p| get(p, "tasks_count") * get(p, "yields_count"),
@@ -111,8 +111,8 @@ const LIST: &[Workload] = &[
             ..Presets::NONE
         },
         shape: Shape::PingPong,
-        includes: "Two sends, two receives, two parks and two wakes, over the channel that the lane's users would take, at its smallest capacity.",
-        leaves_out: "Throughput with a deeper buffer: see share.pipeline. Where the tasks run decides much: see switch.placement.",
+        includes: "Two sends, two receives, two waits and two wakes, over the channel that the lane's users would choose, with its smallest capacity.",
+        leaves_out: "Throughput with a deeper buffer: see share.pipeline. The effect of where the tasks run: see switch.placement.",
         ..TOKEN
     },
     Workload {
@@ -144,18 +144,18 @@ const LIST: &[Workload] = &[
             ),
         ],
         includes: "The same as switch.pingpong. A lane with a scheduler of its own gets one thread or two; tasks that are threads or processes are pinned to one CPU, or not pinned.",
-        leaves_out: "Whether a runtime with two threads uses both: it may well keep the two tasks together.",
+        leaves_out: "A guarantee that a runtime with two threads uses both: it may keep the two tasks on one.",
         ..TOKEN
     },
     Workload {
         id: "switch.futex",
         title: "Ping-pong over a futex",
-        question: "What does a round trip cost over a futex, the kernel's simplest means?",
+        question: "What does a round trip cost over a futex, the kernel's simplest way to wait?",
         activity: "passing a token over a futex and back",
         level: "kernel I/O hop",
         shape: Shape::Futex,
         includes: "Two waits and two wakes of the futex system call, and no copy of data.",
-        leaves_out: "Spinning before the wait, which locks do. Runtimes that schedule tasks on threads have no business here: a futex blocks the thread.",
+        leaves_out: "Spinning before the wait, as locks do. Runtimes that schedule tasks on threads do not run this: a futex blocks the thread.",
         ..TOKEN
     },
     Workload {
@@ -211,7 +211,7 @@ const LIST: &[Workload] = &[
             ),
         ],
         operation: "hop",
-        includes: "One send, one receive, one park and one wake a hop; all but one task are waiting.",
+        includes: "One send, one receive, one wait and one wake for each hop; all tasks but one are waiting.",
         leaves_out: "Parallelism: only one task can run at a time.",
         iterations: [1, 1, 2],
         operations: |p| get(p, "hops_count"),
@@ -253,8 +253,8 @@ const LIST: &[Workload] = &[
         operation: "hog",
         metrics: &[MetricKind::Latency],
         figures: &["worst_delay_ns", "missed_ticks_ratio"],
-        includes: "By how much a task that sleeps from tick to tick is late for each of them, while every CPU of the lane is busy with a task that calls nothing. A stall is late for all the ticks that it covers; a tick is missed if the next is due before the task is there.",
-        leaves_out: "The cost of preemption to the hogs. The documentation of tokio, smol and asyncio tells their users to put such work on other threads (spawn_blocking): this is what happens to a program that does not.",
+        includes: "How late a task wakes that sleeps until each tick of a clock, while every CPU of the lane runs a task that makes no call. A stall counts as late for every tick that it covers. A tick is missed if the task wakes only after the next is due.",
+        leaves_out: "The cost of preemption to the hogs. The documentation of tokio, smol and asyncio says to run such work on other threads (spawn_blocking); this shows a program that does not.",
         calibrated: false,
         ..PLAIN
     },
@@ -295,7 +295,7 @@ const LIST: &[Workload] = &[
         ],
         operation: "hop",
         figures: &["sum_alone_ns"],
-        includes: "The hop and the reading of the memory; sum_alone_ns is that reading in one task that goes over all arrays in turn.",
+        includes: "The hop and reading the memory. A further figure is the time of the reading alone, in one task that reads all arrays in turn.",
         leaves_out: "Writing, and sharing between CPUs.",
         operations: |p| get(p, "hops_count"),
         checksum: |p| {
@@ -306,7 +306,7 @@ const LIST: &[Workload] = &[
     Workload {
         id: "switch.placement",
         title: "Ping-pong on the same CPU, across CPUs, unpinned",
-        question: "How much of a switch's cost is where the two tasks run?",
+        question: "How much does the cost of a switch depend on where the two tasks run?",
         activity: "passing a token between two CPUs and back",
         level: "kernel I/O hop",
         shape: Shape::Placement,
@@ -320,7 +320,7 @@ const LIST: &[Workload] = &[
             ),
         ],
         includes: "The same as switch.pingpong, with the two tasks pinned.",
-        leaves_out: "Lanes whose runtime chooses the CPU for a task cannot be pinned by task.",
+        leaves_out: "Lanes whose runtime chooses the CPU: their tasks cannot be pinned.",
         ..TOKEN
     },
     Workload {
@@ -338,7 +338,7 @@ const LIST: &[Workload] = &[
             count("rounds_count", "wakes", [&[5], &[30], &[30]], 1_000_000_000),
             from_zero(
                 "idle_ns",
-                "how long everybody waits before each wake",
+                "how long all tasks wait before each wake",
                 [
                     // Whole milliseconds: the clock of some lanes has no other.
                     &[1_000_000],
@@ -351,8 +351,8 @@ const LIST: &[Workload] = &[
         operation: "wake",
         metrics: &[MetricKind::Latency],
         figures: &["wake_ns"],
-        includes: "From just before the send to the first instruction after the receive, with the CPU's and the runtime's way out of idleness.",
-        leaves_out: "The time per operation holds the idle time itself: read wake_ns.",
+        includes: "From just before the send to the first instruction after the receive, including the time in which the CPU and the runtime leave their idle state.",
+        leaves_out: "The idle time itself. The further figure, time per wake, contains it.",
         calibrated: false,
         operations: |p| get(p, "rounds_count"),
         checksum: |p| get(p, "rounds_count"),

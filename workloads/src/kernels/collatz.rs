@@ -23,7 +23,7 @@ pub(crate) const KERNEL: Kernel = |parameters| {
 pub(crate) const WORKLOADS: &[Workload] = &[Workload {
     id: "cpu.collatz",
     title: "Collatz's numbers",
-    question: "How does a loop scale whose length cannot be foreseen?",
+    question: "How does a loop of unpredictable length scale?",
     activity: "following Collatz's numbers",
     shape: Shape::Chunks(KERNEL),
     parameters: &[

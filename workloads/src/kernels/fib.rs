@@ -17,7 +17,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     Workload {
         id: "cpu.fib",
         title: "Fibonacci by calls",
-        question: "How does work scale that only calls and returns?",
+        question: "How does work scale that consists of calls and returns?",
         activity: "computing Fibonacci numbers by recursion",
         shape: Shape::Chunks(KERNEL),
         parameters: &[
@@ -36,7 +36,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         operation: "run",
         metrics: METRICS,
         includes: INCLUDES,
-        leaves_out: "Being a good way to find the number; and starting a task for each call, which is spawn.skynet. A compiler may turn one of the two calls into a loop.",
+        leaves_out: "Starting a task for each call: see spawn.skynet. A compiler may turn one of the two calls into a loop.",
         checksum: |p| all_chunks(KERNEL, p),
         ..PLAIN
     },

@@ -51,7 +51,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         operation: "run",
         metrics: METRICS,
         includes: INCLUDES,
-        leaves_out: "Cryptography and the CPU's instructions for it.",
+        leaves_out: "Cryptographic hashes, and CPU instructions for them.",
         checksum: |p| all_chunks(KERNEL, p),
         ..PLAIN
     },

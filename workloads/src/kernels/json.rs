@@ -52,7 +52,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         operation: "run",
         metrics: METRICS,
         includes: INCLUDES,
-        leaves_out: "Comparing JSON libraries: every language takes the usual one. The allocator is as much on trial as the lane.",
+        leaves_out: "A comparison of JSON libraries: every language uses its usual one. The allocator matters as much as the lane.",
         checksum: |p| all_chunks(KERNEL, p),
         ..PLAIN
     },
@@ -75,7 +75,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         operation: "run",
         metrics: METRICS_WEAK,
         includes: INCLUDES_WEAK,
-        leaves_out: "Comparing JSON libraries. The allocator is as much on trial as the lane.",
+        leaves_out: "A comparison of JSON libraries. The allocator matters as much as the lane.",
         checksum: |p| get(p, "workers_count") * all_chunks(KERNEL, p),
         ..PLAIN
     },

@@ -62,7 +62,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         operation: "run",
         metrics: METRICS,
         includes: INCLUDES,
-        leaves_out: "Blocking for the caches and hand-written vector code, as a library would have them.",
+        leaves_out: "The cache blocking and vector code of a library.",
         checksum: |p| all_chunks(KERNEL, p),
         ..PLAIN
     },

@@ -52,7 +52,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         operation: "run",
         metrics: METRICS,
         includes: INCLUDES,
-        leaves_out: "Splitting deeper than the first two queens, which a stealing scheduler would do.",
+        leaves_out: "Splitting the search below the first two queens.",
         checksum: |p| all_chunks(KERNEL, p),
         ..PLAIN
     },

@@ -55,7 +55,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         metrics: METRICS,
         figures: &["stolen_ratio"],
         includes: INCLUDES,
-        leaves_out: "Memory traffic: the kernel lives in registers. Sharing a core with a sibling thread or another program.",
+        leaves_out: "Memory traffic: all data is in registers.",
         checksum: |p| all_chunks(KERNEL, p),
         ..PLAIN
     },
@@ -84,7 +84,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         operation: "run",
         metrics: METRICS_WEAK,
         includes: INCLUDES_WEAK,
-        leaves_out: "Memory traffic: the kernel lives in registers.",
+        leaves_out: "Memory traffic: all data is in registers.",
         checksum: |p| get(p, "workers_count") * all_chunks(KERNEL, p),
         ..PLAIN
     },

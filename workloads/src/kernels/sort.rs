@@ -45,7 +45,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         operation: "run",
         metrics: METRICS,
         includes: INCLUDES,
-        leaves_out: "Comparing sorting methods: every language takes the one of its standard library.",
+        leaves_out: "A comparison of sorting methods: every language uses its standard library's.",
         checksum: |p| all_chunks(KERNEL, p),
         ..PLAIN
     },

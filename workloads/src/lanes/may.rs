@@ -38,7 +38,7 @@ const MAIN_STACK_WORDS: usize = 1 << 17;
 pub(super) const COROUTINES: Entry = Entry {
     name: "may",
     noun: "may coroutine",
-    title: "may coroutines, stacks of 32 KiB, channels without a bound",
+    title: "may coroutines, stacks of 32 KiB, unbounded channels",
     program: Program::Plain,
     kernel_tasks: false,
     runtime: || format!("may {}", super::locked_version("may")),
@@ -52,7 +52,7 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
         Shape::Placement => Some("the runtime, not the task, decides on which CPU a task runs"),
         Shape::Futex => Some("a futex blocks the thread that its tasks share"),
         Shape::Select => {
-            Some("its select starts a coroutine for each channel and cancels those that lose")
+            Some("its select starts a coroutine for each channel and cancels the others")
         }
         _ => None,
     }

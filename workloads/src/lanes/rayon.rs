@@ -40,10 +40,10 @@ fn refuses(workload: &Workload) -> Option<&'static str> {
         | Shape::Chunks(_)
         | Shape::FileRead => None,
         Shape::ForkResident => Some("only for processes"),
-        Shape::Yield => Some(
-            "a rayon task runs to its end; what it yields to are the pool's other tasks, on top of its own stack",
-        ),
-        _ => Some("a rayon task that waits holds its thread, and with it the pool"),
+        Shape::Yield => {
+            Some("a rayon task cannot yield: the next task would run on top of its stack")
+        }
+        _ => Some("a waiting rayon task blocks its thread, and so the pool"),
     }
 }
 

@@ -72,7 +72,7 @@ pub(super) const FIXED: Entry = Entry {
         }
         "io.email" => Some("the mail library needs more than 8 KiB of stack"),
         "io.file_read" => {
-            Some("opening a file by the standard library needs much of 8 KiB of stack")
+            Some("opening a file with the standard library uses most of 8 KiB of stack")
         }
         _ => refuses(workload),
     },

@@ -33,7 +33,7 @@ fn look_at_limit<L: Blocking>(lane: &L, tasks: u64) -> Result<(), Failure> {
 pub(crate) fn look_at(most: Option<(u64, &str)>, tasks: u64) -> Result<(), Failure> {
     match most {
         Some((most, limit)) if tasks > most => Err(Failure::limit(format!(
-            "{most} of {tasks} tasks at once are the most that {limit} allows"
+            "{limit} allows {most} tasks at once, and this takes {tasks}"
         ))),
         _ => Ok(()),
     }
@@ -105,7 +105,7 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     /// Blocks until either channel has a number. A lane that has no such
     /// operation refuses [`Shape::Select`].
     fn recv_either(&self, _channels: &[Self::Channel; 2]) -> u64 {
-        Failure::not_supported("its channels cannot be waited for together").throw()
+        Failure::not_supported("it cannot wait for two channels at once").throw()
     }
 
     /// A closed gate.

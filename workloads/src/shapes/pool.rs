@@ -43,9 +43,9 @@ pub(crate) fn refuses(workload: &Workload) -> Option<&'static str> {
         Shape::ForkJoin | Shape::FirstInstruction | Shape::Chunks(_) | Shape::FileRead => None,
         Shape::ForkResident => Some("its workers are started before the measurement"),
         Shape::Skynet | Shape::Fanout | Shape::Sieve => {
-            Some("a job that waits for other jobs holds its worker, and the pool locks up")
+            Some("a job that waits for other jobs blocks its worker, so the pool deadlocks")
         }
-        _ => Some("a job that waits holds its worker, so a pool has no waiting tasks"),
+        _ => Some("a waiting job blocks its worker, so a pool has no waiting tasks"),
     }
 }
 

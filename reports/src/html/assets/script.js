@@ -201,19 +201,19 @@
   const parameters = (object) => Object.entries(object || {}).sort(([a], [b]) => (a < b ? -1 : 1));
   const parse = (text) => {
     const lines = text.split("\n");
-    if (lines.length > MOST_LINES) throw new Error("more than a million lines: no result file");
+    if (lines.length > MOST_LINES) throw new Error("more than a million lines: this is not a result file");
     let header = null;
     const cells = new Map();
     lines.forEach((line, index) => {
       if (!line.trim()) return;
-      if (line.length > MOST_LINE) throw new Error(`line ${index + 1} is too long: no result file`);
+      if (line.length > MOST_LINE) throw new Error(`line ${index + 1} is too long: this is not a result file`);
       let record;
       try { record = JSON.parse(line); } catch {
         if (index === lines.length - 1) return; // cut off at the end
         throw new Error(`line ${index + 1} is not JSON`);
       }
       if (!header) {
-        if (record?.type !== "header") throw new Error("the first line is no header: drop a run.jsonl");
+        if (record?.type !== "header") throw new Error("the first line is not a header: drop a run.jsonl");
         if (record.schema_version !== 1) throw new Error(`schema version ${record.schema_version} is not known to this page`);
         header = record;
         return;
@@ -242,7 +242,7 @@
     out.append(make("h3", `${data.host || data.cpu} and ${host}`));
     const differ = [["CPU", data.cpu, theirs.cpu_model], ["Hardware threads", data.threads, theirs.threads_count], ["System", data.system, header.host?.operating_system]]
       .filter(([, a, b]) => String(a) !== String(b));
-    out.append(make("p", differ.length ? "They differ in: " + differ.map(([what, a, b]) => `${what} (${a} here, ${b} there)`).join("; ") + "." : "The machines look alike.", "notes"));
+    out.append(make("p", differ.length ? "They differ in: " + differ.map(([what, a, b]) => `${what} (${a} here, ${b} there)`).join("; ") + "." : "No recorded fact of the machines differs.", "notes"));
     const table = make("table");
     const head = make("tr");
     for (const text of ["Workload", "Lane", `÷ ${data.reference} here`, `÷ ${data.reference} there`, "there ÷ here"]) head.append(make("th", text, ["Workload", "Lane"].includes(text) ? "words" : ""));
@@ -274,7 +274,7 @@
     scroll.setAttribute("role", "group");
     scroll.setAttribute("aria-label", "The two runs side by side");
     scroll.append(table);
-    out.append(make("p", missing ? `${missing} of ${data.rows.length} cells are missing in ${name}.` : "No cell is missing.", "notes"), scroll);
+    out.append(make("p", (missing ? `${missing} of ${data.rows.length} cells are missing in ${name}.` : "No cell is missing.") + " A ratio there is the quotient of two medians; it has no interval and no verdict.", "notes"), scroll);
     apply();
   };
   const take = async (file) => {

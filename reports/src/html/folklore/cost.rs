@@ -18,7 +18,7 @@ pub(super) fn goroutine_against(view: &View<'_>, role: Role) -> Option<(Finding,
 pub(super) fn destroy(view: &View<'_>) -> Option<(Finding, String)> {
     let rows = [GO, OURS, "thread"].map(|lane| metric(view, Role::StartAndEnd, lane, "finish_ns"));
     let (finding, evidence) = less_than_thread(view, vec![rows])?;
-    let remark = "It is the time from the body’s last instruction to the end of the join.";
+    let remark = "This is the time from the end of the task’s own code to the end of the join.";
     Some((finding, format!("{evidence} {remark}")))
 }
 
@@ -85,7 +85,7 @@ pub(super) fn process_switch(view: &View<'_>) -> Option<(Finding, String)> {
         return None;
     }
     let finding = Finding::of_several(&found);
-    let remark = "It is held against a switch between threads: both go through the kernel, a process to another address space besides.";
+    let remark = "The claim is checked against a switch between threads. Both go through the kernel; a switch between processes also changes the address space.";
     Some((finding, format!("{} {remark}", sentence(&evidence))))
 }
 
@@ -109,14 +109,17 @@ pub(super) fn channels(view: &View<'_>) -> Option<(Finding, String)> {
     let pair = lanes[0].map(|(_, mutex, channel)| (channel, mutex));
     let judged = pair.and_then(|pair| view.analysis.judge(&[pair]).pop()?);
     let (finding, remark) = match judged.map(|(_, verdict)| verdict) {
-        Some(Verdict::Faster) => (Finding::Holds, "here it holds for the cost as well"),
+        Some(Verdict::Faster) => (Finding::Holds, "it also holds for the cost here"),
         Some(Verdict::Slower) => (
             Finding::Fails,
-            "for the cost of a single number it does not hold",
+            "it does not hold for the cost of adding to one number",
         ),
         Some(Verdict::Same) => (Finding::Fails, "they cost the same here"),
-        Some(Verdict::CannotTell) => (Finding::Open, "their costs cannot be told apart here"),
-        None => (Finding::NotMeasured, "this run did not ask it of Go"),
+        Some(Verdict::CannotTell) => (
+            Finding::Open,
+            "it is too noisy to say which costs less here",
+        ),
+        None => (Finding::NotMeasured, "this run did not measure it on Go"),
     };
     (!evidence.is_empty()).then(|| {
         let costs = sentence(&evidence);

@@ -33,7 +33,7 @@ pub(super) fn starts_small(view: &View<'_>) -> Option<(Finding, String)> {
     (!evidence.is_empty()).then(|| (
         finding,
         format!(
-            "{} The stack is a part of that: the task’s own record, the allocator’s share and what its code touched are the rest.",
+            "{} The stack is one part of that; the others are the task’s own record, the allocator’s overhead and what its code touched.",
             capital(&sentence(&evidence))
         ),
     ))
@@ -52,7 +52,7 @@ pub(super) fn thread_stack(view: &View<'_>) -> Option<(Finding, String)> {
     Some((
         Finding::below(user, MOST_BYTES),
         format!(
-            "A waiting thread takes {}, {} together. The claim is held against its user pages, as that of the goroutine is. Its stack reserves {} of address space, of which only touched pages are real; the kernel’s stack is another one.",
+            "A waiting thread takes {}, {} together. The claim is checked against its user pages, as for the goroutine. Its stack reserves {} of address space, of which only touched pages use memory; the kernel keeps a second stack for it.",
             parts.join(", "),
             format::bytes(ledger.sum.value),
             format::bytes(ledger.virtual_bytes)
@@ -71,7 +71,7 @@ pub(super) fn many_threads(view: &View<'_>) -> Option<(Finding, String)> {
     });
     let limit = limit.map_or_else(String::new, |failure| {
         format!(
-            " Where it did end: {}.",
+            " The limit that was met: {}.",
             crate::failure::line(failure.kind, &failure.message)
         )
     });
@@ -83,7 +83,7 @@ pub(super) fn many_threads(view: &View<'_>) -> Option<(Finding, String)> {
     Some((
         finding,
         format!(
-            "{} threads waited at once on {} hardware threads. What runs at one moment is limited by the cores, what exists is not.{limit}",
+            "{} threads waited at once on {} hardware threads. The cores limit how many run at one moment, not how many there are.{limit}",
             format::count(ledger.largest_count),
             threads
         ),
@@ -98,7 +98,7 @@ pub(super) fn shrink(view: &View<'_>) -> Option<(Finding, String)> {
         let deep = deepest(view, lane)?;
         let after = ledger(view, Role::ShrunkMemory, lane)?.ledger.sum;
         evidence.push(format!(
-            "{} deep in its stack costs {}, and {} once it is back up and waits",
+            "{} with a deep stack costs {}, and {} when its calls have returned and it waits",
             view.a_task(lane),
             format::bytes(deep.value),
             format::bytes(after.value)

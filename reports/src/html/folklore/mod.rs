@@ -1,4 +1,4 @@
-//! What people repeat, held against this host's figures.
+//! Common claims, checked against this host's figures.
 
 mod cost;
 mod memory;
@@ -72,7 +72,7 @@ impl Finding {
             Finding::Holds => ("✓ holds", "good"),
             Finding::Partly => ("◐ partly", "open"),
             Finding::Fails => ("✗ does not hold", "bad"),
-            Finding::Open => ("? cannot tell", "open"),
+            Finding::Open => ("? too noisy to say", "open"),
             Finding::NotMeasured => ("– not measured", "open"),
         }
     }
@@ -174,8 +174,8 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
         return None;
     }
     let lead = html! {
-        "What people repeat about goroutines, threads and processes, and what this host’s figures say to it. "
-        "What is said of goroutines is judged on Go’s own; this project’s stand beside them."
+        "Common claims about goroutines, threads and processes, checked against this host’s figures. "
+        "A claim about goroutines is judged on Go’s; those of this project are shown with them."
     };
     let body = html! {
         ul class="claims" {
@@ -189,7 +189,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
                         p {
                             @match answer {
                                 Some((_, evidence)) => (evidence),
-                                None => { span class="open" { "It would take " (claim.wanting) "." } }
+                                None => { span class="open" { "Not in this run: " (claim.wanting) "." } }
                             }
                         }
                     }

@@ -27,7 +27,7 @@ pub(super) fn blocked(view: &View<'_>) -> Option<(Finding, String)> {
             finding = Finding::below(took, in_turn / 2.0);
         }
         evidence.push(format!(
-            "{} of {} that slept for {} at once were done after {}; one after another on {cpus} CPUs they would have taken {}",
+            "{} of {} slept for {} at the same time and were done after {}; if each had blocked one of {cpus} CPUs, they would have taken {}",
             format::count(tasks),
             view.noun(lane),
             format::nanoseconds(sleep as f64),
@@ -46,7 +46,7 @@ pub(super) fn stealing(view: &View<'_>) -> Option<(Finding, String)> {
     Some((
         Finding::NotMeasured,
         format!(
-            "Go does not count it. In this project’s runtime, in {}, a P that ran out of work took {} of the queue that it found: half, rounded up, which of a queue of one is all.",
+            "Go does not count this. In this project’s runtime, on {}, an idle P took {} of the queue that it stole from. It takes half, rounded up: all of a queue of one.",
             name(view, &row.workload),
             row.value_text()
         ),
@@ -72,7 +72,7 @@ pub(super) fn preemption(view: &View<'_>) -> Option<(Finding, String)> {
         (
             finding,
             format!(
-                "By how much a tick is late at worst, beside tasks that never let go: {delays} With preemption after 10 ms that is below {}.",
+                "The largest delay of a clock tick beside tasks that never yield: {delays} With preemption after 10 ms it stays below {}.",
                 format::nanoseconds(LATEST_NS)
             ),
         )
@@ -120,7 +120,7 @@ fn one_core_of(view: &View<'_>, lane: &str) -> Option<(Finding, String)> {
     Some((
         finding,
         format!(
-            "{}: two took turns on one CPU, a round trip in {}, but {} by one worker used {} CPUs{more}",
+            "{}: two on one CPU made a round trip in {}, but {} with one worker used {} CPUs{more}",
             view.noun(lane),
             turns.value_text(),
             name(view, &curve.workload),
@@ -155,7 +155,7 @@ pub(super) fn quota(view: &View<'_>) -> Option<(Finding, String)> {
     Some((
         Finding::Partly,
         format!(
-            "This run was throttled by its quota: {}. So the quota does hold back who has more CPUs in sight than it pays for; a run with fewer of them (--cpus) says whether that gains anything.",
+            "This run was throttled by its quota: {}. So the quota slows a program that uses more CPUs than it allows; a run with fewer CPUs (--cpus) shows whether that helps.",
             throttled.message
         ),
     ))

@@ -10,7 +10,7 @@ use crate::lane::{Entry, OrThrow};
 pub(in crate::lanes) const CROSSBEAM: Entry = Entry {
     name: "thread-crossbeam",
     noun: "thread with crossbeam channels",
-    title: "OS threads that share by crossbeam's channels",
+    title: "OS threads with crossbeam's channels",
     runtime: || {
         let version = crate::lanes::locked_version("crossbeam-channel");
         format!("crossbeam-channel {version}")
