@@ -126,7 +126,7 @@ fn stack_switcher_without_a_scheduler_wins_nothing() {
     assert_eq!(one.workload, "spawn.one");
     assert!(one.cells.iter().any(|(cell, _)| cell.lane == "corosensei"));
     assert_eq!(one.winners, ["tokio"]);
-    assert!(html::render(&run).contains("wins nothing"));
+    assert!(html::render(&run).contains("is not ranked"));
 }
 
 fn growth(of: impl Fn(f64) -> f64) -> Growth {
