@@ -43,7 +43,7 @@ pub const TERMS: [(&str, &str); 24] = [
     ("reference", "the lane that ratios are to, usually thread"),
     (
         "ratio",
-        "typically, a process of the lane ÷ one of the reference; not exactly median ÷ median",
+        "the lane ÷ the reference, over pairs of processes; not exactly median ÷ median",
     ),
     (
         "95% interval",

@@ -126,7 +126,7 @@ fn presets(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Resu
             format!(
                 "{} at {}",
                 growth.quantity.unit.text(point.1.value),
-                point.0
+                reports::format::count(point.0)
             )
         };
         table.add_row([

@@ -264,7 +264,7 @@ impl Row {
             (None, Some(absence)) if self.estimate.is_none() => {
                 failure::line(absence.kind, &absence.message)
             }
-            (None, _) if self.quantity.is_of_load() => "of the load generator".to_owned(),
+            (None, _) if self.quantity.is_of_load() => "no verdict (load generator)".to_owned(),
             (None, _) if self.lane == reference_lane => "reference".to_owned(),
             (None, _) => format!("no comparison with {reference_lane}"),
         }

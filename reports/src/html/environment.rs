@@ -26,8 +26,9 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
                 }
                 (fact("Seed", &header.seed.to_string()))
                 (fact("Design", &format!(
-                    "{} blocks. {}, for {} samples each time.",
-                    view.run.blocks.len(), processes(design), design.samples_count
+                    "{} blocks. {}, and took {} each time.",
+                    view.run.blocks.len(), processes(design),
+                    format::parameter("samples_count", design.samples_count)
                 )))
                 (fact("CPUs of every lane", &if cpus.is_empty() { "not pinned".to_owned() } else { cpus.join(", ") }))
                 (fact("Smallest difference that gets a verdict", &format::percent(view.analysis.threshold_ratio)))

@@ -358,7 +358,10 @@ mod tests {
     fn two_points_are_no_fit() {
         let points = points(|p| 1.0 / p);
         let error = fit(Law::Usl, &points[..2]).expect_err("refused");
-        assert!(error.to_string().starts_with("2 points: too few for a fit"), "{error}");
+        assert!(
+            error.to_string().starts_with("2 points: too few for a fit"),
+            "{error}"
+        );
         let same: Vec<Point> = (0..9).map(|_| points[0].clone()).collect();
         assert_eq!(fit(Law::Usl, &same), Err(NoFit::TooFewPoints(1)));
     }

@@ -198,6 +198,38 @@ fn claim_about_goroutines_is_judged_on_go_with_ours_beside() {
 }
 
 #[test]
+fn sleepers_are_told_by_their_whole_time_not_by_that_beyond_the_sleep() {
+    let mut run = synthetic::run(Wish::default());
+    let workloads = run.header.workloads.iter_mut();
+    for workload in workloads.filter(|one| one.id == "io.sleepers") {
+        workload.telling = vec!["over_ns".into()];
+        workload.metrics = vec![reports::schema::Metric {
+            name: "over_ns".into(),
+            title: "time beyond the sleep".into(),
+            better: reports::schema::Better::Lower,
+        }];
+    }
+    for group in run
+        .groups
+        .iter_mut()
+        .filter(|one| one.workload == "io.sleepers")
+    {
+        for sample in &mut group.samples {
+            sample.elapsed_ns = 1_050_000_000;
+            sample.metrics.insert("over_ns".into(), 50e6);
+        }
+    }
+    let told = answer(&run, "“A goroutine that blocks does not block its thread.”");
+    let told = told.replace('\u{a0}', " ");
+    assert!(
+        told.contains(
+            "1,000 Go goroutines slept for 1.00 s at the same time and were done after 1.05 s"
+        ),
+        "{told}"
+    );
+}
+
+#[test]
 fn limit_of_the_load_generator_is_no_limit_of_threads() {
     let mut run = synthetic::run(Wish::default());
     let of_generator = Failure {
@@ -544,7 +576,7 @@ fn figure_that_the_load_generator_limits_is_a_bound_and_its_headroom_a_factor() 
         let is_of_load = row.quantity.id.starts_with("load_");
         assert_eq!(
             is_of_load,
-            row.verdict_text("thread") == "of the load generator"
+            row.verdict_text("thread") == "no verdict (load generator)"
         );
         assert!(
             !is_of_load || row.standing.is_none(),

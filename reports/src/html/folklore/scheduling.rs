@@ -10,7 +10,8 @@ pub(super) fn blocked(view: &View<'_>) -> Option<(Finding, String)> {
     let mut finding = Finding::NotMeasured;
     let mut evidence = Vec::new();
     for lane in [GO, OURS] {
-        let Some(row) = row(view, view.with_role(Role::Sleep).next()?, lane) else {
+        // Not what a row of the workload says first, which is the time beyond the sleep.
+        let Some(row) = metric(view, Role::Sleep, lane, "time") else {
             continue;
         };
         let (Some(took), Some(&tasks), Some(&sleep)) = (
@@ -27,7 +28,7 @@ pub(super) fn blocked(view: &View<'_>) -> Option<(Finding, String)> {
             finding = Finding::below(took, in_turn / 2.0);
         }
         evidence.push(format!(
-            "{} of {} slept for {} at the same time and were done after {}; if each had blocked one of {cpus} CPUs, they would have taken {}",
+            "{} {}s slept for {} at the same time and were done after {}; if each had blocked one of {cpus} CPUs, they would have taken {}",
             format::count(tasks),
             view.noun(lane),
             format::nanoseconds(sleep as f64),
@@ -120,7 +121,7 @@ fn one_core_of(view: &View<'_>, lane: &str) -> Option<(Finding, String)> {
     Some((
         finding,
         format!(
-            "{}: two on one CPU made a round trip in {}, but {} with one worker used {} CPUs{more}",
+            "{}: two on one CPU made a round trip in {}, and {} with one worker used {} CPUs{more}",
             view.noun(lane),
             turns.value_text(),
             name(view, &curve.workload),
