@@ -1,6 +1,6 @@
 //! Claims about who runs when.
 
-use super::{Finding, GO, OURS, metric, name, row, sentence};
+use super::{Finding, GO, OURS, metric, name, sentence};
 use crate::analysis::Row;
 use crate::format;
 use crate::html::view::View;
