@@ -21,7 +21,7 @@ RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 step "tests (the README's command)"
 cargo test
 step "well-known crates inside goroutines, SQLite too"
-cargo test --quiet -p bench-runtime-crates --features sqlite
+cargo test --quiet -p bench-runtime-crates --features sqlite,tls
 if [ "$mode" = "--fast" ]; then
     step "done, without DuckDB, models, sanitizers, aarch64, stress and measured run"
     exit 0

@@ -256,3 +256,77 @@ fn rusqlite_is_fine() {
         assert_eq!(sums, [45, 90]);
     });
 }
+
+#[cfg(feature = "tls")]
+#[test]
+fn rustls_is_fine() {
+    use std::io::{Read, Write};
+    use std::sync::Arc;
+
+    use bench_runtime::net::UnixStream;
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection, StreamOwned};
+
+    const BYTES: usize = 100_000;
+
+    /// Each read and write of the socket may park: in a handshake, within a record.
+    fn serve(config: Arc<ServerConfig>, socket: UnixStream) {
+        let tls = ServerConnection::new(config).expect("a configuration");
+        let mut stream = StreamOwned::new(tls, socket);
+        let mut sent = vec![0; BYTES];
+        stream.read_exact(&mut sent).expect("all of it");
+        stream.write_all(&sent).expect("it is read");
+        stream.flush().expect("it is read");
+    }
+
+    fn ask(config: Arc<ClientConfig>, socket: UnixStream, byte: u8) {
+        let name = "localhost".try_into().expect("a name");
+        let tls = ClientConnection::new(config, name).expect("a configuration");
+        let mut stream = StreamOwned::new(tls, socket);
+        stream.write_all(&[byte; BYTES]).expect("it is read");
+        let mut got = vec![0; BYTES];
+        stream.read_exact(&mut got).expect("it comes back");
+        assert!(got.iter().all(|&each| each == byte));
+    }
+
+    each_mode(|| {
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]);
+        let own = own.expect("a certificate");
+        let certificate = own.cert.der().clone();
+        let key = PrivateKeyDer::Pkcs8(own.signing_key.serialize_der().into());
+        let server = ServerConfig::builder().with_no_client_auth();
+        let server = server.with_single_cert(vec![certificate.clone()], key);
+        let server = Arc::new(server.expect("the key is its own"));
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(certificate).expect("it is one");
+        let client = ClientConfig::builder().with_root_certificates(roots);
+        let client = Arc::new(client.with_no_client_auth());
+        let pair = |n| {
+            let (near, far) = UnixStream::pair().expect("descriptors");
+            let (server, client) = (server.clone(), client.clone());
+            [
+                go(move || serve(server, far)),
+                go(move || ask(client, near, n)),
+            ]
+        };
+        let tasks: Vec<_> = (0..4).flat_map(pair).collect();
+        for task in tasks {
+            task.join().expect("it does not panic");
+        }
+    });
+}
+
+#[test]
+fn scope_of_std_is_fine_pinned_with_a_park_inside() {
+    run(Runtime::builder(), || {
+        let (to, from) = chan::<u64>(0);
+        let adds = go(move || from.iter().sum::<u64>());
+        std::thread::scope(|s| {
+            let thread = s.spawn(|| std::thread::sleep(std::time::Duration::from_millis(5)));
+            (1..=10).for_each(|n| to.send(n).expect("it receives"));
+            thread.join().expect("it does not panic");
+        });
+        drop(to);
+        assert_eq!(adds.join().expect("it does not panic"), 55);
+    });
+}
