@@ -23,7 +23,7 @@ fi
 # Without a sanitizer: nothing here is unsafe, and panics are what is looked for.
 fuzz=(cargo +nightly fuzz)
 build=(--fuzz-dir reports/fuzz --sanitizer none)
-limits=(-timeout=20 -rss_limit_mb=2048 -max_len=65536 -verbosity=0 -seed="$seed")
+limits=(-timeout=20 -rss_limit_mb=2048 -max_len=65536 -verbosity=0 -print_final_stats=1 -seed="$seed")
 
 # The canary: a target that panics at its first input.
 if timeout 900 "${fuzz[@]}" run "${build[@]}" canary -- "${limits[@]}" -runs=1000 >/dev/null 2>target/fuzz/canary.log ||
@@ -34,6 +34,7 @@ if timeout 900 "${fuzz[@]}" run "${build[@]}" canary -- "${limits[@]}" -runs=100
 fi
 rm -rf reports/fuzz/artifacts/canary
 for target in reader values arguments; do
+    echo "fuzz: $target for $seconds s"
     mkdir -p "reports/fuzz/corpus/$target"
     timeout $((seconds + 900)) "${fuzz[@]}" run "${build[@]}" "$target" \
         "reports/fuzz/corpus/$target" "reports/fuzz/seeds/$target" -- "${limits[@]}" -max_total_time="$seconds"

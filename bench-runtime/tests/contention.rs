@@ -53,10 +53,15 @@ fn wait_for_the_mutex(mutex: &Mutex<()>) {
     black_box(());
 }
 
+/// Runs `body` on one P, where each wait is as long as it says.
+fn on_fake_time(body: impl FnOnce()) {
+    let runtime = Runtime::builder().procs(1).fake_time().start().unwrap();
+    runtime.run(body);
+}
+
 /// Two goroutines contend for a mutex, for a known time.
 fn contend() {
-    let runtime = Runtime::builder().procs(1).fake_time().start().unwrap();
-    runtime.run(|| {
+    on_fake_time(|| {
         let mutex = Arc::new(Mutex::new(()));
         let theirs = mutex.clone();
         let holds = go(move || hold_the_mutex(&theirs));
@@ -131,8 +136,7 @@ fn one_unlock_ends_the_waits_of_all_readers() {
     }
     must_end(in_child("one_unlock_ends_the_waits_of_all_readers", || {
         set_mutex_profile_fraction(1);
-        let runtime = Runtime::builder().procs(1).fake_time().start().unwrap();
-        runtime.run(|| {
+        on_fake_time(|| {
             let lock = Arc::new(RwMutex::new(()));
             let theirs = lock.clone();
             let mut all = vec![go(move || write_for_long(&theirs))];
@@ -197,8 +201,7 @@ fn sleeps() {
 fn every_kind_of_wait_counts_but_sleep() {
     must_end(in_child("every_kind_of_wait_counts_but_sleep", || {
         set_block_profile_rate(Duration::from_nanos(1));
-        let runtime = Runtime::builder().procs(1).fake_time().start().unwrap();
-        runtime.run(|| {
+        on_fake_time(|| {
             let (received, selected, sent) = (chan(0), chan(0), chan(0));
             let (_open, never) = chan(0);
             let (_open, late) = chan(0);

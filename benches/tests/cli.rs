@@ -1,79 +1,39 @@
 //! The `threadbare` program as a user starts it.
 
-mod signals;
+mod program;
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use signals::with_default_signals;
-
-fn threadbare() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_threadbare"));
-    command.stdin(Stdio::null()).env("NO_COLOR", "1");
-    with_default_signals(&mut command);
-    command
-}
+use program::{
+    BOTH, LANE_PROGRAM, executable, lane, pasted, resume, run, text, threadbare, threadbare_after,
+};
 
 /// Runs the program with `arguments`; the real lanes are built where they are
 /// not.
-fn run(arguments: &[&str]) -> Output {
+fn said(arguments: &[&str]) -> Output {
     threadbare().args(arguments).output().unwrap()
 }
 
 fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    text(&output.stdout)
 }
 
 fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// A lane program that takes a steady time for each iteration, a percent or so
-/// apart from process to process: it says the time, and sleeps for as long.
-/// `INJECT` is a slowdown in percent.
-fn steady_lane(folder: &Path) -> PathBuf {
-    let path = folder.join("lane.sh");
-    let script = r#"#!/bin/sh
-echo '{"type":"hello","protocol":1,"lane":"thread","language":"sh","runtime":"none","pid":1,"cpus_count":'$(nproc)',"workloads":{"spawn.one":null,"switch.pingpong":null}}'
-per=$((10000 + $$ * 7919 % 101 - 50))
-per=$((per * (100 + ${INJECT:-0}) / 100))
-while read -r line; do
-  case $line in *'"type":"run"'*) ;; *) exit 0;; esac
-  id=${line#*\"id\":}; id=${id%%,*}
-  iterations=${line##*\"iterations\":}; iterations=${iterations%%\}*}
-  case $line in *pingpong*) sum=$((iterations * 1000));; *) sum=$iterations;; esac
-  elapsed=$((iterations * per))
-  sleep $((elapsed / 1000000000)).$(printf %09d $((elapsed % 1000000000)))
-  echo '{"type":"sample","id":'$id',"elapsed_ns":'$elapsed',"operations_count":'$sum',"checksum":'$sum',"cpu_ns":0,"voluntary_switches_count":0,"involuntary_switches_count":0}'
-done
-"#;
-    std::fs::write(&path, script).unwrap();
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
-    path
+    text(&output.stderr)
 }
 
 /// Enough for the gate, and soon: the rounds end once a change of 4% could be told.
 const FOR_GATE: [&str; 4] = ["--precision", "4", "--budget", "60"];
 const BRIEF: [&str; 2] = ["--budget", "8"];
 
-/// Measures the steady lane into `folder`.
-fn measure_steady(lane: &Path, folder: &Path, inject: u32, more: &[&str]) -> Output {
-    threadbare()
-        .args([
-            "run",
-            "--lane",
-            "thread",
-            "--workload",
-            "spawn.one,switch.pingpong",
-        ])
-        .args(["--out"])
-        .arg(folder)
-        .args(more)
-        .env("THREADBARE_LANE_PROGRAM", lane)
+/// Measures the lane into `folder`.
+fn measure(lane: &Path, folder: &Path, inject: u32, more: &[&str]) -> Output {
+    let arguments = [&["--workload", BOTH][..], more].concat();
+    run(threadbare(), lane, &arguments, folder)
         .env("INJECT", inject.to_string())
         .output()
         .unwrap()
@@ -82,19 +42,19 @@ fn measure_steady(lane: &Path, folder: &Path, inject: u32, more: &[&str]) -> Out
 #[test]
 fn help_of_every_command_teaches_by_examples_or_says_its_exit_status() {
     for command in ["run", "doctor", "gate"] {
-        let output = run(&[command, "--help"]);
+        let output = said(&[command, "--help"]);
         let text = stdout(&output);
         assert!(
             text.contains("Examples:") || text.contains("Exit status:"),
             "{command}: {text}"
         );
     }
-    assert!(stdout(&run(&["--help"])).contains("threadbare run --quick"));
+    assert!(stdout(&said(&["--help"])).contains("threadbare run --quick"));
 }
 
 #[test]
 fn list_says_what_runs_and_why_the_rest_does_not() {
-    let output = run(&["list", "--workload", "spawn", "--format", "json"]);
+    let output = said(&["list", "--workload", "spawn", "--format", "json"]);
     assert!(output.status.success(), "{}", stderr(&output));
     let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let lanes = list["lanes"].as_array().unwrap();
@@ -116,7 +76,7 @@ fn list_says_what_runs_and_why_the_rest_does_not() {
 fn a_smoke_run_of_real_lanes_leaves_a_run_and_ends_with_the_reports_path() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("results");
-    let output = run(&[
+    let output = said(&[
         "run",
         "--smoke",
         "--lane",
@@ -141,8 +101,14 @@ fn a_smoke_run_of_real_lanes_leaves_a_run_and_ends_with_the_reports_path() {
     );
     let page = std::fs::read_to_string(&report).unwrap();
     assert!(page.contains("spawn.one") && page.contains("</html>"));
+    let shown = said(&["show", folder.to_str().unwrap()]);
+    for output in [&output, &shown] {
+        let text = stdout(output);
+        let line = "0 of 2 comparisons with thread are decided";
+        assert!(text.lines().any(|one| one == line), "{text}");
+    }
 
-    let output = run(&["show", folder.to_str().unwrap(), "--format", "json"]);
+    let output = said(&["show", folder.to_str().unwrap(), "--format", "json"]);
     let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let rows = figures["rows"].as_array().unwrap();
     for lane in ["thread", "process"] {
@@ -158,14 +124,14 @@ fn a_smoke_run_of_real_lanes_leaves_a_run_and_ends_with_the_reports_path() {
         }
     }
 
-    let again = run(&["run", "--smoke", "--out", folder.to_str().unwrap()]);
+    let again = said(&["run", "--smoke", "--out", folder.to_str().unwrap()]);
     assert_eq!(again.status.code(), Some(2));
     assert!(
         stderr(&again).contains("holds a run already"),
         "{}",
         stderr(&again)
     );
-    let resumed = run(&["run", "--resume", folder.to_str().unwrap()]);
+    let resumed = said(&["run", "--resume", folder.to_str().unwrap()]);
     assert!(
         stderr(&resumed).contains("nothing to go on with"),
         "{}",
@@ -175,14 +141,14 @@ fn a_smoke_run_of_real_lanes_leaves_a_run_and_ends_with_the_reports_path() {
 
 #[test]
 fn a_name_that_is_not_there_gets_a_hint_and_status_2() {
-    let output = run(&["run", "--lane", "gorutine"]);
+    let output = said(&["run", "--lane", "gorutine"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(
         stderr(&output).contains("there is no lane `gorutine`"),
         "{}",
         stderr(&output)
     );
-    let output = run(&["show", "/nonexistent/run"]);
+    let output = said(&["show", "/nonexistent/run"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(
         stderr(&output).contains("/nonexistent/run"),
@@ -194,21 +160,11 @@ fn a_name_that_is_not_there_gets_a_hint_and_status_2() {
 #[test]
 fn ctrl_c_keeps_what_was_measured_and_the_run_can_be_resumed() {
     let dir = tempfile::tempdir().unwrap();
-    let lane = steady_lane(dir.path());
-    let folder = dir.path().join("results");
-    let child = threadbare()
-        .args([
-            "run",
-            "--lane",
-            "thread",
-            "--workload",
-            "spawn.one,switch.pingpong",
-        ])
-        .args(["--processes", "40", "--out"])
-        .arg(&folder)
-        .env("THREADBARE_LANE_PROGRAM", &lane)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+    let lane = lane(dir.path());
+    // The line that says how to go on is pasted into a shell.
+    let folder = dir.path().join("it's; touch pwned; #$HOME");
+    let arguments = ["--workload", BOTH, "--processes", "40"];
+    let child = run(threadbare(), &lane, &arguments, &folder)
         .spawn()
         .unwrap();
     let file = folder.join("run.jsonl");
@@ -226,28 +182,30 @@ fn ctrl_c_keeps_what_was_measured_and_the_run_can_be_resumed() {
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
-    assert!(stdout(&output).contains("--resume"), "{}", stdout(&output));
+    let text = stdout(&output);
+    let hint = text.split_once("go on with: threadbare ").expect(&text).1;
+    let hint = hint.lines().next().unwrap();
     assert!(folder.join("report.html").is_file());
     let before = blocks();
     assert!((3..80).contains(&before), "{before}");
 
-    let output = threadbare()
-        .args(["run", "--resume"])
-        .arg(&folder)
-        .env("THREADBARE_LANE_PROGRAM", &lane)
+    let output = pasted(hint)
+        .env(LANE_PROGRAM, &lane)
+        .current_dir(dir.path())
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(blocks(), 80);
+    assert!(!dir.path().join("pwned").exists());
 }
 
 #[test]
 fn the_gate_finds_an_injected_slowdown_and_passes_equals() {
     let dir = tempfile::tempdir().unwrap();
-    let lane = steady_lane(dir.path());
+    let lane = lane(dir.path());
     let folder = |name: &str| dir.path().join(name);
     for (name, inject) in [("base", 0), ("same", 0), ("slow", 10)] {
-        let output = measure_steady(&lane, &folder(name), inject, &FOR_GATE);
+        let output = measure(&lane, &folder(name), inject, &FOR_GATE);
         assert!(
             output.status.success(),
             "{}{}",
@@ -275,11 +233,10 @@ fn the_gate_finds_an_injected_slowdown_and_passes_equals() {
 #[test]
 fn two_builds_in_one_run_are_told_apart_and_one_alone_is_not() {
     let dir = tempfile::tempdir().unwrap();
-    let lane = steady_lane(dir.path());
+    let lane = lane(dir.path());
     let slow = dir.path().join("slow.sh");
     let script = format!("#!/bin/sh\nINJECT=10 exec {} \"$@\"\n", lane.display());
-    std::fs::write(&slow, script).unwrap();
-    std::fs::set_permissions(&slow, PermissionsExt::from_mode(0o755)).unwrap();
+    executable(&slow, &script);
     // The slow one is the base in one run, this build in the other.
     for (name, own, base, status, words) in [
         ("faster", &lane, &slow, 0, "faster"),
@@ -288,7 +245,7 @@ fn two_builds_in_one_run_are_told_apart_and_one_alone_is_not() {
         let folder = dir.path().join(name);
         let mut more = vec!["--base", base.to_str().unwrap()];
         more.extend(FOR_GATE);
-        let output = measure_steady(own, &folder, 0, &more);
+        let output = measure(own, &folder, 0, &more);
         assert!(output.status.success(), "{}", stderr(&output));
         assert!(stdout(&output).contains("thread@base"));
         forget_taints(&folder);
@@ -298,11 +255,11 @@ fn two_builds_in_one_run_are_told_apart_and_one_alone_is_not() {
         assert!(text.contains(words), "{text}");
     }
     let alone = dir.path().join("alone");
-    assert!(measure_steady(&lane, &alone, 0, &BRIEF).status.success());
+    assert!(measure(&lane, &alone, 0, &BRIEF).status.success());
     let output = threadbare().arg("gate").arg(&alone).output().unwrap();
-    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(output.status.code(), Some(4));
     assert!(stderr(&output).contains("--base"), "{}", stderr(&output));
-    let missing = measure_steady(&lane, &dir.path().join("x"), 0, &["--base", "/nonexistent"]);
+    let missing = measure(&lane, &dir.path().join("x"), 0, &["--base", "/nonexistent"]);
     assert!(stderr(&missing).contains("/nonexistent"), "{missing:?}");
 }
 
@@ -318,36 +275,23 @@ fn forget_taints(folder: &Path) {
 #[test]
 fn a_full_disk_keeps_what_was_measured_and_says_so() {
     let dir = tempfile::tempdir().unwrap();
-    let lane = steady_lane(dir.path());
+    let lane = lane(dir.path());
     let folder = dir.path().join("results");
     // A limit on the size of a file stands for the disk: 512-byte blocks in
     // sh. Without the signal the kernel says EFBIG.
-    let output = Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -f 90; exec \"$0\" \"$@\""])
-        .arg(env!("CARGO_BIN_EXE_threadbare"))
-        .args(["run", "--lane", "thread", "--budget", "8"])
-        .args(["--workload", "spawn.one,switch.pingpong"])
-        .args(["--processes", "100", "--out"])
-        .arg(&folder)
-        .env("THREADBARE_LANE_PROGRAM", &lane)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    let program = threadbare_after("trap '' XFSZ; ulimit -f 90");
+    let arguments = ["--budget", "8", "--workload", BOTH, "--processes", "100"];
+    let output = run(program, &lane, &arguments, &folder).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-    let said = stderr(&output);
+    let text = stderr(&output);
     assert!(
-        said.contains("run.jsonl") && said.contains("too large"),
-        "{said}"
+        text.contains("run.jsonl") && text.contains("too large"),
+        "{text}"
     );
     let kept = reports::store::read(&folder.join("run.jsonl")).unwrap();
     assert!(kept.samples_count() > 10, "{}", kept.samples_count());
 
-    let resumed = threadbare()
-        .args(["run", "--resume"])
-        .arg(&folder)
-        .env("THREADBARE_LANE_PROGRAM", &lane)
-        .output()
-        .unwrap();
+    let resumed = resume(&lane, &folder).output().unwrap();
     assert!(resumed.status.success(), "{}", stderr(&resumed));
     let whole = reports::store::read(&folder.join("run.jsonl")).unwrap();
     assert!(whole.is_complete() && whole.samples_count() > kept.samples_count());
@@ -359,7 +303,7 @@ fn set_gives_a_parameter_other_values() {
     let folder = dir.path().join("set");
     let out = folder.to_str().unwrap();
     let smoke = |set: &str| {
-        run(&[
+        said(&[
             "run",
             "--smoke",
             "--lane",
@@ -396,9 +340,9 @@ fn set_gives_a_parameter_other_values() {
 #[test]
 fn compare_sets_runs_side_by_side_and_writes_a_page() {
     let dir = tempfile::tempdir().unwrap();
-    let lane = steady_lane(dir.path());
+    let lane = lane(dir.path());
     for name in ["one", "two"] {
-        let output = measure_steady(
+        let output = measure(
             &lane,
             &dir.path().join(name),
             0,
@@ -425,26 +369,26 @@ fn compare_sets_runs_side_by_side_and_writes_a_page() {
 #[test]
 fn the_gate_refuses_quick_runs_and_files_that_are_none() {
     let dir = tempfile::tempdir().unwrap();
-    let lane = steady_lane(dir.path());
+    let lane = lane(dir.path());
     let folder = dir.path().join("quick");
-    let output = measure_steady(&lane, &folder, 0, &["--quick", "--budget", "8"]);
+    let output = measure(&lane, &folder, 0, &["--quick", "--budget", "8"]);
     assert!(output.status.success(), "{}", stderr(&output));
     let quick = folder.to_str().unwrap();
-    let output = run(&["gate", quick, quick]);
+    let output = said(&["gate", quick, quick]);
     assert_eq!(output.status.code(), Some(3), "{}", stdout(&output));
-    let output = run(&["gate", quick, "/nonexistent"]);
-    assert_eq!(output.status.code(), Some(3), "{}", stdout(&output));
+    let output = said(&["gate", quick, "/nonexistent"]);
+    assert_eq!(output.status.code(), Some(4), "{}", stdout(&output));
 }
 
 #[test]
 fn shards_merge_into_the_whole_run_in_any_order_and_again() {
     let dir = tempfile::tempdir().unwrap();
-    let lane = steady_lane(dir.path());
+    let lane = lane(dir.path());
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     for shard in ["1", "2"] {
         let part = format!("{shard}/2");
         let more = ["--quick", "--budget", "8", "--seed", "9", "--shard", &part];
-        let output = measure_steady(&lane, &dir.path().join(shard), 0, &more);
+        let output = measure(&lane, &dir.path().join(shard), 0, &more);
         assert!(output.status.success(), "{}", stderr(&output));
     }
     let merged = |order: &[String], out: &str| {
@@ -452,7 +396,7 @@ fn shards_merge_into_the_whole_run_in_any_order_and_again() {
         arguments.extend(order.iter().cloned());
         arguments.extend(["--out".to_owned(), path(out)]);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let output = run(&arguments);
+        let output = said(&arguments);
         assert!(output.status.success(), "{}", stderr(&output));
         std::fs::read_to_string(dir.path().join(out).join("run.jsonl")).unwrap()
     };
@@ -483,12 +427,13 @@ fn show_report_and_compare_say_one_noise_the_disturbances_and_the_verdicts() {
         "/../reports/tests/fixtures/v1-every-section.jsonl"
     );
     let said = |arguments: &[&str]| {
-        let output = run(arguments);
+        let output = said(arguments);
         assert!(output.status.success(), "{}", stderr(&output));
         stdout(&output)
     };
     let text = said(&["show", file]);
     for line in [
+        "12 of 26 comparisons with thread are decided",
         "Repeats of one lane differ by 0.80%, typically; 0 of 7 such pairs are called different (should be 0).",
         "CPU time given to other machines, in 1 block; the worst: 2.1% of the CPU time",
     ] {
@@ -500,10 +445,13 @@ fn show_report_and_compare_say_one_noise_the_disturbances_and_the_verdicts() {
     said(&["report", file, "--out", page.to_str().unwrap()]);
     let page = std::fs::read_to_string(page).unwrap();
     assert!(page.contains("Repeats differ by <b>0.80%</b>"));
+    assert!(page.contains("<b>38 of 48</b> differences from"));
 
     let json: serde_json::Value =
         serde_json::from_str(&said(&["show", file, "--format", "json"])).unwrap();
     assert_eq!(json["warnings"], serde_json::json!([]));
+    assert_eq!(json["decided_count"], 38);
+    assert_eq!(json["comparisons_count"], 48);
     let disturbances = json["disturbances"].as_array().unwrap();
     assert_eq!(disturbances.len(), 1);
     assert_eq!(disturbances[0]["blocks_count"], 1);
@@ -519,4 +467,40 @@ fn show_report_and_compare_say_one_noise_the_disturbances_and_the_verdicts() {
     ] {
         assert!(table.contains(cell), "{cell} is not in:\n{table}");
     }
+}
+
+#[test]
+fn doctor_that_is_piped_says_a_few_lines_and_fits_eighty_columns() {
+    let output = threadbare()
+        .args(["doctor", "--budget", "2"])
+        .env("COLUMNS", "80")
+        .output()
+        .unwrap();
+    assert!(
+        matches!(output.status.code(), Some(0 | 1)),
+        "{}",
+        stderr(&output)
+    );
+    let lines = stderr(&output).lines().count();
+    assert!(lines < 12, "{}", stderr(&output));
+    let text = stdout(&output);
+    let (table, _) = text.split_once("\n\nThe same lane").expect(&text);
+    let (_, table) = table.split_once("\n\n").expect(&text);
+    for line in table.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+}
+
+#[test]
+fn build_that_hangs_is_named_while_it_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let go = dir.path().join("go");
+    executable(&go, "#!/bin/sh\n[ \"$1\" != build ] || sleep 7\nexit 1\n");
+    let output = threadbare()
+        .args(["list", "--lane", "go", "--workload", "spawn.one"])
+        .env("THREADBARE_GO", &go)
+        .output()
+        .unwrap();
+    let said = format!("still building the lane program of go: {}", go.display());
+    assert!(stderr(&output).contains(&said), "{}", stderr(&output));
 }

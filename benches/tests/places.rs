@@ -1,108 +1,30 @@
 //! The program where things are not as its author's: signals, other people's files
 //! and folders, outputs that nobody reads, sandboxes.
 
-mod signals;
+mod program;
 
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Child, Output};
 use std::time::{Duration, Instant};
 
+use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::{Pid, mkfifo};
-use signals::with_default_signals;
+use program::{BOTH, LANE_PROGRAM, lane, refuse, resume, run, text, threadbare, threadbare_after};
 
-/// A lane of a small shell script that takes 10 µs an iteration. It makes the
-/// file `$MARKS/hello` before its hello and `$MARKS/request` at each request, and
-/// sleeps for `$HELLO_S` and `$REQUEST_S` after that. `$BEFORE` is run before
-/// each answer.
-fn lane(folder: &Path) -> PathBuf {
-    let path = folder.join("lane.sh");
-    let script = r#"#!/bin/sh
-[ -z "$MARKS" ] || : >"$MARKS/hello"
-sleep ${HELLO_S:-0}
-echo '{"type":"hello","protocol":1,"lane":"thread","language":"sh","runtime":"'${RUNTIME:-none}'","pid":1,"cpus_count":'$(nproc)',"workloads":{"spawn.one":null,"switch.pingpong":null,"io.file_read":null}}'
-while read -r line; do
-  case $line in *'"type":"run"'*) ;; *) exit 0;; esac
-  [ -z "$MARKS" ] || : >"$MARKS/request"
-  sleep ${REQUEST_S:-0}
-  id=${line#*\"id\":}; id=${id%%,*}
-  iterations=${line##*\"iterations\":}; iterations=${iterations%%\}*}
-  rounds=${line#*\"rounds_count\":}; rounds=${rounds%%[,\}]*}
-  case $line in *pingpong*) sum=$((iterations * rounds));; *) sum=$iterations;; esac
-  elapsed=$((iterations * 10000))
-  sleep $((elapsed / 1000000000)).$(printf %09d $((elapsed % 1000000000)))
-  eval "$BEFORE"
-  echo '{"type":"sample","id":'$id',"elapsed_ns":'$elapsed',"operations_count":'$sum',"checksum":'$sum',"cpu_ns":0,"voluntary_switches_count":0,"involuntary_switches_count":0}'
-done
-"#;
-    fs::write(&path, script).unwrap();
-    fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
-    path
-}
-
-fn threadbare(lane: &Path) -> Command {
-    with_lane(Command::new(env!("CARGO_BIN_EXE_threadbare")), lane)
-}
-
-/// The program after `first`, lines of a shell that change what it inherits.
-fn threadbare_after(first: &str, lane: &Path) -> Command {
-    let mut shell = Command::new("sh");
-    shell
-        .args(["-c", &format!("{first}; exec \"$0\" \"$@\"")])
-        .arg(env!("CARGO_BIN_EXE_threadbare"));
-    with_lane(shell, lane)
-}
-
-fn with_lane(mut command: Command, lane: &Path) -> Command {
-    with_default_signals(&mut command);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .env("NO_COLOR", "1")
-        .env("THREADBARE_LANE_PROGRAM", lane);
-    command
-}
-
-const SMOKE: [&str; 6] = [
-    "run",
-    "--smoke",
-    "--lane",
-    "thread",
-    "--workload",
-    "spawn.one",
-];
-const LONG: [&str; 9] = [
-    "run",
-    "--lane",
-    "thread",
-    "--workload",
-    "spawn.one,switch.pingpong",
-    "--processes",
-    "60",
-    "--budget",
-    "60",
-];
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
+const SMOKE: [&str; 3] = ["--smoke", "--workload", "spawn.one"];
+const LONG: [&str; 6] = ["--workload", BOTH, "--processes", "60", "--budget", "60"];
 
 /// A finished run in `folder`.
 fn smoke(lane: &Path, folder: &Path) -> Output {
-    let output = threadbare(lane)
-        .args(SMOKE)
-        .arg("--out")
-        .arg(folder)
-        .output()
-        .unwrap();
+    let output = run(threadbare(), lane, &SMOKE, folder).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     output
 }
@@ -140,12 +62,12 @@ fn run_with(signal: Signal, phase: Phase) -> (String, usize, bool) {
     let dir = tempfile::tempdir().unwrap();
     let (lane, folder) = (lane(dir.path()), dir.path().join("results"));
     let report = folder.join("report.html");
-    let mut command = threadbare(&lane);
-    command.args(match phase {
+    let arguments = match phase {
         Phase::Measuring => &LONG[..],
         _ => &SMOKE[..],
-    });
-    command.arg("--out").arg(&folder).env("MARKS", dir.path());
+    };
+    let mut command = run(threadbare(), &lane, arguments, &folder);
+    command.env("MARKS", dir.path());
     match phase {
         Phase::Starting => command.env("HELLO_S", "2"),
         Phase::Calibrating => command.env("REQUEST_S", "2"),
@@ -242,10 +164,8 @@ fn signal_that_the_starter_ignores_stays_ignored() {
     for (name, signal) in [("HUP", Signal::SIGHUP), ("INT", Signal::SIGINT)] {
         let marks = tempfile::tempdir().unwrap();
         let request = marks.path().join("request");
-        let child = threadbare_after(&format!("trap '' {name}"), &lane)
-            .args(SMOKE)
-            .args(["--out"])
-            .arg(marks.path().join("run"))
+        let program = threadbare_after(&format!("trap '' {name}"));
+        let child = run(program, &lane, &SMOKE, &marks.path().join("run"))
             .env("MARKS", marks.path())
             .env("REQUEST_S", "0.2")
             .spawn()
@@ -261,31 +181,50 @@ fn signal_that_the_starter_ignores_stays_ignored() {
 #[test]
 fn lanes_are_waited_for_where_the_starter_ignores_their_end() {
     let dir = tempfile::tempdir().unwrap();
-    let output = threadbare_after("trap '' CHLD", &lane(dir.path()))
-        .args(SMOKE)
-        .arg("--out")
-        .arg(dir.path().join("run"))
-        .output()
-        .unwrap();
+    let (lane, folder) = (lane(dir.path()), dir.path().join("run"));
+    let program = threadbare_after("trap '' CHLD");
+    let output = run(program, &lane, &SMOKE, &folder).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+#[test]
+fn lane_is_measured_where_a_sandbox_refuses_its_set_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lane, folder) = (lane(dir.path()), dir.path().join("run"));
+    let mut program = threadbare();
+    refuse(
+        &mut program,
+        &[
+            (libc::SYS_setpgid, libc::EPERM),
+            (libc::SYS_sched_setaffinity, libc::EPERM),
+            (libc::SYS_sched_getaffinity, libc::EPERM),
+            (libc::SYS_prctl, libc::EPERM),
+            (libc::SYS_waitid, libc::ENOSYS),
+            (libc::SYS_epoll_pwait2, libc::EACCES),
+        ],
+    );
+    let output = run(program, &lane, &SMOKE, &folder).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let kept = reports::store::read(&folder.join("run.jsonl")).unwrap();
+    for call in ["setpgid", "sched_setaffinity", "prctl"] {
+        let is_named = |taint: &reports::schema::Taint| {
+            taint.kind == "refused" && taint.message.contains(call)
+        };
+        assert!(
+            kept.taints.iter().any(is_named),
+            "{call}: {:?}",
+            kept.taints
+        );
+    }
 }
 
 #[test]
 fn run_that_is_still_measured_is_not_resumed_and_says_by_whom() {
     let dir = tempfile::tempdir().unwrap();
     let (lane, folder) = (lane(dir.path()), dir.path().join("run"));
-    let first = threadbare(&lane)
-        .args(LONG)
-        .arg("--out")
-        .arg(&folder)
-        .spawn()
-        .unwrap();
+    let first = run(threadbare(), &lane, &LONG, &folder).spawn().unwrap();
     wait_until("a block", || blocks(&folder) >= 1);
-    let second = threadbare(&lane)
-        .args(["run", "--resume"])
-        .arg(&folder)
-        .output()
-        .unwrap();
+    let second = resume(&lane, &folder).output().unwrap();
     let said = text(&second.stderr);
     assert_eq!(second.status.code(), Some(2), "{said}");
     assert!(said.contains("still being measured"), "{said}");
@@ -306,17 +245,20 @@ fn run_that_is_still_measured_is_not_resumed_and_says_by_whom() {
 }
 
 #[test]
-fn run_whose_stderr_is_full_or_closed_ends_well() {
+fn run_whose_stderr_is_full_or_closed_or_has_no_reader_ends_well() {
     let dir = tempfile::tempdir().unwrap();
     let lane = lane(dir.path());
-    for (name, first) in [("full", "exec 2>/dev/full"), ("closed", "exec 2>&-")] {
+    let (read, write) = std::io::pipe().unwrap();
+    drop(read);
+    let mut unread = threadbare();
+    unread.stderr(write);
+    for (name, program) in [
+        ("full", threadbare_after("exec 2>/dev/full")),
+        ("closed", threadbare_after("exec 2>&-")),
+        ("unread", unread),
+    ] {
         let folder = dir.path().join(name);
-        let output = threadbare_after(first, &lane)
-            .args(SMOKE)
-            .arg("--out")
-            .arg(&folder)
-            .output()
-            .unwrap();
+        let output = run(program, &lane, &SMOKE, &folder).output().unwrap();
         assert_eq!(
             output.status.code(),
             Some(0),
@@ -328,11 +270,34 @@ fn run_whose_stderr_is_full_or_closed_ends_well() {
 }
 
 #[test]
+fn run_whose_terminal_hangs_up_stops_and_keeps_what_it_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lane, folder) = (lane(dir.path()), dir.path().join("run"));
+    let (mut master, slave) = terminal(80);
+    let mut command = run(threadbare(), &lane, &LONG, &folder);
+    command.env("TERM", "xterm");
+    command.stdout(slave.try_clone().unwrap()).stderr(slave);
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    // It is read until it hangs up: a terminal that is full takes nothing.
+    let mut some = [0; 256];
+    wait_until("two blocks", || {
+        master.read(&mut some).unwrap() > 0 && blocks(&folder) >= 2
+    });
+    drop(master);
+    send(&child, Signal::SIGHUP);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(folder.join("report.html").is_file());
+    assert!(blocks(&folder) < 120);
+}
+
+#[test]
 fn reader_of_stdout_that_leaves_ends_a_command_quietly_and_a_full_device_is_named() {
     let dir = tempfile::tempdir().unwrap();
-    let (lane, run) = (lane(dir.path()), dir.path().join("run"));
-    smoke(&lane, &run);
-    let run = run.to_str().unwrap();
+    let folder = dir.path().join("run");
+    let lane = lane(dir.path());
+    smoke(&lane, &folder);
+    let run = folder.to_str().unwrap();
     for (arguments, failed) in [
         (&["show", run][..], 2),
         (&["gate", run, run][..], 4),
@@ -340,22 +305,14 @@ fn reader_of_stdout_that_leaves_ends_a_command_quietly_and_a_full_device_is_name
     ] {
         let (read, write) = std::io::pipe().unwrap();
         drop(read);
-        let gone = threadbare(&lane)
-            .args(arguments)
-            .stdout(write)
-            .output()
-            .unwrap();
+        let gone = threadbare().args(arguments).stdout(write).output().unwrap();
         assert_eq!(gone.status.code(), Some(141), "{arguments:?}");
         assert_eq!(text(&gone.stderr), "", "{arguments:?}");
         let full = fs::File::options().write(true).open("/dev/full").unwrap();
-        let full = threadbare(&lane)
-            .args(arguments)
-            .stdout(full)
-            .output()
-            .unwrap();
+        let full = threadbare().args(arguments).stdout(full).output().unwrap();
         assert_eq!(full.status.code(), Some(failed), "{arguments:?}");
     }
-    let wrong = threadbare(&lane).arg("gate").output().unwrap();
+    let wrong = threadbare().arg("gate").output().unwrap();
     assert_eq!(
         wrong.status.code(),
         Some(4),
@@ -371,36 +328,35 @@ fn lane_that_crashes_fails_the_run_and_one_that_claims_the_impossible_is_refused
     // Of each process the first answer is good: the try before is, too.
     let crash = r#"[ -e "$MARKS/tried" ] && kill -SEGV $$; [ $id -lt 2 ] || : >"$MARKS/tried""#;
     let claim = "elapsed=18446744073709551615";
-    for (name, before, words) in [
-        ("crash", crash, "SIGSEGV"),
-        ("claim", claim, "elapsed_ns must be below 2^53"),
+    // Of what is refused from the first answer on there is nothing to measure.
+    for (name, before, words, status) in [
+        ("crash", crash, "SIGSEGV", 1),
+        ("claim", claim, "elapsed_ns must be below 2^53", 2),
     ] {
         let folder = dir.path().join(name);
-        let output = threadbare(&lane)
-            .args(["run", "--quick", "--budget", "8", "--lane", "thread"])
-            .args(["--workload", "spawn.one,switch.pingpong", "--out"])
-            .arg(&folder)
+        let arguments = ["--quick", "--budget", "8", "--workload", BOTH];
+        let output = run(threadbare(), &lane, &arguments, &folder)
             .env("MARKS", dir.path())
             .env("BEFORE", before)
             .output()
             .unwrap();
         let said = text(&output.stderr) + &text(&output.stdout);
         assert!(said.contains(words), "{said}");
-        assert!(matches!(output.status.code(), Some(1 | 2)), "{said}");
+        assert_eq!(output.status.code(), Some(status), "{said}");
     }
 }
 
 #[test]
 fn out_is_written_through_and_never_onto_results() {
     let dir = tempfile::tempdir().unwrap();
-    let (lane, run) = (lane(dir.path()), dir.path().join("run"));
-    smoke(&lane, &run);
-    let file = run.join("run.jsonl");
+    let (lane, folder) = (lane(dir.path()), dir.path().join("run"));
+    smoke(&lane, &folder);
+    let file = folder.join("run.jsonl");
     let before = fs::read(&file).unwrap();
     let report = |out: &Path| {
-        threadbare(&lane)
+        threadbare()
             .arg("report")
-            .arg(&run)
+            .arg(&folder)
             .arg("--out")
             .arg(out)
             .output()
@@ -434,24 +390,24 @@ fn merge_leaves_other_results_and_says_which_parts_are_missing() {
     let lane = lane(dir.path());
     let path = |name: &str| dir.path().join(name);
     for shard in ["1", "2"] {
-        let output = threadbare(&lane)
-            .args([
-                "run",
-                "--smoke",
-                "--lane",
-                "thread",
-                "--workload",
-                "spawn.one,switch.pingpong",
-            ])
-            .args(["--seed", "9", "--shard", &format!("{shard}/2"), "--out"])
-            .arg(path(shard))
+        let part = format!("{shard}/2");
+        let arguments = [
+            "--smoke",
+            "--workload",
+            BOTH,
+            "--seed",
+            "9",
+            "--shard",
+            &part,
+        ];
+        let output = run(threadbare(), &lane, &arguments, &path(shard))
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", text(&output.stderr));
     }
     smoke(&lane, &path("other"));
     let merge = |shards: &[&str], out: &str| {
-        let mut command = threadbare(&lane);
+        let mut command = threadbare();
         command
             .arg("merge")
             .args(shards.iter().map(|one| path(one)));
@@ -477,31 +433,63 @@ fn merge_leaves_other_results_and_says_which_parts_are_missing() {
 #[test]
 fn names_that_are_no_utf_8_and_control_characters_do_no_harm() {
     let dir = tempfile::tempdir().unwrap();
-    let lane = lane(dir.path());
-    let folder = dir.path().join(OsStr::from_bytes(b"caf\xe9"));
-    smoke(&lane, &folder);
-    let output = threadbare(&lane).arg("show").arg(&folder).output().unwrap();
+    let odd = OsStr::from_bytes(b"caf\xe9");
+    let place = dir.path().join(odd);
+    fs::create_dir(&place).unwrap();
+    // The lane program's place, the working folder and a variable, too.
+    let lane = lane(&place);
+    let output = run(threadbare(), &lane, &SMOKE, Path::new(odd))
+        .current_dir(&place)
+        .env("ODD", odd)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let folder = place.join(odd);
+    let output = threadbare().arg("show").arg(&folder).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     let file = folder.join("run.jsonl");
     let kept = fs::read_to_string(&file).unwrap();
+    let (begun, _) = kept.trim_end().rsplit_once('\n').unwrap();
+    fs::write(&file, format!("{begun}\n")).unwrap();
+    let output = resume(&lane, &folder).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
     let odd = kept.replace(
         r#""question":""#,
         "\"question\":\"\\u001b]0;pwned\\u0007\u{9b}31m",
     );
     fs::write(&file, odd).unwrap();
     for format in ["table", "json"] {
-        let output = threadbare(&lane)
+        let output = threadbare()
             .args(["show", "--format", format])
             .arg(&folder)
             .output()
             .unwrap();
         let shown = text(&output.stdout);
         assert!(output.status.success(), "{}", text(&output.stderr));
-        assert!(
-            !shown.chars().any(|one| one.is_control() && one != '\n'),
-            "{shown:?}"
-        );
+        assert!(!steers(&shown), "{shown:?}");
     }
+}
+
+/// True where a text holds what a terminal would obey.
+fn steers(text: &str) -> bool {
+    text.chars().any(|one| one.is_control() && one != '\n')
+}
+
+#[test]
+fn control_characters_of_a_lane_do_not_reach_the_terminal() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lane, folder) = (lane(dir.path()), dir.path().join("run"));
+    let arguments = ["--smoke", "--workload", BOTH];
+    let refuses = r#"case $line in *pingpong*) printf '{"type":"error","id":%s,"kind":"failed","message":"\\u001b]0;pwned\\u0007\\u009b31m"}\n' $id; continue;; esac"#;
+    let output = run(threadbare(), &lane, &arguments, &folder)
+        .env("BEFORE", refuses)
+        .output()
+        .unwrap();
+    let said = text(&output.stderr) + &text(&output.stdout);
+    assert!(said.contains(r"\u001b]0;pwned\u0007"), "{said:?}");
+    assert!(!steers(&said), "{said:?}");
+    let page = fs::read_to_string(folder.join("report.html")).unwrap();
+    assert!(!steers(&page.replace(['\t', '\r'], "")), "the page");
 }
 
 #[test]
@@ -509,17 +497,8 @@ fn without_a_temporary_folder_only_files_are_not_measured_and_tmpdir_is_named() 
     let dir = tempfile::tempdir().unwrap();
     let lane = lane(dir.path());
     let run = |workloads: &str, name: &str| {
-        threadbare(&lane)
-            .args([
-                "run",
-                "--smoke",
-                "--lane",
-                "thread",
-                "--workload",
-                workloads,
-            ])
-            .arg("--out")
-            .arg(dir.path().join(name))
+        let arguments = ["--smoke", "--workload", workloads];
+        run(threadbare(), &lane, &arguments, &dir.path().join(name))
             .env("TMPDIR", "/nonexistent")
             .output()
             .unwrap()
@@ -538,10 +517,11 @@ fn without_a_temporary_folder_only_files_are_not_measured_and_tmpdir_is_named() 
     };
     assert_eq!(failure.workload, "io.file_read");
     assert_eq!(failure.kind, reports::schema::FailureKind::Limit);
-    for said in [
-        &failure.message,
-        &text(&run("io.file_read", "files").stderr),
-    ] {
+    // A run that measured nothing has no report, and no success.
+    let nothing = run("io.file_read", "files");
+    assert_eq!(nothing.status.code(), Some(2));
+    assert!(!dir.path().join("files").exists());
+    for said in [&failure.message, &text(&nothing.stderr)] {
         assert!(
             said.contains("/nonexistent") && said.contains("set TMPDIR"),
             "{said}"
@@ -549,8 +529,8 @@ fn without_a_temporary_folder_only_files_are_not_measured_and_tmpdir_is_named() 
     }
 }
 
-/// What a smoke run says on a terminal of so many columns.
-fn said_on_a_terminal(lane: &Path, folder: &Path, columns: u16) -> String {
+/// Both sides of a terminal of so many columns: what shows it, and what programs have.
+fn terminal(columns: u16) -> (fs::File, OwnedFd) {
     let size = nix::pty::Winsize {
         ws_row: 24,
         ws_col: columns,
@@ -558,21 +538,23 @@ fn said_on_a_terminal(lane: &Path, folder: &Path, columns: u16) -> String {
         ws_ypixel: 0,
     };
     let terminal = nix::pty::openpty(Some(&size), None).unwrap();
-    let mut master = fs::File::from(terminal.master);
+    (fs::File::from(terminal.master), terminal.slave)
+}
+
+/// What a smoke run says on a terminal of so many columns.
+fn said_on_a_terminal(lane: &Path, folder: &Path, columns: u16) -> String {
+    let (mut master, slave) = terminal(columns);
     let reader = std::thread::spawn(move || {
         let mut said = Vec::new();
         // The terminal ends with an error, where the last of its programs ends.
         let _ = master.read_to_end(&mut said);
         text(&said)
     });
-    let mut command = threadbare(lane);
+    let mut command = run(threadbare(), lane, &SMOKE, folder);
     command
-        .args(SMOKE)
-        .arg("--out")
-        .arg(folder)
         .env("TERM", "xterm")
         .env("REQUEST_S", "0.02")
-        .stderr(terminal.slave);
+        .stderr(slave);
     assert!(command.status().unwrap().success());
     // It holds the terminal, too.
     drop(command);
@@ -587,8 +569,12 @@ fn bar_is_drawn_on_a_terminal_and_not_over_tens_of_thousands_of_columns() {
         let folder = dir.path().join(columns.to_string());
         said_on_a_terminal(&lane, &folder, columns)
     };
-    let usual = said(80);
-    assert!(usual.contains(" left "), "a bar: {usual:?}");
+    // One of no columns does not know its size.
+    for columns in [80, 0] {
+        let usual = said(columns);
+        assert!(usual.contains(" left "), "a bar: {usual:?}");
+        assert!(usual.len() < 20_000, "{} bytes", usual.len());
+    }
     let wide = said(65_535);
     assert!(wide.contains("round 2 of 2"), "lines: {wide:?}");
     assert!(wide.len() < 10_000, "{} bytes", wide.len());
@@ -605,9 +591,7 @@ fn run_of_another_machine_or_version_is_not_gone_on_with() {
     let begun = format!("{begun}\n");
     let resume = |text_of_file: &str, runtime: &str| {
         fs::write(&file, text_of_file).unwrap();
-        let output = threadbare(&lane)
-            .args(["run", "--resume"])
-            .arg(&folder)
+        let output = resume(&lane, &folder)
             .env("RUNTIME", runtime)
             .output()
             .unwrap();
@@ -635,12 +619,8 @@ fn full_disk_before_the_first_line_leaves_nothing_in_the_way() {
     let dir = tempfile::tempdir().unwrap();
     let (lane, folder) = (lane(dir.path()), dir.path().join("run"));
     // A header is longer than the 512 bytes that a file may have.
-    let output = threadbare_after("ulimit -f 1", &lane)
-        .args(SMOKE)
-        .arg("--out")
-        .arg(&folder)
-        .output()
-        .unwrap();
+    let program = threadbare_after("ulimit -f 1");
+    let output = run(program, &lane, &SMOKE, &folder).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let said = text(&output.stderr);
     assert!(said.contains("start it again"), "{said}");
@@ -653,12 +633,7 @@ fn report_that_cannot_be_written_is_said_with_how_to_write_it_later() {
     let (lane, folder) = (lane(dir.path()), dir.path().join("my run"));
     // A folder cannot be written to.
     fs::create_dir_all(folder.join("report.html")).unwrap();
-    let output = threadbare(&lane)
-        .args(SMOKE)
-        .arg("--out")
-        .arg(&folder)
-        .output()
-        .unwrap();
+    let output = run(threadbare(), &lane, &SMOKE, &folder).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let said = text(&output.stderr);
     let hint = format!("threadbare report '{}'", folder.display());
@@ -684,24 +659,9 @@ fn lane_that_is_stopped_or_killed_from_outside_costs_its_process_and_is_named() 
         let before = format!(
             r#"if [ -e "$RUN" ] && [ $id -ge 2 ] && mkdir "$MARKS/once" 2>/dev/null; then kill -{signal} $$; fi"#
         );
-        let output = threadbare(&lane)
-            .args([
-                "run",
-                "--timeout",
-                "2",
-                "--processes",
-                "3",
-                "--budget",
-                "60",
-            ])
-            .args([
-                "--lane",
-                "thread",
-                "--workload",
-                "spawn.one,switch.pingpong",
-                "--out",
-            ])
-            .arg(&folder)
+        let limits = ["--timeout", "2", "--processes", "3", "--budget", "60"];
+        let arguments = [&["--workload", BOTH][..], &limits].concat();
+        let output = run(threadbare(), &lane, &arguments, &folder)
             .env("MARKS", &marks)
             .env("RUN", folder.join("run.jsonl"))
             .env("BEFORE", before)
@@ -720,9 +680,10 @@ fn lane_that_is_stopped_or_killed_from_outside_costs_its_process_and_is_named() 
 #[test]
 fn what_is_asked_for_and_not_there_is_said_and_no_success() {
     let dir = tempfile::tempdir().unwrap();
-    let (lane, run) = (lane(dir.path()), dir.path().join("run"));
-    smoke(&lane, &run);
-    let run = run.to_str().unwrap();
+    let folder = dir.path().join("run");
+    let lane = lane(dir.path());
+    smoke(&lane, &folder);
+    let run = folder.to_str().unwrap();
     let empty = [
         "run",
         "--smoke",
@@ -754,7 +715,11 @@ fn what_is_asked_for_and_not_there_is_said_and_no_success() {
         (&empty[..], 2, "part 2 of 2 is empty"),
         (&long[..], 2, "whole number of seconds"),
     ] {
-        let output = threadbare(&lane).args(arguments).output().unwrap();
+        let output = threadbare()
+            .args(arguments)
+            .env(LANE_PROGRAM, &lane)
+            .output()
+            .unwrap();
         let said = text(&output.stderr) + &text(&output.stdout);
         assert_eq!(output.status.code(), Some(status), "{arguments:?}: {said}");
         assert!(said.contains(words), "{arguments:?}: {said}");

@@ -2,7 +2,7 @@
 //!
 //! 1. Each lane's processes in the new run are set against those in the old one
 //!    ([`crate::stats::shift`]); what is a slope over many processes, as memory
-//!    is, by the ratio of both slopes.
+//!    is, by the ratio of both slopes; what may be nothing, by the difference.
 //! 2. The other models' cells are its witnesses ([`crate::stats::drift`]): if
 //!    they moved by more than their spread explains, every interval of this
 //!    lane is made as much wider, on a workload whose witnesses moved further
@@ -28,10 +28,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::analysis::{Analysis, Case, Quantity, Row};
+use crate::analysis::{Analysis, Case, Quantity, Row, ratio_or_difference};
 use crate::run::Run;
 use crate::stats::FALSE_DISCOVERY_RATE;
 use crate::stats::bootstrap::Ratio;
+use crate::stats::difference::Difference;
 use crate::stats::drift::Witnesses;
 use crate::stats::shift::{self, Design};
 use crate::stats::verdict::{Bound, Comparison, Verdict, verdicts};
@@ -58,6 +59,10 @@ pub struct ChangeRow {
     pub lane: String,
     /// The new figure over the old one, its spread inflated.
     pub ratio: Ratio,
+    /// The new figure less the old one, where one of them may be nothing: then it is
+    /// what is judged, and the ratio means nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub difference: Option<Difference>,
     /// By how much the spread was inflated, for what the witnesses showed.
     pub inflation: f64,
     /// The average of the new processes over that of the old ones, its spread
@@ -70,13 +75,47 @@ pub struct ChangeRow {
     pub bound: Bound,
 }
 
+impl ChangeRow {
+    /// By how much the new figure is more: `+3.1%`, or `+456 B` where one of the two
+    /// may be nothing.
+    #[must_use]
+    pub fn by(&self) -> String {
+        let Some(difference) = self.difference else {
+            return format!("{:+.1}%", (self.ratio.value - 1.0) * 100.0);
+        };
+        let unit = self.quantity.unit;
+        let sign = if difference.value < 0.0 { "" } else { "+" };
+        let ends = difference.interval.map_or_else(String::new, |interval| {
+            let [low, high] = [interval.low, interval.high].map(|end| unit.text(end));
+            format!(" ({})", format::range(&low, &high))
+        });
+        format!("{sign}{}{ends}", unit.text(difference.value))
+    }
+}
+
+/// A cell of the old run, or one of its figures, that there is nothing to compare
+/// with in the new one.
+#[derive(Clone, Debug, Serialize)]
+pub struct Missing {
+    /// The workload's id.
+    pub workload: String,
+    /// The lane.
+    pub lane: String,
+    /// The cell for a person, and the figure where it is a further one only.
+    pub name: String,
+    /// True where the main figure is missing.
+    pub is_main: bool,
+    /// Why, for a person.
+    pub why: String,
+}
+
 /// All cells of two runs.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Change {
     /// The cells that both runs have.
     pub rows: Vec<ChangeRow>,
-    /// Cells of the old run that the new one has no figure for, each with why.
-    pub missing: Vec<String>,
+    /// What of the old run has nothing to compare with in the new one.
+    pub missing: Vec<Missing>,
     /// What limits what can be said, for a person.
     pub remarks: Vec<String>,
 }
@@ -85,7 +124,9 @@ pub struct Change {
 struct Pair<'a> {
     row: &'a Row,
     family: &'a str,
+    /// What is judged: the ratio, or the difference as one.
     ratio: Ratio,
+    difference: Option<Difference>,
     average: Option<Ratio>,
     /// By how much the A/A pairs of either run say that its spread is too small.
     inflation: f64,
@@ -146,6 +187,7 @@ impl Change {
                     quantity: pair.row.quantity.clone(),
                     lane: pair.row.lane.clone(),
                     ratio,
+                    difference: pair.difference,
                     inflation,
                     average: judged.average.filter(|_| hidden),
                     verdict,
@@ -225,31 +267,46 @@ fn pairs<'a>(
     old: &'a Analysis,
     new: &'a Analysis,
     design: Design,
-) -> (Vec<Pair<'a>>, Vec<String>) {
+) -> (Vec<Pair<'a>>, Vec<Missing>) {
     fn key(row: &Row) -> (&str, &Case, &str, &str) {
         (&row.workload, &row.case, &row.quantity.id, &row.lane)
     }
     let news: BTreeMap<_, &Row> = new.rows.iter().map(|row| (key(row), row)).collect();
-    let mut missing: Vec<String> = Vec::new();
+    let mut missing: Vec<Missing> = Vec::new();
     let mut found = Vec::new();
     let judged = |row: &&Row| {
         let is_shown_only = UNJUDGED.contains(&row.quantity.id.as_str());
         row.estimate.is_some() && !is_shown_only && !row.quantity.is_of_load()
     };
     for row in old.rows.iter().filter(judged) {
-        let there = news.get(&key(row)).copied();
-        let after = there.filter(|after| after.estimate.is_some());
-        let found_ratio = after.and_then(|after| {
-            shift::between(&after.processes, &row.processes, design)
-                .or_else(|| Some(after.replicates.as_ref()?.ratio(row.replicates.as_ref()?)))
+        let again = news.get(&key(row)).copied();
+        let after = again.filter(|after| after.estimate.is_some());
+        let is_usable = |ratio: &Ratio| ratio.value.is_finite() && ratio.value > 0.0;
+        let compared = after.and_then(|after| {
+            let sides = [after.replicates.as_ref()?, row.replicates.as_ref()?];
+            let ratio = shift::between(&after.processes, &row.processes, design)
+                .unwrap_or_else(|| sides[0].ratio(sides[1]));
+            ratio_or_difference(Some(ratio).filter(is_usable), sides, &row.quantity)
         });
-        let found_ratio = found_ratio.filter(|one| one.value.is_finite() && one.value > 0.0);
-        let (Some(after), Some(ratio)) = (after, found_ratio) else {
-            let text = cell_name(base, &row.workload, &row.case, &row.lane);
-            let line = format!("{text}: {}", why_missing(there));
-            // Several figures of a cell that are missing for one reason are one line.
-            if !missing.contains(&line) {
-                missing.push(line);
+        let (Some(after), Some((ratio, difference))) = (after, compared) else {
+            let value = |row: &Row| row.estimate.map(|estimate| estimate.value);
+            // Of what was nothing and still is, there is nothing to say.
+            let is_same = after.is_some_and(|after| value(after) == value(row));
+            let mut name = cell_name(base, &row.workload, &row.case, &row.lane);
+            let is_main = row.quantity.rank == 0;
+            // Without its main figure a cell has none.
+            let is_named = missing.iter().any(|one| one.name == name);
+            if !is_main {
+                name = format!("{name}, {}", row.quantity.title);
+            }
+            if !is_same && !is_named {
+                missing.push(Missing {
+                    workload: row.workload.clone(),
+                    lane: row.lane.clone(),
+                    name,
+                    is_main,
+                    why: why_missing(row, again),
+                });
             }
             continue;
         };
@@ -258,7 +315,8 @@ fn pairs<'a>(
         found.push(Pair {
             row,
             family: family(base, &row.lane),
-            ratio,
+            ratio: difference.map_or(ratio, |difference| difference.as_ratio()),
+            difference,
             average: {
                 let (after, before) = shift::sides(&after.processes, &row.processes, design);
                 shift::averages(&after, &before, design)
@@ -278,11 +336,17 @@ pub(crate) fn cell_name(run: &Run, workload: &str, case: &Case, lane: &str) -> S
 }
 
 /// Why there is nothing to compare with in the new run.
-fn why_missing(row: Option<&Row>) -> String {
-    match row.map(|row| (&row.absence, row.estimate)) {
-        None => "not measured".to_owned(),
-        Some((Some(absence), None)) => failure::line(absence.kind, &absence.message),
-        Some(_) => "its figure may be 0, so it has no ratio".to_owned(),
+fn why_missing(old: &Row, new: Option<&Row>) -> String {
+    let Some(new) = new else {
+        return "not measured".to_owned();
+    };
+    match &new.absence {
+        Some(absence) => failure::line(absence.kind, &absence.message),
+        None => format!(
+            "{} before and {} now, of too few processes to compare them",
+            old.value_text(),
+            new.value_text()
+        ),
     }
 }
 

@@ -4,8 +4,12 @@
 //! |--------------|-----------|---------------------------------------------------------|
 //! | pass         | 0         | no cell is slower, and none hides a large slowdown      |
 //! | regression   | 1         | a cell is slower, by the rules of [`crate::stats::verdict`], or failed and did not before |
-//! | inconclusive | 2         | a slowdown above [`TOLERANCE_RATIO`] cannot be ruled out, or a cell was not measured again |
+//! | inconclusive | 2         | a slowdown above [`TOLERANCE_RATIO`] cannot be ruled out, or a main figure is not there again |
 //! | invalid      | 3         | the two runs must not be set against each other          |
+//!
+//! A cell failed if the new run has no figure of it and says why, or if some of its
+//! processes failed and none did in the old run. What the new run was not to measure
+//! is named, and no more.
 //!
 //! What a cell's verdict rests on is said in [`crate::change`]. Only the first
 //! quantity of a workload can make the gate inconclusive: tails are too
@@ -14,7 +18,7 @@
 //! Runs of different machines are refused: a difference between machines is
 //! no regression. Quick runs are refused: they are too short to tell.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -72,7 +76,7 @@ pub struct Gate {
     pub reasons: Vec<String>,
     /// The cells that both runs have.
     pub rows: Vec<ChangeRow>,
-    /// Cells of the old run that the new one has no figure for, each with why.
+    /// What of the old run has no figure in the new one, each with the reason.
     pub missing: Vec<String>,
 }
 
@@ -111,26 +115,32 @@ pub fn gate(base: &Run, new: &Run) -> Gate {
             outcome: Outcome::Invalid,
             reasons,
             rows,
-            missing,
+            missing: Vec::new(),
         };
     }
     let name = |row: &ChangeRow| {
-        let case = match row.case_text.as_str() {
-            "" => String::new(),
-            text => format!(" ({text})"),
-        };
-        format!(
-            "{}{case}, {}, {}",
-            row.workload, row.lane, row.quantity.title
-        )
+        let cell = cell_name(base, &row.workload, &row.case, &row.lane);
+        format!("{cell}, {}", row.quantity.title)
     };
     for row in rows.iter().filter(|row| row.verdict == Verdict::Slower) {
         let words = row.quantity.words(row.verdict);
-        reasons.push(format!("{words}: {}: {}", name(row), of_old(&row.ratio)));
+        reasons.push(format!("{words}: {}: {}", name(row), changed(row)));
     }
     let slower_count = reasons.len() + failed.len();
-    reasons.splice(0..0, failed);
-    reasons.extend(left_out(base, new));
+    let failures = failed
+        .iter()
+        .map(|(name, why)| format!("failed: {name}: {why}"));
+    reasons.splice(0..0, failures);
+    let (mut lost, mut others) = (Vec::new(), Vec::new());
+    for one in missing.iter().filter(|one| !failed.contains_key(&one.name)) {
+        let line = format!("no figure in the new run: {}: {}", one.name, one.why);
+        let is_asked = new.workload(&one.workload).is_some() && new.lane(&one.lane).is_some();
+        match one.is_main && is_asked {
+            true => lost.push(line),
+            false => others.push(line),
+        }
+    }
+    reasons.extend(lost);
     for row in rows.iter().filter(|row| hides_a_slowdown(row)) {
         reasons.push(match &row.average {
             Some(average) => format!(
@@ -141,7 +151,7 @@ pub fn gate(base: &Run, new: &Run) -> Gate {
             None => format!(
                 "too noisy to say: {}: {}; measure longer (--budget)",
                 name(row),
-                of_old(&row.ratio)
+                changed(row)
             ),
         });
     }
@@ -150,27 +160,17 @@ pub fn gate(base: &Run, new: &Run) -> Gate {
         (0, _) => Outcome::Inconclusive,
         _ => Outcome::Regression,
     };
-    reasons.extend(without_figure(&missing));
+    reasons.extend(others);
     reasons.extend(remarks);
     Gate {
         outcome,
         reasons,
         rows,
-        missing,
+        missing: missing
+            .into_iter()
+            .map(|one| format!("{}: {}", one.name, one.why))
+            .collect(),
     }
-}
-
-/// The most cells that are named in one line.
-const MOST_NAMES: usize = 10;
-
-/// Which cells have no figure in the new run; `None` where all have one.
-fn without_figure(missing: &[String]) -> Option<String> {
-    let named = &missing[..missing.len().min(MOST_NAMES)];
-    let more = match missing.len() - named.len() {
-        0 => String::new(),
-        count => format!("; and {count} more"),
-    };
-    (!named.is_empty()).then(|| format!("no figure in the new run: {}{more}", named.join("; ")))
 }
 
 /// A cell: the workload, the lane and the parameters.
@@ -200,41 +200,34 @@ fn failure_of<'a>(run: &'a Run, (workload, lane, parameters): CellKey<'_>) -> Op
     })
 }
 
-fn name_of(run: &Run, (workload, lane, parameters): CellKey<'_>) -> String {
-    cell_name(run, workload, &Case(parameters.clone()), lane)
-}
-
-/// Cells that the old run measured without a failure and in which the new one
-/// failed, be it in one of its processes only.
-fn failed(base: &Run, new: &Run) -> Vec<String> {
+/// The cells that the old run has figures of and that failed in the new one: all of
+/// their processes, or some where none did before. Each with the reason.
+fn failed(base: &Run, new: &Run) -> BTreeMap<String, String> {
+    let known = measured(new);
     let cells = measured(base).into_iter();
     cells
-        .filter(|&cell| failure_of(base, cell).is_none())
         .filter_map(|cell| {
-            let failure = failure_of(new, cell)?;
-            let (name, why) = (name_of(base, cell), &failure.message);
-            Some(format!(
-                "failed: {name}: {why}; it did not fail in the old run"
-            ))
+            let (workload, lane, parameters) = cell;
+            let why = &failure_of(new, cell)?.message;
+            let since = match failure_of(base, cell) {
+                None => "it did not fail in the old run",
+                Some(_) if !known.contains(&cell) => {
+                    "in the old run only some of its processes did"
+                }
+                Some(_) => return None,
+            };
+            let name = cell_name(base, workload, &Case(parameters.clone()), lane);
+            Some((name, format!("{why}; {since}")))
         })
         .collect()
 }
 
-/// Cells that the new run was to measure, as the old one did, and of which it
-/// says nothing.
-fn left_out(base: &Run, new: &Run) -> Option<String> {
-    let known = measured(new);
-    let lost: Vec<String> = measured(base)
-        .into_iter()
-        .filter(|cell| new.workload(cell.0).is_some() && new.lane(cell.1).is_some())
-        .filter(|cell| !known.contains(cell) && failure_of(new, *cell).is_none())
-        .map(|cell| name_of(base, cell))
-        .collect();
-    let first = lost.first()?;
-    Some(format!(
-        "not measured again: {} cells, the first of them {first}; give the new run as much time as the old one (--budget)",
-        lost.len()
-    ))
+/// How the new figure stands to the old one, with the interval.
+fn changed(row: &ChangeRow) -> String {
+    match row.difference {
+        Some(_) => row.by(),
+        None => of_old(&row.ratio),
+    }
 }
 
 /// The new figure over the old one, with its interval: `1.24× the old figure

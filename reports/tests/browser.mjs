@@ -1,5 +1,5 @@
 // Drives the rendered report in headless Chromium over its debugging pipe.
-// Called by tests/it/browser.rs:  node browser.mjs CHROMIUM PAGE OTHER_RUN [AXE]
+// Called by tests/it/browser.rs:  node browser.mjs CHROMIUM PAGE [AXE]
 // Prints one line a failed check and exits with 1 if there is any.
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
-const [chromium, page, other, axe] = process.argv.slice(2);
+const [chromium, page, axe] = process.argv.slice(2);
 const home = mkdtempSync(join(tmpdir(), "report-"));
 const browser = spawn(chromium, [
   "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -102,15 +102,6 @@ try {
   await run("document.execCommand = (what) => { window.copied = document.querySelector('body > textarea').value; return what === 'copy'; }; Object.defineProperty(navigator, 'clipboard', { value: undefined })");
   await run("document.querySelector('#q-spawn\\\\.one [data-copy]').click()");
   check("a table is copied as CSV", await until("(window.copied || '').startsWith('Lane,Figure')"), await run("window.copied"));
-
-  // Another result file, and one that is none.
-  const { root } = await tell("DOM.getDocument");
-  const { nodeId } = await tell("DOM.querySelector", { nodeId: root.nodeId, selector: "#file" });
-  await tell("DOM.setFileInputFiles", { nodeId, files: [other] });
-  check("a dropped run is set beside this one", await until("document.querySelectorAll('#dropped tbody tr').length > 10"), await run("document.querySelector('#dropped').textContent.slice(0, 300)"));
-  check("a dropped host name is text", await run("!document.querySelector('#dropped img, #dropped script') && document.querySelector('#dropped').textContent.includes('<img')"), await run("document.querySelector('#dropped').textContent.slice(0, 300)"));
-  await tell("DOM.setFileInputFiles", { nodeId, files: [page] });
-  check("a file that is no run is refused in words", await until("document.querySelector('#dropped .alert')?.textContent.includes('not JSON')"), await run("document.querySelector('#dropped').textContent.slice(0, 300)"));
 
   // Before anything is opened the page is short, and opens with the answers.
   await tell("Emulation.setDeviceMetricsOverride", { width: 1280, height: 800, deviceScaleFactor: 1, mobile: false });

@@ -12,32 +12,20 @@ use reports::stats::verdict::Verdict;
 use super::arguments::{Format, GateArguments};
 use super::list::{plain_table, trimmed};
 use super::report::run_file;
-use crate::say::{say, stdout};
+use crate::say::stdout;
 
-/// The exit status where it was used wrongly, or its answer could not be written:
-/// above those of its verdicts.
+/// The exit status where it was used wrongly, a run could not be read, or its answer
+/// could not be written: above those of its verdicts.
 pub(super) const FAILED: u8 = 4;
 
 /// What is wrong with the one run that was given.
 const ONE_BUILD: &str = "this run has only one build: name the new run too, or measure both builds in one run with --base";
 
 pub(super) fn gate(arguments: &GateArguments) -> anyhow::Result<ExitCode> {
-    // A file that cannot be read is an invalid environment, not a regression.
-    let read = |path| reports::store::read(&run_file(path));
-    let sides = match &arguments.new {
-        Some(new) => read(&arguments.base)
-            .and_then(|base| Ok([base, read(new)?]))
-            .map_err(anyhow::Error::from),
-        None => read(&arguments.base)
-            .map_err(anyhow::Error::from)
-            .and_then(|run| run.sides().context(ONE_BUILD)),
-    };
-    let [base, new] = match sides {
-        Ok(sides) => sides,
-        Err(error) => {
-            say(format!("threadbare: {error:#}"));
-            return Ok(ExitCode::from(Outcome::Invalid.exit_code()));
-        }
+    let base = reports::store::read(&run_file(&arguments.base))?;
+    let [base, new] = match &arguments.new {
+        Some(new) => [base, reports::store::read(&run_file(new))?],
+        None => base.sides().context(ONE_BUILD)?,
     };
     let answer = decide(&base, &new);
     let mut out = stdout();
@@ -60,7 +48,7 @@ fn print(out: &mut impl Write, gate: &Gate) -> std::io::Result<()> {
             row.case_text.clone(),
             row.lane.clone(),
             row.quantity.title.clone(),
-            format!("{:+.1}%", (row.ratio.value - 1.0) * 100.0),
+            row.by(),
             row.quantity.words(row.verdict).to_owned(),
         ]);
     }

@@ -319,7 +319,8 @@ fn folder(arguments: &RunArguments, results: &Path, setup: &Setup) -> anyhow::Re
 fn conclude(ended: &Ended) -> anyhow::Result<()> {
     let run = reports::store::read(&ended.run)?;
     let mut out = stdout();
-    super::show::table(&run, &mut out)?;
+    let analysis = reports::Analysis::of(&run);
+    super::show::table(&run, &analysis, &mut out)?;
     let outcome = &ended.outcome;
     let took = run
         .end
@@ -333,15 +334,7 @@ fn conclude(ended: &Ended) -> anyhow::Result<()> {
             rough(took)
         )?;
     }
-    let analysis = reports::Analysis::of(&run);
-    let (decided, all) = analysis.decided();
-    if all > 0 {
-        writeln!(
-            out,
-            "{decided} of {all} comparisons with {} are decided",
-            analysis.reference_lane
-        )?;
-    }
+    super::show::tell_decided(analysis.decided(), &analysis.reference_lane, &mut out)?;
     if outcome.failures_count > 0 {
         writeln!(
             out,

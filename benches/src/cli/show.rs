@@ -21,6 +21,7 @@ pub(super) fn show(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
         words.is_empty() || words.iter().any(|word| name.starts_with(word.as_str()))
     };
     let mut analysis = Analysis::of(&run);
+    let decided = analysis.decided();
     let had_rows = !analysis.rows.is_empty();
     analysis.rows.retain(|row| {
         chosen(&arguments.workload, &row.workload) && chosen(&arguments.lane, &row.lane)
@@ -37,10 +38,13 @@ pub(super) fn show(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
             let mut figures = serde_json::to_value(&analysis).context("writing the figures")?;
             figures["disturbances"] = json!(taints::by_kind(&run));
             figures["warnings"] = json!(run.warnings);
+            figures["decided_count"] = json!(decided.0);
+            figures["comparisons_count"] = json!(decided.1);
             writeln!(out, "{figures:#}")?;
         }
         Format::Table => {
             print(&run, &analysis, arguments.all, &mut out)?;
+            tell_decided(decided, &analysis.reference_lane, &mut out)?;
             for warning in &run.warnings {
                 writeln!(out, "\nwarning: {warning}")?;
             }
@@ -54,8 +58,23 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// The run's figures, the first of each workload.
-pub(super) fn table(run: &Run, out: &mut impl Write) -> anyhow::Result<()> {
-    print(run, &Analysis::of(run), false, out)
+pub(super) fn table(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Result<()> {
+    print(run, analysis, false, out)
+}
+
+/// How many comparisons of the whole run have a verdict, if there are any.
+pub(super) fn tell_decided(
+    (decided, all): (usize, usize),
+    reference: &str,
+    out: &mut impl Write,
+) -> std::io::Result<()> {
+    match all {
+        0 => Ok(()),
+        _ => writeln!(
+            out,
+            "{decided} of {all} comparisons with {reference} are decided"
+        ),
+    }
 }
 
 /// Our runtime beside its peers, and how costs grow: where the run has them.

@@ -25,7 +25,7 @@ pub use scaling::{Curve, CurvePoint};
 
 use crate::run::Run;
 use crate::schema::{Measure, Workload};
-use crate::stats::bootstrap::{Ratio, seed_for};
+use crate::stats::bootstrap::{Ratio, Replicates, seed_for};
 use crate::stats::difference::Difference;
 use crate::stats::ledger::{Ledger, ledger};
 use crate::stats::verdict::{Bound, Comparison, Verdict, verdicts};
@@ -200,10 +200,15 @@ fn compare(rows: &mut [Row], cells: &[Cell], noise: &Noise, reference_lane: &str
                 continue;
             };
             let inflation = noise.inflation(&cell.workload, &cell.quantity);
-            let Some((ratio, difference)) = standing(cell, reference, inflation) else {
+            let sides = [&cell.replicates, &reference.replicates];
+            let found = ratio_or_difference(cell.ratio_to(reference), sides, &cell.quantity);
+            let Some((ratio, difference)) = found else {
                 continue;
             };
-            let judged = difference.map_or(ratio, |difference| difference.as_ratio());
+            let ratio = ratio.inflated(inflation);
+            let judged = difference.map_or(ratio, |difference| {
+                difference.as_ratio().inflated(inflation)
+            });
             let average = cell.average_to(reference);
             let average = average.map(|average| average.inflated(inflation));
             page.push(Comparison {
@@ -226,20 +231,21 @@ fn compare(rows: &mut [Row], cells: &[Cell], noise: &Noise, reference_lane: &str
     }
 }
 
-/// How a figure stands to the reference's: by their ratio, or by their difference
-/// where one of them may be nothing.
-fn standing(cell: &Cell, reference: &Cell, inflation: f64) -> Option<(Ratio, Option<Difference>)> {
-    let ratio = cell.ratio_to(reference);
-    let difference = || {
-        let (ours, theirs) = (&cell.replicates, &reference.replicates);
-        ours.difference(theirs, cell.quantity.least())
-            .filter(|difference| difference.interval.is_some())
-    };
-    match ratio {
-        Some(ratio) if ratio.interval.is_some() => Some((ratio.inflated(inflation), None)),
-        Some(ratio) => Some((ratio, difference())),
-        None => difference().map(|difference| (difference.as_ratio(), Some(difference))),
+/// How one figure stands to another: by their ratio, or by their difference where
+/// one of them may be nothing, and the ratio has no interval.
+pub(crate) fn ratio_or_difference(
+    ratio: Option<Ratio>,
+    [ours, theirs]: [&Replicates; 2],
+    quantity: &Quantity,
+) -> Option<(Ratio, Option<Difference>)> {
+    if let Some(ratio) = ratio.filter(|ratio| ratio.interval.is_some()) {
+        return Some((ratio, None));
     }
+    let difference = ours
+        .difference(theirs, quantity.least())
+        .filter(|difference| difference.interval.is_some());
+    let of_difference = difference.map(|difference| difference.as_ratio());
+    Some((ratio.or(of_difference)?, difference))
 }
 
 /// The ledgers of all workloads that measure memory.

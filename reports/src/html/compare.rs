@@ -5,25 +5,10 @@ use maud::{Markup, html};
 
 use super::shell;
 use super::verdicts::shade;
-use super::view::{Section, factor};
+use super::view::factor;
 use crate::compare::{Comparison, ComparisonCell, ComparisonRow};
 use crate::format;
 use crate::stats::Verdict;
-
-/// The part of a report onto which other result files are dropped.
-pub(super) fn section() -> Option<Section> {
-    Some(Section {
-        title: "Beside another machine",
-        lead: html! { "Drop another run.jsonl onto this page: it is read in the browser and sent nowhere." },
-        body: html! {
-            div id="drop" class="drop" {
-                label { "Drop a " code { "run.jsonl" } " here, or choose one " input id="file" type="file" accept=".jsonl,.json"; }
-            }
-            noscript { p { "This needs JavaScript; " code { "threadbare compare" } " does the same in the terminal." } }
-            div id="dropped" aria-live="polite" {}
-        },
-    })
-}
 
 /// A comparison as one HTML document.
 #[must_use]

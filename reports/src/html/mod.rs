@@ -92,7 +92,6 @@ fn document(view: &View<'_>) -> String {
         ("published", "Published", published::section(view)),
         ("trust", "Trust", trust::section(view)),
         ("environment", "Environment", environment::section(view)),
-        ("beside", "Compare", compare::section()),
     ];
     let links: Vec<(&str, &str)> = sections
         .iter()

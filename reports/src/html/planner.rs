@@ -254,8 +254,7 @@ fn line(view: &View<'_>, lane: &str, constants: Constants, demand: Demand, cores
     }
 }
 
-/// What the script works on: the planner's constants, and the ratios that a
-/// dropped file is set beside.
+/// What the script works on: the planner's constants.
 pub(super) fn data(view: &View<'_>) -> Value {
     let lanes: Vec<Value> = constants(view)
         .into_iter()
@@ -270,33 +269,7 @@ pub(super) fn data(view: &View<'_>) -> Value {
             })
         })
         .collect();
-    let rows: Vec<Value> = view
-        .analysis
-        .rows
-        .iter()
-        .filter(|row| row.quantity.id == "time")
-        .filter_map(|row| {
-            Some(json!({
-                "workload": row.workload,
-                "parameters": row.case,
-                "case": view.case_text(&row.workload, &row.case),
-                "lane": row.lane,
-                "ratio": row.standing.as_ref()?.ratio.value,
-            }))
-        })
-        .collect();
-    let header = &view.run.header;
-    json!({
-        "schema_version": header.schema_version,
-        "reference": view.analysis.reference_lane,
-        "host": header.host.name,
-        "cpu": header.host.machine.cpu_model,
-        "system": header.host.operating_system,
-        "threads": header.host.machine.threads_count,
-        "memory_bytes": header.host.memory_bytes,
-        "planner": lanes,
-        "rows": rows,
-    })
+    json!({ "memory_bytes": view.run.header.host.memory_bytes, "planner": lanes })
 }
 
 #[cfg(test)]

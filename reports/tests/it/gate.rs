@@ -1,6 +1,9 @@
 //! The gate, with slowdowns put in on purpose.
 
+use std::collections::BTreeSet;
+
 use reports::Run;
+use reports::analysis::Case;
 use reports::gate::{Outcome, gate};
 use reports::run::BASE_SUFFIX;
 use reports::schema::{Depth, Failure, FailureKind, Group};
@@ -281,15 +284,104 @@ fn lane_that_crashed_in_both_builds_is_no_regression() {
 }
 
 #[test]
-fn cell_of_which_the_new_run_says_nothing_is_inconclusive() {
-    let mut new = full(2, None);
-    let is_it = |group: &Group| group.workload == "spawn.one" && group.lane == "thread";
-    new.groups.retain(|group| !is_it(group));
-    let gate = gate(&full(1, None), &new);
+fn lane_that_failed_now_and_then_and_now_always_is_a_regression() {
+    let base = with_failure(full(1, None), "thread", false);
+    for (all, outcome) in [(true, Outcome::Regression), (false, Outcome::Pass)] {
+        let gate = gate(&base, &with_failure(full(2, None), "thread", all));
+        assert_eq!(gate.outcome, outcome, "{:?}", gate.reasons);
+    }
+}
+
+#[test]
+fn cells_of_which_the_new_run_says_nothing_are_inconclusive_and_each_is_named() {
+    let (base, mut new) = (full(1, None), full(2, None));
+    let is_gone = |group: &Group| {
+        group.workload.starts_with("spawn.") && ["thread", "tokio"].contains(&&*group.lane)
+    };
+    let gone: BTreeSet<_> = base
+        .groups
+        .iter()
+        .filter(|group| is_gone(group))
+        .map(|group| (&group.workload, &group.parameters, &group.lane))
+        .collect();
+    assert!(gone.len() > 5, "{gone:?}");
+    new.groups.retain(|group| !is_gone(group));
+    let gate = gate(&base, &new);
     assert_eq!(gate.outcome, Outcome::Inconclusive, "{:?}", gate.reasons);
+    for (workload, parameters, lane) in gone {
+        let cell = match Case(parameters.clone())
+            .text(base.workload(workload))
+            .as_str()
+        {
+            "" => format!("{workload}, {lane}"),
+            case => format!("{workload} ({case}), {lane}"),
+        };
+        let line = format!("no figure in the new run: {cell}: not measured");
+        assert!(gate.reasons.contains(&line), "{line}: {:?}", gate.reasons);
+        assert!(gate.missing.contains(&format!("{cell}: not measured")));
+    }
+}
+
+#[test]
+fn lane_that_the_new_run_was_not_to_measure_is_named_and_no_verdict() {
+    let mut new = full(2, None);
+    new.header.lanes.retain(|lane| lane.name != "tokio");
+    new.groups.retain(|group| group.lane != "tokio");
+    let gate = gate(&full(1, None), &new);
+    assert_eq!(gate.outcome, Outcome::Pass, "{:?}", gate.reasons);
+    let line = "no figure in the new run: spawn.one, tokio: not measured";
     assert!(
+        gate.reasons.iter().any(|why| why == line),
+        "{:?}",
         gate.reasons
-            .iter()
-            .any(|why| why.starts_with("not measured again: 1 cells"))
     );
+    assert!(gate.missing.iter().all(|name| name.contains(", tokio")));
+}
+
+/// The run, with so many bytes in all of each sample of tokio's memory, some for the
+/// task counts.
+fn with_memory(mut run: Run, bytes: impl Fn(&Group) -> i64) -> Run {
+    let is_it = |group: &&mut Group| group.workload == "memory.parked" && group.lane == "tokio";
+    for group in run.groups.iter_mut().filter(is_it) {
+        let bytes = bytes(group);
+        for memory in group
+            .samples
+            .iter_mut()
+            .filter_map(|one| one.memory.as_mut())
+        {
+            (memory.anonymous_bytes, memory.kernel_stack_bytes) = (bytes, 0);
+            (memory.slab_bytes, memory.page_tables_bytes) = (0, 0);
+            memory.percpu_bytes = 0;
+        }
+    }
+    run
+}
+
+#[test]
+fn memory_that_was_nothing_is_compared_by_its_difference() {
+    // Of one process more than of the next, and of no task.
+    let nothing = |group: &Group| 300_000 + (group.process_index as i64 % 3 - 1) * 900;
+    let task = |group: &Group| nothing(group) + 4_096 * group.parameters["tasks_count"] as i64;
+    let base = || with_memory(full(1, None), nothing);
+    for (new, verdict, outcome) in [
+        (
+            with_memory(full(2, None), nothing),
+            Verdict::Same,
+            Outcome::Pass,
+        ),
+        (
+            with_memory(full(2, None), task),
+            Verdict::Slower,
+            Outcome::Regression,
+        ),
+    ] {
+        let gate = gate(&base(), &new);
+        let row = gate.rows.iter().find(|row| {
+            (&*row.workload, &*row.lane, &*row.quantity.id) == ("memory.parked", "tokio", "memory")
+        });
+        let row = row.expect("a row");
+        assert_eq!(row.verdict, verdict, "{row:?}");
+        assert!(row.difference.is_some(), "{row:?}");
+        assert_eq!(gate.outcome, outcome, "{:?}", gate.reasons);
+    }
 }

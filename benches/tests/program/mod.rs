@@ -1,0 +1,162 @@
+//! The `threadbare` program in tests, and a lane for it that is a small shell script.
+#![allow(dead_code, reason = "no program of tests uses all of it")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use nix::libc;
+use nix::sys::signal::{SigHandler, Signal, signal};
+
+/// Makes a lane that takes a steady time for each iteration, some 10 µs, half a
+/// percent apart from process to process: it says the time, and sleeps for as long.
+/// `$INJECT` is a slowdown in percent. It makes the file `$MARKS/hello` before its
+/// hello and `$MARKS/request` at each request, and sleeps for `$HELLO_S` and
+/// `$REQUEST_S` after that. `$BEFORE` is run before each answer.
+pub(crate) fn lane(folder: &Path) -> PathBuf {
+    let path = folder.join("lane.sh");
+    let script = r#"#!/bin/sh
+[ -z "$MARKS" ] || : >"$MARKS/hello"
+sleep ${HELLO_S:-0}
+echo '{"type":"hello","protocol":1,"lane":"thread","language":"sh","runtime":"'${RUNTIME:-none}'","pid":1,"cpus_count":'$(nproc)',"workloads":{"spawn.one":null,"switch.pingpong":null,"io.file_read":null}}'
+per=$((10000 + $$ * 7919 % 101 - 50))
+per=$((per * (100 + ${INJECT:-0}) / 100))
+while read -r line; do
+  case $line in *'"type":"run"'*) ;; *) exit 0;; esac
+  [ -z "$MARKS" ] || : >"$MARKS/request"
+  sleep ${REQUEST_S:-0}
+  id=${line#*\"id\":}; id=${id%%,*}
+  iterations=${line##*\"iterations\":}; iterations=${iterations%%\}*}
+  rounds=${line#*\"rounds_count\":}; rounds=${rounds%%[,\}]*}
+  case $line in *pingpong*) sum=$((iterations * rounds));; *) sum=$iterations;; esac
+  elapsed=$((iterations * per))
+  sleep $((elapsed / 1000000000)).$(printf %09d $((elapsed % 1000000000)))
+  eval "$BEFORE"
+  echo '{"type":"sample","id":'$id',"elapsed_ns":'$elapsed',"operations_count":'$sum',"checksum":'$sum',"cpu_ns":0,"voluntary_switches_count":0,"involuntary_switches_count":0}'
+done
+"#;
+    executable(&path, script);
+    path
+}
+
+/// Writes a script that can be started.
+pub(crate) fn executable(path: &Path, script: &str) {
+    fs::write(path, script).unwrap();
+    fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+/// The program, without colours and with the usual ends by signals. A shell starts
+/// what runs in its background with SIGINT ignored, `nohup` with SIGHUP, and what finds
+/// it so leaves it so.
+pub(crate) fn threadbare() -> Command {
+    prepared(Command::new(env!("CARGO_BIN_EXE_threadbare")))
+}
+
+/// The same after `first`, lines of a shell that change what it inherits.
+pub(crate) fn threadbare_after(first: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", &format!("{first}; exec \"$0\" \"$@\"")])
+        .arg(env!("CARGO_BIN_EXE_threadbare"));
+    prepared(shell)
+}
+
+/// The program with the words of a command line as a person pastes it into a shell.
+pub(crate) fn pasted(words: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", &format!("\"$0\" {words}")])
+        .arg(env!("CARGO_BIN_EXE_threadbare"));
+    prepared(shell)
+}
+
+fn prepared(mut command: Command) -> Command {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .env("NO_COLOR", "1");
+    // SAFETY: `signal` may be called between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            for each in [Signal::SIGINT, Signal::SIGHUP, Signal::SIGTERM] {
+                signal(each, SigHandler::SigDfl)?;
+            }
+            Ok(())
+        });
+    }
+    command
+}
+
+/// Has the kernel refuse these system calls to the program and all that it starts, each
+/// with its error.
+pub(crate) fn refuse(command: &mut Command, calls: &[(libc::c_long, i32)]) {
+    let step = |code: u32, jf: u8, k: u32| libc::sock_filter {
+        code: code as u16,
+        jt: 0,
+        jf,
+        k,
+    };
+    let answer = |what: u32| step(libc::BPF_RET | libc::BPF_K, 0, what);
+    // The number of the call is the first that the filter sees of it.
+    let mut filter = vec![step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0)];
+    for &(call, error) in calls {
+        let is_it = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+        filter.push(step(is_it, 1, call as u32));
+        filter.push(answer(libc::SECCOMP_RET_ERRNO | error as u32));
+    }
+    filter.push(answer(libc::SECCOMP_RET_ALLOW));
+    // SAFETY: two system calls, which may be made between fork and exec; the filter is
+    // alive for them.
+    unsafe {
+        command.pre_exec(move || {
+            let program = libc::sock_fprog {
+                len: filter.len() as u16,
+                filter: filter.as_mut_ptr(),
+            };
+            let done = libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+                && libc::prctl(
+                    libc::PR_SET_SECCOMP,
+                    libc::SECCOMP_MODE_FILTER,
+                    &raw const program,
+                ) == 0;
+            match done {
+                true => Ok(()),
+                false => Err(std::io::Error::last_os_error()),
+            }
+        });
+    }
+}
+
+/// The two workloads of the lane that read no files.
+pub(crate) const BOTH: &str = "spawn.one,switch.pingpong";
+
+/// Names the lane program to the program.
+pub(crate) const LANE_PROGRAM: &str = "THREADBARE_LANE_PROGRAM";
+
+/// Has `program` measure the lane into `folder`.
+pub(crate) fn run(mut program: Command, lane: &Path, arguments: &[&str], folder: &Path) -> Command {
+    program
+        .args(["run", "--lane", "thread"])
+        .args(arguments)
+        .arg("--out")
+        .arg(folder)
+        .env(LANE_PROGRAM, lane);
+    program
+}
+
+/// Goes on with the run in `folder`.
+pub(crate) fn resume(lane: &Path, folder: &Path) -> Command {
+    let mut program = threadbare();
+    program
+        .args(["run", "--resume"])
+        .arg(folder)
+        .env(LANE_PROGRAM, lane);
+    program
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
