@@ -445,13 +445,13 @@ fn show_report_and_compare_say_one_noise_the_disturbances_and_the_verdicts() {
     said(&["report", file, "--out", page.to_str().unwrap()]);
     let page = std::fs::read_to_string(page).unwrap();
     assert!(page.contains("Repeats differ by <b>0.80%</b>"));
-    assert!(page.contains("<b>38 of 48</b> differences from"));
+    assert!(page.contains("<b>12 of 26</b> differences from"));
 
     let json: serde_json::Value =
         serde_json::from_str(&said(&["show", file, "--format", "json"])).unwrap();
     assert_eq!(json["warnings"], serde_json::json!([]));
-    assert_eq!(json["decided_count"], 38);
-    assert_eq!(json["comparisons_count"], 48);
+    assert_eq!(json["decided_count"], 12);
+    assert_eq!(json["comparisons_count"], 26);
     let disturbances = json["disturbances"].as_array().unwrap();
     assert_eq!(disturbances.len(), 1);
     assert_eq!(disturbances[0]["blocks_count"], 1);
