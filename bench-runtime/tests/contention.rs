@@ -54,7 +54,7 @@ fn wait_for_the_mutex(mutex: &Mutex<()>) {
 }
 
 /// Runs `body` on one P, where each wait is as long as it says.
-fn on_fake_time(body: impl FnOnce()) {
+fn on_fake_time(body: impl FnOnce() + Send + 'static) {
     let runtime = Runtime::builder().procs(1).fake_time().start().unwrap();
     runtime.run(body);
 }

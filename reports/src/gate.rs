@@ -142,7 +142,8 @@ pub fn gate(base: &Run, new: &Run) -> Gate {
     }
     reasons.extend(lost);
     for row in rows.iter().filter(|row| hides_a_slowdown(row)) {
-        reasons.push(match &row.average {
+        let is_worse = |average: &Ratio| row.quantity.turned(*average).value > 1.0;
+        reasons.push(match row.average.as_ref().filter(|average| is_worse(average)) {
             Some(average) => format!(
                 "too noisy to say: {}: the typical process is unchanged, but the average is {}: slow processes have become more frequent",
                 name(row),
