@@ -394,7 +394,7 @@ impl Builder {
     /// | rand | fine | `rng()` anew after each park |
     /// | tracing | `in_scope` without a park inside; an entered guard over a park mixes spans up, no more | no entered guard over a park |
     /// | std's and parking_lot's guards | over a park they lock out the goroutines of their own thread, which may be for ever: use [`sync::Mutex`](crate::sync::Mutex) | not over a park |
-    /// | std's `thread::scope` | fine | no park inside: its end may never be seen |
+    /// | std's `thread::scope` | fine | no park inside: rule 4 |
     /// | rayon | its scope inside [`blocking`](crate::blocking), then tasks may wait for goroutines | the same |
     /// | scoped-tls | no park inside `set`: rule 2 | the same |
     ///

@@ -148,6 +148,7 @@ impl<T> QuickLock<T> {
 
     /// Takes the lock if it is free.
     #[cfg(rt_loom)]
+    #[allow(dead_code, reason = "for its model")]
     pub(crate) fn try_lock(&self) -> Option<QuickGuard<'_, T>> {
         self.raw.try_lock().then_some(QuickGuard { lock: self })
     }
