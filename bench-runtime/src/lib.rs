@@ -3,13 +3,14 @@
 //! # What blocks a thread
 //!
 //! Calls of this crate block the goroutine, never its thread. Others block the
-//! thread: a lock of std, `std::thread::sleep`, a file, a foreign library. In a pinned
+//! thread: a lock of std, `std::thread::sleep`, a file of std, a foreign library. In a pinned
 //! runtime, the default, the goroutines that have started on that thread then wait
 //! too, and for ever if the call waits for one of them. The shortest way there: two
 //! goroutines share a `std::sync::Mutex`, and one holds it over a `time::sleep`, a
 //! send or a receive. So
 //!
-//! - use the locks of [`sync`], where a guard may live across a wait;
+//! - use the locks of [`sync`], where a guard may live across a wait, and the files,
+//!   streams and children of [`fs`], [`io`] and [`process`];
 //! - put [`blocking`] around other calls that block, SQLite's busy handler included;
 //! - or build a [migrating](Builder::migrating) runtime, which asks more of a program.
 //!
@@ -36,14 +37,18 @@ mod arch;
 mod chan;
 pub mod context;
 mod fatal;
+pub mod fs;
 mod goroutine;
+pub mod io;
 mod local;
 pub mod net;
 mod netpoll;
+pub mod process;
 mod sched;
 mod scope;
 mod seam;
 mod shim;
+pub mod signal;
 mod stack;
 pub mod sync;
 mod sys;

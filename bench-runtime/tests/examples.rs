@@ -4,9 +4,12 @@ mod start;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
-use bench_runtime::Runtime;
+use bench_runtime::context::Context;
 use bench_runtime::net::TcpListener;
+use bench_runtime::signal::{self, Signal};
+use bench_runtime::{Runtime, chan, go};
 use start::Start;
 
 #[allow(dead_code, reason = "its `main` is not called here")]
@@ -15,6 +18,12 @@ mod chat_server;
 #[allow(dead_code, reason = "its `main` is not called here")]
 #[path = "../examples/fan_in.rs"]
 mod fan_in;
+#[allow(dead_code, reason = "its `main` is not called here")]
+#[path = "../examples/graceful_server.rs"]
+mod graceful_server;
+#[allow(dead_code, reason = "its `main` is not called here")]
+#[path = "../examples/job_runner.rs"]
+mod job_runner;
 #[allow(dead_code, reason = "its `main` is not called here")]
 #[path = "../examples/pipeline.rs"]
 mod pipeline;
@@ -100,7 +109,7 @@ fn chat_server_passes_lines_to_the_others() {
         let address = runtime.run(|| {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let address = listener.local_addr().unwrap();
-            drop(bench_runtime::go(move || chat_server::chat(&listener)));
+            drop(go(move || chat_server::chat(&listener)));
             address
         });
         let read = |from: &mut BufReader<TcpStream>| {
@@ -110,7 +119,7 @@ fn chat_server_passes_lines_to_the_others() {
         };
         let connect = || {
             let stream = TcpStream::connect(address).unwrap();
-            let limit = Some(std::time::Duration::from_secs(60));
+            let limit = Some(Duration::from_secs(60));
             stream.set_read_timeout(limit).unwrap();
             let name = stream.local_addr().unwrap();
             let mut stream = BufReader::new(stream);
@@ -127,4 +136,94 @@ fn chat_server_passes_lines_to_the_others() {
         drop(joes);
         assert_eq!(read(&mut anns), format!("{joe} has left\n"));
     }
+}
+
+/// A signal to the whole process, as `kill` sends it.
+fn terminate() {
+    let me = nix::unistd::Pid::this();
+    nix::sys::signal::kill(me, nix::sys::signal::SIGTERM).unwrap();
+}
+
+#[test]
+fn graceful_server_answers_what_it_was_asked_and_ends() {
+    for procs in [1, 2, 8] {
+        for (grace, ms) in [(Duration::from_secs(60), 100), (Duration::ZERO, 3_600_000)] {
+            let runtime = Runtime::builder().procs(procs).start().unwrap();
+            let (ready, address) = chan(1);
+            let server = runtime.spawn(move || {
+                let signals = signal::notify(&[Signal::TERM]).unwrap();
+                let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+                ready.send(listener.local_addr().unwrap()).unwrap();
+                graceful_server::serve(listener, &signals, grace)
+            });
+            let address = address.recv().unwrap();
+            let connect = || BufReader::new(TcpStream::connect(address).unwrap());
+            let ask = |stream: &mut BufReader<TcpStream>, ms: u32| {
+                writeln!(stream.get_mut(), "{ms}").unwrap();
+                let mut line = String::new();
+                stream.read_line(&mut line).unwrap();
+                assert_eq!(line, format!("{ms} ms begin\n"));
+            };
+            let (mut idle, mut busy) = (connect(), connect());
+            ask(&mut idle, 0);
+            ask(&mut busy, ms);
+            terminate();
+            let all_served = server.join().unwrap().unwrap();
+            assert_eq!(all_served, grace > Duration::ZERO);
+            if all_served {
+                let rest = |stream: BufReader<TcpStream>| -> Vec<String> {
+                    stream.lines().map(Result::unwrap).collect()
+                };
+                assert_eq!(rest(idle), ["0 ms have passed"]);
+                assert_eq!(rest(busy), ["100 ms have passed"]);
+            }
+            assert!(TcpStream::connect(address).is_err(), "nobody listens");
+        }
+    }
+}
+
+#[test]
+fn job_runner_keeps_the_order_and_says_what_went_wrong() {
+    let run = || {
+        let jobs = ["sleep 0.1; echo one", "exit 3", "kill -9 $$", "echo four"];
+        let jobs = jobs.map(str::to_owned).to_vec();
+        job_runner::run_all(jobs, &Context::background(), 2, Duration::from_secs(1000))
+    };
+    on_each_runtime(run, |ends| {
+        let (done, failed) = (|s: &str| Ok(s.to_owned()), |s: &str| Err(s.to_owned()));
+        let (three, killed) = (failed("exit status: 3"), failed("signal: 9 (SIGKILL)"));
+        assert_eq!(ends, [done("one"), three, killed, done("four")]);
+    });
+}
+
+#[test]
+fn job_runner_kills_what_lasts_too_long() {
+    let run = || {
+        let jobs = vec!["sleep 1000".to_owned(); 3];
+        job_runner::run_all(jobs, &Context::background(), 2, Duration::from_millis(50))
+    };
+    on_each_runtime(run, |ends| {
+        let late = || Err("context deadline exceeded".to_owned());
+        assert_eq!(ends, [late(), late(), late()]);
+    });
+}
+
+#[test]
+fn job_runner_ends_all_when_its_context_does() {
+    let run = || {
+        let began = Instant::now();
+        let (ctx, cancel) = Context::background().with_cancel();
+        let jobs = vec!["sleep 1000".to_owned(); 8];
+        let all = go(move || job_runner::run_all(jobs, &ctx, 3, Duration::from_secs(1000)));
+        bench_runtime::time::sleep(Duration::from_millis(50));
+        cancel.cancel();
+        let ends = all.join().unwrap();
+        assert!(began.elapsed() < Duration::from_secs(500));
+        ends
+    };
+    on_each_runtime(run, |ends| {
+        assert_eq!(ends.len(), 8);
+        let cancelled = |end: &Result<String, String>| matches!(end, Err(why) if why.contains("context cancelled"));
+        assert!(ends.iter().all(cancelled), "{ends:?}");
+    });
 }

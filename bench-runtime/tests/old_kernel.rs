@@ -5,11 +5,14 @@ mod child;
 mod start;
 
 use std::hint::black_box;
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bench_runtime::{Receiver, Runtime, StackPolicy, chan, go, num_goroutine};
+use bench_runtime::context::Context;
+use bench_runtime::process::{Command, Stdio};
+use bench_runtime::{Receiver, Runtime, StackPolicy, TryRecvError, chan, fs, go, num_goroutine};
 use child::{End, in_child, must_end};
 use start::Start;
 
@@ -19,6 +22,10 @@ enum Lacks {
     /// `MADV_GUARD_INSTALL` and `process_madvise` on oneself: before 6.13.
     Guards,
     UserFault,
+    /// `pidfd_open`: before 5.3. Answered as by a kernel, and as by a sandbox.
+    ProcessDescriptors(i32),
+    /// `RWF_NOWAIT`: before 4.14, and file systems that never came to it.
+    ReadsWithoutWait,
 }
 
 /// From here on the process runs on the older kernel.
@@ -53,6 +60,20 @@ fn forget(lacks: Lacks) {
             load(32),
             unless(GUARD_INSTALL, 1),
             fail(libc::EINVAL),
+            answer(libc::SECCOMP_RET_ALLOW),
+        ],
+        Lacks::ProcessDescriptors(errno) => vec![
+            load(0),
+            unless(libc::SYS_pidfd_open as u32, 1),
+            fail(errno),
+            answer(libc::SECCOMP_RET_ALLOW),
+        ],
+        Lacks::ReadsWithoutWait => vec![
+            load(0),
+            unless(libc::SYS_preadv2 as u32, 1),
+            fail(libc::EOPNOTSUPP),
+            unless(libc::SYS_pwritev2 as u32, 1),
+            fail(libc::EOPNOTSUPP),
             answer(libc::SECCOMP_RET_ALLOW),
         ],
         Lacks::UserFault => vec![
@@ -254,4 +275,99 @@ fn overflow_without_guard_markers_is_reported() {
         assert_eq!(signal, Some(libc::SIGABRT), "{stderr}");
         assert!(stderr.contains("fatal error: stack overflow"), "{stderr}");
     }
+}
+
+/// As the main goroutine, of which P is the only one, and beside another that must
+/// go on.
+fn on_each(body: fn()) {
+    for builder in [Runtime::builder(), Runtime::builder().migrating()] {
+        let runtime = builder.procs(1).start().unwrap();
+        runtime.run(move || {
+            let (stop, stopped) = chan::<()>(0);
+            let other = go(move || {
+                let mut turns = 0u64;
+                while stopped.try_recv() == Err(TryRecvError::Empty) {
+                    turns += 1;
+                    bench_runtime::time::sleep(Duration::from_millis(1));
+                }
+                turns
+            });
+            body();
+            drop(stop);
+            assert!(other.join().unwrap() > 0);
+        });
+    }
+}
+
+fn children() {
+    let mut child = Command::new("cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let writer = go(move || {
+        bench_runtime::time::sleep(Duration::from_millis(50));
+        stdin.write_all(b"late").unwrap();
+    });
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert_eq!(output.stdout, b"late");
+    let failed = Command::new("sh").args(["-c", "exit 3"]).status();
+    assert_eq!(failed.unwrap().code(), Some(3));
+
+    let limit = Duration::from_millis(50);
+    let (ctx, _cancel) = Context::background().with_timeout(limit);
+    let late = Command::new("sleep").arg("1000").context(&ctx).status();
+    assert_eq!(late.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+    let many: Vec<_> = (0..50)
+        .map(|n| {
+            go(move || {
+                let script = format!("exit {n}");
+                Command::new("sh").args(["-c", &script]).status().unwrap()
+            })
+        })
+        .collect();
+    for (n, one) in (0..).zip(many) {
+        assert_eq!(one.join().unwrap().code(), Some(n));
+    }
+}
+
+#[test]
+fn children_without_process_descriptors_are_waited_for_by_threads() {
+    let end = on_old_kernel(
+        "children_without_process_descriptors_are_waited_for_by_threads",
+        Lacks::ProcessDescriptors(libc::ENOSYS),
+        || on_each(children),
+    );
+    must_end(end);
+}
+
+#[test]
+fn children_in_a_sandbox_are_waited_for_by_threads() {
+    let end = on_old_kernel(
+        "children_in_a_sandbox_are_waited_for_by_threads",
+        Lacks::ProcessDescriptors(libc::EPERM),
+        || on_each(children),
+    );
+    must_end(end);
+}
+
+#[test]
+fn files_without_reads_that_do_not_wait_are_read_by_threads() {
+    let end = on_old_kernel(
+        "files_without_reads_that_do_not_wait_are_read_by_threads",
+        Lacks::ReadsWithoutWait,
+        || {
+            on_each(|| {
+                let mut file = fs::File::open("/proc/self/comm").unwrap();
+                let mut text = [0; 64];
+                let length = file.read(&mut text).unwrap();
+                assert_eq!(text[length - 1], b'\n');
+                assert_eq!(file.read(&mut text).unwrap(), 0);
+                writeln!(bench_runtime::io::stdout(), "it is written").unwrap();
+            });
+        },
+    );
+    must_end(end);
 }

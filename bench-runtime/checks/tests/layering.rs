@@ -26,6 +26,10 @@ const FLOORS: &[(&str, u32)] = &[
     ("context", 7),
     ("time", 7),
     ("net", 7),
+    ("signal", 7),
+    ("process", 7),
+    ("fs", 7),
+    ("io", 7),
     ("scope", 8),
     ("lib", 9),
 ];

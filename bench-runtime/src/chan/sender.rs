@@ -118,6 +118,16 @@ impl<T> Sender<T> {
         }
     }
 
+    /// Sends a value if that needs no wait and the buffer does not hold it.
+    pub(crate) fn try_send_once(&self, value: T)
+    where
+        T: Copy + Eq,
+    {
+        if self.chan.is_some_and(|chan| !chan.holds(value)) {
+            let _ = self.try_send(value);
+        }
+    }
+
     /// Sends a value, waiting for `timeout` at most; blocks the goroutine.
     ///
     /// # Errors

@@ -283,6 +283,26 @@ impl<T> Chan<T> {
         }
     }
 
+    /// Whether the buffer holds this value.
+    pub(super) fn holds(&self, value: T) -> bool
+    where
+        T: Copy + Eq,
+    {
+        let core = self.core();
+        core.lock();
+        // SAFETY: we hold the lock until it is given back, after the last use of
+        // the state. The first `len` elements are initialised.
+        unsafe {
+            let state = core.state();
+            let found = (0..state.len).any(|index| {
+                let place = core.place(state.head, index, size_of::<T>());
+                place.cast::<T>().read() == value
+            });
+            core.unlock();
+            found
+        }
+    }
+
     /// Receives, waiting as long as it takes; `None` once closed and drained.
     /// Blocks the goroutine.
     #[inline(always)]

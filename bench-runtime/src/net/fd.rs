@@ -21,7 +21,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Fd<S> {
+pub(crate) struct Fd<S> {
     // Dropped first: the watch ends before the descriptor is closed.
     waits: Waits,
     inner: S,
@@ -29,7 +29,7 @@ pub(super) struct Fd<S> {
 
 impl<S: AsFd> Fd<S> {
     /// Of a descriptor that does not block already.
-    pub(super) fn new(inner: S) -> Self {
+    pub(crate) fn new(inner: S) -> Self {
         Self {
             waits: Waits::new(),
             inner,
@@ -61,7 +61,7 @@ impl<S: AsFd> Fd<S> {
 
     /// Tries `op` until it does not say `WouldBlock`. Blocks the goroutine.
     #[inline]
-    pub(super) fn io<T>(&self, side: Side, op: impl FnMut(&S) -> io::Result<T>) -> io::Result<T> {
+    pub(crate) fn io<T>(&self, side: Side, op: impl FnMut(&S) -> io::Result<T>) -> io::Result<T> {
         self.io_until(side, NEVER, op)
     }
 

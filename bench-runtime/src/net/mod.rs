@@ -39,7 +39,7 @@ use std::io;
 mod accept;
 mod attempt;
 mod convert;
-mod fd;
+pub(crate) mod fd;
 mod pipe;
 mod resolve;
 mod tcp_listener;

@@ -4,11 +4,11 @@
 //! An M that is about to sleep looks, at the moment when every other M sleeps
 //! too, and a thread that is about to wait in `Runtime::run`. Where only a thread
 //! that is not ours was in the way, sysmon looks again, less and less often: the
-//! thread may have been just ending. There is a
-//! deadlock if, then, goroutines exist, none is runnable, no timer is armed, no
-//! fd is waited for, no blocking call is under way, and the process has no
-//! thread that is not ours: any other thread might hold the other end of a
-//! channel, so with one there is never an alarm.
+//! thread may have been just ending. There is a deadlock if, then, goroutines
+//! exist, none is runnable, no timer is armed, no fd is waited for, no blocking
+//! call is under way, nobody listens for signals, and the process has no thread
+//! that is not ours: any other thread might hold the other end of a channel, so
+//! with one there is never an alarm.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::dump::{HELPERS_COUNT, write_all, write_stacks_apart};
 use super::runtime::Shared;
-use super::trace;
+use super::{signals, trace};
 
 /// Go's exit status for it.
 const EXIT_STATUS: i32 = 2;
@@ -92,6 +92,7 @@ impl Shared {
             && self.fd_waiters_count() == 0
             && self.global.is_empty()
             && self.first_timer_ns() == u64::MAX
+            && !signals::may_come()
     }
 
     /// True if every thread of the process is an M, a sysmon or a helper of

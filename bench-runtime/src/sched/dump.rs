@@ -8,6 +8,7 @@ use super::current;
 use super::look::{self, Look, Seen};
 use super::machine::Machine;
 use super::runtime::Shared;
+use super::signals;
 use crate::goroutine::{Details, Goroutine, Status, WaitReason};
 use crate::util::lock::Lock;
 
@@ -229,13 +230,19 @@ pub(crate) fn dump_on_quit(shared: &'static Shared) -> std::io::Result<()> {
         return Ok(());
     }
     drop(all);
-    let signals = crate::sys::quit::watch()?;
+    let (told, quits) = std::sync::mpsc::channel();
+    let quit = crate::sys::notice::bit(libc::SIGQUIT);
+    let tell = move |_| {
+        // Whoever hears it stays.
+        let _ = told.send(());
+    };
+    signals::listen(quit, tell)?.forget();
     HELPERS_COUNT.fetch_add(1, Ordering::SeqCst);
     std::thread::Builder::new()
         .name("sigquit".into())
         .stack_size(REPORT_STACK)
         .spawn(move || {
-            while signals.wait() {
+            for () in quits {
                 // One that is on the list has not stopped, so it is there.
                 let all: Vec<_> = ON_QUIT.lock().iter().map(|shared| shared.user()).collect();
                 for (number, user) in all.iter().enumerate() {

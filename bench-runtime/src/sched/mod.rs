@@ -127,6 +127,7 @@ pub(crate) mod runtime;
 mod schedtrace;
 mod seats;
 pub(crate) mod shutdown;
+pub(crate) mod signals;
 pub(crate) mod spawn;
 pub(crate) mod stacks;
 pub(crate) mod steal;

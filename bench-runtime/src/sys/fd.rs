@@ -45,6 +45,22 @@ pub(crate) fn wait(
     }
 }
 
+/// True if a read or a write would not block, also where it would fail. Does not
+/// block.
+pub(crate) fn is_ready(fd: BorrowedFd<'_>, to_write: bool) -> bool {
+    let mut one = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: if to_write {
+            libc::POLLOUT
+        } else {
+            libc::POLLIN
+        },
+        revents: 0,
+    };
+    // SAFETY: the pointer is to one live pollfd.
+    unsafe { libc::poll(&raw mut one, 1, 0) != 0 }
+}
+
 /// True if nothing will come to read any more: the reading side of a socket was
 /// shut down, or, of a stream, the other's writing side. Does not block.
 pub(crate) fn is_shut_for_reading(fd: BorrowedFd<'_>) -> bool {

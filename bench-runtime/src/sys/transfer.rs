@@ -58,3 +58,41 @@ pub(crate) fn send(socket: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
 fn done(count: libc::c_long) -> io::Result<usize> {
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
+
+/// Where a file is at: for `preadv2` and `pwritev2`.
+const POSITION: i64 = -1;
+
+/// Reads what can be had without waiting, for a disk or for who writes; from
+/// `offset`, or from where the file is at. `None` if that is nothing, or the kernel
+/// or the file knows no such reading: an ordinary read tells what is the case.
+pub(crate) fn read_now(fd: BorrowedFd<'_>, buf: &mut [u8], offset: Option<u64>) -> Option<usize> {
+    let offset = offset.map_or(Some(POSITION), |offset| i64::try_from(offset).ok())?;
+    let part = libc::iovec {
+        iov_base: buf.as_mut_ptr().cast(),
+        iov_len: buf.len(),
+    };
+    // SAFETY: one part, which is `buf`, ours alone.
+    let count =
+        unsafe { libc::preadv2(fd.as_raw_fd(), &raw const part, 1, offset, libc::RWF_NOWAIT) };
+    // Of Linux, 5.9 and 5.10 say 0 also where it is not the end.
+    usize::try_from(count).ok().filter(|count| *count > 0)
+}
+
+/// Writes what can be written without waiting; else `None`, as [`read_now`].
+pub(crate) fn write_now(fd: BorrowedFd<'_>, buf: &[u8]) -> Option<usize> {
+    let part = libc::iovec {
+        iov_base: buf.as_ptr().cast_mut().cast(),
+        iov_len: buf.len(),
+    };
+    // SAFETY: one part, which is `buf`, and is only read.
+    let count = unsafe {
+        libc::pwritev2(
+            fd.as_raw_fd(),
+            &raw const part,
+            1,
+            POSITION,
+            libc::RWF_NOWAIT,
+        )
+    };
+    usize::try_from(count).ok().filter(|count| *count > 0)
+}

@@ -4,6 +4,7 @@
 use std::fmt::Write;
 use std::sync::{Arc, Barrier};
 
+use bench_runtime::signal::{self, Signal};
 use bench_runtime::sync::{Cond, Mutex, Once, RwMutex, Semaphore, WaitGroup};
 use bench_runtime::{GoBuilder, Receiver, Runtime, blocking, chan, go, scope, select, time};
 
@@ -50,6 +51,16 @@ pub(crate) const ALARMS: &[Scenario] = &[
             "goroutine 9 [select (no cases)], *",
         ]),
         body: || on_one(every_primitive),
+    },
+    Scenario {
+        name: "signals_that_nobody_listens_to_any_more_hide_nothing",
+        end: End::Deadlock(&["goroutine 1 [chan receive*], *"]),
+        body: || {
+            on_one(|| {
+                drop(signal::notify(&[Signal::USR1]));
+                Receiver::<u8>::never().recv();
+            });
+        },
     },
     Scenario {
         name: "two_processors_see_it_too",

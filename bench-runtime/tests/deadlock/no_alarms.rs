@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bench_runtime::context::Context;
 use bench_runtime::net::PipeReader;
+use bench_runtime::signal::{self, Signal};
 use bench_runtime::{Builder, Runtime, blocking, chan, go, time, yield_now};
 
 use crate::start::Start;
@@ -125,6 +126,21 @@ pub(crate) const NO_ALARMS: &[Scenario] = &[
             assert_eq!(done.recv(), Some(Some(8)));
         },
     ),
+    ends("wait_for_a_signal", || {
+        each(|| {
+            let signals = signal::notify(&[Signal::USR1]).unwrap();
+            let script = "sleep 0.2; kill -USR1 $PPID";
+            let mut child = Command::new("sh").args(["-c", script]).spawn().unwrap();
+            assert_eq!(signals.recv(), Some(Signal::USR1));
+            assert!(child.wait().unwrap().success());
+        });
+    }),
+    ends("wait_for_a_child", || {
+        each(|| {
+            let mut command = bench_runtime::process::Command::new("sleep");
+            assert!(command.arg("0.2").status().unwrap().success());
+        });
+    }),
     ends("wait_for_a_pipe", || {
         each(|| {
             let mut child = Command::new("sh")

@@ -8,6 +8,7 @@ mod chan_close;
 mod chan_time;
 mod context;
 mod context_time;
+mod fs;
 mod gives_way;
 mod goker;
 mod latency;
@@ -19,6 +20,7 @@ mod outside;
 mod powser;
 #[path = "../pprof/mod.rs"]
 mod pprof;
+mod process;
 mod profile;
 #[cfg(rt_tsan)]
 mod race;
@@ -32,6 +34,7 @@ mod select_case;
 mod select_dynamic;
 mod select_race;
 mod shutdown;
+mod signal;
 mod stack;
 #[path = "../start/mod.rs"]
 mod start;

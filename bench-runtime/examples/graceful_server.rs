@@ -1,0 +1,83 @@
+//! A server that ends in good order: at SIGTERM or Ctrl-C it accepts nobody more,
+//! answers what it has been asked, and gives up after a time.
+//!
+//! `cargo run --release --example graceful_server -- 127.0.0.1:8000`, then `nc
+//! 127.0.0.1 8000`, lines of milliseconds, and Ctrl-C at the server.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bench_runtime::context::Context;
+use bench_runtime::net::{TcpListener, TcpStream, is_closed_error};
+use bench_runtime::signal::{self, Signal};
+use bench_runtime::sync::WaitGroup;
+use bench_runtime::{Receiver, Runtime, go, time};
+
+/// Answers each line, a number of milliseconds, at once and after so long.
+fn answer(stream: &TcpStream) -> io::Result<()> {
+    for line in BufReader::new(stream).lines() {
+        let ms = line?.trim().parse().unwrap_or(0);
+        writeln!(&*stream, "{ms} ms begin")?;
+        time::sleep(Duration::from_millis(ms));
+        writeln!(&*stream, "{ms} ms have passed")?;
+    }
+    Ok(())
+}
+
+/// Serves until a signal comes, and then those who are connected for `grace` at most.
+/// True if nobody was left then.
+///
+/// # Errors
+///
+/// When the listener fails.
+pub(crate) fn serve(
+    listener: TcpListener,
+    signals: &Receiver<Signal>,
+    grace: Duration,
+) -> io::Result<bool> {
+    let listener = Arc::new(listener);
+    let (ctx, cancel) = Context::background().with_cancel();
+    let (acceptor, connections) = (listener.clone(), WaitGroup::new());
+    let group = connections.clone();
+    let accepting = go(move || {
+        loop {
+            let stream = match acceptor.accept() {
+                Ok((stream, _)) => Arc::new(stream),
+                Err(e) if is_closed_error(&e) => return Ok(()),
+                Err(e) => return Err(e),
+            };
+            let ctx = ctx.clone();
+            group.go(move || {
+                // At the end nothing more is read, and what was read is answered.
+                let theirs = stream.clone();
+                let end = ctx.after_func(move || theirs.set_read_deadline(Some(Instant::now())));
+                // However it ends, the connection is done.
+                let _ = answer(&stream);
+                end.stop();
+            });
+        }
+    });
+    signals.recv();
+    listener.close()?;
+    accepting.join().expect("it does not panic")?;
+    cancel.cancel();
+    Ok(connections.wait_timeout(grace))
+}
+
+fn main() -> io::Result<()> {
+    let address = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "127.0.0.1:8000".to_owned());
+    // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    unsafe { Runtime::builder().build() }?.run(move || {
+        let signals = signal::notify(&[Signal::TERM, Signal::INT])?;
+        let listener = TcpListener::bind(&address)?;
+        println!("listening on {}", listener.local_addr()?);
+        match serve(listener, &signals, Duration::from_secs(5))? {
+            true => println!("all were served"),
+            false => println!("some were not served in time"),
+        }
+        Ok(())
+    })
+}

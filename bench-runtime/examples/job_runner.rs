@@ -1,0 +1,75 @@
+//! Runs shell commands, a few at a time, each for so long at most; Ctrl-C kills those
+//! that run and starts no more.
+//!
+//! `cargo run --release --example job_runner -- 'echo one' 'sleep 9' 'exit 3'`
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bench_runtime::context::Context;
+use bench_runtime::io::stdout;
+use bench_runtime::process::Command;
+use bench_runtime::signal::{self, Signal};
+use bench_runtime::sync::Semaphore;
+use bench_runtime::{Runtime, go};
+
+/// What came of a job: what it wrote, or what went wrong.
+fn run(job: &str, ctx: &Context, limit: Duration) -> Result<String, String> {
+    let (ctx, cancel) = ctx.with_timeout(limit);
+    // The child is gone by then; its timer need not stay.
+    let _cancel = cancel.on_drop();
+    let output = Command::new("sh").args(["-c", job]).context(&ctx).output();
+    let output = output.map_err(|error| error.to_string())?;
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout)
+            .trim_end()
+            .to_owned()),
+        false => Err(output.status.to_string()),
+    }
+}
+
+/// Runs all jobs, `width` at a time; their ends are in the order of the jobs.
+pub(crate) fn run_all(
+    jobs: Vec<String>,
+    ctx: &Context,
+    width: usize,
+    limit: Duration,
+) -> Vec<Result<String, String>> {
+    let slots = Arc::new(Semaphore::new(width));
+    let running: Vec<_> = jobs
+        .into_iter()
+        .map(|job| {
+            let (slots, ctx) = (slots.clone(), ctx.clone());
+            go(move || {
+                let _slot = slots.acquire_with(&ctx, 1).map_err(|e| e.to_string())?;
+                run(&job, &ctx, limit)
+            })
+        })
+        .collect();
+    let ends = running.into_iter().map(|job| job.join());
+    ends.map(|end| end.unwrap_or_else(|error| Err(error.to_string())))
+        .collect()
+}
+
+fn main() -> io::Result<()> {
+    let jobs: Vec<String> = std::env::args().skip(1).collect();
+    // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    unsafe { Runtime::builder().build() }?.run(move || {
+        let signals = signal::notify(&[Signal::INT, Signal::TERM])?;
+        let (ctx, cancel) = Context::background().with_cancel();
+        drop(go(move || {
+            if let Some(signal) = signals.recv() {
+                cancel.cancel_with(format!("{signal} came"));
+            }
+        }));
+        let ends = run_all(jobs.clone(), &ctx, 4, Duration::from_secs(5));
+        for (job, end) in jobs.iter().zip(ends) {
+            match end {
+                Ok(text) => writeln!(stdout(), "{job}: {text}")?,
+                Err(why) => writeln!(stdout(), "{job} failed: {why}")?,
+            }
+        }
+        Ok(())
+    })
+}

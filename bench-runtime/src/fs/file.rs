@@ -1,0 +1,356 @@
+//! A file that is open.
+
+use std::fs::{Metadata, Permissions};
+use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use super::OpenOptions;
+use crate::sched;
+use crate::seam::blocking;
+use crate::sys::transfer;
+
+/// A file that is open: [`std::fs::File`], which it can be made from and turned
+/// into.
+///
+/// Its methods block the goroutine. As with std's, what goes wrong when it is closed
+/// by a drop is not told: [`sync_all`](Self::sync_all) before that tells of it.
+/// Reads and writes of one file by several goroutines share one position;
+/// [`read_at`](Self::read_at) and [`write_at`](Self::write_at) need none.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::fs::File;
+/// use std::io::{Read, Seek, Write};
+///
+/// # fn main() -> std::io::Result<()> {
+/// # let folder = tempfile::tempdir()?;
+/// # let folder = folder.path();
+/// let mut file = File::create_new(folder.join("file"))?;
+/// file.write_all(b"hello")?;
+/// file.sync_all()?;
+/// file.sync_data()?;
+/// assert_eq!(file.metadata()?.len(), 5);
+/// drop(file);
+/// let mut file = File::open(folder.join("file"))?;
+/// file.seek(std::io::SeekFrom::Start(1))?;
+/// let mut same = file.try_clone()?;
+/// let mut text = String::new();
+/// same.read_to_string(&mut text)?;
+/// assert_eq!(text, "ello");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct File {
+    inner: std::fs::File,
+}
+
+impl File {
+    /// Opens a file to read from it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`std::fs::File::open`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let file = bench_runtime::fs::File::open("/proc/self/comm")?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
+        OpenOptions::new().read(true).open(path)
+    }
+
+    /// Opens a file to write into it: made if there is none, else emptied.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`std::fs::File::create`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let folder = folder.path();
+    /// let file = bench_runtime::fs::File::create(folder.join("file"))?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn create(path: impl AsRef<Path>) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).open(path)
+    }
+
+    /// Makes a file to read from and write into.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`std::fs::File::create_new`]: [`io::ErrorKind::AlreadyExists`] if
+    /// there is one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let folder = folder.path();
+    /// use bench_runtime::fs::File;
+    ///
+    /// File::create_new(folder.join("lock"))?;
+    /// let second = File::create_new(folder.join("lock")).unwrap_err();
+    /// assert_eq!(second.kind(), std::io::ErrorKind::AlreadyExists);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn create_new(path: impl AsRef<Path>) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).open(path)
+    }
+
+    /// Waits until all that was written, and what there is to know of the file, is
+    /// on the disk.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be written there.
+    pub fn sync_all(&self) -> io::Result<()> {
+        blocking(|| self.inner.sync_all())
+    }
+
+    /// Waits until all that was written is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be written there.
+    pub fn sync_data(&self) -> io::Result<()> {
+        blocking(|| self.inner.sync_data())
+    }
+
+    /// Cuts the file to so many bytes, or fills it up with zeros.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`std::fs::File::set_len`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let folder = folder.path();
+    /// let file = bench_runtime::fs::File::create(folder.join("file"))?;
+    /// file.set_len(1_000_000)?;
+    /// assert_eq!(file.metadata()?.len(), 1_000_000);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_len(&self, size: u64) -> io::Result<()> {
+        blocking(|| self.inner.set_len(size))
+    }
+
+    /// What there is to know of the file.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`std::fs::File::metadata`].
+    pub fn metadata(&self) -> io::Result<Metadata> {
+        blocking(|| self.inner.metadata())
+    }
+
+    /// Changes what may be done with the file.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`std::fs::File::set_permissions`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let folder = folder.path();
+    /// let file = bench_runtime::fs::File::create(folder.join("file"))?;
+    /// let mut permissions = file.metadata()?.permissions();
+    /// permissions.set_readonly(true);
+    /// file.set_permissions(permissions)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_permissions(&self, permissions: Permissions) -> io::Result<()> {
+        blocking(|| self.inner.set_permissions(permissions))
+    }
+
+    /// Another handle of the same open file, with the same position. Does not block.
+    ///
+    /// # Errors
+    ///
+    /// When no descriptor is left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        self.inner.try_clone().map(Self::from)
+    }
+
+    /// Reads up to so many bytes from a place of the file; the position stays.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`FileExt::read_at`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let folder = folder.path();
+    /// bench_runtime::fs::write(folder.join("file"), "hello")?;
+    /// let file = bench_runtime::fs::File::open(folder.join("file"))?;
+    /// let mut two = [0; 2];
+    /// assert_eq!(file.read_at(&mut two, 3)?, 2);
+    /// assert_eq!(&two, b"lo");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.read_with(buf, Some(offset), |file, buf| file.read_at(buf, offset))
+    }
+
+    /// Writes up to so many bytes to a place of the file; the position stays.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`FileExt::write_at`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let folder = folder.path();
+    /// let file = bench_runtime::fs::File::create(folder.join("file"))?;
+    /// assert_eq!(file.write_at(b"lo", 3)?, 2);
+    /// assert_eq!(bench_runtime::fs::read(folder.join("file"))?, b"\0\0\0lo");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        blocking(|| self.inner.write_at(buf, offset))
+    }
+
+    /// What is in memory is read at once; for the rest, `read` waits on a thread for
+    /// that.
+    fn read_with(
+        &self,
+        buf: &mut [u8],
+        offset: Option<u64>,
+        read: impl FnOnce(&std::fs::File, &mut [u8]) -> io::Result<usize> + Send,
+    ) -> io::Result<usize> {
+        if let Some(count) = transfer::read_now(self.inner.as_fd(), buf, offset) {
+            sched::give_way();
+            return Ok(count);
+        }
+        blocking(|| read(&self.inner, buf))
+    }
+}
+
+impl Read for &File {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.read_with(buf, None, |mut file, buf| file.read(buf))
+    }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        blocking(|| (&self.inner).read_vectored(bufs))
+    }
+
+    fn read_to_end(&mut self, buf: &mut Vec<u8>) -> io::Result<usize> {
+        blocking(|| (&self.inner).read_to_end(buf))
+    }
+
+    fn read_to_string(&mut self, buf: &mut String) -> io::Result<usize> {
+        blocking(|| (&self.inner).read_to_string(buf))
+    }
+}
+
+impl Write for &File {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        blocking(|| (&self.inner).write(buf))
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        blocking(|| (&self.inner).write_vectored(bufs))
+    }
+
+    fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
+        blocking(|| (&self.inner).write_all(buf))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for &File {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        blocking(|| (&self.inner).seek(to))
+    }
+}
+
+/// For `File` what there is for `&File`.
+macro_rules! by_ref {
+    ($($trait:ident { $($name:ident($($arg:ident: $type:ty),*) -> $out:ty;)* })*) => {
+        $(
+            impl $trait for File {
+                $(
+                    fn $name(&mut self, $($arg: $type),*) -> io::Result<$out> {
+                        (&*self).$name($($arg),*)
+                    }
+                )*
+            }
+        )*
+    };
+}
+
+by_ref! {
+    Read {
+        read(buf: &mut [u8]) -> usize;
+        read_vectored(bufs: &mut [IoSliceMut<'_>]) -> usize;
+        read_to_end(buf: &mut Vec<u8>) -> usize;
+        read_to_string(buf: &mut String) -> usize;
+    }
+    Write {
+        write(buf: &[u8]) -> usize;
+        write_vectored(bufs: &[IoSlice<'_>]) -> usize;
+        write_all(buf: &[u8]) -> ();
+        flush() -> ();
+    }
+    Seek {
+        seek(to: SeekFrom) -> u64;
+    }
+}
+
+impl From<std::fs::File> for File {
+    fn from(inner: std::fs::File) -> Self {
+        Self { inner }
+    }
+}
+
+impl From<File> for std::fs::File {
+    fn from(outer: File) -> Self {
+        outer.inner
+    }
+}
+
+impl From<OwnedFd> for File {
+    fn from(fd: OwnedFd) -> Self {
+        std::fs::File::from(fd).into()
+    }
+}
+
+impl From<File> for OwnedFd {
+    fn from(outer: File) -> Self {
+        outer.inner.into()
+    }
+}
+
+impl AsFd for File {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
+    }
+}
+
+impl AsRawFd for File {
+    fn as_raw_fd(&self) -> RawFd {
+        self.inner.as_raw_fd()
+    }
+}

@@ -1,0 +1,107 @@
+//! What is in a folder.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs::{FileType, Metadata};
+use std::io;
+use std::path::PathBuf;
+
+use crate::sched;
+use crate::seam::blocking;
+
+/// So many entries are read by one blocking call.
+const BATCH: usize = 256;
+
+/// The entries of a folder, from [`read_dir`](super::read_dir).
+///
+/// # Examples
+///
+/// ```
+/// let entries = bench_runtime::fs::read_dir("/proc/self/fd")?;
+/// assert!(entries.count() >= 3);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct ReadDir {
+    rest: std::fs::ReadDir,
+    batch: VecDeque<io::Result<std::fs::DirEntry>>,
+    ended: bool,
+}
+
+impl ReadDir {
+    pub(super) fn new(rest: std::fs::ReadDir) -> Self {
+        Self {
+            rest,
+            batch: VecDeque::new(),
+            ended: false,
+        }
+    }
+}
+
+impl Iterator for ReadDir {
+    type Item = io::Result<DirEntry>;
+
+    fn next(&mut self) -> Option<io::Result<DirEntry>> {
+        if self.batch.is_empty() && !self.ended {
+            let (rest, batch) = (&mut self.rest, &mut self.batch);
+            blocking(|| batch.extend(rest.take(BATCH)));
+            self.ended = self.batch.len() < BATCH;
+        } else {
+            sched::give_way();
+        }
+        Some(self.batch.pop_front()?.map(|inner| DirEntry { inner }))
+    }
+}
+
+/// An entry of a folder.
+///
+/// # Examples
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let folder = folder.path();
+/// bench_runtime::fs::write(folder.join("file"), "text")?;
+/// let entry = bench_runtime::fs::read_dir(folder)?.next().unwrap()?;
+/// assert_eq!(entry.file_name(), "file");
+/// assert_eq!(entry.path(), folder.join("file"));
+/// assert!(entry.file_type()?.is_file());
+/// assert_eq!(entry.metadata()?.len(), 4);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct DirEntry {
+    inner: std::fs::DirEntry,
+}
+
+impl DirEntry {
+    /// The folder's path with the name of the entry. Does not block.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.inner.path()
+    }
+
+    /// The name alone. Does not block.
+    #[must_use]
+    pub fn file_name(&self) -> OsString {
+        self.inner.file_name()
+    }
+
+    /// What there is to know of the entry, or of a link itself. Blocks the
+    /// goroutine.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`std::fs::DirEntry::metadata`].
+    pub fn metadata(&self) -> io::Result<Metadata> {
+        blocking(|| self.inner.metadata())
+    }
+
+    /// What kind of file it is. Blocks the goroutine.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`std::fs::DirEntry::file_type`].
+    pub fn file_type(&self) -> io::Result<FileType> {
+        blocking(|| self.inner.file_type())
+    }
+}

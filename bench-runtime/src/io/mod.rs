@@ -1,0 +1,89 @@
+//! The standard streams, which block the goroutine and not its thread.
+//!
+//! The process shares them with others, a shell above all, who would find a terminal
+//! that no longer blocks. So they are left as they are: a goroutine waits until the
+//! stream is ready, as for a socket, and then reads or writes what goes at once; where
+//! that cannot be asked for, a thread of the runtime does it. One way for all kinds: a
+//! file is always ready, and a terminal or a pipe is waited for.
+//!
+//! ```
+//! use bench_runtime::io::stdout;
+//! use std::io::Write;
+//!
+//! writeln!(stdout(), "hello")?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+mod stdin;
+mod stdout;
+
+use std::io::{self, IsTerminal};
+use std::os::fd::BorrowedFd;
+
+pub use stdin::{Stdin, StdinLock, stdin};
+pub use stdout::{Stderr, StderrLock, Stdout, StdoutLock, stderr, stdout};
+
+use crate::net::fd::Fd;
+use crate::netpoll::Side;
+use crate::seam::blocking;
+use crate::sys::{fd, transfer};
+
+/// One of the three.
+#[derive(Clone, Copy, Debug)]
+struct Stream(i32);
+
+impl Stream {
+    /// Does `now` with the buffer, once that needs no wait, or else `by_thread`, which
+    /// may wait after all: others read from the stream and write to it too. Blocks
+    /// the goroutine.
+    fn when_ready<B: Send>(
+        self,
+        side: Side,
+        mut buf: B,
+        now: fn(BorrowedFd<'_>, &mut B) -> Option<usize>,
+        by_thread: fn(BorrowedFd<'_>, &mut B) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        // SAFETY: the number is open, or stands for nothing, which the kernel then
+        // says; std takes it for open as well.
+        let fd = unsafe { BorrowedFd::borrow_raw(self.0) };
+        // Watched for this call alone: the program may have its number stand for
+        // another file later.
+        let done = Fd::new(fd).io(side, |_| {
+            if let Some(count) = now(fd, &mut buf) {
+                return Ok(Ok(count));
+            }
+            if !fd::is_ready(fd, side == Side::Write) {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(blocking(|| by_thread(fd, &mut buf)))
+        });
+        // Where there was no room to watch it, a thread waits.
+        done.unwrap_or_else(|_| blocking(|| by_thread(fd, &mut buf)))
+    }
+
+    /// Where it is closed there is nothing to read, as for std.
+    fn read(self, buf: &mut [u8]) -> io::Result<usize> {
+        let now = |fd: BorrowedFd<'_>, buf: &mut &mut [u8]| match fd.is_terminal() {
+            // An end there is told of once, and `read_now` would swallow it.
+            true => None,
+            false => transfer::read_now(fd, buf, None),
+        };
+        let read = self.when_ready(Side::Read, buf, now, |fd, buf| transfer::read(fd, buf));
+        or_closed(read, 0)
+    }
+
+    /// Where it is closed what is written is gone, as for std.
+    fn write(self, buf: &[u8]) -> io::Result<usize> {
+        let now = |fd: BorrowedFd<'_>, buf: &mut &[u8]| transfer::write_now(fd, buf);
+        let written = self.when_ready(Side::Write, buf, now, |fd, buf| transfer::write(fd, buf));
+        or_closed(written, buf.len())
+    }
+}
+
+/// The kernel's answer, but of a stream that is closed.
+fn or_closed(result: io::Result<usize>, count: usize) -> io::Result<usize> {
+    match result {
+        Err(e) if e.raw_os_error() == Some(libc::EBADF) => Ok(count),
+        other => other,
+    }
+}

@@ -1,0 +1,383 @@
+//! What is to be started, and how.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+use std::process::{ExitStatus, Output, Stdio};
+
+use super::child::{self, Child};
+use crate::context::Context;
+use crate::seam;
+
+/// A program to start as a child process: [`std::process::Command`], which each
+/// method without a text of its own says more of.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::process::{Command, Stdio};
+/// use std::io::{Read, Write};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let mut child = Command::new("tr")
+///     .args(["a-z", "A-Z"])
+///     .stdin(Stdio::piped())
+///     .stdout(Stdio::piped())
+///     .spawn()?;
+/// child.stdin.take().unwrap().write_all(b"quiet")?;
+/// let mut loud = String::new();
+/// child.stdout.take().unwrap().read_to_string(&mut loud)?;
+/// assert_eq!(loud, "QUIET");
+/// assert!(child.wait()?.success());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// What one child writes, another reads; there it must block:
+///
+/// ```
+/// use bench_runtime::process::{Command, Stdio};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let mut names = Command::new("printf").arg("b\\na\\n").stdout(Stdio::piped()).spawn()?;
+/// let from = std::io::PipeReader::try_from(names.stdout.take().unwrap())?;
+/// let sorted = Command::new("sort").stdin(from).output()?;
+/// assert_eq!(sorted.stdout, b"a\nb\n");
+/// names.wait()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Command {
+    inner: std::process::Command,
+    /// Which of the three were set here.
+    stdin: bool,
+    stdout: bool,
+    stderr: bool,
+    context: Option<Context>,
+}
+
+impl Command {
+    /// A program, looked for in `PATH` if its name has no slash.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::process::Command;
+    ///
+    /// assert!(Command::new("true").status()?.success());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        Self {
+            inner: std::process::Command::new(program),
+            stdin: false,
+            stdout: false,
+            stderr: false,
+            context: None,
+        }
+    }
+
+    /// One argument more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::process::Command;
+    ///
+    /// let output = Command::new("echo").arg("-n").arg("a b").output()?;
+    /// assert_eq!(output.stdout, b"a b");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn arg(&mut self, arg: impl AsRef<OsStr>) -> &mut Self {
+        self.inner.arg(arg);
+        self
+    }
+
+    /// Several arguments more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::process::Command;
+    ///
+    /// let output = Command::new("echo").args(["a", "b"]).output()?;
+    /// assert_eq!(output.stdout, b"a b\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn args(&mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> &mut Self {
+        self.inner.args(args);
+        self
+    }
+
+    /// Sets a variable of the child's environment.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::process::Command;
+    ///
+    /// let output = Command::new("sh").args(["-c", "echo $WHO"]).env("WHO", "ada").output()?;
+    /// assert_eq!(output.stdout, b"ada\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn env(&mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> &mut Self {
+        self.inner.env(key, value);
+        self
+    }
+
+    /// Sets several variables of the child's environment.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::process::Command;
+    ///
+    /// let both = [("A", "1"), ("B", "2")];
+    /// let output = Command::new("sh").args(["-c", "echo $A$B"]).envs(both).output()?;
+    /// assert_eq!(output.stdout, b"12\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn envs<K: AsRef<OsStr>, V: AsRef<OsStr>>(
+        &mut self,
+        vars: impl IntoIterator<Item = (K, V)>,
+    ) -> &mut Self {
+        self.inner.envs(vars);
+        self
+    }
+
+    /// Takes a variable out of the child's environment.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::process::Command;
+    ///
+    /// let output = Command::new("sh").args(["-c", "echo \"<$HOME>\""]).env_remove("HOME").output()?;
+    /// assert_eq!(output.stdout, b"<>\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn env_remove(&mut self, key: impl AsRef<OsStr>) -> &mut Self {
+        self.inner.env_remove(key);
+        self
+    }
+
+    /// Leaves the child's environment empty, but for what is set later.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::process::Command;
+    ///
+    /// let output = Command::new("/usr/bin/env").env_clear().env("ONE", "1").output()?;
+    /// assert_eq!(output.stdout, b"ONE=1\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn env_clear(&mut self) -> &mut Self {
+        self.inner.env_clear();
+        self
+    }
+
+    /// The folder that the child starts in.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::process::Command;
+    ///
+    /// assert_eq!(Command::new("pwd").current_dir("/").output()?.stdout, b"/\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn current_dir(&mut self, dir: impl AsRef<Path>) -> &mut Self {
+        self.inner.current_dir(dir);
+        self
+    }
+
+    /// What the child reads: by default, what this process does; nothing, for
+    /// [`output`](Self::output).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::process::{Command, Stdio};
+    ///
+    /// assert!(Command::new("cat").stdin(Stdio::null()).status()?.success());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn stdin(&mut self, from: impl Into<Stdio>) -> &mut Self {
+        self.inner.stdin(from);
+        self.stdin = true;
+        self
+    }
+
+    /// Where the child writes: by default, where this process does; a pipe, for
+    /// [`output`](Self::output).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::process::{Command, Stdio};
+    ///
+    /// assert!(Command::new("ls").stdout(Stdio::null()).status()?.success());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn stdout(&mut self, to: impl Into<Stdio>) -> &mut Self {
+        self.inner.stdout(to);
+        self.stdout = true;
+        self
+    }
+
+    /// Where the child writes what goes wrong, as [`stdout`](Self::stdout).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::process::{Command, Stdio};
+    ///
+    /// let output = Command::new("ls").arg("/nowhere").stderr(Stdio::null()).output()?;
+    /// assert!(!output.status.success() && output.stderr.is_empty());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn stderr(&mut self, to: impl Into<Stdio>) -> &mut Self {
+        self.inner.stderr(to);
+        self.stderr = true;
+        self
+    }
+
+    /// Kills the child at the end of this context, and has what waits for it then
+    /// fail with the context's error: of kind [`io::ErrorKind::TimedOut`] at its
+    /// deadline, [`io::ErrorKind::Other`] where it was cancelled, with the
+    /// [`ContextError`](crate::context::ContextError) inside. A child that had ended
+    /// by itself by then keeps its status.
+    ///
+    /// Only the child is killed, not what it has started itself; what of that holds
+    /// its pipes open is waited for by nobody after the end of the context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::context::{Context, ContextError};
+    /// use bench_runtime::process::Command;
+    /// use std::time::Duration;
+    ///
+    /// let (ctx, _cancel) = Context::background().with_timeout(Duration::from_millis(20));
+    /// let late = Command::new("sleep").arg("1000").context(&ctx).status().unwrap_err();
+    /// assert_eq!(late.kind(), std::io::ErrorKind::TimedOut);
+    /// assert_eq!(late.downcast::<ContextError>().unwrap(), ContextError::DeadlineExceeded);
+    /// ```
+    pub fn context(&mut self, ctx: &Context) -> &mut Self {
+        self.context = Some(ctx.clone());
+        self
+    }
+
+    /// std's command, for what has no method here: what is in
+    /// [`std::os::unix::process::CommandExt`], and the getters. The three streams
+    /// are to be set here, as [`output`](Self::output) looks at what was set.
+    ///
+    /// The child is a child of the thread that starts it, which may end before the
+    /// process: `PR_SET_PDEATHSIG` tells of that thread's end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::process::Command;
+    /// use std::os::unix::process::CommandExt;
+    ///
+    /// let mut command = Command::new("sh");
+    /// // A group of its own, which a signal can be sent to as a whole.
+    /// command.args(["-c", "true"]).as_std_mut().process_group(0);
+    /// assert!(command.status()?.success());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn as_std_mut(&mut self) -> &mut std::process::Command {
+        &mut self.inner
+    }
+
+    /// Starts the child. Blocks the goroutine until the program runs in it.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such program, or no room for a process or its pipes; the
+    /// context's error where it has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::process::Command;
+    ///
+    /// let mut child = Command::new("true").spawn()?;
+    /// println!("process {}", child.id());
+    /// child.wait()?;
+    /// let none = Command::new("/no/such/program").spawn().unwrap_err();
+    /// assert_eq!(none.kind(), std::io::ErrorKind::NotFound);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn spawn(&mut self) -> io::Result<Child> {
+        if let Some(error) = self.context.as_ref().and_then(Context::err) {
+            return Err(child::ended(error));
+        }
+        child::sweep();
+        let inner = &mut self.inner;
+        let started = seam::blocking(|| inner.spawn())?;
+        Child::new(started, self.context.clone())
+    }
+
+    /// Starts the child and waits for its end. Blocks the goroutine.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`spawn`](Self::spawn) and of [`Child::wait`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::process::Command;
+    ///
+    /// assert_eq!(Command::new("sh").args(["-c", "exit 3"]).status()?.code(), Some(3));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn status(&mut self) -> io::Result<ExitStatus> {
+        self.spawn()?.wait()
+    }
+
+    /// Starts the child, waits for its end, and gives what it wrote. Blocks the
+    /// goroutine. The streams that were not set are piped, and stdin is empty.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`spawn`](Self::spawn) and of [`Child::wait_with_output`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::process::Command;
+    ///
+    /// let output = Command::new("sh").args(["-c", "echo out; echo err >&2; exit 1"]).output()?;
+    /// assert_eq!((&output.stdout[..], &output.stderr[..]), (&b"out\n"[..], &b"err\n"[..]));
+    /// assert_eq!(output.status.code(), Some(1));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn output(&mut self) -> io::Result<Output> {
+        if !self.stdin {
+            self.inner.stdin(Stdio::null());
+        }
+        if !self.stdout {
+            self.inner.stdout(Stdio::piped());
+        }
+        if !self.stderr {
+            self.inner.stderr(Stdio::piped());
+        }
+        let child = self.spawn();
+        // As it was, for another use.
+        if !self.stdin {
+            self.inner.stdin(Stdio::inherit());
+        }
+        if !self.stdout {
+            self.inner.stdout(Stdio::inherit());
+        }
+        if !self.stderr {
+            self.inner.stderr(Stdio::inherit());
+        }
+        child?.wait_with_output()
+    }
+}

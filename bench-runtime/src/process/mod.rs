@@ -1,0 +1,36 @@
+//! Child processes whose end and whose pipes block the goroutine and not its
+//! thread.
+//!
+//! The types are named as std's and have their methods, with [`Command::context`]
+//! as Go's `exec.CommandContext` on top. Exit statuses, [`Stdio`] and [`Output`]
+//! are std's own. All of it works on a plain thread too, which then blocks.
+//!
+//! ```
+//! use bench_runtime::process::Command;
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let output = Command::new("echo").arg("hello").output()?;
+//! assert!(output.status.success());
+//! assert_eq!(output.stdout, b"hello\n");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How a child is waited for
+//!
+//! By a descriptor of the process (`pidfd_open(2)`), watched as a socket is. Where
+//! the kernel or a sandbox has none, or no descriptor is left, a thread of the
+//! runtime waits in `waitid(2)` for as long, as for [`blocking`](crate::blocking).
+//! Neither collects the child, so that its number stays its own until the wait
+//! returns; a [`kill`](Child::kill) never meets another process.
+//!
+//! A child is not collected by others as long as the process neither ignores
+//! `SIGCHLD` nor calls `waitpid(-1)`; where it does, waits fail with `ECHILD`, as
+//! std's do.
+
+mod child;
+mod command;
+
+pub use child::Child;
+pub use command::Command;
+pub use std::process::{ExitStatus, Output, Stdio};

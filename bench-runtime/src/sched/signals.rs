@@ -1,0 +1,142 @@
+//! The thread that hears the signals of the process, and whom it tells.
+//!
+//! It starts with the first who listens and stays; it is of no runtime. A signal is
+//! caught while somebody listens to it. All of it goes under one lock, so that who
+//! has stopped listening is told of nothing more.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{io, mem};
+
+use super::dump::HELPERS_COUNT;
+use super::os_threads;
+use crate::sys::notice::{self, Action, Noted};
+use crate::util::lock::Lock;
+
+/// Bytes of its stack.
+const STACK: usize = 128 * 1024;
+
+/// Who is told of signals. It must not wait.
+type Tell = Box<dyn Fn(i32) + Send>;
+
+struct Listener {
+    key: u64,
+    signals: u64,
+    tell: Tell,
+}
+
+struct All {
+    listeners: Vec<Listener>,
+    /// The signals that are caught, and what they did before.
+    caught: Vec<(i32, Action)>,
+    next_key: u64,
+}
+
+static ALL: Lock<All> = Lock::new(All {
+    listeners: Vec::new(),
+    caught: Vec::new(),
+    next_key: 0,
+});
+
+/// How many listen on behalf of goroutines that may wait for it.
+static AWAITED: AtomicUsize = AtomicUsize::new(0);
+
+/// True if a signal may end the wait of a goroutine.
+pub(super) fn may_come() -> bool {
+    // SeqCst: as all that a search for a deadlock looks at.
+    AWAITED.load(Ordering::SeqCst) > 0
+}
+
+impl All {
+    /// Lets signals go that nobody listens to any more.
+    fn let_go(&mut self) {
+        let wanted = self.listeners.iter().fold(0, |all, l| all | l.signals);
+        self.caught.retain(|(signal, former)| {
+            let stays = wanted & notice::bit(*signal) != 0;
+            if !stays {
+                notice::let_go(*signal, former);
+            }
+            stays
+        });
+    }
+
+    fn catch(&mut self, signals: u64) -> io::Result<()> {
+        for signal in 1..=notice::LARGEST {
+            let asked = signals & notice::bit(signal) != 0;
+            if asked && self.caught.iter().all(|(caught, _)| *caught != signal) {
+                self.caught.push((signal, notice::catch(signal)?));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whoever listens, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Listening(u64);
+
+/// Has `tell` called with each of these signals that comes, by a thread that all
+/// listeners share; one that comes again before it was told of is told of once.
+///
+/// # Errors
+///
+/// When the kernel refuses a signal, or has no room for a descriptor or a thread.
+pub(crate) fn listen(signals: u64, tell: impl Fn(i32) + Send + 'static) -> io::Result<Listening> {
+    let mut all = ALL.lock();
+    if !notice::is_open() {
+        start(notice::open()?)?;
+    }
+    if let Err(error) = all.catch(signals) {
+        all.let_go();
+        return Err(error);
+    }
+    let key = all.next_key;
+    all.next_key += 1;
+    let tell = Box::new(tell);
+    all.listeners.push(Listener { key, signals, tell });
+    AWAITED.fetch_add(1, Ordering::SeqCst);
+    Ok(Listening(key))
+}
+
+impl Listening {
+    /// Goes on for ever, and concerns no goroutine that waits.
+    pub(super) fn forget(self) {
+        AWAITED.fetch_sub(1, Ordering::SeqCst);
+        mem::forget(self);
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let mut all = ALL.lock();
+        let at = all.listeners.iter().position(|l| l.key == self.0);
+        let gone = at.map(|at| all.listeners.swap_remove(at));
+        all.let_go();
+        drop(all);
+        // Not under the lock: what it holds may ready whoever waits.
+        drop(gone);
+        AWAITED.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn start(noted: Noted) -> io::Result<()> {
+    HELPERS_COUNT.fetch_add(1, Ordering::SeqCst);
+    let started = os_threads::start("signals", STACK, move || {
+        notice::unblock_all();
+        loop {
+            let mut signals = noted.wait();
+            let all = ALL.lock();
+            while signals != 0 {
+                let signal = signals.trailing_zeros().cast_signed() + 1;
+                let listeners = all.listeners.iter();
+                listeners
+                    .filter(|l| l.signals & notice::bit(signal) != 0)
+                    .for_each(|l| (l.tell)(signal));
+                signals &= signals - 1;
+            }
+        }
+    });
+    if started.is_err() {
+        HELPERS_COUNT.fetch_sub(1, Ordering::SeqCst);
+    }
+    started
+}

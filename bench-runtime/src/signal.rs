@@ -1,0 +1,290 @@
+//! Signals of the operating system, received from a channel.
+//!
+//! [`notify`] is Go's `signal.Notify`: while what it returns lives, the signals
+//! that were asked for come to a channel in place of doing what they did before.
+//!
+//! ```
+//! use bench_runtime::signal::{self, Signal};
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let signals = signal::notify(&[Signal::INT, Signal::TERM])?;
+//! # std::process::Command::new("kill").arg(std::process::id().to_string()).status()?;
+//! // Somebody says `kill`.
+//! assert_eq!(signals.recv(), Some(Signal::TERM));
+//! # Ok(())
+//! # }
+//! ```
+
+use std::fmt;
+use std::io;
+use std::ops::Deref;
+
+use crate::chan::{Receiver, RecvOperand, chan};
+use crate::sched;
+use crate::sched::signals::{Listening, listen};
+use crate::sys::notice;
+
+/// A signal, by its number.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::signal::Signal;
+///
+/// assert_eq!(Signal::TERM.to_string(), "SIGTERM");
+/// assert_eq!(Signal::from_raw(15), Some(Signal::TERM));
+/// ```
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Signal(i32);
+
+/// Names, as `kill -l` has them, and numbers.
+macro_rules! signals {
+    ($($name:ident = $number:ident: $what:literal;)*) => {
+        impl Signal {
+            $(
+                #[doc = $what]
+                pub const $name: Self = Self(libc::$number);
+            )*
+
+            fn name(self) -> Option<&'static str> {
+                $(
+                    if self == Self::$name {
+                        return Some(stringify!($number));
+                    }
+                )*
+                None
+            }
+        }
+    };
+}
+
+signals! {
+    HUP = SIGHUP: "The terminal is gone; to many servers: read the configuration again.";
+    INT = SIGINT: "Ctrl-C.";
+    QUIT = SIGQUIT: "Ctrl-\\\\.";
+    ILL = SIGILL: "The CPU knows no such instruction.";
+    TRAP = SIGTRAP: "A breakpoint.";
+    ABRT = SIGABRT: "The process gives itself up.";
+    BUS = SIGBUS: "A mapped page has nothing behind it.";
+    FPE = SIGFPE: "A division of integers that has no result.";
+    KILL = SIGKILL: "The end, which cannot be caught.";
+    USR1 = SIGUSR1: "For programs to use.";
+    SEGV = SIGSEGV: "An access where nothing is mapped.";
+    USR2 = SIGUSR2: "For programs to use.";
+    PIPE = SIGPIPE: "A pipe or socket has nobody at its other end. Programs in Rust ignore it from their start.";
+    ALRM = SIGALRM: "A timer of alarm(2).";
+    TERM = SIGTERM: "A request to end, which `kill` sends.";
+    CHLD = SIGCHLD: "A child has ended or stopped.";
+    CONT = SIGCONT: "Go on after a stop.";
+    STOP = SIGSTOP: "A stop, which cannot be caught.";
+    TSTP = SIGTSTP: "Ctrl-Z.";
+    TTIN = SIGTTIN: "A process in the background reads from its terminal.";
+    TTOU = SIGTTOU: "A process in the background writes to its terminal.";
+    URG = SIGURG: "Urgent data on a socket.";
+    XCPU = SIGXCPU: "The limit of CPU time.";
+    XFSZ = SIGXFSZ: "The limit of a file's size.";
+    VTALRM = SIGVTALRM: "A timer of the process's CPU time.";
+    PROF = SIGPROF: "A timer of a profiler.";
+    WINCH = SIGWINCH: "The terminal has another size.";
+    IO = SIGIO: "A descriptor is ready.";
+    PWR = SIGPWR: "Power fails.";
+    SYS = SIGSYS: "The system call is forbidden, or does not exist.";
+}
+
+impl Signal {
+    /// The signal of this number, if there can be one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::signal::Signal;
+    ///
+    /// assert_eq!(Signal::from_raw(1), Some(Signal::HUP));
+    /// assert_eq!(Signal::from_raw(0), None);
+    /// // A real-time signal has a number and no name.
+    /// assert_eq!(Signal::from_raw(40).unwrap().to_string(), "signal 40");
+    /// ```
+    #[must_use]
+    pub const fn from_raw(number: i32) -> Option<Self> {
+        if number >= 1 && number <= notice::LARGEST {
+            Some(Self(number))
+        } else {
+            None
+        }
+    }
+
+    /// Its number.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(bench_runtime::signal::Signal::KILL.as_raw(), 9);
+    /// ```
+    #[must_use]
+    pub const fn as_raw(self) -> i32 {
+        self.0
+    }
+
+    /// Why nobody may ask for it.
+    fn refusal(self) -> Option<&'static str> {
+        match self {
+            Self::KILL | Self::STOP => Some("no process can catch it"),
+            Self::SEGV | Self::BUS => {
+                Some("the runtime needs it, for the guards of stacks among others")
+            }
+            Self::ILL | Self::FPE => {
+                Some("the instruction that fails would be tried again without end")
+            }
+            Self(32 | 33) => Some("libc needs it"),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.pad(name),
+            None => write!(f, "signal {}", self.0),
+        }
+    }
+}
+
+/// Where signals come: a [`Receiver`], whose methods it has, and which it stands
+/// for in `select!`. From [`notify`].
+///
+/// When it is dropped its signals do again what they did before it, unless others
+/// have asked for them too; clones of the receiver get what has come, and then
+/// `None`.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::signal::{self, Signal};
+/// use bench_runtime::{chan, select};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let signals = signal::notify(&[Signal::TERM])?;
+/// let (jobs, queue) = chan(1);
+/// jobs.send("a job").unwrap();
+/// select! {
+///     recv(queue) -> job => assert_eq!(job, Some("a job")),
+///     recv(signals) -> _ => unreachable!("nobody says kill"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Signals {
+    receiver: Receiver<Signal>,
+    /// Has the only sender.
+    _listening: Listening,
+}
+
+impl Deref for Signals {
+    type Target = Receiver<Signal>;
+
+    fn deref(&self) -> &Receiver<Signal> {
+        &self.receiver
+    }
+}
+
+impl RecvOperand for Signals {
+    type Item = Signal;
+
+    fn receiver(&self) -> Option<&Receiver<Signal>> {
+        Some(&self.receiver)
+    }
+}
+
+/// From now on these signals come to the channel that this returns, and do nothing
+/// else, until it is dropped. Does not block.
+///
+/// - The channel has room for one of each number. A signal that comes while one of
+///   its number is still there is one with that; so none is lost but for their
+///   count, however many come at once. Those that came at the same time are in the
+///   order of their numbers.
+/// - Each of several that ask for a signal gets it.
+/// - What was ignored is asked for like any other, and ignored again afterwards. A
+///   program that wants to honour `nohup` looks at [`is_ignored`] before.
+/// - System calls that a signal interrupts go on by themselves, where the kernel
+///   can do that (`SA_RESTART`).
+/// - A child process is not concerned: there the signals do what they would do after
+///   `exec`, from the start.
+/// - While anybody listens no deadlock is reported: a signal might end it.
+///
+/// # Errors
+///
+/// With [`io::ErrorKind::InvalidInput`] if no signal is named, or one that nobody
+/// can ask for: `KILL` and `STOP`; `SEGV` and `BUS`, which the runtime needs; `ILL`
+/// and `FPE`; 32 and 33, which libc needs. With the system's error where it has no
+/// room for one descriptor and one thread, at the first call.
+///
+/// # Examples
+///
+/// A second Ctrl-C while the first is being honoured:
+///
+/// ```
+/// use bench_runtime::signal::{self, Signal};
+/// use std::time::Duration;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let interrupts = signal::notify(&[Signal::INT])?;
+/// # let interrupt = || std::process::Command::new("kill").args(["-INT", &std::process::id().to_string()]).status();
+/// # interrupt()?;
+/// interrupts.recv();
+/// println!("ending; press Ctrl-C again to end at once");
+/// # interrupt()?;
+/// if interrupts.recv_timeout(Duration::from_secs(5)).is_ok() {
+///     println!("at once, then");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub fn notify(signals: &[Signal]) -> io::Result<Signals> {
+    let refuse = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    if signals.is_empty() {
+        return refuse("no signal is named".to_owned());
+    }
+    for signal in signals {
+        if let Some(why) = signal.refusal() {
+            return refuse(format!("{signal} cannot be asked for: {why}"));
+        }
+    }
+    let all = signals.iter().fold(0, |all, s| all | notice::bit(s.0));
+    let (sender, receiver) = chan(all.count_ones() as usize);
+    let listening = listen(all, move |number| sender.try_send_once(Signal(number)))?;
+    sched::give_way();
+    Ok(Signals {
+        receiver,
+        _listening: listening,
+    })
+}
+
+/// True if the signal does nothing to this process: a shell starts jobs in the
+/// background with `INT` and `QUIT` ignored, and `nohup` has `HUP` ignored. False
+/// while somebody has asked for it.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::signal::{self, Signal};
+///
+/// # fn main() -> std::io::Result<()> {
+/// // Rust's programs ignore this one.
+/// assert!(signal::is_ignored(Signal::PIPE));
+/// let wanted: Vec<_> = [Signal::HUP, Signal::INT, Signal::TERM]
+///     .into_iter()
+///     .filter(|signal| !signal::is_ignored(*signal))
+///     .collect();
+/// # if wanted.is_empty() { return Ok(()) }
+/// let signals = signal::notify(&wanted)?;
+/// # drop(signals);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
+pub fn is_ignored(signal: Signal) -> bool {
+    // The kernel knows nothing of two numbers, which libc keeps to itself.
+    notice::is_ignored(signal.0).unwrap_or(false)
+}

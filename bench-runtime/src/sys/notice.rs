@@ -1,0 +1,191 @@
+//! Signals as something a thread can wait for: a handler notes their numbers.
+//!
+//! | who                     | does                                                        |
+//! |-------------------------|-------------------------------------------------------------|
+//! | handler, on any thread  | sets the signal's bit in [`NOTED`], then writes to the eventfd |
+//! | the thread that waits   | empties the eventfd, then takes all bits                    |
+//!
+//! A bit that is set after the bits were taken has its write still to come, so
+//! none is overlooked; a write whose bit was taken before wakes for nothing. A
+//! signal that comes again before its bit was taken is one with the first, as in
+//! the kernel.
+//!
+//! # Rejected
+//!
+//! *The crate `signal-hook`*: its handler runs on the stack of whoever is
+//! interrupted, and a goroutine's may have 4 KiB; and it stays when the last who
+//! asked for a signal is gone, so that nothing gives the former action back.
+//! *signalfd*: every thread of the process would have to block the signal, also
+//! those that are not ours.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
+use std::ptr;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+
+use super::event_fd::EventFd;
+use super::fd;
+
+/// A bit for each signal that has come.
+static NOTED: AtomicU64 = AtomicU64::new(0);
+/// The eventfd that the handler writes to; -1 until there is one.
+static WAKE: AtomicI32 = AtomicI32::new(-1);
+/// The process whose thread waits: a child by fork has the handler, but not the
+/// thread. By its number, as [`super::fork`] is told of a fork a little late.
+static PROCESS: AtomicI32 = AtomicI32::new(-1);
+
+/// The largest number of a signal.
+pub(crate) const LARGEST: i32 = 64;
+
+/// The bit of a signal from 1 to [`LARGEST`].
+pub(crate) const fn bit(signal: i32) -> u64 {
+    1 << (signal - 1)
+}
+
+/// What a signal did before.
+#[derive(Clone, Copy)]
+pub(crate) struct Action(libc::sigaction);
+
+impl std::fmt::Debug for Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Action").field(&self.0.sa_sigaction).finish()
+    }
+}
+
+impl Action {
+    /// What the signal does now.
+    fn of(signal: i32) -> io::Result<Self> {
+        let mut now = MaybeUninit::uninit();
+        // SAFETY: asks for the current action and changes nothing.
+        match unsafe { libc::sigaction(signal, ptr::null(), now.as_mut_ptr()) } {
+            // SAFETY: the kernel has filled it in.
+            0 => Ok(Self(unsafe { now.assume_init() })),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// Lets the signal do this from now on.
+    ///
+    /// # Safety
+    ///
+    /// A handler keeps to what is allowed in one, for as long as it stands.
+    unsafe fn set(&self, signal: i32) -> io::Result<()> {
+        // SAFETY: the pointer is to a whole action; the rest is passed on.
+        match unsafe { libc::sigaction(signal, &raw const self.0, ptr::null_mut()) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// One without a mask.
+    fn new(handler: usize, flags: libc::c_int) -> Self {
+        // SAFETY: all zeros is a valid action.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        action.sa_sigaction = handler;
+        action.sa_flags = flags;
+        Self(action)
+    }
+
+    fn is_ours(&self) -> bool {
+        self.0.sa_sigaction == on_signal as *const () as usize
+    }
+}
+
+extern "C" fn on_signal(signal: libc::c_int) {
+    // SAFETY: getpid(2), write(2), sigaction(2) and kill(2) may be called in a
+    // handler; the number written is read during the call. errno is put back,
+    // since the interrupted code may be about to read it.
+    unsafe {
+        let errno = libc::__errno_location();
+        let saved = *errno;
+        if libc::getpid() == PROCESS.load(Ordering::Relaxed) {
+            // Release: pairs with the Acquire in `wait`.
+            NOTED.fetch_or(bit(signal), Ordering::Release);
+            let one = 1u64;
+            libc::write(WAKE.load(Ordering::Relaxed), (&raw const one).cast(), 8);
+        } else if Action::new(libc::SIG_DFL, 0).set(signal).is_ok() {
+            // A child between fork and exec: as if exec had been there already,
+            // when this handler returns and the signal is let through.
+            libc::kill(libc::getpid(), signal);
+        }
+        *errno = saved;
+    }
+}
+
+/// The signals that come to this process.
+#[derive(Debug)]
+pub(crate) struct Noted(EventFd);
+
+/// True if there is a [`Noted`] of this process, and not only of one that it was
+/// copied from.
+pub(crate) fn is_open() -> bool {
+    PROCESS.load(Ordering::Relaxed) == std::process::id().cast_signed()
+}
+
+/// To be called once a process, before the first [`catch`].
+pub(crate) fn open() -> io::Result<Noted> {
+    let wake = EventFd::new()?;
+    WAKE.store(wake.as_raw_fd(), Ordering::Relaxed);
+    PROCESS.store(std::process::id().cast_signed(), Ordering::Relaxed);
+    Ok(Noted(wake))
+}
+
+impl Noted {
+    /// Waits for some; their bits. Blocks the thread.
+    pub(crate) fn wait(&self) -> u64 {
+        loop {
+            // Acquire: pairs with the Release in the handler.
+            let noted = NOTED.swap(0, Ordering::Acquire);
+            if noted != 0 {
+                return noted;
+            }
+            // An error is a signal in between, or a want of memory that passes.
+            let _ = fd::wait(self.0.as_fd(), false, None, None);
+            self.0.clear();
+        }
+    }
+}
+
+impl Drop for Noted {
+    /// Where the thread that was to wait could not be started.
+    fn drop(&mut self) {
+        PROCESS.store(-1, Ordering::Relaxed);
+        WAKE.store(-1, Ordering::Relaxed);
+    }
+}
+
+/// Has a signal noted from now on. What it did before is given back.
+pub(crate) fn catch(signal: i32) -> io::Result<Action> {
+    let former = Action::of(signal)?;
+    let handler = on_signal as *const () as usize;
+    let caught = Action::new(handler, libc::SA_RESTART | libc::SA_ONSTACK);
+    // SAFETY: the handler keeps to what is allowed in one.
+    unsafe { caught.set(signal) }?;
+    Ok(former)
+}
+
+/// Lets a signal do what it did before it was caught, unless somebody else has
+/// changed that meanwhile.
+pub(crate) fn let_go(signal: i32, former: &Action) {
+    if Action::of(signal).is_ok_and(|now| now.is_ours()) {
+        // SAFETY: it stood before.
+        let _ = unsafe { former.set(signal) };
+    }
+}
+
+/// True if the signal does nothing.
+pub(crate) fn is_ignored(signal: i32) -> io::Result<bool> {
+    Ok(Action::of(signal)?.0.sa_sigaction == libc::SIG_IGN)
+}
+
+/// Lets every signal come to the calling thread, whatever the one that started
+/// it had blocked.
+pub(crate) fn unblock_all() {
+    // SAFETY: an empty set of signals is made, and becomes the thread's mask.
+    unsafe {
+        let mut none = MaybeUninit::uninit();
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut());
+    }
+}

@@ -1,0 +1,301 @@
+//! Children: how they are waited for, killed, and read from.
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use bench_runtime::context::{Context, ContextError};
+use bench_runtime::process::{Child, Command, Stdio};
+use bench_runtime::signal::Signal;
+use bench_runtime::{go, goroutines, yield_now};
+
+use crate::sched_support::at_each;
+use crate::support::{Way, everywhere, within_a_minute};
+
+fn sh(script: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", script]);
+    command
+}
+
+/// A child that lives until its stdin ends.
+fn patient() -> Child {
+    let mut command = Command::new("cat");
+    command.stdin(Stdio::piped()).stdout(Stdio::null());
+    command.spawn().unwrap()
+}
+
+/// The letter of a process's state in /proc, if there is one of this number.
+fn state(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(PathBuf::from(format!("/proc/{pid}/stat"))).ok()?;
+    let (_, rest) = stat.rsplit_once(") ")?;
+    rest.chars().next()
+}
+
+fn with_deadline(ms: u64) -> Context {
+    let (ctx, _cancel) = Context::background().with_timeout(Duration::from_millis(ms));
+    ctx
+}
+
+#[test]
+fn statuses_and_output_are_those_of_the_child() {
+    everywhere(|_: Way| {
+        assert_eq!(sh("exit 3").status().unwrap().code(), Some(3));
+        let status = sh("kill -9 $$").status().unwrap();
+        assert_eq!((status.code(), status.signal()), (None, Some(9)));
+        let output = sh("echo out; echo err >&2; exit 4").output().unwrap();
+        assert_eq!(output.stdout, b"out\n");
+        assert_eq!(output.stderr, b"err\n");
+        assert_eq!(output.status.code(), Some(4));
+        let quiet = sh("cat; echo out").stdout(Stdio::null()).output().unwrap();
+        assert!(quiet.status.success() && quiet.stdout.is_empty());
+        let none = Command::new("/no/such/program").output().unwrap_err();
+        assert_eq!(none.kind(), ErrorKind::NotFound);
+    });
+}
+
+/// More than a pipe holds, on all three at once.
+#[test]
+fn large_streams_are_read_and_written_side_by_side() {
+    everywhere(|way| {
+        const LENGTH: usize = 1_000_000;
+        let mut child = sh("tee /dev/stderr")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let text: Vec<u8> = (0..LENGTH).map(|n| (n % 251) as u8).collect();
+        let mut stdin = child.stdin.take().unwrap();
+        let theirs = text.clone();
+        let writer = way.go(move || stdin.write_all(&theirs).unwrap());
+        let output = child.wait_with_output().unwrap();
+        writer.join();
+        assert!(output.status.success());
+        assert!(output.stdout == text && output.stderr == text);
+    });
+}
+
+#[test]
+fn a_wait_and_a_read_of_a_child_let_other_goroutines_run() {
+    at_each(&[1, 2, 64], |_| {
+        let waits = || goroutines().iter().filter(|g| g.state == "IO wait").count();
+        let mut child = patient();
+        let stdin = child.stdin.take();
+        let waiter = go(move || child.wait().unwrap());
+        let mut other = sh("read line; echo $line")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = other.stdout.take().unwrap();
+        let reader = go(move || BufReader::new(stdout).lines().next().unwrap().unwrap());
+        while waits() < 2 {
+            yield_now();
+        }
+        other.stdin.as_mut().unwrap().write_all(b"hello\n").unwrap();
+        assert_eq!(reader.join().unwrap(), "hello");
+        drop(stdin);
+        assert!(waiter.join().unwrap().success());
+        assert!(other.wait().unwrap().success());
+    });
+}
+
+#[test]
+fn a_wait_closes_stdin_and_says_the_same_twice() {
+    everywhere(|_: Way| {
+        let mut child = patient();
+        assert_eq!(child.try_wait().unwrap(), None);
+        let status = child.wait().unwrap();
+        assert!(status.success());
+        assert_eq!(child.wait().unwrap(), status);
+        assert_eq!(child.try_wait().unwrap(), Some(status));
+        // Its number may be another's by now.
+        child.kill().unwrap();
+        child.signal(Signal::TERM).unwrap();
+    });
+}
+
+#[test]
+fn a_killed_child_ends_by_that_signal() {
+    everywhere(|_: Way| {
+        let mut child = patient();
+        child.kill().unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
+        let mut child = patient();
+        child.signal(Signal::HUP).unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGHUP));
+    });
+}
+
+#[test]
+fn the_end_of_its_context_kills_a_child_and_is_the_error() {
+    everywhere(|way| {
+        let late = Command::new("sleep")
+            .arg("1000")
+            .context(&with_deadline(20))
+            .status();
+        let late = late.unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::TimedOut);
+        let why = late.downcast::<ContextError>().unwrap();
+        assert_eq!(why, ContextError::DeadlineExceeded);
+
+        let (ctx, cancel) = Context::background().with_cancel();
+        let mut child = Command::new("sleep")
+            .arg("1000")
+            .context(&ctx)
+            .spawn()
+            .unwrap();
+        let waiter = way.go(move || {
+            let error = child.wait().unwrap_err();
+            (error, child.try_wait().unwrap().unwrap())
+        });
+        cancel.cancel();
+        let (error, status) = waiter.join();
+        assert_eq!(error.kind(), ErrorKind::Other);
+        let why = error.downcast::<ContextError>().unwrap();
+        assert_eq!(why, ContextError::Cancelled);
+        assert_eq!(status.signal(), Some(libc::SIGKILL), "it tells what it was");
+
+        let never = sh("exit 0").context(&ctx).spawn().unwrap_err();
+        assert!(never.downcast::<ContextError>().is_ok());
+    });
+}
+
+#[test]
+fn a_child_that_ended_by_itself_keeps_its_status_when_its_context_ends() {
+    everywhere(|_: Way| {
+        let (ctx, cancel) = Context::background().with_cancel();
+        let mut child = sh("exit 5").context(&ctx).spawn().unwrap();
+        let pid = child.id();
+        // Ended, and not collected.
+        within_a_minute("the child", || state(pid) == Some('Z'));
+        cancel.cancel();
+        assert_eq!(child.wait().unwrap().code(), Some(5));
+        // And the kill is another's.
+        let (ctx, _cancel) = Context::background().with_cancel();
+        let status = sh("kill -9 $$").context(&ctx).status().unwrap();
+        assert_eq!(status.signal(), Some(9));
+    });
+}
+
+#[test]
+fn what_inherited_the_pipes_is_not_waited_for_beyond_the_context() {
+    everywhere(|_: Way| {
+        let began = Instant::now();
+        let mut command = sh("sleep 1000 & echo $!");
+        command.as_std_mut().process_group(0);
+        let mut child = command
+            .context(&with_deadline(200))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let group = child.id();
+        let mut line = String::new();
+        let mut reader = BufReader::new(child.stderr.take().unwrap());
+        let late = child.wait_with_output().unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::TimedOut, "{late}");
+        assert!(began.elapsed() < Duration::from_secs(100));
+        // SAFETY: the group that was made above, in which `sleep` still is.
+        let killed = unsafe { libc::killpg(group.cast_signed(), libc::SIGKILL) };
+        assert_eq!(killed, 0);
+        // The pipe is closed when it is gone.
+        assert_eq!(reader.read_to_string(&mut line).unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_stop_is_no_end_and_a_stopped_child_is_killed_by_its_context() {
+    everywhere(|way| {
+        let (ctx, cancel) = Context::background().with_cancel();
+        let mut child = Command::new("sleep")
+            .arg("1000")
+            .context(&ctx)
+            .spawn()
+            .unwrap();
+        let pid = child.id();
+        child.signal(Signal::STOP).unwrap();
+        within_a_minute("the stop", || state(pid) == Some('T'));
+        assert_eq!(child.try_wait().unwrap(), None);
+        let waiter = way.go(move || child.wait());
+        way.let_others_run();
+        cancel.cancel();
+        assert!(waiter.join().is_err());
+        assert_eq!(state(pid), None, "it is collected");
+    });
+}
+
+#[test]
+fn two_hundred_children_at_once_each_have_their_own_end() {
+    at_each(&[1, 2, 64], |_| {
+        let children: Vec<_> = (0..200)
+            .map(|n: i32| {
+                go(move || {
+                    let script = format!("echo {n}; exit {}", n % 100);
+                    let output = sh(&script).output().unwrap();
+                    let killed = n % 10 == 0;
+                    if killed {
+                        let mut child = patient();
+                        child.kill().unwrap();
+                        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
+                    }
+                    (
+                        output.status.code(),
+                        String::from_utf8(output.stdout).unwrap(),
+                    )
+                })
+            })
+            .collect();
+        for (n, child) in children.into_iter().enumerate() {
+            let n = i32::try_from(n).unwrap();
+            assert_eq!(child.join().unwrap(), (Some(n % 100), format!("{n}\n")));
+        }
+    });
+}
+
+#[test]
+fn dropped_children_live_on_and_leave_no_zombies() {
+    everywhere(|_: Way| {
+        let mut child = sh("read line; echo $line")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        let pid = child.id();
+        drop(child);
+        stdin.unwrap().write_all(b"alive\n").unwrap();
+        let mut line = String::new();
+        stdout.unwrap().read_to_string(&mut line).unwrap();
+        assert_eq!(line, "alive\n");
+
+        let mut gone: Vec<u32> = (0..20)
+            .map(|_| sh("exit 0").spawn().unwrap().id())
+            .collect();
+        gone.push(pid);
+        within_a_minute("the zombies", || {
+            sh("exit 0").status().unwrap();
+            gone.iter().all(|pid| state(*pid) != Some('Z'))
+        });
+    });
+}
+
+#[test]
+fn a_dropped_child_is_still_killed_by_its_context() {
+    everywhere(|_: Way| {
+        let (ctx, cancel) = Context::background().with_cancel();
+        let mut child = Command::new("cat")
+            .context(&ctx)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (_stdin, mut stdout) = (child.stdin.take(), child.stdout.take().unwrap());
+        drop(child);
+        cancel.cancel();
+        let mut rest = Vec::new();
+        assert_eq!(stdout.read_to_end(&mut rest).unwrap(), 0);
+    });
+}

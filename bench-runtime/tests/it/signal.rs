@@ -1,0 +1,245 @@
+//! Signals as values. Each test has numbers of its own: they are the process's.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use bench_runtime::signal::{self, Signal, Signals};
+use bench_runtime::{RecvTimeoutError, TryRecvError, chan, go, goroutines, select, yield_now};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, sigaction};
+
+use crate::sched_support::at_each;
+use crate::support::{Way, everywhere};
+
+/// Comes back when the handler has run.
+fn raise(signal: Signal) {
+    // SAFETY: sends a signal that the test catches or ignores.
+    assert_eq!(unsafe { libc::raise(signal.as_raw()) }, 0);
+}
+
+fn real_time(offset: i32) -> Signal {
+    Signal::from_raw(libc::SIGRTMIN() + offset).unwrap()
+}
+
+fn notify(signals: &[Signal]) -> Signals {
+    signal::notify(signals).unwrap()
+}
+
+const SOON: Duration = Duration::from_secs(60);
+
+#[test]
+fn everybody_who_asked_for_a_signal_gets_it_once() {
+    everywhere(|way| {
+        let signals: Vec<_> = (0..3).map(|_| notify(&[Signal::USR1])).collect();
+        let tasks: Vec<_> = signals
+            .into_iter()
+            .map(|signals| {
+                way.go(move || {
+                    let first = signals.recv_timeout(SOON);
+                    (first, signals.try_recv())
+                })
+            })
+            .collect();
+        raise(Signal::USR1);
+        for task in tasks {
+            let got = task.join();
+            assert_eq!(got, (Ok(Signal::USR1), Err(TryRecvError::Empty)));
+        }
+    });
+}
+
+/// What was raised before this has come to its channels when this returns.
+fn until_told() {
+    let last = Signal::from_raw(libc::SIGRTMAX()).unwrap();
+    let marker = notify(&[last]);
+    raise(last);
+    assert_eq!(marker.recv_timeout(SOON), Ok(last));
+}
+
+#[test]
+fn of_many_signals_at_once_each_number_comes_once_and_none_is_lost() {
+    everywhere(|way| {
+        let all: Vec<_> = (1..=5).map(real_time).collect();
+        let signals = notify(&all);
+        let raisers: Vec<_> = (0..4)
+            .map(|_| {
+                let all = all.clone();
+                way.go(move || {
+                    for _ in 0..100 {
+                        all.iter().copied().for_each(raise);
+                    }
+                })
+            })
+            .collect();
+        raisers.into_iter().for_each(|raiser| raiser.join());
+        until_told();
+        let mut got: Vec<_> = signals.try_iter().collect();
+        got.sort();
+        assert_eq!(got, all);
+        // One that comes after that is another.
+        raise(all[2]);
+        assert_eq!(signals.recv_timeout(SOON), Ok(all[2]));
+    });
+}
+
+#[test]
+fn a_goroutine_that_waits_for_a_signal_lets_others_run() {
+    at_each(&[1, 2, 64], |_| {
+        let signals = notify(&[Signal::USR2]);
+        let waiting = go(move || signals.recv());
+        while !goroutines().iter().any(|g| g.state == "chan receive") {
+            yield_now();
+        }
+        raise(Signal::USR2);
+        assert_eq!(waiting.join().unwrap(), Some(Signal::USR2));
+    });
+}
+
+#[test]
+fn a_select_takes_a_signal_as_one_of_its_cases() {
+    everywhere(|_: Way| {
+        let wanted = real_time(6);
+        let signals = notify(&[wanted]);
+        let (_tx, rx) = chan::<u8>(0);
+        raise(wanted);
+        let got = select! {
+            recv(rx) -> _ => None,
+            recv(signals) -> signal => signal,
+            timeout(SOON) => None,
+        };
+        assert_eq!(got, Some(wanted));
+    });
+}
+
+#[test]
+fn an_ignored_signal_is_caught_while_asked_for_and_ignored_again_after_the_last_drop() {
+    let wanted = real_time(7);
+    // SAFETY: sets no handler.
+    unsafe { libc::signal(wanted.as_raw(), libc::SIG_IGN) };
+    assert!(signal::is_ignored(wanted));
+    let (first, second) = (notify(&[wanted]), notify(&[wanted, real_time(8)]));
+    assert!(!signal::is_ignored(wanted));
+    let clone = first.clone();
+    drop(first);
+    assert_eq!(clone.recv(), None, "its channel is closed");
+    raise(wanted);
+    assert_eq!(second.recv_timeout(SOON), Ok(wanted));
+    drop(second);
+    assert!(signal::is_ignored(wanted));
+    raise(wanted);
+}
+
+static HANDLED: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn count(_: libc::c_int) {
+    HANDLED.fetch_add(1, Ordering::SeqCst);
+}
+
+#[test]
+fn the_programs_own_handler_is_back_after_the_drop_unless_it_came_later() {
+    let action = SigAction::new(
+        SigHandler::Handler(count),
+        SaFlags::empty(),
+        SigSet::empty(),
+    );
+    // SAFETY: the handler counts.
+    let install = || unsafe { sigaction(nix::sys::signal::SIGURG, &action) }.unwrap();
+    install();
+    let signals = notify(&[Signal::URG]);
+    raise(Signal::URG);
+    assert_eq!(signals.recv_timeout(SOON), Ok(Signal::URG));
+    assert_eq!(HANDLED.load(Ordering::SeqCst), 0);
+    drop(signals);
+    raise(Signal::URG);
+    assert_eq!(HANDLED.load(Ordering::SeqCst), 1);
+
+    // SAFETY: sets no handler.
+    unsafe { libc::signal(libc::SIGURG, libc::SIG_IGN) };
+    let signals = notify(&[Signal::URG]);
+    let ours = install();
+    assert!(matches!(ours.handler(), SigHandler::Handler(_)));
+    drop(signals);
+    raise(Signal::URG);
+    assert_eq!(HANDLED.load(Ordering::SeqCst), 2, "the later one stays");
+}
+
+#[test]
+fn signals_that_nobody_may_have_are_refused_by_name() {
+    let texts = [
+        (Signal::KILL, "SIGKILL cannot be asked for: no process"),
+        (Signal::STOP, "SIGSTOP cannot be asked for: no process"),
+        (Signal::SEGV, "SIGSEGV cannot be asked for: the runtime"),
+        (Signal::BUS, "SIGBUS cannot be asked for: the runtime"),
+        (Signal::ILL, "SIGILL cannot be asked for: the instruction"),
+        (Signal::FPE, "SIGFPE cannot be asked for: the instruction"),
+    ];
+    for (signal, text) in texts {
+        let error = signal::notify(&[real_time(9), signal]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+        assert!(error.to_string().starts_with(text), "{error}");
+    }
+    let own = Signal::from_raw(33).unwrap();
+    assert!(
+        signal::notify(&[own])
+            .unwrap_err()
+            .to_string()
+            .contains("libc")
+    );
+    let none = signal::notify(&[]).unwrap_err().to_string();
+    assert_eq!(none, "no signal is named");
+    assert_eq!(Signal::from_raw(65), None);
+}
+
+/// A signal between fork and exec does to the child what it would do after that, and
+/// nothing to the parent.
+#[test]
+fn a_signal_to_a_child_before_its_exec_ends_the_child_alone() {
+    use std::os::unix::process::{CommandExt, ExitStatusExt};
+
+    let signals = notify(&[Signal::TERM]);
+    let mut command = Command::new("true");
+    // SAFETY: raise may be called between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::raise(libc::SIGTERM);
+            Ok(())
+        });
+    }
+    let status = command.status().unwrap();
+    assert_eq!(status.signal(), Some(libc::SIGTERM));
+    let status = Command::new("sh")
+        .args(["-c", "kill -TERM $$; exit 7"])
+        .status();
+    assert_eq!(status.unwrap().signal(), Some(libc::SIGTERM));
+    let nothing = signals.recv_timeout(Duration::from_millis(20));
+    assert_eq!(nothing, Err(RecvTimeoutError::Timeout));
+}
+
+#[test]
+fn children_started_while_signals_come_end_as_they_should() {
+    at_each(&[1, 2, 64], |_| {
+        let wanted = real_time(10);
+        let signals = notify(&[wanted]);
+        let (stop, stopped) = chan::<()>(0);
+        let raiser = go(move || {
+            let mut count = 0;
+            while stopped.try_recv() == Err(TryRecvError::Empty) {
+                raise(wanted);
+                count += 1;
+                yield_now();
+            }
+            count
+        });
+        for code in 0..20 {
+            let script = format!("exit {code}");
+            let status = bench_runtime::process::Command::new("sh")
+                .args(["-c", &script])
+                .status()
+                .unwrap();
+            assert_eq!(status.code(), Some(code));
+        }
+        drop(stop);
+        assert!(raiser.join().unwrap() > 0);
+        assert_eq!(signals.recv_timeout(SOON), Ok(wanted));
+    });
+}
