@@ -17,6 +17,7 @@ mod measure;
 pub mod program;
 pub mod protocol;
 pub mod serve;
+pub mod service;
 mod shapes;
 
 pub use measure::ledger;

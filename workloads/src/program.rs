@@ -10,8 +10,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::host::affinity;
 use crate::host::clock::now_ns;
 use crate::lane::Program;
-use crate::load::{Plan, echo, generator};
+use crate::load::{self, Plan, echo, echo_client};
 use crate::mail::server;
+use crate::service::backend;
 use crate::{lanes, serve};
 
 /// Runs the workloads of one lane: reads requests from stdin and answers on
@@ -36,6 +37,9 @@ struct Serve {
 enum Command {
     /// Load a TCP echo server and report as one line of JSON.
     Load(Plan),
+    /// Look for the highest rate that an HTTP service bears and report as one
+    /// line of JSON.
+    LoadService(load::service::Plan),
     /// Echo what so many TCP connections send, until they are closed; say
     /// where as one line of JSON.
     Echo {
@@ -53,6 +57,9 @@ enum Command {
         #[arg(long)]
         delay_ns: u64,
     },
+    /// Be a backend that speaks RESP on the loopback until the input ends; say
+    /// where as one line of JSON.
+    Backend(backend::Delays),
     /// Write a number, or else the clock's value, as 8 bytes: the program
     /// that the lane process-spawn executes.
     #[command(hide = true)]
@@ -74,7 +81,11 @@ pub fn run(program: Program) -> anyhow::Result<()> {
     let mut output = io::stdout().lock();
     match (arguments.command, arguments.serve.lane) {
         (Some(Command::Load(plan)), _) => {
-            let report = serde_json::to_string(&generator::run(&plan)?)?;
+            let report = serde_json::to_string(&echo_client::run(&plan)?)?;
+            writeln!(output, "{report}").context("writing the report")
+        }
+        (Some(Command::LoadService(plan)), _) => {
+            let report = serde_json::to_string(&load::service::run(&plan)?)?;
             writeln!(output, "{report}").context("writing the report")
         }
         (Some(Command::Echo { connections, cpus }), _) => {
@@ -84,6 +95,7 @@ pub fn run(program: Program) -> anyhow::Result<()> {
         (Some(Command::Smtp { delay_ns }), _) => {
             server::run(Duration::from_nanos(delay_ns), &mut output)
         }
+        (Some(Command::Backend(delays)), _) => backend::run(delays, &mut output),
         (Some(Command::Answer { number }), _) => {
             // One write, which no other child's can come between: `output` would
             // make two of a number with a byte 10, the end of a line, in it.

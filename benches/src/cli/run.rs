@@ -150,6 +150,9 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     if arguments.quick && arguments.workload.is_empty() {
         workloads.retain(|workload| workload.presets.quick);
     }
+    if arguments.workload.is_empty() && arguments.preset.is_none() {
+        workloads.retain(|workload| workload.is_usual());
+    }
     let mut lanes = choice::lanes(&arguments.lane)?;
     if let Some(preset) = arguments.preset {
         let chosen = preset.workloads();
@@ -195,7 +198,7 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
         setup.set_values(name, values).map_err(anyhow::Error::msg)?;
     }
     setup.budget *= match arguments.preset {
-        None => 1,
+        None | Some(Preset::Service) => 1,
         // Twice the lanes of other runs.
         Some(Preset::Peers | Preset::Growth) => 2,
         // And each as long as others measured it.

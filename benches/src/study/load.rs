@@ -78,15 +78,15 @@ impl Load {
     /// Measures what the generator manages at each point of `setup` that needs
     /// one. Blocks the thread for about a second for each number of connections.
     pub(super) fn measure(setup: &Setup, observer: &mut dyn Observer) -> Self {
-        let loaded = setup.workloads.iter().filter(|one| is_loaded(one));
-        let points: BTreeSet<Connections> = loaded
+        let mut load = Self::default();
+        if !setup.workloads.iter().any(|one| is_loaded(one)) {
+            return load;
+        }
+        let echoes = setup.workloads.iter().filter(|one| is_echo(one));
+        let points: BTreeSet<Connections> = echoes
             .flat_map(|workload| setup.points(workload))
             .map(|point| Connections::of(&point))
             .collect();
-        let mut load = Self::default();
-        if points.is_empty() {
-            return load;
-        }
         let Some(split) = Split::of(&setup.cpus) else {
             observer.note(
                 "the load generator shares the one CPU with the server: give the run two (--cpus)",
@@ -140,7 +140,8 @@ impl Load {
             command.variables.push((name.into(), value.into()));
         };
         set(CPUS, split.generator.to_string());
-        if let Some(limit) = self.limits.get(&Connections::of(parameters)) {
+        let limit = self.limits.get(&Connections::of(parameters));
+        if let Some(limit) = limit.filter(|_| is_echo(workload)) {
             set(LIMIT, limit.to_string());
         }
         (command, split.server.clone())
@@ -155,7 +156,7 @@ impl Load {
     ) -> Option<Failure> {
         let offered = parameters.get("offered_per_s").copied().unwrap_or(0);
         let limit = *self.limits.get(&Connections::of(parameters))?;
-        let beyond = is_loaded(workload) && offered as f64 * LEAST_HEADROOM > limit;
+        let beyond = is_echo(workload) && offered as f64 * LEAST_HEADROOM > limit;
         beyond.then(|| Failure {
             workload: workload.id.to_owned(),
             lane: lane.to_owned(),
@@ -192,7 +193,13 @@ pub(super) fn headroom_taint(
     })
 }
 
+/// Whether a generator on CPUs of its own loads it.
 fn is_loaded(workload: &Workload) -> bool {
+    is_echo(workload) || matches!(workload.shape, Shape::Service)
+}
+
+/// Whether an echo server shows what the generator manages at most.
+fn is_echo(workload: &Workload) -> bool {
     matches!(workload.shape, Shape::TcpEcho)
 }
 

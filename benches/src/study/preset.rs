@@ -15,6 +15,8 @@ pub enum Preset {
     Growth,
     /// The workloads of the field at the sizes that others published.
     Published,
+    /// A whole service: which model carries the load within the limit.
+    Service,
 }
 
 impl Preset {
@@ -25,6 +27,7 @@ impl Preset {
             Self::Peers => "peers",
             Self::Growth => "growth",
             Self::Published => "published",
+            Self::Service => "service",
         }
     }
 
@@ -47,6 +50,14 @@ impl Preset {
             ],
             Self::Growth => &["threadbare", "thread", "tokio", "go"],
             Self::Published => &["threadbare", "thread", "process", "tokio", "go"],
+            Self::Service => &[
+                "threadbare",
+                "threadbare-migrating",
+                "thread",
+                "process",
+                "tokio",
+                "go",
+            ],
         }
     }
 
@@ -79,6 +90,7 @@ impl Preset {
             Self::Peers => workload.presets.peers,
             Self::Growth => workload.presets.growth,
             Self::Published => workload.presets.published,
+            Self::Service => workload.presets.service,
         }
     }
 }
@@ -112,7 +124,8 @@ mod tests {
     #[test]
     fn all_points_of_all_presets_are_valid() {
         for preset in Preset::value_variants() {
-            assert!(preset.workloads().len() > 3);
+            let least = if *preset == Preset::Service { 1 } else { 4 };
+            assert!(preset.workloads().len() >= least);
             for workload in preset.workloads() {
                 for size in [Size::Tiny, Size::Quick, Size::Full] {
                     let points = preset.points(workload, size, 4);

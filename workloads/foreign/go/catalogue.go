@@ -50,6 +50,9 @@ func parameters(list string) []parameter {
 	return all
 }
 
+const serviceParameters = "connections_count requests_count try_ns limit_ns in_flight_count pool_count rounds_count steps_count=0 " +
+	"delay_ns=0 spread_ns=0 slow_ns=0 timeout_ns"
+
 const (
 	noFork  = "a Go program cannot fork without executing another program: its runtime has threads"
 	noPlace = "the runtime, not the goroutine, decides on which CPU a goroutine runs"
@@ -112,6 +115,8 @@ var catalogue = []*workload{
 	{id: "io.pipe_ring", parameters: parameters("tasks_count tokens_count hops_count"), run: pipeRing},
 	{id: "io.email", parameters: parameters("tasks_count delay_ns=0"), run: email, refuses: needsLoad()},
 	{id: "io.file_read", parameters: parameters("tasks_count file_bytes=0 block_bytes cold=0"), run: fileRead},
+
+	{id: "service.http", parameters: parameters(serviceParameters), run: serviceHTTP, refuses: noService()},
 }
 
 func needsLoad() string {

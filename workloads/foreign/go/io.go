@@ -1,16 +1,13 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -18,11 +15,8 @@ import (
 
 // Waiting for the world.
 
-const (
-	loadVariable = "THREADBARE_LOAD"
-	// What is written to a file at a time.
-	blockBytes = 64 << 10
-)
+// What is written to a file at a time.
+const blockBytes = 64 << 10
 
 func sleepers(o order) (outcome, error) {
 	tasks, sleep := o.get("tasks_count"), time.Duration(o.get("sleep_ns"))
@@ -40,18 +34,6 @@ func sleepers(o order) (outcome, error) {
 	return out, nil
 }
 
-// load is what the load generator prints.
-type load struct {
-	Elapsed     int64              `json:"elapsed_ns"`
-	Operations  int64              `json:"operations_count"`
-	Checksum    int64              `json:"checksum"`
-	CPU         int64              `json:"cpu_ns"`
-	Voluntary   int64              `json:"voluntary_switches_count"`
-	Involuntary int64              `json:"involuntary_switches_count"`
-	Latency     *latency           `json:"latency"`
-	Metrics     map[string]float64 `json:"metrics"`
-}
-
 func tcpEcho(o order) (outcome, error) {
 	before := used()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -60,7 +42,10 @@ func tcpEcho(o order) (outcome, error) {
 	}
 	served := make(chan error, 1)
 	go func() { served <- serveEcho(listener, readBytes(o)) }()
-	report, err := runLoad(o, listener.Addr().String())
+	report, err := runLoad("load", "--address", listener.Addr().String(),
+		"--connections", decimal(o.get("connections_count")), "--payload-bytes", decimal(o.get("payload_bytes")),
+		"--requests", decimal(o.get("requests_count")*o.iterations), "--offered-per-s", decimal(o.get("offered_per_s")),
+		"--load-percent", decimal(o.get("load_percent")), "--burst", decimal(max(1, o.get("burst_count"))))
 	// Ends the server once the generator has closed its connections.
 	_ = listener.Close()
 	if serving := <-served; err == nil {
@@ -69,11 +54,7 @@ func tcpEcho(o order) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	return outcome{
-		elapsed: report.Elapsed, operations: report.Operations, checksum: report.Checksum,
-		used:    used().minus(before).minus(usage{report.CPU, report.Voluntary, report.Involuntary}),
-		latency: report.Latency, metrics: report.Metrics,
-	}, nil
+	return report.outcome(before), nil
 }
 
 // readBytes is how much a server reads at a time: of a burst one request, so that each is answered by itself.
@@ -118,28 +99,6 @@ func echo(connection net.Conn, size int64) {
 			return
 		}
 	}
-}
-
-func runLoad(o order, address string) (load, error) {
-	number := func(n int64) string { return strconv.FormatInt(n, 10) }
-	program := exec.Command(os.Getenv(loadVariable), "load", "--address", address,
-		"--connections", number(o.get("connections_count")), "--payload-bytes", number(o.get("payload_bytes")),
-		"--requests", number(o.get("requests_count")*o.iterations), "--offered-per-s", number(o.get("offered_per_s")),
-		"--load-percent", number(o.get("load_percent")),
-		"--burst", number(max(1, o.get("burst_count"))))
-	var report load
-	text, err := program.Output()
-	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			return report, fmt.Errorf("the load generator ended with %v: %s", exit, strings.TrimSpace(string(exit.Stderr)))
-		}
-		return report, fmt.Errorf("starting the load generator: %w", err)
-	}
-	if err := json.Unmarshal(text, &report); err != nil {
-		return report, fmt.Errorf("the load generator's report: %w", err)
-	}
-	return report, nil
 }
 
 func fanout(o order) (outcome, error) {

@@ -15,6 +15,7 @@ final class Catalogue {
     private static final String NO_SELECT = "Java cannot wait for two queues at once";
     private static final String NO_JSON = "the JDK has no JSON library";
     private static final String NO_MAIL = "the JDK has no mail client";
+    private static final String NO_SERVICE = "this lane has no HTTP service yet";
 
     private final Map<String, Workload> all = new LinkedHashMap<>();
     private final Threads threads;
@@ -76,6 +77,8 @@ final class Catalogue {
         add("io.pipe_ring", "tasks_count tokens_count hops_count", io::pipeRing);
         refuse("io.email", "tasks_count delay_ns=0", NO_MAIL);
         add("io.file_read", "tasks_count file_bytes=0 block_bytes cold=0", io::fileRead);
+        refuse("service.http", "connections_count requests_count try_ns limit_ns in_flight_count pool_count rounds_count"
+            + " steps_count=0 delay_ns=0 spread_ns=0 slow_ns=0 timeout_ns", NO_SERVICE);
     }
 
     private void add(String id, String parameters, Shape shape) {

@@ -27,6 +27,7 @@ export function refuses(workload) {
     'io.email': 'Node has no mail client of its own',
     'share.brigade': NO_PIPES,
     'io.pipe_ring': NO_PIPES,
+    'service.http': 'this lane has no HTTP service yet',
   }[workload] ?? null;
 }
 

@@ -30,6 +30,8 @@ class Blocking:
     def refuses(self, workload):
         if workload == "switch.futex":
             return "Python has no call for a futex"
+        if workload == "service.http":
+            return "this lane has no HTTP service yet"
         if workload == "share.select":
             return "Python cannot wait for two queues at once"
         return load.MISSING if workload in (*load.LOADED, "io.email") else None

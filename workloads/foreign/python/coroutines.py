@@ -27,6 +27,8 @@ def refuses(workload):
         return "all coroutines run on one thread: asyncio does not spread work over cores"
     if workload == "switch.futex":
         return "Python has no call for a futex, which would block the thread"
+    if workload == "service.http":
+        return "this lane has no HTTP service yet"
     if workload == "io.email":
         return "the standard library's mail client blocks the thread"
     return load.MISSING if workload in load.LOADED else None

@@ -13,6 +13,7 @@ mod answer;
 pub(crate) mod cpu;
 mod io;
 mod memory;
+mod service;
 mod share;
 mod spawn;
 mod switch;
@@ -161,6 +162,8 @@ pub struct Presets {
     pub growth: Option<Values>,
     /// It is run at the sizes at which others quote it.
     pub published: Option<Values>,
+    /// It is a whole service. Only this choice has it, and who names it.
+    pub service: Option<Values>,
 }
 
 impl Presets {
@@ -171,6 +174,7 @@ impl Presets {
         peers: None,
         growth: None,
         published: None,
+        service: None,
     };
 }
 
@@ -309,16 +313,19 @@ pub enum Shape {
     FileRead,
     /// Tasks that each send a mail.
     Email,
+    /// An HTTP service with a backend under load.
+    Service,
 }
 
 /// The groups, in the order of the report.
-pub const GROUPS: [Group; 6] = [
+pub const GROUPS: [Group; 7] = [
     spawn::GROUP,
     switch::GROUP,
     memory::GROUP,
     share::GROUP,
     cpu::GROUP,
     io::GROUP,
+    service::GROUP,
 ];
 
 /// What a reader calls the figures that a sample carries beside its time, by
@@ -408,6 +415,11 @@ impl Workload {
     /// Whether the work grows with the workers (weak scaling).
     pub fn grows(&self) -> bool {
         self.metrics.contains(&MetricKind::Efficiency)
+    }
+
+    /// Whether a run that names neither workloads nor a preset has it.
+    pub fn is_usual(&self) -> bool {
+        self.presets.service.is_none()
     }
 
     /// Iterations of one sample at that size, before any calibration.

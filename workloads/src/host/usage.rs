@@ -44,6 +44,16 @@ impl Usage {
                 .saturating_sub(other.involuntary_switches),
         }
     }
+
+    /// `part` of `all` of it.
+    pub(crate) fn share(self, part: u64, all: u64) -> Self {
+        let of = |used: u64| (u128::from(used) * u128::from(part) / u128::from(all.max(1))) as u64;
+        Self {
+            cpu_ns: of(self.cpu_ns),
+            voluntary_switches: of(self.voluntary_switches),
+            involuntary_switches: of(self.involuntary_switches),
+        }
+    }
 }
 
 impl From<Rusage> for Usage {

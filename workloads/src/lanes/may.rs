@@ -9,7 +9,7 @@
 )]
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Shutdown as Way, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -20,14 +20,14 @@ use ::may::coroutine::{self, Builder, JoinHandle};
 use ::may::io::{CoIo, WaitIo};
 use ::may::net::{TcpListener, TcpStream};
 use ::may::sync::mpmc::{Receiver, Sender, channel};
-use ::may::sync::{Mutex, SyncFlag};
+use ::may::sync::{Mutex, Semphore, SyncFlag};
 use nix::sys::socket::{Shutdown, shutdown};
 
 use crate::catalogue::{Shape, Workload};
 use crate::host::cache_line::CacheLine;
 use crate::host::mappings;
 use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
-use crate::shapes::{self, Blocking};
+use crate::shapes::{self, Blocking, Connection};
 
 /// may counts a stack in words; this is its own default.
 const STACK_WORDS: usize = 0x1000;
@@ -119,6 +119,7 @@ impl Blocking for Tasks {
     type Pipe = Arc<(CoIo<PipeReader>, CoIo<PipeWriter>)>;
     type Listener = Arc<TcpListener>;
     type Stream = TcpStream;
+    type Permits = Semphore;
 
     fn stack_bytes(&self) -> Option<usize> {
         Some(STACK_WORDS * size_of::<usize>())
@@ -223,6 +224,18 @@ impl Blocking for Tasks {
         when_ready(&pipe.1, || end.write_all(&number.to_le_bytes())).or_throw("writing a pipe");
     }
 
+    fn permits(&self, count: usize) -> Semphore {
+        Semphore::new(count)
+    }
+
+    fn acquire(&self, permits: &Semphore, patience: Duration) -> bool {
+        permits.wait_timeout(patience)
+    }
+
+    fn release(&self, permits: &Semphore) {
+        permits.post();
+    }
+
     fn listen(&self, _backlog: usize) -> io::Result<(Self::Listener, SocketAddr)> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
@@ -239,6 +252,28 @@ impl Blocking for Tasks {
         // An accept that waits ends with EINVAL; an error here means that it
         // has ended already.
         let _ = shutdown(listener.as_raw_fd(), Shutdown::Both);
+    }
+}
+
+impl Connection for TcpStream {
+    /// may's own limit of time is that of the kernel.
+    fn connect(address: SocketAddr, _patience: Duration) -> io::Result<Self> {
+        let stream = Self::connect(address)?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(patience))
+    }
+
+    fn second(&self) -> io::Result<Self> {
+        self.try_clone()
+    }
+
+    fn shut(&self, how: Way) {
+        // An error means that it has ended.
+        let _ = self.shutdown(how);
     }
 }
 

@@ -142,6 +142,8 @@ impl Blocking for Processes {
     type Pipe = NumberPipe;
     type Listener = Arc<TcpListener>;
     type Stream = TcpStream;
+    /// Each process has connections of its own, and uses one at a time.
+    type Permits = ();
 
     fn most_tasks(&self) -> Option<(u64, &'static str)> {
         Some((fork::most_processes()?, "kernel.pid_max"))
@@ -243,6 +245,14 @@ impl Blocking for Processes {
     fn write(&self, pipe: &NumberPipe, number: u64) {
         self.send(pipe, number);
     }
+
+    fn permits(&self, _count: usize) {}
+
+    fn acquire(&self, (): &(), _patience: Duration) -> bool {
+        true
+    }
+
+    fn release(&self, (): &()) {}
 
     fn listen(&self, _backlog: usize) -> io::Result<(Self::Listener, SocketAddr)> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;

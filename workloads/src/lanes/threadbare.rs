@@ -5,13 +5,13 @@
 )]
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bench_runtime::net::{PipeReader, PipeWriter, TcpListener, TcpStream, pipe};
-use bench_runtime::sync::Mutex;
+use bench_runtime::sync::{Mutex, Semaphore};
 use bench_runtime::{
     GoBuilder, JoinError, JoinHandle, Metrics, Receiver, Runtime, Sender, StackPolicy, chan, go,
     select,
@@ -21,7 +21,7 @@ use crate::catalogue::{Shape, Workload};
 use crate::host::cache_line::CacheLine;
 use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
 use crate::protocol::ErrorKind;
-use crate::shapes::{self, Blocking};
+use crate::shapes::{self, Blocking, Connection};
 
 /// The figure of stealing, where a workload has it.
 const STOLEN: &str = "stolen_ratio";
@@ -71,6 +71,7 @@ pub(super) const FIXED: Entry = Entry {
             Some("the standard library's sort and the JSON library need more than 8 KiB of stack")
         }
         "io.email" => Some("the mail library needs more than 8 KiB of stack"),
+        "service.http" => Some("the libraries of HTTP and JSON need more than 8 KiB of stack"),
         "io.file_read" => {
             Some("opening a file with the standard library uses most of 8 KiB of stack")
         }
@@ -205,6 +206,7 @@ impl Blocking for Tasks {
     type Pipe = Arc<(PipeReader, PipeWriter)>;
     type Listener = Arc<TcpListener>;
     type Stream = TcpStream;
+    type Permits = Semaphore;
 
     fn stack_bytes(&self) -> Option<usize> {
         (self.kind == Kind::Fixed).then_some(FIXED_BYTES - HEADER_BYTES)
@@ -307,6 +309,19 @@ impl Blocking for Tasks {
             .or_throw("writing a pipe");
     }
 
+    fn permits(&self, count: usize) -> Semaphore {
+        Semaphore::new(count)
+    }
+
+    fn acquire(&self, permits: &Semaphore, patience: Duration) -> bool {
+        let permit = permits.acquire_timeout(1, patience);
+        permit.map(|permit| permit.forget()).is_ok()
+    }
+
+    fn release(&self, permits: &Semaphore) {
+        permits.release(1);
+    }
+
     fn listen(&self, _backlog: usize) -> io::Result<(Self::Listener, SocketAddr)> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
@@ -322,6 +337,27 @@ impl Blocking for Tasks {
     fn close(&self, listener: &Self::Listener) {
         // An error means that it is closed already.
         let _ = listener.close();
+    }
+}
+
+impl Connection for TcpStream {
+    fn connect(address: SocketAddr, patience: Duration) -> io::Result<Self> {
+        let stream = Self::connect_timeout(&address, patience)?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(patience))
+    }
+
+    fn second(&self) -> io::Result<Self> {
+        self.try_clone()
+    }
+
+    fn shut(&self, how: Shutdown) {
+        // An error means that it has ended.
+        let _ = self.shutdown(how);
     }
 }
 

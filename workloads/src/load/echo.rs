@@ -8,15 +8,9 @@ use std::thread;
 
 use anyhow::Context;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use serde::Serialize;
 
+use super::helper::Listening;
 use crate::host::{affinity, open_files};
-
-/// What it says once it listens.
-#[derive(Debug, Serialize)]
-struct Listening {
-    address: std::net::SocketAddr,
-}
 
 /// Accepts `connections` and serves them on `cpus`, a thread on each, until
 /// all of them are closed; says where before it begins. Blocks the thread.
@@ -90,7 +84,7 @@ fn serve(mut streams: Vec<TcpStream>, cpu: usize) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::{Plan, generator};
+    use crate::load::{Plan, echo_client};
     use std::io::BufRead;
 
     #[test]
@@ -118,7 +112,7 @@ mod tests {
                 load_percent,
                 burst,
             };
-            let report = generator::run(&plan).unwrap();
+            let report = echo_client::run(&plan).unwrap();
             assert_eq!(
                 (report.checksum, report.operations_count),
                 (requests, requests)

@@ -16,10 +16,9 @@
 //! the CPU time a request, as nearly all of it is TCP's, and many containers
 //! forbid it.
 
-use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::io::{ErrorKind, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::panic::resume_unwind;
 use std::sync::Barrier;
@@ -28,12 +27,12 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 
-use super::{Plan, Report};
+use super::Report;
 use crate::host::usage::Usage;
 use crate::host::{affinity, clock::now_ns, open_files};
 use crate::measure::Latencies;
@@ -46,121 +45,116 @@ const LIMIT: &str = "THREADBARE_LOAD_LIMIT";
 /// More threads than this have not been needed to load a server of one host.
 const MOST_THREADS: usize = 16;
 /// A server that is silent for so long is given up.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// No byte of a request or an answer repeats before this many.
-const PATTERN: usize = 251;
-/// After so many sends in a row it looks for answers: they would seem late.
-const SENDS: u64 = 16;
-/// The most bytes of one burst: no socket's buffer is smaller.
-const MOST_BURST_BYTES: u64 = 64 << 10;
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Generates the load and reports. Blocks the thread.
-///
-/// # Errors
-///
-/// When the server refuses connections, closes one, or is silent.
-pub fn run(plan: &Plan) -> anyhow::Result<Report> {
-    ensure!(
-        plan.burst * plan.payload_bytes <= MOST_BURST_BYTES,
-        "a burst of {} requests of {} bytes is more than a socket surely takes, which is {MOST_BURST_BYTES} bytes",
-        plan.burst,
-        plan.payload_bytes
-    );
-    // Thousands of connections; a refusal shows when one cannot be opened.
-    let _ = open_files::raise_limit();
-    // Sleeps end when a request is due, not up to 50 µs later; where a filter
-    // refuses, the report's own delays show it.
-    let _ = nix::sys::prctl::set_timerslack(1);
-    let threads = Threads::of(plan)?;
-    let mut parts = threads.each(0..threads.count, |index| {
-        Part::connect(plan, index, &threads)
-    })?;
-    let mut schedule = Schedule {
-        requests: plan.requests,
-        offered_per_s: plan.offered_per_s,
-    };
-    let mut capacity = None;
-    if plan.load_percent > 0 {
-        let first = Schedule {
-            requests: (plan.requests / 2).max(plan.connections),
-            offered_per_s: 0,
-        };
-        let found = Loaded::of(&threads.load(&mut parts, first)?).achieved_per_s();
-        schedule.offered_per_s = (found * plan.load_percent as f64 / 100.0).max(1.0) as u64;
-        capacity = Some(("capacity_per_s", found));
-    }
-    let before = Usage::now();
-    let parts = threads.load(&mut parts, schedule)?;
-    let usage = Usage::now();
-    let loaded = Loaded::of(&parts);
-    let (elapsed_ns, answered) = (loaded.elapsed_ns, loaded.latencies.count());
-    let offered = (schedule.offered_per_s > 0).then_some(schedule.offered_per_s as f64);
-    let achieved_per_s = loaded.achieved_per_s();
-    // What it has worked, in CPU time: what other programs took it had not.
-    let (busy, worked_ns) = match threads.own {
-        Some(_) => (
-            parts.iter().map(Done::busy_ratio).sum::<f64>() / threads.count as f64,
-            parts
-                .iter()
-                .map(|part| part.busy_ratio() * part.cpu_ns as f64)
-                .sum(),
-        ),
-        None => {
-            let used = usage.minus(before).cpu_ns as f64;
-            (used / (elapsed_ns * threads.count as u64) as f64, used)
+/// What one thread of the generator says to the server and makes of the
+/// answers, over connections of its own.
+pub(super) trait Client: Send {
+    /// What its connections are registered with, edge by edge.
+    fn poller(&self) -> &Epoll;
+    /// Begins a schedule: in a closed loop it sends the first requests.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not take them.
+    fn begin(&mut self, schedule: Schedule, start: u64) -> anyhow::Result<()>;
+    /// Sends what is due by now, but not too much at a time: whether anything
+    /// was, and when to call again at the latest, if at all.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not take it.
+    fn send_due(&mut self) -> anyhow::Result<(bool, Option<u64>)>;
+    /// Goes on with the connection of an event; whether it looked for answers.
+    ///
+    /// # Errors
+    ///
+    /// When the server ended the connection against the rules.
+    fn ready(&mut self, event: EpollEvent, block: &mut [u8]) -> anyhow::Result<bool>;
+    /// Requests of the schedule without an end.
+    fn left(&self) -> u64;
+    /// What became of the requests of the schedule.
+    fn tally(&mut self) -> Tally;
+}
+
+/// What became of requests.
+#[derive(Clone, Debug)]
+pub(super) struct Tally {
+    pub(super) latencies: Latencies,
+    /// Answered as the protocol wants it.
+    pub(super) right: u64,
+    /// Refused by a server with too much to do.
+    pub(super) shed: u64,
+    /// Failed in any other way.
+    pub(super) errors: u64,
+    /// All that have an end.
+    pub(super) ended: u64,
+}
+
+impl Tally {
+    pub(super) fn new() -> Self {
+        Self {
+            latencies: Latencies::new(),
+            right: 0,
+            shed: 0,
+            errors: 0,
+            ended: 0,
         }
-    };
-    let by_work = answered as f64 * threads.count as f64 * 1e9 / worked_ns.max(1.0);
-    let limit = limit()?.unwrap_or(by_work);
-    Ok(Report {
-        elapsed_ns,
-        operations_count: answered,
-        checksum: parts.iter().map(|part| part.right).sum(),
-        cpu_ns: usage.cpu_ns,
-        voluntary_switches_count: usage.voluntary_switches,
-        involuntary_switches_count: usage.involuntary_switches,
-        latency: loaded.latencies.report(offered, achieved_per_s),
-        metrics: [
-            ("load_busy_ratio", busy),
-            ("load_limit_per_s", limit),
-            ("load_headroom_ratio", limit / achieved_per_s),
-        ]
-        .into_iter()
-        .chain(capacity)
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect(),
-    })
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.latencies.add(&other.latencies);
+        self.right += other.right;
+        self.shed += other.shed;
+        self.errors += other.errors;
+        self.ended += other.ended;
+    }
 }
 
 /// So many requests over all connections, all at once or at times.
-#[derive(Clone, Copy)]
-struct Schedule {
-    requests: u64,
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Schedule {
+    pub(super) requests: u64,
     /// Requests a second; 0: a closed loop.
-    offered_per_s: u64,
+    pub(super) offered_per_s: u64,
+}
+
+impl Schedule {
+    /// When a request of an open loop is due.
+    pub(super) fn due_at(self, start: u64, number: u64) -> u64 {
+        start + (u128::from(number) * 1_000_000_000 / u128::from(self.offered_per_s)) as u64
+    }
+
+    /// The first request of an open loop that is not due yet.
+    pub(super) fn due_by(self, start: u64, now: u64) -> u64 {
+        let passed = u128::from(now.saturating_sub(start)) * u128::from(self.offered_per_s);
+        ((passed / 1_000_000_000) as u64 + 1).min(self.requests)
+    }
 }
 
 /// What all threads have done together.
-struct Loaded {
-    elapsed_ns: u64,
-    latencies: Latencies,
+pub(super) struct Loaded {
+    pub(super) tally: Tally,
+    pub(super) elapsed_ns: u64,
+    parts: Vec<Done>,
 }
 
 impl Loaded {
-    fn of(parts: &[Done]) -> Self {
-        let mut latencies = Latencies::new();
-        parts.iter().for_each(|part| latencies.add(&part.latencies));
+    fn of(parts: Vec<Done>) -> Self {
+        let mut tally = Tally::new();
+        parts.iter().for_each(|part| tally.add(&part.tally));
         // By the threads' own clocks: this one may have to wait for a CPU.
         let start = parts.iter().map(|part| part.start).min().unwrap_or(0);
         let end = parts.iter().map(|part| part.end).max().unwrap_or(start);
         Self {
             elapsed_ns: end.saturating_sub(start).max(1),
-            latencies,
+            tally,
+            parts,
         }
     }
 
-    fn achieved_per_s(&self) -> f64 {
-        self.latencies.count() as f64 * 1e9 / self.elapsed_ns as f64
+    pub(super) fn achieved_per_s(&self) -> f64 {
+        self.tally.ended as f64 * 1e9 / self.elapsed_ns as f64
     }
 }
 
@@ -179,33 +173,48 @@ fn limit() -> anyhow::Result<Option<f64>> {
     Ok(Some(limit))
 }
 
+/// Lifts what the host limits by default and a generator needs.
+pub(super) fn prepare() {
+    // Thousands of connections; a refusal shows when one cannot be opened.
+    let _ = open_files::raise_limit();
+    // Sleeps end when a request is due, not up to 50 µs later; where a filter
+    // refuses, the report's own delays show it.
+    let _ = nix::sys::prctl::set_timerslack(1);
+}
+
+/// The CPUs that the study gave to the generator and to what else is not the
+/// server's; `None` where all share those of the server.
+pub(crate) fn own_cpus() -> anyhow::Result<Option<Vec<usize>>> {
+    std::env::var(CPUS)
+        .ok()
+        .map(|list| affinity::parse(&list).map_err(|message| anyhow::anyhow!("{CPUS}: {message}")))
+        .transpose()
+}
+
 /// Where the generator runs.
-struct Threads {
-    count: usize,
-    /// Its own CPUs; `None` where it shares those of the server.
+pub(super) struct Threads {
+    pub(super) count: usize,
+    /// The CPUs to run on, one a thread; `None` where it shares all of those
+    /// of the server.
     own: Option<Vec<usize>>,
+    /// Nothing else runs on these CPUs: it never sleeps.
+    spins: bool,
 }
 
 impl Threads {
-    /// One for each of its own CPUs, else for half of those that it shares
-    /// with the server.
-    fn of(plan: &Plan) -> anyhow::Result<Self> {
-        let own = std::env::var(CPUS)
-            .ok()
-            .map(|list| {
-                affinity::parse(&list).map_err(|message| anyhow::anyhow!("{CPUS}: {message}"))
-            })
-            .transpose()?;
+    /// One for each CPU of its own, else for half of those that it shares with
+    /// the server; no more than there are connections.
+    pub(super) fn of(connections: u64, own: Option<Vec<usize>>, spins: bool) -> Self {
         let cpus = match &own {
             Some(cpus) => cpus.len(),
             None => affinity::allowed().len() / 2,
         };
-        let count = cpus.clamp(1, MOST_THREADS).min(plan.connections as usize);
-        Ok(Self { count, own })
+        let count = cpus.clamp(1, MOST_THREADS).min(connections as usize);
+        Self { count, own, spins }
     }
 
     /// Does `work` on each of `inputs` on a thread of its own, which begin together.
-    fn each<I: Send, T: Send>(
+    pub(super) fn each<I: Send, T: Send>(
         &self,
         inputs: impl IntoIterator<Item = I>,
         work: impl Fn(I) -> anyhow::Result<T> + Sync,
@@ -234,9 +243,80 @@ impl Threads {
         })
     }
 
+    /// Parts for all threads, with the clients that `connect` makes.
+    pub(super) fn connect<C: Client>(
+        &self,
+        connect: impl Fn(u64) -> anyhow::Result<C> + Sync,
+    ) -> anyhow::Result<Vec<Part<C>>> {
+        self.each(0..self.count, |index| {
+            Ok(Part {
+                client: connect(index as u64)?,
+                never_sleeps: self.spins,
+            })
+        })
+    }
+
     /// Loads the server by all parts, each on its thread.
-    fn load(&self, parts: &mut [Part<'_>], schedule: Schedule) -> anyhow::Result<Vec<Done>> {
-        self.each(parts, |part| part.run(schedule))
+    pub(super) fn load<C: Client>(
+        &self,
+        parts: &mut [Part<C>],
+        schedule: Schedule,
+    ) -> anyhow::Result<Loaded> {
+        Ok(Loaded::of(self.each(parts, |part| part.run(schedule))?))
+    }
+
+    /// The report of `loaded`, during which the process used `meanwhile`; the
+    /// headroom is over `highest_per_s`.
+    pub(super) fn report(
+        &self,
+        loaded: &Loaded,
+        schedule: Schedule,
+        meanwhile: Usage,
+        highest_per_s: f64,
+        more: impl IntoIterator<Item = (&'static str, f64)>,
+    ) -> anyhow::Result<Report> {
+        let usage = Usage::now();
+        let Loaded {
+            tally, elapsed_ns, ..
+        } = loaded;
+        let offered = (schedule.offered_per_s > 0).then_some(schedule.offered_per_s as f64);
+        let achieved_per_s = loaded.achieved_per_s();
+        // What it has worked, in CPU time: what other programs took it had not.
+        let (busy, worked_ns) = match self.spins {
+            true => (
+                loaded.parts.iter().map(Done::busy_ratio).sum::<f64>() / self.count as f64,
+                loaded
+                    .parts
+                    .iter()
+                    .map(|part| part.busy_ratio() * part.cpu_ns as f64)
+                    .sum(),
+            ),
+            false => {
+                let used = meanwhile.cpu_ns as f64;
+                (used / (elapsed_ns * self.count as u64) as f64, used)
+            }
+        };
+        let by_work = tally.ended as f64 * self.count as f64 * 1e9 / worked_ns.max(1.0);
+        let limit = limit()?.unwrap_or(by_work);
+        let own = [
+            ("load_busy_ratio", busy),
+            ("load_limit_per_s", limit),
+            ("load_headroom_ratio", limit / highest_per_s),
+        ];
+        Ok(Report {
+            elapsed_ns: *elapsed_ns,
+            operations_count: tally.ended,
+            checksum: tally.right,
+            cpu_ns: usage.cpu_ns,
+            voluntary_switches_count: usage.voluntary_switches,
+            involuntary_switches_count: usage.involuntary_switches,
+            latency: tally.latencies.report(offered, achieved_per_s),
+            metrics: own
+                .into_iter()
+                .chain(more)
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
+        })
     }
 
     /// Pins the calling thread, number `index`, to a CPU of its own, if there
@@ -250,30 +330,15 @@ impl Threads {
     }
 }
 
-/// One thread's connections and requests.
-struct Part<'a> {
-    plan: &'a Plan,
-    schedule: Schedule,
-    connections: Vec<Connection>,
-    poller: Epoll,
-    /// The next request of an open loop, whosever it is.
-    next: u64,
-    first: u64,
-    threads: u64,
+/// One thread of the generator.
+pub(super) struct Part<C> {
+    pub(super) client: C,
     never_sleeps: bool,
-    latencies: Latencies,
-    right: u64,
-    left: u64,
-    /// What requests are slices of: see [`Part::request`].
-    pattern: Vec<u8>,
-    /// What is written next.
-    outgoing: Vec<u8>,
 }
 
 /// What a thread has to report.
 struct Done {
-    latencies: Latencies,
-    right: u64,
+    tally: Tally,
     start: u64,
     end: u64,
     /// For how long nothing was due and nothing had come; only of a thread
@@ -290,108 +355,27 @@ impl Done {
     }
 }
 
-struct Connection {
-    stream: TcpStream,
-    /// Requests that wait for their answers: number, and when they were due.
-    waiting: VecDeque<(u64, u64)>,
-    /// Bytes of the first waiting request's answer that have come.
-    come: usize,
-    right: bool,
-    /// What the socket has not taken yet.
-    unsent: VecDeque<u8>,
-    /// The next request of a closed loop.
-    next: u64,
-}
-
-impl<'a> Part<'a> {
-    fn connect(plan: &'a Plan, first: usize, threads: &Threads) -> anyhow::Result<Self> {
-        let poller = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        let size = PATTERN + plan.payload_bytes as usize;
-        let mut part = Self {
-            plan,
-            schedule: Schedule {
-                requests: 0,
-                offered_per_s: 0,
-            },
-            connections: Vec::new(),
-            poller,
-            next: 0,
-            first: first as u64,
-            threads: threads.count as u64,
-            never_sleeps: threads.own.is_some(),
-            latencies: Latencies::new(),
-            right: 0,
-            left: 0,
-            pattern: (0..size).map(|at| (at % PATTERN) as u8).collect(),
-            outgoing: Vec::new(),
-        };
-        for number in (part.first..plan.connections).step_by(threads.count) {
-            let stream = TcpStream::connect_timeout(&plan.address, PATIENCE)
-                .with_context(|| format!("connection {number} to {}", plan.address))?;
-            stream.set_nodelay(true)?;
-            stream.set_nonblocking(true)?;
-            // The cheapest, where the host allows it: the host's own choice,
-            // which the server keeps, may pace each request by a timer.
-            let _ = setsockopt(&stream, sockopt::TcpCongestion, &OsString::from("reno"));
-            let flags = EpollFlags::EPOLLIN
-                | EpollFlags::EPOLLOUT
-                | EpollFlags::EPOLLRDHUP
-                | EpollFlags::EPOLLET;
-            part.poller.add(
-                &stream,
-                EpollEvent::new(flags, part.connections.len() as u64),
-            )?;
-            part.connections.push(Connection {
-                stream,
-                waiting: VecDeque::new(),
-                come: 0,
-                right: true,
-                unsent: VecDeque::new(),
-                next: 0,
-            });
-        }
-        Ok(part)
-    }
-
+impl<C: Client> Part<C> {
     fn run(&mut self, schedule: Schedule) -> anyhow::Result<Done> {
-        let all = self.plan.connections;
-        (self.schedule, self.next, self.left, self.right) = (schedule, 0, 0, 0);
-        self.latencies = Latencies::new();
-        for (number, connection) in (self.first..)
-            .step_by(self.threads as usize)
-            .zip(&mut self.connections)
-        {
-            connection.next = number;
-            self.left += (schedule.requests + all - 1 - number) / all;
-        }
         let (start, cpu_before) = (now_ns(), thread_cpu_ns()?);
         let (mut end, mut idle_ns) = (start, 0);
-        if schedule.offered_per_s == 0 {
-            for index in 0..self.connections.len() {
-                self.send_burst(index, start)?;
-            }
-        }
+        self.client.begin(schedule, start)?;
         let mut events = vec![EpollEvent::empty(); 256];
         let mut block = vec![0; 64 << 10];
         let mut turn = now_ns();
-        while self.left > 0 {
-            let (sent, due) = self.send_due(start)?;
-            let mut count = self.poller.wait(&mut events, EpollTimeout::ZERO)?;
+        while self.client.left() > 0 {
+            let (sent, due) = self.client.send_due()?;
+            let mut count = self.client.poller().wait(&mut events, EpollTimeout::ZERO)?;
             if count == 0 && !sent {
                 if self.never_sleeps {
                     self.check_patience(due, turn, end)?;
                 } else {
                     self.sleep(due, end)?;
-                    count = self.poller.wait(&mut events, EpollTimeout::ZERO)?;
+                    count = self.client.poller().wait(&mut events, EpollTimeout::ZERO)?;
                 }
             }
-            for event in &events[..count] {
-                let index = event.data() as usize;
-                if event.events().contains(EpollFlags::EPOLLOUT) {
-                    self.flush(index)?;
-                }
-                if event.events().intersects(!EpollFlags::EPOLLOUT) {
-                    self.receive(index, &mut block)?;
+            for &event in &events[..count] {
+                if self.client.ready(event, &mut block)? {
                     end = now_ns();
                 }
             }
@@ -402,50 +386,12 @@ impl<'a> Part<'a> {
             turn = now;
         }
         Ok(Done {
-            latencies: std::mem::replace(&mut self.latencies, Latencies::new()),
-            right: self.right,
+            tally: self.client.tally(),
             start,
             end,
             idle_ns,
             cpu_ns: thread_cpu_ns()?.saturating_sub(cpu_before),
         })
-    }
-
-    /// Sends of an open loop what is due by now, but not too much at a time:
-    /// whether anything was, and when the next is due, if there is one.
-    fn send_due(&mut self, start: u64) -> anyhow::Result<(bool, Option<u64>)> {
-        let connections = self.plan.connections;
-        let Schedule {
-            requests,
-            offered_per_s,
-        } = self.schedule;
-        if offered_per_s == 0 || self.next >= requests {
-            return Ok((false, None));
-        }
-        let per_second = u128::from(offered_per_s);
-        let due_at = |number: u64| start + (u128::from(number) * 1_000_000_000 / per_second) as u64;
-        let passed = u128::from(now_ns().saturating_sub(start));
-        // The first request that is not due yet.
-        let mut end = ((passed * per_second / 1_000_000_000) as u64 + 1).min(requests);
-        if end < self.next + connections {
-            end = end.min(self.next + SENDS * self.threads);
-        }
-        let mut sent = false;
-        // One write a connection, for all of its requests that are due.
-        for number in self.next..end.min(self.next + connections) {
-            let connection = number % connections;
-            if connection % self.threads != self.first {
-                continue;
-            }
-            let numbers = (number..end).step_by(connections as usize);
-            self.send(
-                (connection / self.threads) as usize,
-                numbers.map(|number| (number, due_at(number))),
-            )?;
-            sent = true;
-        }
-        self.next = self.next.max(end);
-        Ok((sent, (self.next < requests).then(|| due_at(self.next))))
     }
 
     /// Refuses to wait longer than [`PATIENCE`] for an answer that came `last`.
@@ -454,131 +400,44 @@ impl<'a> Part<'a> {
         ensure!(
             !patience.is_zero() || due.is_some(),
             "{} requests were not answered within {PATIENCE:?}",
-            self.left
+            self.client.left()
         );
         Ok(patience)
     }
 
-    /// Waits for an event, or until the next request is due.
+    /// Waits for an event, or until something is due.
     fn sleep(&self, due: Option<u64>, last: u64) -> anyhow::Result<()> {
         let now = now_ns();
         let patience = self.check_patience(due, now, last)?;
         let time = due.map_or(patience, |due| {
             Duration::from_nanos(due.saturating_sub(now))
         });
-        let mut waited = [PollFd::new(self.poller.0.as_fd(), PollFlags::POLLIN)];
+        let poller = self.client.poller().0.as_fd();
+        let mut waited = [PollFd::new(poller, PollFlags::POLLIN)];
         match ppoll(&mut waited, Some(TimeSpec::from_duration(time)), None) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
             Err(errno) => bail!("waiting for answers: {errno}"),
         }
     }
+}
 
-    /// A closed loop's next requests on a connection that waits for none.
-    fn send_burst(&mut self, index: usize, now: u64) -> anyhow::Result<()> {
-        let Plan {
-            connections, burst, ..
-        } = *self.plan;
-        let requests = self.schedule.requests;
-        let next = self.connections[index].next;
-        let end = requests.min(next + burst * connections);
-        if next < requests {
-            self.connections[index].next += burst * connections;
-            let numbers = (next..end).step_by(connections as usize);
-            self.send(index, numbers.map(|number| (number, now)))?;
-        }
-        Ok(())
-    }
-
-    /// Sends these requests, each a number and when it was due, by one write.
-    fn send(
-        &mut self,
-        index: usize,
-        requests: impl Iterator<Item = (u64, u64)>,
-    ) -> anyhow::Result<()> {
-        let mut outgoing = std::mem::take(&mut self.outgoing);
-        outgoing.clear();
-        for (number, due) in requests {
-            self.connections[index].waiting.push_back((number, due));
-            outgoing.extend_from_slice(self.request(number));
-        }
-        let connection = &mut self.connections[index];
-        let mut sent = 0;
-        if connection.unsent.is_empty() {
-            sent = write(&mut connection.stream, &outgoing)?;
-        }
-        connection.unsent.extend(&outgoing[sent..]);
-        self.outgoing = outgoing;
-        Ok(())
-    }
-
-    /// Goes on with what the socket would not take before.
-    fn flush(&mut self, index: usize) -> anyhow::Result<()> {
-        let connection = &mut self.connections[index];
-        while !connection.unsent.is_empty() {
-            let unsent = connection.unsent.make_contiguous();
-            match write(&mut connection.stream, unsent)? {
-                0 => break,
-                sent => drop(connection.unsent.drain(..sent)),
-            }
-        }
-        Ok(())
-    }
-
-    /// What a request holds.
-    fn request(&self, number: u64) -> &[u8] {
-        let from = (number % PATTERN as u64) as usize;
-        &self.pattern[from..from + self.plan.payload_bytes as usize]
-    }
-
-    /// Reads until the socket is empty, which a short read shows.
-    fn receive(&mut self, index: usize, block: &mut [u8]) -> anyhow::Result<()> {
-        loop {
-            let size = match self.connections[index].stream.read(block) {
-                Ok(0) => bail!(
-                    "the server closed a connection with {} requests open",
-                    self.connections[index].waiting.len()
-                ),
-                Ok(size) => size,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => bail!("reading an answer: {error}"),
-            };
-            self.take(index, &block[..size], now_ns())?;
-            if size < block.len() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Compares what has come at `now` with what was sent.
-    fn take(&mut self, index: usize, mut rest: &[u8], now: u64) -> anyhow::Result<()> {
-        let payload = self.plan.payload_bytes as usize;
-        while !rest.is_empty() {
-            let connection = &self.connections[index];
-            let come = connection.come;
-            let Some(&(number, due)) = connection.waiting.front() else {
-                bail!("the server sent {} bytes that nobody asked for", rest.len());
-            };
-            let (part, others) = rest.split_at((payload - come).min(rest.len()));
-            rest = others;
-            let right = part == &self.request(number)[come..come + part.len()];
-            let connection = &mut self.connections[index];
-            connection.right &= right;
-            connection.come += part.len();
-            if connection.come == payload {
-                self.right += u64::from(connection.right);
-                connection.waiting.pop_front();
-                (connection.come, connection.right) = (0, true);
-                let is_last = connection.waiting.is_empty();
-                self.latencies.record(now.saturating_sub(due));
-                self.left -= 1;
-                if self.schedule.offered_per_s == 0 && is_last {
-                    self.send_burst(index, now)?;
-                }
-            }
-        }
-        Ok(())
-    }
+/// A connection to the server, registered with `poller` under `index`.
+pub(super) fn connect(
+    address: SocketAddr,
+    poller: &Epoll,
+    index: u64,
+) -> anyhow::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)
+        .with_context(|| format!("a connection to {address}"))?;
+    stream.set_nodelay(true)?;
+    stream.set_nonblocking(true)?;
+    // The cheapest, where the host allows it: the host's own choice,
+    // which the server keeps, may pace each request by a timer.
+    let _ = setsockopt(&stream, sockopt::TcpCongestion, &OsString::from("reno"));
+    let flags =
+        EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+    poller.add(&stream, EpollEvent::new(flags, index))?;
+    Ok(stream)
 }
 
 /// The CPU time of the calling thread.
@@ -588,7 +447,7 @@ fn thread_cpu_ns() -> nix::Result<u64> {
 }
 
 /// Writes what the socket takes.
-fn write(stream: &mut TcpStream, bytes: &[u8]) -> anyhow::Result<usize> {
+pub(super) fn write(stream: &mut TcpStream, bytes: &[u8]) -> anyhow::Result<usize> {
     loop {
         match stream.write(bytes) {
             Ok(size) => return Ok(size),

@@ -1,8 +1,14 @@
-//! The load generator of `io.tcp_echo` and `io.tcp_burst`: a program of its own, the same for all
-//! lanes, so that its work is never counted as a lane's.
+//! The load generator of the workloads that are servers: a program of its own,
+//! the same for all lanes, so that its work is never counted as a lane's.
 
 pub mod echo;
-pub mod generator;
+pub mod echo_client;
+mod generator;
+pub(crate) mod helper;
+pub mod service;
+mod service_client;
+
+pub(crate) use generator::own_cpus;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -88,7 +94,7 @@ impl Plan {
         }
     }
 
-    fn arguments(&self) -> [String; 15] {
+    pub(crate) fn arguments(&self) -> [String; 15] {
         let Self {
             address,
             connections,
@@ -118,7 +124,7 @@ impl Plan {
     }
 }
 
-/// The program that generates load and serves mail: this one, unless the
+/// The program that generates load, serves mail and is a backend: this one, unless the
 /// environment says another.
 pub(crate) fn program() -> Result<PathBuf, Failure> {
     let program =
@@ -131,10 +137,10 @@ pub(crate) fn program() -> Result<PathBuf, Failure> {
 }
 
 /// Runs the generator in a process of its own. Blocks the thread.
-pub(crate) fn run(plan: &Plan) -> Result<Report, Failure> {
+pub(crate) fn run(arguments: &[String]) -> Result<Report, Failure> {
     let program = program()?;
     let output = Command::new(&program)
-        .args(plan.arguments())
+        .args(arguments)
         .stdin(Stdio::null())
         .output()
         .map_err(|error| {
@@ -159,6 +165,10 @@ pub(crate) fn run(plan: &Plan) -> Result<Report, Failure> {
 impl Report {
     /// As a lane's sample; `lane` is what lane and generator used together.
     pub(crate) fn into_outcome(self, lane: Measured) -> Outcome {
+        // A report of a search is of its last part, and of that share of the
+        // usage.
+        let asked = self.metrics.get("asked_count");
+        let asked = asked.map_or(self.operations_count, |&asked| asked as u64);
         let own = Usage {
             cpu_ns: self.cpu_ns,
             voluntary_switches: self.voluntary_switches_count,
@@ -167,7 +177,7 @@ impl Report {
         Outcome {
             measured: Measured {
                 elapsed: Duration::from_nanos(self.elapsed_ns),
-                usage: lane.usage.minus(own),
+                usage: lane.usage.minus(own).share(self.operations_count, asked),
             },
             checksum: self.checksum,
             latency: Some(self.latency),

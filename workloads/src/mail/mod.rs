@@ -3,9 +3,7 @@
 
 pub mod server;
 
-use std::io::{self, BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdout, Command, Stdio};
 
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{
@@ -14,15 +12,8 @@ use lettre::{
 use serde::{Deserialize, Serialize};
 
 use crate::lane::{Failure, Outcome};
-use crate::load;
+use crate::load::helper::Helper;
 use crate::measure::Measured;
-
-/// The server's first line: where it listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listening {
-    /// The address on the loopback.
-    pub address: SocketAddr,
-}
 
 /// The server's last line, when its input has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,71 +32,11 @@ impl Accepted {
     }
 }
 
-/// A running server. Dropping it ends it.
-#[derive(Debug)]
-pub(crate) struct Server {
-    child: Child,
-    output: BufReader<ChildStdout>,
-    pub(crate) address: SocketAddr,
-}
-
-impl Server {
-    /// Starts a server that answers each command after `delay_ns`.
-    pub(crate) fn start(delay_ns: u64) -> Result<Self, Failure> {
-        let program = load::program()?;
-        let mut child = Command::new(&program)
-            .args(["smtp", "--delay-ns", &delay_ns.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| {
-                Failure::host(
-                    format!("starting the mail server {}", program.display()),
-                    &error,
-                    "ulimit -u",
-                )
-            })?;
-        let mut output = BufReader::new(child.stdout.take().expect("the output was asked for"));
-        match first_line(&mut output) {
-            Ok(Listening { address }) => Ok(Self {
-                child,
-                output,
-                address,
-            }),
-            Err(error) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                Err(Failure::failed(format!(
-                    "the mail server did not say where it listens: {error}"
-                )))
-            }
-        }
-    }
-
-    /// Ends the server; what it says last.
-    pub(crate) fn finish(mut self) -> Result<Accepted, Failure> {
-        drop(self.child.stdin.take());
-        let mut last = String::new();
-        let report = self
-            .output
-            .read_to_string(&mut last)
-            .and_then(|_| serde_json::from_str::<Accepted>(&last).map_err(io::Error::from));
-        report.map_err(|error| Failure::failed(format!("the mail server's report: {error}")))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It has ended already where all went well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn first_line(output: &mut impl BufRead) -> io::Result<Listening> {
-    let mut line = String::new();
-    output.read_line(&mut line)?;
-    Ok(serde_json::from_str(&line)?)
+/// Starts a server that answers each command after `delay_ns`; its report is
+/// [`Accepted`]. Blocks the thread.
+pub(crate) fn start(delay_ns: u64) -> Result<Helper, Failure> {
+    let arguments = ["smtp", "--delay-ns", &delay_ns.to_string()].map(str::to_owned);
+    Helper::start("mail server", &arguments)
 }
 
 /// Sends message `number` over a connection of its own. Blocks the thread.

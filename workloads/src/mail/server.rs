@@ -13,8 +13,9 @@ use ::tokio::runtime::Builder;
 use ::tokio::time::sleep;
 use anyhow::Context;
 
-use super::{Accepted, Listening};
+use super::Accepted;
 use crate::host::usage::Usage;
+use crate::load::helper::Listening;
 
 /// Lines longer than this end the conversation; RFC 5321 allows 1,000.
 const MOST_LINE_BYTES: u64 = 2_000;

@@ -38,6 +38,11 @@ impl Latencies {
         self.0.value_at_quantile(0.5) as f64
     }
 
+    /// The 99th percentile.
+    pub(crate) fn p99_ns(&self) -> u64 {
+        self.0.value_at_quantile(0.99)
+    }
+
     /// The longest.
     pub(crate) fn worst_ns(&self) -> f64 {
         self.0.max() as f64

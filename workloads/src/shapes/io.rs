@@ -66,7 +66,7 @@ pub(super) fn tcp_echo<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, 
         })?
     };
     let plan = load::Plan::new(order, address);
-    let report = lane.blocking(move || load::run(&plan));
+    let report = lane.blocking(move || load::run(&plan.arguments()));
     if report.is_err() {
         lane.close(&listener);
     }
@@ -236,7 +236,7 @@ pub(super) fn file_read<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome,
 pub(super) fn email<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let tasks = order.count("tasks_count");
     let delay = order.get("delay_ns");
-    let server = lane.blocking(move || mail::Server::start(delay))?;
+    let server = lane.blocking(move || mail::start(delay))?;
     let address = server.address;
     let mut meter = Meter::begin(L::PROCESSES);
     meter.time(|| {
@@ -254,6 +254,6 @@ pub(super) fn email<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fai
     })?;
     // Before the server is waited for: its usage is not the lane's.
     let measured = meter.finish();
-    let accepted = lane.blocking(move || server.finish())?;
+    let accepted = lane.blocking(move || server.finish::<mail::Accepted>())?;
     Ok(accepted.into_outcome(measured))
 }

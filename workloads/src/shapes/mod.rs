@@ -9,14 +9,15 @@ mod cpu;
 mod io;
 mod memory;
 pub(crate) mod pool;
+mod service;
 mod share;
 mod spawn;
 pub(crate) mod stackless;
 mod switch;
 mod team;
 
-use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::io::{Read, Result as IoResult, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::ops::Deref;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -70,7 +71,9 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     /// A TCP server's socket.
     type Listener: Clone + Send + Sync + 'static;
     /// One TCP connection.
-    type Stream: Read + Write + Send + 'static;
+    type Stream: Connection;
+    /// A number of permits.
+    type Permits: Send + Sync + 'static;
 
     /// The stack that a task may use, if it is smaller than usual.
     fn stack_bytes(&self) -> Option<usize> {
@@ -129,6 +132,14 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     /// Writes a number.
     fn write(&self, pipe: &Self::Pipe, number: u64);
 
+    /// So many permits.
+    fn permits(&self, count: usize) -> Self::Permits;
+    /// Takes a permit; blocks for at most that long until there is one, and
+    /// says whether there was.
+    fn acquire(&self, permits: &Self::Permits, patience: Duration) -> bool;
+    /// Gives a permit back.
+    fn release(&self, permits: &Self::Permits);
+
     /// Listens on a free port of the loopback, with room for `backlog`
     /// connections that are not accepted yet.
     fn listen(&self, backlog: usize) -> std::io::Result<(Self::Listener, SocketAddr)>;
@@ -136,6 +147,39 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     fn accept(&self, listener: &Self::Listener) -> std::io::Result<Self::Stream>;
     /// Makes accepts fail, those under way as well.
     fn close(&self, listener: &Self::Listener);
+}
+
+/// A TCP connection that blocks its task.
+pub(crate) trait Connection: Read + Write + Send + Sized + 'static {
+    /// Connects; blocks for at most that long.
+    fn connect(address: SocketAddr, patience: Duration) -> IoResult<Self>;
+    /// Makes reads fail that have waited for so long.
+    fn set_patience(&self, patience: Duration) -> IoResult<()>;
+    /// Another handle of the same connection.
+    fn second(&self) -> IoResult<Self>;
+    /// Ends it, or its side that reads; nothing if it has ended.
+    fn shut(&self, how: Shutdown);
+}
+
+impl Connection for TcpStream {
+    fn connect(address: SocketAddr, patience: Duration) -> IoResult<Self> {
+        let stream = Self::connect_timeout(&address, patience)?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    fn set_patience(&self, patience: Duration) -> IoResult<()> {
+        self.set_read_timeout(Some(patience))
+    }
+
+    fn second(&self) -> IoResult<Self> {
+        self.try_clone()
+    }
+
+    fn shut(&self, how: Shutdown) {
+        // An error means that it has ended.
+        let _ = self.shutdown(how);
+    }
 }
 
 /// Takes a sample of any shape.
@@ -177,5 +221,6 @@ pub(crate) fn run<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failu
         Shape::PipeRing => io::pipe_ring(lane, order),
         Shape::FileRead => io::file_read(lane, order),
         Shape::Email => io::email(lane, order),
+        Shape::Service => service::http(lane, order),
     }
 }

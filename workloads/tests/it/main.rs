@@ -5,3 +5,4 @@ mod cells;
 mod memory;
 mod program;
 mod protocol;
+mod service;

@@ -166,6 +166,7 @@ impl<C: Channel> Blocking for Threads<C> {
     type Pipe = NumberPipe;
     type Listener = Arc<TcpListener>;
     type Stream = TcpStream;
+    type Permits = Permits;
 
     fn stack_bytes(&self) -> Option<usize> {
         self.stack
@@ -261,6 +262,29 @@ impl<C: Channel> Blocking for Threads<C> {
         pipe.write(number).or_throw("writing a pipe");
     }
 
+    fn permits(&self, count: usize) -> Permits {
+        Permits {
+            free: Mutex::new(count),
+            freed: Condvar::new(),
+        }
+    }
+
+    fn acquire(&self, permits: &Permits, patience: Duration) -> bool {
+        let free = permits.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut free, _) = permits
+            .freed
+            .wait_timeout_while(free, patience, |free| *free == 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        let got = *free > 0;
+        *free -= usize::from(got);
+        got
+    }
+
+    fn release(&self, permits: &Permits) {
+        *permits.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        permits.freed.notify_one();
+    }
+
     fn listen(&self, _backlog: usize) -> io::Result<(Self::Listener, SocketAddr)> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
@@ -278,6 +302,12 @@ impl<C: Channel> Blocking for Threads<C> {
         // here means that it has ended already.
         let _ = shutdown(listener.as_raw_fd(), Shutdown::Both);
     }
+}
+
+/// A semaphore.
+struct Permits {
+    free: Mutex<usize>,
+    freed: Condvar,
 }
 
 /// Open or closed, and what those who pass are told.

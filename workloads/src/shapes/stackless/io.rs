@@ -46,7 +46,7 @@ pub(super) async fn tcp_echo<L: Stackless>(lane: &L, order: &Order) -> Result<Ou
     });
     let plan = load::Plan::new(order, address);
     // A failed load ends the sample, and with it the acceptor.
-    let report = L::blocking(move || load::run(&plan)).await??;
+    let report = L::blocking(move || load::run(&plan.arguments())).await??;
     L::join(acceptor).await?;
     Ok(report.into_outcome(meter.finish()))
 }
@@ -193,7 +193,7 @@ pub(super) async fn file_read<L: Stackless>(lane: &L, order: &Order) -> Result<O
 
 pub(super) async fn email<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let (tasks, delay) = (order.get("tasks_count"), order.get("delay_ns"));
-    let server = L::blocking(move || mail::Server::start(delay)).await??;
+    let server = L::blocking(move || mail::start(delay)).await??;
     let address = server.address;
     let (measured, sent) = timed(async {
         for _ in 0..order.iterations {
@@ -207,6 +207,6 @@ pub(super) async fn email<L: Stackless>(lane: &L, order: &Order) -> Result<Outco
     })
     .await;
     sent?;
-    let accepted = L::blocking(move || server.finish()).await??;
+    let accepted = L::blocking(move || server.finish::<mail::Accepted>()).await??;
     Ok(accepted.into_outcome(measured))
 }

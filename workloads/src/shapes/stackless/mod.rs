@@ -115,6 +115,7 @@ pub(crate) fn refuses(workload: &Workload) -> Option<&'static str> {
         Shape::ForkResident => Some("only for processes"),
         Shape::Placement => Some("the runtime, not the task, decides on which CPU a task runs"),
         Shape::Futex => Some("a futex blocks the thread that its tasks share"),
+        Shape::Service => Some("its service is still to be written"),
         _ => None,
     }
 }
@@ -127,9 +128,9 @@ pub(crate) async fn run<L: Stackless>(lane: L, order: Order) -> Result<Outcome, 
         Shape::ForkJoin => spawn::fork_join(lane, order).await,
         Shape::FirstInstruction => spawn::first_instruction(lane, order).await,
         Shape::Skynet => spawn::skynet(lane, order).await,
-        Shape::ForkResident | Shape::Placement | Shape::Futex => Err(Failure::not_supported(
-            refuses(order.workload).unwrap_or_default(),
-        )),
+        Shape::ForkResident | Shape::Placement | Shape::Futex | Shape::Service => Err(
+            Failure::not_supported(refuses(order.workload).unwrap_or_default()),
+        ),
         Shape::Yield => switch::yields(lane, order).await,
         Shape::PingPong => switch::ping_pong(lane, order, 0).await,
         Shape::RoundTrip => switch::ping_pong(lane, order, order.count("capacity_count")).await,

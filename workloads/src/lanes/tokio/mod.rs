@@ -1,6 +1,8 @@
 //! Tokio: tasks without stacks, on threads that steal from each other or on
 //! one; with the system's allocator, or in the program that has mimalloc.
 
+mod service;
+
 use std::future::Future;
 use std::io::Result as IoResult;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,7 +16,7 @@ use ::tokio::runtime::{Builder, Runtime};
 use ::tokio::sync::{Mutex, MutexGuard, Semaphore, mpsc};
 use ::tokio::task::{JoinError, JoinHandle};
 
-use crate::catalogue::Shape;
+use crate::catalogue::{Shape, Workload};
 use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
 use crate::mail;
 use crate::shapes::stackless::{self, Stackless};
@@ -27,7 +29,7 @@ pub(super) const MULTI_THREAD: Entry = Entry {
     program: Program::Plain,
     kernel_tasks: false,
     runtime: || format!("tokio {}", super::locked_version("tokio")),
-    refuses: stackless::refuses,
+    refuses,
     start: |_| Ok(Tokio::start(Flavour::MultiThread)),
 };
 
@@ -59,6 +61,13 @@ pub(super) const CURRENT_THREAD_MIMALLOC: Entry = Entry {
     program: Program::Mimalloc,
     ..CURRENT_THREAD
 };
+
+fn refuses(workload: &Workload) -> Option<&'static str> {
+    match workload.shape {
+        Shape::Service => None,
+        _ => stackless::refuses(workload),
+    }
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flavour {
@@ -96,7 +105,13 @@ impl Lane for Tokio {
             })?,
         };
         let order = order.clone();
-        let result = runtime.block_on(async { ::tokio::spawn(stackless::run(Tasks, order)).await });
+        let result = runtime.block_on(async {
+            let main = match order.workload.shape {
+                Shape::Service => ::tokio::spawn(service::http(order)),
+                _ => ::tokio::spawn(stackless::run(Tasks, order)),
+            };
+            main.await
+        });
         let outcome = result.unwrap_or_else(|error| Err(failure(error)));
         if outcome.is_ok() {
             self.current = Some((runtime, threads));

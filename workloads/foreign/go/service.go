@@ -1,0 +1,388 @@
+//go:build go1.24
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The service of service.http with net/http, as PROTOCOL.md says.
+
+const (
+	itemsCount   = 1000
+	usersCount   = 16
+	mostBody     = 64 << 10
+	idleTime     = time.Minute
+	shownLetters = 600
+)
+
+func noService() string { return needsLoad() }
+
+func serviceHTTP(o order) (outcome, error) {
+	backend, err := startHelper("backend", "--delay-ns", decimal(o.get("delay_ns")),
+		"--spread-ns", decimal(o.get("spread_ns")), "--slow-ns", decimal(o.get("slow_ns")))
+	if err != nil {
+		return outcome{}, err
+	}
+	// How it ends is not the lane's: it may have been killed.
+	defer backend.end(nil)
+	return serveLoaded(o, backend.address)
+}
+
+func serveLoaded(o order, backend string) (outcome, error) {
+	before := used()
+	s, err := newService(o, backend)
+	if err != nil {
+		return outcome{}, err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return outcome{}, err
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.server.Serve(listener) }()
+	report, err := runLoad("load-service", "--address", listener.Addr().String(),
+		"--connections", decimal(o.get("connections_count")), "--requests", decimal(o.get("requests_count")*o.iterations),
+		"--try-ns", decimal(o.get("try_ns")), "--limit-ns", decimal(o.get("limit_ns")), "--steps", decimal(o.get("steps_count")))
+	s.end()
+	if serving := <-served; err == nil && !errors.Is(serving, http.ErrServerClosed) {
+		err = serving
+	}
+	// Serve returns when the end begins, ended is closed when all is answered.
+	<-s.ended
+	if err != nil {
+		return outcome{}, err
+	}
+	return report.outcome(before), nil
+}
+
+// service is what all requests share.
+type service struct {
+	server   *http.Server
+	hashes   map[string][]byte
+	rounds   int
+	steps    int64
+	patience time.Duration
+	backend  string
+	inFlight chan struct{}
+	links    chan *link // A nil is the leave to open a connection.
+	begun    chan struct{}
+	ended    chan struct{}
+}
+
+func newService(o order, backend string) (*service, error) {
+	s := &service{
+		hashes: make(map[string][]byte), rounds: int(o.get("rounds_count")), steps: o.get("steps_count"),
+		patience: time.Duration(o.get("timeout_ns")), backend: backend,
+		inFlight: make(chan struct{}, o.get("in_flight_count")), links: make(chan *link, o.get("pool_count")),
+		begun: make(chan struct{}, 1), ended: make(chan struct{}),
+	}
+	for n := range usersCount {
+		user := fmt.Sprintf("u%d", n)
+		hash, err := s.hash(user, "secret of "+user)
+		if err != nil {
+			return nil, err
+		}
+		s.hashes[user] = hash
+	}
+	for range o.get("pool_count") {
+		s.links <- nil
+	}
+	mux := http.NewServeMux()
+	for _, route := range []string{"cheap", "compute", "fan-out", "slow"} {
+		mux.HandleFunc("POST /"+route, func(w http.ResponseWriter, r *http.Request) {
+			body, err := s.reply(route, w, r)
+			write(w, body, err)
+		})
+	}
+	mux.HandleFunc("POST /drain", func(w http.ResponseWriter, _ *http.Request) {
+		s.end()
+		write(w, []byte("{}"), nil)
+	})
+	s.server = &http.Server{Handler: mux, IdleTimeout: idleTime, ReadHeaderTimeout: idleTime}
+	return s, nil
+}
+
+// end begins the end, once: requests under way are answered.
+func (s *service) end() {
+	select {
+	case s.begun <- struct{}{}:
+		go func() {
+			defer close(s.ended)
+			patience, cancel := context.WithTimeout(context.Background(), idleTime)
+			defer cancel()
+			// An error means that a client did not read; its connection is cut.
+			if s.server.Shutdown(patience) != nil {
+				_ = s.server.Close()
+			}
+			s.closeLinks()
+		}()
+	default:
+	}
+}
+
+func (s *service) closeLinks() {
+	for {
+		select {
+		case l := <-s.links:
+			if l != nil {
+				_ = l.connection.Close()
+			}
+		default:
+			return
+		}
+	}
+}
+
+// problem is why there is no answer: a status and what is said with it.
+type problem struct {
+	status int
+	text   string
+}
+
+func (p *problem) Error() string { return p.text }
+
+var (
+	errMalformed = &problem{http.StatusBadRequest, "this is no request of this service"}
+	errUnknown   = &problem{http.StatusUnauthorized, "the key is wrong"}
+	errTooMany   = &problem{http.StatusServiceUnavailable, "too many requests at the same time"}
+	errBackend   = &problem{http.StatusBadGateway, "the backend did not answer"}
+	errLate      = &problem{http.StatusGatewayTimeout, "the backend did not answer in time"}
+)
+
+func write(w http.ResponseWriter, body []byte, err error) {
+	status := http.StatusOK
+	if err != nil {
+		why := errBackend
+		_ = errors.As(err, &why)
+		status, body = why.status, []byte(`{"error":"`+why.text+`"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // A client that has gone away needs no answer.
+}
+
+func (s *service) reply(route string, w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	select {
+	case s.inFlight <- struct{}{}:
+		defer func() { <-s.inFlight }()
+	default:
+		return nil, errTooMany
+	}
+	user, err := s.who(r.Header.Get("Authorization"))
+	if err != nil {
+		return nil, err
+	}
+	var question struct {
+		Item *int64 `json:"item"`
+	}
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostBody)).Decode(&question); err != nil || question.Item == nil || *question.Item < 0 {
+		return nil, errMalformed
+	}
+	item := *question.Item % itemsCount
+	patience, cancel := context.WithTimeout(r.Context(), s.patience)
+	defer cancel()
+	values, err := s.fetchAll(patience, keys(route, item))
+	if err != nil {
+		return nil, err
+	}
+	var computed int64
+	if route == "compute" {
+		computed = lehmer(item, s.steps) % 1000
+	}
+	return newAnswer(route, user, item, computed, values)
+}
+
+// who finds the user of "Bearer USER:SECRET": it computes the hash of the secret.
+func (s *service) who(authorization string) (string, error) {
+	token, isBearer := strings.CutPrefix(authorization, "Bearer ")
+	user, secret, isWhole := strings.Cut(token, ":")
+	right, isKnown := s.hashes[user]
+	if !isBearer || !isWhole || !isKnown {
+		return "", errUnknown
+	}
+	given, err := s.hash(user, secret)
+	if err != nil || subtle.ConstantTimeCompare(given, right) == 0 {
+		return "", errUnknown
+	}
+	return user, nil
+}
+
+func (s *service) hash(user, secret string) ([]byte, error) {
+	return pbkdf2.Key(sha256.New, secret, []byte(user), s.rounds, sha256.Size)
+}
+
+func keys(route string, item int64) []string {
+	switch route {
+	case "slow":
+		return []string{"slow:" + decimal(item)}
+	case "fan-out":
+		key := func(n int64) string { return "item:" + decimal(n%itemsCount) }
+		return []string{key(item), key(item + 1), key(item + 2)}
+	}
+	return []string{"item:" + decimal(item)}
+}
+
+// fetchAll asks for all keys at once, each in a goroutine of its own where they are several.
+func (s *service) fetchAll(ctx context.Context, keys []string) ([][]byte, error) {
+	if len(keys) == 1 {
+		value, err := s.fetch(ctx, keys[0])
+		return [][]byte{value}, err
+	}
+	values, failed := make([][]byte, len(keys)), make(chan error, len(keys))
+	for i, key := range keys {
+		go func() {
+			var err error
+			values[i], err = s.fetch(ctx, key)
+			failed <- err
+		}()
+	}
+	var err error
+	for range keys {
+		if wrong := <-failed; err == nil {
+			err = wrong
+		}
+	}
+	return values, err
+}
+
+// fetch asks for a key on a connection of the pool.
+func (s *service) fetch(ctx context.Context, key string) ([]byte, error) {
+	var l *link
+	select {
+	case l = <-s.links:
+	case <-ctx.Done():
+		return nil, errLate
+	}
+	value, left, err := s.fetchOn(ctx, l, key)
+	s.links <- left
+	return value, err
+}
+
+// fetchOn asks on this connection, or on a new one where there is none or the backend
+// has closed it since; it returns the connection that may be used again.
+func (s *service) fetchOn(ctx context.Context, l *link, key string) ([]byte, *link, error) {
+	for {
+		isUsed := l != nil
+		var err error
+		if !isUsed {
+			l, err = dial(ctx, s.backend)
+		}
+		var value []byte
+		if err == nil {
+			value, err = l.get(ctx, key)
+		}
+		var network net.Error
+		switch {
+		case err == nil && value == nil:
+			return nil, l, errBackend
+		case err == nil:
+			return value, l, nil
+		}
+		if l != nil {
+			_ = l.connection.Close()
+			l = nil
+		}
+		switch {
+		case errors.As(err, &network) && network.Timeout(), errors.Is(err, os.ErrDeadlineExceeded):
+			return nil, nil, errLate
+		case !isUsed:
+			return nil, nil, errBackend
+		}
+	}
+}
+
+// link is a connection to the backend.
+type link struct {
+	connection net.Conn
+	reader     *bufio.Reader
+}
+
+func dial(ctx context.Context, address string) (*link, error) {
+	var dialer net.Dialer
+	connection, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return &link{connection, bufio.NewReader(connection)}, nil
+}
+
+// get returns the value of a key, nil where it has none.
+func (l *link) get(ctx context.Context, key string) ([]byte, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := l.connection.SetDeadline(deadline); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := fmt.Fprintf(l.connection, "*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n", len(key), key); err != nil {
+		return nil, err
+	}
+	line, err := l.reader.ReadString('\n')
+	if err != nil {
+		return nil, err
+	}
+	text, isBulk := strings.CutPrefix(strings.TrimSuffix(line, "\r\n"), "$")
+	size, err := strconv.Atoi(text)
+	if !isBulk || err != nil || size < -1 || size > 1<<20 {
+		return nil, fmt.Errorf("the backend answered %q", line)
+	}
+	if size == -1 {
+		return nil, nil
+	}
+	value := make([]byte, size+2)
+	if _, err := io.ReadFull(l.reader, value); err != nil {
+		return nil, err
+	}
+	return value[:size], nil
+}
+
+// record is what the backend holds of an item.
+type record struct {
+	ID    int64    `json:"id"`
+	Name  string   `json:"name"`
+	Price int64    `json:"price"`
+	Tags  []string `json:"tags"`
+	Text  string   `json:"text"`
+}
+
+// check is a number that depends on all of it.
+func (r *record) check() int64 {
+	words := strings.Count(r.Text, " ") + 1
+	return r.ID + r.Price%1000 + int64(len(r.Name)+len(r.Tags)+words)
+}
+
+func newAnswer(route, user string, item, computed int64, values [][]byte) ([]byte, error) {
+	answer := struct {
+		Route   string   `json:"route"`
+		User    string   `json:"user"`
+		Item    int64    `json:"item"`
+		Total   int64    `json:"total"`
+		Records []record `json:"records"`
+		Check   int64    `json:"check"`
+	}{route, user, item, 0, make([]record, len(values)), computed}
+	for i, value := range values {
+		r := &answer.Records[i]
+		if err := json.Unmarshal(value, r); err != nil {
+			return nil, errBackend
+		}
+		answer.Total += r.Price
+		answer.Check += r.check()
+		r.Text = r.Text[:min(len(r.Text), shownLetters/len(values))]
+	}
+	return json.Marshal(answer)
+}

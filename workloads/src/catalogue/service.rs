@@ -1,0 +1,123 @@
+//! Which model carries a whole service?
+
+use super::{Group, MetricKind, PLAIN, Parameter, Presets, Shape, Workload, count, from_zero, get};
+
+pub(super) const GROUP: Group = Group {
+    id: "service",
+    title: "A whole service",
+    lead: "An HTTP API with a backend, as people write and deploy it: which model carries the load within the limit?",
+    lists: &[LIST],
+};
+
+/// The longest time that any of it may take: a minute.
+const LONG: u64 = 60_000_000_000;
+
+const LIST: &[Workload] = &[Workload {
+    id: "service.http",
+    title: "HTTP service with a backend",
+    question: "How many requests a second does an HTTP service answer at most within its limit of latency?",
+    activity: "answering an HTTP request with the help of a backend",
+    telling: &["rate_per_s", "latency_ns_p99"],
+    presets: Presets {
+        service: Some(&[]),
+        ..Presets::NONE
+    },
+    shape: Shape::Service,
+    parameters: &[
+        count(
+            "connections_count",
+            "connections open at the same time",
+            [&[8], &[256], &[256]],
+            60_000,
+        ),
+        count(
+            "requests_count",
+            "requests at half of the highest rate",
+            [&[60], &[4_000], &[10_000]],
+            1_000_000_000,
+        ),
+        count(
+            "try_ns",
+            "for how long each rate is tried",
+            [&[20_000_000], &[500_000_000], &[1_000_000_000]],
+            LONG,
+        ),
+        count(
+            "limit_ns",
+            "the 99th percentile of latency that the service may not exceed",
+            [&[1_000_000_000], &[20_000_000], &[20_000_000]],
+            LONG,
+        ),
+        count(
+            "in_flight_count",
+            "requests that the service works at at the same time; it refuses one more",
+            [&[4], &[64], &[64]],
+            60_000,
+        ),
+        count(
+            "pool_count",
+            "connections that the service has to its backend at most",
+            [&[2], &[64], &[64]],
+            60_000,
+        ),
+        count(
+            "rounds_count",
+            "rounds of the hash that authenticates; about 40 µs for 150",
+            [&[10], &[150], &[150]],
+            1_000_000,
+        ),
+        from_zero(
+            "steps_count",
+            "steps of the generator on the route that computes, which is each 20th request; about 500 µs for 160,000",
+            [&[100], &[160_000], &[160_000]],
+            1_000_000_000,
+        ),
+        from_zero(
+            "delay_ns",
+            "how long the backend takes for an answer at least",
+            [&[200_000], &[2_000_000], &[2_000_000]],
+            LONG,
+        ),
+        Parameter {
+            // The generator that spreads the delays has 31 bits.
+            range: (0, 2_000_000_000),
+            ..from_zero(
+                "spread_ns",
+                "by how much an answer of the backend may take longer, evenly spread",
+                [&[100_000], &[1_000_000], &[1_000_000]],
+                0,
+            )
+        },
+        from_zero(
+            "slow_ns",
+            "how long the backend takes on the slow route, which is each 200th request",
+            [&[30_000_000], &[50_000_000], &[50_000_000]],
+            LONG,
+        ),
+        count(
+            "timeout_ns",
+            "how long the service waits for its backend",
+            [&[5_000_000_000], &[1_000_000_000], &[1_000_000_000]],
+            LONG,
+        ),
+    ],
+    operation: "request",
+    metrics: &[MetricKind::Latency],
+    figures: &[
+        "rate_per_s",
+        "shed_count",
+        "errors_count",
+        "drained_count",
+        "shutdown_ns",
+        "asked_count",
+        "load_headroom_ratio",
+        "load_limit_per_s",
+        "load_busy_ratio",
+    ],
+    includes: "Parsing and writing HTTP and JSON, a hash that authenticates, one backend call over TCP from a bounded pool, or three at once, a limit of requests at the same time. The rate is the highest at which 99 of 100 answers were there within the limit, all were right and at most one of 1,000 was refused; latencies are those at half of it, on a fixed schedule, without the slow route.",
+    leaves_out: "A network card, TLS, and a database's own work: the backend waits for as long as it is told. On two CPUs the load generator shares one with the backend. CPU time is the mean over all requests of the search.",
+    calibrated: false,
+    operations: |p| get(p, "requests_count"),
+    checksum: |p| get(p, "requests_count"),
+    ..PLAIN
+}];

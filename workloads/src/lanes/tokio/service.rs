@@ -1,0 +1,249 @@
+//! The service of `service.http` as it is written with tokio and hyper.
+
+use std::convert::Infallible;
+use std::io::{self, ErrorKind};
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ::tokio::io::{AsyncReadExt, AsyncWriteExt};
+use ::tokio::net::{TcpListener, TcpStream};
+use ::tokio::sync::{Notify, Semaphore};
+use ::tokio::task::spawn_blocking;
+use ::tokio::time::{sleep, timeout};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+
+use super::failure;
+use crate::lane::{Failure, Order, Outcome};
+use crate::load;
+use crate::measure::Meter;
+use crate::service::api::{self, Problem, Users};
+use crate::service::backend;
+use crate::service::http::Target;
+use crate::service::resp::{self, Reply};
+use crate::service::{IDLE, Route, Settings};
+
+/// The longest body of a request.
+const MOST_BODY_BYTES: usize = 64 << 10;
+
+pub(super) async fn http(order: Order) -> Result<Outcome, Failure> {
+    let asked = order.clone();
+    let backend = blocking(move || backend::start(&asked)).await??;
+    let settings = Settings::new(&order, backend.address);
+    let meter = Meter::begin(true);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    let bound = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let (address, listener) =
+        bound.map_err(|error| Failure::host("listening on the loopback", &error, "ulimit -n"))?;
+    let server = Arc::new(Server::new(settings));
+    let serving = ::tokio::spawn(server.clone().serve(listener));
+    let plan = load::service::Plan::new(&order, address);
+    let report = blocking(move || load::run(&plan.arguments())).await?;
+    server.ends.notify_one();
+    serving.await.map_err(failure)?;
+    let outcome = report?.into_outcome(meter.finish());
+    blocking(move || drop(backend)).await?;
+    Ok(outcome)
+}
+
+async fn blocking<T: Send + 'static>(
+    body: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    spawn_blocking(body).await.map_err(failure)
+}
+
+/// What all connections share.
+struct Server {
+    settings: Settings,
+    users: Users,
+    in_flight: Semaphore,
+    /// Told when no more connections and requests are to be taken.
+    ends: Notify,
+    /// As many as connections to the backend are allowed.
+    permits: Semaphore,
+    /// Connections to the backend that nobody uses.
+    links: Mutex<Vec<Link>>,
+}
+
+impl Server {
+    fn new(settings: Settings) -> Self {
+        Self {
+            users: Users::new(settings.rounds),
+            in_flight: Semaphore::new(settings.in_flight as usize),
+            ends: Notify::new(),
+            permits: Semaphore::new(settings.pool),
+            links: Mutex::default(),
+            settings,
+        }
+    }
+
+    /// Accepts and serves until the end.
+    async fn serve(self: Arc<Self>, listener: TcpListener) {
+        let open = GracefulShutdown::new();
+        let ends = self.ends.notified();
+        ::tokio::pin!(ends);
+        loop {
+            let stream = ::tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => stream,
+                    // Out of files for the moment: those served will let go of some.
+                    Err(_) => {
+                        sleep(Duration::from_millis(10)).await;
+                        continue;
+                    }
+                },
+                () = &mut ends => break,
+            };
+            // A socket that refuses is one that has ended.
+            let _ = stream.set_nodelay(true);
+            let server = self.clone();
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(IDLE)
+                .serve_connection(
+                    TokioIo::new(stream),
+                    service_fn(move |request| {
+                        let server = server.clone();
+                        async move { Ok::<_, Infallible>(server.answer(request).await) }
+                    }),
+                );
+            // A client that goes away in the midst of a request ends its
+            // connection, no more.
+            ::tokio::spawn(open.watch(connection));
+        }
+        drop(listener);
+        // Requests end by their own time-outs; a client that does not read may
+        // keep a connection open, which then ends with the runtime.
+        let _ = timeout(IDLE, open.shutdown()).await;
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (status, body) = match self.reply(request).await {
+            Ok(body) => (200, body),
+            Err(problem) => (problem.status(), problem.body()),
+        };
+        let mut response = Response::new(Full::from(body));
+        *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(CONTENT_TYPE, json);
+        response
+    }
+
+    async fn reply(&self, request: Request<Incoming>) -> Result<Vec<u8>, Problem> {
+        let route = match Target::at(request.uri().path()) {
+            Target::Route(route) => route,
+            Target::Drain => {
+                self.ends.notify_one();
+                return Ok(b"{}".to_vec());
+            }
+            Target::Nothing => return Err(Problem::NoSuchPath),
+        };
+        let _permit = self
+            .in_flight
+            .try_acquire()
+            .map_err(|_| Problem::TooManyRequests)?;
+        let authorization = request.headers().get(AUTHORIZATION);
+        let authorization = authorization.and_then(|value| value.to_str().ok());
+        let user = self.users.who(authorization.unwrap_or_default())?;
+        let body = Limited::new(request.into_body(), MOST_BODY_BYTES).collect();
+        let body = body.await.map_err(|_| Problem::Malformed)?.to_bytes();
+        let item = api::item(&body)?;
+        let keys: Vec<_> = route.items(item).map(|item| route.key(item)).collect();
+        let values = match keys.as_slice() {
+            [one, two, three] => {
+                let (one, two, three) =
+                    ::tokio::try_join!(self.fetch(one), self.fetch(two), self.fetch(three))?;
+                vec![one, two, three]
+            }
+            [one, ..] => vec![self.fetch(one).await?],
+            [] => return Err(Problem::Malformed),
+        };
+        let steps = self.settings.steps;
+        let computed = match route {
+            // Longer than a task should go on without giving way.
+            Route::Compute => spawn_blocking(move || api::compute(route, item, steps))
+                .await
+                .map_err(|_| Problem::Backend)?,
+            _ => 0,
+        };
+        api::answer(route, user, item, computed, &values)
+    }
+
+    /// Asks for a key on a connection of the pool.
+    async fn fetch(&self, key: &str) -> Result<Vec<u8>, Problem> {
+        let fetched = timeout(self.settings.patience, async {
+            // It is never closed.
+            let _permit = self.permits.acquire().await;
+            loop {
+                let used = self.links().pop();
+                let is_used = used.is_some();
+                let link = match used {
+                    Some(link) => Ok(link),
+                    None => Link::new(&self.settings).await,
+                };
+                let got = match link {
+                    Ok(mut link) => link.get(key).await.map(|value| (link, value)),
+                    Err(error) => Err(error),
+                };
+                match got {
+                    Ok((link, value)) => {
+                        self.links().push(link);
+                        return value.ok_or(Problem::Backend);
+                    }
+                    // The backend has closed it since.
+                    Err(_) if is_used => {}
+                    Err(_) => return Err(Problem::Backend),
+                }
+            }
+        });
+        fetched.await.unwrap_or(Err(Problem::BackendIsLate))
+    }
+
+    fn links(&self) -> std::sync::MutexGuard<'_, Vec<Link>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection to the backend.
+struct Link {
+    stream: TcpStream,
+    come: Vec<u8>,
+}
+
+impl Link {
+    async fn new(settings: &Settings) -> io::Result<Self> {
+        let stream = TcpStream::connect(settings.backend).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            come: Vec::new(),
+        })
+    }
+
+    /// The value of a key; `None` where it has none.
+    async fn get(&mut self, key: &str) -> io::Result<Option<Vec<u8>>> {
+        let mut command = Vec::new();
+        resp::command(&mut command, &[b"GET", key.as_bytes()]);
+        self.stream.write_all(&command).await?;
+        self.come.clear();
+        loop {
+            match resp::reply(&self.come) {
+                Ok(Some((Reply::Value(value), _))) => return Ok(Some(self.come[value].to_vec())),
+                Ok(Some(_)) => return Ok(None),
+                Ok(None) => {
+                    if self.stream.read_buf(&mut self.come).await? == 0 {
+                        return Err(ErrorKind::UnexpectedEof.into());
+                    }
+                }
+                Err(resp::Malformed) => return Err(ErrorKind::InvalidData.into()),
+            }
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The client of the echo servers: sends bytes and compares what comes back.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read};
+use std::net::TcpStream;
+
+use anyhow::{bail, ensure};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+
+use super::generator::{self, Client, Schedule, Tally, Threads};
+use super::{Plan, Report};
+use crate::host::clock::now_ns;
+use crate::host::usage::Usage;
+
+/// No byte of a request or an answer repeats before this many.
+const PATTERN: usize = 251;
+/// After so many sends in a row it looks for answers: they would seem late.
+const SENDS: u64 = 16;
+/// The most bytes of one burst: no socket's buffer is smaller.
+const MOST_BURST_BYTES: u64 = 64 << 10;
+
+/// Generates the load and reports. Blocks the thread.
+///
+/// # Errors
+///
+/// When the server refuses connections, closes one, or is silent.
+pub fn run(plan: &Plan) -> anyhow::Result<Report> {
+    ensure!(
+        plan.burst * plan.payload_bytes <= MOST_BURST_BYTES,
+        "a burst of {} requests of {} bytes is more than a socket surely takes, which is {MOST_BURST_BYTES} bytes",
+        plan.burst,
+        plan.payload_bytes
+    );
+    generator::prepare();
+    let own = generator::own_cpus()?;
+    let spins = own.is_some();
+    let threads = Threads::of(plan.connections, own, spins);
+    let mut parts = threads.connect(|index| Echo::connect(plan, index, threads.count as u64))?;
+    let mut schedule = Schedule {
+        requests: plan.requests,
+        offered_per_s: plan.offered_per_s,
+    };
+    let mut capacity = None;
+    if plan.load_percent > 0 {
+        let first = Schedule {
+            requests: (plan.requests / 2).max(plan.connections),
+            offered_per_s: 0,
+        };
+        let found = threads.load(&mut parts, first)?.achieved_per_s();
+        schedule.offered_per_s = (found * plan.load_percent as f64 / 100.0).max(1.0) as u64;
+        capacity = Some(("capacity_per_s", found));
+    }
+    let before = Usage::now();
+    let loaded = threads.load(&mut parts, schedule)?;
+    let meanwhile = Usage::now().minus(before);
+    let achieved_per_s = loaded.achieved_per_s();
+    threads.report(&loaded, schedule, meanwhile, achieved_per_s, capacity)
+}
+
+/// One thread's connections and requests.
+struct Echo<'a> {
+    plan: &'a Plan,
+    schedule: Schedule,
+    start: u64,
+    connections: Vec<Connection>,
+    poller: Epoll,
+    /// The next request of an open loop, whosever it is.
+    next: u64,
+    first: u64,
+    threads: u64,
+    tally: Tally,
+    left: u64,
+    /// What requests are slices of: see [`Echo::request`].
+    pattern: Vec<u8>,
+    /// What is written next.
+    outgoing: Vec<u8>,
+}
+
+struct Connection {
+    stream: TcpStream,
+    /// Requests that wait for their answers: number, and when they were due.
+    waiting: VecDeque<(u64, u64)>,
+    /// Bytes of the first waiting request's answer that have come.
+    come: usize,
+    right: bool,
+    /// What the socket has not taken yet.
+    unsent: VecDeque<u8>,
+    /// The next request of a closed loop.
+    next: u64,
+}
+
+impl<'a> Echo<'a> {
+    fn connect(plan: &'a Plan, first: u64, threads: u64) -> anyhow::Result<Self> {
+        let size = PATTERN + plan.payload_bytes as usize;
+        let mut client = Self {
+            plan,
+            schedule: Schedule::default(),
+            start: 0,
+            connections: Vec::new(),
+            poller: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            next: 0,
+            first,
+            threads,
+            tally: Tally::new(),
+            left: 0,
+            pattern: (0..size).map(|at| (at % PATTERN) as u8).collect(),
+            outgoing: Vec::new(),
+        };
+        for index in 0..(first..plan.connections).step_by(threads as usize).count() {
+            let stream = generator::connect(plan.address, &client.poller, index as u64)?;
+            client.connections.push(Connection {
+                stream,
+                waiting: VecDeque::new(),
+                come: 0,
+                right: true,
+                unsent: VecDeque::new(),
+                next: 0,
+            });
+        }
+        Ok(client)
+    }
+
+    /// A closed loop's next requests on a connection that waits for none.
+    fn send_burst(&mut self, index: usize, now: u64) -> anyhow::Result<()> {
+        let Plan {
+            connections, burst, ..
+        } = *self.plan;
+        let requests = self.schedule.requests;
+        let next = self.connections[index].next;
+        let end = requests.min(next + burst * connections);
+        if next < requests {
+            self.connections[index].next += burst * connections;
+            let numbers = (next..end).step_by(connections as usize);
+            self.send(index, numbers.map(|number| (number, now)))?;
+        }
+        Ok(())
+    }
+
+    /// Sends these requests, each a number and when it was due, by one write.
+    fn send(
+        &mut self,
+        index: usize,
+        requests: impl Iterator<Item = (u64, u64)>,
+    ) -> anyhow::Result<()> {
+        let mut outgoing = std::mem::take(&mut self.outgoing);
+        outgoing.clear();
+        for (number, due) in requests {
+            self.connections[index].waiting.push_back((number, due));
+            outgoing.extend_from_slice(self.request(number));
+        }
+        let connection = &mut self.connections[index];
+        let mut sent = 0;
+        if connection.unsent.is_empty() {
+            sent = generator::write(&mut connection.stream, &outgoing)?;
+        }
+        connection.unsent.extend(&outgoing[sent..]);
+        self.outgoing = outgoing;
+        Ok(())
+    }
+
+    /// Goes on with what the socket would not take before.
+    fn flush(&mut self, index: usize) -> anyhow::Result<()> {
+        let connection = &mut self.connections[index];
+        while !connection.unsent.is_empty() {
+            let unsent = connection.unsent.make_contiguous();
+            match generator::write(&mut connection.stream, unsent)? {
+                0 => break,
+                sent => drop(connection.unsent.drain(..sent)),
+            }
+        }
+        Ok(())
+    }
+
+    /// What a request holds.
+    fn request(&self, number: u64) -> &[u8] {
+        let from = (number % PATTERN as u64) as usize;
+        &self.pattern[from..from + self.plan.payload_bytes as usize]
+    }
+
+    /// Reads until the socket is empty, which a short read shows.
+    fn receive(&mut self, index: usize, block: &mut [u8]) -> anyhow::Result<()> {
+        loop {
+            let size = match self.connections[index].stream.read(block) {
+                Ok(0) => bail!(
+                    "the server closed a connection with {} requests open",
+                    self.connections[index].waiting.len()
+                ),
+                Ok(size) => size,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => bail!("reading an answer: {error}"),
+            };
+            self.take(index, &block[..size], now_ns())?;
+            if size < block.len() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Compares what has come at `now` with what was sent.
+    fn take(&mut self, index: usize, mut rest: &[u8], now: u64) -> anyhow::Result<()> {
+        let payload = self.plan.payload_bytes as usize;
+        while !rest.is_empty() {
+            let connection = &self.connections[index];
+            let come = connection.come;
+            let Some(&(number, due)) = connection.waiting.front() else {
+                bail!("the server sent {} bytes that nobody asked for", rest.len());
+            };
+            let (part, others) = rest.split_at((payload - come).min(rest.len()));
+            rest = others;
+            let right = part == &self.request(number)[come..come + part.len()];
+            let connection = &mut self.connections[index];
+            connection.right &= right;
+            connection.come += part.len();
+            if connection.come == payload {
+                self.tally.right += u64::from(connection.right);
+                connection.waiting.pop_front();
+                (connection.come, connection.right) = (0, true);
+                let is_last = connection.waiting.is_empty();
+                self.tally.ended += 1;
+                self.tally.latencies.record(now.saturating_sub(due));
+                self.left -= 1;
+                if self.schedule.offered_per_s == 0 && is_last {
+                    self.send_burst(index, now)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Client for Echo<'_> {
+    fn poller(&self) -> &Epoll {
+        &self.poller
+    }
+
+    fn begin(&mut self, schedule: Schedule, start: u64) -> anyhow::Result<()> {
+        let all = self.plan.connections;
+        (self.schedule, self.start) = (schedule, start);
+        (self.next, self.left, self.tally) = (0, 0, Tally::new());
+        for (number, connection) in (self.first..)
+            .step_by(self.threads as usize)
+            .zip(&mut self.connections)
+        {
+            connection.next = number;
+            self.left += (schedule.requests + all - 1 - number) / all;
+        }
+        if schedule.offered_per_s == 0 {
+            for index in 0..self.connections.len() {
+                self.send_burst(index, start)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn send_due(&mut self) -> anyhow::Result<(bool, Option<u64>)> {
+        let connections = self.plan.connections;
+        let (schedule, start) = (self.schedule, self.start);
+        if schedule.offered_per_s == 0 || self.next >= schedule.requests {
+            return Ok((false, None));
+        }
+        let mut end = schedule.due_by(start, now_ns());
+        if end < self.next + connections {
+            end = end.min(self.next + SENDS * self.threads);
+        }
+        let mut sent = false;
+        // One write a connection, for all of its requests that are due.
+        for number in self.next..end.min(self.next + connections) {
+            let connection = number % connections;
+            if connection % self.threads != self.first {
+                continue;
+            }
+            let numbers = (number..end).step_by(connections as usize);
+            self.send(
+                (connection / self.threads) as usize,
+                numbers.map(|number| (number, schedule.due_at(start, number))),
+            )?;
+            sent = true;
+        }
+        self.next = self.next.max(end);
+        let more = self.next < schedule.requests;
+        Ok((sent, more.then(|| schedule.due_at(start, self.next))))
+    }
+
+    fn ready(&mut self, event: EpollEvent, block: &mut [u8]) -> anyhow::Result<bool> {
+        let index = event.data() as usize;
+        if event.events().contains(EpollFlags::EPOLLOUT) {
+            self.flush(index)?;
+        }
+        let has_come = event.events().intersects(!EpollFlags::EPOLLOUT);
+        if has_come {
+            self.receive(index, block)?;
+        }
+        Ok(has_come)
+    }
+
+    fn left(&self) -> u64 {
+        self.left
+    }
+
+    fn tally(&mut self) -> Tally {
+        std::mem::replace(&mut self.tally, Tally::new())
+    }
+}

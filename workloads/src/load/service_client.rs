@@ -1,0 +1,518 @@
+//! The client of `service.http`: HTTP requests over connections that carry one
+//! at a time, each on the first that is free. A request that finds none free
+//! waits, and counts from when it was due.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use serde::Deserialize;
+
+use super::generator::{self, Client, PATIENCE, Schedule, Tally};
+use super::service::Plan;
+use crate::host::clock::now_ns;
+use crate::service::api::{Question, right_check};
+use crate::service::{DRAIN, Route, secret, user};
+
+/// After so many sends in a row it looks for answers: they would seem late.
+const SENDS: usize = 16;
+/// How long the last requests have been sent when the end begins.
+const UNDER_WAY: Duration = Duration::from_millis(5);
+
+/// The numbers of the right answers, by item, for each route.
+pub(super) struct Rights(Vec<(Route, Vec<u64>)>);
+
+impl Rights {
+    /// Computes those of all items that requests name.
+    pub(super) fn new(steps: u64) -> Self {
+        let of = |route: Route| {
+            let items = 0..route.items_count();
+            (
+                route,
+                items.map(|item| right_check(route, item, steps)).collect(),
+            )
+        };
+        Self(Route::ALL.into_iter().map(of).collect())
+    }
+
+    fn of(&self, route: Route, item: u64) -> Option<u64> {
+        let (_, rights) = self.0.iter().find(|(known, _)| *known == route)?;
+        rights.get(item as usize).copied()
+    }
+}
+
+/// One thread's connections and requests.
+pub(super) struct Http<'a> {
+    plan: &'a Plan,
+    rights: &'a Rights,
+    poller: Epoll,
+    connections: Vec<Connection>,
+    /// Those that carry no request, the longest idle first.
+    idle: VecDeque<usize>,
+    /// Requests that are due and found no connection: number, and when.
+    backlog: VecDeque<(u64, u64)>,
+    /// By when requests must have their answers: that time, the connection,
+    /// and which of its requests.
+    deadlines: VecDeque<(u64, usize, u64)>,
+    schedule: Schedule,
+    start: u64,
+    /// The next request that is this thread's.
+    next: u64,
+    first: u64,
+    threads: u64,
+    /// The service is ending: what it closes stays closed.
+    drains: bool,
+    left: u64,
+    tally: Tally,
+}
+
+struct Connection {
+    stream: Option<TcpStream>,
+    /// The request that waits for its answer, and when it was due.
+    waiting: Option<(u64, u64)>,
+    /// Which of its requests that is.
+    turn: u64,
+    come: Vec<u8>,
+    /// What the socket has not taken yet.
+    unsent: Vec<u8>,
+}
+
+impl<'a> Http<'a> {
+    pub(super) fn connect(
+        plan: &'a Plan,
+        rights: &'a Rights,
+        first: u64,
+        threads: u64,
+    ) -> anyhow::Result<Self> {
+        let mut client = Self {
+            plan,
+            rights,
+            poller: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            connections: Vec::new(),
+            idle: VecDeque::new(),
+            backlog: VecDeque::new(),
+            deadlines: VecDeque::new(),
+            schedule: Schedule::default(),
+            start: 0,
+            next: 0,
+            first,
+            threads,
+            drains: false,
+            left: 0,
+            tally: Tally::new(),
+        };
+        for index in 0..(first..plan.connections).step_by(threads as usize).count() {
+            client.connections.push(Connection {
+                stream: None,
+                waiting: None,
+                turn: 0,
+                come: Vec::new(),
+                unsent: Vec::new(),
+            });
+            client.open(index)?;
+        }
+        Ok(client)
+    }
+
+    fn open(&mut self, index: usize) -> anyhow::Result<()> {
+        let stream = generator::connect(self.plan.address, &self.poller, index as u64)?;
+        self.connections[index].stream = Some(stream);
+        self.idle.push_back(index);
+        Ok(())
+    }
+
+    /// Ends a connection, and with an error what waits on it; opens another in
+    /// its place unless the service is ending.
+    fn close(&mut self, index: usize) -> anyhow::Result<()> {
+        let connection = &mut self.connections[index];
+        // Closing takes it from the poller.
+        if connection.stream.take().is_none() {
+            return Ok(());
+        }
+        connection.turn += 1;
+        connection.come.clear();
+        connection.unsent.clear();
+        if connection.waiting.take().is_some() {
+            self.tally.errors += 1;
+            self.end_one();
+        }
+        self.idle.retain(|&idle| idle != index);
+        if self.drains {
+            self.left -= 1;
+            return Ok(());
+        }
+        self.open(index)
+    }
+
+    fn end_one(&mut self) {
+        self.tally.ended += 1;
+        if !self.drains {
+            self.left -= 1;
+        }
+    }
+
+    fn send(&mut self, index: usize, number: u64, due: u64) -> anyhow::Result<()> {
+        let route = Route::of(number);
+        let item = route.item(number);
+        let connection = &mut self.connections[index];
+        connection.waiting = Some((number, due));
+        connection.turn += 1;
+        self.deadlines.push_back((
+            now_ns() + PATIENCE.as_nanos() as u64,
+            index,
+            connection.turn,
+        ));
+        let body = serde_json::to_vec(&Question { item })?;
+        let user = user(number);
+        write!(
+            connection.unsent,
+            "POST /{} HTTP/1.1\r\nHost: service\r\nAuthorization: Bearer {user}:{}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            route.name(),
+            secret(&user),
+            body.len()
+        )?;
+        connection.unsent.extend_from_slice(&body);
+        self.flush(index)
+    }
+
+    /// Sends what the socket takes.
+    fn flush(&mut self, index: usize) -> anyhow::Result<()> {
+        let connection = &mut self.connections[index];
+        let Some(stream) = connection.stream.as_mut() else {
+            return Ok(());
+        };
+        while !connection.unsent.is_empty() {
+            match generator::write(stream, &connection.unsent) {
+                Ok(0) => return Ok(()),
+                Ok(sent) => drop(connection.unsent.drain(..sent)),
+                Err(_) => return self.close(index),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives up what has waited for too long.
+    fn expire(&mut self, now: u64) -> anyhow::Result<()> {
+        while let Some(&(deadline, index, turn)) = self.deadlines.front() {
+            let connection = &self.connections[index];
+            let waits = connection.turn == turn && connection.waiting.is_some();
+            if waits && now < deadline {
+                return Ok(());
+            }
+            self.deadlines.pop_front();
+            if waits {
+                self.close(index)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads until the socket is empty, which a short read shows, or to the end
+    /// of a connection that has one.
+    fn receive(&mut self, index: usize, ends: bool, block: &mut [u8]) -> anyhow::Result<()> {
+        loop {
+            let connection = &mut self.connections[index];
+            let Some(stream) = connection.stream.as_mut() else {
+                return Ok(());
+            };
+            match stream.read(block) {
+                Ok(0) => return self.close(index),
+                Ok(size) => {
+                    connection.come.extend_from_slice(&block[..size]);
+                    self.take(index)?;
+                    if size < block.len() && !ends {
+                        return Ok(());
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return self.close(index),
+            }
+        }
+    }
+
+    /// Looks at an answer that may have come whole.
+    fn take(&mut self, index: usize) -> anyhow::Result<()> {
+        let connection = &mut self.connections[index];
+        let answer = match Answer::parse(&connection.come) {
+            Some(Ok(answer)) => answer,
+            None => return Ok(()),
+            Some(Err(())) => return self.close(index),
+        };
+        let Some((number, due)) = connection.waiting.take() else {
+            // Nobody has asked.
+            return self.close(index);
+        };
+        let body = &connection.come[answer.body.clone()];
+        let latency = now_ns().saturating_sub(due);
+        let route = Route::of(number);
+        let right = self.rights.of(route, route.item(number));
+        match answer.status {
+            200 if right.is_some() && check(body) == right => {
+                self.tally.right += 1;
+                if route != Route::Slow {
+                    self.tally.latencies.record(latency);
+                }
+            }
+            503 => {
+                self.tally.right += 1;
+                self.tally.shed += 1;
+            }
+            // What a service says whose backend is away.
+            502 | 504 => {
+                self.tally.right += 1;
+                self.tally.errors += 1;
+            }
+            _ => self.tally.errors += 1,
+        }
+        connection.come.drain(..answer.body.end);
+        self.end_one();
+        if answer.closes || !self.connections[index].come.is_empty() {
+            return self.close(index);
+        }
+        self.idle.push_back(index);
+        Ok(())
+    }
+
+    /// Sends this thread's part of the last requests, which the service must
+    /// still answer; the first thread then has it end.
+    fn drain(&mut self) -> anyhow::Result<()> {
+        self.drains = true;
+        self.left = self.connections.len() as u64;
+        for number in 0..self.schedule.requests {
+            if number % self.threads == self.first
+                && let Some(index) = self.idle.pop_front()
+            {
+                // All of them slow ones, so that they are under way.
+                self.send(index, 0, self.start)?;
+            }
+        }
+        if self.first > 0 {
+            return Ok(());
+        }
+        // The service has read the others' by then.
+        thread::sleep(UNDER_WAY);
+        let mut stream = TcpStream::connect_timeout(&self.plan.address, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(
+            stream,
+            "POST {DRAIN} HTTP/1.1\r\nHost: service\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        )?;
+        let mut answer = Vec::new();
+        stream
+            .read_to_end(&mut answer)
+            .context("waiting for the service to begin its end")?;
+        if !answer.starts_with(b"HTTP/1.1 200") {
+            bail!("the service refused to end: {}", answer.escape_ascii());
+        }
+        Ok(())
+    }
+}
+
+impl Client for Http<'_> {
+    fn poller(&self) -> &Epoll {
+        &self.poller
+    }
+
+    fn begin(&mut self, schedule: Schedule, start: u64) -> anyhow::Result<()> {
+        (self.schedule, self.start, self.next) = (schedule, start, self.first);
+        self.tally = Tally::new();
+        if schedule.offered_per_s == 0 {
+            return self.drain();
+        }
+        self.left = (self.first..schedule.requests)
+            .step_by(self.threads as usize)
+            .count() as u64;
+        Ok(())
+    }
+
+    fn send_due(&mut self) -> anyhow::Result<(bool, Option<u64>)> {
+        let now = now_ns();
+        self.expire(now)?;
+        let (schedule, start) = (self.schedule, self.start);
+        if !self.drains {
+            let end = schedule.due_by(start, now);
+            while self.next < end {
+                self.backlog
+                    .push_back((self.next, schedule.due_at(start, self.next)));
+                self.next += self.threads;
+            }
+        }
+        let mut sent = 0;
+        while sent < SENDS && !self.idle.is_empty() {
+            let Some((number, due)) = self.backlog.pop_front() else {
+                break;
+            };
+            if let Some(index) = self.idle.pop_front() {
+                self.send(index, number, due)?;
+                sent += 1;
+            }
+        }
+        let more = !self.drains && self.next < schedule.requests;
+        let next = more.then(|| schedule.due_at(start, self.next));
+        let late = self.deadlines.front().map(|&(deadline, ..)| deadline);
+        Ok((sent > 0, next.into_iter().chain(late).min()))
+    }
+
+    fn ready(&mut self, event: EpollEvent, block: &mut [u8]) -> anyhow::Result<bool> {
+        let index = event.data() as usize;
+        if event.events().contains(EpollFlags::EPOLLOUT) {
+            self.flush(index)?;
+        }
+        let has_come = event.events().intersects(!EpollFlags::EPOLLOUT);
+        if has_come {
+            let end = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+            self.receive(index, event.events().intersects(end), block)?;
+        }
+        Ok(has_come)
+    }
+
+    fn left(&self) -> u64 {
+        self.left
+    }
+
+    fn tally(&mut self) -> Tally {
+        std::mem::replace(&mut self.tally, Tally::new())
+    }
+}
+
+/// An answer that has come whole.
+struct Answer {
+    status: u16,
+    body: std::ops::Range<usize>,
+    closes: bool,
+}
+
+impl Answer {
+    /// The answer that `bytes` begin with; `None` while it has not come whole.
+    fn parse(bytes: &[u8]) -> Option<Result<Self, ()>> {
+        let mut headers = [httparse::EMPTY_HEADER; 32];
+        let mut head = httparse::Response::new(&mut headers);
+        let from = match head.parse(bytes) {
+            Ok(httparse::Status::Complete(from)) => from,
+            Ok(httparse::Status::Partial) => return None,
+            Err(_) => return Some(Err(())),
+        };
+        let value = |name: &str| {
+            let mut headers = head.headers.iter();
+            let header = headers.find(|header| header.name.eq_ignore_ascii_case(name))?;
+            std::str::from_utf8(header.value).ok()
+        };
+        // All lanes say how long their answers are.
+        let Some(length) = value("content-length").and_then(|text| text.parse::<usize>().ok())
+        else {
+            return Some(Err(()));
+        };
+        let body = from..from.checked_add(length)?;
+        (body.end <= bytes.len()).then(|| {
+            Ok(Self {
+                status: head.code.unwrap_or_default(),
+                closes: value("connection")
+                    .is_some_and(|value| value.eq_ignore_ascii_case("close")),
+                body,
+            })
+        })
+    }
+}
+
+/// The number in an answer.
+fn check(body: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Checked {
+        check: u64,
+    }
+    let checked: Checked = serde_json::from_slice(body).ok()?;
+    Some(checked.check)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::net::TcpListener;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::load::generator::Threads;
+    use crate::service::http::{self, Target};
+    use crate::service::{Record, api};
+
+    /// Answers requests right, but for the first: it cuts the connection, then
+    /// refuses, then has no backend, then gives a wrong answer.
+    fn answer(mut stream: TcpStream, count: &AtomicU64) -> io::Result<()> {
+        let (mut come, mut block) = (Vec::new(), [0; 1 << 10]);
+        loop {
+            let Ok(Some(request)) = http::parse(&come) else {
+                match stream.read(&mut block)? {
+                    0 => return Ok(()),
+                    size => come.extend_from_slice(&block[..size]),
+                }
+                continue;
+            };
+            let Target::Route(route) = request.target else {
+                return Ok(());
+            };
+            let item = api::item(&come[request.body.clone()]).unwrap();
+            come.drain(..request.body.end);
+            let records = route.items(item).map(Record::of);
+            let values: Vec<_> = records
+                .map(|one| serde_json::to_vec(&one).unwrap())
+                .collect();
+            let computed = api::compute(route, item, 3);
+            let right = api::answer(route, "u1", item, computed, &values).unwrap();
+            let (status, body) = match count.fetch_add(1, Ordering::Relaxed) {
+                0 => return Ok(()),
+                1 => (503, b"{}".to_vec()),
+                2 => (502, b"{}".to_vec()),
+                3 => (200, br#"{"check":1}"#.to_vec()),
+                _ => (200, right),
+            };
+            let mut out = Vec::new();
+            http::respond(&mut out, status, &body, false);
+            // In two parts, the second of which the client must wait for.
+            let (first, second) = out.split_at(out.len() / 2);
+            stream.write_all(first)?;
+            stream.flush()?;
+            stream.write_all(second)?;
+        }
+    }
+
+    #[test]
+    fn answers_that_are_cut_refused_failed_or_wrong_are_told_apart_and_none_is_lost() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let plan = Plan {
+            address: listener.local_addr().unwrap(),
+            connections: 3,
+            requests: 0,
+            try_ns: 1,
+            limit_ns: 1,
+            steps: 3,
+        };
+        // It ends with the process.
+        thread::spawn(move || {
+            let count = AtomicU64::new(0);
+            thread::scope(|scope| {
+                for stream in listener.incoming() {
+                    let (stream, count) = (stream.unwrap(), &count);
+                    scope.spawn(move || answer(stream, count));
+                }
+            });
+        });
+        let rights = Rights::new(3);
+        let threads = Threads::of(3, None, false);
+        let connect = |first| Http::connect(&plan, &rights, first, threads.count as u64);
+        let mut parts = threads.connect(connect).unwrap();
+        let schedule = Schedule {
+            requests: 400,
+            offered_per_s: 20_000,
+        };
+        let tally = threads.load(&mut parts, schedule).unwrap().tally;
+        assert_eq!((tally.ended, tally.shed, tally.errors), (400, 1, 3));
+        assert_eq!(tally.right, 400 - 2);
+        // The slow ones are not among them: numbers 0 and 200.
+        assert!((394..=396).contains(&tally.latencies.count()), "{tally:?}");
+    }
+}

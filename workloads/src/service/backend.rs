@@ -1,0 +1,276 @@
+//! The backend of `service.http`, a program of its own: a server that speaks
+//! RESP and takes its time, or a real Redis. Both are filled in the same way.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use super::resp::{self, Reply};
+use super::{ITEMS, Record, Route};
+use crate::host::{affinity, open_files};
+use crate::kernels::lehmer;
+use crate::lane::{Failure, Order};
+use crate::load::helper::{Helper, Listening};
+use crate::load::own_cpus;
+
+/// The environment variable that names a `redis-server` to take instead.
+const REDIS: &str = "THREADBARE_REDIS";
+
+/// How long a read of a key takes.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Delays {
+    /// How long each answer takes at least, in nanoseconds.
+    #[arg(long)]
+    delay_ns: u64,
+    /// By how much an answer may take longer.
+    #[arg(long)]
+    spread_ns: u64,
+    /// How long the answer to a slow key takes.
+    #[arg(long)]
+    slow_ns: u64,
+}
+
+/// Starts a backend in a process of its own. Blocks the thread.
+pub(crate) fn start(order: &Order) -> Result<Helper, Failure> {
+    let names = ["delay_ns", "spread_ns", "slow_ns"];
+    let delays = names.iter().flat_map(|name| {
+        let option = format!("--{}", name.replace('_', "-"));
+        [option, order.get(name).to_string()]
+    });
+    let arguments: Vec<_> = ["backend".to_owned()].into_iter().chain(delays).collect();
+    Helper::start("backend", &arguments)
+}
+
+/// Serves until the input ends; says where it listens before. Blocks the
+/// thread.
+///
+/// # Errors
+///
+/// When it cannot listen, when there is no Redis where one is named, or when
+/// what it says is not taken.
+pub fn run(delays: Delays, output: &mut impl Write) -> anyhow::Result<()> {
+    let _ = open_files::raise_limit();
+    let _ = nix::sys::prctl::set_timerslack(1);
+    // Not on the CPUs of the server that is measured: a backend is elsewhere.
+    if let Some(&last) = own_cpus()?.as_ref().and_then(|cpus| cpus.last()) {
+        affinity::pin_where_allowed(&[last]).context("pinning the backend")?;
+    }
+    let store = Arc::new(Store::new(delays));
+    let redis = std::env::var_os(REDIS).map(|program| Redis::start(program.into()));
+    let redis = redis.transpose()?;
+    let address = match &redis {
+        Some(redis) => redis.address,
+        None => store.clone().listen()?,
+    };
+    fill(address)?;
+    writeln!(output, "{}", serde_json::to_string(&Listening { address })?)?;
+    output.flush()?;
+    io::stdin()
+        .read_to_end(&mut Vec::new())
+        .context("reading the input")
+        .map(drop)
+}
+
+/// Sets all keys that the service asks for.
+fn fill(address: SocketAddr) -> anyhow::Result<()> {
+    let mut commands = Vec::new();
+    for item in 0..ITEMS {
+        let record = serde_json::to_vec(&Record::of(item))?;
+        for route in [Route::Cheap, Route::Slow] {
+            resp::command(
+                &mut commands,
+                &[b"SET", route.key(item).as_bytes(), &record],
+            );
+        }
+    }
+    let mut stream = TcpStream::connect(address)?;
+    let writer = stream.try_clone()?;
+    let written = thread::spawn(move || (&writer).write_all(&commands));
+    let (mut come, mut block) = (Vec::new(), [0; 16 << 10]);
+    for _ in 0..2 * ITEMS {
+        loop {
+            match resp::reply(&come) {
+                Ok(Some((Reply::Value(_), end))) => {
+                    come.drain(..end);
+                    break;
+                }
+                Ok(None) => match stream.read(&mut block)? {
+                    0 => bail!("the backend closed the connection that fills it"),
+                    size => come.extend_from_slice(&block[..size]),
+                },
+                other => bail!("the backend answered SET by {other:?}"),
+            }
+        }
+    }
+    match written.join() {
+        Ok(written) => written.context("filling the backend"),
+        Err(payload) => std::panic::resume_unwind(payload),
+    }
+}
+
+/// The keys of our own backend.
+struct Store {
+    delays: Delays,
+    values: Mutex<HashMap<Vec<u8>, Arc<[u8]>>>,
+    reads: AtomicU64,
+}
+
+impl Store {
+    fn new(delays: Delays) -> Self {
+        Self {
+            delays,
+            values: Mutex::default(),
+            reads: AtomicU64::new(0),
+        }
+    }
+
+    /// Serves each connection on a thread of its own, as long as the process
+    /// lives: a thread sleeps to the microsecond.
+    fn listen(self: Arc<Self>) -> anyhow::Result<SocketAddr> {
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listening on the loopback")?;
+        let address = listener.local_addr()?;
+        thread::spawn(move || {
+            loop {
+                let Ok((stream, _)) = listener.accept() else {
+                    // Out of files for the moment: those served will let go of some.
+                    thread::sleep(Duration::from_millis(10));
+                    continue;
+                };
+                let store = self.clone();
+                // What a client does wrong ends its connection, no more. Where
+                // no thread can be started, it is closed.
+                let _ = thread::Builder::new()
+                    .stack_size(256 << 10)
+                    .spawn(move || store.converse(stream));
+            }
+        });
+        Ok(address)
+    }
+
+    fn converse(&self, mut stream: TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let (mut come, mut answers, mut block) = (Vec::new(), Vec::new(), vec![0; 16 << 10]);
+        loop {
+            let size = stream.read(&mut block)?;
+            if size == 0 {
+                return Ok(());
+            }
+            let arrived = Instant::now();
+            come.extend_from_slice(&block[..size]);
+            let mut from = 0;
+            while let Some((words, end)) =
+                resp::words(&come[from..]).map_err(|_| io::ErrorKind::InvalidData)?
+            {
+                let words: Vec<_> = words.into_iter().map(|word| &come[from..][word]).collect();
+                let wait = self.answer(&words, &mut answers);
+                // Commands that came together wait together.
+                let left = wait.saturating_sub(arrived.elapsed());
+                if !left.is_zero() {
+                    thread::sleep(left);
+                }
+                if answers.len() > 32 << 10 {
+                    stream.write_all(&answers)?;
+                    answers.clear();
+                }
+                from += end;
+            }
+            come.drain(..from);
+            stream.write_all(&answers)?;
+            answers.clear();
+        }
+    }
+
+    /// Appends the answer to a command; how long it takes.
+    fn answer(&self, words: &[&[u8]], out: &mut Vec<u8>) -> Duration {
+        let values = || self.values.lock().unwrap_or_else(PoisonError::into_inner);
+        match words {
+            [name, key] if name.eq_ignore_ascii_case(b"get") => {
+                let number = self.reads.fetch_add(1, Ordering::Relaxed);
+                let value = values().get(*key).cloned();
+                match value {
+                    Some(value) => resp::bulk(out, &value),
+                    None => out.extend_from_slice(b"$-1\r\n"),
+                }
+                self.delays.of(key, number)
+            }
+            [name, key, value] if name.eq_ignore_ascii_case(b"set") => {
+                values().insert(key.to_vec(), (*value).into());
+                out.extend_from_slice(b"+OK\r\n");
+                Duration::ZERO
+            }
+            _ => {
+                out.extend_from_slice(b"-ERR unknown command\r\n");
+                Duration::ZERO
+            }
+        }
+    }
+}
+
+impl Delays {
+    /// How long the read `number`, of `key`, takes.
+    fn of(self, key: &[u8], number: u64) -> Duration {
+        let ns = match key.starts_with(b"slow:") {
+            true => self.slow_ns,
+            // Evenly spread, by a generator whose first numbers are not alike.
+            false => self.delay_ns + lehmer::after(number, 2) % (self.spread_ns + 1),
+        };
+        Duration::from_nanos(ns)
+    }
+}
+
+/// A running `redis-server` that keeps nothing. Dropping it ends it.
+struct Redis {
+    child: Child,
+    address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Redis {
+    fn start(program: PathBuf) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        // A port that was free a moment ago.
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let child = Command::new(&program)
+            .args(["--bind", "127.0.0.1", "--port", &address.port().to_string()])
+            .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .with_context(|| format!("starting {}, which {REDIS} names", program.display()))?;
+        let mut redis = Self {
+            child,
+            address,
+            _folder: folder,
+        };
+        let patience = Instant::now() + Duration::from_secs(10);
+        while TcpStream::connect(address).is_err() {
+            if let Some(status) = redis.child.try_wait()? {
+                bail!("{} ended with {status}", program.display());
+            }
+            anyhow::ensure!(
+                Instant::now() < patience,
+                "{} does not listen",
+                program.display()
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(redis)
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,220 @@
+//! `service.http`: an HTTP service as people write it, with a backend.
+//!
+//! A request is authenticated by a hash, asks the backend for one record or
+//! for three at once, and is answered by JSON of about a kilobyte. All that
+//! does not depend on how a lane waits is here: what is asked and which answer
+//! is right ([`Route`], [`Record`]), what HTTP and RESP look like as bytes, and
+//! what the service computes ([`api`]). `PROTOCOL.md` says the same to other
+//! languages.
+
+pub(crate) mod api;
+pub mod backend;
+pub(crate) mod http;
+pub(crate) mod resp;
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernels::lehmer;
+use crate::lane::Order;
+
+/// Items of which the backend has a record.
+pub(crate) const ITEMS: u64 = 1_000;
+/// Users that the service knows.
+pub(crate) const USERS: u64 = 16;
+/// Items that the route with much to compute is asked for: who checks the
+/// answers computes each once.
+const COMPUTED_ITEMS: u64 = 8;
+/// A connection that is silent for so long is closed.
+pub(crate) const IDLE: Duration = Duration::from_secs(60);
+/// A request for this path ends the service.
+pub(crate) const DRAIN: &str = "/drain";
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// One record.
+    Cheap,
+    /// One record, and much to compute.
+    Compute,
+    /// Three records, asked for at once.
+    FanOut,
+    /// One record that the backend is slow to find.
+    Slow,
+}
+
+impl Route {
+    pub(crate) const ALL: [Self; 4] = [Self::Cheap, Self::Compute, Self::FanOut, Self::Slow];
+
+    /// What request `number` asks for: of 200 one is slow, 10 compute and 20
+    /// fan out.
+    pub(crate) fn of(number: u64) -> Self {
+        match number {
+            _ if number.is_multiple_of(200) => Self::Slow,
+            _ if number % 20 == 5 => Self::Compute,
+            _ if number % 10 == 3 => Self::FanOut,
+            _ => Self::Cheap,
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Cheap => "cheap",
+            Self::Compute => "compute",
+            Self::FanOut => "fan-out",
+            Self::Slow => "slow",
+        }
+    }
+
+    /// The route of a path such as `/cheap`.
+    pub(crate) fn at(path: &str) -> Option<Self> {
+        let name = path.strip_prefix('/')?;
+        Self::ALL.into_iter().find(|route| route.name() == name)
+    }
+
+    /// The items that requests name: all below this.
+    pub(crate) fn items_count(self) -> u64 {
+        match self {
+            Self::Compute => COMPUTED_ITEMS,
+            _ => ITEMS,
+        }
+    }
+
+    /// The item that request `number` names.
+    pub(crate) fn item(self, number: u64) -> u64 {
+        lehmer::after(number, 1) % self.items_count()
+    }
+
+    /// The items whose records it takes to answer.
+    pub(crate) fn items(self, item: u64) -> impl Iterator<Item = u64> {
+        let count = match self {
+            Self::FanOut => 3,
+            _ => 1,
+        };
+        (item..item + count).map(|item| item % ITEMS)
+    }
+
+    /// The backend's key of an item's record.
+    pub(crate) fn key(self, item: u64) -> String {
+        match self {
+            Self::Slow => format!("slow:{item}"),
+            _ => format!("item:{item}"),
+        }
+    }
+}
+
+/// The name of a user.
+pub(crate) fn user(number: u64) -> String {
+    format!("u{}", number % USERS)
+}
+
+/// What a user sends to be known.
+pub(crate) fn secret(user: &str) -> String {
+    format!("secret of {user}")
+}
+
+/// What the backend holds of an item.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record<'a> {
+    pub(crate) id: u64,
+    #[serde(borrow)]
+    pub(crate) name: Cow<'a, str>,
+    pub(crate) price: u64,
+    #[serde(borrow)]
+    pub(crate) tags: Vec<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(crate) text: Cow<'a, str>,
+}
+
+impl Record<'_> {
+    pub(crate) fn of(item: u64) -> Self {
+        const WORDS: [&str; 8] = [
+            "parking", "stealing", "waking", "sending", "waiting", "reading", "joining", "yielding",
+        ];
+        let words = (0..80 + item % 7).map(|at| WORDS[((item + at * 3) % 8) as usize]);
+        Self {
+            id: item,
+            name: format!("item {item}").into(),
+            price: lehmer::after(item, 2) % 100_000,
+            tags: ["a", "b", "c"][..1 + item as usize % 3]
+                .iter()
+                .map(|&tag| tag.into())
+                .collect(),
+            text: words.collect::<Vec<_>>().join(" ").into(),
+        }
+    }
+
+    /// A number that depends on all of it.
+    pub(crate) fn check(&self) -> u64 {
+        let words = self.text.split(' ').count() as u64;
+        self.id + self.price % 1_000 + (self.name.len() + self.tags.len()) as u64 + words
+    }
+}
+
+/// What a service is told beside what it is asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Connections of clients, about.
+    pub(crate) connections: usize,
+    /// Requests at the same time; one more is refused.
+    pub(crate) in_flight: u64,
+    /// Connections to the backend at most.
+    pub(crate) pool: usize,
+    /// Rounds of the hash that authenticates.
+    pub(crate) rounds: u32,
+    /// Steps of what [`Route::Compute`] computes.
+    pub(crate) steps: u64,
+    /// How long to wait for the backend.
+    pub(crate) patience: Duration,
+    /// Where the backend listens.
+    pub(crate) backend: SocketAddr,
+}
+
+impl Settings {
+    pub(crate) fn new(order: &Order, backend: SocketAddr) -> Self {
+        Self {
+            connections: order.count("connections_count"),
+            in_flight: order.get("in_flight_count"),
+            pool: order.count("pool_count"),
+            rounds: order.get("rounds_count") as u32,
+            steps: order.get("steps_count"),
+            patience: Duration::from_nanos(order.get("timeout_ns")),
+            backend,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_hundred_requests_one_is_slow_ten_compute_and_twenty_fan_out() {
+        let count = |wanted| (0..200).filter(|&n| Route::of(n) == wanted).count();
+        assert_eq!(Route::ALL.map(count), [169, 10, 20, 1]);
+        for route in Route::ALL {
+            assert_eq!(Route::at(&format!("/{}", route.name())), Some(route));
+        }
+        assert_eq!(Route::at("cheap"), None);
+    }
+
+    #[test]
+    fn record_survives_its_own_text_and_weighs_most_of_a_kilobyte() {
+        for item in 0..ITEMS {
+            let text = serde_json::to_string(&Record::of(item)).unwrap();
+            assert!((600..900).contains(&text.len()), "{text}");
+            let read: Record<'_> = serde_json::from_str(&text).unwrap();
+            assert_eq!(
+                (read.check(), &read),
+                (Record::of(item).check(), &Record::of(item))
+            );
+        }
+        // Counted by hand: 7 + 231 % 1000 … of the text that follows.
+        let seven = Record::of(7);
+        let right = 7 + seven.price % 1_000 + "item 7".len() as u64 + 2 + 80;
+        assert_eq!(seven.check(), right);
+    }
+}

@@ -1,0 +1,338 @@
+//! The service of `service.http`, for tasks with stacks: one for each
+//! connection.
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use super::team::join_all;
+use super::{Blocking, Connection};
+use crate::lane::{Failure, Order, Outcome};
+use crate::load;
+use crate::measure::Meter;
+use crate::service::api::{self, Problem, Users};
+use crate::service::backend;
+use crate::service::http::{self, Request, Target};
+use crate::service::resp::{self, Reply};
+use crate::service::{IDLE, Settings};
+
+pub(super) fn http<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    let backend = {
+        let order = order.clone();
+        lane.blocking(move || backend::start(&order))?
+    };
+    let settings = Settings::new(order, backend.address);
+    let meter = Meter::begin(true);
+    let (listener, address) = lane
+        .listen(settings.connections)
+        .map_err(|error| Failure::host("listening on the loopback", &error, "ulimit -n"))?;
+    let server = Arc::new(Server::new(lane, listener, settings)?);
+    let acceptor = {
+        let server = server.clone();
+        lane.spawn(move || server.serve().unwrap_or_else(|failure| failure.throw()))?
+    };
+    let plan = load::service::Plan::new(order, address);
+    let report = lane.blocking(move || load::run(&plan.arguments()));
+    if report.is_err() {
+        server.end();
+    }
+    let served = lane.join(acceptor);
+    let report = report?;
+    served?;
+    let outcome = report.into_outcome(meter.finish());
+    lane.blocking(move || drop(backend));
+    Ok(outcome)
+}
+
+/// What all connections share.
+struct Server<L: Blocking> {
+    lane: L,
+    listener: L::Listener,
+    settings: Settings,
+    users: Users,
+    /// Requests that are being answered.
+    in_flight: L::Shared,
+    /// 1: no more connections and requests are taken.
+    ends: L::Shared,
+    /// Second handles of the connections, to end those that wait for a request.
+    /// Where tasks are processes, of those that have ended, too.
+    open: Mutex<HashMap<u64, L::Stream>>,
+    /// As many as connections to the backend are allowed.
+    permits: L::Permits,
+    /// Connections to the backend that nobody uses.
+    links: Mutex<Vec<Link<L::Stream>>>,
+}
+
+impl<L: Blocking> Server<L> {
+    fn new(lane: &L, listener: L::Listener, settings: Settings) -> Result<Self, Failure> {
+        Ok(Self {
+            lane: lane.clone(),
+            listener,
+            users: Users::new(settings.rounds),
+            in_flight: lane.shared()?,
+            ends: lane.shared()?,
+            open: Mutex::default(),
+            permits: lane.permits(settings.pool),
+            links: Mutex::default(),
+            settings,
+        })
+    }
+
+    /// Accepts and serves until the end; how many requests were answered.
+    fn serve(self: &Arc<Self>) -> Result<u64, Failure> {
+        let mut tasks = Vec::new();
+        let mut failure = None;
+        while failure.is_none() {
+            match self.lane.accept(&self.listener) {
+                Ok(stream) => match self.start(tasks.len() as u64, stream) {
+                    Ok(task) => tasks.push(task),
+                    Err(error) => failure = Some(error),
+                },
+                Err(_) if self.is_ending() => break,
+                Err(error) if is_passing(&error) => self.lane.sleep(Duration::from_millis(10)),
+                Err(error) => {
+                    failure = Some(Failure::host("accepting a connection", &error, "ulimit -n"));
+                }
+            }
+        }
+        self.end();
+        // What has come is still read and answered, then comes the end.
+        for stream in locked(&self.open).values() {
+            stream.shut(Shutdown::Read);
+        }
+        let answered = join_all(&self.lane, tasks);
+        failure.map_or(answered, Err)
+    }
+
+    fn start(self: &Arc<Self>, number: u64, stream: L::Stream) -> Result<L::Task, Failure> {
+        let second = stream
+            .second()
+            .map_err(|error| Failure::host("a second handle", &error, "ulimit -n"))?;
+        locked(&self.open).insert(number, second);
+        let server = self.clone();
+        self.lane.spawn(move || {
+            let mut stream = stream;
+            let mut answered = 0;
+            // A client that goes away in the midst of a request ends its
+            // connection, no more.
+            let _ = stream
+                .set_patience(IDLE)
+                .and_then(|()| server.converse(&mut stream, &mut answered));
+            stream.shut(Shutdown::Both);
+            drop(locked(&server.open).remove(&number));
+            answered
+        })
+    }
+
+    /// Takes no more connections and, on those that are open, no more requests.
+    fn end(&self) {
+        self.ends.store(1, Ordering::Release);
+        self.lane.close(&self.listener);
+    }
+
+    fn is_ending(&self) -> bool {
+        self.ends.load(Ordering::Acquire) == 1
+    }
+
+    fn converse(self: &Arc<Self>, stream: &mut L::Stream, answered: &mut u64) -> io::Result<()> {
+        let (mut come, mut out) = (Vec::with_capacity(4 << 10), Vec::with_capacity(4 << 10));
+        let mut block = [0; 4 << 10];
+        loop {
+            let (status, body, closes) = match http::parse(&come) {
+                Ok(None) => {
+                    match stream.read(&mut block) {
+                        Ok(0) => return Ok(()),
+                        Ok(size) => come.extend_from_slice(&block[..size]),
+                        Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                        Err(error) => return Err(error),
+                    }
+                    continue;
+                }
+                Ok(Some(request)) => {
+                    let (status, body) = match self.answer(&request, &come) {
+                        Ok(body) => (200, body),
+                        Err(problem) => (problem.status(), problem.body()),
+                    };
+                    come.drain(..request.body.end);
+                    (status, body, request.closes || self.is_ending())
+                }
+                Err(http::Malformed) => {
+                    let problem = Problem::Malformed;
+                    (problem.status(), problem.body(), true)
+                }
+            };
+            out.clear();
+            http::respond(&mut out, status, &body, closes);
+            stream.write_all(&out)?;
+            *answered += 1;
+            if closes {
+                return Ok(());
+            }
+        }
+    }
+
+    fn answer(self: &Arc<Self>, request: &Request, come: &[u8]) -> Result<Vec<u8>, Problem> {
+        let route = match request.target {
+            Target::Route(route) => route,
+            Target::Drain => {
+                self.end();
+                return Ok(b"{}".to_vec());
+            }
+            Target::Nothing => return Err(Problem::NoSuchPath),
+        };
+        let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let _leaves = Leaves(|| {
+            self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        });
+        if before >= self.settings.in_flight {
+            return Err(Problem::TooManyRequests);
+        }
+        let authorization = std::str::from_utf8(&come[request.authorization.clone()]);
+        let user = self
+            .users
+            .who(authorization.map_err(|_| Problem::Malformed)?)?;
+        let item = api::item(&come[request.body.clone()])?;
+        let keys = route.items(item).map(|item| route.key(item)).collect();
+        let values = self.fetch_all(keys)?;
+        let computed = api::compute(route, item, self.settings.steps);
+        api::answer(route, user, item, computed, &values)
+    }
+
+    /// Asks for all keys at once: by a task each where tasks are light, else
+    /// one after another on one connection before the first answer is there.
+    fn fetch_all(self: &Arc<Self>, mut keys: Vec<String>) -> Result<Vec<Vec<u8>>, Problem> {
+        let last = keys.pop().ok_or(Problem::Malformed)?;
+        if !L::SCHEDULES || keys.is_empty() {
+            keys.push(last);
+            return self.fetch(&keys);
+        }
+        let tasks: Vec<_> = keys
+            .into_iter()
+            .map(|key| {
+                let fetched = Arc::new(OnceLock::new());
+                let (server, into) = (self.clone(), fetched.clone());
+                let task = self.lane.spawn(move || {
+                    let _ = into.set(server.fetch(&[key]));
+                    0
+                });
+                (task, fetched)
+            })
+            .collect();
+        let own = self.fetch(&[last]);
+        let mut values = Vec::new();
+        for (task, fetched) in tasks {
+            let joined = task.and_then(|task| self.lane.join(task));
+            let fetched = joined.ok().and_then(|_| fetched.get().cloned());
+            values.push(fetched.ok_or(Problem::Backend)?);
+        }
+        let values = values.into_iter().chain([own]);
+        Ok(values.collect::<Result<Vec<_>, _>>()?.concat())
+    }
+
+    /// Asks for these keys on a connection of the pool.
+    fn fetch(&self, keys: &[String]) -> Result<Vec<Vec<u8>>, Problem> {
+        if !self.lane.acquire(&self.permits, self.settings.patience) {
+            return Err(Problem::BackendIsLate);
+        }
+        let _leaves = Leaves(|| self.lane.release(&self.permits));
+        loop {
+            let used = locked(&self.links).pop();
+            let is_used = used.is_some();
+            let link = used.map_or_else(|| Link::new(&self.settings), Ok);
+            match link.and_then(|mut link| link.get(keys).map(|values| (link, values))) {
+                Ok((link, values)) => {
+                    locked(&self.links).push(link);
+                    return values.ok_or(Problem::Backend);
+                }
+                Err(error) if is_late(&error) => return Err(Problem::BackendIsLate),
+                // The backend has closed it since.
+                Err(_) if is_used => {}
+                Err(_) => return Err(Problem::Backend),
+            }
+        }
+    }
+}
+
+/// A connection to the backend.
+struct Link<S> {
+    stream: S,
+    commands: Vec<u8>,
+    come: Vec<u8>,
+}
+
+impl<S: Connection> Link<S> {
+    fn new(settings: &Settings) -> io::Result<Self> {
+        let stream = S::connect(settings.backend, settings.patience)?;
+        stream.set_patience(settings.patience)?;
+        Ok(Self {
+            stream,
+            commands: Vec::new(),
+            come: Vec::new(),
+        })
+    }
+
+    /// The values of these keys; `None` where one has none.
+    fn get(&mut self, keys: &[String]) -> io::Result<Option<Vec<Vec<u8>>>> {
+        self.commands.clear();
+        self.come.clear();
+        for key in keys {
+            resp::command(&mut self.commands, &[b"GET", key.as_bytes()]);
+        }
+        self.stream.write_all(&self.commands)?;
+        let mut values = Some(Vec::with_capacity(keys.len()));
+        let mut block = [0; 4 << 10];
+        let (mut from, mut left) = (0, keys.len());
+        while left > 0 {
+            match resp::reply(&self.come[from..]) {
+                Ok(Some((reply, end))) => {
+                    match (reply, &mut values) {
+                        (Reply::Value(value), Some(values)) => {
+                            values.push(self.come[from..][value].to_vec());
+                        }
+                        _ => values = None,
+                    }
+                    from += end;
+                    left -= 1;
+                }
+                Ok(None) => match self.stream.read(&mut block) {
+                    Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                    Ok(size) => self.come.extend_from_slice(&block[..size]),
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                },
+                Err(resp::Malformed) => return Err(ErrorKind::InvalidData.into()),
+            }
+        }
+        Ok(values)
+    }
+}
+
+/// Does something when it is dropped.
+struct Leaves<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for Leaves<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// Never held while a task waits.
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn is_late(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock)
+}
+
+/// Another connection may be accepted a little later.
+fn is_passing(error: &io::Error) -> bool {
+    let passing = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+    error.kind() == ErrorKind::ConnectionAborted
+        || error
+            .raw_os_error()
+            .is_some_and(|errno| passing.contains(&errno))
+}

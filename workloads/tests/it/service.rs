@@ -1,0 +1,355 @@
+//! The service of `service.http` on each lane that has one, asked by this test
+//! in place of the load generator: what clients and backends do wrong ends no
+//! service, and is told by its status.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use workloads::catalogue::{self, Size};
+use workloads::lanes;
+use workloads::protocol::{Parameters, Response};
+
+use crate::program::Program;
+
+/// What the script below says in place of the load generator.
+const REPORT: &str = r#"{"elapsed_ns":1,"operations_count":60,"checksum":60,"cpu_ns":0,"voluntary_switches_count":0,"involuntary_switches_count":0,"latency":{"corrected":true,"offered_per_s":1.0,"achieved_per_s":1.0,"buckets":[[1,60]]},"metrics":{}}"#;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A lane in the midst of its sample.
+struct Service {
+    program: Program,
+    folder: tempfile::TempDir,
+    address: SocketAddr,
+    backend: Pid,
+}
+
+impl Service {
+    /// Starts the service of `lane`; `None` where this build has no such lane.
+    fn start(lane: &str, change: impl FnOnce(&mut Parameters)) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let load = load_script(folder.path());
+        lanes::find(lane)?;
+        let (mut program, _) =
+            Program::start_with(lane, &[("THREADBARE_LOAD", load.to_str().unwrap())]);
+        let workload = catalogue::find("service.http").unwrap();
+        let mut point = workload.points(Size::Tiny, 2).remove(0);
+        change(&mut point);
+        program.send_run(1, workload.id, &point, 1);
+        let address = wait_for(&folder.path().join("address")).parse().unwrap();
+        let backend = wait_for(&folder.path().join("backend")).parse().unwrap();
+        Some(Self {
+            program,
+            folder,
+            address,
+            backend: Pid::from_raw(backend),
+        })
+    }
+
+    /// Ends the service gracefully; the lane then has its sample, and another.
+    fn end(mut self) {
+        let ended = ask(self.address, "/drain", "u0:secret of u0", "");
+        assert_eq!(ended.0, 200, "{ended:?}");
+        fs::write(self.folder.path().join("done"), "").unwrap();
+        match self.program.answer() {
+            Response::Sample(sample) => assert_eq!(sample.checksum, 60),
+            other => panic!("{other:?}"),
+        }
+        let hosts = TcpStream::connect(self.address);
+        assert!(hosts.is_err(), "it still listens");
+        // The lane goes on.
+        let batch = Parameters::from([("tasks_count".to_owned(), 3)]);
+        let next = self.program.run(2, "spawn.batch", &batch, 1);
+        assert!(matches!(next, Response::Sample(sample) if sample.checksum == 6));
+        let (status, rest) = self.program.end();
+        assert!(status.success() && rest.is_empty(), "{status} {rest}");
+    }
+}
+
+/// A program that is a backend like ours, but tells its process, and that in
+/// place of the load generator tells the address and waits.
+fn load_script(folder: &Path) -> PathBuf {
+    let path = folder.join("load");
+    let own = env!("CARGO_BIN_EXE_threadbare-lane");
+    let folder = folder.display();
+    let script = format!(
+        "#!/bin/sh\ncase $1 in\nbackend) echo $$ >{folder}/b; mv {folder}/b {folder}/backend; exec {own} \"$@\";;\n*) echo $3 >{folder}/a; mv {folder}/a {folder}/address; while [ ! -e {folder}/done ]; do sleep 0.01; done; echo '{REPORT}';;\nesac\n"
+    );
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    path
+}
+
+fn wait_for(path: &Path) -> String {
+    let start = Instant::now();
+    while !path.exists() {
+        assert!(start.elapsed() < PATIENCE, "no {}", path.display());
+        sleep(Duration::from_millis(5));
+    }
+    fs::read_to_string(path).unwrap().trim().to_owned()
+}
+
+fn request(path: &str, token: &str, body: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {token}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// A connection that carries one request after another.
+struct Client(BufReader<TcpStream>);
+
+impl Client {
+    fn new(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    fn send(&mut self, text: &str) {
+        self.0.get_mut().write_all(text.as_bytes()).unwrap();
+    }
+
+    /// The next answer's status and body.
+    fn answer(&mut self) -> (u16, Value) {
+        let mut line = String::new();
+        self.0.read_line(&mut line).unwrap();
+        let status = line.split(' ').nth(1).unwrap_or_else(|| panic!("{line:?}"));
+        let status = status.parse().unwrap();
+        let mut length = 0;
+        loop {
+            line.clear();
+            self.0.read_line(&mut line).unwrap();
+            let (name, value) = match line.trim().split_once(':') {
+                Some(pair) => pair,
+                None => break,
+            };
+            if name.eq_ignore_ascii_case("content-length") {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).unwrap();
+        let body = serde_json::from_slice(&body);
+        (status, body.unwrap_or(Value::Null))
+    }
+
+    fn is_closed(&mut self) -> bool {
+        !matches!(self.0.read(&mut [0]), Ok(1..))
+    }
+}
+
+fn ask(address: SocketAddr, path: &str, token: &str, body: &str) -> (u16, Value) {
+    let mut client = Client::new(address);
+    client.send(&request(path, token, body));
+    client.answer()
+}
+
+/// Answers of one lane to one question on each route.
+fn answers(service: &Service) -> Vec<(u16, Value)> {
+    let routes = ["/cheap", "/compute", "/fan-out", "/slow"];
+    let items = [0, 7, 998, 999];
+    let mut client = Client::new(service.address);
+    let mut all = Vec::new();
+    for path in routes {
+        for item in items {
+            client.send(&request(
+                path,
+                "u3:secret of u3",
+                &format!(r#"{{"item":{item}}}"#),
+            ));
+            all.push(client.answer());
+        }
+    }
+    all
+}
+
+fn every_route_is_answered_and_what_is_wrong_has_its_status(
+    lane: &str,
+) -> Option<Vec<(u16, Value)>> {
+    let service = Service::start(lane, |_| ())?;
+    let all = answers(&service);
+    for (status, body) in &all {
+        assert_eq!(*status, 200, "{lane}: {body}");
+        let text = serde_json::to_string(body).unwrap();
+        assert!((650..1_300).contains(&text.len()), "{lane}: {text}");
+    }
+    let wrong = [
+        ("/cheap", "u3:secret of u4", r#"{"item":1}"#, 401),
+        ("/cheap", "nonsense", r#"{"item":1}"#, 401),
+        ("/cheap", "u3:secret of u3", "[1", 400),
+        ("/nowhere", "u3:secret of u3", r#"{"item":1}"#, 404),
+    ];
+    for (path, token, body, status) in wrong {
+        let told = ask(service.address, path, token, body);
+        assert_eq!(told.0, status, "{lane} {path} {token}: {told:?}");
+    }
+    service.end();
+    Some(all)
+}
+
+fn client_that_goes_away_in_the_midst_of_a_request_harms_nobody(lane: &str) {
+    let Some(service) = Service::start(lane, |_| ()) else {
+        return;
+    };
+    let whole = request("/fan-out", "u3:secret of u3", r#"{"item":1}"#);
+    let mut stays = Client::new(service.address);
+    for cut in [1, 20, whole.len() - 1, whole.len()] {
+        // The last goes away before its answer.
+        Client::new(service.address).send(&whole[..cut]);
+        stays.send(&whole);
+        assert_eq!(stays.answer().0, 200, "{lane} at {cut}");
+    }
+    let mut mad = Client::new(service.address);
+    mad.send("\0\u{1}\u{2} this is not HTTP\r\n\r\n");
+    let mut said = Vec::new();
+    let _ = mad.0.read_to_end(&mut said);
+    assert!(
+        said.is_empty() || said.starts_with(b"HTTP/1.1 400"),
+        "{lane}: {said:?}"
+    );
+    stays.send(&whole);
+    assert_eq!(stays.answer().0, 200, "{lane}");
+    service.end();
+}
+
+fn backend_that_is_killed_or_stalls_is_told_by_the_status(lane: &str) {
+    let Some(service) = Service::start(lane, |point| {
+        point.insert("timeout_ns".to_owned(), 300_000_000);
+    }) else {
+        return;
+    };
+    let whole = request("/fan-out", "u3:secret of u3", r#"{"item":1}"#);
+    let mut client = Client::new(service.address);
+    let mut status = || {
+        client.send(&whole);
+        client.answer().0
+    };
+    assert_eq!(status(), 200, "{lane}");
+    kill(service.backend, Signal::SIGSTOP).unwrap();
+    assert_eq!(status(), 504, "{lane} while it stalls");
+    kill(service.backend, Signal::SIGCONT).unwrap();
+    assert_eq!(status(), 200, "{lane} after it stalled");
+    kill(service.backend, Signal::SIGKILL).unwrap();
+    // The kernel closes its sockets a moment later.
+    let start = Instant::now();
+    while status() != 502 {
+        assert!(start.elapsed() < PATIENCE, "{lane}");
+    }
+    assert_eq!(status(), 502, "{lane} when it is gone");
+    service.end();
+}
+
+fn request_too_many_is_refused_and_those_under_way_are_answered_before_the_end(lane: &str) {
+    let Some(service) = Service::start(lane, |point| {
+        point.insert("in_flight_count".to_owned(), 2);
+        point.insert("slow_ns".to_owned(), 1_000_000_000);
+    }) else {
+        return;
+    };
+    let slow = request("/slow", "u3:secret of u3", r#"{"item":1}"#);
+    let mut clients: Vec<_> = (0..2).map(|_| Client::new(service.address)).collect();
+    for client in &mut clients {
+        // Connections that have been used.
+        client.send(&request("/nowhere", "", ""));
+        assert_eq!(client.answer().0, 404);
+        client.send(&slow);
+    }
+    let start = Instant::now();
+    let refused = loop {
+        let (status, body) = ask(
+            service.address,
+            "/cheap",
+            "u1:secret of u1",
+            r#"{"item":1}"#,
+        );
+        if status == 503 {
+            break body;
+        }
+        assert!(start.elapsed() < PATIENCE, "{lane}");
+    };
+    assert!(
+        refused["error"].as_str().unwrap().contains("too many"),
+        "{lane}: {refused}"
+    );
+    let mut idle = Client::new(service.address);
+    idle.send(&request("/nowhere", "", ""));
+    assert_eq!(idle.answer().0, 404);
+    let waits = thread::spawn(move || {
+        clients
+            .iter_mut()
+            .map(|client| (client.answer().0, client.is_closed()))
+            .collect::<Vec<_>>()
+    });
+    service.end();
+    assert_eq!(waits.join().unwrap(), [(200, true), (200, true)], "{lane}");
+    assert!(idle.is_closed(), "{lane}");
+}
+
+const LANES: [&str; 6] = [
+    "threadbare",
+    "threadbare-migrating",
+    "thread",
+    "process",
+    "tokio",
+    "tokio-ct",
+];
+
+#[test]
+fn answers_are_the_same_on_every_lane() {
+    let all = LANES.map(every_route_is_answered_and_what_is_wrong_has_its_status);
+    let all: Vec<_> = all.into_iter().flatten().collect();
+    assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{all:#?}");
+}
+
+#[test]
+fn client_that_goes_away_harms_nobody() {
+    LANES
+        .into_iter()
+        .for_each(client_that_goes_away_in_the_midst_of_a_request_harms_nobody);
+}
+
+#[test]
+fn backend_that_is_away_is_told() {
+    LANES
+        .into_iter()
+        .for_each(backend_that_is_killed_or_stalls_is_told_by_the_status);
+}
+
+#[test]
+fn request_too_many_is_refused_and_the_end_is_graceful() {
+    LANES
+        .into_iter()
+        .for_each(request_too_many_is_refused_and_those_under_way_are_answered_before_the_end);
+}
+
+/// Where a Redis is installed: `apt-get install redis-server`.
+#[test]
+fn a_real_redis_gives_the_same_checksum() {
+    let found = Command::new("redis-server").arg("--version").output();
+    if found.is_err() && std::env::var_os("REQUIRE_REDIS").is_none() {
+        eprintln!("skipped: no redis-server; apt-get install redis-server");
+        return;
+    }
+    let workload = catalogue::find("service.http").unwrap();
+    let point = workload.points(Size::Tiny, 2).remove(0);
+    for lane in ["thread", "threadbare"] {
+        let (mut program, _) = Program::start_with(lane, &[("THREADBARE_REDIS", "redis-server")]);
+        match program.run(1, workload.id, &point, 1) {
+            Response::Sample(sample) => {
+                let right = workload.expected(&point, 1);
+                assert_eq!(workload.check_answer(&sample, &point, 1, right), Ok(()));
+                assert_eq!(sample.metrics["errors_count"], 0.0, "{sample:?}");
+            }
+            other => panic!("{lane}: {other:?}"),
+        }
+    }
+}
