@@ -351,8 +351,8 @@ func (l *link) get(ctx context.Context, key string) ([]byte, error) {
 	return value[:size], nil
 }
 
-// record is what the backend holds of an item.
-type record struct {
+// stored is what the backend holds of an item.
+type stored struct {
 	ID    int64    `json:"id"`
 	Name  string   `json:"name"`
 	Price int64    `json:"price"`
@@ -361,7 +361,7 @@ type record struct {
 }
 
 // check is a number that depends on all of it.
-func (r *record) check() int64 {
+func (r *stored) check() int64 {
 	words := strings.Count(r.Text, " ") + 1
 	return r.ID + r.Price%1000 + int64(len(r.Name)+len(r.Tags)+words)
 }
@@ -372,9 +372,9 @@ func newAnswer(route, user string, item, computed int64, values [][]byte) ([]byt
 		User    string   `json:"user"`
 		Item    int64    `json:"item"`
 		Total   int64    `json:"total"`
-		Records []record `json:"records"`
+		Records []stored `json:"records"`
 		Check   int64    `json:"check"`
-	}{route, user, item, 0, make([]record, len(values)), computed}
+	}{route, user, item, 0, make([]stored, len(values)), computed}
 	for i, value := range values {
 		r := &answer.Records[i]
 		if err := json.Unmarshal(value, r); err != nil {
