@@ -31,13 +31,15 @@ pub(crate) enum Reply {
     Error(Range<usize>),
 }
 
+/// What bytes begin with and where it ends; `None` while it has not come whole.
+type Begins<T> = Result<Option<(T, usize)>, Malformed>;
+
 /// These bytes are not of the protocol.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
-/// The reply that `bytes` begin with and where it ends; `None` while it has not
-/// come whole.
-pub(crate) fn reply(bytes: &[u8]) -> Result<Option<(Reply, usize)>, Malformed> {
+/// The reply that `bytes` begin with.
+pub(crate) fn reply(bytes: &[u8]) -> Begins<Reply> {
     let Some((line, end)) = line(bytes, 0)? else {
         return Ok(None);
     };
@@ -50,9 +52,8 @@ pub(crate) fn reply(bytes: &[u8]) -> Result<Option<(Reply, usize)>, Malformed> {
     })
 }
 
-/// The words of the command that `bytes` begin with and where it ends; `None`
-/// while it has not come whole.
-pub(crate) fn words(bytes: &[u8]) -> Result<Option<(Vec<Range<usize>>, usize)>, Malformed> {
+/// The words of the command that `bytes` begin with.
+pub(crate) fn words(bytes: &[u8]) -> Begins<Vec<Range<usize>>> {
     let Some((first, mut end)) = line(bytes, 0)? else {
         return Ok(None);
     };
@@ -72,11 +73,7 @@ pub(crate) fn words(bytes: &[u8]) -> Result<Option<(Vec<Range<usize>>, usize)>, 
 }
 
 /// The value whose head is `head` and which begins at `from`, and where it ends.
-fn value(
-    bytes: &[u8],
-    head: Range<usize>,
-    from: usize,
-) -> Result<Option<(Range<usize>, usize)>, Malformed> {
+fn value(bytes: &[u8], head: Range<usize>, from: usize) -> Begins<Range<usize>> {
     let to = from + number(bytes, b'$', head)?;
     match bytes.get(to..to + 2) {
         None => Ok(None),
@@ -86,7 +83,7 @@ fn value(
 }
 
 /// The line that begins at `from`, which is not empty, and where the next does.
-fn line(bytes: &[u8], from: usize) -> Result<Option<(Range<usize>, usize)>, Malformed> {
+fn line(bytes: &[u8], from: usize) -> Begins<Range<usize>> {
     /// Of an error's text, which is the longest line.
     const MOST_LINE_BYTES: usize = 1 << 10;
     let rest = &bytes[from..];
