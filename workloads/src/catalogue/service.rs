@@ -27,7 +27,7 @@ const LIST: &[Workload] = &[Workload {
         count(
             "connections_count",
             "connections open at the same time",
-            [&[8], &[256], &[256]],
+            [&[16], &[256], &[256]],
             60_000,
         ),
         count(
@@ -51,7 +51,7 @@ const LIST: &[Workload] = &[Workload {
         count(
             "in_flight_count",
             "requests that the service works at at the same time; it refuses one more",
-            [&[4], &[64], &[64]],
+            [&[8], &[64], &[64]],
             60_000,
         ),
         count(

@@ -130,7 +130,8 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
     let drained = threads.load(&mut parts, last)?;
     let answered = drained.tally.ended - drained.tally.errors - drained.tally.shed;
     asked += loaded.tally.ended + drained.tally.ended;
-    let lost = last.requests - answered;
+    // A refusal is an answer.
+    let lost = drained.tally.errors;
     threads.report(
         &loaded,
         half,
