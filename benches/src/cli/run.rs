@@ -198,7 +198,9 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
         setup.set_values(name, values).map_err(anyhow::Error::msg)?;
     }
     setup.budget *= match arguments.preset {
-        None | Some(Preset::Service) => 1,
+        None => 1,
+        // Each sample is a search of some seconds.
+        Some(Preset::Service) => 2,
         // Twice the lanes of other runs.
         Some(Preset::Peers | Preset::Growth) => 2,
         // And each as long as others measured it.

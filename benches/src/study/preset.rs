@@ -139,6 +139,20 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_service_is_measured_by_its_preset_or_by_name_only() {
+        for workload in catalogue::all() {
+            let is_service = workload.group() == "service";
+            assert_eq!(workload.is_usual(), !is_service, "{}", workload.id);
+            for preset in Preset::value_variants() {
+                let has = preset.values(workload).is_some();
+                let is_its = *preset == Preset::Service;
+                assert!(!has || is_its == is_service, "{} {preset:?}", workload.id);
+            }
+            assert!(!is_service || !workload.presets.quick, "{}", workload.id);
+        }
+    }
+
+    #[test]
     fn growth_follows_the_powers_of_ten() {
         let batch = catalogue::find("spawn.batch").unwrap();
         let counts: Vec<u64> = Preset::Growth

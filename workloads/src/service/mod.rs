@@ -3,8 +3,8 @@
 //! A request is authenticated by a hash, asks the backend for one record or
 //! for three at once, and is answered by JSON of about a kilobyte. All that
 //! does not depend on how a lane waits is here: what is asked and which answer
-//! is right ([`Route`], [`Record`]), what HTTP and RESP look like as bytes, and
-//! what the service computes ([`api`]). `PROTOCOL.md` says the same to other
+//! is right (`Route`, `Record`), what HTTP and RESP look like as bytes, and
+//! what the service computes (`api`). `PROTOCOL.md` says the same to other
 //! languages.
 
 pub(crate) mod api;
