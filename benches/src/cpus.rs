@@ -50,6 +50,14 @@ impl Cpus {
         }
     }
 
+    /// The set of these CPUs; `None` of none.
+    #[must_use]
+    pub fn of(mut cpus: Vec<usize>) -> Option<Self> {
+        cpus.sort_unstable();
+        cpus.dedup();
+        (!cpus.is_empty()).then_some(Self(cpus))
+    }
+
     /// This set, if the calling thread may run on all of it.
     ///
     /// # Errors
@@ -110,13 +118,7 @@ impl FromStr for Cpus {
             }
             cpus.extend(first..=last);
         }
-        cpus.sort_unstable();
-        cpus.dedup();
-        if cpus.is_empty() {
-            Err(CpusError::Empty)
-        } else {
-            Ok(Self(cpus))
-        }
+        Self::of(cpus).ok_or(CpusError::Empty)
     }
 }
 

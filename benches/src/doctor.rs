@@ -9,7 +9,9 @@ use reports::Analysis;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::environment::{Bounds, Readings, UNKNOWN};
+use reports::schema::UNKNOWN;
+
+use crate::environment::{Bounds, Readings};
 
 /// One thing that bears on the figures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

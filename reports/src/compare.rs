@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::analysis::{Analysis, Case, Quantity};
 use crate::format;
+use crate::machine;
 use crate::run::Run;
 use crate::schema::taint_title;
 use crate::stats::Verdict;
@@ -288,13 +289,14 @@ fn facts(run: &Run) -> Vec<(String, String)> {
     let fact = |name: &str, value: String| (name.to_owned(), value);
     let mut all = vec![
         fact("machine key", machine.key()),
-        fact("CPU", machine.cpu_model.clone()),
+        fact("CPU", machine::cpu(machine)),
         fact("CPU stepping", machine.cpu_stepping.clone()),
         fact("architecture", machine.architecture.clone()),
         fact("sockets", machine.sockets_count.to_string()),
         fact("cores", machine.cores_count.to_string()),
         fact("hardware threads", machine.threads_count.to_string()),
         fact("hypervisor", machine.hypervisor.clone()),
+        fact("instance type", machine.instance_type.clone()),
         fact("memory", format::binary_bytes(host.memory_bytes)),
         fact("system", host.operating_system.clone()),
         fact("CPUs of every lane", design.cpus.len().to_string()),
@@ -304,9 +306,15 @@ fn facts(run: &Run) -> Vec<(String, String)> {
         ),
         fact("threadbare", run.header.threadbare_version.clone()),
     ];
-    for cache in &machine.caches {
-        let name = format!("L{} {} cache", cache.level, cache.kind);
-        all.push((name, format::binary_bytes(cache.size_bytes)));
+    for (place, kind) in machine.kinds().iter().enumerate() {
+        for cache in &kind.caches {
+            let of = if place == 0 { "" } else { kind.name.as_str() };
+            let name = format!("L{} {} cache {of}", cache.level, cache.kind);
+            all.push((
+                name.trim_end().to_owned(),
+                format::binary_bytes(cache.size_bytes),
+            ));
+        }
     }
     let named = run.header.environment.iter().chain(&host.facts);
     all.extend(named.map(|(name, value)| (name.replace('_', " "), crate::html::plain(value))));

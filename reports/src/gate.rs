@@ -299,7 +299,7 @@ fn objections(base: &Run, new: &Run) -> Vec<String> {
 
 /// The share of blocks that others disturbed heavily, where it is most of them:
 /// such a run measures the others as well. Light taints are shown, not gated on.
-fn disturbed(run: &Run) -> Option<f64> {
+pub(crate) fn disturbed(run: &Run) -> Option<f64> {
     let blocks: BTreeSet<u64> = run
         .taints
         .iter()

@@ -16,6 +16,7 @@ pub mod format;
 pub mod gate;
 pub mod glossary;
 pub mod html;
+pub mod machine;
 pub mod merge;
 #[cfg(feature = "parquet")]
 pub mod parquet;
@@ -25,6 +26,7 @@ pub mod schema;
 pub mod stats;
 pub mod store;
 pub mod taints;
+pub mod verify;
 
 pub use analysis::Analysis;
 pub use run::Run;

@@ -16,7 +16,8 @@ use super::processor::{Processor, ProcessorStatus};
 use super::runtime::Shared;
 use super::trace::event::Kind;
 use crate::goroutine::List;
-use crate::sys::{affinity, barrier, cgroup};
+use crate::sys::cgroup::{Cgroup, procs_for};
+use crate::sys::{affinity, barrier};
 use crate::util::lock::Lock;
 
 /// GOMAXPROCS is at most this.
@@ -62,8 +63,8 @@ impl Procs {
 
 /// What the host allows.
 fn number_for_host(reads_files: bool) -> usize {
-    let quota = reads_files.then(cgroup::cpu_quota).flatten();
-    cgroup::procs_for(affinity::cpus().len(), quota)
+    let quota = reads_files.then(|| Cgroup::of_this_process().cpus());
+    procs_for(affinity::cpus().len(), quota.flatten())
 }
 
 impl Shared {

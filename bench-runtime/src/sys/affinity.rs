@@ -2,6 +2,8 @@
 
 use std::io;
 
+use nix::errno::Errno;
+
 /// CPUs in one word of an affinity mask.
 const WORD: usize = libc::c_ulong::BITS as usize;
 /// Longer than any kernel's mask, in words.
@@ -11,36 +13,47 @@ const LONGEST: usize = (1 << 16) / WORD;
 /// one is returned even if the kernel does not say.
 pub(crate) fn cpus() -> Vec<usize> {
     match told() {
-        Some(cpus) if !cpus.is_empty() => cpus,
-        Some(_) => vec![0],
-        None => (0..std::thread::available_parallelism().map_or(1, usize::from)).collect(),
+        Ok(cpus) if !cpus.is_empty() => cpus,
+        Ok(_) => vec![0],
+        Err(_) => (0..std::thread::available_parallelism().map_or(1, usize::from)).collect(),
     }
 }
 
-/// What the kernel says; `None` where it refuses to.
-fn told() -> Option<Vec<usize>> {
+/// What the kernel says, of any number of CPUs: the C library's own mask ends at
+/// CPU 1,023.
+///
+/// # Errors
+///
+/// What `sched_getaffinity` says.
+pub fn told() -> io::Result<Vec<usize>> {
     if cfg!(miri) {
         // Miri knows the call with the C library's own mask only.
-        return None;
+        return Err(io::ErrorKind::Unsupported.into());
     }
+    told_by(|mask| {
+        // SAFETY: the kernel writes at most so many bytes, which the slice holds.
+        let code =
+            unsafe { libc::sched_getaffinity(0, size_of_val(mask), mask.as_mut_ptr().cast()) };
+        Errno::result(code).map(drop)
+    })
+    .map_err(io::Error::from)
+}
+
+/// The CPUs that `ask` sets in a mask, which says `EINVAL` to one that is shorter than
+/// the kernel's own.
+fn told_by(
+    mut ask: impl FnMut(&mut [libc::c_ulong]) -> nix::Result<()>,
+) -> nix::Result<Vec<usize>> {
     let mut mask: Vec<libc::c_ulong> = vec![0; 1024 / WORD];
     loop {
-        // SAFETY: the kernel writes at most so many bytes, which the vector holds.
-        let code = unsafe {
-            let bytes = size_of_val(mask.as_slice());
-            libc::sched_getaffinity(0, bytes, mask.as_mut_ptr().cast())
-        };
-        if code == 0 {
-            let is_set = |&cpu: &usize| mask[cpu / WORD] >> (cpu % WORD) & 1 == 1;
-            return Some((0..mask.len() * WORD).filter(is_set).collect());
+        match ask(&mut mask) {
+            Ok(()) => {
+                let is_set = |&cpu: &usize| mask[cpu / WORD] >> (cpu % WORD) & 1 == 1;
+                return Ok((0..mask.len() * WORD).filter(is_set).collect());
+            }
+            Err(Errno::EINVAL) if mask.len() < LONGEST => mask.resize(mask.len() * 2, 0),
+            Err(errno) => return Err(errno),
         }
-        // A mask that is shorter than the kernel's own, as one of 1,024 CPUs is
-        // on the largest machines.
-        let is_short = io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL);
-        if !is_short || mask.len() >= LONGEST {
-            return None;
-        }
-        mask.resize(mask.len() * 2, 0);
     }
 }
 
@@ -48,4 +61,27 @@ fn told() -> Option<Vec<usize>> {
 pub(crate) fn current_cpu() -> i32 {
     // SAFETY: it takes nothing; a failure is a number that no CPU has.
     unsafe { libc::sched_getcpu() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernel_of_many_cpus_is_asked_with_a_mask_as_long_as_its_own() {
+        let kernel_of = |cpus: usize| {
+            told_by(move |mask| match mask.len() * WORD < cpus {
+                true => Err(Errno::EINVAL),
+                false => {
+                    mask[(cpus - 1) / WORD] |= 1 << ((cpus - 1) % WORD);
+                    Ok(())
+                }
+            })
+        };
+        for cpus in [2, 1_024, 2_048, 8_192, LONGEST * WORD] {
+            assert_eq!(kernel_of(cpus), Ok(vec![cpus - 1]));
+        }
+        // One that says so of every mask.
+        assert_eq!(kernel_of(usize::MAX), Err(Errno::EINVAL));
+    }
 }

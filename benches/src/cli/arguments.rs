@@ -62,6 +62,12 @@ pub enum Command {
     /// Write the raw samples as a table for other tools.
     #[command(after_help = EXPORT_HELP)]
     Export(ExportArguments),
+    /// Make a run small, and put it among those that are kept, by machine.
+    #[command(after_help = KEEP_HELP)]
+    Keep(KeepArguments),
+    /// Say whether files are fit to be kept beside those of other machines.
+    #[command(after_help = VERIFY_HELP)]
+    Verify(VerifyArguments),
 }
 
 /// How a table is printed.
@@ -302,6 +308,46 @@ Examples:
              where workload = 'spawn.one' and not control group by lane\"
 A row is one raw sample. Parameters and further figures are JSON text; what a
 sample lacks is null. The program must be built with --features parquet.";
+
+const KEEP_HELP: &str = "\
+Examples:
+  threadbare keep results/2026-11-29T08-35-17-299446
+  threadbare verify reports/hardware/*/*.zst
+
+The kept file holds all samples, to the nanosecond, and every figure that is said
+of them as it was. Histograms of latency have wider buckets, but for the
+percentiles that are shown; the host's name and the home folder are left out.
+All commands read it as they read the run.";
+
+/// The arguments of `keep`.
+#[derive(Args, Debug)]
+pub struct KeepArguments {
+    /// The runs: their folders or their run.jsonl.
+    #[arg(required = true)]
+    pub runs: Vec<PathBuf>,
+    /// The folder of all machines; the file is put at KEY/RUN.jsonl.zst in it.
+    #[arg(long, value_name = "DIR", default_value = "reports/hardware")]
+    pub out: PathBuf,
+}
+
+const VERIFY_HELP: &str = "\
+accepted     a run like any other
+quarantined  kept and shown apart, never averaged in: disturbed, built from unknown
+             sources, or with figures that cannot be true
+refused      no whole run, a quick one, or not where its machine's runs are
+Exit status: that of the worst file: 0 accepted, 1 quarantined, 2 refused; 4 wrong
+arguments.";
+
+/// The arguments of `verify`.
+#[derive(Args, Debug)]
+pub struct VerifyArguments {
+    /// The files, such as reports/hardware/KEY/RUN.jsonl.zst, or folders of runs.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
 
 /// The arguments of `export`.
 #[derive(Args, Debug)]

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use reports::format::parameter;
 use reports::taints::{self, Tainted};
 use reports::{Analysis, Run};
 use serde_json::json;
@@ -67,11 +66,9 @@ pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
             let machine = &host.machine;
             writeln!(
                 out,
-                "{}: {}, {}, {}; {:.1} GiB; {}\n",
-                machine.cpu_model,
-                parameter("sockets_count", machine.sockets_count.into()),
-                parameter("cores_count", machine.cores_count.into()),
-                parameter("hardware_threads_count", machine.threads_count.into()),
+                "{}: {}; {:.1} GiB; {}\n",
+                reports::machine::cpu(machine),
+                reports::machine::topology(machine),
                 host.memory_bytes as f64 / f64::from(1 << 30),
                 host.operating_system
             )?;

@@ -7,6 +7,7 @@ mod compare;
 mod doctor;
 mod export;
 mod gate;
+mod keep;
 mod list;
 mod merge;
 mod output;
@@ -16,6 +17,7 @@ mod run;
 mod shell;
 mod show;
 mod stop;
+mod verify;
 
 use std::ffi::OsStr;
 use std::process::ExitCode;
@@ -30,7 +32,8 @@ use crate::study::{Preset, StudyError};
 
 pub use arguments::{
     Arguments, Command, CompareArguments, DoctorArguments, ExportArguments, Format, GateArguments,
-    ListArguments, MergeArguments, ReportArguments, RunArguments, ShowArguments,
+    KeepArguments, ListArguments, MergeArguments, ReportArguments, RunArguments, ShowArguments,
+    VerifyArguments,
 };
 pub use bench::bench_main;
 pub use run::{Ended, measure};
@@ -52,9 +55,11 @@ const FAILED: u8 = 2;
 #[must_use]
 pub fn main() -> ExitCode {
     signals::prepare();
-    // The gate's 2 is a verdict.
-    let is_gate = std::env::args_os().nth(1).as_deref() == Some(OsStr::new("gate"));
-    let failed = if is_gate { gate::FAILED } else { FAILED };
+    // The 2 of these is a verdict.
+    let judges = ["gate", "verify"].map(OsStr::new);
+    let command = std::env::args_os().nth(1);
+    let is_judge = command.is_some_and(|command| judges.contains(&command.as_os_str()));
+    let failed = if is_judge { gate::FAILED } else { FAILED };
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(answer) => return explain(&answer, failed),
@@ -71,6 +76,8 @@ pub fn main() -> ExitCode {
         Command::Compare(arguments) => compare::compare(arguments),
         Command::Merge(arguments) => merge::merge(arguments),
         Command::Export(arguments) => export::export(arguments),
+        Command::Keep(arguments) => keep::keep(arguments),
+        Command::Verify(arguments) => verify::verify(arguments),
     };
     result.unwrap_or_else(|error| refused(&error, failed))
 }

@@ -1,9 +1,19 @@
-//! The hardware: CPU, topology, caches, memory, hypervisor.
+//! The hardware: CPUs by kind, topology, caches, memory, hypervisor, as raw facts.
+//! What they mean, names and key included, is said in [`reports::machine`], for
+//! files of any day.
+//!
+//! # What is read by hand here, and why
+//!
+//! `sysinfo` gives the names of host and system. `/proc/cpuinfo` and `/sys` are
+//! read here: `procfs` takes `processor : N` alone as the start of a CPU, so that a
+//! mainframe has none, lets go of what stands before the first, and cuts values at
+//! their second colon; neither it nor `sysinfo` knows kinds of core, or reads the
+//! tree of another machine, as the tests do.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use reports::schema::{Cache, Host, MachineKeyInputs};
+use reports::schema::{Cache, Cores, Host, MachineKeyInputs, UNKNOWN};
 use serde_json::{Value, json};
 use sysinfo::System;
 
@@ -13,29 +23,19 @@ use crate::cpus::Cpus;
 /// The host that this program runs on.
 #[must_use]
 pub fn host() -> Host {
-    let cpuinfo = CpuInfo::parse(&text("/proc/cpuinfo").unwrap_or_default());
-    let sys = Path::new("/sys/devices/system");
-    let topology = Topology::read(&sys.join("cpu"));
-    let machine = MachineKeyInputs {
-        architecture: std::env::consts::ARCH.to_owned(),
-        cpu_model: cpuinfo.model(),
-        cpu_stepping: cpuinfo.stepping(),
-        sockets_count: topology.sockets_count,
-        cores_count: topology.cores_count,
-        threads_count: topology.threads_count,
-        nodes_count: count_entries(&sys.join("node"), "node"),
-        caches: caches(&sys.join("cpu/cpu0/cache")),
-        hypervisor: hypervisor(&cpuinfo),
-    };
+    let mut host = read(Path::new("/"));
+    if let Some(signature) = hypervisor_signature(&host) {
+        let fact = ("hypervisor_signature".to_owned(), Value::from(signature));
+        host.facts.extend([fact]);
+        reports::machine::complete(&mut host);
+    }
     // A system call, which needs no /proc.
     let memory_bytes = nix::sys::sysinfo::sysinfo().map_or(0, |facts| facts.ram_total());
     Host {
         name: System::host_name().unwrap_or_default(),
-        machine,
         memory_bytes,
         operating_system: operating_system(),
-        facts: facts(&cpuinfo),
-        ..Host::default()
+        ..host
     }
 }
 
@@ -47,121 +47,270 @@ fn operating_system() -> String {
     }
 }
 
-/// The fields of the first CPU in `/proc/cpuinfo`.
-struct CpuInfo(BTreeMap<String, String>);
+/// What the hypervisor calls itself, where the CPU says that there is one.
+#[cfg(target_arch = "x86_64")]
+fn hypervisor_signature(host: &Host) -> Option<String> {
+    let flags = host.cores.first()?.cpuinfo.get("flags")?;
+    if !flags.split(' ').any(|flag| flag == "hypervisor") {
+        return None;
+    }
+    let answer = std::arch::x86_64::__cpuid(0x4000_0000);
+    let bytes = [answer.ebx, answer.ecx, answer.edx].map(u32::to_le_bytes);
+    let name = String::from_utf8_lossy(bytes.as_flattened()).into_owned();
+    let name = name.trim_matches(['\0', ' ']);
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn hypervisor_signature(_: &Host) -> Option<String> {
+    None
+}
+
+/// The machine whose `/proc`, `/sys`, `/dev` and `/run` are below `root`.
+fn read(root: &Path) -> Host {
+    let cpu = root.join("sys/devices/system/cpu");
+    let cpuinfo = CpuInfo::parse(&text(root.join("proc/cpuinfo")).unwrap_or_default());
+    let online = list(cpu.join("online")).unwrap_or_else(|| cpuinfo.numbers());
+    let places: Vec<Place> = online
+        .iter()
+        .map(|&number| Place::read(root, &cpuinfo, number))
+        .collect();
+    let nodes = list(root.join("sys/devices/system/node/online"));
+    let nodes_count = match nodes {
+        Some(nodes) => nodes.len(),
+        // A kernel without NUMA has one node and no folder of them.
+        None => usize::from(cpu.is_dir()),
+    };
+    let mut host = Host {
+        machine: MachineKeyInputs {
+            architecture: std::env::consts::ARCH.to_owned(),
+            cpu_model: UNKNOWN.to_owned(),
+            sockets_count: distinct(places.iter().map(|place| place.socket.as_ref())),
+            nodes_count: small(nodes_count),
+            hypervisor: UNKNOWN.to_owned(),
+            ..MachineKeyInputs::default()
+        },
+        cores: kinds(places),
+        facts: facts(root, online.first().copied()),
+        ..Host::default()
+    };
+    reports::machine::complete(&mut host);
+    host
+}
+
+/// A list of CPUs or nodes such as `0-3,8`.
+fn list(path: PathBuf) -> Option<Vec<usize>> {
+    let cpus: Cpus = text(path)?.parse().ok()?;
+    Some(cpus.numbers().to_vec())
+}
+
+fn small(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// How many different ones; 0 where one is not known.
+fn distinct<'a>(of: impl Iterator<Item = Option<&'a String>>) -> u32 {
+    let all: Option<BTreeSet<&String>> = of.collect();
+    all.map_or(0, |all| small(all.len()))
+}
+
+/// One CPU that is online.
+struct Place {
+    number: usize,
+    fields: BTreeMap<String, String>,
+    /// What it shares with the other threads of its core, and with no other CPU.
+    core: Option<String>,
+    /// The same of its socket.
+    socket: Option<String>,
+    caches: Vec<Cache>,
+    counted_by: Option<String>,
+    capacity: Option<u32>,
+}
+
+impl Place {
+    fn read(root: &Path, cpuinfo: &CpuInfo, cpu: usize) -> Self {
+        let folder = root.join(format!("sys/devices/system/cpu/cpu{cpu}"));
+        let topology = |name: &str| text(folder.join("topology").join(name));
+        let fields = cpuinfo.of(cpu);
+        let field = |name: &str| fields.get(name).cloned();
+        let socket = topology("package_cpus_list")
+            .or_else(|| topology("core_siblings_list"))
+            .or_else(|| topology("physical_package_id"))
+            .or_else(|| field("physical id"));
+        // A core's number is unique within its die at most.
+        let by_number = || {
+            let die = topology("die_id").unwrap_or_default();
+            let core = topology("core_id").or_else(|| field("core id"))?;
+            Some(format!("{} {die} {core}", socket.as_deref().unwrap_or("")))
+        };
+        let core = topology("core_cpus_list")
+            .or_else(|| topology("thread_siblings_list"))
+            .or_else(by_number);
+        let counts = |name: &&str| {
+            let cpus = list(root.join("sys/devices").join(name).join("cpus"));
+            cpus.is_some_and(|cpus| cpus.contains(&cpu))
+        };
+        let units = ["cpu_core", "cpu_atom", "cpu_lowpower"];
+        Self {
+            number: cpu,
+            core,
+            socket,
+            caches: caches(&folder.join("cache")),
+            counted_by: units.into_iter().find(counts).map(str::to_owned),
+            capacity: number(folder.join("cpu_capacity")),
+            fields,
+        }
+    }
+
+    /// What CPUs of one kind have in common. How many share a cache is left out:
+    /// it differs where a neighbour is offline.
+    fn kind(&self) -> impl Ord + use<> {
+        const FIELDS: [&str; 20] = [
+            "vendor_id",
+            "cpu family",
+            "model",
+            "model name",
+            "stepping",
+            "CPU implementer",
+            "CPU variant",
+            "CPU part",
+            "CPU revision",
+            "uarch",
+            "isa",
+            "mvendorid",
+            "marchid",
+            "mimpid",
+            "cpu",
+            "cpu model",
+            "Model Name",
+            "CPU Revision",
+            "version",
+            "machine",
+        ];
+        let fields = FIELDS.map(|name| self.fields.get(name).cloned());
+        let cache = |cache: &Cache| (cache.level, cache.kind.clone(), cache.size_bytes);
+        let caches: Vec<_> = self.caches.iter().map(cache).collect();
+        (fields, caches, self.counted_by.clone())
+    }
+}
+
+/// The CPUs by kind, in the order of each kind's first.
+fn kinds(places: Vec<Place>) -> Vec<Cores> {
+    let mut by_kind: BTreeMap<_, Vec<Place>> = BTreeMap::new();
+    for place in places {
+        by_kind.entry(place.kind()).or_default().push(place);
+    }
+    let mut kinds: Vec<Vec<Place>> = by_kind.into_values().collect();
+    kinds.sort_by_key(|places| places[0].number);
+    kinds.into_iter().map(cores).collect()
+}
+
+fn cores(places: Vec<Place>) -> Cores {
+    let numbers = places.iter().map(|place| place.number);
+    let cpus = Cpus::of(numbers.collect()).map_or_else(String::new, |cpus| cpus.to_string());
+    let cores_count = distinct(places.iter().map(|place| place.core.as_ref()));
+    let threads_count = small(places.len());
+    // Shared by as many as where most of the neighbours are online.
+    let all = places.iter().map(|place| place.caches.clone());
+    let caches = all.reduce(|mut widest, caches| {
+        for (cache, other) in widest.iter_mut().zip(caches) {
+            cache.shared_by_count = cache.shared_by_count.max(other.shared_by_count);
+        }
+        widest
+    });
+    let first = places.into_iter().next();
+    Cores {
+        cpus,
+        cores_count,
+        threads_count,
+        caches: caches.unwrap_or_default(),
+        counted_by: first.as_ref().and_then(|first| first.counted_by.clone()),
+        capacity: first.as_ref().and_then(|first| first.capacity),
+        cpuinfo: first.map(|first| first.fields).unwrap_or_default(),
+        ..Cores::default()
+    }
+}
+
+/// The fields of `/proc/cpuinfo`: of each CPU, and those that belong to all.
+#[derive(Debug, Default)]
+struct CpuInfo {
+    of: BTreeMap<usize, BTreeMap<String, String>>,
+    all: BTreeMap<String, String>,
+}
+
+/// Fields that tell one machine of a kind from another, or change all the time.
+const LEFT_OUT: [&str; 6] = [
+    "Serial",
+    "identification",
+    "processor",
+    "cpu MHz",
+    "apicid",
+    "initial apicid",
+];
 
 impl CpuInfo {
     fn parse(text: &str) -> Self {
-        let first = text.split("\n\n").next().unwrap_or_default();
-        let fields = first.lines().filter_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            Some((name.trim().to_owned(), value.trim().to_owned()))
-        });
-        Self(fields.collect())
-    }
-
-    fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
-    }
-
-    fn model(&self) -> String {
-        // Arm CPUs have no name here, only the maker's and the part's number.
-        match (
-            self.get("model name"),
-            self.get("CPU implementer"),
-            self.get("CPU part"),
-        ) {
-            (Some(name), ..) => name.to_owned(),
-            (None, Some(maker), Some(part)) => format!("implementer {maker} part {part}"),
-            _ => UNKNOWN.to_owned(),
+        let mut info = Self::default();
+        for block in text.split("\n\n") {
+            let mut number = None;
+            let mut fields = BTreeMap::new();
+            for line in block.lines() {
+                let Some((name, value)) = line.split_once(':') else {
+                    continue;
+                };
+                let (name, value) = (name.trim(), value.trim());
+                if let Some(cpu) = name.strip_prefix("processor ") {
+                    // A mainframe has one line for each CPU, with commas.
+                    if let Ok(cpu) = cpu.trim().parse() {
+                        let parts = value.split(',').filter_map(|part| part.split_once('='));
+                        info.of.entry(cpu).or_default().extend(kept(parts));
+                    }
+                } else if name == "processor" || name == "cpu number" {
+                    number = value.parse().ok().or(number);
+                }
+                fields.extend(kept([(name, value)]));
+            }
+            match number {
+                Some(cpu) => info.of.entry(cpu).or_default().extend(fields),
+                // What stands before the first CPU, or behind the last.
+                None => info.all.extend(fields),
+            }
         }
+        info
     }
 
-    fn stepping(&self) -> String {
-        let fields = match self.get("CPU implementer") {
-            Some(_) => ["CPU implementer", "CPU part", "CPU revision"],
-            None => ["cpu family", "model", "stepping"],
-        };
+    fn numbers(&self) -> Vec<usize> {
+        self.of.keys().copied().collect()
+    }
+
+    fn of(&self, cpu: usize) -> BTreeMap<String, String> {
+        let mut fields = self.all.clone();
+        fields.extend(self.of.get(&cpu).cloned().unwrap_or_default());
         fields
-            .iter()
-            .filter_map(|name| self.get(name))
-            .collect::<Vec<_>>()
-            .join("/")
-    }
-
-    fn has_flag(&self, flag: &str) -> bool {
-        let flags = self
-            .get("flags")
-            .or_else(|| self.get("Features"))
-            .unwrap_or_default();
-        flags.split_whitespace().any(|other| other == flag)
     }
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Topology {
-    sockets_count: u32,
-    cores_count: u32,
-    threads_count: u32,
-}
-
-impl Topology {
-    fn read(folder: &Path) -> Self {
-        let online = text(folder.join("online")).and_then(|list| list.parse::<Cpus>().ok());
-        let Some(online) = online else {
-            let threads = System::physical_core_count().unwrap_or(1);
-            let count = u32::try_from(threads).unwrap_or(1);
-            return Self {
-                sockets_count: 1,
-                cores_count: count,
-                threads_count: count,
-            };
-        };
-        let mut sockets = BTreeSet::new();
-        let mut cores = BTreeSet::new();
-        for cpu in online.numbers() {
-            let topology = folder.join(format!("cpu{cpu}/topology"));
-            let socket: i64 = number(topology.join("physical_package_id")).unwrap_or(0);
-            // A core's id is unique within its die at most.
-            let die: i64 = number(topology.join("die_id")).unwrap_or(0);
-            let core = number(topology.join("core_id"))
-                .unwrap_or_else(|| i64::try_from(*cpu).unwrap_or(0));
-            sockets.insert(socket);
-            cores.insert((socket, die, core));
-        }
-        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        Self {
-            sockets_count: count(sockets.len()),
-            cores_count: count(cores.len()),
-            threads_count: count(online.count()),
-        }
-    }
-}
-
-fn count_entries(folder: &Path, prefix: &str) -> u32 {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return 1;
-    };
-    let is_one = |name: &str| {
-        name.strip_prefix(prefix)
-            .is_some_and(|rest| rest.parse::<u32>().is_ok())
-    };
-    let count = entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| is_one(name))
-        .count();
-    u32::try_from(count).unwrap_or(u32::MAX).max(1)
+fn kept<'a>(
+    fields: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> impl Iterator<Item = (String, String)> {
+    let fields = fields.into_iter();
+    let fields = fields.map(|(name, value)| (name.trim(), value.trim()));
+    let fields = fields.filter(|(name, _)| {
+        !LEFT_OUT.contains(name) && !name.starts_with("processor ") && !name.is_empty()
+    });
+    fields.map(|(name, value)| (name.to_owned(), value.to_owned()))
 }
 
 fn caches(folder: &Path) -> Vec<Cache> {
     let caches = (0..8).map_while(|index| {
         let folder = folder.join(format!("index{index}"));
-        let shared: Option<Cpus> = text(folder.join("shared_cpu_list"))?.parse().ok();
+        let shared = list(folder.join("shared_cpu_list")).unwrap_or_default();
         Some(Cache {
             level: number(folder.join("level"))?,
             kind: text(folder.join("type"))?.to_lowercase(),
-            size_bytes: size_bytes(&text(folder.join("size"))?)?,
-            shared_by_count: shared.map_or(0, |cpus| u32::try_from(cpus.count()).unwrap_or(0)),
+            // Boards with a device tree often leave it out.
+            size_bytes: text(folder.join("size")).map_or(Some(0), |size| size_bytes(&size))?,
+            shared_by_count: small(shared.len()),
         })
     });
     caches.collect()
@@ -177,70 +326,68 @@ fn size_bytes(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(scale)
 }
 
-/// What a host without `/proc` does not say.
-pub(crate) const UNKNOWN: &str = "unknown";
-
-/// The hypervisor's class, by what it shows of itself; `vm` where only the CPU
-/// says that there is one; [`UNKNOWN`] where the CPU says nothing.
-fn hypervisor(cpuinfo: &CpuInfo) -> String {
-    if cpuinfo.0.is_empty() {
-        return UNKNOWN.to_owned();
-    }
-    let said = [
-        "/sys/class/dmi/id/sys_vendor",
-        "/sys/class/dmi/id/product_name",
-        "/sys/hypervisor/type",
-    ]
-    .into_iter()
-    .filter_map(text)
-    .collect::<Vec<_>>()
-    .join(" ");
-    hypervisor_class(&said, cpuinfo.has_flag("hypervisor")).to_owned()
-}
-
-fn hypervisor_class(said: &str, flag: bool) -> &'static str {
-    const SIGNS: [(&str, &str); 12] = [
-        ("Amazon EC2", "nitro"),
-        ("Google", "gce"),
-        ("Microsoft", "hyperv"),
-        ("VMware", "vmware"),
-        ("VirtualBox", "virtualbox"),
-        ("innotek", "virtualbox"),
-        ("QEMU", "kvm"),
-        ("KVM", "kvm"),
-        ("OpenStack", "kvm"),
-        ("Firecracker", "firecracker"),
-        ("xen", "xen"),
-        ("Xen", "xen"),
-    ];
-    match SIGNS.iter().find(|(sign, _)| said.contains(sign)) {
-        // A laptop by Microsoft, a bare EC2 machine: the maker alone is no VM.
-        Some((_, class)) if flag => class,
-        _ if flag => "vm",
-        _ => "none",
-    }
-}
-
-fn facts(cpuinfo: &CpuInfo) -> BTreeMap<String, Value> {
+fn facts(root: &Path, first_cpu: Option<usize>) -> BTreeMap<String, Value> {
     let mut facts = BTreeMap::new();
-    facts.insert("cpuinfo".to_owned(), json!(cpuinfo.0));
-    for (name, path) in [
-        ("cpus_online", "/sys/devices/system/cpu/online"),
-        ("cpus_isolated", "/sys/devices/system/cpu/isolated"),
-        ("smt", "/sys/devices/system/cpu/smt/control"),
-        ("dmi_vendor", "/sys/class/dmi/id/sys_vendor"),
-        ("dmi_product", "/sys/class/dmi/id/product_name"),
-        (
-            "microcode",
-            "/sys/devices/system/cpu/cpu0/microcode/version",
-        ),
-    ] {
-        if let Some(text) = text(path) {
-            facts.insert(name.to_owned(), Value::from(text));
+    let mut put = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            facts.insert(name.to_owned(), value);
         }
+    };
+    let microcode = format!(
+        "sys/devices/system/cpu/cpu{}/microcode/version",
+        first_cpu.unwrap_or(0)
+    );
+    for (name, path) in [
+        ("cpus_online", "sys/devices/system/cpu/online"),
+        ("cpus_offline", "sys/devices/system/cpu/offline"),
+        ("cpus_present", "sys/devices/system/cpu/present"),
+        ("cpus_isolated", "sys/devices/system/cpu/isolated"),
+        ("smt", "sys/devices/system/cpu/smt/control"),
+        ("dmi_vendor", "sys/class/dmi/id/sys_vendor"),
+        ("dmi_product", "sys/class/dmi/id/product_name"),
+        ("hypervisor_type", "sys/hypervisor/type"),
+        ("device_tree_model", "proc/device-tree/model"),
+        ("device_tree_compatible", "proc/device-tree/compatible"),
+        (
+            "device_tree_hypervisor",
+            "proc/device-tree/hypervisor/compatible",
+        ),
+        ("microcode", microcode.as_str()),
+    ] {
+        // A device tree's lists have zeros between their texts.
+        let text = text(root.join(path)).map(|text| text.replace('\0', " "));
+        put(name, text.map(Value::from));
     }
+    for (name, path) in [
+        (
+            "device_tree_partition",
+            "proc/device-tree/ibm,partition-name",
+        ),
+        ("kvm", "dev/kvm"),
+    ] {
+        put(name, root.join(path).exists().then(|| Value::from("yes")));
+    }
+    // A mainframe's own words; its serial numbers stay there.
+    let sysinfo = text(root.join("proc/sysinfo")).unwrap_or_default();
+    let line = |start: &str| {
+        let line = sysinfo.lines().find_map(|line| line.strip_prefix(start))?;
+        Some(Value::from(line.trim_start_matches(':').trim()))
+    };
+    put("control_program", line("VM00 Control Program"));
+    put(
+        "logical_partition",
+        line("LPAR Number").map(|_| Value::from("yes")),
+    );
+    put(
+        "cloud_instance_type",
+        cloud_instance_type(root).map(Value::from),
+    );
+    put(
+        "memory_controllers_count",
+        memory_controllers(root).map(Value::from),
+    );
     let mitigations: BTreeMap<String, String> =
-        std::fs::read_dir("/sys/devices/system/cpu/vulnerabilities")
+        std::fs::read_dir(root.join("sys/devices/system/cpu/vulnerabilities"))
             .into_iter()
             .flatten()
             .filter_map(|entry| {
@@ -248,11 +395,51 @@ fn facts(cpuinfo: &CpuInfo) -> BTreeMap<String, Value> {
                 Some((entry.file_name().into_string().ok()?, text(entry.path())?))
             })
             .collect();
-    if !mitigations.is_empty() {
-        facts.insert("mitigations".to_owned(), json!(mitigations));
-    }
+    put(
+        "mitigations",
+        (!mitigations.is_empty()).then(|| json!(mitigations)),
+    );
     facts
 }
+
+/// The controllers of the memory, where a driver of the kernel knows them.
+fn memory_controllers(root: &Path) -> Option<usize> {
+    let entries = std::fs::read_dir(root.join("sys/devices/system/edac/mc")).ok()?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let count = names
+        .filter(|name| {
+            name.strip_prefix("mc")
+                .is_some_and(|rest| rest.parse::<u32>().is_ok())
+        })
+        .count();
+    (count > 0).then_some(count)
+}
+
+/// What a cloud calls this size of machine, by the file in which cloud-init keeps
+/// the cloud's answers: nothing is asked over the network.
+fn cloud_instance_type(root: &Path) -> Option<String> {
+    const NAMES: [&str; 5] = [
+        "instance-type",
+        "instance_type",
+        "machine-type",
+        "machineType",
+        "vmSize",
+    ];
+    fn find(value: &Value) -> Option<&str> {
+        let fields = value.as_object()?;
+        let own = NAMES.iter().find_map(|name| fields.get(*name)?.as_str());
+        own.or_else(|| fields.values().find_map(find))
+    }
+    let text = text(root.join("run/cloud-init/instance-data.json"))?;
+    let data: Value = serde_json::from_str(&text).ok()?;
+    // Google's is a path, with the number of the owner's project in it.
+    let name = find(&data)?.rsplit('/').next()?;
+    (!name.is_empty() && !name.contains("redacted")).then(|| name.to_owned())
+}
+
+#[cfg(test)]
+#[path = "machines.rs"]
+mod machines;
 
 #[cfg(test)]
 mod tests {
@@ -270,52 +457,19 @@ mod tests {
     }
 
     #[test]
-    fn an_arm_cpu_without_a_name_is_known_by_its_numbers() {
-        let info = CpuInfo::parse(
-            "processor : 0\nCPU implementer : 0x41\nCPU part\t: 0xd0c\nCPU revision : 1\n\nprocessor : 1",
-        );
-        assert_eq!(info.model(), "implementer 0x41 part 0xd0c");
-        assert_eq!(info.stepping(), "0x41/0xd0c/1");
-    }
-
-    #[test]
-    fn a_hypervisor_is_told_only_where_the_cpu_has_its_flag() {
-        assert_eq!(hypervisor_class("QEMU Standard PC", true), "kvm");
-        assert_eq!(hypervisor_class("", true), "vm");
-        assert_eq!(
-            hypervisor_class("Microsoft Corporation Surface", false),
-            "none"
-        );
-    }
-
-    #[test]
-    fn topology_counts_cores_of_each_socket_apart() {
-        let root = tempfile::tempdir().unwrap();
-        let write = |path: &str, text: &str| {
-            let path = root.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        };
-        write("online", "0-3\n");
-        for (cpu, socket, core) in [(0, 0, 0), (1, 0, 0), (2, 1, 0), (3, 1, 1)] {
-            write(
-                &format!("cpu{cpu}/topology/physical_package_id"),
-                &format!("{socket}\n"),
-            );
-            write(&format!("cpu{cpu}/topology/core_id"), &format!("{core}\n"));
-        }
-        let expected = Topology {
-            sockets_count: 2,
-            cores_count: 3,
-            threads_count: 4,
-        };
-        assert_eq!(Topology::read(root.path()), expected);
-    }
-
-    #[test]
     fn sizes_of_caches_read_their_unit() {
         assert_eq!(size_bytes("48K"), Some(48 << 10));
         assert_eq!(size_bytes("32M"), Some(32 << 20));
         assert_eq!(size_bytes("x"), None);
+    }
+
+    #[test]
+    fn no_number_of_an_owner_is_kept() {
+        let info = CpuInfo::parse(
+            "processor : 0\nCPU part : 0xd08\n\nHardware : BCM2835\nSerial : 10000000abcdef\n",
+        );
+        let fields = info.of(0);
+        assert_eq!(fields["Hardware"], "BCM2835");
+        assert!(!fields.contains_key("Serial"), "{fields:?}");
     }
 }

@@ -3,13 +3,12 @@
 //! Nothing here changes anything on the host. What cannot be read is absent,
 //! never 0.
 
-mod cgroup;
+mod clocks;
 mod host;
 mod software;
 mod taints;
 mod watch;
 
-pub(crate) use host::UNKNOWN;
 pub use host::host;
 pub use software::software;
 pub use taints::{Bounds, debug_build_taint, standing_taints, taints_of};

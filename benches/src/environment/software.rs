@@ -1,12 +1,13 @@
 //! The software around a run: build, kernel settings, limits.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use bench_runtime::__host::{Cgroup, Limit};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use serde_json::{Value, json};
 
-use super::cgroup::{Cgroup, Limit};
-use super::{number, text};
+use super::{clocks, number, text};
 
 /// The facts by name; a fact that cannot be read is absent.
 #[must_use]
@@ -89,10 +90,6 @@ fn kernel(facts: &mut BTreeMap<String, Value>) {
             "/sys/devices/system/clocksource/clocksource0/current_clocksource",
         ),
         (
-            "governor",
-            "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor",
-        ),
-        (
             "energy_preference",
             "/sys/devices/system/cpu/cpu0/cpufreq/energy_performance_preference",
         ),
@@ -109,7 +106,9 @@ fn kernel(facts: &mut BTreeMap<String, Value>) {
     ] {
         put(facts, name, text(path));
     }
-    put(facts, "turbo", turbo());
+    let root = Path::new("/");
+    put(facts, "governor", clocks::governor(root));
+    put(facts, "turbo", clocks::turbo(root));
     put(
         facts,
         "counters",
@@ -120,13 +119,6 @@ fn kernel(facts: &mut BTreeMap<String, Value>) {
         "kernel_command_line",
         text("/proc/cmdline").map(|line| without_values(&line)),
     );
-}
-
-/// Whether the CPU may clock above its base, where a driver says so.
-fn turbo() -> Option<bool> {
-    let no_turbo: Option<u8> = number("/sys/devices/system/cpu/intel_pstate/no_turbo");
-    let boost: Option<u8> = number("/sys/devices/system/cpu/cpufreq/boost");
-    no_turbo.map(|off| off == 0).or(boost.map(|on| on == 1))
 }
 
 /// The kernel's command line with only those parameters whole that bear on
@@ -185,17 +177,24 @@ fn limits(facts: &mut BTreeMap<String, Value>) {
             RLIM_INFINITY => Limit::Unlimited,
             soft => Limit::Of(soft),
         });
-        put(facts, name, value.map(Value::from));
+        put(facts, name, value.map(limit));
     }
     let cgroup = Cgroup::of_this_process();
-    put(facts, "cgroup_cpus_ratio", cgroup.cpus().map(Value::from));
-    put(facts, "cgroup_pids_max", cgroup.pids().map(Value::from));
-    put(facts, "cgroup_memory_max", cgroup.memory().map(Value::from));
+    put(facts, "cgroup_cpus_ratio", cgroup.cpus().map(limit));
+    put(facts, "cgroup_pids_max", cgroup.tasks().map(limit));
+    put(facts, "cgroup_memory_max", cgroup.memory_bytes().map(limit));
     put(
         facts,
         "cgroup_version",
         cgroup.version().map(|version| json!(version)),
     );
+}
+
+fn limit<T: Into<Value>>(limit: Limit<T>) -> Value {
+    match limit {
+        Limit::Unlimited => Value::from("unlimited"),
+        Limit::Of(limit) => limit.into(),
+    }
 }
 
 #[cfg(test)]

@@ -2,11 +2,12 @@
 //!
 //! A taint is shown and never gated on here; who reads the run decides.
 
+use std::path::Path;
 use std::time::Duration;
 
 use reports::schema::Taint;
 
-use super::{Readings, text};
+use super::{Readings, clocks};
 
 /// Beyond what a reading taints its block.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -107,7 +108,7 @@ pub fn taints_of(readings: &Readings, bounds: &Bounds, block: Option<u64>) -> Ve
 #[must_use]
 pub fn standing_taints(idle: &Readings, bounds: &Bounds) -> Vec<Taint> {
     let mut taints = taints_of(idle, bounds, None);
-    let governor = text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
+    let governor = clocks::governor(Path::new("/"));
     taints.extend(governor.and_then(|governor| governor_taint(&governor)));
     if let Some(&swapped) = idle.get("swap_used_bytes").filter(|&&bytes| bytes > 0.0) {
         let message = format!(

@@ -2,19 +2,20 @@
 //! the work of others.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Instant;
 
+use bench_runtime::__host::Cgroup;
 use procfs::process::Process;
 use procfs::{CpuPressure, Current, CurrentSI, IoPressure, KernelStats, Meminfo, MemoryPressure};
 use serde_json::Value;
 
-use super::cgroup::Cgroup;
-use super::{number, text};
+use super::{clocks, text};
 
 /// Readings by name, the unit last; absent where the host does not say.
 pub type Readings = BTreeMap<String, f64>;
 
-/// The reading of the first CPU's clock, where a driver tells it.
+/// The reading of the clock of the first CPU for which a driver tells it.
 pub(crate) const FREQUENCY: &str = "frequency_hz";
 
 /// Reads counters and tells how they changed since the last time.
@@ -186,12 +187,11 @@ fn states() -> Readings {
         let swapped = memory.swap_total.saturating_sub(memory.swap_free);
         readings.insert("swap_used_bytes".to_owned(), swapped as f64);
     }
-    if let Some(khz) = number::<f64>("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq") {
+    let root = Path::new("/");
+    if let Some(khz) = clocks::of_first(root, "cpufreq/scaling_cur_freq") {
         readings.insert(FREQUENCY.to_owned(), khz * 1000.0);
     }
-    if let Some(count) =
-        number::<f64>("/sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count")
-    {
+    if let Some(count) = clocks::of_first(root, "thermal_throttle/core_throttle_count") {
         readings.insert("thermal_throttles_count".to_owned(), count);
     }
     readings

@@ -8,9 +8,9 @@ use maud::{Markup, html};
 use super::table;
 use super::view::{View, capital, effect, processes};
 use crate::analysis::{Case, Row, is_floor, is_ours};
-use crate::schema::{Depth, FirstQuestion, Workload};
+use crate::schema::{Depth, FirstQuestion, UNKNOWN, Workload};
 use crate::stats::Verdict;
-use crate::{format, glossary, run, taints};
+use crate::{glossary, machine, run, taints};
 
 /// The questions, each as what a lane is the cheapest at.
 const QUESTIONS: [(FirstQuestion, &str); 5] = [
@@ -75,11 +75,11 @@ pub(super) fn hero(view: &View<'_>) -> Markup {
                 }
                 p class="host" {
                     @if !header.host.name.is_empty() { (header.host.name) " · " }
-                    (machine.cpu_model) " · "
-                    (format::parameter("cores_count", machine.cores_count.into())) ", "
-                    (format::parameter("hardware_threads_count", machine.threads_count.into()))
-                    @if !machine.hypervisor.is_empty() && machine.hypervisor != "none" {
-                        " · virtual (" (machine.hypervisor) ")"
+                    (machine::cpu(machine)) " · " (machine::size(machine))
+                    @match machine.hypervisor.as_str() {
+                        "" | "none" => {},
+                        UNKNOWN => " · virtual or not: unknown",
+                        class => { " · virtual (" (class) ")" },
                     }
                     " · " (header.host.operating_system) " · " (day(&header.started))
                 }

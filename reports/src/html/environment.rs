@@ -6,6 +6,8 @@ use serde_json::Value;
 use super::table;
 use super::view::{Section, View, processes};
 use crate::format;
+use crate::machine;
+use crate::schema::{CoreKind, UNKNOWN};
 
 /// The section.
 pub(super) fn section(view: &View<'_>) -> Option<Section> {
@@ -38,20 +40,12 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
         div class="sheet" {
             h3 { "The machine" }
             dl class="facts" {
-                (fact("CPU", &format!("{} ({})", machine.cpu_model, machine.cpu_stepping)))
-                (fact("Topology", &[
-                    format::parameter("sockets_count", machine.sockets_count.into()),
-                    format::parameter("cores_count", machine.cores_count.into()),
-                    format::parameter("hardware_threads_count", machine.threads_count.into()),
-                    format::parameter("NUMA_nodes_count", machine.nodes_count.into()),
-                ].join(", ")))
-                @for cache in &machine.caches {
-                    (fact(&format!("L{} {}", cache.level, cache.kind), &format!(
-                        "{}, shared by {}", format::binary_bytes(cache.size_bytes), cache.shared_by_count
-                    )))
-                }
+                (fact("CPU", &machine::cpu(machine)))
+                (fact("Topology", &machine::topology(machine)))
+                @for kind in machine.kinds() { (fact(&kind.name, &kind_text(&kind))) }
                 (fact("Memory", &format!("{} GiB", format::number(header.host.memory_bytes as f64 / f64::from(1 << 30)))))
                 (fact("Hypervisor", &machine.hypervisor))
+                (fact("Instance type", &machine.instance_type))
                 (fact("System", &header.host.operating_system))
                 (fact("Machine key", &machine.key()))
                 @for (name, value) in &header.host.facts { (recorded(name, value)) }
@@ -100,6 +94,28 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
         lead,
         body,
     })
+}
+
+/// A kind of core: how many there are, their revision and their caches.
+fn kind_text(kind: &CoreKind) -> String {
+    let caches = kind.caches.iter().map(|cache| {
+        let size = match cache.size_bytes {
+            0 => UNKNOWN.to_owned(),
+            size => format::binary_bytes(size),
+        };
+        let shared = cache.shared_by_count;
+        format!("L{} {} {size}, shared by {shared}", cache.level, cache.kind)
+    });
+    let counts = [
+        ("cores_count", kind.cores_count),
+        ("hardware_threads_count", kind.threads_count),
+    ];
+    let known = counts.iter().filter(|(_, count)| *count > 0);
+    let counts = known.map(|(name, count)| format::parameter(name, (*count).into()));
+    let revision = [format!("revision {}", kind.stepping)];
+    let revision = revision.into_iter().filter(|_| !kind.stepping.is_empty());
+    let parts: Vec<String> = counts.chain(revision).chain(caches).collect();
+    parts.join("; ")
 }
 
 fn fact(name: &str, value: &str) -> Markup {

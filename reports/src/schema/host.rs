@@ -1,6 +1,7 @@
 //! The hardware, and the key by which runs of equal machines are known.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,8 +9,12 @@ use serde_json::Value;
 
 use super::Extra;
 
-/// The version of the rule that makes [`MachineKeyInputs::key`].
-pub const MACHINE_KEY_VERSION: u32 = 1;
+/// The version of the rule that makes [`MachineKeyInputs::key`]. Version 1 knew
+/// the first CPU alone, and no instance type.
+pub const MACHINE_KEY_VERSION: u32 = 2;
+
+/// A fact of a machine that its host does not tell.
+pub const UNKNOWN: &str = "unknown";
 
 /// The machine that a run was taken on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -17,16 +22,22 @@ pub struct Host {
     /// What a person calls the machine; may be empty. Never part of the key.
     #[serde(default)]
     pub name: String,
-    /// What the machine key is made of.
+    /// What the machine key is made of. Whoever reads a file makes it anew from
+    /// `cores` and `facts`, see [`crate::machine`].
     pub machine: MachineKeyInputs,
+    /// The CPUs that are online by kind, as the kernel describes them; empty in
+    /// files of before, which have the fields of the first CPU as the fact
+    /// `cpuinfo`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cores: Vec<Cores>,
     /// Memory of the whole machine.
     #[serde(default)]
     pub memory_bytes: u64,
     /// The operating system and its release, such as `Linux 6.18.0`.
     #[serde(default)]
     pub operating_system: String,
-    /// Raw facts by name (`/proc/cpuinfo` fields, DMI, mitigations), so that
-    /// a later rule can make its key from old files.
+    /// Raw facts by name (DMI, device tree, mitigations), so that a later rule
+    /// can make its key from old files.
     #[serde(default)]
     pub facts: BTreeMap<String, Value>,
     /// Unknown fields, kept.
@@ -35,31 +46,88 @@ pub struct Host {
 }
 
 /// What tells one kind of machine from another: not frequency, bogomips or
-/// host name, which differ between equal machines.
+/// host name, which differ between equal machines. A count of 0 and an empty
+/// text are unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MachineKeyInputs {
     /// The CPU's architecture, such as `x86_64`.
     pub architecture: String,
-    /// The CPU's model name.
+    /// The names of the kinds of core.
     pub cpu_model: String,
-    /// Family, model and stepping, or implementer, part and revision.
+    /// Family, model and stepping, or implementer, variant, part and revision; of
+    /// each kind.
     #[serde(default)]
     pub cpu_stepping: String,
     /// CPU packages.
     pub sockets_count: u32,
     /// Physical cores over all packages.
     pub cores_count: u32,
-    /// Hardware threads over all cores.
+    /// Hardware threads over all cores that are online.
     pub threads_count: u32,
     /// NUMA nodes.
     #[serde(default)]
     pub nodes_count: u32,
-    /// Caches, one entry a level and kind, from the first level up.
+    /// Caches of the first kind of core, one entry a level and kind, from the
+    /// first level up.
     #[serde(default)]
     pub caches: Vec<Cache>,
-    /// The hypervisor's class, such as `kvm`; `none` on bare metal.
+    /// The hypervisor's class, such as `kvm`; `none` on bare metal, `vm` where
+    /// there is one of an unknown class, `unknown` where that is not known.
     #[serde(default)]
     pub hypervisor: String,
+    /// What a cloud calls this size of machine, such as `c7g.large`; `unknown`
+    /// for a virtual machine that does not say, empty for others.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub instance_type: String,
+    /// Each kind of core; empty where nothing is known but the fields above.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<CoreKind>,
+}
+
+/// Cores of one kind: more than one kind is there on a hybrid or big.LITTLE CPU.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CoreKind {
+    /// The model's name, such as `Cortex-A76`.
+    pub name: String,
+    /// Family, model and stepping, or implementer, variant, part and revision.
+    #[serde(default)]
+    pub stepping: String,
+    /// Physical cores of this kind.
+    pub cores_count: u32,
+    /// Hardware threads of this kind that are online.
+    pub threads_count: u32,
+    /// Caches of such a core.
+    #[serde(default)]
+    pub caches: Vec<Cache>,
+}
+
+/// Cores of one kind as the kernel describes them: what a [`CoreKind`] is made
+/// of.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Cores {
+    /// Their hardware threads that are online, as a list such as `0-3,8`.
+    pub cpus: String,
+    /// Physical cores; 0 is unknown.
+    pub cores_count: u32,
+    /// Hardware threads that are online.
+    pub threads_count: u32,
+    /// The fields of the first of them in `/proc/cpuinfo`, without serial
+    /// numbers.
+    #[serde(default)]
+    pub cpuinfo: BTreeMap<String, String>,
+    /// The unit that counts events of these cores on a hybrid CPU: `cpu_core`,
+    /// `cpu_atom`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted_by: Option<String>,
+    /// The kernel's measure of their speed: 1,024 for the fastest of the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<u32>,
+    /// Caches of such a core.
+    #[serde(default)]
+    pub caches: Vec<Cache>,
+    /// Unknown fields, kept.
+    #[serde(flatten)]
+    pub extra: Extra,
 }
 
 /// One cache of one core.
@@ -69,7 +137,7 @@ pub struct Cache {
     pub level: u32,
     /// `data`, `instruction` or `unified`.
     pub kind: String,
-    /// The size of one such cache.
+    /// The size of one such cache; 0 is unknown.
     pub size_bytes: u64,
     /// How many hardware threads share one.
     #[serde(default)]
@@ -77,6 +145,21 @@ pub struct Cache {
 }
 
 impl MachineKeyInputs {
+    /// The kinds of core: at least one.
+    #[must_use]
+    pub fn kinds(&self) -> Vec<CoreKind> {
+        if !self.kinds.is_empty() {
+            return self.kinds.clone();
+        }
+        vec![CoreKind {
+            name: self.cpu_model.clone(),
+            stepping: self.cpu_stepping.clone(),
+            cores_count: self.cores_count,
+            threads_count: self.threads_count,
+            caches: self.caches.clone(),
+        }]
+    }
+
     /// The machine key: equal for equal inputs, short enough to read.
     ///
     /// It is the key's version, the architecture and FNV-1a (64 bits) over
@@ -84,25 +167,27 @@ impl MachineKeyInputs {
     /// machines apart and proves nothing.
     #[must_use]
     pub fn key(&self) -> String {
-        let mut text = format!(
-            "{}\u{1f}{}\u{1f}{}\u{1f}{}\u{1f}{}\u{1f}{}\u{1f}{}\u{1f}{}\u{1f}",
-            self.architecture,
-            self.cpu_model
-                .split_whitespace()
-                .collect::<Vec<_>>()
-                .join(" "),
-            self.cpu_stepping,
-            self.sockets_count,
-            self.cores_count,
-            self.threads_count,
-            self.nodes_count,
-            self.hypervisor,
-        );
-        for cache in &self.caches {
-            text.push_str(&format!(
-                "L{} {} {} {}\u{1f}",
-                cache.level, cache.kind, cache.size_bytes, cache.shared_by_count
-            ));
+        let mut text = String::new();
+        let mut field = |value: &dyn std::fmt::Display| {
+            write!(text, "{value}\u{1f}").expect("a text takes all that is written to it");
+        };
+        field(&self.architecture);
+        for count in [self.sockets_count, self.nodes_count] {
+            field(&count);
+        }
+        field(&self.hypervisor);
+        field(&self.instance_type);
+        for kind in self.kinds() {
+            field(&kind.name.split_whitespace().collect::<Vec<_>>().join(" "));
+            field(&kind.stepping);
+            field(&kind.cores_count);
+            field(&kind.threads_count);
+            for cache in &kind.caches {
+                field(&format_args!(
+                    "L{} {} {} {}",
+                    cache.level, cache.kind, cache.size_bytes, cache.shared_by_count
+                ));
+            }
         }
         let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -145,7 +230,34 @@ mod tests {
     }
 
     #[test]
+    fn key_changes_with_the_kinds_of_core_and_their_order_of_size() {
+        let kind = |name: &str, cores_count| CoreKind {
+            name: name.into(),
+            cores_count,
+            ..CoreKind::default()
+        };
+        let of = |kinds: &[CoreKind]| {
+            let kinds = kinds.to_vec();
+            MachineKeyInputs { kinds, ..epyc() }.key()
+        };
+        let keys = [
+            epyc().key(),
+            of(&[kind("A76", 4), kind("A55", 4)]),
+            of(&[kind("A76", 2), kind("A55", 6)]),
+            of(&[kind("A76", 4)]),
+        ];
+        let distinct: std::collections::BTreeSet<&String> = keys.iter().collect();
+        assert_eq!(distinct.len(), keys.len(), "{keys:?}");
+    }
+
+    #[test]
+    fn key_of_one_kind_is_that_of_the_fields_that_say_the_same() {
+        let kinds = epyc().kinds();
+        assert_eq!(MachineKeyInputs { kinds, ..epyc() }.key(), epyc().key());
+    }
+
+    #[test]
     fn key_is_fixed_for_ever_within_its_version() {
-        assert_eq!(epyc().key(), "m1-x86_64-ba412c7b16a004d2");
+        assert_eq!(epyc().key(), "m2-x86_64-KEY");
     }
 }

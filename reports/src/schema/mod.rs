@@ -5,6 +5,9 @@
 //! [`Block`] marks in the order in which they happened, and the last is an [`End`]. A file without an
 //! `End` is one whose run was cut short; what it holds is still good.
 //!
+//! A *kept* run ([`crate::store::Kept`]) has the same records, those of one kind in
+//! one line of columns, which its reader makes lines of again.
+//!
 //! # Invariants
 //!
 //! 1. A file is only ever appended to, and never after its `End`.
@@ -36,15 +39,18 @@ pub use end::{Block, End};
 pub use environment::{EnvironmentSample, Phase, Taint, taint_meaning, taint_title};
 pub use group::{Failure, FailureKind, Group, Latency, Memory, Sample, WarmUp};
 pub use header::{Depth, Design, Header, Merged, Shard};
-pub use host::{Cache, Host, MACHINE_KEY_VERSION, MachineKeyInputs};
+pub use host::{Cache, CoreKind, Cores, Host, MACHINE_KEY_VERSION, MachineKeyInputs, UNKNOWN};
 pub use lane::Lane;
 pub use workload::{
     Better, FirstQuestion, FirstScreen, Measure, Metric, Published, Role, SameAs, Workload,
     WorkloadGroup,
 };
 
-/// The version that this crate writes, and the newest that it reads.
+/// The version of files of plain lines.
 pub const SCHEMA_VERSION: u32 = 1;
+/// The version of files whose records are in columns, as kept runs are; the newest
+/// that is read.
+pub const COLUMNS_VERSION: u32 = 2;
 
 /// Fields that this version does not know, kept as they were read.
 pub type Extra = BTreeMap<String, Value>;

@@ -1,12 +1,15 @@
 //! Result files on disk: an append-only writer and a reader that trusts nothing.
 
 mod claim;
+mod columns;
+mod keep;
 mod output;
 mod reader;
 mod source;
 mod writer;
 
 pub use claim::Claim;
+pub use keep::{Kept, MOST_BYTES, kept_path};
 pub use output::{holds_results, replace, write_output};
 pub use reader::{Limits, ReadError, read, read_from};
 pub use source::Unread;

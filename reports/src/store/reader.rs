@@ -11,9 +11,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::columns;
 use super::source::{self, Unread};
+use crate::machine;
 use crate::run::{Place, Run};
-use crate::schema::{Record, SCHEMA_VERSION};
+use crate::schema::{COLUMNS_VERSION, Record, SCHEMA_VERSION};
 
 /// Lanes that have another name than when files were first written, with their
 /// variants: the old name and the new one. What a task is called goes with it.
@@ -30,6 +32,8 @@ pub struct Limits {
     pub lines_count: u64,
     /// The most samples over all groups.
     pub samples_count: u64,
+    /// The most values that lines of columns stand for.
+    pub values_count: u64,
 }
 
 impl Default for Limits {
@@ -40,6 +44,7 @@ impl Default for Limits {
             file_bytes: 1 << 30,
             lines_count: 1_000_000,
             samples_count: 10_000_000,
+            values_count: 50_000_000,
         }
     }
 }
@@ -155,8 +160,12 @@ impl<S: BufRead> Reader<'_, S> {
             if line.bytes.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            let record = match parse(&line.bytes) {
-                Ok(value) => Record::from_value(value).map_err(|problem| self.error(problem))?,
+            let values = match parse(&line.bytes) {
+                Ok(value) if value["type"] == columns::TYPE => {
+                    columns::records(value, &mut self.limits.values_count)
+                        .map_err(|problem| self.error(problem))?
+                }
+                Ok(value) => vec![value],
                 Err(error) if !line.ended => {
                     run.warnings.push(format!(
                         "{}:{}: the last line is cut off and was left out ({}); everything before it is used",
@@ -168,33 +177,10 @@ impl<S: BufRead> Reader<'_, S> {
                 }
                 Err(error) => return Err(self.not_json(&error)),
             };
-            if let Record::Group(group) = &record {
-                samples += group.samples.len() as u64;
-                if samples > self.limits.samples_count {
-                    let limit = self.limits.samples_count;
-                    return Err(self.error(format!(
-                        "more than {limit} samples: refused. If the file is really a run's, split it by workload"
-                    )));
-                }
-                if !places.insert(Place::of(group)) {
-                    return Err(self.error(format!(
-                        "the samples of {} on {} (process {}, block {}) are there twice. Remove one of the two lines",
-                        group.workload, group.lane, group.process_index, group.block_index
-                    )));
-                }
+            for value in values {
+                let record = Record::from_value(value).map_err(|problem| self.error(problem))?;
+                self.add(&mut run, record, &mut samples, &mut places)?;
             }
-            if matches!(record, Record::Header(_)) {
-                return Err(self.error(
-                    "a second header: two runs in one file. Keep each run in its own file, or join shards with `threadbare merge`".to_owned(),
-                ));
-            }
-            if run.end.is_some() {
-                return Err(self.error(
-                    "a record after the end of the run. Remove what was appended to the file"
-                        .to_owned(),
-                ));
-            }
-            run.push(record);
         }
         let path = self.path.display();
         match &run.end {
@@ -211,6 +197,44 @@ impl<S: BufRead> Reader<'_, S> {
         Ok(run)
     }
 
+    /// Adds a record to what was read before it.
+    fn add(
+        &self,
+        run: &mut Run,
+        record: Record,
+        samples: &mut u64,
+        places: &mut BTreeSet<Place>,
+    ) -> Result<(), ReadError> {
+        if let Record::Group(group) = &record {
+            *samples += group.samples.len() as u64;
+            if *samples > self.limits.samples_count {
+                let limit = self.limits.samples_count;
+                return Err(self.error(format!(
+                    "more than {limit} samples: refused. If the file is really a run's, split it by workload"
+                )));
+            }
+            if !places.insert(Place::of(group)) {
+                return Err(self.error(format!(
+                    "the samples of {} on {} (process {}, block {}) are there twice. Remove one of the two lines",
+                    group.workload, group.lane, group.process_index, group.block_index
+                )));
+            }
+        }
+        if matches!(record, Record::Header(_)) {
+            return Err(self.error(
+                "a second header: two runs in one file. Keep each run in its own file, or join shards with `threadbare merge`".to_owned(),
+            ));
+        }
+        if run.end.is_some() {
+            return Err(self.error(
+                "a record after the end of the run. Remove what was appended to the file"
+                    .to_owned(),
+            ));
+        }
+        run.push(record);
+        Ok(())
+    }
+
     fn header(&mut self, line: &Line) -> Result<Run, ReadError> {
         let value = parse(&line.bytes).map_err(|error| self.not_json(&error))?;
         let is_header = value.get("type").and_then(Value::as_str) == Some("header");
@@ -220,10 +244,11 @@ impl<S: BufRead> Reader<'_, S> {
             ));
         }
         match value.get("schema_version").and_then(Value::as_u64) {
-            Some(version) if version == u64::from(SCHEMA_VERSION) => {}
-            Some(version) if version > u64::from(SCHEMA_VERSION) => {
+            Some(version)
+                if (u64::from(SCHEMA_VERSION)..=u64::from(COLUMNS_VERSION)).contains(&version) => {}
+            Some(version) if version > u64::from(COLUMNS_VERSION) => {
                 return Err(self.error(format!(
-                    "schema version {version} is newer than {SCHEMA_VERSION}, the newest known here. Read it with a newer threadbare"
+                    "schema version {version} is newer than {COLUMNS_VERSION}, the newest known here. Read it with a newer threadbare"
                 )));
             }
             Some(version) => {
@@ -238,7 +263,12 @@ impl<S: BufRead> Reader<'_, S> {
             }
         }
         match Record::from_value(value).map_err(|problem| self.error(problem))? {
-            Record::Header(header) => Ok(Run::new(*header)),
+            Record::Header(mut header) => {
+                machine::complete(&mut header.host);
+                // In memory, and so where it is written again, it has plain lines.
+                header.schema_version = SCHEMA_VERSION;
+                Ok(Run::new(*header))
+            }
             _ => Err(self.error("the first line is not a header".to_owned())),
         }
     }

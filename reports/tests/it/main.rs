@@ -5,6 +5,7 @@ mod browser;
 mod gate;
 mod hostile;
 mod html;
+mod kept;
 mod merge;
 mod peers;
 mod schema;

@@ -466,6 +466,7 @@ fn header(wish: &Wish) -> Header {
                     },
                 ],
                 hypervisor: "kvm".into(),
+                ..MachineKeyInputs::default()
             },
             memory_bytes: 8 << 30,
             operating_system: "Linux 6.18.0".into(),

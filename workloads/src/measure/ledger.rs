@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bench_runtime::__host::Cgroup;
 use nix::unistd::{SysconfVar, sysconf};
 
 use crate::host::proc_file::ProcFile;
@@ -321,28 +322,12 @@ const VERSION_2: Files = Files {
 
 impl Group {
     fn of(pid: u32) -> Option<Self> {
-        Self::parse(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
-    }
-
-    /// From the text of `/proc/PID/cgroup`: where both versions are mounted,
-    /// the first has the controller.
-    fn parse(text: &str) -> Option<Self> {
-        let entries = || {
-            let lines = text.lines();
-            lines.filter_map(|line| line.split_once(':')?.1.split_once(':'))
-        };
-        let first = entries().find(|(names, _)| names.split(',').any(|name| name == "memory"));
-        let at = |root: &str, path: &str, files| Self {
-            folder: PathBuf::from(root).join(path.trim_start_matches('/')),
-            files,
-        };
-        match first {
-            Some((_, path)) => Some(at("/sys/fs/cgroup/memory", path, &VERSION_1)),
-            None => {
-                let (_, path) = entries().find(|(names, _)| names.is_empty())?;
-                Some(at("/sys/fs/cgroup", path, &VERSION_2))
-            }
-        }
+        let groups = Cgroup::of_process(pid);
+        let (version, folder) = groups.folder("memory")?;
+        Some(Self {
+            folder: folder.to_owned(),
+            files: if version == 1 { &VERSION_1 } else { &VERSION_2 },
+        })
     }
 
     /// All that is charged to it but files in the page cache, in bytes.
@@ -404,22 +389,15 @@ Node 0, zone  Movable
     }
 
     #[test]
-    fn control_group_of_version_1_is_the_one_with_the_controller() {
-        let text = "9:name=systemd:/\n4:cpu,memory:/api/7f\n0::/user.slice\n";
-        let group = Group::parse(text).unwrap();
-        assert_eq!(group.folder, PathBuf::from("/sys/fs/cgroup/memory/api/7f"));
-        let stat = "cache 1\nshmem 2\nrss 3\ntotal_cache 500\ntotal_rss 7\ntotal_shmem 100\n";
-        assert_eq!(group.cached(stat), 400);
-    }
-
-    #[test]
-    fn control_group_of_version_2_is_the_only_one() {
-        let group = Group::parse("0::/user.slice/user-1000.slice\n").unwrap();
-        let folder = "/sys/fs/cgroup/user.slice/user-1000.slice";
-        assert_eq!(group.folder, PathBuf::from(folder));
-        let stat = "anon 9000\nfile 4096\nkernel 77\nshmem 1024\nfile_mapped 3\n";
-        assert_eq!(group.cached(stat), 3072);
-        assert_eq!(Group::parse("9:pids:/\n"), None);
+    fn files_in_the_page_cache_are_what_each_version_calls_so() {
+        let cached = |files, stat: &str| {
+            let folder = PathBuf::new();
+            Group { folder, files }.cached(stat)
+        };
+        let first = "cache 1\nshmem 2\nrss 3\ntotal_cache 500\ntotal_rss 7\ntotal_shmem 100\n";
+        assert_eq!(cached(&VERSION_1, first), 400);
+        let second = "anon 9000\nfile 4096\nkernel 77\nshmem 1024\nfile_mapped 3\n";
+        assert_eq!(cached(&VERSION_2, second), 3072);
     }
 
     #[test]

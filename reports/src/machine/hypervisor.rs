@@ -1,0 +1,235 @@
+//! Whether a machine is virtual, by whom, and of which size, from its raw facts.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::schema::{Cores, UNKNOWN};
+
+type Facts = BTreeMap<String, Value>;
+
+/// What the firmware of virtual machines says, and the class that it is a sign
+/// of. A real machine may have the same maker, so the CPU is asked first where
+/// it can say.
+const FIRMWARE: [(&str, &str); 15] = [
+    ("Amazon EC2", "nitro"),
+    ("Google Compute Engine", "gce"),
+    ("Google", "gce"),
+    ("Microsoft Corporation Virtual Machine", "hyperv"),
+    ("VMware", "vmware"),
+    ("VirtualBox", "virtualbox"),
+    ("innotek", "virtualbox"),
+    ("Parallels", "parallels"),
+    ("Apple Virtualization", "apple"),
+    ("QEMU", "kvm"),
+    ("KVM", "kvm"),
+    ("OpenStack", "kvm"),
+    ("Firecracker", "firecracker"),
+    ("xen", "xen"),
+    ("Xen", "xen"),
+];
+
+/// What the CPU answers for a hypervisor (CPUID leaf 0x4000_0000).
+const SIGNATURES: [(&str, &str); 9] = [
+    ("KVMKVMKVM", "kvm"),
+    ("Linux KVM Hv", "kvm"),
+    ("Microsoft Hv", "hyperv"),
+    ("VMwareVMware", "vmware"),
+    ("XenVMMXenVMM", "xen"),
+    ("VBoxVBoxVBox", "virtualbox"),
+    ("TCGTCGTCGTCG", "qemu"),
+    ("bhyve bhyve", "bhyve"),
+    ("ACRNACRNACRN", "acrn"),
+];
+
+fn text<'a>(facts: &'a Facts, name: &str) -> &'a str {
+    facts.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn sign(signs: &[(&str, &'static str)], said: &str) -> Option<&'static str> {
+    let found = signs.iter().find(|(sign, _)| said.contains(sign));
+    found.map(|(_, class)| *class)
+}
+
+/// The hypervisor's class; see [`hypervisor`](crate::schema::MachineKeyInputs::hypervisor).
+pub(super) fn class(architecture: &str, cores: &[Cores], facts: &Facts) -> String {
+    let cpuinfo = cores.first().map(|cores| &cores.cpuinfo);
+    let flags = cpuinfo.and_then(|fields| fields.get("flags"));
+    let is_x86 = architecture.starts_with("x86") || architecture == "i686";
+    let class = match flags {
+        // A CPU of this architecture has a flag for it.
+        Some(flags) if is_x86 => {
+            let flag = flags.split_whitespace().any(|flag| flag == "hypervisor");
+            by_flag(flag, facts)
+        }
+        _ => by_signs(facts),
+    };
+    class.to_owned()
+}
+
+fn firmware(facts: &Facts) -> String {
+    format!(
+        "{} {}",
+        text(facts, "dmi_vendor"),
+        text(facts, "dmi_product")
+    )
+}
+
+fn by_flag(flag: bool, facts: &Facts) -> &'static str {
+    let kernel_says = text(facts, "hypervisor_type");
+    if !flag {
+        // Guests that know of it, and the machine's own domain, have no flag.
+        return if kernel_says == "xen" { "xen" } else { "none" };
+    }
+    let said = format!("{} {kernel_says}", firmware(facts));
+    let class = sign(&FIRMWARE, &said)
+        .or_else(|| {
+            text(facts, "dmi_vendor")
+                .contains("Microsoft")
+                .then_some("hyperv")
+        })
+        .or_else(|| sign(&SIGNATURES, text(facts, "hypervisor_signature")));
+    class.unwrap_or("vm")
+}
+
+fn by_signs(facts: &Facts) -> &'static str {
+    let told = |name: &str| facts.contains_key(name);
+    if text(facts, "hypervisor_type") == "xen" {
+        return "xen";
+    }
+    // A mainframe says what runs it, and its partitions are virtual as well.
+    match text(facts, "control_program") {
+        program if program.contains("KVM") => return "kvm",
+        program if program.contains("z/VM") => return "zvm",
+        _ if told("control_program") || told("logical_partition") => return "prsm",
+        _ => {}
+    }
+    let said = firmware(facts);
+    // The whole machine of a cloud is no virtual one.
+    let is_whole = said.starts_with("Amazon EC2") && said.contains(".metal");
+    if let Some(class) = sign(&FIRMWARE, &said).filter(|_| !is_whole) {
+        return class;
+    }
+    let hypervisor = text(facts, "device_tree_hypervisor");
+    let tree = format!(
+        "{} {}",
+        text(facts, "device_tree_model"),
+        text(facts, "device_tree_compatible")
+    );
+    let made_up = ["dummy-virt", "riscv-virtio", "qemu"];
+    match hypervisor {
+        _ if is_whole => "none",
+        name if name.contains("kvm") => "kvm",
+        name if name.contains("xen") => "xen",
+        name if !name.is_empty() => "vm",
+        _ if made_up.iter().any(|name| tree.contains(name)) => "vm",
+        _ if told("device_tree_partition") => "powervm",
+        // A device tree describes the board, and names a hypervisor where there
+        // is one; who can start virtual machines is none, but for nested ones.
+        _ if told("device_tree_model") || told("kvm") => "none",
+        _ => UNKNOWN,
+    }
+}
+
+/// What a cloud calls this size of machine; see
+/// [`instance_type`](crate::schema::MachineKeyInputs::instance_type).
+pub(super) fn instance_type(hypervisor: &str, facts: &Facts) -> String {
+    let (vendor, product) = (text(facts, "dmi_vendor"), text(facts, "dmi_product"));
+    let by_firmware = vendor.starts_with("Amazon EC2") || vendor.starts_with("Scaleway");
+    let by_cloud = text(facts, "cloud_instance_type");
+    match hypervisor {
+        _ if by_firmware && !product.is_empty() => product.to_owned(),
+        _ if !by_cloud.is_empty() => by_cloud.to_owned(),
+        "none" | UNKNOWN | "prsm" | "powervm" => String::new(),
+        _ => UNKNOWN.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(flags: Option<&str>, facts: &[(&str, &str)]) -> (String, String) {
+        let facts: Facts = facts
+            .iter()
+            .map(|&(name, value)| (name.to_owned(), Value::from(value)))
+            .collect();
+        let cpuinfo = flags.map(|flags| ("flags".to_owned(), flags.to_owned()));
+        let cores = Cores {
+            cpuinfo: cpuinfo.into_iter().collect(),
+            ..Cores::default()
+        };
+        let architecture = if flags.is_some() { "x86_64" } else { "aarch64" };
+        let class = class(architecture, &[cores], &facts);
+        let size = instance_type(&class, &facts);
+        (class, size)
+    }
+
+    fn is(found: (String, String), class: &str, size: &str) {
+        assert_eq!((found.0.as_str(), found.1.as_str()), (class, size));
+    }
+
+    #[test]
+    fn an_x86_machine_is_virtual_where_its_cpu_says_so() {
+        let virtual_ = Some("fpu hypervisor sse");
+        let signed = |text| [("hypervisor_signature", text)];
+        is(of(virtual_, &signed("KVMKVMKVM")), "kvm", UNKNOWN);
+        is(of(virtual_, &signed("Microsoft Hv")), "hyperv", UNKNOWN);
+        is(of(virtual_, &[]), "vm", UNKNOWN);
+        let surface = [
+            ("dmi_vendor", "Microsoft Corporation"),
+            ("dmi_product", "Surface"),
+        ];
+        is(of(Some("fpu sse"), &surface), "none", "");
+        is(
+            of(Some("fpu"), &[("hypervisor_type", "xen")]),
+            "xen",
+            UNKNOWN,
+        );
+        let ec2 = [("dmi_vendor", "Amazon EC2"), ("dmi_product", "c5.large")];
+        is(of(virtual_, &ec2), "nitro", "c5.large");
+    }
+
+    #[test]
+    fn other_machines_are_real_only_where_something_says_so() {
+        is(of(None, &[]), UNKNOWN, "");
+        is(of(None, &[("dmi_vendor", "Unheard Ltd")]), UNKNOWN, "");
+        is(
+            of(None, &[("dmi_vendor", "Unheard Ltd"), ("kvm", "yes")]),
+            "none",
+            "",
+        );
+        let ec2 = |product| [("dmi_vendor", "Amazon EC2"), ("dmi_product", product)];
+        is(of(None, &ec2("c7g.large")), "nitro", "c7g.large");
+        is(of(None, &ec2("c7g.metal")), "none", "c7g.metal");
+        is(
+            of(
+                None,
+                &[("device_tree_model", "Raspberry Pi 4 Model B Rev 1.4")],
+            ),
+            "none",
+            "",
+        );
+        let qemu = [
+            ("device_tree_model", "linux,dummy-virt"),
+            ("device_tree_compatible", "linux,dummy-virt"),
+        ];
+        is(of(None, &qemu), "vm", UNKNOWN);
+        is(
+            of(None, &[("control_program", "z/VM    7.3.0")]),
+            "zvm",
+            UNKNOWN,
+        );
+        is(of(None, &[("logical_partition", "yes")]), "prsm", "");
+    }
+
+    #[test]
+    fn a_cloud_that_tells_by_a_file_is_believed() {
+        let gce = [
+            ("dmi_vendor", "Google"),
+            ("dmi_product", "Google Compute Engine"),
+            ("cloud_instance_type", "e2-medium"),
+        ];
+        is(of(Some("hypervisor"), &gce), "gce", "e2-medium");
+    }
+}

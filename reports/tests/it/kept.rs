@@ -1,0 +1,297 @@
+//! Kept runs: what is said of them is what was said of the run, those of the tree
+//! are in order, and files that should not be there are named.
+
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use reports::schema::{FailureKind, Record, Shard};
+use reports::store::{Kept, Limits, MOST_BYTES, kept_path, read, read_from};
+use reports::verify::{Standing, Verifier};
+use reports::{Run, summary};
+
+use crate::schema::in_crate;
+use crate::synthetic::{Wish, run};
+
+fn kept(run: &Run, home: Option<&str>) -> Vec<(Kept, Run)> {
+    let forms = Kept::of(run, home).map(|kept| {
+        let again = read_from(
+            Cursor::new(&kept.text),
+            Path::new("kept"),
+            Limits::default(),
+        );
+        (kept, again.expect("a kept run is read"))
+    });
+    forms.collect()
+}
+
+#[test]
+fn figures_of_a_kept_run_are_those_of_the_run() {
+    let run = run(Wish::default());
+    let latencies = run.groups.iter().flat_map(|group| &group.samples);
+    assert!(latencies.filter(|sample| sample.latency.is_some()).count() > 10);
+    let said = |run: &Run| serde_json::to_value(summary(run)).expect("rows");
+    let forms = kept(&run, None);
+    assert_eq!(forms.len(), 4);
+    for (kept, again) in forms {
+        assert_eq!(said(&again), said(&run), "{} steps", kept.steps_count);
+        assert_eq!(again.end, run.end);
+        assert_eq!(again.taints, run.taints);
+        assert_eq!(again.failures, run.failures);
+        assert_eq!(again.warnings, run.warnings);
+    }
+}
+
+#[test]
+fn kept_run_names_neither_host_nor_home() {
+    let mut run = run(Wish::default());
+    run.header.host.name = "ada-laptop".into();
+    let out = "/home/ada/results".to_owned();
+    run.header.design.command = vec!["threadbare".into(), "run".into(), "--out".into(), out];
+    let (kept, again) = kept(&run, Some("/home/ada")).remove(0);
+    let text = String::from_utf8(kept.text).expect("text");
+    assert!(!text.contains("ada"), "{text}");
+    assert_eq!(again.header.design.command[3], "~/results");
+}
+
+/// All files of the tree of kept runs.
+fn tree() -> Vec<PathBuf> {
+    let folders = std::fs::read_dir(in_crate("hardware")).expect("reports/hardware");
+    let folders = folders.map(|entry| entry.expect("an entry").path());
+    let folders = folders.filter(|path| path.is_dir());
+    let mut files: Vec<PathBuf> = folders
+        .flat_map(|folder| std::fs::read_dir(folder).expect("a machine's folder"))
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    files.sort();
+    files
+}
+
+/// CI's look at what a pull request adds.
+#[test]
+fn no_file_of_the_tree_would_be_refused() {
+    let files = tree();
+    assert!(files.len() >= 2, "{files:?}");
+    let mut verifier = Verifier::default();
+    for file in files {
+        let finding = verifier.verify(&file);
+        println!(
+            "{}: {} {:?}",
+            file.display(),
+            finding.standing,
+            finding.reasons
+        );
+        assert_ne!(
+            finding.standing,
+            Standing::Refused,
+            "{}: {finding:?}",
+            file.display()
+        );
+        let size = std::fs::metadata(&file).expect("a file").len();
+        assert!(size <= MOST_BYTES as u64);
+    }
+}
+
+/// A run that is in the tree, so that what is changed in it is all that is wrong.
+fn good() -> Run {
+    read(&tree()[0]).expect("a kept run")
+}
+
+fn write(folder: &Path, name: &str, run: &Run) -> PathBuf {
+    let lines = run
+        .records()
+        .map(|record| serde_json::to_string(&record).expect("JSON") + "\n");
+    let path = folder.join(name);
+    std::fs::write(&path, lines.collect::<String>()).expect("a file");
+    path
+}
+
+#[test]
+fn every_kind_of_unfit_file_is_named() {
+    use Standing::{Accepted, Quarantined, Refused};
+    type Change = fn(&mut Run);
+    let changes: [(&str, Change, Standing, &str); 18] = [
+        ("as it is", |_| {}, Accepted, ""),
+        ("cut off", |run| run.end = None, Refused, "cut short"),
+        (
+            "interrupted",
+            |run| run.end.as_mut().expect("an end").interrupted = true,
+            Refused,
+            "--resume",
+        ),
+        (
+            "a line taken out",
+            |run| drop(run.groups.pop()),
+            Refused,
+            "lines are missing",
+        ),
+        ("no samples", |run| run.groups.clear(), Refused, "no sample"),
+        (
+            "a shard",
+            |run| run.header.design.shard = Some(Shard { index: 1, count: 3 }),
+            Refused,
+            "a part of a run",
+        ),
+        (
+            "quick",
+            |run| run.header.design.depth = reports::schema::Depth::Quick,
+            Refused,
+            "a quick run",
+        ),
+        (
+            "a wrong answer",
+            |run| {
+                let failure = reports::schema::Failure {
+                    kind: FailureKind::WrongChecksum,
+                    ..reports::schema::Failure::default()
+                };
+                run.failures.push(failure);
+            },
+            Refused,
+            "checksum",
+        ),
+        (
+            "a debug build",
+            |run| {
+                let kind = "debug_build".into();
+                run.taints.push(reports::schema::Taint {
+                    kind,
+                    ..Default::default()
+                });
+            },
+            Refused,
+            "--release",
+        ),
+        (
+            "an open block",
+            |run| run.blocks.retain(|block| block.block_index != 3),
+            Refused,
+            "block 3 was not measured to its end",
+        ),
+        (
+            "a quota",
+            |run| {
+                let kind = "throttling".into();
+                run.taints.push(reports::schema::Taint {
+                    kind,
+                    ..Default::default()
+                });
+            },
+            Quarantined,
+            "a CPU quota",
+        ),
+        (
+            "changed sources",
+            |run| {
+                drop(
+                    run.header
+                        .environment
+                        .insert("git_dirty".into(), true.into()),
+                )
+            },
+            Quarantined,
+            "differ from their commit",
+        ),
+        (
+            "an unknown build",
+            |run| drop(run.header.environment.remove("git_commit")),
+            Quarantined,
+            "of which commit",
+        ),
+        (
+            "operations in no time",
+            |run| run.groups[7].samples[0].operations_count = 1 << 50,
+            Quarantined,
+            "ns of a CPU for an operation",
+        ),
+        (
+            "equal times",
+            |run| {
+                let (workload, lane) = (run.groups[0].workload.clone(), run.groups[0].lane.clone());
+                let own = run
+                    .groups
+                    .iter_mut()
+                    .filter(|group| group.workload == workload && group.lane == lane);
+                for sample in own.flat_map(|group| &mut group.samples) {
+                    sample.elapsed_ns = 50_000_000;
+                    sample.latency = None;
+                }
+            },
+            Quarantined,
+            "measured times, all of 50000000 ns",
+        ),
+        (
+            "more time than the run took",
+            |run| run.end.as_mut().expect("an end").elapsed_ns /= 10,
+            Quarantined,
+            "took longer than the run",
+        ),
+        (
+            "a request longer than its sample",
+            |run| {
+                let mut samples = run.groups.iter_mut().flat_map(|group| &mut group.samples);
+                let sample = samples
+                    .find(|sample| sample.latency.is_some())
+                    .expect("one");
+                let latency = sample.latency.as_mut().expect("latencies");
+                latency.buckets.push((sample.elapsed_ns * 2, 1));
+            },
+            Quarantined,
+            "a request took longer",
+        ),
+        (
+            "memory that is not there",
+            |run| {
+                let mut samples = run.groups.iter_mut().flat_map(|group| &mut group.samples);
+                let memory = samples.find_map(|sample| sample.memory.as_mut());
+                memory.expect("a ledger").anonymous_bytes = 1 << 50;
+            },
+            Quarantined,
+            "more memory than the machine has",
+        ),
+    ];
+    let folder = tempfile::tempdir().expect("a folder");
+    for (what, change, standing, reason) in changes {
+        let mut run = good();
+        change(&mut run);
+        let path = write(folder.path(), "run.jsonl", &run);
+        let finding = Verifier::default().verify(&path);
+        assert_eq!(finding.standing, standing, "{what}: {finding:?}");
+        let said = finding.reasons.join("\n");
+        assert!(said.contains(reason), "{what}: {said}");
+    }
+}
+
+#[test]
+fn a_run_is_taken_once_and_in_its_own_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = &tree()[0];
+    let run = good();
+    let mut verifier = Verifier::default();
+    let own = folder.path().join(kept_path(&run.header));
+    std::fs::create_dir_all(own.parent().expect("a parent")).expect("a folder");
+    std::fs::copy(source, &own).expect("a copy");
+    assert_eq!(verifier.verify(&own).standing, Standing::Accepted);
+    let elsewhere = folder.path().join("other.jsonl.zst");
+    std::fs::copy(source, &elsewhere).expect("a copy");
+    let finding = verifier.verify(&elsewhere);
+    assert_eq!(finding.standing, Standing::Refused);
+    let said = finding.reasons.join("\n");
+    assert!(said.contains("it belongs at m2-"), "{said}");
+    assert!(said.contains("holds the same samples"), "{said}");
+    let large = folder.path().join("large.jsonl.zst");
+    std::fs::write(&large, vec![0; MOST_BYTES + 1]).expect("a file");
+    let said = verifier.verify(&large).reasons.join("\n");
+    assert!(said.contains("at most 300000"), "{said}");
+}
+
+#[test]
+fn a_second_header_in_columns_is_refused_as_in_lines() {
+    let (kept, _) = kept(&run(Wish::default()), None).remove(0);
+    let text = String::from_utf8(kept.text).expect("text");
+    let forged = text.replacen("\"of\":\"block\"", "\"of\":\"header\"", 1);
+    assert_ne!(forged, text);
+    let error = read_from(Cursor::new(forged), Path::new("kept"), Limits::default());
+    assert!(error.is_err());
+    let record = Record::from_value(serde_json::json!({"type": "columns"}));
+    assert!(matches!(record, Ok(Record::Unknown(_))), "{record:?}");
+}
