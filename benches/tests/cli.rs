@@ -504,3 +504,32 @@ fn build_that_hangs_is_named_while_it_does() {
     let said = format!("still building the lane program of go: {}", go.display());
     assert!(stderr(&output).contains(&said), "{}", stderr(&output));
 }
+
+#[test]
+fn a_run_is_kept_in_its_machines_folder_and_verified_there() {
+    let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports");
+    let folder = tempfile::tempdir().unwrap();
+    let tree = folder.path().to_str().unwrap();
+    let machines = std::fs::read_dir(reports.join("hardware")).unwrap();
+    let machine = machines.map(|entry| entry.unwrap().path()).min().unwrap();
+    let runs = std::fs::read_dir(&machine).unwrap();
+    let there = runs.map(|entry| entry.unwrap().path()).min().unwrap();
+    // Kept once more, it is what it was.
+    let kept = run(&["keep", there.to_str().unwrap(), "--out", tree]);
+    assert!(kept.status.success(), "{}", stderr(&kept));
+    let said = stdout(&kept);
+    let file = said.lines().next().unwrap();
+    let key = machine.file_name().unwrap().to_str().unwrap();
+    assert!(file.starts_with(&format!("{tree}/{key}/")), "{said}");
+    let verified = run(&["verify", file]);
+    assert_eq!(stdout(&verified), format!("accepted: {file}\n"));
+    assert_eq!(verified.status.code(), Some(0));
+
+    let small = reports.join("tests/fixtures/v1-small.jsonl");
+    let verified = run(&["verify", "--format", "json", file, small.to_str().unwrap()]);
+    assert_eq!(verified.status.code(), Some(2), "{}", stdout(&verified));
+    let answer: serde_json::Value = serde_json::from_str(&stdout(&verified)).unwrap();
+    assert_eq!(answer[0]["standing"], "accepted");
+    assert_eq!(answer[1]["standing"], "refused");
+    assert_eq!(run(&["verify"]).status.code(), Some(4));
+}

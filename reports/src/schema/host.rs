@@ -258,6 +258,6 @@ mod tests {
 
     #[test]
     fn key_is_fixed_for_ever_within_its_version() {
-        assert_eq!(epyc().key(), "m2-x86_64-KEY");
+        assert_eq!(epyc().key(), "m2-x86_64-cf9d3c493785acbf");
     }
 }

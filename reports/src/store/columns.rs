@@ -320,7 +320,7 @@ mod tests {
         assert!(bomb.contains("more values than any run"), "{bomb}");
         let lists = json!({"fields": {"a": {"lengths": [u64::MAX, 1], "items": []}}});
         assert!(read(lists, 2).contains("too many items"));
-        let deep = json!({"fields": {"a": {"lengths": [1 << 40], "items": {"fields": {}}}}});
+        let deep = json!({"fields": {"a": {"lengths": [1_u64 << 40], "items": {"fields": {}}}}});
         assert!(read(deep, 1).contains("more values than any run"));
         let row = json!({"fields": {}, "some": {"a": {"rows": [7], "values": [1]}}});
         assert!(read(row, 1).contains("row 7 of 1"));
