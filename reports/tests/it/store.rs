@@ -4,7 +4,9 @@ use proptest::prelude::*;
 use std::io::{self, BufReader, Cursor, Read, Write};
 use std::path::Path;
 
-use reports::schema::{Block, End, Failure, Group, Header, Lane, Record, SCHEMA_VERSION, Sample};
+use reports::schema::{
+    Block, COLUMNS_VERSION, End, Failure, Group, Header, Lane, Record, SCHEMA_VERSION, Sample,
+};
 use reports::store::{Claim, Limits, Medium, ReadError, WriteError, Writer, read, read_from};
 
 fn header() -> Header {
@@ -137,7 +139,7 @@ fn empty_file_says_so() {
 #[test]
 fn newer_version_asks_for_a_newer_program() {
     let newer = Header {
-        schema_version: SCHEMA_VERSION + 1,
+        schema_version: COLUMNS_VERSION + 1,
         ..header()
     };
     let message = message(&text(&[Record::Header(Box::new(newer))]));
