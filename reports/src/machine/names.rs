@@ -192,7 +192,7 @@ pub(super) fn name(fields: &Fields) -> String {
         })
     };
     let risc_v = || {
-        let numbers = ["mvendorid", "marchid"].map(|name| get(name));
+        let numbers = ["mvendorid", "marchid"].map(&get);
         let [Some(vendor), Some(architecture)] = numbers else {
             return None;
         };

@@ -89,10 +89,10 @@ fn text(run: &Run, bits: u32, home: Option<&str>) -> Vec<u8> {
             }
             _ => {}
         }
-        if let Value::Object(mut fields) = value(&smaller(record, bits)) {
-            if let Some(Value::String(kind)) = fields.remove("type") {
-                by_kind.entry(kind).or_default().push(Value::Object(fields));
-            }
+        if let Value::Object(mut fields) = value(&smaller(record, bits))
+            && let Some(Value::String(kind)) = fields.remove("type")
+        {
+            by_kind.entry(kind).or_default().push(Value::Object(fields));
         }
     }
     let columns = by_kind.into_iter();
