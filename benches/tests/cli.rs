@@ -515,21 +515,21 @@ fn a_run_is_kept_in_its_machines_folder_and_verified_there() {
     let runs = std::fs::read_dir(&machine).unwrap();
     let there = runs.map(|entry| entry.unwrap().path()).min().unwrap();
     // Kept once more, it is what it was.
-    let kept = run(&["keep", there.to_str().unwrap(), "--out", tree]);
+    let kept = said(&["keep", there.to_str().unwrap(), "--out", tree]);
     assert!(kept.status.success(), "{}", stderr(&kept));
-    let said = stdout(&kept);
-    let file = said.lines().next().unwrap();
+    let written = stdout(&kept);
+    let file = written.lines().next().unwrap();
     let key = machine.file_name().unwrap().to_str().unwrap();
-    assert!(file.starts_with(&format!("{tree}/{key}/")), "{said}");
-    let verified = run(&["verify", file]);
+    assert!(file.starts_with(&format!("{tree}/{key}/")), "{written}");
+    let verified = said(&["verify", file]);
     assert_eq!(stdout(&verified), format!("accepted: {file}\n"));
     assert_eq!(verified.status.code(), Some(0));
 
     let small = reports.join("tests/fixtures/v1-small.jsonl");
-    let verified = run(&["verify", "--format", "json", file, small.to_str().unwrap()]);
+    let verified = said(&["verify", "--format", "json", file, small.to_str().unwrap()]);
     assert_eq!(verified.status.code(), Some(2), "{}", stdout(&verified));
     let answer: serde_json::Value = serde_json::from_str(&stdout(&verified)).unwrap();
     assert_eq!(answer[0]["standing"], "accepted");
     assert_eq!(answer[1]["standing"], "refused");
-    assert_eq!(run(&["verify"]).status.code(), Some(4));
+    assert_eq!(said(&["verify"]).status.code(), Some(4));
 }
