@@ -17,6 +17,8 @@
 //! Where that happens for most of a second, a warning on stderr names the goroutine that
 //! blocks the thread and those that wait ([`Builder::warns_of_blocked_threads`]).
 //!
+//! Futures are waited for by [`future::block_on`], which parks the goroutine.
+//!
 //! # Forks
 //!
 //! The child of a `fork` has the thread that forked alone, and none of the runtime's.
@@ -38,6 +40,7 @@ mod chan;
 pub mod context;
 mod fatal;
 pub mod fs;
+pub mod future;
 mod goroutine;
 pub mod io;
 mod local;
@@ -71,6 +74,7 @@ pub use sched::contention::{
 };
 pub use sched::dump::{GoroutineInfo, goroutines, in_goroutine};
 pub use sched::global_queue::Priority;
+pub use sched::handle::Handle;
 pub use sched::join::{JoinError, JoinHandle, PanicPayload};
 pub use sched::latency::RunLatency;
 pub use sched::lock_thread::{lock_os_thread, unlock_os_thread};

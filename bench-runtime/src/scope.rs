@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::goroutine::WaitReason;
 use crate::goroutine::body::{Exit, without_panic};
-use crate::sync::WaitGroup;
+use crate::sync::{ErrGroup, WaitGroup};
 use crate::util::lock::Lock;
 
 /// What a goroutine leaves that got no stack; the panic hook has heard why.
@@ -237,6 +237,48 @@ impl<'scope> Scope<'scope, '_> {
             outcome,
             _scope: PhantomData,
         }
+    }
+}
+
+impl<'scope> Scope<'scope, '_> {
+    /// Starts a task of an [`ErrGroup`] that may borrow what outlives the scope;
+    /// blocks the goroutine while the group's limit is reached. Its failure or
+    /// panic is for [`ErrGroup::wait`].
+    ///
+    /// # Panics
+    ///
+    /// Outside every goroutine.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::ErrGroup;
+    /// use bench_runtime::{Runtime, scope};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// unsafe { Runtime::builder().build() }?.run(|| {
+    ///     let texts = ["1", "2", "three"].map(String::from);
+    ///     let mut numbers = [0; 3];
+    ///     let parsed = scope(|s| {
+    ///         let group = ErrGroup::with_limit(2);
+    ///         for (text, number) in texts.iter().zip(&mut numbers) {
+    ///             s.go_in(&group, move || text.parse().map(|n| *number = n));
+    ///         }
+    ///         group.wait()
+    ///     });
+    ///     assert!(parsed.is_err());
+    ///     assert_eq!(numbers, [1, 2, 0]);
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn go_in<E: Send + 'static>(
+        &'scope self,
+        group: &ErrGroup<E>,
+        f: impl FnOnce() -> Result<(), E> + Send + 'scope,
+    ) {
+        group.wait_for_room();
+        let _ = self.go(group.tasks().task(group.task(f)));
     }
 }
 

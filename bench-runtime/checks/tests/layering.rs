@@ -31,6 +31,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("fs", 7),
     ("io", 7),
     ("scope", 8),
+    ("future", 8),
     ("lib", 9),
 ];
 

@@ -6,7 +6,8 @@
 //! 1. A non-empty buffer means no receiver waits; a buffer with room means no
 //!    sender waits; but for waiters whose claim was lost elsewhere, and for the
 //!    waiters of one select that both sends and receives here.
-//! 2. A closed channel has no waiters, and its buffer only shrinks.
+//! 2. A closed channel has no waiters, and its buffer only shrinks; but for
+//!    values that were put back ([`super::put_back`]).
 //! 3. The `len` elements from `head` on, in a ring of `cap`, are initialised.
 //!
 //! # The hand-off
@@ -26,7 +27,7 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::goroutine::{WaitQueue, WaitReason, Waiter};
-use crate::sched;
+use crate::sched::{self, pending};
 use crate::util::quick_lock::RawQuickLock;
 
 /// In a waiter's tag: the value was moved.
@@ -103,6 +104,11 @@ impl State {
             Side::Send => &mut self.senders,
             Side::Recv => &mut self.receivers,
         }
+    }
+
+    /// Whether nothing is left to receive, of a channel without senders.
+    pub(super) fn is_drained(&self) -> bool {
+        self.len == 0 && self.senders.is_empty()
     }
 
     /// A pseudo-random number below `bound`. Source: G. Marsaglia, "Xorshift
@@ -362,8 +368,15 @@ impl Core {
         let state = unsafe { self.state() };
         let first = !state.closed;
         state.closed = true;
+        let mut returned = WaitQueue::new();
         for side in [Side::Recv, Side::Send] {
             while let Some(waiter) = state.queue(side).dequeue() {
+                // SAFETY: dequeued, so ours.
+                if side == Side::Send && unsafe { waiter.as_ref() }.is_of_future() {
+                    // SAFETY: it was in the same queue until now.
+                    unsafe { returned.enqueue(waiter.as_ptr()) };
+                    continue;
+                }
                 // SAFETY: dequeued, so ours until we ready its owner; the list
                 // is emptied below.
                 unsafe {
@@ -373,16 +386,19 @@ impl Core {
                 }
             }
         }
+        state.senders = returned;
         // SAFETY: we hold the lock, and `state` is not used again.
         unsafe { self.unlock() };
+        let mut wakers = Vec::new();
         while let Some(waiter) = woken.first() {
             // SAFETY: in our list, and alive until its owner is readied.
             let owner = unsafe {
                 woken.remove(waiter.as_ptr());
                 waiter.as_ref().owner
             };
-            sched::ready(owner);
+            pending::ready_later(owner, &mut wakers);
         }
+        wakers.into_iter().for_each(pending::wake);
         first
     }
 

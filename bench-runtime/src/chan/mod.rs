@@ -18,13 +18,16 @@
 
 mod core;
 mod error;
+mod future;
 mod iter;
+mod put_back;
 mod receiver;
 pub(crate) mod select;
 mod sender;
 mod typed;
 
 pub use error::{RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
+pub use future::Recv;
 pub use iter::{IntoIter, Iter, TryIter};
 pub use receiver::Receiver;
 pub use select::{RecvOperand, Select, Selected, SendOperand, Slot};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::core::{Side, wait_for_ever, wait_in_vain};
 use super::iter::{IntoIter, Iter, TryIter};
 use super::typed::{Chan, Received};
-use super::{RecvTimeoutError, TryRecvError};
+use super::{Recv, RecvTimeoutError, TryRecvError};
 use crate::goroutine::{WaitReason, Waiter};
 use crate::sched;
 use crate::time::{after_ns, ns_of};
@@ -88,6 +88,31 @@ impl<T> Receiver<T> {
             Some(chan) => chan.recv(),
             None => wait_for_ever(WaitReason::ChanNil),
         }
+    }
+
+    /// The same for async code: see [`crate::future`]. Nothing is received before
+    /// the future is polled, nor by one that is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{chan, future};
+    ///
+    /// let (tx, rx) = chan(0);
+    /// let sender = std::thread::spawn(move || (1..=4).try_for_each(|n| tx.send(n)));
+    /// // Any executor will do.
+    /// let sum = future::block_on(async {
+    ///     let mut sum = 0;
+    ///     while let Some(n) = rx.recv_async().await {
+    ///         sum += n;
+    ///     }
+    ///     sum
+    /// });
+    /// assert_eq!(sum, 10);
+    /// sender.join().unwrap().unwrap();
+    /// ```
+    pub fn recv_async(&self) -> Recv<'_, T> {
+        Recv::new(self)
     }
 
     /// Receives a value if one is there.

@@ -6,6 +6,7 @@ use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::NonNull;
 
 use super::core::{Core, Outcome, Side, complete};
+use crate::goroutine::Waiter;
 use crate::sched;
 
 /// A pointer to a channel that is alive: whoever holds one also holds, or
@@ -39,7 +40,7 @@ struct Rest<T> {
 impl<T> Rest<T> {
     fn drop_values(&self) {
         // SAFETY: where we are alone, nobody else can hold the lock.
-        while !(self.alone && unsafe { self.chan.core().state() }.len == 0) {
+        while !(self.alone && unsafe { self.chan.core().state() }.is_drained()) {
             match self.chan.try_recv() {
                 Received::Value(value) => drop(value),
                 Received::Empty | Received::Closed => break,
@@ -356,6 +357,28 @@ impl<T> Chan<T> {
                         Outcome::TimedOut => Received::Empty,
                     }
                 }
+            }
+        }
+    }
+
+    /// Receives, or else queues up to.
+    ///
+    /// # Safety
+    ///
+    /// The waiter is in no queue, has a place for a `T` as its element, and
+    /// stays where it is until it was readied or is removed.
+    pub(super) unsafe fn recv_or_queue_up(&self, waiter: *mut Waiter) -> Received<T> {
+        match self.attempt_recv() {
+            Attempt::Done(value) => Received::Value(value),
+            Attempt::Closed => Received::Closed,
+            Attempt::Blocked => {
+                // SAFETY: the attempt left the channel locked; the waiter is as
+                // promised.
+                unsafe {
+                    self.core().state().receivers.enqueue(waiter);
+                    self.core().unlock();
+                }
+                Received::Empty
             }
         }
     }

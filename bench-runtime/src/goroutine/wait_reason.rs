@@ -23,11 +23,12 @@ pub(crate) enum WaitReason {
     Io,
     Blocking,
     Suspend,
+    Future,
 }
 
 impl WaitReason {
     /// All of them, at the index of their value.
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 20] = [
         Self::None,
         Self::ChanSend,
         Self::ChanRecv,
@@ -47,6 +48,7 @@ impl WaitReason {
         Self::Io,
         Self::Blocking,
         Self::Suspend,
+        Self::Future,
     ];
 
     /// The reason with this value, `None` for one that is none.
@@ -79,6 +81,7 @@ impl WaitReason {
             Self::Io => "IO wait",
             Self::Blocking => "blocking call",
             Self::Suspend => "suspended",
+            Self::Future => "block_on",
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Who can park, and the record that stands for it in a queue.
 //!
 //! A [`Parkable`] is a goroutine or a plain OS thread; primitives treat both
-//! alike. The way to wait, which every primitive follows:
+//! alike. (Channels and joins also know pending futures, which never park:
+//! `sched::pending`.) The way to wait, which every primitive follows:
 //!
 //! 1. `let me = sched::prepare_park(reason, object)`; from here a ready counts.
 //! 2. Enqueue one [`Waiter`] in each queue, under that queue's lock; unlock.
@@ -42,9 +43,11 @@ pub(crate) struct Head {
 pub(crate) enum Kind {
     Goroutine,
     Thread,
+    /// A future that waits in a queue without parking: see `sched::pending`.
+    Future,
 }
 
-/// A goroutine or a plain OS thread. The memory behind it is never returned
+/// A goroutine, a plain OS thread or a pending future. The memory behind it is never returned
 /// to the allocator nor used for another type, so reading a head through a
 /// stale `Parkable` is harmless, though meaningless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,6 +161,11 @@ impl Waiter {
             ticket,
             tag: Cell::new(tag | MULTI),
         }
+    }
+
+    /// Whether it stands for a pending future, or for what one left.
+    pub(crate) fn is_of_future(&self) -> bool {
+        self.owner.head().kind == Kind::Future
     }
 
     fn take(&self) -> bool {

@@ -3,6 +3,10 @@
 /// The parts of the examples that differ by type: how a value is made, its
 /// name, an operation that waits to read, and one that writes.
 macro_rules! shown {
+    (made Descriptor) => {
+        "let (near, _far) = std::os::unix::net::UnixStream::pair()?;\n\
+         let descriptor = Descriptor::new(near);"
+    };
     (made TcpListener) => {
         "let listener = TcpListener::bind(\"127.0.0.1:0\")?;"
     };
@@ -31,6 +35,9 @@ macro_rules! shown {
         "let (_reader, writer) = pipe()?;"
     };
 
+    (name Descriptor) => {
+        "descriptor"
+    };
     (name TcpListener) => {
         "listener"
     };
@@ -56,6 +63,9 @@ macro_rules! shown {
         "writer"
     };
 
+    (read Descriptor) => {
+        "descriptor.wait_readable()"
+    };
     (read TcpListener) => {
         "listener.accept()"
     };
@@ -78,6 +88,9 @@ macro_rules! shown {
         "(&reader).read(&mut [0])"
     };
 
+    (write Descriptor) => {
+        "descriptor.wait_writable()"
+    };
     (write TcpStream) => {
         "(&stream).write(b\"late\")"
     };
@@ -98,6 +111,35 @@ macro_rules! shown {
 /// The methods and traits of a type that is one [`super::fd::Fd`] of `$std`.
 macro_rules! common {
     ($type:ident of $std:ty $(, reads $read:ident)? $(, writes $write:ident)?) => {
+        $crate::net::convert::deadlines!($type $(, reads $read)? $(, writes $write)?);
+
+        impl TryFrom<$std> for $type {
+            type Error = std::io::Error;
+
+            /// Takes over std's type, which becomes non-blocking, along with
+            /// all duplicates of its descriptor.
+            fn try_from(inner: $std) -> std::io::Result<Self> {
+                Ok(Self {
+                    fd: $crate::net::fd::Fd::from_blocking(inner)?,
+                })
+            }
+        }
+
+        impl TryFrom<$type> for $std {
+            type Error = std::io::Error;
+
+            /// Gives std's type, which blocks the thread.
+            fn try_from(outer: $type) -> std::io::Result<Self> {
+                outer.fd.into_blocking()
+            }
+        }
+    };
+}
+
+/// Deadlines, `close` and the descriptor, of any type that is one
+/// [`super::fd::Fd`].
+macro_rules! deadlines {
+    ($type:ident $(, reads $read:ident)? $(, writes $write:ident)?) => {
         impl $type {
             $(
                 /// Operations that wait or begin after this instant fail; `None` is for
@@ -169,27 +211,6 @@ macro_rules! common {
             /// ```
             pub fn close(&self) -> std::io::Result<()> {
                 self.fd.close()
-            }
-        }
-
-        impl TryFrom<$std> for $type {
-            type Error = std::io::Error;
-
-            /// Takes over std's type, which becomes non-blocking, along with
-            /// all duplicates of its descriptor.
-            fn try_from(inner: $std) -> std::io::Result<Self> {
-                Ok(Self {
-                    fd: $crate::net::fd::Fd::from_blocking(inner)?,
-                })
-            }
-        }
-
-        impl TryFrom<$type> for $std {
-            type Error = std::io::Error;
-
-            /// Gives std's type, which blocks the thread.
-            fn try_from(outer: $type) -> std::io::Result<Self> {
-                outer.fd.into_blocking()
             }
         }
 
@@ -359,5 +380,6 @@ macro_rules! write_by_ref {
 }
 
 pub(super) use {
-    both_deadlines, common, read_by_ref, read_timeout, shown, write_by_ref, write_timeout,
+    both_deadlines, common, deadlines, read_by_ref, read_timeout, shown, write_by_ref,
+    write_timeout,
 };

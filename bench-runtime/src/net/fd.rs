@@ -44,10 +44,17 @@ impl<S: AsFd> Fd<S> {
 
     /// The descriptor, blocking again.
     pub(super) fn into_blocking(self) -> io::Result<S> {
+        if !self.waits.is_closed() {
+            fd::set_nonblocking(self.inner.as_fd(), false)?;
+        }
+        self.into_inner()
+    }
+
+    /// The descriptor as it is.
+    pub(super) fn into_inner(self) -> io::Result<S> {
         if self.waits.is_closed() {
             return Err(closed_error());
         }
-        fd::set_nonblocking(self.inner.as_fd(), false)?;
         let Self { waits, inner } = self;
         drop(waits);
         Ok(inner)

@@ -16,6 +16,9 @@
 //!
 //! An operation is tried first, and waits only where it would block.
 //!
+//! For what has no type here, such as a timerfd, an inotify instance, a terminal or
+//! the socket of a C library, there is [`Descriptor`].
+//!
 //! ```
 //! use bench_runtime::net::{TcpListener, TcpStream};
 //! use std::io::{Read, Write};
@@ -39,9 +42,11 @@ use std::io;
 mod accept;
 mod attempt;
 mod convert;
+mod descriptor;
 pub(crate) mod fd;
 mod pipe;
 mod resolve;
+mod shared;
 mod tcp_listener;
 mod tcp_stream;
 #[cfg(test)]
@@ -52,7 +57,9 @@ mod unix_listener;
 mod unix_stream;
 mod wait;
 
+pub use descriptor::Descriptor;
 pub use pipe::{PipeReader, PipeWriter, pipe};
+pub use shared::Shared;
 pub use tcp_listener::{TcpIncoming, TcpListener};
 pub use tcp_stream::TcpStream;
 pub use udp::UdpSocket;

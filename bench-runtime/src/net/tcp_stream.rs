@@ -13,7 +13,8 @@ use crate::net::resolve;
 use crate::netpoll::Side;
 use crate::sys::{socket, transfer};
 
-/// A TCP connection, as [`std::net::TcpStream`].
+/// A TCP connection, as [`std::net::TcpStream`]; but one that was connected or
+/// accepted here sends small writes at once, as in Go: `TCP_NODELAY` is set.
 ///
 /// # Examples
 ///
@@ -24,7 +25,6 @@ use crate::sys::{socket, transfer};
 /// # fn main() -> std::io::Result<()> {
 /// let listener = TcpListener::bind("127.0.0.1:0")?;
 /// let stream = TcpStream::connect(listener.local_addr()?)?;
-/// stream.set_nodelay(true)?;
 /// (&stream).write_all(b"one\ntwo\n")?;
 ///
 /// let (peer, address) = listener.accept()?;
@@ -106,6 +106,7 @@ impl TcpStream {
     fn connect_one(address: &SocketAddr, timeout: Option<Duration>) -> io::Result<Self> {
         let limit_ns = limit_ns(timeout);
         let socket = socket::tcp(address)?;
+        socket::send_at_once(socket.as_fd());
         let is_done = socket::connect(socket.as_fd(), address)?;
         let fd = Fd::new(net::TcpStream::from(socket));
         if !is_done {
@@ -118,6 +119,7 @@ impl TcpStream {
 
     /// Of an accepted socket that does not block.
     pub(super) fn accepted(socket: OwnedFd) -> Self {
+        socket::send_at_once(socket.as_fd());
         Self {
             fd: Fd::new(net::TcpStream::from(socket)),
         }
@@ -286,7 +288,8 @@ impl TcpStream {
         self.fd.with(net::TcpStream::peer_addr)
     }
 
-    /// Sends small writes at once (`TCP_NODELAY`).
+    /// Sends small writes at once (`TCP_NODELAY`), or keeps them until what was sent
+    /// before is acknowledged. At once is the default but for what came from std.
     ///
     /// # Errors
     ///
@@ -300,8 +303,9 @@ impl TcpStream {
     /// # fn main() -> std::io::Result<()> {
     /// let listener = TcpListener::bind("127.0.0.1:0")?;
     /// let stream = TcpStream::connect(listener.local_addr()?)?;
-    /// stream.set_nodelay(true)?;
     /// assert!(stream.nodelay()?);
+    /// stream.set_nodelay(false)?;
+    /// assert!(!stream.nodelay()?);
     /// # Ok(())
     /// # }
     /// ```

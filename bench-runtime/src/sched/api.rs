@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::builder::Builder;
 use super::current;
 use super::dump::GoroutineInfo;
+use super::handle::Handle;
 use super::join::{JoinError, JoinHandle};
 use super::metrics::Metrics;
 use super::profile::GoroutineProfile;
@@ -185,6 +186,25 @@ impl Runtime {
         T: Send + 'static,
     {
         spawn::from_outside(self.shared, f)
+    }
+
+    /// What starts goroutines here, for others to keep: see [`Handle`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
+    /// let handle = runtime.handle();
+    /// let thread = std::thread::spawn(move || handle.spawn(|| 1 + 1).join().unwrap());
+    /// assert_eq!(thread.join().unwrap(), 2);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle::of(self.shared)
     }
 
     /// Changes GOMAXPROCS while goroutines run, without stopping them, and

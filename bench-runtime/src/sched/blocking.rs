@@ -67,6 +67,10 @@ impl Drop for Blocked {
 /// which then block its thread, but it cannot start goroutines with
 /// [`go`](fn@crate::go).
 ///
+/// `f` goes to another thread, so what it captures must be `Send`. A `&T` is not where
+/// `T` is not `Sync`, as a `&rusqlite::Connection`. Lend it as `&mut`, which is `Send`
+/// where `T` is, and `move` that into `f`; or move the value itself in and out.
+///
 /// # Panics
 ///
 /// With the panic of `f`.
@@ -79,6 +83,28 @@ impl Drop for Blocked {
 ///     bench_runtime::blocking(|| std::fs::read_to_string("/proc/self/comm"))
 /// })?;
 /// assert!(!text.is_empty());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// What is `Send` and not `Sync`, lent as `&mut`:
+///
+/// ```
+/// use std::cell::Cell;
+///
+/// struct Connection(Cell<u32>);
+/// impl Connection {
+///     fn query(&self) -> u32 {
+///         self.0.replace(self.0.get() + 1)
+///     }
+/// }
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { bench_runtime::Runtime::builder().build() }?.run(|| {
+///     let mut connection = Connection(Cell::new(7));
+///     let db = &mut connection;
+///     let got = bench_runtime::blocking(move || db.query());
+///     assert_eq!((got, connection.query()), (7, 8));
+/// });
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn blocking<T, F>(f: F) -> T

@@ -397,6 +397,7 @@ impl Builder {
     /// | std's `thread::scope` | fine | no park inside: rule 4 |
     /// | rayon | its scope inside [`blocking`](crate::blocking), then tasks may wait for goroutines | the same |
     /// | scoped-tls | no park inside `set`: rule 2 | the same |
+    /// | tokio, hyper | spawn there and [`block_on`](crate::future::block_on) here; `Handle::enter`'s guard not over a park | the same |
     ///
     /// pyo3 is not tried: its tests need a shared libpython that the loader finds. What
     /// `attach` takes belongs to the thread, so nothing may park inside it, by rule 2.

@@ -38,7 +38,6 @@ use super::machine::Machine;
 use super::pick::{TURN, begin_slice, count_pick};
 use super::processor::{Processor, ProcessorStatus};
 use super::runtime::Shared;
-use super::thread::ThreadRecord;
 use super::trace::{ANY, event};
 use crate::goroutine::{Goroutine, Kind, Parkable};
 use crate::netpoll::Netpoll;
@@ -249,7 +248,7 @@ impl Shared {
     ) {
         for who in ready.drain(..) {
             match who.head().kind {
-                Kind::Thread => ThreadRecord::of(who).ready(),
+                Kind::Thread | Kind::Future => super::park::ready_other(who),
                 Kind::Goroutine => {
                     let g = Goroutine::of(who);
                     g.set_status(crate::goroutine::Status::Runnable);

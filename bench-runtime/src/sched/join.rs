@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
 use super::current::{self, machine_of};
+use super::join_async::Join;
 use super::ready::shared_of;
 use super::shutdown::Outlook;
 use super::{park, preempt};
@@ -147,7 +148,7 @@ impl fmt::Display for PanicPayload {
 /// ```
 #[must_use = "a goroutine whose handle is dropped runs on; say `drop(go(..))` or `let _ = go(..)` if that is meant"]
 pub struct JoinHandle<T> {
-    g: &'static Goroutine,
+    pub(super) g: &'static Goroutine,
     _result: PhantomData<fn() -> T>,
 }
 
@@ -256,6 +257,25 @@ impl<T> JoinHandle<T> {
             Outcome::Returned(value) => Ok(value),
             other => Err(failure(other)),
         }
+    }
+}
+
+impl<T> JoinHandle<T> {
+    /// The same for async code: see [`crate::future`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, future};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
+    /// let answer = runtime.spawn(|| 6 * 7);
+    /// assert_eq!(future::block_on(answer.join_async()).unwrap(), 42);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn join_async(self) -> Join<T> {
+        Join::new(self)
     }
 }
 

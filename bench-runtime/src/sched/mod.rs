@@ -9,6 +9,7 @@
 //! | `park`, `ready`  | how a G stops and becomes runnable, and in which queue   |
 //! | `run_loop`       | how one G follows another on an M                        |
 //! | `spawn`, `join`  | how a G starts, and how its end is waited for            |
+//! | `pending`, `join_async` | how a future waits in the place of a G            |
 //! | `pick`           | which of those at hand an M runs, and for how long       |
 //! | `find_runnable`  | where else it looks for a G, and how it rests            |
 //! | `idle`           | sleeping and waking Ms without losing a wake-up          |
@@ -24,7 +25,7 @@
 //! | `fiber`          | what the thread sanitizer is told of switches            |
 //! | `trace`, `latency`, `schedtrace` | what is told about all of it              |
 //! | `procs`, `os_threads`, `records`, `clock`, `metrics` | how many of what there are, and what time it is |
-//! | `runtime`, `shutdown`, `lifetime`, `builder`, `api` | what all share, how users hold it, its end |
+//! | `runtime`, `shutdown`, `lifetime`, `builder`, `api`, `handle` | what all share, how users hold it, its end |
 //!
 //! # The life of a goroutine, in numbered steps
 //!
@@ -99,10 +100,12 @@ pub(crate) mod dump;
 mod fiber;
 pub(crate) mod find_runnable;
 pub(crate) mod global_queue;
+pub(crate) mod handle;
 pub(crate) mod helpers;
 pub(crate) mod hogs;
 pub(crate) mod idle;
 pub(crate) mod join;
+pub(crate) mod join_async;
 pub(crate) mod latency;
 pub(crate) mod lifetime;
 pub(crate) mod lock_thread;
@@ -113,6 +116,7 @@ pub(crate) mod metrics;
 mod off_slot;
 mod os_threads;
 pub(crate) mod park;
+pub(crate) mod pending;
 pub(crate) mod pick;
 mod pprof;
 pub(crate) mod preempt;

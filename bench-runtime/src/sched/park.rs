@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use super::claim;
 use super::current::{self, goroutine_of, machine_of};
 use super::machine::Machine;
+use super::pending::Pending;
 use super::processor::Processor;
 use super::run_loop::leave_stack;
 use super::runtime::Shared;
@@ -102,7 +103,7 @@ pub(crate) fn cancel_park(me: Parkable) {
 pub(crate) unsafe fn own_waiter(me: Parkable, elem: *mut ()) -> *mut Waiter {
     let waiter = match me.head().kind {
         Kind::Goroutine => Goroutine::of(me).waiter(),
-        Kind::Thread => ThreadRecord::of(me).waiter(),
+        Kind::Thread | Kind::Future => ThreadRecord::of(me).waiter(),
     };
     // SAFETY: the record has the room, and by the caller's promise the waiter
     // in it is not in use.
@@ -123,7 +124,7 @@ pub(crate) fn park(me: Parkable) {
 fn park_untimed(me: Parkable) {
     match me.head().kind {
         Kind::Goroutine => park_goroutine(Goroutine::of(me)),
-        Kind::Thread => ThreadRecord::of(me).park(),
+        Kind::Thread | Kind::Future => ThreadRecord::of(me).park(),
     }
     cancel_park(me);
 }
@@ -152,7 +153,7 @@ pub(crate) fn park_until(me: Parkable, ticket: u32, deadline_ns: u64) {
 
 fn park_until_untimed(me: Parkable, ticket: u32, deadline_ns: u64) {
     match me.head().kind {
-        Kind::Thread => ThreadRecord::of(me).park_until(ticket, deadline_ns),
+        Kind::Thread | Kind::Future => ThreadRecord::of(me).park_until(ticket, deadline_ns),
         Kind::Goroutine => {
             let armed = arm(deadline_ns, Action::Wake { who: me, ticket });
             park_goroutine(Goroutine::of(me));
@@ -192,8 +193,17 @@ pub(crate) fn arm(when_ns: u64, action: Action) -> Result<Armed, Action> {
 #[inline(always)]
 pub(crate) fn ready(who: Parkable) {
     match who.head().kind {
-        Kind::Thread => ThreadRecord::of(who).ready(),
         Kind::Goroutine => readying::ready_goroutine(Goroutine::of(who)),
+        Kind::Thread | Kind::Future => ready_other(who),
+    }
+}
+
+/// [`ready`] of what is no goroutine.
+#[inline(never)]
+pub(super) fn ready_other(who: Parkable) {
+    match who.head().kind {
+        Kind::Future => Pending::of(who).ready(),
+        _ => ThreadRecord::of(who).ready(),
     }
 }
 
@@ -201,7 +211,7 @@ pub(crate) fn ready(who: Parkable) {
 #[inline(always)]
 pub(crate) fn ready_inside(m: &'static Machine, p: &'static Processor, who: Parkable) {
     match who.head().kind {
-        Kind::Thread => ThreadRecord::of(who).ready(),
+        Kind::Thread | Kind::Future => ready_other(who),
         Kind::Goroutine => {
             let g = Goroutine::of(who);
             g.set_status(Status::Runnable);

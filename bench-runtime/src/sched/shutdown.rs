@@ -208,6 +208,9 @@ impl Shared {
             };
             let outside = who.is_some_and(|who| match who.head().kind {
                 Kind::Thread => true,
+                // It is polled where its waker leads, and goes on waiting while
+                // goroutines are only stuck.
+                Kind::Future => instead == JOIN_LOST,
                 Kind::Goroutine => {
                     instead == JOIN_LOST
                         && !ptr::eq(super::ready::shared_of(Goroutine::of(who)), self)

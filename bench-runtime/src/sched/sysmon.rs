@@ -27,6 +27,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::machine::Machine;
+use super::pending;
 use super::processor::{Processor, ProcessorStatus};
 use super::runtime::Shared;
 use super::schedtrace::Schedtrace;
@@ -326,7 +327,9 @@ impl Shared {
             return;
         }
         self.on_errand(|ready| {
-            p.timers.poll(self.now_ns(), ready);
+            for waker in pending::collecting(|| p.timers.poll(self.now_ns(), ready)) {
+                pending::wake_in_goroutine(self, waker);
+            }
             self.record(Kind::Timers, p.id as u64, ready.len() as u64);
         });
     }

@@ -8,7 +8,8 @@ use crate::context::{Cancel, Context};
 use crate::util::lock::Lock;
 
 /// Starts tasks that may fail, and waits for all of them; the first failure
-/// counts, and cancels the group's context. Clones are handles of one group.
+/// counts, and cancels the group's context. Clones are handles of one group. Tasks that
+/// borrow are started in a scope: [`Scope::go_in`](crate::Scope::go_in).
 ///
 /// # Examples
 ///
@@ -159,10 +160,15 @@ impl<E: Send + 'static> ErrGroup<E> {
     /// ```
     #[track_caller]
     pub fn go(&self, f: impl FnOnce() -> Result<(), E> + Send + 'static) {
+        self.wait_for_room();
+        self.start(f);
+    }
+
+    /// Takes a place under the limit, which the task gives back. Blocks the goroutine.
+    pub(crate) fn wait_for_room(&self) {
         if let Some(limit) = &self.inner.limit {
             limit.acquire(1).forget();
         }
-        self.start(f);
     }
 
     /// Starts a task unless the limit is reached; says whether it did.
@@ -194,18 +200,31 @@ impl<E: Send + 'static> ErrGroup<E> {
 
     #[track_caller]
     fn start(&self, f: impl FnOnce() -> Result<(), E> + Send + 'static) {
+        self.inner.tasks.go(self.task(f));
+    }
+
+    /// What a goroutine runs for a task that has a place.
+    pub(crate) fn task<F>(&self, f: F) -> impl FnOnce() + Send + use<E, F>
+    where
+        F: FnOnce() -> Result<(), E> + Send,
+    {
         let mut place = Place {
             inner: self.inner.clone(),
             returned: false,
         };
-        self.inner.tasks.go(move || {
+        move || {
             let result = f();
             place.returned = true;
             if let Err(error) = result {
                 place.inner.fail(error);
             }
             drop(place);
-        });
+        }
+    }
+
+    /// The tasks.
+    pub(crate) fn tasks(&self) -> &WaitGroup {
+        &self.inner.tasks
     }
 
     /// Waits for all tasks; blocks the goroutine (or, on a plain thread, the

@@ -14,6 +14,7 @@ mod once_cell;
 mod pool;
 mod rw_mutex;
 mod semaphore;
+pub(crate) mod signal;
 mod wait_group;
 mod waiting;
 
@@ -24,5 +25,5 @@ pub use once::Once;
 pub use once_cell::OnceCell;
 pub use pool::{Pool, Pooled};
 pub use rw_mutex::{RwMutex, RwMutexReadGuard, RwMutexWriteGuard};
-pub use semaphore::{AcquireError, Permit, Semaphore};
+pub use semaphore::{AcquireError, OwnedPermit, Permit, Semaphore};
 pub use wait_group::WaitGroup;

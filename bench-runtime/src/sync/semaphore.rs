@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::ptr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -251,6 +252,83 @@ impl Semaphore {
         })
     }
 
+    /// As [`Self::acquire`], with a permit that keeps the semaphore and may go
+    /// anywhere.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::Semaphore;
+    /// use std::sync::Arc;
+    ///
+    /// let slots = Arc::new(Semaphore::new(2));
+    /// let tasks: Vec<_> = (0..8)
+    ///     .map(|n| {
+    ///         // Waits here, so that no more than two threads exist.
+    ///         let permit = slots.acquire_owned(1);
+    ///         std::thread::spawn(move || {
+    ///             let _permit = permit;
+    ///             n * n
+    ///         })
+    ///     })
+    ///     .collect();
+    /// let sum: u32 = tasks.into_iter().map(|task| task.join().unwrap()).sum();
+    /// assert_eq!((sum, slots.available()), (140, 2));
+    /// ```
+    pub fn acquire_owned(self: &Arc<Self>, weight: usize) -> OwnedPermit {
+        self.acquire(weight).owned_by(self)
+    }
+
+    /// As [`Self::try_acquire`], with a permit that keeps the semaphore.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::Semaphore;
+    /// use std::sync::Arc;
+    ///
+    /// let slots = Arc::new(Semaphore::new(1));
+    /// let held = slots.try_acquire_owned(1)?;
+    /// assert!(slots.try_acquire_owned(1).is_err());
+    /// # drop(held);
+    /// # Ok::<(), bench_runtime::sync::AcquireError>(())
+    /// ```
+    pub fn try_acquire_owned(self: &Arc<Self>, weight: usize) -> Result<OwnedPermit, AcquireError> {
+        self.try_acquire(weight).map(|permit| permit.owned_by(self))
+    }
+
+    /// As [`Self::acquire_with`], with a permit that keeps the semaphore.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::context::Context;
+    /// use bench_runtime::sync::Semaphore;
+    /// use std::sync::Arc;
+    ///
+    /// let slots = Arc::new(Semaphore::new(1));
+    /// let held = slots.acquire_owned_with(&Context::background(), 1)?;
+    /// assert_eq!(slots.available(), 0);
+    /// # drop(held);
+    /// # Ok::<(), bench_runtime::sync::AcquireError>(())
+    /// ```
+    pub fn acquire_owned_with(
+        self: &Arc<Self>,
+        ctx: &Context,
+        weight: usize,
+    ) -> Result<OwnedPermit, AcquireError> {
+        self.acquire_with(ctx, weight)
+            .map(|permit| permit.owned_by(self))
+    }
+
     /// Waits in `lock`'s queue and for the end of the context; true if the
     /// units came. Where both come at once, the units count.
     fn park_with(
@@ -309,8 +387,8 @@ impl Semaphore {
     /// use bench_runtime::sync::Semaphore;
     /// use std::sync::Arc;
     ///
+    /// // Taken and given back by different hands, as a count of free slots is.
     /// let slots = Arc::new(Semaphore::new(1));
-    /// // The permit would borrow, so the units are given back by hand elsewhere.
     /// slots.acquire(1).forget();
     /// let theirs = Arc::clone(&slots);
     /// std::thread::spawn(move || theirs.release(1));
@@ -412,6 +490,54 @@ impl Permit<'_> {
     /// Keeps the units; [`Semaphore::release`] gives them back.
     pub fn forget(self) {
         std::mem::forget(self);
+    }
+}
+
+impl<'a> Permit<'a> {
+    /// The same units, in a permit that keeps the semaphore.
+    fn owned_by(self, semaphore: &'a Arc<Semaphore>) -> OwnedPermit {
+        let weight = self.weight;
+        self.forget();
+        OwnedPermit {
+            semaphore: Arc::clone(semaphore),
+            weight,
+        }
+    }
+}
+
+/// Units borrowed from a shared [`Semaphore`], which it keeps; given back on drop.
+/// See [`Semaphore::acquire_owned`].
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::sync::Semaphore;
+/// use std::sync::Arc;
+///
+/// let slots = Arc::new(Semaphore::new(3));
+/// let permit = slots.acquire_owned(2);
+/// assert_eq!(permit.weight(), 2);
+/// drop(permit);
+/// assert_eq!(slots.available(), 3);
+/// ```
+#[derive(Debug)]
+#[must_use = "the units are given back at once if the permit is dropped"]
+pub struct OwnedPermit {
+    semaphore: Arc<Semaphore>,
+    weight: usize,
+}
+
+impl OwnedPermit {
+    /// How many units it holds.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.weight
+    }
+}
+
+impl Drop for OwnedPermit {
+    fn drop(&mut self) {
+        self.semaphore.release(self.weight);
     }
 }
 

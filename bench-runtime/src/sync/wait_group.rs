@@ -159,9 +159,20 @@ impl WaitGroup {
     /// ```
     #[track_caller]
     pub fn go(&self, f: impl FnOnce() + Send + 'static) {
+        let task = self.task(f);
+        if current::header().is_some() {
+            go_alone(task);
+        } else {
+            Spawner::current().spawn(task);
+        }
+    }
+
+    /// Counts a task, until what is returned has run or was dropped; its panic is
+    /// for who waits.
+    pub(crate) fn task<F: FnOnce() + Send>(&self, f: F) -> impl FnOnce() + Send + use<F> {
         self.change(1);
         let unrun = Unrun(ManuallyDrop::new(Counted(self.clone())));
-        let task = move || {
+        move || {
             let counted = unrun.begin();
             if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
                 if panic.is::<Exit>() {
@@ -171,11 +182,6 @@ impl WaitGroup {
                 counted.0.inner.note_panic(panic);
             }
             drop(counted);
-        };
-        if current::header().is_some() {
-            go_alone(task);
-        } else {
-            Spawner::current().spawn(task);
         }
     }
 

@@ -5,9 +5,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
-use nix::poll::{PollFd, PollFlags};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::event_fd::EventFd;
+
+/// So many bytes a descriptor takes at once that says it can be written to: a pipe
+/// has room for a page then, others for more.
+pub(crate) const WRITE_MOST: usize = libc::PIPE_BUF;
 
 /// Makes reads and writes of it block, or fail where they would. It concerns
 /// all duplicates of the descriptor.
@@ -29,13 +33,8 @@ pub(crate) fn wait(
     wake: Option<&EventFd>,
     timeout: Option<Duration>,
 ) -> io::Result<()> {
-    let flags = if to_write {
-        PollFlags::POLLOUT
-    } else {
-        PollFlags::POLLIN | PollFlags::POLLPRI
-    };
     let mut both = [
-        PollFd::new(fd, flags),
+        PollFd::new(fd, interest(to_write)),
         PollFd::new(wake.map_or(fd, AsFd::as_fd), PollFlags::POLLIN),
     ];
     let used = if wake.is_some() { 2 } else { 1 };
@@ -45,20 +44,20 @@ pub(crate) fn wait(
     }
 }
 
-/// True if a read or a write would not block, also where it would fail. Does not
-/// block.
+/// True if an operation on that side would not block: data, room, urgent data, the end,
+/// an error. Always, of a file that cannot be waited for. Does not block.
 pub(crate) fn is_ready(fd: BorrowedFd<'_>, to_write: bool) -> bool {
-    let mut one = libc::pollfd {
-        fd: fd.as_raw_fd(),
-        events: if to_write {
-            libc::POLLOUT
-        } else {
-            libc::POLLIN
-        },
-        revents: 0,
-    };
-    // SAFETY: the pointer is to one live pollfd.
-    unsafe { libc::poll(&raw mut one, 1, 0) != 0 }
+    let mut one = [PollFd::new(fd, interest(to_write))];
+    // An error is for the operation to find.
+    nix::poll::poll(&mut one, PollTimeout::ZERO) != Ok(0)
+}
+
+fn interest(to_write: bool) -> PollFlags {
+    if to_write {
+        PollFlags::POLLOUT
+    } else {
+        PollFlags::POLLIN | PollFlags::POLLPRI
+    }
 }
 
 /// True if nothing will come to read any more: the reading side of a socket was

@@ -66,6 +66,23 @@ fn begin(result: nix::Result<()>) -> io::Result<bool> {
     }
 }
 
+/// Small writes leave at once. Where that cannot be had the socket is as good as
+/// before, so an error is none to the caller.
+pub(crate) fn send_at_once(fd: BorrowedFd<'_>) {
+    let on: libc::c_int = 1;
+    let len = size_of_val(&on) as libc::socklen_t;
+    // SAFETY: the kernel reads one int, which outlives the call.
+    unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_NODELAY,
+            (&raw const on).cast(),
+            len,
+        )
+    };
+}
+
 /// Lengthens the queue of a socket that listens already.
 pub(crate) fn lengthen_backlog(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: no memory is passed.

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::sched;
+use crate::sched::{self, pending};
 use crate::shim::Ordering;
 use crate::sys::{fork, futex};
 use crate::timer::Timers;
@@ -55,7 +55,8 @@ fn fire_for_ever() {
         // Acquire: pairs with the Release in `look_again`. Before the timers
         // are looked at: a later change ends the sleep.
         let seen = CHANGES.load(Ordering::Acquire);
-        timers.poll(sched::now_ns(), &mut ready);
+        let wakers = pending::collecting(|| timers.poll(sched::now_ns(), &mut ready));
+        wakers.into_iter().for_each(pending::wake);
         ready.drain(..).for_each(sched::ready);
         let left = match timers.next_ns() {
             u64::MAX => None,

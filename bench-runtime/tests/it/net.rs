@@ -32,6 +32,7 @@ fn echo_server_answers_many_connections_at_once() {
                 .take(count)
                 .map(|stream| {
                     let stream = stream.unwrap();
+                    assert!(stream.nodelay().unwrap());
                     way.go(move || io::copy(&mut &stream, &mut &stream).unwrap())
                 })
                 .collect();
@@ -41,7 +42,7 @@ fn echo_server_answers_many_connections_at_once() {
             .map(|i| {
                 way.go(move || {
                     let stream = TcpStream::connect(address).unwrap();
-                    stream.set_nodelay(true).unwrap();
+                    assert!(stream.nodelay().unwrap());
                     for round in 0..50 {
                         let message = (i * 1_000 + round).to_le_bytes();
                         (&stream).write_all(&message).unwrap();

@@ -4,9 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bench_runtime::chan;
 use bench_runtime::context::{Context, ContextError};
 use bench_runtime::sync::{AcquireError, ErrGroup, Semaphore, WaitGroup};
+use bench_runtime::{chan, scope};
 
 use crate::support::{Way, everywhere, message};
 
@@ -160,5 +160,60 @@ fn a_cancel_racing_a_release_loses_no_unit() {
             canceller.join();
             assert_eq!(semaphore.available(), 1);
         }
+    });
+}
+
+#[test]
+fn tasks_in_a_scope_borrow_and_fail_as_others_do() {
+    everywhere(|way| {
+        if way == Way::Threads {
+            return;
+        }
+        let words = ["one", "two", "three", "four"].map(String::from);
+        let mut lengths = [0; 4];
+        let (most, now) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let failed = scope(|s| {
+            let group = ErrGroup::with_limit(2);
+            for (word, length) in words.iter().zip(&mut lengths) {
+                let (most, now) = (&most, &now);
+                s.go_in(&group, move || {
+                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    way.yield_now();
+                    *length = word.len();
+                    now.fetch_sub(1, Ordering::SeqCst);
+                    if word == "three" {
+                        Err("three")
+                    } else {
+                        Ok(())
+                    }
+                });
+            }
+            group.wait()
+        });
+        assert_eq!((failed, lengths), (Err("three"), [3, 3, 5, 4]));
+        assert!(most.load(Ordering::SeqCst) <= 2);
+    });
+}
+
+#[test]
+fn panic_of_a_task_in_a_scope_is_for_who_waits_for_the_group() {
+    everywhere(|way| {
+        if way == Way::Threads {
+            return;
+        }
+        let local = AtomicUsize::new(0);
+        let waited = scope(|s| {
+            let (group, ctx) = ErrGroup::<()>::with_context(&Context::background());
+            s.go_in(&group, || std::panic::resume_unwind(Box::new("on purpose")));
+            let local = &local;
+            s.go_in(&group, move || {
+                ctx.done().recv();
+                local.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            });
+            catch_unwind(AssertUnwindSafe(|| group.wait()))
+        });
+        assert_eq!(message(&*waited.unwrap_err()), "on purpose");
+        assert_eq!(local.load(Ordering::SeqCst), 1);
     });
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bench_runtime::context::Context;
 use bench_runtime::sync::{AcquireError, Semaphore};
 
 use crate::support::{everywhere, message};
@@ -179,5 +180,36 @@ fn a_release_hands_over_and_does_not_let_its_owner_barge() {
         let log = log.lock().unwrap();
         assert_eq!(log[0], 1, "the first release is the other's");
         assert_eq!(log.len(), 2 * ROUNDS);
+    });
+}
+
+#[test]
+fn owned_permits_go_to_other_tasks_and_come_back_once() {
+    everywhere(|way| {
+        let slots = Arc::new(Semaphore::new(3));
+        let inside = Arc::new(AtomicUsize::new(0));
+        let tasks: Vec<_> = (0..30)
+            .map(|n| {
+                let permit = slots.acquire_owned(1 + n % 3);
+                let inside = inside.clone();
+                way.go(move || {
+                    let weight = permit.weight();
+                    assert!(inside.fetch_add(weight, Ordering::SeqCst) + weight <= 3);
+                    way.yield_now();
+                    inside.fetch_sub(weight, Ordering::SeqCst);
+                    drop(permit);
+                })
+            })
+            .collect();
+        tasks.into_iter().for_each(|task| task.join());
+        assert_eq!(slots.available(), 3);
+        let all = slots.try_acquire_owned(3).unwrap();
+        assert!(slots.try_acquire_owned(1).is_err());
+        let (ctx, cancel) = Context::background().with_cancel();
+        cancel.cancel();
+        assert!(slots.acquire_owned_with(&ctx, 1).is_err());
+        // It keeps the semaphore.
+        drop(slots);
+        drop(all);
     });
 }

@@ -1,0 +1,176 @@
+//! A receive as a future.
+//!
+//! The first poll that finds nothing puts a waiter in the channel's queue, as a
+//! goroutine does that parks; the value is then moved into the future, whose
+//! place is pinned. Between being dequeued and being readied the waiter is the
+//! other side's, so only a ready ([`Pending::is_ready`]) lets the future look.
+
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomPinned;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use super::core::PASSED;
+use super::receiver::Receiver;
+use super::typed::{Chan, Received};
+use crate::goroutine::Waiter;
+use crate::sched::pending::Pending;
+
+/// A receive that async code waits for: see [`Receiver::recv_async`].
+///
+/// It may be polled by any thread, by any executor. Once it was polled it is in
+/// the line of those who receive; dropped, it leaves the line, and a value that
+/// was just handed to it is put back in front of the others. So it may be one
+/// branch of any `select!`.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{chan, future};
+/// use std::pin::pin;
+/// use std::task::{Context, Poll, Waker};
+///
+/// let (tx, rx) = chan(0);
+/// let mut receive = pin!(rx.recv_async());
+/// let mut cx = Context::from_waker(Waker::noop());
+/// assert!(receive.as_mut().poll(&mut cx).is_pending());
+/// // It waits, so that somebody is there to send to.
+/// tx.try_send(5).unwrap();
+/// assert_eq!(receive.poll(&mut cx), Poll::Ready(Some(5)));
+/// # use std::future::Future;
+/// ```
+#[must_use = "nothing is received before it is awaited"]
+pub struct Recv<'a, T> {
+    receiver: &'a Receiver<T>,
+    /// While the waiter may be in the queue.
+    pending: Option<&'static Pending>,
+    waiter: UnsafeCell<MaybeUninit<Waiter>>,
+    place: UnsafeCell<MaybeUninit<T>>,
+    /// The queue points to the waiter, the waiter to the place.
+    _pinned: PhantomPinned,
+}
+
+// SAFETY: what its cells hold is reached under the channel's lock, or by the one
+// who dequeued the waiter; what comes out of it is a value that may be sent.
+unsafe impl<T: Send> Send for Recv<'_, T> {}
+// SAFETY: nothing can be done through a shared reference.
+unsafe impl<T: Send> Sync for Recv<'_, T> {}
+
+impl<'a, T> Recv<'a, T> {
+    pub(super) fn new(receiver: &'a Receiver<T>) -> Self {
+        Self {
+            receiver,
+            pending: None,
+            waiter: UnsafeCell::new(MaybeUninit::uninit()),
+            place: UnsafeCell::new(MaybeUninit::uninit()),
+            _pinned: PhantomPinned,
+        }
+    }
+
+    /// What came, of one that was readied.
+    ///
+    /// # Safety
+    ///
+    /// It was, and this is done once.
+    unsafe fn take(&self) -> Option<T> {
+        // SAFETY: the waiter was written before it was enqueued, and is ours
+        // again; the place is filled where the value passed.
+        unsafe {
+            let passed = (*self.waiter.get()).assume_init_ref().tag.get() & PASSED != 0;
+            passed.then(|| (*self.place.get()).assume_init_read())
+        }
+    }
+}
+
+impl<T> Future for Recv<'_, T> {
+    type Output = Option<T>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        // SAFETY: nothing is moved out of it but the value.
+        let this = unsafe { self.get_unchecked_mut() };
+        let Some(chan) = this.receiver.chan() else {
+            return Poll::Pending;
+        };
+        if let Some(pending) = this.pending {
+            if !pending.is_ready(cx.waker()) {
+                return Poll::Pending;
+            }
+            pending.give_back();
+            this.pending = None;
+            // SAFETY: just readied.
+            return Poll::Ready(unsafe { this.take() });
+        }
+        match chan.try_recv() {
+            Received::Value(value) => return Poll::Ready(Some(value)),
+            Received::Closed => return Poll::Ready(None),
+            Received::Empty => {}
+        }
+        let pending = Pending::new(cx.waker());
+        let waiter = Waiter::single(pending.parkable(), this.place.get().cast(), 0);
+        // SAFETY: in no queue: there is no record.
+        let received = unsafe {
+            let at = this.waiter.get().cast::<Waiter>();
+            at.write(waiter);
+            // Pinned, and removed before it is dropped.
+            chan.recv_or_queue_up(at)
+        };
+        match received {
+            Received::Empty => {
+                this.pending = Some(pending);
+                Poll::Pending
+            }
+            Received::Value(value) => {
+                pending.give_back();
+                Poll::Ready(Some(value))
+            }
+            Received::Closed => {
+                pending.give_back();
+                Poll::Ready(None)
+            }
+        }
+    }
+}
+
+impl<T> Recv<'_, T> {
+    /// Leaves the queue, or puts back what came.
+    #[cold]
+    fn leave(&self, chan: Chan<T>, pending: &'static Pending) {
+        let core = chan.core();
+        core.lock();
+        // SAFETY: we hold the lock; the waiter is alive, in this queue or in none.
+        let is_left = unsafe {
+            let removed = core.state().receivers.remove(self.waiter.get().cast());
+            core.unlock();
+            removed
+        };
+        if !is_left {
+            pending.wait_ready();
+        }
+        pending.give_back();
+        if !is_left {
+            // SAFETY: readied, and nobody polls it any more.
+            if let Some(value) = unsafe { self.take() } {
+                chan.put_back(value);
+            }
+        }
+    }
+}
+
+impl<T> Drop for Recv<'_, T> {
+    fn drop(&mut self) {
+        if let Some(pending) = self.pending.take()
+            && let Some(chan) = self.receiver.chan()
+        {
+            self.leave(chan, pending);
+        }
+    }
+}
+
+impl<T> fmt::Debug for Recv<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Recv").field(self.receiver).finish()
+    }
+}

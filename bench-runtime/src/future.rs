@@ -1,0 +1,151 @@
+//! Goroutines and futures, both ways.
+//!
+//! | who waits          | for what               | by                                     |
+//! |--------------------|------------------------|----------------------------------------|
+//! | a goroutine        | any future             | [`block_on`], [`block_on_with`]        |
+//! | async code         | a goroutine's result   | [`JoinHandle::join_async`](crate::JoinHandle::join_async) |
+//! | async code         | a channel's next value | [`Receiver::recv_async`](crate::Receiver::recv_async) |
+//! | a goroutine        | the first of all these | `block_on` around a `select!` of async code |
+//!
+//! The two that async code calls are named after the ones that block, with
+//! `_async` behind: nobody blocks an executor's thread, or forgets to await, for
+//! want of a look. There is no `IntoFuture` for a receiver: it is asked many
+//! times, by reference.
+//!
+//! None of it starts a thread. A goroutine in `block_on` is parked as in any other
+//! wait, and shown as `block_on` in a dump. Any thread may wake it: a foreign
+//! one, a worker of another executor, another goroutine, a destructor.
+//!
+//! # With tokio beside
+//!
+//! What tokio runs needs tokio's threads; `block_on` waits for it:
+//!
+//! ```ignore (needs tokio; the tests in checks/crates are such programs)
+//! use bench_runtime::{Runtime, future};
+//!
+//! let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+//! let handle = tokio.handle().clone();
+//! // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+//! let answer = unsafe { Runtime::builder().build() }?.run(move || {
+//!     let task = handle.spawn(async {
+//!         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+//!         42
+//!     });
+//!     future::block_on(task).unwrap()
+//! });
+//! assert_eq!(answer, 42);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! A future of tokio's sockets or timers that a goroutine polls itself must be
+//! *made* inside tokio's context, `Handle::enter`; its channels need none.
+//!
+//! # What may not be held across a park
+//!
+//! - **`Handle::enter`'s guard.** It sets a thread-local and restores it, as the
+//!   scopes of rule 2 of [`Builder::build`](crate::Builder::build) do. Held over a
+//!   park, another goroutine of the thread finds itself in that context, guards
+//!   are dropped in another order than made, at which tokio panics, and in a
+//!   migrating runtime on another thread. So enter, make the future, drop
+//!   the guard, and only then `block_on`. An `async` block makes what is in it
+//!   when it is polled: spawn such a one on tokio, or enter in each poll
+//!   (`async-compat`'s `Compat` does).
+//! - **`tokio::runtime::Runtime::block_on`**, and `LocalSet`: their futures are
+//!   polled inside such a scope, and the thread is blocked. Put
+//!   [`blocking`](crate::blocking) around the first.
+//! - **Inside a poll**: a future that calls what blocks the goroutine (`recv`,
+//!   `lock`, `sleep` of this crate) parks in the midst of whoever polls it. With
+//!   [`block_on`] that is a goroutine, and fine; another executor's
+//!   thread it blocks.
+//! - Guards of `std::sync::Mutex` over an `.await`, as over any other park.
+
+use std::future::{Future, IntoFuture, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{self, Poll, Waker};
+
+use crate::context::{Context, ContextError};
+use crate::sched;
+use crate::sync::signal::Signal;
+
+pub use crate::chan::Recv;
+pub use crate::sched::join_async::Join;
+
+/// Waits for a future, and returns what it gives. Blocks the goroutine, or the
+/// thread if called from a plain one.
+///
+/// The future is polled here, by this goroutine alone: it need be neither `Send`
+/// nor `'static`. After each wake it is polled again; one that wakes itself while
+/// it is polled lets others run in between. A wake after the end is harmless, and
+/// a waker may outlive the runtime. Leaves the loop early where a poll panics, with
+/// that panic; the future is dropped.
+///
+/// It does not look at tokio's context, nor make one: see [the module](self).
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, chan, future, go};
+/// use std::cell::Cell;
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
+///     let (tx, rx) = chan(0);
+///     go!(tx.send("from a goroutine"));
+///     // It borrows, and what it borrows is not `Sync`.
+///     let count = Cell::new(0);
+///     let text = future::block_on(async {
+///         count.set(count.get() + 1);
+///         rx.recv_async().await
+///     });
+///     assert_eq!((text, count.get()), (Some("from a goroutine"), 1));
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
+    let mut future = pin!(future.into_future());
+    let signal = Arc::new(Signal::new());
+    let waker = Waker::from(signal.clone());
+    let mut cx = task::Context::from_waker(&waker);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            sched::give_way();
+            return output;
+        }
+        signal.wait();
+    }
+}
+
+/// As [`block_on`], until the context ends at the latest. Then the future is
+/// dropped, which is how async code is cancelled.
+///
+/// # Errors
+///
+/// Why the context ended, if that was first. A future that is ready at that moment
+/// counts; one whose context had ended before the call is not polled.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::context::{Context, ContextError};
+/// use bench_runtime::future;
+/// use std::time::Duration;
+///
+/// let (ctx, _cancel) = Context::background().with_timeout(Duration::from_millis(1));
+/// let late = future::block_on_with(&ctx, std::future::pending::<()>());
+/// assert_eq!(late, Err(ContextError::DeadlineExceeded));
+/// ```
+pub fn block_on_with<F: IntoFuture>(ctx: &Context, future: F) -> Result<F::Output, ContextError> {
+    if let Some(error) = ctx.err() {
+        return Err(error);
+    }
+    let mut future = pin!(future.into_future());
+    let mut end = pin!(ctx.done().recv_async());
+    block_on(poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        let ended = end.as_mut().poll(cx);
+        ended.map(|_| Err(ctx.err().unwrap_or(ContextError::Cancelled)))
+    }))
+}

@@ -1,0 +1,280 @@
+//! Any descriptor that can be waited for.
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::net::convert::{
+    both_deadlines, deadlines, read_by_ref, read_timeout, write_by_ref, write_timeout,
+};
+use crate::net::fd::Fd;
+use crate::netpoll::Side;
+use crate::sys::{fd, transfer};
+
+/// Any descriptor of which one can wait until it is readable or writable: a
+/// timerfd, an eventfd, inotify, a pidfd, a terminal, stdin, the socket of a C
+/// library. Sockets and pipes have types of their own, which are faster.
+///
+/// - Waiting blocks the goroutine, or a plain thread. It ends when an operation
+///   of that side would not block, which poll(2) decides: with data, room, urgent data,
+///   the end or an error. It also ends by deadline, time-out and [`close`](Self::close).
+/// - The descriptor's flags stay as they are, which matters where other processes
+///   share it, as they do stdin. `Read` and `Write` try only after a wait, and write
+///   4,096 bytes a call at most, so that the thread is not blocked in blocking mode
+///   either, unless another reads the same and is faster.
+/// - A file for which the kernel has no way to wait (a regular file, a folder,
+///   `/dev/null`) is always readable and writable, as poll(2) says too. Reading one
+///   may wait for a disk: [`blocking`](crate::blocking) is for that.
+///   An operation of [`read_with`](Self::read_with) that says `WouldBlock` there fails
+///   with [`io::ErrorKind::PermissionDenied`], which is epoll's answer.
+///
+/// It owns what it watches. So the number cannot come to stand for another file
+/// meanwhile; what somebody else owns is watched through a duplicate
+/// ([`duplicate_of`](Self::duplicate_of)), and may be closed at any time.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::net::Descriptor;
+/// use bench_runtime::{Runtime, go};
+/// use std::io::{PipeReader, Read, Write};
+///
+/// # fn main() -> std::io::Result<()> {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().procs(1).build() }?.run(|| {
+///     // Such as a foreign library may give out.
+///     let (theirs, mut writer) = std::io::pipe()?;
+///     let watched = Descriptor::duplicate_of(&theirs)?;
+///     go!(writer.write_all(b"ready").unwrap());
+///     watched.wait_readable()?;
+///     let mut text = [0; 5];
+///     (&theirs).read_exact(&mut text)?;
+///     assert_eq!(&text, b"ready");
+///     # let _: PipeReader = theirs;
+///     Ok(())
+/// })
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Descriptor {
+    fd: Fd<OwnedFd>,
+}
+
+deadlines!(Descriptor, reads set_read_deadline, writes set_write_deadline);
+both_deadlines!(Descriptor);
+read_timeout!(Descriptor);
+write_timeout!(Descriptor);
+read_by_ref!(Descriptor);
+write_by_ref!(Descriptor);
+
+impl Descriptor {
+    /// Takes a descriptor over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::Descriptor;
+    /// use std::io::Read;
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (near, far) = UnixStream::pair()?;
+    /// drop(far);
+    /// let mut near = Descriptor::new(near);
+    /// assert_eq!(near.read(&mut [0; 8])?, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn new(fd: impl Into<OwnedFd>) -> Self {
+        Self {
+            fd: Fd::new(fd.into()),
+        }
+    }
+
+    /// Watches what another owns, through a duplicate of the descriptor. What it
+    /// stands for stays open until both are closed.
+    ///
+    /// # Errors
+    ///
+    /// When the process is out of descriptors.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::Descriptor;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let stdin = Descriptor::duplicate_of(std::io::stdin())?;
+    /// stdin.set_read_timeout(Some(Duration::from_millis(1)))?;
+    /// match stdin.wait_readable() {
+    ///     Ok(()) => println!("something was typed, or it has ended"),
+    ///     Err(late) => println!("{late}"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn duplicate_of(fd: impl AsFd) -> io::Result<Self> {
+        fd.as_fd().try_clone_to_owned().map(Self::new)
+    }
+
+    /// Gives the descriptor back.
+    ///
+    /// # Errors
+    ///
+    /// When it was closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::Descriptor;
+    /// use std::os::fd::OwnedFd;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (reader, _writer) = std::io::pipe()?;
+    /// let watched = Descriptor::new(reader);
+    /// let reader: OwnedFd = watched.into_fd()?;
+    /// # drop(reader);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn into_fd(self) -> io::Result<OwnedFd> {
+        self.fd.into_inner()
+    }
+
+    /// Waits until a read would not block. Blocks the goroutine.
+    ///
+    /// # Errors
+    ///
+    /// By deadline and time-out with [`io::ErrorKind::TimedOut`]; once it is
+    /// closed, with the error that [`is_closed_error`](super::is_closed_error) knows;
+    /// where the user may watch no more descriptors.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::Descriptor;
+    /// use std::io::Write;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (reader, mut writer) = std::io::pipe()?;
+    /// let watched = Descriptor::new(reader);
+    /// let writer = std::thread::spawn(move || writer.write_all(b"x"));
+    /// watched.wait_readable()?;
+    /// # writer.join().unwrap()
+    /// # }
+    /// ```
+    pub fn wait_readable(&self) -> io::Result<()> {
+        self.wait(Side::Read)
+    }
+
+    /// Waits until a write would not block. Blocks the goroutine.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::wait_readable`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::Descriptor;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (_reader, writer) = std::io::pipe()?;
+    /// Descriptor::new(writer).wait_writable()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn wait_writable(&self) -> io::Result<()> {
+        self.wait(Side::Write)
+    }
+
+    /// Tries an operation that reads, and again after each wait, until it does not
+    /// fail with [`io::ErrorKind::WouldBlock`]. Only for a descriptor that is
+    /// non-blocking. Blocks the goroutine.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operation, and of [`Self::wait_readable`];
+    /// [`io::ErrorKind::PermissionDenied`] where the operation would block and the
+    /// kernel has no way to wait for this kind of file.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::Descriptor;
+    /// use std::os::unix::net::UnixDatagram;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (near, far) = UnixDatagram::pair()?;
+    /// near.set_nonblocking(true)?;
+    /// let watched = Descriptor::duplicate_of(&near)?;
+    /// let sender = std::thread::spawn(move || far.send(b"datagram"));
+    /// let mut buf = [0; 64];
+    /// assert_eq!(watched.read_with(|| near.recv(&mut buf))?, 8);
+    /// # sender.join().unwrap()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn read_with<T>(&self, mut op: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        self.fd.io(Side::Read, |_| op())
+    }
+
+    /// As [`Self::read_with`], for an operation that writes.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::net::Descriptor;
+    /// use std::os::unix::net::UnixDatagram;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let (near, _far) = UnixDatagram::pair()?;
+    /// near.set_nonblocking(true)?;
+    /// let watched = Descriptor::duplicate_of(&near)?;
+    /// assert_eq!(watched.write_with(|| near.send(b"datagram"))?, 8);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn write_with<T>(&self, mut op: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        self.fd.io(Side::Write, |_| op())
+    }
+
+    fn wait(&self, side: Side) -> io::Result<()> {
+        self.when_ready(side, |_| Ok(()))
+    }
+
+    /// The operation is tried only where poll(2) says that it would not block.
+    fn when_ready<T>(
+        &self,
+        side: Side,
+        mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.fd.io(side, |inner| {
+            match fd::is_ready(inner.as_fd(), side == Side::Write) {
+                true => op(inner.as_fd()),
+                false => Err(io::ErrorKind::WouldBlock.into()),
+            }
+        })
+    }
+}
+
+impl Read for &Descriptor {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.when_ready(Side::Read, |fd| transfer::read(fd, buf))
+    }
+}
+
+impl Write for &Descriptor {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let part = &buf[..buf.len().min(fd::WRITE_MOST)];
+        self.when_ready(Side::Write, |fd| transfer::write(fd, part))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,95 @@
+//! A stream that several own.
+
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// A stream that several own, each of whom reads and writes: an [`Arc`] that
+/// implements [`Read`] and [`Write`], which an `Arc` of this crate's types cannot.
+///
+/// What takes a reader or writer *by value*, such as a protocol's two halves, gets
+/// clones. They share deadlines, and [`close`](super::TcpStream::close) ends all;
+/// `try_clone` of a stream makes a second descriptor in its place. Who has a
+/// reference needs none of it: `&TcpStream` reads and writes too.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::net::{Shared, TcpListener, TcpStream};
+/// use std::io::{BufRead, BufReader, Write};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let near = Shared::new(TcpStream::connect(listener.local_addr()?)?);
+/// let (far, _) = listener.accept()?;
+/// (&far).write_all(b"name?\n")?;
+///
+/// let (reader, mut writer) = (BufReader::new(near.clone()), near);
+/// for question in reader.lines().take(1) {
+///     assert_eq!(question?, "name?");
+///     writer.write_all(b"Ada\n")?;
+/// }
+/// writer.shutdown(std::net::Shutdown::Write)?;
+/// assert_eq!(BufReader::new(far).lines().next().unwrap()?, "Ada");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Shared<S>(Arc<S>);
+
+impl<S> Shared<S> {
+    /// Its first owner.
+    pub fn new(stream: S) -> Self {
+        Self(Arc::new(stream))
+    }
+}
+
+impl<S> Clone for Shared<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S> From<Arc<S>> for Shared<S> {
+    fn from(stream: Arc<S>) -> Self {
+        Self(stream)
+    }
+}
+
+impl<S> Deref for Shared<S> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        &self.0
+    }
+}
+
+impl<S> Read for Shared<S>
+where
+    for<'a> &'a S: Read,
+{
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (&*self.0).read(buf)
+    }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        (&*self.0).read_vectored(bufs)
+    }
+}
+
+impl<S> Write for Shared<S>
+where
+    for<'a> &'a S: Write,
+{
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        (&*self.0).write(buf)
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&*self.0).write_vectored(bufs)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        (&*self.0).flush()
+    }
+}
