@@ -1,0 +1,263 @@
+//! Futures of other crates in goroutines, with a tokio runtime beside; the page at
+//! `bench_runtime::future` says what is shown here.
+
+use std::future::Future;
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bench_runtime::context::{Context, ContextError};
+use bench_runtime::future::{block_on, block_on_with};
+use bench_runtime::net::TcpListener;
+use bench_runtime::{JoinError, Runtime, chan, go, yield_now};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+
+/// Runs `main` as a goroutine with tokio beside, in each mode, at few and at many
+/// processors.
+fn beside_tokio(main: fn(Handle)) {
+    let tokio = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("tokio starts");
+    for procs in [1, 2, 64] {
+        for migrating in [false, true] {
+            let builder = Runtime::builder().procs(procs);
+            let builder = if migrating {
+                builder.migrating()
+            } else {
+                builder
+            };
+            // SAFETY: no goroutine parks with a guard of `Handle::enter`, or with
+            // anything else of its thread.
+            let runtime = unsafe { builder.build() }.expect("it starts");
+            let handle = tokio.handle().clone();
+            runtime.run(move || main(handle));
+            assert_eq!(runtime.shutdown().unfinished_count, 0);
+        }
+    }
+}
+
+#[test]
+fn stream_of_tokios_channel_is_received_by_goroutines() {
+    beside_tokio(|tokio| {
+        let (to, from) = mpsc::channel(4);
+        let (back, mut answers) = mpsc::channel(4);
+        tokio.spawn(async move {
+            for n in 0..1_000_u64 {
+                to.send(n).await.expect("it receives");
+                tokio::task::yield_now().await;
+            }
+        });
+        let adds = go(move || {
+            let mut from = ReceiverStream::new(from).map(|n| n + 1);
+            while let Some(n) = block_on(from.next()) {
+                block_on(back.send(n)).expect("it receives");
+            }
+        });
+        let mut sum = 0;
+        while let Some(n) = block_on(answers.recv()) {
+            sum += n;
+        }
+        assert_eq!(sum, 500_500);
+        adds.join().expect("it does not panic");
+    });
+}
+
+#[test]
+fn tasks_of_tokio_await_goroutines() {
+    beside_tokio(|tokio| {
+        let (jobs, queue) = chan::<u64>(0);
+        let (results, done) = chan(2);
+        let worker = go(move || {
+            let mut count = 0;
+            for job in queue {
+                results.send(job * job).expect("it receives");
+                count += 1;
+            }
+            count
+        });
+        let task = tokio.spawn(async move {
+            let mut sum = 0;
+            let mut late = 0;
+            while sum < 385 {
+                // The receive is dropped, and made anew, as often as it is late.
+                tokio::select! {
+                    result = done.recv_async() => sum += result.expect("ten come"),
+                    () = tokio::time::sleep(Duration::from_micros(50)) => late += 1,
+                }
+            }
+            (sum, late, worker.join_async().await)
+        });
+        for n in 1..=10 {
+            jobs.send(n).expect("it receives");
+            bench_runtime::time::sleep(Duration::from_micros(200));
+        }
+        drop(jobs);
+        let (sum, _, count) = block_on(task).expect("it does not panic");
+        assert_eq!((sum, count.expect("it does not panic")), (385, 10));
+    });
+}
+
+/// Answers each request with its path, a goroutine for each connection.
+fn server() -> (SocketAddr, TcpListener) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("it is bound");
+    (address, listener)
+}
+
+fn serve(listener: &TcpListener) {
+    for stream in listener.incoming() {
+        let stream = stream.expect("a connection");
+        bench_runtime::go!({
+            let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            while let Some(first) = lines.next() {
+                let path = first.split(' ').nth(1).expect("a path").to_owned();
+                for _ in lines.by_ref().take_while(|line| !line.is_empty()) {}
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", path.len());
+                let answer = head + &path;
+                if (&stream).write_all(answer.as_bytes()).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn hypers_client_asks_for_goroutines() {
+    beside_tokio(|tokio| {
+        let (address, listener) = server();
+        let listener = std::sync::Arc::new(listener);
+        let accepts = go({
+            let listener = listener.clone();
+            move || serve(&listener)
+        });
+        let clients: Vec<_> = (0..8)
+            .map(|id| {
+                let tokio = tokio.clone();
+                go(move || {
+                    // The connection is tokio's; the requests are this goroutine's.
+                    let connected = tokio.spawn(async move {
+                        let stream = tokio::net::TcpStream::connect(address).await?;
+                        let io = TokioIo::new(stream);
+                        let (sender, connection) = hyper::client::conn::http1::handshake(io)
+                            .await
+                            .map_err(std::io::Error::other)?;
+                        tokio::spawn(connection);
+                        std::io::Result::Ok(sender)
+                    });
+                    let mut sender = block_on(connected)
+                        .expect("it does not panic")
+                        .expect("it connects");
+                    for n in 0..20 {
+                        let path = format!("/client/{id}/{n}");
+                        let request = hyper::Request::get(path.as_str())
+                            .header("host", "loopback")
+                            .body(Empty::<Bytes>::new())
+                            .expect("a request");
+                        let body = block_on(async {
+                            let response = sender.send_request(request).await?;
+                            assert_eq!(response.status(), 200);
+                            response.into_body().collect().await
+                        });
+                        let body = body.expect("an answer").to_bytes();
+                        assert_eq!(body, path.as_bytes());
+                    }
+                })
+            })
+            .collect();
+        for client in clients {
+            client.join().expect("it does not panic");
+        }
+        listener.close().expect("it is open");
+        accepts.join().expect("it does not panic");
+        // Until the connections are closed too.
+        while bench_runtime::num_goroutine() > 1 {
+            bench_runtime::time::sleep(Duration::from_millis(1));
+        }
+    });
+}
+
+#[test]
+fn timers_of_tokio_are_made_in_its_context_and_awaited_outside() {
+    beside_tokio(|tokio| {
+        let nap = Duration::from_millis(3);
+        let begun = Instant::now();
+        let sleep = {
+            let _context = tokio.enter();
+            tokio::time::sleep(nap)
+        };
+        block_on(sleep);
+        assert!(begun.elapsed() >= nap);
+
+        // One that makes it when it is polled: in each poll.
+        let sleep = in_context(tokio, async move { tokio::time::sleep(nap).await });
+        block_on(sleep);
+        assert!(begun.elapsed() >= 2 * nap);
+    });
+}
+
+/// `future`, polled in tokio's context.
+fn in_context<F: Future>(tokio: Handle, future: F) -> impl Future<Output = F::Output> {
+    let mut future = Box::pin(future);
+    std::future::poll_fn(move |cx| {
+        let _context = tokio.enter();
+        future.as_mut().poll(cx)
+    })
+}
+
+#[test]
+fn context_gives_up_what_tokio_does_not_answer() {
+    beside_tokio(|tokio| {
+        let (asks, mut asked) = mpsc::channel::<oneshot::Sender<u8>>(1);
+        let (ctx, _cancel) = Context::background().with_timeout(Duration::from_millis(2));
+        let late = block_on_with(&ctx, async {
+            let (answer, answered) = oneshot::channel();
+            asks.send(answer).await.expect("it receives");
+            answered.await
+        });
+        assert!(matches!(late, Err(ContextError::DeadlineExceeded)));
+        // The other side sees that nobody waits any more.
+        let gone = tokio.spawn(async move {
+            let answer = asked.recv().await.expect("it was sent");
+            answer.is_closed()
+        });
+        assert!(block_on(gone).expect("it does not panic"));
+    });
+}
+
+#[test]
+fn guard_of_tokios_context_over_a_park_is_another_goroutines_too() {
+    // The contract is broken; tokio counts guards, and panics.
+    let tokio = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("tokio starts");
+    let handle = tokio.handle().clone();
+    // SAFETY: on one P nothing moves; what is broken is found by tokio.
+    let runtime = unsafe { Runtime::builder().procs(1).build() }.expect("it starts");
+    runtime.run(move || {
+        let enters = |parks: usize| {
+            let tokio = handle.clone();
+            go(move || {
+                let _context = tokio.enter();
+                (0..parks).for_each(|_| yield_now());
+            })
+        };
+        let (first, second) = (enters(4), enters(8));
+        let seen = go(|| Handle::try_current().is_ok());
+        assert!(seen.join().expect("it does not panic"), "another's context");
+        let first = first.join();
+        let Err(JoinError::Panicked(panic)) = first else {
+            panic!("tokio let the guards be dropped in any order: {first:?}");
+        };
+        assert!(panic.to_string().contains("out of order"), "{panic}");
+        let _ = second.join();
+    });
+}
