@@ -208,7 +208,7 @@ pub(crate) fn wake(waker: Waker) {
     }
 }
 
-/// Wakes in a goroutine, or where its closure is dropped as the runtime stops.
+/// Wakes in a goroutine, or, as the runtime stops, in a thread.
 pub(super) fn wake_in_goroutine(shared: &'static Shared, waker: Waker) {
     struct Wakes(Option<Waker>);
     impl Drop for Wakes {
@@ -219,7 +219,7 @@ pub(super) fn wake_in_goroutine(shared: &'static Shared, waker: Waker) {
         }
     }
     let wakes = Wakes(Some(waker));
-    drop(spawn::from_outside(shared, move || drop(wakes)));
+    spawn::by_timer(shared, move || drop(wakes));
 }
 
 /// Calls `f`, which readies under locks, on a plain thread; gives the wakers.

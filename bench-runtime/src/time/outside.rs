@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use crate::fatal::fatal;
 use crate::sched::{self, pending};
 use crate::shim::Ordering;
 use crate::sys::{fork, futex};
@@ -56,7 +57,13 @@ fn fire_for_ever() {
         // are looked at: a later change ends the sleep.
         let seen = CHANGES.load(Ordering::Acquire);
         let wakers = pending::collecting(|| timers.poll(sched::now_ns(), &mut ready));
-        wakers.into_iter().for_each(pending::wake);
+        if !wakers.is_empty() {
+            // All of it apart: it may wait, for a timer too.
+            let wake = move || wakers.into_iter().for_each(pending::wake);
+            if let Err(error) = sched::start_thread("after", wake) {
+                fatal!("{error}; a timer is to wake a task");
+            }
+        }
         ready.drain(..).for_each(sched::ready);
         let left = match timers.next_ns() {
             u64::MAX => None,

@@ -65,6 +65,10 @@ pub(crate) fn each_runtime(body: fn(&Runtime)) {
             let setting = Setting { procs, migrating };
             let runtime = setting.builder().start().expect("a runtime");
             body(&runtime);
+            // Those that wake who awaits a join have nobody who joins them.
+            crate::support::within_a_minute("the runtime", || {
+                runtime.metrics().goroutines_count == 0
+            });
             let left = runtime.shutdown();
             assert_eq!(left.unfinished_count, 0, "left at {setting:?}");
         }
