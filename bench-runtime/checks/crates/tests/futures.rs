@@ -167,6 +167,7 @@ fn hypers_client_asks_for_goroutines() {
                             .body(Empty::<Bytes>::new())
                             .expect("a request");
                         let body = block_on(async {
+                            sender.ready().await?;
                             let response = sender.send_request(request).await?;
                             assert_eq!(response.status(), 200);
                             response.into_body().collect().await
