@@ -332,45 +332,78 @@ fn dearest_point(
             .or_default()
             .insert(&cell.parameters);
     }
-    let all = points.iter().flat_map(|(workload, points)| {
-        let spare = points.iter().filter(|point| is_spare(point, points));
-        spare.map(|point| (*workload, *point))
-    });
-    all.max_by(|a, b| {
-        let cost =
-            |point: &(&'static str, &Parameters)| point_cost(candidates, cells, point.0, point.1);
-        cost(a).total_cmp(&cost(b))
-    })
-    .map(|(workload, parameters)| (workload, parameters.clone()))
+    let mut spare: Vec<(&'static str, &Parameters)> = Vec::new();
+    for (&workload, points) in &points {
+        let all = points.iter().copied();
+        let of_this = all.filter(|point| is_spare(point, points, |name| is_code(workload, name)));
+        spare.extend(of_this.map(|point| (workload, point)));
+    }
+    let cost =
+        |point: &(&'static str, &Parameters)| point_cost(candidates, cells, point.0, point.1);
+    let dearest = spare.into_iter().max_by(|a, b| cost(a).total_cmp(&cost(b)));
+    dearest.map(|(workload, parameters)| (workload, parameters.clone()))
 }
 
 /// True where `points` ask the same questions without `point`: of every parameter
 /// they still have the least and the most value, and every number of workers. So
-/// a hog keeps its hogs and a load its loads, and a curve its ends.
-fn is_spare(point: &Parameters, points: &BTreeSet<&Parameters>) -> bool {
+/// a hog keeps its hogs and a load its loads, and a curve its ends. Codes (an
+/// atomic, a mutex, a channel) are compared with each other, so where all counts
+/// are at their most every code stays.
+fn is_spare(
+    point: &Parameters,
+    points: &BTreeSet<&Parameters>,
+    is_code: impl Fn(&str) -> bool,
+) -> bool {
+    let values = |name: &String| {
+        let values: BTreeSet<u64> = points
+            .iter()
+            .filter_map(|other| other.get(name).copied())
+            .collect();
+        values
+    };
+    let has_codes = point.keys().any(|name| is_code(name));
+    let is_most = |name: &String, value: &u64| values(name).last() == Some(value);
+    let is_end = |name: &String, value: &u64| {
+        [values(name).first(), values(name).last()].contains(&Some(value))
+    };
+    let is_alone = |name: &String, value: &u64| {
+        let there = points.iter().filter(|other| other.get(name) == Some(value));
+        there.count() == 1
+    };
+    if has_codes
+        && point
+            .iter()
+            .all(|(name, value)| is_code(name) || is_most(name, value))
+    {
+        return false;
+    }
     // A workload keeps one point at the least, also one without parameters.
-    let others = points.len() > 1;
-    others
-        && point.iter().all(|(name, value)| {
-            let values = || points.iter().filter_map(|other| other.get(name));
-            let is_end = values().min() == Some(value) || values().max() == Some(value);
-            let carries = is_end || name == "workers_count";
-            !carries || values().filter(|other| *other == value).count() > 1
-        })
+    let carries = |(name, value): (&String, &u64)| {
+        (is_end(name, value) || name == "workers_count") && is_alone(name, value)
+    };
+    points.len() > 1 && !point.iter().any(carries)
 }
 
-/// A point for a person: `tasks_count 100, sleep_ns 5`.
+fn is_code(workload: &str, parameter: &str) -> bool {
+    let workload = workloads::catalogue::find(workload);
+    workload.is_some_and(|workload| {
+        let mut parameters = workload.parameters.iter();
+        parameters.any(|one| one.name == parameter && one.is_code())
+    })
+}
+
+/// A point for a person: `100 tasks, sleep 5 ns`.
 fn describe(parameters: &Parameters) -> String {
     if parameters.is_empty() {
         return "no parameters".to_owned();
     }
     let words = parameters
         .iter()
-        .map(|(name, value)| format!("{name} {value}"));
+        .map(|(name, &value)| reports::format::parameter(name, value).replace('\u{a0}', " "));
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// A cell for a person: `spawn.batch on thread with tasks_count 100`.
+/// A cell for a person: `spawn.batch on thread with 100 tasks`.
 #[must_use]
 pub fn cell_name(workload: &str, lane: &str, parameters: &Parameters) -> String {
     match parameters.is_empty() {
@@ -536,8 +569,8 @@ mod tests {
         assert_eq!(
             left_out,
             [
-                "switch.hog with n_count 1: it would take 200 s",
-                "switch.hog with n_count 2: it would take 150 s"
+                "switch.hog with n 1: it would take 200 s",
+                "switch.hog with n 2: it would take 150 s"
             ]
         );
         assert!(plan.cells.iter().any(|cell| cell.workload == "io.sleepers"));
@@ -553,11 +586,38 @@ mod tests {
             .flat_map(|workers| [point(workers, 0), point(workers, 1)])
             .collect();
         let points: BTreeSet<&Parameters> = all.iter().collect();
-        assert!(is_spare(&point(2, 1), &points), "with skew 0 it is there");
+        let spare =
+            |point: &Parameters, points: &BTreeSet<&Parameters>| is_spare(point, points, |_| false);
+        assert!(spare(&point(2, 1), &points), "with skew 0 it is there");
         let fewer: BTreeSet<&Parameters> = all.iter().filter(|one| **one != point(2, 1)).collect();
-        assert!(!is_spare(&point(2, 0), &fewer));
+        assert!(!spare(&point(2, 0), &fewer));
         let only = Parameters::new();
-        assert!(!is_spare(&only, &BTreeSet::from([&only])));
+        assert!(!spare(&only, &BTreeSet::from([&only])));
+    }
+
+    #[test]
+    fn codes_are_all_asked_where_the_counts_are_at_their_most() {
+        let mut cells = some();
+        for (tasks, means) in [(8, 0), (8, 1), (8, 2), (64, 0), (64, 1), (64, 2)] {
+            let point = [("tasks_count", tasks), ("means", means)];
+            cells.push(Candidate {
+                parameters: point.map(|(name, value)| (name.to_owned(), value)).into(),
+                ..candidate("share.counter", "a", 0, 40.0 * SECOND)
+            });
+        }
+        let plan = Plan::fit(cells, room(5));
+        let counters = plan
+            .cells
+            .iter()
+            .filter(|cell| cell.workload == "share.counter");
+        let points: BTreeSet<(u64, u64)> = counters
+            .map(|cell| (cell.parameters["tasks_count"], cell.parameters["means"]))
+            .collect();
+        assert!(
+            points.is_superset(&BTreeSet::from([(64, 0), (64, 1), (64, 2)])),
+            "{points:?}"
+        );
+        assert_eq!(points.len(), 4, "and the least number of tasks: {points:?}");
     }
 
     #[test]

@@ -209,6 +209,16 @@ pub struct Parameter {
     pub kernel_divisor: u64,
 }
 
+impl Parameter {
+    /// Whether its values are codes, described as `0: an atomic, 1: a mutex`.
+    #[must_use]
+    pub fn is_code(&self) -> bool {
+        self.meaning
+            .split_once(": ")
+            .is_some_and(|(code, _)| code.parse::<u64>().is_ok())
+    }
+}
+
 /// How large the work is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {

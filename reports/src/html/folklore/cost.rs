@@ -1,10 +1,12 @@
 //! Claims about what is cheap and what is slow.
 
+use std::collections::BTreeMap;
+
 use super::{Finding, GO, OURS, metric, name, row, sentence};
 use crate::analysis::Row;
 use crate::format;
 use crate::html::view::View;
-use crate::schema::Role;
+use crate::schema::{Parameters, Role};
 use crate::stats::Verdict;
 
 /// Whether goroutines cost less than threads in each of these workloads.
@@ -130,19 +132,20 @@ pub(super) fn channels(view: &View<'_>) -> Option<(Finding, String)> {
     })
 }
 
-/// The lane's figures for a counter behind an atomic, a mutex and a channel.
+/// The lane's figures for a counter behind an atomic, a mutex and a channel, with as
+/// many tasks each.
 fn counters<'a>(view: &View<'a>, lane: &str) -> Option<(Option<&'a Row>, &'a Row, &'a Row)> {
     let cases = view.first_rows(view.with_role(Role::Counter).next()?);
-    let mut found: [Option<&Row>; 3] = [None; 3];
+    let mut found: BTreeMap<Parameters, [Option<&Row>; 3]> = BTreeMap::new();
     for (case, rows) in cases {
-        let means = case
-            .0
-            .get("means")
-            .and_then(|&means| usize::try_from(means).ok());
-        if let Some(place) = means.and_then(|means| found.get_mut(means)) {
-            *place = place.or_else(|| rows.into_iter().find(|row| row.lane == lane));
+        let mut counts = case.0.clone();
+        let means = counts.remove("means");
+        let place = means.and_then(|means| usize::try_from(means).ok());
+        let of_counts = found.entry(counts).or_default();
+        if let Some(place) = place.and_then(|means| of_counts.get_mut(means)) {
+            *place = rows.into_iter().find(|row| row.lane == lane);
         }
     }
-    let [atomic, mutex, channel] = found;
-    Some((atomic, mutex?, channel?))
+    let mut most_first = found.into_values().rev();
+    most_first.find_map(|[atomic, mutex, channel]| Some((atomic, mutex?, channel?)))
 }
