@@ -451,7 +451,7 @@ pub(super) fn wait_for_ever(reason: WaitReason) -> ! {
 /// Waits on a nil channel, or in a select whose cases are all disabled, until
 /// `deadline_ns`.
 #[cold]
-pub(super) fn wait_in_vain(reason: WaitReason, deadline_ns: u64) {
+pub(super) fn block_until(reason: WaitReason, deadline_ns: u64) {
     let me = sched::prepare_park(reason, ptr::null());
     sched::park_until(me, me.ticket(), deadline_ns);
 }

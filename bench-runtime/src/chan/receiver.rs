@@ -4,7 +4,7 @@ use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
 
-use super::core::{Side, wait_for_ever, wait_in_vain};
+use super::core::{Side, block_until, wait_for_ever};
 use super::iter::{IntoIter, Iter, TryIter};
 use super::typed::{Chan, Received};
 use super::{Recv, RecvTimeoutError, TryRecvError};
@@ -202,7 +202,7 @@ impl<T> Receiver<T> {
 
     fn recv_until(&self, deadline_ns: u64) -> Result<T, RecvTimeoutError> {
         let Some(chan) = &self.chan else {
-            wait_in_vain(WaitReason::ChanNil, deadline_ns);
+            block_until(WaitReason::ChanNil, deadline_ns);
             return Err(RecvTimeoutError::Timeout);
         };
         match chan.recv_until(deadline_ns) {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
 
-use super::core::{Side, wait_for_ever, wait_in_vain};
+use super::core::{Side, block_until, wait_for_ever};
 use super::typed::{Chan, Sent};
 use super::{SendError, SendTimeoutError, TrySendError};
 use crate::goroutine::WaitReason;
@@ -174,7 +174,7 @@ impl<T> Sender<T> {
 
     fn send_until(&self, value: T, deadline_ns: u64) -> Result<(), SendTimeoutError<T>> {
         let Some(chan) = &self.chan else {
-            wait_in_vain(WaitReason::ChanNil, deadline_ns);
+            block_until(WaitReason::ChanNil, deadline_ns);
             return Err(SendTimeoutError::Timeout(value));
         };
         match chan.send_until(value, deadline_ns) {

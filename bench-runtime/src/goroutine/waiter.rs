@@ -96,19 +96,19 @@ impl Parkable {
 }
 
 impl Parkable {
-    /// Brings the stack of one that has been taken off a queue back, if it is
-    /// compacted: it will run, and mostly its stack is written to before. By
-    /// a fault it would come back too, for three times as much.
+    /// Restores the stack of a goroutine that was dequeued, if the stack is compacted: it
+    /// will run, and its stack is mostly written to before. A page fault would restore it
+    /// too, at three times the cost.
     #[inline(always)]
-    fn thaw(self) {
+    fn restore_if_compacted(self) {
         if self.head().flags.load(Ordering::Relaxed) & FLAG_COMPACTED != 0 {
-            self.thaw_slow();
+            self.restore_slow();
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn thaw_slow(self) {
+    fn restore_slow(self) {
         if self.head().kind == Kind::Goroutine {
             let context = Goroutine::of(self).context.load(Ordering::Acquire);
             if context != FRESH && context & RUNNING_BIT == 0 {
@@ -248,7 +248,7 @@ impl WaitQueue {
             // it has taken this lock to remove the waiter, or was readied.
             let waiter = unsafe { first.as_ref() };
             if waiter.take() {
-                waiter.owner.thaw();
+                waiter.owner.restore_if_compacted();
                 return Some(first);
             }
         }

@@ -96,33 +96,33 @@ impl<'a> Attempt<'a> {
         state.deadline_ns.load(Ordering::Acquire).min(self.limit_ns)
     }
 
-    /// True where the first trial can be left out: the stream was read dry,
-    /// and nothing came since.
+    /// True if the first read can be skipped: the stream was drained, and nothing
+    /// came since.
     #[inline]
-    pub(super) fn is_dry(&self) -> bool {
-        !self.waited && self.desc.is_some_and(|desc| desc.is_dry(self.tick))
+    pub(super) fn is_drained(&self) -> bool {
+        !self.waited && self.desc.is_some_and(|desc| desc.is_drained(self.tick))
     }
 
-    /// Notes that the trial just made left nothing in the stream.
+    /// Notes that the last read drained the stream.
     #[inline]
-    pub(super) fn set_dry(&self) {
+    pub(super) fn set_drained(&self) {
         if let Some(desc) = self.desc {
-            desc.slot(self.side).set_dry(self.tick);
+            desc.slot(self.side).set_drained(self.tick);
         }
     }
 
-    /// Notes a trial that read something, of a descriptor that is only read.
+    /// Notes a read that got data, of a descriptor that is never written.
     #[inline]
-    pub(super) fn has_read(&self) {
+    pub(super) fn note_read(&self) {
         if let Some(desc) = self.desc {
-            desc.has_read(self.tick, self.waited);
+            desc.note_read(self.tick, self.waited);
         }
     }
 
-    /// The same for one that found nothing, for now.
-    pub(super) fn has_read_in_vain(&self) {
+    /// Notes a read that found nothing, of such a descriptor.
+    pub(super) fn note_empty_read(&self) {
         if let Some(desc) = self.desc {
-            desc.has_read_in_vain(self.tick, self.waited);
+            desc.note_empty_read(self.tick, self.waited);
         }
     }
 

@@ -98,7 +98,7 @@ impl<S: AsFd> Fd<S> {
         sched::give_way();
         loop {
             attempt.check()?;
-            if may_be_dry && attempt.is_dry() {
+            if may_be_dry && attempt.is_drained() {
                 attempt.wait(self.inner.as_fd())?;
                 continue;
             }
@@ -134,7 +134,7 @@ impl<S: AsFd> Fd<S> {
         let attempt = Attempt::begin(&self.waits, Side::Read, NEVER);
         self.try_until_done(attempt, len > 0, op, |attempt, got| {
             if got.is_some_and(|&n| n > 0 && n < len) {
-                attempt.set_dry();
+                attempt.set_drained();
             }
         })
     }
@@ -149,9 +149,9 @@ impl<S: AsFd> Fd<S> {
     ) -> io::Result<usize> {
         let attempt = Attempt::begin(&self.waits, Side::Read, NEVER);
         self.try_until_done(attempt, len > 0, op, |attempt, got| match got {
-            None => attempt.has_read_in_vain(),
+            None => attempt.note_empty_read(),
             Some(0) => {}
-            Some(_) => attempt.has_read(),
+            Some(_) => attempt.note_read(),
         })
     }
 

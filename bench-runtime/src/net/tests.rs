@@ -134,7 +134,7 @@ fn stream_larger_than_the_buffers_arrives_whole() {
     assert!(read.iter().enumerate().all(|(i, &b)| b == (i % 251) as u8));
 }
 
-/// The read that is left out where a stream ran dry must not miss the end of
+/// The read that is skipped once a stream is drained must not miss the end of
 /// the stream, whenever that comes: with the data, right after it, later.
 #[test]
 fn end_after_a_partial_read_is_always_seen() {

@@ -203,7 +203,7 @@ impl Waits {
         registrations.iter().any(|r| r.desc().is_watched_by_level())
     }
 
-    /// As after many reads that were followed by one in vain.
+    /// As after many reads that were each followed by an empty one.
     #[cfg(test)]
     pub(super) fn watch_by_level(&self) {
         for registration in self.registrations.lock().iter() {

@@ -21,7 +21,7 @@ pub(crate) struct PollDesc {
     /// Grows with each open and each close; odd while open.
     generation: AtomicU32,
     index: u32,
-    /// Something came that no later edge tells of again: never trust `is_dry`.
+    /// Something came that no later edge tells of again: never trust `is_drained`.
     lasting: AtomicBool,
     level: Level,
     /// Who polls it, alive while it is open.
@@ -78,27 +78,27 @@ impl PollDesc {
         std::ptr::eq(self.watch.load(Ordering::Relaxed), watch)
     }
 
-    /// True where an operation to read can only find nothing, or is expected to
-    /// where the watch tells of the rest.
+    /// True if a read can only find nothing, or is expected to and the watch is
+    /// level-triggered.
     #[inline]
-    pub(crate) fn is_dry(&self, tick: u64) -> bool {
+    pub(crate) fn is_drained(&self, tick: u64) -> bool {
         // Relaxed: `lasting` was set before the tick moved, and the caller
         // read the tick with Acquire.
-        self.read.is_dry(tick) && !self.lasting.load(Ordering::Relaxed)
+        self.read.is_drained(tick) && !self.lasting.load(Ordering::Relaxed)
     }
 
-    /// Notes a read at this tick that got something, of one that is not written.
-    /// `waited`: it was the trial after a wait.
+    /// Notes a read at this tick that got data, of a descriptor that is never written.
+    /// `waited`: it was the first read after a wait.
     #[inline]
-    pub(crate) fn has_read(&self, tick: u64, waited: bool) {
-        if self.level.has_read(tick, waited) {
-            self.read.set_dry(tick);
+    pub(crate) fn note_read(&self, tick: u64, waited: bool) {
+        if self.level.note_read(tick, waited) {
+            self.read.set_drained(tick);
         }
     }
 
-    /// The same for one that found nothing.
-    pub(crate) fn has_read_in_vain(&self, tick: u64, waited: bool) {
-        match self.level.has_tried(tick, waited) {
+    /// Notes a read that found nothing, in the same way.
+    pub(crate) fn note_empty_read(&self, tick: u64, waited: bool) {
+        match self.level.note_empty_read(tick, waited) {
             Advice::Stay => {}
             Advice::ByLevel => self.watch_anew(true),
             Advice::ByEdge => self.watch_anew(false),
@@ -110,13 +110,13 @@ impl PollDesc {
         self.level.is_on()
     }
 
-    /// As after many reads that were followed by one in vain.
+    /// As after many reads that were each followed by an empty one.
     #[cfg(test)]
     pub(crate) fn watch_by_level(&self) {
         for _ in 0..100 {
             let tick = self.read.tick();
-            self.has_read(tick, true);
-            self.has_read_in_vain(tick, false);
+            self.note_read(tick, true);
+            self.note_empty_read(tick, false);
         }
     }
 
@@ -138,13 +138,13 @@ impl PollDesc {
     ) -> usize {
         let before = ready.len();
         if event.is_lasting() {
-            // Before the tick: see `is_dry`.
+            // Before the tick: see `is_drained`.
             self.lasting.store(true, Ordering::Relaxed);
         }
         if event.is_readable() {
             match self.read.notify() {
                 Some(who) => ready.push(who),
-                None if self.level.is_vain() => self.watch_anew(false),
+                None if self.level.note_useless_event() => self.watch_anew(false),
                 None => {}
             }
         }

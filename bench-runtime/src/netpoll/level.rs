@@ -1,48 +1,47 @@
-//! Reading without a last trial in vain: when a pipe is watched by level.
+//! Level-triggered pipes: reading without the empty read after each message.
 //!
-//! An edge tells once of what came, so that who reads goes on until nothing is
-//! left. Of a pipe whose messages are read one by one every other read is in
-//! vain then. A watch by level also tells of what was left: after a read its
-//! owner may wait at once, and if there is more the next poll says so. The
-//! kernel looks at the descriptor once more for that, which costs less than a
-//! read of nothing.
+//! An edge reports once that data came, so the reader reads until nothing is left.
+//! On a pipe whose messages are read one by one, every other read is then empty. A
+//! level-triggered watch also reports data that was left: after a read the goroutine
+//! may wait at once, and the next poll reports the rest. The kernel checks the
+//! descriptor once more for that, which costs less than an empty read.
 //!
-//! 1. *It is a guess that nothing is left*, and a wrong one waits for a poll. So
-//!    [`Level`] keeps how often a trial right after a read was in vain, and has
-//!    one made from time to time.
-//! 2. *No poller spins*: what is there and nobody waits for would end each poll
-//!    at once. After a few such events the watch is by edge again, and longer
-//!    each time before it is tried anew.
-//! 3. *No wake is lost.* See the table.
+//! 1. *That nothing is left is a guess*, and a wrong guess waits for a poll. So
+//!    [`Level`] keeps the share of reads right after a read that were empty, and makes
+//!    one of those reads from time to time.
+//! 2. *No poller spins*: data without a waiter would end each poll at once. After a
+//!    few such events the watch is edge-triggered again, and stays so for longer each
+//!    time.
+//! 3. *No wake-up is lost.* See the table.
 //!
 //! # States
 //!
-//! | `fd`     | `on`  | the kernel watches          | who read something and nothing since |
-//! |----------|-------|-----------------------------|--------------------------------------|
-//! | `NONE`   | any   | not at all, or another file | nobody reads                         |
-//! | a number | false | by edge, or just now by level | tries until it is in vain          |
-//! | a number | true  | by level                    | may wait at once ([`Slot::set_dry`]) |
+//! | `fd`     | `on`  | the kernel's watch            | a reader that got data, and read nothing since |
+//! |----------|-------|-------------------------------|--------------------------------------|
+//! | `NONE`   | any   | none, or of another file      | there is none                        |
+//! | a number | false | by edge, or just now by level | reads until a read is empty          |
+//! | a number | true  | by level                      | may wait at once ([`Slot::set_drained`]) |
 //!
 //! `fd` is a registration's: [`Level::open`] before the watch begins, and
 //! [`Level::close`] after it has ended and before the number may be another
 //! file's. Between the two `on` and the watch change together, under the lock of
-//! `fd`, by whoever finds cause:
+//! `fd`:
 //!
-//! 1. To level, a reader whose trial was in vain: the watch, then `on`.
-//! 2. To edge, a poller or a reader after events for nobody or for nothing: `on`,
-//!    then the watch. Where something can be read this change is an event itself.
+//! 1. To level, by a reader after an empty read: the watch, then `on`.
+//! 2. To edge, by a poller or a reader after useless events: `on`, then the watch. If
+//!    there is data, this change itself causes an event.
 //!
-//! So who sees `on` set at a tick, and waits for a later one, gets it. Either the
-//! watch is by level, and what was left is an event in each poll; or it is by edge
-//! again and something was left when that changed: an event that came after `on`
-//! was cleared, so that who knows its tick sees `on` clear. A change that comes
-//! after the watch has ended fails: the number has no watch, also where it stands
-//! for a file that is closed for all who hold it.
+//! So a goroutine that sees `on` set at a tick, and waits for a later tick, gets it.
+//! Either the watch is by level, and what was left is an event in each poll; or it is
+//! by edge again and something was left when that changed: an event that came after
+//! `on` was cleared, so that a goroutine that knows its tick sees `on` clear. A change
+//! that comes after the watch has ended fails: the number has no watch, also if it
+//! stands for a file that is closed for all who hold it.
 //!
 //! Its model, `tests/loom/netpoll/level_model.rs`, runs this with the records, the
 //! slots and the reader's steps around it.
 //!
-//! [`Slot::set_dry`]: super::slot::Slot::set_dry
+//! [`Slot::set_drained`]: super::slot::Slot::set_drained
 //!
 //! Only for descriptors that are read and not written: by level a socket would
 //! be writable in each poll.
@@ -52,19 +51,19 @@ use std::os::fd::RawFd;
 use crate::shim::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use crate::util::lock::Lock;
 
-/// From this share of [`FULL`] on a trial right after a read is left out: where
-/// it is in vain two times of three.
-const LIKELY: u8 = 128;
-const FULL: u8 = u8::MAX;
+/// From this share of [`RATE_MAX`] on the read right after a read is skipped: it is
+/// reached if two of three such reads are empty.
+const MOSTLY_EMPTY: u8 = 128;
+const RATE_MAX: u8 = u8::MAX;
 
-/// One trial is made after so many guesses.
-const GUESSES: u8 = 15;
+/// After so many skipped reads one is made.
+const SKIPPED_READS: u8 = 15;
 
-/// So many events in a row for nobody, or for nothing, end the watch by level: a
-/// few come where one M polls while another is about to read.
-const VAIN: u8 = if cfg!(rt_loom) { 1 } else { 4 };
+/// So many events in a row without a waiter, or without data, end the level-triggered
+/// watch. A few come if one M polls while another is about to read.
+const USELESS_EVENTS: u8 = if cfg!(rt_loom) { 1 } else { 4 };
 
-/// Trials in vain before the watch is by level again, doubled each time.
+/// Empty reads before the watch is by level again, doubled each time.
 const FIRST_PAUSE: u32 = 64;
 const LONGEST_PAUSE: u32 = 1 << 16;
 
@@ -73,19 +72,19 @@ const NONE: RawFd = -1;
 
 const NEVER: u64 = u64::MAX;
 
-/// See the module. All but `fd` are guesses to decide by: who reads, mostly one
-/// at a time, loads and stores them.
+/// See the module. All but `fd` are hints; readers load and store them, mostly one at a
+/// time.
 #[derive(Debug)]
 pub(super) struct Level {
     /// The kernel watches by level.
     on: AtomicBool,
-    /// How likely a trial right after a read is in vain.
-    likely: AtomicU8,
-    /// Trials left out since the last one that was in vain.
-    guesses: AtomicU8,
-    /// Events in a row that helped nobody.
-    vain: AtomicU8,
-    /// Trials in vain to go before it may be on again.
+    /// How often a read right after a read is empty.
+    empty_rate: AtomicU8,
+    /// Reads skipped since the last empty one.
+    skipped_reads: AtomicU8,
+    /// Events in a row without a waiter or without data.
+    useless_events: AtomicU8,
+    /// Empty reads to go before it may be on again.
     pause: AtomicU32,
     /// What `pause` will be the next time.
     next_pause: AtomicU32,
@@ -95,7 +94,7 @@ pub(super) struct Level {
     fd: Lock<RawFd>,
 }
 
-/// What comes of a trial that found nothing.
+/// What to do after an empty read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Advice {
     Stay,
@@ -107,9 +106,9 @@ impl Level {
     pub(super) fn new() -> Self {
         Self {
             on: AtomicBool::new(false),
-            likely: AtomicU8::new(0),
-            guesses: AtomicU8::new(0),
-            vain: AtomicU8::new(0),
+            empty_rate: AtomicU8::new(0),
+            skipped_reads: AtomicU8::new(0),
+            useless_events: AtomicU8::new(0),
             pause: AtomicU32::new(0),
             next_pause: AtomicU32::new(FIRST_PAUSE),
             read_at: AtomicU64::new(NEVER),
@@ -117,25 +116,25 @@ impl Level {
         }
     }
 
-    /// Makes it new, for a descriptor that is about to be watched by edge.
+    /// Resets it, for a descriptor that is about to be watched by edge.
     pub(super) fn open(&self, fd: RawFd) {
         self.on.store(false, Ordering::Relaxed);
-        self.likely.store(0, Ordering::Relaxed);
-        self.guesses.store(0, Ordering::Relaxed);
-        self.vain.store(0, Ordering::Relaxed);
+        self.empty_rate.store(0, Ordering::Relaxed);
+        self.skipped_reads.store(0, Ordering::Relaxed);
+        self.useless_events.store(0, Ordering::Relaxed);
         self.pause.store(0, Ordering::Relaxed);
         self.next_pause.store(FIRST_PAUSE, Ordering::Relaxed);
         self.read_at.store(NEVER, Ordering::Relaxed);
         *self.fd.lock() = fd;
     }
 
-    /// From here on nobody changes how it is watched.
+    /// From here on the watch is not changed.
     pub(super) fn close(&self) {
         *self.fd.lock() = NONE;
     }
 
-    /// Changes how it is watched by `watch`, unless it is no longer. `watch` says
-    /// whether that worked.
+    /// Changes the watch by calling `watch`, unless it has ended. `watch` returns whether
+    /// that worked.
     #[cold]
     pub(super) fn change(&self, by_level: bool, watch: impl FnOnce(RawFd) -> bool) {
         let fd = self.fd.lock();
@@ -147,24 +146,24 @@ impl Level {
             // Release: pairs with the Acquire in `is_on`.
             self.on.store(done, Ordering::Release);
             if !done {
-                self.rest();
+                self.back_off();
             }
         } else {
             // Release: the edge that follows moves a tick, and who sees that
             // one sees this.
             self.on.store(false, Ordering::Release);
-            self.rest();
+            self.back_off();
             // It fails where the watch has ended.
             let _ = watch(*fd);
         }
     }
 
-    fn rest(&self) {
+    fn back_off(&self) {
         let pause = self.next_pause.load(Ordering::Relaxed);
         self.pause.store(pause, Ordering::Relaxed);
         self.next_pause
             .store((pause * 2).min(LONGEST_PAUSE), Ordering::Relaxed);
-        self.vain.store(0, Ordering::Relaxed);
+        self.useless_events.store(0, Ordering::Relaxed);
     }
 
     #[inline]
@@ -173,31 +172,34 @@ impl Level {
         self.on.load(Ordering::Acquire)
     }
 
-    /// Notes a read that got something, at this tick; true if the next one is
-    /// to be left out.
+    /// Notes a read that got data, at this tick; true if the next read is to be
+    /// skipped.
     #[inline]
-    pub(super) fn has_read(&self, tick: u64, waited: bool) -> bool {
+    pub(super) fn note_read(&self, tick: u64, waited: bool) -> bool {
         if !waited && self.read_at.load(Ordering::Relaxed) == tick {
-            let likely = self.likely.load(Ordering::Relaxed);
-            self.likely.store(likely - likely / 4, Ordering::Relaxed);
+            let empty_rate = self.empty_rate.load(Ordering::Relaxed);
+            self.empty_rate
+                .store(empty_rate - empty_rate / 4, Ordering::Relaxed);
         }
         self.read_at.store(tick, Ordering::Relaxed);
         if !self.is_on() {
             return false;
         }
-        self.vain.store(0, Ordering::Relaxed);
-        let guesses = self.guesses.load(Ordering::Relaxed);
-        let leave_out = self.likely.load(Ordering::Relaxed) >= LIKELY && guesses < GUESSES;
-        if leave_out {
-            self.guesses.store(guesses + 1, Ordering::Relaxed);
+        self.useless_events.store(0, Ordering::Relaxed);
+        let skipped_reads = self.skipped_reads.load(Ordering::Relaxed);
+        let skip = self.empty_rate.load(Ordering::Relaxed) >= MOSTLY_EMPTY
+            && skipped_reads < SKIPPED_READS;
+        if skip {
+            self.skipped_reads
+                .store(skipped_reads + 1, Ordering::Relaxed);
         }
-        leave_out
+        skip
     }
 
-    /// Notes a trial that found nothing, at this tick.
-    pub(super) fn has_tried(&self, tick: u64, waited: bool) -> Advice {
+    /// Notes an empty read, at this tick.
+    pub(super) fn note_empty_read(&self, tick: u64, waited: bool) -> Advice {
         if waited {
-            return match self.is_vain() {
+            return match self.note_useless_event() {
                 true => Advice::ByEdge,
                 false => Advice::Stay,
             };
@@ -205,11 +207,11 @@ impl Level {
         if self.read_at.load(Ordering::Relaxed) != tick {
             return Advice::Stay;
         }
-        let likely = self.likely.load(Ordering::Relaxed);
-        let likely = likely + (FULL - likely) / 8;
-        self.likely.store(likely, Ordering::Relaxed);
-        self.guesses.store(0, Ordering::Relaxed);
-        if self.is_on() || likely < LIKELY {
+        let empty_rate = self.empty_rate.load(Ordering::Relaxed);
+        let empty_rate = empty_rate + (RATE_MAX - empty_rate) / 8;
+        self.empty_rate.store(empty_rate, Ordering::Relaxed);
+        self.skipped_reads.store(0, Ordering::Relaxed);
+        if self.is_on() || empty_rate < MOSTLY_EMPTY {
             return Advice::Stay;
         }
         match self.pause.load(Ordering::Relaxed) {
@@ -221,14 +223,18 @@ impl Level {
         }
     }
 
-    /// Notes an event that helped nobody; true if a watch by level is to end.
-    pub(super) fn is_vain(&self) -> bool {
+    /// Notes an event without a waiter or without data; true if a level-triggered watch is
+    /// to end.
+    pub(super) fn note_useless_event(&self) -> bool {
         if !self.is_on() {
             return false;
         }
-        let vain = self.vain.load(Ordering::Relaxed).saturating_add(1);
-        self.vain.store(vain, Ordering::Relaxed);
-        vain >= VAIN
+        let useless = self
+            .useless_events
+            .load(Ordering::Relaxed)
+            .saturating_add(1);
+        self.useless_events.store(useless, Ordering::Relaxed);
+        useless >= USELESS_EVENTS
     }
 }
 
@@ -248,8 +254,8 @@ mod tests {
 
     fn learn(level: &Level) -> u32 {
         for trials in 1.. {
-            assert!(!level.has_read(1, true));
-            if level.has_tried(1, false) == Advice::ByLevel {
+            assert!(!level.note_read(1, true));
+            if level.note_empty_read(1, false) == Advice::ByLevel {
                 return trials;
             }
         }
@@ -261,28 +267,28 @@ mod tests {
         let mut waits = 0;
         let mut waited = true;
         for _ in 0..messages {
-            waited = level.has_read(1, waited);
+            waited = level.note_read(1, waited);
             waits += u32::from(waited);
         }
         waits
     }
 
     #[test]
-    fn trial_after_a_read_is_left_out_once_it_was_in_vain_and_made_now_and_then() {
+    fn read_after_a_read_is_skipped_once_it_was_empty_and_made_now_and_then() {
         let (level, trials) = learned();
         assert!(trials < 10, "{trials}");
         for _ in 0..3 {
-            let left_out = (0..).take_while(|_| level.has_read(1, true)).count();
-            assert_eq!(left_out, GUESSES as usize);
-            assert_eq!(level.has_tried(1, false), Advice::Stay);
+            let left_out = (0..).take_while(|_| level.note_read(1, true)).count();
+            assert_eq!(left_out, SKIPPED_READS as usize);
+            assert_eq!(level.note_empty_read(1, false), Advice::Stay);
         }
     }
 
     #[test]
-    fn reader_that_finds_more_after_each_read_soon_tries_each_time() {
+    fn reader_that_finds_more_after_each_read_soon_reads_each_time() {
         let (level, _) = learned();
         let waits = read_many(&level, 1_000);
-        assert!(waits <= u32::from(GUESSES), "{waits}");
+        assert!(waits <= u32::from(SKIPPED_READS), "{waits}");
         assert_eq!(read_many(&level, 1_000), 0);
     }
 
@@ -291,29 +297,29 @@ mod tests {
         let level = Level::new();
         level.open(0);
         for round in 0..1_000 {
-            assert!(!level.has_read(round, true));
-            assert!(!level.has_read(round, false));
-            assert_eq!(level.has_tried(round, false), Advice::Stay);
+            assert!(!level.note_read(round, true));
+            assert!(!level.note_read(round, false));
+            assert_eq!(level.note_empty_read(round, false), Advice::Stay);
         }
     }
 
     #[test]
-    fn trial_after_an_event_teaches_nothing() {
+    fn empty_read_after_an_event_is_not_counted() {
         let level = Level::new();
         level.open(0);
         for tick in 0..100 {
-            assert!(!level.has_read(tick, true));
-            assert_eq!(level.has_tried(tick + 1, false), Advice::Stay);
-            assert_eq!(level.has_tried(tick + 1, true), Advice::Stay);
+            assert!(!level.note_read(tick, true));
+            assert_eq!(level.note_empty_read(tick + 1, false), Advice::Stay);
+            assert_eq!(level.note_empty_read(tick + 1, true), Advice::Stay);
         }
     }
 
     #[test]
-    fn events_for_nobody_end_the_watch_by_level_for_longer_each_time() {
+    fn events_without_a_waiter_end_the_watch_by_level_for_longer_each_time() {
         let (level, mut before) = learned();
         for _ in 0..3 {
-            assert!((1..VAIN).all(|_| !level.is_vain()));
-            assert!(level.is_vain());
+            assert!((1..USELESS_EVENTS).all(|_| !level.note_useless_event()));
+            assert!(level.note_useless_event());
             level.change(false, |_| true);
             assert!(!level.is_on());
             let trials = learn(&level);
@@ -324,18 +330,20 @@ mod tests {
     }
 
     #[test]
-    fn read_between_events_for_nobody_forgives_them() {
+    fn read_between_events_without_a_waiter_resets_their_count() {
         let (level, _) = learned();
         for _ in 0..10 {
-            assert!((1..VAIN).all(|_| !level.is_vain()));
-            level.has_read(1, true);
+            assert!((1..USELESS_EVENTS).all(|_| !level.note_useless_event()));
+            level.note_read(1, true);
         }
     }
 
     #[test]
     fn events_for_nothing_end_the_watch_by_level() {
         let (level, _) = learned();
-        let advices: Vec<_> = (0..VAIN).map(|_| level.has_tried(1, true)).collect();
+        let advices: Vec<_> = (0..USELESS_EVENTS)
+            .map(|_| level.note_empty_read(1, true))
+            .collect();
         assert_eq!(advices.last(), Some(&Advice::ByEdge));
         assert!(!advices[..advices.len() - 1].contains(&Advice::ByEdge));
     }

@@ -353,12 +353,12 @@ mod tests {
         drop(far);
         netpoll.poll(SOON, &mut Vec::new());
         let tick = desc.slot(Side::Read).tick();
-        desc.slot(Side::Read).set_dry(tick);
-        assert!(!desc.is_dry(tick));
+        desc.slot(Side::Read).set_drained(tick);
+        assert!(!desc.is_drained(tick));
     }
 
     #[test]
-    fn pipe_read_in_vain_after_each_read_is_watched_by_level_while_somebody_waits() {
+    fn pipe_with_an_empty_read_after_each_read_is_watched_by_level_while_somebody_waits() {
         let (reader, mut writer) = io::pipe().unwrap();
         let netpoll = Netpoll::new().unwrap();
         let registration = netpoll.open(reader.as_raw_fd()).unwrap();
@@ -379,14 +379,14 @@ mod tests {
             netpoll.poll(SOON, &mut ready);
             assert_eq!(ready, [me]);
             ready.clear();
-            desc.has_read(desc.slot(Side::Read).tick(), true);
+            desc.note_read(desc.slot(Side::Read).tick(), true);
         }
-        let mut vain = 0;
+        let mut useless = 0;
         while desc.is_watched_by_level() {
             netpoll.poll(SOON, &mut ready);
-            vain += 1;
+            useless += 1;
         }
-        assert!(vain < 10, "{vain} polls ended for nobody");
+        assert!(useless < 10, "{useless} polls ended for nobody");
         // The change itself tells of it once more, and then no edge comes.
         assert_eq!(wait(), Registered::Waiting);
         netpoll.poll(SOON, &mut ready);

@@ -1,4 +1,4 @@
-//! One direction of a descriptor: who waits for it, and the count of edges.
+//! One direction of a descriptor: its waiter, and the count of edges.
 //!
 //! Both words change only by read-modify-write, except that `waiter` may be
 //! read before it is swapped.
@@ -18,8 +18,8 @@
 //!
 //! A count instead of a ready flag lets any number of goroutines try at the
 //! same time: none can take the flag that another was to see. It also tells
-//! for certain that a stream which was read dry has not been refilled, see
-//! [`Slot::is_dry`].
+//! for certain that no data came since a stream was drained, see
+//! [`Slot::is_drained`].
 //!
 //! # Protocol
 //!
@@ -42,7 +42,7 @@ pub(crate) struct Slot {
     tick: AtomicU64,
     waiter: AtomicPtr<Head>,
     /// The tick at which an operation found nothing left; `NEVER` for none.
-    dry: AtomicU64,
+    drained_at: AtomicU64,
 }
 
 const NEVER: u64 = u64::MAX;
@@ -54,7 +54,7 @@ pub(crate) enum Registered {
     Waiting,
     /// An edge came in between: do not park, try again.
     Changed,
-    /// Another one waits already.
+    /// Another goroutine waits already.
     Busy,
 }
 
@@ -63,14 +63,14 @@ impl Slot {
         Self {
             tick: AtomicU64::new(0),
             waiter: AtomicPtr::new(ptr::null_mut()),
-            dry: AtomicU64::new(NEVER),
+            drained_at: AtomicU64::new(NEVER),
         }
     }
 
     /// Makes it new; only while its descriptor is not open.
     pub(crate) fn reset(&self) {
         debug_assert!(self.waiter.load(Ordering::Relaxed).is_null());
-        self.dry.store(NEVER, Ordering::Relaxed);
+        self.drained_at.store(NEVER, Ordering::Relaxed);
         // Release: pairs with the Acquire in `tick`.
         self.tick.store(0, Ordering::Release);
     }
@@ -160,18 +160,18 @@ impl Slot {
     /// Notes that an operation that began at tick `seen` left nothing behind, or
     /// may be taken to have where the watch is by level ([`super::level`]).
     #[inline]
-    pub(crate) fn set_dry(&self, seen: u64) {
-        self.dry.store(seen, Ordering::Relaxed);
+    pub(crate) fn set_drained(&self, seen: u64) {
+        self.drained_at.store(seen, Ordering::Relaxed);
     }
 
-    /// True where a trial can only find nothing: no edge came since one ran
-    /// dry. The caller makes sure that what an earlier edge told of for good
+    /// True if a read can only find nothing: no edge came since one drained the
+    /// stream. The caller makes sure that what an earlier edge told of for good
     /// (end of stream, error) is not forgotten.
     #[inline]
-    pub(crate) fn is_dry(&self, tick: u64) -> bool {
+    pub(crate) fn is_drained(&self, tick: u64) -> bool {
         // Relaxed: a count, compared with a count; a stale value is either
         // one that no tick will have again, or just as true.
-        self.dry.load(Ordering::Relaxed) == tick
+        self.drained_at.load(Ordering::Relaxed) == tick
     }
 }
 
@@ -220,10 +220,10 @@ mod tests {
     #[test]
     fn dry_slot_is_wet_after_an_edge() {
         let slot = Slot::new();
-        assert!(!slot.is_dry(slot.tick()));
-        slot.set_dry(slot.tick());
-        assert!(slot.is_dry(slot.tick()));
+        assert!(!slot.is_drained(slot.tick()));
+        slot.set_drained(slot.tick());
+        assert!(slot.is_drained(slot.tick()));
         slot.notify();
-        assert!(!slot.is_dry(slot.tick()));
+        assert!(!slot.is_drained(slot.tick()));
     }
 }

@@ -46,7 +46,7 @@ impl Watch {
     /// When it wants to look again, in nanoseconds from `now_ns`, if there is
     /// anything to look at.
     pub(super) fn pause_ns(&self, shared: &Shared, now_ns: u64) -> Option<u64> {
-        let watches = shared.warns_of_blocked_threads() && shared.robbed.get() != 0;
+        let watches = shared.warns_of_blocked_threads() && shared.retaken_count.get() != 0;
         watches.then(|| self.next_ns.saturating_sub(now_ns))
     }
 
@@ -70,7 +70,7 @@ impl Watch {
 impl Stay {
     /// Looks at `m`; true if it is to be told of, which it was not yet.
     fn is_long(&mut self, m: &Machine, now_ns: u64) -> bool {
-        if !m.is_robbed() || !m.has_pinned_work() {
+        if !m.is_p_retaken() || !m.has_pinned_work() {
             *self = Self::default();
             return false;
         }
@@ -106,7 +106,7 @@ impl Shared {
                 all.extend(dump::look_at(g));
             }
         });
-        if !m.is_robbed() {
+        if !m.is_p_retaken() {
             return;
         }
         dump::write_all(

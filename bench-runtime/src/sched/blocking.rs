@@ -27,7 +27,7 @@ use std::sync::atomic::Ordering;
 
 use super::current::{self, goroutine_of, machine_of};
 use super::helpers::{HELPER_STACK, Job};
-use super::preempt::regain;
+use super::preempt::reacquire_p;
 use super::processor::Processor;
 use super::runtime::Shared;
 use super::trace::event::Kind;
@@ -164,7 +164,7 @@ fn in_place<T>(header: &'static StackHeader, f: impl FnOnce() -> T) -> Outcome<T
     // Without a P nobody moved us: still the same M.
     let m = machine_of(header);
     m.enter();
-    note(Some(regain(header)), Kind::Unblock, g);
+    note(Some(reacquire_p(header)), Kind::Unblock, g);
     drop(blocked);
     g.head.reason.store(0, Ordering::Relaxed);
     g.set_status(Status::Running);
@@ -225,7 +225,7 @@ where
     if shared.pinned {
         // So it is still the same M.
         machine_of(header)
-            .called_awake
+            .helper_was_spinning
             .store(awake, Ordering::Relaxed);
     }
     super::park(who);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::api::Runtime;
 use super::os_threads::MAX_THREADS;
 use super::runtime::Shared;
-use super::stacks::StackCare;
+use super::stacks::ShrinkOptions;
 use super::trace::Level;
 use crate::stack::StackPolicy;
 
@@ -24,7 +24,7 @@ use crate::stack::StackPolicy;
 pub struct Builder {
     pub(super) procs: Option<usize>,
     pub(super) stack: StackPolicy,
-    pub(super) stack_care: StackCare,
+    pub(super) shrink_options: ShrinkOptions,
     pub(super) migrating: bool,
     pub(super) reads_files: bool,
     pub(super) max_threads: usize,
@@ -41,7 +41,7 @@ impl Default for Builder {
         Self {
             procs: None,
             stack: StackPolicy::default(),
-            stack_care: StackCare::default(),
+            shrink_options: ShrinkOptions::default(),
             migrating: false,
             reads_files: true,
             max_threads: MAX_THREADS,
@@ -131,7 +131,7 @@ impl Builder {
     /// ```
     #[must_use]
     pub fn compact_stacks(mut self, after: Duration) -> Self {
-        self.stack_care = StackCare {
+        self.shrink_options = ShrinkOptions {
             compact: true,
             after,
         };

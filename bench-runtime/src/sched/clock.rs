@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::runtime::Shared;
-use super::shutdown::Outlook;
+use super::shutdown::RunState;
 use crate::goroutine::JOIN_OPEN;
 use crate::sys::clock;
 
@@ -36,7 +36,7 @@ impl Shared {
         match self.first_timer_ns() {
             u64::MAX => {
                 if self.goroutines_count() != 0
-                    && self.change_outlook(Outlook::Open, Outlook::Stuck)
+                    && self.change_run_state(RunState::Running, RunState::Stuck)
                 {
                     self.release_joiners(JOIN_OPEN);
                 }

@@ -52,7 +52,7 @@ pub(crate) fn thread_machine() -> Option<&'static Machine> {
 /// In the child of a fork, on the one thread that it has.
 pub(crate) extern "C" fn after_fork() {
     if let Some(m) = thread_machine() {
-        m.shut_door();
+        m.clear_processor();
     }
 }
 

@@ -36,8 +36,8 @@ impl Shared {
         fence(Ordering::SeqCst);
         // Even while sysmon holds nobody's wake-up in its hands; the same at
         // the end, if it had none meanwhile.
-        let errands = self.sysmon_errands.load(Ordering::SeqCst);
-        if !errands.is_multiple_of(2) || !self.all_machines_sleep() || !self.nothing_can_come() {
+        let ready_seq = self.sysmon_ready_seq.load(Ordering::SeqCst);
+        if !ready_seq.is_multiple_of(2) || !self.all_machines_sleep() || !self.nothing_can_come() {
             return false;
         }
         if self.goroutines_count() == 0 {
@@ -53,7 +53,7 @@ impl Shared {
         let goroutines = self.goroutines();
         if goroutines.is_empty()
             || goroutines.iter().any(|info| !info.waits)
-            || self.sysmon_errands.load(Ordering::SeqCst) != errands
+            || self.sysmon_ready_seq.load(Ordering::SeqCst) != ready_seq
         {
             return false;
         }
@@ -76,7 +76,7 @@ impl Shared {
         let lists = self.idle.lock();
         let asleep = lists.machines.len() + lists.reserved.len();
         // Who polls may have taken somebody out of the poller just now.
-        lists.line.is_empty()
+        lists.p_waiters.is_empty()
             && asleep == self.machines_count()
             && lists
                 .machines

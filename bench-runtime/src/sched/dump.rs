@@ -166,7 +166,7 @@ impl Shared {
                 lists.processors.iter().map(|p| p.id).collect::<Vec<_>>(),
                 ids(&mut lists.machines.iter()),
                 ids(&mut lists.reserved.iter()),
-                ids(&mut lists.line.iter()),
+                ids(&mut lists.p_waiters.iter()),
                 self.idle.spinning_count.load(Ordering::SeqCst),
                 self.poller,
                 self.global,

@@ -26,32 +26,32 @@
 //! ours) the old ones stay, and it says at a panic that it clears nothing.
 
 #[cfg(rt_asan)]
-pub(super) use bounds::{Home, begin, end, leave};
+pub(super) use asan::{G0, begin, end, leave};
 #[cfg(not(any(rt_tsan, rt_asan)))]
-pub(super) use silent::{Home, begin, end, leave};
+pub(super) use plain::{G0, begin, end, leave};
 #[cfg(rt_tsan)]
-pub(super) use told::{Home, begin, end, leave};
+pub(super) use tsan::{G0, begin, end, leave};
 
 #[cfg(not(any(rt_tsan, rt_asan)))]
-mod silent {
+mod plain {
     use std::sync::atomic::AtomicUsize;
 
     use crate::stack::StackHeader;
 
     /// The fiber of an M's own stack.
     #[derive(Debug, Default)]
-    pub(in crate::sched) struct Home(());
+    pub(in crate::sched) struct G0(());
 
-    impl Home {
+    impl G0 {
         /// By the M's thread, on its own stack.
         #[inline(always)]
         pub(in crate::sched) fn begin(&self) {}
 
-        /// Ahead of a switch home that leaves its context in `save`.
+        /// Ahead of a switch to the g0 stack that leaves its context in `save`.
         #[inline(always)]
         pub(in crate::sched) fn leave_for(&self, _save: &AtomicUsize) {}
 
-        /// Ahead of a jump home from a stack that is done with.
+        /// Ahead of a jump to the g0 stack from a stack that is done with.
         #[inline(always)]
         pub(in crate::sched) fn end(&self) {}
     }
@@ -70,7 +70,7 @@ mod silent {
 }
 
 #[cfg(rt_tsan)]
-mod told {
+mod tsan {
     use std::ffi::{c_uint, c_void};
     use std::ptr;
     use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
@@ -88,9 +88,9 @@ mod told {
 
     /// The fiber of an M's own stack.
     #[derive(Debug, Default)]
-    pub(in crate::sched) struct Home(AtomicPtr<c_void>);
+    pub(in crate::sched) struct G0(AtomicPtr<c_void>);
 
-    impl Home {
+    impl G0 {
         /// By the M's thread, on its own stack.
         pub(in crate::sched) fn begin(&self) {
             // SAFETY: asks only.
@@ -98,13 +98,13 @@ mod told {
             self.0.store(fiber, Ordering::Relaxed);
         }
 
-        /// Ahead of a switch home that leaves its context in `save`.
+        /// Ahead of a switch to the g0 stack that leaves its context in `save`.
         #[inline(always)]
         pub(in crate::sched) fn leave_for(&self, save: &AtomicUsize) {
             switch(save, self.0.load(Ordering::Relaxed));
         }
 
-        /// Ahead of a jump home from a stack that is done with.
+        /// Ahead of a jump to the g0 stack from a stack that is done with.
         #[inline(always)]
         pub(in crate::sched) fn end(&self) {
             jump(self.0.load(Ordering::Relaxed));
@@ -143,7 +143,7 @@ mod told {
     #[inline(always)]
     fn switch(save: &AtomicUsize, fiber: *mut c_void) {
         // SAFETY: `save` is an address; the fiber is that of the stack that the
-        // caller resumes next, which has one as it is bound, or home.
+        // caller resumes next, which has one as it is bound, or the g0 stack.
         unsafe {
             __tsan_release(save.as_ptr().cast());
             __tsan_switch_to_fiber(fiber, 0);
@@ -162,7 +162,7 @@ mod told {
 }
 
 #[cfg(rt_asan)]
-mod bounds {
+mod asan {
     use std::ffi::c_void;
     use std::ptr;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -186,12 +186,12 @@ mod bounds {
 
     /// The bounds of an M's own stack: its lowest address, and bytes.
     #[derive(Debug, Default)]
-    pub(in crate::sched) struct Home {
+    pub(in crate::sched) struct G0 {
         bottom: AtomicUsize,
         size: AtomicUsize,
     }
 
-    impl Home {
+    impl G0 {
         /// By the M's thread, on its own stack.
         pub(in crate::sched) fn begin(&self) {
             let (bottom, size) = tell(0, 0);
@@ -200,7 +200,7 @@ mod bounds {
             self.size.store(size, Ordering::Relaxed);
         }
 
-        /// Ahead of a switch home that leaves its context in `save`.
+        /// Ahead of a switch to the g0 stack that leaves its context in `save`.
         pub(in crate::sched) fn leave_for(&self, _save: &AtomicUsize) {
             tell(
                 self.bottom.load(Ordering::Relaxed),
@@ -208,7 +208,7 @@ mod bounds {
             );
         }
 
-        /// Ahead of a jump home from a stack that is done with.
+        /// Ahead of a jump to the g0 stack from a stack that is done with.
         pub(in crate::sched) fn end(&self) {
             clear();
             self.leave_for(&self.bottom);

@@ -2,21 +2,20 @@
 //!
 //! The order in which it looks, at each pick on its own stack:
 //!
-//! 1. P taken away or to be given up: GOMAXPROCS shrank, or, once in [`TURN`]
-//!    picks and where only hogs are left, another M stands in line for a P and
-//!    this one has had it as long as that one the last time; before the latter,
-//!    a hog, if those are to have a turn;
+//! 1. the P is to be given up: GOMAXPROCS shrank; or, once in [`SCHED_TICKS`] picks and
+//!    if only hogs are left, another M queues for a P and this one has had its P for as
+//!    long as the other one's last turn; before the latter, a hog whose turn it is;
 //! 2. the P's due timers;
-//! 3. once in [`TURN`] picks the classes below the high one: every other time
+//! 3. once in [`SCHED_TICKS`] picks the classes below the high one: every other time
 //!    the low one, then the normal one, in the global queue and then step 5;
 //!    so none starves;
 //! 4. the high class;
-//! 5. `run_next`, for a slice of time that all who follow each other through it
-//!    share, then the P's queue; in a pinned runtime mail has every other pick,
+//! 5. `run_next`, for a time slice that all goroutines of a chain through it share,
+//!    then the P's queue; in a pinned runtime mail has every other pick,
 //!    and the M's own list and the P's queue go by turns;
 //! 6. the global queue, a share of the normal class; one whose P was retaken;
 //! 7. the netpoller, without waiting;
-//! 8. in a pinned runtime, a short wait for mail where that has paid lately; then
+//! 8. in a pinned runtime, a short spin for mail if that has hit lately; then
 //!    other Ps, spinning, if not too many do; and their due timers;
 //! 9. the low class;
 //! 10. rest: steps S1 to S4 of [`super::idle`]; one resting M waits in the
@@ -24,8 +23,8 @@
 //!
 //! Steps 3 to 6 are in [`super::pick`]. Between two goroutines that are both at
 //! hand, the one that parks picks the next by [`super::pick::pick_fast`] on its
-//! own stack, which is step 5 alone; every [`TURN`] picks, or when the P is given
-//! notice, it goes home instead.
+//! own stack, which is step 5 alone; every [`SCHED_TICKS`] picks, or when the P is given
+//! notice, it switches to g0 instead.
 
 use std::ptr;
 use std::sync::atomic::Ordering;
@@ -33,22 +32,22 @@ use std::time::Duration;
 
 use super::global_queue::GlobalClass;
 use super::idle::Lists;
-use super::luck::{AWAKE_CHECK, SHORT_REST_NS};
 use super::machine::Machine;
-use super::pick::{TURN, begin_slice, count_pick};
+use super::pick::{SCHED_TICKS, begin_slice, count_pick};
 use super::processor::{Processor, ProcessorStatus};
 use super::runtime::Shared;
+use super::spin::{SHORT_SLEEP_NS, SPIN_CHECK};
 use super::trace::{ANY, event};
 use crate::goroutine::{Goroutine, Kind, Parkable};
 use crate::netpoll::Netpoll;
 use crate::sys::{barrier, clock};
 
-/// How long an M waits awake for mail: about what a sleep and a wake cost.
-const AWAKE_NS: u64 = 50_000;
+/// How long an M spins for mail, in nanoseconds: about what a sleep and a wake cost.
+const SPIN_NS: u64 = 50_000;
 
-/// The same for a helper's, whom it has called awake: it sends it at once or after
-/// a call that takes its time.
-const HELPED_NS: u64 = 10_000;
+/// The same after a job for a spinning helper: its result comes at once, or after a
+/// call that takes long.
+const HELPER_SPIN_NS: u64 = 10_000;
 
 impl Shared {
     /// The next goroutine for this M, which is on its own stack. Blocks the
@@ -59,7 +58,7 @@ impl Shared {
                 return None;
             }
             let Some(p) = m.held() else {
-                m.unmark_robbed();
+                m.unmark_retaken();
                 self.wait_for_processor(m);
                 continue;
             };
@@ -72,44 +71,44 @@ impl Shared {
             // SAFETY: as above.
             if let Some(g) = unsafe { m.set_aside.load(Ordering::Relaxed).as_ref() } {
                 m.set_aside.store(ptr::null_mut(), Ordering::Relaxed);
-                self.start_apart(m, p, g);
+                self.start_on_own_machine(m, p, g);
                 continue;
             }
-            if p.notice.swap(false, Ordering::Acquire) && !self.tend(m, p) {
+            if p.notice.swap(false, Ordering::Acquire) && !self.handle_notice(m, p) {
                 continue;
             }
             count_pick(p);
             // SAFETY: we hold P on our own stack.
-            let turn = unsafe { p.own() }.since_turn >= TURN;
+            let turn = unsafe { p.own() }.sched_tick >= SCHED_TICKS;
             if let Some(g) = self.pick_long(m, p, turn) {
                 self.stop_spinning(m);
                 return Some(g);
             }
             let only_long = || m.has_preempted() && !m.has_light_work() && p.queue.is_empty();
-            if self.idle.line_count() != 0
+            if self.idle.p_waiters_count() != 0
                 && (turn || only_long())
-                && self.give_turn_to_line(m, p, turn)
+                && self.give_turn_to_p_waiter(m, p, turn)
             {
                 continue;
             }
             self.fire_timers(m, p, p);
-            if let Some(g) = self.pick_at_home(m, p, turn) {
+            if let Some(g) = self.pick_on_g0(m, p, turn) {
                 // Only what was found counts, so that a seeded order does not
                 // depend on how often an idle M looked.
                 // SAFETY: we hold P on our own stack.
-                unsafe { p.own() }.since_turn += 1;
+                unsafe { p.own() }.sched_tick += 1;
                 self.stop_spinning(m);
                 return Some(g);
             }
-            if self.idle.line_count() != 0 && self.give_to_line(m, p) {
+            if self.idle.p_waiters_count() != 0 && self.give_to_p_waiter(m, p) {
                 continue;
             }
             if self.poll_net(m, p) {
                 continue;
             }
-            // Before it counts as a spinner, who must wake another when it finds
-            // something.
-            if self.pinned && self.waits_awake(m, p) {
+            // Before it counts as spinning: a spinning M that finds work must wake
+            // another.
+            if self.pinned && self.spin_for_mail(m, p) {
                 continue;
             }
             if let Some(g) = self.pick_abroad(m, p) {
@@ -126,38 +125,38 @@ impl Shared {
         }
     }
 
-    /// In a pinned runtime, for an M with nothing to do: keeps its P for as
-    /// long as a sleep and a wake cost, if it is to be expected that another M
-    /// or a helper sends mail within that, as in a round of two goroutines on two
-    /// Ms: 0.4 us against 24 on a quiet host with two CPUs. True if mail came.
-    fn waits_awake(&'static self, m: &'static Machine, p: &'static Processor) -> bool {
-        if !m.luck.is_good() || self.is_test() {
+    /// In a pinned runtime, for an M with nothing to do: keeps its P for as long as a
+    /// sleep and a wake cost, if mail from another M or a helper is likely within that
+    /// time. A round trip between goroutines on two Ms then takes 0.4 µs, not 24, on a
+    /// quiet host with two CPUs. True if mail came. Blocks the thread.
+    fn spin_for_mail(&'static self, m: &'static Machine, p: &'static Processor) -> bool {
+        if !m.mail_spin.should_spin() || self.is_test() {
             return false;
         }
-        let is_helped = m.called_awake.swap(false, Ordering::Relaxed);
-        let until = clock::now_ns() + if is_helped { HELPED_NS } else { AWAKE_NS };
+        let is_helped = m.helper_was_spinning.swap(false, Ordering::Relaxed);
+        let until = clock::now_ns() + if is_helped { HELPER_SPIN_NS } else { SPIN_NS };
         loop {
             let others = self.idle.processors_count() as usize + 1 < self.procs();
             if !others && !is_helped {
-                // Nobody else runs who could send it.
+                // No other M runs that could send it.
                 return false;
             }
-            for _ in 0..AWAKE_CHECK {
+            for _ in 0..SPIN_CHECK {
                 if m.has_mail() {
-                    m.luck.has_waited(true);
+                    m.mail_spin.note_spin(true);
                     return true;
                 }
                 std::hint::spin_loop();
             }
             if self.is_stopping()
                 || p.notice.load(Ordering::Relaxed)
-                || self.idle.line_count() != 0
+                || self.idle.p_waiters_count() != 0
                 || self.sees_work(m)
             {
                 return false;
             }
             if clock::now_ns() >= until {
-                m.luck.has_waited(false);
+                m.mail_spin.note_spin(false);
                 return false;
             }
         }
@@ -238,8 +237,8 @@ impl Shared {
         any
     }
 
-    /// Makes all of them runnable, in their order, at the end of the queue. One
-    /// alone is for this M: nobody is woken for it.
+    /// Makes all of them runnable, in their order, at the end of the queue. For a single
+    /// one no other M is woken: this M runs it.
     fn ready_all(
         &'static self,
         m: &'static Machine,
@@ -277,10 +276,10 @@ impl Shared {
         }
     }
 
-    /// With work left: gives the P to the first M in line, if this one has had
-    /// it as long as that one had it the last time. By time: by count, an M with
-    /// a hog would get all of it. `turn`: because of the number of picks.
-    fn give_turn_to_line(
+    /// With work left: gives the P to the first M that queues for one, if this M has had
+    /// it for as long as that M's last turn. By time: by count, an M with a hog would get
+    /// nearly all of it. `turn`: because of the number of picks.
+    fn give_turn_to_p_waiter(
         &'static self,
         m: &'static Machine,
         p: &'static Processor,
@@ -291,30 +290,30 @@ impl Shared {
         let held_ns = m.holds_for_ns();
         let mut lists = self.idle.lock();
         let waits = lists
-            .line
+            .p_waiters
             .front()
-            .is_some_and(|first| self.is_test() || first.patience_ns() < held_ns);
-        if !waits || (turn && own.given_at_turn) {
+            .is_some_and(|first| self.is_test() || first.fair_wait_ns() < held_ns);
+        if !waits || (turn && own.given_at_tick) {
             return false;
         }
-        own.given_at_turn |= turn;
+        own.given_at_tick |= turn;
         m.end_turn(held_ns);
-        self.give_to_first(m, p, &mut lists)
+        self.give_to_first_p_waiter(m, p, &mut lists)
     }
 
-    /// Gives the P, for which there is no work, to the first M in line.
-    fn give_to_line(&'static self, m: &'static Machine, p: &'static Processor) -> bool {
+    /// Gives the P, for which there is no work, to the first M that queues for one.
+    fn give_to_p_waiter(&'static self, m: &'static Machine, p: &'static Processor) -> bool {
         m.end_turn(0);
-        self.give_to_first(m, p, &mut self.idle.lock())
+        self.give_to_first_p_waiter(m, p, &mut self.idle.lock())
     }
 
-    fn give_to_first(
+    fn give_to_first_p_waiter(
         &'static self,
         m: &'static Machine,
         p: &'static Processor,
         lists: &mut Lists,
     ) -> bool {
-        let Some(first) = self.idle.first_in_line(lists) else {
+        let Some(first) = self.idle.pop_p_waiter(lists) else {
             return false;
         };
         self.cease_spinning(m);
@@ -345,17 +344,17 @@ impl Shared {
         self.idle.release(&mut lists, p); // S1
     }
 
-    /// An M without a P: S1 to S4 of [`super::idle`]. It stands in line if it
-    /// has work that only it may do, else sleeps, in the netpoller if nobody
-    /// does. Blocks the thread.
+    /// An M without a P: S1 to S4 of [`super::idle`]. It queues for a P if it has work
+    /// that only it may do, else sleeps, in the netpoller if no other M does. Blocks the
+    /// thread.
     fn wait_for_processor(&'static self, m: &'static Machine) {
         m.resting.store(true, Ordering::Relaxed);
         self.wait_resting(m);
         m.resting.store(false, Ordering::Relaxed);
         if self.pinned {
             let rested_ns = || clock::now_ns() - m.rests_since_ns.load(Ordering::Relaxed);
-            m.luck
-                .has_slept(m.has_mail() && rested_ns() < SHORT_REST_NS);
+            m.mail_spin
+                .note_sleep(m.has_mail() && rested_ns() < SHORT_SLEEP_NS);
         }
     }
 
@@ -363,7 +362,7 @@ impl Shared {
         let was_spinning = m.spinning.load(Ordering::Relaxed);
         self.cease_spinning(m); // S1
         let keeps_time = self.claim_polling(m);
-        // With work that only it may do it stands in line instead.
+        // With work that only it may do it queues for a P instead.
         let polls = keeps_time || (m.has_own_fds() && !m.has_pinned_work());
         let polls = polls.then(|| m.begin_polling());
         barrier::heavy(); // S2
@@ -397,7 +396,7 @@ impl Shared {
                     m.set_p(Some(p));
                     return self.wake_sysmon();
                 }
-                None => self.idle.stand_in_line(&mut lists, m),
+                None => self.idle.wait_for_p(&mut lists, m),
             }
         } else {
             lists.machines.push_back(m);
@@ -433,13 +432,12 @@ impl Shared {
         first
     }
 
-    /// Becomes the M that waits in the netpoller, if there is something to
-    /// wait for there and nobody does.
+    /// Becomes the M that waits in the netpoller, if there is something to wait for and
+    /// no other M waits there.
     fn claim_polling(&'static self, m: &'static Machine) -> bool {
         let first = self.first_timer_ns();
         if first <= self.now_ns() && self.idle.processors_count() == 0 {
-            // Who runs fires it, or sysmon sees to it; waiting here would be
-            // spinning.
+            // A running M or sysmon fires it; waiting here would be spinning.
             return false;
         }
         let claimed = (self.netpoll.waiters_count() != 0 || first != u64::MAX)
@@ -459,8 +457,8 @@ impl Shared {
         claimed
     }
 
-    /// Under the lock of the lists, so that who looks for a deadlock sees the
-    /// M either polling or awake.
+    /// Under the lock of the lists, so that the deadlock check sees the M either polling
+    /// or awake.
     fn cease_polling(&self, m: &Machine, keeps_time: bool) {
         if keeps_time {
             self.poller.store(ptr::null_mut(), Ordering::SeqCst);
@@ -468,8 +466,8 @@ impl Shared {
         m.end_polling();
     }
 
-    /// S4 of an M that polls: waits for fds, for the first timer if it keeps
-    /// the time, or for whoever wakes it. Blocks the thread.
+    /// S4 of an M that polls: waits for fds, for the first timer if `keeps_time`, or for a
+    /// wake. Blocks the thread.
     fn rest_polling(&'static self, m: &'static Machine, netpoll: &Netpoll, keeps_time: bool) {
         {
             let mut lists = self.idle.lock();
@@ -479,9 +477,8 @@ impl Shared {
             // Others are woken before it: leaving the netpoller costs more.
             lists.machines.push_front(m);
         }
-        // The claim came before the heavy barrier of S2: whoever armed an
-        // earlier timer since saw it and interrupts; who armed before is seen
-        // by this scan.
+        // The claim came before the heavy barrier of S2: a thread that armed an earlier
+        // timer since saw it and interrupts; a timer armed before is seen by this scan.
         let mut first = u64::MAX;
         if keeps_time {
             first = self.first_timer_ns();
@@ -497,7 +494,7 @@ impl Shared {
             self.poll_until_ns.store(0, Ordering::SeqCst);
         }
 
-        // Off the list in the same breath.
+        // The lock is held until the M is off the list.
         let mut lists = self.idle.lock();
         self.cease_polling(m, keeps_time);
         let due = !ready.is_empty() || first <= now;
@@ -513,8 +510,8 @@ impl Shared {
                 self.wake_sysmon();
             }
         } else {
-            // Somebody took us off the list: the wake is here or on its way,
-            // or we are in line for a P, and whom we found is not to wait.
+            // Another thread took this M off the list: the wake has come or will come, or
+            // the M queues for a P; the goroutines that it found must not wait for that.
             drop(lists);
             ready.drain(..).for_each(super::park::ready);
             m.sleep();
@@ -525,8 +522,8 @@ impl Shared {
                     p.record(event::Kind::Netpoll, ready.len() as u64, 0);
                 }
                 self.ready_all(m, p, &mut ready);
-                // Nobody watches the netpoller while we run, which is short as
-                // a rule; sysmon sees where it is not.
+                // No M waits in the netpoller while this one runs, which is short as a
+                // rule; else sysmon polls.
                 if due && self.eager.load(Ordering::Relaxed) != 0 {
                     self.wake_one();
                 }

@@ -9,46 +9,45 @@
 //! and is reached by one helper until that one has run it. The stack stays as
 //! it is meanwhile, also where the runtime stops: the goroutine has not ended.
 //!
-//! Those without a job wait on [`super::seats`]. One waits awake for its next job
-//! where such waits were short, and the M that called it awake does for its
-//! goroutine ([`super::luck`]): one at a time, and not where both were on the same
-//! CPU. A call that takes no time, made in a loop, then wakes nobody: 0.6 us in
-//! place of 5 to 40, on a host with two CPUs.
+//! Helpers without a job are [`super::idle_threads`]. A helper spins for its next job
+//! if its last waits were short, and an M that gave a job to a spinning helper spins
+//! for the result ([`super::spin`]): one helper at a time, and not if both were on the
+//! same CPU. A loop of short calls then needs no wake: 0.6 µs a call instead of 5 to
+//! 40, on a host with two CPUs.
 //!
-//! The M's part needs no state of its own. The ready that the helper owes is mail
-//! like any other's: an M that waits awake for it looks at the count, and after
-//! that it comes to rest by the steps of [`super::idle`].
+//! The M's part needs no state of its own. The helper readies the goroutine through
+//! the M's inbox, as any other thread does: a spinning M reads the length of its inbox,
+//! and then rests by the steps of [`super::idle`].
 //!
 //! # Rejected
 //!
-//! *A queue of jobs and a bounded number of helpers*: a job may wait for one
-//! that would be behind it. So each job gets a helper at once.
+//! *A queue of jobs and a bounded number of helpers*: a job may wait for a job
+//! behind it in the queue. So each job gets a helper at once.
 //!
-//! *On the goroutine's own M, where all calls from the same place were short*:
-//! one that waits for a goroutine of that M, where for once it has to wait, would
-//! wait for ever.
+//! *On the goroutine's own M, if all calls from the same place were short*: the
+//! first call that waits for another goroutine of that M would wait for ever.
 
-use super::luck::Luck;
+use super::idle_threads::{IdleThreads, JobSlot};
 use super::os_threads::{ThreadEnd, ThreadKind};
 use super::runtime::Shared;
-use super::seats::{Seat, Seats};
+use super::spin::AdaptiveSpin;
 use crate::fatal::fatal;
 use crate::goroutine::Parkable;
 use crate::sys::fork;
 
-/// So many rests must have been short before a helper waits awake again after
-/// that was in vain: each costs a wake, and that a few times.
-const BAD_LUCK: u16 = 64;
+/// Short sleeps before a helper spins again after a miss. A miss costs a few times
+/// as much as the wake that a hit saves.
+const SPIN_BACKOFF: u16 = 64;
 
-/// Bytes of a helper's stack: what a program's first thread has, for who calls
-/// foreign code counts on as much.
+/// Bytes of a helper's stack: as much as a program's first thread has, because foreign
+/// code may need it.
 pub(crate) const HELPER_STACK: usize = 8 << 20;
 
 /// Work for a helper.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Job {
-    /// Runs it: called once, with `data`. It does not unwind. Who waits for it is
-    /// for the helper to ready, and may be gone with `data` then.
+    /// Runs the job: called once, with `data`. Does not unwind. Returns the parkable
+    /// that waits for the job; the helper readies it, and after that `data` may be gone.
     pub(crate) run: unsafe fn(*mut ()) -> Option<Parkable>,
     pub(crate) data: *mut (),
 }
@@ -57,17 +56,17 @@ pub(crate) struct Job {
 unsafe impl Send for Job {}
 
 /// The helpers of a runtime that have no job.
-pub(crate) type Helpers = Seats<Job>;
+pub(crate) type Helpers = IdleThreads<Job>;
 
 impl Shared {
-    /// Has a helper run a job, at once; true if it was awake.
+    /// Gives a job to a helper, which runs it at once; true if that helper was spinning.
     ///
     /// # Safety
     ///
     /// `data` stays valid for `run`, which another thread may call, until it
     /// has returned.
     pub(crate) unsafe fn help(&'static self, job: Job) -> bool {
-        match self.helpers.call(job) {
+        match self.helpers.assign(job) {
             Ok(awake) => awake,
             Err(job) => {
                 self.start_thread(ThreadKind::Helper, "helper".into(), move || {
@@ -80,11 +79,11 @@ impl Shared {
     }
 
     fn helper_main(&'static self, first: Job) {
-        let seat = Seat::new();
-        let luck = Luck::bad_for(BAD_LUCK);
+        let slot = JobSlot::new();
+        let spin = AdaptiveSpin::with_backoff(SPIN_BACKOFF);
         let mut next = Some(first);
         while let Some(job) = next {
-            // SAFETY: by the promise of who called `help`.
+            // SAFETY: by the promise of the caller of `help`.
             let who = unsafe { (job.run)(job.data) };
             if fork::is_child() {
                 fatal!(
@@ -92,9 +91,9 @@ impl Shared {
                      runtime's threads: call exec or _exit there"
                 );
             }
-            // Who stops the runtime says so before it dismisses.
+            // A stop sets `stopping` before `release_all`.
             let stays = || !self.is_stopping();
-            next = self.helpers.wait(&seat, &luck, stays, || {
+            next = self.helpers.wait(&slot, &spin, stays, || {
                 if let Some(who) = who {
                     super::ready(who);
                 }

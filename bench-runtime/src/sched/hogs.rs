@@ -2,21 +2,20 @@
 //! of their own.
 //!
 //! A hog that has started cannot leave its M, nor can those that share it; so
-//! what can be done is done at its start. A fresh goroutine *starts apart*, on
-//! an M on which no other goroutine has started, if it was spawned as
-//! CPU-bound, or if its spawn site made a hog before: when sysmon retakes the P
-//! of a goroutine that computes it notes the site with some credit, and each one that starts
-//! apart uses some of it up. So a site that makes hogs goes on to be treated as
-//! such, and one that made a single long computation soon is not.
+//! the decision is made at its start. A fresh goroutine starts on an M on which no
+//! other goroutine has started, if it was spawned as CPU-bound, or if its spawn site
+//! has credit: when sysmon retakes the P of a hog, the site gets [`CREDIT`], and each
+//! such start uses up one. So a site that spawns hogs keeps its credit, and one that
+//! spawned a single long computation soon has none.
 //!
-//! 1. [`Shared::starts_apart`] is asked for a fresh goroutine that is about to
+//! 1. [`Shared::needs_own_machine`] is asked for a fresh goroutine that is about to
 //!    get its stack; before the first hog that is one relaxed load.
-//! 2. If so, it is set aside in its M, which goes home for another.
-//! 3. At home [`Shared::start_apart`] gives it to a sleeping M without
+//! 2. If so, it is set aside in its M, which switches to g0.
+//! 3. On g0 [`Shared::start_on_own_machine`] gives it to a sleeping M without
 //!    goroutines, or to a new one, with an idle P, or else the M's own.
 //!
-//! What stays: the first hog of a site, and a goroutine that becomes a hog when
-//! it has started, hold up those who share their M.
+//! The first hog of a site, and a goroutine that becomes a hog after its start, still
+//! delay the goroutines that share their M.
 //!
 //! # Rejected
 //!
@@ -40,8 +39,8 @@ use super::runtime::Shared;
 use crate::goroutine::{FLAG_CPU_BOUND, Goroutine};
 use crate::util::lock::Lock;
 
-/// How many goroutines of a site start apart for each hog that it made: few
-/// where that was an exception, enough that a batch of hogs keeps it.
+/// How many goroutines of a site start on an M of their own after each hog: few if that
+/// hog was an exception, enough for a batch of hogs.
 const CREDIT: u32 = 8;
 
 /// Sites that are remembered, those with the least credit forgotten first.
@@ -144,15 +143,15 @@ impl Shared {
         }
     }
 
-    /// Whether a fresh goroutine, about to start on `m`, is to start apart; of
-    /// those that started there `ended` are over.
+    /// Whether a fresh goroutine, about to start on `m`, is to start on an M of its own.
+    /// `ended`: how many of the goroutines counted as started on `m` have ended.
     #[inline(always)]
-    pub(super) fn starts_apart(&self, m: &Machine, g: &Goroutine, ended: usize) -> bool {
-        self.hogs.marks.load(Ordering::Relaxed) != 0 && self.starts_apart_slow(m, g, ended)
+    pub(super) fn needs_own_machine(&self, m: &Machine, g: &Goroutine, ended: usize) -> bool {
+        self.hogs.marks.load(Ordering::Relaxed) != 0 && self.needs_own_machine_slow(m, g, ended)
     }
 
     #[cold]
-    fn starts_apart_slow(&self, m: &Machine, g: &Goroutine, ended: usize) -> bool {
+    fn needs_own_machine_slow(&self, m: &Machine, g: &Goroutine, ended: usize) -> bool {
         if !self.pinned || self.is_test() || m.started_count() == ended {
             return false;
         }
@@ -166,9 +165,9 @@ impl Shared {
         apart && may_grow()
     }
 
-    /// At home: starts the goroutine that was set aside on another M. It goes
-    /// with an idle P, else with ours.
-    pub(super) fn start_apart(
+    /// On g0: starts the goroutine that was set aside on another M, with an idle P, or
+    /// else with this M's P.
+    pub(super) fn start_on_own_machine(
         &'static self,
         m: &'static Machine,
         p: &'static Processor,
@@ -176,7 +175,7 @@ impl Shared {
     ) {
         let mut lists = self.idle.lock();
         if self.is_stopping() {
-            // It never starts: who stops the runtime drops it.
+            // It never starts: `stop` drops it.
             return;
         }
         let target = lists.take_vacant_machine();

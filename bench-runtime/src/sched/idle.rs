@@ -1,8 +1,8 @@
-//! Who is idle: Ps, sleeping Ms, and Ms that wait in line for a P.
+//! Idle Ps, sleeping Ms, and the queue of Ms that wait for a P.
 //!
 //! # Going to sleep and waking, without losing a wake-up
 //!
-//! Whoever makes work visible:
+//! A thread that makes work visible:
 //!
 //! - W1 puts it in a queue;
 //! - W2 light barrier;
@@ -36,12 +36,12 @@ use crate::util::lock::{Lock, LockGuard};
 #[derive(Debug, Default)]
 pub(crate) struct Lists {
     pub(crate) processors: Vec<&'static Processor>,
-    /// The last one slept last; the one that polls sits in front.
+    /// The last one went to sleep last; an M that polls is at the front.
     pub(crate) machines: VecDeque<&'static Machine>,
     /// Ms that sleep until the goroutine locked to them is readied.
     pub(crate) reserved: Vec<&'static Machine>,
-    /// Ms with work that only they may do, in line for a P.
-    pub(crate) line: VecDeque<&'static Machine>,
+    /// Ms with work that only they may do, which queue for a P.
+    pub(crate) p_waiters: VecDeque<&'static Machine>,
 }
 
 impl Lists {
@@ -73,7 +73,7 @@ impl Lists {
 pub(crate) struct Idle {
     lists: Lock<Lists>,
     processors_count: AtomicU32,
-    line_count: AtomicU32,
+    p_waiters_count: AtomicU32,
     /// Ms that look for work.
     pub(crate) spinning_count: AtomicU32,
 }
@@ -89,19 +89,19 @@ impl Idle {
         self.processors_count.load(Ordering::Relaxed)
     }
 
-    /// How many Ms wait in line for a P.
+    /// How many Ms queue for a P.
     #[inline(always)]
-    pub(crate) fn line_count(&self) -> u32 {
-        self.line_count.load(Ordering::Relaxed)
+    pub(crate) fn p_waiters_count(&self) -> u32 {
+        self.p_waiters_count.load(Ordering::Relaxed)
     }
 
-    /// Adds a P to the idle ones, or hands it to the first M in line.
+    /// Adds a P to the idle ones, or hands it to the first M that queues for one.
     pub(crate) fn release(&self, lists: &mut Lists, p: &'static Processor) {
-        if let Some(m) = lists.line.pop_front() {
-            self.line_count
-                .store(lists.line.len() as u32, Ordering::Relaxed);
-            // Also for one that was dead: whoever sees it dead would hand it
-            // out once more.
+        if let Some(m) = lists.p_waiters.pop_front() {
+            self.p_waiters_count
+                .store(lists.p_waiters.len() as u32, Ordering::Relaxed);
+            // Also for one that was dead: `resize_to` would hand out a dead P once
+            // more.
             p.set_status(ProcessorStatus::Running);
             m.wake(Some(p));
             return;
@@ -134,18 +134,18 @@ impl Idle {
         true
     }
 
-    /// Puts an M in line for a P.
-    pub(crate) fn stand_in_line(&self, lists: &mut Lists, m: &'static Machine) {
-        lists.line.push_back(m);
-        self.line_count
-            .store(lists.line.len() as u32, Ordering::Relaxed);
+    /// Puts an M into the queue for a P.
+    pub(crate) fn wait_for_p(&self, lists: &mut Lists, m: &'static Machine) {
+        lists.p_waiters.push_back(m);
+        self.p_waiters_count
+            .store(lists.p_waiters.len() as u32, Ordering::Relaxed);
     }
 
-    /// The first M in line for a P.
-    pub(crate) fn first_in_line(&self, lists: &mut Lists) -> Option<&'static Machine> {
-        let m = lists.line.pop_front()?;
-        self.line_count
-            .store(lists.line.len() as u32, Ordering::Relaxed);
+    /// Takes the first M that queues for a P.
+    pub(crate) fn pop_p_waiter(&self, lists: &mut Lists) -> Option<&'static Machine> {
+        let m = lists.p_waiters.pop_front()?;
+        self.p_waiters_count
+            .store(lists.p_waiters.len() as u32, Ordering::Relaxed);
         Some(m)
     }
 }

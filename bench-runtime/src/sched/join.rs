@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use super::current::{self, machine_of};
 use super::join_async::Join;
 use super::ready::shared_of;
-use super::shutdown::Outlook;
+use super::shutdown::RunState;
 use super::{park, preempt};
 use crate::goroutine::body::{self, Outcome};
 use crate::goroutine::{
@@ -298,7 +298,7 @@ fn wait_for(g: &'static Goroutine, for_all: bool) {
     let me = super::prepare_park(WaitReason::Join, ptr::from_ref(g).cast());
     let address = me.as_ptr() as usize;
     // Release: our status is set before the goroutine may ready us. Acquire:
-    // as in `join`. SeqCst: with the look at the outlook; whoever changes that
+    // as in `join`. SeqCst: with the look at the run_state; whoever changes that
     // looks for us afterwards.
     let waits = g
         .join
@@ -307,10 +307,10 @@ fn wait_for(g: &'static Goroutine, for_all: bool) {
     if !waits {
         return super::cancel_park(me);
     }
-    let instead = match shared_of(g).outlook() {
-        Outlook::Open => None,
-        Outlook::Stuck => (for_all && me.head().kind == Kind::Thread).then_some(JOIN_OPEN),
-        Outlook::Stopped => Some(JOIN_LOST),
+    let instead = match shared_of(g).run_state() {
+        RunState::Running => None,
+        RunState::Stuck => (for_all && me.head().kind == Kind::Thread).then_some(JOIN_OPEN),
+        RunState::Stopped => Some(JOIN_LOST),
     };
     // It fails where a ready is on its way.
     let taken_back = instead.is_some_and(|instead| {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use super::join::{JoinError, JoinHandle};
 use super::pending::Pending;
 use super::ready::shared_of;
-use super::shutdown::Outlook;
+use super::shutdown::RunState;
 use crate::goroutine::{Goroutine, JOIN_LOST, JOIN_OPEN};
 
 /// A join that async code waits for: see [`JoinHandle::join_async`].
@@ -61,12 +61,12 @@ fn address_of(pending: &'static Pending) -> usize {
 /// or cannot.
 fn wait_with(g: &'static Goroutine, pending: &'static Pending) -> bool {
     let address = address_of(pending);
-    // The orderings, and the look at the outlook, are as in `join::wait_for`.
+    // The orderings, and the load of the run state, are as in `join::wait_for`.
     let waits = g
         .join
         .compare_exchange(JOIN_OPEN, address, Ordering::SeqCst, Ordering::Acquire)
         .is_ok();
-    if !waits || shared_of(g).outlook() != Outlook::Stopped {
+    if !waits || shared_of(g).run_state() != RunState::Stopped {
         return waits;
     }
     // It fails where a ready is on its way.

@@ -6,11 +6,11 @@ use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use super::door::Door;
-use super::fiber::Home;
-use super::luck::Luck;
+use super::biased_lock::BiasedLock;
+use super::fiber::G0;
 use super::processor::Processor;
 use super::runtime::Shared;
+use super::spin::AdaptiveSpin;
 use super::trace::event::Kind;
 use crate::goroutine::{Goroutine, List};
 use crate::netpoll::Netpoll;
@@ -23,11 +23,12 @@ use crate::util::lock::Lock;
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Machine {
-    /// Between it and sysmon; what it holds is behind it.
-    door: Door<Processor>,
-    /// The context of the scheduler's loop while a goroutine runs.
-    pub(crate) home: AtomicUsize,
-    pub(super) home_fiber: Home,
+    /// The P it holds, and the lock that lets sysmon retake it.
+    p_lock: BiasedLock<Processor>,
+    /// The context of its g0 stack, where the scheduler's loop runs, while a goroutine
+    /// runs.
+    pub(crate) g0: AtomicUsize,
+    pub(super) g0_fiber: G0,
     /// The goroutine that runs.
     pub(crate) current: AtomicPtr<Goroutine>,
     /// In a pinned runtime, what `run_next` is in a migrating one. Owner only.
@@ -55,11 +56,11 @@ pub(crate) struct Machine {
     word: AtomicU32,
     /// Handed over by whoever wakes it.
     handed: AtomicPtr<Processor>,
-    /// Its P was retaken, and it has none since.
-    pub(super) robbed: AtomicBool,
-    /// When that happened, in nanoseconds.
+    /// Its P was retaken, and it has had none since.
+    pub(super) p_retaken: AtomicBool,
+    /// When its P was retaken last, in nanoseconds.
     retaken_ns: AtomicU64,
-    /// When that happened, its goroutine had computed for long, not waited.
+    /// At that retake its goroutine had used the CPU, not waited.
     hogged: AtomicBool,
     /// Of its thread, once that runs.
     pub(super) cpu_clock: OnceLock<CpuClock>,
@@ -71,11 +72,11 @@ pub(crate) struct Machine {
     inbox: Lock<List>,
     /// How many are in there or in `mail`.
     mail_len: AtomicUsize,
-    /// Of waiting awake for mail.
-    pub(super) luck: Luck,
-    /// Its last call of a helper found that awake, who will soon send mail. Owner
+    /// Whether it spins for mail before it rests.
+    pub(super) mail_spin: AdaptiveSpin,
+    /// The helper that got its last job was spinning, so mail will come soon. Owner
     /// only.
-    pub(super) called_awake: AtomicBool,
+    pub(super) helper_was_spinning: AtomicBool,
     /// When it began to rest, in nanoseconds. Owner only.
     pub(super) rests_since_ns: AtomicU64,
     /// When it took up its P, in nanoseconds. Owner only, but sysmon reads.
@@ -103,9 +104,9 @@ unsafe impl Sync for Machine {}
 // SAFETY: as above.
 unsafe impl Send for Machine {}
 
-/// The most that an M waits in line because its own turn was long: after that
-/// sysmon takes the P.
-const PATIENCE_NS: u64 = 10_000_000;
+/// The most that an M queues for a P because its own turn was long, in nanoseconds:
+/// after that sysmon retakes one.
+const FAIR_WAIT_NS: u64 = 10_000_000;
 
 const ASLEEP: u32 = 0;
 const WOKEN: u32 = 1;
@@ -113,9 +114,9 @@ const WOKEN: u32 = 1;
 impl Machine {
     pub(crate) fn new(id: usize, shared: &'static Shared) -> Self {
         Self {
-            door: Door::new(),
-            home: AtomicUsize::new(0),
-            home_fiber: Home::default(),
+            p_lock: BiasedLock::new(),
+            g0: AtomicUsize::new(0),
+            g0_fiber: G0::default(),
             current: AtomicPtr::new(ptr::null_mut()),
             run_next: AtomicPtr::new(ptr::null_mut()),
             pinned: UnsafeCell::new(List::new()),
@@ -130,7 +131,7 @@ impl Machine {
             shared,
             word: AtomicU32::new(ASLEEP),
             handed: AtomicPtr::new(ptr::null_mut()),
-            robbed: AtomicBool::new(false),
+            p_retaken: AtomicBool::new(false),
             retaken_ns: AtomicU64::new(0),
             hogged: AtomicBool::new(false),
             cpu_clock: OnceLock::new(),
@@ -138,8 +139,8 @@ impl Machine {
             spinning: AtomicBool::new(false),
             inbox: Lock::new(List::new()),
             mail_len: AtomicUsize::new(0),
-            luck: Luck::bad_for(16),
-            called_awake: AtomicBool::new(false),
+            mail_spin: AdaptiveSpin::with_backoff(16),
+            helper_was_spinning: AtomicBool::new(false),
             rests_since_ns: AtomicU64::new(0),
             holds_since_ns: AtomicU64::new(0),
             turn_ns: AtomicU64::new(0),
@@ -155,7 +156,7 @@ impl Machine {
     /// it was inside already, for `leave`.
     #[inline(always)]
     pub(crate) fn enter(&self) -> (Option<&'static Processor>, bool) {
-        let (p, was_inside) = self.door.enter();
+        let (p, was_inside) = self.p_lock.enter();
         // SAFETY: Ps live as long as their runtime's Ms.
         (unsafe { p.as_ref() }, was_inside)
     }
@@ -163,24 +164,24 @@ impl Machine {
     /// Goes back to the goroutine's code.
     #[inline(always)]
     pub(crate) fn leave(&self, was_inside: bool) {
-        self.door.leave(was_inside);
+        self.p_lock.leave(was_inside);
     }
 
     /// In the child of a fork: its thread, which forked, goes on no further than to its
     /// next call into the runtime.
-    pub(super) fn shut_door(&self) {
-        self.door.shut();
+    pub(super) fn clear_processor(&self) {
+        self.p_lock.clear();
     }
 
     /// True if it has no P. Only its own thread, outside too.
     pub(super) fn has_lost_processor(&self) -> bool {
-        self.door.has_lost()
+        self.p_lock.has_lost()
     }
 
     /// The P it holds. Only its own thread, inside the runtime.
     pub(crate) fn held(&self) -> Option<&'static Processor> {
         // SAFETY: as in `enter`.
-        unsafe { self.door.held().as_ref() }
+        unsafe { self.p_lock.held().as_ref() }
     }
 
     /// Takes up a P, or lets go of it. Only its own thread, inside.
@@ -189,15 +190,15 @@ impl Machine {
             given.record(Kind::Stop, self.id as u64, 0);
         }
         if let Some(p) = p {
-            // Before the door shows it: who retakes it looks here for the M.
+            // Before the lock shows it: a retake looks here for the M.
             p.owner
                 .store(ptr::from_ref(self).cast_mut(), Ordering::Release);
-            self.unmark_robbed();
+            self.unmark_retaken();
             self.holds_since_ns
                 .store(clock::now_ns(), Ordering::Relaxed);
             self.note_start(p);
         }
-        self.door
+        self.p_lock
             .set(p.map_or(ptr::null_mut(), |p| ptr::from_ref(p).cast_mut()));
     }
 
@@ -229,28 +230,28 @@ impl Machine {
         self.hogged.load(Ordering::Relaxed)
     }
 
-    /// Notes how long others had to wait for the P that it loses; zero if it
-    /// has no more work.
+    /// Notes how long it held the P that it loses, in nanoseconds; zero if it has no
+    /// more work.
     pub(super) fn end_turn(&self, turn_ns: u64) {
         self.turn_ns.store(turn_ns, Ordering::Relaxed);
     }
 
-    /// How long its last turn took: so long it waits while it stands first in
-    /// line for a P, in nanoseconds.
-    pub(super) fn patience_ns(&self) -> u64 {
-        self.turn_ns.load(Ordering::Relaxed).min(PATIENCE_NS)
+    /// How long its last turn took, in nanoseconds: so long the M whose turn it is may
+    /// keep the P while this one is first in the queue for it.
+    pub(super) fn fair_wait_ns(&self) -> u64 {
+        self.turn_ns.load(Ordering::Relaxed).min(FAIR_WAIT_NS)
     }
 
     /// Takes `p` away if the M still has it and runs a goroutine's code. Then
     /// the caller holds it.
     pub(crate) fn retake(&self, p: &'static Processor) -> bool {
-        self.door.retake(ptr::from_ref(p).cast_mut())
+        self.p_lock.retake(ptr::from_ref(p).cast_mut())
     }
 
     /// As [`Self::retake`], but gives the P back after `f`. Says whether `f`
     /// was called.
     pub(crate) fn borrow(&self, p: &'static Processor, f: impl FnOnce()) -> bool {
-        self.door.borrow(ptr::from_ref(p).cast_mut(), f)
+        self.p_lock.borrow(ptr::from_ref(p).cast_mut(), f)
     }
 
     /// In a pinned runtime: appends to what it has readied for itself.

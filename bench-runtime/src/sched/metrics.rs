@@ -73,7 +73,7 @@ impl Shared {
             threads_count: self.threads_count(),
             goroutines_count: self.goroutines_count(),
             wakes_count: self.metrics.wakes_count.load(Ordering::Relaxed),
-            hogs_count: self.robbed.get() as usize,
+            hogs_count: self.retaken_count.get() as usize,
             retakes_count: self.metrics.retakes_count.load(Ordering::Relaxed),
             hog_retakes_count: self.metrics.hog_retakes_count.load(Ordering::Relaxed),
             rescues_count: self.metrics.rescues_count.load(Ordering::Relaxed),

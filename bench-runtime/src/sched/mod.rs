@@ -14,18 +14,19 @@
 //! | `find_runnable`  | where else it looks for a G, and how it rests            |
 //! | `idle`           | sleeping and waking Ms without losing a wake-up          |
 //! | `steal`, `topology` | whose queue is halved, nearest first                  |
-//! | `machine`        | the door: how a P is taken from an M                     |
+//! | `machine`, `biased_lock` | how an M holds a P, and how the P is retaken     |
 //! | `preempt`, `blocking`, `helpers` | what a G does without a P, and where it blocks |
 //! | `sysmon`         | when a P is taken                                        |
-//! | `blocked`        | what is told of a thread that its goroutine blocks       |
+//! | `blocked`        | the warning about a thread that its goroutine blocks     |
 //! | `hogs`           | what starts on an M of its own, in a pinned runtime      |
-//! | `dump`, `profile`, `look` | what is told of goroutines, and how they are looked at |
-//! | `off_slot`       | whose a stack is that is none of ours                    |
+//! | `dump`, `profile`, `look` | reports about goroutines, and how they are read |
+//! | `off_slot`       | goroutines on a stack that is not from the arena         |
 //! | `unwinding`      | how a G waits while it unwinds                           |
-//! | `fiber`          | what the thread sanitizer is told of switches            |
-//! | `trace`, `latency`, `schedtrace` | what is told about all of it              |
-//! | `procs`, `os_threads`, `records`, `clock`, `metrics` | how many of what there are, and what time it is |
-//! | `runtime`, `shutdown`, `lifetime`, `builder`, `api`, `handle` | what all share, how users hold it, its end |
+//! | `fiber`          | calls that report switches to the sanitizers             |
+//! | `idle_threads`, `spin` | idle helpers and their jobs; whether a thread spins before it sleeps |
+//! | `trace`, `latency`, `schedtrace` | the flight recorder, latencies, a line of state |
+//! | `procs`, `os_threads`, `records`, `clock`, `metrics` | Ps, threads, records; time; counters |
+//! | `runtime`, `shutdown`, `lifetime`, `builder`, `api`, `handle` | the shared state, its start and its end |
 //!
 //! # The life of a goroutine, in numbered steps
 //!
@@ -42,7 +43,7 @@
 //! 4. **Ready** (`ready`): exactly once for each park, by who dequeued or
 //!    claimed it. It goes into `run_next` of who readied it, and inherits that
 //!    one's time slice; see the tables in `ready` for all other cases.
-//! 5. **Look elsewhere**: once in 61 picks an M goes home and looks at timers,
+//! 5. **Look elsewhere**: once in 61 picks an M switches to g0 and looks at timers,
 //!    at the other classes and at the global queue first (`pick`).
 //! 6. **Steal** (`steal`): an M with a P and nothing to run halves the ring of
 //!    another, the same cache first. At most half as many spin as Ps are busy.
@@ -52,9 +53,9 @@
 //!    the first timer at most, the others on a futex.
 //! 8. **Wake** (`idle`, W1 to W3): work made visible wakes one M if a P is
 //!    idle and none spins; the spinner that finds work wakes the next.
-//! 9. **Retake** (`machine`, D1 to D4; `sysmon`): a P in one time slice for
+//! 9. **Retake** (`biased_lock`, D1 to D4; `sysmon`): a P in one time slice for
 //!    10 ms while work waits goes to another M. Its G runs on, and queues up at
-//!    its next call into the runtime (`preempt::regain`); if it used the CPU
+//!    its next call into the runtime (`preempt::reacquire_p`); if it used the CPU
 //!    meanwhile, among those that run for long, which have half of the time
 //!    where others want the rest (`pick`).
 //! 10. **End** (`run_loop::finish`): the outcome is left in the record, who
@@ -66,7 +67,7 @@
 //! In a migrating runtime any M may run any G. In a pinned one a G that has
 //! started stays with its M: what is readied goes to that M's own list or
 //! inbox, only what never started is in the rings and can be stolen, and an M
-//! without a P that has such work stands in line for one. What is known to
+//! without a P that has such work queues for one. What is known to
 //! compute for long starts on an M of its own (`hogs`).
 //!
 //! # Rejected
@@ -87,6 +88,7 @@
 //! scheduler" document by D. Vyukov; tokio's issues 4941 and 8065.
 
 pub(crate) mod api;
+pub(crate) mod biased_lock;
 mod blocked;
 pub(crate) mod blocking;
 pub(crate) mod builder;
@@ -95,7 +97,6 @@ mod clock;
 pub(crate) mod contention;
 pub(crate) mod current;
 pub(crate) mod deadlock;
-pub(crate) mod door;
 pub(crate) mod dump;
 mod fiber;
 pub(crate) mod find_runnable;
@@ -104,13 +105,13 @@ pub(crate) mod handle;
 pub(crate) mod helpers;
 pub(crate) mod hogs;
 pub(crate) mod idle;
+mod idle_threads;
 pub(crate) mod join;
 pub(crate) mod join_async;
 pub(crate) mod latency;
 pub(crate) mod lifetime;
 pub(crate) mod lock_thread;
 mod look;
-mod luck;
 pub(crate) mod machine;
 pub(crate) mod metrics;
 mod off_slot;
@@ -129,10 +130,10 @@ pub(crate) mod run_loop;
 pub(crate) mod run_queue;
 pub(crate) mod runtime;
 mod schedtrace;
-mod seats;
 pub(crate) mod shutdown;
 pub(crate) mod signals;
 pub(crate) mod spawn;
+mod spin;
 pub(crate) mod stacks;
 pub(crate) mod steal;
 pub(crate) mod sysmon;

@@ -1,14 +1,13 @@
 //! Goroutines that run on a stack which is none of ours: what `stacker` or a
 //! library of coroutines makes, inside a goroutine.
 //!
-//! There the stack pointer tells nothing. But the thread is an M's, and the M
-//! has a current goroutine whenever it is not at home. A goroutine that parks
+//! The stack pointer does not lead to a header there. But the thread is an M's, and the
+//! M has a current goroutine whenever it is not on g0. A goroutine that parks
 //! there leaves a context that lies in no slot, so its header is kept here for
-//! those who ready it. Whoever resumes it needs no header.
+//! the thread that readies it. Resuming it needs no header.
 //!
-//! What is kept of a goroutine that has ended is written over when a goroutine
-//! with its record comes here: nobody looks for it before that one has parked
-//! here.
+//! What is kept of a goroutine that has ended is overwritten when another goroutine
+//! with the same record parks here, and is not read before.
 
 use std::collections::BTreeMap;
 use std::ptr;

@@ -14,7 +14,7 @@ use super::machine::Machine;
 use super::processor::{Processor, ProcessorStatus};
 use super::run_loop::machine_main;
 use super::runtime::Shared;
-use super::shutdown::Outlook;
+use super::shutdown::RunState;
 use super::trace::event::Kind;
 use crate::goroutine::Goroutine;
 use crate::sys::thread_end;
@@ -24,7 +24,7 @@ use crate::util::lock::Lock;
 pub(super) const MAX_THREADS: usize = 10_000;
 
 /// Stack of an M's own thread: the scheduler's loop and timer callbacks.
-pub(super) const HOME_STACK: usize = 256 * 1024;
+pub(super) const THREAD_STACK: usize = 256 * 1024;
 
 /// How a thread of a runtime ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,7 +181,7 @@ impl Shared {
             );
         }
         let stack = match kind {
-            ThreadKind::Machine => HOME_STACK,
+            ThreadKind::Machine => THREAD_STACK,
             ThreadKind::Helper => HELPER_STACK,
         };
         super::lock_thread::on_clean_thread(move || {
@@ -208,7 +208,7 @@ impl Shared {
         if m.spinning.swap(false, Ordering::Relaxed) {
             self.idle.spinning_count.fetch_sub(1, Ordering::SeqCst);
         }
-        m.unmark_robbed();
+        m.unmark_retaken();
         self.record(Kind::ThreadEnd, m.id as u64, 0);
         self.thread_ends(ThreadKind::Machine);
     }
@@ -220,7 +220,7 @@ impl Shared {
         *threads.of(kind) -= 1;
         self.thread_ended.notify_all();
         drop(threads);
-        if self.outlook() == Outlook::Stopped {
+        if self.run_state() == RunState::Stopped {
             self.clear_up();
         }
     }

@@ -87,7 +87,7 @@ pub(crate) fn cancel_park(me: Parkable) {
         if g.has_flag(FLAG_LOCKED | FLAG_UNWINDING)
             && let Some(header) = current::header()
         {
-            unwinding::go_on(header);
+            unwinding::end_park(header);
         }
     }
 }
@@ -260,7 +260,7 @@ pub fn yield_now() {
     let (p, _) = m.enter();
     match p {
         None => {
-            preempt::regain(header);
+            preempt::reacquire_p(header);
             m = machine_of(header);
         }
         Some(_) if g.has_flag(FLAG_LOCKED) || std::thread::panicking() => {
@@ -276,7 +276,7 @@ pub fn yield_now() {
                 None if pick::nothing_elsewhere(m, p) => {}
                 None => {
                     readying::push_yielded(m, p, g);
-                    m = super::run_loop::leave_for_home(header, m, g);
+                    m = super::run_loop::leave_for_g0(header, m, g);
                 }
             }
             g.set_status(Status::Running);
@@ -293,7 +293,7 @@ fn yield_locked(
 ) -> &'static Machine {
     if m.shared.pinned {
         m.leave(false);
-        unwinding::aside(yield_now);
+        unwinding::without_panics(yield_now);
         m.enter();
         return m;
     }

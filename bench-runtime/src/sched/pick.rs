@@ -1,20 +1,19 @@
 //! What an M picks without looking at other Ps: steps 3 to 6 of
 //! [`super::find_runnable`].
 //!
-//! # Whose turn it is, and for how long
+//! # Fairness
 //!
-//! Those that keep each other busy must not be had for nothing by those that
-//! compute, nor the other way round. What counts is time, never the number of
-//! picks, which for a hog is one:
+//! Goroutines that ready each other must not starve those that compute, nor the other
+//! way round. Fairness counts time, never picks: a hog runs for a whole slice after one
+//! pick.
 //!
-//! - who is picked from `run_next` shares the slice of who was picked before
-//!   it, which ends after [`STREAK_NS`];
-//! - those whose P was retaken wait by themselves, in the global queue or, pinned,
-//!   in a list of their M, for when there is nothing else, or for their turn,
-//!   which comes round in [`LONG_TURN_NS`]; with such about, low ones too;
-//! - an M that waits in line for a P is as patient as its own last turn was
-//!   long ([`Machine::patience_ns`]), which is nothing if it has rested or got
-//!   mail since.
+//! - A goroutine that is picked from `run_next` shares the time slice of the one picked
+//!   before it, which ends after [`STREAK_NS`].
+//! - Goroutines whose P was retaken wait in a list of their own, in the global queue or,
+//!   pinned, of their M. They run if nothing else is runnable, and once in
+//!   [`LONG_TURN_NS`]. While there are hogs, the low class gets some of those turns.
+//! - An M that queues for a P waits as long as its own last turn took
+//!   ([`Machine::fair_wait_ns`]): not at all if it has rested or got mail since.
 
 use std::ptr;
 use std::sync::atomic::Ordering;
@@ -26,45 +25,48 @@ use super::runtime::Shared;
 use crate::goroutine::{FRESH, Goroutine};
 use crate::sys::clock;
 
-/// Picks between two looks elsewhere: Go's and tokio's figure, a prime so that
-/// it does not fall in step with a program's own rhythm.
-pub(super) const TURN: u32 = 61;
+/// Picks between two checks of the global queue: Go's and tokio's figure, a prime so
+/// that it does not coincide with a period of the program.
+pub(super) const SCHED_TICKS: u32 = 61;
 
-/// Picks of `run_next` between two looks at the clock: they share the time slice
-/// of whoever was picked before them, and it must not cost each a look.
+/// Picks of `run_next` between two readings of the clock: they share one time slice,
+/// and a reading at each pick would cost too much.
 const STREAK_CHECK: u32 = 16;
 
-/// How long such a chain may go on before the queue has its turn. By time, as
-/// chains differ: by count, a pair with work to do gets all the time that a
-/// pair without is not using. Short, for whoever waits in the queue; but long
-/// enough that a change from one chain to the next costs nothing beside it.
+/// How long such a chain may run before the queue has its turn, in nanoseconds. A time
+/// and not a count: by count a pair with much work gets nearly all of the time beside a
+/// pair with little. Short for the goroutines in the queue, but long enough that the
+/// change from one chain to the next costs nothing beside it.
 const STREAK_NS: u64 = 50_000;
 
 /// The same by count, where the order is seeded and must not depend on time.
 const SEEDED_STREAK: u32 = 128;
 
-/// How often those that run for long have a turn while others keep a P busy:
-/// half of the time, as they have it for half of this.
+/// How often hogs get a turn while others keep a P busy, in nanoseconds. A turn lasts
+/// half of this, so hogs get half of the time.
 const LONG_TURN_NS: u64 = 20_000_000;
 
 /// The most that one pick takes from the global queue.
 const GLOBAL_SHARE: usize = super::run_queue::CAPACITY as usize / 2;
 
-/// Step 5, by the goroutine that parks; `None`: go home and look there.
+/// Step 5, by the goroutine that parks; `None`: switch to g0 and pick there.
 #[inline(always)]
 pub(crate) fn pick_fast(m: &'static Machine, p: &'static Processor) -> Option<&'static Goroutine> {
     // SAFETY: the caller holds P inside the runtime.
     let own = unsafe { p.own() };
-    own.since_turn += 1;
+    own.sched_tick += 1;
     count_pick(p);
-    if own.since_turn >= TURN || p.notice.load(Ordering::Relaxed) || m.shared.attention.get() != 0 {
+    if own.sched_tick >= SCHED_TICKS
+        || p.notice.load(Ordering::Relaxed)
+        || m.shared.attention.get() != 0
+    {
         return None;
     }
     pick_local(m, p)
 }
 
-/// By a goroutine that has ended and readied `joiner`: the next one that never
-/// ran, ahead of it, if nothing else waits that would be passed over.
+/// For a goroutine that has ended and readied `joiner`: the next fresh goroutine, to
+/// run before the joiner, unless that would pass over others that wait.
 #[inline(always)]
 pub(super) fn pick_ahead(
     m: &'static Machine,
@@ -81,14 +83,14 @@ pub(super) fn pick_ahead(
     let own = unsafe { p.own() };
     if others
         || !ptr::eq(run_next.load(Ordering::Relaxed), joiner)
-        || own.since_turn + 1 >= TURN
+        || own.sched_tick + 1 >= SCHED_TICKS
         || p.notice.load(Ordering::Relaxed)
         || m.shared.attention.get() != 0
         || first.context.load(Ordering::Relaxed) != FRESH
     {
         return None;
     }
-    own.since_turn += 1;
+    own.sched_tick += 1;
     own.streak = 0;
     count_pick(p);
     begin_slice(p);
@@ -96,11 +98,11 @@ pub(super) fn pick_ahead(
     p.queue.pop().map(|g| unsafe { g.as_ref() })
 }
 
-/// After [`pick_fast`] found nothing: true if a yield need not go home either.
+/// After [`pick_fast`] found nothing: true if a yield need not switch to g0 either.
 pub(crate) fn nothing_elsewhere(m: &'static Machine, p: &'static Processor) -> bool {
     // SAFETY: the caller holds P inside the runtime.
     let own = unsafe { p.own() };
-    own.since_turn < TURN
+    own.sched_tick < SCHED_TICKS
         && !p.notice.load(Ordering::Relaxed)
         && m.shared.attention.get() == 0
         && m.shared.global.is_empty()
@@ -126,7 +128,7 @@ fn pick_local(m: &'static Machine, p: &'static Processor) -> Option<&'static Gor
         if own.streak % STREAK_CHECK != 0 || p.queue.is_empty() || !streak_ends(m, own) {
             return Some(next);
         }
-        // The pair has had its share: behind the others with it.
+        // The chain has had its slice: it goes behind the others.
         super::ready::push_back(m, p, next);
     }
     own.streak = 0;
@@ -135,8 +137,8 @@ fn pick_local(m: &'static Machine, p: &'static Processor) -> Option<&'static Gor
     p.queue.pop().map(|g| unsafe { g.as_ref() })
 }
 
-/// Whether those that came after each other through `run_next` have had their
-/// time; asked once in [`STREAK_CHECK`] picks.
+/// True if a chain through `run_next` has used up its slice; asked once in
+/// [`STREAK_CHECK`] picks.
 #[inline(never)]
 fn streak_ends(m: &'static Machine, own: &mut Own) -> bool {
     if m.shared.order.is_some() {
@@ -174,8 +176,8 @@ fn shuffle(m: &'static Machine, p: &'static Processor) {
     }
 }
 
-/// In a pinned runtime. What most picks are, inlined, calls nobody: no mail, and
-/// `run_next` within its slice or else only goroutines that have started here.
+/// In a pinned runtime. The most frequent picks are inlined and call no function: no
+/// mail, and `run_next` within its slice, or only goroutines that have started here.
 #[inline(always)]
 fn pick_pinned(m: &'static Machine, p: &'static Processor) -> Option<&'static Goroutine> {
     if m.has_mail() || m.shared.order.is_some() {
@@ -311,7 +313,7 @@ pub(super) fn begin_slice(p: &Processor) {
 
 impl Shared {
     /// Steps 3 to 6, without the netpoller.
-    pub(super) fn pick_at_home(
+    pub(super) fn pick_on_g0(
         &'static self,
         m: &'static Machine,
         p: &'static Processor,
@@ -340,7 +342,7 @@ impl Shared {
         shared.or_else(|| self.pop_preempted(m))
     }
 
-    /// Step 3: once in [`TURN`] picks every class below the high one comes
+    /// Step 3: once in [`SCHED_TICKS`] picks every class below the high one comes
     /// first, so that none starves.
     #[inline(never)]
     fn pick_in_turn(
@@ -350,8 +352,8 @@ impl Shared {
     ) -> Option<&'static Goroutine> {
         // SAFETY: we hold P on our own stack.
         let own = unsafe { p.own() };
-        own.since_turn = 0;
-        own.given_at_turn = false;
+        own.sched_tick = 0;
+        own.given_at_tick = false;
         own.turns = own.turns.wrapping_add(1);
         let turns = own.turns;
         begin_slice(p);
@@ -370,9 +372,9 @@ impl Shared {
             .or_else(|| pick_local(m, p))
     }
 
-    /// Before all that: one that runs for long, if such are to have a turn. Low
-    /// ones, which may be hogs, have every fourth of them while hogs are about.
-    /// `turn`: it is time to look into the global queue.
+    /// Before all that: a goroutine whose P was retaken, if it is their turn. While there
+    /// are hogs, the low class, which may have hogs too, gets every fourth such turn.
+    /// `turn`: the global queue is to be checked.
     pub(super) fn pick_long(
         &'static self,
         m: &'static Machine,

@@ -1,5 +1,5 @@
-//! An M without its P: how it lost it, how the P finds another M, and how the
-//! goroutine that runs on gets one again.
+//! An M without its P: why the P was retaken, how it is handed to another M, and how the
+//! goroutine that still runs acquires one again.
 //!
 //! A P is taken from an M that runs a goroutine's code for too long while work
 //! waits (by sysmon; a hog and a blocking system call look alike), and given
@@ -14,21 +14,21 @@ use super::current::{self, goroutine_of, machine_of};
 use super::global_queue::Priority;
 use super::machine::Machine;
 use super::processor::Processor;
-use super::run_loop::leave_for_home;
+use super::run_loop::leave_for_g0;
 use super::runtime::{Counter, Shared};
 use super::unwinding;
 use crate::goroutine::{FLAG_LOCKED, Status, WaitReason};
 use crate::stack::StackHeader;
 
 /// Ms of the process whose P was retaken and that have none since.
-static ROBBED: Counter = Counter::new();
+static RETAKEN: Counter = Counter::new();
 
-/// What a goroutine that need not park calls at the end of each operation, or
-/// it would run on beside the others for as long as it likes: if its P was
-/// retaken it queues up. Only where it holds no lock of the runtime's own.
+/// A preemption check, made at the end of each operation that does not park: if the P
+/// was retaken, the goroutine queues for one; else it would run on beside the others
+/// without a limit. Only for a caller that holds no lock of the runtime.
 #[inline(always)]
 pub(crate) fn give_way() {
-    if ROBBED.get() != 0 {
+    if RETAKEN.get() != 0 {
         give_way_slow();
     }
 }
@@ -41,36 +41,36 @@ fn give_way_slow() {
     };
     // Another status: it is enqueued somewhere and about to park, or in a
     // blocking call, which needs no P.
-    if !machine_of(header).is_robbed() || goroutine_of(header).status() != Status::Running {
+    if !machine_of(header).is_p_retaken() || goroutine_of(header).status() != Status::Running {
         return;
     }
-    // Sysmon says that it comes before it does: who came in at each call now
-    // would be inside whenever sysmon looks.
+    // The mark is set before the retake: a goroutine that entered at each call from
+    // then on would be inside whenever sysmon tries.
     if !machine_of(header).has_lost_processor() {
         return;
     }
     let (p, was_inside) = machine_of(header).enter();
     if p.is_none() && !was_inside {
-        regain(header);
+        reacquire_p(header);
     }
     machine_of(header).leave(was_inside);
 }
 
-/// Gets a P for the goroutine on this stack, which is inside without one: an
-/// idle one at once, else in line or through the global queue. It may come
-/// back on another M. In a pinned runtime those that wait for its thread go
-/// first. Blocks the goroutine.
+/// Acquires a P for the goroutine on this stack, which is inside without one, as Go's
+/// `exitsyscall`: an idle one at once, else by queueing for one or through the global
+/// queue. It may return on another M. In a pinned runtime goroutines that wait for its
+/// thread run first. Blocks the goroutine.
 #[cold]
 #[inline(never)]
-pub(crate) fn regain(header: &'static StackHeader) -> &'static Processor {
+pub(crate) fn reacquire_p(header: &'static StackHeader) -> &'static Processor {
     if machine_of(header).shared.pinned && std::thread::panicking() {
-        return unwinding::aside(|| regain_quietly(header));
+        return unwinding::without_panics(|| reacquire_p_slow(header));
     }
-    regain_quietly(header)
+    reacquire_p_slow(header)
 }
 
-/// [`regain`], of one that does not unwind, or keeps its thread.
-fn regain_quietly(header: &'static StackHeader) -> &'static Processor {
+/// [`reacquire_p`] of a goroutine that does not unwind, or that keeps its thread.
+fn reacquire_p_slow(header: &'static StackHeader) -> &'static Processor {
     let mut has_waited = false;
     loop {
         let m = machine_of(header);
@@ -91,7 +91,7 @@ fn regain_quietly(header: &'static StackHeader) -> &'static Processor {
                     false => m.push_pinned(g),
                 }
             }
-            leave_for_home(header, m, g);
+            leave_for_g0(header, m, g);
             has_waited = false;
             continue;
         }
@@ -106,7 +106,7 @@ fn regain_quietly(header: &'static StackHeader) -> &'static Processor {
                 .reason
                 .store(WaitReason::Suspend as u8, Ordering::Relaxed);
             g.set_status(Status::Waiting);
-            leave_for_home(header, m, g);
+            leave_for_g0(header, m, g);
             continue;
         }
         if let Some(p) = shared.idle.acquire(&mut lists) {
@@ -119,7 +119,7 @@ fn regain_quietly(header: &'static StackHeader) -> &'static Processor {
         // One that unwinds keeps its thread: the count of panics is there.
         if shared.pinned || g.has_flag(FLAG_LOCKED) || std::thread::panicking() {
             has_waited = m.was_preempted();
-            shared.idle.stand_in_line(&mut lists, m);
+            shared.idle.wait_for_p(&mut lists, m);
             drop(lists);
             m.sleep();
             continue;
@@ -130,38 +130,38 @@ fn regain_quietly(header: &'static StackHeader) -> &'static Processor {
             true => shared.submit_preempted(g),
             false => shared.submit(g),
         }
-        leave_for_home(header, m, g);
+        leave_for_g0(header, m, g);
     }
 }
 
 impl Machine {
-    /// Says that its P is about to be retaken, so that [`give_way`] looks. False
-    /// if that was said before: then it is not the caller's to take back.
-    pub(crate) fn mark_robbed(&self) -> bool {
-        let first = !self.robbed.swap(true, Ordering::Relaxed);
+    /// Marks its P as about to be retaken, so that [`give_way`] checks. False if it was
+    /// marked before: then the caller must not unmark it.
+    pub(crate) fn mark_retaken(&self) -> bool {
+        let first = !self.p_retaken.swap(true, Ordering::Relaxed);
         if first {
-            ROBBED.add();
-            self.shared.robbed.add();
+            RETAKEN.add();
+            self.shared.retaken_count.add();
         }
         first
     }
 
-    /// Takes that back: it was not, or it has a P again, or it ends.
+    /// Unmarks it: the P was not retaken, or the M holds one again, or it ends.
     #[inline]
-    pub(crate) fn unmark_robbed(&self) {
-        if self.is_robbed() && self.robbed.swap(false, Ordering::Relaxed) {
-            ROBBED.sub();
-            self.shared.robbed.sub();
+    pub(crate) fn unmark_retaken(&self) {
+        if self.is_p_retaken() && self.p_retaken.swap(false, Ordering::Relaxed) {
+            RETAKEN.sub();
+            self.shared.retaken_count.sub();
         }
     }
 
-    pub(super) fn is_robbed(&self) -> bool {
-        self.robbed.load(Ordering::Relaxed)
+    pub(super) fn is_p_retaken(&self) -> bool {
+        self.p_retaken.load(Ordering::Relaxed)
     }
 
     /// True if its P was retaken because its goroutine computed for long.
     fn was_preempted(&self) -> bool {
-        self.is_robbed() && self.was_hogged()
+        self.is_p_retaken() && self.was_hogged()
     }
 }
 
@@ -173,7 +173,7 @@ impl Shared {
         if p.has_work() || !self.global.is_empty() {
             return self.start_machine(&mut lists, p, false);
         }
-        // Somebody must look at fds and timers.
+        // An M must watch fds and timers.
         let unwatched = self.poller.load(Ordering::Acquire).is_null()
             && (self.netpoll.waiters_count() != 0 || self.first_timer_ns() != u64::MAX);
         let nobody_looks = self.idle.processors_count() == 0

@@ -90,10 +90,10 @@ pub(crate) struct Own {
     pub(crate) next_id: u64,
     pub(crate) end_id: u64,
     /// Picks since the last turn of looking elsewhere first.
-    pub(crate) since_turn: u32,
+    pub(crate) sched_tick: u32,
     /// The P was given to the line at this turn already: who got it takes the
     /// turn itself, or the P would go round and nobody run.
-    pub(crate) given_at_turn: bool,
+    pub(crate) given_at_tick: bool,
     /// Turns of looking elsewhere first so far.
     pub(crate) turns: u32,
     /// The last pick of two began with the P's queue; in a pinned runtime.
@@ -130,8 +130,8 @@ impl Processor {
                 records: slab::Cache::new(),
                 next_id: 0,
                 end_id: 0,
-                since_turn: 0,
-                given_at_turn: false,
+                sched_tick: 0,
+                given_at_tick: false,
                 turns: 0,
                 fresh_first: false,
                 mail_had_turn: false,

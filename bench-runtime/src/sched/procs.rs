@@ -156,7 +156,7 @@ impl Shared {
     }
 
     /// The holder answers a notice: false if the P was retired.
-    pub(crate) fn tend(&'static self, m: &'static Machine, p: &'static Processor) -> bool {
+    pub(crate) fn handle_notice(&'static self, m: &'static Machine, p: &'static Processor) -> bool {
         if p.id >= self.procs() {
             m.set_p(None);
             self.retire(p);

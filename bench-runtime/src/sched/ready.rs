@@ -1,21 +1,21 @@
-//! Making goroutines runnable: which queue they go to, and who is woken.
+//! Making goroutines runnable: which queue they go to, and which M is woken.
 //!
 //! # Where a readied goroutine goes
 //!
 //! | which                                 | where                              |
 //! |---------------------------------------|------------------------------------|
-//! | locked to an M                        | that M, which stands in line for a P |
+//! | locked to an M                        | that M, which queues for a P       |
 //! | not of the normal class               | its list in the global queue       |
 //! | found by its own M's poll, of timers too | behind what is in the list or queue |
 //! | started, in a pinned runtime          | its M's own `run_next` or inbox    |
 //! | any other, from inside the runtime    | the P's `run_next`                 |
 //! | any other, from outside               | the global queue                   |
 //!
-//! # When somebody is woken for `run_next`
+//! # When an M is woken for `run_next`
 //!
-//! Not at once: mostly the one who readied parks soon, and a wake costs more
-//! than the wait. If sysmon finds the same goroutine there in two rounds, it
-//! takes it out for others and makes the runtime *eager* for a while: then
+//! Not at once: mostly the goroutine that readied it parks soon, and a wake costs more
+//! than the wait. If sysmon finds the same goroutine there in two rounds, it moves it to
+//! the global queue and makes the runtime *eager* for a while: then
 //! readied goroutines go to the end of the queue, where idle Ps steal them at
 //! once. (Waking for each was measured by others at a fifth of throughput, and
 //! never waking at 20 times the latency, for different programs: tokio's
@@ -62,8 +62,8 @@ pub(crate) fn header_of_started(g: &Goroutine) -> Option<&'static StackHeader> {
     }
 }
 
-/// The M that a goroutine which has started and not ended ran on last. Only
-/// for whoever has readied it.
+/// The M that a goroutine which has started and not ended ran on last. Only for the
+/// caller that has readied it.
 pub(crate) fn machine_of_started(g: &Goroutine) -> Option<&'static Machine> {
     let context = g.context.load(Ordering::Acquire);
     if context & RUNNING_BIT == 0
@@ -98,7 +98,7 @@ pub(crate) fn ready_goroutine(g: &'static Goroutine) {
     ready_from_thread(g);
 }
 
-/// From no goroutine: a plain thread, or an M at home, which is inside.
+/// The caller is no goroutine: a plain thread, or an M on g0, which is inside.
 #[cold]
 fn ready_from_thread(g: &'static Goroutine) {
     match current::thread_machine() {
@@ -135,7 +135,7 @@ pub(crate) fn make_runnable(m: &'static Machine, p: &'static Processor, g: &'sta
 }
 
 /// [`make_special_runnable`] for one that has started on this M, in a pinned
-/// runtime. By itself, so that it calls nobody and saves no register.
+/// runtime. A function of its own that calls no other, so it saves no register.
 #[inline(never)]
 fn make_pinned_runnable(m: &'static Machine, p: &'static Processor, g: &'static Goroutine) {
     // Acquire: as in `header_of_started`.
@@ -177,7 +177,7 @@ fn make_special_runnable(m: &'static Machine, p: &'static Processor, g: &'static
     {
         if !ptr::eq(target, m) {
             target.deliver(g);
-            shared.nudge(target);
+            shared.notify_machine(target);
             return;
         }
         set_run_next(m, g);
@@ -189,8 +189,8 @@ fn make_special_runnable(m: &'static Machine, p: &'static Processor, g: &'static
     push_back(m, p, g);
 }
 
-/// As [`make_runnable`], but behind the others that wait here, and without
-/// waking anybody: for who has several, in an order.
+/// As [`make_runnable`], but behind the others that wait here, and without waking an
+/// M: for a caller that readies several in order.
 pub(crate) fn make_runnable_in_turn(
     m: &'static Machine,
     p: &'static Processor,
@@ -217,7 +217,7 @@ pub(crate) fn push_back(m: &'static Machine, p: &'static Processor, g: &'static 
     m.shared.wake_one();
 }
 
-/// The same without waking anybody: for who calls `wake_one` when it is done.
+/// The same without waking an M: for a caller that calls `wake_one` afterwards.
 #[inline(always)]
 pub(crate) fn push_back_quietly(m: &'static Machine, p: &'static Processor, g: &'static Goroutine) {
     if p.queue.push(NonNull::from(g)).is_err() {
@@ -286,20 +286,20 @@ impl Shared {
             // It is the parent's.
             return;
         }
-        // Once it is in a queue it may end, and the runtime with it.
+        // Once it is in a queue it may run and end, and the runtime with it.
         let _user = self.user();
         self.note_ready_outside(g);
         if g.has_flag(FLAG_LOCKED)
             && let Some(m) = machine_of_started(g)
         {
             m.locked_ready.store(true, Ordering::Release);
-            return self.nudge(m);
+            return self.notify_machine(m);
         }
         if self.pinned
             && let Some(m) = machine_of_started(g)
         {
             m.deliver(g);
-            return self.nudge(m);
+            return self.notify_machine(m);
         }
         self.push_global(g);
         self.wake_one();
@@ -347,13 +347,13 @@ impl Shared {
         self.start_machine(&mut lists, p, true);
     }
 
-    /// Tells an M that only it can do what waits. It looks at its inbox before
-    /// it sleeps, so this matters if it sleeps or is about to: by the barriers
-    /// of [`super::idle`] either it sees the mail or we find it on the list.
+    /// Wakes an M for work that only it can do, if it sleeps. An M looks at its inbox
+    /// before it sleeps: by the barriers of [`super::idle`] either it sees the mail or
+    /// this finds it on the list.
     #[cold]
-    pub(crate) fn nudge(&'static self, m: &'static Machine) {
-        // The mail, then the look at whether it rests: it does it in the other
-        // order, with a heavy barrier between.
+    pub(crate) fn notify_machine(&'static self, m: &'static Machine) {
+        // The mail before the load of `resting`: the M has them in the other order,
+        // with a heavy barrier between.
         barrier::light();
         let is_locked = m.locked_ready.load(Ordering::Relaxed);
         if self.pinned && !is_locked && !m.resting.load(Ordering::Relaxed) {
@@ -362,8 +362,8 @@ impl Shared {
         // SeqCst: the mail before the look at the list, which the lock orders.
         std::sync::atomic::fence(Ordering::SeqCst);
         let mut lists = self.idle.lock();
-        // A reserved M not for mail: it runs its locked goroutine and nobody
-        // else, and takes being woken to mean that one is ready.
+        // A reserved M is not woken for mail: it runs only its locked goroutine, and a
+        // wake tells it that this goroutine is ready.
         let asleep = lists.take_machine(m)
             || (m.locked_ready.load(Ordering::Acquire) && lists.take_reserved(m));
         if !asleep {
@@ -372,8 +372,8 @@ impl Shared {
         match self.idle.acquire(&mut lists) {
             Some(p) => self.wake_machine(m, Some(p)),
             None => {
-                self.idle.stand_in_line(&mut lists, m);
-                // Who gives it a P will wake it on its futex alone.
+                self.idle.wait_for_p(&mut lists, m);
+                // The M that gives it a P wakes its futex only, not its poller.
                 m.interrupt_polling();
             }
         }

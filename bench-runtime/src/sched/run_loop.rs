@@ -1,14 +1,14 @@
 //! Running goroutines: from an M's own stack to a goroutine's, from one
 //! goroutine's to the next, and back.
 //!
-//! An M's thread runs [`machine_main`] on its own stack, *home*. It resumes a
+//! An M's thread runs [`machine_main`] on its own stack, *g0* as in Go. It resumes a
 //! goroutine; from then on goroutines resume each other directly as they park
-//! or end, and one of them goes home when there is nothing at hand. What it
-//! wants done there it passes as the payload of the switch.
+//! or end. A goroutine that finds no next one switches to g0; the payload of that
+//! switch says what g0 is to do.
 //!
 //! The stack of an ended goroutine goes back to the P's cache while the code
-//! still stands on it: the cache is the P's, the P is ours until we are inside
-//! no longer, and by then we are on another stack.
+//! still runs on it: only the P's holder uses the cache, this M holds the P until it
+//! leaves the runtime, and by then it is on another stack.
 
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -32,14 +32,15 @@ use crate::stack::{Stack, StackHeader};
 use crate::sys::clock::CpuClock;
 use crate::sys::thread::ThreadId;
 
-/// Payloads of a switch home: what is to be done there.
-pub(crate) mod errand {
+/// Payloads of a switch to g0: what to do there, as the function in Go's `mcall`.
+pub(crate) mod mcall {
     /// Run another goroutine.
-    pub(crate) const NEXT: usize = 0;
-    /// The goroutine that just left is locked to this M: wait for it.
-    pub(crate) const LOCKED: usize = 1;
+    pub(crate) const SCHEDULE: usize = 0;
+    /// The goroutine that just left is locked to this M: wait for it, as Go's
+    /// `stoplockedm`.
+    pub(crate) const STOP_LOCKED: usize = 1;
     /// The goroutine that just ended was locked: the thread ends with it.
-    pub(crate) const END_THREAD: usize = 2;
+    pub(crate) const EXIT_THREAD: usize = 2;
 }
 
 /// How long to wait for a goroutine that is still leaving its stack on another
@@ -47,9 +48,9 @@ pub(crate) mod errand {
 /// taken the CPU from it.
 const LEAVING_SPINS: u32 = 1_000;
 
-/// How many that never ran may go ahead of a joiner that is in `run_next`. It is
-/// mostly one who started a batch and joins one after the other: if it ran after
-/// each, that would be two switches and a stack each time.
+/// How many fresh goroutines may run before a joiner that is in `run_next`. It has
+/// mostly started a batch and joins one after the other: if it ran after each of them,
+/// that would be two switches and a stack each time.
 const AHEAD: u32 = 16;
 
 /// The body of an M's thread. Says how the thread is to end.
@@ -64,7 +65,7 @@ pub(crate) fn machine_main(m: &'static Machine) -> ThreadEnd {
     }
     let _ = m.thread_id.set(ThreadId::of_this_thread());
     let shared = m.shared;
-    m.home_fiber.begin();
+    m.g0_fiber.begin();
     m.sleep();
     while let Some(g) = shared.find_runnable(m) {
         let Some(p) = m.held() else {
@@ -73,19 +74,19 @@ pub(crate) fn machine_main(m: &'static Machine) -> ThreadEnd {
         let Some(context) = ready_context(m, p, g) else {
             continue;
         };
-        let mut said = resume(m, &m.home, context);
-        while said == errand::LOCKED {
-            let Some(next) = shared.wait_locked(m) else {
+        let mut request = resume(m, &m.g0, context);
+        while request == mcall::STOP_LOCKED {
+            let Some(next) = shared.stop_locked(m) else {
                 break;
             };
-            said = next;
+            request = next;
         }
-        if said == errand::END_THREAD {
+        if request == mcall::EXIT_THREAD {
             shared.give_up_processor(m);
             break;
         }
     }
-    // What they lent out of this thread's thread-locals others may still use.
+    // Other threads may still use what goroutines lent out of this thread's locals.
     let lends = shared.pinned && m.started_count() != 0;
     // From here on it is a plain thread: what the runtime still holds of the
     // program's may be dropped next.
@@ -97,8 +98,8 @@ pub(crate) fn machine_main(m: &'static Machine) -> ThreadEnd {
     }
 }
 
-/// Leaves the running context in `save` and resumes `context`. Returns the
-/// payload of whoever resumes us.
+/// Saves the running context in `save` and resumes `context`. Returns the payload of
+/// the switch that resumes this context.
 #[inline(always)]
 fn resume(m: &'static Machine, save: &AtomicUsize, context: usize) -> usize {
     fiber::leave(save, context);
@@ -106,9 +107,9 @@ fn resume(m: &'static Machine, save: &AtomicUsize, context: usize) -> usize {
     unsafe { arch::switch(save.as_ptr(), context, ptr::from_ref(m) as usize) }
 }
 
-/// The first act of a goroutine that was resumed, on its own stack: who resumes
-/// it knows its saved context, but the way from there to the header is long.
-/// Returns the M that it is on now, by the payload.
+/// The first step of a resumed goroutine, on its own stack: it stores its M and the
+/// address of its header, which would take the resumer longer to find. Returns the M
+/// that it runs on now, from the payload.
 #[inline(always)]
 fn arrive(header: &'static StackHeader, g: &Goroutine, payload: usize) -> &'static Machine {
     header.machine.set(payload as *mut ());
@@ -172,11 +173,11 @@ fn ready_context_slow(
     if g.has_flag(FLAG_COMPACTED) {
         super::stacks::restore(g, context);
     }
-    // Who looks at its stack finds out.
+    // A dump that reads its stack sees this in `context`.
     Some(claim::saved(context))
 }
 
-/// A goroutine that was waiting to run does: says so if it is timed.
+/// A goroutine that waited to run begins to run: records how long, if it is timed.
 #[inline(always)]
 fn end_timing(m: &'static Machine, p: &'static Processor, g: &'static Goroutine) {
     if g.has_flag(FLAG_TIMED) {
@@ -184,12 +185,12 @@ fn end_timing(m: &'static Machine, p: &'static Processor, g: &'static Goroutine)
     }
 }
 
-/// Sets a fresh goroutine aside if it is to start on another M: then the
-/// caller goes home, where it is seen to. So many as `ended` of those that have
-/// started on this M are over, if still counted.
+/// Sets a fresh goroutine aside if it is to start on an M of its own: then the caller
+/// switches to g0, which starts it there. `ended`: how many of the goroutines counted
+/// as started on this M have ended.
 #[inline(always)]
 fn set_aside(m: &'static Machine, g: &'static Goroutine, ended: usize) -> bool {
-    let apart = m.shared.starts_apart(m, g, ended);
+    let apart = m.shared.needs_own_machine(m, g, ended);
     if apart {
         m.set_aside
             .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
@@ -224,8 +225,8 @@ unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
         crate::fatal::fatal!("a goroutine began outside every stack")
     };
     let mut m = arrive(header, goroutine_of(header), payload);
-    // Whom the last one here that ended has readied, and how many may still go
-    // ahead of it.
+    // The joiner that the last goroutine here readied, and how many fresh goroutines
+    // may still run before it.
     let (mut joiner, mut ahead) = (ptr::null(), 0);
     loop {
         let g = goroutine_of(header);
@@ -248,7 +249,7 @@ unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
         if locked {
             m.count_started(-1);
             put_stack(p, header);
-            go_home(m, errand::END_THREAD);
+            jump_to_g0(m, mcall::EXIT_THREAD);
         }
         let next = match ahead {
             0 => None,
@@ -260,7 +261,7 @@ unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
                 if set_aside(m, next, 1) {
                     m.count_started(-1);
                     put_stack(p, header);
-                    go_home(m, errand::NEXT);
+                    jump_to_g0(m, mcall::SCHEDULE);
                 }
                 header.g.set(ptr::from_ref(next).cast_mut().cast());
                 claim::arrive(&next.context, ptr::from_ref(header) as usize);
@@ -287,13 +288,13 @@ unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
                         // is used again.
                         unsafe { arch::jump(context, ptr::from_ref(m) as usize) }
                     }
-                    None => go_home(m, errand::NEXT),
+                    None => jump_to_g0(m, mcall::SCHEDULE),
                 }
             }
             None => {
                 m.count_started(-1);
                 put_stack(p, header);
-                go_home(m, errand::NEXT);
+                jump_to_g0(m, mcall::SCHEDULE);
             }
         }
     }
@@ -315,24 +316,24 @@ fn put_stack(p: &'static Processor, header: &'static StackHeader) {
         .put(Stack::from_header(ptr::NonNull::from(header)));
 }
 
-fn go_home(m: &'static Machine, errand: usize) -> ! {
+fn jump_to_g0(m: &'static Machine, request: usize) -> ! {
     m.note_end();
     m.current.store(ptr::null_mut(), Ordering::Relaxed);
-    let home = m.home.load(Ordering::Relaxed);
-    m.home_fiber.end();
-    // SAFETY: home was left by the switch that resumed the first goroutine of
+    let g0 = m.g0.load(Ordering::Relaxed);
+    m.g0_fiber.end();
+    // SAFETY: g0's context was saved by the switch that resumed the first goroutine of
     // this round; only this thread resumes it, and this stack is done with.
-    unsafe { arch::jump(home, errand) }
+    unsafe { arch::jump(g0, request) }
 }
 
-/// Comes into the runtime at the end of a goroutine, with a P.
+/// Enters the runtime at the end of a goroutine, with a P. May block the goroutine.
 #[inline(always)]
 fn enter_for_good(header: &'static StackHeader) -> (&'static Machine, &'static Processor) {
     let m = machine_of(header);
     match m.enter().0 {
         Some(p) => (m, p),
         None => {
-            let p = super::preempt::regain(header);
+            let p = super::preempt::reacquire_p(header);
             // It may have moved us.
             (machine_of(header), p)
         }
@@ -354,9 +355,9 @@ fn unbind(header: &'static StackHeader, m: &'static Machine, g: &'static Gorouti
     g.has_flag(FLAG_LOCKED) && !m.shared.pinned
 }
 
-/// Ends a goroutine: its outcome is in its body, unless it was dropped. Says
-/// where the stack is now, whether the thread ends, and who was readied, a
-/// goroutine or not.
+/// Ends a goroutine: its outcome is in its body, unless it was dropped. Returns the M
+/// and P that its stack is on now, whether the thread ends, and the joiner that was
+/// readied, which may be a thread.
 #[inline(always)]
 fn finish(
     header: &'static StackHeader,
@@ -391,8 +392,8 @@ fn finish(
     }
 }
 
-/// The handle let go at the last moment: the outcome is dropped as the
-/// goroutine's own code, outside the runtime, for it may do anything.
+/// The handle was dropped while the goroutine ended: the outcome is dropped as the
+/// goroutine's own code, outside the runtime, because a destructor may do anything.
 #[cold]
 #[inline(never)]
 fn discard(
@@ -410,15 +411,15 @@ fn discard(
     (m, p, locked)
 }
 
-/// Drops what nobody will ask for.
+/// Drops the outcome of a goroutine without a handle.
 fn drop_outcome(g: &'static Goroutine) {
     // SAFETY: it ended and no handle exists; this happens once.
     without_panic(|| unsafe { (g.vtable().drop_outcome)(g) });
 }
 
 /// Parks the goroutine on this stack: steps 3 of [`crate::goroutine::waiter`].
-/// It is inside, and somewhere where a ready will find it. Returns when it has
-/// been resumed, still inside, with the M that it is on now.
+/// It is inside, and enqueued where a ready will find it. Returns when it is resumed,
+/// still inside, with the M that it is on now. Blocks the goroutine.
 #[inline(always)]
 pub(crate) fn leave_stack(
     header: &'static StackHeader,
@@ -430,11 +431,11 @@ pub(crate) fn leave_stack(
         return leave_locked(header, m, g);
     }
     let Some(p) = p else {
-        return leave_for_home(header, m, g);
+        return leave_for_g0(header, m, g);
     };
     match pick_fast(m, p) {
         Some(next) => leave_stack_for(header, m, p, g, next),
-        None => leave_for_home(header, m, g),
+        None => leave_for_g0(header, m, g),
     }
 }
 
@@ -448,31 +449,31 @@ pub(crate) fn leave_stack_for(
     next: &'static Goroutine,
 ) -> &'static Machine {
     if ptr::eq(next, g) {
-        // Readied already, and picked by ourselves.
+        // Readied already, and it picked itself.
         end_timing(m, p, g);
         g.set_status(Status::Running);
         return m;
     }
     match ready_context(m, p, next) {
         Some(context) => arrive(header, g, resume(m, &g.context, context)),
-        None => leave_for_home(header, m, g),
+        None => leave_for_g0(header, m, g),
     }
 }
 
-/// Leaves the stack for the M's own.
+/// Leaves the stack for g0.
 #[inline(never)]
-pub(crate) fn leave_for_home(
+pub(crate) fn leave_for_g0(
     header: &'static StackHeader,
     m: &'static Machine,
     g: &'static Goroutine,
 ) -> &'static Machine {
     m.note_leave();
     m.current.store(ptr::null_mut(), Ordering::Relaxed);
-    switch_home(header, m, g, errand::NEXT)
+    switch_to_g0(header, m, g, mcall::SCHEDULE)
 }
 
-/// In a migrating runtime: leaves the stack for an M that will wait for this
-/// goroutine and run nobody else: it is locked to the thread, or it is unwinding,
+/// In a migrating runtime: leaves the stack for an M that waits for this goroutine
+/// and runs no other: it is locked to the thread, or it is unwinding,
 /// and the count of panics is the thread's.
 #[cold]
 #[inline(never)]
@@ -485,29 +486,29 @@ fn leave_locked(
     m.locked
         .store(ptr::from_ref(g).cast_mut(), Ordering::Release);
     m.current.store(ptr::null_mut(), Ordering::Relaxed);
-    switch_home(header, m, g, errand::LOCKED)
+    switch_to_g0(header, m, g, mcall::STOP_LOCKED)
 }
 
-/// Leaves the stack of `g`, which is ours, for home.
+/// Switches from the stack of `g`, the running goroutine, to g0.
 #[inline(always)]
-fn switch_home(
+fn switch_to_g0(
     header: &'static StackHeader,
     m: &'static Machine,
     g: &'static Goroutine,
-    errand: usize,
+    request: usize,
 ) -> &'static Machine {
-    let home = m.home.load(Ordering::Relaxed);
-    m.home_fiber.leave_for(&g.context);
-    // SAFETY: see `go_home`; `context` is ours while we run.
-    let payload = unsafe { arch::switch(g.context.as_ptr(), home, errand) };
+    let g0 = m.g0.load(Ordering::Relaxed);
+    m.g0_fiber.leave_for(&g.context);
+    // SAFETY: see `jump_to_g0`; `context` is ours while we run.
+    let payload = unsafe { arch::switch(g.context.as_ptr(), g0, request) };
     arrive(header, g, payload)
 }
 
 impl Shared {
-    /// Home, after the goroutine locked to this M has parked: gives the P away
+    /// On g0, after the goroutine locked to this M has parked: gives the P away
     /// and sleeps until the goroutine is readied and there is a P; then runs
-    /// it. Returns the next errand; `None`: the runtime shuts down.
-    fn wait_locked(&'static self, m: &'static Machine) -> Option<usize> {
+    /// it. Returns the next request; `None`: the runtime shuts down.
+    fn stop_locked(&'static self, m: &'static Machine) -> Option<usize> {
         self.give_up_processor(m);
         loop {
             if self.is_stopping() {
@@ -522,7 +523,7 @@ impl Shared {
                         self.wake_sysmon();
                     }
                     None => {
-                        self.idle.stand_in_line(&mut lists, m);
+                        self.idle.wait_for_p(&mut lists, m);
                         drop(lists);
                         m.sleep();
                     }
@@ -544,7 +545,7 @@ impl Shared {
         let g: &'static Goroutine = unsafe { &*g };
         loop {
             if let Some(context) = ready_context(m, p, g) {
-                return Some(resume(m, &m.home, context));
+                return Some(resume(m, &m.g0, context));
             }
         }
     }

@@ -17,11 +17,11 @@ use super::latency;
 use super::lifetime::Lifetime;
 use super::machine::Machine;
 use super::metrics::Counts;
-use super::os_threads::{self, HOME_STACK, Threads};
+use super::os_threads::{self, THREAD_STACK, Threads};
 use super::procs::Procs;
-use super::shutdown::Outlook;
-use super::stacks::StackCare;
-use super::sysmon::Bed;
+use super::shutdown::RunState;
+use super::stacks::ShrinkOptions;
+use super::sysmon::SysmonWait;
 use super::topology::Topology;
 use super::trace::Recorder;
 use crate::goroutine::{Parkable, slab};
@@ -63,8 +63,8 @@ pub(crate) struct Shared {
     pub(crate) pinned: bool,
     /// Something of the high class waits, or the runtime stops.
     pub(crate) attention: Counter,
-    /// Ms whose P was retaken and that have none since.
-    pub(crate) robbed: Counter,
+    /// Ms whose P was retaken, and that have had none since.
+    pub(crate) retaken_count: Counter,
     /// Readied goroutines go where idle Ps find them at once.
     pub(crate) eager: AtomicU32,
     /// A P was retaken not long ago.
@@ -75,13 +75,13 @@ pub(crate) struct Shared {
     pub(crate) netpoll: Netpoll,
     /// The M that waits in the netpoller.
     pub(crate) poller: AtomicPtr<Machine>,
-    /// Until when; 0 while nobody does.
+    /// Until when, in nanoseconds; 0 if no M does.
     pub(crate) poll_until_ns: AtomicU64,
     pub(crate) last_poll_ns: AtomicU64,
     /// The poller's buffer, kept for its memory.
     pub(crate) polled: Lock<Vec<Parkable>>,
     pub(crate) slab: OnceLock<slab::Slab>,
-    /// Records for those who spawn from outside.
+    /// Records for spawns from outside.
     pub(super) outside: Lock<slab::Cache>,
     pub(super) spawned_outside: AtomicU64,
     pub(crate) next_id: AtomicU64,
@@ -92,13 +92,13 @@ pub(crate) struct Shared {
     pub(crate) helpers: Helpers,
     pub(super) hogs: Hogs,
     pub(super) default_class: Class,
-    pub(crate) stack_care: StackCare,
+    pub(crate) shrink_options: ShrinkOptions,
     pub(crate) topology: Topology,
     reads_files: bool,
-    pub(crate) bed: Bed,
-    /// Odd while sysmon takes goroutines out of timers or the netpoller and
-    /// readies them.
-    pub(crate) sysmon_errands: AtomicU64,
+    pub(crate) sysmon_wait: SysmonWait,
+    /// A sequence number, odd while sysmon takes goroutines out of timers or the
+    /// netpoller and readies them.
+    pub(crate) sysmon_ready_seq: AtomicU64,
     pub(super) stopping: AtomicBool,
     pub(super) cleared_up: Once,
     /// Spawns from outside that are under way.
@@ -120,7 +120,7 @@ pub(crate) struct Shared {
     /// Chooses the next goroutine, where the order is seeded.
     pub(crate) order: Option<Lock<Rng>>,
     /// Whether goroutines that have not ended can.
-    pub(super) outlook: AtomicU8,
+    pub(super) run_state: AtomicU8,
 }
 
 fn stack_error(error: StackError) -> io::Error {
@@ -141,8 +141,8 @@ impl Shared {
         let default_class = Class::for_policy(builder.stack).map_err(stack_error)?;
         crate::stack::reserve().map_err(stack_error)?;
         // One for the first M: what `run` would end the program for.
-        os_threads::start("probe", HOME_STACK, || ())?;
-        if builder.stack_care.compact {
+        os_threads::start("probe", THREAD_STACK, || ())?;
+        if builder.shrink_options.compact {
             crate::stack::compact::enable().map_err(io::Error::other)?;
         }
         let shared: &'static Self = Box::leak(Box::new(Self {
@@ -150,7 +150,7 @@ impl Shared {
             lifetime: Lifetime::new(2),
             pinned: !builder.migrating,
             attention: Counter::default(),
-            robbed: Counter::default(),
+            retaken_count: Counter::default(),
             eager: AtomicU32::new(0),
             hogs_about: AtomicBool::new(false),
             procs: all_procs,
@@ -172,15 +172,15 @@ impl Shared {
             helpers: Helpers::new(),
             hogs: Hogs::default(),
             default_class,
-            stack_care: builder.stack_care,
+            shrink_options: builder.shrink_options,
             topology: if builder.reads_files {
                 Topology::read(&affinity::cpus())
             } else {
                 Topology::flat()
             },
             reads_files: builder.reads_files,
-            bed: Bed::default(),
-            sysmon_errands: AtomicU64::new(0),
+            sysmon_wait: SysmonWait::default(),
+            sysmon_ready_seq: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             cleared_up: Once::new(),
             admitting: AtomicUsize::new(0),
@@ -194,10 +194,10 @@ impl Shared {
             sample: latency::Sample::default(),
             fake_now_ns: builder.fake_time.then(|| AtomicU64::new(clock::now_ns())),
             order: builder.seed.map(|seed| Lock::new(Rng::new(seed))),
-            outlook: AtomicU8::new(Outlook::Open as u8),
+            run_state: AtomicU8::new(RunState::Running as u8),
         }));
         shared.slab.get_or_init(|| {
-            slab::Slab::new(ptr::from_ref(shared).cast(), shared.stack_care.compact)
+            slab::Slab::new(ptr::from_ref(shared).cast(), shared.shrink_options.compact)
         });
         crate::stack::overflow::describe_with(super::dump::describe_in_signal_handler);
         super::stacks::install();
@@ -205,7 +205,7 @@ impl Shared {
             super::dump::dump_on_quit(shared)?;
         }
         shared.resize_to(procs);
-        os_threads::start("sysmon", HOME_STACK, move || {
+        os_threads::start("sysmon", THREAD_STACK, move || {
             shared.sysmon();
             Self::release(shared);
         })?;

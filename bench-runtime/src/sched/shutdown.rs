@@ -1,13 +1,12 @@
 //! The end of a runtime: how it stops, what its handles answer afterwards, and
 //! what it gives back.
 //!
-//! 1. `stopping` is set; every M goes home at its next call and ends, woken if
+//! 1. `stopping` is set; every M switches to g0 at its next call and ends, woken if
 //!    it sleeps. Helpers without a job end. All have [`GRACE`] to do so,
-//!    or [`WIND_UP`].
-//! 2. The outlook is [`Outlook::Stopped`]: who joins a goroutine that has not
-//!    ended learns that it will not, also who begins to wait later.
-//! 3. Whoever finds that no thread is left, the one who stops or the last
-//!    thread, drops the closures that never started, and gives back stacks,
+//!    or [`IDLE_GRACE`].
+//! 2. The state is [`RunState::Stopped`]: a join of a goroutine that has not ended
+//!    returns an error, also a join that begins later.
+//! 3. The thread that stops the runtime, or its last thread, drops the closures that never started, and gives back stacks,
 //!    timers and descriptors. Stacks of goroutines that had started and not
 //!    ended stay as they are for ever.
 //! 4. When no user is left and no record is in use, the core is freed and the
@@ -32,7 +31,7 @@ const GRACE: Duration = Duration::from_millis(if cfg!(rt_tsan) { 5_000 } else { 
 
 /// The same where no goroutine is left: its own threads end by themselves, once
 /// the host lets them run.
-const WIND_UP: Duration = Duration::from_secs(5);
+const IDLE_GRACE: Duration = Duration::from_secs(5);
 
 /// Goroutines that a leak report names.
 pub(super) const LEAKS_SHOWN: usize = 1_000;
@@ -40,8 +39,8 @@ pub(super) const LEAKS_SHOWN: usize = 1_000;
 /// Whether goroutines that have not ended can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Outlook {
-    Open,
+pub(crate) enum RunState {
+    Running,
     /// With fake time: not before somebody outside does something.
     Stuck,
     /// Never: the runtime has stopped.
@@ -59,12 +58,12 @@ impl Shared {
         self.attention.add();
         let began = Instant::now();
         loop {
-            // Ms come to rest at any time; whoever did is sent on its way.
+            // Ms come to rest at any time; those that did are woken, to end.
             let resting: Vec<_> = {
                 let mut lists = self.idle.lock();
                 let mut all: Vec<_> = lists.machines.drain(..).collect();
                 all.append(&mut lists.reserved);
-                while let Some(m) = self.idle.first_in_line(&mut lists) {
+                while let Some(m) = self.idle.pop_p_waiter(&mut lists) {
                     all.push(m);
                 }
                 all
@@ -72,27 +71,28 @@ impl Shared {
             for m in resting {
                 m.wake(None);
             }
-            self.helpers.dismiss();
+            self.helpers.release_all();
             self.machines
                 .lock()
                 .iter()
                 .for_each(|m| m.interrupt_polling());
             self.wake_sysmon();
             let threads = self.lock_threads();
-            let patience = match self.goroutines_count() {
-                0 => WIND_UP,
+            let grace = match self.goroutines_count() {
+                0 => IDLE_GRACE,
                 _ => GRACE,
             };
-            if threads.all() == 0 || began.elapsed() >= patience {
+            if threads.all() == 0 || began.elapsed() >= grace {
                 break;
             }
             let wait = Duration::from_millis(1);
             drop(self.thread_ended.wait_timeout(threads, wait));
         }
         let threads_count = self.lock_threads().all();
-        self.outlook.store(Outlook::Stopped as u8, Ordering::SeqCst);
+        self.run_state
+            .store(RunState::Stopped as u8, Ordering::SeqCst);
         let unfinished_count = self.goroutines_count();
-        // A million lines help nobody.
+        // Not a million lines.
         let mut unfinished = self.goroutines();
         unfinished.truncate(LEAKS_SHOWN);
         // Perhaps none is left by now, and the last one saw no stop.
@@ -152,18 +152,18 @@ impl Shared {
 
     /// Whether goroutines that have not ended can.
     #[inline]
-    pub(crate) fn outlook(&self) -> Outlook {
+    pub(crate) fn run_state(&self) -> RunState {
         // SeqCst: see `spawn::wait_for`.
-        match self.outlook.load(Ordering::SeqCst) {
-            0 => Outlook::Open,
-            1 => Outlook::Stuck,
-            _ => Outlook::Stopped,
+        match self.run_state.load(Ordering::SeqCst) {
+            0 => RunState::Running,
+            1 => RunState::Stuck,
+            _ => RunState::Stopped,
         }
     }
 
-    pub(super) fn change_outlook(&self, from: Outlook, to: Outlook) -> bool {
+    pub(super) fn change_run_state(&self, from: RunState, to: RunState) -> bool {
         let (from, to) = (from as u8, to as u8);
-        self.outlook
+        self.run_state
             .compare_exchange(from, to, Ordering::SeqCst, Ordering::Relaxed)
             .is_ok()
     }
@@ -176,11 +176,11 @@ impl Shared {
         self.admitting.fetch_add(1, Ordering::SeqCst);
         let stops = self.stopping.load(Ordering::SeqCst);
         if stops {
-            // The caller drops it, so that nobody else does.
+            // The caller drops it; `abandon_fresh` must not.
             g.set_status(Status::Dead);
         } else {
-            if self.outlook() == Outlook::Stuck {
-                self.change_outlook(Outlook::Stuck, Outlook::Open);
+            if self.run_state() == RunState::Stuck {
+                self.change_run_state(RunState::Stuck, RunState::Running);
             }
             self.submit(g);
         }
@@ -197,7 +197,7 @@ impl Shared {
             if matches!(g.status(), Status::Idle | Status::Dead) {
                 return;
             }
-            // SeqCst: after the outlook; see `spawn::wait_for`.
+            // SeqCst: after the run state; see `spawn::wait_for`.
             let join = g.join.load(Ordering::SeqCst);
             let who = match join {
                 JOIN_DETACHED | JOIN_DONE | JOIN_LOST => return,

@@ -87,7 +87,7 @@ fn start(
     let p = match m.enter().0 {
         Some(p) => p,
         None => {
-            let p = preempt::regain(header);
+            let p = preempt::reacquire_p(header);
             m = machine_of(header);
             p
         }

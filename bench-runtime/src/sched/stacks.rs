@@ -42,21 +42,21 @@ use crate::goroutine::{
     CLAIMED_BIT, FLAG_COMPACTED, FLAG_LOCKED, FRESH, Goroutine, RUNNING_BIT, Status, WATCHED_BIT,
 };
 use crate::stack::compact::Claimed;
-use crate::stack::sweep::{self, Care, Hooks, Policy, Progress};
+use crate::stack::sweep::{self, Hooks, Policy, Progress, Shrink};
 use crate::stack::{Stack, header_of};
 use crate::sys::memory;
 
 /// What a runtime wants done with stacks of goroutines that have been parked
 /// for long.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct StackCare {
+pub(crate) struct ShrinkOptions {
     /// Compact and not only trim.
     pub(crate) compact: bool,
     /// Parked for this long.
     pub(crate) after: Duration,
 }
 
-impl Default for StackCare {
+impl Default for ShrinkOptions {
     fn default() -> Self {
         Self {
             compact: false,
@@ -101,11 +101,11 @@ fn parked_on(g: *mut (), stack: Stack) -> Option<(&'static Goroutine, usize)> {
     (here && g.status() == Status::Waiting && !g.has_flag(FLAG_LOCKED)).then_some((g, context))
 }
 
-fn parked(g: *mut (), stack: Stack) -> Option<Care> {
+fn parked(g: *mut (), stack: Stack) -> Option<Shrink> {
     let (g, _) = parked_on(g, stack)?;
     Some(match Slab::compacts(g) {
-        true => Care::Compact,
-        false => Care::Trim,
+        true => Shrink::Compact,
+        false => Shrink::Trim,
     })
 }
 
@@ -221,7 +221,7 @@ impl Shared {
             rounds.began_ms = now_ms;
             rounds.ran = false;
             rounds.compacted_count = compacted_count();
-            rounds.pressed = self.stack_care.compact && self.is_pressed();
+            rounds.pressed = self.shrink_options.compact && self.is_pressed();
             let pause = self.sweep_policy(rounds).after / PASSES;
             rounds.pause_ms = u32::try_from(pause.as_millis())
                 .unwrap_or(u32::MAX)
@@ -260,7 +260,7 @@ impl Shared {
     }
 
     fn sweep_policy(&self, rounds: &Rounds) -> Policy {
-        let after = self.stack_care.after;
+        let after = self.shrink_options.after;
         Policy {
             after: match rounds.pressed {
                 true => after.min(PRESSED_AFTER),

@@ -1,14 +1,14 @@
-//! sysmon: one thread a runtime that holds no P and looks after those who do.
+//! sysmon: one thread a runtime. It holds no P and watches the Ms that do.
 //!
 //! Each round, while any P runs:
 //!
 //! 1. a P in the same time slice for [`SLICE_NS`] while work waits is retaken, and
-//!    who ran is known as a hog if it used the CPU meanwhile;
+//!    its goroutine is a hog if it used the CPU meanwhile;
 //! 2. a goroutine in `run_next` since the last round is given to others, and
 //!    the runtime becomes eager for a while (see [`super::ready`]);
 //! 3. due timers of Ps that do not run are fired;
 //! 4. fds are polled if nobody has done so for [`POLL_NS`], or for a round while
-//!    a P is idle; who was found so makes the runtime eager, too;
+//!    a P is idle; a goroutine found so makes the runtime eager, too;
 //! 5. stacks of goroutines that have been parked for long are trimmed or
 //!    compacted, a few at a time (see [`super::stacks`]);
 //! 6. once a second GOMAXPROCS follows the affinity and the quota, unless it
@@ -16,8 +16,8 @@
 //! 7. a line about all of it is written, if the environment asks for it (see
 //!    [`super::schedtrace`]).
 //!
-//! 8. it is told of a thread that its goroutine has blocked for long (see
-//!    [`super::blocked`]).
+//! 8. a warning is written about a thread that its goroutine has blocked for long
+//!    (see [`super::blocked`]).
 //!
 //! When no P has run for a while it sleeps until one does, but for a look at
 //! the stacks from time to time while some are to be trimmed.
@@ -43,8 +43,8 @@ const SLICE_NS: u64 = 9_000_000;
 const HOG_CPU_NS: u64 = 2_000_000;
 const ROUND: Duration = Duration::from_nanos(ROUND_NS);
 const ROUND_NS: u64 = 1_000_000;
-/// How often a round tries to take a P: who spawns in a loop is inside for most
-/// of the time.
+/// How often a round tries to take a P: a goroutine that spawns in a loop is inside
+/// the runtime for most of the time.
 const RETAKE_TRIES: u32 = 8;
 /// As in Go.
 const POLL_NS: u64 = 10_000_000;
@@ -67,9 +67,9 @@ struct Seen {
     next: *mut Goroutine,
 }
 
-/// Whether sysmon sleeps deeply.
+/// Whether sysmon sleeps until a P runs; Go's `sysmonwait` and `sysmonnote`.
 #[derive(Debug, Default)]
-pub(crate) struct Bed {
+pub(crate) struct SysmonWait {
     word: AtomicU32,
 }
 
@@ -84,34 +84,34 @@ fn cpu_ns_of_holder(p: &Processor) -> Option<u64> {
 }
 
 impl Shared {
-    /// A P has begun to run: there is something to look after.
+    /// A P has begun to run: ends sysmon's deep sleep.
     #[inline]
     pub(crate) fn wake_sysmon(&self) {
         // SeqCst: after the P's status; see `deep_sleep`.
         std::sync::atomic::fence(Ordering::SeqCst);
-        if self.bed.word.load(Ordering::Relaxed) == ASLEEP {
-            self.bed.word.store(AWAKE, Ordering::Release);
-            futex::wake(&self.bed.word, 1);
+        if self.sysmon_wait.word.load(Ordering::Relaxed) == ASLEEP {
+            self.sysmon_wait.word.store(AWAKE, Ordering::Release);
+            futex::wake(&self.sysmon_wait.word, 1);
         }
     }
 
     /// Sleeps until a P runs, for `timeout` at most; true if one does.
     fn deep_sleep(&'static self, timeout: Option<Duration>) -> bool {
-        self.bed.word.store(ASLEEP, Ordering::SeqCst);
+        self.sysmon_wait.word.store(ASLEEP, Ordering::SeqCst);
         barrier::heavy();
         let asleep = || {
-            self.bed.word.load(Ordering::Acquire) == ASLEEP
+            self.sysmon_wait.word.load(Ordering::Acquire) == ASLEEP
                 && !self.any_running()
                 && !self.is_stopping()
         };
         while asleep() {
-            futex::wait(&self.bed.word, ASLEEP, timeout);
+            futex::wait(&self.sysmon_wait.word, ASLEEP, timeout);
             if timeout.is_some() {
                 break;
             }
         }
         let woken = !asleep();
-        self.bed.word.store(AWAKE, Ordering::Release);
+        self.sysmon_wait.word.store(AWAKE, Ordering::Release);
         woken
     }
 
@@ -134,7 +134,7 @@ impl Shared {
         let mut schedtrace = Schedtrace::of_environment(last_read_ns);
         while !self.is_stopping() {
             if idle_rounds >= IDLE_ROUNDS {
-                // While stacks are to be looked over it is a nap.
+                // With a timeout if stacks are to be swept or a look is due.
                 let line = schedtrace.as_ref().map(|line| line.pause(clock::now_ns()));
                 let watch = watch.pause_ns(self, clock::now_ns());
                 let watch = watch.map(Duration::from_nanos);
@@ -183,8 +183,8 @@ impl Shared {
                         keep.cpu_ns = last.cpu_ns.or_else(|| cpu_ns_of_holder(p));
                     }
                     if now - keep.since_ns >= SLICE_NS && self.work_waits(p) {
-                        // Who was kept off the CPU, or waits for the kernel,
-                        // has used less.
+                        // A goroutine that waited for a CPU, or for the
+                        // kernel, has used less.
                         let hogged = match (keep.cpu_ns, cpu_ns_of_holder(p)) {
                             (Some(then), Some(now)) => now.saturating_sub(then) >= HOG_CPU_NS,
                             _ => true,
@@ -233,14 +233,14 @@ impl Shared {
         }
     }
 
-    /// True if something could run on this P were it not for who runs.
+    /// True if something waits that could run on this P.
     fn work_waits(&'static self, p: &'static Processor) -> bool {
         let timers = p.timers.next_ns();
         p.id >= self.procs()
             || p.has_work()
             || self.holder_has_pinned_work(p)
             || !self.global.is_empty()
-            || self.idle.line_count() != 0
+            || self.idle.p_waiters_count() != 0
             || (timers != u64::MAX && timers <= self.now_ns())
             || (self.netpoll.waiters_count() != 0
                 && self.poller.load(Ordering::Relaxed).is_null()
@@ -264,20 +264,20 @@ impl Shared {
         let Some(m) = (unsafe { owner.as_ref() }) else {
             return false;
         };
-        if self.robbed.get() as usize >= self.max_hogs() && !m.is_asleep() {
+        if self.retaken_count.get() as usize >= self.max_hogs() && !m.is_asleep() {
             // A hog keeps its P: the threads would not last, and it ends. One
             // that waits for something outside may wait for another goroutine.
             return false;
         }
         // Before it can have noticed and got another.
-        let marked = m.mark_robbed();
+        let marked = m.mark_retaken();
         let held_ns = m.holds_for_ns();
         let before_ns = clock::now_ns();
         if !(0..RETAKE_TRIES).any(|_| m.retake(p)) {
-            // Where it was robbed before, the P is on its way to an M that has
-            // not taken it up yet: this one still has none.
+            // If the mark is older, its P was retaken before and is being handed to
+            // an M that has not taken it up yet: this M still has none.
             if marked {
-                m.unmark_robbed();
+                m.unmark_retaken();
             }
             return false;
         }
@@ -326,7 +326,7 @@ impl Shared {
         {
             return;
         }
-        self.on_errand(|ready| {
+        self.ready_taken(|ready| {
             for waker in pending::collecting(|| p.timers.poll(self.now_ns(), ready)) {
                 pending::wake_in_goroutine(self, waker);
             }
@@ -347,7 +347,7 @@ impl Shared {
             return false;
         }
         self.last_poll_ns.store(now, Ordering::Relaxed);
-        let any = self.on_errand(|ready| {
+        let any = self.ready_taken(|ready| {
             self.netpoll.poll(Some(Duration::ZERO), ready);
             if !ready.is_empty() {
                 self.record(Kind::Netpoll, ready.len() as u64, 0);
@@ -356,15 +356,16 @@ impl Shared {
         any && idle
     }
 
-    /// Readies whom `take` takes out of a place where the deadlock detection
-    /// would have seen them; true if there was any.
-    fn on_errand(&'static self, take: impl FnOnce(&mut Vec<Parkable>)) -> bool {
-        self.sysmon_errands.fetch_add(1, Ordering::SeqCst);
+    /// Readies all that `take` takes out of a timer heap or the netpoller; true if there
+    /// was any. The deadlock check sees them neither there nor in a queue meanwhile, so
+    /// `sysmon_ready_seq` is odd.
+    fn ready_taken(&'static self, take: impl FnOnce(&mut Vec<Parkable>)) -> bool {
+        self.sysmon_ready_seq.fetch_add(1, Ordering::SeqCst);
         let mut ready = Vec::new();
         take(&mut ready);
         let any = !ready.is_empty();
         ready.into_iter().for_each(super::park::ready);
-        self.sysmon_errands.fetch_add(1, Ordering::SeqCst);
+        self.sysmon_ready_seq.fetch_add(1, Ordering::SeqCst);
         any
     }
 }

@@ -16,8 +16,8 @@
 //!
 //! | step       | is                                       | count | spare exceptions |
 //! |------------|------------------------------------------|-------|------------------|
-//! | `take_off` | raise a spare one, `catch_unwind`        | −1    | −1               |
-//! | `put_back` | `resume_unwind`, `arch::catch`           | +1    | +1               |
+//! | `take_panics` | raise a spare one, `catch_unwind`        | −1    | −1               |
+//! | `restore_panics` | `resume_unwind`, `arch::catch`           | +1    | +1               |
 //!
 //! Where none is spare a thread makes one and ends, with a count that nobody asks for.
 //! A hook that panics after it has waited is not ended by std, which is told no more
@@ -29,7 +29,7 @@ use std::ptr;
 use std::sync::mpsc;
 
 use super::current::{goroutine_of, machine_of};
-use super::os_threads::{self, HOME_STACK};
+use super::os_threads::{self, THREAD_STACK};
 use crate::arch::{self, exception};
 use crate::goroutine::{FLAG_LOCKED, FLAG_UNWINDING};
 use crate::stack::StackHeader;
@@ -51,7 +51,7 @@ pub(super) fn prepare_park(header: &StackHeader) {
     if !machine_of(header).shared.pinned {
         return g.set_flag(FLAG_LOCKED);
     }
-    let panics = take_off();
+    let panics = take_panics();
     if panics > 0 {
         header.panics.set(panics);
         g.set_flag(FLAG_UNWINDING);
@@ -61,11 +61,11 @@ pub(super) fn prepare_park(header: &StackHeader) {
 /// The wait of such a one is over.
 #[cold]
 #[inline(never)]
-pub(super) fn go_on(header: &StackHeader) {
+pub(super) fn end_park(header: &StackHeader) {
     let g = goroutine_of(header);
     if g.has_flag(FLAG_UNWINDING) {
         g.clear_flag(FLAG_UNWINDING);
-        put_back(header.panics.replace(0));
+        restore_panics(header.panics.replace(0));
     } else if header.pins.get() == 0 {
         g.clear_flag(FLAG_LOCKED);
     }
@@ -75,15 +75,15 @@ pub(super) fn go_on(header: &StackHeader) {
 /// thread's count.
 #[cold]
 #[inline(never)]
-pub(super) fn aside<R>(f: impl FnOnce() -> R) -> R {
-    let panics = take_off();
+pub(super) fn without_panics<R>(f: impl FnOnce() -> R) -> R {
+    let panics = take_panics();
     let result = f();
-    put_back(panics);
+    restore_panics(panics);
     result
 }
 
 /// Takes all panics off the thread's count; says how many there were.
-fn take_off() -> u16 {
+fn take_panics() -> u16 {
     let mut panics = 0;
     // Miri knows no assembly. Without unwinding only a hook parks here, and the
     // process ends with it.
@@ -102,7 +102,7 @@ fn take_off() -> u16 {
     panics
 }
 
-fn put_back(panics: u16) {
+fn restore_panics(panics: u16) {
     for _ in 0..panics {
         let spare = catch_one();
         SPARE.lock().push(spare);
@@ -121,7 +121,7 @@ fn catch_one() -> Spare {
 /// Blocks the thread for the life of another.
 fn make_spare() -> Spare {
     let (give, take) = mpsc::sync_channel(1);
-    let made = os_threads::start("exception", HOME_STACK, move || {
+    let made = os_threads::start("exception", THREAD_STACK, move || {
         // The receiver waits for it.
         let _ = give.send(catch_one());
     });
@@ -159,12 +159,12 @@ mod tests {
                 let inner = catch_unwind(AssertUnwindSafe(|| {
                     let _inner = OnDrop(|| {
                         assert!(panicking());
-                        let panics = take_off();
+                        let panics = take_panics();
                         assert_eq!(panics, 2);
                         assert!(!panicking());
                         panics_and_is_caught();
                         assert!(!panicking());
-                        put_back(panics);
+                        restore_panics(panics);
                         assert!(panicking());
                     });
                     resume_unwind(Box::new("inner"))

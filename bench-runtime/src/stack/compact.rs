@@ -75,9 +75,9 @@ use super::cells::{Cell, Cells, LARGEST, Taker};
 use super::class::{Class, slot_top};
 use super::guard::Guards;
 use super::header::StackHeader;
-use super::passage;
 use super::seal::{self, Seals};
 use super::slots::{State, UNIT, Word};
+use super::transition;
 use super::{Stack, StackError};
 use crate::fatal::fatal;
 use crate::sys::address_marks;
@@ -403,11 +403,11 @@ impl Compactor {
         let classes: Vec<Class> = claimed.iter().map(|claim| claim.stack.class()).collect();
         for (index, &class) in classes.iter().enumerate() {
             // Whoever faults from step 1 on finds this.
-            passage::set(word(index), Word::plain(State::Moving, class).0);
+            transition::set(word(index), Word::plain(State::Moving, class).0);
         }
         let back_to_live = || {
             for (index, &class) in classes.iter().enumerate() {
-                passage::set(word(index), Word::plain(State::Live, class).0);
+                transition::set(word(index), Word::plain(State::Live, class).0);
             }
         };
 
@@ -434,14 +434,14 @@ impl Compactor {
             // All the other steps in one.
             for (index, claim) in claimed.iter().enumerate() {
                 let moving = compacted(index, claim).with_state(State::Moving);
-                passage::set(word(index), moving.0);
+                transition::set(word(index), moving.0);
             }
             let sealed = self.seals.close(self.arena, &self.userfault, region, first);
             self.counters
                 .sealed
                 .fetch_add(sealed.into(), Ordering::Relaxed);
             for (index, claim) in claimed.iter().enumerate() {
-                passage::set(word(index), compacted(index, claim).0);
+                transition::set(word(index), compacted(index, claim).0);
             }
             let count = claimed.len() as u64;
             self.counters.compacted.fetch_add(count, Ordering::Relaxed);
@@ -484,7 +484,7 @@ impl Compactor {
         // Step 6.
         for (index, claim) in claimed.iter().enumerate() {
             // What is in the cell is seen by who restores it.
-            passage::set(word(index), compacted(index, claim).0);
+            transition::set(word(index), compacted(index, claim).0);
         }
         let count = claimed.len() as u64;
         self.counters.compacted.fetch_add(count, Ordering::Relaxed);
@@ -502,11 +502,11 @@ impl Compactor {
 
     /// Waits until the slot is not on its way; gives its word then.
     fn settled(&self, word: &AtomicU64) -> Word {
-        let on_its_way = |now| match Word(now).state() {
+        let is_moving = |now| match Word(now).state() {
             State::Moving | State::Restoring => !fork::is_child(),
             _ => false,
         };
-        Word(passage::settled(word, on_its_way, || {
+        Word(transition::wait_until_stable(word, is_moving, || {
             // SAFETY: sched_yield has no precondition and is fine in a signal
             // handler.
             unsafe { libc::sched_yield() };
@@ -528,7 +528,7 @@ impl Compactor {
                 return false;
             }
             let restoring = now.with_state(State::Restoring);
-            if !passage::begin(word, now.0, restoring.0) {
+            if !transition::begin(word, now.0, restoring.0) {
                 continue;
             }
             let (Some((cell, len)), Some(header)) = (now.cell(), geometry.header_of(base)) else {
@@ -538,7 +538,7 @@ impl Compactor {
             self.seals.open(self.arena, userfault, base);
             let end = header.as_ptr() as usize + size_of::<StackHeader>();
             self.fill(end - len, len, cell);
-            passage::set(word, Word::plain(State::Live, now.class()).0);
+            transition::set(word, Word::plain(State::Live, now.class()).0);
             // SAFETY: the cell was taken for as many bytes, and the word that
             // led to it does so no more.
             unsafe { self.cells.give(cell, len) };

@@ -98,11 +98,11 @@ mod header;
 pub(crate) mod overflow;
 #[cfg(test)]
 mod parked_tests;
-mod passage;
 pub(crate) mod pool;
 mod seal;
 mod slots;
 pub(crate) mod sweep;
+mod transition;
 pub(crate) mod trim;
 
 use std::io;

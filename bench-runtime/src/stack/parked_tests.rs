@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::arena::Arena;
 use super::compact::{self, Claimed, CompactionError};
 use super::pool::StackCache;
-use super::sweep::{self, Care, Hooks, Policy, Progress};
+use super::sweep::{self, Hooks, Policy, Progress, Shrink};
 use super::{Class, Stack, StackPolicy, overflow, trim};
 use crate::arch;
 use crate::sys::child;
@@ -107,13 +107,13 @@ fn toy_of<'a>(g: *mut (), stack: Stack) -> Option<&'a Toy> {
     (toy.stack == stack).then_some(toy)
 }
 
-fn parked(g: *mut (), stack: Stack) -> Option<Care> {
+fn parked(g: *mut (), stack: Stack) -> Option<Shrink> {
     let toy = toy_of(g, stack)?;
-    let care = match COMPACTS.load(Ordering::Relaxed) {
-        true => Care::Compact,
-        false => Care::Trim,
+    let shrink = match COMPACTS.load(Ordering::Relaxed) {
+        true => Shrink::Compact,
+        false => Shrink::Trim,
     };
-    (toy.status.load(Ordering::Acquire) == WAITING).then_some(care)
+    (toy.status.load(Ordering::Acquire) == WAITING).then_some(shrink)
 }
 
 fn claim(g: *mut (), stack: Stack) -> Option<usize> {

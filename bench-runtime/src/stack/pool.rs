@@ -50,7 +50,7 @@ const TRIM_MS: u32 = 10;
 
 /// The stacks of one class in a cache.
 #[derive(Debug, Default)]
-struct Shelf {
+struct ClassCache {
     /// Used before; their headers are initialised.
     hot: Vec<Stack>,
     /// Not used yet, or their pages have gone back: header to be written.
@@ -61,7 +61,7 @@ struct Shelf {
 #[derive(Debug, Default)]
 pub(crate) struct StackCache {
     /// By class.
-    shelves: Vec<Shelf>,
+    classes: Vec<ClassCache>,
     /// When [`Self::trim`] last did something, in milliseconds.
     trimmed_ms: u32,
     /// The process's arena, once it was needed; a test's own.
@@ -72,7 +72,7 @@ impl StackCache {
     /// An empty cache.
     pub(crate) const fn new() -> Self {
         Self {
-            shelves: Vec::new(),
+            classes: Vec::new(),
             trimmed_ms: 0,
             arena: None,
         }
@@ -82,7 +82,7 @@ impl StackCache {
     pub(super) fn of_arena(arena: &'static Arena) -> Self {
         arena.add_cache();
         Self {
-            shelves: Vec::new(),
+            classes: Vec::new(),
             trimmed_ms: 0,
             arena: Some(arena),
         }
@@ -94,9 +94,9 @@ impl StackCache {
     #[inline]
     pub(crate) fn take(&mut self, class: Class) -> Result<Stack, StackError> {
         match self
-            .shelves
+            .classes
             .get_mut(class.index())
-            .and_then(|shelf| shelf.hot.pop())
+            .and_then(|of_class| of_class.hot.pop())
         {
             Some(stack) => {
                 stack.reset_accounting();
@@ -114,7 +114,7 @@ impl StackCache {
             return self.take_from(arena, class);
         }
         let has_cold =
-            (self.shelves.get(class.index())).is_some_and(|shelf| !shelf.cold.is_empty());
+            (self.classes.get(class.index())).is_some_and(|of_class| !of_class.cold.is_empty());
         if (has_cold || !arena.deep_spent())
             && let Ok(stack) = self.take_from(arena, class)
         {
@@ -125,23 +125,24 @@ impl StackCache {
 
     /// A stack of this class that is not at hand.
     fn take_from(&mut self, arena: &'static Arena, class: Class) -> Result<Stack, StackError> {
-        if self.shelves.len() <= class.index() {
-            self.shelves.resize_with(class.index() + 1, Shelf::default);
+        if self.classes.len() <= class.index() {
+            self.classes
+                .resize_with(class.index() + 1, ClassCache::default);
         }
-        let shelf = &mut self.shelves[class.index()];
-        if shelf.cold.is_empty() {
+        let of_class = &mut self.classes[class.index()];
+        if of_class.cold.is_empty() {
             let FreeList { warm, cold } = arena.take(class, SPILL)?;
-            shelf.hot.extend(
+            of_class.hot.extend(
                 warm.into_iter()
                     .map(|FreeSlot(header)| Stack::from_header(header)),
             );
-            shelf.cold = cold;
+            of_class.cold = cold;
         }
-        if let Some(stack) = shelf.hot.pop() {
+        if let Some(stack) = of_class.hot.pop() {
             stack.reset_accounting();
             return Ok(stack);
         }
-        match shelf.cold.pop() {
+        match of_class.cold.pop() {
             Some(FreeSlot(header)) => {
                 // SAFETY: the arena gave us the slot, and a slot's pages from
                 // its limit up are writable.
@@ -161,8 +162,8 @@ impl StackCache {
     #[inline]
     pub(crate) fn put(&mut self, stack: Stack) {
         let class = stack.class();
-        match self.shelves.get_mut(class.index()) {
-            Some(shelf) if shelf.hot.len() < HOT => shelf.hot.push(stack),
+        match self.classes.get_mut(class.index()) {
+            Some(of_class) if of_class.hot.len() < HOT => of_class.hot.push(stack),
             _ => self.put_spilling(stack, class),
         }
     }
@@ -170,16 +171,17 @@ impl StackCache {
     #[cold]
     #[inline(never)]
     fn put_spilling(&mut self, stack: Stack, class: Class) {
-        if self.shelves.len() <= class.index() {
-            self.shelves.resize_with(class.index() + 1, Shelf::default);
+        if self.classes.len() <= class.index() {
+            self.classes
+                .resize_with(class.index() + 1, ClassCache::default);
         }
-        let shelf = &mut self.shelves[class.index()];
-        if shelf.hot.len() >= HOT
+        let of_class = &mut self.classes[class.index()];
+        if of_class.hot.len() >= HOT
             && let Some(arena) = self.arena.or_else(Arena::existing)
         {
-            give(arena, class, shelf.hot.drain(..SPILL));
+            give(arena, class, of_class.hot.drain(..SPILL));
         }
-        shelf.hot.push(stack);
+        of_class.hot.push(stack);
     }
 
     /// Gives back what deep calls left in the stacks at hand; at most once in
@@ -190,8 +192,8 @@ impl StackCache {
             return;
         }
         self.trimmed_ms = now_ms;
-        for shelf in &self.shelves {
-            trim::unused(&shelf.hot);
+        for of_class in &self.classes {
+            trim::unused(&of_class.hot);
         }
     }
 
@@ -200,9 +202,9 @@ impl StackCache {
         let Some(arena) = self.arena.or_else(Arena::existing) else {
             return;
         };
-        for (class, shelf) in Class::all().zip(&mut self.shelves) {
-            give(arena, class, shelf.hot.drain(..));
-            arena.put_back(class, |free| free.cold.append(&mut shelf.cold));
+        for (class, of_class) in Class::all().zip(&mut self.classes) {
+            give(arena, class, of_class.hot.drain(..));
+            arena.put_back(class, |free| free.cold.append(&mut of_class.cold));
         }
     }
 
@@ -288,7 +290,7 @@ mod tests {
         for &stack in &stacks {
             first.put(stack);
         }
-        assert!(first.shelves[class().index()].hot.len() <= HOT);
+        assert!(first.classes[class().index()].hot.len() <= HOT);
         first.drain();
         let mut second = StackCache::of_arena(arena);
         for _ in 0..500 {

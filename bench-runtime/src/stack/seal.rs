@@ -40,8 +40,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use super::arena::{Arena, CHUNK};
 use super::class::slot_bytes;
 use super::compact::live_pages;
-use super::passage;
 use super::slots::{State, Word};
+use super::transition;
 use crate::fatal::fatal;
 use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, Access};
@@ -112,13 +112,13 @@ impl Seals {
         let take = |index: &usize| {
             let now = Word(word(*index).load(Ordering::Relaxed));
             now.state() == State::Compacted
-                && passage::begin(word(*index), now.0, now.with_state(State::Moving).0)
+                && transition::begin(word(*index), now.0, now.with_state(State::Moving).0)
         };
         let taken = (0..slots).take_while(take).count();
         let sealed = taken == slots && self.close(arena, userfault, region, first);
         for index in 0..taken {
             let now = Word(word(index).load(Ordering::Relaxed));
-            passage::set(word(index), now.with_state(State::Compacted).0);
+            transition::set(word(index), now.with_state(State::Compacted).0);
         }
         sealed
     }

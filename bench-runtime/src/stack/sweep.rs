@@ -1,5 +1,5 @@
-//! The sweep: goes over the slots in use, and has those that have been parked
-//! for long trimmed or compacted.
+//! The sweep goes over the slots in use, and trims or compacts the stacks of goroutines
+//! that have been parked for long.
 //!
 //! It is done in [`step`]s by a thread that holds no P; each step looks at a
 //! bounded number of slots and goes on where the last one stopped. One thread
@@ -24,9 +24,9 @@ use super::slots::{State, Word};
 use super::{Stack, seal, trim};
 use crate::util::lock::Lock;
 
-/// What may be done with a parked goroutine's stack.
+/// How a parked goroutine's stack may shrink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Care {
+pub(crate) enum Shrink {
     Trim,
     /// Its runtime has asked for compaction.
     Compact,
@@ -38,7 +38,7 @@ pub(crate) enum Care {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hooks {
     /// A look without consequences.
-    pub(crate) parked: fn(g: *mut (), stack: Stack) -> Option<Care>,
+    pub(crate) parked: fn(g: *mut (), stack: Stack) -> Option<Shrink>,
     /// Claims it; says where its saved context is.
     pub(crate) claim: fn(g: *mut (), stack: Stack) -> Option<usize>,
     /// Ends the time in which somebody who was about to resume one of them may
@@ -78,8 +78,8 @@ const STEP: usize = 1024;
 /// Runs shorter than this cost more than they bring, unless memory is held for
 /// long: the three `mprotect` calls and their TLB shoot-downs are per run.
 const SHORTEST_RUN: usize = 16;
-/// After this many times [`Policy::after`] a short run goes too.
-const PATIENCE: u32 = 8;
+/// After this many times [`Policy::after`] a short run is compacted too.
+const SHORT_RUN_WAITS: u32 = 8;
 
 static HOOKS: OnceLock<Hooks> = OnceLock::new();
 static SWEEPER: Lock<Sweeper> = Lock::new(Sweeper::new());
@@ -125,7 +125,7 @@ struct Sweeper {
     trims: Vec<Claimed>,
     trim_numbers: Vec<usize>,
     /// A member of the run is so old that its length does not matter.
-    impatient: bool,
+    overdue: bool,
     /// Compacted slots of the chunk that the sweep goes over.
     in_cells: usize,
 }
@@ -137,7 +137,7 @@ unsafe impl Send for Sweeper {}
 /// What a look at a slot found.
 struct Due {
     stack: Stack,
-    care: Care,
+    shrink: Shrink,
     age_ms: u32,
 }
 
@@ -150,7 +150,7 @@ impl Sweeper {
             run: Vec::new(),
             trims: Vec::new(),
             trim_numbers: Vec::new(),
-            impatient: false,
+            overdue: false,
             in_cells: 0,
         }
     }
@@ -216,7 +216,7 @@ impl Sweeper {
         let base = arena.geometry().slot_base(self.region, number);
         let stack = Stack::from_header(arena.geometry().header_of(base)?);
         let header = stack.header();
-        let care = (hooks.parked)(header.g.look(), stack)?;
+        let shrink = (hooks.parked)(header.g.look(), stack)?;
         if !header.wait_object.is_marked() {
             // It has run since the last look, or this is the first. If it
             // runs just now, its next park erases the mark.
@@ -229,10 +229,10 @@ impl Sweeper {
             self.note(word, now, now_ms);
             return None;
         }
-        let done = now.trimmed() && (care == Care::Trim || !compact::enabled());
+        let done = now.trimmed() && (shrink == Shrink::Trim || !compact::enabled());
         (!done).then_some(Due {
             stack,
-            care,
+            shrink,
             age_ms,
         })
     }
@@ -258,7 +258,7 @@ impl Sweeper {
 
     fn note(&mut self, word: &AtomicU64, now: Word, now_ms: u32) {
         let noted = Word::live(now.class(), now_ms.max(1), false);
-        // Who was faster says more; then the next sweep notes it.
+        // If it fails, another thread changed the word; the next sweep notes it.
         let _ = word.compare_exchange(now.0, noted.0, Ordering::Relaxed, Ordering::Relaxed);
         self.pending = true;
     }
@@ -276,8 +276,8 @@ impl Sweeper {
         let Some(claimed) = claimed else {
             return self.flush(arena, hooks, number);
         };
-        if due.care == Care::Compact && compact::enabled() && claimed.fits() {
-            self.impatient |= due.age_ms / PATIENCE >= after_ms.max(1);
+        if due.shrink == Shrink::Compact && compact::enabled() && claimed.fits() {
+            self.overdue |= due.age_ms / SHORT_RUN_WAITS >= after_ms.max(1);
             self.run.push(claimed);
             if self.run.len() == LONGEST_RUN {
                 self.flush(arena, hooks, number + 1);
@@ -310,7 +310,7 @@ impl Sweeper {
 
     /// Compacts the run, which ends before slot `end`, and releases it.
     fn flush(&mut self, arena: &Arena, hooks: &Hooks, end: usize) {
-        let impatient = std::mem::take(&mut self.impatient);
+        let overdue = std::mem::take(&mut self.overdue);
         if self.run.is_empty() {
             return;
         }
@@ -322,13 +322,13 @@ impl Sweeper {
             Some((self.region, first))
         );
         let long_enough = self.run.len() >= SHORTEST_RUN
-            || impatient
+            || overdue
             || seal::is_chunk(self.region, first, self.run.len());
         let mut confirmed = 0;
         if long_enough {
             (hooks.confirm)(&self.run, &mut |_| confirmed += 1);
         }
-        // One that was resumed after all breaks the run.
+        // If one of them was resumed after all, none of the run is compacted.
         let compacted = long_enough
             && confirmed == self.run.len()
             && compact::compact(self.region, first, &self.run).is_ok();

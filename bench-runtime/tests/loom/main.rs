@@ -1,9 +1,9 @@
 //! Models of the scheduler's lock-free pieces: loom runs every interleaving,
 //! with every outcome that the memory model allows.
 //!
-//! The run queue, the door, tickets, claims, the quick lock, the free list of
-//! cells, the passage of a stack's bytes, the ring of the recorder, the slots and
-//! levels of the netpoller and the seats of helpers are the product's own source,
+//! The run queue, the biased lock, tickets, claims, the quick lock, the free list of
+//! cells, the transitions of a stack's bytes, the ring of the recorder, the slots and
+//! levels of the netpoller and the idle threads are the product's own source,
 //! compiled here against loom's atomics. The idle protocol and the parking of a
 //! goroutine are written again with the steps and the orderings of the source,
 //! because theirs is spread over code that calls the kernel.
@@ -13,9 +13,9 @@
 #![cfg(rt_loom)]
 #![allow(missing_docs, reason = "a test")]
 
-#[path = "../../src/sched/door.rs"]
+#[path = "../../src/sched/biased_lock.rs"]
 #[allow(dead_code, reason = "the model does not use all of it")]
-mod door_source;
+mod biased_lock_source;
 #[path = "../../src/sched/run_queue.rs"]
 #[allow(dead_code, reason = "the model does not use all of it")]
 mod run_queue_source;
@@ -37,33 +37,33 @@ mod claim_source;
 #[path = "../../src/stack/free_list.rs"]
 #[allow(dead_code, reason = "the model does not use all of it")]
 mod free_list_source;
-#[path = "../../src/sched/luck.rs"]
-mod luck;
-#[path = "../../src/stack/passage.rs"]
-mod passage_source;
+#[path = "../../src/sched/idle_threads.rs"]
+mod idle_threads_source;
 #[path = "../../src/util/quick_lock.rs"]
 #[allow(dead_code, reason = "the models do not use all of it")]
 mod quick_lock_source;
-#[path = "../../src/sched/seats.rs"]
-mod seats_source;
+#[path = "../../src/sched/spin.rs"]
+mod spin;
 #[path = "../../src/goroutine/ticket.rs"]
 mod ticket_source;
 #[path = "../../src/sched/trace/ring.rs"]
 #[allow(dead_code, reason = "the model does not use all of it")]
 mod trace_ring_source;
+#[path = "../../src/stack/transition.rs"]
+mod transition_source;
 
+mod biased_lock;
 mod claim;
-mod door;
 mod free_list;
 mod idle;
+mod idle_threads;
 mod netpoll;
 mod park;
-mod passage;
 mod quick_lock;
 mod run_queue;
-mod seats;
 mod ticket;
 mod trace_ring;
+mod transition;
 
 /// The product's shim, with loom's where the library needs std's.
 mod shim {

@@ -17,7 +17,7 @@ use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 
 use super::dynamic::Marks;
-use crate::chan::core::{CLOSED, Core, PASSED, Side, complete, wait_for_ever, wait_in_vain};
+use crate::chan::core::{CLOSED, Core, PASSED, Side, block_until, complete, wait_for_ever};
 use crate::goroutine::{WaitReason, Waiter};
 use crate::sched;
 
@@ -112,7 +112,7 @@ pub(super) unsafe fn run(entries: &mut [Entry], wait: Wait) -> Option<Taken> {
     if entries.is_empty() {
         match wait {
             Wait::Poll => {}
-            Wait::Until(deadline_ns) => wait_in_vain(WaitReason::SelectNoCases, deadline_ns),
+            Wait::Until(deadline_ns) => block_until(WaitReason::SelectNoCases, deadline_ns),
             Wait::Forever => wait_for_ever(WaitReason::SelectNoCases),
         }
         return None;

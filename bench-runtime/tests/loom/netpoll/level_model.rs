@@ -12,7 +12,7 @@ use crate::goroutine::Parkable;
 
 const NUMBER: i32 = 7;
 
-/// So many in vain, each right after a read, make a watch by level.
+/// Empty reads, each right after a read, that make a watch level-triggered.
 const TRIALS: usize = 6;
 
 struct Scene {
@@ -44,12 +44,12 @@ impl Scene {
         &self.watch.poller
     }
 
-    /// Reads that are followed by one in vain: all that it takes for a watch by
+    /// Reads that are followed by an empty one: all that it takes for a watch by
     /// level, or one less.
     fn learn(&self, by_level: bool) {
         for _ in usize::from(!by_level)..TRIALS {
-            self.desc.has_read(0, true);
-            self.desc.has_read_in_vain(0, false);
+            self.desc.note_read(0, true);
+            self.desc.note_empty_read(0, false);
         }
         assert_eq!(self.desc.is_watched_by_level(), by_level);
     }
@@ -59,11 +59,11 @@ impl Scene {
         let mut waited = false;
         loop {
             let tick = self.desc.slot(Side::Read).tick();
-            if waited || !self.desc.is_dry(tick) {
+            if waited || !self.desc.is_drained(tick) {
                 if self.kernel().read() {
-                    return self.desc.has_read(tick, waited);
+                    return self.desc.note_read(tick, waited);
                 }
-                self.desc.has_read_in_vain(tick, waited);
+                self.desc.note_empty_read(tick, waited);
             }
             waited = true;
             self.watch.waiting.fetch_add(1, Ordering::Relaxed);

@@ -118,7 +118,7 @@ fn canary_register_with_a_tick_from_after_the_trial() {
         let socket = Socket::new();
         let far = socket.clone();
         let sender = loom::thread::spawn(move || far.edge());
-        // Here it would try, in vain.
+        // Here its read would find nothing.
         let waits = socket.slot.register(me, socket.slot.tick()) == Registered::Waiting;
         sender.join().unwrap();
         let readies = socket.readies.load(Ordering::Acquire);

@@ -1,6 +1,6 @@
-//! The door between an M that runs a goroutine's code and sysmon, which may
-//! take the M's P away from it (see [`super::preempt`]). The M's side has no
-//! locked instruction.
+//! The lock by which an M holds its P, biased towards the M: sysmon can retake the P
+//! while the M runs a goroutine's code (see [`super::preempt`]), and entering and
+//! leaving the runtime takes the M no locked instruction.
 //!
 //! | the M                              | sysmon, holding `lock`              |
 //! |------------------------------------|-------------------------------------|
@@ -10,8 +10,8 @@
 //! | D4 null: take `lock`, read again   | D4 true: `p` back to what it was    |
 //!
 //! By the barriers at least one side sees the other's D1. While `inside` is
-//! true and D3 gave a P, nobody takes it. Whoever else stores to `p` is the M
-//! itself, holding `lock`.
+//! true and D3 gave a P, it cannot be retaken. The only other stores to `p` are the
+//! M's own, under `lock`.
 //!
 //! The same source is modelled by loom: `tests/loom.rs`.
 
@@ -24,7 +24,7 @@ use crate::util::lock::Lock;
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Door<T> {
+pub(crate) struct BiasedLock<T> {
     /// True while the M's code is the runtime's.
     inside: AtomicBool,
     /// What the M holds, as its fast side reads it.
@@ -32,8 +32,8 @@ pub(crate) struct Door<T> {
     lock: Lock<()>,
 }
 
-impl<T> Door<T> {
-    /// That of an M inside, without a P.
+impl<T> BiasedLock<T> {
+    /// For an M that is inside and holds no P.
     pub(crate) fn new() -> Self {
         Self {
             inside: AtomicBool::new(true),
@@ -42,8 +42,8 @@ impl<T> Door<T> {
         }
     }
 
-    /// The M's side: comes in. Null if the P was retaken. Says also whether it
-    /// was inside already, for `leave`.
+    /// The M's side: enters the runtime. Returns the P, or null if it was retaken, and
+    /// whether the M was inside already, for `leave`.
     #[inline(always)]
     pub(crate) fn enter(&self) -> (*mut T, bool) {
         let was_inside = self.inside.load(Ordering::Relaxed);
@@ -57,8 +57,8 @@ impl<T> Door<T> {
         (p, was_inside)
     }
 
-    /// The M's side, without coming in, which would keep sysmon from taking the
-    /// P at that moment: true if it is gone. Waits for a sysmon that is at it.
+    /// The M's side, without entering, which would stop a retake at that moment: true
+    /// if the P was retaken. Blocks the thread during a retake that is under way.
     pub(crate) fn has_lost(&self) -> bool {
         self.p.load(Ordering::Relaxed).is_null() && self.behind_lock().is_null()
     }
@@ -85,36 +85,35 @@ impl<T> Door<T> {
         self.inside.store(was_inside, Ordering::Release);
     }
 
-    /// In the child of a fork: the M, which forked, finds that it has nothing.
-    pub(crate) fn shut(&self) {
+    /// In the child of a fork: the M that forked holds no P any more.
+    pub(crate) fn clear(&self) {
         self.p.store(ptr::null_mut(), Ordering::Relaxed);
     }
 
-    /// What is held. Only the M, inside.
+    /// The P that is held. Only the M, inside.
     pub(crate) fn held(&self) -> *mut T {
         let p = self.p.load(Ordering::Acquire);
         if p.is_null() { self.behind_lock() } else { p }
     }
 
-    /// Takes up a P, or lets go of it. Only the M, inside.
+    /// Acquires a P, or releases it by null. Only the M, inside.
     pub(crate) fn set(&self, p: *mut T) {
         let _lock = self.lock.lock();
         // Release: pairs with the Acquire in `enter`.
         self.p.store(p, Ordering::Release);
     }
 
-    /// Sysmon's side: takes `p` away if the M still has it and runs a
-    /// goroutine's code. Then the caller holds it.
+    /// Sysmon's side: retakes `p` if the M still holds it and runs a goroutine's code.
+    /// If true, the caller holds it.
     pub(crate) fn retake(&self, p: *mut T) -> bool {
         let _lock = self.lock.lock();
-        self.close_for(p)
+        self.revoke(p)
     }
 
-    /// As [`Self::retake`], but gives the P back after `f`. Says whether `f`
-    /// was called.
+    /// As [`Self::retake`], but gives the P back after `f`. True if `f` was called.
     pub(crate) fn borrow(&self, p: *mut T, f: impl FnOnce()) -> bool {
         let _lock = self.lock.lock();
-        let taken = self.close_for(p);
+        let taken = self.revoke(p);
         if taken {
             f();
             // Release: what `f` did comes before the M's next step.
@@ -124,7 +123,7 @@ impl<T> Door<T> {
     }
 
     /// Steps D1 to D4 of sysmon's side, under the lock.
-    fn close_for(&self, p: *mut T) -> bool {
+    fn revoke(&self, p: *mut T) -> bool {
         if self.p.load(Ordering::Acquire) != p {
             return false;
         }

@@ -1,7 +1,7 @@
-//! The passage of live bytes between their pages and a cell: who needs them
-//! finds them whole in the pages, and one brings them there.
+//! Live bytes move between their pages and a cell: each thread that needs them finds
+//! them whole in the pages, and one thread restores them.
 
-use crate::passage_source as passage;
+use crate::transition_source as transition;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -43,19 +43,19 @@ impl Scene {
 
     /// As `Compactor::compact`: one thread, whose the goroutine is.
     fn compact(&self) {
-        passage::set(&self.word, MOVING);
+        transition::set(&self.word, MOVING);
         // SAFETY: that these are exclusive is what loom checks.
         let bytes = self
             .page
             .with_mut(|page| unsafe { std::mem::take(&mut *page) });
         // SAFETY: as above.
         self.cell.with_mut(|cell| unsafe { *cell = bytes });
-        passage::set(&self.word, COMPACTED);
+        transition::set(&self.word, COMPACTED);
     }
 
     fn settled(&self) -> u64 {
-        let on_its_way = |word| matches!(word, MOVING | RESTORING);
-        passage::settled(&self.word, on_its_way, loom::thread::yield_now)
+        let is_moving = |word| matches!(word, MOVING | RESTORING);
+        transition::wait_until_stable(&self.word, is_moving, loom::thread::yield_now)
     }
 
     /// As `Compactor::restore`: any thread; `begin` chooses one of them.
@@ -74,7 +74,7 @@ impl Scene {
                 .with_mut(|cell| unsafe { std::mem::take(&mut *cell) });
             // SAFETY: as in `compact`.
             self.page.with_mut(|page| unsafe { *page = bytes });
-            passage::set(&self.word, LIVE);
+            transition::set(&self.word, LIVE);
             self.restored_count.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -103,17 +103,17 @@ fn two_need_it(begin: fn(&AtomicU64, u64, u64) -> bool) {
 
 #[test]
 fn one_of_two_restores_and_both_read() {
-    loom::model(|| two_need_it(passage::begin));
+    loom::model(|| two_need_it(transition::begin));
 }
 
 #[test]
 #[should_panic]
 fn canary_restore_that_is_no_exchange() {
     loom::model(|| {
-        two_need_it(|word, settled, on_its_way| {
+        two_need_it(|word, settled, is_moving| {
             let mine = word.load(Ordering::Acquire) == settled;
             if mine {
-                passage::set(word, on_its_way);
+                transition::set(word, is_moving);
             }
             mine
         });
@@ -127,11 +127,11 @@ fn who_faults_while_it_moves_finds_it_whole() {
         let scene = Scene::new(LIVE);
         // What makes another thread fault is the protection of the page, set
         // after the word: that thread sees at least `MOVING`.
-        passage::set(&scene.word, MOVING);
+        transition::set(&scene.word, MOVING);
         let other = loom::thread::spawn({
             let scene = scene.clone();
             move || {
-                scene.restore(passage::begin);
+                scene.restore(transition::begin);
                 scene.read();
             }
         });
@@ -147,12 +147,12 @@ fn who_faults_while_it_moves_finds_it_whole() {
 fn canary_cell_published_before_it_is_filled() {
     loom::model(|| {
         let scene = Scene::new(LIVE);
-        passage::set(&scene.word, MOVING);
+        transition::set(&scene.word, MOVING);
         let other = loom::thread::spawn({
             let scene = scene.clone();
-            move || scene.restore(passage::begin)
+            move || scene.restore(transition::begin)
         });
-        passage::set(&scene.word, COMPACTED);
+        transition::set(&scene.word, COMPACTED);
         // SAFETY: it is not exclusive, which loom must find.
         scene.cell.with_mut(|cell| unsafe { *cell = BYTES });
         other.join().unwrap();

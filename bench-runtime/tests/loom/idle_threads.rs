@@ -1,12 +1,11 @@
-//! Where helpers wait for jobs: every job that is taken is run once, and everybody
-//! leaves in the end.
+//! Idle threads: each job that is assigned runs once, and all threads end.
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::luck::Luck;
-use crate::seats_source::{Seat, Seats};
+use crate::idle_threads_source::{IdleThreads, JobSlot};
+use crate::spin::AdaptiveSpin;
 use crate::sys::futex;
 
 /// What the caller has on its stack.
@@ -21,30 +20,30 @@ unsafe impl Sync for Job {}
 unsafe impl Send for Job {}
 
 struct Scene {
-    seats: Seats<Arc<Job>>,
+    idle: IdleThreads<Arc<Job>>,
     stopping: AtomicBool,
 }
 
 impl Scene {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            seats: Seats::new(),
+            idle: IdleThreads::new(),
             stopping: AtomicBool::new(false),
         })
     }
 
     /// As `helper_main`.
-    fn help(&self, waits_awake: bool) {
-        let seat = Seat::new();
-        let luck = Luck::bad_for(1);
-        if waits_awake {
-            luck.has_slept(true);
+    fn help(&self, spins: bool) {
+        let slot = JobSlot::new();
+        let spin = AdaptiveSpin::with_backoff(1);
+        if spins {
+            spin.note_sleep(true);
         }
-        assert_eq!(luck.is_good(), waits_awake);
+        assert_eq!(spin.should_spin(), spins);
         let wait = || {
-            self.seats.wait(
-                &seat,
-                &luck,
+            self.idle.wait(
+                &slot,
+                &spin,
                 // Relaxed: the lock of the list orders it.
                 || !self.stopping.load(Ordering::Relaxed),
                 || (),
@@ -63,7 +62,7 @@ impl Scene {
             value: UnsafeCell::new(1),
             runs: AtomicUsize::new(0),
         });
-        let taken = self.seats.call(job.clone()).is_ok();
+        let taken = self.idle.assign(job.clone()).is_ok();
         while taken && job.runs.load(Ordering::Acquire) == 0 {
             loom::thread::yield_now();
         }
@@ -75,11 +74,11 @@ impl Scene {
 
     fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
-        self.seats.dismiss();
+        self.idle.release_all();
     }
 }
 
-/// So many jobs for helpers of whom each may wait awake, and then the end.
+/// `calls` jobs for helpers, of which some spin, and then the end.
 fn calls_and_stop(calls: usize, awake: &'static [bool]) {
     crate::bounded(4 - awake.len(), move || {
         let scene = Scene::new();
@@ -105,7 +104,7 @@ fn helper_that_sleeps_is_woken_for_each_job_and_for_the_end() {
 }
 
 #[test]
-fn helper_that_waits_awake_and_then_sleeps_gets_each_job_and_the_end() {
+fn helper_that_spins_and_then_sleeps_gets_each_job_and_the_end() {
     futex::be_patient();
     calls_and_stop(2, &[true]);
 }
@@ -116,7 +115,7 @@ fn helper_that_leaves_after_a_long_sleep_takes_no_job_with_it() {
 }
 
 #[test]
-fn one_of_two_helpers_waits_awake_and_both_get_the_end() {
+fn one_of_two_helpers_spins_and_both_get_the_end() {
     futex::be_patient();
     calls_and_stop(1, &[true, true]);
 }
@@ -142,8 +141,8 @@ fn two_callers_of_one_helper_have_one_job_done_each() {
 }
 
 #[test]
-fn canary_call_that_wakes_nobody() {
-    let name = "seats::canary_call_that_wakes_nobody";
+fn canary_assignment_without_a_wake() {
+    let name = "idle_threads::canary_assignment_without_a_wake";
     crate::expect_deadlock(name, || {
         futex::be_patient();
         futex::break_wake();
@@ -151,10 +150,10 @@ fn canary_call_that_wakes_nobody() {
     });
 }
 
-/// Who says that it stops after it has dismissed misses who sits down meanwhile.
+/// A stop that sets its flag after `release_all` misses a thread that is listed meanwhile.
 #[test]
-fn canary_end_that_is_told_after_the_dismissal() {
-    let name = "seats::canary_end_that_is_told_after_the_dismissal";
+fn canary_stop_that_is_set_after_the_release() {
+    let name = "idle_threads::canary_stop_that_is_set_after_the_release";
     crate::expect_deadlock(name, || {
         futex::be_patient();
         loom::model(|| {
@@ -163,7 +162,7 @@ fn canary_end_that_is_told_after_the_dismissal() {
                 let scene = scene.clone();
                 move || scene.help(false)
             });
-            scene.seats.dismiss();
+            scene.idle.release_all();
             scene.stopping.store(true, Ordering::Relaxed);
             helper.join().unwrap();
         });

@@ -1,6 +1,6 @@
-//! The door: the M and sysmon never hold the P at once.
+//! The biased lock of an M's P: the M and sysmon never hold the P at once.
 
-use crate::door_source::Door;
+use crate::biased_lock_source::BiasedLock;
 use crate::sys::barrier;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -19,7 +19,7 @@ impl P {
 }
 
 struct Scene {
-    door: Door<P>,
+    lock: BiasedLock<P>,
     p: P,
 }
 
@@ -31,12 +31,12 @@ unsafe impl Sync for Scene {}
 impl Scene {
     fn new() -> Arc<Self> {
         let scene = Arc::new(Self {
-            door: Door::new(),
+            lock: BiasedLock::new(),
             p: P {
                 own: UnsafeCell::new(0),
             },
         });
-        scene.door.set(scene.raw());
+        scene.lock.set(scene.raw());
         scene
     }
 
@@ -46,23 +46,23 @@ impl Scene {
 
     /// One call into the runtime from a goroutine's code.
     fn call(&self) -> bool {
-        let (p, was_inside) = self.door.enter();
+        let (p, was_inside) = self.lock.enter();
         let held = !p.is_null();
         if held {
             self.p.touch();
         }
-        self.door.leave(was_inside);
+        self.lock.leave(was_inside);
         held
     }
 }
 
 fn enter_against_retake() {
     let scene = Scene::new();
-    scene.door.leave(false);
+    scene.lock.leave(false);
     let sysmon = loom::thread::spawn({
         let scene = scene.clone();
         move || {
-            let taken = scene.door.retake(scene.raw());
+            let taken = scene.lock.retake(scene.raw());
             if taken {
                 scene.p.touch();
             }
@@ -93,10 +93,10 @@ fn canary_door_without_the_light_barrier() {
 fn borrowed_processor_comes_back() {
     loom::model(|| {
         let scene = Scene::new();
-        scene.door.leave(false);
+        scene.lock.leave(false);
         let sysmon = loom::thread::spawn({
             let scene = scene.clone();
-            move || scene.door.borrow(scene.raw(), || scene.p.touch())
+            move || scene.lock.borrow(scene.raw(), || scene.p.touch())
         });
         assert!(scene.call(), "the M lost a P that was only borrowed");
         sysmon.join().unwrap();
@@ -108,19 +108,19 @@ fn borrowed_processor_comes_back() {
 fn processor_given_away_inside_is_not_retaken() {
     loom::model(|| {
         let scene = Scene::new();
-        scene.door.leave(false);
+        scene.lock.leave(false);
         let sysmon = loom::thread::spawn({
             let scene = scene.clone();
-            move || scene.door.retake(scene.raw())
+            move || scene.lock.retake(scene.raw())
         });
-        let (p, _) = scene.door.enter();
+        let (p, _) = scene.lock.enter();
         let given = !p.is_null();
         if given {
-            scene.door.set(ptr::null_mut());
+            scene.lock.set(ptr::null_mut());
             // Now it is ours to give to somebody else.
             scene.p.touch();
         }
-        scene.door.leave(false);
+        scene.lock.leave(false);
         assert!(given != sysmon.join().unwrap(), "one holder");
     });
 }

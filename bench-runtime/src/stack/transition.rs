@@ -1,0 +1,42 @@
+//! Transitions of a slot's word while live bytes move between their pages and a cell.
+//! The states are those of [`super::slots`]; the memory ordering is here.
+//!
+//! | from         | to           | by                                          |
+//! |--------------|--------------|---------------------------------------------|
+//! | stable       | moving       | [`set`], by a thread that owns the slot; or [`begin`], by one of several |
+//! | moving       | stable       | [`set`], by the same thread                 |
+//!
+//! Its model is `tests/loom/transition.rs`, on this source.
+
+use crate::shim::Ordering;
+use crate::shim::fixed::AtomicU64;
+
+/// Waits until the slot is stable; returns its word. Blocks as `wait` does.
+pub(crate) fn wait_until_stable(
+    word: &AtomicU64,
+    moving: impl Fn(u64) -> bool,
+    wait: impl Fn(),
+) -> u64 {
+    loop {
+        // Acquire: pairs with the Release in `set`: what was moved is seen.
+        let now = word.load(Ordering::Acquire);
+        if !moving(now) {
+            return now;
+        }
+        wait();
+    }
+}
+
+/// Begins a transition of a stable slot; false if another thread was faster.
+pub(crate) fn begin(word: &AtomicU64, stable: u64, moving: u64) -> bool {
+    // Acquire: pairs with the Release in `set`.
+    word.compare_exchange(stable, moving, Ordering::Acquire, Ordering::Relaxed)
+        .is_ok()
+}
+
+/// Stores the next state; only for the thread that began the transition, or that owns
+/// the slot.
+pub(crate) fn set(word: &AtomicU64, to: u64) {
+    // Release: pairs with the Acquires above.
+    word.store(to, Ordering::Release);
+}
