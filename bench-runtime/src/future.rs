@@ -54,7 +54,7 @@
 //!   polled inside such a scope, and the thread is blocked. Put
 //!   [`blocking`](crate::blocking) around the first.
 //! - **Inside a poll**: a future that calls what blocks the goroutine (`recv`,
-//!   `lock`, `sleep` of this crate) parks in the midst of whoever polls it. With
+//!   `lock`, `sleep` of this crate) parks in the midst of the thread that polls it. With
 //!   [`block_on`] that is a goroutine, and fine; another executor's
 //!   thread it blocks.
 //! - Guards of `std::sync::Mutex` over an `.await`, as over any other park.

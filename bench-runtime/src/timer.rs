@@ -1,7 +1,7 @@
 //! Timers of one processor: what is to happen, and when.
 //!
-//! It has no thread and readies nobody: the scheduler calls [`Timers::poll`]
-//! and makes runnable whom it returns.
+//! It has no thread and readies no goroutine: the scheduler calls [`Timers::poll`]
+//! and makes runnable what it returns.
 //!
 //! # Shape
 //!
@@ -46,20 +46,20 @@ use crate::util::lock::Lock;
 /// What happens when a timer fires.
 #[derive(Clone)]
 pub(crate) enum Action {
-    /// Readies who waits with that ticket, unless its wait was over.
+    /// Readies the parkable that waits with that ticket, unless its wait was over.
     Wake {
-        /// Who waits.
+        /// The waiter.
         who: Parkable,
         /// With this ticket.
         ticket: u32,
     },
-    /// Readies who waits for a descriptor, if it still does.
+    /// Readies the parkable that waits for a descriptor, if it still does.
     Expire {
         /// For this one.
         desc: &'static PollDesc,
         /// To read or to write.
         side: Side,
-        /// Who waits.
+        /// The waiter.
         who: Parkable,
     },
     /// Makes a call.
@@ -68,7 +68,7 @@ pub(crate) enum Action {
     Every(Arc<Periodic>),
 }
 
-/// A call that a timer makes, on the stack of whoever polls: in the scheduler,
+/// A call that a timer makes, on the stack of the thread that polls: in the scheduler,
 /// where nothing of the program's may run.
 pub(crate) trait Call: Send + Sync {
     /// Does something short that does not block; `when_ns` is the time that the
@@ -123,7 +123,7 @@ impl Armed {
     }
 }
 
-/// Timers that nobody uses; handles of armed ones may outlive their user.
+/// Unused timers; handles of armed ones may outlive their user.
 static SPARE: Lock<Vec<&'static Timers>> = Lock::new(Vec::new());
 
 /// See the module.
@@ -149,13 +149,13 @@ impl Timers {
         }
     }
 
-    /// Some that nobody uses, for ever or until they are given back.
+    /// Unused ones, for ever or until they are given back.
     pub(crate) fn take() -> &'static Self {
         let spare = SPARE.lock().pop();
         spare.unwrap_or_else(|| Box::leak(Box::new(Self::new())))
     }
 
-    /// Takes all timers back and lets others have these. Who still has an
+    /// Takes all timers back and lets others use these. A holder of an
     /// [`Armed`] of them may cancel it, which does nothing: no key comes twice.
     pub(crate) fn give_back(&'static self) {
         self.clear();
@@ -205,12 +205,12 @@ impl Timers {
     /// lock.
     #[inline]
     pub(crate) fn next_ns(&self) -> u64 {
-        // Acquire: pairs with the Release where it is stored, so that who sees
+        // Acquire: pairs with the Release where it is stored, so that a thread that sees
         // a time and then polls finds the timer.
         self.next.load(Ordering::Acquire)
     }
 
-    /// Fires all timers that are due at `now_ns`: who can go on because of it
+    /// Fires all timers that are due at `now_ns`: a parkable that can go on because of it
     /// is added to `ready`; calls are made before this returns.
     pub(crate) fn poll(&self, now_ns: u64, ready: &mut Vec<Parkable>) {
         if now_ns < self.next_ns() {

@@ -24,7 +24,7 @@ use super::{Entry, Registers};
 ///
 /// # Safety
 ///
-/// `top` is the upper end, aligned to 16, of a writable stack nobody uses.
+/// `top` is the upper end, aligned to 16, of a writable stack that is not in use.
 #[inline(always)]
 pub(crate) unsafe fn prepare(top: *mut u8, entry: Entry) -> usize {
     let words = top.cast::<usize>();
@@ -53,7 +53,7 @@ unsafe extern "C" fn base() {
         // The payload arrives in x2, the first argument leaves in x0.
         "mov x0, x2",
         // Not by a call, which the return predictor would keep: the entry does
-        // not return, and whoever runs next would find all its returns off by
+        // not return, and all returns of the next goroutine would be predicted off by
         // one. Through x16 it may land where a call may.
         "adr x30, 2f",
         "br x16",
@@ -67,7 +67,7 @@ unsafe extern "C" fn base() {
 ///
 /// # Safety
 ///
-/// `to` is a saved context that nobody else resumes, its stack is alive, and
+/// `to` is a saved context that no other thread resumes, its stack is alive, and
 /// `save` may be written.
 #[inline(always)]
 pub(crate) unsafe fn switch(save: *mut usize, to: usize, payload: usize) -> usize {
@@ -83,7 +83,7 @@ pub(crate) unsafe fn switch(save: *mut usize, to: usize, payload: usize) -> usiz
             "str x9, [sp]",
             "mov x9, sp",
             // From this store on another CPU may resume us. It is a Release,
-            // so who reads it with Acquire finds all that was stored before.
+            // so a thread that reads it with Acquire finds all that was stored before.
             "stlr x9, [x0]",
             "mov sp, x1",
             "ldr x9, [sp]",

@@ -8,8 +8,8 @@
 //!   and unwinders stopping there.
 //! - `switch(save, to, payload) -> usize`: saves the running context, stores
 //!   it to `*save` when all of it has been written (another thread may resume
-//!   it from that moment), and resumes `to`. Returns the payload that whoever
-//!   resumes this context passes.
+//!   it from that moment), and resumes `to`. Returns the payload with which another
+//!   switch resumes this context.
 //! - `jump(to, payload) -> !`: resumes `to` and forgets the running context.
 //! - `stack_pointer() -> usize`.
 //! - `registers(saved, word) -> Registers`: what an unwinder begins with at a saved

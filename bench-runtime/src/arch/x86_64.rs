@@ -23,7 +23,7 @@ use super::{Entry, Registers};
 ///
 /// # Safety
 ///
-/// `top` is the upper end, aligned to 16, of a writable stack nobody uses.
+/// `top` is the upper end, aligned to 16, of a writable stack that is not in use.
 #[inline(always)]
 pub(crate) unsafe fn prepare(top: *mut u8, entry: Entry) -> usize {
     let words = top.cast::<usize>();
@@ -49,7 +49,7 @@ unsafe extern "C" fn base() {
         "mov rdi, rdx",
         // The stack is empty and aligned: as the ABI wants it before a call. Not
         // by a call, which the return predictor would keep: the entry does not
-        // return, and whoever runs next would find all its returns off by one.
+        // return, and all returns of the next goroutine would be predicted off by one.
         "lea rcx, [rip + 2f]",
         "push rcx",
         "jmp rax",
@@ -63,7 +63,7 @@ unsafe extern "C" fn base() {
 ///
 /// # Safety
 ///
-/// `to` is a saved context that nobody else resumes, its stack is alive, and
+/// `to` is a saved context that no other thread resumes, its stack is alive, and
 /// `save` may be written.
 #[inline(always)]
 pub(crate) unsafe fn switch(save: *mut usize, to: usize, payload: usize) -> usize {

@@ -13,8 +13,8 @@
 //! # The hand-off
 //!
 //! A waiter's `elem` points to the value to send, or to the place for the
-//! value to receive, on the parked stack. Who dequeues the waiter moves the
-//! value, sets [`PASSED`] in its tag and readies the owner; who closes sets
+//! value to receive, on the parked stack. The thread that dequeues the waiter moves the
+//! value, sets [`PASSED`] in its tag and readies the owner; a close sets
 //! [`CLOSED`] instead. A tag with neither, after a wait, is a time-out.
 //!
 //! # Rejected
@@ -53,7 +53,7 @@ pub(super) enum Outcome {
     TimedOut,
 }
 
-/// Which end of the channel somebody is at.
+/// One end of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Send,
@@ -97,7 +97,7 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Those who wait at this side.
+    /// The waiters at this side.
     #[inline]
     pub(super) fn queue(&mut self, side: Side) -> &mut WaitQueue {
         match side {
@@ -205,7 +205,7 @@ impl Core {
 
     /// One handle fewer, unless it is the last at its side: then says true and
     /// leaves it, for the caller to close the channel and then to give it up
-    /// by [`Self::abandon`]. As it is the last, nobody can make another.
+    /// by [`Self::abandon`]. As it is the last, no other can be made.
     pub(super) fn release(&self, side: Side) -> bool {
         // Acquire: the last one sees all that the others did with the channel.
         let mut handles = self.handles.load(Ordering::Acquire);
@@ -224,7 +224,7 @@ impl Core {
         true
     }
 
-    /// True if the last handle of a side is the last of all: then nobody else
+    /// True if the last handle of a side is the last of all: then no other thread
     /// reaches the channel.
     pub(super) fn is_alone(&self, side: Side) -> bool {
         // Acquire: pairs with the Release in `abandon` of the other side.
@@ -298,7 +298,7 @@ impl Core {
         unsafe { self.buffer.add(at as usize * size) }
     }
 
-    /// Parks until somebody moves the value at `elem` or closes the channel.
+    /// Parks until a thread moves the value at `elem` or closes the channel.
     ///
     /// # Safety
     ///
@@ -342,7 +342,7 @@ impl Core {
             self.unlock();
         }
         sched::park_until(me, ticket, deadline_ns);
-        // SAFETY: the wait is over, so nobody else writes the tag.
+        // SAFETY: the wait is over, so no other thread writes the tag.
         match unsafe { (*waiter).tag.get() } & (PASSED | CLOSED) {
             PASSED => Outcome::Passed,
             CLOSED => Outcome::Closed,
@@ -418,7 +418,7 @@ impl Core {
         let result = f(unsafe { self.state() });
         // SAFETY: as above.
         unsafe { self.unlock() };
-        // Whoever only looks may do so for as long as it sees no change.
+        // A caller that only looks may do so for as long as it sees no change.
         sched::give_way();
         result
     }

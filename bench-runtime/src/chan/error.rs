@@ -60,7 +60,7 @@ pub enum TrySendError<T> {
 /// ```
 #[derive(Clone, Copy, Eq, Error, Hash, PartialEq)]
 pub enum SendTimeoutError<T> {
-    /// Nobody took the value in time.
+    /// No receiver took the value in time.
     #[error("send timed out")]
     Timeout(T),
     /// The channel is closed.

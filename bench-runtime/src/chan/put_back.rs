@@ -1,7 +1,7 @@
 //! Values that were handed to a future which was dropped before it took them.
 //!
-//! Whoever sent such a value was told that it went, so it is not lost: it goes to
-//! whoever waits, else to the front of the buffer. Where that is full, or there is
+//! The thread that sent such a value was told that it went, so it is not lost: it goes to
+//! the thread that waits, else to the front of the buffer. Where that is full, or there is
 //! none, the last value of all becomes the first in the queue of senders, with
 //! nobody behind it but a record that frees it once it is received. So the order
 //! of values stays as it is. A close leaves it there.
@@ -38,7 +38,7 @@ impl<T> Chan<T> {
             waiter: MaybeUninit::uninit(),
             value: MaybeUninit::uninit(),
         }));
-        // SAFETY: whoever readies it has received the value, if there is one, and
+        // SAFETY: the thread that readies it has received the value, if there is one, and
         // it is freed by nobody else.
         let record = unsafe { Pending::leave(returned.cast(), free::<T>) };
         if !self.put_in_front(value, returned, record) {

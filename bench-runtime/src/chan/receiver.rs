@@ -147,8 +147,8 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Takes a value out if one is there, for who holds a lock of the
-    /// runtime's own: nobody else gets to run here meanwhile.
+    /// Takes a value out if one is there, for a caller that holds a lock of the
+    /// runtime: no other goroutine runs here meanwhile.
     pub(crate) fn take(&self) -> Option<T> {
         match self.chan.as_ref()?.try_recv() {
             Received::Value(value) => Some(value),

@@ -9,7 +9,7 @@ use super::core::{Core, Outcome, Side, complete};
 use crate::goroutine::Waiter;
 use crate::sched;
 
-/// A pointer to a channel that is alive: whoever holds one also holds, or
+/// A pointer to a channel that is alive: its holder also holds, or
 /// borrows, a counted handle. Invariant in `T`: one end's type is the other's.
 pub(super) struct Chan<T> {
     core: NonNull<Core>,
@@ -33,13 +33,13 @@ impl<T> PartialEq for Chan<T> {
 /// What the last receiver leaves: the buffer, which its end empties and frees.
 struct Rest<T> {
     chan: Chan<T>,
-    /// Nobody is left at the other side either.
+    /// No handle is left at the other side either.
     alone: bool,
 }
 
 impl<T> Rest<T> {
     fn drop_values(&self) {
-        // SAFETY: where we are alone, nobody else can hold the lock.
+        // SAFETY: this is the last handle, so no other thread holds the lock.
         while !(self.alone && unsafe { self.chan.core().state() }.is_drained()) {
             match self.chan.try_recv() {
                 Received::Value(value) => drop(value),
@@ -53,7 +53,7 @@ impl<T> Drop for Rest<T> {
     fn drop(&mut self) {
         self.drop_values();
         // SAFETY: the last handle of this side; the channel is closed, or
-        // nobody is left to send, so the buffer stays empty.
+        // no sender is left, so the buffer stays empty.
         unsafe { Core::abandon(self.chan.core, Side::Recv, Layout::new::<T>()) };
     }
 }

@@ -7,7 +7,7 @@ use super::scope::Scope;
 use crate::sched;
 use crate::seam::Spawner;
 
-/// What is to run, and by whom.
+/// What is to run, and its runtime.
 pub(super) struct Call {
     spawner: Spawner,
     f: Box<dyn FnOnce() + Send>,

@@ -34,8 +34,8 @@ impl Cancel {
         &self.scope
     }
 
-    /// Ends the context and all that were derived from it; wakes whoever waits
-    /// for that, and waits for nobody. Only the first end counts.
+    /// Ends the context and all that were derived from it; wakes all that wait
+    /// for that, and does not block. Only the first end counts.
     pub fn cancel(&self) {
         self.cancel_for(Arc::new(ContextError::Cancelled));
     }

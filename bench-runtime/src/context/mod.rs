@@ -1,7 +1,7 @@
 //! Telling a tree of goroutines when to stop, and what they work for.
 //!
-//! A [`Context`] goes down the calls as an argument. Whoever starts work derives
-//! one that it can cancel; whoever does the work listens to
+//! A [`Context`] goes down the calls as an argument. Code that starts work derives
+//! one that it can cancel; the work listens to
 //! [`Context::done`]. Nothing is ever stopped by force.
 //!
 //! # Shape
@@ -15,7 +15,7 @@
 //! # What differs from Go
 //!
 //! - Values are found by their type, not by a key: a type that is private to a
-//!   crate is a key that nobody else can make.
+//!   crate is a key that no other code can make.
 //! - A scope whose [`Cancel`] is dropped goes on; [`Cancel::on_drop`] makes
 //!   the guard that takes the place of `defer cancel()`.
 
@@ -269,7 +269,7 @@ impl Context {
         end.map(|(error, _)| error)
     }
 
-    /// What the one who cancelled gave as the cause, or [`Self::err`] without
+    /// The cause that was given with the cancel, or [`Self::err`] without
     /// one; `None` while the context has not ended.
     ///
     /// # Examples

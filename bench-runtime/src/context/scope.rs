@@ -3,8 +3,8 @@
 //! # How a scope ends
 //!
 //! 1. Under its lock, note why, and take its children, calls and timer out.
-//!    Whoever comes later sees that it has ended.
-//! 2. Close its channel, which wakes who waits; start its calls.
+//!    A later caller sees that it has ended.
+//! 2. Close its channel, which wakes its waiters; start its calls.
 //! 3. End the children, in the same way.
 //!
 //! A lock is held for none but step 1, and never two of them at once, but for
@@ -45,7 +45,7 @@ use crate::util::lock::Lock;
 #[derive(Clone, Copy, Debug, Eq, Error, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ContextError {
-    /// Somebody cancelled it, or one that it was derived from.
+    /// It was cancelled, or one that it was derived from.
     #[error("context cancelled")]
     Cancelled,
     /// Its time was over.
@@ -53,7 +53,7 @@ pub enum ContextError {
     DeadlineExceeded,
 }
 
-/// What the one who ended it says.
+/// The given cause of its end.
 pub(super) type Cause = Arc<dyn Error + Send + Sync>;
 
 /// A node of the tree.

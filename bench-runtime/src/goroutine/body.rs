@@ -109,7 +109,7 @@ pub(crate) unsafe fn put_closure<F: FnOnce() -> T + Send, T: Send>(g: &Goroutine
     }
 }
 
-/// Puts the closure of a goroutine that nobody will join into an unused record.
+/// Puts the closure of a goroutine without a handle into an unused record.
 ///
 /// # Safety
 ///
@@ -202,7 +202,7 @@ unsafe fn drop_outcome<T>(g: &Goroutine) {
     }
 }
 
-/// Tells the panic hook of an error that nobody else will hear of.
+/// Reports an error to the panic hook that is reported nowhere else.
 #[cold]
 fn report(error: &StackError) {
     without_panic(|| panic!("a goroutine could not run: {error}"));

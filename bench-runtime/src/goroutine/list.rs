@@ -1,5 +1,5 @@
 //! A first-in first-out list of goroutines, linked through their records.
-//! A goroutine is on one list at a time; whoever dequeued it owns the link.
+//! A goroutine is on one list at a time; the thread that dequeued it owns the link.
 
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;

@@ -6,14 +6,14 @@
 //!
 //! # Where a goroutine runs: the table of `context`
 //!
-//! | `context`      | meaning                                     | who may change it           |
+//! | `context`      | meaning                                     | may be changed by           |
 //! |----------------|---------------------------------------------|-----------------------------|
-//! | [`FRESH`]      | never run; `body` holds the closure         | whoever dequeued it         |
+//! | [`FRESH`]      | never run; `body` holds the closure         | the M that dequeued it      |
 //! | odd            | on some M now; the rest is its stack header, or, until it has arrived, the context that it left | that M, by switching away |
-//! | even, not zero | suspended: a saved context of [`crate::arch`]; with [`WATCHED_BIT`] while somebody looks at its stack | whoever dequeued it |
+//! | even, not zero | suspended: a saved context of [`crate::arch`]; with [`WATCHED_BIT`] while a thread reads its stack | the M that dequeued it |
 //!
 //! A goroutine may be readied, and dequeued by another M, between the moment
-//! it is enqueued somewhere and the moment it has left its stack; so whoever
+//! it is enqueued somewhere and the moment it has left its stack; so the thread that
 //! dequeued it first waits until `context` is no longer odd. The store of the
 //! saved context is the last thing that happens on the old stack.
 //!
@@ -36,7 +36,7 @@
 //!
 //! # The end: the table of `join`
 //!
-//! | `join`            | meaning                         | who frees the record   |
+//! | `join`            | meaning                         | record is freed by     |
 //! |-------------------|---------------------------------|------------------------|
 //! | [`JOIN_OPEN`]     | runs, a handle exists           | –                      |
 //! | a [`Parkable`]    | runs, the handle waits          | –                      |
@@ -107,7 +107,7 @@ pub(crate) const FRESH: usize = 0;
 pub(crate) const RUNNING_BIT: usize = 1;
 /// Set beside it while the sweep has claimed it: see `sched::stacks`.
 pub(crate) const CLAIMED_BIT: usize = 2;
-/// Set, without [`RUNNING_BIT`], while somebody looks at its stack: see
+/// Set, without [`RUNNING_BIT`], while a thread reads its stack: see
 /// `sched::look`.
 pub(crate) const WATCHED_BIT: usize = 2;
 
@@ -157,7 +157,7 @@ pub(crate) struct Goroutine {
     body: UnsafeCell<[MaybeUninit<usize>; 1 + BODY_WORDS]>,
 }
 
-// SAFETY: `vtable` and `body` are reached only by whoever owns the goroutine
+// SAFETY: `vtable` and `body` are reached only by the thread that owns the goroutine
 // by the tables above; all else is atomic.
 unsafe impl Sync for Goroutine {}
 // SAFETY: closures and results in it are `Send` by the bounds of spawn.
@@ -239,11 +239,11 @@ impl Goroutine {
     /// Only at spawn, before the record is published.
     #[inline(always)]
     pub(crate) unsafe fn set_vtable(&self, vtable: &'static VTable) {
-        // SAFETY: by the caller's promise nobody reads it now.
+        // SAFETY: by the caller's promise no thread reads it now.
         unsafe { *self.vtable.get() = vtable };
     }
 
-    /// The next in a [`List`], or in a free list, for whoever owns the link.
+    /// The next in a [`List`], or in a free list, for the thread that owns the link.
     #[inline(always)]
     pub(crate) fn next(&self) -> &AtomicPtr<Self> {
         // SAFETY: the first word of `body`, aligned as a pointer is; by the
@@ -267,7 +267,7 @@ impl Goroutine {
     #[cold]
     pub(crate) unsafe fn with_outcome_aside(&self, f: impl FnOnce()) {
         let body = self.body.get();
-        // SAFETY: by the caller's promise nobody else looks at the body now. Words
+        // SAFETY: by the caller's promise no other thread reads the body now. Words
         // are moved away and back, whatever they hold.
         unsafe {
             let outcome = body.read();
@@ -329,7 +329,7 @@ impl Goroutine {
         let site = self.site.load(Ordering::Relaxed);
         if site & 1 == 1 {
             self.site.store(0, Ordering::Relaxed);
-            // Who looks meanwhile sees that before anything else in the box's place.
+            // A dump meanwhile sees that before anything else in the box's place.
             barrier::light();
             // SAFETY: it came from `Box::into_raw` in `set_details`; the owner
             // of the dead record drops it once.

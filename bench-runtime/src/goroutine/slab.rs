@@ -25,7 +25,7 @@ const CACHE_LIMIT: usize = 256;
 #[repr(C)]
 struct Chunk {
     owner: *const (),
-    /// The owner wants stacks compacted. Read by who may look too late.
+    /// The owner wants stacks compacted. A reader may see it late.
     compacts: AtomicBool,
     /// The chunk made before this one.
     next: *mut Chunk,
@@ -319,7 +319,7 @@ impl Slab {
 #[derive(Debug)]
 struct Pooled(NonNull<Chunk>);
 
-// SAFETY: whoever takes it out of the pool has it alone.
+// SAFETY: taking it out of the pool makes it exclusive.
 unsafe impl Send for Pooled {}
 
 static POOL: Lock<Vec<Pooled>> = Lock::new(Vec::new());

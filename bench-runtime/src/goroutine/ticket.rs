@@ -1,8 +1,8 @@
 //! The ticket of a wait that several parties may end: one of them does.
 //!
-//! | ticket | who may ready the parkable            |
+//! | ticket | may ready the parkable                |
 //! |--------|---------------------------------------|
-//! | `t`    | nobody, until one moves it to `t + 1` |
+//! | `t`    | no thread, until one moves it to `t + 1` |
 //! | `t + 1`| that one, once                        |
 //!
 //! Its model is `tests/loom/ticket.rs`, on this source.
@@ -10,7 +10,7 @@
 use crate::shim::Ordering;
 use crate::shim::fixed::AtomicU32;
 
-/// Takes the right to end the wait with this ticket. False: somebody else has
+/// Takes the right to end the wait with this ticket. False: another thread has
 /// it, or the wait is over.
 #[inline]
 pub(crate) fn claim(ticket: &AtomicU32, of_wait: u32) -> bool {

@@ -1,4 +1,4 @@
-//! Who can park, and the record that stands for it in a queue.
+//! Parkables, and the record that stands for one in a queue.
 //!
 //! A [`Parkable`] is a goroutine or a plain OS thread; primitives treat both
 //! alike. (Channels and joins also know pending futures, which never park:
@@ -9,8 +9,8 @@
 //! 3. `sched::park(me)` (or `park_until`); it returns after exactly one ready.
 //!
 //! A wait that several parties may end (select, a time-out, a cancel) marks
-//! its waiters [`Waiter::multi`] with the ticket drawn before step 2. Who
-//! takes such a waiter must first [`Parkable::claim`] the ticket; only who
+//! its waiters [`Waiter::multi`] with the ticket drawn before step 2. A thread that
+//! takes such a waiter must first [`Parkable::claim`] the ticket; only the one that
 //! claims may write into the waiter's element and must then ready it. A
 //! single waiter is claimed by being dequeued. The states of the ticket are in
 //! [`super::ticket`].
@@ -87,7 +87,7 @@ impl Parkable {
         self.head().ticket.load(Ordering::Relaxed)
     }
 
-    /// Takes the right to end the wait with this ticket. False: somebody else
+    /// Takes the right to end the wait with this ticket. False: another thread
     /// has it, or the wait is over.
     #[inline]
     pub(crate) fn claim(self, ticket: u32) -> bool {
@@ -118,14 +118,14 @@ impl Parkable {
     }
 }
 
-/// One entry in a queue of those who wait. It lives in the goroutine's record
+/// One entry in a wait queue. It lives in the goroutine's record
 /// for a simple wait (see `sched::own_waiter`), else on the parked stack.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Waiter {
     next: Cell<*mut Waiter>,
     prev: Cell<*mut Waiter>,
-    /// Who waits.
+    /// The waiter.
     pub(crate) owner: Parkable,
     /// What is handed over: the primitive's own business.
     pub(crate) elem: Cell<*mut ()>,
@@ -173,7 +173,7 @@ impl Waiter {
     }
 }
 
-/// A first-in first-out queue of waiters, linked through them. Whoever uses it
+/// A first-in first-out queue of waiters, linked through them. The caller
 /// holds the lock of the primitive it belongs to.
 #[derive(Debug)]
 pub(crate) struct WaitQueue {

@@ -1,5 +1,5 @@
 //! One operation, from its first trial to its end: the protocol of
-//! [`super::wait`], from the side of who waits.
+//! [`super::wait`], from the waiter's side.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -65,7 +65,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Steps 1 and 2, in this order: whoever closes, or sets a deadline, does
+    /// Steps 1 and 2, in this order: the thread that closes, or sets a deadline, does
     /// that before the edge which makes the tick differ.
     #[inline]
     pub(super) fn check(&mut self) -> io::Result<()> {
@@ -164,7 +164,7 @@ impl<'a> Attempt<'a> {
         }
         let end_ns = self.end_ns();
         let me = sched::prepare_park(WaitReason::Io, ptr::from_ref(desc).cast());
-        // Also where it is in the slot for a moment only: somebody may have
+        // Also where it is in the slot for a moment only: another goroutine may have
         // seen it there, and queued.
         self.waited = true;
         match netpoll.register(desc, self.side, me, self.tick) {
@@ -236,7 +236,7 @@ impl<'a> Attempt<'a> {
             if let Some(at) = threads.iter().position(|t| Arc::ptr_eq(&t.wake, wake)) {
                 threads.swap_remove(at);
             }
-            // Under the lock: nobody sets it any more.
+            // Under the lock: it is not set any more.
             wake.clear();
         }
         result

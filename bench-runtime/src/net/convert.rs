@@ -188,7 +188,7 @@ macro_rules! deadlines {
                 }
             )?
 
-            /// Closes it for all who share it, without waiting for them: the
+            /// Closes it for all handles, without waiting for them: the
             /// peer is told, operations that wait end, later ones fail.
             ///
             /// # Errors

@@ -226,7 +226,7 @@ impl<S: AsFd> Fd<S> {
         self.waits.timeout(side)
     }
 
-    /// Closes it for all who hold it: the peer is told, waits end, later
+    /// Closes it for all holders: the peer is told, waits end, later
     /// operations fail.
     pub(super) fn close(&self) -> io::Result<()> {
         static DEAD: OnceLock<OwnedFd> = OnceLock::new();

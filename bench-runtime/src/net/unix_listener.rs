@@ -70,7 +70,7 @@ impl UnixListener {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::AddrInUse`] where somebody listens.
+    /// [`io::ErrorKind::AddrInUse`] where another socket listens.
     ///
     /// # Examples
     ///

@@ -10,11 +10,11 @@
 //!    a timer where there is a deadline, park; then go to 1.
 //! 5. The slot is taken, for another goroutine waits for the same side: join
 //!    the queue, look again whether the slot is still taken, park.
-//! 6. Who has waited, in the slot or in the queue, and is done, whatever came
+//! 6. A goroutine that has waited, in the slot or in the queue, and is done, whatever came
 //!    of it, readies the first of the queue, which goes to 1.
 //!
-//! Steps 5 and 6 lose nobody: the one who queues counts itself in `queued`
-//! and then looks at the slot; whoever ends the wait in the slot empties it,
+//! Steps 5 and 6 lose no waiter: the one that queues counts itself in `queued`
+//! and then looks at the slot; the thread that ends the wait in the slot empties it,
 //! and its goroutine then looks at `queued`. Both touch the slot by
 //! read-modify-write, so one of them comes second.
 //!
@@ -150,7 +150,7 @@ impl Waits {
         }
     }
 
-    /// Makes everybody who waits for a side look again.
+    /// Makes all waiters of a side look again.
     fn kick(&self, side: Side) {
         for registration in self.registrations.lock().iter() {
             if let Some(who) = registration.kick(side) {
@@ -187,7 +187,7 @@ impl Waits {
             return;
         }
         // The queue is one for all runtimes, the slots are not: where there
-        // are several, any of the queued might be the one who can go on.
+        // are several, any of the queued might be the one that can go on.
         let all = self.registrations.lock().len() > 1;
         while let Some(who) = self.dequeue(side) {
             sched::ready(who);

@@ -73,7 +73,7 @@ impl PollDesc {
     /// Whether this is a descriptor of that poller.
     #[inline]
     pub(super) fn is_of(&self, watch: &Watch) -> bool {
-        // Relaxed: an address to compare; whoever asks holds the descriptor
+        // Relaxed: an address to compare; the thread that asks holds the descriptor
         // open, and got to know it through an Acquire.
         std::ptr::eq(self.watch.load(Ordering::Relaxed), watch)
     }

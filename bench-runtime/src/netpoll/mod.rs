@@ -1,6 +1,6 @@
 //! The network poller: goroutines that wait for file descriptors.
 //!
-//! It has no thread and readies nobody: [`Netpoll::poll`] returns who may run,
+//! It has no thread and readies no goroutine: [`Netpoll::poll`] returns the ready ones,
 //! and the scheduler, which calls it, makes them runnable. A descriptor is
 //! watched once for its whole life, edge-triggered, from the first time that
 //! an operation on it would block; [`slot`] says how an edge and a goroutine
@@ -14,7 +14,7 @@
 //! in Go: it must be reset before each trial, which needs a lock around every
 //! operation so that two readers do not reset each other's. Tickets as in the
 //! other primitives: a slot cannot hand out a pointer and a ticket in one
-//! atomic step, and needs none, because whoever empties it owns the ready.
+//! atomic step, and needs none, because the thread that empties it owns the ready.
 
 mod desc;
 mod level;
@@ -67,7 +67,7 @@ impl Watch {
         self.waiting.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// To be done by whoever took so many out of their slots.
+    /// To be called by the thread that took so many out of their slots.
     #[inline]
     fn stopped_waiting(&self, n: usize) {
         self.waiting.fetch_sub(n, Ordering::Relaxed);
@@ -90,7 +90,7 @@ impl fmt::Debug for Watch {
 static SPARE: Lock<Vec<Arc<Watch>>> = Lock::new(Vec::new());
 
 impl Netpoll {
-    /// A poller for which nobody waits yet.
+    /// A poller without a waiter.
     ///
     /// # Errors
     ///
@@ -112,7 +112,7 @@ impl Netpoll {
         })
     }
 
-    /// Lets another runtime have it; this one has stopped. Not where somebody
+    /// Lets another runtime have it; this one has stopped. Not where a goroutine
     /// waits for a descriptor, and for ever.
     pub(crate) fn retire(&self) {
         if self.waiters_count() == 0 {
@@ -165,7 +165,7 @@ impl Netpoll {
         registered
     }
 
-    /// Adds to `ready` whoever can go on, after waiting for `timeout` at most,
+    /// Adds to `ready` all parkables that can go on, after waiting for `timeout` at most,
     /// `None` being for ever, until something happens. Blocks the thread. Any
     /// number of threads may poll at once.
     pub(crate) fn poll(&self, timeout: Option<Duration>, ready: &mut Vec<Parkable>) {
@@ -177,11 +177,11 @@ impl Netpoll {
         let mut taken = 0;
         for event in events.iter() {
             if event.token == table::INTERRUPT_TOKEN {
-                // Who does not wait leaves it for the one that does.
+                // A poll without a wait leaves the interrupt to the poll that blocks.
                 if blocks {
                     self.watch.wake.clear();
-                    // AcqRel, after the clearing: who interrupts later sets
-                    // the descriptor anew; what who interrupted before wrote
+                    // AcqRel, after the clearing: a later interrupt sets
+                    // the descriptor anew; what was written before an earlier one
                     // is seen from here on.
                     self.watch.interrupted.swap(false, Ordering::AcqRel);
                 }
@@ -207,7 +207,7 @@ impl Netpoll {
     /// How many goroutines wait for a descriptor.
     #[inline]
     pub(crate) fn waiters_count(&self) -> usize {
-        // Relaxed: a count to decide by; who needs it exact has other means.
+        // Relaxed: a count to decide by, not exact.
         self.watch.waiting.load(Ordering::Relaxed)
     }
 }
@@ -232,7 +232,7 @@ impl Registration {
         let _ = self.watch.poller.delete(self.fd);
     }
 
-    /// Makes whoever waits for a side try again.
+    /// Makes the waiter of a side try again.
     pub(crate) fn kick(&self, side: Side) -> Option<Parkable> {
         let who = self.desc.slot(side).notify();
         if who.is_some() {

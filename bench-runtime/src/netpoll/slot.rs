@@ -11,7 +11,7 @@
 //! | `g`      | more                  | an edge came while `g` registered; the    |
 //! |          |                       | poller takes `g`, or `g` withdraws itself |
 //!
-//! Whoever moves `waiter` from `g` to null owns the one ready that ends the
+//! The thread that moves `waiter` from `g` to null owns the one ready that ends the
 //! wait of `g`: an edge, a kick (new deadline, close), an expired deadline, or
 //! `g` itself, which then does not park. That is why no ticket is needed, and
 //! why a late expiry or a stale event can only make somebody try again.
@@ -78,14 +78,14 @@ impl Slot {
     /// Step 1: what has happened so far.
     #[inline]
     pub(crate) fn tick(&self) -> u64 {
-        // Acquire: pairs with the AcqRel in `notify`, so that who sees a kick
+        // Acquire: pairs with the AcqRel in `notify`, so that a thread that sees a kick
         // sees the deadline that it tells of.
         self.tick.load(Ordering::Acquire)
     }
 
     /// Step 2: from here on an edge after `seen` readies `who`.
     pub(crate) fn register(&self, who: Parkable, seen: u64) -> Registered {
-        // Release: pairs with the Acquire of whoever takes it. Acquire: pairs
+        // Release: pairs with the Acquire of the thread that takes it. Acquire: pairs
         // with the Release of who emptied the slot, whose wait came before.
         if self
             .waiter
@@ -149,7 +149,7 @@ impl Slot {
         let who = self.waiter.load(Ordering::Relaxed);
         // A read-modify-write that changes nothing: see `net::fd`, which
         // counts itself among the queued before it looks. Release: pairs with
-        // the Acquire of whoever takes the waiter.
+        // the Acquire of the thread that takes the waiter.
         !who.is_null()
             && self
                 .waiter

@@ -61,7 +61,7 @@ pub(super) fn open(watch: &Arc<Watch>, fd: RawFd) -> &'static PollDesc {
 }
 
 /// Gives the record of a descriptor that is no longer watched, and that
-/// nobody waits for, back for reuse.
+/// no goroutine waits for, back for reuse.
 pub(super) fn close(desc: &'static PollDesc) {
     desc.close();
     FREE.lock().spare.push(desc);

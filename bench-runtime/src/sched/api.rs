@@ -145,7 +145,7 @@ impl Runtime {
             // Only now: before the goroutine is in a queue this thread is one that
             // can still make work.
             self.shared.runners_count.fetch_add(1, Ordering::SeqCst);
-            // The goroutines may all be asleep already: whoever fell asleep last
+            // The goroutines may all be asleep already: the M that fell asleep last
             // took this thread for an outside one.
             self.shared.check_deadlock();
         }
@@ -280,7 +280,7 @@ impl Runtime {
         self.shared.whole_profile()
     }
 
-    /// What the flight recorder holds: the last events of each P. Stops nobody.
+    /// What the flight recorder holds: the last events of each P. Stops no thread.
     ///
     /// # Examples
     ///
@@ -353,7 +353,7 @@ impl Drop for Runtime {
 }
 
 impl Runtime {
-    /// The scheduler's state as text, for whoever debugs the scheduler.
+    /// The scheduler's state as text, for debugging the scheduler.
     #[doc(hidden)]
     #[must_use]
     pub fn debug_state(&self) -> String {

@@ -4,7 +4,7 @@
 //! It may be for ever: a lock of std that one of those holds over a wait. No
 //! deadlock is seen, as the thread does not sleep in the runtime. So sysmon looks
 //! at the threads whose P it has retaken, and once one has slept for [`LONG_NS`] it
-//! says on stderr who blocks it and who waits.
+//! writes to stderr which goroutine blocks it and which wait.
 
 use std::ptr;
 

@@ -17,7 +17,7 @@
 //!
 //! The goroutine is suspended with status Syscall, so that no sweep trims or
 //! compacts the stack that `f` borrows from. It counts as blocked until it has
-//! come back itself: before that it is not a waiting goroutine for whoever
+//! come back itself: before that it is not a waiting goroutine for a caller that
 //! looks for a deadlock, or whether fake time may go on.
 
 use std::any::Any;
@@ -159,9 +159,9 @@ fn in_place<T>(header: &'static StackHeader, f: impl FnOnce() -> T) -> Outcome<T
         m.shared.hand_off_or_retire(p);
     }
     m.leave(false);
-    // What it broke is for the caller to see, who gets the panic.
+    // What it broke is visible to the caller, which gets the panic.
     let outcome = panic::catch_unwind(AssertUnwindSafe(f));
-    // Without a P nobody moved us: still the same M.
+    // Without a P it was not moved: still the same M.
     let m = machine_of(header);
     m.enter();
     note(Some(reacquire_p(header)), Kind::Unblock, g);

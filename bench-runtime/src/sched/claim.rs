@@ -1,4 +1,4 @@
-//! The claim of a parked goroutine's `context` against who resumes it, and the
+//! The claim of a parked goroutine's `context` against a resume, and the
 //! watch of it: the steps of the tables in [`super::stacks`] and [`super::look`],
 //! on the two words alone.
 //!
@@ -9,7 +9,7 @@ use crate::shim::Ordering;
 use crate::shim::fixed::{AtomicU8, AtomicUsize};
 use crate::sys::barrier;
 
-/// R2: `context` for who is about to resume the goroutine, which it has seen
+/// R2: `context` for an M that is about to resume the goroutine, which it has seen
 /// readied (R1).
 #[inline(always)]
 pub(crate) fn look(context: &AtomicUsize) -> usize {
@@ -20,7 +20,7 @@ pub(crate) fn look(context: &AtomicUsize) -> usize {
     context.load(Ordering::Acquire)
 }
 
-/// R2 again, for who found it odd. What readied the goroutine is behind the
+/// R2 again, for an M that found it odd. What readied the goroutine is behind the
 /// first look's barrier.
 #[inline(always)]
 pub(crate) fn look_again(context: &AtomicUsize) -> usize {
@@ -37,7 +37,7 @@ pub(crate) fn saved(context: usize) -> usize {
 /// R3: from here on the goroutine runs, on the stack that `saved` lies in.
 #[inline(always)]
 pub(crate) fn resume(context: &AtomicUsize, saved: usize) {
-    // Release: pairs with the Acquire of who looks for its stack here.
+    // Release: pairs with the Acquire of a thread that looks for its stack here.
     if cfg!(rt_loom) {
         // The same but for its cost: loom takes a plain store to be both before
         // and after an exchange that has not seen it.
@@ -108,7 +108,7 @@ pub(crate) fn watch(context: &AtomicUsize, saved: usize) -> bool {
         .is_ok()
 }
 
-/// L4, after [`confirm`]: true if nobody has resumed it since L1.
+/// L4, after [`confirm`]: true if it was not resumed since L1.
 pub(crate) fn unwatch(context: &AtomicUsize, saved: usize, status: &AtomicU8, waiting: u8) -> bool {
     // The status first, as in `holds`.
     let waits = status.load(Ordering::Acquire) == waiting;

@@ -24,7 +24,7 @@ impl Shared {
     }
 
     /// With fake time, when nothing can run: the time is that of the next
-    /// timer; if there is none, whoever waits in `run` learns that nothing
+    /// timer; if there is none, the thread that waits in `run` learns that nothing
     /// will come. Says whether there is something to do now.
     pub(crate) fn advance_fake_time(&'static self) -> bool {
         let Some(now) = &self.fake_now_ns else {

@@ -1,4 +1,4 @@
-//! Profiles of waits, sampled: who waited where, and whose unlock ended waits.
+//! Profiles of waits, sampled: where goroutines waited, and which unlocks ended waits.
 //!
 //! Both are off until asked for, and belong to the process, as the locks do. While
 //! they are off, a park costs a look at [`RATES`], and so does an unlock that
@@ -111,7 +111,7 @@ pub fn set_mutex_profile_fraction(fraction: u32) {
 }
 
 /// Where goroutines and threads have waited, how often and for how long in all, since
-/// [`set_block_profile_rate`]: each wait counts at the stack of who waited, when it
+/// [`set_block_profile_rate`]: each wait counts at the stack of the waiter, when it
 /// ends. Empty by default.
 ///
 /// Does not stop goroutines. Takes some hundred milliseconds to read the program's
@@ -148,9 +148,9 @@ pub fn block_profile() -> ContentionProfile {
     blocking(|| ContentionProfile::read(&BLOCK))
 }
 
-/// Whose unlocks of a [`Mutex`](crate::sync::Mutex) or an
+/// Which unlocks of a [`Mutex`](crate::sync::Mutex) or an
 /// [`RwMutex`](crate::sync::RwMutex) ended waits for it, since
-/// [`set_mutex_profile_fraction`]: how many unlocks, and how long those who they woke had
+/// [`set_mutex_profile_fraction`]: how many unlocks, and how long the woken had
 /// waited in all. Empty by default.
 ///
 /// Does not stop goroutines. Takes some hundred milliseconds to read the program's
@@ -206,7 +206,7 @@ pub fn mutex_profile() -> ContentionProfile {
 pub struct ContendedStack {
     /// How many waits there were, or unlocks that ended some; estimated from the samples.
     pub count: u64,
-    /// How long those who waited did in all; estimated from the samples.
+    /// How long the waiters waited in all; estimated from the samples.
     pub delay: Duration,
     /// The calls, the innermost first, without the runtime's own but for the one
     /// that the program made.
@@ -315,7 +315,7 @@ pub(super) fn times_waits() -> bool {
 }
 
 /// Waits, and takes a sample of it where one is due. Never inlined: the waits of
-/// all who park are to cost one look while they are not timed.
+/// all goroutines cost one load while they are not timed.
 #[cold]
 #[inline(never)]
 pub(super) fn timed(me: Parkable, wait: impl FnOnce()) {
@@ -361,7 +361,7 @@ fn record(samples: &Samples, sum: Sum) {
     samples.lock().entry(calls).or_default().add(sum);
 }
 
-/// What one who waits for a lock keeps as its waiter's element: since when.
+/// The element of a lock's waiter: since when it waits.
 #[inline]
 pub(crate) fn since(now_ns: u64) -> *mut () {
     ptr::without_provenance_mut(now_ns as usize)

@@ -31,7 +31,7 @@ pub(crate) fn header() -> Option<&'static StackHeader> {
 /// after the next switch.
 #[inline(always)]
 pub(crate) fn machine_of(header: &StackHeader) -> &'static Machine {
-    // SAFETY: whoever resumes a goroutine first writes its own M here; Ms live
+    // SAFETY: the thread that resumes a goroutine first writes its own M here; Ms live
     // as long as their runtime has goroutines.
     unsafe { &*header.machine.get().cast::<Machine>() }
 }
@@ -39,7 +39,7 @@ pub(crate) fn machine_of(header: &StackHeader) -> &'static Machine {
 /// The goroutine with this header.
 #[inline(always)]
 pub(crate) fn goroutine_of(header: &StackHeader) -> &'static Goroutine {
-    // SAFETY: whoever binds a stack writes the goroutine here first.
+    // SAFETY: the thread that binds a stack writes the goroutine here first.
     unsafe { &*header.g.get().cast::<Goroutine>() }
 }
 

@@ -6,7 +6,7 @@
 //! that is not ours was in the way, sysmon looks again, less and less often: the
 //! thread may have been just ending. There is a deadlock if, then, goroutines
 //! exist, none is runnable, no timer is armed, no fd is waited for, no blocking
-//! call is under way, nobody listens for signals, and the process has no thread
+//! call is under way, no goroutine listens for signals, and the process has no thread
 //! that is not ours: any other thread might hold the other end of a channel, so
 //! with one there is never an alarm.
 
@@ -34,7 +34,7 @@ impl Shared {
         // SeqCst: an M has put itself on the list, or a thread has counted
         // itself as one that waits, before it looks for the other's mark.
         fence(Ordering::SeqCst);
-        // Even while sysmon holds nobody's wake-up in its hands; the same at
+        // Even while sysmon readies no goroutine; the same at
         // the end, if it had none meanwhile.
         let ready_seq = self.sysmon_ready_seq.load(Ordering::SeqCst);
         if !ready_seq.is_multiple_of(2) || !self.all_machines_sleep() || !self.nothing_can_come() {
@@ -75,7 +75,7 @@ impl Shared {
     fn all_machines_sleep(&'static self) -> bool {
         let lists = self.idle.lock();
         let asleep = lists.machines.len() + lists.reserved.len();
-        // Who polls may have taken somebody out of the poller just now.
+        // The M that polls may just have taken a goroutine out of the poller.
         lists.p_waiters.is_empty()
             && asleep == self.machines_count()
             && lists

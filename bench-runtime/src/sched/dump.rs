@@ -1,5 +1,5 @@
 //! What goroutines are doing: for reports of overflow and deadlock, and on
-//! demand. It takes no scheduler lock, and holds up nobody: see [`super::look`].
+//! demand. It takes no scheduler lock, and delays no goroutine: see [`super::look`].
 
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -111,7 +111,7 @@ pub(super) fn look_at(g: &'static Goroutine) -> Option<GoroutineInfo> {
     info
 }
 
-/// Writes who a goroutine is, from the `g` of a stack header; called in a
+/// Writes a goroutine's number and name, from the `g` of a stack header; called in a
 /// signal handler of the thread that runs it, so it neither locks nor
 /// allocates.
 pub(crate) fn describe_in_signal_handler(g: *mut (), out: &mut dyn Write) {
@@ -233,7 +233,7 @@ pub(crate) fn dump_on_quit(shared: &'static Shared) -> std::io::Result<()> {
     let (told, quits) = std::sync::mpsc::channel();
     let quit = crate::sys::notice::bit(libc::SIGQUIT);
     let tell = move |_| {
-        // Whoever hears it stays.
+        // The thread that hears it stays.
         let _ = told.send(());
     };
     signals::listen(quit, tell)?.forget();

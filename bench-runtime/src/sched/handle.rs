@@ -1,4 +1,4 @@
-//! The right to start goroutines, for whoever does not own the runtime.
+//! The right to start goroutines, for the thread that does not own the runtime.
 
 use std::fmt;
 

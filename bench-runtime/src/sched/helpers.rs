@@ -52,7 +52,7 @@ pub(crate) struct Job {
     pub(crate) data: *mut (),
 }
 
-// SAFETY: whoever makes a job says that another thread may run it.
+// SAFETY: the maker of a job promises that another thread may run it.
 unsafe impl Send for Job {}
 
 /// The helpers of a runtime that have no job.

@@ -16,7 +16,7 @@
 //! - S2 heavy barrier;
 //! - S3 looks at every queue, the timers and its own inbox once more; if there
 //!   is work, it takes an idle P and goes on as a spinner; if it gets none,
-//!   every P is held, and whoever took one after S1 looks at the queues itself;
+//!   every P is held, and the thread that took one after S1 looks at the queues itself;
 //! - S4 sleeps.
 //!
 //! By the barriers either W3 sees the idle P, or S3 sees the work; W3 skips

@@ -298,7 +298,7 @@ fn wait_for(g: &'static Goroutine, for_all: bool) {
     let me = super::prepare_park(WaitReason::Join, ptr::from_ref(g).cast());
     let address = me.as_ptr() as usize;
     // Release: our status is set before the goroutine may ready us. Acquire:
-    // as in `join`. SeqCst: with the look at the run_state; whoever changes that
+    // as in `join`. SeqCst: with the load of the run state; the thread that changes that
     // looks for us afterwards.
     let waits = g
         .join

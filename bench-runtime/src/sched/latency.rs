@@ -6,10 +6,10 @@
 //! [`super::find_runnable`]); and of those that become runnable from outside
 //! one at a time. A goroutine that yields is not timed.
 //!
-//! | [`Sample::g`]  | [`FLAG_TIMED`] of it | who changes it next                      |
+//! | [`Sample::g`]  | [`FLAG_TIMED`] of it | changed next by                          |
 //! |----------------|----------------------|------------------------------------------|
 //! | null           | –                    | the owner of the sample, by `begin`      |
-//! | a goroutine    | set                  | whoever makes it run, by `end`           |
+//! | a goroutine    | set                  | the M that runs it, by `end`             |
 //! | a goroutine    | clear                | `end` as above; or it was dropped unrun, with its runtime |
 
 use std::fmt;
@@ -49,12 +49,12 @@ impl Sample {
         );
         if mine.is_ok() {
             self.since_ns.store(clock::now_ns(), Ordering::Relaxed);
-            // It is seen by who makes `g` run: the queue it comes from is between.
+            // The M that runs `g` sees it: the queue that `g` comes from is between.
             g.set_flag(FLAG_TIMED);
         }
     }
 
-    /// For who makes `g` run: since when it was runnable, if it is timed here.
+    /// For the M that runs `g`: since when it was runnable, if it is timed here.
     fn end(&self, g: &'static Goroutine) -> Option<u64> {
         let is_here = ptr::eq(self.g.load(Ordering::Relaxed), g);
         is_here.then(|| {

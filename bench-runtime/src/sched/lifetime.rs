@@ -1,26 +1,26 @@
-//! How long a runtime's core lives: until nobody can come back to it.
+//! How long a runtime's core lives: until no thread can reach it any more.
 //!
 //! [`Shared`] is reached by plain references from everywhere in the runtime.
 //! What keeps it in memory is either of:
 //!
 //! - a *user*, counted in `users`: the runtime's handle, each of its threads,
-//!   a [`Spawner`](crate::seam::Spawner), and whoever is inside it from
+//!   a [`Spawner`](crate::seam::Spawner), and each call into it from
 //!   outside;
 //! - a goroutine's record in use, which names it: from outside it is reached
-//!   only through one. Who comes this way counts as a user before the record
+//!   only through one. A thread that comes this way counts as a user before the record
 //!   can be given back, that is, before the goroutine is readied or the record
 //!   is put on its list.
 //!
 //! So the last user looks at the records while it still counts, and if none is
-//! in use nobody else can come:
+//! in use no other thread can come:
 //!
 //! | `users` | the last user                                                |
 //! |---------|--------------------------------------------------------------|
 //! | 1       | looks; some record in use: to 0, the core stays              |
-//! | 0       | somebody with a record comes, to 1: it is the last user then |
+//! | 0       | a thread with a record comes, to 1: it is the last user then |
 //! | 1       | looks; none in use: to [`GONE`], all is freed                |
 //!
-//! The exchange fails if somebody came meanwhile, who is then the last one.
+//! The exchange fails if a thread came meanwhile, which is then the last user.
 //! The timers of its Ps are not freed but used again: handles of timers may
 //! outlive their runtime.
 
@@ -72,7 +72,7 @@ impl Drop for User {
 impl Shared {
     /// Counts the caller as a user.
     pub(crate) fn user(&'static self) -> User {
-        // Relaxed: by the rule of the module the core is there now, and who
+        // Relaxed: by the rule of the module the core is there now, and the thread that
         // frees it synchronises with the end of each use.
         self.lifetime.users.fetch_add(1, Ordering::Relaxed);
         User(self)
@@ -94,7 +94,7 @@ impl Shared {
             }
         }
         // SAFETY: no user is left and no record is in use, so by the rule of
-        // the module nobody comes.
+        // the module no thread comes.
         unsafe { free(ptr::from_ref(this).cast_mut()) };
     }
 
@@ -108,7 +108,7 @@ impl Shared {
             .for_each(|g| in_use += usize::from(g.status() != Status::Idle));
         // Half of them: it need not be exact, but must not stay too high.
         self.lifetime.in_use.store(in_use / 2, Ordering::Relaxed);
-        // Acquire: pairs with the Release of `given_back`; who gave a record
+        // Acquire: pairs with the Release of `given_back`; a thread that gave a record
         // back and is still here is seen in `users`.
         fence(Ordering::Acquire);
         in_use == 0
@@ -131,9 +131,9 @@ impl Shared {
 ///
 /// # Safety
 ///
-/// Nobody uses any of them, now or later.
+/// None of them is in use, now or later.
 unsafe fn free(shared: *mut Shared) {
-    // SAFETY: made by `Box::leak` in `start`, and nobody else's by the promise.
+    // SAFETY: made by `Box::leak` in `start`, and not in use by the promise.
     let shared = unsafe { Box::from_raw(shared) };
     if let Some(slab) = shared.slab.get() {
         // SAFETY: every record is on a free list, and by the promise none is

@@ -2,7 +2,7 @@
 //!
 //! A thread that is started inherits state of the one that starts it: its CPUs,
 //! its signal mask, its niceness. So a thread with a bound goroutine starts
-//! none, but asks a thread that nobody is ever bound to: Go's template thread.
+//! none, but asks a thread that no goroutine is ever bound to: Go's template thread.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -67,7 +67,7 @@ pub(super) fn on_clean_thread(start: impl FnOnce() + Send + 'static) {
 /// Binds the calling goroutine to the OS thread that it runs on, until as many
 /// calls of [`unlock_os_thread`]: it runs nowhere else, and in a migrating
 /// runtime nothing else runs there. A goroutine that ends while bound takes
-/// the thread with it, so that what it did to the thread affects nobody.
+/// the thread with it, so that what it did to the thread affects no other goroutine.
 ///
 /// In a pinned runtime every goroutine stays with its thread anyway; there
 /// this only counts, and other goroutines go on sharing the thread. On a plain

@@ -2,7 +2,7 @@
 //! up none of them: one that is readied meanwhile goes on, and the look has shown
 //! nothing of its stack.
 //!
-//! | who resumes                          | who looks                                |
+//! | resume                               | look                                     |
 //! |--------------------------------------|------------------------------------------|
 //! | R2 read `context`: saved, or watched | L1 `context`: saved to watched           |
 //! | R3 store "on this M", resume         | L2 read the stack, and what it leads to  |
@@ -20,14 +20,14 @@
 //! kernel reads it, and no address that was read is followed before L4 but by the
 //! kernel. A name holds if the record is still that goroutine's, and leads to it.
 //!
-//! # Who waits for a look
+//! # What waits for a look
 //!
 //! | who                                 | for what                              |
 //! |-------------------------------------|---------------------------------------|
 //! | a goroutine                         | nothing                               |
 //! | a thread of the process, on its CPU | the interrupt of the barrier, one in [`MOST`] goroutines |
 //! | a thread that maps or unmaps memory | the kernel's look-up of some pages, as beside a fault |
-//! | another who looks                   | one batch, of [`MOST`] goroutines     |
+//! | another look                        | one batch, of [`MOST`] goroutines     |
 
 use std::borrow::Cow;
 use std::mem::offset_of;
@@ -69,7 +69,7 @@ pub(super) struct Seen<'a> {
     pub(super) name: Option<Cow<'a, str>>,
     /// What it waits for, or null.
     pub(super) object: *const (),
-    /// Who holds the mutex that it waits for, or is to be joined.
+    /// The goroutine that holds the mutex that it waits for, or that it joins.
     pub(super) held_by: Option<u64>,
     /// `None` if it is not suspended, or went on.
     pub(super) stack: Option<Copied<'a>>,
@@ -245,7 +245,7 @@ impl Look {
     }
 }
 
-/// Where a goroutine was spawned that may end meanwhile. Waits for nobody.
+/// Where a goroutine was spawned that may end meanwhile. Never blocks.
 pub(super) fn site_of(g: &'static Goroutine) -> Option<&'static Location<'static>> {
     let mut one = One::of(g);
     let mut details = Reading::default();

@@ -54,7 +54,7 @@ pub(crate) struct Machine {
     pub(crate) shared: &'static Shared,
     /// Asleep or woken; see `sleep`.
     word: AtomicU32,
-    /// Handed over by whoever wakes it.
+    /// Handed over by the thread that wakes it.
     handed: AtomicPtr<Processor>,
     /// Its P was retaken, and it has had none since.
     pub(super) p_retaken: AtomicBool,
@@ -261,7 +261,7 @@ impl Machine {
     /// Only its own thread.
     #[inline]
     pub(crate) unsafe fn push_pinned(&self, g: &'static Goroutine) {
-        // SAFETY: by the caller's promise nobody else is in there.
+        // SAFETY: by the caller's promise no other reference is in use.
         let pinned = unsafe { &mut *self.pinned.get() };
         pinned.push(g);
         self.pinned_len.store(pinned.len(), Ordering::Relaxed);
@@ -274,7 +274,7 @@ impl Machine {
     /// Only its own thread.
     #[inline]
     pub(crate) unsafe fn pop_pinned(&self) -> Option<&'static Goroutine> {
-        // SAFETY: by the caller's promise nobody else is in there.
+        // SAFETY: by the caller's promise no other reference is in use.
         let pinned = unsafe { &mut *self.pinned.get() };
         let first = pinned.pop();
         self.pinned_len.store(pinned.len(), Ordering::Relaxed);
@@ -288,7 +288,7 @@ impl Machine {
     ///
     /// Only its own thread.
     pub(super) unsafe fn push_preempted(&self, g: &'static Goroutine) {
-        // SAFETY: by the caller's promise nobody else is in there.
+        // SAFETY: by the caller's promise no other reference is in use.
         let preempted = unsafe { &mut *self.preempted.get() };
         preempted.push(g);
         self.preempted_len.store(preempted.len(), Ordering::Relaxed);
@@ -300,7 +300,7 @@ impl Machine {
     ///
     /// Only its own thread.
     pub(super) unsafe fn pop_preempted(&self) -> Option<&'static Goroutine> {
-        // SAFETY: by the caller's promise nobody else is in there.
+        // SAFETY: by the caller's promise no other reference is in use.
         let preempted = unsafe { &mut *self.preempted.get() };
         let first = preempted.pop();
         self.preempted_len.store(preempted.len(), Ordering::Relaxed);
@@ -371,12 +371,12 @@ impl Machine {
             .is_some_and(|own| own.waiters_count() != 0)
     }
 
-    /// From now on whoever wakes it must also interrupt its poller: its own,
+    /// From now on a thread that wakes it must also interrupt its poller: its own,
     /// or the runtime's, which this returns. To be called before the heavy
     /// barrier.
     pub(crate) fn begin_polling(&'static self) -> &'static Netpoll {
         let netpoll = self.netpoll.get().unwrap_or(&self.shared.netpoll);
-        // SeqCst, as all about who polls.
+        // SeqCst, as all accesses to the poller.
         self.polls_in
             .store(ptr::from_ref(netpoll).cast_mut(), Ordering::SeqCst);
         netpoll
@@ -414,7 +414,7 @@ impl Machine {
         let mut inbox = self.inbox.lock();
         inbox.push(g);
         self.mail_len.fetch_add(1, Ordering::Release);
-        // Who gets mail has something to do at once.
+        // An M that gets mail has work at once.
         self.end_turn(0);
     }
 
@@ -430,7 +430,7 @@ impl Machine {
     ///
     /// Only its own thread.
     pub(crate) unsafe fn pop_mail(&self) -> Option<&'static Goroutine> {
-        // SAFETY: by the caller's promise nobody else is in there.
+        // SAFETY: by the caller's promise no other reference is in use.
         let mail = unsafe { &mut *self.mail.get() };
         if mail.len() == 0 {
             mail.append(&mut self.inbox.lock());
@@ -470,7 +470,7 @@ impl Machine {
         }
     }
 
-    /// Wakes it, with a P for it or without one. Only who took it off the list
+    /// Wakes it, with a P for it or without one. Only for the thread that took it off the list
     /// it sleeps on.
     pub(crate) fn wake(&self, p: Option<&'static Processor>) {
         self.handed.store(

@@ -38,11 +38,11 @@
 //!    stack is used on, without a switch.
 //! 3. **Park** (`park`): its status is Waiting, it is enqueued somewhere, the
 //!    lock is let go, and it leaves its stack for the next G at hand, which it
-//!    picks itself. From the enqueueing on it may be readied; who dequeues it
+//!    picks itself. From the enqueueing on it may be readied; the M that dequeues it
 //!    waits until its context is stored (the table in `crate::goroutine`).
-//! 4. **Ready** (`ready`): exactly once for each park, by who dequeued or
-//!    claimed it. It goes into `run_next` of who readied it, and inherits that
-//!    one's time slice; see the tables in `ready` for all other cases.
+//! 4. **Ready** (`ready`): exactly once for each park, by the thread that dequeued or
+//!    claimed it. It goes into `run_next` of the P that readied it, and inherits that
+//!    P's time slice; see the tables in `ready` for all other cases.
 //! 5. **Look elsewhere**: once in 61 picks an M switches to g0 and looks at timers,
 //!    at the other classes and at the global queue first (`pick`).
 //! 6. **Steal** (`steal`): an M with a P and nothing to run halves the ring of
@@ -58,9 +58,9 @@
 //!    its next call into the runtime (`preempt::reacquire_p`); if it used the CPU
 //!    meanwhile, among those that run for long, which have half of the time
 //!    where others want the rest (`pick`).
-//! 10. **End** (`run_loop::finish`): the outcome is left in the record, who
-//!     joins is readied, the next that never ran takes the stack over, a few of
-//!     them ahead of who joins; else the stack goes to the P's cache.
+//! 10. **End** (`run_loop::finish`): the outcome is left in the record, the
+//!     joiner is readied, the next fresh G takes the stack over, a few of
+//!     them before the joiner; else the stack goes to the P's cache.
 //!
 //! # Pinned and migrating
 //!
@@ -81,7 +81,7 @@
 //!   a load instead.
 //! - *Waking an M for every ready*: measured by others at a fifth of throughput.
 //! - *A stealable `run_next`*: it would cost a locked instruction at each pick.
-//! - *A lock-free idle list*: it is touched when somebody sleeps or wakes, and
+//! - *A lock-free idle list*: it is touched when an M sleeps or wakes, and
 //!   a system call is near either time.
 //!
 //! Sources: the design comment of Go's `proc.go` and its "scalable Go

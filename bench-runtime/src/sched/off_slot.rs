@@ -31,7 +31,7 @@ pub(super) fn header() -> Option<&'static StackHeader> {
     let g = unsafe { m.current.load(Ordering::Relaxed).as_ref() }?;
     let header = claim::running_on(&g.context);
     HEADERS.lock().insert(ptr::from_ref(g) as usize, header);
-    // SAFETY: `g` is who runs here, and has arrived; headers live for ever.
+    // SAFETY: `g` is the running goroutine, and has arrived; headers live for ever.
     Some(unsafe { &*(header as *const StackHeader) })
 }
 

@@ -215,7 +215,7 @@ impl Shared {
 
     /// The last act of a thread of the runtime.
     pub(crate) fn thread_ends(&'static self, kind: ThreadKind) {
-        // Told under the lock, so that whoever waits for it finds it so.
+        // Notified under the lock, so that no waiter misses it.
         let mut threads = self.lock_threads();
         *threads.of(kind) -= 1;
         self.thread_ended.notify_all();

@@ -21,7 +21,7 @@ use crate::stack::StackHeader;
 use crate::sys::{barrier, clock};
 use crate::timer::{Action, Armed};
 
-/// Who runs this code.
+/// The goroutine or thread that runs this code.
 #[cfg(all(test, not(rt_loom)))]
 pub(crate) fn current() -> Parkable {
     match current::header() {
@@ -132,7 +132,7 @@ fn park_untimed(me: Parkable) {
 #[inline(always)]
 fn park_goroutine(g: &'static Goroutine) {
     // Shorter than the way from the stack pointer.
-    // SAFETY: `g` is who runs here, and has arrived; headers live for ever.
+    // SAFETY: `g` is the running goroutine, and has arrived; headers live for ever.
     let header: &'static StackHeader =
         unsafe { &*(claim::running_on(&g.context) as *const StackHeader) };
     let m = machine_of(header);
@@ -141,7 +141,7 @@ fn park_goroutine(g: &'static Goroutine) {
 }
 
 /// Blocks the caller until a [`ready`] or until `deadline_ns` has passed, in
-/// which case the ticket was claimed for the caller and nobody else will touch
+/// which case the ticket was claimed for the caller and no other thread will touch
 /// its waiters, which it must still remove from their queues. All waiters of
 /// such a wait are multi.
 pub(crate) fn park_until(me: Parkable, ticket: u32, deadline_ns: u64) {
@@ -207,7 +207,7 @@ pub(super) fn ready_other(who: Parkable) {
     }
 }
 
-/// As [`ready`], for who is inside and holds P.
+/// As [`ready`], for a caller that is inside and holds P.
 #[inline(always)]
 pub(crate) fn ready_inside(m: &'static Machine, p: &'static Processor, who: Parkable) {
     match who.head().kind {
@@ -249,7 +249,7 @@ pub(crate) fn ready_inside(m: &'static Machine, p: &'static Processor, who: Park
 /// # Ok::<(), std::io::Error>(())
 /// ```
 // Always, though it is long: its return would be predicted by the call of
-// whoever ran before, and missed, which costs as much as all the rest.
+// the goroutine that ran before, and missed, which costs as much as all the rest.
 #[inline(always)]
 pub fn yield_now() {
     let Some(header) = current::header() else {
@@ -298,7 +298,7 @@ fn yield_locked(
         return m;
     }
     if !g.has_flag(FLAG_LOCKED) {
-        // Unwinding: its thread runs nobody else, so there is nobody to let
+        // Unwinding: its thread runs no other goroutine, so there is none to let
         // run here; other Ps are not affected.
         return m;
     }
@@ -310,10 +310,10 @@ fn yield_locked(
 }
 
 impl Shared {
-    /// After a timer was armed: whoever waits for a later one is to look again.
+    /// After a timer was armed: an M that waits for a later one is to look again.
     #[inline]
     pub(crate) fn timer_armed(&'static self, when_ns: u64) {
-        // The timer first, then the look at who waits for a later one; the
+        // The timer first, then the load of the poller's deadline; the
         // poller does it in the other order, with a heavy barrier between.
         barrier::light();
         if self.poll_until_ns.load(Ordering::Relaxed) > when_ns {

@@ -1,6 +1,6 @@
 //! A pending future as something that waits in a queue without parking.
 //!
-//! It stands there as a [`Parkable`] does, and whoever readies it wakes the
+//! It stands there as a [`Parkable`] does, and the thread that readies it wakes the
 //! task that polled the future last. It serves one wait; then the record is
 //! given back for others. Records live for ever: a shutdown may look at the
 //! kind of one that has just been taken out of a `join`.

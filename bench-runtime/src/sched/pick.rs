@@ -227,8 +227,8 @@ fn pick_pinned_slow(m: &'static Machine, p: &'static Processor) -> Option<&'stat
             }
         }
     }
-    // Mail has every other pick: whoever sent it may wait for the answer on
-    // another M, which rests meanwhile. It uses up nobody's slice, and
+    // Mail has every other pick: its sender may wait for the answer on
+    // another M, which rests meanwhile. It uses up no slice, and
     // `run_next` stays where it is.
     if m.has_mail() && !own.mail_had_turn {
         own.mail_had_turn = true;

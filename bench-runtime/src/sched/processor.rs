@@ -1,11 +1,11 @@
 //! P: the right to run goroutines, and what goes with it: a run queue, caches
 //! and timers. There are GOMAXPROCS of them.
 //!
-//! | `status`  | who holds it                                                |
+//! | `status`  | its holder                                                  |
 //! |-----------|-------------------------------------------------------------|
 //! | `Idle`    | the idle list                                               |
 //! | `Running` | one M; `owner` names it                                     |
-//! | `Dead`    | nobody: its number is not below GOMAXPROCS                  |
+//! | `Dead`    | none: its number is not below GOMAXPROCS                    |
 
 use std::cell::UnsafeCell;
 use std::ptr;
@@ -35,11 +35,11 @@ pub(crate) enum ProcessorStatus {
 pub(crate) struct Processor {
     pub(crate) id: usize,
     /// The goroutine to run before all in the queue; it inherits the time
-    /// slice of who made it runnable. Only the owner touches it, with plain
+    /// slice of the goroutine that readied it. Only the owner touches it, with plain
     /// loads and stores; when an M holds its P too long, the whole P is
     /// retaken, and this with it.
     pub(crate) run_next: AtomicPtr<Goroutine>,
-    /// Somebody wants the owner to look around before its next pick.
+    /// A request to the owner to call `handle_notice` before its next pick.
     pub(crate) notice: AtomicBool,
     /// What is recorded or timed beyond the usual; only the owner touches it.
     pub(crate) watch: AtomicU8,
@@ -91,8 +91,8 @@ pub(crate) struct Own {
     pub(crate) end_id: u64,
     /// Picks since the last turn of looking elsewhere first.
     pub(crate) sched_tick: u32,
-    /// The P was given to the line at this turn already: who got it takes the
-    /// turn itself, or the P would go round and nobody run.
+    /// The P was given to the first of its queue at this tick already: that M makes the
+    /// check itself, or the P would go round and no goroutine run.
     pub(crate) given_at_tick: bool,
     /// Turns of looking elsewhere first so far.
     pub(crate) turns: u32,
@@ -159,7 +159,7 @@ impl Processor {
     ///
     /// # Safety
     ///
-    /// The caller's M holds this P and is inside the runtime, so that nobody
+    /// The caller's M holds this P and is inside the runtime, so that sysmon
     /// can retake it; no other reference from here is in use.
     #[inline(always)]
     #[expect(clippy::mut_from_ref, reason = "exclusive by the caller's promise")]
@@ -178,7 +178,7 @@ impl Processor {
     }
 
     pub(crate) fn set_status(&self, status: ProcessorStatus) {
-        // Release: pairs with the Acquire in `status`; who sees the P dead
+        // Release: pairs with the Acquire in `status`; a thread that sees the P dead
         // sees all that its last holder did with it.
         self.status.store(status as u8, Ordering::Release);
     }

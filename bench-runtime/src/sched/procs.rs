@@ -2,7 +2,7 @@
 //! while it runs.
 //!
 //! Ps are made when they are first needed and never freed. GOMAXPROCS is a number:
-//! those below it are idle or held, those from it on are dead, or will be once who
+//! those below it are idle or held, those from it on are dead, or will be once the M that
 //! holds them looks at it, after a notice.
 
 use std::io;
@@ -97,7 +97,7 @@ impl Shared {
     }
 
     /// Changes the number of Ps. New ones are idle at once; those that are too
-    /// many are retired by whoever holds them, at the next pick.
+    /// many are retired by the Ms that hold them, at the next pick.
     pub(super) fn resize_to(&'static self, procs: usize) -> usize {
         let _resize = self.procs.resize.lock();
         self.record(Kind::Procs, procs as u64, 0);
@@ -121,11 +121,11 @@ impl Shared {
             }
         }
         // The others look at their own number, and at whether they are alone.
-        // Release: pairs with the Acquire in `find_runnable`, so that who sees
+        // Release: pairs with the Acquire in `find_runnable`, so that a thread that sees
         // the notice sees the number.
         self.for_each_processor(|p| p.notice.store(true, Ordering::Release));
         if procs > old {
-            // Work that was queued while there was no P for it wakes nobody:
+            // Work that was queued while there was no P for it wakes no M:
             // it waits in a busy P's queue as well as in the global one.
             barrier::heavy();
             self.wake_one();
@@ -186,7 +186,7 @@ impl Shared {
         let mut batch = List::new();
         let next = p.run_next.swap(ptr::null_mut(), Ordering::Relaxed);
         // SAFETY: records are type-stable, and the caller holds P, so that
-        // nobody else touches its own part.
+        // no other thread touches its own part.
         unsafe {
             if let Some(next) = next.as_ref() {
                 batch.push(next);

@@ -1,7 +1,7 @@
 //! What every goroutine was doing, with its frames: equal stacks are one group.
 //!
 //! The goroutines go on meanwhile: the bytes of a stack are copied by a look that
-//! holds up nobody ([`super::look`]), and its frames are found in the copy.
+//! delays no goroutine ([`super::look`]), and its frames are found in the copy.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -44,7 +44,7 @@ const NAMED: usize = 8;
 pub struct StackGroup {
     /// What they do or wait for, in Go's words.
     pub state: String,
-    /// Who they are, by number.
+    /// Their numbers.
     pub goroutines: Vec<GoroutineInfo>,
     /// The shortest and longest time that they have been seen parked here: each
     /// may have waited longer. Zero of those that parked since the runtime last

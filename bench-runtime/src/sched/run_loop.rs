@@ -114,7 +114,7 @@ fn resume(m: &'static Machine, save: &AtomicUsize, context: usize) -> usize {
 fn arrive(header: &'static StackHeader, g: &Goroutine, payload: usize) -> &'static Machine {
     header.machine.set(payload as *mut ());
     claim::arrive(&g.context, ptr::from_ref(header) as usize);
-    // SAFETY: whoever resumes a goroutine passes its own M; Ms live as long as
+    // SAFETY: the thread that resumes a goroutine passes its own M; Ms live as long as
     // their runtime has goroutines.
     unsafe { &*(payload as *const Machine) }
 }

@@ -5,10 +5,10 @@
 //!
 //! 1. `tail - head` is the number of entries, at most the capacity.
 //! 2. Only the owner moves `tail`. Slots `head..tail` hold entries.
-//! 3. `head` moves forward only, by compare-exchange of whoever takes entries;
+//! 3. `head` moves forward only, by compare-exchange of the P that takes entries;
 //!    a taker reads the slots before it moves `head`, and uses what it read
 //!    only if the move succeeded.
-//! 4. In *exclusive* use nobody steals, so the owner moves `head` by a plain
+//! 4. In *exclusive* use no P steals, so the owner moves `head` by a plain
 //!    store. The owner alone leaves exclusive use, and enters it only when no
 //!    other P is alive: a thief holds a P while it steals.
 //!
@@ -62,7 +62,7 @@ impl<T> RunQueue<T> {
         }
     }
 
-    /// The number of entries; exact for the owner if nobody steals.
+    /// The number of entries; exact for the owner if no P steals.
     #[inline]
     pub(crate) fn len(&self) -> u32 {
         let head = self.head.load(Ordering::Acquire);
@@ -77,7 +77,7 @@ impl<T> RunQueue<T> {
     /// Appends an entry; gives it back if the ring is full. Only the owner.
     #[inline]
     pub(crate) fn push(&self, entry: NonNull<T>) -> Result<(), NonNull<T>> {
-        // Acquire: pairs with the Release of takers, who have read the slots
+        // Acquire: pairs with the Release of takers, which have read the slots
         // that we now reuse.
         let head = self.head.load(Ordering::Acquire);
         let tail = self.tail.load(Ordering::Relaxed);
@@ -85,12 +85,12 @@ impl<T> RunQueue<T> {
             return Err(entry);
         }
         self.slot(tail).store(entry.as_ptr(), Ordering::Relaxed);
-        // Release: pairs with the Acquire of takers, who read the slot.
+        // Release: pairs with the Acquire of takers, which read the slot.
         self.tail.store(tail.wrapping_add(1), Ordering::Release);
         Ok(())
     }
 
-    /// The entry that [`Self::pop`] would take, if nobody steals meanwhile. Only
+    /// The entry that [`Self::pop`] would take, if no P steals meanwhile. Only
     /// the owner.
     #[inline(always)]
     pub(crate) fn first(&self) -> Option<NonNull<T>> {
@@ -148,7 +148,7 @@ impl<T> RunQueue<T> {
     }
 
     /// Takes half of the entries, rounded up, for another P; returns how many
-    /// it took and how many there were. For anyone who holds a live P.
+    /// it took and how many there were. For any holder of a live P.
     pub(crate) fn steal_half(&self, mut each: impl FnMut(NonNull<T>)) -> (u32, u32) {
         // Acquire: pairs with the Release in `set_shared`.
         if !self.shared.load(Ordering::Acquire) {

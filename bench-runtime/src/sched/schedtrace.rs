@@ -1,5 +1,5 @@
 //! A line about the scheduler each so many milliseconds, in the words of Go's
-//! `GODEBUG=schedtrace`: for whoever sets `THREADBARE_SCHEDTRACE`.
+//! `GODEBUG=schedtrace`: with the environment variable `THREADBARE_SCHEDTRACE`.
 //!
 //! ```text
 //! SCHED 1004ms: gomaxprocs=2 idleprocs=0 threads=5 spinningthreads=0 idlethreads=3 runqueue=0 [1 0]

@@ -140,7 +140,7 @@ impl Shared {
     /// Gives back what a stopped runtime holds; no M runs any more.
     fn give_back(&'static self) {
         self.for_each_processor(|p| {
-            // SAFETY: no M runs, so nobody else is in there.
+            // SAFETY: no M runs, so no other reference is in use.
             unsafe { p.own() }.stacks.drain();
             p.timers.clear();
         });
@@ -169,7 +169,7 @@ impl Shared {
     }
 
     /// Makes a goroutine runnable that was spawned from outside; false if the
-    /// runtime stops. Whoever drops those that never started waits until all
+    /// runtime stops. The thread that drops those that never started waits until all
     /// admissions under way are done.
     pub(super) fn admit(&'static self, g: &'static Goroutine) -> bool {
         // SeqCst: before the look; `stop` has them in the other order.
@@ -189,7 +189,7 @@ impl Shared {
         !stops
     }
 
-    /// Ends the wait of whoever outside this runtime joins a goroutine that
+    /// Ends the wait of callers outside this runtime that join a goroutine that
     /// will not end, and leaves `instead` in its `join`; with [`JOIN_LOST`]
     /// also where a handle may yet wait.
     pub(super) fn release_joiners(&'static self, instead: usize) {

@@ -70,7 +70,7 @@ impl All {
     }
 }
 
-/// Whoever listens, until this is dropped.
+/// The thread that listens, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Listening(u64);
 
@@ -112,7 +112,7 @@ impl Drop for Listening {
         let gone = at.map(|at| all.listeners.swap_remove(at));
         all.let_go();
         drop(all);
-        // Not under the lock: what it holds may ready whoever waits.
+        // Not under the lock: what it holds may ready the thread that waits.
         drop(gone);
         AWAITED.fetch_sub(1, Ordering::SeqCst);
     }

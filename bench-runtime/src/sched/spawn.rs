@@ -58,7 +58,7 @@ where
 }
 
 /// What the macro [`go!`](macro@crate::go) calls: as [`go`](fn@crate::go), but
-/// nobody is ever to join, which saves the handle's part in it.
+/// cannot be joined, which saves the cost of the handle.
 #[doc(hidden)]
 #[track_caller]
 #[inline]

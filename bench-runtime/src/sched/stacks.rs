@@ -3,16 +3,16 @@
 //!
 //! The claim is made in `context`, by the table in [`crate::goroutine`]: it
 //! turns from the saved context into the stack header with the bit that says
-//! "on some M now", and one more. So whoever dequeues the goroutine meanwhile
+//! "on some M now", and one more. So a thread that dequeues the goroutine meanwhile
 //! waits, or lets others go first, as if it were still leaving its stack; no
 //! path of the scheduler knows of claims.
 //!
 //! # Why a claim must be confirmed
 //!
-//! Who resumes a goroutine reads `context` and then stores to it, without a
+//! A thread that resumes a goroutine reads `context` and then stores to it, without a
 //! locked instruction, so a claim may come between the two:
 //!
-//! | who resumes                           | who claims                         |
+//! | resume                                | claim                              |
 //! |---------------------------------------|------------------------------------|
 //! | R1 status is Runnable (by the ready)  | C1 `context`: saved to claimed     |
 //! | R2 read `context`: odd: wait          | C2 heavy barrier                   |
@@ -27,8 +27,8 @@
 //! R3 stores another value. The steps are in [`super::claim`].
 //!
 //! Not claimed are goroutines that are locked to an M, which waits for them,
-//! those that are readied already, and those that somebody looks at
-//! ([`super::look`]), who does not hold them up.
+//! those that are readied already, and those that a look reads
+//! ([`super::look`]), which does not delay them.
 
 use std::ptr;
 use std::sync::atomic::Ordering;
@@ -158,7 +158,7 @@ pub(super) fn restore(g: &Goroutine, context: usize) {
     crate::stack::compact::restore(context);
 }
 
-/// The machine in the header of a suspended goroutine's stack. Only for whoever
+/// The machine in the header of a suspended goroutine's stack. Only for the caller that
 /// has readied it.
 #[cold]
 pub(super) fn machine_of_compacted(context: usize) -> Option<ptr::NonNull<()>> {
@@ -246,7 +246,7 @@ impl Shared {
                 }
                 Progress::Busy => {
                     rounds.over = true;
-                    // Whoever is at it has been past some of ours, perhaps.
+                    // That thread may have passed some of ours already.
                     rounds.pending = true;
                     break;
                 }

@@ -63,12 +63,12 @@ const LARGEST_BATCH: usize = 1024;
 /// get memory, is worse off than one that refuses a goroutine.
 const LEFT_MAPPINGS: usize = 1024;
 
-/// A slot that nobody uses, by the address of its (perhaps gone) header.
+/// An unused slot, by the address of its (perhaps gone) header.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FreeSlot(pub(super) NonNull<StackHeader>);
 
-// SAFETY: an address in memory that is never unmapped; who holds the
-// `FreeSlot` is the only one that may use the slot.
+// SAFETY: an address in memory that is never unmapped; the holder of the
+// `FreeSlot` alone may use the slot.
 unsafe impl Send for FreeSlot {}
 
 /// The free slots of one class.
@@ -291,7 +291,7 @@ impl Arena {
         }
         let batch = self.take_mappings(batch)?;
         let first = self.geometry.slot_base(info.region, *next);
-        // SAFETY: slots from `next` up are in use by nobody, and the lock is
+        // SAFETY: slots from `next` up are not in use, and the lock is
         // held.
         let made = unsafe { self.open(info, first, batch) };
         let made_count = *made.as_ref().unwrap_or(&0);
@@ -306,7 +306,7 @@ impl Arena {
     ///
     /// # Safety
     ///
-    /// They are the caller's, and in use by nobody.
+    /// They are the caller's, and not in use.
     unsafe fn open(
         &self,
         info: &ClassInfo,
@@ -353,7 +353,7 @@ impl Arena {
     }
 
     /// Those of guards that the kernel refused all the same: it may do so for the
-    /// mappings of others, who give them back one day.
+    /// mappings of others, which may be given back later.
     fn give_back_mappings(&self, guards: usize) {
         if self.guards == Guards::Protect {
             self.protected.fetch_sub(guards, Ordering::Relaxed);
@@ -417,7 +417,7 @@ unsafe fn without_huge_pages(range: PageRange) {
 #[cfg(test)]
 impl Drop for Arena {
     fn drop(&mut self) {
-        // SAFETY: the arena of a test, whose slots nobody uses any more.
+        // SAFETY: the arena of a test, whose slots are not in use any more.
         let _ = unsafe { map::unmap(self.geometry.start(), self.geometry.bytes()) };
     }
 }
@@ -539,7 +539,7 @@ mod tests {
                 let others = map::reserve(bytes, PAGE).unwrap();
                 // Every other page is a mapping more, until there is none.
                 for at in (others..others + bytes).step_by(2 * PAGE) {
-                    // SAFETY: the reservation is ours, and nobody uses it.
+                    // SAFETY: the reservation is ours, and not in use.
                     if unsafe { map::protect(at, PAGE, Access::ReadWrite) }.is_err() {
                         break;
                     }

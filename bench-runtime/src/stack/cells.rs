@@ -64,7 +64,7 @@ struct Space {
 #[cfg(test)]
 impl Drop for Space {
     fn drop(&mut self) {
-        // SAFETY: the cells of a test, which nobody uses any more.
+        // SAFETY: the cells of a test, which are not in use any more.
         let _ = unsafe { map::unmap(self.start, self.end - self.start) };
     }
 }
@@ -119,7 +119,7 @@ impl Cells {
     ///
     /// # Safety
     ///
-    /// The cell was taken here for as many bytes, and nobody uses it any more.
+    /// The cell was taken here for as many bytes, and is not in use any more.
     pub(super) unsafe fn give(&self, cell: Cell, bytes: usize) {
         let size = &self.sizes[size_index(bytes)];
         // SAFETY: by the caller's promise the cell is ours; cells are larger
@@ -133,8 +133,8 @@ impl Cells {
     /// Gives the pages of sizes without a cell in use back to the kernel.
     pub(super) fn give_back_unused(&self, taker: &mut Taker) {
         for (size, slabs) in self.sizes.iter().zip(&mut taker.slabs) {
-            // Acquire: pairs with the Release in `give`. Nobody but the taker
-            // makes this number grow, so nobody holds a cell.
+            // Acquire: pairs with the Release in `give`. Only the taker
+            // makes this number grow, so no cell is in use.
             if slabs.starts.is_empty() || size.in_use.load(Ordering::Acquire) != 0 {
                 continue;
             }

@@ -1,12 +1,12 @@
 //! Compaction: the live bytes of long-parked stacks move to cells, their pages
-//! go back, and they return to the same address when somebody needs them.
+//! go back, and they return to the same address when a thread needs them.
 //!
-//! # The dance, for a run of neighbouring slots that are all claimed
+//! # The steps, for a run of neighbouring slots that are all claimed
 //!
-//! 1. `mprotect` to read only: from here nobody can write what is being
+//! 1. `mprotect` to read only: from here no thread can write what is being
 //!    copied.
 //! 2. Copy each slot's live bytes to a cell.
-//! 3. `mprotect` to nothing: from here nobody can read what is being taken
+//! 3. `mprotect` to nothing: from here no thread can read what is being taken
 //!    away. To put a guard where a page is takes the kernel two steps, and
 //!    between them the place would read as zeros.
 //! 4. `MADV_DONTNEED` over the run, which also takes whatever a deep call left
@@ -19,8 +19,8 @@
 //! A run that is a whole chunk is sealed in the place of steps 3 to 5: see
 //! [`super::seal`].
 //!
-//! Who touches a page in between gets a SIGSEGV; the handler waits for step 6
-//! and then restores the slot like anybody else: it moves the word to
+//! A thread that touches a page in between gets a SIGSEGV; the handler waits for step 6
+//! and then restores the slot as a ready does: it moves the word to
 //! `RESTORING`, puts the pages back with `UFFDIO_COPY`, which replaces a
 //! marker in one step that no other thread can see half of, and moves the
 //! word to `LIVE`. So a reference into a parked goroutine's stack that
@@ -87,8 +87,8 @@ use crate::sys::map::{self, Access, PAGE};
 use crate::sys::userfault::UserFault;
 use crate::util::lock::Lock;
 
-/// At most this many slots in one dance: what it costs a slot hardly sinks
-/// beyond, and who touches one of them waits for all. A run ends with its chunk.
+/// At most this many slots in one run: the cost of a slot hardly sinks
+/// beyond, and a thread that touches one of them waits for all. A run ends with its chunk.
 pub(super) const LONGEST_RUN: usize = 256;
 
 /// Why stacks cannot be compacted here.
@@ -250,7 +250,7 @@ pub(crate) fn restore(address: usize) {
 
 /// The machine in the header of the slot that `address` lies in, read from the
 /// cell if it is compacted, so that asking does not bring it back. `None` if
-/// it is not compacted: the header can be read. Only for whoever keeps the
+/// it is not compacted: the header can be read. Only for a caller that keeps the
 /// goroutine from being resumed meanwhile.
 pub(crate) fn machine_of_compacted(address: usize) -> Option<*mut ()> {
     let compactor = COMPACTOR.get()?;
@@ -271,7 +271,7 @@ pub(crate) fn machine_of_compacted(address: usize) -> Option<*mut ()> {
 }
 
 /// Where the byte of a slot at `address` is now: there, or in the cell that it was
-/// compacted to. For whoever reads it by the kernel and asks again afterwards.
+/// compacted to. For a caller that reads it through the kernel and asks again afterwards.
 pub(crate) fn place_of(address: usize) -> usize {
     let in_cell = |compactor: &'static Compactor| {
         let word = compactor.arena.word_of(address)?;
@@ -360,7 +360,7 @@ pub(super) fn seal(region: usize, first: usize) {
     }
 }
 
-/// Gives memory of cells that nobody needs back.
+/// Gives memory of unused cells back.
 pub(super) fn give_back_cells() {
     if let Some(compactor) = COMPACTOR.get()
         && let Some(mut taker) = TAKER.try_lock()
@@ -402,7 +402,7 @@ impl Compactor {
         // Headers cannot be read any more once the pages are on their way.
         let classes: Vec<Class> = claimed.iter().map(|claim| claim.stack.class()).collect();
         for (index, &class) in classes.iter().enumerate() {
-            // Whoever faults from step 1 on finds this.
+            // A fault from step 1 on finds this.
             transition::set(word(index), Word::plain(State::Moving, class).0);
         }
         let back_to_live = || {
@@ -412,8 +412,8 @@ impl Compactor {
         };
 
         // Step 1.
-        // SAFETY: the slots are claimed, so their goroutines do not run; who
-        // else writes there faults, and waits in the handler.
+        // SAFETY: the slots are claimed, so their goroutines do not run; a thread that
+        // writes there all the same faults, and waits in the handler.
         if let Err(error) = unsafe { map::protect(start, bytes, Access::Read) } {
             back_to_live();
             give(&cells);
@@ -424,7 +424,7 @@ impl Compactor {
             let (from, len) = claim.live();
             address_marks::clear(from, len);
             // SAFETY: the live part lies in the slot, whose pages are readable
-            // and which nobody can write; the cell is large enough.
+            // and which no thread can write; the cell is large enough.
             unsafe { (from as *const u8).copy_to_nonoverlapping(cell.0.as_ptr(), len) };
         }
         let compacted = |index: usize, claim: &Claimed| {
@@ -448,7 +448,7 @@ impl Compactor {
             return Ok(());
         }
         // Step 3.
-        // SAFETY: as in step 1; the handler also serves those who read.
+        // SAFETY: as in step 1; the handler also serves reads.
         if let Err(error) = unsafe { map::protect(start, bytes, Access::None) } {
             self.reopen(start, bytes);
             back_to_live();
@@ -461,7 +461,7 @@ impl Compactor {
             .map(|claim| live_pages(claim.stack.as_ptr(), claim.live().1))
             .collect();
         // SAFETY: the live bytes are in the cells, below them nothing is
-        // needed, and nobody can touch the pages.
+        // needed, and no thread can touch the pages.
         let emptied = unsafe {
             madvise::advise(PageRange { start, bytes }, Advice::DontNeed)
                 .map_err(|error| (0, error))
@@ -483,7 +483,7 @@ impl Compactor {
         self.reopen(start, bytes);
         // Step 6.
         for (index, claim) in claimed.iter().enumerate() {
-            // What is in the cell is seen by who restores it.
+            // The thread that restores it sees what is in the cell.
             transition::set(word(index), compacted(index, claim).0);
         }
         let count = claimed.len() as u64;
@@ -557,7 +557,7 @@ impl Compactor {
             let to = end.min(page + PAGE);
             // SAFETY: the staging page is ours while we hold it, and the part
             // of the cell is within what was copied to it. The rest of the
-            // page is below SP or above the header, where nobody looks.
+            // page is below SP or above the header, which is not read.
             let answer = unsafe {
                 let staged = staging.page();
                 cell.0
@@ -606,7 +606,7 @@ impl Compactor {
                     self.counters.touched.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            // Somebody was faster. What is left to fault in a live slot is its
+            // Another thread was faster. What is left to fault in a live slot is its
             // guard.
             State::Live => {}
             State::Free | State::Moving | State::Restoring => return Touch::NotOurs,
@@ -652,7 +652,7 @@ static STAGING: [Staging; 16] = [const {
     }
 }; 16];
 
-// SAFETY: the page belongs to whoever moved `busy` to true.
+// SAFETY: the page belongs to the thread that moved `busy` to true.
 unsafe impl Sync for Staging {}
 
 struct StagingGuard(&'static Staging);

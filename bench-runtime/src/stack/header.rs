@@ -1,10 +1,10 @@
 //! The header at the top of a slot, and the way to it from any address.
 //!
-//! # Who may touch a header
+//! # Access to a header
 //!
 //! Its cells belong to the goroutine that runs on the slot and to the thread
 //! that runs it: one at a time. While the goroutine is parked they belong to
-//! whoever holds its status. The header shares its page with live frames: to
+//! the thread that holds its status. The header shares its page with live frames: to
 //! read it while the goroutine is parked brings a compacted page back.
 
 use std::cell::Cell;
@@ -54,13 +54,13 @@ pub(crate) struct StackHeader {
 pub(crate) struct Owner(AtomicPtr<()>);
 
 impl Owner {
-    /// Whom it names; for the thread that runs it.
+    /// The goroutine; for the thread that runs it.
     #[inline]
     pub(crate) fn get(&self) -> *mut () {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Whom it names; for anybody.
+    /// The goroutine; for any thread.
     pub(crate) fn look(&self) -> *mut () {
         // Acquire: pairs with the Release in `set`; what it names is there.
         self.0.load(Ordering::Acquire)
@@ -130,7 +130,7 @@ impl Stack {
     /// # Safety
     ///
     /// The address is that of the header of a slot whose page is writable,
-    /// and nobody else uses the slot.
+    /// and the slot is not in use.
     pub(super) unsafe fn initialise(header: NonNull<StackHeader>, class: Class, info: &ClassInfo) {
         let limit = slot_top(header.as_ptr() as usize) - info.usable;
         // SAFETY: by the caller's promise; header addresses are aligned to a

@@ -11,7 +11,7 @@
 //! |              |    and first frames of neighbours lie in different cache
 //! |              |    sets
 //! +--------------+
-//! | StackHeader  |    who runs here; the accounting
+//! | StackHeader  |    the goroutine; the accounting
 //! +--------------+ <- Stack::top, the initial stack pointer
 //! | the stack    |    committed page by page as it is touched
 //! | ...          |
@@ -26,7 +26,7 @@
 //!
 //! Each region holds slots of one size. The default ([`StackPolicy::Auto`]) uses
 //! two of them: the first ten thousand stacks of a process are deep slots of 14.25
-//! MiB, one in each 16 MiB of the sparse region; who comes when all of these are in
+//! MiB, one in each 16 MiB of the sparse region; a goroutine that starts when all of these are in
 //! use gets one of 256 KiB. A deep slot fills its group but for the end, where the
 //! guard of the next one is:
 //!

@@ -1,4 +1,4 @@
-//! What is said when a goroutine overflows its stack: who, how much, where;
+//! The report when a goroutine overflows its stack: which one, how much, where;
 //! then the process aborts.
 //!
 //! A fault is an overflow where the stack pointer lies in a goroutine's slot
@@ -39,7 +39,7 @@ const WATCHDOG_S: u32 = 5;
 const INNERMOST: usize = 50;
 const OUTERMOST: usize = 50;
 
-/// Writes who a goroutine is, `goroutine 7 "name" [running], spawned at
+/// Writes which goroutine it is, `goroutine 7 "name" [running], spawned at
 /// file:line`, from the `g` of its header. Runs in a signal handler: no lock,
 /// no allocation.
 pub(crate) type Describe = fn(g: *mut (), out: &mut dyn Write);
@@ -77,7 +77,7 @@ pub(super) fn install_handler() -> io::Result<()> {
 }
 
 fn on_fault(fault: &Fault) -> bool {
-    // A compacted page is a SIGSEGV for who reads or writes; to run what lies
+    // A compacted page is a SIGSEGV for a read or a write; to run what lies
     // on a stack is nothing that a page could cure.
     let accessed = fault.signal == libc::SIGSEGV && fault.address != fault.program_counter;
     if fault.from_kernel && accessed && compact::on_fault(fault.address) == Touch::Restored {

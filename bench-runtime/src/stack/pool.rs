@@ -2,7 +2,7 @@
 //!
 //! A stack that was just put back is the one whose lines are still in the
 //! CPU's cache, so it goes out next. Past [`HOT`] the oldest [`SPILL`] go to
-//! the arena; a cache that is empty takes as many from there. Who asks for a deep
+//! the arena; a cache that is empty takes as many from there. A request for a deep
 //! stack gets a shallow one where none is at hand or in the arena.
 //!
 //! # Rejected
@@ -158,7 +158,7 @@ impl StackCache {
         }
     }
 
-    /// Takes a stack back. Nobody runs on it, and nothing on it is needed.
+    /// Takes a stack back. No code runs on it, and nothing on it is needed.
     #[inline]
     pub(crate) fn put(&mut self, stack: Stack) {
         let class = stack.class();

@@ -3,10 +3,10 @@
 //!
 //! A guard marker is an entry of a page table, and a page of table serves two
 //! MiB: a compacted slot of the default size costs more there than in its cell.
-//! A sealed chunk has no markers and no tables; its protection alone stops who
+//! A sealed chunk has no markers and no tables; its protection alone stops a thread that
 //! touches it. Each chunk is a mapping of its own, so none is split by it.
 //!
-//! | chunk     | its mapping        | its slots                  | who moves it on          |
+//! | chunk     | its mapping        | its slots                  | next state               |
 //! |-----------|--------------------|----------------------------|--------------------------|
 //! | `OPEN`    | readable, writable | any                        | the sweep: `SEALED`      |
 //! | `SEALED`  | nothing may touch  | `COMPACTED` or `RESTORING` | a restorer: `OPENING`    |
@@ -15,13 +15,13 @@
 //! # Steps
 //!
 //! 1. To seal, the sweep moves every slot from `COMPACTED` to `MOVING`, so that
-//!    nobody restores one meanwhile; one that is not compacted ends it. Where a
+//!    none is restored meanwhile; one that is not compacted ends it. Where a
 //!    whole chunk is compacted at once they are on their way already, and no
 //!    markers are made in the first place.
 //! 2. It maps the chunk anew, with nothing in it, which takes one step.
 //! 3. The chunk says `SEALED`, and then the slots `COMPACTED` again.
-//! 4. Who restores a slot moves that to `RESTORING`, and then looks at its
-//!    chunk. The first who finds it sealed makes the mapping what it was, puts
+//! 4. A thread that restores a slot moves it to `RESTORING`, and then looks at its
+//!    chunk. The first that finds it sealed makes the mapping what it was, puts
 //!    the markers back, of guards and of live pages, and ends the protection;
 //!    others wait for that.
 //!
@@ -134,11 +134,11 @@ impl Seals {
         first: usize,
     ) -> bool {
         let start = arena.geometry().slot_base(region, first);
-        // SAFETY: what was in the range is in cells, and who touches it waits
+        // SAFETY: what was in the range is in cells, and a thread that touches it waits
         // in the handler.
         let closed = unsafe { map::reserve_again(start, CHUNK) }.is_ok();
         if closed {
-            // Relaxed: seen by who sees a slot compacted, which comes after.
+            // Relaxed: a thread that sees a slot compacted, which comes after, sees it.
             self.chunk(arena, start).store(SEALED, Ordering::Relaxed);
         } else {
             reopen(arena, Some(userfault), region, first);
@@ -146,9 +146,9 @@ impl Seals {
         closed
     }
 
-    /// Step 4, by who has moved the slot that `address` lies in to
+    /// Step 4, by the thread that moved the slot that `address` lies in to
     /// `RESTORING`. Allowed in a signal handler. No `userfault`: in the child of
-    /// a fork, where the one who was at it is not.
+    /// a fork, where the thread that was at it is not.
     pub(super) fn open(&self, arena: &Arena, userfault: Option<&UserFault>, address: usize) {
         let chunk = self.chunk(arena, address);
         loop {

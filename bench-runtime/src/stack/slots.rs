@@ -1,11 +1,11 @@
 //! What is known of each slot without touching it: a word a slot.
 //!
-//! | state        | header       | pages                    | who moves it on                     |
+//! | state        | header       | pages                    | next state                          |
 //! |--------------|--------------|--------------------------|-------------------------------------|
-//! | `FREE`       | not written  | none, or zeros           | who takes it: `LIVE`                |
+//! | `FREE`       | not written  | none, or zeros           | taken: `LIVE`                       |
 //! | `LIVE`       | initialised  | the kernel's business    | compactor: `MOVING`; trimmer: `FREE`|
 //! | `MOVING`     | do not touch | protected, on their way  | the same compactor                  |
-//! | `COMPACTED`  | in the cell  | guard markers, or the chunk is sealed | whoever needs it: `RESTORING`; to seal its chunk: `MOVING` |
+//! | `COMPACTED`  | in the cell  | guard markers, or the chunk is sealed | needed: `RESTORING`; to seal its chunk: `MOVING` |
 //! | `RESTORING`  | do not touch | coming back              | the same restorer: `LIVE`           |
 //!
 //! A live slot's word also remembers for the sweep since when it has seen the

@@ -47,7 +47,7 @@ pub struct StackUsage {
 
 /// Slots that one call of [`cached`] looks after in each class at most.
 const CACHED_BATCH: usize = 4096;
-/// Of these it takes so many off the free list at a time: nobody else can have
+/// Of these it takes so many off the free list at a time: no other thread can take
 /// them meanwhile. The arena has as many deep slots more than it promises.
 pub(super) const IN_HAND: usize = 64;
 
@@ -166,12 +166,12 @@ pub(super) fn parked(arena: &Arena, region: usize, number: usize, claimed: &Clai
     let now = Word(word.load(Ordering::Relaxed));
     if now.state() == State::Live {
         let trimmed = Word::live(now.class(), now.since_ms(), true);
-        // Who was faster has moved it to a state that says more.
+        // If it fails, another thread moved it to a state that says more.
         let _ = word.compare_exchange(now.0, trimmed.0, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 
-/// Gives back what was left in stacks that nobody uses, beyond their first
+/// Gives back what was left in unused stacks, beyond their first
 /// pages. The caller owns them.
 pub(super) fn unused(stacks: &[Stack]) {
     let deep: Vec<PageRange> = stacks
@@ -184,7 +184,7 @@ pub(super) fn unused(stacks: &[Stack]) {
             (seen.lowest < range.start + range.bytes).then_some(range)
         })
         .collect();
-    // SAFETY: nobody runs on these stacks, and their headers lie in the page
+    // SAFETY: these stacks are not in use, and their headers lie in the page
     // that stays. A refusal costs memory and nothing else.
     let _ = unsafe { madvise::advise_all(&deep, Advice::DontNeed) };
 }
@@ -227,7 +227,7 @@ pub(super) fn release(arena: &Arena, class: Class, slots: &[FreeSlot]) {
             let address = slot.0.as_ptr() as usize;
             if let Some(word) = arena.word_of(address) {
                 // Relaxed: the slot is ours until it is on a list again, and a
-                // sweep that still reads its header finds nobody there.
+                // sweep that still reads its header finds no goroutine there.
                 word.store(Word::plain(State::Free, class).0, Ordering::Relaxed);
             }
             PageRange {

@@ -12,7 +12,7 @@ use crate::util::quick_lock::QuickLock;
 
 /// A place to wait until what a [`Mutex`] guards has changed.
 ///
-/// Who waits is woken in the order in which they came, by one signal each, and
+/// Waiters are woken in the order in which they came, by one signal each, and
 /// by nothing else; still look at the condition again, as others may have been
 /// there between the signal and the return.
 ///
@@ -39,7 +39,7 @@ pub struct Cond {
 }
 
 impl Cond {
-    /// One that nobody waits at.
+    /// One without a waiter.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -147,7 +147,7 @@ impl Cond {
         unsafe { self.queue.lock().enqueue(waiter) };
         drop(guard);
         sched::park_until(me, ticket, deadline_ns);
-        // SAFETY: the wait is over, so nobody else writes the tag.
+        // SAFETY: the wait is over, so no other thread writes the tag.
         let signalled = unsafe { (*waiter).tag.get() } & WOKEN != 0;
         if !signalled {
             // SAFETY: alive, and was enqueued nowhere else.
@@ -156,7 +156,7 @@ impl Cond {
         (mutex.lock(), signalled)
     }
 
-    /// Wakes the one who has waited longest; says whether somebody waited.
+    /// Wakes the goroutine that has waited longest; true if there was one.
     ///
     /// # Examples
     ///
@@ -179,7 +179,7 @@ impl Cond {
         first.is_some()
     }
 
-    /// Wakes all who wait.
+    /// Wakes all waiters.
     ///
     /// # Examples
     ///

@@ -3,7 +3,7 @@
 //! All of it also works on a plain thread, which it then blocks, so that a
 //! program can talk to its goroutines from outside. Nothing is poisoned by a
 //! panic: as in Go a mutex guards the access to a value, not the sense of it,
-//! and a panic is handed to whoever joins the goroutine, which is where to
+//! and a panic is handed to the join of the goroutine, which is where to
 //! decide whether to go on; guards unlock while they unwind.
 
 mod cond;

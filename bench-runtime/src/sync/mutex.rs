@@ -1,11 +1,11 @@
-//! A mutex that parks goroutines, and is fair once somebody has starved.
+//! A mutex that parks goroutines, and is fair once a waiter has starved.
 //!
 //! | bit        | meaning                                                   |
 //! |------------|-----------------------------------------------------------|
-//! | `LOCKED`   | somebody holds it                                         |
-//! | `QUEUED`   | somebody waits in the queue; set and cleared under its lock |
-//! | `WAKING`   | a woken waiter is about to try; nobody else need be woken |
-//! | `STARVING` | it goes from each holder to the first waiter, and to nobody else |
+//! | `LOCKED`   | held                                                      |
+//! | `QUEUED`   | the queue has waiters; set and cleared under its lock      |
+//! | `WAKING`   | a woken waiter is about to try; no other need be woken    |
+//! | `STARVING` | it goes from each holder to the first waiter only |
 //!
 //! # The protocol
 //!
@@ -13,7 +13,7 @@
 //! those who come by, and they win mostly, as they have a CPU: that is fast.
 //! A woken waiter that loses goes back in front of the queue. Having waited
 //! for [`STARVING_NS`] it sets `STARVING`, while the mutex is held, so that the
-//! holder sees it. While the bit is set nobody takes the free mutex: an unlock
+//! holder sees it. While the bit is set no newcomer takes the mutex: an unlock
 //! hands it to the first waiter, with `LOCKED` set on its behalf. A waiter that
 //! was handed the mutex and is the last, or has waited for less than that,
 //! clears the bit.
@@ -69,7 +69,7 @@ const SPINS: u32 = 30;
 /// ```
 pub struct Mutex<T: ?Sized> {
     state: AtomicU32,
-    /// An address on the stack of who took it last, for dumps.
+    /// An address on the stack of its last holder, for dumps.
     holder: AtomicUsize,
     queue: QuickLock<WaitQueue>,
     value: UnsafeCell<T>,
@@ -92,7 +92,7 @@ impl<T> Mutex<T> {
         }
     }
 
-    /// The value; nobody can hold the mutex.
+    /// The value; the mutex cannot be held.
     pub fn into_inner(self) -> T {
         self.value.into_inner()
     }
@@ -127,7 +127,7 @@ impl<T: ?Sized> Mutex<T> {
         MutexGuard::new(self)
     }
 
-    /// Takes the mutex if it is free and nobody starves for it.
+    /// Takes the mutex if it is free and no waiter starves.
     ///
     /// # Examples
     ///
@@ -155,7 +155,7 @@ impl<T: ?Sized> Mutex<T> {
         taken.then(|| MutexGuard::new(self))
     }
 
-    /// The value of a mutex that nobody else can reach.
+    /// The value of a mutex that no other code can reach.
     ///
     /// # Examples
     ///
@@ -236,7 +236,7 @@ impl<T: ?Sized> Mutex<T> {
             .is_ok()
     }
 
-    /// We were handed the mutex: go back to normal operation if nobody else
+    /// We were handed the mutex: go back to normal operation if no other waiter
     /// starves.
     fn accept(&self, waited: u64) {
         let queue = self.queue.lock();
@@ -261,7 +261,7 @@ impl<T: ?Sized> Mutex<T> {
         let tag = loop {
             let state = self.state.load(Ordering::Relaxed);
             if state & QUEUED == 0 || state & (LOCKED | WAKING) != 0 {
-                // Nobody waits; or whoever holds the mutex now, or is about to
+                // No waiter; or the present holder, or a waiter that is about to
                 // try, will wake the next.
                 return;
             }

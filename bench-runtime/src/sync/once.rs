@@ -1,9 +1,9 @@
-//! Something that is done once, whoever comes first.
+//! Something that is done once, by the first caller.
 //!
 //! | `state`   | meaning                             |
 //! |-----------|-------------------------------------|
-//! | `NEW`     | nobody has begun                    |
-//! | `RUNNING` | somebody is at it, others may wait  |
+//! | `NEW`     | not begun                           |
+//! | `RUNNING` | under way, others may wait          |
 //! | `DONE`    | it is over, also if it panicked     |
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! A value that is computed once, by whoever needs it first.
+//! A value that is computed once, by its first caller.
 
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -16,7 +16,7 @@ enum Outcome<T> {
     None,
 }
 
-/// A value that is computed once, by whoever needs it first; the others wait.
+/// A value that is computed once, by its first caller; the others wait.
 ///
 /// # Examples
 ///

@@ -75,7 +75,7 @@ impl<T> Pool<T> {
     pub fn take(&self) -> T {
         let start = shard_here();
         for turn in 0..SHARDS {
-            // A list that is in use is left to those who use it.
+            // A list that is in use is skipped.
             let shard = &self.shards[(start + turn) % SHARDS].0;
             let spare = shard.try_lock().and_then(|mut list| list.pop());
             if let Some(object) = spare {

@@ -4,14 +4,14 @@
 //! |------------------|------------------------------------------------|
 //! | `READER` × n     | n goroutines read                              |
 //! | `WRITER`         | one goroutine writes                           |
-//! | `QUEUED`         | somebody waits; set and cleared under the lock |
+//! | `QUEUED`         | waiters exist; set and cleared under the lock  |
 //!
 //! # The protocol
 //!
-//! While somebody waits, newcomers wait behind it: so a writer waits only for
-//! those who read already. Who unlocks last hands over: a reader to the first
+//! While there are waiters, newcomers queue behind them: so a writer waits only for
+//! those that read already. The last unlock hands over: a reader to the first
 //! writer; a writer to all readers that wait, or, without any, to the first
-//! writer. Hand-overs change `state` on behalf of the woken, who have nothing
+//! writer. Hand-overs change `state` on behalf of the woken, which have nothing
 //! left to do.
 //!
 //! Source of the order, which lets neither side starve: Go's `sync.RWMutex`.
@@ -33,7 +33,7 @@ const WRITER: usize = 1;
 const QUEUED: usize = 2;
 const READER: usize = 4;
 
-/// Those who wait; `writing` tells [`Queued`] which queue is meant.
+/// The waiters; `writing` tells [`Queued`] which queue is meant.
 struct Queues {
     readers: WaitQueue,
     reader_count: usize,
@@ -97,7 +97,7 @@ impl<T> RwMutex<T> {
         }
     }
 
-    /// The value; nobody can hold the mutex.
+    /// The value; the mutex cannot be held.
     ///
     /// # Examples
     ///
@@ -115,7 +115,7 @@ impl<T> RwMutex<T> {
 
 impl<T: ?Sized> RwMutex<T> {
     /// Takes it for reading; blocks the goroutine (or, on a plain thread, the
-    /// thread) while somebody writes, or has waited to.
+    /// thread) while a writer holds it, or waits for it.
     ///
     /// # Examples
     ///
@@ -222,7 +222,7 @@ impl<T: ?Sized> RwMutex<T> {
         })
     }
 
-    /// The value of a mutex that nobody else can reach.
+    /// The value of a mutex that no other code can reach.
     ///
     /// # Examples
     ///
@@ -237,7 +237,7 @@ impl<T: ?Sized> RwMutex<T> {
         self.value.get_mut()
     }
 
-    /// One more reader, unless somebody writes or waits, or the exchange lost.
+    /// One more reader, unless it is held for writing, or has waiters, or the exchange lost.
     #[inline]
     fn try_read_once(&self) -> bool {
         let state = self.state.load(Ordering::Relaxed);
@@ -264,7 +264,7 @@ impl<T: ?Sized> RwMutex<T> {
                 continue;
             }
             let mut queues = self.queues.lock();
-            // Whoever is there now will see the bit under the lock that we hold.
+            // The present holder will see the bit under the lock that we hold.
             if self.queue_up(|state| state & (WRITER | QUEUED) != 0) {
                 queues.reader_count += 1;
                 queues.writing = false;
@@ -321,7 +321,7 @@ impl<T: ?Sized> RwMutex<T> {
 
     #[inline]
     fn unlock_write(&self) {
-        // Release: pairs with the Acquire of whoever is next.
+        // Release: pairs with the Acquire of the next holder.
         if self
             .state
             .compare_exchange(WRITER, 0, Ordering::Release, Ordering::Relaxed)
@@ -332,7 +332,7 @@ impl<T: ?Sized> RwMutex<T> {
         sched::give_way();
     }
 
-    /// Passes it on to those who wait: from a writer to the readers first,
+    /// Passes it on to the waiters: from a writer to the readers first,
     /// from the last reader to a writer first. `state` is `QUEUED` alone, or
     /// with `WRITER`: all newcomers queue up, so under the lock it is ours.
     #[cold]
@@ -434,7 +434,7 @@ impl<T: ?Sized> Deref for RwMutexReadGuard<'_, T> {
     #[inline]
     fn deref(&self) -> &T {
         // SAFETY: while the guard exists the mutex is held for reading, so
-        // nobody writes.
+        // there is no writer.
         unsafe { &*self.mutex.value.get() }
     }
 }

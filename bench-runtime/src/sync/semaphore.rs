@@ -58,8 +58,8 @@ pub enum AcquireError {
 
 /// A number of units that are lent out, first come, first served.
 ///
-/// One who wants much is not overtaken by those who want little; one who wants
-/// more than there is waits for ever, but in nobody's way.
+/// A large request is not overtaken by small ones behind it; a request for
+/// more than there is waits for ever, but delays no other.
 ///
 /// # Examples
 ///
@@ -109,7 +109,7 @@ impl Semaphore {
         if !state.take(weight) {
             let elem = ptr::without_provenance_mut(weight);
             if weight > self.size {
-                // In a queue of its own, which nobody ever serves.
+                // In a queue of its own, which is never served.
                 drop(state);
                 let nobody = QuickLock::new(WaitQueue::new());
                 park_in(nobody.lock(), WaitReason::Semaphore, self.object(), elem);
@@ -123,7 +123,7 @@ impl Semaphore {
         }
     }
 
-    /// Borrows `weight` units if they are free and nobody waits.
+    /// Borrows `weight` units if they are free and no goroutine waits.
     ///
     /// # Errors
     ///
@@ -353,12 +353,12 @@ impl Semaphore {
             done.watch(ending)
         };
         if !open && me.claim(ticket) {
-            // Nobody else ends this wait any more.
+            // No other thread ends this wait any more.
             sched::cancel_park(me);
         } else {
             sched::park(me);
         }
-        // SAFETY: the wait is over, so nobody else writes the tag; both are
+        // SAFETY: the wait is over, so no other thread writes the tag; both are
         // alive, and in no other queue.
         let got = unsafe {
             done.unwatch(ending);
@@ -418,7 +418,7 @@ impl Semaphore {
 }
 
 impl State {
-    /// Takes units if they are free and nobody is first.
+    /// Takes units if they are free and no goroutine waits.
     fn take(&mut self, weight: usize) -> bool {
         let can = weight <= self.free && self.queue.is_empty();
         if can {
@@ -427,7 +427,7 @@ impl State {
         can
     }
 
-    /// Serves those who wait, in order, as far as the free units go.
+    /// Serves the waiters in order, as far as the free units go.
     fn serve(&mut self) -> Woken {
         let mut woken = Woken::none();
         while let Some(first) = self.queue.first() {

@@ -57,7 +57,7 @@ impl Wake for Signal {
         self.wake_by_ref();
     }
 
-    /// Waits for nothing, as whoever wakes may hold a lock.
+    /// Waits for nothing, as the thread that wakes may hold a lock.
     fn wake_by_ref(self: &Arc<Self>) {
         let mut state = self.state.lock();
         // SAFETY: in the queue until now, and its owner does not leave before

@@ -3,11 +3,11 @@
 //! | `state`       | meaning                                             |
 //! |---------------|-----------------------------------------------------|
 //! | `ONE` × n     | n tasks are not done                                |
-//! | `QUEUED`      | somebody waits; set and cleared under the lock      |
+//! | `QUEUED`      | waiters exist; set and cleared under the lock       |
 //!
 //! The change that brings the count to zero while `QUEUED` is set is made under
-//! the queue's lock: so nobody can begin a new round, and wait for it, before
-//! those who waited for this one have been taken out.
+//! the queue's lock: so no goroutine can begin a new round, and wait for it, before
+//! the waiters of this one have been taken out.
 
 use std::any::Any;
 use std::fmt;
@@ -76,7 +76,7 @@ impl WaitGroup {
         }
     }
 
-    /// Changes the count. Whoever brings it from zero must do so before the
+    /// Changes the count. A caller that brings it from zero must do so before the
     /// wait that shall see it.
     ///
     /// # Panics
@@ -103,7 +103,7 @@ impl WaitGroup {
         sched::give_way();
     }
 
-    /// [`Self::add`], for who starts a goroutine or ends, and so gives way.
+    /// [`Self::add`] at the start or the end of a goroutine, where it gives way.
     fn change(&self, delta: i32) {
         let inner = &*self.inner;
         let mut state = inner.state.load(Ordering::Relaxed);
@@ -250,7 +250,7 @@ impl WaitGroup {
                 let reason = WaitReason::WaitGroup;
                 let done = park_in_until(queue, reason, object, elem, deadline_ns, |waiter| {
                     // SAFETY: alive, and was enqueued nowhere else. (`QUEUED`
-                    // stays; the end of the round then finds nobody.)
+                    // stays; the end of the round then finds no waiter.)
                     unsafe { inner.queue.lock().remove(waiter.as_ptr()) };
                 });
                 if !done {
@@ -344,7 +344,7 @@ impl Inner {
             .is_ok()
     }
 
-    /// Keeps a panic for who waits, if it is the first.
+    /// Keeps a panic for the waiters, if it is the first.
     fn note_panic(&self, panic: Box<dyn Any + Send>) {
         let mut panic = Some(panic);
         {

@@ -1,10 +1,10 @@
-//! What the primitives share: to park in a queue, and to wake whom it holds.
+//! What the primitives share: parking in a queue, and waking its waiters.
 //!
 //! # The protocol
 //!
-//! 1. The one who waits takes the queue's lock, sees that it must wait, and
+//! 1. The waiter takes the queue's lock, sees that it must wait, and
 //!    calls [`park_in`] or [`park_in_until`], which enqueue it and unlock.
-//! 2. The one who wakes takes waiters out under the lock, sets [`WOKEN`] in
+//! 2. The waker takes waiters out under the lock, sets [`WOKEN`] in
 //!    their tags, unlocks, and readies them.
 //! 3. A timed wait that finds no [`WOKEN`] ran out; its waiter is then still
 //!    enqueued, and it removes it.
@@ -15,7 +15,7 @@ use std::ptr::NonNull;
 use crate::goroutine::{WaitQueue, WaitReason, Waiter};
 use crate::sched;
 
-/// In a waiter's tag: the wait was ended by who dequeued it.
+/// In a waiter's tag: the wait was ended by a dequeue.
 pub(super) const WOKEN: u32 = 1;
 
 /// What a lock guards that has a queue of waiters.
@@ -91,7 +91,7 @@ where
     unsafe { guard.queue().enqueue(waiter) };
     drop(guard);
     sched::park_until(me, ticket, deadline_ns);
-    // SAFETY: the wait is over, so nobody else writes the tag.
+    // SAFETY: the wait is over, so no other thread writes the tag.
     let woken = unsafe { (*waiter).tag.get() } & WOKEN != 0;
     if !woken {
         // SAFETY: the address of a live object is not null.

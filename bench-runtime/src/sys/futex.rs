@@ -1,4 +1,4 @@
-//! Sleeping on a word and waking who sleeps there.
+//! Sleeping on a word, and waking its sleepers.
 
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;

@@ -47,7 +47,7 @@ const REFUSED: u8 = 2;
 ///
 /// # Safety
 ///
-/// The range is the caller's; for all but `NoHugePage` nobody needs what is
+/// The range is the caller's; for all but `NoHugePage` no code needs what is
 /// in it.
 pub(crate) unsafe fn advise(range: PageRange, advice: Advice) -> io::Result<()> {
     loop {

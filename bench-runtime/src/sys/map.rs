@@ -55,7 +55,7 @@ pub(crate) fn reserve(bytes: usize, align: usize) -> io::Result<usize> {
     let start = start as usize;
     let aligned = start.next_multiple_of(align);
     let (before, after) = (aligned - start, start + padded - (aligned + bytes));
-    // SAFETY: both ends lie in the mapping just made and nobody knows of them.
+    // SAFETY: both ends lie in the mapping just made and are not in use.
     unsafe {
         if before > 0 {
             unmap(start, before)?;
@@ -72,8 +72,8 @@ pub(crate) fn reserve(bytes: usize, align: usize) -> io::Result<usize> {
 ///
 /// # Safety
 ///
-/// The range is the caller's, and whoever else reaches it can bear the change.
-/// After an error, too, nobody may count on anything in it.
+/// The range is the caller's, and all other code that reaches it can bear the change.
+/// Its contents are undefined, also after an error.
 pub(crate) unsafe fn reserve_again(start: usize, bytes: usize) -> io::Result<()> {
     // SAFETY: by the caller's promise.
     let answer = unsafe {
@@ -109,7 +109,7 @@ pub(crate) unsafe fn unmap(start: usize, bytes: usize) -> io::Result<()> {
 ///
 /// # Safety
 ///
-/// The range is the caller's, and whoever else reaches it can bear the change.
+/// The range is the caller's, and all other code that reaches it can bear the change.
 pub(crate) unsafe fn protect(start: usize, bytes: usize, access: Access) -> io::Result<()> {
     // SAFETY: by the caller's promise.
     match unsafe { libc::mprotect(start as *mut _, bytes, access.prot()) } {
@@ -137,7 +137,7 @@ pub(crate) fn resident(start: usize, pages: &mut [u8]) -> io::Result<()> {
 ///
 /// # Safety
 ///
-/// Nobody needs what is there.
+/// What is there is not needed any more.
 pub(crate) unsafe fn kernel_can_write(address: usize) -> bool {
     // The bare system call: the C library's would write by itself.
     // SAFETY: by the caller's promise; an address that cannot be written is

@@ -80,7 +80,7 @@ unsafe fn read_module(bias: u64, headers: &[libc::Elf64_Phdr]) -> Option<LoadedM
 
 /// # Safety
 ///
-/// The range is readable, and nobody writes there, as long as the result is used.
+/// The range is readable, and not written, as long as the result is used.
 unsafe fn bytes_of(range: &Range<u64>) -> &'static [u8] {
     let bytes = (range.end - range.start) as usize;
     // SAFETY: by the caller's promise.

@@ -12,7 +12,7 @@
 //!
 //! # Rejected
 //!
-//! *The crate `signal-hook`*: its handler runs on the stack of whoever is
+//! *The crate `signal-hook`*: its handler runs on the stack of the thread that is
 //! interrupted, and a goroutine's may have 4 KiB; and it stays when the last who
 //! asked for a signal is gone, so that nothing gives the former action back.
 //! *signalfd*: every thread of the process would have to block the signal, also

@@ -25,7 +25,7 @@ pub(crate) struct Fault {
 }
 
 /// Looks at a fault in signal context. True: the cause is gone, try the
-/// access again. False: it is somebody else's, go to the handler before us.
+/// access again. False: it is not ours, call the previous handler.
 /// It keeps to what a signal handler may do and preserves `errno`.
 pub(crate) type Handler = fn(&Fault) -> bool;
 
@@ -128,7 +128,7 @@ fn pass_on(
             }
         }
         handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
-            // SAFETY: whoever installed it with SA_SIGINFO gave a handler of
+            // SAFETY: a handler that was installed with SA_SIGINFO is one of
             // this form, and it gets what the kernel gave us.
             unsafe {
                 let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) =

@@ -1,4 +1,4 @@
-//! A timer of whoever runs this code.
+//! A timer of the caller's runtime.
 
 use crate::sched;
 use crate::time::outside;

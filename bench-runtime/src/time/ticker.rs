@@ -13,7 +13,7 @@ use crate::util::lock::Lock;
 
 /// Sends the time on its channel, once each period.
 ///
-/// A tick that nobody has received when the next one comes is the last for
+/// A tick that is not received before the next one comes is the last for
 /// then: a slow receiver misses ticks, and never finds two waiting. Ticks keep
 /// their phase, however late they are. Dropping it stops it.
 ///

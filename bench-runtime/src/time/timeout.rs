@@ -55,7 +55,7 @@ where
 {
     let (sender, receiver) = chan(1);
     Spawner::current().spawn(move || {
-        // The caller may be gone: then nobody wants the result.
+        // The caller may be gone: then the result is dropped.
         let _ = sender.send(panic::catch_unwind(AssertUnwindSafe(f)));
     });
     match receiver.recv_timeout(duration) {

@@ -60,7 +60,7 @@ impl Shared {
         if state.due_ns == Some(when_ns) {
             state.due_ns = None;
             state.armed = None;
-            // There is room: whoever armed it emptied the channel.
+            // There is room: the call that armed it emptied the channel.
             let _ = self.sender.try_send(instant_of(when_ns));
         }
     }

@@ -2,9 +2,9 @@
 //!
 //! | `state`     | meaning                                         |
 //! |-------------|-------------------------------------------------|
-//! | `FREE`      | nobody holds it                                 |
-//! | `HELD`      | held, nobody sleeps                             |
-//! | `CONTENDED` | held, somebody may sleep on the word            |
+//! | `FREE`      | not held                                        |
+//! | `HELD`      | held, no thread sleeps                          |
+//! | `CONTENDED` | held, a thread may sleep on the word            |
 //!
 //! It may be held across no park. Source of the three states: U. Drepper,
 //! "Futexes Are Tricky", mutex 2.

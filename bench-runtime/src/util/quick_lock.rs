@@ -3,8 +3,8 @@
 //!
 //! | `held` | meaning         |
 //! |--------|-----------------|
-//! | 0      | nobody holds it |
-//! | 1      | somebody does   |
+//! | 0      | not held        |
+//! | 1      | held            |
 //!
 //! A thread that cannot get it spins, lets others run, then sleeps on `held`,
 //! counted in `sleepers`. The holder looks at `sleepers` only after its plain
@@ -18,8 +18,8 @@
 //!
 //! # Rejected
 //!
-//! An exchange on release, which would tell for sure whether somebody sleeps:
-//! it doubles the cost of a section that nobody contends for.
+//! An exchange on release, which would tell for sure whether a thread sleeps:
+//! it doubles the cost of an uncontended section.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};

@@ -153,7 +153,7 @@ impl<T> Case for RecvCase<'_, T> {
 /// `send(tx, value)`
 pub struct SendCase<'a, T> {
     sender: Option<&'a Sender<T>>,
-    /// Not a `T` once it was sent: whoever received it may have freed what it
+    /// Not a `T` once it was sent: the thread that received it may have freed what it
     /// owns, and a `Box` may not even be moved then.
     value: MaybeUninit<T>,
     /// Whether the value is still ours.

@@ -450,7 +450,7 @@ impl<'a> Select<'a> {
         Self::mark_lent(entries, true);
         // SAFETY: each case borrows its end, so the channels are alive, and its
         // slot, which by the above has a value to send or room for one, and
-        // which nobody else touches until the mark is gone.
+        // which no other code touches until the mark is gone.
         let taken = unsafe { run(entries, wait) };
         Self::mark_lent(entries, false);
         taken.map(|taken| Self::settle(entries, taken))

@@ -7,7 +7,7 @@
 //!    when all were locked.
 //! 4. Enqueue a waiter for each case, all with one ticket; unlock; park. Those
 //!    of one channel in an order that begins at random, as the first is taken.
-//! 5. Whoever claims the ticket has moved the value or closed the channel.
+//! 5. The thread that claims the ticket has moved the value or closed the channel.
 //!    Remove the other waiters, each under its channel's lock.
 //!
 //! Source: Go's `selectgo`, without its random order of polling: the pick among
@@ -301,11 +301,11 @@ unsafe fn park(entries: &mut [Entry], wait: Wait) -> Option<Taken> {
             .waiter
             .write(Waiter::multi(me, ticket, entry.elem.cast(), 0));
     }
-    // From here on the entries are shared with whoever dequeues their waiters,
+    // From here on the entries are shared with the thread that dequeues their waiters,
     // which are all cells.
     let entries = &*entries;
     for same_channel in entries.chunk_by(|a, b| a.core == b.core) {
-        // Whoever comes takes the first of them.
+        // The thread that comes takes the first of them.
         let first = match same_channel.len() {
             1 => 0,
             // SAFETY: locked.
@@ -325,14 +325,14 @@ unsafe fn park(entries: &mut [Entry], wait: Wait) -> Option<Taken> {
         Wait::Until(deadline_ns) => sched::park_until(me, ticket, deadline_ns),
         Wait::Poll | Wait::Forever => sched::park(me),
     }
-    // The ticket is claimed: nobody else writes a tag of ours any more.
+    // The ticket is claimed: no other thread writes a tag of ours any more.
     let outcome = |entry: &Entry| {
         // SAFETY: written above.
         unsafe { entry.waiter.assume_init_ref() }.tag.get() & (PASSED | CLOSED)
     };
     let mut taken = None;
     for entry in entries {
-        // Whoever took this waiter has dequeued it. All others may still be
+        // The thread that took this waiter has dequeued it. All others may still be
         // linked.
         let how = outcome(entry);
         if how != 0 {

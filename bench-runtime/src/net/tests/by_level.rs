@@ -67,7 +67,7 @@ fn messages_that_nobody_reads_end_the_watch_by_level_and_are_read_later() {
     let (reader, writer) = watched_by_level(&rt);
     send(&writer, &[1, 2, 3]);
     while reader.is_watched_by_level() {
-        // The poller's thread finds it readable, for nobody.
+        // The poller's thread finds it readable, without a waiter.
         thread::yield_now();
     }
     let reading = {

@@ -18,7 +18,7 @@ pub(crate) enum Kind {
     Park,
     /// A goroutine.
     Yield,
-    /// Who ran ended, and nobody follows at once. Where another one does, its
+    /// The running goroutine ended, and no other follows at once. Where another one does, its
     /// run says so.
     End,
     /// The P begins to run on this M.

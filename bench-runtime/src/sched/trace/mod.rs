@@ -2,7 +2,7 @@
 //!
 //! Each P has a [`Ring`] of the last [`EVENTS`] events, which only its holder
 //! writes; what happens without a P (sysmon, spawns and readies from outside)
-//! goes to one ring more, behind a lock. Nobody is stopped to read them.
+//! goes to one ring more, behind a lock. Reading them stops no thread.
 //!
 //! # What is recorded when
 //!
@@ -178,7 +178,7 @@ fn site_event(at_ns: u64, site: &'static Location<'static>) -> Event {
     }
 }
 
-/// Only by who holds the P, inside the runtime.
+/// Only for the M that holds the P, inside the runtime.
 impl Processor {
     /// True if this is to be recorded, or timed.
     #[inline(always)]
@@ -209,7 +209,7 @@ impl Processor {
     }
 
     /// One that [`Self::watches`] for anything has spawned a goroutine, which
-    /// nobody else knows of yet.
+    /// no other thread knows of yet.
     #[cold]
     #[inline(never)]
     pub(crate) fn note_spawn(&self, g: &'static Goroutine) {
@@ -318,7 +318,7 @@ impl Shared {
         p.record_at(Event::new(at_ns, Kind::Retake, hog, m.id as u64));
     }
 
-    /// A goroutine was spawned from outside; nobody else knows of it yet.
+    /// A goroutine was spawned from outside; no other thread knows of it yet.
     pub(super) fn note_spawn_outside(&self, g: &'static Goroutine) {
         if self.recorder.watch() == 0 {
             return;

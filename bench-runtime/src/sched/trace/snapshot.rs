@@ -55,7 +55,7 @@ pub(super) struct Who {
 }
 
 /// What the flight recorder of the current runtime holds; nothing on a plain
-/// thread, for which there is [`crate::Runtime::trace`]. Stops nobody.
+/// thread, for which there is [`crate::Runtime::trace`]. Stops no thread.
 ///
 /// # Examples
 ///
@@ -179,7 +179,7 @@ fn learn(events: &[Event], goroutines: &mut BTreeMap<u64, Who>) {
 
 /// Writes the trace of a runtime, the `number`th that is being written, to the
 /// file that `THREADBARE_TRACE_FILE` names, if it is set. Says what came of it
-/// on stderr: whoever set it waits for it.
+/// on stderr: the user of that variable waits for it.
 pub(crate) fn write_if_asked(shared: &'static Shared, number: usize) {
     let Some(file) = std::env::var_os("THREADBARE_TRACE_FILE") else {
         return;
