@@ -44,7 +44,7 @@ use crate::util::lock::Lock;
 ///
 /// # fn main() -> std::io::Result<()> {
 /// let mut child = Command::new("sh")
-///     .args(["-c", "echo ready; sleep 1000"])
+///     .args(["-c", "echo ready; exec sleep 1000"])
 ///     .stdout(Stdio::piped())
 ///     .spawn()?;
 /// let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
