@@ -199,7 +199,7 @@ fn job_runner_keeps_the_order_and_says_what_went_wrong() {
 #[test]
 fn job_runner_kills_what_lasts_too_long() {
     let run = || {
-        let jobs = vec!["sleep 1000".to_owned(); 3];
+        let jobs = vec!["exec sleep 1000".to_owned(); 3];
         job_runner::run_all(jobs, &Context::background(), 2, Duration::from_millis(50))
     };
     on_each_runtime(run, |ends| {
@@ -213,7 +213,7 @@ fn job_runner_ends_all_when_its_context_does() {
     let run = || {
         let began = Instant::now();
         let (ctx, cancel) = Context::background().with_cancel();
-        let jobs = vec!["sleep 1000".to_owned(); 8];
+        let jobs = vec!["exec sleep 1000".to_owned(); 8];
         let all = go(move || job_runner::run_all(jobs, &ctx, 3, Duration::from_secs(1000)));
         bench_runtime::time::sleep(Duration::from_millis(50));
         cancel.cancel();
