@@ -125,7 +125,7 @@ impl Signal {
         self.0
     }
 
-    /// Why nobody may ask for it.
+    /// Why it cannot be caught.
     fn refusal(self) -> Option<&'static str> {
         match self {
             Self::KILL | Self::STOP => Some("no process can catch it"),

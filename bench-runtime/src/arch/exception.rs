@@ -62,6 +62,6 @@ pub(super) unsafe extern "C" fn personality(
 ///
 /// It was not raised since.
 pub(crate) unsafe extern "C-unwind" fn raise(exception: *mut c_void) {
-    // SAFETY: by the caller's promise it is whole, and nobody else's.
+    // SAFETY: by the caller's promise it is whole, and not shared.
     unsafe { _Unwind_RaiseException(exception) };
 }

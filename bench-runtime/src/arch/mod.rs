@@ -19,7 +19,7 @@
 //!
 //! Only what the C ABI says a callee keeps survives a switch; the compiler is
 //! told that every other register is lost, so that only live values are saved.
-//! Floating-point control words are not switched: nobody may change them
+//! Floating-point control words are not switched: no code may change them
 //! across a park.
 
 pub(crate) mod exception;

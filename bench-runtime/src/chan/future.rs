@@ -22,7 +22,7 @@ use crate::sched::pending::Pending;
 /// A receive that async code waits for: see [`Receiver::recv_async`].
 ///
 /// It may be polled by any thread, by any executor. Once it was polled it is in
-/// the line of those who receive; dropped, it leaves the line, and a value that
+/// the queue of receivers; dropped, it leaves the queue, and a value that
 /// was just handed to it is put back in front of the others. So it may be one
 /// branch of any `select!`.
 ///
@@ -53,8 +53,8 @@ pub struct Recv<'a, T> {
     _pinned: PhantomPinned,
 }
 
-// SAFETY: what its cells hold is reached under the channel's lock, or by the one
-// who dequeued the waiter; what comes out of it is a value that may be sent.
+// SAFETY: what its cells hold is reached under the channel's lock, or by the
+// thread that dequeued the waiter; what comes out of it is a value that may be sent.
 unsafe impl<T: Send> Send for Recv<'_, T> {}
 // SAFETY: nothing can be done through a shared reference.
 unsafe impl<T: Send> Sync for Recv<'_, T> {}
@@ -151,7 +151,7 @@ impl<T> Recv<'_, T> {
         }
         pending.give_back();
         if !is_left {
-            // SAFETY: readied, and nobody polls it any more.
+            // SAFETY: readied, and not polled any more.
             if let Some(value) = unsafe { self.take() } {
                 chan.put_back(value);
             }

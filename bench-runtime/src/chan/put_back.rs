@@ -3,7 +3,7 @@
 //! The thread that sent such a value was told that it went, so it is not lost: it goes to
 //! the thread that waits, else to the front of the buffer. Where that is full, or there is
 //! none, the last value of all becomes the first in the queue of senders, with
-//! nobody behind it but a record that frees it once it is received. So the order
+//! no goroutine behind it but a record that frees it once it is received. So the order
 //! of values stays as it is. A close leaves it there.
 
 use std::mem::{ManuallyDrop, MaybeUninit};
@@ -21,7 +21,7 @@ struct Returned<T> {
 
 /// # Safety
 ///
-/// It is a boxed `Returned<T>` that nobody else uses.
+/// It is a boxed `Returned<T>` that no other code uses.
 unsafe fn free<T>(returned: *mut ()) {
     // SAFETY: passed on.
     drop(unsafe { Box::from_raw(returned.cast::<Returned<T>>()) });
@@ -39,7 +39,7 @@ impl<T> Chan<T> {
             value: MaybeUninit::uninit(),
         }));
         // SAFETY: the thread that readies it has received the value, if there is one, and
-        // it is freed by nobody else.
+        // it is freed by no other code.
         let record = unsafe { Pending::leave(returned.cast(), free::<T>) };
         if !self.put_in_front(value, returned, record) {
             record.give_back();

@@ -132,7 +132,7 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// The value comes back if nobody took it in time, or the channel is or
+    /// The value comes back if no receiver took it in time, or the channel is or
     /// becomes closed.
     ///
     /// # Examples

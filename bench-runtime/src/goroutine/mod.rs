@@ -73,7 +73,7 @@ pub(crate) use waiter::{Head, Kind, Parkable, WaitQueue, Waiter};
 pub(crate) enum Status {
     /// The record is on a free list.
     Idle,
-    /// In a queue of runnable ones, or on its way there.
+    /// In a queue of runnable ones, or about to be.
     Runnable,
     /// On some M.
     Running,

@@ -197,7 +197,7 @@ impl<'a> Attempt<'a> {
         {
             let mut queue = state.queue.lock();
             // SAFETY: it stays on this stack until it was dequeued by others,
-            // who then ready us, or removed below.
+            // which then ready us, or removed below.
             unsafe { queue.enqueue(waiter) };
             // AcqRel: see `is_busy`, which follows.
             state.queued.fetch_add(1, Ordering::AcqRel);

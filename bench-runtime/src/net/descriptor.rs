@@ -28,7 +28,7 @@ use crate::sys::{fd, transfer};
 ///   with [`io::ErrorKind::PermissionDenied`], which is epoll's answer.
 ///
 /// It owns what it watches. So the number cannot come to stand for another file
-/// meanwhile; what somebody else owns is watched through a duplicate
+/// meanwhile; what other code owns is watched through a duplicate
 /// ([`duplicate_of`](Self::duplicate_of)), and may be closed at any time.
 ///
 /// # Examples

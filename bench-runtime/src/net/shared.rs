@@ -4,7 +4,7 @@ use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// A stream that several own, each of whom reads and writes: an [`Arc`] that
+/// A stream with several owners that each read and write: an [`Arc`] that
 /// implements [`Read`] and [`Write`], which an `Arc` of this crate's types cannot.
 ///
 /// What takes a reader or writer *by value*, such as a protocol's two halves, gets

@@ -24,7 +24,7 @@ pub(crate) struct PollDesc {
     /// Something came that no later edge tells of again: never trust `is_drained`.
     lasting: AtomicBool,
     level: Level,
-    /// Who polls it, alive while it is open.
+    /// Its poller, alive while it is open.
     watch: AtomicPtr<Watch>,
 }
 
@@ -48,13 +48,13 @@ impl PollDesc {
         self.write.reset();
         self.lasting.store(false, Ordering::Relaxed);
         self.watch.store(watch.cast_mut(), Ordering::Release);
-        // After the watch, which who finds the number here uses.
+        // After the watch, which a thread that finds the number here uses.
         self.level.open(fd);
         // Release: pairs with the Acquire in `is_current`.
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// Makes it nobody's. Before the poller goes, and before the number may stand
+    /// Ends its use. Before the poller goes, and before the number may stand
     /// for another file.
     pub(super) fn close(&self) {
         self.level.close();
@@ -130,7 +130,7 @@ impl PollDesc {
         });
     }
 
-    /// An event came: who was waiting for it goes to `ready`.
+    /// An event came: its waiter goes to `ready`.
     pub(super) fn happened(
         &self,
         event: crate::sys::poller::Event,

@@ -36,7 +36,7 @@
 //! by edge again and something was left when that changed: an event that came after
 //! `on` was cleared, so that a goroutine that knows its tick sees `on` clear. A change
 //! that comes after the watch has ended fails: the number has no watch, also if it
-//! stands for a file that is closed for all who hold it.
+//! stands for a file that is closed for all its holders.
 //!
 //! Its model, `tests/loom/netpoll/level_model.rs`, runs this with the records, the
 //! slots and the reader's steps around it.
@@ -149,7 +149,7 @@ impl Level {
                 self.back_off();
             }
         } else {
-            // Release: the edge that follows moves a tick, and who sees that
+            // Release: the edge that follows moves a tick, and a thread that sees that
             // one sees this.
             self.on.store(false, Ordering::Release);
             self.back_off();

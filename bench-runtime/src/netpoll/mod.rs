@@ -374,7 +374,7 @@ mod tests {
         writer.write_all(b"three").unwrap();
         let mut ready = Vec::new();
         for _ in 0..10 {
-            // What is left is told of again.
+            // What is left is reported again.
             assert_eq!(wait(), Registered::Waiting);
             netpoll.poll(SOON, &mut ready);
             assert_eq!(ready, [me]);

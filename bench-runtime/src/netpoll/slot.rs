@@ -14,7 +14,7 @@
 //! The thread that moves `waiter` from `g` to null owns the one ready that ends the
 //! wait of `g`: an edge, a kick (new deadline, close), an expired deadline, or
 //! `g` itself, which then does not park. That is why no ticket is needed, and
-//! why a late expiry or a stale event can only make somebody try again.
+//! why a late expiry or a stale event can only cause one more try.
 //!
 //! A count instead of a ready flag lets any number of goroutines try at the
 //! same time: none can take the flag that another was to see. It also tells
@@ -86,7 +86,7 @@ impl Slot {
     /// Step 2: from here on an edge after `seen` readies `who`.
     pub(crate) fn register(&self, who: Parkable, seen: u64) -> Registered {
         // Release: pairs with the Acquire of the thread that takes it. Acquire: pairs
-        // with the Release of who emptied the slot, whose wait came before.
+        // with the Release of the thread that emptied the slot, whose wait came before.
         if self
             .waiter
             .compare_exchange(
@@ -127,7 +127,7 @@ impl Slot {
             .is_ok()
     }
 
-    /// Step 3: something happened. Who is returned must be readied.
+    /// Step 3: something happened. The parkable that is returned must be readied.
     #[inline]
     pub(crate) fn notify(&self) -> Option<Parkable> {
         // AcqRel: see `register`.

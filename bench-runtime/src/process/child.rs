@@ -1,6 +1,6 @@
 //! A process that was started, until it is collected.
 //!
-//! # Who may touch the child's number
+//! # Access to the child's number
 //!
 //! The kernel keeps it for the child until the child is collected, which happens
 //! in [`Process::try_wait`] alone, under the lock under which signals are sent. To
@@ -10,7 +10,7 @@
 //!
 //! *One thread that hears SIGCHLD and asks after all children*: it would take the
 //! signal from the program. *A descriptor kept from the start on*: it is opened when
-//! somebody waits, so that a child costs none until then.
+//! a goroutine waits, so that a child costs none until then.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -155,7 +155,7 @@ static ORPHANS: Lock<VecDeque<Arc<Process>>> = Lock::new(VecDeque::new());
 /// them then.
 const SWEPT: usize = 4;
 
-/// Collects some of the children that nobody holds.
+/// Collects some of the children without a handle.
 pub(super) fn sweep() {
     for _ in 0..SWEPT {
         let Some(orphan) = ORPHANS.lock().pop_front() else {

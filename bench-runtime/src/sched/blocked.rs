@@ -17,7 +17,7 @@ use crate::goroutine::{FLAG_COMPACTED, Goroutine, Status};
 /// Between two looks.
 const LOOK_NS: u64 = 100_000_000;
 /// Longer than a call that is only slow; with a look before and after, and the
-/// time until its P is retaken, it is told within a second.
+/// time until its P is retaken, the warning comes within a second.
 const LONG_NS: u64 = 700_000_000;
 /// CPU time between two looks of a thread that sleeps all but for a wake-up.
 const ASLEEP_CPU_NS: u64 = 1_000_000;
@@ -68,7 +68,7 @@ impl Watch {
 }
 
 impl Stay {
-    /// Looks at `m`; true if it is to be told of, which it was not yet.
+    /// Looks at `m`; true if a warning is due, and none was written yet.
     fn is_long(&mut self, m: &Machine, now_ns: u64) -> bool {
         if !m.is_p_retaken() || !m.has_pinned_work() {
             *self = Self::default();

@@ -1,4 +1,4 @@
-//! Who runs this code: found from the stack pointer, never from a thread-local
+//! The goroutine that runs this code: found from the stack pointer, never from a thread-local
 //! on a goroutine's stack.
 
 use std::cell::Cell;

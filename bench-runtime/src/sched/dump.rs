@@ -52,7 +52,7 @@ pub struct GoroutineInfo {
     /// same channel or lock.
     pub object: Option<usize>,
     /// The goroutine that could end the wait, where there is one: the holder
-    /// of the mutex, or the one to be joined. Not told of one that is only just
+    /// of the mutex, or the one to be joined. Not given for one that is only just
     /// going to sleep.
     pub held_by: Option<u64>,
     /// Where it was spawned.

@@ -1,16 +1,16 @@
-//! What the sanitizers are told of stacks: nothing, and no instruction, but in
+//! Reports of stacks to the sanitizers: none, and no instruction, but in
 //! their own builds (`cfg(rt_tsan)`, `scripts/tsan.sh`; `cfg(rt_asan)`,
 //! `scripts/asan.sh`).
 //!
 //! The thread sanitizer keeps what happened before what for each *fiber*, and knows of one a
 //! thread. So here each goroutine's stack in use is one too: made when it is
-//! bound, told of at each switch as the last thing on the stack that is left,
+//! bound, reported at each switch as the last thing on the stack that is left,
 //! gone with the last goroutine on the stack.
 //!
-//! | what it cannot see                     | what it is told                       |
+//! | what it cannot see                     | what is reported to it                |
 //! |----------------------------------------|---------------------------------------|
 //! | a switch, between fibers of one thread | `switch_to_fiber`: what this thread did on the one comes before what it does on the other |
-//! | the store of the saved context, which is the switch's own (see [`crate::arch`]) | a release of `context`: pairs with the Acquires of those who read it |
+//! | the store of the saved context, which is the switch's own (see [`crate::arch`]) | a release of `context`: pairs with the Acquires of its readers |
 //!
 //! Goroutines that follow each other on one stack share its fiber, which says
 //! no more than that they followed each other on one thread. One that parks on a
@@ -19,7 +19,7 @@
 //!
 //! The address sanitizer keeps the bounds of each thread's stack, and which bytes
 //! between variables must not be touched. A panic clears these marks from its
-//! frame to the upper bound. So it is told the bounds of the stack that comes
+//! frame to the upper bound. So it is given the bounds of the stack that comes
 //! next, ahead of each switch. Frames that never return, because their stack is
 //! done with, leave marks that the next goroutine there would meet: they are
 //! cleared ahead of the jump. Where bounds are not known (a stack that is none of
@@ -152,7 +152,7 @@ mod tsan {
 
     #[inline(always)]
     fn jump(fiber: *mut c_void) {
-        // SAFETY: as in `switch`; nobody goes on on the fiber that we are on.
+        // SAFETY: as in `switch`; no thread continues on the fiber that we are on.
         unsafe {
             let own = __tsan_get_current_fiber();
             __tsan_switch_to_fiber(fiber, 0);
@@ -234,7 +234,7 @@ mod asan {
 
     /// Clears the marks of all frames of the stack that we are on.
     fn clear() {
-        // SAFETY: clears marks, up to the bound that was told.
+        // SAFETY: clears marks, up to the bound that was reported.
         unsafe { __asan_handle_no_return() };
     }
 

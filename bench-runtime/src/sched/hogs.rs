@@ -19,7 +19,7 @@
 //!
 //! # Rejected
 //!
-//! - *On probation: the first goroutine of each site apart*, until it has parked.
+//! - *The first goroutine of each site on an M of its own*, until it has parked.
 //!   Built and measured (`sched_figures`, three runs by turns with the above, one
 //!   P): the worst delay beside hogs falls from 199 ms to 16–42 ms, and a
 //!   ping-pong with a partner that was its site's first takes 22–35 µs a round
@@ -65,7 +65,7 @@ pub(crate) struct Hogs {
 /// the other one its threads, no more.
 fn key_of(site: &Location<'_>) -> u64 {
     // Once some site has credit it is asked for at each start, so it is no more
-    // than this: the end of the path tells files apart as well as all of it.
+    // than this: the end of the path distinguishes files as well as all of it.
     let end = site.file().as_bytes().last_chunk().copied();
     let place = u64::from(site.line()) << 32 | u64::from(site.column());
     let mixed = (u64::from_ne_bytes(end.unwrap_or_default()) ^ place).wrapping_mul(MIX);

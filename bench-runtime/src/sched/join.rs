@@ -312,7 +312,7 @@ fn wait_for(g: &'static Goroutine, for_all: bool) {
         RunState::Stuck => (for_all && me.head().kind == Kind::Thread).then_some(JOIN_OPEN),
         RunState::Stopped => Some(JOIN_LOST),
     };
-    // It fails where a ready is on its way.
+    // It fails if a ready is under way.
     let taken_back = instead.is_some_and(|instead| {
         g.join
             .compare_exchange(address, instead, Ordering::AcqRel, Ordering::Relaxed)

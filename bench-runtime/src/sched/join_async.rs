@@ -1,4 +1,4 @@
-//! A join as a future: [`super::join`] for who does not park.
+//! A join as a future: [`super::join`] for code that does not park.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -69,7 +69,7 @@ fn wait_with(g: &'static Goroutine, pending: &'static Pending) -> bool {
     if !waits || shared_of(g).run_state() != RunState::Stopped {
         return waits;
     }
-    // It fails where a ready is on its way.
+    // It fails if a ready is under way.
     g.join
         .compare_exchange(address, JOIN_LOST, Ordering::AcqRel, Ordering::Relaxed)
         .is_err()

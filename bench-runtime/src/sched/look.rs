@@ -22,7 +22,7 @@
 //!
 //! # What waits for a look
 //!
-//! | who                                 | for what                              |
+//! | what                                | for what                              |
 //! |-------------------------------------|---------------------------------------|
 //! | a goroutine                         | nothing                               |
 //! | a thread of the process, on its CPU | the interrupt of the barrier, one in [`MOST`] goroutines |

@@ -39,7 +39,7 @@ pub struct Metrics {
     /// How many of those from a goroutine that computed meanwhile, and did not
     /// wait for the kernel or for a CPU.
     pub hog_retakes_count: u64,
-    /// Goroutines that waited too long for the one who readied them.
+    /// Goroutines that waited too long in the `run_next` of the one that readied them.
     pub rescues_count: u64,
     /// Goroutines taken from another P's queue.
     pub steals_count: u64,

@@ -17,12 +17,12 @@
 //! So it is never done under a lock, inside the scheduler, nor while others that
 //! were dequeued wait for their ready:
 //!
-//! | who readies                                  | who wakes                    |
+//! | a ready                                      | a wake of a future           |
 //! |----------------------------------------------|------------------------------|
 //! | a goroutine's code, a plain thread           | the same, at once            |
 //! | the scheduler: a goroutine's end, a timer    | a goroutine made for it      |
 //! | sysmon, or the thread with timers of plain threads, which hold a timer's lock | see [`collecting`] |
-//! | who ends many waits                          | the same, afterwards: [`ready_later`] |
+//! | a call that ends many waits                  | the same, afterwards: [`ready_later`] |
 
 use std::cell::Cell;
 use std::mem;
@@ -95,7 +95,7 @@ impl Pending {
         Self::take(State::Waiting(waker.clone()))
     }
 
-    /// One in whose place nobody polls: a ready calls `free` with `what`.
+    /// One that is not polled any more: a ready calls `free` with `what`.
     ///
     /// # Safety
     ///
@@ -140,7 +140,7 @@ impl Pending {
         false
     }
 
-    /// Waits for a ready that is under way: who dequeued this one is a few
+    /// Waits for a ready that is under way: the thread that dequeued this one is a few
     /// instructions from it. Blocks the thread so long.
     pub(crate) fn wait_ready(&self) {
         while !matches!(&*self.state.lock(), State::Ready) {

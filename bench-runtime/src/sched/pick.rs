@@ -285,7 +285,7 @@ fn pick_by_turns(m: &'static Machine, p: &'static Processor) -> Option<&'static 
     found
 }
 
-/// By who holds a P that was retaken from a hog: the next turn of those comes
+/// By the holder of a P that was retaken from a hog: the next turn of hogs comes
 /// when others have had as long as a turn takes. Else, on a host that keeps a hog
 /// off the CPU for long, its end would be the beginning of the next one's.
 pub(super) fn end_long_turn(p: &'static Processor) {

@@ -208,7 +208,7 @@ fn bind(m: &'static Machine, p: &'static Processor, g: &'static Goroutine) -> Op
             m.count_started(1);
             stack.header().g.set(ptr::from_ref(g).cast_mut().cast());
             fiber::begin(stack.header());
-            // SAFETY: the stack is nobody else's.
+            // SAFETY: no other thread uses the stack.
             Some(unsafe { arch::prepare(stack.top(), goroutine_main) })
         }
         Err(error) => {

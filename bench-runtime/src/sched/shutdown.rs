@@ -41,7 +41,7 @@ pub(super) const LEAKS_SHOWN: usize = 1_000;
 #[repr(u8)]
 pub(crate) enum RunState {
     Running,
-    /// With fake time: not before somebody outside does something.
+    /// With fake time: not before a thread outside does something.
     Stuck,
     /// Never: the runtime has stopped.
     Stopped,

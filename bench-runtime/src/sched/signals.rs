@@ -1,8 +1,8 @@
-//! The thread that hears the signals of the process, and whom it tells.
+//! The thread that receives the signals of the process, and their listeners.
 //!
-//! It starts with the first who listens and stays; it is of no runtime. A signal is
-//! caught while somebody listens to it. All of it goes under one lock, so that who
-//! has stopped listening is told of nothing more.
+//! It starts with the first listener and stays; it belongs to no runtime. A signal is
+//! caught while it has a listener. All of it goes under one lock, so that a listener that
+//! has stopped gets no further signal.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{io, mem};
@@ -15,7 +15,7 @@ use crate::util::lock::Lock;
 /// Bytes of its stack.
 const STACK: usize = 128 * 1024;
 
-/// Who is told of signals. It must not wait.
+/// A listener, called for each signal. It must not block.
 type Tell = Box<dyn Fn(i32) + Send>;
 
 struct Listener {
@@ -47,7 +47,7 @@ pub(super) fn may_come() -> bool {
 }
 
 impl All {
-    /// Lets signals go that nobody listens to any more.
+    /// Restores signals without a listener.
     fn let_go(&mut self) {
         let wanted = self.listeners.iter().fold(0, |all, l| all | l.signals);
         self.caught.retain(|(signal, former)| {

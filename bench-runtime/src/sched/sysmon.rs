@@ -7,7 +7,7 @@
 //! 2. a goroutine in `run_next` since the last round is given to others, and
 //!    the runtime becomes eager for a while (see [`super::ready`]);
 //! 3. due timers of Ps that do not run are fired;
-//! 4. fds are polled if nobody has done so for [`POLL_NS`], or for a round while
+//! 4. fds are polled if no M has done so for [`POLL_NS`], or for a round while
 //!    a P is idle; a goroutine found so makes the runtime eager, too;
 //! 5. stacks of goroutines that have been parked for long are trimmed or
 //!    compacted, a few at a time (see [`super::stacks`]);
@@ -334,7 +334,7 @@ impl Shared {
         });
     }
 
-    /// Polls if nobody does; true if a goroutine waited for that though a P
+    /// Polls if no M does; true if a goroutine waited for that though a P
     /// was idle.
     fn poll_for_others(&'static self) -> bool {
         let now = self.now_ns();

@@ -109,7 +109,7 @@ impl ThreadRecord {
     }
 
     /// Sleeps until a ready comes, or until `deadline_ns`, when the thread
-    /// claims its own ticket; if that fails, a ready is on its way and is
+    /// claims its own ticket; if that fails, a ready is under way and is
     /// waited for. Blocks the thread.
     pub(crate) fn park_until(&'static self, ticket: u32, deadline_ns: u64) {
         // Acquire: as in `park`.

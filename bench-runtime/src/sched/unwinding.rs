@@ -5,10 +5,10 @@
 //! guards would poison their locks, and a panic of theirs beside a hook that waits
 //! would end the process.
 //!
-//! | runtime   | who parks while it unwinds                                     |
+//! | runtime   | a goroutine that parks while it unwinds                        |
 //! |-----------|----------------------------------------------------------------|
 //! | pinned    | takes its panics off its thread, puts them back when it goes on |
-//! | migrating | keeps its thread, which runs nobody else ([`FLAG_LOCKED`]): std holds the address of the count over the call of a hook |
+//! | migrating | keeps its thread, which runs no other ([`FLAG_LOCKED`]): std holds the address of the count over the call of a hook |
 //!
 //! Std has no call for either half of the first, but `resume_unwind` counts a panic
 //! and `catch_unwind` takes one off; and between the two the exception is an object
@@ -19,7 +19,7 @@
 //! | `take_panics` | raise a spare one, `catch_unwind`        | −1    | −1               |
 //! | `restore_panics` | `resume_unwind`, `arch::catch`           | +1    | +1               |
 //!
-//! Where none is spare a thread makes one and ends, with a count that nobody asks for.
+//! Where none is spare a thread makes one and ends, with a count that is never read.
 //! A hook that panics after it has waited is not ended by std, which is told no more
 //! that a hook runs: its panic goes on from there.
 

@@ -36,7 +36,7 @@
 //! - A thread that has blocked SIGSEGV dies of a touch.
 //! - A debugger stops at each such touch (`handle SIGSEGV nostop noprint`).
 //! - After `fork` the child may touch what was compacted when it was made,
-//!   but not a slot that was just then in the dance.
+//!   but not a slot that was just then being compacted.
 //!
 //! # Rejected
 //!
@@ -329,7 +329,7 @@ impl Claimed {
     }
 }
 
-/// Does the dance with a run of neighbouring slots, from the lowest up, all of
+/// Compacts a run of neighbouring slots, from the lowest up, all of
 /// one class of slot size. The goroutines stay claimed. If memory for the
 /// cells is refused nothing has happened.
 pub(super) fn compact(region: usize, first: usize, claimed: &[Claimed]) -> io::Result<()> {
@@ -399,7 +399,7 @@ impl Compactor {
                 }
             }
         }
-        // Headers cannot be read any more once the pages are on their way.
+        // Headers cannot be read any more once the pages are protected.
         let classes: Vec<Class> = claimed.iter().map(|claim| claim.stack.class()).collect();
         for (index, &class) in classes.iter().enumerate() {
             // A fault from step 1 on finds this.
@@ -494,13 +494,13 @@ impl Compactor {
     /// Step 5. There is no way on with half of it done.
     fn reopen(&self, start: usize, bytes: usize) {
         // SAFETY: the range is slots of the arena, which are readable and
-        // writable unless they are in a dance.
+        // writable unless they are being compacted.
         if let Err(error) = unsafe { map::protect(start, bytes, Access::ReadWrite) } {
             fatal!("cannot reopen goroutine stacks after moving them: {error}");
         }
     }
 
-    /// Waits until the slot is not on its way; gives its word then.
+    /// Waits until the slot is in a stable state; returns its word.
     fn settled(&self, word: &AtomicU64) -> Word {
         let is_moving = |now| match Word(now).state() {
             State::Moving | State::Restoring => !fork::is_child(),

@@ -84,7 +84,7 @@ impl FreeList {
         }
     }
 
-    /// Forgets what is on it; only for the one that pops, while nobody pushes.
+    /// Forgets what is on it; only for the thread that pops, while no other pushes.
     pub(crate) fn forget_all(&self) {
         self.head.store(ptr::null_mut(), Ordering::Relaxed);
     }

@@ -31,7 +31,7 @@ impl Guards {
     ///
     /// # Safety
     ///
-    /// The page is the caller's, writable, and nobody needs what is in it.
+    /// The page is the caller's, writable, and its contents are not needed.
     pub(super) unsafe fn detect(page: usize) -> Self {
         let range = PageRange {
             start: page,
@@ -57,7 +57,7 @@ impl Guards {
     ///
     /// # Safety
     ///
-    /// The ranges are the caller's and nobody needs what is in them.
+    /// The ranges are the caller's and their contents are not needed.
     pub(super) unsafe fn install(self, ranges: &[PageRange]) -> Result<(), (usize, StackError)> {
         match self {
             // SAFETY: by the caller's promise.

@@ -80,7 +80,7 @@ impl Toy {
         }
         let to = self.context.load(Ordering::Relaxed);
         // SAFETY: the context was saved by `leave` or prepared, and the status
-        // says that nobody else resumes it.
+        // says that no other thread resumes it.
         unsafe { arch::switch(self.context.as_ptr(), to, std::ptr::from_ref(self) as usize) };
         if self.status.load(Ordering::Relaxed) == RUNNING {
             self.status.store(WAITING, Ordering::Release);

@@ -8,7 +8,7 @@
 //! # Rejected
 //!
 //! To have the pages of cold stacks put in ahead, many in one call, when a P binds
-//! one after the other. The fault is not what is dear, the page is: CPU time to
+//! one after the other. The page is what costs, not the fault: CPU time to
 //! touch the top of each of 60,000 fresh slots, medians of five on a busy machine
 //! of two CPUs, Linux 6.18.
 //!
@@ -18,7 +18,7 @@
 //! | 64 KiB  | 1,703 ns         | 2,257 ns                         |            |
 //! | 16 KiB  | 1,741 ns         |                                  |            |
 //!
-//! Nor do smaller slots help: page tables are not what is dear either. Another 500
+//! Nor do smaller slots help: page tables are not what costs either. Another 500
 //! ns go when the page does. So a million sleepers, each with a page, take more
 //! than two seconds of CPU on that machine, whatever the scheduler does.
 //!
@@ -88,8 +88,8 @@ impl StackCache {
         }
     }
 
-    /// A stack of this class, or a shallow one where there is no deep one; nobody
-    /// else's until it is put back. Its header is initialised, with what its last
+    /// A stack of this class, or a shallow one where there is no deep one. It is
+    /// the caller's until it is put back. Its header is initialised, with what its last
     /// user left in it.
     #[inline]
     pub(crate) fn take(&mut self, class: Class) -> Result<Stack, StackError> {

@@ -16,7 +16,7 @@
 //!
 //! 1. To seal, the sweep moves every slot from `COMPACTED` to `MOVING`, so that
 //!    none is restored meanwhile; one that is not compacted ends it. Where a
-//!    whole chunk is compacted at once they are on their way already, and no
+//!    whole chunk is compacted at once they are `MOVING` already, and no
 //!    markers are made in the first place.
 //! 2. It maps the chunk anew, with nothing in it, which takes one step.
 //! 3. The chunk says `SEALED`, and then the slots `COMPACTED` again.
@@ -123,7 +123,7 @@ impl Seals {
         sealed
     }
 
-    /// Step 2, for an open chunk whose slots are all on their way and have their
+    /// Step 2, for an open chunk whose slots are all `MOVING` and have their
     /// live bytes in cells, as their words say. If it could not be, they have
     /// their markers.
     pub(super) fn close(

@@ -4,7 +4,7 @@
 //! |--------------|--------------|--------------------------|-------------------------------------|
 //! | `FREE`       | not written  | none, or zeros           | taken: `LIVE`                       |
 //! | `LIVE`       | initialised  | the kernel's business    | compactor: `MOVING`; trimmer: `FREE`|
-//! | `MOVING`     | do not touch | protected, on their way  | the same compactor                  |
+//! | `MOVING`     | do not touch | protected, being copied  | the same compactor                  |
 //! | `COMPACTED`  | in the cell  | guard markers, or the chunk is sealed | needed: `RESTORING`; to seal its chunk: `MOVING` |
 //! | `RESTORING`  | do not touch | coming back              | the same restorer: `LIVE`           |
 //!

@@ -9,7 +9,7 @@
 //!
 //! What it needs to know of goroutines comes through [`Hooks`], because this
 //! floor knows none. A goroutine is *claimed* while its stack is worked on:
-//! nobody resumes it until it is released. A claim counts only once it is
+//! it is not resumed until it is released. A claim counts only once it is
 //! *confirmed*: that takes a heavy barrier, so claims are confirmed many at a
 //! time, and nothing is written to a stack before.
 
@@ -41,7 +41,7 @@ pub(crate) struct Hooks {
     pub(crate) parked: fn(g: *mut (), stack: Stack) -> Option<Shrink>,
     /// Claims it; says where its saved context is.
     pub(crate) claim: fn(g: *mut (), stack: Stack) -> Option<usize>,
-    /// Ends the time in which somebody who was about to resume one of them may
+    /// Ends the time in which an M that was about to resume one of them may
     /// not have seen the claim, and calls `each` with the place of every one
     /// whose claim holds.
     pub(crate) confirm: fn(claimed: &[Claimed], each: &mut dyn FnMut(usize)),
@@ -200,7 +200,7 @@ impl Sweeper {
         after_ms: u32,
     ) -> Option<Due> {
         let word = arena.slots.word(self.region, number);
-        // Acquire: pairs with the Release of who made the slot live; its
+        // Acquire: pairs with the Release of the thread that made the slot live; its
         // header is written.
         let now = Word(word.load(Ordering::Acquire));
         if now.state() != State::Live {

@@ -10,7 +10,7 @@
 //! # The protocol
 //!
 //! In normal operation an unlock wakes the first waiter, which competes with
-//! those who come by, and they win mostly, as they have a CPU: that is fast.
+//! newcomers, and those win mostly, as they have a CPU: that is fast.
 //! A woken waiter that loses goes back in front of the queue. Having waited
 //! for [`STARVING_NS`] it sets `STARVING`, while the mutex is held, so that the
 //! holder sees it. While the bit is set no newcomer takes the mutex: an unlock

@@ -58,7 +58,7 @@ impl<T> OnceCell<T> {
         }
     }
 
-    /// The value; computes it if nobody has. Blocks the goroutine (or, on a
+    /// The value; computes it if that was not done. Blocks the goroutine (or, on a
     /// plain thread, the thread) while another computes it; for ever, if the
     /// closure asks for the value itself.
     ///
@@ -139,7 +139,7 @@ impl<T> OnceCell<T> {
                     Some(panic),
                 ),
             };
-            // SAFETY: `once` runs one closure only, and nobody reads the
+            // SAFETY: `once` runs one closure only, and no thread reads the
             // outcome before it is done.
             unsafe { *self.outcome.get() = outcome };
             if let Some(panic) = panic {

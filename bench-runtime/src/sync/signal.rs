@@ -1,4 +1,4 @@
-//! What a future's waker readies: one who waits, now or next.
+//! What a future's waker readies: a waiter, now or next.
 
 use std::ptr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(crate) struct Signal {
 struct State {
     /// A wake has come that no wait has taken.
     is_set: bool,
-    /// The one who waits.
+    /// The waiter.
     queue: WaitQueue,
 }
 

@@ -168,7 +168,7 @@ impl WaitGroup {
     }
 
     /// Counts a task, until what is returned has run or was dropped; its panic is
-    /// for who waits.
+    /// for the waiters.
     pub(crate) fn task<F: FnOnce() + Send>(&self, f: F) -> impl FnOnce() + Send + use<F> {
         self.change(1);
         let unrun = Unrun(ManuallyDrop::new(Counted(self.clone())));

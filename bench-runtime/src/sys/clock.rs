@@ -14,7 +14,7 @@ pub(crate) fn now_ns() -> u64 {
 }
 
 /// By how much the kernel may end a short sleep of the calling thread late, in
-/// nanoseconds: 50,000 unless somebody changed it.
+/// nanoseconds: 50,000 unless it was changed.
 pub(crate) fn timer_slack_ns() -> u64 {
     if cfg!(miri) {
         // Miri knows no prctl.

@@ -3,7 +3,7 @@
 //!
 //! Guards (`MADV_GUARD_INSTALL`) exist since Linux 6.13, and since then
 //! `process_madvise` takes any advice for the process itself. Both are tried,
-//! and who asks learns what the kernel can do.
+//! and the caller learns what the kernel can do.
 
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -198,7 +198,7 @@ mod tests {
             bytes: PAGE,
         });
         // SAFETY: as above; another thread may have mapped the hole anew, so
-        // the advice is one that harms nobody.
+        // the advice is harmless.
         let answer = unsafe { advise_all(&ranges, Advice::NoHugePage) };
         if let Err((done, _)) = answer {
             assert_eq!(done, 2);

@@ -1,6 +1,6 @@
 //! Signals as something a thread can wait for: a handler notes their numbers.
 //!
-//! | who                     | does                                                        |
+//! | what                    | does                                                        |
 //! |-------------------------|-------------------------------------------------------------|
 //! | handler, on any thread  | sets the signal's bit in [`NOTED`], then writes to the eventfd |
 //! | the thread that waits   | empties the eventfd, then takes all bits                    |
@@ -165,7 +165,7 @@ pub(crate) fn catch(signal: i32) -> io::Result<Action> {
     Ok(former)
 }
 
-/// Lets a signal do what it did before it was caught, unless somebody else has
+/// Lets a signal do what it did before it was caught, unless other code has
 /// changed that meanwhile.
 pub(crate) fn let_go(signal: i32, former: &Action) {
     if Action::of(signal).is_ok_and(|now| now.is_ours()) {

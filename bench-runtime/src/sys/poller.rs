@@ -137,7 +137,7 @@ impl Poller {
 
     fn control(&self, what: i32, fd: RawFd, interest: i32, token: u64) -> io::Result<()> {
         if fork::is_child() {
-            // The instance is the parent's, who would lose the watch, or get another.
+            // The instance is the parent's, which would lose the watch, or get another.
             return Err(io::Error::other("this is the child of a fork"));
         }
         let mut event = libc::epoll_event {

@@ -37,7 +37,7 @@ impl AtEnd {
 }
 
 /// Ends the calling thread without the destructors of its thread-locals. Their
-/// memory stays, for those who hold references into it.
+/// memory stays, for holders of references into it.
 pub(crate) fn end_without_destructors() -> ! {
     // glibc keeps stack and thread-locals of a thread that ends by itself; other
     // C libraries keep a list of threads that must not end so.

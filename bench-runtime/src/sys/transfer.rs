@@ -62,7 +62,7 @@ fn done(count: libc::c_long) -> io::Result<usize> {
 /// Where a file is at: for `preadv2` and `pwritev2`.
 const POSITION: i64 = -1;
 
-/// Reads what can be had without waiting, for a disk or for who writes; from
+/// Reads what can be had without waiting, for a disk or for a writer; from
 /// `offset`, or from where the file is at. `None` if that is nothing, or the kernel
 /// or the file knows no such reading: an ordinary read tells what is the case.
 pub(crate) fn read_now(fd: BorrowedFd<'_>, buf: &mut [u8], offset: Option<u64>) -> Option<usize> {

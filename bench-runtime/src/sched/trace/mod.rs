@@ -355,7 +355,7 @@ impl Shared {
     /// Each P does as it says from its next pick on.
     pub(super) fn set_trace(&'static self, level: Level) {
         self.recorder.level.store(level as u8, Ordering::Relaxed);
-        // Release: pairs with the Acquire of who takes the notice.
+        // Release: pairs with the Acquire of the M that takes the notice.
         self.for_each_processor(|p| p.notice.store(true, Ordering::Release));
     }
 }

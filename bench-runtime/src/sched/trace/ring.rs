@@ -10,7 +10,7 @@
 //! | W3 `written = n + 1`                      | R3 read `written` again: `now`        |
 //! |                                           | R4 drop what lies before `now + 1 - len` |
 //!
-//! R1 pairs with W3, so a record before `end` is there. R2 pairs with W2: who
+//! R1 pairs with W3, so a record before `end` is there. R2 pairs with W2: a reader that
 //! copied a word of record `n` sees in R3 that `written` is at least `n`, and
 //! R4 drops the record that had lain in its place. So what is left is whole.
 //!

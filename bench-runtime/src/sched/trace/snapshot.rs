@@ -33,7 +33,7 @@ use crate::sys::clock;
 pub struct Trace {
     /// One for each P, and one for what happened without a P.
     pub(super) tracks: Vec<Track>,
-    /// Who the goroutines are that are known, by their numbers.
+    /// The known goroutines, by their numbers.
     pub(super) goroutines: BTreeMap<u64, Who>,
 }
 
@@ -88,7 +88,7 @@ impl Trace {
 
     /// Writes it as JSON in Chrome's trace event format, which ui.perfetto.dev
     /// and `chrome://tracing` open: a track for each P with what ran on it,
-    /// one for each M with the Ps it held, and arrows from who made a
+    /// one for each M with the Ps it held, and arrows from the goroutine that made a
     /// goroutine runnable to where it ran.
     ///
     /// # Errors

@@ -180,7 +180,7 @@ fn compaction_goes_on_where_no_mapping_can_be_had() {
         || {
             static WORDS: [AtomicU64; TWO_CHUNKS] = [const { AtomicU64::new(0) }; TWO_CHUNKS];
             let toys = toys(TWO_CHUNKS, small_chunks(), |index| keeper(&WORDS, index));
-            // Cells first, so that what is refused later is a dance or a seal.
+            // Cells first, so that what is refused later is a compaction or a seal.
             sweep_twice(AT_ONCE);
             toys.iter().for_each(|toy| toy.resume());
             let before = compact::stats();
