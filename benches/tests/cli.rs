@@ -445,7 +445,7 @@ fn show_report_and_compare_say_one_noise_the_disturbances_and_the_verdicts() {
     said(&["report", file, "--out", page.to_str().unwrap()]);
     let page = std::fs::read_to_string(page).unwrap();
     assert!(page.contains("Repeats differ by <b>0.80%</b>"));
-    assert!(page.contains("<b>12 of 26</b> differences from"));
+    assert!(page.contains("<b>12 of 26</b> comparisons with thread are decided"));
 
     let json: serde_json::Value =
         serde_json::from_str(&said(&["show", file, "--format", "json"])).unwrap();

@@ -35,7 +35,7 @@ impl Shared {
         }
         match self.first_timer_ns() {
             u64::MAX => {
-                if self.goroutines_count() != 0
+                if self.all_goroutines_wait()
                     && self.change_run_state(RunState::Running, RunState::Stuck)
                 {
                     self.release_joiners(JOIN_OPEN);
@@ -47,5 +47,15 @@ impl Shared {
                 true
             }
         }
+    }
+
+    /// False too while a thread has counted a goroutine that it has not queued yet.
+    fn all_goroutines_wait(&'static self) -> bool {
+        let count = self.goroutines_count();
+        if count == 0 {
+            return false;
+        }
+        let all = self.goroutines();
+        all.len() >= count && all.iter().all(|info| info.waits)
     }
 }

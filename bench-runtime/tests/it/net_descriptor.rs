@@ -313,8 +313,8 @@ fn socket_that_a_library_owns_is_waited_for_in_both_directions() {
         let mut answer = [0; 3];
         let count = watched.read_with(|| (&*near).read(&mut answer)).unwrap();
         assert_eq!(&answer[..count], &b"all"[..count]);
-        assert!(done.load(Ordering::SeqCst));
         writer.join();
+        assert!(done.load(Ordering::SeqCst));
         echo.join();
     });
 }

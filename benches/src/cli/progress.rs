@@ -72,6 +72,12 @@ impl Progress {
         }
     }
 
+    fn say_if_plain(&mut self, text: &str) {
+        if self.plain {
+            self.say(text);
+        }
+    }
+
     fn say(&mut self, text: &str) {
         self.spoke = Instant::now();
         if self.plain {
@@ -141,17 +147,25 @@ impl Observer for Progress {
 
     fn cell(&mut self, block: &PlannedBlock, cell: &PlannedCell, left: Duration) {
         let is_planned = block.process_index < self.rounds_count;
-        if self.plain && is_planned && self.round != Some(block.process_index) {
-            self.say(&format!(
-                "round {} of {}; at most {} left",
+        let round = match is_planned {
+            true => format!(
+                "round {} of {}, ",
                 block.process_index + 1,
-                self.rounds_count,
-                rough(left)
-            ));
+                self.rounds_count
+            ),
+            false => String::new(),
+        };
+        let number = block.index + 1;
+        let text = format!(
+            "{round}block {number}{}; at most {} left",
+            self.decided,
+            rough(left)
+        );
+        match self.round.replace(block.process_index) {
+            None => self.say_if_plain(&text),
+            Some(_) => self.say_if_silent(|_| text),
         }
-        self.round = Some(block.process_index);
-        let (done, decided) = (block.index, self.decided.clone());
-        self.say_if_silent(|_| format!("{done} blocks{decided}, at most {} left", rough(left)));
+        let decided = self.decided.clone();
         let elapsed = self.began.elapsed().as_secs_f64();
         let share = elapsed / (elapsed + left.as_secs_f64()).max(f64::MIN_POSITIVE);
         self.bar.set_position((share * STEPS as f64) as u64);

@@ -340,7 +340,7 @@ pub const GROUPS: [Group; 7] = [
 
 /// What a reader calls the figures that a sample carries beside its time, by
 /// their names.
-pub const FIGURES: [(&str, &str); 16] = [
+pub const FIGURES: [(&str, &str); 22] = [
     (
         "spawn_return_ns",
         "time until the call that starts it returns",
@@ -369,6 +369,15 @@ pub const FIGURES: [(&str, &str); 16] = [
         "share of the time in which the load generator or mail server was busy",
     ),
     ("capacity_per_s", "capacity of the server"),
+    ("rate_per_s", "highest rate within the limit"),
+    ("shed_count", "requests refused as too many"),
+    ("errors_count", "requests that failed"),
+    (
+        "drained_count",
+        "requests answered after the end was asked for",
+    ),
+    ("shutdown_ns", "time from asking for the end to the end"),
+    ("asked_count", "requests of the whole search"),
 ];
 
 /// All workloads, in the order of the report.
