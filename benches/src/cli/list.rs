@@ -174,9 +174,12 @@ pub(super) fn plain_table() -> Table {
         // A terminal that does not know its size.
         table.set_width(USUAL);
     }
-    if std::env::var_os("COLUMNS").is_none() && !table.is_tty() {
-        // Not a terminal: nobody wraps for us, and a program may read it.
-        table.set_content_arrangement(ContentArrangement::Disabled);
+    if !table.is_tty() {
+        match std::env::var("COLUMNS").map(|columns| columns.parse()) {
+            Ok(Ok(columns)) if columns >= NARROWEST => table.set_width(columns),
+            // Not a terminal: nothing wraps for us, and a program may read it.
+            _ => table.set_content_arrangement(ContentArrangement::Disabled),
+        };
     }
     table
 }
