@@ -3,37 +3,36 @@
 //! # What blocks a thread
 //!
 //! Calls of this crate block the goroutine, never its thread. Others block the
-//! thread: a lock of std, `std::thread::sleep`, a file of std, a foreign library. In a pinned
-//! runtime, the default, the goroutines that have started on that thread then wait
-//! too, and for ever if the call waits for one of them. The shortest way there: two
-//! goroutines share a `std::sync::Mutex`, and one holds it over a `time::sleep`, a
-//! send or a receive. So
+//! thread: a lock of std, `std::thread::sleep`, a file of std, a foreign library. In a *pinned*
+//! runtime, the default, a goroutine stays on the thread on which it started. So the other
+//! goroutines of a blocked thread wait too, and for ever if the call waits for one of them.
+//! The simplest example: two goroutines share a `std::sync::Mutex`, and one holds it during a
+//! `time::sleep`, a send or a receive. To avoid this,
 //!
-//! - use the locks of [`sync`], where a guard may live across a wait, and the files,
+//! - use the locks of [`sync`], whose guards may be held during a wait, and the files,
 //!   streams and children of [`fs`], [`io`] and [`process`];
 //! - put [`blocking`] around other calls that block, SQLite's busy handler included;
 //! - or build a [migrating](Builder::migrating) runtime, which asks more of a program.
 //!
-//! Where that happens for most of a second, a warning on stderr names the goroutine that
-//! blocks the thread and those that wait ([`Builder::warns_of_blocked_threads`]).
+//! If goroutines wait in this way for most of a second, a warning on stderr names them and the
+//! goroutine that blocks their thread ([`Builder::warns_of_blocked_threads`]).
 //!
-//! Futures are waited for by [`future::block_on`], which parks the goroutine.
+//! To wait for a future, call [`future::block_on`]: it blocks the goroutine, not its thread.
 //!
 //! # Forks
 //!
-//! The child of a `fork` has the thread that forked alone, and none of the runtime's.
-//! There a goroutine may call `exec` or `_exit`; its next call into this crate ends the
-//! child with a fatal error, and no goroutine of the parent runs there. Starting one panics, and no
-//! other runtime can be built. So a program that turns itself into a daemon does that before it builds
-//! its runtime. `std::process::Command` is fine.
+//! The child of a `fork` has only one thread: a copy of the one that called `fork`. The runtime's
+//! other threads are missing, so no other goroutine of the parent runs in the child. A goroutine may
+//! call `exec` or `_exit` there; if it calls this crate instead, the child ends with a fatal error.
+//! Starting a goroutine there panics, and no other runtime can be built. So a program that turns
+//! itself into a daemon must do that before it builds its runtime. `std::process::Command` is fine.
 //!
 //! # Why `build` is unsafe
 //!
-//! Goroutines share the thread-locals of the threads they run on, and std relies on a
-//! thread doing one thing at a time. A program that lets a goroutine *park* (wait inside
-//! this crate) at the wrong place, such as in a thread-local's initialiser, would break
-//! memory. The few rules are written at [`Builder::build`]; most programs keep them
-//! without doing anything for it.
+//! Goroutines share the thread-locals of the threads they run on, but std assumes that a
+//! thread does one thing at a time. If a goroutine *parks* (waits inside this crate) at the
+//! wrong place, such as in a thread-local's initialiser, memory may be corrupted.
+//! [`Builder::build`] lists the few rules; most programs follow them without any change.
 
 mod arch;
 mod chan;
@@ -89,14 +88,15 @@ pub use stack::{
 };
 pub use unwind::Frame;
 
-/// The flight recorder: what the scheduler did last, always on, as a trace
-/// that Perfetto opens.
+/// The flight recorder: a trace of the scheduler's latest events. It is always
+/// on, and Perfetto opens the trace.
 ///
-/// Each P keeps its last few thousand events. By default they are the rare
-/// ones, which cost nothing beside what they are about; [`Level::Switches`]
-/// adds every switch. [`Runtime::trace`] and [`snapshot`] read them;
-/// with the environment variable `THREADBARE_TRACE_FILE` they are written to
-/// that file at SIGQUIT (see [`Builder::dumps_on_quit`]) and at a deadlock.
+/// Each P (a scheduler's processor, as in Go) keeps its last few thousand
+/// events. By default it records only rare events, and recording one costs
+/// next to nothing compared with the event itself. [`Level::Switches`] adds every switch between
+/// goroutines. [`Runtime::trace`] and [`snapshot`] read the events. If the
+/// environment variable `THREADBARE_TRACE_FILE` is set, they are written to that
+/// file at SIGQUIT (see [`Builder::dumps_on_quit`]) and at a deadlock.
 ///
 /// [`Level::Switches`]: trace::Level::Switches
 /// [`snapshot`]: trace::snapshot
@@ -104,8 +104,8 @@ pub mod trace {
     pub use crate::sched::trace::{Level, Trace, set_level, snapshot};
 }
 
-/// What the macros expand to; not for use by name. The traits of cases are left out:
-/// their methods read what only a select fills.
+/// The items that the macros expand to; do not use them by name. The traits of cases
+/// are not exported, because their methods read what only a `select!` fills.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::chan::select::{
