@@ -104,7 +104,7 @@ fn advice(kind: FailureKind, happened: &str) -> &'static str {
         FailureKind::TimedOut => "allow more time with --timeout",
         FailureKind::OutOfMemory => "ask for fewer tasks with --set, or free memory",
         FailureKind::WrongChecksum => "a defect of the lane: none of its figures here count",
-        FailureKind::Protocol => "the lane program is of another version: build it anew",
+        FailureKind::Protocol => "the lane program is of another version: build it again",
         FailureKind::Failed => "the whole message is in run.jsonl",
     }
 }

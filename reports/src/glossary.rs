@@ -26,7 +26,7 @@ pub const TERMS: [(&str, &str); 24] = [
     ),
     (
         "block",
-        "all lanes on one case, a process each, in a new random order",
+        "one process of each lane, all on one case, in a new random order",
     ),
     (
         "run",
@@ -40,14 +40,17 @@ pub const TERMS: [(&str, &str); 24] = [
         "main figure",
         "the first figure of a workload; the others are its further figures",
     ),
-    ("reference", "the lane that ratios are to, usually thread"),
+    (
+        "reference",
+        "the lane that all others are compared with, usually thread",
+    ),
     (
         "ratio",
         "the lane ÷ the reference, over pairs of processes; not exactly median ÷ median",
     ),
     (
         "95% interval",
-        "where the true value is, in 19 of 20 such runs; written as 305 – 318 ns",
+        "contains the true value in 19 of 20 such runs; written as 305 – 318 ns",
     ),
     (
         "verdict",
@@ -59,7 +62,7 @@ pub const TERMS: [(&str, &str); 24] = [
     ),
     (
         "repeats",
-        "two measurements of the same lane; what they differ by is noise",
+        "two measurements of the same lane; their difference is noise",
     ),
     (
         "A/A pair",

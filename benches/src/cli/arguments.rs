@@ -9,7 +9,7 @@ use crate::study::Preset;
 
 const EXAMPLES: &str = "\
 Examples:
-  threadbare list                                  what runs on this host, and why not
+  threadbare list                                  what can run on this host, and why not the rest
   threadbare run --quick                           rough figures in at most 90 seconds
   threadbare run                                   everything, in about 11 minutes
   threadbare peers                                 beside Go, tokio, may, smol, rayon
@@ -34,15 +34,15 @@ pub struct Arguments {
 /// What the program can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show which workload runs on which lane of this host, and why not.
+    /// Show which workloads each lane can run on this host, and why not the others.
     List(ListArguments),
     /// Measure, and write a result file and a report.
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArguments),
-    /// Measure threadbare beside its peers: `run --preset peers`.
+    /// Compare threadbare with its peers: `run --preset peers`.
     #[command(after_help = PEERS_HELP)]
     Peers(RunArguments),
-    /// Follow costs from one task to a million: `run --preset growth`.
+    /// Show how costs grow from one task to a million: `run --preset growth`.
     #[command(after_help = GROWTH_HELP)]
     Growth(RunArguments),
     /// Write the report of a run again.
@@ -57,15 +57,15 @@ pub enum Command {
     Gate(GateArguments),
     /// Show several runs side by side, of one machine or of many.
     Compare(CompareArguments),
-    /// Put the parts of one run (`run --shard`) together.
+    /// Join the parts of one run (`run --shard`).
     Merge(MergeArguments),
     /// Write the raw samples as a table for other tools.
     #[command(after_help = EXPORT_HELP)]
     Export(ExportArguments),
-    /// Make a run small, and put it among those that are kept, by machine.
+    /// Copy a run, as a small file, into the collection of runs of many machines.
     #[command(after_help = KEEP_HELP)]
     Keep(KeepArguments),
-    /// Say whether files are fit to be kept beside those of other machines.
+    /// Say whether files are accepted into the collection of runs (see `keep`).
     #[command(after_help = VERIFY_HELP)]
     Verify(VerifyArguments),
 }
@@ -103,21 +103,22 @@ Examples:
 
 A run leaves run.jsonl (all raw samples) and report.html in its folder.
 Ctrl-C keeps what was measured and still writes the report; a second one ends at once.
-Exit status: 0 well, 1 a lane gave a wrong answer, crashed or hung, 2 it could not
-run or say what came out, 130 stopped.";
+Exit status: 0 success, 1 a lane gave a wrong answer, crashed or hung, 2 it could
+not run or could not report its results, 130 stopped.";
 
 const PEERS_HELP: &str = "\
 How to read the table: a line is one workload, a column one lane. Each figure is
 a median over fresh processes. The columns at the end compare threadbare with the
-best peer of that line: 0.8× is a fifth less time. The winner is the lane with the
+best peer of that line: 0.8× means a fifth less time. The winner is the lane with the
 best figure; lanes after ≈ are not measurably worse. corosensei only switches stacks
 and has no scheduler: it shows the least possible cost, and is not ranked.
 To compare one CPU with two: --cpus 0 in one run, --cpus 0,1 in another.";
 
 const GROWTH_HELP: &str = "\
 The report shows the cost of an operation against the number of tasks, both axes
-logarithmic. A level line: the total grows in proportion to the tasks. A rising
-line: it grows faster. A lane that cannot hold so many tasks names the limit.";
+logarithmic. A level line means that the total grows in proportion to the tasks; a
+rising line means that it grows faster. A lane that cannot hold so many tasks names
+the limit.";
 
 /// The arguments of `run`.
 #[derive(Args, Clone, Debug, Default)]
@@ -135,8 +136,8 @@ pub struct RunArguments {
     #[arg(long, value_enum)]
     pub preset: Option<Preset>,
     /// Other values for a parameter of the chosen workloads, such as
-    /// `tasks_count=1000,100000` or `wait=2ms`. May be given several times; an
-    /// unknown name is answered with the known ones.
+    /// `tasks_count=1000,100000` or `wait=2ms`. May be given several times; for
+    /// an unknown name the error lists the known ones.
     #[arg(long, value_name = "PARAMETER=VALUE,…", value_parser = parse_values)]
     pub set: Vec<(String, Vec<u64>)>,
     /// Rough figures in at most 90 seconds: fewer workloads, shorter samples. `gate`
@@ -162,11 +163,11 @@ pub struct RunArguments {
     /// How long the run may take. It ends sooner if all comparisons are decided.
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub budget: Option<u64>,
-    /// Exactly so many fresh processes for each cell.
+    /// The exact number of fresh processes for each cell.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=100))]
     pub processes: Option<u64>,
-    /// Repeat each cell in fresh, short processes until a change of so many
-    /// percent would be detected, or the time is up. What `gate` needs.
+    /// Repeat each cell in fresh, short processes until a change of this many
+    /// percent would be detected, or the time is up. Runs for `gate` need it.
     /// [default with --base: 4]
     #[arg(long, value_name = "PERCENT", conflicts_with = "processes", value_parser = parse_percent)]
     pub precision: Option<f64>,
@@ -306,18 +307,19 @@ Examples:
   threadbare export results --parquet samples.parquet
   duckdb -c \"select lane, median(time_ns) from 'samples.parquet'
              where workload = 'spawn.one' and not control group by lane\"
-A row is one raw sample. Parameters and further figures are JSON text; what a
-sample lacks is null. The program must be built with --features parquet.";
+A row is one raw sample. Parameters and further figures are JSON text; a value
+that a sample does not have is null. `control` marks lanes measured a second time, as
+a check. The program must be built with --features parquet.";
 
 const KEEP_HELP: &str = "\
 Examples:
   threadbare keep results/2026-11-29T08-35-17-299446
   threadbare verify reports/hardware/*/*.zst
 
-The kept file holds all samples, to the nanosecond, and every figure that is said
-of them as it was. Histograms of latency have wider buckets, but for the
-percentiles that are shown; the host's name and the home folder are left out.
-All commands read it as they read the run.";
+The file holds all samples, to the nanosecond, and all reported figures, unchanged.
+Histograms of latency have wider buckets, except at the percentiles that are shown. The
+host's name and the home folder are left out.
+All commands read the file as they read the run.";
 
 /// The arguments of `keep`.
 #[derive(Args, Debug)]
@@ -332,9 +334,9 @@ pub struct KeepArguments {
 
 const VERIFY_HELP: &str = "\
 accepted     a run like any other
-quarantined  kept and shown apart, never averaged in: disturbed, built from unknown
+quarantined  kept and shown apart, in no average: disturbed, built from unknown
              sources, or with figures that cannot be true
-refused      no whole run, a quick one, or not where its machine's runs are
+refused      an incomplete run, a --quick run, or one outside its machine's folder
 Exit status: that of the worst file: 0 accepted, 1 quarantined, 2 refused; 4 wrong
 arguments.";
 

@@ -9,13 +9,13 @@ use workloads::protocol::Parameters;
 /// A choice of lanes, workloads and points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Preset {
-    /// Our runtime beside its peers, on what each of them is good at.
+    /// Our runtime and its peers, on workloads that suit each of them.
     Peers,
-    /// What an operation costs with ever more tasks.
+    /// The cost of an operation as the number of tasks grows.
     Growth,
-    /// The workloads of the field at the sizes that others published.
+    /// Well-known workloads at the sizes of published benchmarks.
     Published,
-    /// A whole service: which model carries the load within the limit.
+    /// A whole HTTP service: the most requests a second within the limit of latency.
     Service,
 }
 

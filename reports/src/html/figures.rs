@@ -436,7 +436,7 @@ pub(super) fn memory(
     let legend: Vec<&str> = Part::ALL.iter().map(|part| part.title()).collect();
     let extra = view.case_text(&workload.id, case);
     let comma = if extra.is_empty() { "" } else { " · " };
-    let title = format!("Where a task’s memory goes{comma}{extra}");
+    let title = format!("The parts of a task’s memory{comma}{extra}");
     let items: Vec<String> = bars
         .iter()
         .map(|bar| format!("{} {}", bar.label, bar.remark))

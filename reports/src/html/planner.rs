@@ -170,7 +170,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
                 }
                 p {
                     b { "Limits: " } "memory that your tasks allocate, cache misses, locks and I/O are not included; tasks are assumed to become ready at random and independently; S was measured on an idle machine. "
-                    "The result is an order of magnitude: measure before you buy."
+                    "The result is an order of magnitude: measure your program before you buy hardware."
                 }
             }
         }

@@ -240,7 +240,7 @@ fn ledger_table(view: &View<'_>, workload: &Workload) -> Markup {
         div class="scroll" tabindex="0" role="group" aria-label="Memory ledger" {
             table data-name={(workload.id) "-ledger"} {
                 caption {
-                    "The memory of one task, part by part; the figure is the sum. It is checked against what the memory control group was charged and what the host had less"
+                    "The memory of one task, part by part; the figure is the sum. It is checked against the charge of the memory control group and the decrease of the host’s available memory"
                 }
                 thead { tr {
                     th class="words" scope="col" { "Lane" }
@@ -248,7 +248,7 @@ fn ledger_table(view: &View<'_>, workload: &Workload) -> Markup {
                     th scope="col" { "Sum" }
                     th scope="col" { "Control group" }
                     th scope="col" title="MemAvailable, and the free pages in the per-CPU lists" { "Host" }
-                    th scope="col" title="The sum as a share of what the control group was charged, or the host had less; n/a where that varied too much to check with" { "Sum ÷ check" }
+                    th scope="col" title="The sum as a share of the control group’s charge, or else of the host’s decrease; n/a where that varied too much for a check" { "Sum ÷ check" }
                     th scope="col" title="Reserved address space; only touched pages use memory" { "Virtual" }
                     th scope="col" title="How many numbers of tasks were measured, and the largest" { "Task counts" }
                 } }

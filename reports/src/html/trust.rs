@@ -78,7 +78,7 @@ fn noise(view: &View<'_>) -> Markup {
             h3 { "How much repeated measurements differ" }
             p class="lead" {
                 "In an A/A pair one lane is measured twice, as if it were two lanes. Repeats differ by " b { (format::percent(typical)) }
-                ", typically. The rules of this page call " b { (told) " of " (all) } " pairs different; the right number is 0. "
+                ", typically. The rules of this page call " b { (told) " of " (all) } " pairs different; it should be 0. "
                 "Where pairs differ by more than their intervals allow, this page has widened the intervals of those figures."
             }
             (pairs_table(view, "noise", "Largest differences first", &pairs[..pairs.len().min(MOST_PAIRS)]))

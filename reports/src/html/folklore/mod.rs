@@ -150,7 +150,7 @@ static CLAIMS: [Claim; 15] = [
     Claim {
         said: "One core gives concurrency without parallelism.",
         ask: scheduling::one_core,
-        wanting: "goroutines on one CPU that talk, and some that compute",
+        wanting: "goroutines on one CPU that exchange messages, and some that compute",
     },
     Claim {
         said: "In a container GOMAXPROCS must match the quota.",

@@ -47,7 +47,7 @@ pub(super) fn stealing(view: &View<'_>) -> Option<(Finding, String)> {
     Some((
         Finding::NotMeasured,
         format!(
-            "Go does not count this. In this project’s runtime, on {}, an idle P took {} of the queue that it stole from. It takes half, rounded up: all of a queue of one.",
+            "Go does not count this. In this project’s runtime, on {}, an idle P took {} of the queue that it stole from. It takes half, rounded up, so a queue of one is taken whole.",
             name(view, &row.workload),
             row.value_text()
         ),
