@@ -26,7 +26,7 @@ pub const TERMS: [(&str, &str); 24] = [
     ),
     (
         "block",
-        "one process of each lane, all on one case, in a new random order",
+        "one process of each lane, all on one case, in a random order",
     ),
     (
         "run",
