@@ -140,9 +140,12 @@ impl<T> Recv<'_, T> {
     fn leave(&self, chan: Chan<T>, pending: &'static Pending) {
         let core = chan.core();
         core.lock();
-        // SAFETY: we hold the lock; the waiter is alive, in this queue or in none.
+        // SAFETY: we hold the lock; the waiter is alive, and in this queue or in none
+        // while the channel is open. The close that emptied the queue has it in a
+        // list of its own, without the lock, and is about to ready it.
         let is_left = unsafe {
-            let removed = core.state().receivers.remove(self.waiter.get().cast());
+            let state = core.state();
+            let removed = !state.closed && state.receivers.remove(self.waiter.get().cast());
             core.unlock();
             removed
         };
