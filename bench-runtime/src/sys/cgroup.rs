@@ -76,6 +76,16 @@ impl Cgroup {
             };
             if controllers.is_empty() {
                 found.unified = folders(mounts, None, group);
+                // Where the mounts tell of another place, or are not shown.
+                let usual = root.join("sys/fs/cgroup");
+                let own = usual.join(group.trim_start_matches('/'));
+                for folder in own.ancestors().take_while(|one| one.starts_with(&usual)) {
+                    if !found.unified.iter().any(|one| one == folder)
+                        && folder.join("cpu.max").exists()
+                    {
+                        found.unified.push(folder.to_owned());
+                    }
+                }
             }
             for controller in controllers.split(',').filter(|name| !name.is_empty()) {
                 let folders = folders(mounts, Some(controller), group);
@@ -279,6 +289,16 @@ mod tests {
         }
         let found = Cgroup::below(root.path());
         (root, found)
+    }
+
+    #[test]
+    fn quota_is_found_at_the_usual_place_where_the_mounts_are_not_shown() {
+        let (_root, found) = cgroup(&[
+            ("proc/self/cgroup", "0::/pod/box\n"),
+            ("sys/fs/cgroup/pod/cpu.max", "50000 100000\n"),
+            ("sys/fs/cgroup/pod/box/cpu.max", "max 100000\n"),
+        ]);
+        assert_eq!(found.cpus(), Some(Limit::Of(0.5)));
     }
 
     #[test]
