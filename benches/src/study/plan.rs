@@ -354,34 +354,25 @@ fn is_spare(
     points: &BTreeSet<&Parameters>,
     is_code: impl Fn(&str) -> bool,
 ) -> bool {
-    let values = |name: &String| {
-        let values: BTreeSet<u64> = points
-            .iter()
-            .filter_map(|other| other.get(name).copied())
-            .collect();
-        values
+    let values = |of: &str| -> Vec<u64> {
+        let values = points.iter().filter_map(|other| other.get(of));
+        values.copied().collect()
+    };
+    let is_most = |name: &str, value: u64| values(name).into_iter().max() == Some(value);
+    let is_end = |name: &str, value: u64| {
+        is_most(name, value) || values(name).into_iter().min() == Some(value)
     };
     let has_codes = point.keys().any(|name| is_code(name));
-    let is_most = |name: &String, value: &u64| values(name).last() == Some(value);
-    let is_end = |name: &String, value: &u64| {
-        [values(name).first(), values(name).last()].contains(&Some(value))
-    };
-    let is_alone = |name: &String, value: &u64| {
-        let there = points.iter().filter(|other| other.get(name) == Some(value));
-        there.count() == 1
-    };
-    if has_codes
-        && point
-            .iter()
-            .all(|(name, value)| is_code(name) || is_most(name, value))
-    {
+    let mut parameters = point.iter();
+    if has_codes && parameters.all(|(name, &value)| is_code(name) || is_most(name, value)) {
         return false;
     }
     // A workload keeps one point at the least, also one without parameters.
-    let carries = |(name, value): (&String, &u64)| {
-        (is_end(name, value) || name == "workers_count") && is_alone(name, value)
-    };
-    points.len() > 1 && !point.iter().any(carries)
+    points.len() > 1
+        && point.iter().all(|(name, &value)| {
+            let carries = is_end(name, value) || name == "workers_count";
+            !carries || values(name).iter().filter(|&&other| other == value).count() > 1
+        })
 }
 
 fn is_code(workload: &str, parameter: &str) -> bool {

@@ -18,17 +18,8 @@ const loadVariable = "THREADBARE_LOAD"
 
 func decimal(n int64) string { return strconv.FormatInt(n, 10) }
 
-// load is what the load generator prints.
-type load struct {
-	Elapsed     int64              `json:"elapsed_ns"`
-	Operations  int64              `json:"operations_count"`
-	Checksum    int64              `json:"checksum"`
-	CPU         int64              `json:"cpu_ns"`
-	Voluntary   int64              `json:"voluntary_switches_count"`
-	Involuntary int64              `json:"involuntary_switches_count"`
-	Latency     *latency           `json:"latency"`
-	Metrics     map[string]float64 `json:"metrics"`
-}
+// load is the load generator's report.
+type load figures
 
 // runLoad runs the load generator to its end.
 func runLoad(arguments ...string) (load, error) {

@@ -39,8 +39,13 @@ type request struct {
 }
 
 type sample struct {
-	Type        string             `json:"type"`
-	ID          int64              `json:"id"`
+	Type string `json:"type"`
+	ID   int64  `json:"id"`
+	figures
+}
+
+// figures are what a sample says, and what the load generator prints.
+type figures struct {
 	Elapsed     int64              `json:"elapsed_ns"`
 	Operations  int64              `json:"operations_count"`
 	Checksum    int64              `json:"checksum"`
@@ -103,10 +108,10 @@ func newHello() hello {
 }
 
 func newSample(id int64, out outcome) sample {
-	return sample{
-		"sample", id, out.elapsed, out.operations, out.checksum, out.used.cpu, out.used.voluntary, out.used.involuntary,
+	return sample{"sample", id, figures{
+		out.elapsed, out.operations, out.checksum, out.used.cpu, out.used.voluntary, out.used.involuntary,
 		out.latency, out.metrics,
-	}
+	}}
 }
 
 func refusal(id int64, f *failure) refused { return refused{"error", id, f.kind, f.message} }

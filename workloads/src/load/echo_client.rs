@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
 
 use anyhow::{bail, ensure};
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use nix::sys::epoll::{Epoll, EpollCreateFlags};
 
 use super::generator::{self, Client, Schedule, Tally, Threads};
 use super::{Plan, Report};
@@ -158,43 +158,10 @@ impl<'a> Echo<'a> {
         Ok(())
     }
 
-    /// Goes on with what the socket would not take before.
-    fn flush(&mut self, index: usize) -> anyhow::Result<()> {
-        let connection = &mut self.connections[index];
-        while !connection.unsent.is_empty() {
-            let unsent = connection.unsent.make_contiguous();
-            match generator::write(&mut connection.stream, unsent)? {
-                0 => break,
-                sent => drop(connection.unsent.drain(..sent)),
-            }
-        }
-        Ok(())
-    }
-
     /// What a request holds.
     fn request(&self, number: u64) -> &[u8] {
         let from = (number % PATTERN as u64) as usize;
         &self.pattern[from..from + self.plan.payload_bytes as usize]
-    }
-
-    /// Reads until the socket is empty, which a short read shows.
-    fn receive(&mut self, index: usize, block: &mut [u8]) -> anyhow::Result<()> {
-        loop {
-            let size = match self.connections[index].stream.read(block) {
-                Ok(0) => bail!(
-                    "the server closed a connection with {} requests open",
-                    self.connections[index].waiting.len()
-                ),
-                Ok(size) => size,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => bail!("reading an answer: {error}"),
-            };
-            self.take(index, &block[..size], now_ns())?;
-            if size < block.len() {
-                return Ok(());
-            }
-        }
     }
 
     /// Compares what has come at `now` with what was sent.
@@ -282,16 +249,35 @@ impl Client for Echo<'_> {
         Ok((sent, more.then(|| schedule.due_at(start, self.next))))
     }
 
-    fn ready(&mut self, event: EpollEvent, block: &mut [u8]) -> anyhow::Result<bool> {
-        let index = event.data() as usize;
-        if event.events().contains(EpollFlags::EPOLLOUT) {
-            self.flush(index)?;
+    fn flush(&mut self, index: usize) -> anyhow::Result<()> {
+        let connection = &mut self.connections[index];
+        while !connection.unsent.is_empty() {
+            let unsent = connection.unsent.make_contiguous();
+            match generator::write(&mut connection.stream, unsent)? {
+                0 => break,
+                sent => drop(connection.unsent.drain(..sent)),
+            }
         }
-        let has_come = event.events().intersects(!EpollFlags::EPOLLOUT);
-        if has_come {
-            self.receive(index, block)?;
+        Ok(())
+    }
+
+    fn receive(&mut self, index: usize, _ends: bool, block: &mut [u8]) -> anyhow::Result<()> {
+        loop {
+            let size = match self.connections[index].stream.read(block) {
+                Ok(0) => bail!(
+                    "the server closed a connection with {} requests open",
+                    self.connections[index].waiting.len()
+                ),
+                Ok(size) => size,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => bail!("reading an answer: {error}"),
+            };
+            self.take(index, &block[..size], now_ns())?;
+            if size < block.len() {
+                return Ok(());
+            }
         }
-        Ok(has_come)
     }
 
     fn left(&self) -> u64 {

@@ -65,12 +65,35 @@ pub(super) trait Client: Send {
     ///
     /// When the server does not take it.
     fn send_due(&mut self) -> anyhow::Result<(bool, Option<u64>)>;
-    /// Goes on with the connection of an event; whether it looked for answers.
+    /// Sends what the connection's socket would not take before.
     ///
     /// # Errors
     ///
     /// When the server ended the connection against the rules.
-    fn ready(&mut self, event: EpollEvent, block: &mut [u8]) -> anyhow::Result<bool>;
+    fn flush(&mut self, connection: usize) -> anyhow::Result<()>;
+    /// Reads until the connection's socket is empty, or to its end if it `ends`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::flush`].
+    fn receive(&mut self, connection: usize, ends: bool, block: &mut [u8]) -> anyhow::Result<()>;
+    /// Goes on with the connection of an event; whether it looked for answers.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::flush`].
+    fn ready(&mut self, event: EpollEvent, block: &mut [u8]) -> anyhow::Result<bool> {
+        let (index, events) = (event.data() as usize, event.events());
+        if events.contains(EpollFlags::EPOLLOUT) {
+            self.flush(index)?;
+        }
+        let has_come = events.intersects(!EpollFlags::EPOLLOUT);
+        if has_come {
+            let end = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+            self.receive(index, events.intersects(end), block)?;
+        }
+        Ok(has_come)
+    }
     /// Requests of the schedule without an end.
     fn left(&self) -> u64;
     /// What became of the requests of the schedule.

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use nix::sys::epoll::{Epoll, EpollCreateFlags};
 use serde::Deserialize;
 
 use super::generator::{self, Client, PATIENCE, Schedule, Tally};
@@ -179,22 +179,6 @@ impl<'a> Http<'a> {
         self.flush(index)
     }
 
-    /// Sends what the socket takes.
-    fn flush(&mut self, index: usize) -> anyhow::Result<()> {
-        let connection = &mut self.connections[index];
-        let Some(stream) = connection.stream.as_mut() else {
-            return Ok(());
-        };
-        while !connection.unsent.is_empty() {
-            match generator::write(stream, &connection.unsent) {
-                Ok(0) => return Ok(()),
-                Ok(sent) => drop(connection.unsent.drain(..sent)),
-                Err(_) => return self.close(index),
-            }
-        }
-        Ok(())
-    }
-
     /// Gives up what has waited for too long.
     fn expire(&mut self, now: u64) -> anyhow::Result<()> {
         while let Some(&(deadline, index, turn)) = self.deadlines.front() {
@@ -209,30 +193,6 @@ impl<'a> Http<'a> {
             }
         }
         Ok(())
-    }
-
-    /// Reads until the socket is empty, which a short read shows, or to the end
-    /// of a connection that has one.
-    fn receive(&mut self, index: usize, ends: bool, block: &mut [u8]) -> anyhow::Result<()> {
-        loop {
-            let connection = &mut self.connections[index];
-            let Some(stream) = connection.stream.as_mut() else {
-                return Ok(());
-            };
-            match stream.read(block) {
-                Ok(0) => return self.close(index),
-                Ok(size) => {
-                    connection.come.extend_from_slice(&block[..size]);
-                    self.take(index)?;
-                    if size < block.len() && !ends {
-                        return Ok(());
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return self.close(index),
-            }
-        }
     }
 
     /// Looks at an answer that may have come whole.
@@ -358,17 +318,41 @@ impl Client for Http<'_> {
         Ok((sent > 0, next.into_iter().chain(late).min()))
     }
 
-    fn ready(&mut self, event: EpollEvent, block: &mut [u8]) -> anyhow::Result<bool> {
-        let index = event.data() as usize;
-        if event.events().contains(EpollFlags::EPOLLOUT) {
-            self.flush(index)?;
+    fn flush(&mut self, index: usize) -> anyhow::Result<()> {
+        let connection = &mut self.connections[index];
+        let Some(stream) = connection.stream.as_mut() else {
+            return Ok(());
+        };
+        while !connection.unsent.is_empty() {
+            match generator::write(stream, &connection.unsent) {
+                Ok(0) => return Ok(()),
+                Ok(sent) => drop(connection.unsent.drain(..sent)),
+                Err(_) => return self.close(index),
+            }
         }
-        let has_come = event.events().intersects(!EpollFlags::EPOLLOUT);
-        if has_come {
-            let end = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
-            self.receive(index, event.events().intersects(end), block)?;
+        Ok(())
+    }
+
+    fn receive(&mut self, index: usize, ends: bool, block: &mut [u8]) -> anyhow::Result<()> {
+        loop {
+            let connection = &mut self.connections[index];
+            let Some(stream) = connection.stream.as_mut() else {
+                return Ok(());
+            };
+            match stream.read(block) {
+                Ok(0) => return self.close(index),
+                Ok(size) => {
+                    connection.come.extend_from_slice(&block[..size]);
+                    self.take(index)?;
+                    if size < block.len() && !ends {
+                        return Ok(());
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return self.close(index),
+            }
         }
-        Ok(has_come)
     }
 
     fn left(&self) -> u64 {
