@@ -121,6 +121,8 @@ impl Order {
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) measured: Measured,
+    /// The operations, where they are not the catalogue's.
+    pub(crate) operations: Option<u64>,
     pub(crate) checksum: u64,
     pub(crate) latency: Option<Latency>,
     pub(crate) metrics: BTreeMap<String, f64>,

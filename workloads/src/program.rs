@@ -39,7 +39,7 @@ enum Command {
     Load(Plan),
     /// Look for the highest rate that an HTTP service bears and report as one
     /// line of JSON.
-    LoadService(load::service::Plan),
+    LoadService(load::service::Arguments),
     /// Echo what so many TCP connections send, until they are closed; say
     /// where as one line of JSON.
     Echo {
@@ -59,7 +59,7 @@ enum Command {
     },
     /// Be a backend that speaks RESP on the loopback until the input ends; say
     /// where as one line of JSON.
-    Backend(backend::Delays),
+    Backend(load::service::Given),
     /// Write a number, or else the clock's value, as 8 bytes: the program
     /// that the lane process-spawn executes.
     #[command(hide = true)]
@@ -84,8 +84,8 @@ pub fn run(program: Program) -> anyhow::Result<()> {
             let report = serde_json::to_string(&echo_client::run(&plan)?)?;
             writeln!(output, "{report}").context("writing the report")
         }
-        (Some(Command::LoadService(plan)), _) => {
-            let report = serde_json::to_string(&load::service::run(&plan)?)?;
+        (Some(Command::LoadService(arguments)), _) => {
+            let report = serde_json::to_string(&load::service::run(&arguments)?)?;
             writeln!(output, "{report}").context("writing the report")
         }
         (Some(Command::Echo { connections, cpus }), _) => {
@@ -95,7 +95,7 @@ pub fn run(program: Program) -> anyhow::Result<()> {
         (Some(Command::Smtp { delay_ns }), _) => {
             server::run(Duration::from_nanos(delay_ns), &mut output)
         }
-        (Some(Command::Backend(delays)), _) => backend::run(delays, &mut output),
+        (Some(Command::Backend(given)), _) => backend::run(&given, &mut output),
         (Some(Command::Answer { number }), _) => {
             // One write, which no other child's can come between: `output` would
             // make two of a number with a byte 10, the end of a line, in it.

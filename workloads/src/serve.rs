@@ -108,7 +108,7 @@ fn order(
             "{iterations} iterations; it must be 1 to {MOST_ITERATIONS}"
         )));
     }
-    if id.starts_with("memory.") && iterations != 1 {
+    if workload.is_one_experiment() && iterations != 1 {
         return Err(bad(format!("{id} is one experiment: iterations must be 1")));
     }
     match (entry.refuses)(workload) {
@@ -127,10 +127,8 @@ fn take(lane: &mut dyn Lane, order: &Order) -> Result<(u64, Outcome), Failure> {
     // sample would rely on; what it may have left are tasks.
     let outcome = catch_unwind(AssertUnwindSafe(|| lane.run(order)))
         .unwrap_or_else(|payload| Err(Failure::from_panic(payload)))?;
-    Ok((
-        (order.workload.operations)(&order.parameters) * order.iterations,
-        outcome,
-    ))
+    let usual = || (order.workload.operations)(&order.parameters) * order.iterations;
+    Ok((outcome.operations.unwrap_or_else(usual), outcome))
 }
 
 fn answer(id: u64, result: Result<(u64, Outcome), Failure>) -> Response {
@@ -139,6 +137,7 @@ fn answer(id: u64, result: Result<(u64, Outcome), Failure>) -> Response {
             operations_count,
             Outcome {
                 measured,
+                operations: _,
                 checksum,
                 latency,
                 metrics,

@@ -28,6 +28,15 @@ type order struct {
 
 func (o order) get(name string) int64 { return o.parameters[name] }
 
+// assignments are the parameters as the suite's own programs take them.
+func (o order) assignments() []string {
+	var all []string
+	for name, value := range o.parameters {
+		all = append(all, name+"="+decimal(value))
+	}
+	return all
+}
+
 // orCPUs is a parameter of which 0 means as many as the lane has CPUs.
 func (o order) orCPUs(name string) int64 {
 	if n := o.parameters[name]; n > 0 {
@@ -50,7 +59,7 @@ func parameters(list string) []parameter {
 	return all
 }
 
-const serviceParameters = "connections_count requests_count try_ns limit_ns in_flight_count pool_count rounds_count steps_count=0 " +
+const serviceParameters = "connections_count hold_ns try_ns search_ns limit_ns in_flight_count pool_count rounds_count steps_count=0 " +
 	"delay_ns=0 spread_ns=0 slow_ns=0 timeout_ns"
 
 const (

@@ -42,7 +42,7 @@ func runLoad(arguments ...string) (load, error) {
 func (l load) outcome(before usage) outcome {
 	own := used().minus(before).minus(usage{l.CPU, l.Voluntary, l.Involuntary})
 	// A report of a search is of its last part, and of that share of the usage.
-	if asked := l.Metrics["asked_count"]; asked > 0 {
+	if asked := l.Metrics["load_asked_count"]; asked > 0 {
 		share := func(n int64) int64 { return int64(float64(n) * float64(l.Operations) / asked) }
 		own = usage{share(own.cpu), share(own.voluntary), share(own.involuntary)}
 	}

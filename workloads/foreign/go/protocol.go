@@ -143,7 +143,7 @@ func newOrder(req request) (*workload, order, *failure) {
 	if req.Iterations < 1 || req.Iterations > maxIterations {
 		return nil, order{}, badRequest("%d iterations; it must be 1 to %d", req.Iterations, maxIterations)
 	}
-	if strings.HasPrefix(work.id, "memory.") && req.Iterations != 1 {
+	if (strings.HasPrefix(work.id, "memory.") || strings.HasPrefix(work.id, "service.")) && req.Iterations != 1 {
 		return nil, order{}, badRequest("%s is one experiment: iterations must be 1", work.id)
 	}
 	if work.refuses != "" {

@@ -33,8 +33,7 @@ const (
 func noService() string { return needsLoad() }
 
 func serviceHTTP(o order) (outcome, error) {
-	backend, err := startHelper("backend", "--delay-ns", decimal(o.get("delay_ns")),
-		"--spread-ns", decimal(o.get("spread_ns")), "--slow-ns", decimal(o.get("slow_ns")))
+	backend, err := startHelper(append([]string{"backend"}, o.assignments()...)...)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -55,9 +54,7 @@ func serveLoaded(o order, backend string) (outcome, error) {
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.server.Serve(listener) }()
-	report, err := runLoad("load-service", "--address", listener.Addr().String(),
-		"--connections", decimal(o.get("connections_count")), "--requests", decimal(o.get("requests_count")*o.iterations),
-		"--try-ns", decimal(o.get("try_ns")), "--limit-ns", decimal(o.get("limit_ns")), "--steps", decimal(o.get("steps_count")))
+	report, err := runLoad(append([]string{"load-service", "--address", listener.Addr().String()}, o.assignments()...)...)
 	s.end()
 	if serving := <-served; err == nil && !errors.Is(serving, http.ErrServerClosed) {
 		err = serving

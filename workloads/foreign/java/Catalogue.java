@@ -77,7 +77,7 @@ final class Catalogue {
         add("io.pipe_ring", "tasks_count tokens_count hops_count", io::pipeRing);
         refuse("io.email", "tasks_count delay_ns=0", NO_MAIL);
         add("io.file_read", "tasks_count file_bytes=0 block_bytes cold=0", io::fileRead);
-        refuse("service.http", "connections_count requests_count try_ns limit_ns in_flight_count pool_count rounds_count"
+        refuse("service.http", "connections_count hold_ns try_ns search_ns limit_ns in_flight_count pool_count rounds_count"
             + " steps_count=0 delay_ns=0 spread_ns=0 slow_ns=0 timeout_ns", NO_SERVICE);
     }
 
@@ -114,7 +114,7 @@ final class Catalogue {
             }
             parameters.put(name, value);
         }
-        if (id.startsWith("memory.") && iterations != 1) throw Failure.badRequest(id + " is one experiment: iterations must be 1");
+        if ((id.startsWith("memory.") || id.startsWith("service.")) && iterations != 1) throw Failure.badRequest(id + " is one experiment: iterations must be 1");
         return new Order(id, parameters, iterations);
     }
 

@@ -119,7 +119,7 @@ function check(request, refusals) {
   if (!Number.isSafeInteger(iterations) || iterations < 1 || iterations > MOST_ITERATIONS) {
     throw bad(`iterations is ${iterations}; it must be 1 to ${MOST_ITERATIONS}`);
   }
-  if (workload.startsWith('memory.') && iterations !== 1) {
+  if (/^(memory|service)\./.test(workload) && iterations !== 1) {
     throw bad(`${workload} is one experiment: iterations must be 1`);
   }
   if (refusals[workload]) throw new Failure('not_supported', refusals[workload]);

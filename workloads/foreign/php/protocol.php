@@ -106,7 +106,7 @@ function check(array $request, array $refusals): array
     if (!is_int($iterations) || $iterations < 1 || $iterations > MOST_ITERATIONS) {
         throw bad('iterations is ' . json_encode($iterations) . '; it must be 1 to ' . MOST_ITERATIONS);
     }
-    if (str_starts_with($workload, 'memory.') && $iterations !== 1) {
+    if (preg_match('/^(memory|service)\./', $workload) && $iterations !== 1) {
         throw bad("$workload is one experiment: iterations must be 1");
     }
     if ($refusals[$workload] !== null) {

@@ -120,7 +120,7 @@ def check(request, refusals, cpus):
             raise bad(f"{name} of {workload} is {value}; it must lie in {least} to 2^53 - 1")
     if type(iterations) is not int or not 1 <= iterations <= MOST_ITERATIONS:
         raise bad(f"iterations is {iterations}; it must be 1 to {MOST_ITERATIONS}")
-    if workload.startswith("memory.") and iterations != 1:
+    if workload.startswith(("memory.", "service.")) and iterations != 1:
         raise bad(f"{workload} is one experiment: iterations must be 1")
     if refusals[workload]:
         raise Failure("not_supported", refusals[workload])

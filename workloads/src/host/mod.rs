@@ -1,6 +1,7 @@
 //! The operating system, one concept a file, as lanes and measurements need it.
 
 pub mod affinity;
+pub(crate) mod backlog;
 pub(crate) mod cache_line;
 pub mod clock;
 pub(crate) mod files;

@@ -24,6 +24,7 @@ use ::may::sync::{Mutex, Semphore, SyncFlag};
 use nix::sys::socket::{Shutdown, shutdown};
 
 use crate::catalogue::{Shape, Workload};
+use crate::host::backlog;
 use crate::host::cache_line::CacheLine;
 use crate::host::mappings;
 use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
@@ -236,8 +237,9 @@ impl Blocking for Tasks {
         permits.post();
     }
 
-    fn listen(&self, _backlog: usize) -> io::Result<(Self::Listener, SocketAddr)> {
+    fn listen(&self) -> io::Result<(Self::Listener, SocketAddr)> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        backlog::lengthen(listener.inner())?;
         let address = listener.local_addr()?;
         Ok((Arc::new(listener), address))
     }

@@ -17,6 +17,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 use nix::unistd::Pid;
 
 use crate::catalogue::{Shape, Workload};
+use crate::host::backlog;
 use crate::host::clock::now_ns;
 use crate::host::fork;
 use crate::host::pipe::NumberPipe;
@@ -254,8 +255,9 @@ impl Blocking for Processes {
 
     fn release(&self, (): &()) {}
 
-    fn listen(&self, _backlog: usize) -> io::Result<(Self::Listener, SocketAddr)> {
+    fn listen(&self) -> io::Result<(Self::Listener, SocketAddr)> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        backlog::lengthen(&listener)?;
         let address = listener.local_addr()?;
         Ok((Arc::new(listener), address))
     }

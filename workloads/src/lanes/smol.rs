@@ -16,6 +16,7 @@ use ::smol::lock::{Mutex, MutexGuard};
 use ::smol::net::{TcpListener, TcpStream};
 use ::smol::{Async, Executor, Task, Timer};
 
+use crate::host::backlog;
 use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
 use crate::mail;
 use crate::shapes::stackless::{self, Stackless};
@@ -195,6 +196,7 @@ impl Stackless for Tasks {
 
     async fn listen() -> IoResult<(TcpListener, SocketAddr)> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        backlog::lengthen(&listener)?;
         let address = listener.local_addr()?;
         Ok((listener, address))
     }

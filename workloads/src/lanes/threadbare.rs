@@ -322,7 +322,7 @@ impl Blocking for Tasks {
         permits.release(1);
     }
 
-    fn listen(&self, _backlog: usize) -> io::Result<(Self::Listener, SocketAddr)> {
+    fn listen(&self) -> io::Result<(Self::Listener, SocketAddr)> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
         Ok((Arc::new(listener), address))

@@ -39,12 +39,13 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
     let mut schedule = Schedule {
         requests: plan.requests,
         offered_per_s: plan.offered_per_s,
+        ..Schedule::default()
     };
     let mut capacity = None;
     if plan.load_percent > 0 {
         let first = Schedule {
             requests: (plan.requests / 2).max(plan.connections),
-            offered_per_s: 0,
+            ..Schedule::default()
         };
         let found = threads.load(&mut parts, first)?.achieved_per_s();
         schedule.offered_per_s = (found * plan.load_percent as f64 / 100.0).max(1.0) as u64;

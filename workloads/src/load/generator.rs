@@ -140,6 +140,9 @@ pub(super) struct Schedule {
     pub(super) requests: u64,
     /// Requests a second; 0: a closed loop.
     pub(super) offered_per_s: u64,
+    /// So long after the start a request that has not been sent is given up;
+    /// 0: never. Only clients that hold requests back know it.
+    pub(super) given_up_ns: u64,
 }
 
 impl Schedule {

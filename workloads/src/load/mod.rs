@@ -167,7 +167,7 @@ impl Report {
     pub(crate) fn into_outcome(self, lane: Measured) -> Outcome {
         // A report of a search is of its last part, and of that share of the
         // usage.
-        let asked = self.metrics.get("asked_count");
+        let asked = self.metrics.get("load_asked_count");
         let asked = asked.map_or(self.operations_count, |&asked| asked as u64);
         let own = Usage {
             cpu_ns: self.cpu_ns,
@@ -179,6 +179,7 @@ impl Report {
                 elapsed: Duration::from_nanos(self.elapsed_ns),
                 usage: lane.usage.minus(own).share(self.operations_count, asked),
             },
+            operations: Some(self.operations_count),
             checksum: self.checksum,
             latency: Some(self.latency),
             metrics: self.metrics,

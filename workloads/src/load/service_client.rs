@@ -155,6 +155,19 @@ impl<'a> Http<'a> {
         }
     }
 
+    /// Gives up all requests that found no connection. They have not been
+    /// answered wrong, but they have failed.
+    fn give_up(&mut self, now: u64) {
+        while let Some((number, due)) = self.backlog.pop_front() {
+            if Route::of(number) != Route::Slow {
+                self.tally.latencies.record(now.saturating_sub(due));
+            }
+            self.tally.errors += 1;
+            self.tally.right += 1;
+            self.end_one();
+        }
+    }
+
     fn send(&mut self, index: usize, number: u64, due: u64) -> anyhow::Result<()> {
         let route = Route::of(number);
         let item = route.item(number);
@@ -238,23 +251,21 @@ impl<'a> Http<'a> {
         Ok(())
     }
 
-    /// Sends this thread's part of the last requests, which the service must
-    /// still answer; the first thread then has it end.
+    /// The first thread sends the last requests, which the service must still
+    /// answer, as far as it has connections; then it has the service end.
     fn drain(&mut self) -> anyhow::Result<()> {
         self.drains = true;
         self.left = self.connections.len() as u64;
-        for number in 0..self.schedule.requests {
-            if number % self.threads == self.first
-                && let Some(index) = self.idle.pop_front()
-            {
+        if self.first > 0 {
+            return Ok(());
+        }
+        for _ in 0..self.schedule.requests {
+            if let Some(index) = self.idle.pop_front() {
                 // All of them slow ones, so that they are under way.
                 self.send(index, 0, self.start)?;
             }
         }
-        if self.first > 0 {
-            return Ok(());
-        }
-        // The service has read the others' by then.
+        // The service has read them by then.
         thread::sleep(UNDER_WAY);
         let mut stream = TcpStream::connect_timeout(&self.plan.address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -301,6 +312,9 @@ impl Client for Http<'_> {
                     .push_back((self.next, schedule.due_at(start, self.next)));
                 self.next += self.threads;
             }
+        }
+        if schedule.given_up_ns > 0 && now >= start.saturating_add(schedule.given_up_ns) {
+            self.give_up(now);
         }
         let mut sent = 0;
         while sent < SENDS && !self.idle.is_empty() {
@@ -416,13 +430,25 @@ fn check(body: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::net::TcpListener;
+    use std::net::{SocketAddr, TcpListener};
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
     use crate::load::generator::Threads;
     use crate::service::http::{self, Target};
     use crate::service::{Record, api};
+
+    fn plan(address: SocketAddr, connections: u64) -> Plan {
+        Plan {
+            address,
+            connections,
+            hold_ns: 1,
+            try_ns: 1,
+            search_ns: 1,
+            limit_ns: 1,
+            steps: 3,
+        }
+    }
 
     /// Answers requests right, but for the first: it cuts the connection, then
     /// refuses, then has no backend, then gives a wrong answer.
@@ -467,14 +493,7 @@ mod tests {
     #[test]
     fn answers_that_are_cut_refused_failed_or_wrong_are_told_apart_and_none_is_lost() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let plan = Plan {
-            address: listener.local_addr().unwrap(),
-            connections: 3,
-            requests: 0,
-            try_ns: 1,
-            limit_ns: 1,
-            steps: 3,
-        };
+        let plan = plan(listener.local_addr().unwrap(), 3);
         // It ends with the process.
         thread::spawn(move || {
             let count = AtomicU64::new(0);
@@ -492,11 +511,40 @@ mod tests {
         let schedule = Schedule {
             requests: 400,
             offered_per_s: 20_000,
+            given_up_ns: 0,
         };
         let tally = threads.load(&mut parts, schedule).unwrap().tally;
         assert_eq!((tally.ended, tally.shed, tally.errors), (400, 1, 3));
         assert_eq!(tally.right, 400 - 2);
         // The slow ones are not among them: numbers 0 and 200.
         assert!((394..=396).contains(&tally.latencies.count()), "{tally:?}");
+    }
+    #[test]
+    fn requests_that_found_no_connection_in_time_are_given_up_and_counted() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let plan = plan(listener.local_addr().unwrap(), 1);
+        // It answers the first request when the time of all is over.
+        let time = Duration::from_millis(30);
+        let server = thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            thread::sleep(3 * time);
+            let _ = answer(stream, &AtomicU64::new(4));
+        });
+        let rights = Rights::new(3);
+        let threads = Threads::of(1, None, false);
+        let connect = |first| Http::connect(&plan, &rights, first, 1);
+        let mut parts = threads.connect(connect).unwrap();
+        let schedule = Schedule {
+            requests: 100,
+            offered_per_s: 10_000,
+            given_up_ns: time.as_nanos() as u64,
+        };
+        let tally = threads.load(&mut parts, schedule).unwrap().tally;
+        assert_eq!((tally.ended, tally.right, tally.errors), (100, 100, 99));
+        // The first is slow, and so not among the latencies.
+        assert_eq!(tally.latencies.count(), 99);
+        assert!(tally.latencies.median_ns() >= 20e6, "{tally:?}");
+        drop(parts);
+        server.join().unwrap();
     }
 }

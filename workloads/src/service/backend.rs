@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +13,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, setsockopt, socket, sockopt,
+};
 
 use super::resp::{self, Reply};
 use super::{ITEMS, Record, Route};
@@ -20,32 +24,26 @@ use crate::kernels::lehmer;
 use crate::lane::{Failure, Order};
 use crate::load::helper::{Helper, Listening};
 use crate::load::own_cpus;
+use crate::load::service::{Given, as_arguments};
 
 /// The environment variable that names a `redis-server` to take instead.
 const REDIS: &str = "THREADBARE_REDIS";
 
 /// How long a read of a key takes.
-#[derive(Clone, Copy, Debug, clap::Args)]
-pub struct Delays {
+#[derive(Clone, Copy, Debug)]
+struct Delays {
     /// How long each answer takes at least, in nanoseconds.
-    #[arg(long)]
     delay_ns: u64,
     /// By how much an answer may take longer.
-    #[arg(long)]
     spread_ns: u64,
     /// How long the answer to a slow key takes.
-    #[arg(long)]
     slow_ns: u64,
 }
 
 /// Starts a backend in a process of its own. Blocks the thread.
 pub(crate) fn start(order: &Order) -> Result<Helper, Failure> {
-    let names = ["delay_ns", "spread_ns", "slow_ns"];
-    let delays = names.iter().flat_map(|name| {
-        let option = format!("--{}", name.replace('_', "-"));
-        [option, order.get(name).to_string()]
-    });
-    let arguments: Vec<_> = ["backend".to_owned()].into_iter().chain(delays).collect();
+    let arguments = ["backend".to_owned()].into_iter();
+    let arguments: Vec<_> = arguments.chain(as_arguments(&order.parameters)).collect();
     Helper::start("backend", &arguments)
 }
 
@@ -56,7 +54,12 @@ pub(crate) fn start(order: &Order) -> Result<Helper, Failure> {
 ///
 /// When it cannot listen, when there is no Redis where one is named, or when
 /// what it says is not taken.
-pub fn run(delays: Delays, output: &mut impl Write) -> anyhow::Result<()> {
+pub fn run(given: &Given, output: &mut impl Write) -> anyhow::Result<()> {
+    let delays = Delays {
+        delay_ns: given.get("delay_ns")?,
+        spread_ns: given.get("spread_ns")?,
+        slow_ns: given.get("slow_ns")?,
+    };
     let _ = open_files::raise_limit();
     let _ = nix::sys::prctl::set_timerslack(1);
     // Not on the CPUs of the server that is measured: a backend is elsewhere.
@@ -237,8 +240,8 @@ struct Redis {
 impl Redis {
     fn start(program: PathBuf) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        // A port that was free a moment ago.
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let reserved = Reserved::new()?;
+        let address = reserved.address;
         let child = Command::new(&program)
             .args(["--bind", "127.0.0.1", "--port", &address.port().to_string()])
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
@@ -268,9 +271,48 @@ impl Redis {
     }
 }
 
+/// A port that no other program is given while this lives. A server that allows
+/// the reuse of addresses, as Redis does, can listen on it all the same.
+struct Reserved {
+    address: SocketAddr,
+    _socket: OwnedFd,
+}
+
+impl Reserved {
+    fn new() -> anyhow::Result<Self> {
+        let kind = (AddressFamily::Inet, SockType::Stream);
+        let socket = socket(kind.0, kind.1, SockFlag::SOCK_CLOEXEC, None)?;
+        setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+        bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0))?;
+        let bound: SockaddrIn = getsockname(socket.as_raw_fd())?;
+        Ok(Self {
+            address: SocketAddrV4::from(bound).into(),
+            _socket: socket,
+        })
+    }
+}
+
 impl Drop for Redis {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reserved_port_refuses_connections_and_is_given_to_nobody_but_who_names_it() {
+        let reserved = Reserved::new().unwrap();
+        assert!(TcpStream::connect(reserved.address).is_err());
+        for _ in 0..1_000 {
+            let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            assert_ne!(other.local_addr().unwrap(), reserved.address);
+        }
+        let named = TcpListener::bind(reserved.address).unwrap();
+        assert!(TcpStream::connect(reserved.address).is_ok());
+        drop(named);
     }
 }

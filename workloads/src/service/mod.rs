@@ -157,8 +157,6 @@ impl Record<'_> {
 /// What a service is told beside what it is asked.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// Connections of clients, about.
-    pub(crate) connections: usize,
     /// Requests at the same time; one more is refused.
     pub(crate) in_flight: u64,
     /// Connections to the backend at most.
@@ -176,7 +174,6 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn new(order: &Order, backend: SocketAddr) -> Self {
         Self {
-            connections: order.count("connections_count"),
             in_flight: order.get("in_flight_count"),
             pool: order.count("pool_count"),
             rounds: order.get("rounds_count") as u32,

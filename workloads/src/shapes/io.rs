@@ -56,7 +56,7 @@ pub(super) fn tcp_echo<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, 
     let block_bytes = block_bytes(order);
     let meter = Meter::begin(true);
     let (listener, address) = lane
-        .listen(connections)
+        .listen()
         .map_err(|error| Failure::host("listening on the loopback", &error, "ulimit -n"))?;
     let acceptor = {
         let (lane, listener) = (lane.clone(), listener.clone());

@@ -140,9 +140,9 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     /// Gives a permit back.
     fn release(&self, permits: &Self::Permits);
 
-    /// Listens on a free port of the loopback, with room for `backlog`
-    /// connections that are not accepted yet.
-    fn listen(&self, backlog: usize) -> std::io::Result<(Self::Listener, SocketAddr)>;
+    /// Listens on a free port of the loopback, with room for as many connections
+    /// that are not accepted yet as the host allows.
+    fn listen(&self) -> std::io::Result<(Self::Listener, SocketAddr)>;
     /// Blocks until a connection comes.
     fn accept(&self, listener: &Self::Listener) -> std::io::Result<Self::Stream>;
     /// Makes accepts fail, those under way as well.

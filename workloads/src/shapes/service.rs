@@ -27,15 +27,15 @@ pub(super) fn http<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fail
     let settings = Settings::new(order, backend.address);
     let meter = Meter::begin(true);
     let (listener, address) = lane
-        .listen(settings.connections)
+        .listen()
         .map_err(|error| Failure::host("listening on the loopback", &error, "ulimit -n"))?;
     let server = Arc::new(Server::new(lane, listener, settings)?);
     let acceptor = {
         let server = server.clone();
         lane.spawn(move || server.serve().unwrap_or_else(|failure| failure.throw()))?
     };
-    let plan = load::service::Plan::new(order, address);
-    let report = lane.blocking(move || load::run(&plan.arguments()));
+    let load = load::service::arguments(order, address);
+    let report = lane.blocking(move || load::run(&load));
     if report.is_err() {
         server.end();
     }

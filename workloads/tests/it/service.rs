@@ -332,6 +332,33 @@ fn request_too_many_is_refused_and_the_end_is_graceful() {
         .for_each(request_too_many_is_refused_and_those_under_way_are_answered_before_the_end);
 }
 
+/// It once took minutes: the rate was low, and the number of requests fixed.
+#[test]
+fn search_whose_time_is_over_ends_and_says_so() {
+    let workload = catalogue::find("service.http").unwrap();
+    let mut point = workload.points(Size::Tiny, 2).remove(0);
+    point.insert("search_ns".to_owned(), 1);
+    let (mut program, _) = Program::start("thread");
+    match program.run(1, workload.id, &point, 1) {
+        Response::Sample(sample) => {
+            assert_eq!(workload.check_answer(&sample, &point, 1, 1), Ok(()));
+            assert_eq!(sample.metrics["rate_per_s"], 200.0);
+            assert_eq!(sample.metrics["rate_gap_ratio"], 2.0);
+            // A tenth of a second at half of that rate.
+            assert_eq!(sample.operations_count, 10);
+        }
+        other => panic!("{other:?}"),
+    }
+    // No answer is there within a nanosecond, at whatever rate.
+    point.insert("limit_ns".to_owned(), 1);
+    match program.run(2, workload.id, &point, 1) {
+        Response::Error { message, .. } => assert!(message.contains("at no rate"), "{message}"),
+        other => panic!("{other:?}"),
+    }
+    let (status, rest) = program.end();
+    assert!(status.success() && rest.is_empty(), "{status} {rest}");
+}
+
 /// Where a Redis is installed: `apt-get install redis-server`.
 #[test]
 fn a_real_redis_gives_the_same_checksum() {

@@ -20,6 +20,7 @@ pub(super) use crossbeam::CROSSBEAM;
 use nix::sys::socket::{Shutdown, shutdown};
 
 use crate::catalogue::{Shape, Workload};
+use crate::host::backlog;
 use crate::host::cache_line::CacheLine;
 use crate::host::mappings;
 use crate::host::pipe::NumberPipe;
@@ -285,8 +286,9 @@ impl<C: Channel> Blocking for Threads<C> {
         permits.freed.notify_one();
     }
 
-    fn listen(&self, _backlog: usize) -> io::Result<(Self::Listener, SocketAddr)> {
+    fn listen(&self) -> io::Result<(Self::Listener, SocketAddr)> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        backlog::lengthen(&listener)?;
         let address = listener.local_addr()?;
         Ok((Arc::new(listener), address))
     }

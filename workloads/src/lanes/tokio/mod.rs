@@ -17,6 +17,7 @@ use ::tokio::sync::{Mutex, MutexGuard, Semaphore, mpsc};
 use ::tokio::task::{JoinError, JoinHandle};
 
 use crate::catalogue::{Shape, Workload};
+use crate::host::backlog;
 use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
 use crate::mail;
 use crate::shapes::stackless::{self, Stackless};
@@ -249,6 +250,7 @@ impl Stackless for Tasks {
 
     async fn listen() -> IoResult<(TcpListener, SocketAddr)> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        backlog::lengthen(&listener)?;
         let address = listener.local_addr()?;
         Ok((listener, address))
     }

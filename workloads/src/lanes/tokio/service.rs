@@ -21,6 +21,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 
 use super::failure;
+use crate::host::backlog;
 use crate::lane::{Failure, Order, Outcome};
 use crate::load;
 use crate::measure::Meter;
@@ -39,13 +40,16 @@ pub(super) async fn http(order: Order) -> Result<Outcome, Failure> {
     let settings = Settings::new(&order, backend.address);
     let meter = Meter::begin(true);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
-    let bound = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let bound = listener.and_then(|listener| {
+        backlog::lengthen(&listener)?;
+        Ok((listener.local_addr()?, listener))
+    });
     let (address, listener) =
         bound.map_err(|error| Failure::host("listening on the loopback", &error, "ulimit -n"))?;
     let server = Arc::new(Server::new(settings));
     let serving = ::tokio::spawn(server.clone().serve(listener));
-    let plan = load::service::Plan::new(&order, address);
-    let report = blocking(move || load::run(&plan.arguments())).await?;
+    let load = load::service::arguments(&order, address);
+    let report = blocking(move || load::run(&load)).await?;
     server.ends.notify_one();
     serving.await.map_err(failure)?;
     let outcome = report?.into_outcome(meter.finish());

@@ -90,7 +90,8 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
     /// Waits until a number has come.
     fn read_pipe(pipe: &mut Self::Reader) -> impl Future<Output = u64> + Send;
 
-    /// Listens on a free port of the loopback.
+    /// Listens on a free port of the loopback, with room for as many connections
+    /// that are not accepted yet as the host allows.
     fn listen() -> impl Future<Output = IoResult<(Self::Listener, SocketAddr)>> + Send;
     /// Waits until a connection comes.
     fn accept(listener: &Self::Listener) -> impl Future<Output = IoResult<Self::Stream>> + Send;

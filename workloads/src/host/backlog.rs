@@ -1,0 +1,43 @@
+//! The queue of connections that a server has not accepted yet.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use nix::sys::socket::{Backlog, listen};
+
+/// Makes the queue of a socket that listens as long as the host allows
+/// (`net.core.somaxconn`), as servers in production do. The standard library
+/// has room for 128: of more connections at once the kernel drops the first
+/// packet, which is sent again after a second.
+pub(crate) fn lengthen(listener: &impl AsFd) -> io::Result<()> {
+    Ok(listen(&listener.as_fd(), Backlog::MAXALLOWABLE)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use super::*;
+
+    fn most() -> usize {
+        let text = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+        text.trim().parse().unwrap()
+    }
+
+    /// How many connections come about that nobody accepts.
+    fn connections(address: SocketAddr, wanted: usize) -> usize {
+        let patience = Duration::from_millis(300);
+        let connect = |_| TcpStream::connect_timeout(&address, patience).ok();
+        let all: Vec<_> = (0..wanted).map_while(connect).collect();
+        all.len()
+    }
+
+    #[test]
+    fn more_than_128_connections_wait_to_be_accepted() {
+        let wanted = 256.min(most());
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        lengthen(&listener).unwrap();
+        assert_eq!(connections(listener.local_addr().unwrap(), wanted), wanted);
+    }
+}
