@@ -46,14 +46,22 @@ impl Spawner {
     ///
     /// Where a thread is needed and cannot be started.
     pub(crate) fn spawn(&self, f: impl FnOnce() + Send + 'static) {
+        if let Err(error) = self.try_spawn(f) {
+            panic!("{error}");
+        }
+    }
+
+    /// Drops `value` in a goroutine or thread of its own; here, where none can be had.
+    pub(crate) fn drop_apart(&self, value: impl Send + 'static) {
+        let _ = self.try_spawn(move || drop(value));
+    }
+
+    fn try_spawn(&self, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
         match self {
             Self::Runtime(user) => drop(sched::spawn::from_outside(user.shared(), f)),
-            Self::Thread => {
-                if let Err(error) = sched::start_thread("after", f) {
-                    panic!("{error}");
-                }
-            }
+            Self::Thread => sched::start_thread("after", f)?,
         }
+        Ok(())
     }
 
     /// The same for a timer, on whose stack nothing of the program's may run: all of

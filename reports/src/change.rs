@@ -33,7 +33,7 @@ use crate::run::Run;
 use crate::stats::FALSE_DISCOVERY_RATE;
 use crate::stats::bootstrap::Ratio;
 use crate::stats::difference::Difference;
-use crate::stats::drift::Witnesses;
+use crate::stats::drift::{FEWEST_WITNESSES, Witnesses};
 use crate::stats::shift::{self, Design};
 use crate::stats::verdict::{Bound, Comparison, Verdict, verdicts};
 use crate::{failure, format};
@@ -241,11 +241,18 @@ fn remarks(judges: &BTreeMap<&str, Judge>) -> Vec<String> {
         .values()
         .filter_map(|judge| Some((judge.all.inflation()?, judge.typical_share)))
         .collect();
-    if known.is_empty() && !judges.is_empty() {
-        found.push(
-            "no other model was measured in both runs: a change of the host between them would look like a change of the lane; add one, as in --lane threadbare,thread"
-                .to_owned(),
-        );
+    let most = judges.values().map(|judge| judge.all.count()).max();
+    if let Some(count) = most.filter(|_| known.is_empty()) {
+        let witnesses = match count {
+            0 => "no other model was measured in both runs".to_owned(),
+            1 => format!("1 figure of another model is in both runs, of {FEWEST_WITNESSES} needed"),
+            _ => format!(
+                "{count} figures of other models are in both runs, of {FEWEST_WITNESSES} needed"
+            ),
+        };
+        found.push(format!(
+            "{witnesses}: a change of the host between them would look like a change of the lane; add one, as in --lane threadbare,thread"
+        ));
     }
     // The calmest witnesses of all: a real change of one model moves the
     // witnesses of all others.

@@ -162,6 +162,7 @@ pub fn gate(base: &Run, new: &Run) -> Gate {
         _ => Outcome::Regression,
     };
     reasons.extend(others);
+    reasons.extend(failed_in_both(base, new));
     reasons.extend(remarks);
     Gate {
         outcome,
@@ -219,6 +220,25 @@ fn failed(base: &Run, new: &Run) -> BTreeMap<String, String> {
             };
             let name = cell_name(base, workload, &Case(parameters.clone()), lane);
             Some((name, format!("{why}; {since}")))
+        })
+        .collect()
+}
+
+/// The cells that neither run has a figure of, and that failed in the new one: no
+/// change, but nobody should take them for compared.
+fn failed_in_both(base: &Run, new: &Run) -> BTreeSet<String> {
+    let known: BTreeSet<_> = measured(base).union(&measured(new)).copied().collect();
+    let cells = new.failures.iter().map(|failure| {
+        let (workload, lane) = (failure.workload.as_str(), failure.lane.as_str());
+        (workload, lane, &failure.parameters)
+    });
+    cells
+        .filter(|cell| !known.contains(cell))
+        .filter_map(|cell @ (workload, lane, parameters)| {
+            failure_of(base, cell)?;
+            let why = &failure_of(new, cell)?.message;
+            let name = cell_name(base, workload, &Case(parameters.clone()), lane);
+            Some(format!("failed in both runs, not compared: {name}: {why}"))
         })
         .collect()
 }

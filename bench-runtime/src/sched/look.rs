@@ -269,7 +269,8 @@ impl One {
     fn of(g: &'static Goroutine) -> Self {
         Self {
             g,
-            id: g.id.load(Ordering::Relaxed),
+            // Acquire: pairs with the Release at its spawn; the site is not older.
+            id: g.id.load(Ordering::Acquire),
             status: g.status(),
             reason: WaitReason::from_u8(g.head.reason.load(Ordering::Relaxed)),
             site: g.site_word(),
@@ -310,8 +311,9 @@ impl One {
             self.watched = None;
             (self.status, self.reason) = (now.status, now.reason);
         }
-        if self.id != now.id || (self.details.is_some() && self.site != now.site) {
-            // It has ended.
+        // It has ended, the last perhaps before its site was read.
+        let is_other = self.id != now.id || (self.details.is_some() && self.site != now.site);
+        if is_other || self.site == 0 {
             self.status = Status::Dead;
             (self.site, self.details, self.name) = (0, None, None);
         }
@@ -422,6 +424,23 @@ mod tests {
                 assert!(!watched.end(g));
             });
         }
+    }
+
+    #[test]
+    fn one_that_ends_between_its_status_and_its_site_is_over() {
+        let g: &'static Goroutine = Box::leak(Box::new(Goroutine::unused()));
+        g.id.store(7, Ordering::Relaxed);
+        g.set_status(Status::Runnable);
+        let details = Details::new(Location::caller(), Some("it".into()), None);
+        g.set_details(Box::new(details));
+        let of = || {
+            let mut of = None;
+            Look::default().over(&[g], MOST, 0, |seen| of = Some((seen.status, seen.site)));
+            of.unwrap()
+        };
+        assert!(matches!(of(), (Status::Runnable, Some(_))));
+        g.drop_details();
+        assert_eq!(of(), (Status::Dead, None));
     }
 
     #[test]

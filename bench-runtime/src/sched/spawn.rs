@@ -93,8 +93,7 @@ fn start(
         }
     };
     let shared = m.shared;
-    let g = new_record(shared, p, join);
-    g.set_site(site);
+    let g = new_record(shared, p, site, join);
     put(g);
     if p.watches(ANY) {
         p.note_spawn(g);
@@ -144,7 +143,12 @@ macro_rules! go {
 
 /// An unused record, made ready for its closure.
 #[inline(always)]
-fn new_record(shared: &'static Shared, p: &'static Processor, join: usize) -> &'static Goroutine {
+fn new_record(
+    shared: &'static Shared,
+    p: &'static Processor,
+    site: &'static Location<'static>,
+    join: usize,
+) -> &'static Goroutine {
     // SAFETY: the caller holds P inside the runtime.
     let own = unsafe { p.own() };
     let g = own.records.take(shared.slab());
@@ -152,15 +156,18 @@ fn new_record(shared: &'static Shared, p: &'static Processor, join: usize) -> &'
         own.next_id = shared.next_id.fetch_add(ID_BATCH, Ordering::Relaxed);
         own.end_id = own.next_id + ID_BATCH;
     }
-    g.id.store(own.next_id, Ordering::Relaxed);
+    let id = own.next_id;
     own.next_id += 1;
     Processor::count(&p.spawned_count);
-    begin(g, join);
+    begin(g, id, site, join);
     g
 }
 
 #[inline(always)]
-fn begin(g: &Goroutine, join: usize) {
+fn begin(g: &Goroutine, id: u64, site: &'static Location<'static>, join: usize) {
+    g.set_site(site);
+    // Release: a dump that sees the number sees this site, not the last goroutine's.
+    g.id.store(id, Ordering::Release);
     g.head.flags.store(0, Ordering::Relaxed);
     g.head.reason.store(0, Ordering::Relaxed);
     g.context.store(FRESH, Ordering::Relaxed);
@@ -239,12 +246,8 @@ fn record_outside(
          runtime is built"
     );
     let g = shared.take_record_outside();
-    g.id.store(
-        shared.next_id.fetch_add(1, Ordering::Relaxed),
-        Ordering::Relaxed,
-    );
-    begin(g, join);
-    g.set_site(site);
+    let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
+    begin(g, id, site, join);
     if let Some((details, flags)) = settings {
         g.head.flags.store(flags, Ordering::Relaxed);
         g.set_details(details);

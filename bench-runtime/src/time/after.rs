@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::chan::{Receiver, chan};
@@ -63,10 +64,25 @@ pub struct AfterFunc {
 }
 
 /// What the timer holds of it.
-struct Later<F> {
+struct Later<F: Send + 'static> {
     shared: Arc<Shared>,
     spawner: Spawner,
-    f: F,
+    /// True once a goroutine was started to call the function.
+    is_started: AtomicBool,
+    /// `None` while this is dropped.
+    f: Option<F>,
+}
+
+impl<F: Send + 'static> Drop for Later<F> {
+    /// The handle may be the last owner or not, as the timer happens to be later or
+    /// earlier. The program's destructor must not run in whoever drops the handle by
+    /// that chance.
+    fn drop(&mut self) {
+        let f = self.f.take();
+        if std::mem::needs_drop::<F>() && f.is_some() && *self.is_started.get_mut() {
+            self.spawner.drop_apart(f);
+        }
+    }
 }
 
 impl<F: Fn() + Send + Sync + 'static> Call for Later<F> {
@@ -79,12 +95,17 @@ impl<F: Fn() + Send + Sync + 'static> Call for Later<F> {
             }
             is_due
         };
+        self.is_started.fetch_or(is_due, Ordering::Relaxed);
         // Also where it is not due any more: the function's destructor is the
         // program's.
         let spawner = self.spawner.clone();
         spawner.spawn_by_timer(move || {
-            if is_due {
-                (self.f)();
+            if let Some(f) = self.f.as_ref().filter(|_| is_due) {
+                f();
+            }
+            // This goroutine is one of its own.
+            if let Some(mut last) = Arc::into_inner(self) {
+                drop(last.f.take());
             }
         });
     }
@@ -126,7 +147,8 @@ pub fn after_func(duration: Duration, f: impl Fn() + Send + Sync + 'static) -> A
     let call = Arc::new(Later {
         shared: shared.clone(),
         spawner: Spawner::current(),
-        f,
+        is_started: AtomicBool::new(false),
+        f: Some(f),
     });
     let after = AfterFunc { shared, call };
     after.reset(duration);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bench_runtime::time::{
     AfterFunc, Elapsed, Ticker, Timer, after, after_func, sleep, sleep_until, timeout,
 };
-use bench_runtime::{TryRecvError, chan};
+use bench_runtime::{Sender, TryRecvError, chan};
 
 use crate::support::{everywhere, message};
 
@@ -257,6 +257,36 @@ fn after_func_is_called_once_and_again_after_a_reset() {
         assert!(after.stop());
         sleep(MOMENT);
         assert_eq!(calls.load(Ordering::Acquire), 2);
+    });
+}
+
+/// The destructor waits, and the one that drops the handle is who would end that wait.
+#[test]
+fn what_an_after_func_owns_is_not_dropped_by_whoever_drops_the_handle() {
+    struct Tells(Sender<()>);
+    impl Drop for Tells {
+        fn drop(&mut self) {
+            self.0.send(()).unwrap();
+        }
+    }
+    everywhere(|way| {
+        for stays in [true, false] {
+            let (tx, rx) = chan(0);
+            let calls = Arc::new(AtomicUsize::new(0));
+            let (tells, counted) = (Tells(tx), calls.clone());
+            let after = after_func(Duration::ZERO, move || {
+                let _ = &tells;
+                counted.fetch_add(1, Ordering::AcqRel);
+            });
+            if stays {
+                way.until(|| calls.load(Ordering::Acquire) == 1);
+                sleep(MOMENT);
+            }
+            drop(after);
+            assert_eq!(rx.recv(), Some(()));
+            assert_eq!(rx.recv(), None);
+            assert_eq!(calls.load(Ordering::Acquire), 1);
+        }
     });
 }
 

@@ -107,6 +107,24 @@ fn lane_measured_alone_is_judged_and_the_missing_witnesses_are_named() {
 }
 
 #[test]
+fn too_few_figures_of_other_models_are_counted() {
+    let few = |mut run: Run| {
+        run.groups.retain(|group| {
+            group.workload == "spawn.one" && ["threadbare", "thread"].contains(&&*group.lane)
+        });
+        run.failures.clear();
+        run
+    };
+    let gate = gate(&few(full(1, None)), &few(full(2, None)));
+    let last = gate.reasons.last().expect("a remark");
+    assert!(
+        last.contains(" in both runs, of 4 needed"),
+        "{:?}",
+        gate.reasons
+    );
+}
+
+#[test]
 fn cell_without_a_figure_in_the_new_run_is_named_with_the_reason() {
     let (base, mut new) = (full(1, None), full(2, None));
     let is_it = |group: &Group| group.workload == "spawn.one" && group.lane == "tokio";
@@ -281,6 +299,11 @@ fn lane_that_crashed_in_both_builds_is_no_regression() {
     let [base, new] = [1, 2].map(|seed| with_failure(full(seed, None), "thread", true));
     let gate = gate(&base, &new);
     assert_eq!(gate.outcome, Outcome::Pass, "{:?}", gate.reasons);
+    let named = gate.reasons.iter().filter(|why| why.contains("spawn.one"));
+    assert_eq!(
+        named.collect::<Vec<_>>(),
+        ["failed in both runs, not compared: spawn.one, thread: killed by SIGSEGV"]
+    );
 }
 
 #[test]
