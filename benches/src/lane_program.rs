@@ -113,16 +113,30 @@ fn profile_folder(own: &Path) -> Option<&Path> {
     }
 }
 
+/// The profile that cargo puts into that folder.
+fn profile_of(folder: &Path) -> &str {
+    match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") => "dev",
+        Some("release") | None => "release",
+        Some(other) => other,
+    }
+}
+
+/// The profile that a crate of the user's own is built in: `dev` if this program is a
+/// debug build, else `release`.
+pub(crate) fn own_profile() -> &'static str {
+    let own = own_path();
+    match profile_folder(&own).map(profile_of) {
+        Some("dev") => "dev",
+        _ => "release",
+    }
+}
+
 fn build(cargo: &OsString, own: &Path) -> Result<PathBuf, LaneProgramError> {
     let wrong = |error: io::Error| LaneProgramError::Build(error.to_string());
     let folder = profile_folder(own).ok_or_else(|| {
         LaneProgramError::Build("this program's own folder is unknown".to_owned())
     })?;
-    let profile = match folder.file_name().and_then(|name| name.to_str()) {
-        Some("debug") => "dev",
-        Some("release") | None => "release",
-        Some(other) => other,
-    };
     let output = Command::new(cargo)
         .args([
             "build",
@@ -131,7 +145,7 @@ fn build(cargo: &OsString, own: &Path) -> Result<PathBuf, LaneProgramError> {
             "workloads",
             "--bins",
             "--profile",
-            profile,
+            profile_of(folder),
         ])
         .current_dir(workspace())
         .stdin(Stdio::null())

@@ -12,6 +12,7 @@ pub mod environment;
 pub mod lane_process;
 pub mod lane_program;
 pub mod lanes;
+pub mod own;
 mod say;
 mod scratch;
 mod signals;

@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 
 pub mod catalogue;
+pub mod handler;
 pub mod host;
 pub mod kernels;
 pub mod lane;

@@ -2,11 +2,13 @@
 //! they differ in nothing else.
 
 use std::io::{self, Write};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::catalogue::{self, Workload};
 use crate::host::affinity;
 use crate::host::clock::now_ns;
 use crate::lane::Program;
@@ -67,6 +69,19 @@ enum Command {
         /// The number.
         number: Option<u64>,
     },
+}
+
+/// The main function of the lane program with workloads of a crate outside the suite.
+#[must_use]
+pub fn own_main(workloads: &'static [Workload]) -> ExitCode {
+    let done = catalogue::register(workloads).map_err(anyhow::Error::msg);
+    match done.and_then(|()| run(Program::Plain)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("Error: {error:?}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Does what the command line says, as `program`.

@@ -14,7 +14,8 @@ Examples:
   threadbare run                                   everything, in about 11 minutes
   threadbare peers                                 beside Go, tokio, may, smol, rayon
   threadbare run --lane threadbare,tokio,go --workload spawn,switch.pingpong
-  threadbare show results/RUN                      the figures in the terminal";
+  threadbare show results/RUN                      the figures in the terminal
+  threadbare new my-load                           a crate for your own code on every lane";
 
 /// The examples, and what the words mean.
 fn with_words() -> String {
@@ -45,6 +46,9 @@ pub enum Command {
     /// Show how costs grow from one task to a million: `run --preset growth`.
     #[command(after_help = GROWTH_HELP)]
     Growth(RunArguments),
+    /// Make a crate for code of your own, to be measured on every lane in Rust.
+    #[command(after_help = NEW_HELP)]
+    New(NewArguments),
     /// Write the report of a run again.
     Report(ReportArguments),
     /// Show a run's figures in the terminal.
@@ -100,6 +104,7 @@ Examples:
   threadbare run --lane go,threadbare --workload switch,share --seed 7 --out results/go
   threadbare run --resume results/go               go on after a crash or a Ctrl-C
   threadbare run --shard 1/3 --seed 7              one third; see `threadbare merge`
+  threadbare run --with my-load/ --quick           your own code; see `threadbare new`
 
 A run leaves run.jsonl (all raw samples) and report.html in its folder.
 Ctrl-C keeps what was measured and still writes the report; a second one ends at once.
@@ -183,12 +188,45 @@ pub struct RunArguments {
     /// languages are measured only if --lane names them.
     #[arg(long, value_name = "PROGRAM")]
     pub base: Option<PathBuf>,
+    /// The folder of a crate that `threadbare new` made: it is built by cargo and measured
+    /// on all lanes in Rust. Only its workloads are measured, unless --workload names others.
+    #[arg(long, value_name = "DIR", conflicts_with = "preset")]
+    pub with: Option<PathBuf>,
     /// Measure only part I of N: every N-th workload, with all its lanes.
     #[arg(long, value_name = "I/N", requires = "seed", value_parser = parse_shard)]
     pub shard: Option<(u32, u32)>,
     /// Go on with the run in this folder after its last complete block.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "lane", "workload", "preset", "set", "quick", "full", "smoke", "seed", "cpus", "processes", "precision", "twice", "shard"])]
     pub resume: Option<PathBuf>,
+}
+
+const NEW_HELP: &str = "\
+Examples:
+  threadbare new my-load                           a kernel: a computation in chunks
+  threadbare new my-load --service                 and a handler of a TCP server
+  (write your code into my-load/src)
+  threadbare run --with my-load/ --smoke           does it give the same answer on every lane?
+  threadbare run --with my-load/ --quick           rough figures
+  threadbare run --with my-load/ --lane all        every lane; say which workloads by --workload own
+
+The crate depends on the checkout of threadbare by path, on the same versions of all
+libraries, and is built in the same way. cargo builds it as part of `run`, the first time
+with everything that it depends on, which takes some minutes.
+docs/own-code.md in the checkout says more.";
+
+/// The arguments of `new`.
+#[derive(Args, Debug)]
+pub struct NewArguments {
+    /// The folder to make; its last part is the name of the crate, such as `my-load`.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Add a handler of a TCP server, in blocking and in async form.
+    #[arg(long)]
+    pub service: bool,
+    /// The checkout of threadbare that the crate shall depend on.
+    /// [default: the one that this program was built from]
+    #[arg(long, value_name = "DIR")]
+    pub checkout: Option<PathBuf>,
 }
 
 /// The arguments of `report`.

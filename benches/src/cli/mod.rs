@@ -10,6 +10,7 @@ mod gate;
 mod keep;
 mod list;
 mod merge;
+mod new;
 mod output;
 mod progress;
 mod report;
@@ -32,8 +33,8 @@ use crate::study::{Preset, StudyError};
 
 pub use arguments::{
     Arguments, Command, CompareArguments, DoctorArguments, ExportArguments, Format, GateArguments,
-    KeepArguments, ListArguments, MergeArguments, ReportArguments, RunArguments, ShowArguments,
-    VerifyArguments,
+    KeepArguments, ListArguments, MergeArguments, NewArguments, ReportArguments, RunArguments,
+    ShowArguments, VerifyArguments,
 };
 pub use bench::bench_main;
 pub use run::{Ended, measure};
@@ -49,7 +50,7 @@ fn toolbox() -> Result<Toolbox, LaneProgramError> {
 /// The exit status of a program whose reader left, as shells have it.
 const READER_GONE: u8 = 141;
 /// The exit status of a command that was used wrongly or could not be done.
-const FAILED: u8 = 2;
+pub(crate) const FAILED: u8 = 2;
 
 /// Runs the program with the arguments that it was given.
 #[must_use]
@@ -78,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Export(arguments) => export::export(arguments),
         Command::Keep(arguments) => keep::keep(arguments),
         Command::Verify(arguments) => verify::verify(arguments),
+        Command::New(arguments) => new::new(arguments),
     };
     result.unwrap_or_else(|error| refused(&error, failed))
 }

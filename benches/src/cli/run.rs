@@ -9,7 +9,7 @@ use anyhow::Context;
 use reports::run::{is_base, plain_name};
 use reports::schema::CrossCheck;
 use reports::store::Claim;
-use workloads::catalogue::Size;
+use workloads::catalogue::{self, Size};
 
 use super::arguments::RunArguments;
 use super::progress::{Progress, rough};
@@ -17,6 +17,7 @@ use super::{FAILED, choice, shell, stop};
 use crate::cpus::Cpus;
 use crate::lane_process::Limits;
 use crate::lanes;
+use crate::own;
 use crate::say::{say, stdout};
 use crate::study::{self, Depth, Outcome, Preset, Setup, StudyLane};
 
@@ -68,6 +69,15 @@ pub(super) fn run(arguments: &RunArguments, preset: Option<Preset>) -> anyhow::R
         preset: preset.or(arguments.preset),
         ..arguments.clone()
     };
+    if let Some(folder) = &arguments.with {
+        anyhow::ensure!(
+            arguments.preset.is_none(),
+            "presets choose among the suite's own workloads; leave the preset or --with away"
+        );
+        if !catalogue::has_own() {
+            return Err(own::start(folder)?.into());
+        }
+    }
     let ended = measure(&arguments, Path::new("results"), command, Vec::new())?;
     Ok(ended.status())
 }
@@ -129,7 +139,7 @@ pub fn measure(
         told: true,
     };
     // Of a run that was measured, nobody need hear.
-    if let Err(error) = conclude(&ended) {
+    if let Err(error) = conclude(&ended, arguments.with.as_deref()) {
         let _ = super::refused(&error, FAILED);
         ended.told = false;
     }
@@ -147,13 +157,18 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
         _ => Depth::Standard,
     };
     let mut workloads = choice::workloads(&arguments.workload)?;
-    if arguments.quick && arguments.workload.is_empty() {
-        workloads.retain(|workload| workload.presets.quick);
-    }
-    if arguments.workload.is_empty() && arguments.preset.is_none() {
-        workloads.retain(|workload| workload.is_usual());
-    }
     let mut lanes = choice::lanes(&arguments.lane)?;
+    let is_open = arguments.workload.is_empty() && arguments.preset.is_none();
+    if is_open && catalogue::has_own() {
+        workloads.retain(|workload| workload.is_own());
+    } else if is_open {
+        workloads.retain(|workload| workload.is_usual());
+        workloads.retain(|workload| workload.presets.quick || !arguments.quick);
+    }
+    if arguments.lane.is_empty() && workloads.iter().all(|workload| workload.is_own()) {
+        // Other languages do not have it.
+        lanes.retain(|lane| lane.foreign.is_none());
+    }
     if let Some(preset) = arguments.preset {
         let chosen = preset.workloads();
         // In the preset's order; what was named narrows it down.
@@ -279,8 +294,14 @@ fn setup_of(so_far: &reports::Run, arguments: &RunArguments) -> anyhow::Result<S
         found.extend(StudyLane::of_base(&entry, &toolbox, program));
     }
     let ids = header.workloads.iter().map(|workload| {
-        let found = workloads::catalogue::find(&workload.id);
-        found.with_context(|| format!("this build has no workload {}", workload.id))
+        let found = catalogue::find(&workload.id);
+        found.with_context(|| match workload.group() {
+            "own" => format!(
+                "{} is code of your own: name its crate by --with",
+                workload.id
+            ),
+            _ => format!("this build has no workload {}", workload.id),
+        })
     });
     let cpus: Vec<String> = header.design.cpus.iter().map(ToString::to_string).collect();
     let cpus: Cpus = cpus.join(",").parse()?;
@@ -321,7 +342,7 @@ fn folder(arguments: &RunArguments, results: &Path, setup: &Setup) -> anyhow::Re
 }
 
 /// Says what came out.
-fn conclude(ended: &Ended) -> anyhow::Result<()> {
+fn conclude(ended: &Ended, with: Option<&Path>) -> anyhow::Result<()> {
     let run = reports::store::read(&ended.run)?;
     let mut out = stdout();
     let analysis = reports::Analysis::of(&run);
@@ -372,9 +393,11 @@ fn conclude(ended: &Ended) -> anyhow::Result<()> {
         let folder = ended.run.parent().unwrap_or(Path::new("."));
         writeln!(
             out,
-            "stopped after {} blocks; go on with: threadbare run --resume {}",
+            "stopped after {} blocks; go on with: threadbare run --resume {}{}",
             outcome.blocks_count,
-            shell::word(folder)
+            shell::word(folder),
+            with.map(|with| format!(" --with {}", shell::word(with)))
+                .unwrap_or_default()
         )?;
     }
     writeln!(out, "results: {}", ended.run.display())?;

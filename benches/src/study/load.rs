@@ -200,7 +200,7 @@ fn is_loaded(workload: &Workload) -> bool {
 
 /// Whether an echo server shows what the generator manages at most.
 fn is_echo(workload: &Workload) -> bool {
-    matches!(workload.shape, Shape::TcpEcho)
+    matches!(workload.shape, Shape::TcpEcho | Shape::Handler(_))
 }
 
 /// The program that generates load, as the lanes are told.

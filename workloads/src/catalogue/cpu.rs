@@ -5,7 +5,8 @@ use super::{EVERY_WORKER_COUNT, Group, MetricKind, Parameter, count, from_zero, 
 use crate::kernels::{self, Kernel};
 use crate::protocol::Parameters;
 
-pub(crate) const WORKERS: Parameter = from_zero(
+/// How many chunks may run at once: a sweep over the CPUs.
+pub const WORKERS: Parameter = from_zero(
     "workers_count",
     "how many chunks may run at once; 0: as many as the lane has CPUs",
     [&[0, 2], EVERY_WORKER_COUNT, EVERY_WORKER_COUNT],
@@ -34,6 +35,9 @@ pub(crate) const fn chunks(values: [&'static [u64]; 3]) -> Parameter {
     )
 }
 
+/// The same at each size: enough chunks to spread over many CPUs.
+pub const CHUNKS: Parameter = chunks([&[8], &[64], &[64]]);
+
 pub(super) const GROUP: Group = Group {
     id: "cpu",
     title: "Computing on many cores",
@@ -42,7 +46,7 @@ pub(super) const GROUP: Group = Group {
 };
 
 /// The right checksum: all chunks of the kernel, one after another.
-pub(crate) fn all_chunks(kernel: Kernel, parameters: &Parameters) -> u64 {
+pub fn all_chunks(kernel: Kernel, parameters: &Parameters) -> u64 {
     let chunk = kernel(parameters);
     (0..get(parameters, "chunks_count"))
         .map(|index| chunk(index))

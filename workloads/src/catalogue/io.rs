@@ -7,10 +7,10 @@ use super::{
 use crate::kernels::{bytes, lehmer};
 
 /// What the load generator says of itself.
-const LOAD: &[&str] = &["load_headroom_ratio", "load_limit_per_s", "load_busy_ratio"];
+pub(super) const LOAD: &[&str] = &["load_headroom_ratio", "load_limit_per_s", "load_busy_ratio"];
 
 /// Of a server that echoes.
-const CONNECTIONS: Parameter = count(
+pub(super) const CONNECTIONS: Parameter = count(
     "connections_count",
     "connections open at the same time",
     [&[3], &[64], &[64, 256]],
@@ -18,7 +18,7 @@ const CONNECTIONS: Parameter = count(
 );
 
 /// Of a server that echoes.
-const fn payload(most: u64) -> Parameter {
+pub(super) const fn payload(most: u64) -> Parameter {
     count(
         "payload_bytes",
         "bytes of a request and of its answer",
@@ -28,12 +28,27 @@ const fn payload(most: u64) -> Parameter {
 }
 
 /// Of a server that echoes.
-const REQUESTS: Parameter = count(
+pub(super) const REQUESTS: Parameter = count(
     "requests_count",
     "requests over all connections",
     [&[60], &[4_000], &[10_000]],
     1_000_000_000,
 );
+
+/// Of a server that echoes.
+pub(super) const OFFERED: Parameter = from_zero(
+    "offered_per_s",
+    "requests a second on a fixed schedule; 0: each connection sends when it has its answer",
+    [&[0], &[0], &[0]],
+    100_000_000,
+);
+
+/// What is measured of a server.
+pub(super) const LOADED: &[MetricKind] = &[
+    MetricKind::Throughput,
+    MetricKind::Latency,
+    MetricKind::TimePerOperation,
+];
 
 /// Of a server that echoes.
 const BLOCK: Parameter = count(
@@ -125,24 +140,9 @@ const LIST: &[Workload] = &[
             ..Presets::NONE
         },
         shape: Shape::TcpEcho,
-        parameters: &[
-            CONNECTIONS,
-            payload(16_384),
-            REQUESTS,
-            BLOCK,
-            from_zero(
-                "offered_per_s",
-                "requests a second on a fixed schedule; 0: each connection sends when it has its answer",
-                [&[0], &[0], &[0]],
-                100_000_000,
-            ),
-        ],
+        parameters: &[CONNECTIONS, payload(16_384), REQUESTS, BLOCK, OFFERED],
         operation: "request",
-        metrics: &[
-            MetricKind::Throughput,
-            MetricKind::Latency,
-            MetricKind::TimePerOperation,
-        ],
+        metrics: LOADED,
         figures: LOAD,
         includes: "The server's reads and writes over loopback, with its poller or threads. All lanes have the same load generator, which has its own CPUs: the server gets two fifths of the run's CPUs, or one of two.",
         leaves_out: "A network card. Latency below saturation: see io.tcp_latency. Where the load generator's headroom is near 1, the generator is the limit and the server can do more: see io.tcp_burst.",

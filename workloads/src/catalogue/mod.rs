@@ -13,13 +13,17 @@ mod answer;
 pub(crate) mod cpu;
 mod io;
 mod memory;
+mod own;
 mod service;
 mod share;
 mod spawn;
 mod switch;
 
 pub use answer::WrongAnswer;
+pub use cpu::{CHUNKS, WORKERS, all_chunks};
+pub use own::{COMPUTES, SERVES, has_own, register};
 
+use crate::handler::Handler;
 use crate::kernels::Kernel;
 use crate::protocol::Parameters;
 
@@ -325,10 +329,12 @@ pub enum Shape {
     Email,
     /// An HTTP service with a backend under load.
     Service,
+    /// A TCP server under load that answers by a handler.
+    Handler(Handler),
 }
 
 /// The groups, in the order of the report.
-pub const GROUPS: [Group; 7] = [
+pub const GROUPS: [Group; 8] = [
     spawn::GROUP,
     switch::GROUP,
     memory::GROUP,
@@ -336,6 +342,7 @@ pub const GROUPS: [Group; 7] = [
     cpu::GROUP,
     io::GROUP,
     service::GROUP,
+    own::GROUP,
 ];
 
 /// What a reader calls the figures that a sample carries beside its time, by
@@ -384,10 +391,10 @@ pub const FIGURES: [(&str, &str); 23] = [
     ("load_asked_count", "requests of the whole search"),
 ];
 
-/// All workloads, in the order of the report.
+/// All workloads, in the order of the report; at last those that were registered.
 pub fn all() -> impl Iterator<Item = &'static Workload> {
     let lists = GROUPS.iter().flat_map(|group| group.lists);
-    lists.copied().flatten()
+    lists.copied().flatten().chain(own::registered())
 }
 
 /// The workload of that id.
@@ -443,6 +450,11 @@ impl Workload {
     /// Whether the work grows with the workers (weak scaling).
     pub fn grows(&self) -> bool {
         self.metrics.contains(&MetricKind::Efficiency)
+    }
+
+    /// Whether it is of a crate outside this suite: see [`register`].
+    pub fn is_own(&self) -> bool {
+        self.group() == own::GROUP.id
     }
 
     /// Whether a run that names neither workloads nor a preset has it.
@@ -546,7 +558,9 @@ fn triangle(n: u64) -> u64 {
     n * (n + 1) / 2
 }
 
-pub(crate) const fn count(
+/// A parameter of at least 1, with its values at sizes tiny, quick and full,
+/// and the highest value that a lane accepts.
+pub const fn count(
     name: &'static str,
     meaning: &'static str,
     values: [&'static [u64]; 3],
@@ -561,7 +575,8 @@ pub(crate) const fn count(
     }
 }
 
-pub(crate) const fn from_zero(
+/// As [`count`], of at least 0.
+pub const fn from_zero(
     name: &'static str,
     meaning: &'static str,
     values: [&'static [u64]; 3],

@@ -43,8 +43,9 @@ pub type Chunk = Arc<dyn Fn(u64) -> u64 + Send + Sync>;
 /// and returns the function that computes one chunk.
 pub type Kernel = fn(&Parameters) -> Chunk;
 
-/// The edge below part `index` when `whole` is cut into `parts`.
-fn edge(whole: u64, parts: u64, index: u64) -> u64 {
+/// The edge below part `index` when `whole` is cut into `parts`: part 0 begins at 0,
+/// and the last part ends at `whole`.
+pub fn edge(whole: u64, parts: u64, index: u64) -> u64 {
     whole * index / parts
 }
 

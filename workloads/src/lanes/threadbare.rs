@@ -75,6 +75,7 @@ pub(super) const FIXED: Entry = Entry {
         "io.file_read" => {
             Some("opening a file with the standard library uses most of 8 KiB of stack")
         }
+        _ if workload.is_own() => Some("code of your own may need more than 8 KiB of stack"),
         _ => refuses(workload),
     },
     start: |_| Ok(Goroutines::start(Kind::Fixed)),

@@ -111,6 +111,7 @@ mod tests {
                 offered_per_s,
                 load_percent,
                 burst,
+                workload: None,
             };
             let report = echo_client::run(&plan).unwrap();
             assert_eq!(

@@ -9,6 +9,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags};
 
 use super::generator::{self, Client, Schedule, Tally, Threads};
 use super::{Plan, Report};
+use crate::catalogue::{self, Shape};
 use crate::host::clock::now_ns;
 use crate::host::usage::Usage;
 
@@ -31,11 +32,13 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
         plan.burst,
         plan.payload_bytes
     );
+    let answers = answers(plan)?;
     generator::prepare();
     let own = generator::own_cpus()?;
     let spins = own.is_some();
     let threads = Threads::of(plan.connections, own, spins);
-    let mut parts = threads.connect(|index| Echo::connect(plan, index, threads.count as u64))?;
+    let mut parts =
+        threads.connect(|index| Echo::connect(plan, &answers, index, threads.count as u64))?;
     let mut schedule = Schedule {
         requests: plan.requests,
         offered_per_s: plan.offered_per_s,
@@ -58,6 +61,27 @@ pub fn run(plan: &Plan) -> anyhow::Result<Report> {
     threads.report(&loaded, schedule, meanwhile, achieved_per_s, capacity)
 }
 
+/// What requests are slices of: request `number` begins at byte `number % PATTERN`.
+fn pattern(plan: &Plan) -> Vec<u8> {
+    let size = PATTERN + plan.payload_bytes as usize;
+    (0..size).map(|at| (at % PATTERN) as u8).collect()
+}
+
+/// The right answers of a server with a handler: see [`Echo::answers`].
+fn answers(plan: &Plan) -> anyhow::Result<Vec<u8>> {
+    let Some(id) = &plan.workload else {
+        return Ok(Vec::new());
+    };
+    let Some(Shape::Handler(handler)) = catalogue::find(id).map(|workload| workload.shape) else {
+        bail!("{id} is no workload with a handler");
+    };
+    let requests = pattern(plan);
+    let requests = requests.windows(plan.payload_bytes as usize).take(PATTERN);
+    Ok(requests
+        .flat_map(|request| handler.right(request))
+        .collect())
+}
+
 /// One thread's connections and requests.
 struct Echo<'a> {
     plan: &'a Plan,
@@ -73,6 +97,9 @@ struct Echo<'a> {
     left: u64,
     /// What requests are slices of: see [`Echo::request`].
     pattern: Vec<u8>,
+    /// The answers to requests 0 to 250, one after another; empty where they are the
+    /// requests.
+    answers: &'a [u8],
     /// What is written next.
     outgoing: Vec<u8>,
 }
@@ -91,8 +118,12 @@ struct Connection {
 }
 
 impl<'a> Echo<'a> {
-    fn connect(plan: &'a Plan, first: u64, threads: u64) -> anyhow::Result<Self> {
-        let size = PATTERN + plan.payload_bytes as usize;
+    fn connect(
+        plan: &'a Plan,
+        answers: &'a [u8],
+        first: u64,
+        threads: u64,
+    ) -> anyhow::Result<Self> {
         let mut client = Self {
             plan,
             schedule: Schedule::default(),
@@ -104,7 +135,8 @@ impl<'a> Echo<'a> {
             threads,
             tally: Tally::new(),
             left: 0,
-            pattern: (0..size).map(|at| (at % PATTERN) as u8).collect(),
+            pattern: pattern(plan),
+            answers,
             outgoing: Vec::new(),
         };
         for index in 0..(first..plan.connections).step_by(threads as usize).count() {
@@ -165,7 +197,16 @@ impl<'a> Echo<'a> {
         &self.pattern[from..from + self.plan.payload_bytes as usize]
     }
 
-    /// Compares what has come at `now` with what was sent.
+    /// What the answer to it holds.
+    fn answer(&self, number: u64) -> &[u8] {
+        let size = self.plan.payload_bytes as usize;
+        match self.answers {
+            [] => self.request(number),
+            answers => &answers[(number % PATTERN as u64) as usize * size..][..size],
+        }
+    }
+
+    /// Compares what has come at `now` with what is right.
     fn take(&mut self, index: usize, mut rest: &[u8], now: u64) -> anyhow::Result<()> {
         let payload = self.plan.payload_bytes as usize;
         while !rest.is_empty() {
@@ -176,7 +217,7 @@ impl<'a> Echo<'a> {
             };
             let (part, others) = rest.split_at((payload - come).min(rest.len()));
             rest = others;
-            let right = part == &self.request(number)[come..come + part.len()];
+            let right = part == &self.answer(number)[come..come + part.len()];
             let connection = &mut self.connections[index];
             connection.right &= right;
             connection.come += part.len();

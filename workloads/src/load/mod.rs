@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalogue::Shape;
 use crate::host::usage::Usage;
 use crate::lane::{Failure, Order, Outcome};
 use crate::measure::Measured;
@@ -53,6 +54,10 @@ pub struct Plan {
     /// next so many when the last of them was answered.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub burst: u64,
+    /// The workload whose handler makes the server's answers; without it they are
+    /// echoes.
+    #[arg(long)]
+    pub workload: Option<String>,
 }
 
 /// What the generator prints: one line of JSON.
@@ -91,10 +96,14 @@ impl Plan {
             offered_per_s: order.or("offered_per_s", 0),
             load_percent: order.or("load_percent", 0),
             burst: order.or("burst_count", 1),
+            workload: match order.workload.shape {
+                Shape::Handler(_) => Some(order.workload.id.to_owned()),
+                _ => None,
+            },
         }
     }
 
-    pub(crate) fn arguments(&self) -> [String; 15] {
+    pub(crate) fn arguments(&self) -> Vec<String> {
         let Self {
             address,
             connections,
@@ -103,8 +112,9 @@ impl Plan {
             offered_per_s,
             load_percent,
             burst,
+            workload,
         } = self;
-        [
+        let mut arguments = vec![
             "load".to_owned(),
             "--address".to_owned(),
             address.to_string(),
@@ -120,7 +130,11 @@ impl Plan {
             load_percent.to_string(),
             "--burst".to_owned(),
             burst.to_string(),
-        ]
+        ];
+        if let Some(id) = workload {
+            arguments.extend(["--workload".to_owned(), id.clone()]);
+        }
+        arguments
     }
 }
 

@@ -1,10 +1,12 @@
 //! Waiting for the world.
 
 use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::time::Duration;
 
-use super::Blocking;
 use super::team::{Team, join_all, start_all};
+use super::{Blocking, Connection};
+use crate::handler::{Handler, Panicked, Waits};
 use crate::host::files::Files;
 use crate::kernels::lehmer;
 use crate::lane::{Failure, Order, Outcome};
@@ -52,8 +54,32 @@ pub(super) fn over_ns(measured: &Measured, order: &Order, sleep: Duration) -> f6
 }
 
 pub(super) fn tcp_echo<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
-    let connections = order.count("connections_count");
     let block_bytes = block_bytes(order);
+    loaded(lane, order, move |_, stream| echo(stream, block_bytes))
+}
+
+/// A server whose answers a handler makes. Its connections are served as those of the
+/// echo server are.
+pub(super) fn handle<L: Blocking>(
+    lane: &L,
+    order: &Order,
+    handler: Handler,
+) -> Result<Outcome, Failure> {
+    let panicked = Panicked::default();
+    let outcome = loaded(lane, order, {
+        let (size, panicked) = (order.count("payload_bytes"), panicked.clone());
+        move |lane, stream| converse(&lane, stream, handler, size, &panicked)
+    });
+    outcome.map_err(|failure| panicked.or(failure))
+}
+
+/// Loads a server that runs `conversation` in a task for each connection.
+fn loaded<L: Blocking>(
+    lane: &L,
+    order: &Order,
+    conversation: impl Fn(L, L::Stream) -> u64 + Clone + Send + 'static,
+) -> Result<Outcome, Failure> {
+    let connections = order.count("connections_count");
     let meter = Meter::begin(true);
     let (listener, address) = lane
         .listen()
@@ -61,7 +87,7 @@ pub(super) fn tcp_echo<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, 
     let acceptor = {
         let (lane, listener) = (lane.clone(), listener.clone());
         lane.clone().spawn(move || {
-            serve(&lane, &listener, connections, block_bytes)
+            serve(&lane, &listener, connections, conversation)
                 .unwrap_or_else(|failure| failure.throw())
         })?
     };
@@ -76,13 +102,13 @@ pub(super) fn tcp_echo<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, 
     Ok(report.into_outcome(meter.finish()))
 }
 
-/// Accepts `connections` and serves each in a task of its own; the number of
-/// bytes echoed.
+/// Accepts `connections` and serves each in a task of its own; the sum of what
+/// the tasks hand over.
 fn serve<L: Blocking>(
     lane: &L,
     listener: &L::Listener,
     connections: usize,
-    block_bytes: usize,
+    conversation: impl Fn(L, L::Stream) -> u64 + Clone + Send + 'static,
 ) -> Result<u64, Failure> {
     let mut tasks = Vec::with_capacity(connections);
     let mut failure = None;
@@ -90,7 +116,11 @@ fn serve<L: Blocking>(
         let accepted = lane
             .accept(listener)
             .map_err(|error| Failure::host("accepting a connection", &error, "ulimit -n"));
-        match accepted.and_then(|stream| lane.spawn(move || echo(stream, block_bytes))) {
+        let start = |stream| {
+            let (own, conversation) = (lane.clone(), conversation.clone());
+            lane.spawn(move || conversation(own, stream))
+        };
+        match accepted.and_then(start) {
             Ok(task) => tasks.push(task),
             Err(error) => failure = Some(error),
         }
@@ -116,6 +146,34 @@ fn echo(mut stream: impl Read + Write, block_bytes: usize) -> u64 {
             Ok(_) | Err(_) => return echoed,
         }
     }
+}
+
+/// Answers requests of `size` bytes until the client closes; how many.
+fn converse<L: Blocking>(
+    lane: &L,
+    mut stream: L::Stream,
+    handler: Handler,
+    size: usize,
+    panicked: &Panicked,
+) -> u64 {
+    struct Of<'a, L>(&'a L);
+    impl<L: Blocking> Waits for Of<'_, L> {
+        fn sleep(&self, time: Duration) {
+            self.0.sleep(time);
+        }
+    }
+    let mut bytes = vec![0; size];
+    let mut answered = 0;
+    while stream.read_exact(&mut bytes).is_ok() {
+        let answer = || (handler.blocking)(&mut bytes, &Of(lane));
+        if !panicked.catch(answer) || stream.write_all(&bytes).is_err() {
+            break;
+        }
+        answered += 1;
+    }
+    // Else a second handle of a process would keep it open.
+    stream.shut(Shutdown::Both);
+    answered
 }
 
 pub(super) fn fanout<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {

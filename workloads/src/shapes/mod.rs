@@ -222,5 +222,6 @@ pub(crate) fn run<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failu
         Shape::FileRead => io::file_read(lane, order),
         Shape::Email => io::email(lane, order),
         Shape::Service => service::http(lane, order),
+        Shape::Handler(handler) => io::handle(lane, order, handler),
     }
 }

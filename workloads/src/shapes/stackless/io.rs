@@ -1,10 +1,13 @@
 //! Waiting for the world.
 
+use std::future::Future;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::Stackless;
 use super::share::number_pipe;
 use super::team::{Team, join_all, run_all, timed, timed_sum};
+use crate::handler::{AsyncWaits, Handler, Later, Panicked};
 use crate::host::files::Files;
 use crate::kernels::lehmer;
 use crate::lane::{Failure, Order, Outcome};
@@ -32,15 +35,40 @@ pub(super) async fn sleepers<L: Stackless>(lane: &L, order: &Order) -> Result<Ou
 }
 
 pub(super) async fn tcp_echo<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
-    let connections = order.count("connections_count");
     let block_bytes = block_bytes(order);
+    loaded(lane, order, move |stream| echo::<L>(stream, block_bytes)).await
+}
+
+/// A server whose answers a handler makes. Its connections are served as those of the
+/// echo server are.
+pub(super) async fn handle<L: Stackless>(
+    lane: &L,
+    order: &Order,
+    handler: Handler,
+) -> Result<Outcome, Failure> {
+    let panicked = Panicked::default();
+    let size = order.count("payload_bytes");
+    let own = panicked.clone();
+    let outcome = loaded(lane, order, move |stream| {
+        converse::<L>(stream, handler, size, own.clone())
+    });
+    outcome.await.map_err(|failure| panicked.or(failure))
+}
+
+/// Loads a server that runs `conversation` in a task for each connection.
+async fn loaded<L: Stackless, F: Future<Output = u64> + Send + 'static>(
+    lane: &L,
+    order: &Order,
+    conversation: impl Fn(L::Stream) -> F + Send + 'static,
+) -> Result<Outcome, Failure> {
+    let connections = order.count("connections_count");
     let meter = Meter::begin(true);
     let (listener, address) = L::listen()
         .await
         .map_err(|error| Failure::host("listening on the loopback", &error, "ulimit -n"))?;
     let own = lane.clone();
     let acceptor = lane.spawn(async move {
-        serve(&own, listener, connections, block_bytes)
+        serve(&own, listener, connections, conversation)
             .await
             .unwrap_or_else(|failure| failure.throw())
     });
@@ -51,18 +79,18 @@ pub(super) async fn tcp_echo<L: Stackless>(lane: &L, order: &Order) -> Result<Ou
     Ok(report.into_outcome(meter.finish()))
 }
 
-async fn serve<L: Stackless>(
+async fn serve<L: Stackless, F: Future<Output = u64> + Send + 'static>(
     lane: &L,
     listener: L::Listener,
     connections: usize,
-    block_bytes: usize,
+    conversation: impl Fn(L::Stream) -> F + Send + 'static,
 ) -> Result<u64, Failure> {
     let mut tasks = Vec::with_capacity(connections);
     while tasks.len() < connections {
         let stream = L::accept(&listener)
             .await
             .map_err(|error| Failure::host("accepting a connection", &error, "ulimit -n"))?;
-        tasks.push(lane.spawn(echo::<L>(stream, block_bytes)));
+        tasks.push(lane.spawn(conversation(stream)));
     }
     join_all::<L>(tasks).await
 }
@@ -79,6 +107,38 @@ async fn echo<L: Stackless>(mut stream: L::Stream, block_bytes: usize) -> u64 {
             // The generator counts what has not come back.
             Ok(_) | Err(_) => return echoed,
         }
+    }
+}
+
+/// Answers requests of `size` bytes until the client closes; how many.
+async fn converse<L: Stackless>(
+    mut stream: L::Stream,
+    handler: Handler,
+    size: usize,
+    panicked: Panicked,
+) -> u64 {
+    struct Of<L>(PhantomData<fn() -> L>);
+    impl<L: Stackless> AsyncWaits for Of<L> {
+        fn sleep(&self, time: Duration) -> Later<'static> {
+            Box::pin(L::sleep(time))
+        }
+    }
+    let mut bytes = vec![0; size];
+    let mut answered = 0;
+    loop {
+        let mut come = 0;
+        while come < size {
+            match L::read(&mut stream, &mut bytes[come..]).await {
+                Ok(read @ 1..) => come += read,
+                _ => return answered,
+            }
+        }
+        let waits = Of::<L>(PhantomData);
+        let answer = panicked.catch_later(|| (handler.stackless)(&mut bytes, &waits));
+        if !answer.await || L::write_all(&mut stream, &bytes).await.is_err() {
+            return answered;
+        }
+        answered += 1;
     }
 }
 

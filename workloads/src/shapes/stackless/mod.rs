@@ -160,5 +160,6 @@ pub(crate) async fn run<L: Stackless>(lane: L, order: Order) -> Result<Outcome, 
         Shape::PipeRing => io::pipe_ring(lane, order).await,
         Shape::FileRead => io::file_read(lane, order).await,
         Shape::Email => io::email(lane, order).await,
+        Shape::Handler(handler) => io::handle(lane, order, handler).await,
     }
 }

@@ -1,0 +1,141 @@
+//! Code of the user's own: a crate that `threadbare new` made has a kernel or a handler
+//! and two programs, which are `threadbare` and the lane program with these workloads in
+//! their catalogue. `threadbare run --with` builds the crate and becomes its `threadbare`.
+//! So each lane in Rust is compiled with the code, and nothing is loaded dynamically.
+
+use std::convert::Infallible;
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+
+use serde::Deserialize;
+use workloads::catalogue::{self, Workload};
+
+use crate::say::say;
+use crate::{cli, lane_program};
+
+/// What the name of the crate's lane program ends with.
+const LANE: &str = "-lane";
+
+/// Why code of the user's own cannot be measured.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OwnError {
+    /// The folder holds no crate.
+    #[error("{} is no folder of a crate: `threadbare new NAME` makes one", .0.display())]
+    NoCrate(PathBuf),
+    /// There is no cargo.
+    #[error("there is no {}, which builds the crate: install Rust from https://rustup.rs, or name cargo in CARGO", .0.display())]
+    NoCargo(PathBuf),
+    /// Cargo was not able to build it; it has said why.
+    #[error("cargo could not build {}, see above ({status})", folder.display())]
+    Build {
+        /// The crate's.
+        folder: PathBuf,
+        /// Cargo's.
+        status: ExitStatus,
+    },
+    /// It has not the programs that it should have.
+    #[error("{} has not the two programs NAME and NAME{LANE} that `threadbare new` gives a crate", .0.display())]
+    NoPrograms(PathBuf),
+    /// The host refused something.
+    #[error("{what}: {error}")]
+    Host {
+        /// What was tried.
+        what: String,
+        /// Why not.
+        error: io::Error,
+    },
+}
+
+/// The main function of `threadbare` with workloads of a crate outside the suite.
+#[must_use]
+pub fn main(workloads: &'static [Workload]) -> ExitCode {
+    if env::var_os(lane_program::VARIABLE).is_none() {
+        say("this program is started by: threadbare run --with DIR");
+        return ExitCode::from(cli::FAILED);
+    }
+    match catalogue::register(workloads) {
+        Ok(()) => cli::main(),
+        Err(why) => {
+            say(format!("threadbare: {why}"));
+            ExitCode::from(cli::FAILED)
+        }
+    }
+}
+
+/// Builds the crate in `folder` and executes its `threadbare` in this process's place, with
+/// the same arguments. Returns only if that fails. Blocks the thread for as long as cargo
+/// takes; cargo's messages go to stderr.
+pub(crate) fn start(folder: &Path) -> Result<Infallible, OwnError> {
+    let programs = build(folder)?;
+    let error = Command::new(&programs.threadbare)
+        .args(env::args_os().skip(1))
+        .env(lane_program::VARIABLE, &programs.lane)
+        .exec();
+    Err(OwnError::Host {
+        what: format!("starting {}", programs.threadbare.display()),
+        error,
+    })
+}
+
+/// The programs of a crate.
+struct Programs {
+    threadbare: PathBuf,
+    lane: PathBuf,
+}
+
+/// A message of cargo, as far as it matters here.
+#[derive(Deserialize)]
+struct Message {
+    executable: Option<PathBuf>,
+}
+
+fn build(folder: &Path) -> Result<Programs, OwnError> {
+    let manifest = folder.join("Cargo.toml");
+    if !manifest.is_file() {
+        return Err(OwnError::NoCrate(folder.to_owned()));
+    }
+    say(format!("building {}: cargo build", folder.display()));
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let host = |what: &str| {
+        let what = format!("{what} {}", Path::new(&cargo).display());
+        move |error| OwnError::Host { what, error }
+    };
+    let started = Command::new(&cargo)
+        .args(["build", "--quiet", "--bins", "--profile", lane_program::own_profile()])
+        .args(["--message-format", "json-render-diagnostics"])
+        // Else a toolchain that the crate names would not be found.
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut child = started.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => OwnError::NoCargo(PathBuf::from(&cargo)),
+        _ => host("starting")(error),
+    })?;
+    let output = child.stdout.take().map(BufReader::new);
+    let messages = output.map(|output| serde_json::Deserializer::from_reader(output).into_iter());
+    let messages = messages.into_iter().flatten().map_while(Result::ok);
+    let executables: Vec<PathBuf> = messages
+        .filter_map(|message: Message| message.executable)
+        .collect();
+    let status = child.wait().map_err(host("waiting for"))?;
+    if !status.success() {
+        let folder = folder.to_owned();
+        return Err(OwnError::Build { folder, status });
+    }
+    let pair = executables.iter().find_map(|lane| {
+        let name = lane.file_name()?.to_str()?.strip_suffix(LANE)?;
+        let threadbare = lane.with_file_name(name);
+        let is_built = executables.contains(&threadbare);
+        is_built.then(|| Programs {
+            threadbare,
+            lane: lane.clone(),
+        })
+    });
+    pair.ok_or_else(|| OwnError::NoPrograms(folder.to_owned()))
+}

@@ -1,0 +1,89 @@
+//! A service's handler: what a server does with one request, once for tasks with
+//! stacks and once for tasks that are futures.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::lane::Failure;
+
+/// The rest of a computation that waits.
+pub type Later<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// Both forms of a handler. Each turns the bytes of a request into those of its
+/// answer, which is as long, and gives the same answer as the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Handler {
+    /// For threads, processes and goroutines: blocks its task.
+    pub blocking: fn(&mut [u8], &dyn Waits),
+    /// For tokio and smol.
+    pub stackless: for<'a> fn(&'a mut [u8], &'a dyn AsyncWaits) -> Later<'a>,
+}
+
+/// How a handler waits: by its lane's own means, so that the lane's other tasks go on.
+pub trait Waits {
+    /// Blocks the task for that long.
+    fn sleep(&self, time: Duration);
+}
+
+/// [`Waits`] for tasks that are futures.
+pub trait AsyncWaits: Sync {
+    /// Waits for that long.
+    fn sleep(&self, time: Duration) -> Later<'static>;
+}
+
+impl Handler {
+    /// The right answer: the blocking form's, without its waiting.
+    pub(crate) fn right(&self, request: &[u8]) -> Vec<u8> {
+        struct Never;
+        impl Waits for Never {
+            fn sleep(&self, _: Duration) {}
+        }
+        let mut bytes = request.to_vec();
+        (self.blocking)(&mut bytes, &Never);
+        bytes
+    }
+}
+
+/// The first panic of a handler in this process, which tells more than that a
+/// connection was closed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Panicked(Arc<OnceLock<Failure>>);
+
+impl Panicked {
+    /// Runs it; false if it panicked.
+    pub(crate) fn catch(&self, body: impl FnOnce()) -> bool {
+        // The connection ends, and with it all that the handler was given.
+        let result = catch_unwind(AssertUnwindSafe(body));
+        result.map_err(|payload| self.note(payload)).is_ok()
+    }
+
+    /// As [`catch`](Self::catch), for a future.
+    pub(crate) async fn catch_later<'a>(&self, start: impl FnOnce() -> Later<'a>) -> bool {
+        let mut later = None;
+        if !self.catch(|| later = Some(start())) {
+            return false;
+        }
+        let Some(mut later) = later else { return false };
+        poll_fn(|context| {
+            let mut polled = Poll::Pending;
+            match self.catch(|| polled = later.as_mut().poll(context)) {
+                true => polled.map(|()| true),
+                false => Poll::Ready(false),
+            }
+        })
+        .await
+    }
+
+    /// The panic, or `other` if there was none.
+    pub(crate) fn or(&self, other: Failure) -> Failure {
+        self.0.get().cloned().unwrap_or(other)
+    }
+
+    fn note(&self, payload: Box<dyn std::any::Any + Send>) {
+        let _ = self.0.set(Failure::from_panic(payload));
+    }
+}
