@@ -1,15 +1,16 @@
 //! Goroutines and futures, both ways.
 //!
-//! | who waits          | for what               | by                                     |
+//! | what waits         | for what               | by                                     |
 //! |--------------------|------------------------|----------------------------------------|
 //! | a goroutine        | any future             | [`block_on`], [`block_on_with`]        |
 //! | async code         | a goroutine's result   | [`JoinHandle::join_async`](crate::JoinHandle::join_async) |
 //! | async code         | a channel's next value | [`Receiver::recv_async`](crate::Receiver::recv_async) |
-//! | a goroutine        | the first of all these | `block_on` around a `select!` of async code |
+//! | async code         | a descriptor           | `readable`, `writable`: [`Readiness`](crate::net::Readiness) |
+//! | a goroutine        | the first of several of these, and of channels | a `future` case of [`select!`](crate::select) |
 //!
-//! The two that async code calls are named after the ones that block, with
-//! `_async` behind: nobody blocks an executor's thread, or forgets to await, for
-//! want of a look. There is no `IntoFuture` for a receiver: it is asked many
+//! The first two that async code calls are named after the ones that block, with
+//! `_async` behind: so a call that blocks an executor's thread is seen, and a missing
+//! `await` too. There is no `IntoFuture` for a receiver: it is asked many
 //! times, by reference.
 //!
 //! None of it starts a thread. A goroutine in `block_on` is parked as in any other

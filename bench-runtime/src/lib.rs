@@ -109,8 +109,8 @@ pub mod trace {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::chan::select::{
-        And, Either, MustSendCase, NoCase, Otherwise, RecvCase, SendCase, SendFromCase, Wait,
-        select, wait_for,
+        And, Either, FutureCase, MustSendCase, NoCase, Otherwise, RecvCase, SendCase, SendFromCase,
+        Wait, select, wait_for,
     };
 }
 

@@ -2,14 +2,15 @@
 //! [`super::wait`], from the waiter's side.
 
 use std::io;
+use std::mem;
 use std::os::fd::BorrowedFd;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::goroutine::{Parkable, WaitReason, Waiter};
-use crate::net::closed_error;
 use crate::net::wait::{NEVER, ThreadWait, Waits};
+use crate::net::{closed_error, outside};
 use crate::netpoll::slot::Registered;
 use crate::netpoll::{Netpoll, PollDesc, Side};
 use crate::sched;
@@ -47,6 +48,33 @@ pub(super) struct Attempt<'a> {
     /// The end of this operation, where it has one of its own.
     limit_ns: u64,
     waited: bool,
+}
+
+/// Where the wait of a future is.
+pub(super) enum Entered {
+    Slot(&'static PollDesc),
+    Queue(Place),
+}
+
+/// A future's waiter in the queue, from a box.
+pub(super) struct Place(NonNull<Waiter>);
+
+// SAFETY: others reach the waiter under the queue's lock alone, or once they have
+// dequeued it.
+unsafe impl Send for Place {}
+// SAFETY: through a shared reference only the ticket is read, which does not change.
+unsafe impl Sync for Place {}
+
+impl Place {
+    fn new(who: Parkable) -> Self {
+        let waiter = Waiter::multi(who, who.ticket(), ptr::null_mut(), 0);
+        Self(NonNull::from(Box::leak(Box::new(waiter))))
+    }
+
+    pub(super) fn ticket(&self) -> u32 {
+        // SAFETY: the box is freed by `Attempt::leave_queue`, which takes this.
+        unsafe { self.0.as_ref() }.ticket
+    }
 }
 
 impl<'a> Attempt<'a> {
@@ -90,7 +118,7 @@ impl<'a> Attempt<'a> {
     }
 
     #[inline]
-    fn end_ns(&self) -> u64 {
+    pub(super) fn end_ns(&self) -> u64 {
         let state = self.waits.side(self.side);
         // Acquire: pairs with the Release in `set_deadline`.
         state.deadline_ns.load(Ordering::Acquire).min(self.limit_ns)
@@ -126,15 +154,21 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Step 4: after a trial that would have blocked. Blocks the goroutine.
-    #[cold]
-    pub(super) fn wait(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
+    /// The time-out counts from the first wait on.
+    #[inline]
+    fn set_limit(&mut self) {
         if self.limit_ns == NEVER
             && let Some(timeout) = self.waits.timeout(self.side)
         {
             let timeout_ns = u64::try_from(timeout.as_nanos()).unwrap_or(NEVER);
             self.limit_ns = sched::now_ns().saturating_add(timeout_ns);
         }
+    }
+
+    /// Step 4: after a trial that would have blocked. Blocks the goroutine.
+    #[cold]
+    pub(super) fn wait(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.set_limit();
         match poller() {
             Some(netpoll) => self.wait_as_goroutine(netpoll?, fd),
             None => {
@@ -144,7 +178,14 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    fn wait_as_goroutine(&mut self, netpoll: &Netpoll, fd: BorrowedFd<'_>) -> io::Result<()> {
+    /// The record that this poller has of the descriptor. `None` where the operation
+    /// must be tried again first: the tick was not noted before the trial.
+    #[inline]
+    fn record(
+        &mut self,
+        netpoll: &Netpoll,
+        fd: BorrowedFd<'_>,
+    ) -> io::Result<Option<&'static PollDesc>> {
         let desc = match self.desc {
             Some(desc) if netpoll.watches(desc) => desc,
             _ => {
@@ -152,8 +193,7 @@ impl<'a> Attempt<'a> {
                 self.desc = Some(desc);
                 self.tick = 0;
                 if !is_new {
-                    // Its tick was not noted before the trial.
-                    return Ok(());
+                    return Ok(None);
                 }
                 desc
             }
@@ -162,6 +202,13 @@ impl<'a> Attempt<'a> {
         if self.waits.is_closed() {
             return Err(closed_error());
         }
+        Ok(Some(desc))
+    }
+
+    fn wait_as_goroutine(&mut self, netpoll: &Netpoll, fd: BorrowedFd<'_>) -> io::Result<()> {
+        let Some(desc) = self.record(netpoll, fd)? else {
+            return Ok(());
+        };
         let end_ns = self.end_ns();
         let me = sched::prepare_park(WaitReason::Io, ptr::from_ref(desc).cast());
         // Also where it is in the slot for a moment only: another goroutine may have
@@ -188,29 +235,91 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
+    /// Steps 4 and 5 for a future, which does not park. `None`: look again.
+    pub(super) fn enter(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        who: Parkable,
+    ) -> io::Result<Option<Entered>> {
+        self.set_limit();
+        let netpoll = poller().unwrap_or_else(outside::netpoll)?;
+        let Some(desc) = self.record(netpoll, fd)? else {
+            return Ok(None);
+        };
+        self.waited = true;
+        match netpoll.register(desc, self.side, who, self.tick) {
+            Registered::Waiting => return Ok(Some(Entered::Slot(desc))),
+            Registered::Changed => return Ok(None),
+            Registered::Busy => {}
+        }
+        let place = Place::new(who);
+        // SAFETY: it is in a box until `leave_queue` has removed it; a future that is
+        // forgotten leaves the box.
+        unsafe { self.join_queue(place.0.as_ptr()) };
+        if !desc.slot(self.side).is_busy() && who.claim(place.ticket()) {
+            self.leave_queue(place);
+            return Ok(None);
+        }
+        Ok(Some(Entered::Queue(place)))
+    }
+
+    /// Takes a future's place out of the queue, if it is still there.
+    pub(super) fn leave_queue(&self, place: Place) {
+        // SAFETY: alive, and in this queue or in none.
+        unsafe {
+            self.remove(place.0.as_ptr());
+            drop(Box::from_raw(place.0.as_ptr()));
+        }
+    }
+
+    /// Step 6, before the end.
+    pub(super) fn pass_on(&mut self) {
+        if mem::take(&mut self.waited) {
+            self.waits.pass_on(self.side);
+        }
+    }
+
+    /// Joins the queue.
+    ///
+    /// # Safety
+    ///
+    /// The waiter stays where it is until it was dequeued, and its owner readied, or it is
+    /// removed.
+    unsafe fn join_queue(&self, waiter: *mut Waiter) {
+        let state = self.waits.side(self.side);
+        let mut queue = state.queue.lock();
+        // SAFETY: passed on.
+        unsafe { queue.enqueue(waiter) };
+        // AcqRel: see `is_busy`, which follows.
+        state.queued.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Leaves the queue; says whether the waiter was in it.
+    ///
+    /// # Safety
+    ///
+    /// It is alive, and in this queue or in none.
+    unsafe fn remove(&self, waiter: *mut Waiter) -> bool {
+        let state = self.waits.side(self.side);
+        let mut queue = state.queue.lock();
+        // SAFETY: passed on.
+        let removed = unsafe { queue.remove(waiter) };
+        if queue.is_empty() {
+            state.queued.store(0, Ordering::Release);
+        }
+        removed
+    }
+
     /// Step 5.
     fn queue_up(&self, desc: &PollDesc, me: Parkable, end_ns: u64) {
-        let state = self.waits.side(self.side);
         let ticket = me.ticket();
         let mut waiter = Waiter::multi(me, ticket, ptr::null_mut(), 0);
         let waiter = &raw mut waiter;
-        {
-            let mut queue = state.queue.lock();
-            // SAFETY: it stays on this stack until it was dequeued by others,
-            // which then ready us, or removed below.
-            unsafe { queue.enqueue(waiter) };
-            // AcqRel: see `is_busy`, which follows.
-            state.queued.fetch_add(1, Ordering::AcqRel);
-        }
-        let remove = || {
-            let mut queue = state.queue.lock();
-            // SAFETY: alive, and in this queue or in none.
-            let removed = unsafe { queue.remove(waiter) };
-            if queue.is_empty() {
-                state.queued.store(0, Ordering::Release);
-            }
-            removed
-        };
+        // SAFETY: it stays on this stack until it was dequeued by others,
+        // which then ready us, or removed below.
+        unsafe { self.join_queue(waiter) };
+        // SAFETY: alive, and in this queue or in none.
+        let remove = || unsafe { self.remove(waiter) };
         if !desc.slot(self.side).is_busy() && remove() {
             sched::cancel_park(me);
         } else if end_ns == NEVER {

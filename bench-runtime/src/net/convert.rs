@@ -163,6 +163,30 @@ macro_rules! deadlines {
                 pub fn $read(&self, deadline: Option<std::time::Instant>) {
                     self.fd.set_deadline($crate::netpoll::Side::Read, deadline);
                 }
+
+                /// A future that is ready when an operation to read (or to accept) would not
+                /// block: for a case of [`select!`](crate::select), or for async code.
+                ///
+                /// # Examples
+                ///
+                /// ```
+                /// # use bench_runtime::net::*;
+                /// # use std::io;
+                /// use bench_runtime::select;
+                /// use std::time::Duration;
+                ///
+                /// # fn main() -> io::Result<()> {
+                #[doc = $crate::net::convert::shown!(made $type)]
+                /// select! {
+                #[doc = concat!("    future(", $crate::net::convert::shown!(name $type), ".readable()) -> ready => ready?,")]
+                ///     timeout(Duration::from_millis(1)) => println!("nothing came"),
+                /// }
+                /// # Ok(())
+                /// # }
+                /// ```
+                pub fn readable(&self) -> $crate::net::Readiness<'_> {
+                    self.fd.readiness($crate::netpoll::Side::Read)
+                }
             )?
             $(
                 /// Operations to write that wait or begin after this instant fail; `None`
@@ -185,6 +209,25 @@ macro_rules! deadlines {
                 /// ```
                 pub fn $write(&self, deadline: Option<std::time::Instant>) {
                     self.fd.set_deadline($crate::netpoll::Side::Write, deadline);
+                }
+
+                /// A future that is ready when an operation to write would not block: for a
+                /// case of [`select!`](crate::select), or for async code.
+                ///
+                /// # Examples
+                ///
+                /// ```
+                /// # use bench_runtime::net::*;
+                /// # use std::io;
+                ///
+                /// # fn main() -> io::Result<()> {
+                #[doc = $crate::net::convert::shown!(made $type)]
+                #[doc = concat!("bench_runtime::future::block_on(", $crate::net::convert::shown!(name $type), ".writable())?;")]
+                /// # Ok(())
+                /// # }
+                /// ```
+                pub fn writable(&self) -> $crate::net::Readiness<'_> {
+                    self.fd.readiness($crate::netpoll::Side::Write)
                 }
             )?
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::net::attempt::Attempt;
 use crate::net::closed_error;
+use crate::net::readiness::Readiness;
 use crate::net::wait::{NEVER, Waits};
 use crate::netpoll::Side;
 use crate::sched;
@@ -204,6 +205,11 @@ impl<S: AsFd> Fd<S> {
             None if is_connected(inner) => Ok(()),
             None => Err(io::ErrorKind::WouldBlock.into()),
         })
+    }
+
+    /// A wait until an operation of that side would not block.
+    pub(super) fn readiness(&self, side: Side) -> Readiness<'_> {
+        Readiness::new(&self.waits, self.inner.as_fd(), side)
     }
 
     pub(super) fn set_deadline(&self, side: Side, deadline: Option<Instant>) {

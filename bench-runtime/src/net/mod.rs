@@ -12,6 +12,7 @@
 //! - have `close`, which ends the operations of others at once, and makes
 //!   later ones fail, with an error that [`is_closed_error`] knows; dropping
 //!   the last handle closes as well;
+//! - have `readable` and `writable`, futures for [`select!`](crate::select) and async code;
 //! - work on a plain thread too, which then blocks.
 //!
 //! An operation is tried first, and waits only where it would block.
@@ -44,7 +45,9 @@ mod attempt;
 mod convert;
 mod descriptor;
 pub(crate) mod fd;
+mod outside;
 mod pipe;
+mod readiness;
 mod resolve;
 mod shared;
 mod tcp_listener;
@@ -59,6 +62,7 @@ mod wait;
 
 pub use descriptor::Descriptor;
 pub use pipe::{PipeReader, PipeWriter, pipe};
+pub use readiness::Readiness;
 pub use shared::Shared;
 pub use tcp_listener::{TcpIncoming, TcpListener};
 pub use tcp_stream::TcpStream;

@@ -30,7 +30,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::goroutine::{Parkable, WaitQueue};
+use crate::goroutine::{Kind, Parkable, WaitQueue};
 use crate::net::closed_error;
 use crate::netpoll::{Netpoll, PollDesc, Registration, Side};
 use crate::sched;
@@ -74,6 +74,22 @@ impl SideState {
             timeout_ns: AtomicU64::new(NEVER),
             queued: AtomicU32::new(0),
             queue: Lock::new(WaitQueue::new()),
+        }
+    }
+}
+
+impl Drop for Waits {
+    /// A future that was forgotten may stand in a slot still, which is then used for another
+    /// descriptor.
+    fn drop(&mut self) {
+        for registration in self.registrations.lock().iter() {
+            for side in [Side::Read, Side::Write] {
+                if registration.desc().slot(side).is_busy()
+                    && let Some(who) = registration.kick(side)
+                {
+                    sched::ready(who);
+                }
+            }
         }
     }
 }
@@ -190,8 +206,10 @@ impl Waits {
         // are several, any of the queued might be the one that can go on.
         let all = self.registrations.lock().len() > 1;
         while let Some(who) = self.dequeue(side) {
+            // A future takes nothing away from those behind it.
+            let is_future = who.head().kind == Kind::Future;
             sched::ready(who);
-            if !all {
+            if !all && !is_future {
                 break;
             }
         }

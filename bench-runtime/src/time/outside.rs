@@ -56,7 +56,10 @@ fn fire_for_ever() {
         // Acquire: pairs with the Release in `look_again`. Before the timers
         // are looked at: a later change ends the sleep.
         let seen = CHANGES.load(Ordering::Acquire);
-        let wakers = pending::collecting(|| timers.poll(sched::now_ns(), &mut ready));
+        let mut wakers = pending::collecting(|| timers.poll(sched::now_ns(), &mut ready));
+        for who in ready.drain(..) {
+            pending::ready_later(who, &mut wakers);
+        }
         if !wakers.is_empty() {
             // All of it apart: it may wait, for a timer too.
             let wake = move || wakers.into_iter().for_each(pending::wake);
@@ -64,7 +67,6 @@ fn fire_for_ever() {
                 fatal!("{error}; a timer is to wake a task");
             }
         }
-        ready.drain(..).for_each(sched::ready);
         let left = match timers.next_ns() {
             u64::MAX => None,
             next => Some(Duration::from_nanos(next.saturating_sub(sched::now_ns()))),

@@ -4,8 +4,10 @@
 use std::fmt;
 use std::mem::MaybeUninit;
 use std::ptr;
+use std::task::Context;
 
 use super::engine::{Entry, Taken, Wait, index_after, run};
+use super::future;
 use crate::chan::core::Side;
 use crate::chan::{Receiver, SendError, Sender};
 
@@ -105,8 +107,14 @@ impl<O: SendOperand> SendOperand for Option<O> {
 /// One case.
 #[doc(hidden)]
 pub trait Case {
+    /// 1 if it is a future.
+    const FUTURES: usize = 0;
     /// What its arm gets.
     type Output;
+    /// Polls its future; true if it is ready, and the case is taken.
+    fn poll(&mut self, _: &mut Context<'_>) -> bool {
+        false
+    }
     /// Its entry, which points into the case: it must stay where it is until
     /// the select is over.
     fn entry(&mut self) -> Entry;
@@ -300,8 +308,14 @@ pub struct And<L, C>(pub L, pub C);
 pub trait Cases {
     /// How many cases it has.
     const LEN: usize;
+    /// How many of them are futures.
+    const FUTURES: usize;
     /// What the arms get.
     type Output;
+    /// Whether this one is a future.
+    fn is_future(&self, index: usize) -> bool;
+    /// Polls this one, if it is a future; true if it is ready, and the case is taken.
+    fn poll(&mut self, index: usize, cx: &mut Context<'_>) -> bool;
     /// Adds the entries, in order.
     fn entries(&mut self, out: &mut impl FnMut(Entry));
     /// What the taken arm gets; the values of the other cases are dropped.
@@ -310,7 +324,16 @@ pub trait Cases {
 
 impl Cases for NoCase {
     const LEN: usize = 0;
+    const FUTURES: usize = 0;
     type Output = Otherwise;
+
+    fn is_future(&self, _: usize) -> bool {
+        false
+    }
+
+    fn poll(&mut self, _: usize, _: &mut Context<'_>) -> bool {
+        false
+    }
 
     #[inline]
     fn entries(&mut self, _: &mut impl FnMut(Entry)) {}
@@ -323,7 +346,22 @@ impl Cases for NoCase {
 
 impl<L: Cases, C: Case> Cases for And<L, C> {
     const LEN: usize = L::LEN + 1;
+    const FUTURES: usize = L::FUTURES + C::FUTURES;
     type Output = Either<L::Output, C::Output>;
+
+    fn is_future(&self, index: usize) -> bool {
+        match index == L::LEN {
+            true => C::FUTURES > 0,
+            false => self.0.is_future(index),
+        }
+    }
+
+    fn poll(&mut self, index: usize, cx: &mut Context<'_>) -> bool {
+        match index == L::LEN {
+            true => self.1.poll(cx),
+            false => self.0.poll(index, cx),
+        }
+    }
 
     #[inline]
     fn entries(&mut self, out: &mut impl FnMut(Entry)) {
@@ -343,6 +381,9 @@ impl<L: Cases, C: Case> Cases for And<L, C> {
 /// Carries out the select that a list of cases describes. Blocks the goroutine.
 #[inline]
 pub fn select<L: Cases>(mut cases: L, wait: Wait) -> L::Output {
+    if const { L::FUTURES > 0 } {
+        return future::select(cases, wait);
+    }
     // The number of entries is what a parked select costs on its stack.
     let taken = match L::LEN {
         0 => run_with::<L, 0>(&mut cases, wait),

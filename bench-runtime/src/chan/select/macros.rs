@@ -1,7 +1,7 @@
 //! `select!`.
 
-/// Waits on several channel operations at once and carries out exactly one of
-/// them; blocks the goroutine (or, on a plain thread, the thread) until one
+/// Waits on several channel operations and futures at once and carries out exactly
+/// one of them; blocks the goroutine (or, on a plain thread, the thread) until one
 /// can go on. Where several can, each has the same chance.
 ///
 /// | case                              | taken when                            |
@@ -11,6 +11,8 @@
 /// | `send(tx, value) -> result => …`  | the value went: `Ok`, or `tx` is closed: `Err` gives it back |
 /// | `send(tx, value) => …`            | the value went                        |
 /// | `send_from(tx, slot) -> result => …` | the value went, and `slot` is now `None`; on `Err` it is still there |
+/// | `future(f) -> output => …`        | the future is ready: [below](#futures) |
+/// | `future(f, if condition) -> output => …` | the same; disabled where the condition is false, and then `f` is not evaluated |
 /// | `timeout(duration) => …`          | no other case could go on for that long |
 /// | `default => …`                    | no other case can go on now           |
 ///
@@ -26,9 +28,55 @@
 ///   it in its slot, an `Option` variable, for the next round of a loop.
 /// - At most one of `timeout` and `default`. Without any case at all it blocks
 ///   for ever.
-/// - No allocation for up to eight cases, one for more. The number of cases is
+/// - No allocation for up to eight cases, one for more, and a few where a case is
+///   a future. The number of cases is
 ///   limited by the recursion limit of the calling crate: to 64 and more by the
 ///   default of 128.
+///
+/// # Futures
+///
+/// A `future` case waits for anything that async code can wait for:
+///
+/// | what for                | the future                                       |
+/// |-------------------------|--------------------------------------------------|
+/// | a goroutine's end       | [`JoinHandle::join_async`](crate::JoinHandle::join_async) |
+/// | a socket, a pipe, any descriptor | its `readable()` or `writable()`, as [`Descriptor::readable`](crate::net::Descriptor::readable) |
+/// | whatever another crate offers | any `IntoFuture`; see [`future`](mod@crate::future) for tokio's |
+///
+/// The future is polled in this goroutine, so it need be neither `Send` nor `'static`.
+/// One that is not taken is dropped before the arm runs, as a `value` of a `send` is. To
+/// wait for the same one again, make it before the loop and give `&mut` to it (of one that
+/// is not `Unpin`: to the `Pin` that [`std::pin::pin!`] makes). A case that is not taken has then
+/// lost nothing. Once it was ready a future must not be polled again: that is what the
+/// condition is for.
+///
+/// Where a case is a future, whether the channels or the futures are looked at first is
+/// drawn, so that neither starve. A wake polls all futures of the select.
+///
+/// ```
+/// use bench_runtime::{Runtime, chan, go, select};
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
+///     let (tx, lines) = chan(1);
+///     let mut worker = go(move || (0..3).for_each(|n| tx.send(n).unwrap())).join_async();
+///     let (mut running, mut open, mut sum) = (true, true, 0);
+///     while running || open {
+///         select! {
+///             future(&mut worker, if running) -> result => {
+///                 result.unwrap();
+///                 running = false;
+///             }
+///             recv(open.then_some(&lines)) -> line => match line {
+///                 Some(n) => sum += n,
+///                 None => open = false,
+///             },
+///         }
+///     }
+///     assert_eq!(sum, 3);
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 ///
 /// # Panics
 ///
@@ -165,7 +213,8 @@ macro_rules! __select {
     ($list:tt $arms:tt $otherwise:tt $($rest:tt)+) => {
         ::core::compile_error!(::core::concat!(
             "select!: expected `recv(rx) -> value => …`, `send(tx, value) -> result => …`, ",
-            "`send_from(tx, slot) -> result => …`, `timeout(duration) => …` or `default => …`, found: ",
+            "`send_from(tx, slot) -> result => …`, `future(f) -> output => …`, ",
+            "`timeout(duration) => …` or `default => …`, found: ",
             ::core::stringify!($($rest)+)
         ))
     };
@@ -186,6 +235,17 @@ macro_rules! __select_case {
     };
     (send_from ($sender:expr, $slot:expr $(,)?) $name:pat) => {
         $crate::__private::SendFromCase::new(&$sender, &mut $slot)
+    };
+    (future ($future:expr, if $condition:expr $(,)?) $($name:pat)?) => {
+        $crate::__private::FutureCase::maybe(::core::pin::pin!(match $condition {
+            true => ::core::option::Option::Some(::core::future::IntoFuture::into_future($future)),
+            false => ::core::option::Option::None,
+        }))
+    };
+    (future ($future:expr $(,)?) $($name:pat)?) => {
+        $crate::__private::FutureCase::new(::core::pin::pin!(
+            ::core::future::IntoFuture::into_future($future)
+        ))
     };
     ($($other:tt)*) => {
         ::core::compile_error!(::core::concat!(

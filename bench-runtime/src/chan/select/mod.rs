@@ -1,12 +1,13 @@
-//! Waiting on several channels at once.
+//! Waiting on several channels, and futures, at once.
 //!
 //! [`select!`](crate::select) turns its cases into a list of types (`case`),
 //! [`Select`] collects them at run time (`dynamic`); both give the engine a
-//! slice of entries without types.
+//! slice of entries without types. What a case on a future adds is in `future`.
 
 mod case;
 mod dynamic;
 mod engine;
+mod future;
 mod macros;
 
 pub use case::{
@@ -15,6 +16,7 @@ pub use case::{
 };
 pub use dynamic::{Select, Selected, Slot};
 pub use engine::Wait;
+pub use future::FutureCase;
 
 use std::time::Duration;
 

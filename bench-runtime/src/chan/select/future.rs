@@ -1,0 +1,179 @@
+//! The cases of `select!` that are futures.
+//!
+//! They add a receive to the select: from a channel of their own, which their
+//! waker sends to. So the engine knows no futures. A round looks at the channels
+//! and polls the futures; which of the two comes first is drawn. Then the select
+//! parks, and each wake begins another round.
+//!
+//! A future that is not ready has lost nothing. One that is ready is taken at once,
+//! as it cannot be polled again.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use super::case::{Case, Cases};
+use super::engine::{Entry, Taken, Wait, index_after, run};
+use crate::chan::core::Side;
+use crate::chan::{Receiver, Sender, chan};
+use crate::sched;
+
+/// `future(f)`
+pub struct FutureCase<'a, F: Future> {
+    /// `None` where the case is disabled.
+    future: Option<Pin<&'a mut F>>,
+    output: Option<F::Output>,
+}
+
+impl<'a, F: Future> FutureCase<'a, F> {
+    /// A case on this future.
+    pub fn new(future: Pin<&'a mut F>) -> Self {
+        Self {
+            future: Some(future),
+            output: None,
+        }
+    }
+
+    /// The same, disabled by `None`.
+    pub fn maybe(future: Pin<&'a mut Option<F>>) -> Self {
+        Self {
+            future: future.as_pin_mut(),
+            output: None,
+        }
+    }
+}
+
+impl<F: Future> fmt::Debug for FutureCase<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FutureCase")
+    }
+}
+
+impl<F: Future> Case for FutureCase<'_, F> {
+    const FUTURES: usize = 1;
+    type Output = F::Output;
+
+    /// It has no channel.
+    fn entry(&mut self) -> Entry {
+        Entry::new(None, Side::Recv, NonNull::dangling().as_ptr())
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Some(future) = &mut self.future
+            && let Poll::Ready(output) = future.as_mut().poll(cx)
+        {
+            self.output = Some(output);
+        }
+        self.output.is_some()
+    }
+
+    fn finish(self, _: bool) -> F::Output {
+        match self.output {
+            Some(output) => output,
+            None => unreachable!("a case is taken when its future is ready"),
+        }
+    }
+}
+
+/// What the waker sends to. It never waits: the thread that wakes may hold a lock.
+struct Alarm(Sender<()>);
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Some(chan) = self.0.chan() {
+            // Full: a wake has come that no round has seen.
+            chan.try_send(());
+        }
+    }
+}
+
+/// A pseudo-random number below `bound`. Wakes of one select must not draw the
+/// same again and again, nor two selects that take turns.
+fn draw(bound: usize) -> usize {
+    static STATE: AtomicU32 = AtomicU32::new(0x9E37_79B9);
+    // Relaxed, and not one step: that threads draw the same number does no harm.
+    let mut state = STATE.load(Ordering::Relaxed);
+    state ^= state << 13;
+    state ^= state >> 17;
+    state ^= state << 5;
+    STATE.store(state, Ordering::Relaxed);
+    ((u64::from(state) * bound as u64) >> 32) as usize
+}
+
+/// Carries out a select in which some cases are futures.
+#[inline(never)]
+pub(super) fn select<L: Cases>(mut cases: L, mut wait: Wait) -> L::Output {
+    let (alarm, woken) = chan(1);
+    // Alive until the end, so that the channel stays open.
+    let waker = Waker::from(Arc::new(Alarm(alarm)));
+    let mut cx = Context::from_waker(&waker);
+    let mut entries = Vec::with_capacity(L::LEN + 1);
+    let taken = loop {
+        let first = draw(L::LEN);
+        if !cases.is_future(first)
+            && let Some(taken) = look(&mut cases, &mut entries, None, Wait::Poll)
+        {
+            break Some(taken);
+        }
+        let ready = (0..L::LEN)
+            .map(|step| (first + step) % L::LEN)
+            .find(|&index| cases.poll(index, &mut cx));
+        if let Some(index) = ready {
+            sched::give_way();
+            let passed = true;
+            break Some(Taken { index, passed });
+        }
+        if matches!(wait, Wait::Poll) {
+            break look(&mut cases, &mut entries, None, Wait::Poll);
+        }
+        let woke_itself = woken.chan().is_some_and(|chan| chan.holds(()));
+        match look(&mut cases, &mut entries, Some(&woken), wait) {
+            Some(taken) if taken.index == L::LEN => {}
+            other => break other,
+        }
+        // A future that wakes itself while it is polled asks that others run.
+        if woke_itself {
+            sched::park::yield_now();
+        }
+        if let Wait::Until(deadline_ns) = wait
+            && sched::now_ns() >= deadline_ns
+        {
+            wait = Wait::Poll;
+        }
+    };
+    cases.finish(taken)
+}
+
+/// Carries out the cases on channels, and the receive of a wake as the last of all.
+/// Blocks the goroutine.
+fn look<L: Cases>(
+    cases: &mut L,
+    entries: &mut Vec<Entry>,
+    woken: Option<&Receiver<()>>,
+    wait: Wait,
+) -> Option<Taken> {
+    entries.clear();
+    let mut add = |mut entry: Entry| {
+        entry.index = index_after(entries.len());
+        entries.push(entry);
+    };
+    cases.entries(&mut add);
+    if let Some(woken) = woken {
+        let core = woken.chan().map(|chan| chan.core_ptr());
+        add(Entry::new(core, Side::Recv, NonNull::dangling().as_ptr()));
+    }
+    if matches!(wait, Wait::Poll) && !entries.iter().any(Entry::has_channel) {
+        return None;
+    }
+    // SAFETY: the cases hold the elements and borrow the channels, and stay in
+    // place until the select is over; a wake has no size.
+    unsafe { run(entries, wait) }
+}

@@ -1,0 +1,56 @@
+//! The poller of futures that wait for a descriptor outside every goroutine: a
+//! thread, from the first of them on.
+
+use std::io;
+use std::sync::OnceLock;
+
+use crate::goroutine::Parkable;
+use crate::netpoll::Netpoll;
+use crate::sched::pending;
+use crate::sys::fork;
+use crate::util::lock::Lock;
+
+static NETPOLL: OnceLock<Netpoll> = OnceLock::new();
+
+/// The poller; its thread wakes those that wait.
+///
+/// # Errors
+///
+/// Where the process is out of descriptors or threads, or is the child of a fork, whose
+/// thread for this is the parent's.
+pub(super) fn netpoll() -> io::Result<&'static Netpoll> {
+    static STARTING: Lock<()> = Lock::new(());
+    if fork::is_child() {
+        return Err(io::Error::other(
+            "this is the child of a fork, and the thread that waits for descriptors is the parent's",
+        ));
+    }
+    if let Some(netpoll) = NETPOLL.get() {
+        return Ok(netpoll);
+    }
+    let _one = STARTING.lock();
+    if let Some(netpoll) = NETPOLL.get() {
+        return Ok(netpoll);
+    }
+    fork::watch();
+    let netpoll = Netpoll::new()?;
+    std::thread::Builder::new()
+        .name("threadbare-poll".into())
+        .stack_size(256 << 10)
+        .spawn(wake_for_ever)?;
+    Ok(NETPOLL.get_or_init(|| netpoll))
+}
+
+fn wake_for_ever() {
+    let netpoll = NETPOLL.wait();
+    let mut ready: Vec<Parkable> = Vec::new();
+    loop {
+        netpoll.poll(None, &mut ready);
+        // Foreign code only when none of them is owed a ready any more.
+        let mut wakers = Vec::new();
+        for who in ready.drain(..) {
+            pending::ready_later(who, &mut wakers);
+        }
+        wakers.into_iter().for_each(pending::wake);
+    }
+}

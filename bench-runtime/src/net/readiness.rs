@@ -1,0 +1,204 @@
+//! A wait for a descriptor as a future: the protocol of [`super::wait`] without a park.
+//!
+//! A [`Pending`] stands in the slot, or in the queue, as a goroutine would. The thread that
+//! takes it out owes it a ready; so a future that is dropped either takes it out itself, or waits
+//! for that ready.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use crate::net::attempt::{Attempt, Entered};
+use crate::net::wait::{NEVER, Waits};
+use crate::netpoll::Side;
+use crate::sched::pending::Pending;
+use crate::sys::fd;
+use crate::time::armed::{self, Armed};
+use crate::timer::Action;
+
+/// A wait until a descriptor is readable, or writable: for a case of
+/// [`select!`](crate::select) and for async code. The methods `readable` and `writable`
+/// make one, as [`Descriptor::readable`](super::Descriptor::readable).
+///
+/// - It is ready when an operation of that side would not block, which poll(2)
+///   decides: with data, a connection to accept, room, the end, or an error. Another task may be
+///   faster at the operation, which then waits.
+/// - It fails as an operation would: by deadline and time-out (the time-out counts from the first
+///   poll on), and once the descriptor is closed.
+/// - It may be polled anywhere. Outside every goroutine a thread of this crate, which
+///   begins with the first of them, waits for all of these.
+/// - Dropping it ends the wait, and loses nothing. After a wake it must be polled again, or
+///   dropped: until then others that wait for the same side may wait for it.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::context::Context;
+/// use bench_runtime::net::TcpListener;
+/// use bench_runtime::{Runtime, go, select};
+///
+/// # fn main() -> std::io::Result<()> {
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
+///     let listener = TcpListener::bind("127.0.0.1:0")?;
+///     let (ctx, cancel) = Context::background().with_cancel();
+///     go!(cancel.cancel());
+///     // Connections until the context ends.
+///     loop {
+///         select! {
+///             recv(ctx.done()) => break,
+///             future(listener.readable()) -> ready => {
+///                 ready?;
+///                 let (_stream, peer) = listener.accept()?;
+///                 println!("{peer} is here");
+///             }
+///         }
+///     }
+///     Ok(())
+/// })
+/// # }
+/// ```
+#[must_use = "nothing is waited for before it is polled"]
+pub struct Readiness<'a> {
+    attempt: Attempt<'a>,
+    fd: BorrowedFd<'a>,
+    side: Side,
+    wait: Option<Wait>,
+}
+
+/// A wait that has begun.
+struct Wait {
+    pending: &'static Pending,
+    entered: Entered,
+    deadline: Option<Deadline>,
+}
+
+/// A timer, and a record of its own for it: so a timer never looks at the descriptor,
+/// which a future that is forgotten does not keep.
+struct Deadline {
+    timer: Armed,
+    pending: &'static Pending,
+    ticket: u32,
+}
+
+impl Deadline {
+    fn arm(end_ns: u64, waker: &Waker) -> Self {
+        let pending = Pending::new(waker);
+        let who = pending.parkable();
+        let ticket = who.ticket();
+        Self {
+            timer: armed::arm(end_ns, Action::Wake { who, ticket }),
+            pending,
+            ticket,
+        }
+    }
+
+    fn end(self) {
+        let is_left = self.pending.parkable().claim(self.ticket);
+        self.timer.cancel();
+        if !is_left {
+            self.pending.wait_ready();
+        }
+        self.pending.give_back();
+    }
+}
+
+impl<'a> Readiness<'a> {
+    pub(super) fn new(waits: &'a Waits, fd: BorrowedFd<'a>, side: Side) -> Self {
+        Self {
+            attempt: Attempt::begin(waits, side, NEVER),
+            fd,
+            side,
+            wait: None,
+        }
+    }
+
+    /// Begins a wait, unless the descriptor is to be looked at again first.
+    fn begin(&mut self, cx: &Context<'_>) -> io::Result<Option<Wait>> {
+        let pending = Pending::new(cx.waker());
+        let who = pending.parkable();
+        let entered = match self.attempt.enter(self.fd, who) {
+            Ok(Some(entered)) => entered,
+            other => {
+                pending.give_back();
+                return other.map(|_| None);
+            }
+        };
+        let deadline = match self.attempt.end_ns() {
+            NEVER => None,
+            end_ns => Some(Deadline::arm(end_ns, cx.waker())),
+        };
+        Ok(Some(Wait {
+            pending,
+            entered,
+            deadline,
+        }))
+    }
+
+    /// Ends a wait, whether or not its ready has come.
+    fn end(&mut self, wait: Wait) {
+        let who = wait.pending.parkable();
+        let is_left = match wait.entered {
+            Entered::Slot(desc) => desc.expire(self.side, who),
+            Entered::Queue(place) => {
+                let claimed = who.claim(place.ticket());
+                self.attempt.leave_queue(place);
+                claimed
+            }
+        };
+        if !is_left {
+            wait.pending.wait_ready();
+        }
+        wait.pending.give_back();
+        if let Some(deadline) = wait.deadline {
+            deadline.end();
+        }
+    }
+}
+
+impl Future for Readiness<'_> {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        loop {
+            if let Some(wait) = this.wait.take() {
+                // Both are asked: each keeps the waker.
+                let is_over = wait.pending.is_ready(cx.waker());
+                let deadline = wait.deadline.as_ref();
+                let is_late = deadline.is_some_and(|d| d.pending.is_ready(cx.waker()));
+                if !is_over && !is_late {
+                    this.wait = Some(wait);
+                    return Poll::Pending;
+                }
+                this.end(wait);
+            }
+            let looked = this.attempt.check();
+            if looked.is_err() || fd::is_ready(this.fd, this.side == Side::Write) {
+                this.attempt.pass_on();
+                return Poll::Ready(looked);
+            }
+            this.wait = this.begin(cx)?;
+        }
+    }
+}
+
+impl Drop for Readiness<'_> {
+    fn drop(&mut self) {
+        if let Some(wait) = self.wait.take() {
+            self.end(wait);
+        }
+    }
+}
+
+impl fmt::Debug for Readiness<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readiness")
+            .field("fd", &self.fd)
+            .field("side", &self.side)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,298 @@
+//! Readiness as a future: when it is ready, by what it fails, and whom it leaves the wait to.
+
+use std::future::Future;
+use std::io::{self, Read, Write};
+use std::mem::forget;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bench_runtime::future::block_on;
+use bench_runtime::net::{
+    Descriptor, Readiness, TcpListener, TcpStream, UdpSocket, UnixStream, is_closed_error, pipe,
+};
+use bench_runtime::{chan, select, time};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use crate::future::each_runtime;
+use crate::support::{Way, everywhere};
+
+const MOMENT: Duration = Duration::from_millis(5);
+const ROUNDS: usize = 200;
+
+fn poll(readiness: &mut Readiness<'_>) -> Poll<io::Result<()>> {
+    Pin::new(readiness).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn each_side_is_ready_when_its_operation_would_not_block() {
+    everywhere(|way| {
+        let (near, far) = UnixStream::pair().unwrap();
+        block_on(near.writable()).unwrap();
+        let writer = way.go(move || {
+            time::sleep(MOMENT);
+            (&far).write_all(b"x").unwrap();
+            far
+        });
+        block_on(near.readable()).unwrap();
+        assert_eq!((&near).read(&mut [0; 8]).unwrap(), 1);
+        let far = writer.join();
+        // Until there is no room any more.
+        near.set_write_timeout(Some(MOMENT)).unwrap();
+        while (&near).write(&[0; 65_536]).is_ok() {}
+        let late = block_on(near.writable()).unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        near.set_write_timeout(None).unwrap();
+        let reader = way.go(move || {
+            let mut all = vec![0; 65_536];
+            while (&far).read(&mut all).unwrap() > 0 {}
+        });
+        block_on(near.writable()).unwrap();
+        drop(near);
+        reader.join();
+    });
+}
+
+#[test]
+fn select_waits_for_sockets_pipes_and_channels_at_once() {
+    everywhere(|way| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (reader, writer) = pipe().unwrap();
+        let event = Arc::new(EventFd::from_flags(EfdFlags::empty()).unwrap());
+        let watched = Descriptor::duplicate_of(&*event).unwrap();
+        let (tx, rx) = chan(0);
+        let to = udp.local_addr().unwrap();
+        let tasks = [
+            way.go(move || (0..ROUNDS).for_each(|_| drop(TcpStream::connect(address).unwrap()))),
+            way.go(move || {
+                let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+                for _ in 0..ROUNDS {
+                    socket.send_to(b"datagram", to).unwrap();
+                    time::sleep(Duration::from_micros(50));
+                }
+            }),
+            way.go(move || (0..ROUNDS).for_each(|_| (&writer).write_all(b"x").unwrap())),
+            way.go(move || (0..ROUNDS).for_each(|_| drop(event.write(1).unwrap()))),
+            way.go(move || (0..ROUNDS).for_each(|n| tx.send(n).unwrap())),
+        ];
+        // Datagrams may be lost, so these are not counted to the end.
+        let [
+            mut streams,
+            mut datagrams,
+            mut bytes,
+            mut events,
+            mut values,
+        ] = [0; 5];
+        while [streams, bytes, events, values] != [ROUNDS; 4] || datagrams == 0 {
+            select! {
+                future(listener.readable()) -> ready => {
+                    ready.unwrap();
+                    listener.accept().unwrap();
+                    streams += 1;
+                }
+                future(udp.readable()) -> ready => {
+                    ready.unwrap();
+                    assert_eq!(udp.recv_from(&mut [0; 16]).unwrap().0, 8);
+                    datagrams += 1;
+                }
+                future(reader.readable(), if bytes < ROUNDS) -> ready => {
+                    ready.unwrap();
+                    bytes += (&reader).read(&mut [0; 64]).unwrap();
+                }
+                future(watched.readable()) -> ready => {
+                    ready.unwrap();
+                    let mut count = [0; 8];
+                    (&watched).read_exact(&mut count).unwrap();
+                    events += u64::from_ne_bytes(count) as usize;
+                }
+                recv((values < ROUNDS).then_some(&rx)) -> value => {
+                    assert_eq!(value, Some(values));
+                    values += 1;
+                }
+            }
+        }
+        tasks.map(|task| task.join());
+    });
+}
+
+#[test]
+fn deadline_time_out_and_close_end_it() {
+    everywhere(|way| {
+        let (near, _far) = UnixStream::pair().unwrap();
+        let near = Arc::new(near);
+        let begun = Instant::now();
+        near.set_read_timeout(Some(MOMENT)).unwrap();
+        let late = block_on(near.readable()).unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        assert!(begun.elapsed() >= MOMENT);
+        near.set_read_timeout(None).unwrap();
+
+        // A deadline that comes while it waits.
+        let sets = {
+            let near = near.clone();
+            way.go(move || {
+                time::sleep(MOMENT);
+                near.set_read_deadline(Some(Instant::now() + MOMENT));
+            })
+        };
+        let late = block_on(near.readable()).unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        assert!(begun.elapsed() >= 3 * MOMENT);
+        sets.join();
+        near.set_read_deadline(None);
+
+        let closes = {
+            let near = near.clone();
+            way.go(move || {
+                time::sleep(MOMENT);
+                near.close().unwrap();
+            })
+        };
+        assert!(is_closed_error(&block_on(near.readable()).unwrap_err()));
+        assert!(is_closed_error(&block_on(near.writable()).unwrap_err()));
+        closes.join();
+    });
+}
+
+#[test]
+fn others_that_wait_for_the_same_side_go_on_after_it() {
+    everywhere(|way| {
+        for drops in [false, true] {
+            let (near, far) = UnixStream::pair().unwrap();
+            let near = Arc::new(near);
+            let mut first = near.readable();
+            assert!(poll(&mut first).is_pending());
+            let mut second = near.readable();
+            assert!(poll(&mut second).is_pending());
+            let reader = {
+                let near = near.clone();
+                way.go(move || (&*near).read(&mut [0; 8]).unwrap())
+            };
+            time::sleep(MOMENT);
+            if drops {
+                // It leaves the slot to those behind it; the next leaves the queue.
+                drop(first);
+                drop(second);
+                (&far).write_all(b"data").unwrap();
+                assert_eq!(reader.join(), 4);
+            } else {
+                (&far).write_all(b"data").unwrap();
+                match way {
+                    // It is in no queue, and may have read already.
+                    Way::Threads => drop(first),
+                    _ => block_on(first).unwrap(),
+                }
+                assert_eq!(reader.join(), 4);
+                assert!(poll(&mut second).is_pending(), "it was read");
+                (&far).write_all(b"more").unwrap();
+                block_on(second).unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn those_that_are_dropped_while_data_comes_lose_no_wake_of_others() {
+    everywhere(|way| {
+        let (near, far) = UnixStream::pair().unwrap();
+        let near = Arc::new(near);
+        let reader = {
+            let near = near.clone();
+            way.go(move || {
+                let mut total = 0;
+                loop {
+                    match (&*near).read(&mut [0; 1]).unwrap() {
+                        0 => return total,
+                        n => total += n,
+                    }
+                }
+            })
+        };
+        let (quit, end) = chan::<()>(0);
+        let looks = {
+            let near = near.clone();
+            way.go(move || {
+                let mut count = 0;
+                loop {
+                    select! {
+                        future(near.readable()) -> ready => ready.unwrap(),
+                        recv(end) => return count,
+                        timeout(Duration::from_micros(20)) => count += 1,
+                    }
+                    bench_runtime::yield_now();
+                }
+            })
+        };
+        for _ in 0..ROUNDS {
+            (&far).write_all(b"x").unwrap();
+            time::sleep(Duration::from_micros(30));
+        }
+        far.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(reader.join(), ROUNDS);
+        drop(quit);
+        looks.join();
+    });
+}
+
+#[test]
+fn one_that_is_forgotten_keeps_no_slot_from_the_next_descriptor() {
+    each_runtime(|runtime| {
+        runtime.run(|| {
+            for _ in 0..20 {
+                let (near, _far) = UnixStream::pair().unwrap();
+                near.set_read_timeout(Some(Duration::from_micros(100)))
+                    .unwrap();
+                let mut waits = near.readable();
+                assert!(poll(&mut waits).is_pending());
+                let mut queued = near.readable();
+                assert!(poll(&mut queued).is_pending());
+                forget((waits, queued));
+                drop(near);
+                let (near, far) = UnixStream::pair().unwrap();
+                let reader = bench_runtime::go(move || (&near).read(&mut [0; 8]).unwrap());
+                bench_runtime::yield_now();
+                (&far).write_all(b"data").unwrap();
+                assert_eq!(reader.join().unwrap(), 4);
+            }
+        });
+    });
+}
+
+#[test]
+fn one_that_was_begun_in_a_goroutine_is_finished_elsewhere() {
+    each_runtime(|runtime| {
+        let (near, far) = UnixStream::pair().unwrap();
+        let near: &'static UnixStream = Box::leak(Box::new(near));
+        let begun = runtime.run(move || {
+            let mut waits = near.readable();
+            assert!(poll(&mut waits).is_pending());
+            waits
+        });
+        let writer = std::thread::spawn(move || {
+            std::thread::sleep(MOMENT);
+            (&far).write_all(b"x").unwrap();
+            far
+        });
+        // On this thread, which is no goroutine's.
+        block_on(begun).unwrap();
+        drop(writer.join().unwrap());
+        let mut again = near.readable();
+        assert!(
+            matches!(poll(&mut again), Poll::Ready(Ok(()))),
+            "the end can be read"
+        );
+        assert!(block_on(pin!(near.readable())).is_ok());
+    });
+}
+
+#[test]
+fn regular_file_is_always_ready() {
+    everywhere(|_| {
+        let file = Descriptor::new(tempfile::tempfile().unwrap());
+        block_on(file.readable()).unwrap();
+        block_on(file.writable()).unwrap();
+    });
+}
