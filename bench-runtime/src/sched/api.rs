@@ -100,11 +100,13 @@ impl Runtime {
 
     /// Runs `f` as a goroutine and returns what it returns. Blocks the thread, or the
     /// goroutine that calls; goroutines spawned meanwhile may still run afterwards, until the
-    /// runtime is dropped.
+    /// runtime is dropped. `f` and its result may borrow from the caller; goroutines
+    /// that `f` starts may do so in a [`scope`](crate::scope()).
     ///
     /// # Panics
     ///
-    /// With the panic of `f`; and in the child of a fork.
+    /// With the panic of `f`; and in the child of a fork. With [fake time](Builder::fake_time),
+    /// also when all goroutines wait for each other: then the runtime is shut down first.
     ///
     /// # Examples
     ///
@@ -120,11 +122,32 @@ impl Runtime {
     /// assert_eq!(sum, 14);
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    ///
+    /// With what the caller owns:
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, scope};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
+    /// let text = String::from("one two three");
+    /// let mut lengths = Vec::new();
+    /// let longest = runtime.run(|| {
+    ///     let words: Vec<&str> = text.split(' ').collect();
+    ///     scope(|s| {
+    ///         let counts: Vec<_> = words.iter().map(|word| s.go(|| word.len())).collect();
+    ///         lengths.extend(counts.into_iter().map(|count| count.join().unwrap()));
+    ///     });
+    ///     words.into_iter().max_by_key(|word| word.len())
+    /// });
+    /// assert_eq!((longest, lengths), (Some("three"), vec![3, 3, 5]));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[track_caller]
     pub fn run<T, F>(&self, f: F) -> T
     where
-        F: FnOnce() -> T + Send + 'static,
-        T: Send + 'static,
+        F: FnOnce() -> T + Send,
+        T: Send,
     {
         /// Counts the thread that waits as an outside one again, from the
         /// goroutine's end on: it may be woken, and act, before it runs.
@@ -137,10 +160,14 @@ impl Runtime {
         // A goroutine that waits is no thread that does.
         let waits_as_thread = current::header().is_none();
         let waited = waits_as_thread.then(|| Waited(self.shared));
-        let handle = self.spawn(move || {
+        let main = move || {
             let _waited = waited;
             f()
-        });
+        };
+        // SAFETY: this neither returns nor unwinds before the goroutine has ended and its
+        // result is taken, or before the runtime has come to rest. If this is a goroutine
+        // that is never resumed, its stack stays for ever.
+        let handle = unsafe { spawn::borrowing(self.shared, main) };
         if waits_as_thread {
             // Only now: before the goroutine is in a queue this thread is one that
             // can still make work.
@@ -151,12 +178,18 @@ impl Runtime {
         }
         if !handle.wait() {
             let all: Vec<String> = self.goroutines().iter().map(ToString::to_string).collect();
+            self.shared.come_to_rest();
             panic!("all goroutines are asleep - deadlock!\n{}", all.join("\n"));
         }
         match handle.join() {
             Ok(value) => value,
             Err(JoinError::Panicked(payload)) => std::panic::resume_unwind(payload.into_inner()),
-            Err(error) => panic!("the main goroutine did not return: {error}"),
+            Err(error) => {
+                if matches!(error, JoinError::Unfinished) {
+                    self.shared.come_to_rest();
+                }
+                panic!("the main goroutine did not return: {error}")
+            }
         }
     }
 

@@ -224,8 +224,8 @@ impl Builder {
     /// jumps to the next timer when none can. Implies one P. Waiting for file
     /// descriptors or in [`crate::blocking`] holds it still.
     ///
-    /// If no goroutine can run and no timer is armed, [`Runtime::run`] panics
-    /// with the list of goroutines.
+    /// If no goroutine can run and no timer is armed, [`Runtime::run`] shuts the runtime
+    /// down and panics with the list of goroutines.
     ///
     /// # Examples
     ///

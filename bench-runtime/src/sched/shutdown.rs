@@ -106,6 +106,23 @@ impl Shared {
         }
     }
 
+    /// Stops the runtime, and returns when no goroutine can run any more: what one borrowed
+    /// may then be gone. Blocks the thread.
+    #[cold]
+    pub(super) fn come_to_rest(&'static self) {
+        self.stop();
+        let begun = Instant::now();
+        while self.lock_threads().all() != 0 {
+            if begun.elapsed() > IDLE_GRACE {
+                crate::fatal::fatal!(
+                    "a goroutine runs on that was about to be given up, and what it borrows \
+                     with it: all goroutines waited for each other, and then a foreign thread woke it"
+                );
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// Drops closures that never started; no M runs any more.
     fn abandon_fresh(&'static self) {
         while self.admitting.load(Ordering::Acquire) != 0 {

@@ -191,7 +191,24 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    start_outside(shared, f, Location::caller(), None)
+    // SAFETY: it borrows nothing.
+    unsafe { start_outside(shared, f, Location::caller(), None) }
+}
+
+/// The same for what borrows.
+///
+/// # Safety
+///
+/// What `f` and its result borrow stays until the goroutine has ended and its result is
+/// taken, or until no goroutine of the runtime can run any more.
+#[track_caller]
+pub(super) unsafe fn borrowing<T, F>(shared: &'static Shared, f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    // SAFETY: passed on.
+    unsafe { start_outside(shared, f, Location::caller(), None) }
 }
 
 /// The same for a timer, on whose stack nothing of the program's may run, not even the
@@ -210,16 +227,19 @@ pub(crate) fn by_timer(shared: &'static Shared, f: impl FnOnce() + Send + 'stati
     }
 }
 
+/// # Safety
+///
+/// As for [`borrowing`].
 #[track_caller]
-fn start_outside<T, F>(
+unsafe fn start_outside<T, F>(
     shared: &'static Shared,
     f: F,
     site: &'static Location<'static>,
     settings: Option<(Box<Details>, u8)>,
 ) -> JoinHandle<T>
 where
-    F: FnOnce() -> T + Send + 'static,
-    T: Send + 'static,
+    F: FnOnce() -> T + Send,
+    T: Send,
 {
     // SAFETY: as in `go`.
     let put = |g| unsafe { body::put_closure(g, f) };
@@ -442,7 +462,8 @@ impl GoBuilder {
             flags |= FLAG_CPU_BOUND;
             shared.hogs.declare();
         }
-        Ok(start_outside(shared, f, site, Some((details, flags))))
+        // SAFETY: it borrows nothing.
+        Ok(unsafe { start_outside(shared, f, site, Some((details, flags))) })
     }
 }
 

@@ -30,6 +30,7 @@ mod process;
 mod profile;
 #[cfg(rt_tsan)]
 mod race;
+mod run_borrows;
 mod runtime;
 mod sched_fairness;
 mod sched_idle;
