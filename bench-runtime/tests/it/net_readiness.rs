@@ -75,7 +75,7 @@ fn select_waits_for_sockets_pipes_and_channels_at_once() {
                 }
             }),
             way.go(move || (0..ROUNDS).for_each(|_| (&writer).write_all(b"x").unwrap())),
-            way.go(move || (0..ROUNDS).for_each(|_| drop(event.write(1).unwrap()))),
+            way.go(move || (0..ROUNDS).for_each(|_| assert_eq!(event.write(1), Ok(8)))),
             way.go(move || (0..ROUNDS).for_each(|n| tx.send(n).unwrap())),
         ];
         // Datagrams may be lost, so these are not counted to the end.
@@ -114,7 +114,7 @@ fn select_waits_for_sockets_pipes_and_channels_at_once() {
                 }
             }
         }
-        tasks.map(|task| task.join());
+        tasks.into_iter().for_each(|task| task.join());
     });
 }
 

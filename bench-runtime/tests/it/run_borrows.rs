@@ -14,7 +14,7 @@ use crate::support::message;
 #[test]
 fn closure_and_result_borrow_from_the_caller() {
     each_runtime(|runtime| {
-        let words = vec![
+        let words = [
             String::from("a"),
             String::from("longer"),
             String::from("word"),
@@ -85,7 +85,7 @@ fn a_run_that_is_stuck_is_over_for_good_also_if_a_thread_sends_later() {
             });
         }));
         assert!(message(&*stuck.unwrap_err()).contains("all goroutines are asleep"));
-        drop(tx.send(1));
+        let _ = tx.send(1);
         std::thread::sleep(Duration::from_millis(1));
         assert!(!went_on.into_inner(), "what it borrowed is ours again");
         assert!(runtime.shutdown().unfinished_count <= 1);

@@ -93,7 +93,7 @@ fn one_that_is_kept_loses_nothing_while_other_cases_are_taken() {
             }
         }
         drop(receive);
-        tasks.map(|task| task.join());
+        tasks.into_iter().for_each(|task| task.join());
     });
 }
 
