@@ -4,123 +4,18 @@
 //! A toolchain that is not there is a printed skip; `REQUIRE_FOREIGN=go,python`
 //! makes it a failure for the languages named.
 
-use std::env;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
+mod lane;
 
-use benches::lane_process::LaneCommand;
-use benches::lanes::{self, Missing, Toolbox};
+use std::path::Path;
+use std::process::Command;
+
+use benches::lanes;
 use workloads::catalogue::{self, Size};
-use workloads::ledger::Readings;
 use workloads::protocol::{
-    ErrorKind, Hello, MAX_LINE_BYTES, PROTOCOL_VERSION, Parameters, Request, Response,
+    ErrorKind, Hello, MAX_LINE_BYTES, PROTOCOL_VERSION, Parameters, Response,
 };
 
-/// How the lane is started; `None` where its toolchain may be missing and is.
-fn command(name: &str) -> Option<LaneCommand> {
-    // Cargo builds the lane program, and Go and Java their own, once.
-    static TOOLBOX: OnceLock<Toolbox> = OnceLock::new();
-    let toolbox = TOOLBOX.get_or_init(|| Toolbox::find().unwrap());
-    let lane = lanes::find(name).unwrap_or_else(|| panic!("the table has no lane {name}"));
-    let language = lane.foreign.expect("the lane is in another language").name;
-    match toolbox.command(&lane) {
-        Ok(command) => Some(command),
-        Err(missing @ Missing::Toolchain { .. }) if !required(language) => {
-            println!("SKIPPED {name}: {missing}");
-            None
-        }
-        Err(error) => panic!("{name}: {error}"),
-    }
-}
-
-fn required(language: &str) -> bool {
-    let list = env::var("REQUIRE_FOREIGN").unwrap_or_default();
-    list.split(',').any(|word| word.trim() == language)
-}
-
-struct Program {
-    child: Child,
-    input: Option<ChildStdin>,
-    output: BufReader<ChildStdout>,
-}
-
-impl Program {
-    /// Starts a lane and reads its hello.
-    fn start(command: &LaneCommand) -> (Self, Hello) {
-        let mut child = Command::new(&command.program)
-            .args(&command.arguments)
-            .envs(command.variables.iter().cloned())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (input, output) = (child.stdin.take(), child.stdout.take().unwrap());
-        let mut program = Self {
-            child,
-            input,
-            output: BufReader::new(output),
-        };
-        match program.answer() {
-            Response::Hello(hello) => (program, hello),
-            other => panic!("{command:?} began with {other:?}"),
-        }
-    }
-
-    fn send(&mut self, line: impl AsRef<[u8]>) {
-        let input = self.input.as_mut().unwrap();
-        input.write_all(line.as_ref()).unwrap();
-        input.write_all(b"\n").unwrap();
-        input.flush().unwrap();
-    }
-
-    fn answer(&mut self) -> Response {
-        let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in the answer {line:?}"))
-    }
-
-    fn run(&mut self, id: u64, workload: &str, point: &Parameters, iterations: u64) -> Response {
-        let request = Request::Run {
-            id,
-            workload: workload.to_owned(),
-            parameters: point.clone(),
-            iterations,
-        };
-        self.send(serde_json::to_string(&request).unwrap());
-        let mut readings = Readings::default();
-        loop {
-            match self.answer() {
-                Response::ReadMemory => {
-                    readings.take(self.child.id()).unwrap();
-                    self.send(serde_json::to_string(&Request::MemoryRead).unwrap());
-                }
-                Response::Sample(mut sample) => {
-                    sample.memory = readings.change(sample.operations_count);
-                    return Response::Sample(sample);
-                }
-                other => return other,
-            }
-        }
-    }
-
-    /// Ends the input; how the program ended, and what else it printed.
-    fn end(mut self) -> (ExitStatus, String) {
-        drop(self.input.take());
-        let mut rest = String::new();
-        self.output.read_to_string(&mut rest).unwrap();
-        (self.child.wait().unwrap(), rest)
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // Already ended where all went well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use lane::{Program, command};
 
 fn says_hello_by_the_protocol(name: &str, hello: &Hello) {
     assert_eq!(
@@ -243,7 +138,7 @@ fn garbage_is_a_bad_request_and_the_lane_goes_on(name: &str, program: &mut Progr
     }
 }
 
-fn lane(name: &str) {
+fn whole(name: &str) {
     let Some(command) = command(name) else { return };
     let (mut program, hello) = Program::start(&command);
     says_hello_by_the_protocol(name, &hello);
@@ -301,7 +196,7 @@ macro_rules! lanes {
     ($($test:ident: $lane:literal),* $(,)?) => {
         $(#[test]
         fn $test() {
-            lane($lane);
+            whole($lane);
         })*
     };
 }

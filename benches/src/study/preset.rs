@@ -54,9 +54,16 @@ impl Preset {
                 "threadbare",
                 "threadbare-migrating",
                 "thread",
+                "thread-pool",
                 "process",
+                "process-pool",
                 "tokio",
+                "smol",
                 "go",
+                "java-thread",
+                "java-virtual",
+                "node-async",
+                "python-asyncio",
             ],
         }
     }

@@ -15,7 +15,6 @@ final class Catalogue {
     private static final String NO_SELECT = "Java cannot wait for two queues at once";
     private static final String NO_JSON = "the JDK has no JSON library";
     private static final String NO_MAIL = "the JDK has no mail client";
-    private static final String NO_SERVICE = "this lane has no HTTP service yet";
 
     private final Map<String, Workload> all = new LinkedHashMap<>();
     private final Threads threads;
@@ -77,13 +76,13 @@ final class Catalogue {
         add("io.pipe_ring", "tasks_count tokens_count hops_count", io::pipeRing);
         refuse("io.email", "tasks_count delay_ns=0", NO_MAIL);
         add("io.file_read", "tasks_count file_bytes=0 block_bytes cold=0", io::fileRead);
-        refuse("service.http", "connections_count hold_ns try_ns search_ns limit_ns in_flight_count pool_count rounds_count"
-            + " steps_count=0 delay_ns=0 spread_ns=0 slow_ns=0 timeout_ns", NO_SERVICE);
+        add("service.http", "connections_count hold_ns try_ns search_ns limit_ns in_flight_count pool_count rounds_count"
+            + " steps_count=0 delay_ns=0 spread_ns=0 slow_ns=0 timeout_ns", order -> Service.run(threads, order));
     }
 
     private void add(String id, String parameters, Shape shape) {
         var refusal = threads.missing;
-        if (refusal == null && id.startsWith("io.tcp_") && System.getenv(Io.LOAD) == null) {
+        if (refusal == null && (id.startsWith("io.tcp_") || id.startsWith("service.")) && System.getenv(Io.LOAD) == null) {
             refusal = Io.LOAD + " does not name the load generator";
         }
         all.put(id, new Workload(parameters.split(" "), shape, refusal));

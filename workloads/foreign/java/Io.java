@@ -62,7 +62,11 @@ final class Io {
             server.close();
             acceptor.join();
         }
-        var used = Meter.Usage.now().minus(before);
+        return outcome(report, Meter.Usage.now().minus(before));
+    }
+
+    /** The generator's report as the sample of a server that has used so much. */
+    static Outcome outcome(Map<?, ?> report, Meter.Usage used) throws IOException {
         var outcome = new Outcome(number(report, "elapsed_ns"), number(report, "operations_count"), number(report, "checksum"), used);
         if (report.get("metrics") instanceof Map<?, ?> metrics) outcome.with(metrics);
         @SuppressWarnings("unchecked") // A JSON object has names of this type.
@@ -105,10 +109,18 @@ final class Io {
     }
 
     private static Map<?, ?> load(Order order, int port) throws Exception {
-        var command = List.of(System.getenv(LOAD), "load", "--address", "127.0.0.1:" + port,
+        return report(command(order, port));
+    }
+
+    private static List<String> command(Order order, int port) {
+        return List.of(System.getenv(LOAD), "load", "--address", "127.0.0.1:" + port,
             "--connections", "" + order.get("connections_count"), "--payload-bytes", "" + order.get("payload_bytes"),
             "--requests", "" + order.total("requests_count"), "--offered-per-s", "" + order.or("offered_per_s", 0),
             "--load-percent", "" + order.or("load_percent", 0), "--burst", "" + order.or("burst_count", 1));
+    }
+
+    /** What the load generator says at its end. */
+    static Map<?, ?> report(List<String> command) throws Exception {
         var generator = new ProcessBuilder(command).redirectInput(Path.of("/dev/null").toFile()).start();
         var printed = new String(generator.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         var errors = new String(generator.getErrorStream().readAllBytes(), StandardCharsets.UTF_8);

@@ -112,12 +112,18 @@ final class Json {
         while (at < text.length() && "+-.0123456789eE".indexOf(text.charAt(at)) >= 0) at++;
         var digits = text.substring(start, at);
         try {
-            if (digits.matches("-?[0-9]+")) return Long.parseLong(digits);
+            if (isWhole(digits)) return Long.parseLong(digits);
             return Double.parseDouble(digits);
         } catch (NumberFormatException error) {
             at = start;
             throw wrong("a value");
         }
+    }
+
+    private static boolean isWhole(String digits) {
+        int from = digits.startsWith("-") ? 1 : 0;
+        for (int i = from; i < digits.length(); i++) if (digits.charAt(i) < '0' || digits.charAt(i) > '9') return false;
+        return digits.length() > from;
     }
 
     private void space() {

@@ -16,6 +16,10 @@ final class Meter {
             return new Usage(system.getProcessCpuTime(), switches[0], switches[1]);
         }
 
+        Usage share(double share) {
+            return new Usage(Math.round(cpu * share), Math.round(voluntary * share), Math.round(involuntary * share));
+        }
+
         Usage minus(Usage other) {
             return new Usage(cpu - other.cpu, Math.max(voluntary - other.voluntary, 0), Math.max(involuntary - other.involuntary, 0));
         }

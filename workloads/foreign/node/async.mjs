@@ -13,12 +13,13 @@ import { lehmer, next } from './kernels/lehmer.mjs';
 import { array, goOver } from './kernels/working_set.mjs';
 import { collectGarbage, histogram, keepTime, median, Meter, now, orCpus, sum, ticks } from './measure.mjs';
 import { readMemory } from './protocol.mjs';
+import { serviceHttp } from './service.mjs';
 
 const NO_PIPES = 'Node has no call that makes a kernel pipe within a process';
 
 export function refuses(workload) {
   if (workload.startsWith('cpu.')) return 'all promises run on one thread; see node-worker';
-  if (workload.startsWith('io.tcp_') && !process.env.THREADBARE_LOAD) return 'THREADBARE_LOAD does not name the load generator';
+  if (/^(io\.tcp_|service\.)/.test(workload) && !process.env.THREADBARE_LOAD) return 'THREADBARE_LOAD does not name the load generator';
   return {
     'spawn.fork_rss': 'Node cannot fork: a child is another program',
     'switch.placement': 'all promises run on one thread',
@@ -27,7 +28,6 @@ export function refuses(workload) {
     'io.email': 'Node has no mail client of its own',
     'share.brigade': NO_PIPES,
     'io.pipe_ring': NO_PIPES,
-    'service.http': 'this lane has no HTTP service yet',
   }[workload] ?? null;
 }
 
@@ -646,4 +646,5 @@ const SHAPES = {
   'share.worker_pool': workerPool, 'share.bounded_buffer': boundedBuffer, 'share.chameneos': chameneos,
   'share.big': big, 'share.philosophers': philosophers, 'share.messaging': messaging,
   'io.sleepers': sleepers, 'io.tcp_echo': tcpEcho, 'io.tcp_latency': tcpEcho, 'io.tcp_burst': tcpEcho, 'io.fanout': fanout, 'io.file_read': fileRead,
+  'service.http': serviceHttp,
 };

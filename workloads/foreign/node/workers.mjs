@@ -17,7 +17,7 @@ export function refuses(workload) {
   if (Object.hasOwn(SHAPES, workload) || Object.hasOwn(KERNELS, workload)) return null;
   if (workload === 'spawn.fork_rss') return 'only for processes';
   if (workload === 'io.email') return 'Node has no mail client of its own';
-  if (workload === 'service.http') return 'this lane has no HTTP service yet';
+  if (workload === 'service.http') return 'a server has one event loop for all connections: see node-async';
   if (workload === 'switch.futex') return "Node's Atomics.wait blocks a worker by a lock and a condition of its own, not by a futex";
   if (workload === 'switch.roundtrip') return 'a message port has no capacity, and Node cannot pin a thread to a CPU';
   if (workload === 'switch.placement') return 'Node cannot pin a thread to a CPU';

@@ -105,7 +105,7 @@ final class ForkLane
             isset(self::SHAPES[$workload]) || isset(KERNELS[$workload]) => null,
             in_array($workload, ['switch.pipe', 'share.brigade', 'io.pipe_ring'], true) => 'PHP has no call that makes a kernel pipe within a process',
             $workload === 'io.email' => 'PHP has no SMTP client of its own: mail() runs sendmail',
-            $workload === 'service.http' => 'this lane has no HTTP service yet',
+            $workload === 'service.http' => 'PHP has no HTTP server for production of its own: it runs under FPM, which is not the language',
             $workload === 'switch.yield' => 'PHP has no sched_yield',
             $workload === 'switch.futex' => 'PHP has no call for a futex',
             $workload === 'switch.roundtrip' => 'a socket pair has no capacity of so many numbers, and PHP cannot pin a process to a CPU',

@@ -31,7 +31,7 @@ class Blocking:
         if workload == "switch.futex":
             return "Python has no call for a futex"
         if workload == "service.http":
-            return "this lane has no HTTP service yet"
+            return "the standard library's http.server is not for production, as its page says; see python-asyncio"
         if workload == "share.select":
             return "Python cannot wait for two queues at once"
         return load.MISSING if workload in (*load.LOADED, "io.email") else None

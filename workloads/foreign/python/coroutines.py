@@ -16,6 +16,7 @@ from kernels.primes import is_prime
 from kernels.working_set import array
 from measure import Clock, Meter, difference_since, histogram, median, now, ticks, used, without
 from protocol import Failure, read_memory
+from service import service_http
 
 
 def refuses(workload):
@@ -27,8 +28,8 @@ def refuses(workload):
         return "all coroutines run on one thread: asyncio does not spread work over cores"
     if workload == "switch.futex":
         return "Python has no call for a futex, which would block the thread"
-    if workload == "service.http":
-        return "this lane has no HTTP service yet"
+    if workload == "service.http" and not hasattr(asyncio, "timeout"):
+        return "asyncio.timeout is in the standard library since Python 3.11"
     if workload == "io.email":
         return "the standard library's mail client blocks the thread"
     return load.MISSING if workload in load.LOADED else None
@@ -774,5 +775,5 @@ SHAPES = {
     "share.worker_pool": worker_pool, "share.bounded_buffer": bounded_buffer, "share.chameneos": chameneos,
     "share.big": big, "share.philosophers": philosophers, "share.messaging": messaging, "share.brigade": brigade,
     "io.sleepers": sleepers, "io.tcp_echo": tcp_echo, "io.tcp_latency": tcp_echo, "io.tcp_burst": tcp_echo, "io.fanout": fanout, "io.pipe_ring": pipe_ring,
-    "io.file_read": file_read,
+    "io.file_read": file_read, "service.http": service_http,
 }

@@ -7,7 +7,7 @@ import subprocess
 PROGRAM = os.environ.get("THREADBARE_LOAD")
 MISSING = None if PROGRAM else "THREADBARE_LOAD does not name the load generator"
 # The workloads that it loads.
-LOADED = ("io.tcp_echo", "io.tcp_latency", "io.tcp_burst")
+LOADED = ("io.tcp_echo", "io.tcp_latency", "io.tcp_burst", "service.http")
 
 
 def block_bytes(order):
@@ -23,6 +23,11 @@ def arguments(order, address):
         "--offered-per-s": order.parameters.get("offered_per_s", 0), "--load-percent": order.parameters.get("load_percent", 0), "--burst": order.parameters.get("burst_count", 1),
     }
     return [PROGRAM, "load", *(str(word) for pair in plan.items() for word in pair)]
+
+
+def assignments(order):
+    """All parameters, as the suite's own programs take them."""
+    return [f"{name}={value}" for name, value in order.parameters.items()]
 
 
 def report(status, output, errors):

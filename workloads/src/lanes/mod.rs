@@ -1,4 +1,5 @@
-//! The lanes. Each is one file (or folder) and one line here; none knows another.
+//! The lanes. Each is one file (or folder) and one line here; none knows another, but
+//! that a pool takes its threads or processes from their lane.
 
 #[cfg(feature = "peers")]
 mod corosensei;

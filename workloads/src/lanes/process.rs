@@ -48,6 +48,13 @@ pub(super) const FORK: Entry = Entry {
     },
 };
 
+/// Processes as the lane [`FORK`] has them.
+pub(super) fn tasks(
+    arena: Arena,
+) -> impl Blocking<Stream = TcpStream, Listener = Arc<TcpListener>> {
+    Processes { arena }
+}
+
 fn refuses(_: &Workload) -> Option<&'static str> {
     None
 }

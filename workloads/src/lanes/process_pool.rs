@@ -4,15 +4,20 @@
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 
+use crate::catalogue::Shape;
 use crate::host::fork;
 use crate::host::shared_memory::{Arena, Number};
 use crate::kernels::Chunk;
 use crate::lane::{Entry, Failure, Lane, Order, Outcome, Program};
 use crate::shapes::pool::{self, Pool, Workers};
+use crate::shapes::service;
+
+use super::process;
 
 /// Forked children that wait for jobs.
 pub(super) const PREFORK: Entry = Entry {
@@ -38,7 +43,11 @@ struct ProcessPool {
 impl Lane for ProcessPool {
     fn run(&mut self, order: &Order) -> Result<Outcome, Failure> {
         self.arena.clear();
-        let outcome = pool::run(self, order);
+        let outcome = catch_unwind(AssertUnwindSafe(|| match order.workload.shape {
+            Shape::Service => service::preforked(&process::tasks(self.arena), order),
+            _ => pool::run(self, order),
+        }));
+        let outcome = outcome.unwrap_or_else(|payload| Err(Failure::from_panic(payload)));
         if outcome.is_err() {
             fork::end_all();
         }

@@ -15,6 +15,7 @@ use ::smol::io::{AsyncReadExt, AsyncWriteExt};
 use ::smol::lock::{Mutex, MutexGuard};
 use ::smol::net::{TcpListener, TcpStream};
 use ::smol::{Async, Executor, Task, Timer};
+use smol_hyper::rt::{FuturesIo, SmolTimer};
 
 use crate::host::backlog;
 use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
@@ -115,6 +116,7 @@ impl Stackless for Tasks {
     type Reader = Async<PipeReader>;
     type Listener = TcpListener;
     type Stream = TcpStream;
+    type Io = FuturesIo<TcpStream>;
 
     fn spawn(&self, body: impl Future<Output = u64> + Send + 'static) -> Task<u64> {
         self.0.spawn(body)
@@ -125,12 +127,24 @@ impl Stackless for Tasks {
         result.map_err(Failure::from_panic)
     }
 
+    fn detach(task: Task<u64>) {
+        task.detach();
+    }
+
     async fn yield_now() {
         future::yield_now().await;
     }
 
     async fn sleep(time: Duration) {
         Timer::after(time).await;
+    }
+
+    async fn within<T: Send>(time: Duration, future: impl Future<Output = T> + Send) -> Option<T> {
+        let late = async {
+            Timer::after(time).await;
+            None
+        };
+        future::or(async { Some(future.await) }, late).await
     }
 
     async fn blocking<T: Send + 'static>(
@@ -199,6 +213,20 @@ impl Stackless for Tasks {
         backlog::lengthen(&listener)?;
         let address = listener.local_addr()?;
         Ok((listener, address))
+    }
+
+    async fn connect(address: SocketAddr) -> IoResult<TcpStream> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    fn io(stream: TcpStream) -> FuturesIo<TcpStream> {
+        FuturesIo::new(stream)
+    }
+
+    fn timer() -> impl hyper::rt::Timer + Send + Sync + 'static {
+        SmolTimer::new()
     }
 
     async fn accept(listener: &TcpListener) -> IoResult<TcpStream> {

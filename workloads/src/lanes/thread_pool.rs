@@ -3,13 +3,16 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
+use crate::catalogue::Shape;
 use crate::kernels::Chunk;
 use crate::lane::{Entry, Failure, Lane, Order, Outcome, Program};
 use crate::shapes::pool::{self, Pool, Workers};
+use crate::shapes::service;
 
 use super::queue::Queue;
+use super::thread;
 
 /// Threads that wait for jobs.
 pub(super) const QUEUE: Entry = Entry {
@@ -27,7 +30,10 @@ struct ThreadPool;
 
 impl Lane for ThreadPool {
     fn run(&mut self, order: &Order) -> Result<Outcome, Failure> {
-        pool::run(self, order)
+        match order.workload.shape {
+            Shape::Service => service::pooled(&thread::tasks(), order),
+            _ => pool::run(self, order),
+        }
     }
 }
 
@@ -54,7 +60,7 @@ impl Pool for ThreadPool {
                     );
                 }
             };
-            let started = thread::Builder::new().spawn(work);
+            let started = std::thread::Builder::new().spawn(work);
             crew.threads.push(started.map_err(|error| {
                 Failure::host("starting a thread of the pool", &error, "ulimit -u")
             })?);

@@ -30,6 +30,8 @@ pub(crate) const USERS: u64 = 16;
 const COMPUTED_ITEMS: u64 = 8;
 /// A connection that is silent for so long is closed.
 pub(crate) const IDLE: Duration = Duration::from_secs(60);
+/// How long to wait before another accept where the host had no room for one more.
+pub(crate) const PAUSE: Duration = Duration::from_millis(10);
 /// A request for this path ends the service.
 pub(crate) const DRAIN: &str = "/drain";
 

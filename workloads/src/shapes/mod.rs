@@ -9,7 +9,7 @@ mod cpu;
 mod io;
 mod memory;
 pub(crate) mod pool;
-mod service;
+pub(crate) mod service;
 mod share;
 mod spawn;
 pub(crate) mod stackless;

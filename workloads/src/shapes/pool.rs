@@ -40,7 +40,11 @@ pub(crate) trait Workers {
 /// Why a pool does not run a workload.
 pub(crate) fn refuses(workload: &Workload) -> Option<&'static str> {
     match workload.shape {
-        Shape::ForkJoin | Shape::FirstInstruction | Shape::Chunks(_) | Shape::FileRead => None,
+        Shape::ForkJoin
+        | Shape::FirstInstruction
+        | Shape::Chunks(_)
+        | Shape::FileRead
+        | Shape::Service => None,
         Shape::ForkResident => Some("its workers are started before the measurement"),
         Shape::Skynet | Shape::Fanout | Shape::Sieve => {
             Some("a job that waits for other jobs blocks its worker, so the pool deadlocks")

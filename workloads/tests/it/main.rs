@@ -5,4 +5,3 @@ mod cells;
 mod memory;
 mod program;
 mod protocol;
-mod service;

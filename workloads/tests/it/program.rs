@@ -17,11 +17,6 @@ pub(crate) struct Program {
 impl Program {
     /// Starts a lane and reads its hello.
     pub(crate) fn start(lane: &str) -> (Self, Hello) {
-        Self::start_with(lane, &[])
-    }
-
-    /// As [`Self::start`], with these variables in its environment.
-    pub(crate) fn start_with(lane: &str, variables: &[(&str, &str)]) -> (Self, Hello) {
         let plain = env!("CARGO_BIN_EXE_threadbare-lane");
         let program = match lanes::find(lane).map(|entry| entry.program) {
             // There is none, and no lane of it, without the feature `peers`.
@@ -33,7 +28,6 @@ impl Program {
         let mut child = Command::new(program)
             .args(["--lane", lane])
             .env("THREADBARE_LOAD", plain)
-            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -71,18 +65,6 @@ impl Program {
         parameters: &Parameters,
         iterations: u64,
     ) -> Response {
-        self.send_run(id, workload, parameters, iterations);
-        self.answer_after_readings()
-    }
-
-    /// Asks for a sample.
-    pub(crate) fn send_run(
-        &mut self,
-        id: u64,
-        workload: &str,
-        parameters: &Parameters,
-        iterations: u64,
-    ) {
         let (workload, parameters) = (workload.to_owned(), parameters.clone());
         self.send(
             serde_json::to_string(&Request::Run {
@@ -93,6 +75,7 @@ impl Program {
             })
             .unwrap(),
         );
+        self.answer_after_readings()
     }
 
     /// The answer to a request; takes the readings of memory that the lane asks

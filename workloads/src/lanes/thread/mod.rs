@@ -53,6 +53,14 @@ pub(super) const SMALL_STACK: Entry = Entry {
     ..DEFAULT
 };
 
+/// Threads as the lane [`DEFAULT`] has them.
+pub(super) fn tasks() -> impl Blocking<Stream = TcpStream, Listener = Arc<TcpListener>> {
+    Threads::<Arc<Queue<u64>>> {
+        stack: None,
+        channels: PhantomData,
+    }
+}
+
 fn refuses(workload: &Workload) -> Option<&'static str> {
     match workload.shape {
         Shape::ForkResident => Some("only for processes"),

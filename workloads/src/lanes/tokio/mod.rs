@@ -1,8 +1,6 @@
 //! Tokio: tasks without stacks, on threads that steal from each other or on
 //! one; with the system's allocator, or in the program that has mimalloc.
 
-mod service;
-
 use std::future::Future;
 use std::io::Result as IoResult;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,8 +13,9 @@ use ::tokio::net::{TcpListener, TcpStream};
 use ::tokio::runtime::{Builder, Runtime};
 use ::tokio::sync::{Mutex, MutexGuard, Semaphore, mpsc};
 use ::tokio::task::{JoinError, JoinHandle};
+use hyper_util::rt::{TokioIo, TokioTimer};
 
-use crate::catalogue::{Shape, Workload};
+use crate::catalogue::Shape;
 use crate::host::backlog;
 use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
 use crate::mail;
@@ -30,7 +29,7 @@ pub(super) const MULTI_THREAD: Entry = Entry {
     program: Program::Plain,
     kernel_tasks: false,
     runtime: || format!("tokio {}", super::locked_version("tokio")),
-    refuses,
+    refuses: stackless::refuses,
     start: |_| Ok(Tokio::start(Flavour::MultiThread)),
 };
 
@@ -62,13 +61,6 @@ pub(super) const CURRENT_THREAD_MIMALLOC: Entry = Entry {
     program: Program::Mimalloc,
     ..CURRENT_THREAD
 };
-
-fn refuses(workload: &Workload) -> Option<&'static str> {
-    match workload.shape {
-        Shape::Service => None,
-        _ => stackless::refuses(workload),
-    }
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flavour {
@@ -106,13 +98,7 @@ impl Lane for Tokio {
             })?,
         };
         let order = order.clone();
-        let result = runtime.block_on(async {
-            let main = match order.workload.shape {
-                Shape::Service => ::tokio::spawn(service::http(order)),
-                _ => ::tokio::spawn(stackless::run(Tasks, order)),
-            };
-            main.await
-        });
+        let result = runtime.block_on(async { ::tokio::spawn(stackless::run(Tasks, order)).await });
         let outcome = result.unwrap_or_else(|error| Err(failure(error)));
         if outcome.is_ok() {
             self.current = Some((runtime, threads));
@@ -169,6 +155,7 @@ impl Stackless for Tasks {
     type Reader = pipe::Receiver;
     type Listener = TcpListener;
     type Stream = TcpStream;
+    type Io = TokioIo<TcpStream>;
 
     fn spawn(&self, body: impl Future<Output = u64> + Send + 'static) -> JoinHandle<u64> {
         ::tokio::spawn(body)
@@ -178,12 +165,20 @@ impl Stackless for Tasks {
         task.await.map_err(failure)
     }
 
+    fn detach(task: JoinHandle<u64>) {
+        drop(task);
+    }
+
     async fn yield_now() {
         ::tokio::task::yield_now().await;
     }
 
     async fn sleep(time: Duration) {
         ::tokio::time::sleep(time).await;
+    }
+
+    async fn within<T: Send>(time: Duration, future: impl Future<Output = T> + Send) -> Option<T> {
+        ::tokio::time::timeout(time, future).await.ok()
     }
 
     async fn blocking<T: Send + 'static>(
@@ -253,6 +248,20 @@ impl Stackless for Tasks {
         backlog::lengthen(&listener)?;
         let address = listener.local_addr()?;
         Ok((listener, address))
+    }
+
+    async fn connect(address: SocketAddr) -> IoResult<TcpStream> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    fn io(stream: TcpStream) -> TokioIo<TcpStream> {
+        TokioIo::new(stream)
+    }
+
+    fn timer() -> impl hyper::rt::Timer + Send + Sync + 'static {
+        TokioTimer::new()
     }
 
     async fn accept(listener: &TcpListener) -> IoResult<TcpStream> {

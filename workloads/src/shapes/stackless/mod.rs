@@ -6,6 +6,7 @@
 
 mod io;
 mod memory;
+mod service;
 mod share;
 mod spawn;
 mod switch;
@@ -44,15 +45,24 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
     type Listener: Send + Sync + 'static;
     /// One TCP connection.
     type Stream: Send + 'static;
+    /// A connection as hyper takes it.
+    type Io: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static;
 
     /// Starts a task.
     fn spawn(&self, body: impl Future<Output = u64> + Send + 'static) -> Self::Task;
     /// Waits for a task; fails as it failed.
     fn join(task: Self::Task) -> impl Future<Output = Result<u64, Failure>> + Send;
+    /// Lets a task go on that is not joined.
+    fn detach(task: Self::Task);
     /// Lets others run.
     fn yield_now() -> impl Future<Output = ()> + Send;
     /// Waits for that long.
     fn sleep(time: Duration) -> impl Future<Output = ()> + Send;
+    /// What the future comes to, if it does so within that time.
+    fn within<T: Send>(
+        time: Duration,
+        future: impl Future<Output = T> + Send,
+    ) -> impl Future<Output = Option<T>> + Send;
     /// Runs a closure that blocks its thread, on a thread where it may.
     fn blocking<T: Send + 'static>(
         body: impl FnOnce() -> T + Send + 'static,
@@ -93,6 +103,12 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
     /// Listens on a free port of the loopback, with room for as many connections
     /// that are not accepted yet as the host allows.
     fn listen() -> impl Future<Output = IoResult<(Self::Listener, SocketAddr)>> + Send;
+    /// Connects.
+    fn connect(address: SocketAddr) -> impl Future<Output = IoResult<Self::Stream>> + Send;
+    /// The connection for hyper.
+    fn io(stream: Self::Stream) -> Self::Io;
+    /// The lane's clock for hyper.
+    fn timer() -> impl hyper::rt::Timer + Send + Sync + 'static;
     /// Waits until a connection comes.
     fn accept(listener: &Self::Listener) -> impl Future<Output = IoResult<Self::Stream>> + Send;
     /// Waits until bytes have come; how many.
@@ -116,7 +132,6 @@ pub(crate) fn refuses(workload: &Workload) -> Option<&'static str> {
         Shape::ForkResident => Some("only for processes"),
         Shape::Placement => Some("the runtime, not the task, decides on which CPU a task runs"),
         Shape::Futex => Some("a futex blocks the thread that its tasks share"),
-        Shape::Service => Some("its service is still to be written"),
         _ => None,
     }
 }
@@ -129,9 +144,9 @@ pub(crate) async fn run<L: Stackless>(lane: L, order: Order) -> Result<Outcome, 
         Shape::ForkJoin => spawn::fork_join(lane, order).await,
         Shape::FirstInstruction => spawn::first_instruction(lane, order).await,
         Shape::Skynet => spawn::skynet(lane, order).await,
-        Shape::ForkResident | Shape::Placement | Shape::Futex | Shape::Service => Err(
-            Failure::not_supported(refuses(order.workload).unwrap_or_default()),
-        ),
+        Shape::ForkResident | Shape::Placement | Shape::Futex => Err(Failure::not_supported(
+            refuses(order.workload).unwrap_or_default(),
+        )),
         Shape::Yield => switch::yields(lane, order).await,
         Shape::PingPong => switch::ping_pong(lane, order, 0).await,
         Shape::RoundTrip => switch::ping_pong(lane, order, order.count("capacity_count")).await,
@@ -161,5 +176,6 @@ pub(crate) async fn run<L: Stackless>(lane: L, order: Order) -> Result<Outcome, 
         Shape::FileRead => io::file_read(lane, order).await,
         Shape::Email => io::email(lane, order).await,
         Shape::Handler(handler) => io::handle(lane, order, handler).await,
+        Shape::Service => service::http(lane, order).await,
     }
 }

@@ -1,27 +1,20 @@
-//! The service of `service.http` as it is written with tokio and hyper.
+//! The service of `service.http` for tasks that are futures, with hyper.
 
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
-use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use ::tokio::io::{AsyncReadExt, AsyncWriteExt};
-use ::tokio::net::{TcpListener, TcpStream};
-use ::tokio::sync::{Notify, Semaphore};
-use ::tokio::task::spawn_blocking;
-use ::tokio::time::{sleep, timeout};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+// It works on any executor.
+use ::tokio::sync::Semaphore;
 
-use super::failure;
-use crate::host::backlog;
+use super::Stackless;
 use crate::lane::{Failure, Order, Outcome};
 use crate::load;
 use crate::measure::Meter;
@@ -29,59 +22,55 @@ use crate::service::api::{self, Problem, Users};
 use crate::service::backend;
 use crate::service::http::Target;
 use crate::service::resp::{self, Reply};
-use crate::service::{IDLE, Route, Settings};
+use crate::service::{IDLE, PAUSE, Route, Settings};
 
 /// The longest body of a request.
 const MOST_BODY_BYTES: usize = 64 << 10;
 
-pub(super) async fn http(order: Order) -> Result<Outcome, Failure> {
+pub(super) async fn http<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let asked = order.clone();
-    let backend = blocking(move || backend::start(&asked)).await??;
-    let settings = Settings::new(&order, backend.address);
+    let backend = L::blocking(move || backend::start(&asked)).await??;
+    let settings = Settings::new(order, backend.address);
     let meter = Meter::begin(true);
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
-    let bound = listener.and_then(|listener| {
-        backlog::lengthen(&listener)?;
-        Ok((listener.local_addr()?, listener))
+    let (listener, address) = L::listen()
+        .await
+        .map_err(|error| Failure::host("listening on the loopback", &error, "ulimit -n"))?;
+    let server = Arc::new(Server::new(lane, settings));
+    let own = server.clone();
+    let serving = lane.spawn(async move {
+        own.serve(listener).await;
+        0
     });
-    let (address, listener) =
-        bound.map_err(|error| Failure::host("listening on the loopback", &error, "ulimit -n"))?;
-    let server = Arc::new(Server::new(settings));
-    let serving = ::tokio::spawn(server.clone().serve(listener));
-    let load = load::service::arguments(&order, address);
-    let report = blocking(move || load::run(&load)).await?;
-    server.ends.notify_one();
-    serving.await.map_err(failure)?;
+    let load = load::service::arguments(order, address);
+    let report = L::blocking(move || load::run(&load)).await?;
+    L::open(&server.ends);
+    L::join(serving).await?;
     let outcome = report?.into_outcome(meter.finish());
-    blocking(move || drop(backend)).await?;
+    L::blocking(move || drop(backend)).await?;
     Ok(outcome)
 }
 
-async fn blocking<T: Send + 'static>(
-    body: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Failure> {
-    spawn_blocking(body).await.map_err(failure)
-}
-
 /// What all connections share.
-struct Server {
+struct Server<L: Stackless> {
+    lane: L,
     settings: Settings,
     users: Users,
     in_flight: Semaphore,
-    /// Told when no more connections and requests are to be taken.
-    ends: Notify,
+    /// Open when no more connections and requests are to be taken.
+    ends: L::Gate,
     /// As many as connections to the backend are allowed.
     permits: Semaphore,
     /// Connections to the backend that nobody uses.
-    links: Mutex<Vec<Link>>,
+    links: Mutex<Vec<Link<L>>>,
 }
 
-impl Server {
-    fn new(settings: Settings) -> Self {
+impl<L: Stackless> Server<L> {
+    fn new(lane: &L, settings: Settings) -> Self {
         Self {
+            lane: lane.clone(),
             users: Users::new(settings.rounds),
             in_flight: Semaphore::new(settings.in_flight as usize),
-            ends: Notify::new(),
+            ends: L::gate(),
             permits: Semaphore::new(settings.pool),
             links: Mutex::default(),
             settings,
@@ -89,30 +78,26 @@ impl Server {
     }
 
     /// Accepts and serves until the end.
-    async fn serve(self: Arc<Self>, listener: TcpListener) {
+    async fn serve(self: Arc<Self>, listener: L::Listener) {
         let open = GracefulShutdown::new();
-        let ends = self.ends.notified();
-        ::tokio::pin!(ends);
         loop {
             let stream = ::tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
+                accepted = L::accept(&listener) => match accepted {
+                    Ok(stream) => stream,
                     // Out of files for the moment: those served will let go of some.
                     Err(_) => {
-                        sleep(Duration::from_millis(10)).await;
+                        L::sleep(PAUSE).await;
                         continue;
                     }
                 },
-                () = &mut ends => break,
+                () = L::wait(&self.ends) => break,
             };
-            // A socket that refuses is one that has ended.
-            let _ = stream.set_nodelay(true);
             let server = self.clone();
             let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
+                .timer(L::timer())
                 .header_read_timeout(IDLE)
                 .serve_connection(
-                    TokioIo::new(stream),
+                    L::io(stream),
                     service_fn(move |request| {
                         let server = server.clone();
                         async move { Ok::<_, Infallible>(server.answer(request).await) }
@@ -120,12 +105,17 @@ impl Server {
                 );
             // A client that goes away in the midst of a request ends its
             // connection, no more.
-            ::tokio::spawn(open.watch(connection));
+            let connection = open.watch(connection);
+            // Its end is waited for by `open`.
+            L::detach(self.lane.spawn(async move {
+                let _ = connection.await;
+                0
+            }));
         }
         drop(listener);
         // Requests end by their own time-outs; a client that does not read may
         // keep a connection open, which then ends with the runtime.
-        let _ = timeout(IDLE, open.shutdown()).await;
+        let _ = L::within(IDLE, open.shutdown()).await;
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -144,7 +134,7 @@ impl Server {
         let route = match Target::at(request.uri().path()) {
             Target::Route(route) => route,
             Target::Drain => {
-                self.ends.notify_one();
+                L::open(&self.ends);
                 return Ok(b"{}".to_vec());
             }
             Target::Nothing => return Err(Problem::NoSuchPath),
@@ -172,7 +162,7 @@ impl Server {
         let steps = self.settings.steps;
         let computed = match route {
             // Longer than a task should go on without giving way.
-            Route::Compute => spawn_blocking(move || api::compute(route, item, steps))
+            Route::Compute => L::blocking(move || api::compute(route, item, steps))
                 .await
                 .map_err(|_| Problem::Backend)?,
             _ => 0,
@@ -182,7 +172,7 @@ impl Server {
 
     /// Asks for a key on a connection of the pool.
     async fn fetch(&self, key: &str) -> Result<Vec<u8>, Problem> {
-        let fetched = timeout(self.settings.patience, async {
+        let fetched = L::within(self.settings.patience, async {
             // It is never closed.
             let _permit = self.permits.acquire().await;
             loop {
@@ -210,23 +200,21 @@ impl Server {
         fetched.await.unwrap_or(Err(Problem::BackendIsLate))
     }
 
-    fn links(&self) -> std::sync::MutexGuard<'_, Vec<Link>> {
+    fn links(&self) -> std::sync::MutexGuard<'_, Vec<Link<L>>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A connection to the backend.
-struct Link {
-    stream: TcpStream,
+struct Link<L: Stackless> {
+    stream: L::Stream,
     come: Vec<u8>,
 }
 
-impl Link {
+impl<L: Stackless> Link<L> {
     async fn new(settings: &Settings) -> io::Result<Self> {
-        let stream = TcpStream::connect(settings.backend).await?;
-        stream.set_nodelay(true)?;
         Ok(Self {
-            stream,
+            stream: L::connect(settings.backend).await?,
             come: Vec::new(),
         })
     }
@@ -235,17 +223,17 @@ impl Link {
     async fn get(&mut self, key: &str) -> io::Result<Option<Vec<u8>>> {
         let mut command = Vec::new();
         resp::command(&mut command, &[b"GET", key.as_bytes()]);
-        self.stream.write_all(&command).await?;
+        L::write_all(&mut self.stream, &command).await?;
         self.come.clear();
+        let mut block = [0; 2 << 10];
         loop {
             match resp::reply(&self.come) {
                 Ok(Some((Reply::Value(value), _))) => return Ok(Some(self.come[value].to_vec())),
                 Ok(Some(_)) => return Ok(None),
-                Ok(None) => {
-                    if self.stream.read_buf(&mut self.come).await? == 0 {
-                        return Err(ErrorKind::UnexpectedEof.into());
-                    }
-                }
+                Ok(None) => match L::read(&mut self.stream, &mut block).await? {
+                    0 => return Err(ErrorKind::UnexpectedEof.into()),
+                    size => self.come.extend_from_slice(&block[..size]),
+                },
                 Err(resp::Malformed) => return Err(ErrorKind::InvalidData.into()),
             }
         }

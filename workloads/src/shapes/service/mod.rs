@@ -1,12 +1,20 @@
 //! The service of `service.http`, for tasks with stacks: one for each
-//! connection.
+//! connection, started when it comes ([`http`]) or beforehand ([`preforked`]),
+//! or some for all of them ([`pooled`]).
+
+mod link;
+mod pooled;
+mod preforked;
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+
+use link::Link;
+pub(crate) use pooled::pooled;
+pub(crate) use preforked::preforked;
 
 use super::team::join_all;
 use super::{Blocking, Connection};
@@ -16,10 +24,18 @@ use crate::measure::Meter;
 use crate::service::api::{self, Problem, Users};
 use crate::service::backend;
 use crate::service::http::{self, Request, Target};
-use crate::service::resp::{self, Reply};
-use crate::service::{IDLE, Settings};
+use crate::service::{IDLE, PAUSE, Settings};
 
 pub(super) fn http<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
+    run(lane, order, Server::serve)
+}
+
+/// Serves by `serve`, in a task of its own, under the load that is ordered.
+fn run<L: Blocking>(
+    lane: &L,
+    order: &Order,
+    serve: impl FnOnce(&Arc<Server<L>>) -> Result<u64, Failure> + Send + 'static,
+) -> Result<Outcome, Failure> {
     let backend = {
         let order = order.clone();
         lane.blocking(move || backend::start(&order))?
@@ -32,7 +48,7 @@ pub(super) fn http<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fail
     let server = Arc::new(Server::new(lane, listener, settings)?);
     let acceptor = {
         let server = server.clone();
-        lane.spawn(move || server.serve().unwrap_or_else(|failure| failure.throw()))?
+        lane.spawn(move || serve(&server).unwrap_or_else(|failure| failure.throw()))?
     };
     let load = load::service::arguments(order, address);
     let report = lane.blocking(move || load::run(&load));
@@ -92,7 +108,7 @@ impl<L: Blocking> Server<L> {
                     Err(error) => failure = Some(error),
                 },
                 Err(_) if self.is_ending() => break,
-                Err(error) if is_passing(&error) => self.lane.sleep(Duration::from_millis(10)),
+                Err(error) if is_passing(&error) => self.lane.sleep(PAUSE),
                 Err(error) => {
                     failure = Some(Failure::host("accepting a connection", &error, "ulimit -n"));
                 }
@@ -120,7 +136,7 @@ impl<L: Blocking> Server<L> {
             // connection, no more.
             let _ = stream
                 .set_patience(IDLE)
-                .and_then(|()| server.converse(&mut stream, &mut answered));
+                .and_then(|()| server.converse(&mut stream, &mut answered, |_| Ok(true)));
             stream.shut(Shutdown::Both);
             drop(locked(&server.open).remove(&number));
             answered
@@ -137,41 +153,51 @@ impl<L: Blocking> Server<L> {
         self.ends.load(Ordering::Acquire) == 1
     }
 
-    fn converse(self: &Arc<Self>, stream: &mut L::Stream, answered: &mut u64) -> io::Result<()> {
+    /// Answers requests until the connection ends; `goes_on` waits for bytes
+    /// and says whether to read them.
+    fn converse(
+        self: &Arc<Self>,
+        stream: &mut L::Stream,
+        answered: &mut u64,
+        goes_on: impl Fn(&L::Stream) -> io::Result<bool>,
+    ) -> io::Result<()> {
         let (mut come, mut out) = (Vec::with_capacity(4 << 10), Vec::with_capacity(4 << 10));
-        let mut block = [0; 4 << 10];
         loop {
-            let (status, body, closes) = match http::parse(&come) {
-                Ok(None) => {
-                    match stream.read(&mut block) {
-                        Ok(0) => return Ok(()),
-                        Ok(size) => come.extend_from_slice(&block[..size]),
-                        Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                        Err(error) => return Err(error),
+            match self.next(&mut come, &mut out) {
+                None if !goes_on(stream)? || !read_more(stream, &mut come)? => return Ok(()),
+                None => {}
+                Some(closes) => {
+                    stream.write_all(&out)?;
+                    *answered += 1;
+                    if closes {
+                        return Ok(());
                     }
-                    continue;
                 }
-                Ok(Some(request)) => {
-                    let (status, body) = match self.answer(&request, &come) {
-                        Ok(body) => (200, body),
-                        Err(problem) => (problem.status(), problem.body()),
-                    };
-                    come.drain(..request.body.end);
-                    (status, body, request.closes || self.is_ending())
-                }
-                Err(http::Malformed) => {
-                    let problem = Problem::Malformed;
-                    (problem.status(), problem.body(), true)
-                }
-            };
-            out.clear();
-            http::respond(&mut out, status, &body, closes);
-            stream.write_all(&out)?;
-            *answered += 1;
-            if closes {
-                return Ok(());
             }
         }
+    }
+
+    /// Answers the first request of what has `come`, into `out`; whether the
+    /// connection ends with it. `None` where none has come whole.
+    fn next(self: &Arc<Self>, come: &mut Vec<u8>, out: &mut Vec<u8>) -> Option<bool> {
+        let (status, body, closes) = match http::parse(come) {
+            Ok(None) => return None,
+            Ok(Some(request)) => {
+                let (status, body) = match self.answer(&request, come) {
+                    Ok(body) => (200, body),
+                    Err(problem) => (problem.status(), problem.body()),
+                };
+                come.drain(..request.body.end);
+                (status, body, request.closes || self.is_ending())
+            }
+            Err(http::Malformed) => {
+                let problem = Problem::Malformed;
+                (problem.status(), problem.body(), true)
+            }
+        };
+        out.clear();
+        http::respond(out, status, &body, closes);
+        Some(closes)
     }
 
     fn answer(self: &Arc<Self>, request: &Request, come: &[u8]) -> Result<Vec<u8>, Problem> {
@@ -256,66 +282,27 @@ impl<L: Blocking> Server<L> {
     }
 }
 
-/// A connection to the backend.
-struct Link<S> {
-    stream: S,
-    commands: Vec<u8>,
-    come: Vec<u8>,
-}
-
-impl<S: Connection> Link<S> {
-    fn new(settings: &Settings) -> io::Result<Self> {
-        let stream = S::connect(settings.backend, settings.patience)?;
-        stream.set_patience(settings.patience)?;
-        Ok(Self {
-            stream,
-            commands: Vec::new(),
-            come: Vec::new(),
-        })
-    }
-
-    /// The values of these keys; `None` where one has none.
-    fn get(&mut self, keys: &[String]) -> io::Result<Option<Vec<Vec<u8>>>> {
-        self.commands.clear();
-        self.come.clear();
-        for key in keys {
-            resp::command(&mut self.commands, &[b"GET", key.as_bytes()]);
-        }
-        self.stream.write_all(&self.commands)?;
-        let mut values = Some(Vec::with_capacity(keys.len()));
-        let mut block = [0; 4 << 10];
-        let (mut from, mut left) = (0, keys.len());
-        while left > 0 {
-            match resp::reply(&self.come[from..]) {
-                Ok(Some((reply, end))) => {
-                    match (reply, &mut values) {
-                        (Reply::Value(value), Some(values)) => {
-                            values.push(self.come[from..][value].to_vec());
-                        }
-                        _ => values = None,
-                    }
-                    from += end;
-                    left -= 1;
-                }
-                Ok(None) => match self.stream.read(&mut block) {
-                    Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                    Ok(size) => self.come.extend_from_slice(&block[..size]),
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error),
-                },
-                Err(resp::Malformed) => return Err(ErrorKind::InvalidData.into()),
-            }
-        }
-        Ok(values)
-    }
-}
-
 /// Does something when it is dropped.
 struct Leaves<F: FnMut()>(F);
 
 impl<F: FnMut()> Drop for Leaves<F> {
     fn drop(&mut self) {
         (self.0)();
+    }
+}
+
+/// Reads what is there; `false` where the stream has ended.
+fn read_more(stream: &mut impl Read, come: &mut Vec<u8>) -> io::Result<bool> {
+    let mut block = [0; 4 << 10];
+    loop {
+        match stream.read(&mut block) {
+            Ok(size) => {
+                come.extend_from_slice(&block[..size]);
+                return Ok(size > 0);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 

@@ -1,0 +1,61 @@
+//! A connection to the backend of `service.http`, for tasks with stacks.
+
+use std::io::{self, ErrorKind};
+
+use crate::service::Settings;
+use crate::service::resp::{self, Reply};
+use crate::shapes::Connection;
+
+/// A connection to the backend.
+pub(super) struct Link<S> {
+    stream: S,
+    commands: Vec<u8>,
+    come: Vec<u8>,
+}
+
+impl<S: Connection> Link<S> {
+    pub(super) fn new(settings: &Settings) -> io::Result<Self> {
+        let stream = S::connect(settings.backend, settings.patience)?;
+        stream.set_patience(settings.patience)?;
+        Ok(Self {
+            stream,
+            commands: Vec::new(),
+            come: Vec::new(),
+        })
+    }
+
+    /// The values of these keys; `None` where one has none.
+    pub(super) fn get(&mut self, keys: &[String]) -> io::Result<Option<Vec<Vec<u8>>>> {
+        self.commands.clear();
+        self.come.clear();
+        for key in keys {
+            resp::command(&mut self.commands, &[b"GET", key.as_bytes()]);
+        }
+        self.stream.write_all(&self.commands)?;
+        let mut values = Some(Vec::with_capacity(keys.len()));
+        let mut block = [0; 4 << 10];
+        let (mut from, mut left) = (0, keys.len());
+        while left > 0 {
+            match resp::reply(&self.come[from..]) {
+                Ok(Some((reply, end))) => {
+                    match (reply, &mut values) {
+                        (Reply::Value(value), Some(values)) => {
+                            values.push(self.come[from..][value].to_vec());
+                        }
+                        _ => values = None,
+                    }
+                    from += end;
+                    left -= 1;
+                }
+                Ok(None) => match self.stream.read(&mut block) {
+                    Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                    Ok(size) => self.come.extend_from_slice(&block[..size]),
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                },
+                Err(resp::Malformed) => return Err(ErrorKind::InvalidData.into()),
+            }
+        }
+        Ok(values)
+    }
+}

@@ -1,0 +1,187 @@
+//! A poller that holds the connections which wait for a request, and a pool of
+//! tasks that take those on which one has come: few tasks, many connections.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::{Server, is_passing, locked, read_more, run};
+use crate::lane::{Failure, Order, Outcome};
+use crate::service::PAUSE;
+use crate::shapes::Blocking;
+use crate::shapes::team::join_all;
+
+/// More tasks than requests that are worked at: they refuse one more.
+const SPARE: u64 = 4;
+/// What the end of the service is registered under.
+const END: u64 = u64::MAX;
+
+/// Takes the sample of a lane whose tasks serve any connection.
+pub(crate) fn pooled<L>(lane: &L, order: &Order) -> Result<Outcome, Failure>
+where
+    L: Blocking<Stream = TcpStream, Listener = Arc<TcpListener>>,
+{
+    let tasks = order.get("in_flight_count") + SPARE;
+    run(lane, order, move |server| {
+        let poller =
+            Poller::new().map_err(|error| Failure::host("making a poller", &error, "ulimit -n"))?;
+        server.serve_pooled(&Arc::new(poller), tasks)
+    })
+}
+
+/// A connection. One task at a time has it.
+struct Open {
+    stream: TcpStream,
+    come: Mutex<Vec<u8>>,
+}
+
+struct Poller {
+    epoll: Epoll,
+    open: Mutex<HashMap<u64, Arc<Open>>>,
+    /// The open connections, and 1 for the acceptor: at 0 the tasks end.
+    live: AtomicU64,
+    end: EventFd,
+}
+
+impl Poller {
+    fn new() -> io::Result<Self> {
+        let poller = Self {
+            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            open: Mutex::default(),
+            live: AtomicU64::new(1),
+            end: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
+        };
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, END);
+        poller.epoll.add(&poller.end, event)?;
+        Ok(poller)
+    }
+
+    fn hold(&self, number: u64, stream: TcpStream) -> io::Result<()> {
+        let open = Arc::new(Open {
+            stream,
+            come: Mutex::default(),
+        });
+        locked(&self.open).insert(number, open.clone());
+        self.live.fetch_add(1, Ordering::Relaxed);
+        let held = self.epoll.add(&open.stream, one_event(number));
+        if held.is_err() {
+            self.let_go(number);
+        }
+        Ok(held?)
+    }
+
+    fn let_go(&self, number: u64) {
+        if let Some(open) = locked(&self.open).remove(&number) {
+            // An error means that it has ended.
+            let _ = open.stream.shutdown(Shutdown::Both);
+        }
+        self.leave();
+    }
+
+    fn leave(&self) {
+        if self.live.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // A counter of 0 takes a 1.
+            let _ = self.end.write(1);
+        }
+    }
+
+    /// Waits until bytes have come on a connection; `None` at the end.
+    fn next(&self) -> nix::Result<Option<(u64, Arc<Open>)>> {
+        let mut events = [EpollEvent::empty()];
+        loop {
+            match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+                Ok(1) if events[0].data() == END => return Ok(None),
+                Ok(1) => {
+                    let number = events[0].data();
+                    if let Some(open) = locked(&self.open).get(&number) {
+                        return Ok(Some((number, open.clone())));
+                    }
+                }
+                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+}
+
+/// So that no second task is told of the same bytes.
+fn one_event(number: u64) -> EpollEvent {
+    let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLONESHOT;
+    EpollEvent::new(flags, number)
+}
+
+impl<L: Blocking<Stream = TcpStream, Listener = Arc<TcpListener>>> Server<L> {
+    /// Accepts and serves until the end; how many requests were answered.
+    fn serve_pooled(self: &Arc<Self>, poller: &Arc<Poller>, tasks: u64) -> Result<u64, Failure> {
+        let start = |_| {
+            let (server, poller) = (self.clone(), poller.clone());
+            self.lane.spawn(move || server.work(&poller))
+        };
+        let started: Result<Vec<_>, _> = (0..tasks).map(start).collect();
+        let mut failure = None;
+        let mut numbers = 0..;
+        while failure.is_none() && started.is_ok() {
+            match self.lane.accept(&self.listener) {
+                // One that cannot be held is closed.
+                Ok(stream) => drop(poller.hold(numbers.next().unwrap_or(END), stream)),
+                Err(_) if self.is_ending() => break,
+                Err(error) if is_passing(&error) => self.lane.sleep(PAUSE),
+                Err(error) => {
+                    failure = Some(Failure::host("accepting a connection", &error, "ulimit -n"));
+                }
+            }
+        }
+        self.end();
+        // What has come is still read and answered, then comes the end.
+        for open in locked(&poller.open).values() {
+            let _ = open.stream.shutdown(Shutdown::Read);
+        }
+        poller.leave();
+        let answered = join_all(&self.lane, started?);
+        failure.map_or(answered, Err)
+    }
+
+    /// A task of the pool; how many requests it has answered.
+    fn work(self: &Arc<Self>, poller: &Poller) -> u64 {
+        let (mut answered, mut out) = (0, Vec::new());
+        loop {
+            match poller.next() {
+                Ok(Some((number, open))) => {
+                    let goes_on = self.serve_some(&open, &mut out, &mut answered);
+                    let holds = || poller.epoll.modify(&open.stream, &mut one_event(number));
+                    if !matches!(goes_on, Ok(true)) || holds().is_err() {
+                        poller.let_go(number);
+                    }
+                }
+                Ok(None) => return answered,
+                Err(errno) => Failure::failed(format!("waiting for requests: {errno}")).throw(),
+            }
+        }
+    }
+
+    /// Answers all requests that have come whole; whether the connection goes on.
+    fn serve_some(
+        self: &Arc<Self>,
+        open: &Open,
+        out: &mut Vec<u8>,
+        answered: &mut u64,
+    ) -> io::Result<bool> {
+        let mut come = locked(&open.come);
+        if !read_more(&mut &open.stream, &mut come)? {
+            return Ok(false);
+        }
+        while let Some(closes) = self.next(&mut come, out) {
+            (&open.stream).write_all(out)?;
+            *answered += 1;
+            if closes {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,94 @@
+//! Tasks that are started beforehand, each of which accepts a connection,
+//! serves it to its end, and accepts another.
+
+use std::io;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::{Server, is_passing, run};
+use crate::lane::{Failure, Order, Outcome};
+use crate::service::{IDLE, PAUSE};
+use crate::shapes::team::join_all;
+use crate::shapes::{Blocking, Connection};
+
+/// More tasks than there are connections, for those that come beside.
+const SPARE: u64 = 4;
+
+/// Takes the sample of a lane whose tasks are started beforehand.
+pub(crate) fn preforked<L>(lane: &L, order: &Order) -> Result<Outcome, Failure>
+where
+    L: Blocking<Stream = TcpStream, Listener = Arc<TcpListener>>,
+{
+    let tasks = order.get("connections_count") + SPARE;
+    run(lane, order, move |server| server.serve_preforked(tasks))
+}
+
+impl<L: Blocking<Stream = TcpStream, Listener = Arc<TcpListener>>> Server<L> {
+    /// Serves until the end; how many requests were answered.
+    fn serve_preforked(self: &Arc<Self>, tasks: u64) -> Result<u64, Failure> {
+        let start = |_| {
+            let server = self.clone();
+            self.lane.spawn(move || {
+                server
+                    .accept_and_converse()
+                    .unwrap_or_else(|failure| failure.throw())
+            })
+        };
+        let mut started = Vec::new();
+        for task in (0..tasks).map(start) {
+            match task {
+                Ok(task) => started.push(task),
+                Err(failure) => {
+                    self.end();
+                    join_all(&self.lane, started)?;
+                    return Err(failure);
+                }
+            }
+        }
+        join_all(&self.lane, started)
+    }
+
+    fn accept_and_converse(self: &Arc<Self>) -> Result<u64, Failure> {
+        let mut answered = 0;
+        loop {
+            match self.lane.accept(&self.listener) {
+                Ok(mut stream) => {
+                    // A client that goes away in the midst of a request ends
+                    // its connection, no more.
+                    let _ = stream.set_patience(IDLE).and_then(|()| {
+                        self.converse(&mut stream, &mut answered, |stream| {
+                            goes_on(stream, &self.listener)
+                        })
+                    });
+                    stream.shut(Shutdown::Both);
+                }
+                Err(_) if self.is_ending() => return Ok(answered),
+                Err(error) if is_passing(&error) => self.lane.sleep(PAUSE),
+                Err(error) => {
+                    self.end();
+                    return Err(Failure::host("accepting a connection", &error, "ulimit -n"));
+                }
+            }
+        }
+    }
+}
+
+/// Blocks the thread until bytes have come, which are still to be read, or the
+/// listener is shut down, or the connection has been silent for too long.
+fn goes_on(stream: &TcpStream, listener: &TcpListener) -> io::Result<bool> {
+    let time = PollTimeout::try_from(IDLE).unwrap_or(PollTimeout::NONE);
+    let mut waited = [
+        PollFd::new(stream.as_fd(), PollFlags::POLLIN),
+        // Only for the hang-up, which cannot be switched off.
+        PollFd::new(listener.as_fd(), PollFlags::empty()),
+    ];
+    match poll(&mut waited, time) {
+        Ok(_) => Ok(waited[0].any() == Some(true)),
+        // The read that follows waits.
+        Err(nix::errno::Errno::EINTR) => Ok(true),
+        Err(errno) => Err(errno.into()),
+    }
+}
