@@ -17,7 +17,7 @@
 mod stdin;
 mod stdout;
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::os::fd::BorrowedFd;
 
 pub use stdin::{Stdin, StdinLock, stdin};
@@ -63,11 +63,7 @@ impl Stream {
 
     /// Where it is closed there is nothing to read, as for std.
     fn read(self, buf: &mut [u8]) -> io::Result<usize> {
-        let now = |fd: BorrowedFd<'_>, buf: &mut &mut [u8]| match fd.is_terminal() {
-            // An end there is told of once, and `read_now` would swallow it.
-            true => None,
-            false => transfer::read_now(fd, buf, None),
-        };
+        let now = |fd: BorrowedFd<'_>, buf: &mut &mut [u8]| transfer::read_now(fd, buf, None);
         let read = self.when_ready(Side::Read, buf, now, |fd, buf| transfer::read(fd, buf));
         or_closed(read, 0)
     }

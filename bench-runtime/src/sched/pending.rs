@@ -22,6 +22,7 @@
 //! | a goroutine's code, a plain thread           | the same, at once            |
 //! | the scheduler: a goroutine's end, a timer    | a goroutine made for it      |
 //! | sysmon, or the thread with timers of plain threads, which hold a timer's lock | see [`collecting`] |
+//! | the thread that tells of signals, under the lock of their listeners | see [`collecting`] |
 //! | a call that ends many waits                  | the same, afterwards: [`ready_later`] |
 
 use std::cell::Cell;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{io, mem};
 
 use super::dump::HELPERS_COUNT;
-use super::os_threads;
+use super::{os_threads, pending};
 use crate::sys::notice::{self, Action, Noted};
 use crate::util::lock::Lock;
 
@@ -118,20 +118,27 @@ impl Drop for Listening {
     }
 }
 
+fn tell_all(mut signals: u64) {
+    let all = ALL.lock();
+    while signals != 0 {
+        let signal = signals.trailing_zeros().cast_signed() + 1;
+        let listeners = all.listeners.iter();
+        listeners
+            .filter(|l| l.signals & notice::bit(signal) != 0)
+            .for_each(|l| (l.tell)(signal));
+        signals &= signals - 1;
+    }
+}
+
 fn start(noted: Noted) -> io::Result<()> {
     HELPERS_COUNT.fetch_add(1, Ordering::SeqCst);
     let started = os_threads::start("signals", STACK, move || {
         notice::unblock_all();
         loop {
-            let mut signals = noted.wait();
-            let all = ALL.lock();
-            while signals != 0 {
-                let signal = signals.trailing_zeros().cast_signed() + 1;
-                let listeners = all.listeners.iter();
-                listeners
-                    .filter(|l| l.signals & notice::bit(signal) != 0)
-                    .for_each(|l| (l.tell)(signal));
-                signals &= signals - 1;
+            let signals = noted.wait();
+            // Not under the lock: a waker may drop a listener.
+            for waker in pending::collecting(|| tell_all(signals)) {
+                pending::wake(waker);
             }
         }
     });

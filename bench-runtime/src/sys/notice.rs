@@ -159,7 +159,10 @@ impl Drop for Noted {
 pub(crate) fn catch(signal: i32) -> io::Result<Action> {
     let former = Action::of(signal)?;
     let handler = on_signal as *const () as usize;
-    let caught = Action::new(handler, libc::SA_RESTART | libc::SA_ONSTACK);
+    let mut caught = Action::new(handler, libc::SA_RESTART | libc::SA_ONSTACK);
+    // One at a time: std's threads have room for two or three where vectors are long.
+    // SAFETY: fills in a set that is ours.
+    unsafe { libc::sigfillset(&raw mut caught.0.sa_mask) };
     // SAFETY: the handler keeps to what is allowed in one.
     unsafe { caught.set(signal) }?;
     Ok(former)

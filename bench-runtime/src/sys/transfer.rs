@@ -74,8 +74,17 @@ pub(crate) fn read_now(fd: BorrowedFd<'_>, buf: &mut [u8], offset: Option<u64>) 
     // SAFETY: one part, which is `buf`, ours alone.
     let count =
         unsafe { libc::preadv2(fd.as_raw_fd(), &raw const part, 1, offset, libc::RWF_NOWAIT) };
-    // Of Linux, 5.9 and 5.10 say 0 also where it is not the end.
-    usize::try_from(count).ok().filter(|count| *count > 0)
+    let count = usize::try_from(count).ok()?;
+    (count > 0 || tells_once(fd)).then_some(count)
+}
+
+/// True if a read of nothing takes what it tells of: an empty message, or the end that
+/// was typed. Others say so again; and of Linux, 5.9 and 5.10 say 0 of what lies on a
+/// disk also where it is not the end.
+#[cold]
+fn tells_once(fd: BorrowedFd<'_>) -> bool {
+    let kind = nix::sys::stat::fstat(fd).map(|stat| stat.st_mode & libc::S_IFMT);
+    matches!(kind, Ok(libc::S_IFSOCK | libc::S_IFCHR))
 }
 
 /// Writes what can be written without waiting; else `None`, as [`read_now`].

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
 
 use bench_runtime::fs::{self, File, OpenOptions};
 use bench_runtime::{go, goroutines, yield_now};
@@ -136,6 +138,27 @@ fn a_file_that_makes_wait_lets_other_goroutines_run() {
         writer.write_all(b"late").unwrap();
         drop(writer);
         assert_eq!(reader.join().unwrap(), "late");
+    });
+}
+
+/// What a read of nothing takes away: an empty datagram, the end that is typed.
+#[test]
+fn a_file_that_tells_of_nothing_once_is_heard() {
+    everywhere(|_: Way| {
+        let (near, far) = UnixDatagram::pair().unwrap();
+        far.send(b"").unwrap();
+        far.send(b"second").unwrap();
+        let mut file = File::from(OwnedFd::from(near));
+        let mut buf = [0; 16];
+        assert_eq!(file.read(&mut buf).unwrap(), 0);
+        assert_eq!(file.read(&mut buf).unwrap(), 6);
+        let pty = nix::pty::openpty(None, None).unwrap();
+        let mut near = std::fs::File::from(pty.master);
+        let mut terminal = File::from(pty.slave);
+        near.write_all(b"line\n\x04late\n").unwrap();
+        assert_eq!(terminal.read(&mut buf).unwrap(), 5);
+        assert_eq!(terminal.read(&mut buf).unwrap(), 0);
+        assert_eq!(terminal.read(&mut buf).unwrap(), 5);
     });
 }
 

@@ -2,12 +2,17 @@
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Wake, Waker};
 use std::time::Duration;
 
 use bench_runtime::signal::{self, Signal, Signals};
-use bench_runtime::{RecvTimeoutError, TryRecvError, chan, go, goroutines, select, yield_now};
+use bench_runtime::{
+    RecvTimeoutError, Sender, TryRecvError, chan, go, goroutines, select, yield_now,
+};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, sigaction};
 
+use crate::future::poll_once;
 use crate::sched_support::at_each;
 use crate::support::{Way, everywhere};
 
@@ -79,6 +84,51 @@ fn of_many_signals_at_once_each_number_comes_once_and_none_is_lost() {
         // One that comes after that is another.
         raise(all[2]);
         assert_eq!(signals.recv_timeout(SOON), Ok(all[2]));
+    });
+}
+
+/// A thread of std has room for two or three handlers one above the other.
+#[test]
+fn signals_that_come_to_a_thread_in_one_moment_need_the_room_of_one() {
+    everywhere(|_: Way| {
+        let all: Vec<_> = (12..=27).map(real_time).collect();
+        let signals = notify(&all);
+        // All others too: nix names no real-time signal.
+        SigSet::all().thread_block().unwrap();
+        all.iter().copied().for_each(raise);
+        SigSet::all().thread_unblock().unwrap();
+        let mut got: Vec<_> = all
+            .iter()
+            .map(|_| signals.recv_timeout(SOON).unwrap())
+            .collect();
+        got.sort();
+        assert_eq!(got, all);
+    });
+}
+
+/// A waker that drops, and makes, what listens to signals.
+#[test]
+fn a_waker_of_a_signals_future_may_do_anything() {
+    struct Listens(Mutex<Option<Signals>>, Sender<()>);
+    impl Wake for Listens {
+        fn wake(self: Arc<Self>) {
+            drop(self.0.lock().unwrap().replace(notify(&[real_time(28)])));
+            self.1.send(()).unwrap();
+        }
+    }
+    everywhere(|_: Way| {
+        let (tx, rx) = chan(1);
+        let waker = Waker::from(Arc::new(Listens(
+            Mutex::new(Some(notify(&[real_time(28)]))),
+            tx,
+        )));
+        let signals = notify(&[real_time(29)]);
+        let mut receive = Box::pin(signals.recv_async());
+        assert!(poll_once(receive.as_mut(), &waker).is_pending());
+        raise(real_time(29));
+        assert_eq!(rx.recv_timeout(SOON), Ok(()));
+        let got = poll_once(receive.as_mut(), &waker);
+        assert_eq!(got, Poll::Ready(Some(real_time(29))));
     });
 }
 
