@@ -21,6 +21,7 @@ pub mod merge;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 pub mod plot;
+pub mod published;
 pub mod run;
 pub mod schema;
 pub mod stats;

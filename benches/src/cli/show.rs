@@ -7,13 +7,14 @@ use std::process::ExitCode;
 use anyhow::Context;
 use comfy_table::CellAlignment;
 use reports::analysis::{Case, LEAST_HEADROOM, PeerRow, Peers, Row, is_ours};
-use reports::{Analysis, Run, taints};
+use reports::{Analysis, Run, published, taints};
 use serde_json::json;
 
 use super::arguments::{Format, ShowArguments};
 use super::list::{plain_table, trimmed};
 use super::report::run_file;
 use crate::say::stdout;
+use crate::study::Preset;
 
 pub(super) fn show(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
     let run = reports::store::read(&run_file(&arguments.run))?;
@@ -37,6 +38,7 @@ pub(super) fn show(arguments: &ShowArguments) -> anyhow::Result<ExitCode> {
         Format::Json => {
             let mut figures = serde_json::to_value(&analysis).context("writing the figures")?;
             figures["disturbances"] = json!(taints::by_kind(&run));
+            figures["published"] = json!(published::judge(&run, &Analysis::of(&run)));
             figures["warnings"] = json!(run.warnings);
             figures["decided_count"] = json!(decided.0);
             figures["comparisons_count"] = json!(decided.1);
@@ -77,7 +79,8 @@ pub(super) fn tell_decided(
     }
 }
 
-/// Our runtime beside its peers, and how costs grow: where the run has them.
+/// Our runtime beside its peers, how costs grow, and whether published figures hold:
+/// where the run has them.
 fn presets(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Result<()> {
     if let Some(peers) = Peers::of(run, analysis) {
         let mut table = plain_table();
@@ -165,6 +168,24 @@ fn presets(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Resu
         writeln!(
             out,
             "\nTotal cost against the number of tasks; n^1 is proportional\n{}",
+            trimmed(&table)
+        )?;
+    }
+    if run.header.design.preset.as_deref() == Some(Preset::Published.name()) {
+        let mut table = plain_table();
+        table.set_header(["  published figure", "theirs", "ours", "verdict"]);
+        for one in published::judge(run, analysis) {
+            table.add_row([
+                format!("  {}", one.figure.what),
+                one.figure.ratio_text(),
+                one.ratio_text(),
+                one.verdict_text(),
+            ]);
+        }
+        writeln!(
+            out,
+            "\nPublished figures, by ratios; they agree within a factor of {}\n{}",
+            published::AGREEMENT_FACTOR,
             trimmed(&table)
         )?;
     }

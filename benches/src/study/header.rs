@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use reports::schema::{
-    Better, Design, FirstScreen, Header, Lane, Measure, Metric, Published, SCHEMA_VERSION, SameAs,
+    Better, Design, FirstScreen, Header, Lane, Measure, Metric, SCHEMA_VERSION, SameAs,
     Workload as Described, WorkloadGroup,
 };
 use serde_json::json;
@@ -119,7 +119,6 @@ pub(super) fn describe(workload: &Workload, plan: &Plan) -> Described {
             .collect(),
         telling: owned(workload.telling),
         same_as: same_as(workload),
-        published: published(workload),
         parameters: workload
             .parameters
             .iter()
@@ -207,17 +206,6 @@ fn same_as(workload: &Workload) -> Option<SameAs> {
         workload: other.to_owned(),
         parameters: values(parameters),
     })
-}
-
-fn published(workload: &Workload) -> Vec<Published> {
-    let of = |one: &catalogue::Published| Published {
-        what: one.what.to_owned(),
-        figure: one.figure.to_owned(),
-        source: one.source.to_owned(),
-        lanes: owned(one.lanes),
-        factor: one.factor,
-    };
-    workload.published.iter().map(of).collect()
 }
 
 fn owned(names: &[&str]) -> Vec<String> {

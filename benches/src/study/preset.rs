@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::ValueEnum;
+use reports::published;
 use workloads::catalogue::{self, Size, Values, Workload};
 use workloads::protocol::Parameters;
 
@@ -13,7 +14,7 @@ pub enum Preset {
     Peers,
     /// The cost of an operation as the number of tasks grows.
     Growth,
-    /// Well-known workloads at the sizes of published benchmarks.
+    /// The cells that repeat published figures; says which of them the run agrees with.
     Published,
     /// A whole HTTP service: the most requests a second within the limit of latency.
     Service,
@@ -33,9 +34,9 @@ impl Preset {
 
     /// The lanes, as far as this build has them.
     #[must_use]
-    pub fn lanes(self) -> &'static [&'static str] {
+    pub fn lanes(self) -> Vec<&'static str> {
         match self {
-            Self::Peers => &[
+            Self::Peers => vec![
                 "threadbare",
                 "threadbare-migrating",
                 "go",
@@ -48,9 +49,18 @@ impl Preset {
                 "rayon",
                 "corosensei",
             ],
-            Self::Growth => &["threadbare", "thread", "tokio", "go"],
-            Self::Published => &["threadbare", "thread", "process", "tokio", "go"],
-            Self::Service => &[
+            Self::Growth => vec!["threadbare", "thread", "tokio", "go"],
+            Self::Published => {
+                // Ours beside those of the figures.
+                let mut lanes = vec!["threadbare"];
+                for cell in published_cells() {
+                    if !lanes.contains(&&*cell.lane) {
+                        lanes.push(&cell.lane);
+                    }
+                }
+                lanes
+            }
+            Self::Service => vec![
                 "threadbare",
                 "threadbare-migrating",
                 "thread",
@@ -71,9 +81,7 @@ impl Preset {
     /// The workloads, in the order of the catalogue.
     #[must_use]
     pub fn workloads(self) -> Vec<&'static Workload> {
-        catalogue::all()
-            .filter(|workload| self.values(workload).is_some())
-            .collect()
+        catalogue::all().filter(|one| self.has(one)).collect()
     }
 
     /// The points of `workload`: the catalogue's, with this preset's values.
@@ -83,11 +91,29 @@ impl Preset {
         if size == Size::Tiny {
             return points;
         }
+        if self == Self::Published {
+            let cells = published_cells().filter(|cell| cell.workload == workload.id);
+            let of_cell = |cell: &published::Cell| {
+                let parameters = cell.parameters.iter();
+                parameters.fold(points.clone(), |points, (name, value)| {
+                    with_values(points, name, &[*value])
+                })
+            };
+            let all: BTreeSet<Parameters> = cells.flat_map(of_cell).collect();
+            return all.into_iter().collect();
+        }
         for (name, quick, full) in self.values(workload).unwrap_or_default() {
             let values = if size == Size::Quick { quick } else { full };
             points = with_values(points, name, values);
         }
         points
+    }
+
+    fn has(self, workload: &Workload) -> bool {
+        match self {
+            Self::Published => published_cells().any(|cell| cell.workload == workload.id),
+            _ => self.values(workload).is_some(),
+        }
     }
 
     /// The values of the workload's parameters that are not the catalogue's;
@@ -96,10 +122,16 @@ impl Preset {
         match self {
             Self::Peers => workload.presets.peers,
             Self::Growth => workload.presets.growth,
-            Self::Published => workload.presets.published,
+            Self::Published => None,
             Self::Service => workload.presets.service,
         }
     }
+}
+
+/// The cells of the published figures that a run is held against.
+fn published_cells() -> impl Iterator<Item = &'static published::Cell> {
+    let judged = published::all().iter().filter(|one| one.shown.is_none());
+    judged.flat_map(published::Figure::cells)
 }
 
 /// The points with each of these values in the place of what they have for the
@@ -136,7 +168,8 @@ mod tests {
             for workload in preset.workloads() {
                 for size in [Size::Tiny, Size::Quick, Size::Full] {
                     let points = preset.points(workload, size, 4);
-                    assert!(!points.is_empty(), "{}", workload.id);
+                    let is_there = !workload.points(size, 4).is_empty();
+                    assert_eq!(!points.is_empty(), is_there, "{}", workload.id);
                     for point in points {
                         workload.check(&point).unwrap();
                     }
@@ -151,11 +184,28 @@ mod tests {
             let is_service = workload.group() == "service";
             assert_eq!(workload.is_usual(), !is_service, "{}", workload.id);
             for preset in Preset::value_variants() {
-                let has = preset.values(workload).is_some();
+                let has = preset.has(workload);
                 let is_its = *preset == Preset::Service;
                 assert!(!has || is_its == is_service, "{} {preset:?}", workload.id);
             }
             assert!(!is_service || !workload.presets.quick, "{}", workload.id);
+        }
+    }
+
+    /// A name that the table misspells would be a figure that is never compared.
+    #[test]
+    fn cells_of_published_figures_are_cells_of_the_suite() {
+        for figure in published::all() {
+            for cell in figure.cells() {
+                let workload = catalogue::find(&cell.workload).expect(&cell.workload);
+                assert!(crate::lanes::find(&cell.lane).is_some(), "{}", cell.lane);
+                let mut point = workload.points(Size::Full, 4).pop().unwrap();
+                point.extend(cell.parameters.clone());
+                workload.check(&point).unwrap();
+                let named = cell.quantity.as_deref();
+                let known = named.is_none_or(|name| workload.figures.contains(&name));
+                assert!(known, "{named:?}");
+            }
         }
     }
 

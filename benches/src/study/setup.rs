@@ -276,7 +276,7 @@ impl Setup {
         workload: &Workload,
         point: &Parameters,
     ) -> Parameters {
-        let sizes_matter = matches!(self.preset, Some(Preset::Growth | Preset::Published));
+        let sizes_matter = self.preset == Some(Preset::Growth);
         if lane.kernel_tasks && !sizes_matter && self.values.is_empty() {
             workload.for_kernel_tasks(point.clone())
         } else {

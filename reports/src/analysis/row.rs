@@ -170,7 +170,7 @@ impl Row {
 
     /// This figure over another's of the same run, as
     /// [`Cell::ratio_to`](super::cells::Cell::ratio_to) says.
-    pub(super) fn ratio_to(&self, other: &Row) -> Option<Ratio> {
+    pub(crate) fn ratio_to(&self, other: &Row) -> Option<Ratio> {
         let of_slopes = || Some(self.replicates.as_ref()?.ratio(other.replicates.as_ref()?));
         let ratio = between(&self.processes, &other.processes).or_else(of_slopes)?;
         (ratio.value.is_finite() && ratio.value > 0.0).then_some(ratio)

@@ -1,22 +1,18 @@
-//! Our figures and what others published of the same work, with their hardware.
+//! Our figures and what others published of the same work.
 
 use maud::html;
 
 use super::view::{Section, View};
-use crate::schema::{Published, Workload};
+use crate::published::{AGREEMENT_FACTOR, Agreement, judge};
 
 /// The section.
 pub(super) fn section(view: &View<'_>) -> Option<Section> {
-    let workloads = view.run.header.workloads.iter();
-    let rows: Vec<(&Published, Option<String>)> = workloads
-        .flat_map(|workload| workload.published.iter().map(move |one| (workload, one)))
-        .map(|(workload, published)| (published, ours(view, workload, published)))
-        .collect();
-    if rows.iter().all(|(_, ours)| ours.is_none()) {
+    let judged = judge(view.run, view.analysis);
+    if judged.is_empty() {
         return None;
     }
     let lead = html! {
-        "The published figures are from other machines, years and methods, so compare orders of magnitude only. Ratios between lanes compare better than single figures."
+        "The published figures are from other machines, years and methods. So only ratios are compared: they agree if both are within a factor of " (AGREEMENT_FACTOR) "."
     };
     let body = html! {
         div class="sheet" {
@@ -24,20 +20,20 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
                 table data-name="published" {
                     thead { tr {
                         th class="words" scope="col" { "What" } th class="words" scope="col" { "Published" }
-                        th class="words" scope="col" { "Here" } th class="words" scope="col" { "Where" }
+                        th class="words" scope="col" { "Here" } th class="words" scope="col" { "Verdict" }
+                        th class="words" scope="col" { "Where, and what to make of it" }
                     } }
                     tbody {
-                        @for (published, ours) in &rows {
+                        @for one in &judged {
                             tr {
-                                th scope="row" { (published.what) }
-                                td class="wrapped" { (published.figure) }
-                                td class="words" {
-                                    @match ours {
-                                        Some(ours) => b { (ours) },
-                                        None => span class="open" { "not measured in this run" },
-                                    }
+                                th scope="row" { (one.figure.what) }
+                                td class="words" { (one.figure.figure) @if one.figure.under.is_some() { br; b { (one.figure.ratio_text()) } } }
+                                td class="words" { (one.ours) @if one.ratio.is_some() { br; b { (one.ratio_text()) } } }
+                                td class={"words " (tone(one.agreement))} { (one.verdict_text()) }
+                                td class="wrapped open" {
+                                    (one.figure.reading) " " (one.figure.program) "; " (one.figure.hardware) ". "
+                                    (one.figure.source.replace("https://", ""))
                                 }
-                                td class="wrapped open" { (published.source) }
                             }
                         }
                     }
@@ -53,25 +49,10 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
     })
 }
 
-fn ours(view: &View<'_>, workload: &Workload, published: &Published) -> Option<String> {
-    let (_, rows) = view.main_case(workload)?;
-    let share = published.factor;
-    let texts: Vec<String> = published
-        .lanes
-        .iter()
-        .filter_map(|lane| {
-            let row = rows.iter().find(|row| row.lane == *lane)?;
-            let figure = match row.is_resolved() {
-                true => row.quantity.unit.text(row.estimate?.value * share),
-                false => row.value_text(),
-            };
-            Some(format!("{lane} {figure}"))
-        })
-        .collect();
-    let halved = if (share - 1.0).abs() > f64::EPSILON {
-        " (half a round trip)".to_owned()
-    } else {
-        String::new()
-    };
-    (!texts.is_empty()).then(|| format!("{}{halved}", texts.join(", ")))
+fn tone(agreement: Agreement) -> &'static str {
+    match agreement {
+        Agreement::Agrees => "good",
+        Agreement::Differs => "bad",
+        Agreement::CannotBeCompared => "open",
+    }
 }

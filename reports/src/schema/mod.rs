@@ -42,8 +42,7 @@ pub use header::{Depth, Design, Header, Merged, Shard};
 pub use host::{Cache, CoreKind, Cores, Host, MACHINE_KEY_VERSION, MachineKeyInputs, UNKNOWN};
 pub use lane::Lane;
 pub use workload::{
-    Better, FirstQuestion, FirstScreen, Measure, Metric, Published, Role, SameAs, Workload,
-    WorkloadGroup,
+    Better, FirstQuestion, FirstScreen, Measure, Metric, Role, SameAs, Workload, WorkloadGroup,
 };
 
 /// The version of files of plain lines.

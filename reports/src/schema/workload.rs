@@ -53,9 +53,6 @@ pub struct Workload {
     /// one's parameters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same_as: Option<SameAs>,
-    /// Figures that others published of the same work.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub published: Vec<Published>,
     /// What a figure includes; may be empty.
     #[serde(default)]
     pub includes: String,
@@ -194,22 +191,6 @@ pub struct SameAs {
     pub workload: String,
     /// This workload's parameters at which it is the same.
     pub parameters: Parameters,
-}
-
-/// A figure that others published.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Published {
-    /// What it is of.
-    pub what: String,
-    /// The figure, as it was published.
-    pub figure: String,
-    /// Who published it, and of which machine.
-    pub source: String,
-    /// The lanes whose figures come nearest, in the order of the figure.
-    pub lanes: Vec<String>,
-    /// By what this workload's figure is multiplied to be of the same thing:
-    /// 0.5 where theirs is half of a round trip.
-    pub factor: f64,
 }
 
 /// What kind of figure a workload gives.

@@ -8,6 +8,7 @@ mod html;
 mod kept;
 mod merge;
 mod peers;
+mod published;
 mod schema;
 mod simulation;
 mod store;

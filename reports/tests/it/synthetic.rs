@@ -9,7 +9,7 @@ use reports::Run;
 use reports::schema::{
     Better, Block, Cache, Depth, Design, End, EnvironmentSample, Failure, FailureKind,
     FirstQuestion, FirstScreen, Group, Header, Host, Lane, Latency, MachineKeyInputs, Measure,
-    Memory, Metric, Parameters, Phase, Published, Role, SCHEMA_VERSION, Sample, Taint, Workload,
+    Memory, Metric, Parameters, Phase, Role, SCHEMA_VERSION, Sample, Taint, Workload,
 };
 
 /// What can be changed about the made-up run.
@@ -406,15 +406,6 @@ fn header(wish: &Wish) -> Header {
             parameters: Parameters::new(),
         });
         workload.roles = roles.to_vec();
-        if workload.id == "spawn.one" {
-            workload.published.push(Published {
-                what: "Launch: thread, process".into(),
-                figure: "5 / 22 µs".into(),
-                source: "somebody".into(),
-                lanes: vec!["thread".into(), "process".into()],
-                factor: 1.0,
-            });
-        }
     }
     Header {
         schema_version: SCHEMA_VERSION,

@@ -80,10 +80,6 @@ const LIST: &[Workload] = &[
                 ("tasks_count", FEW_POWERS, POWERS),
                 ("sleep_ns", &[100_000_000], &[1_000_000_000]),
             ]),
-            published: Some(&[
-                ("tasks_count", &[1, 10_000], &[1, 10_000, 100_000]),
-                ("sleep_ns", &[100_000_000], &[10_000_000_000]),
-            ]),
             ..Presets::NONE
         },
         shape: Shape::Sleepers,

@@ -1,8 +1,8 @@
 //! What does a task cost while it waits?
 
 use super::{
-    FirstScreen, Group, MetricKind, PLAIN, Parameter, Presets, Published, Shape, Workload, count,
-    get, triangle,
+    FirstScreen, Group, MetricKind, PLAIN, Parameter, Presets, Shape, Workload, count, get,
+    triangle,
 };
 
 const LEVELS: Parameter = count(
@@ -48,22 +48,6 @@ const LIST: &[Workload] = &[
             )]),
             ..Presets::NONE
         },
-        published: &[
-            Published {
-                what: "Memory: async task against thread",
-                figure: "0.4 / about 20 KiB",
-                source: "jimblandy/context-switch, laptop with 4 cores, 8 threads",
-                lanes: &["tokio", "thread"],
-                factor: 1.0,
-            },
-            Published {
-                what: "Threads and goroutines, 10,000, RSS each",
-                figure: "9.4 / 3.5 kB, and 4 kB of page tables that RSS omits",
-                source: "matklad, 2021",
-                lanes: &["thread", "go", "threadbare"],
-                factor: 1.0,
-            },
-        ],
         shape: Shape::Parked,
         // A quiet host's free memory moves by half a megabyte and more: for the
         // check the most tasks of the sweep must weigh ten times that where a
@@ -158,13 +142,6 @@ const LIST: &[Workload] = &[
         question: "Can a lane hold a million waiting tasks, and what do they cost?",
         activity: "keeping one of a million tasks waiting",
         first_screen: Some(FirstScreen::of("wait", 1)),
-        published: &[Published {
-            what: "1M sleeping tasks, each: tokio, Go",
-            figure: "439 / 2,586 B",
-            source: "hez2010, 2024, i7-13700K",
-            lanes: &["tokio", "go"],
-            factor: 1.0,
-        }],
         shape: Shape::Parked,
         parameters: &[
             count(

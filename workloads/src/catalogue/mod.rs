@@ -55,8 +55,6 @@ pub struct Workload {
     pub same_as: Option<(&'static str, &'static [(&'static str, u64)])>,
     /// The group of the Criterion benchmarks that measure the same operation.
     pub criterion: Option<&'static str>,
-    /// Figures that others published of the same work.
-    pub published: &'static [Published],
     /// Which choices of workloads it belongs to.
     pub presets: Presets,
     /// How its tasks are connected; what a lane implements.
@@ -97,7 +95,6 @@ pub const PLAIN: Workload = Workload {
     telling: &[],
     same_as: None,
     criterion: None,
-    published: &[],
     presets: Presets::NONE,
     shape: Shape::ForkJoin,
     parameters: &[],
@@ -164,8 +161,6 @@ pub struct Presets {
     pub peers: Option<Values>,
     /// Its cost is followed over the number of tasks.
     pub growth: Option<Values>,
-    /// It is run at the sizes at which others quote it.
-    pub published: Option<Values>,
     /// It is a whole service. Only this choice has it, and who names it.
     pub service: Option<Values>,
 }
@@ -177,24 +172,8 @@ impl Presets {
         doctor: false,
         peers: None,
         growth: None,
-        published: None,
         service: None,
     };
-}
-
-/// A figure that others published.
-#[derive(Debug)]
-pub struct Published {
-    /// What it is of.
-    pub what: &'static str,
-    /// The figure, as it was published.
-    pub figure: &'static str,
-    /// Who published it, and of which machine.
-    pub source: &'static str,
-    /// The lanes whose figures come nearest, in the order of the figure.
-    pub lanes: &'static [&'static str],
-    /// By what this workload's figure is multiplied to be of the same thing.
-    pub factor: f64,
 }
 
 /// One parameter of a workload.

@@ -1,8 +1,8 @@
 //! What do the ways to share between tasks cost?
 
 use super::{
-    FEW_POWERS, Group, PLAIN, POWERS, Parameter, Presets, Published, Shape, Workload, count,
-    from_zero, get, triangle,
+    FEW_POWERS, Group, PLAIN, POWERS, Parameter, Presets, Shape, Workload, count, from_zero, get,
+    triangle,
 };
 use crate::kernels::{lehmer, sieve};
 
@@ -235,14 +235,6 @@ const LIST: &[Workload] = &[
         question: "What does a message cost when many senders and receivers share one small buffer?",
         activity: "passing one message through a bounded buffer",
         roles: &["communicate"],
-        presets: Presets {
-            published: Some(&[
-                ("tasks_count", &[40], &[40]),
-                ("items_count", &[100], &[1_000]),
-                ("capacity_count", &[50], &[50]),
-            ]),
-            ..Presets::NONE
-        },
         shape: Shape::BoundedBuffer,
         parameters: &[
             count(
@@ -276,13 +268,6 @@ const LIST: &[Workload] = &[
         title: "Chameneos",
         question: "What does it cost to bring tasks together in pairs?",
         activity: "meeting one other task",
-        presets: Presets {
-            published: Some(&[
-                ("creatures_count", &[100], &[100]),
-                ("meetings_count", &[5_000], &[200_000]),
-            ]),
-            ..Presets::NONE
-        },
         shape: Shape::Chameneos,
         parameters: &[
             Parameter {
@@ -313,13 +298,6 @@ const LIST: &[Workload] = &[
         title: "Many tasks ask each other",
         question: "What does a question and its answer cost when many tasks ask each other at random?",
         activity: "asking another task at random",
-        presets: Presets {
-            published: Some(&[
-                ("tasks_count", &[120], &[120]),
-                ("pings_count", &[200], &[20_000]),
-            ]),
-            ..Presets::NONE
-        },
         shape: Shape::Big,
         parameters: &[
             Parameter {
@@ -346,13 +324,6 @@ const LIST: &[Workload] = &[
         title: "Dining philosophers",
         question: "What does it cost to take two locks that neighbours also take?",
         activity: "taking two forks and one meal",
-        presets: Presets {
-            published: Some(&[
-                ("tasks_count", &[20], &[20]),
-                ("rounds_count", &[1_000], &[10_000]),
-            ]),
-            ..Presets::NONE
-        },
         shape: Shape::Philosophers,
         parameters: &[
             Parameter {
@@ -384,14 +355,6 @@ const LIST: &[Workload] = &[
         title: "Groups in which all senders send to all receivers",
         question: "What does a message cost when many tasks wake each other all the time?",
         activity: "sending one message among groups of tasks",
-        presets: Presets {
-            published: Some(&[
-                ("groups_count", &[10], &[10]),
-                ("senders_count", &[20], &[20]),
-                ("loops_count", &[10], &[100]),
-            ]),
-            ..Presets::NONE
-        },
         shape: Shape::Messaging,
         parameters: &[
             count("groups_count", "groups", [&[1], &[2], &[10]], 10_000),
@@ -435,20 +398,6 @@ const LIST: &[Workload] = &[
         question: "What does a hop cost in a long chain of tasks connected by kernel pipes?",
         activity: "passing a byte on along a chain of tasks",
         level: "kernel I/O hop",
-        presets: Presets {
-            published: Some(&[
-                ("tasks_count", &[500], &[500]),
-                ("rounds_count", &[20], &[1_000]),
-            ]),
-            ..Presets::NONE
-        },
-        published: &[Published {
-            what: "Brigade of 500, a hop: async, thread",
-            figure: "3.6 / 5.3 µs",
-            source: "jimblandy/context-switch, laptop with 4 cores, 8 threads",
-            lanes: &["tokio", "thread"],
-            factor: 1.0,
-        }],
         shape: Shape::Brigade,
         parameters: &[
             count(

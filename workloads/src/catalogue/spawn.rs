@@ -1,8 +1,8 @@
 //! What does it cost to start a task?
 
 use super::{
-    FEW_POWERS, FirstScreen, Group, MetricKind, PLAIN, POWERS, Parameter, Presets, Published,
-    Shape, Workload, count, from_zero, get, triangle,
+    FEW_POWERS, FirstScreen, Group, MetricKind, PLAIN, POWERS, Parameter, Presets, Shape, Workload,
+    count, from_zero, get, triangle,
 };
 
 pub(super) const GROUP: Group = Group {
@@ -27,13 +27,6 @@ const LIST: &[Workload] = &[
             peers: Some(&[]),
             ..Presets::NONE
         },
-        published: &[Published {
-            what: "Launch: thread, process",
-            figure: "5 / 22 µs",
-            source: "Bendersky, “Measuring context switching and memory overheads for Linux threads”",
-            lanes: &["thread", "process"],
-            factor: 1.0,
-        }],
         shape: Shape::ForkJoin,
         parameters: &[],
         operation: "task",
@@ -53,16 +46,8 @@ const LIST: &[Workload] = &[
             quick: true,
             peers: Some(&[("tasks_count", &[1_000], &[1_000])]),
             growth: Some(&[("tasks_count", FEW_POWERS, POWERS)]),
-            published: Some(&[("tasks_count", &[40_000], &[40_000])]),
             ..Presets::NONE
         },
-        published: &[Published {
-            what: "Create: async task against thread",
-            figure: "0.3 / 17 µs",
-            source: "jimblandy/context-switch, laptop with 4 cores, 8 threads",
-            lanes: &["tokio", "thread"],
-            factor: 1.0,
-        }],
         shape: Shape::ForkJoin,
         parameters: &[count(
             "tasks_count",
@@ -106,16 +91,8 @@ const LIST: &[Workload] = &[
                 &[10, 100, 1_000, 10_000],
                 &[10, 100, 1_000, 10_000, 100_000, 1_000_000],
             )]),
-            published: Some(&[("leaves_count", &[100_000], &[1_000_000])]),
             ..Presets::NONE
         },
-        published: &[Published {
-            what: "Skynet of 1M, a leaf: Go",
-            figure: "200 to 224 ns",
-            source: "atemerev/skynet, i7-4771, 2015",
-            lanes: &["go", "threadbare"],
-            factor: 1.0,
-        }],
         shape: Shape::Skynet,
         parameters: &[Parameter {
             range: (10, 10_000_000),

@@ -1,8 +1,8 @@
 //! What does it cost to go from one task to another?
 
 use super::{
-    FEW_POWERS, FirstScreen, Group, MetricKind, PLAIN, POWERS, Parameter, Presets, Published,
-    Shape, Workload, count, from_zero, get,
+    FEW_POWERS, FirstScreen, Group, MetricKind, PLAIN, POWERS, Parameter, Presets, Shape, Workload,
+    count, from_zero, get,
 };
 
 const ROUNDS: Parameter = count(
@@ -47,29 +47,6 @@ const LIST: &[Workload] = &[
             ]),
             ..Presets::NONE
         },
-        published: &[
-            Published {
-                what: "Yield of a stackful coroutine",
-                figure: "8.97 → 1.52 ns",
-                source: "Photon, “Stackful Coroutine Made Fast”, Xeon",
-                lanes: &["threadbare"],
-                factor: 1.0,
-            },
-            Published {
-                what: "Stack switch alone",
-                figure: "4.29 / 3.87 / 1.82 ns",
-                source: "corosensei README: Ryzen 3950X / M1 Max / M3 Max",
-                lanes: &["corosensei"],
-                factor: 1.0,
-            },
-            Published {
-                what: "Switch: async task against thread",
-                figure: "0.2 / 1.7 µs",
-                source: "jimblandy/context-switch, laptop with 4 cores, 8 threads",
-                lanes: &["tokio", "thread"],
-                factor: 1.0,
-            },
-        ],
         shape: Shape::Yield,
         parameters: &[
             count(
@@ -165,17 +142,6 @@ const LIST: &[Workload] = &[
         activity: "passing a token through kernel pipes and back",
         level: "kernel I/O hop",
         roles: &["process_switch"],
-        presets: Presets {
-            published: Some(&[]),
-            ..Presets::NONE
-        },
-        published: &[Published {
-            what: "Thread switch, pinned / not",
-            figure: "1.2 / 2.2 µs",
-            source: "Bendersky, “Measuring context switching and memory overheads for Linux threads”",
-            lanes: &["thread"],
-            factor: 0.5,
-        }],
         shape: Shape::PipePingPong,
         includes: "Two writes and two reads of a pipe, and in lanes with a poller its system calls as well.",
         leaves_out: "The advantage of lanes that need no kernel to pass a message; that is switch.pingpong.",
@@ -188,13 +154,6 @@ const LIST: &[Workload] = &[
         activity: "passing a token on around a ring",
         level: "scheduler hop",
         roles: &["switch"],
-        presets: Presets {
-            published: Some(&[
-                ("tasks_count", &[100], &[100]),
-                ("hops_count", &[10_000], &[100_000]),
-            ]),
-            ..Presets::NONE
-        },
         shape: Shape::Ring,
         parameters: &[
             count(
@@ -264,10 +223,6 @@ const LIST: &[Workload] = &[
         question: "How much more does a switch cost when every task reads memory of its own?",
         activity: "switching between tasks that use their own memory",
         level: "scheduler hop",
-        presets: Presets {
-            published: Some(&[]),
-            ..Presets::NONE
-        },
         shape: Shape::WorkingSet,
         parameters: &[
             count(

@@ -1,0 +1,107 @@
+//! Whether a run agrees with published figures.
+
+use reports::published::{Agreement, Judged, judge};
+use reports::{Analysis, Run};
+
+use crate::synthetic::{self, Wish};
+
+const LAUNCH: &str = "Starting and joining a task: process against thread";
+
+fn judged(run: &Run, what: &str) -> Judged {
+    let all = judge(run, &Analysis::of(run));
+    let found = all.into_iter().find(|one| one.figure.what == what);
+    found.expect(what)
+}
+
+/// The made-up run whose process takes `ratio` times as long to start as its thread.
+fn launch(ratio: f64) -> Run {
+    let mut run = synthetic::run(Wish::default());
+    let of = |groups: &[reports::schema::Group], lane: &str| {
+        let mut groups = groups.iter();
+        let first = groups.find(|one| one.workload == "spawn.one" && one.lane == lane);
+        first.unwrap().samples[0].clone()
+    };
+    let thread = of(&run.groups, "thread");
+    let process = of(&run.groups, "process");
+    let time = |sample: &reports::schema::Sample| {
+        sample.elapsed_ns as f64 / sample.operations_count as f64
+    };
+    let factor = ratio * time(&thread) / time(&process);
+    for group in &mut run.groups {
+        if group.workload == "spawn.one" && group.lane == "process" {
+            for sample in &mut group.samples {
+                sample.elapsed_ns = (sample.elapsed_ns as f64 * factor) as u64;
+            }
+        }
+    }
+    run
+}
+
+#[test]
+fn ratio_within_a_factor_of_two_agrees_and_one_beyond_differs() {
+    // Published: 22 over 5.
+    for (ratio, agreement) in [
+        (4.4, Agreement::Agrees),
+        (2.6, Agreement::Agrees),
+        (7.5, Agreement::Agrees),
+        (1.5, Agreement::Differs),
+        (12.0, Agreement::Differs),
+    ] {
+        let one = judged(&launch(ratio), LAUNCH);
+        assert_eq!(one.agreement, agreement, "{ratio}: {one:?}");
+        let ours = one.ratio.unwrap().value;
+        assert!((ours / ratio - 1.0).abs() < 0.1, "{ours} for {ratio}");
+        assert_eq!(one.verdict_text(), agreement.words());
+    }
+}
+
+#[test]
+fn what_stands_against_a_comparison_is_told() {
+    let near_the_limit = judged(&launch(8.8), LAUNCH);
+    assert_eq!(near_the_limit.agreement, Agreement::CannotBeCompared);
+    assert_eq!(near_the_limit.reason, "too noisy to say");
+
+    let mut alone = launch(4.4);
+    alone.groups.retain(|group| group.lane != "process");
+    let one = judged(&alone, LAUNCH);
+    assert_eq!(one.reason, "spawn.one on process was not measured");
+    assert!(one.ratio.is_none() && one.ours.starts_with("thread "));
+
+    let mut short = launch(4.4);
+    short.groups.retain(|group| group.process_index == 0);
+    assert_eq!(
+        judged(&short, LAUNCH).reason,
+        "too few processes for an interval"
+    );
+
+    let chain = "A chain of 1,000 tasks that start each other, a task: tokio";
+    let shown = judged(&launch(4.4), chain);
+    assert_eq!(shown.agreement, Agreement::CannotBeCompared);
+    assert_eq!(shown.reason, "it compares two versions of tokio");
+}
+
+#[test]
+fn figure_of_one_cpu_is_held_against_runs_on_one_cpu_only() {
+    let mut run = launch(4.4);
+    // The ring stands for the brigade: what counts is the number of CPUs.
+    for workload in &mut run.header.workloads {
+        if workload.id == "spawn.batch" {
+            workload.id = "share.brigade".into();
+        }
+    }
+    for group in &mut run.groups {
+        if group.workload == "spawn.batch" {
+            group.workload = "share.brigade".into();
+            group.parameters = [("tasks_count".to_owned(), 500)].into();
+        }
+    }
+    let (several, single) = (
+        "A byte through a pipe to the next of 500 tasks: thread against async task",
+        "The same on one CPU",
+    );
+    assert_eq!(judged(&run, single).reason, "it is of one CPU (--cpus)");
+    assert!(judged(&run, several).reason != "it is of several CPUs");
+    run.header.design.cpus = vec![0];
+    assert_eq!(judged(&run, several).reason, "it is of several CPUs");
+    assert!(judged(&run, single).reason != "it is of one CPU (--cpus)");
+}
