@@ -1,10 +1,13 @@
-//! Renders result files: one as its report, several as a comparison.
+//! Renders result files: one as its report, several as a comparison, a folder of them
+//! as the pages of many machines.
 //!
 //! `cargo run -p reports --example render -- OUT.html RUN.jsonl [RUN.jsonl …]`
+//! `cargo run -p reports --example render -- SITE DIR`
 
 use std::path::Path;
 use std::process::ExitCode;
 
+use reports::site::Collection;
 use reports::{Run, compare, html, store};
 
 fn main() -> ExitCode {
@@ -23,6 +26,17 @@ fn main() -> ExitCode {
 }
 
 fn render(out: &str, files: &[String]) -> Result<(), Box<dyn std::error::Error>> {
+    if let [folder] = files
+        && Path::new(folder).is_dir()
+    {
+        let collection = Collection::read(Path::new(folder))?;
+        for (path, text) in html::site::render(&collection, None) {
+            let path = Path::new(out).join(path);
+            std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+            store::replace(&path, text.as_bytes())?;
+        }
+        return Ok(());
+    }
     let runs: Vec<(String, Run)> = files
         .iter()
         .map(|file| Ok((file.clone(), store::read(Path::new(file))?)))

@@ -24,6 +24,7 @@ pub mod plot;
 pub mod published;
 pub mod run;
 pub mod schema;
+pub mod site;
 pub mod stats;
 pub mod store;
 pub mod taints;

@@ -7,6 +7,7 @@
 //! guess at what is usual: nothing lasts longer than what it is a part of.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 use serde::Serialize;
@@ -65,56 +66,92 @@ impl std::fmt::Display for Standing {
 #[derive(Debug, Default)]
 pub struct Verifier {
     /// What was looked at, by what tells one run from another.
-    seen: BTreeMap<String, String>,
+    seen: BTreeMap<(u32, u64), String>,
 }
 
 impl Verifier {
     /// Looks at the file at `path`. One whose name ends in `.zst` is held to what a
     /// kept run is: its size, and its place under the name of its machine.
     pub fn verify(&mut self, path: &Path) -> Finding {
-        let mut refused = Vec::new();
-        let is_kept = path.extension().is_some_and(|extension| extension == "zst");
-        let bytes = std::fs::metadata(path).map_or(0, |found| found.len());
-        if is_kept && bytes > MOST_BYTES as u64 {
-            refused.push(format!(
-                "the file has {bytes} bytes, and a kept run at most {MOST_BYTES}: make it by `threadbare keep`"
-            ));
-        }
-        let run = match crate::store::read(path) {
-            Ok(run) => run,
-            Err(error) => {
-                refused.push(error.to_string());
-                return Finding::of(refused, Vec::new());
-            }
-        };
-        if is_kept
-            && !path
-                .canonicalize()
-                .is_ok_and(|path| path.ends_with(kept_path(&run.header)))
-        {
-            refused.push(format!(
-                "it belongs at {}, by its machine, time and id",
-                kept_path(&run.header).display()
-            ));
-        }
-        refused.extend(self.twice(path, &run));
-        refused.extend(unusable(&run));
-        let mut doubts = doubts(&run);
-        doubts.extend(impossible(&run));
-        Finding::of(refused, doubts)
+        self.judge(path, &look(path))
     }
 
-    /// Another file with this run in it.
-    fn twice(&mut self, path: &Path, run: &Run) -> Option<String> {
-        let header = &run.header;
-        let shard = header.design.shard.map_or(0, |shard| shard.index);
-        let times = run.groups.iter().flat_map(|group| &group.samples);
-        let times = times.map(|sample| sample.elapsed_ns);
-        let key = format!("{shard} {:?}", times.collect::<Vec<_>>());
-        let path = path.display().to_string();
-        let before = self.seen.insert(key, path)?;
-        (!run.groups.is_empty()).then(|| format!("{before} holds the same samples"))
+    /// The finding on a file that was looked at already.
+    pub fn judge(&mut self, path: &Path, looked: &Looked) -> Finding {
+        let mut refused = looked.refused.clone();
+        if let Some(samples) = looked.samples {
+            let path = path.display().to_string();
+            if let Some(before) = self.seen.insert(samples, path) {
+                refused.push(format!("{before} holds the same samples"));
+            }
+        }
+        Finding::of(refused, looked.doubts.clone())
     }
+}
+
+/// What a file is by itself.
+#[derive(Clone, Debug, Default)]
+pub struct Looked {
+    /// The run, where the file can be read.
+    pub run: Option<Run>,
+    refused: Vec<String>,
+    doubts: Vec<String>,
+    /// What tells its samples from those of another run; `None` where there are none.
+    samples: Option<(u32, u64)>,
+}
+
+/// Looks at the file at `path`, by itself.
+#[must_use]
+pub fn look(path: &Path) -> Looked {
+    let mut refused = Vec::new();
+    let is_kept = path.extension().is_some_and(|extension| extension == "zst");
+    let bytes = std::fs::metadata(path).map_or(0, |found| found.len());
+    if is_kept && bytes > MOST_BYTES as u64 {
+        refused.push(format!(
+                "the file has {bytes} bytes, and a kept run at most {MOST_BYTES}: make it by `threadbare keep`"
+            ));
+    }
+    let run = match crate::store::read(path) {
+        Ok(run) => run,
+        Err(error) => {
+            refused.push(error.to_string());
+            return Looked {
+                refused,
+                ..Looked::default()
+            };
+        }
+    };
+    if is_kept
+        && !path
+            .canonicalize()
+            .is_ok_and(|path| path.ends_with(kept_path(&run.header)))
+    {
+        refused.push(format!(
+            "it belongs at {}, by its machine, time and id",
+            kept_path(&run.header).display()
+        ));
+    }
+    refused.extend(unusable(&run));
+    let mut doubts = doubts(&run);
+    doubts.extend(impossible(&run));
+    Looked {
+        samples: samples(&run),
+        refused,
+        doubts,
+        run: Some(run),
+    }
+}
+
+/// The part of the run, and a digest of its times.
+fn samples(run: &Run) -> Option<(u32, u64)> {
+    let shard = run.header.design.shard.map_or(0, |shard| shard.index);
+    let mut hasher = DefaultHasher::new();
+    for group in &run.groups {
+        for sample in &group.samples {
+            sample.elapsed_ns.hash(&mut hasher);
+        }
+    }
+    (!run.groups.is_empty()).then(|| (shard, hasher.finish()))
 }
 
 impl Finding {

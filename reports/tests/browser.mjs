@@ -1,67 +1,7 @@
-// Drives the rendered report in headless Chromium over its debugging pipe.
-// Called by tests/it/browser.rs:  node browser.mjs CHROMIUM PAGE [AXE]
-// Prints one line a failed check and exits with 1 if there is any.
-import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { pathToFileURL } from "node:url";
+// The checks of a run's page. Called by tests/it/browser.rs:  node browser.mjs CHROMIUM PAGE [AXE]
+import { drive } from "./driver.mjs";
 
-const [chromium, page, axe] = process.argv.slice(2);
-const home = mkdtempSync(join(tmpdir(), "report-"));
-const browser = spawn(chromium, [
-  "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-sync", "--remote-debugging-pipe", `--user-data-dir=${home}`,
-], { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] });
-const [, , , into, from] = browser.stdio;
-
-let next = 0, buffer = "";
-const waiting = new Map(), events = [];
-from.on("data", (chunk) => {
-  buffer += chunk;
-  const parts = buffer.split("\0");
-  buffer = parts.pop();
-  for (const part of parts) {
-    const message = JSON.parse(part);
-    if (message.id) waiting.get(message.id)?.(message); else events.push(message);
-  }
-});
-const send = (method, params = {}, sessionId) => new Promise((resolve, reject) => {
-  const id = ++next;
-  waiting.set(id, (message) => (message.error ? reject(new Error(`${method}: ${message.error.message}`)) : resolve(message.result)));
-  into.write(JSON.stringify({ id, method, params, sessionId }) + "\0");
-});
-const failures = [];
-const check = (name, good, seen) => { if (!good) failures.push(`${name}: ${JSON.stringify(seen)}`); };
-
-const limit = setTimeout(() => { console.log("the browser took longer than 240 s"); browser.kill("SIGKILL"); process.exit(1); }, 240_000);
-try {
-  const { targetId } = await send("Target.createTarget", { url: "about:blank" });
-  const { sessionId } = await send("Target.attachToTarget", { targetId, flatten: true });
-  const tell = (method, params) => send(method, params, sessionId);
-  for (const domain of ["Page", "Runtime", "Network", "Log", "DOM"]) await tell(domain + ".enable");
-  const run = async (expression) => {
-    const { result, exceptionDetails } = await tell("Runtime.evaluate", { expression, awaitPromise: true, returnByValue: true });
-    if (exceptionDetails) throw new Error(exceptionDetails.exception?.description || exceptionDetails.text);
-    return result.value;
-  };
-  const until = async (expression) => {
-    for (let tries = 0; tries < 200; tries += 1) {
-      if (await run(expression)) return true;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    return false;
-  };
-  const url = pathToFileURL(page).href;
-  let visits = 0;
-  const open = async (hash) => {
-    await tell("Page.navigate", { url: "about:blank" });
-    await until("location.href === 'about:blank'");
-    await tell("Page.navigate", { url: url + hash });
-    visits += 1;
-    check("the script runs under the page's own policy", await until("location.protocol === 'file:' && document.readyState === 'complete' && document.documentElement.classList.contains('js')"), hash);
-  };
-
+await drive(process.argv.slice(2), async ({ run, until, open, check, tell, failures }) => {
   // Themes and their permalink.
   await open("#theme=dark");
   check("a dark permalink is dark", (await run("getComputedStyle(document.body).backgroundColor")) === "rgb(11, 14, 19)", await run("getComputedStyle(document.body).backgroundColor"));
@@ -130,32 +70,4 @@ try {
   check("no table and no chart is cut at the paper's edge", (await run(cut)).length === 0, await run(cut));
   await tell("Emulation.setEmulatedMedia", { media: "" });
   await tell("Emulation.clearDeviceMetricsOverride");
-
-  if (axe) {
-    for (const [theme, width] of [["light", 1280], ["dark", 1280], ["light", 390]]) {
-      await tell("Emulation.setDeviceMetricsOverride", { width, height: 800, deviceScaleFactor: 1, mobile: width < 600 });
-      await tell("Page.setBypassCSP", { enabled: true });
-      await open("#theme=" + theme);
-      await run(readFileSync(axe, "utf8") + "; undefined");
-      const violations = await run("document.querySelectorAll('details').forEach((part) => { part.open = true; }); axe.run().then((found) => found.violations.map((each) => each.id + ' (' + each.nodes.length + '): ' + each.nodes.slice(0, 3).map((node) => node.html.slice(0, 140) + ' ' + (node.any[0]?.message || '')).join(' | ')))");
-      for (const violation of violations) failures.push(`axe, ${theme}, ${width} px: ${violation}`);
-    }
-    await tell("Emulation.clearDeviceMetricsOverride");
-  }
-
-  const requests = events.filter((event) => event.method === "Network.requestWillBeSent").map((event) => event.params.request.url).filter((each) => !each.startsWith(url.split("#")[0]) && !each.startsWith("about:") && !each.startsWith("data:"));
-  check("no request but the page's own", requests.length === 0, requests);
-  const errors = events.filter((event) => event.method === "Runtime.exceptionThrown" || (event.method === "Log.entryAdded" && event.params.entry.level === "error") || (event.method === "Runtime.consoleAPICalled" && event.params.type === "error"));
-  check("no error in the console", errors.length === 0, errors.map((event) => event.params.entry?.text || event.params.exceptionDetails?.exception?.description || event.params));
-  check("the page was opened", visits > 4, visits);
-} catch (error) {
-  failures.push(String(error.stack || error));
-} finally {
-  clearTimeout(limit);
-  browser.kill("SIGKILL");
-  await new Promise((resolve) => browser.on("exit", resolve));
-  // Its helpers may still write there: what stays behind is no failure of the page.
-  try { rmSync(home, { recursive: true, force: true, maxRetries: 5 }); } catch {}
-}
-for (const failure of failures) console.log(failure);
-process.exit(failures.length ? 1 : 0);
+});

@@ -72,6 +72,9 @@ pub enum Command {
     /// Say whether files are accepted into the collection of runs (see `keep`).
     #[command(after_help = VERIFY_HELP)]
     Verify(VerifyArguments),
+    /// Write the pages of many machines from a folder of runs.
+    #[command(after_help = SITE_HELP)]
+    Site(SiteArguments),
 }
 
 /// How a table is printed.
@@ -398,6 +401,30 @@ pub struct ExportArguments {
     /// The Parquet file to write.
     #[arg(long, value_name = "FILE")]
     pub parquet: PathBuf,
+}
+
+const SITE_HELP: &str = "\
+Example: threadbare site reports/hardware --out site, then open site/index.html. The pages
+need no server and no network. Files that `threadbare verify` would not accept are listed
+with the reason, and are in no figure. Runs of one machine and setup are put together.
+A list of prices looks as follows:
+  date = \"2026-11-01\"
+  currency = \"USD\"
+  [per_hour]
+  \"c7g.large\" = 0.0725";
+
+/// The arguments of `site`.
+#[derive(Args, Debug)]
+pub struct SiteArguments {
+    /// The folder of runs; those in folders below it are read too.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// The folder to write the pages to.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// A list of prices by instance type: adds the work that a price buys.
+    #[arg(long, value_name = "FILE")]
+    pub prices: Option<PathBuf>,
 }
 
 /// Units that a value may end with: how many of the parameter's own unit one

@@ -17,6 +17,7 @@ mod report;
 mod run;
 mod shell;
 mod show;
+mod site;
 mod stop;
 mod verify;
 
@@ -34,7 +35,7 @@ use crate::study::{Preset, StudyError};
 pub use arguments::{
     Arguments, Command, CompareArguments, DoctorArguments, ExportArguments, Format, GateArguments,
     KeepArguments, ListArguments, MergeArguments, NewArguments, ReportArguments, RunArguments,
-    ShowArguments, VerifyArguments,
+    ShowArguments, SiteArguments, VerifyArguments,
 };
 pub use bench::bench_main;
 pub use run::{Ended, measure};
@@ -80,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Keep(arguments) => keep::keep(arguments),
         Command::Verify(arguments) => verify::verify(arguments),
         Command::New(arguments) => new::new(arguments),
+        Command::Site(arguments) => site::site(arguments),
     };
     result.unwrap_or_else(|error| refused(&error, failed))
 }

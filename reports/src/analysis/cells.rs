@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::quantity::{Quantity, Source};
 use super::row::Case;
 use crate::run::Run;
-use crate::schema::{Group, Parameters};
+use crate::schema::{Group, Parameters, Workload};
 use crate::stats::bootstrap::{Ratio, Replicates, Tree, process_median, seed_for};
 use crate::stats::ledger::process_medians;
 use crate::stats::quantile::{median, outliers};
@@ -60,8 +60,9 @@ pub(crate) fn between(ours: &BTreeMap<u64, f64>, theirs: &BTreeMap<u64, f64>) ->
     by(Design::Paired).or_else(|| by(Design::Apart))
 }
 
-/// All cells with a figure, in the order of the header.
-pub(crate) fn cells(run: &Run) -> Vec<Cell> {
+/// All cells with a figure of the quantities that are asked for, in the order of the
+/// header.
+pub(crate) fn cells(run: &Run, has: impl Fn(&Workload, &Quantity) -> bool) -> Vec<Cell> {
     let mut groups: HashMap<(&str, &str, bool), BTreeMap<Parameters, Vec<&Group>>> = HashMap::new();
     for group in &run.groups {
         groups
@@ -73,7 +74,9 @@ pub(crate) fn cells(run: &Run) -> Vec<Cell> {
     }
     let mut found = Vec::new();
     for workload in &run.header.workloads {
-        for quantity in Quantity::all_of(workload) {
+        let mut quantities = Quantity::all_of(workload);
+        quantities.retain(|quantity| has(workload, quantity));
+        for quantity in quantities {
             for lane in &run.header.lanes {
                 for control in [false, true] {
                     let key = (workload.id.as_str(), lane.name.as_str(), control);

@@ -72,6 +72,25 @@ impl Analysis {
     /// Does the statistics of `run`. The same run gives the same figures.
     #[must_use]
     pub fn of(run: &Run) -> Analysis {
+        let mut analysis = Analysis::of_quantities(run, |_, _| true);
+        analysis.ledgers = ledgers(run);
+        analysis.growth = growth::growth(run, &analysis.rows);
+        analysis
+    }
+
+    /// The rows and verdicts of the main figures alone, and of those that answer the
+    /// first screen's questions: the same as [`Analysis::of`] has, in a part of the time.
+    #[must_use]
+    pub fn of_main_figures(run: &Run) -> Analysis {
+        Analysis::of_quantities(run, |workload, quantity| {
+            let screen = workload.first_screen.as_ref();
+            let answering = screen.and_then(|screen| screen.quantity.as_deref());
+            let id = quantity.id.as_str();
+            quantity.rank == 0 || id == HEADROOM || answering == Some(id)
+        })
+    }
+
+    fn of_quantities(run: &Run, has: impl Fn(&Workload, &Quantity) -> bool) -> Analysis {
         let design = &run.header.design;
         let threshold_ratio = if design.threshold_ratio > 0.0 && design.threshold_ratio.is_finite()
         {
@@ -80,7 +99,7 @@ impl Analysis {
             DEFAULT_THRESHOLD_RATIO
         };
         let reference_lane = reference_lane(run);
-        let cells = cells(run);
+        let cells = cells(run, has);
         let bound = Bound {
             threshold_ratio,
             noise_ratio: 0.0,
@@ -93,9 +112,9 @@ impl Analysis {
         rows.extend(row::absences(run, &rows));
         row::sort(&mut rows, run);
         Analysis {
-            ledgers: ledgers(run),
+            ledgers: Vec::new(),
             curves: scaling::curves(run, &cells),
-            growth: growth::growth(run, &rows),
+            growth: Vec::new(),
             rows,
             noise,
             reference_lane,

@@ -35,10 +35,11 @@ pub fn render_comparison(comparison: &Comparison) -> String {
         }
     };
     let links = [
-        ("differences", "Differences"),
-        ("ratios", "Ratios"),
-        ("means", "Means"),
+        ("#differences", "Differences"),
+        ("#ratios", "Ratios"),
+        ("#means", "Means"),
     ];
+    let links = links.map(|(address, name)| (address.to_owned(), name.to_owned()));
     shell::page("threadbare: runs side by side", &links, &body, None)
 }
 

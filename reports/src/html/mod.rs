@@ -23,6 +23,7 @@ mod planner;
 mod published;
 mod question;
 mod shell;
+pub mod site;
 mod table;
 mod trust;
 mod verdicts;
@@ -93,10 +94,10 @@ fn document(view: &View<'_>) -> String {
         ("trust", "Trust", trust::section(view)),
         ("environment", "Environment", environment::section(view)),
     ];
-    let links: Vec<(&str, &str)> = sections
+    let links: Vec<(String, String)> = sections
         .iter()
         .filter(|(.., section)| section.is_some())
-        .map(|(id, name, _)| (*id, *name))
+        .map(|(id, name, _)| (format!("#{id}"), (*name).to_owned()))
         .collect();
     let body: Markup = html! {
         (answers::hero(view))

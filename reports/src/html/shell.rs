@@ -20,11 +20,11 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// The whole document. `links` are ids and names of the sections; `data` is
+/// The whole document. `links` are addresses and names; `data` is
 /// what the script works on.
 pub(super) fn page(
     title: &str,
-    links: &[(&str, &str)],
+    links: &[(String, String)],
     body: &Markup,
     data: Option<&Value>,
 ) -> String {
@@ -45,8 +45,8 @@ pub(super) fn page(
                     div class="wrap" {
                         a class="name" href="#top" { "threadbare" }
                         div class="links" {
-                            @for (id, name) in links {
-                                a href={"#" (id)} { (name) }
+                            @for (address, name) in links {
+                                a href=(address) { (name) }
                             }
                         }
                         div class="tools" {

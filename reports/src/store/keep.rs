@@ -59,17 +59,19 @@ impl Kept {
 /// Where a run is kept, below the folder of all machines: `KEY/RUN.jsonl.zst`.
 #[must_use]
 pub fn kept_path(header: &Header) -> PathBuf {
-    let plain = |text: &str| -> String {
-        let sign = |sign: char| match sign {
-            ':' => '-',
-            sign if sign.is_ascii_alphanumeric() || "-_.".contains(sign) => sign,
-            _ => '_',
-        };
-        text.chars().map(sign).collect()
-    };
     let started = header.started.get(..19).unwrap_or(&header.started);
     let name = format!("{}-{}.jsonl.zst", plain(started), plain(&header.run_id));
     Path::new(&plain(&header.host.machine.key())).join(name)
+}
+
+/// `text`, which a stranger may have written, as a name of a file.
+pub(crate) fn plain(text: &str) -> String {
+    let sign = |sign: char| match sign {
+        ':' => '-',
+        sign if sign.is_ascii_alphanumeric() || "-_.".contains(sign) => sign,
+        _ => '_',
+    };
+    text.chars().map(sign).collect()
 }
 
 fn text(run: &Run, bits: u32, home: Option<&str>) -> Vec<u8> {

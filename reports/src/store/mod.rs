@@ -9,6 +9,7 @@ mod source;
 mod writer;
 
 pub use claim::Claim;
+pub(crate) use keep::plain;
 pub use keep::{Kept, MOST_BYTES, kept_path};
 pub use output::{holds_results, replace, write_output};
 pub use reader::{Limits, ReadError, read, read_from};

@@ -1,4 +1,4 @@
-//! The page in a real browser: themes, filters, permalinks, keys, the
+//! The pages in a real browser: themes, filters, permalinks, keys, the
 //! planner, no network, no console error.
 //!
 //! Needs `chromium` and `node`. Without them it prints that it was skipped,
@@ -9,7 +9,9 @@ use std::path::Path;
 use std::process::Command;
 
 use reports::html;
+use reports::site::Collection;
 
+use crate::derive;
 use crate::synthetic::{self, Wish};
 
 fn found(program: &str) -> bool {
@@ -21,6 +23,30 @@ fn found(program: &str) -> bool {
 
 #[test]
 fn page_works_in_a_browser() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let page = folder.path().join("report.html");
+    let mut shown = synthetic::run(Wish::default());
+    shown.header.design.preset = Some("peers".to_owned());
+    std::fs::write(&page, html::render(&shown)).expect("the page");
+    check("tests/browser.mjs", &page);
+}
+
+#[test]
+fn pages_of_many_machines_work_in_a_browser() {
+    let (runs, site) = (tempfile::tempdir(), tempfile::tempdir());
+    let (runs, site) = (runs.expect("a folder"), site.expect("a folder"));
+    derive::write(runs.path(), 30);
+    let collection = Collection::read(runs.path()).expect("the runs");
+    for (path, text) in html::site::render(&collection, None) {
+        let path = site.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("its folder");
+        std::fs::write(path, text).expect("a page");
+    }
+    check("tests/site.mjs", &site.path().join("index.html"));
+}
+
+/// Runs the checks in `script` on `page`.
+fn check(script: &str, page: &Path) {
     let browser = std::env::var("CHROMIUM").unwrap_or_else(|_| "chromium".to_owned());
     if !found(&browser) || !found("node") {
         assert!(
@@ -30,14 +56,9 @@ fn page_works_in_a_browser() {
         eprintln!("skipped: {browser} or node is not installed");
         return;
     }
-    let folder = tempfile::tempdir().expect("a folder");
-    let page = folder.path().join("report.html");
-    let mut shown = synthetic::run(Wish::default());
-    shown.header.design.preset = Some("peers".to_owned());
-    std::fs::write(&page, html::render(&shown)).expect("the page");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser.mjs");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
     let mut command = Command::new("node");
-    command.arg(script).arg(browser).arg(&page);
+    command.arg(script).arg(browser).arg(page);
     command.args(std::env::var_os("AXE_CORE"));
     let output = command.output().expect("node runs");
     let said = String::from_utf8_lossy(&output.stdout);

@@ -2,6 +2,7 @@
 
 mod analysis;
 mod browser;
+mod derive;
 mod gate;
 mod hostile;
 mod html;
@@ -11,5 +12,6 @@ mod peers;
 mod published;
 mod schema;
 mod simulation;
+mod site;
 mod store;
 mod synthetic;

@@ -23,7 +23,21 @@
     history.replaceState(null, "", text ? "#" + text : location.pathname + location.search);
   };
 
+  // The facts of a row of machines, by their names.
+  const facts = (row) => new Map((row.dataset.facts || "").split("\n").map((line) => { const at = line.indexOf("="); return [line.slice(0, at), line.slice(at + 1)]; }));
   const theme = one("#theme");
+  // The rows of a table of machines by the cells of one column, those without a figure last; without a column as they were.
+  const sort = (table, name) => {
+    const head = one("thead tr", table), body = one("tbody", table);
+    const column = [...head.cells].findIndex((part) => name && part.dataset.lane === name);
+    for (const [index, part] of [...head.cells].entries()) {
+      if (index === column) part.setAttribute("aria-sort", "ascending"); else part.removeAttribute("aria-sort");
+    }
+    const rows = [...body.rows];
+    rows.forEach((row, index) => { row.dataset.place ||= index + 1; });
+    const value = (row) => (column < 0 ? Number(row.dataset.place) : Number(row.cells[column].dataset.value ?? Infinity));
+    body.append(...rows.sort((a, b) => value(a) - value(b) || a.dataset.place - b.dataset.place));
+  };
   const apply = () => {
     const state = read();
     const chosen = ["light", "dark"].includes(state.get("theme")) ? state.get("theme") : "auto";
@@ -36,7 +50,13 @@
     const find = one("#find");
     if (find && find !== document.activeElement) find.value = state.get("find") || "";
     const shown = (part) => !words.length || words.some((word) => part.textContent.toLowerCase().includes(word) || part.dataset.workload.includes(word));
-    for (const part of all("[data-workload]")) part.hidden = !shown(part) || hidden.has(part.dataset.lane);
+    const picks = all("select[data-pick]").map((pick) => {
+      pick.value = state.get(pick.dataset.pick) || "";
+      return [pick.dataset.pick, pick.value];
+    }).filter(([, value]) => value);
+    const picked = (part) => !picks.length || !part.dataset.facts || picks.every(([name, value]) => facts(part).get(name) === value);
+    for (const part of all("[data-workload]")) part.hidden = !shown(part) || !picked(part) || hidden.has(part.dataset.lane);
+    for (const table of all("table[data-sorts]")) sort(table, state.get("sort"));
     for (const group of all("[data-group]")) group.hidden = all("details.question", group).every((part) => part.hidden);
   };
   // Opens what a part is folded in, and the part itself.
@@ -59,7 +79,12 @@
     });
   }
   one("#find")?.addEventListener("input", (event) => { write({ find: event.target.value }); apply(); });
-  one("#reset")?.addEventListener("click", () => { write({ hide: "", find: "" }); one("#find").value = ""; apply(); });
+  for (const pick of all("select[data-pick]")) pick.addEventListener("change", () => { write({ [pick.dataset.pick]: pick.value }); apply(); });
+  one("#reset")?.addEventListener("click", () => {
+    write({ hide: "", find: "", sort: "", ...Object.fromEntries(all("select[data-pick]").map((pick) => [pick.dataset.pick, ""])) });
+    one("#find").value = "";
+    apply();
+  });
   for (const link of all('a[href^="#"]')) {
     link.addEventListener("click", (event) => {
       const id = link.getAttribute("href").slice(1);
@@ -146,6 +171,81 @@
     if (kind) part.className = kind;
     return part;
   };
+
+  // Tables of machines: sorted by a column, two rows beside each other, the rows nearest to a file.
+  for (const part of all("table[data-sorts] thead th[data-lane]")) {
+    const button = make("button", "sort", "sort");
+    button.type = "button";
+    button.setAttribute("aria-label", "Sort by " + part.dataset.lane);
+    button.addEventListener("click", () => { write({ sort: read().get("sort") === part.dataset.lane ? "" : part.dataset.lane }); apply(); });
+    part.prepend(button);
+  }
+  const rows = all("table[data-sorts] tbody tr");
+  const place = (row) => one("th a", row).getAttribute("href");
+  const called = (row) => one("th", row).innerText.replace(/\s+/g, " ").trim();
+  const sides = [one("#two-a"), one("#two-b")];
+  if (sides[0] && rows.length) {
+    const names = ["a", "b"];
+    const draw = () => {
+      const state = read(), pair = names.map((name) => rows.find((row) => place(row) === state.get(name)));
+      sides.forEach((side, index) => { side.value = pair[index] ? place(pair[index]) : ""; });
+      const table = one("#two-table");
+      table.replaceChildren();
+      if (pair.some((row) => !row)) return;
+      const body = make("tbody");
+      const line = (head, cells, differs) => {
+        const row = make("tr", undefined, differs ? "differs" : ""), name = make("th", head);
+        name.scope = "row";
+        row.append(name, ...cells);
+        body.append(row);
+      };
+      line("", pair.map((row) => { const cell = make("td", undefined, "words"), link = make("a", called(row)); link.href = place(row); cell.append(link); return cell; }), false);
+      const known = pair.map(facts);
+      for (const name of known[0].keys()) line(name.replaceAll("-", " "), known.map((own) => make("td", own.get(name), "words")), known[0].get(name) !== known[1].get(name));
+      all("thead th", rows[0].closest("table")).forEach((head, index) => {
+        if (index > 0) line((one("a", head) || head).textContent, pair.map((row) => { const cell = row.cells[index].cloneNode(true); cell.hidden = false; delete cell.dataset.lane; return cell; }), false);
+      });
+      table.append(body);
+    };
+    sides.forEach((side, index) => {
+      const none = make("option", "choose");
+      none.value = "";
+      side.append(none, ...rows.map((row) => { const option = make("option", called(row)); option.value = place(row); return option; }));
+      side.addEventListener("change", () => { write({ [names[index]]: side.value }); draw(); });
+    });
+    addEventListener("hashchange", draw);
+    draw();
+  }
+  const mine = one("#mine");
+  if (mine) {
+    const list = one("#nearest-list");
+    const words = (text) => new Set(text.toLowerCase().split(/[^a-z0-9]+/).filter(Boolean));
+    const near = (machine) => (row) => {
+      const own = facts(row), cpu = words(own.get("cpu")), wanted = words(machine.cpu_model || "");
+      const shared = [...wanted].filter((word) => cpu.has(word)).length / Math.max(1, wanted.size, cpu.size);
+      const times = (a, b) => (a > 0 && b > 0 ? Math.abs(Math.log2(a / b)) : 2);
+      return 8 * (own.get("architecture") !== machine.architecture) + 4 * (1 - shared) + times(machine.cores_count, Number(own.get("cores"))) + times(machine.threads_count, Number(own.get("threads")))
+        + ((own.get("virtual") === "none") !== (machine.hypervisor === "none") ? 1 : 0);
+    };
+    const look = async (file) => {
+      list.replaceChildren();
+      try {
+        // The header is the first line, and no header is as long as this.
+        const text = await file.slice(0, 4_000_000).text();
+        const far = near(JSON.parse(text.split("\n", 1)[0]).host.machine);
+        const nearest = rows.map((row) => [far(row), row]).sort(([a], [b]) => a - b).slice(0, 5);
+        for (const [, row] of nearest) {
+          const item = make("li"), link = make("a", called(row));
+          link.href = place(row);
+          item.append(link);
+          list.append(item);
+        }
+      } catch { list.append(make("li", "This is no run.jsonl: its first line is no header.")); }
+    };
+    mine.addEventListener("change", () => { if (mine.files[0]) look(mine.files[0]); });
+    addEventListener("dragover", (event) => event.preventDefault());
+    addEventListener("drop", (event) => { event.preventDefault(); if (event.dataTransfer.files[0]) look(event.dataTransfer.files[0]); });
+  }
 
   const holder = one("#data");
   const data = holder ? JSON.parse(holder.textContent) : null;

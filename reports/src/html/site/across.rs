@@ -1,0 +1,209 @@
+//! What can be seen only across machines: verdicts by the number of cores, pairs that
+//! differ in one fact, and how old the releases are.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+
+use super::{address, document, hero, sheet, words};
+use crate::format;
+use crate::site::{Change, Collection, Machine, Pair, Question, Setup, pairs, release_order};
+use crate::stats::Verdict;
+
+/// The most pairs that are shown of one fact.
+const MOST_PAIRS: usize = 50;
+
+/// The releases whose age is shown, by their facts.
+const RELEASES: [&str; 4] = ["suite", "Go", "tokio", "Rust"];
+
+pub(super) fn page(collection: &Collection) -> String {
+    let text = html! { "What one machine cannot show. Each cell counts machines and setups; no figure is averaged over machines." };
+    let body = html! {
+        (hero("Across machines", &text))
+        main id="main" class="wrap broad" {
+            section id="cores" {
+                h2 { "Verdicts by the number of cores" }
+                p class="lead" {
+                    "On how many machines a lane is better (▲), as good (≈) or worse (▼) than " (collection.reference_lane)
+                    ", and on how many that is too noisy to say (?). Where a row turns, the number of cores decides."
+                }
+                @for question in &collection.questions { (by_cores(collection, question)) }
+            }
+            section id="one-fact" { (one_fact(collection)) }
+            section id="releases" { (releases(collection)) }
+        }
+    };
+    document(collection, "threadbare: across machines", "", &body)
+}
+
+/// Verdicts counted: better, alike, worse, too noisy to say.
+#[derive(Clone, Copy, Default)]
+struct Counts([usize; 4]);
+
+impl Counts {
+    fn add(&mut self, verdict: Verdict) {
+        let place = match verdict {
+            Verdict::Faster => 0,
+            Verdict::Same => 1,
+            Verdict::Slower => 2,
+            Verdict::CannotTell => 3,
+        };
+        self.0[place] += 1;
+    }
+
+    fn text(self) -> String {
+        let signs = ["▲", "≈", "▼", "?"].iter().zip(self.0);
+        let parts = signs.filter(|(_, count)| *count > 0);
+        let parts: Vec<String> = parts
+            .map(|(sign, count)| format!("{sign}\u{a0}{count}"))
+            .collect();
+        parts.join(" ")
+    }
+
+    /// Blue where all are better, orange where all are worse.
+    fn class(self) -> &'static str {
+        match self.0 {
+            [_, 0, 0, 0] => "b2",
+            [0, 0, _, 0] => "w2",
+            [better, _, worse, _] if better > worse => "b1",
+            [better, _, worse, _] if better < worse => "w1",
+            _ => "open",
+        }
+    }
+}
+
+fn by_cores(collection: &Collection, question: &Question) -> Markup {
+    let mut rows: BTreeMap<u32, (usize, BTreeMap<&str, Counts>)> = BTreeMap::new();
+    for (machine, setup) in collection.setups() {
+        let Some(lanes) = setup.figures.get(&question.place.place) else {
+            continue;
+        };
+        let row = rows.entry(machine.inputs.cores_count).or_default();
+        row.0 += 1;
+        for (lane, figure) in lanes {
+            if let Some(verdict) = figure.verdict {
+                row.1.entry(lane).or_default().add(verdict);
+            }
+        }
+    }
+    let lanes: Vec<&String> = collection
+        .lanes
+        .iter()
+        .filter(|lane| {
+            rows.values()
+                .any(|(_, lanes)| lanes.contains_key(lane.as_str()))
+        })
+        .collect();
+    let (name, what) = words(question.question);
+    let table = html! {
+        table class="heat" data-name={"cores-" (name.to_lowercase())} {
+            caption { "Cheapest " (what) ": " (question.place.title) }
+            thead { tr {
+                th class="words" scope="col" { "Cores" } th scope="col" { "Setups" }
+                @for lane in &lanes { th scope="col" { (lane) } }
+            } }
+            tbody {
+                @for (cores, (count, own)) in &rows {
+                    tr {
+                        th scope="row" { @match cores { 0 => "unknown", cores => (cores) } }
+                        td class="open" { (count) }
+                        @for lane in &lanes {
+                            @match own.get(lane.as_str()) {
+                                Some(counts) => td class=(counts.class()) { (counts.text()) },
+                                None => td class="none" { "–" },
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    };
+    sheet(what, &table)
+}
+
+fn one_fact(collection: &Collection) -> Markup {
+    let changes = pairs(collection);
+    html! {
+        h2 { "Pairs that differ in one fact" }
+        p class="lead" {
+            "Each line is two setups that differ in that fact alone, as far as it is known: the second over the first, the median over the lanes. "
+            "Below 1× the second is better. One pair may differ by chance; look for the same in several."
+        }
+        @if changes.is_empty() { p { "No two setups differ in one fact only." } }
+        @for change in &changes { (change_table(collection, change)) }
+    }
+}
+
+fn change_table(collection: &Collection, change: &Change<'_>) -> Markup {
+    let shown = &change.pairs[..change.pairs.len().min(MOST_PAIRS)];
+    let table = html! {
+        table data-name={"pairs-" (super::pick(change.fact))} {
+            caption { (change.fact) }
+            thead { tr {
+                th class="words" scope="col" { "Machine" }
+                th class="words" scope="col" { "First" } th class="words" scope="col" { "Second" }
+                @for question in &collection.questions { th scope="col" { (words(question.question).0) } }
+            } }
+            tbody { @for pair in shown { (pair_row(change.fact, pair)) } }
+        }
+    };
+    html! {
+        (sheet(change.fact, &table))
+        @if change.pairs.len() > shown.len() {
+            p class="notes" { (shown.len()) " of " (change.pairs.len()) " pairs are shown." }
+        }
+    }
+}
+
+fn pair_row(fact: &str, pair: &Pair<'_>) -> Markup {
+    let side = |(machine, setup): (&Machine, &Setup)| html! { a href=(address(machine)) { (setup.fact(fact)) } };
+    html! {
+        tr {
+            th scope="row" { (crate::machine::cpu(&pair.from.0.inputs)) small { (pair.from.1.fact("system")) } }
+            td class="words" { (side(pair.from)) } td class="words" { (side(pair.to)) }
+            @for ratio in &pair.ratios {
+                @match ratio {
+                    Some(ratio) => td { (format::times(*ratio)) },
+                    None => td class="none" { "–" },
+                }
+            }
+        }
+    }
+}
+
+fn releases(collection: &Collection) -> Markup {
+    html! {
+        h2 { "How old the releases are" }
+        p class="lead" { "Figures of an old release do not speak for the newest one. A machine without the newest release is worth another run." }
+        @for name in RELEASES { (release(collection, name)) }
+    }
+}
+
+fn release(collection: &Collection, name: &str) -> Markup {
+    let mut rows: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+    for (_, setup) in collection.setups() {
+        let row = rows.entry(setup.fact(name)).or_default();
+        row.0 += setup.runs.len();
+        row.1 = row
+            .1
+            .max(setup.runs[0].started.get(..10).unwrap_or_default());
+    }
+    let mut rows: Vec<_> = rows.into_iter().collect();
+    // Builds of one version are ordered by their days.
+    rows.sort_by(|(a, (_, a_day)), (b, (_, b_day))| {
+        let version = |text: &str| text.split(' ').next().unwrap_or_default().to_owned();
+        release_order(&version(b), &version(a)).then_with(|| b_day.cmp(a_day))
+    });
+    let table = html! {
+        table data-name={"release-" (name.to_lowercase())} {
+            caption { (name) }
+            thead { tr { th class="words" scope="col" { "Release" } th scope="col" { "Runs" } th class="words" scope="col" { "Last run" } } }
+            tbody {
+                @for (value, (count, day)) in &rows {
+                    tr { th scope="row" { (value) } td { (count) } td class="words open" { (day) } }
+                }
+            }
+        }
+    };
+    sheet(name, &table)
+}

@@ -1,0 +1,245 @@
+//! The pages of many machines: an index, a page for each question, one for each machine,
+//! and what can be seen only across machines.
+//!
+//! Every page is one file without a network, under the same policy as a run's page. All
+//! figures and words are made here; the script hides, sorts and moves what is there.
+
+mod across;
+mod index;
+mod machine;
+mod question;
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+
+use super::shell;
+use super::verdicts::shade;
+use super::view::factor;
+use crate::schema::FirstQuestion;
+use crate::site::{Collection, Figure, Machine, Question, Setup};
+use crate::stats::Verdict;
+
+/// The size that the index stays below with 300 machines.
+pub const LARGEST_INDEX_BYTES: usize = 2_000_000;
+
+/// What an hour of a machine costs.
+#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prices {
+    /// The day on which the prices held.
+    pub date: String,
+    /// The currency.
+    pub currency: String,
+    /// The price of an hour, by the name of the instance type.
+    pub per_hour: BTreeMap<String, f64>,
+}
+
+impl Prices {
+    /// The price of an hour of this machine.
+    fn of(&self, machine: &Machine) -> Option<f64> {
+        let price = self.per_hour.get(&machine.inputs.instance_type).copied();
+        price.filter(|price| *price > 0.0)
+    }
+}
+
+/// The pages by their paths below the site's folder; the index first.
+#[must_use]
+pub fn render(collection: &Collection, prices: Option<&Prices>) -> Vec<(String, String)> {
+    let mut pages = vec![("index.html".to_owned(), index::page(collection))];
+    for question in &collection.questions {
+        let page = question::page(collection, question, prices);
+        pages.push((file_of(question), page));
+    }
+    pages.push(("across.html".to_owned(), across::page(collection)));
+    for machine in &collection.machines {
+        let page = machine::page(collection, machine, prices);
+        pages.push((address(machine), page));
+    }
+    pages
+}
+
+/// The questions in a few words, and what a lane is the cheapest at.
+fn words(question: FirstQuestion) -> (&'static str, &'static str) {
+    match question {
+        FirstQuestion::Start => ("Start", "to start a task"),
+        FirstQuestion::Wait => ("Wait", "to keep a task waiting"),
+        FirstQuestion::Switch => ("Switch", "to switch between tasks"),
+        FirstQuestion::Serve => ("Serve", "to serve requests"),
+        FirstQuestion::Compute => ("Compute", "to compute with"),
+        FirstQuestion::Unknown => ("Other", "at something else"),
+    }
+}
+
+fn file_of(question: &Question) -> String {
+    format!("{}.html", words(question.question).0.to_lowercase())
+}
+
+fn address(machine: &Machine) -> String {
+    format!("m/{}.html", crate::store::plain(&machine.key))
+}
+
+/// A page of the site; `up` leads from its folder to the site's.
+fn document(collection: &Collection, title: &str, up: &str, body: &Markup) -> String {
+    let mut links = vec![(format!("{up}index.html"), "Machines".to_owned())];
+    for question in &collection.questions {
+        let (name, _) = words(question.question);
+        links.push((format!("{up}{}", file_of(question)), name.to_owned()));
+    }
+    links.push((format!("{up}across.html"), "Across".to_owned()));
+    shell::page(title, &links, body, None)
+}
+
+fn hero(title: &str, text: &Markup) -> Markup {
+    html! {
+        header class="hero" id="top" {
+            div class="wrap broad" {
+                p class="eyebrow" { "threadbare · results of many machines" }
+                h1 { (title) }
+                p class="host" { (text) }
+            }
+        }
+    }
+}
+
+/// A table that scrolls, with the button that copies it.
+fn sheet(label: &str, table: &Markup) -> Markup {
+    html! {
+        div class="sheet" {
+            div class="scroll" tabindex="0" role="group" aria-label=(label) { (table) }
+            div class="under" { button class="copy" type="button" data-copy { "Copy as CSV" } }
+        }
+    }
+}
+
+/// Checkboxes that hide columns, by what their cells have as `data-lane`.
+fn columns<'a>(names: impl Iterator<Item = &'a str>) -> Markup {
+    html! { @for name in names { label { input type="checkbox" checked data-filter=(name); (name) } } }
+}
+
+/// The facts that rows are chosen by.
+const FILTERS: [&str; 6] = [
+    "architecture",
+    "cores",
+    "threads per core",
+    "virtual",
+    "mitigations",
+    "governor",
+];
+
+/// A choice of rows for each fact of which there are several values.
+fn choices(collection: &Collection) -> Markup {
+    let values = |name: &str| -> Vec<String> {
+        let setups = collection.setups();
+        let mut all: Vec<String> = setups
+            .map(|(_, setup)| setup.fact(name).to_owned())
+            .collect();
+        all.sort_by(|a, b| crate::site::release_order(a, b));
+        all.dedup();
+        all
+    };
+    html! {
+        @for name in FILTERS {
+            @let all = values(name);
+            @if all.len() > 1 {
+                label {
+                    (name) " "
+                    select data-pick=(pick(name)) {
+                        option value="" { "any" }
+                        @for value in all { option value=(value) { (value) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A fact's name as a name of the address and of attributes.
+fn pick(name: &str) -> String {
+    name.replace(' ', "-")
+}
+
+/// The start of a row of a setup: what the filters look at, and the row's header.
+fn row_head(machine: &Machine, setup: &Setup, up: &str) -> Markup {
+    let number = machine
+        .setups
+        .iter()
+        .position(|one| std::ptr::eq(one, setup));
+    let number = number.unwrap_or(0);
+    let inputs = &machine.inputs;
+    html! {
+        th scope="row" {
+            a href={(up) (address(machine)) "#s" (number)} { (crate::machine::cpu(inputs)) }
+            small {
+                @match inputs.cores_count { 0 => "cores unknown", count => { (count) " cores" } }
+                ", " (inputs.threads_count) " threads"
+                @if setup.fact("CPUs of the run") != "all" { ", run on " (setup.fact("CPUs of the run")) }
+                " · " (setup.fact("virtual")) " · " (setup.fact("system"))
+                " · mitigations " (setup.fact("mitigations"))
+                @if setup.derived { " · " b { "derived for a trial" } }
+            }
+        }
+    }
+}
+
+/// What the filters and the sorting look at.
+fn attributes(machine: &Machine, setup: &Setup) -> Vec<(String, String)> {
+    let facts = FILTERS.iter();
+    let mut all: Vec<(String, String)> = facts
+        .map(|name| (pick(name), setup.fact(name).to_owned()))
+        .collect();
+    all.push(("cpu".to_owned(), machine.inputs.cpu_model.to_lowercase()));
+    all.push((
+        "threads".to_owned(),
+        machine.inputs.threads_count.to_string(),
+    ));
+    all
+}
+
+/// The attribute in which a row carries its facts, as `name=value` lines.
+fn facts_of(machine: &Machine, setup: &Setup) -> String {
+    let all = attributes(machine, setup);
+    let lines = all.iter().map(|(name, value)| format!("{name}={value}"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A figure with its interval, and the ratio beside it.
+fn figure(figure: &Figure, reference: &str, lane: &str) -> Markup {
+    html! {
+        b { (figure.text()) }
+        @if let Some(ratio) = standing(figure).filter(|_| lane != reference) { " " span class=(tone(figure.verdict)) { (ratio) } }
+        small { (figure.interval_text()) @if figure.runs_count > 1 { ", " (figure.runs_count) " runs" } }
+    }
+}
+
+/// `▲ 5.2×`, `▼ 12%`, `≈`, `?` against the reference lane of the same machine.
+fn standing(figure: &Figure) -> Option<String> {
+    let (ratio, verdict) = (figure.ratio?, figure.verdict?);
+    Some(match verdict {
+        Verdict::Faster => format!("▲ {}", factor(1.0 / ratio)),
+        Verdict::Slower => format!("▼ {}", factor(ratio)),
+        Verdict::Same => "≈".to_owned(),
+        Verdict::CannotTell => "?".to_owned(),
+    })
+}
+
+fn tone(verdict: Option<Verdict>) -> &'static str {
+    verdict.map_or("open", super::view::tone)
+}
+
+/// The class of a cell of a heat map.
+fn heat(figure: &Figure) -> String {
+    match (figure.verdict, figure.ratio) {
+        (Some(Verdict::Faster), Some(ratio)) => format!("b{}", shade(1.0 / ratio)),
+        (Some(Verdict::Slower), Some(ratio)) => format!("w{}", shade(ratio)),
+        _ => "open".to_owned(),
+    }
+}
+
+/// What the signs mean, once a page.
+fn signs(reference: &str) -> Markup {
+    html! {
+        "Ratios are to the lane “" (reference) "” of the same machine: ▲ better by that factor or percentage, ▼ worse, ≈ no difference that matters, ? too noisy to say. "
+        "Figures of one run have its 95% interval. Of several runs of one machine and setup it is their median, and how far they lie apart."
+    }
+}

@@ -1,0 +1,266 @@
+//! A figure of one lane on one machine: of a run, and of several together.
+
+use serde::Serialize;
+
+use crate::analysis::{Analysis, Case, Quantity, Row, Unit, is_floor};
+use crate::format;
+use crate::run::{Run, is_base};
+use crate::schema::{Measure, Workload};
+use crate::stats::Verdict;
+use crate::stats::bootstrap::{Interval, Replicates};
+use crate::stats::quantile::median;
+
+/// The axis of workloads that are measured on 1, 2, … all CPUs.
+const WORKERS: &str = "workers_count";
+
+/// With fewer runs their interval is from the least to the most of them.
+const FEWEST_FOR_BOOTSTRAP: usize = 6;
+
+/// What is measured, the same on machines of any size.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Place {
+    /// The workload's id.
+    pub workload: String,
+    /// The parameters; without the number of workers where that is all CPUs.
+    pub case: Case,
+    /// The quantity's id.
+    pub quantity: String,
+}
+
+/// A lane's figure.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Figure {
+    /// The median over runs of each run's figure.
+    pub value: f64,
+    /// Of several runs how far they lie apart, of one run its own.
+    pub interval: Option<Interval>,
+    /// How many runs.
+    pub runs_count: usize,
+    /// The ratio to the reference lane of the same run, turned so that less is better.
+    pub ratio: Option<f64>,
+    /// What all runs say of it; `CannotTell` where they say different things.
+    pub verdict: Option<Verdict>,
+    /// `at most`, `at least` where the value is only a bound.
+    pub sign: &'static str,
+    /// The unit.
+    pub unit: Unit,
+    /// True where more is better.
+    pub higher_is_better: bool,
+}
+
+impl Figure {
+    /// For sorting: less is better.
+    #[must_use]
+    pub fn cost(&self) -> f64 {
+        match self.higher_is_better {
+            true => -self.value,
+            false => self.value,
+        }
+    }
+
+    /// The figure with its unit.
+    #[must_use]
+    pub fn text(&self) -> String {
+        format!("{}{}", self.sign, self.unit.text(self.value))
+    }
+
+    /// The interval, and what it is of; empty where there is none.
+    #[must_use]
+    pub fn interval_text(&self) -> String {
+        self.interval.map_or_else(String::new, |interval| {
+            format::range(
+                &self.unit.text(interval.low),
+                &self.unit.text(interval.high),
+            )
+        })
+    }
+
+    /// By how much it is less than `other`, turned so that less is better.
+    #[must_use]
+    pub fn over(&self, other: &Figure) -> Option<f64> {
+        let ratio = match self.higher_is_better {
+            true => other.value / self.value,
+            false => self.value / other.value,
+        };
+        (ratio.is_finite() && ratio > 0.0).then_some(ratio)
+    }
+}
+
+/// The quantities of the workload that are shown here.
+pub(super) fn quantities(workload: &Workload) -> Vec<Quantity> {
+    let wanted = workload.first_screen.as_ref();
+    let wanted = wanted.and_then(|screen| screen.quantity.as_deref());
+    let mut all = Quantity::all_of(workload);
+    all.retain(|quantity| quantity.rank == 0 || wanted == Some(&quantity.id));
+    all
+}
+
+/// The quantity by which the workload answers a question of the first screen.
+pub(super) fn answering(workload: &Workload) -> Option<Quantity> {
+    let screen = workload.first_screen.as_ref()?;
+    let mut all = quantities(workload).into_iter();
+    match screen.quantity.as_deref() {
+        Some(id) => all.find(|quantity| quantity.id == id),
+        None => all.next(),
+    }
+}
+
+/// The main figures of a run.
+pub(super) fn of_run(run: &Run, analysis: &Analysis) -> Vec<(Place, String, Figure)> {
+    let mut found = Vec::new();
+    for workload in &run.header.workloads {
+        let shown = quantities(workload);
+        let rows = || {
+            let rows = analysis.rows_of(&workload.id);
+            rows.filter(|row| shown.contains(&row.quantity) && row.estimate.is_some())
+        };
+        let is_swept = [Measure::Scaling, Measure::Efficiency]
+            .iter()
+            .any(|measure| workload.measures.contains(measure));
+        let workers = |row: &Row| row.case.0.get(WORKERS).copied();
+        let most = rows().filter_map(workers).max();
+        for row in rows() {
+            if is_base(&row.lane) || is_floor(&row.lane) {
+                continue;
+            }
+            let mut case = row.case.clone();
+            if is_swept && most.is_some() {
+                if workers(row) != most {
+                    continue;
+                }
+                case.0.remove(WORKERS);
+            }
+            let place = Place {
+                workload: workload.id.clone(),
+                case,
+                quantity: row.quantity.id.clone(),
+            };
+            found.extend(of_row(row).map(|figure| (place, row.lane.clone(), figure)));
+        }
+    }
+    found
+}
+
+fn of_row(row: &Row) -> Option<Figure> {
+    let estimate = row.estimate?;
+    let (value, sign) = match (row.is_resolved(), row.is_limited()) {
+        (false, _) => {
+            let most = estimate.interval.map_or(estimate.value, |one| one.high);
+            (most.max(0.0), "at most\u{a0}")
+        }
+        (true, true) => (estimate.value, row.quantity.bound_sign()),
+        (true, false) => (estimate.value, ""),
+    };
+    let standing = row.standing.as_ref();
+    Some(Figure {
+        value,
+        interval: estimate.interval.filter(|_| row.is_resolved()),
+        runs_count: 1,
+        ratio: standing.map(|standing| row.quantity.turned(standing.ratio).value),
+        verdict: standing.map(|standing| standing.verdict),
+        sign,
+        unit: row.quantity.unit,
+        higher_is_better: row.quantity.higher_is_better,
+    })
+}
+
+/// The figures of several runs as one.
+///
+/// # Panics
+///
+/// If there are none.
+pub(super) fn together(runs: &[Figure]) -> Figure {
+    let first = runs[0].clone();
+    if runs.len() == 1 {
+        return first;
+    }
+    let values: Vec<f64> = runs.iter().map(|run| run.value).collect();
+    let interval = match runs.len() {
+        ..FEWEST_FOR_BOOTSTRAP => values.iter().copied().fold(None, |range, value| {
+            let Interval { low, high } = range.unwrap_or(Interval {
+                low: value,
+                high: value,
+            });
+            Some(Interval {
+                low: low.min(value),
+                high: high.max(value),
+            })
+        }),
+        _ => {
+            let tree = values.iter().map(|value| vec![vec![*value]]).collect();
+            Replicates::of_median(&tree, 0).and_then(|replicates| replicates.interval())
+        }
+    };
+    let ratios: Vec<f64> = runs.iter().filter_map(|run| run.ratio).collect();
+    let agree = runs.iter().all(|run| run.verdict == first.verdict);
+    Figure {
+        value: median(&values).unwrap_or(first.value),
+        interval,
+        runs_count: runs.len(),
+        ratio: median(&ratios),
+        verdict: match agree {
+            true => first.verdict,
+            false => Some(Verdict::CannotTell),
+        },
+        // A bound in one run is a bound of all.
+        sign: runs.iter().map(|run| run.sign).max().unwrap_or(""),
+        ..first
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figure(value: f64, verdict: Verdict) -> Figure {
+        Figure {
+            value,
+            interval: Some(Interval {
+                low: value * 0.9,
+                high: value * 1.1,
+            }),
+            runs_count: 1,
+            ratio: Some(value / 100.0),
+            verdict: Some(verdict),
+            sign: "",
+            unit: Unit::Nanoseconds,
+            higher_is_better: false,
+        }
+    }
+
+    #[test]
+    fn one_run_keeps_its_own_interval_and_several_are_their_range() {
+        let one = figure(100.0, Verdict::Faster);
+        assert_eq!(together(std::slice::from_ref(&one)), one);
+        let all: Vec<Figure> = [90.0, 110.0, 100.0]
+            .map(|value| figure(value, Verdict::Faster))
+            .into();
+        let found = together(&all);
+        assert_eq!((found.value, found.runs_count), (100.0, 3));
+        let range = Interval {
+            low: 90.0,
+            high: 110.0,
+        };
+        assert_eq!(found.interval, Some(range));
+        assert_eq!(found.verdict, Some(Verdict::Faster));
+        assert_eq!(found.ratio, Some(1.0));
+    }
+
+    #[test]
+    fn runs_that_say_different_things_say_nothing_together() {
+        let all = [figure(1.0, Verdict::Faster), figure(2.0, Verdict::Slower)];
+        assert_eq!(together(&all).verdict, Some(Verdict::CannotTell));
+    }
+
+    #[test]
+    fn interval_of_many_runs_is_within_their_range() {
+        let values = (0..12).map(|n| figure(100.0 + f64::from(n), Verdict::Same));
+        let found = together(&values.collect::<Vec<_>>());
+        let interval = found.interval.unwrap();
+        assert!(
+            100.0 < interval.low && interval.high < 111.0,
+            "{interval:?}"
+        );
+        assert!(interval.contains(105.5));
+    }
+}

@@ -1,0 +1,432 @@
+//! Many machines: what a folder of runs says, machine by machine.
+//!
+//! Runs of one machine and one setup (kernel, mitigations, releases, …) are replicates:
+//! their figures are put together, and how far they lie apart is the interval. Machines
+//! are set side by side, never averaged, and no p-value is given across machines.
+
+mod facts;
+mod figure;
+mod pairs;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use serde::Serialize;
+
+use crate::analysis::Analysis;
+use crate::run::Run;
+use crate::schema::{FirstQuestion, MachineKeyInputs, Workload};
+use crate::verify::{Looked, Standing, Verifier, look};
+
+pub use facts::{Fact, release_order};
+pub use figure::{Figure, Place};
+pub use pairs::{Change, Pair, pairs};
+
+/// What a folder of runs says.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Collection {
+    /// The machines, by their CPUs' names.
+    pub machines: Vec<Machine>,
+    /// The first screen's questions, each with the place that most machines have.
+    pub questions: Vec<Question>,
+    /// All lanes, in the order of the first run that has them.
+    pub lanes: Vec<String>,
+    /// All places, in the order of the first run that has them.
+    pub places: Vec<Titled>,
+    /// The lane that ratios are against.
+    pub reference_lane: String,
+    /// The files that are not accepted, with the reasons.
+    pub apart: Vec<Apart>,
+}
+
+/// A question, and what answers it on every machine.
+#[derive(Clone, Debug, Serialize)]
+pub struct Question {
+    /// The question.
+    pub question: FirstQuestion,
+    /// What answers it.
+    pub place: Titled,
+}
+
+/// A place with its words.
+#[derive(Clone, Debug, Serialize)]
+pub struct Titled {
+    /// The place.
+    pub place: Place,
+    /// The workload's title.
+    pub title: String,
+    /// The parameters that tell it from others, in words; may be empty.
+    pub case_text: String,
+    /// What the figure is of.
+    pub quantity: String,
+}
+
+/// A machine: all runs of one key.
+#[derive(Clone, Debug, Serialize)]
+pub struct Machine {
+    /// The machine key.
+    pub key: String,
+    /// What the key is made of.
+    pub inputs: MachineKeyInputs,
+    /// Its setups, the newest first.
+    pub setups: Vec<Setup>,
+}
+
+/// Runs of one machine in one state.
+#[derive(Clone, Debug, Serialize)]
+pub struct Setup {
+    /// What the machine and its software are, in the order of [`Fact::NAMES`].
+    pub facts: Vec<Fact>,
+    /// CPUs that each lane had.
+    pub cpus_count: usize,
+    /// The runs, the newest first.
+    pub runs: Vec<Kept>,
+    /// The figures of all runs together, by place and lane.
+    #[serde(skip)]
+    pub figures: BTreeMap<Place, BTreeMap<String, Figure>>,
+    /// True for runs that a program derived from others, for trials.
+    pub derived: bool,
+}
+
+/// One run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Kept {
+    /// Its file, below the folder.
+    pub file: String,
+    /// When it started.
+    pub started: String,
+    /// Its id.
+    pub run_id: String,
+}
+
+/// A file that is not in the figures.
+#[derive(Clone, Debug, Serialize)]
+pub struct Apart {
+    /// The file, below the folder.
+    pub file: String,
+    /// Whether it is quarantined or refused.
+    pub standing: Standing,
+    /// Why.
+    pub reasons: Vec<String>,
+}
+
+impl Setup {
+    /// The value of a fact.
+    #[must_use]
+    pub fn fact(&self, name: &str) -> &str {
+        let found = self.facts.iter().find(|fact| fact.name == name);
+        found.map_or("", |fact| &fact.value)
+    }
+
+    /// The figures of a place, the best first.
+    #[must_use]
+    pub fn ranked(&self, place: &Place) -> Vec<(&str, &Figure)> {
+        let lanes = self.figures.get(place).into_iter().flatten();
+        let mut ranked: Vec<(&str, &Figure)> = lanes
+            .map(|(lane, figure)| (lane.as_str(), figure))
+            .collect();
+        ranked.sort_by(|(_, a), (_, b)| a.cost().total_cmp(&b.cost()));
+        ranked
+    }
+}
+
+/// All result files at and below `folder`, by their paths.
+///
+/// # Errors
+///
+/// What the file system said.
+pub fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(&folder)? {
+            let path = entry?.path();
+            let name = path.to_string_lossy();
+            if path.is_dir() {
+                open.push(path);
+            } else if name.ends_with(".jsonl") || name.ends_with(".jsonl.zst") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+impl Collection {
+    /// Reads all runs at and below `folder`, on all CPUs.
+    ///
+    /// # Errors
+    ///
+    /// What the file system said of the folder. A file that cannot be read is one of
+    /// those that are [apart](Collection::apart).
+    pub fn read(folder: &Path) -> io::Result<Collection> {
+        let files = files(folder)?;
+        let mut digests = digests(&files);
+        let mut verifier = Verifier::default();
+        let mut collection = Collection::default();
+        let mut accepted = Vec::new();
+        for (path, (looked, digest)) in files.iter().zip(&mut digests) {
+            let finding = verifier.judge(path, looked);
+            let file = path.strip_prefix(folder).unwrap_or(path);
+            let file = file.display().to_string();
+            match (finding.standing, digest.take()) {
+                (Standing::Accepted, Some(digest)) => accepted.push((file, digest)),
+                (standing, _) => collection.apart.push(Apart {
+                    file,
+                    standing,
+                    reasons: finding.reasons,
+                }),
+            }
+        }
+        collection.add(accepted);
+        Ok(collection)
+    }
+
+    fn add(&mut self, accepted: Vec<(String, Digest)>) {
+        let mut machines: BTreeMap<String, Vec<(String, Digest)>> = BTreeMap::new();
+        for (file, digest) in accepted {
+            for lane in &digest.lanes {
+                if !self.lanes.contains(lane) {
+                    self.lanes.push(lane.clone());
+                }
+            }
+            for titled in &digest.places {
+                if !self.places.iter().any(|one| one.place == titled.place) {
+                    self.places.push(titled.clone());
+                }
+            }
+            if self.reference_lane.is_empty() {
+                self.reference_lane = digest.reference_lane.clone();
+            }
+            let own = machines.entry(digest.key.clone()).or_default();
+            own.push((file, digest));
+        }
+        self.questions = questions(machines.values().flatten().map(|(_, digest)| digest));
+        self.machines = machines.into_values().filter_map(machine).collect();
+        self.machines.sort_by(|a, b| {
+            let name = |one: &Machine| (one.inputs.cpu_model.clone(), one.inputs.threads_count);
+            name(a).cmp(&name(b)).then_with(|| a.key.cmp(&b.key))
+        });
+        // Of two workloads for one question, the words say which it is.
+        for question in &mut self.questions {
+            let titled = self.places.iter();
+            let place = &question.place.place;
+            if let Some(found) = titled.clone().find(|one| one.place == *place) {
+                question.place = found.clone();
+            }
+        }
+    }
+
+    /// All setups, each with its machine.
+    pub fn setups(&self) -> impl Iterator<Item = (&Machine, &Setup)> {
+        let machines = self.machines.iter();
+        machines.flat_map(|machine| machine.setups.iter().map(move |setup| (machine, setup)))
+    }
+
+    /// How many runs are in the figures.
+    #[must_use]
+    pub fn runs_count(&self) -> usize {
+        self.setups().map(|(_, setup)| setup.runs.len()).sum()
+    }
+}
+
+/// What is taken of one run.
+struct Digest {
+    key: String,
+    inputs: MachineKeyInputs,
+    facts: Vec<Fact>,
+    cpus_count: usize,
+    started: String,
+    run_id: String,
+    reference_lane: String,
+    lanes: Vec<String>,
+    places: Vec<Titled>,
+    answers: Vec<(FirstQuestion, u32, Place, usize)>,
+    figures: Vec<(Place, String, Figure)>,
+    derived: bool,
+}
+
+/// What is found of each file, and what is taken of the runs that can be read.
+fn digests(files: &[PathBuf]) -> Vec<(Looked, Option<Digest>)> {
+    let next = AtomicUsize::new(0);
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let work = || {
+        let mut done = Vec::new();
+        while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let mut looked = look(path);
+            let run = looked.run.take();
+            done.push((path, looked, run.map(|run| digest(&run))));
+        }
+        done
+    };
+    let mut all: Vec<_> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let done = workers.into_iter().map(|worker| match worker.join() {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        done.flatten().collect()
+    });
+    all.sort_by_key(|(path, ..)| *path);
+    all.into_iter()
+        .map(|(_, looked, digest)| (looked, digest))
+        .collect()
+}
+
+fn digest(run: &Run) -> Digest {
+    let analysis = Analysis::of_main_figures(run);
+    let host = &run.header.host;
+    let figures = figure::of_run(run, &analysis);
+    let mut places: Vec<Titled> = Vec::new();
+    let mut answers: Vec<(FirstQuestion, u32, Place, usize)> = Vec::new();
+    for (place, _, _) in &figures {
+        let Some(workload) = run.workload(&place.workload) else {
+            continue;
+        };
+        if !places.iter().any(|one| one.place == *place) {
+            places.push(titled(workload, place, &figures));
+            if let Some((question, rank)) = answers_question(workload, place) {
+                let lanes = figures.iter().filter(|(other, ..)| other == place).count();
+                answers.push((question, rank, place.clone(), lanes));
+            }
+        }
+    }
+    Digest {
+        key: host.machine.key(),
+        inputs: host.machine.clone(),
+        facts: facts::of(run),
+        cpus_count: run.header.design.cpus.len(),
+        started: run.header.started.clone(),
+        run_id: run.header.run_id.clone(),
+        reference_lane: analysis.reference_lane.clone(),
+        lanes: run
+            .header
+            .lanes
+            .iter()
+            .map(|lane| lane.name.clone())
+            .collect(),
+        places,
+        answers,
+        derived: run.header.environment.contains_key("derived_from"),
+        figures,
+    }
+}
+
+/// The place with its words: of the parameters those that vary between the
+/// workload's places.
+fn titled(workload: &Workload, place: &Place, figures: &[(Place, String, Figure)]) -> Titled {
+    let cases = figures
+        .iter()
+        .filter(|(other, ..)| other.workload == place.workload)
+        .map(|(other, ..)| &other.case);
+    let varies = |name: &str| {
+        let value = place.case.0.get(name);
+        cases.clone().any(|case| case.0.get(name) != value)
+    };
+    let quantity = figure::quantities(workload);
+    let quantity = quantity.into_iter().find(|one| one.id == place.quantity);
+    Titled {
+        place: place.clone(),
+        title: workload.title.clone(),
+        case_text: place.case.only(varies).text(Some(workload)),
+        quantity: quantity.map_or_else(String::new, |one| one.title),
+    }
+}
+
+/// The question that the place answers, and its rank there.
+fn answers_question(workload: &Workload, place: &Place) -> Option<(FirstQuestion, u32)> {
+    let screen = workload.first_screen.as_ref()?;
+    let quantity = figure::answering(workload)?;
+    let is_here = |(name, value): (&String, &u64)| place.case.0.get(name) == Some(value);
+    (quantity.id == place.quantity && screen.parameters.iter().all(is_here))
+        .then_some((screen.question, screen.rank))
+}
+
+/// For each question the place that most runs have; of as many, the one that comes
+/// first on a run's own page: with the most lanes, the lowest rank, the largest case.
+fn questions<'a>(digests: impl Iterator<Item = &'a Digest>) -> Vec<Question> {
+    type Seen<'a> = (usize, usize, u32, &'a Digest);
+    let mut seen: BTreeMap<FirstQuestion, BTreeMap<&Place, Seen<'_>>> = BTreeMap::new();
+    for digest in digests {
+        for (question, rank, place, lanes) in &digest.answers {
+            let of_question = seen.entry(*question).or_default();
+            let one = of_question.entry(place).or_insert((0, 0, *rank, digest));
+            one.0 += 1;
+            one.1 = one.1.max(*lanes);
+        }
+    }
+    let chosen = seen.into_iter().filter_map(|(question, places)| {
+        let best = places
+            .into_iter()
+            .max_by_key(|(place, (runs, lanes, rank, _))| {
+                (*runs, std::cmp::Reverse(*rank), *lanes, *place)
+            });
+        let (place, (.., digest)) = best?;
+        let found = digest.places.iter().find(|one| one.place == *place)?;
+        Some(Question {
+            question,
+            place: found.clone(),
+        })
+    });
+    chosen.collect()
+}
+
+fn machine(runs: Vec<(String, Digest)>) -> Option<Machine> {
+    let (key, inputs) = runs
+        .first()
+        .map(|(_, digest)| (digest.key.clone(), digest.inputs.clone()))?;
+    let mut setups: BTreeMap<Vec<Fact>, Vec<(String, Digest)>> = BTreeMap::new();
+    for (file, digest) in runs {
+        let own = setups.entry(digest.facts.clone()).or_default();
+        own.push((file, digest));
+    }
+    let mut setups: Vec<Setup> = setups
+        .into_iter()
+        .map(|(facts, runs)| setup(facts, runs))
+        .collect();
+    setups.sort_by(|a, b| b.runs[0].started.cmp(&a.runs[0].started));
+    Some(Machine {
+        key,
+        inputs,
+        setups,
+    })
+}
+
+fn setup(facts: Vec<Fact>, mut runs: Vec<(String, Digest)>) -> Setup {
+    runs.sort_by(|(_, a), (_, b)| b.started.cmp(&a.started));
+    let mut figures: BTreeMap<Place, BTreeMap<String, Vec<Figure>>> = BTreeMap::new();
+    let mut kept = Vec::new();
+    let cpus_count = runs[0].1.cpus_count;
+    let derived = runs.iter().any(|(_, digest)| digest.derived);
+    for (file, digest) in runs {
+        for (place, lane, figure) in digest.figures {
+            let lanes = figures.entry(place).or_default();
+            lanes.entry(lane).or_default().push(figure);
+        }
+        kept.push(Kept {
+            file,
+            started: digest.started,
+            run_id: digest.run_id,
+        });
+    }
+    let together = |lanes: BTreeMap<String, Vec<Figure>>| {
+        let lanes = lanes.into_iter();
+        lanes
+            .map(|(lane, all)| (lane, figure::together(&all)))
+            .collect()
+    };
+    Setup {
+        facts,
+        cpus_count,
+        runs: kept,
+        figures: figures
+            .into_iter()
+            .map(|(place, lanes)| (place, together(lanes)))
+            .collect(),
+        derived,
+    }
+}

@@ -1,0 +1,202 @@
+//! The pages of many machines, from real runs and derived ones.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use reports::html::site::{LARGEST_INDEX_BYTES, Prices, render};
+use reports::site::{Collection, pairs};
+use reports::stats::Verdict;
+use reports::verify::Standing;
+use reports::{Analysis, store};
+
+use crate::derive;
+use crate::schema::in_crate;
+
+fn collection(folder: &Path) -> Collection {
+    Collection::read(folder).expect("the folder")
+}
+
+fn page<'a>(pages: &'a [(String, String)], path: &str) -> &'a str {
+    let found = pages.iter().find(|(name, _)| name == path);
+    &found.unwrap_or_else(|| panic!("no page {path}")).1
+}
+
+#[test]
+fn figures_of_a_site_are_those_of_the_runs_own_pages() {
+    let files = reports::site::files(&in_crate("hardware")).unwrap();
+    let run = store::read(&files[0]).unwrap();
+    let whole = Analysis::of(&run);
+    let main = Analysis::of_main_figures(&run);
+    assert!(main.rows.len() > 200, "{}", main.rows.len());
+    for row in main.rows {
+        let same = whole.rows.iter().find(|other| {
+            (&other.workload, &other.case, &other.quantity, &other.lane)
+                == (&row.workload, &row.case, &row.quantity, &row.lane)
+        });
+        let same = same.unwrap_or_else(|| panic!("{} {}", row.workload, row.lane));
+        assert_eq!(same.estimate, row.estimate, "{} {}", row.workload, row.lane);
+        assert_eq!(same.standing, row.standing, "{} {}", row.workload, row.lane);
+    }
+}
+
+#[test]
+fn real_runs_are_one_machine_whose_replicates_give_the_interval() {
+    let collection = collection(&in_crate("hardware"));
+    assert!(collection.apart.is_empty(), "{:?}", collection.apart);
+    assert_eq!(collection.machines.len(), 1);
+    let setups = &collection.machines[0].setups;
+    // Two runs of one build, and one of a later build.
+    let runs: Vec<usize> = setups.iter().map(|setup| setup.runs.len()).collect();
+    assert_eq!(runs, [1, 2]);
+    assert_eq!(collection.questions.len(), 5);
+    for question in &collection.questions {
+        let ranked = setups[1].ranked(&question.place.place);
+        assert!(ranked.len() > 1, "{:?}", question.question);
+        for (lane, figure) in ranked {
+            assert_eq!(figure.runs_count, 2, "{lane}");
+            if let Some(interval) = figure.interval {
+                assert!(interval.contains(figure.value), "{lane} {figure:?}");
+            }
+        }
+    }
+    // The two builds differ in one fact, and that is the build.
+    let changes = pairs(&collection);
+    assert_eq!(changes.len(), 1);
+    assert_eq!((changes[0].fact, changes[0].pairs.len()), ("suite", 1));
+    let ratios = &changes[0].pairs[0].ratios;
+    assert!(
+        ratios
+            .iter()
+            .flatten()
+            .all(|ratio| (0.2..5.0).contains(ratio)),
+        "{ratios:?}"
+    );
+}
+
+#[test]
+fn file_that_is_not_accepted_is_named_and_in_no_figure() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = derive::write(folder.path(), 2);
+    std::fs::copy(&files[0], folder.path().join("again.jsonl")).unwrap();
+    std::fs::write(folder.path().join("broken.jsonl"), "not a run\n").unwrap();
+    let mut dirty = derive::derived(&derive::real(), 5);
+    dirty
+        .header
+        .environment
+        .insert("git_dirty".into(), true.into());
+    let mut text = String::new();
+    for record in dirty.records() {
+        text.push_str(&serde_json::to_string(&record).unwrap());
+        text.push('\n');
+    }
+    std::fs::write(folder.path().join("dirty.jsonl"), text).unwrap();
+    let collection = collection(folder.path());
+    assert_eq!(collection.runs_count(), 2);
+    let apart: BTreeMap<&str, Standing> = collection
+        .apart
+        .iter()
+        .map(|one| (one.file.as_str(), one.standing))
+        .collect();
+    assert_eq!(apart["broken.jsonl"], Standing::Refused);
+    assert_eq!(apart["dirty.jsonl"], Standing::Quarantined);
+    assert_eq!(apart.len(), 3, "{apart:?}");
+    let pages = render(&collection, None);
+    let index = page(&pages, "index.html");
+    assert!(index.contains("broken.jsonl") && index.contains("holds the same samples"));
+}
+
+#[test]
+fn thirty_machines_have_their_pages_and_every_table_reads_without_a_script() {
+    let folder = tempfile::tempdir().unwrap();
+    derive::write(folder.path(), 30);
+    let collection = collection(folder.path());
+    assert!(collection.apart.is_empty(), "{:?}", collection.apart);
+    assert_eq!(
+        (collection.machines.len(), collection.runs_count()),
+        (10, 30)
+    );
+    let prices = Prices {
+        date: "2026-11-01".into(),
+        currency: "USD".into(),
+        per_hour: [("m7a.large".to_owned(), 0.116)].into(),
+    };
+    let pages = render(&collection, Some(&prices));
+    assert_eq!(pages.len(), 1 + 5 + 1 + 10);
+    let index = page(&pages, "index.html");
+    for machine in &collection.machines {
+        assert!(index.contains(&format!("m/{}.html#s0", machine.key)));
+        assert!(page(&pages, &format!("m/{}.html", machine.key)).contains("Derived from"));
+    }
+    // Every figure of the index is text of the page, interval and ratio beside it.
+    for (_, setup) in collection.setups() {
+        for question in &collection.questions {
+            let (lane, best) = setup.ranked(&question.place.place)[0];
+            assert!(index.contains(&best.text()), "{lane}");
+            assert!(index.contains(&best.interval_text()), "{lane}");
+        }
+    }
+    assert!(page(&pages, "serve.html").contains("million for 1 USD"));
+    assert!(!page(&pages, "switch.html").contains("per core</th>"));
+    let across = page(&pages, "across.html");
+    for fact in ["mitigations", "governor"] {
+        assert!(
+            across.contains(&format!("<caption>{fact}</caption>")),
+            "{fact}"
+        );
+    }
+    // Every link within the site leads to a page of it.
+    for (path, text) in &pages {
+        let up = if path.starts_with("m/") { "m/" } else { "" };
+        for link in text.split("href=\"").skip(1) {
+            let link = link.split(['"', '#']).next().unwrap();
+            if link.is_empty() {
+                continue;
+            }
+            let target = match link.strip_prefix("../") {
+                Some(rest) => rest.to_owned(),
+                None => format!("{up}{link}"),
+            };
+            assert!(
+                pages.iter().any(|(path, _)| *path == target),
+                "{path}: {link}"
+            );
+        }
+        for word in ["http://", "https://", " style=\"", " onclick="] {
+            assert!(!text.contains(word), "{path}: {word}");
+        }
+    }
+}
+
+#[test]
+fn index_of_three_hundred_machines_stays_small() {
+    let folder = tempfile::tempdir().unwrap();
+    derive::write(folder.path(), 1);
+    // One run read, and three hundred machines of it: the size is that of the page.
+    let mut many = collection(folder.path());
+    let one = many.machines[0].clone();
+    many.machines = (0..300)
+        .map(|number| {
+            let mut machine = one.clone();
+            machine.key = format!("{}{number:03}", one.key);
+            machine
+        })
+        .collect();
+    let pages = render(&many, None);
+    let index = page(&pages, "index.html");
+    assert_eq!(index.matches("<tr data-workload").count(), 300);
+    assert!(index.len() < LARGEST_INDEX_BYTES, "{}", index.len());
+    for (path, text) in &pages {
+        assert!(text.len() < LARGEST_INDEX_BYTES, "{path}: {}", text.len());
+    }
+}
+
+#[test]
+fn verdict_of_a_machine_is_that_of_its_runs() {
+    let collection = collection(&in_crate("hardware"));
+    let setup = &collection.machines[0].setups[1];
+    let told = setup.figures.values().flat_map(BTreeMap::values);
+    let told = told.filter(|figure| figure.verdict == Some(Verdict::Faster));
+    for figure in told {
+        assert!(figure.ratio.is_some_and(|ratio| ratio < 1.0), "{figure:?}");
+    }
+}

@@ -1,0 +1,68 @@
+// The checks of the pages of many machines. Called by tests/it/browser.rs:  node site.mjs CHROMIUM INDEX [AXE]
+import { drive } from "./driver.mjs";
+
+await drive(process.argv.slice(2), async ({ run, until, open, check, tell }) => {
+  const shown = "[...document.querySelectorAll('tbody tr[data-facts]')].filter((row) => !row.hidden)";
+
+  // Filters and their addresses.
+  await open("");
+  const all = await run(shown + ".length");
+  check("every setup has a row", all === 30, all);
+  await open("#architecture=aarch64");
+  check("an address chooses rows by a fact", await run(`${shown}.length > 0 && ${shown}.length < 30 && ${shown}.every((row) => row.dataset.facts.includes('architecture=aarch64'))`), await run(shown + ".length"));
+  check("the choice shows it", (await run("document.querySelector('[data-pick=architecture]').value")) === "aarch64", null);
+  await run("{ const pick = document.querySelector('[data-pick=mitigations]'); pick.value = 'off'; pick.dispatchEvent(new Event('change')); }");
+  check("a choice is in the address", (await run("location.hash")) === "#architecture=aarch64&mitigations=off", await run("location.hash"));
+  await run("document.querySelector('#reset').click()");
+  check("reset shows all", (await run(shown + ".length")) === all && (await run("location.hash")) === "", await run("location.hash"));
+  await open("#find=neoverse&hide=Serve");
+  check("a search finds machines", await run(`${shown}.length > 0 && ${shown}.every((row) => row.textContent.includes('Neoverse'))`), await run(shown + ".length"));
+  check("a question can be hidden", await run("[...document.querySelectorAll('[data-lane=Serve]')].every((part) => part.hidden)"), null);
+
+  // Sorting.
+  await open("#sort=Start");
+  const costs = await run("[...document.querySelectorAll('tbody tr[data-facts] [data-lane=Start]')].map((cell) => Number(cell.dataset.value ?? Infinity))");
+  check("a column is sorted by its figures", costs.length === all && costs.every((cost, place) => place === 0 || costs[place - 1] <= cost), costs);
+  check("the sorted column says so", (await run("document.querySelector('th[data-lane=Start]').getAttribute('aria-sort')")) === "ascending", null);
+  await run("document.querySelector('th[data-lane=Start] .sort').click()");
+  check("a second click takes the order back", (await run("location.hash")) === "", await run("location.hash"));
+
+  // Two machines side by side.
+  const [a, b] = await run("[0, 7].map((place) => document.querySelectorAll('tbody tr[data-facts] th a')[place].getAttribute('href'))");
+  await open(`#a=${encodeURIComponent(a)}&b=${encodeURIComponent(b)}`);
+  check("an address sets two machines side by side", await run("document.querySelectorAll('#two-table tr').length > 10 && document.querySelectorAll('#two-table td').length > 20"), await run("document.querySelectorAll('#two-table tr').length"));
+  check("lines in which they differ are marked", await run("document.querySelectorAll('#two-table tr.differs').length > 0"), null);
+
+  // The machine nearest to a file.
+  await open("");
+  const drop = (text) => run(`{ const file = new File([${JSON.stringify(text)}], 'run.jsonl'), list = new DataTransfer(); list.items.add(file); const mine = document.querySelector('#mine'); mine.files = list.files; mine.dispatchEvent(new Event('change')); }`);
+  await drop(JSON.stringify({ host: { machine: { architecture: "aarch64", cpu_model: "Neoverse-V1", cores_count: 8, threads_count: 8, hypervisor: "nitro" } } }) + "\n{}");
+  check("the nearest machine to a file is found", await until("document.querySelector('#nearest-list a')?.textContent.includes('Neoverse-V1')"), await run("document.querySelector('#nearest-list').textContent"));
+  await drop("nothing");
+  check("a file that is no run is refused", await until("document.querySelector('#nearest-list').textContent.includes('no run.jsonl')"), await run("document.querySelector('#nearest-list').textContent"));
+
+  // The pages behind it.
+  const machine = await run("document.querySelector('tbody tr[data-facts] th a').href");
+  await run("document.querySelector('tbody tr[data-facts] th a').click()");
+  check("a row leads to its machine", await until(`location.href === ${JSON.stringify(machine)} && document.readyState === 'complete' && document.querySelectorAll('.heat tr').length > 8`), await run("location.href"));
+  await run("document.querySelector('.links a').click()");
+  check("and back", await until("location.pathname.endsWith('/index.html')"), await run("location.href"));
+
+  // Phone width: nothing but the tables' own frames scrolls sideways.
+  await tell("Emulation.setDeviceMetricsOverride", { width: 375, height: 800, deviceScaleFactor: 1, mobile: true });
+  for (const page of await run("[...document.querySelectorAll('.links a')].map((link) => link.href).concat(" + JSON.stringify(machine) + ")")) {
+    await tell("Page.navigate", { url: page });
+    check("a page is there", await until(`location.href === ${JSON.stringify(page)} && document.readyState === 'complete'`), page);
+    check("a phone needs no sideways scrolling", await run("document.documentElement.scrollWidth <= 376"), page + " " + (await run("document.documentElement.scrollWidth")));
+  }
+  await tell("Emulation.clearDeviceMetricsOverride");
+
+  // Without a script every table is there.
+  await tell("Emulation.setScriptExecutionDisabled", { value: true });
+  await tell("Page.navigate", { url: machine.replace(/m\/.*/, "index.html") });
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  const { root } = await tell("DOM.getDocument", { depth: 1 });
+  const { nodeIds } = await tell("DOM.querySelectorAll", { nodeId: root.nodeId, selector: "tbody tr[data-facts] td b" });
+  check("the tables read without a script", nodeIds.length > 100, nodeIds.length);
+  await tell("Emulation.setScriptExecutionDisabled", { value: false });
+});
