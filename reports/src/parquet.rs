@@ -1,5 +1,5 @@
-//! The samples of any number of runs as one Parquet table, a row each, for
-//! DuckDB and its like.
+//! The samples of any number of runs as one Parquet table, a row each, and the figures
+//! of many machines as another, for DuckDB and its like.
 //!
 //! What varies by workload (parameters, further figures) is JSON text: a query
 //! takes from it what it needs. What a sample lacks is null, never 0.
@@ -16,6 +16,8 @@ use parquet::schema::parser::parse_message_type;
 
 use crate::run::Run;
 use crate::schema::{Group, Memory, Sample};
+use crate::site::{Collection, Figure, Machine, Place, Setup};
+use crate::stats::Verdict;
 use crate::stats::histogram::percentile;
 
 /// One row: where the sample is from.
@@ -28,135 +30,139 @@ struct Row<'a> {
 }
 
 /// How a column is made of rows.
-enum Column {
-    Text(fn(&Row<'_>) -> String),
-    Whole(fn(&Row<'_>) -> Option<i64>),
-    Real(fn(&Row<'_>) -> Option<f64>),
-    Flag(fn(&Row<'_>) -> bool),
+enum Column<R> {
+    Text(fn(&R) -> String),
+    Whole(fn(&R) -> Option<i64>),
+    Real(fn(&R) -> Option<f64>),
+    Flag(fn(&R) -> bool),
 }
 
-/// The columns, in the table's order.
-const COLUMNS: &[(&str, Column)] = &[
-    ("run_id", Column::Text(|row| row.run.header.run_id.clone())),
-    (
-        "started",
-        Column::Text(|row| row.run.header.started.clone()),
-    ),
-    (
-        "depth",
-        Column::Text(|row| {
-            json(&row.run.header.design.depth)
-                .trim_matches('"')
-                .to_owned()
-        }),
-    ),
-    ("host", Column::Text(|row| row.run.header.host.name.clone())),
-    (
-        "machine_key",
-        Column::Text(|row| row.machine_key.to_owned()),
-    ),
-    (
-        "cpu_model",
-        Column::Text(|row| row.run.header.host.machine.cpu_model.clone()),
-    ),
-    ("workload", Column::Text(|row| row.group.workload.clone())),
-    ("lane", Column::Text(|row| row.group.lane.clone())),
-    (
-        "parameters",
-        Column::Text(|row| json(&row.group.parameters)),
-    ),
-    (
-        "process_index",
-        Column::Whole(|row| whole(row.group.process_index)),
-    ),
-    (
-        "block_index",
-        Column::Whole(|row| whole(row.group.block_index)),
-    ),
-    (
-        "order_index",
-        Column::Whole(|row| whole(row.group.order_index)),
-    ),
-    (
-        "sample_index",
-        Column::Whole(|row| i64::try_from(row.sample_index).ok()),
-    ),
-    ("control", Column::Flag(|row| row.group.control)),
-    ("at_ns", Column::Whole(|row| whole(row.group.at_ns))),
-    (
-        "migrations_count",
-        Column::Whole(|row| whole(row.group.migrations_count?)),
-    ),
-    (
-        "iterations",
-        Column::Whole(|row| whole(row.group.iterations)),
-    ),
-    (
-        "elapsed_ns",
-        Column::Whole(|row| whole(row.sample.elapsed_ns)),
-    ),
-    (
-        "operations_count",
-        Column::Whole(|row| whole(row.sample.operations_count)),
-    ),
-    (
-        "time_ns",
-        Column::Real(|row| Some(row.sample.elapsed_ns as f64 / row.sample.operations_count as f64)),
-    ),
-    ("cpu_ns", Column::Whole(|row| whole(row.sample.cpu_ns))),
-    (
-        "voluntary_switches_count",
-        Column::Whole(|row| whole(row.sample.voluntary_switches_count)),
-    ),
-    (
-        "involuntary_switches_count",
-        Column::Whole(|row| whole(row.sample.involuntary_switches_count)),
-    ),
-    (
-        "tasks_count",
-        Column::Whole(|row| whole(row.sample.memory?.tasks_count)),
-    ),
-    (
-        "available_bytes",
-        Column::Whole(|row| memory(row, |memory| memory.available_bytes)),
-    ),
-    (
-        "anonymous_bytes",
-        Column::Whole(|row| memory(row, |memory| memory.anonymous_bytes)),
-    ),
-    (
-        "kernel_stack_bytes",
-        Column::Whole(|row| memory(row, |memory| memory.kernel_stack_bytes)),
-    ),
-    (
-        "slab_bytes",
-        Column::Whole(|row| memory(row, |memory| memory.slab_bytes)),
-    ),
-    (
-        "page_tables_bytes",
-        Column::Whole(|row| memory(row, |memory| memory.page_tables_bytes)),
-    ),
-    (
-        "percpu_bytes",
-        Column::Whole(|row| memory(row, |memory| memory.percpu_bytes)),
-    ),
-    (
-        "virtual_bytes",
-        Column::Whole(|row| memory(row, |memory| memory.virtual_bytes)),
-    ),
-    ("latency_ns_p50", Column::Whole(|row| latency(row, 0.5))),
-    ("latency_ns_p99", Column::Whole(|row| latency(row, 0.99))),
-    ("latency_ns_p999", Column::Whole(|row| latency(row, 0.999))),
-    (
-        "offered_per_s",
-        Column::Real(|row| row.sample.latency.as_ref()?.offered_per_s),
-    ),
-    (
-        "achieved_per_s",
-        Column::Real(|row| Some(row.sample.latency.as_ref()?.achieved_per_s)),
-    ),
-    ("metrics", Column::Text(|row| json(&row.sample.metrics))),
-];
+/// The columns of samples, in the table's order.
+fn columns<'a>() -> Vec<(&'static str, Column<Row<'a>>)> {
+    vec![
+        ("run_id", Column::Text(|row| row.run.header.run_id.clone())),
+        (
+            "started",
+            Column::Text(|row| row.run.header.started.clone()),
+        ),
+        (
+            "depth",
+            Column::Text(|row| {
+                json(&row.run.header.design.depth)
+                    .trim_matches('"')
+                    .to_owned()
+            }),
+        ),
+        ("host", Column::Text(|row| row.run.header.host.name.clone())),
+        (
+            "machine_key",
+            Column::Text(|row| row.machine_key.to_owned()),
+        ),
+        (
+            "cpu_model",
+            Column::Text(|row| row.run.header.host.machine.cpu_model.clone()),
+        ),
+        ("workload", Column::Text(|row| row.group.workload.clone())),
+        ("lane", Column::Text(|row| row.group.lane.clone())),
+        (
+            "parameters",
+            Column::Text(|row| json(&row.group.parameters)),
+        ),
+        (
+            "process_index",
+            Column::Whole(|row| whole(row.group.process_index)),
+        ),
+        (
+            "block_index",
+            Column::Whole(|row| whole(row.group.block_index)),
+        ),
+        (
+            "order_index",
+            Column::Whole(|row| whole(row.group.order_index)),
+        ),
+        (
+            "sample_index",
+            Column::Whole(|row| i64::try_from(row.sample_index).ok()),
+        ),
+        ("control", Column::Flag(|row| row.group.control)),
+        ("at_ns", Column::Whole(|row| whole(row.group.at_ns))),
+        (
+            "migrations_count",
+            Column::Whole(|row| whole(row.group.migrations_count?)),
+        ),
+        (
+            "iterations",
+            Column::Whole(|row| whole(row.group.iterations)),
+        ),
+        (
+            "elapsed_ns",
+            Column::Whole(|row| whole(row.sample.elapsed_ns)),
+        ),
+        (
+            "operations_count",
+            Column::Whole(|row| whole(row.sample.operations_count)),
+        ),
+        (
+            "time_ns",
+            Column::Real(|row| {
+                Some(row.sample.elapsed_ns as f64 / row.sample.operations_count as f64)
+            }),
+        ),
+        ("cpu_ns", Column::Whole(|row| whole(row.sample.cpu_ns))),
+        (
+            "voluntary_switches_count",
+            Column::Whole(|row| whole(row.sample.voluntary_switches_count)),
+        ),
+        (
+            "involuntary_switches_count",
+            Column::Whole(|row| whole(row.sample.involuntary_switches_count)),
+        ),
+        (
+            "tasks_count",
+            Column::Whole(|row| whole(row.sample.memory?.tasks_count)),
+        ),
+        (
+            "available_bytes",
+            Column::Whole(|row| memory(row, |memory| memory.available_bytes)),
+        ),
+        (
+            "anonymous_bytes",
+            Column::Whole(|row| memory(row, |memory| memory.anonymous_bytes)),
+        ),
+        (
+            "kernel_stack_bytes",
+            Column::Whole(|row| memory(row, |memory| memory.kernel_stack_bytes)),
+        ),
+        (
+            "slab_bytes",
+            Column::Whole(|row| memory(row, |memory| memory.slab_bytes)),
+        ),
+        (
+            "page_tables_bytes",
+            Column::Whole(|row| memory(row, |memory| memory.page_tables_bytes)),
+        ),
+        (
+            "percpu_bytes",
+            Column::Whole(|row| memory(row, |memory| memory.percpu_bytes)),
+        ),
+        (
+            "virtual_bytes",
+            Column::Whole(|row| memory(row, |memory| memory.virtual_bytes)),
+        ),
+        ("latency_ns_p50", Column::Whole(|row| latency(row, 0.5))),
+        ("latency_ns_p99", Column::Whole(|row| latency(row, 0.99))),
+        ("latency_ns_p999", Column::Whole(|row| latency(row, 0.999))),
+        (
+            "offered_per_s",
+            Column::Real(|row| row.sample.latency.as_ref()?.offered_per_s),
+        ),
+        (
+            "achieved_per_s",
+            Column::Real(|row| Some(row.sample.latency.as_ref()?.achieved_per_s)),
+        ),
+        ("metrics", Column::Text(|row| json(&row.sample.metrics))),
+    ]
+}
 
 fn whole(value: u64) -> Option<i64> {
     i64::try_from(value).ok()
@@ -182,22 +188,8 @@ fn json(value: &impl serde::Serialize) -> String {
 ///
 /// What the writer of the format said, that of `out` within.
 pub fn write(runs: &[Run], out: impl Write + Send) -> Result<usize, ParquetError> {
-    let fields: Vec<String> = COLUMNS
-        .iter()
-        .map(|(name, column)| match column {
-            Column::Text(_) => format!("REQUIRED BYTE_ARRAY {name} (STRING);"),
-            Column::Whole(_) => format!("OPTIONAL INT64 {name};"),
-            Column::Real(_) => format!("OPTIONAL DOUBLE {name};"),
-            Column::Flag(_) => format!("REQUIRED BOOLEAN {name};"),
-        })
-        .collect();
-    let schema = parse_message_type(&format!("message samples {{ {} }}", fields.join(" ")))?;
-    // Dictionaries already hold each text once.
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::UNCOMPRESSED)
-        .set_created_by(concat!("threadbare ", env!("CARGO_PKG_VERSION")).to_owned())
-        .build();
-    let mut writer = SerializedFileWriter::new(out, Arc::new(schema), Arc::new(properties))?;
+    let columns = columns();
+    let mut writer = writer("samples", &columns, out)?;
     let mut count = 0;
     for run in runs {
         let machine_key = run.header.host.machine.key();
@@ -217,20 +209,187 @@ pub fn write(runs: &[Run], out: impl Write + Send) -> Result<usize, ParquetError
             })
             .collect();
         count += rows.len();
-        let mut row_group = writer.next_row_group()?;
-        for (_, column) in COLUMNS {
-            write_column(&mut row_group, column, &rows)?;
-        }
-        row_group.close()?;
+        write_rows(&mut writer, &columns, &rows)?;
     }
     writer.close()?;
     Ok(count)
 }
 
-fn write_column<W: Write + Send>(
+/// One row: a lane's figure on a machine in one setup.
+struct FigureRow<'a> {
+    machine: &'a Machine,
+    setup: &'a Setup,
+    place: &'a Place,
+    lane: &'a str,
+    figure: &'a Figure,
+}
+
+/// The columns of figures, in the table's order.
+fn figure_columns<'a>() -> Vec<(&'static str, Column<FigureRow<'a>>)> {
+    vec![
+        ("machine_key", Column::Text(|row| row.machine.key.clone())),
+        ("cpu", Column::Text(|row| row.setup.fact("CPU").to_owned())),
+        (
+            "architecture",
+            Column::Text(|row| row.machine.inputs.architecture.clone()),
+        ),
+        (
+            "cores_count",
+            Column::Whole(|row| known(row.machine.inputs.cores_count)),
+        ),
+        (
+            "threads_count",
+            Column::Whole(|row| known(row.machine.inputs.threads_count)),
+        ),
+        (
+            "cpus_count",
+            Column::Whole(|row| i64::try_from(row.setup.cpus_count).ok()),
+        ),
+        (
+            "virtual",
+            Column::Text(|row| row.setup.fact("virtual").to_owned()),
+        ),
+        (
+            "memory",
+            Column::Text(|row| row.setup.fact("memory").to_owned()),
+        ),
+        (
+            "system",
+            Column::Text(|row| row.setup.fact("system").to_owned()),
+        ),
+        (
+            "mitigations",
+            Column::Text(|row| row.setup.fact("mitigations").to_owned()),
+        ),
+        (
+            "governor",
+            Column::Text(|row| row.setup.fact("governor").to_owned()),
+        ),
+        (
+            "huge_pages",
+            Column::Text(|row| row.setup.fact("huge pages").to_owned()),
+        ),
+        (
+            "allocator",
+            Column::Text(|row| row.setup.fact("allocator").to_owned()),
+        ),
+        (
+            "rust",
+            Column::Text(|row| row.setup.fact("Rust").to_owned()),
+        ),
+        ("go", Column::Text(|row| row.setup.fact("Go").to_owned())),
+        (
+            "tokio",
+            Column::Text(|row| row.setup.fact("tokio").to_owned()),
+        ),
+        (
+            "suite",
+            Column::Text(|row| row.setup.fact("suite").to_owned()),
+        ),
+        (
+            "last_run",
+            Column::Text(|row| row.setup.runs[0].started.clone()),
+        ),
+        ("derived", Column::Flag(|row| row.setup.derived)),
+        ("workload", Column::Text(|row| row.place.workload.clone())),
+        ("parameters", Column::Text(|row| json(&row.place.case))),
+        ("quantity", Column::Text(|row| row.place.quantity.clone())),
+        ("lane", Column::Text(|row| row.lane.to_owned())),
+        ("value", Column::Real(|row| Some(row.figure.value))),
+        ("low", Column::Real(|row| Some(row.figure.interval?.low))),
+        ("high", Column::Real(|row| Some(row.figure.interval?.high))),
+        (
+            "runs_count",
+            Column::Whole(|row| i64::try_from(row.figure.runs_count).ok()),
+        ),
+        ("is_bound", Column::Flag(|row| !row.figure.sign.is_empty())),
+        ("ratio", Column::Real(|row| row.figure.ratio)),
+        (
+            "verdict",
+            Column::Text(|row| row.figure.verdict.map_or("", Verdict::words).to_owned()),
+        ),
+    ]
+}
+
+fn known(count: u32) -> Option<i64> {
+    (count > 0).then_some(i64::from(count))
+}
+
+/// Writes the figures of many machines to `out`, each machine a row group; gives the
+/// number of rows.
+///
+/// # Errors
+///
+/// What the writer of the format said, that of `out` within.
+pub fn write_figures(
+    collection: &Collection,
+    out: impl Write + Send,
+) -> Result<usize, ParquetError> {
+    let columns = figure_columns();
+    let mut writer = writer("figures", &columns, out)?;
+    let mut count = 0;
+    for machine in &collection.machines {
+        let mut rows = Vec::new();
+        for setup in &machine.setups {
+            for (place, lanes) in &setup.figures {
+                rows.extend(lanes.iter().map(|(lane, figure)| FigureRow {
+                    machine,
+                    setup,
+                    place,
+                    lane,
+                    figure,
+                }));
+            }
+        }
+        count += rows.len();
+        write_rows(&mut writer, &columns, &rows)?;
+    }
+    writer.close()?;
+    Ok(count)
+}
+
+/// A table with these columns and no row.
+fn writer<R, W: Write + Send>(
+    name: &str,
+    columns: &[(&str, Column<R>)],
+    out: W,
+) -> Result<SerializedFileWriter<W>, ParquetError> {
+    let fields: Vec<String> = columns
+        .iter()
+        .map(|(name, column)| match column {
+            Column::Text(_) => format!("REQUIRED BYTE_ARRAY {name} (STRING);"),
+            Column::Whole(_) => format!("OPTIONAL INT64 {name};"),
+            Column::Real(_) => format!("OPTIONAL DOUBLE {name};"),
+            Column::Flag(_) => format!("REQUIRED BOOLEAN {name};"),
+        })
+        .collect();
+    let schema = parse_message_type(&format!("message {name} {{ {} }}", fields.join(" ")))?;
+    // Dictionaries already hold each text once.
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::UNCOMPRESSED)
+        .set_created_by(concat!("threadbare ", env!("CARGO_PKG_VERSION")).to_owned())
+        .build();
+    SerializedFileWriter::new(out, Arc::new(schema), Arc::new(properties))
+}
+
+/// Adds `rows` as one row group.
+fn write_rows<R, W: Write + Send>(
+    writer: &mut SerializedFileWriter<W>,
+    columns: &[(&str, Column<R>)],
+    rows: &[R],
+) -> Result<(), ParquetError> {
+    let mut row_group = writer.next_row_group()?;
+    for (_, column) in columns {
+        write_column(&mut row_group, column, rows)?;
+    }
+    row_group.close()?;
+    Ok(())
+}
+
+fn write_column<R, W: Write + Send>(
     row_group: &mut SerializedRowGroupWriter<'_, W>,
-    column: &Column,
-    rows: &[Row<'_>],
+    column: &Column<R>,
+    rows: &[R],
 ) -> Result<(), ParquetError> {
     let Some(mut writer) = row_group.next_column()? else {
         return Err(ParquetError::General(
@@ -270,7 +429,7 @@ fn write_column<W: Write + Send>(
 }
 
 /// The values that are there, and for each row whether it has one.
-fn optional<T>(rows: &[Row<'_>], of: fn(&Row<'_>) -> Option<T>) -> (Vec<T>, Vec<i16>) {
+fn optional<R, T>(rows: &[R], of: fn(&R) -> Option<T>) -> (Vec<T>, Vec<i16>) {
     let values: Vec<Option<T>> = rows.iter().map(of).collect();
     let levels = values
         .iter()

@@ -34,6 +34,12 @@ pub(super) fn site(arguments: &SiteArguments) -> anyhow::Result<ExitCode> {
     for (path, text) in &pages {
         write(&arguments.out.join(path), text.as_bytes())?;
     }
+    #[cfg(feature = "parquet")]
+    {
+        let mut table = Vec::new();
+        reports::parquet::write_figures(&collection, &mut table).context("writing Parquet")?;
+        write(&arguments.out.join("figures.parquet"), &table)?;
+    }
     writeln!(
         stdout(),
         "{} runs of {} machines, {} pages\n{}",

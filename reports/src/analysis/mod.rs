@@ -34,7 +34,7 @@ use cells::{Cell, cells};
 
 /// The lane that ratios are against where the run's design names none that
 /// was measured.
-const FALLBACK_REFERENCE: &str = "thread";
+pub(crate) const FALLBACK_REFERENCE: &str = "thread";
 
 /// A run's figures.
 #[derive(Clone, Debug, Serialize)]

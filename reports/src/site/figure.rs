@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::analysis::{Analysis, Case, Quantity, Row, Unit, is_floor};
+use crate::analysis::{Analysis, Case, FALLBACK_REFERENCE, Quantity, Row, Unit, is_floor};
 use crate::format;
 use crate::run::{Run, is_base};
 use crate::schema::{Measure, Workload};
@@ -73,6 +73,14 @@ impl Figure {
                 &self.unit.text(interval.high),
             )
         })
+    }
+
+    /// Whether the intervals of both have a value in common, so that neither is told
+    /// from the other; false where one has none.
+    #[must_use]
+    pub fn overlaps(&self, other: &Figure) -> bool {
+        let both = self.interval.zip(other.interval);
+        both.is_some_and(|(one, two)| one.low <= two.high && two.low <= one.high)
     }
 
     /// By how much it is less than `other`, turned so that less is better.
@@ -152,6 +160,8 @@ fn of_row(row: &Row) -> Option<Figure> {
         (true, false) => (estimate.value, ""),
     };
     let standing = row.standing.as_ref();
+    // A run without that lane has ratios to another one.
+    let standing = standing.filter(|standing| standing.reference_lane == FALLBACK_REFERENCE);
     Some(Figure {
         value,
         interval: estimate.interval.filter(|_| row.is_resolved()),

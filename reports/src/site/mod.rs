@@ -16,7 +16,7 @@ use std::thread;
 
 use serde::Serialize;
 
-use crate::analysis::Analysis;
+use crate::analysis::{Analysis, FALLBACK_REFERENCE};
 use crate::run::Run;
 use crate::schema::{FirstQuestion, MachineKeyInputs, Workload};
 use crate::verify::{Looked, Standing, Verifier, look};
@@ -167,7 +167,10 @@ impl Collection {
         let files = files(folder)?;
         let mut digests = digests(&files);
         let mut verifier = Verifier::default();
-        let mut collection = Collection::default();
+        let mut collection = Collection {
+            reference_lane: FALLBACK_REFERENCE.to_owned(),
+            ..Collection::default()
+        };
         let mut accepted = Vec::new();
         for (path, (looked, digest)) in files.iter().zip(&mut digests) {
             let finding = verifier.judge(path, looked);
@@ -198,9 +201,6 @@ impl Collection {
                 if !self.places.iter().any(|one| one.place == titled.place) {
                     self.places.push(titled.clone());
                 }
-            }
-            if self.reference_lane.is_empty() {
-                self.reference_lane = digest.reference_lane.clone();
             }
             let own = machines.entry(digest.key.clone()).or_default();
             own.push((file, digest));
@@ -242,7 +242,6 @@ struct Digest {
     cpus_count: usize,
     started: String,
     run_id: String,
-    reference_lane: String,
     lanes: Vec<String>,
     places: Vec<Titled>,
     answers: Vec<(FirstQuestion, u32, Place, usize)>,
@@ -259,7 +258,7 @@ fn digests(files: &[PathBuf]) -> Vec<(Looked, Option<Digest>)> {
         while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
             let mut looked = look(path);
             let run = looked.run.take();
-            done.push((path, looked, run.map(|run| digest(&run))));
+            done.push((path, looked, run.map(digest)));
         }
         done
     };
@@ -277,7 +276,10 @@ fn digests(files: &[PathBuf]) -> Vec<(Looked, Option<Digest>)> {
         .collect()
 }
 
-fn digest(run: &Run) -> Digest {
+fn digest(mut run: Run) -> Digest {
+    // All runs against one lane, or the ratios mean different things.
+    run.header.design.reference_lane = FALLBACK_REFERENCE.to_owned();
+    let run = &run;
     let analysis = Analysis::of_main_figures(run);
     let host = &run.header.host;
     let figures = figure::of_run(run, &analysis);
@@ -302,7 +304,6 @@ fn digest(run: &Run) -> Digest {
         cpus_count: run.header.design.cpus.len(),
         started: run.header.started.clone(),
         run_id: run.header.run_id.clone(),
-        reference_lane: analysis.reference_lane.clone(),
         lanes: run
             .header
             .lanes

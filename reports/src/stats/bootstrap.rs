@@ -101,11 +101,28 @@ impl Replicates {
             .collect();
         let value = median(&medians)?;
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let mut drawn = vec![0.0; medians.len()];
+        let count = medians.len();
+        // The place of each in their order: how often each was drawn tells the median of
+        // the draws without sorting them.
+        let mut order: Vec<usize> = (0..count).collect();
+        order.sort_unstable_by(|&a, &b| medians[a].total_cmp(&medians[b]));
+        let mut places = vec![0; count];
+        for (place, &index) in order.iter().enumerate() {
+            places[index] = place;
+        }
+        let mut drawn = vec![0_usize; count];
         let resampled = (0..resamples)
-            .filter_map(|_| {
-                drawn.fill_with(|| medians[rng.random_range(0..medians.len())]);
-                median_in_place(&mut drawn)
+            .map(|_| {
+                drawn.fill(0);
+                for _ in 0..count {
+                    drawn[places[rng.random_range(0..count)]] += 1;
+                }
+                let middle = medians[order[nth(&drawn, count / 2)]];
+                if count % 2 == 1 {
+                    return middle;
+                }
+                let below = medians[order[nth(&drawn, count / 2 - 1)]];
+                below + (middle - below) / 2.0
             })
             .collect();
         Some(Replicates {
@@ -315,6 +332,16 @@ pub fn seed_for(seed: u64, name: &str) -> u64 {
         })
 }
 
+/// The place of the `n`th value, from 0, of values that are drawn so often each.
+fn nth(drawn: &[usize], n: usize) -> usize {
+    let mut sum = 0;
+    let place = drawn.iter().position(|count| {
+        sum += count;
+        sum > n
+    });
+    place.unwrap_or(drawn.len() - 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -353,6 +380,23 @@ mod tests {
         assert_eq!(replicates.value, 1.5);
         assert_eq!(replicates.interval(), None);
         assert_eq!(replicates.ratio(&replicates).p_value, 1.0);
+    }
+
+    #[test]
+    fn medians_of_the_draws_are_those_of_the_sorted_draws() {
+        for count in 1..=12 {
+            // Two of them are equal.
+            let medians: Vec<f64> = (0..count).map(|n| f64::from((n * 7 + 3) % 11)).collect();
+            let tree = medians.iter().map(|value| vec![vec![*value]]).collect();
+            let found = Replicates::of_median_times(&tree, 5, 200).expect("values");
+            let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
+            for resampled in found.resampled {
+                let draws = medians
+                    .iter()
+                    .map(|_| medians[rng.random_range(0..medians.len())]);
+                assert_eq!(median(&draws.collect::<Vec<_>>()), Some(resampled));
+            }
+        }
     }
 
     #[test]

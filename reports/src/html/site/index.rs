@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::{
     choices, columns, document, facts_of, figure, file_of, hero, row_head, sheet, signs, words,
 };
-use crate::site::{Collection, Question, Setup};
+use crate::site::{Collection, Figure, Question, Setup};
 use crate::verify::Standing;
 
 pub(super) fn page(collection: &Collection) -> String {
@@ -16,7 +16,7 @@ pub(super) fn page(collection: &Collection) -> String {
     };
     let text = html! {
         (collection.runs_count()) " runs in " (collection.setups().count()) " setups. "
-        "A row is a machine in one setup: kernel, mitigations, releases. Each cell has the best lane, its figure with its interval, and how it stands against "
+        "A row is a machine in one setup: kernel, mitigations, releases. Each cell has the best lane (and after ≈ those whose intervals overlap its own), its figure with its interval, and how it stands against "
         (collection.reference_lane) ". Times of different machines stand side by side; nothing is averaged over machines."
     };
     let body = html! {
@@ -86,10 +86,24 @@ fn cell(collection: &Collection, question: &Question, setup: &Setup) -> Markup {
     html! {
         @match ranked.first() {
             Some((lane, best)) => td class="words" data-lane=(name) data-value=(format!("{:e}", best.cost())) {
-                span { (lane) } " " (figure(best, &collection.reference_lane, lane))
+                span { (lane) (as_good(&ranked)) } " " (figure(best, &collection.reference_lane, lane))
             },
             None => td class="words none" data-lane=(name) { "not measured" },
         }
+    }
+}
+
+/// The lanes whose intervals overlap that of the first: ` ≈ tokio`.
+fn as_good(ranked: &[(&str, &Figure)]) -> String {
+    let [(_, best), others @ ..] = ranked else {
+        return String::new();
+    };
+    let alike = others.iter().filter(|(_, other)| best.overlaps(other));
+    let names: Vec<&str> = alike.map(|(lane, _)| *lane).collect();
+    match names.len() {
+        0 => String::new(),
+        1 | 2 => format!(" ≈ {}", names.join(" ≈ ")),
+        count => format!(" ≈ {count} others"),
     }
 }
 

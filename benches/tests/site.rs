@@ -1,0 +1,63 @@
+//! `threadbare site` as a user starts it.
+
+mod program;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use program::{text, threadbare};
+
+fn hardware() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports/hardware")
+}
+
+fn site(folder: &Path, out: &Path, more: &[&str]) -> Output {
+    let mut command = threadbare();
+    command.arg("site").arg(folder).arg("--out").arg(out);
+    command.args(more).output().unwrap()
+}
+
+#[test]
+fn site_of_the_collection_is_written_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("site");
+    let prices = folder.path().join("prices.toml");
+    let list = "date = \"2026-11-01\"\ncurrency = \"USD\"\n[per_hour]\n\"c7g.large\" = 0.07\n";
+    fs::write(&prices, list).unwrap();
+    let output = site(&hardware(), &out, &["--prices", prices.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    let index = out.join("index.html");
+    assert_eq!(said.lines().last(), index.to_str());
+    assert!(said.starts_with("3 runs of 1 machines"), "{said}");
+    let page = fs::read_to_string(&index).unwrap();
+    assert!(page.contains("Machines and questions"));
+    for name in ["start", "wait", "switch", "serve", "compute", "across"] {
+        assert!(out.join(format!("{name}.html")).is_file(), "{name}");
+    }
+    assert_eq!(fs::read_dir(out.join("m")).unwrap().count(), 1);
+    if cfg!(feature = "parquet") {
+        let table = fs::read(out.join("figures.parquet")).unwrap();
+        assert!(table.starts_with(b"PAR1") && table.ends_with(b"PAR1"));
+    }
+}
+
+#[test]
+fn folder_without_a_usable_run_and_a_wrong_list_of_prices_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("site");
+    fs::write(folder.path().join("run.jsonl"), "nothing\n").unwrap();
+    let output = site(folder.path(), &out, &[]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(said.contains("refused: run.jsonl"), "{said}");
+    assert!(said.contains("holds no run that is accepted"), "{said}");
+    let prices = folder.path().join("prices.toml");
+    fs::write(&prices, "currency = \"USD\"\n").unwrap();
+    let output = site(&hardware(), &out, &["--prices", prices.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(said.contains("is no list of prices"), "{said}");
+    assert!(!out.exists());
+}
