@@ -35,7 +35,6 @@ fn machines(collection: &Collection) -> Markup {
     let names = collection.questions.iter();
     let table = html! {
         table class="machines" data-name="machines" data-sorts {
-            caption { (signs(&collection.reference_lane)) }
             thead { tr {
                 th class="words" scope="col" { "Machine" }
                 @for question in &collection.questions { (head(question)) }
@@ -65,6 +64,7 @@ fn machines(collection: &Collection) -> Markup {
             (columns(names.map(|question| words(question.question).0)))
             button id="reset" type="button" { "Show all" }
         }
+        p class="notes" { (signs(&collection.reference_lane)) }
         (sheet("Machines and questions", &table))
     }
 }

@@ -36,7 +36,7 @@ fn facts(setup: &Setup) -> Markup {
             dt { "runs" }
             dd {
                 @for run in &setup.runs { (run.file) " (" (run.started.get(..16).unwrap_or(&run.started).replace('T', " ")) ")" br; }
-                @if setup.runs.len() == 1 { "One run: the intervals do not contain how far two machines or two days differ." }
+                @if setup.runs.len() == 1 { "One run: the intervals do not contain how far two machines or two days differ. " }
                 @if setup.derived { b { "Derived from another machine's run, for a trial: not measured." } }
             }
         }

@@ -16,7 +16,7 @@ use maud::{Markup, html};
 use super::shell;
 use super::verdicts::shade;
 use super::view::factor;
-use crate::schema::FirstQuestion;
+use crate::schema::{FirstQuestion, UNKNOWN};
 use crate::site::{Collection, Figure, Machine, Question, Setup};
 use crate::stats::Verdict;
 
@@ -176,6 +176,7 @@ fn row_head(machine: &Machine, setup: &Setup, up: &str) -> Markup {
                 @if setup.fact("CPUs of the run") != "all" { ", run on " (setup.fact("CPUs of the run")) }
                 " · " (setup.fact("virtual")) " · " (setup.fact("system"))
                 " · mitigations " (setup.fact("mitigations"))
+                @if setup.fact("governor") != UNKNOWN { " · governor " (setup.fact("governor")) }
                 @if setup.derived { " · " b { "derived for a trial" } }
             }
         }
@@ -208,7 +209,7 @@ fn figure(figure: &Figure, reference: &str, lane: &str) -> Markup {
     html! {
         b { (figure.text()) }
         @if let Some(ratio) = standing(figure).filter(|_| lane != reference) { " " span class=(tone(figure.verdict)) { (ratio) } }
-        small { (figure.interval_text()) @if figure.runs_count > 1 { ", " (figure.runs_count) " runs" } }
+        " " small { (figure.interval_text()) @if figure.runs_count > 1 { ", " (figure.runs_count) " runs" } }
     }
 }
 
