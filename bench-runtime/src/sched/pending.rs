@@ -21,8 +21,8 @@
 //! |----------------------------------------------|------------------------------|
 //! | a goroutine's code, a plain thread           | the same, at once            |
 //! | the scheduler: a goroutine's end, a timer    | a goroutine made for it      |
-//! | sysmon, or the thread with timers of plain threads, which hold a timer's lock | see [`collecting`] |
-//! | the thread that tells of signals, under the lock of their listeners | see [`collecting`] |
+//! | sysmon, which holds a timer's lock           | see [`collecting`]           |
+//! | the thread with timers of plain threads, the one that tells of signals: under a lock too | the same, then [`wake_apart`] |
 //! | a call that ends many waits                  | the same, afterwards: [`ready_later`] |
 
 use std::cell::Cell;
@@ -32,9 +32,9 @@ use std::sync::atomic::{AtomicU8, AtomicU32};
 use std::task::Waker;
 
 use super::current::{self, machine_of};
-use super::park;
 use super::runtime::Shared;
-use super::spawn;
+use super::{os_threads, park, spawn};
+use crate::fatal::fatal;
 use crate::goroutine::body::without_panic;
 use crate::goroutine::{Head, Kind, Parkable};
 use crate::util::lock::Lock;
@@ -206,6 +206,17 @@ pub(crate) fn wake(waker: Waker) {
     match inside {
         Some(m) => wake_in_goroutine(m.shared, waker),
         None => without_panic(|| waker.wake()),
+    }
+}
+
+/// Wakes in a thread of its own, for a thread that others wait for: a waker may wait.
+pub(crate) fn wake_apart(wakers: Vec<Waker>) {
+    if wakers.is_empty() {
+        return;
+    }
+    let apart = move || wakers.into_iter().for_each(wake);
+    if let Err(error) = os_threads::start_thread("after", apart) {
+        fatal!("{error}; a task is to be woken");
     }
 }
 

@@ -137,9 +137,7 @@ fn start(noted: Noted) -> io::Result<()> {
         loop {
             let signals = noted.wait();
             // Not under the lock: a waker may drop a listener.
-            for waker in pending::collecting(|| tell_all(signals)) {
-                pending::wake(waker);
-            }
+            pending::wake_apart(pending::collecting(|| tell_all(signals)));
         }
     });
     if started.is_err() {

@@ -3,7 +3,6 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::fatal::fatal;
 use crate::sched::{self, pending};
 use crate::shim::Ordering;
 use crate::sys::{fork, futex};
@@ -60,13 +59,7 @@ fn fire_for_ever() {
         for who in ready.drain(..) {
             pending::ready_later(who, &mut wakers);
         }
-        if !wakers.is_empty() {
-            // All of it apart: it may wait, for a timer too.
-            let wake = move || wakers.into_iter().for_each(pending::wake);
-            if let Err(error) = sched::start_thread("after", wake) {
-                fatal!("{error}; a timer is to wake a task");
-            }
-        }
+        pending::wake_apart(wakers);
         let left = match timers.next_ns() {
             u64::MAX => None,
             next => Some(Duration::from_nanos(next.saturating_sub(sched::now_ns()))),

@@ -106,13 +106,16 @@ fn signals_that_come_to_a_thread_in_one_moment_need_the_room_of_one() {
     });
 }
 
-/// A waker that drops, and makes, what listens to signals.
+/// A waker that drops, and makes, what listens to signals, and waits for one.
 #[test]
 fn a_waker_of_a_signals_future_may_do_anything() {
     struct Listens(Mutex<Option<Signals>>, Sender<()>);
     impl Wake for Listens {
         fn wake(self: Arc<Self>) {
-            drop(self.0.lock().unwrap().replace(notify(&[real_time(28)])));
+            drop(self.0.lock().unwrap().take());
+            let signals = notify(&[real_time(28)]);
+            raise(real_time(28));
+            assert_eq!(signals.recv_timeout(SOON), Ok(real_time(28)));
             self.1.send(()).unwrap();
         }
     }
