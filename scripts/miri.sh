@@ -11,8 +11,10 @@ need_nightly miri miri rust-src
 export MIRIFLAGS="-Zmiri-ignore-leaks -Zmiri-disable-isolation -Zmiri-permissive-provenance"
 own=(goroutine:: sched::run_queue:: util:: timer:: context::)
 # Through the public API; those left out go through too many rounds for miri.
-api=(chan_close:: future_chan:: select_case:: sync_once:: sync_wait_group::)
+api=(chan_close:: future:: future_chan:: select_case:: sync_once:: sync_wait_group::)
 slow=(try_recv_racing_a_close a_select_of_sixty_four_cases each_message_is_seen an_unnamed_send)
+# Miri builds no runtime.
+slow+=(wake_after_the_end_and_after_the_runtime)
 if [ "${1:-}" = "--quick" ]; then
     own=(goroutine:: sched::run_queue:: util::)
     api=(chan_close:: select_case::)

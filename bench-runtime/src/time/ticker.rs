@@ -99,6 +99,8 @@ impl Ticker {
 
     /// Ends the ticks: none is received any more, not even one that had come.
     /// The channel stays open.
+    /// A tick that a future of [`Receiver::recv_async`] was handed counts as received: the
+    /// future keeps it, and puts it back into the channel when it is dropped.
     pub fn stop(&self) {
         self.replace(None);
     }

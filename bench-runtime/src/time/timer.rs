@@ -96,6 +96,8 @@ impl Timer {
 
     /// Makes it not fire. True: a tick was to come, or had come and was not
     /// received, and now will not be. False: it was received or stopped before.
+    /// A tick that a future of [`Receiver::recv_async`] was handed counts as received: the
+    /// future keeps it, and puts it back into the channel when it is dropped.
     pub fn stop(&self) -> bool {
         self.replace(None)
     }
