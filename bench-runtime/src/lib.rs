@@ -1,5 +1,33 @@
 //! An M:N goroutine runtime: Go's semantics in Rust.
 //!
+//! ```
+//! use bench_runtime::{Runtime, chan, go};
+//!
+//! # fn main() -> std::io::Result<()> {
+//! // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+//! let sum = unsafe { Runtime::builder().build() }?.run(|| {
+//!     let (tx, rx) = chan(0);
+//!     go!((1..=10).for_each(|n| tx.send(n).unwrap()));
+//!     rx.iter().sum::<u32>()
+//! });
+//! assert_eq!(sum, 55);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **[Coming from Go](coming_from_go)** is the guide: thirty idioms of Go, each beside ours.
+//!
+//! | for | see |
+//! |---|---|
+//! | goroutines, and waiting for them | [`go!`](macro@go), [`go`](fn@go), [`scope`](scope()), [`Runtime`] |
+//! | channels | [`chan`](chan()), [`select!`], [`Select`] |
+//! | cancellation and deadlines | [`context`] |
+//! | locks, groups, semaphores | [`sync`] |
+//! | clocks | [`time`] |
+//! | sockets, files, children, signals, streams | [`net`], [`fs`], [`process`], [`signal`], [`io`] |
+//! | async code, and code that blocks | [`future`], [`blocking`](blocking()) |
+//! | what goes on inside | [`goroutines`](goroutines()), [`goroutine_profile`](goroutine_profile()), [`trace`], [`Metrics`] |
+//!
 //! # What blocks a thread
 //!
 //! Calls of this crate block the goroutine, never its thread. Others block the
@@ -36,6 +64,7 @@
 
 mod arch;
 mod chan;
+pub mod coming_from_go;
 pub mod context;
 mod fatal;
 pub mod fs;

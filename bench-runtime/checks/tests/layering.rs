@@ -32,6 +32,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("io", 7),
     ("scope", 8),
     ("future", 8),
+    ("coming_from_go", 8),
     ("lib", 9),
 ];
 

@@ -1,0 +1,799 @@
+//! For programmers who know Go: its idioms, each beside ours.
+//!
+//! Goroutines, channels, `select`, contexts, timers, sockets, signals and children have Go's semantics. This page shows what that
+//! looks like in Rust, and says where it differs and why. All examples on our side run as tests.
+//!
+//! # First, the contract
+//!
+//! 1. **Building a runtime is `unsafe`, once in a program.** Goroutines share the thread-locals of their thread, so a goroutine must not wait inside
+//!    a thread-local's initialiser or scope. [`Builder::build`](crate::Builder::build) has the few rules, and a table of well-known crates.
+//! 2. **A goroutine stays on its thread** once it has started, unless the runtime is [migrating](crate::Builder::migrating). So code that
+//!    blocks the thread also blocks other goroutines: [the front page](crate#what-blocks-a-thread) says what does, and what to use instead.
+//! 3. **A goroutine that computes for long** delays others of its thread, not those of other threads. Name it with
+//!    [`GoBuilder::cpu_bound`](crate::GoBuilder::cpu_bound), and it starts on a thread of its own.
+//! 4. **There is no collector.** What goroutines share is moved, cloned, in an `Arc`, or borrowed in a [`scope`](crate::scope()).
+//!    What is not thread-safe does not compile.
+//! 5. **Stacks do not move.** The first ten thousand goroutines have 14 MiB of address space each, further ones 192 KiB, unless
+//!    [`Builder::stack`](crate::Builder::stack) says otherwise. An overflow ends the program and names the goroutine.
+//! 6. **The end of `run` is the end of `main`**, but not of the program: goroutines run on until the runtime is dropped, or
+//!    [`shutdown`](crate::Runtime::shutdown) tells which of them are left.
+//!
+//! A program begins like this; the examples below leave it out:
+//!
+//! ```
+//! use bench_runtime::{Runtime, go};
+//!
+//! // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+//! let runtime = unsafe { Runtime::builder().build() }?;
+//! let sum = runtime.run(|| go(|| 1 + 1).join().unwrap());
+//! assert_eq!(sum, 2);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # Goroutines
+//!
+//! ## 1. Start a goroutine
+//!
+//! ```go
+//! go work()
+//! ```
+//!
+//! ```
+//! use bench_runtime::{chan, go};
+//! # // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+//! # unsafe { bench_runtime::Runtime::builder().build() }.unwrap().run(|| {
+//!
+//! let (done, wait) = chan(0);
+//! go!(done.send("worked").unwrap());
+//! assert_eq!(wait.recv(), Some("worked"));
+//! # });
+//! ```
+//!
+//! The body of `go!` becomes a closure that owns what it names, so nothing is shared by accident. A
+//! program starts in [`Runtime::run`](crate::Runtime::run), whose closure is Go's `main`.
+//!
+//! ## 2. Get a goroutine's result
+//!
+//! ```go
+//! result := make(chan int, 1)
+//! go func() { result <- compute() }()
+//! fmt.Println(<-result)
+//! ```
+//!
+//! ```
+//! use bench_runtime::go;
+//! # // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+//! # unsafe { bench_runtime::Runtime::builder().build() }.unwrap().run(|| {
+//!
+//! let compute = || 6 * 7;
+//! let handle = go(compute);
+//! assert_eq!(handle.join().unwrap(), 42);
+//! # });
+//! ```
+//!
+//! [`go`](fn@crate::go) gives a handle, so no channel is needed. Dropping the handle lets the goroutine run on, as in Go. The
+//! join is an error if the goroutine panicked: see 25.
+//!
+//! ## 3. Goroutines that borrow
+//!
+//! ```go
+//! var wg sync.WaitGroup
+//! for _, half := range [][]int{data[:n], data[n:]} {
+//!     wg.Go(func() { add(half) })
+//! }
+//! wg.Wait()
+//! ```
+//!
+//! ```
+//! # // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+//! # unsafe { bench_runtime::Runtime::builder().build() }.unwrap().run(|| {
+//! let data: Vec<u64> = (1..=100).collect();
+//! let (low, high) = data.split_at(50);
+//! let sum = bench_runtime::scope(|s| {
+//!     let low = s.go(|| low.iter().sum::<u64>());
+//!     high.iter().sum::<u64>() + low.join().unwrap()
+//! });
+//! assert_eq!(sum, 5050);
+//! # });
+//! ```
+//!
+//! Go's collector keeps `data` alive. Here [`scope`](crate::scope()) does not return before its goroutines have ended, so they
+//! may borrow what is outside. A data race does not compile.
+//!
+//! # Channels
+//!
+//! ## 4. Hand a value over: a channel without a buffer
+//!
+//! ```go
+//! c := make(chan string)
+//! go func() { c <- "ping" }()
+//! fmt.Println(<-c)
+//! ```
+//!
+//! ```
+//! use bench_runtime::{chan, go};
+//! # // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+//! # unsafe { bench_runtime::Runtime::builder().build() }.unwrap().run(|| {
+//!
+//! let (tx, rx) = chan(0);
+//! go!(tx.send("ping").unwrap());
+//! assert_eq!(rx.recv(), Some("ping"));
+//! # });
+//! ```
+//!
+//! A channel has two ends, which are Go's `chan<- T` and `<-chan T`. Both can be cloned. A send moves its value.
+//!
+//! ## 5. A channel with a buffer
+//!
+//! ```go
+//! c := make(chan int, 2)
+//! c <- 1
+//! c <- 2
+//! fmt.Println(len(c), cap(c))
+//! ```
+//!
+//! ```
+//! let (tx, rx) = bench_runtime::chan(2);
+//! tx.send(1).unwrap();
+//! tx.send(2).unwrap();
+//! assert_eq!((rx.len(), rx.capacity()), (2, 2));
+//! ```
+//!
+//! As in Go: a send blocks the goroutine while the buffer is full. The buffer is allocated once.
+//!
+//! ## 6. Range over a channel until it is closed
+//!
+//! ```go
+//! go func() {
+//!     defer close(c)
+//!     for i := range 5 { c <- i }
+//! }()
+//! for v := range c { sum += v }
+//! ```
+//!
+//! ```
+//! use bench_runtime::{chan, go};
+//! # // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+//! # unsafe { bench_runtime::Runtime::builder().build() }.unwrap().run(|| {
+//!
+//! let (tx, rx) = chan(0);
+//! go!(for i in 0..5 {
+//!     tx.send(i).unwrap();
+//! });
+//! assert_eq!(rx.iter().sum::<i32>(), 10);
+//! # });
+//! ```
+//!
+//! The channel closes when its last sender is dropped, here at the end of the goroutine; a forgotten `close` is not possible.
+//! [`close`](crate::Sender::close) closes it earlier. It is also closed when the last receiver is dropped, so a sender does not
+//! wait for ever, which is the usual leak in Go.
+//!
+//! ## 7. Receive with `ok`; send on a closed channel
+//!
+//! ```go
+//! v, ok := <-c    // ok is false: closed and empty
+//! c <- 1          // panics if c is closed
+//! ```
+//!
+//! ```
+//! let (tx, rx) = bench_runtime::chan(1);
+//! tx.send(7).unwrap();
+//! tx.close();
+//! assert_eq!(rx.recv(), Some(7));
+//! assert_eq!(rx.recv(), None);
+//! assert_eq!(tx.send(8).unwrap_err().0, 8);
+//! ```
+//!
+//! There is no zero value to be mistaken for a message. A send on a closed channel is an error that gives the value
+//! back, because a correct program can meet it.
+//!
+//! ## 8. Worker pool
+//!
+//! ```go
+//! for range 3 {
+//!     wg.Go(func() { for j := range jobs { results <- j * j } })
+//! }
+//! ```
+//!
+//! ```
+//! use bench_runtime::{chan, go};
+//! # // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+//! # unsafe { bench_runtime::Runtime::builder().build() }.unwrap().run(|| {
+//!
+//! let (jobs, queue) = chan(0);
+//! let (results, squares) = chan(0);
+//! for _ in 0..3 {
+//!     let (queue, results) = (queue.clone(), results.clone());
+//!     go!(for job in queue {
+//!         results.send(job * job).unwrap();
+//!     });
+//! }
+//! drop(results);
+//! go!((1..=4).for_each(|job| jobs.send(job).unwrap()));
+//! assert_eq!(squares.iter().sum::<i32>(), 30);
+//! # });
+//! ```
+//!
+//! Each worker owns its clones of the ends. When `jobs` is dropped the workers end, and with them the results: no WaitGroup
+//! and no goroutine that closes. Keep no clone that is not used, such as the first `results`.
+//!
+//! ## 9. WaitGroup
+//!
+//! ```go
+//! var wg sync.WaitGroup
+//! for range 10 { wg.Go(work) }
+//! wg.Wait()
+//! ```
+//!
+//! ```
+//! use bench_runtime::sync::WaitGroup;
+//! use std::sync::Arc;
+//! use std::sync::atomic::{AtomicU32, Ordering};
+//! # // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+//! # unsafe { bench_runtime::Runtime::builder().build() }.unwrap().run(|| {
+//!
+//! let (group, count) = (WaitGroup::new(), Arc::new(AtomicU32::new(0)));
+//! for _ in 0..10 {
+//!     let count = count.clone();
+//!     group.go(move || drop(count.fetch_add(1, Ordering::Relaxed)));
+//! }
+//! group.wait();
+//! assert_eq!(count.load(Ordering::Relaxed), 10);
+//! # });
+//! ```
+//!
+//! The same, with `add` and `done` too. A panic of a task is raised again in [`wait`](crate::sync::WaitGroup::wait), where Go ends
+//! the program. Atomics are std's: they never wait.
+//!
+//! # Select
+//!
+//! ## 10. Select
+//!
+//! ```go
+//! select {
+//! case v := <-a:  use(v)
+//! case b <- 1:    sent()
+//! }
+//! ```
+//!
+//! ```
+//! use bench_runtime::{chan, select};
+//!
+//! let (_alive, a) = chan::<i32>(0);
+//! let (b, out) = chan(1);
+//! select! {
+//!     recv(a) -> v => unreachable!("nothing came, and not {v:?}"),
+//!     send(b, 1) => {}
+//! }
+//! assert_eq!(out.recv(), Some(1));
+//! ```
+//!
+//! [`select!`](crate::select) has Go's rules: operands are evaluated once, one ready case is chosen at random. It is an expression. A value whose
+//! case is not taken is dropped; `send_from` keeps it. [`Select`](crate::Select) is for cases known only at run time (`reflect.Select`).
+//!
+//! ## 11. Do not block; or not for longer than so long
+//!
+//! ```go
+//! select {
+//! case v := <-c: use(v)
+//! default:       idle()
+//! }
+//! select {
+//! case v := <-c:
+//! case <-time.After(time.Second):
+//! }
+//! ```
+//!
+//! ```
+//! use std::time::Duration;
+//! use bench_runtime::{TryRecvError, chan, select};
+//!
+//! let (_tx, rx) = chan::<i32>(0);
+//! let now = select! {
+//!     recv(rx) -> v => v,
+//!     default => None,
+//! };
+//! let soon = select! {
+//!     recv(rx) -> v => v,
+//!     timeout(Duration::from_millis(1)) => None,
+//! };
+//! assert_eq!((now, soon), (None, None));
+//! assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+//! assert!(rx.recv_timeout(Duration::from_millis(1)).is_err());
+//! ```
+//!
+//! For one operation the methods are shorter. A time-out leaves no timer behind; [`time::after`](crate::time::after()) exists as well.
+//!
+//! ## 12. Disable a case: a nil channel
+//!
+//! ```go
+//! var out chan int        // nil: never ready
+//! if len(queue) > 0 { out = c }
+//! select {
+//! case out <- first:
+//! case v := <-in:
+//! }
+//! ```
+//!
+//! ```
+//! use bench_runtime::{chan, select};
+//!
+//! let ((feed, input), (output, _taken)) = (chan(1), chan(1));
+//! feed.send(5).unwrap();
+//! let mut first = None;
+//! select! {
+//!     send_from(output, first) -> _ => unreachable!("there is nothing to send"),
+//!     recv(input) -> v => first = v,
+//! }
+//! assert_eq!(first, Some(5));
+//! ```
+//!
+//! A slot that is `None` disables its case, and so does an end in an `Option` that is `None`. As in Go, operands are evaluated even if
+//! their case is disabled: `send(out, queue[0])` would panic here.
+//!
+//! # Contexts
+//!
+//! ## 13. A generator that is told to stop
+//!
+//! ```go
+//! func count(ctx context.Context) <-chan int {
+//!     c := make(chan int)
+//!     go func() {
+//!         for i := 0; ; i++ {
+//!             select {
+//!             case c <- i:
+//!             case <-ctx.Done(): return
+//!             }
+//!         }
+//!     }()
+//!     return c
+//! }
+//! ```
+//!
+//! ```
+//! use bench_runtime::{Receiver, chan, go};
+//! # // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+//! # unsafe { bench_runtime::Runtime::builder().build() }.unwrap().run(|| {
+//!
+//! fn count() -> Receiver<u64> {
+//!     let (tx, rx) = chan(0);
+//!     go!(for i in 0.. {
+//!         if tx.send(i).is_err() {
+//!             return;
+//!         }
+//!     });
+//!     rx
+//! }
+//! assert_eq!(count().iter().take(3).collect::<Vec<_>>(), [0, 1, 2]);
+//! # });
+//! ```
+//!
+//! The end of the last receiver ends the sender, so this generator needs no context and cannot leak. A goroutine that waits
+//! for something else takes a context, as in the next one.
+//!
+//! ## 14. Cancel
+//!
+//! ```go
+//! ctx, cancel := context.WithCancel(parent)
+//! defer cancel()
+//! go worker(ctx)
+//! ```
+//!
+//! ```
+//! use bench_runtime::context::Context;
+//! use bench_runtime::go;
+//! # // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+//! # unsafe { bench_runtime::Runtime::builder().build() }.unwrap().run(|| {
+//!
+//! let worker = {
+//!     let (ctx, cancel) = Context::background().with_cancel();
+//!     let _cancel = cancel.on_drop();
+//!     go(move || {
+//!         ctx.done().recv();
+//!         ctx.err()
+//!     })
+//! };
+//! assert_eq!(worker.join().unwrap().unwrap().to_string(), "context cancelled");
+//! # });
+//! ```
+//!
+//! [`Cancel::on_drop`](crate::context::Cancel::on_drop) is `defer cancel()`. A context that is dropped leaves its parent, so a forgotten cancel leaks
+//! nothing. A context is an argument, first by convention, as in Go.
+//!
+//! ## 15. Deadline of a whole operation
+//!
+//! ```go
+//! ctx, cancel := context.WithTimeout(parent, time.Second)
+//! defer cancel()
+//! err := call(ctx)
+//! ```
+//!
+//! ```
+//! use std::time::Duration;
+//! use bench_runtime::context::{Context, ContextError};
+//! use bench_runtime::sync::Semaphore;
+//!
+//! let busy = Semaphore::new(1);
+//! let _held = busy.acquire(1);
+//! let (ctx, _cancel) = Context::background().with_timeout(Duration::from_millis(1));
+//! assert!(busy.acquire_with(&ctx, 1).is_err());
+//! assert_eq!(ctx.err(), Some(ContextError::DeadlineExceeded));
+//! ```
+//!
+//! Calls that take a context end with it: [`acquire_with`](crate::sync::Semaphore::acquire_with), [`Command::context`](crate::process::Command::context),
+//! [`block_on_with`](crate::future::block_on_with). Sockets have deadlines: see 27.
+//!
+//! ## 16. A value of a request
+//!
+//! ```go
+//! ctx = context.WithValue(ctx, userKey, "ann")
+//! user := ctx.Value(userKey).(string)
+//! ```
+//!
+//! ```
+//! use bench_runtime::context::Context;
+//!
+//! struct User(&'static str);
+//!
+//! let ctx = Context::background().with_value(User("ann"));
+//! assert_eq!(ctx.value::<User>().unwrap().0, "ann");
+//! ```
+//!
+//! The type is the key, so nothing has to be converted, and a private type is a key that no other code can use.
+//!
+//! ## 17. Call something when a context ends
+//!
+//! ```go
+//! stop := context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Now()) })
+//! defer stop()
+//! ```
+//!
+//! ```
+//! use std::io::Read;
+//! use std::sync::Arc;
+//! use std::time::Instant;
+//! use bench_runtime::context::Context;
+//! use bench_runtime::net::UnixStream;
+//!
+//! let (ctx, cancel) = Context::background().with_cancel();
+//! let (ours, _theirs) = UnixStream::pair()?;
+//! let ours = Arc::new(ours);
+//! let conn = ours.clone();
+//! let stop = ctx.after_func(move || conn.set_read_deadline(Some(Instant::now())));
+//! cancel.cancel();
+//! let late = (&*ours).read(&mut [0]).unwrap_err();
+//! assert_eq!(late.kind(), std::io::ErrorKind::TimedOut);
+//! assert!(!stop.stop(), "it has run");
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! This is how a context ends the wait for a socket. The function runs in a goroutine of its own.
+//!
+//! # Tasks together
+//!
+//! ## 18. Several tasks that may fail: errgroup
+//!
+//! ```go
+//! g, ctx := errgroup.WithContext(ctx)
+//! g.SetLimit(2)
+//! for _, url := range urls { g.Go(func() error { return get(ctx, url) }) }
+//! err := g.Wait()
+//! ```
+//!
+//! ```
+//! use bench_runtime::context::Context;
+//! use bench_runtime::sync::ErrGroup;
+//!
+//! let (group, ctx) = ErrGroup::with_context_and_limit(&Context::background(), 2);
+//! for n in 0..4 {
+//!     let ctx = ctx.clone();
+//!     group.go(move || match n {
+//!         1 => Err(format!("{n} is bad")),
+//!         _ if ctx.is_done() => Err("cancelled".to_owned()),
+//!         _ => Ok(()),
+//!     });
+//! }
+//! assert_eq!(group.wait(), Err("1 is bad".to_owned()));
+//! ```
+//!
+//! The first error counts and cancels the context. [`Scope::go_in`](crate::Scope::go_in) starts tasks that borrow.
+//!
+//! ## 19. At most so many at once
+//!
+//! ```go
+//! slots := make(chan struct{}, 3)
+//! slots <- struct{}{}
+//! defer func() { <-slots }()
+//! ```
+//!
+//! ```
+//! use bench_runtime::sync::Semaphore;
+//!
+//! let slots = Semaphore::new(3);
+//! let slot = slots.acquire(1);
+//! assert_eq!(slots.available(), 2);
+//! drop(slot);
+//! assert_eq!(slots.available(), 3);
+//! ```
+//!
+//! `golang.org/x/sync/semaphore`, with a permit that is given back when it is dropped. `acquire_owned` gives one that a
+//! goroutine may take with it.
+//!
+//! # Locks and time
+//!
+//! ## 20. Mutex
+//!
+//! ```go
+//! mu.Lock()
+//! defer mu.Unlock()
+//! count++
+//! ```
+//!
+//! ```
+//! use bench_runtime::sync::Mutex;
+//!
+//! static COUNT: Mutex<u32> = Mutex::new(0);
+//!
+//! *COUNT.lock() += 1;
+//! assert_eq!(*COUNT.lock(), 1);
+//! ```
+//!
+//! The mutex owns what it protects, and the guard unlocks. Use [`sync::Mutex`](crate::sync::Mutex), not std's, wherever the guard may be held while the
+//! goroutine waits: std's blocks the thread. It is not poisoned. The same holds for [`RwMutex`](crate::sync::RwMutex), [`Cond`](crate::sync::Cond).
+//!
+//! ## 21. Do it once
+//!
+//! ```go
+//! var config = sync.OnceValue(load)
+//! ```
+//!
+//! ```
+//! use bench_runtime::sync::OnceCell;
+//!
+//! static CONFIG: OnceCell<String> = OnceCell::new();
+//!
+//! let config = CONFIG.get_or_init(|| "loaded".to_owned());
+//! assert_eq!(config, "loaded");
+//! ```
+//!
+//! While one goroutine computes, the others that need the value park. std's `OnceLock` would block their thread.
+//!
+//! ## 22. A map that goroutines share: sync.Map, singleflight
+//!
+//! ```go
+//! var m sync.Map
+//! m.Store("a", 1)
+//! v, ok := m.Load("a")
+//! ```
+//!
+//! ```
+//! use std::collections::HashMap;
+//! use bench_runtime::sync::RwMutex;
+//!
+//! let map = RwMutex::new(HashMap::new());
+//! map.write().insert("a", 1);
+//! assert_eq!(map.read().get("a"), Some(&1));
+//! ```
+//!
+//! Without a wait inside, crates do as well: `dashmap` for many writers, `moka` for a cache whose `get_with` is
+//! singleflight; put [`blocking`](crate::blocking()) around a computation that it makes others wait for. A goroutine-local is [`GoroutineLocal`](crate::GoroutineLocal).
+//!
+//! ## 23. Sleep and tick
+//!
+//! ```go
+//! t := time.NewTicker(time.Millisecond)
+//! defer t.Stop()
+//! <-t.C
+//! ```
+//!
+//! ```
+//! use std::time::Duration;
+//! use bench_runtime::time::{Ticker, sleep};
+//!
+//! sleep(Duration::from_millis(1));
+//! let ticker = Ticker::new(Duration::from_millis(1));
+//! assert!(ticker.receiver().recv().is_some());
+//! ```
+//!
+//! `std::thread::sleep` blocks the thread, and with it other goroutines. A ticker stops when it is dropped.
+//! [`Timer`](crate::time::Timer) and [`after_func`](crate::time::after_func) are as in Go.
+//!
+//! # Errors and ends
+//!
+//! ## 24. `defer`
+//!
+//! ```go
+//! f, err := os.Open(name)
+//! if err != nil { return err }
+//! defer f.Close()
+//! ```
+//!
+//! ```
+//! use std::io::Read;
+//! use bench_runtime::fs::File;
+//!
+//! let mut name = String::new();
+//! File::open("/proc/self/comm")?.read_to_string(&mut name)?;
+//! assert!(!name.is_empty());
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! A value's `Drop` runs at the end of its block, after a panic and after [`goexit`](crate::goexit) too. `?` is `if err != nil { return err }`. Files
+//! of [`fs`](crate::fs) are as std's, and block the goroutine alone.
+//!
+//! ## 25. Panic and recover
+//!
+//! ```go
+//! defer func() {
+//!     if r := recover(); r != nil { log.Println(r) }
+//! }()
+//! ```
+//!
+//! ```
+//! use bench_runtime::{JoinError, go};
+//! # // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+//! # unsafe { bench_runtime::Runtime::builder().build() }.unwrap().run(|| {
+//!
+//! let Err(JoinError::Panicked(why)) = go(|| panic!("out of cheese")).join() else {
+//!     unreachable!()
+//! };
+//! assert_eq!(why.to_string(), "out of cheese");
+//! # });
+//! ```
+//!
+//! A panic ends its goroutine, and the join gets it; in Go it ends the program. `std::panic::catch_unwind` works as on a thread. A goroutine that is
+//! never joined says its panic on stderr, as a thread does.
+//!
+//! # The world outside
+//!
+//! ## 26. A TCP server
+//!
+//! ```go
+//! ln, err := net.Listen("tcp", "127.0.0.1:0")
+//! for {
+//!     conn, err := ln.Accept()
+//!     if err != nil { return err }
+//!     go handle(conn)
+//! }
+//! ```
+//!
+//! ```
+//! use std::io::{BufRead, BufReader, Write};
+//! use bench_runtime::go;
+//! use bench_runtime::net::{TcpListener, TcpStream};
+//! # // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+//! # unsafe { bench_runtime::Runtime::builder().build() }.unwrap().run(|| {
+//!
+//! let listener = TcpListener::bind("127.0.0.1:0")?;
+//! let address = listener.local_addr()?;
+//! go!(for stream in listener.incoming().flatten() {
+//!     go!(for line in BufReader::new(&stream).lines().map_while(Result::ok) {
+//!         writeln!(&stream, "you said {line}").unwrap();
+//!     });
+//! });
+//! let client = TcpStream::connect(address)?;
+//! writeln!(&client, "hello")?;
+//! let mut answer = String::new();
+//! BufReader::new(&client).read_line(&mut answer)?;
+//! assert_eq!(answer, "you said hello\n");
+//! # Ok::<(), std::io::Error>(())
+//! # }).unwrap();
+//! ```
+//!
+//! Sockets have std's shape and `Read` and `Write`, so std's readers and crates such as `rustls` and `tungstenite` work on them.
+//! `TCP_NODELAY` is on, as in Go. Close the listener to end the loop, as `examples/graceful_server.rs` does at SIGTERM.
+//!
+//! ## 27. Deadlines of a connection
+//!
+//! ```go
+//! conn.SetReadDeadline(time.Now().Add(time.Second))
+//! _, err := conn.Read(buf)    // os.ErrDeadlineExceeded
+//! ```
+//!
+//! ```
+//! use std::io::{ErrorKind, Read};
+//! use std::time::{Duration, Instant};
+//! use bench_runtime::net::UnixStream;
+//!
+//! let (ours, _theirs) = UnixStream::pair()?;
+//! ours.set_read_deadline(Some(Instant::now() + Duration::from_millis(1)));
+//! assert_eq!((&ours).read(&mut [0]).unwrap_err().kind(), ErrorKind::TimedOut);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! A deadline is a point in time, and may be set while another goroutine reads. `set_read_timeout` is std's: it counts anew at each
+//! read. Any other descriptor (inotify, a pty, a C library's socket) waits by [`Descriptor`](crate::net::Descriptor).
+//!
+//! ## 28. Signals and children
+//!
+//! ```go
+//! signals := make(chan os.Signal, 1)
+//! signal.Notify(signals, syscall.SIGTERM)
+//! out, err := exec.CommandContext(ctx, "echo", "hi").Output()
+//! ```
+//!
+//! ```
+//! use bench_runtime::context::Context;
+//! use bench_runtime::process::Command;
+//! use bench_runtime::signal::{self, Signal};
+//!
+//! let signals = signal::notify(&[Signal::USR2])?;
+//! let output = Command::new("echo").arg("hi").context(&Context::background()).output()?;
+//! assert_eq!(output.stdout, b"hi\n");
+//! assert!(signals.is_empty());
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! No signal is lost, whatever room the channel has; dropping it restores what the signal did before. A child's
+//! pipes and its wait block the goroutine alone.
+//!
+//! ## 29. Code that blocks its thread: cgo, a database, a future
+//!
+//! ```go
+//! rows, err := db.Query("select 1")    // Go moves other goroutines away
+//! ```
+//!
+//! ```
+//! use bench_runtime::{blocking, future};
+//! # // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+//! # unsafe { bench_runtime::Runtime::builder().build() }.unwrap().run(|| {
+//!
+//! let mut numbers = vec![3, 1, 2];
+//! let largest = blocking(|| {
+//!     // A call of a C library, SQLite, a long computation.
+//!     numbers.sort();
+//!     numbers[2]
+//! });
+//! assert_eq!(largest, 3);
+//! let answer = future::block_on(async { 42 });
+//! assert_eq!(answer, 42);
+//! # });
+//! ```
+//!
+//! The runtime cannot see into foreign code: say [`blocking`](crate::blocking()), or it blocks the goroutines that share the thread. [`block_on`](crate::future::block_on)
+//! waits for any future without a thread of its own; [`future`](crate::future) says how to have tokio beside.
+//!
+//! # Tests
+//!
+//! ## 30. Test with a clock that does not wait: synctest
+//!
+//! ```go
+//! synctest.Test(t, func(t *testing.T) {
+//!     time.Sleep(time.Hour)
+//! })
+//! ```
+//!
+//! ```
+//! use std::time::{Duration, Instant};
+//! use bench_runtime::{Runtime, time};
+//!
+//! let begun = Instant::now();
+//! // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+//! let runtime = unsafe { Runtime::builder().fake_time().build() }?;
+//! runtime.run(|| time::sleep(Duration::from_secs(3600)));
+//! assert!(begun.elapsed() < Duration::from_secs(60));
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! Time moves when all goroutines wait. [`Builder::seed`](crate::Builder::seed) repeats an order of goroutines.
+//!
+//! # What has another name
+//!
+//! | Go | here |
+//! |---|---|
+//! | `runtime.Gosched`, `Goexit`, `NumGoroutine` | [`yield_now`](crate::yield_now), [`goexit`](crate::goexit), [`num_goroutine`](crate::num_goroutine) |
+//! | `GOMAXPROCS` | the same variable, [`Builder::procs`](crate::Builder::procs), [`gomaxprocs`](crate::gomaxprocs) |
+//! | `runtime.LockOSThread` | [`lock_os_thread`](crate::lock_os_thread); in a pinned runtime every goroutine stays, but shares its thread |
+//! | `sync.Pool`, `sync.Cond`, `sync.RWMutex` | [`Pool`](crate::sync::Pool), [`Cond`](crate::sync::Cond), [`RwMutex`](crate::sync::RwMutex) |
+//! | `io.Copy`, `bufio` | `std::io::copy`, `std::io::BufReader` |
+//! | `os.ReadFile`, `os.Stdin` | [`fs::read`](crate::fs::read), [`io::stdin`](crate::io::stdin) |
+//! | `net.Dialer.Timeout` | [`TcpStream::connect_timeout`](crate::net::TcpStream::connect_timeout) |
+//! | `SIGQUIT`'s dump | [`Builder::dumps_on_quit`](crate::Builder::dumps_on_quit), [`goroutines`](crate::goroutines) |
+//! | `pprof` | [`goroutine_profile`](crate::goroutine_profile), [`block_profile`](crate::block_profile), [`mutex_profile`](crate::mutex_profile) |
+//! | `go tool trace`, `GODEBUG=schedtrace` | [`trace`](crate::trace), `THREADBARE_SCHEDTRACE` |
+//! | `go vet -copylocks`, the race detector | the compiler |
+//! | `net/http` | a crate: hyper beside tokio ([`future`](crate::future)), or a blocking one such as `tiny_http`, by [`blocking`](crate::blocking()) |
+//! | `database/sql` | a crate: a blocking driver by [`blocking`](crate::blocking()), an async one by [`block_on`](crate::future::block_on) |
+//! | `golang.org/x/time/rate` | the crate `governor`, with [`time::sleep`](crate::time::sleep()) for its waits |
+//!
+//! `CONFORMANCE.md`, in the crate, says assertion by assertion which of Go's own tests hold here.
