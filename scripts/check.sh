@@ -30,13 +30,14 @@ fi
 # What no clock is in: much of each is a compiler on one CPU. The instructions
 # of each operation are held against its budget (needs valgrind); the exported
 # table is DuckDB's to read (needs python3 and a package index).
+publish() { scripts/publish.sh; }
 instructions() { cargo test --quiet --release -p bench-runtime --test instructions; }
 exported() { cargo test --quiet -p benches --features parquet --test export; }
 loom() { scripts/loom.sh --quick; }
 miri() { scripts/miri.sh --quick; }
 fuzz() { scripts/fuzz.sh --quick; }
 aarch64() { scripts/aarch64.sh --quick; }
-gates=(loom miri exported fuzz aarch64 instructions)
+gates=(loom miri exported fuzz aarch64 instructions publish)
 step "side by side: ${gates[*]}"
 logs=$(mktemp -d)
 # A process group for each, to end all that it has started.

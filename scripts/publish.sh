@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Whether bench-runtime can be published: cargo packages it and builds the package by
+# itself, with the oldest compiler that Cargo.toml says it supports. Nothing is uploaded.
+#   scripts/publish.sh             asks the registry too
+#   scripts/publish.sh --offline   does not
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+# Usually the compiler of this checkout, or else rustup gets it.
+compiler=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+case $compiler in
+"$oldest" | "$oldest".*) ;;
+*)
+    compiler=$oldest
+    rustup toolchain install "$oldest" --profile minimal --no-self-update >/dev/null
+    ;;
+esac
+
+# CI's checkout may have files of its own beside.
+arguments=(--package bench-runtime --allow-dirty --target-dir target/publish --quiet)
+if [ "${1:-}" = "--offline" ]; then
+    cargo "+$compiler" package --offline "${arguments[@]}"
+else
+    cargo "+$compiler" publish --dry-run "${arguments[@]}"
+fi
+rm -rf target/publish
+echo "bench-runtime can be published, and Rust $oldest builds it"
