@@ -2,14 +2,15 @@
 
 mod start;
 
-use std::io::{BufRead, BufReader, Write};
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use bench_runtime::context::Context;
-use bench_runtime::net::TcpListener;
+use bench_runtime::net::{Descriptor, TcpListener};
 use bench_runtime::signal::{self, Signal};
-use bench_runtime::{Runtime, chan, go};
+use bench_runtime::{JoinHandle, Runtime, chan, go};
 use start::Start;
 
 #[allow(dead_code, reason = "its `main` is not called here")]
@@ -31,8 +32,14 @@ mod pipeline;
 #[path = "../examples/prime_sieve.rs"]
 mod prime_sieve;
 #[allow(dead_code, reason = "its `main` is not called here")]
+#[path = "../examples/repl.rs"]
+mod repl;
+#[allow(dead_code, reason = "its `main` is not called here")]
 #[path = "../examples/skynet.rs"]
 mod skynet;
+#[allow(dead_code, reason = "its `main` is not called here")]
+#[path = "../examples/watcher.rs"]
+mod watcher;
 #[allow(dead_code, reason = "its `main` is not called here")]
 #[path = "../examples/worker_pool.rs"]
 mod worker_pool;
@@ -226,4 +233,65 @@ fn job_runner_ends_all_when_its_context_does() {
         let cancelled = |end: &Result<String, String>| matches!(end, Err(why) if why.contains("context cancelled"));
         assert!(ends.iter().all(cancelled), "{ends:?}");
     });
+}
+
+#[test]
+fn watcher_tells_of_each_change_and_ends_with_its_context() {
+    let run = || {
+        let folder = tempfile::tempdir().unwrap();
+        let (ctx, cancel) = Context::background().with_cancel();
+        let changes = watcher::watch(folder.path(), &ctx).unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("one"), "1").unwrap();
+        fs::rename(path("one"), path("two")).unwrap();
+        fs::remove_file(path("two")).unwrap();
+        let lines: Vec<_> = changes.iter().take(5).collect();
+        cancel.cancel();
+        assert_eq!(changes.recv(), None);
+        assert!(watcher::watch(&path("missing"), &ctx).is_err());
+        lines
+    };
+    on_each_runtime(run, |lines| {
+        let right = [
+            "created: one",
+            "written: one",
+            "moved away: one",
+            "moved here: two",
+            "deleted: two",
+        ];
+        assert_eq!(lines, right);
+    });
+}
+
+#[test]
+fn repl_answers_on_a_terminal_while_another_line_is_computed() {
+    /// Types these lines; what the terminal shows until it ends with `until`.
+    fn typed(lines: &str, until: &str) -> (String, JoinHandle<std::io::Result<()>>) {
+        let pty = nix::pty::openpty(None, None).unwrap();
+        let master = Descriptor::new(pty.master);
+        let output = Descriptor::duplicate_of(&pty.slave).unwrap();
+        let input = BufReader::new(Descriptor::new(pty.slave));
+        let repl = go(move || repl::repl(input, output));
+        (&master).write_all(lines.as_bytes()).unwrap();
+        let mut shown = String::new();
+        while !shown.ends_with(until) {
+            let mut byte = [0];
+            (&master).read_exact(&mut byte).unwrap();
+            shown.push(char::from(byte[0]));
+        }
+        (shown, repl)
+    }
+    let run = || {
+        // The terminal ends lines by two characters.
+        let (shown, repl) = typed(
+            "after 3600000 add 3 4\nadd 1 2\nadd x\n",
+            "digit found in string\r\n> ",
+        );
+        assert!(shown.contains("> 3\r\n"), "{shown:?}");
+        assert!(!repl.is_finished());
+        // The last is Ctrl-D.
+        let (_, repl) = typed("after 20 add 3 4\n\u{4}", "\n7\r\n> ");
+        repl.join().unwrap().unwrap();
+    };
+    on_each_runtime(run, |()| {});
 }
