@@ -62,6 +62,7 @@
 //! wrong place, such as in a thread-local's initialiser, memory may be corrupted.
 //! [`Builder::build`] lists the few rules; most programs follow them without any change.
 
+#[allow(clippy::unnecessary_safety_comment, reason = "it is of the example above")]
 mod arch;
 mod chan;
 pub mod coming_from_go;
