@@ -269,7 +269,7 @@
 //! ```
 //!
 //! [`select!`](crate::select) has Go's rules: operands are evaluated once, one ready case is chosen at random. It is an expression. A value whose
-//! case is not taken is dropped; `send_from` keeps it. [`Select`](crate::Select) is for cases known only at run time (`reflect.Select`).
+//! case is not taken is dropped; `send_from` keeps it. A case may be a future, or a socket that becomes readable. [`Select`](crate::Select) is for cases known only at run time (`reflect.Select`).
 //!
 //! ## 11. Do not block; or not for longer than so long
 //!

@@ -62,7 +62,10 @@
 //! wrong place, such as in a thread-local's initialiser, memory may be corrupted.
 //! [`Builder::build`] lists the few rules; most programs follow them without any change.
 
-#[allow(clippy::unnecessary_safety_comment, reason = "it is of the example above")]
+#[allow(
+    clippy::unnecessary_safety_comment,
+    reason = "it is of the example above"
+)]
 mod arch;
 mod chan;
 pub mod coming_from_go;
