@@ -70,7 +70,7 @@ use crate::sched;
 use crate::sync::signal::Signal;
 
 pub use crate::chan::Recv;
-pub use crate::sched::join_async::Join;
+pub use crate::sched::join::Join;
 
 /// Waits for a future, and returns what it gives. Blocks the goroutine, or the
 /// thread if called from a plain one.

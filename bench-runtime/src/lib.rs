@@ -97,14 +97,11 @@ pub use chan::{
     SendOperand, SendTimeoutError, Sender, Slot, TryIter, TryRecvError, TrySendError, chan,
 };
 pub use local::GoroutineLocal;
-pub use sched::api::{Runtime, Shutdown};
 pub use sched::blocking::blocking;
-pub use sched::builder::Builder;
 pub use sched::contention::{
-    ContendedStack, ContentionProfile, block_profile, mutex_profile, set_block_profile_rate,
-    set_mutex_profile_fraction,
+    ContendedStack, ContentionProfile, set_block_profile_rate, set_mutex_profile_fraction,
 };
-pub use sched::dump::{GoroutineInfo, goroutines, in_goroutine};
+pub use sched::dump::GoroutineInfo;
 pub use sched::global_queue::Priority;
 pub use sched::handle::Handle;
 pub use sched::join::{JoinError, JoinHandle, PanicPayload};
@@ -112,7 +109,12 @@ pub use sched::latency::RunLatency;
 pub use sched::lock_thread::{lock_os_thread, unlock_os_thread};
 pub use sched::metrics::Metrics;
 pub use sched::park::yield_now;
-pub use sched::profile::{GoroutineProfile, StackGroup, goroutine_profile};
+pub use sched::profile::{GoroutineProfile, StackGroup};
+pub use sched::reports::{
+    block_profile, goroutine_profile, goroutines, in_goroutine, mutex_profile,
+};
+pub use sched::runtime::{Builder, Runtime};
+pub use sched::shutdown::Shutdown;
 pub use sched::spawn::{GoBuilder, go, go_alone, goexit, gomaxprocs, goroutine_id, num_goroutine};
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use stack::{

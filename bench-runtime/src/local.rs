@@ -3,15 +3,10 @@
 //! rely on those, since it may move to another thread when it parks.
 
 use std::any::Any;
-use std::collections::HashMap;
 use std::fmt;
 
-use crate::goroutine::Goroutine;
-use crate::goroutine::body::without_panic;
+use crate::goroutine::locals::Values;
 use crate::sched::current;
-use crate::stack::StackHeader;
-
-type Values = HashMap<usize, Box<dyn Any>>;
 
 /// A key whose value is each goroutine's own.
 ///
@@ -110,33 +105,4 @@ impl<T: 'static> GoroutineLocal<T> {
         };
         f(value)
     }
-}
-
-/// Drops all values of the goroutine on this stack, which is `g`, at its end.
-#[inline(always)]
-pub(crate) fn drop_all(header: &StackHeader, g: &Goroutine) {
-    if !header.locals.get().is_null() {
-        // SAFETY: by `g` itself, which has run and is not said to have ended.
-        unsafe { g.with_outcome_aside(|| drop_slow(header)) };
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn drop_slow(header: &StackHeader) {
-    // A destructor may use a key again: as long as some do, drop again.
-    for _ in 0..8 {
-        let raw = header.locals.replace(std::ptr::null_mut()).cast::<Values>();
-        if raw.is_null() {
-            return;
-        }
-        // SAFETY: made by `Box::into_raw` in `with`, and taken out once.
-        let values = unsafe { Box::from_raw(raw) };
-        for (_, value) in *values {
-            without_panic(|| drop(value));
-        }
-    }
-    // Some make others for ever. What is left is never dropped, and is not the
-    // next goroutine's that gets this stack.
-    header.locals.set(std::ptr::null_mut());
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::fatal::fatal;
 use crate::netpoll::Netpoll;
-use crate::sched::lifetime::User;
+use crate::sched::shared::User;
 use crate::sched::{self, current};
 
 /// The poller for the goroutine that calls; none for a plain thread, which
@@ -68,7 +68,7 @@ impl Spawner {
     /// it has a stack and a thread of its own, also where the runtime has stopped.
     pub(crate) fn spawn_by_timer(&self, f: impl FnOnce() + Send + 'static) {
         match self {
-            Self::Runtime(user) => sched::spawn::by_timer(user.shared(), f),
+            Self::Runtime(user) => sched::newproc::by_timer(user.shared(), f),
             Self::Thread => {
                 if let Err(error) = sched::start_thread("after", f) {
                     fatal!("{error}; a timer is to call a function");

@@ -30,84 +30,18 @@
 //! for each level, at each move; with a million sleepers that is most of the
 //! cost. A hierarchical wheel: constant time too, but it fires by ticks.
 
+mod action;
 mod queue;
 
 use std::fmt;
-use std::sync::Arc;
 
+pub(crate) use action::{Action, Call, Periodic, TimerKey};
 use queue::{Entry, NEVER, Queue};
 
 use crate::goroutine::Parkable;
 use crate::goroutine::body::without_panic;
-use crate::netpoll::{PollDesc, Side};
 use crate::shim::{AtomicU64, Ordering};
 use crate::util::lock::Lock;
-
-/// What happens when a timer fires.
-#[derive(Clone)]
-pub(crate) enum Action {
-    /// Readies the parkable that waits with that ticket, unless its wait was over.
-    Wake {
-        /// The waiter.
-        who: Parkable,
-        /// With this ticket.
-        ticket: u32,
-    },
-    /// Readies the parkable that waits for a descriptor, if it still does.
-    Expire {
-        /// For this one.
-        desc: &'static PollDesc,
-        /// To read or to write.
-        side: Side,
-        /// The waiter.
-        who: Parkable,
-    },
-    /// Makes a call.
-    Call(Arc<dyn Call>),
-    /// The same once each period; periods that were missed are left out.
-    Every(Arc<Periodic>),
-}
-
-/// A call that a timer makes, on the stack of the thread that polls: in the scheduler,
-/// where nothing of the program's may run.
-pub(crate) trait Call: Send + Sync {
-    /// Does something short that does not block; `when_ns` is the time that the
-    /// timer was armed for. A call that holds what is the program's gives itself
-    /// away to a goroutine: this may be the last that is left of it.
-    fn fire(self: Arc<Self>, when_ns: u64);
-}
-
-impl<F: Fn(u64) + Send + Sync> Call for F {
-    fn fire(self: Arc<Self>, when_ns: u64) {
-        self(when_ns);
-    }
-}
-
-/// A call once each period.
-pub(crate) struct Periodic {
-    /// At least 1.
-    pub(crate) period_ns: u64,
-    /// As [`Call::fire`]; it holds nothing of the program's.
-    pub(crate) call: Box<dyn Fn(u64) + Send + Sync>,
-}
-
-impl fmt::Debug for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Wake { who, ticket } => write!(f, "Wake({who:?}, {ticket})"),
-            Self::Expire { who, side, .. } => write!(f, "Expire({who:?}, {side:?})"),
-            Self::Call(_) => f.write_str("Call"),
-            Self::Every(periodic) => write!(f, "Every({} ns)", periodic.period_ns),
-        }
-    }
-}
-
-/// A timer that was armed; it may have fired since.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TimerKey {
-    place: u32,
-    generation: u32,
-}
 
 /// A timer that was armed, and where. Dropping it leaves it armed.
 #[derive(Clone, Copy, Debug)]

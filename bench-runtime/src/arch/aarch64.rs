@@ -17,8 +17,8 @@
 use std::arch::{asm, naked_asm};
 use std::ffi::c_void;
 
+use super::context::{Entry, Registers};
 use super::exception::{Body, personality};
-use super::{Entry, Registers};
 
 /// See the contract in [`super`].
 ///
@@ -140,9 +140,6 @@ pub(crate) fn registers<E>(
         fp: word(saved + 24)?,
     })
 }
-
-/// Of the `mov` behind the call in [`catch`].
-pub(super) const NULL_RESULT_BYTES: usize = 4;
 
 /// See the contract in [`super`].
 ///

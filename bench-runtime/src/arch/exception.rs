@@ -31,6 +31,15 @@ const CONTINUE_UNWIND: c_int = 8;
 /// In DWARF's numbers, on both CPUs: the register of a result.
 const RESULT: c_int = 0;
 
+/// Bytes of the instruction behind the call in [`catch`](super::catch).
+const NULL_RESULT_BYTES: usize = if cfg!(target_arch = "x86_64") {
+    // `xor`.
+    2
+} else {
+    // `mov`.
+    4
+};
+
 /// The personality of the frame of `catch`: it takes every exception, and goes on
 /// behind the instruction that follows the call, with the exception as the result.
 pub(super) unsafe extern "C" fn personality(
@@ -50,7 +59,7 @@ pub(super) unsafe extern "C" fn personality(
     // call it is in; the instruction behind that has this many bytes.
     unsafe {
         _Unwind_SetGR(context, RESULT, exception.addr());
-        _Unwind_SetIP(context, _Unwind_GetIP(context) + super::NULL_RESULT_BYTES);
+        _Unwind_SetIP(context, _Unwind_GetIP(context) + NULL_RESULT_BYTES);
     }
     INSTALL_CONTEXT
 }

@@ -22,19 +22,18 @@
 //! Floating-point control words are not switched: no code may change them
 //! across a park.
 
+mod context;
 pub(crate) mod exception;
+
+pub(crate) use context::Registers;
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
-#[cfg(target_arch = "x86_64")]
-use x86_64::NULL_RESULT_BYTES;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86_64::{catch, jump, prepare, registers, stack_pointer, switch};
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
-#[cfg(target_arch = "aarch64")]
-use aarch64::NULL_RESULT_BYTES;
 #[cfg(target_arch = "aarch64")]
 pub(crate) use aarch64::{catch, jump, prepare, registers, stack_pointer, switch};
 
@@ -42,18 +41,6 @@ pub(crate) use aarch64::{catch, jump, prepare, registers, stack_pointer, switch}
 compile_error!(
     "bench-runtime has a context switch for x86-64 and aarch64 only: add one in src/arch/"
 );
-
-/// The registers of a suspended context that unwind tables refer to.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Registers {
-    pub(crate) ip: u64,
-    pub(crate) sp: u64,
-    /// The frame pointer.
-    pub(crate) fp: u64,
-}
-
-/// What a fresh stack starts with: called with the payload, never returns.
-pub(crate) type Entry = unsafe extern "C" fn(usize) -> !;
 
 #[cfg(test)]
 mod tests {

@@ -16,8 +16,8 @@
 use std::arch::{asm, naked_asm};
 use std::ffi::c_void;
 
+use super::context::{Entry, Registers};
 use super::exception::{Body, personality};
-use super::{Entry, Registers};
 
 /// See the contract in [`super`].
 ///
@@ -131,9 +131,6 @@ pub(crate) fn registers<E>(
         fp: word(saved + 16)?,
     })
 }
-
-/// Of the `xor` behind the call in [`catch`].
-pub(super) const NULL_RESULT_BYTES: usize = 2;
 
 /// See the contract in [`super`].
 ///

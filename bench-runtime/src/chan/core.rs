@@ -396,7 +396,7 @@ impl Core {
                 woken.remove(waiter.as_ptr());
                 waiter.as_ref().owner
             };
-            pending::ready_later(owner, &mut wakers);
+            sched::readied::ready_later(owner, &mut wakers);
         }
         wakers.into_iter().for_each(pending::wake);
         first

@@ -8,18 +8,18 @@
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomPinned;
+use std::marker::{PhantomData, PhantomPinned};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::core::PASSED;
-use super::receiver::Receiver;
+use super::put_back::put_back;
 use super::typed::{Chan, Received};
 use crate::goroutine::Waiter;
 use crate::sched::pending::Pending;
 
-/// A receive that async code waits for: see [`Receiver::recv_async`].
+/// A receive that async code waits for: see [`Receiver::recv_async`](crate::Receiver::recv_async).
 ///
 /// It may be polled by any thread, by any executor. Once it was polled it is in
 /// the queue of receivers; dropped, it leaves the queue, and a value that
@@ -44,7 +44,8 @@ use crate::sched::pending::Pending;
 /// ```
 #[must_use = "nothing is received before it is awaited"]
 pub struct Recv<'a, T> {
-    receiver: &'a Receiver<T>,
+    chan: Option<Chan<T>>,
+    _receiver: PhantomData<&'a T>,
     /// While the waiter may be in the queue.
     pending: Option<&'static Pending>,
     waiter: UnsafeCell<MaybeUninit<Waiter>>,
@@ -60,9 +61,10 @@ unsafe impl<T: Send> Send for Recv<'_, T> {}
 unsafe impl<T: Send> Sync for Recv<'_, T> {}
 
 impl<'a, T> Recv<'a, T> {
-    pub(super) fn new(receiver: &'a Receiver<T>) -> Self {
+    pub(super) fn new(chan: Option<Chan<T>>) -> Self {
         Self {
-            receiver,
+            chan,
+            _receiver: PhantomData,
             pending: None,
             waiter: UnsafeCell::new(MaybeUninit::uninit()),
             place: UnsafeCell::new(MaybeUninit::uninit()),
@@ -91,7 +93,7 @@ impl<T> Future for Recv<'_, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         // SAFETY: nothing is moved out of it but the value.
         let this = unsafe { self.get_unchecked_mut() };
-        let Some(chan) = this.receiver.chan() else {
+        let Some(chan) = this.chan else {
             return Poll::Pending;
         };
         if let Some(pending) = this.pending {
@@ -156,7 +158,7 @@ impl<T> Recv<'_, T> {
         if !is_left {
             // SAFETY: readied, and not polled any more.
             if let Some(value) = unsafe { self.take() } {
-                chan.put_back(value);
+                put_back(chan, value);
             }
         }
     }
@@ -165,7 +167,7 @@ impl<T> Recv<'_, T> {
 impl<T> Drop for Recv<'_, T> {
     fn drop(&mut self) {
         if let Some(pending) = self.pending.take()
-            && let Some(chan) = self.receiver.chan()
+            && let Some(chan) = self.chan
         {
             self.leave(chan, pending);
         }
@@ -174,6 +176,9 @@ impl<T> Drop for Recv<'_, T> {
 
 impl<T> fmt::Debug for Recv<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Recv").field(self.receiver).finish()
+        match self.chan {
+            Some(chan) => write!(f, "Recv({:p})", chan.core_ptr()),
+            None => f.write_str("Recv(never)"),
+        }
     }
 }

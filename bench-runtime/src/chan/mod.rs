@@ -19,7 +19,6 @@
 mod core;
 mod error;
 mod future;
-mod iter;
 mod put_back;
 mod receiver;
 pub(crate) mod select;
@@ -28,8 +27,7 @@ mod typed;
 
 pub use error::{RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError};
 pub use future::Recv;
-pub use iter::{IntoIter, Iter, TryIter};
-pub use receiver::Receiver;
+pub use receiver::{IntoIter, Iter, Receiver, TryIter};
 pub use select::{RecvOperand, Select, Selected, SendOperand, Slot};
 pub use sender::Sender;
 

@@ -27,70 +27,68 @@ unsafe fn free<T>(returned: *mut ()) {
     drop(unsafe { Box::from_raw(returned.cast::<Returned<T>>()) });
 }
 
-impl<T> Chan<T> {
-    /// Puts a received value back in front of all others.
-    #[cold]
-    pub(super) fn put_back(&self, value: T) {
-        let value = ManuallyDrop::new(value);
-        let value: *const T = &raw const *value;
-        // Made before the lock is taken, though they are mostly not needed.
-        let returned = Box::into_raw(Box::new(Returned::<T> {
-            waiter: MaybeUninit::uninit(),
-            value: MaybeUninit::uninit(),
-        }));
-        // SAFETY: the thread that readies it has received the value, if there is one, and
-        // it is freed by no other code.
-        let record = unsafe { Pending::leave(returned.cast(), free::<T>) };
-        if !self.put_in_front(value, returned, record) {
-            record.give_back();
-            // SAFETY: it was not used.
-            unsafe { free::<T>(returned.cast()) };
-        }
+/// Puts a received value back in front of all others.
+#[cold]
+pub(super) fn put_back<T>(chan: Chan<T>, value: T) {
+    let value = ManuallyDrop::new(value);
+    let value: *const T = &raw const *value;
+    // Made before the lock is taken, though they are mostly not needed.
+    let returned = Box::into_raw(Box::new(Returned::<T> {
+        waiter: MaybeUninit::uninit(),
+        value: MaybeUninit::uninit(),
+    }));
+    // SAFETY: the thread that readies it has received the value, if there is one, and
+    // it is freed by no other code.
+    let record = unsafe { Pending::leave(returned.cast(), free::<T>) };
+    if !put_in_front(chan, value, returned, record) {
+        record.give_back();
+        // SAFETY: it was not used.
+        unsafe { free::<T>(returned.cast()) };
     }
+}
 
-    /// Moves the value; true if the box is in the queue of senders now.
-    fn put_in_front(
-        &self,
-        value: *const T,
-        returned: *mut Returned<T>,
-        record: &'static Pending,
-    ) -> bool {
-        let core = self.core();
-        core.lock();
-        // SAFETY: we hold the lock, and each branch gives it back after its last
-        // use of the state. The value is moved once; for the receiver's place see
-        // `attempt_send`. The place before the head is free, or, in a full ring,
-        // the tail, which moves to the box. That lives until it was received.
-        unsafe {
-            let state = core.state();
-            if let Some(receiver) = state.receivers.dequeue() {
-                core.unlock();
-                let place = receiver.as_ref().elem.get().cast::<T>();
-                place.copy_from_nonoverlapping(value, 1);
-                complete(receiver);
-                return false;
-            }
-            let is_full = state.len == core.cap;
-            let last = (&raw mut (*returned).value).cast::<T>();
-            if core.cap == 0 {
-                last.copy_from_nonoverlapping(value, 1);
-            } else {
-                state.head = state.head.checked_sub(1).unwrap_or(core.cap - 1);
-                let first = core.place(state.head, 0, size_of::<T>()).cast::<T>();
-                if is_full {
-                    last.copy_from_nonoverlapping(first, 1);
-                } else {
-                    state.len += 1;
-                }
-                first.copy_from_nonoverlapping(value, 1);
-            }
-            if is_full {
-                let waiter = (&raw mut (*returned).waiter).cast::<Waiter>();
-                waiter.write(Waiter::single(record.parkable(), last.cast(), 0));
-                state.senders.enqueue_front(waiter);
-            }
+/// Moves the value; true if the box is in the queue of senders now.
+fn put_in_front<T>(
+    chan: Chan<T>,
+    value: *const T,
+    returned: *mut Returned<T>,
+    record: &'static Pending,
+) -> bool {
+    let core = chan.core();
+    core.lock();
+    // SAFETY: we hold the lock, and each branch gives it back after its last
+    // use of the state. The value is moved once; for the receiver's place see
+    // `attempt_send`. The place before the head is free, or, in a full ring,
+    // the tail, which moves to the box. That lives until it was received.
+    unsafe {
+        let state = core.state();
+        if let Some(receiver) = state.receivers.dequeue() {
             core.unlock();
-            is_full
+            let place = receiver.as_ref().elem.get().cast::<T>();
+            place.copy_from_nonoverlapping(value, 1);
+            complete(receiver);
+            return false;
         }
+        let is_full = state.len == core.cap;
+        let last = (&raw mut (*returned).value).cast::<T>();
+        if core.cap == 0 {
+            last.copy_from_nonoverlapping(value, 1);
+        } else {
+            state.head = state.head.checked_sub(1).unwrap_or(core.cap - 1);
+            let first = core.place(state.head, 0, size_of::<T>()).cast::<T>();
+            if is_full {
+                last.copy_from_nonoverlapping(first, 1);
+            } else {
+                state.len += 1;
+            }
+            first.copy_from_nonoverlapping(value, 1);
+        }
+        if is_full {
+            let waiter = (&raw mut (*returned).waiter).cast::<Waiter>();
+            waiter.write(Waiter::single(record.parkable(), last.cast(), 0));
+            state.senders.enqueue_front(waiter);
+        }
+        core.unlock();
+        is_full
     }
 }

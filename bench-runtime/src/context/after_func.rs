@@ -3,22 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::scope::Scope;
+use super::scope::{Call, Scope};
 use crate::sched;
-use crate::seam::Spawner;
-
-/// What is to run, and its runtime.
-pub(super) struct Call {
-    spawner: Spawner,
-    f: Box<dyn FnOnce() + Send>,
-}
-
-impl Call {
-    /// Runs it in a goroutine of its own.
-    pub(super) fn start(self) {
-        self.spawner.spawn(self.f);
-    }
-}
 
 /// What [`Context::after_func`](super::Context::after_func) gives: the way to
 /// stop the call.
@@ -41,10 +27,7 @@ pub struct AfterCancel {
 impl AfterCancel {
     pub(super) fn new(scope: Option<&Arc<Scope>>, f: impl FnOnce() + Send + 'static) -> Self {
         let kept = scope.and_then(|scope| {
-            let call = Call {
-                spawner: Spawner::current(),
-                f: Box::new(f),
-            };
+            let call = Call::new(f);
             Some((scope.clone(), scope.add_call(call)?))
         });
         sched::give_way();

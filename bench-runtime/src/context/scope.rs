@@ -18,7 +18,6 @@ use std::time::Instant;
 
 use thiserror::Error;
 
-use super::after_func::Call;
 use crate::chan::{Receiver, Sender, chan};
 use crate::seam::Spawner;
 use crate::time::armed::{self, Armed};
@@ -55,6 +54,26 @@ pub enum ContextError {
 
 /// The given cause of its end.
 pub(super) type Cause = Arc<dyn Error + Send + Sync>;
+
+/// What is to run, and its runtime.
+pub(super) struct Call {
+    spawner: Spawner,
+    f: Box<dyn FnOnce() + Send>,
+}
+
+impl Call {
+    pub(super) fn new(f: impl FnOnce() + Send + 'static) -> Self {
+        Self {
+            spawner: Spawner::current(),
+            f: Box::new(f),
+        }
+    }
+
+    /// Runs it in a goroutine of its own.
+    fn start(self) {
+        self.spawner.spawn(self.f);
+    }
+}
 
 /// A node of the tree.
 pub(super) struct Scope {

@@ -35,14 +35,12 @@
 //! started on the thread would wait for the disk too.
 
 mod file;
-mod open_options;
 mod read_dir;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use file::File;
-pub use open_options::OpenOptions;
+pub use file::{File, OpenOptions};
 pub use read_dir::{DirEntry, ReadDir};
 pub use std::fs::{FileType, Metadata, Permissions};
 

@@ -2,10 +2,9 @@
 //! the record where they fit and boxed where not.
 
 use std::any::Any;
-use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
 
-use super::{BODY_WORDS, Goroutine};
+use super::{BODY_WORDS, Goroutine, VTable, nothing};
 use crate::stack::StackError;
 
 /// How a goroutine ended.
@@ -20,35 +19,6 @@ pub(crate) enum Outcome<T> {
 
 /// The payload with which `goexit` unwinds.
 pub(crate) struct Exit;
-
-/// What can be done with a body whose types are forgotten.
-pub(crate) struct VTable {
-    /// Runs the closure in the body and leaves an [`Outcome`] there, if anybody
-    /// may ask for it.
-    pub(crate) run: unsafe fn(&Goroutine),
-    /// Drops a closure that never ran and leaves `Abandoned`, as above. Does not
-    /// unwind.
-    pub(crate) abandon: unsafe fn(&Goroutine, Option<Box<StackError>>),
-    /// Drops the outcome.
-    pub(crate) drop_outcome: unsafe fn(&Goroutine),
-}
-
-impl fmt::Debug for VTable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("VTable")
-    }
-}
-
-unsafe fn nothing(_: &Goroutine) {}
-
-unsafe fn abandon_nothing(_: &Goroutine, _: Option<Box<StackError>>) {}
-
-/// Of a record that is not in use.
-pub(crate) static NOTHING: VTable = VTable {
-    run: nothing,
-    abandon: abandon_nothing,
-    drop_outcome: nothing,
-};
 
 struct Of<F, T>(std::marker::PhantomData<(F, T)>);
 

@@ -47,10 +47,12 @@
 pub(crate) mod body;
 mod details;
 pub(crate) mod list;
+pub(crate) mod locals;
+mod parkable;
 pub(crate) mod slab;
 mod ticket;
+mod wait_queue;
 pub(crate) mod wait_reason;
-pub(crate) mod waiter;
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -59,12 +61,13 @@ use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use crate::stack::StackError;
 use crate::sys::barrier;
-pub(crate) use body::VTable;
 pub(crate) use details::Details;
 pub(crate) use list::List;
+pub(crate) use parkable::{Head, Kind, MULTI, Parkable, Waiter};
+pub(crate) use wait_queue::WaitQueue;
 pub(crate) use wait_reason::WaitReason;
-pub(crate) use waiter::{Head, Kind, Parkable, WaitQueue, Waiter};
 
 /// What a goroutine is doing. It informs dumps and checks; ownership follows
 /// the tables above, not this.
@@ -138,6 +141,35 @@ pub(crate) const FLAG_PRIORITY_SHIFT: u32 = 4;
 /// Words of [`Goroutine::body`] behind the first.
 pub(crate) const BODY_WORDS: usize = 4;
 
+/// What can be done with a body whose types are forgotten.
+pub(crate) struct VTable {
+    /// Runs the closure in the body and leaves an [`body::Outcome`] there, if anybody
+    /// may ask for it.
+    pub(crate) run: unsafe fn(&Goroutine),
+    /// Drops a closure that never ran and leaves `Abandoned`, as above. Does not
+    /// unwind.
+    pub(crate) abandon: unsafe fn(&Goroutine, Option<Box<StackError>>),
+    /// Drops the outcome.
+    pub(crate) drop_outcome: unsafe fn(&Goroutine),
+}
+
+impl fmt::Debug for VTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("VTable")
+    }
+}
+
+unsafe fn nothing(_: &Goroutine) {}
+
+unsafe fn abandon_nothing(_: &Goroutine, _: Option<Box<StackError>>) {}
+
+/// Of a record that is not in use.
+pub(crate) static NOTHING: VTable = VTable {
+    run: nothing,
+    abandon: abandon_nothing,
+    drop_outcome: nothing,
+};
+
 /// A goroutine's record.
 #[repr(C)]
 pub(crate) struct Goroutine {
@@ -177,7 +209,7 @@ impl Goroutine {
                 ticket: AtomicU32::new(0),
             },
             context: AtomicUsize::new(FRESH),
-            vtable: UnsafeCell::new(&body::NOTHING),
+            vtable: UnsafeCell::new(&NOTHING),
             join: AtomicUsize::new(JOIN_DETACHED),
             id: AtomicU64::new(0),
             site: AtomicUsize::new(0),

@@ -6,13 +6,11 @@ use std::io::{self, Write};
 use super::Stream;
 use crate::sync::{Mutex, MutexGuard};
 
-impl Stream {
-    /// Writes all of a formatted text as one piece.
-    fn write_formatted(mut self, text: fmt::Arguments<'_>) -> io::Result<()> {
-        match text.as_str() {
-            Some(text) => self.write_all(text.as_bytes()),
-            None => self.write_all(text.to_string().as_bytes()),
-        }
+/// Writes all of a formatted text as one piece.
+fn write_formatted(mut stream: Stream, text: fmt::Arguments<'_>) -> io::Result<()> {
+    match text.as_str() {
+        Some(text) => stream.write_all(text.as_bytes()),
+        None => stream.write_all(text.to_string().as_bytes()),
     }
 }
 
@@ -128,7 +126,7 @@ macro_rules! output {
             }
 
             fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> io::Result<()> {
-                self.0.write_formatted(text)
+                write_formatted(*self.0, text)
             }
 
             fn flush(&mut self) -> io::Result<()> {

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use crate::goroutine::Parkable;
 use crate::netpoll::Netpoll;
-use crate::sched::pending;
+use crate::sched::{pending, readied};
 use crate::sys::fork;
 use crate::util::lock::Lock;
 
@@ -49,7 +49,7 @@ fn wake_for_ever() {
         // Foreign code only when none of them is owed a ready any more.
         let mut wakers = Vec::new();
         for who in ready.drain(..) {
-            pending::ready_later(who, &mut wakers);
+            readied::ready_later(who, &mut wakers);
         }
         wakers.into_iter().for_each(pending::wake);
     }

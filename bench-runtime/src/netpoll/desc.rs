@@ -8,7 +8,7 @@ use std::os::fd::RawFd;
 
 use super::level::{Advice, Level};
 use super::slot::Slot;
-use super::{Side, Watch};
+use super::watch::{Side, Watch};
 use crate::goroutine::Parkable;
 use crate::shim::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 

@@ -20,14 +20,15 @@ mod desc;
 mod level;
 pub(crate) mod slot;
 mod table;
+mod watch;
 
-use std::fmt;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use desc::PollDesc;
+pub(crate) use watch::{Side, Watch};
 
 use crate::goroutine::Parkable;
 use crate::shim::{AtomicBool, AtomicUsize, Ordering};
@@ -35,52 +36,10 @@ use crate::sys::event_fd::EventFd;
 use crate::sys::poller::{Events, Poller};
 use crate::util::lock::Lock;
 
-/// A direction of a descriptor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Side {
-    Read,
-    Write,
-}
-
 /// The poller of one runtime.
 #[derive(Debug)]
 pub(crate) struct Netpoll {
     watch: Arc<Watch>,
-}
-
-/// What the poller shares with the descriptors it watches, which may outlive
-/// its runtime.
-pub(crate) struct Watch {
-    poller: Poller,
-    wake: EventFd,
-    /// Set from [`Netpoll::interrupt`] until the poll that it ended.
-    interrupted: AtomicBool,
-    /// Goroutines that wait for a descriptor.
-    waiting: AtomicUsize,
-}
-
-impl Watch {
-    /// Counts the caller as waiting; to be done before it registers.
-    #[inline]
-    fn starts_waiting(&self) {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// To be called by the thread that took so many out of their slots.
-    #[inline]
-    fn stopped_waiting(&self, n: usize) {
-        self.waiting.fetch_sub(n, Ordering::Relaxed);
-    }
-}
-
-impl fmt::Debug for Watch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watch")
-            .field("poller", &self.poller)
-            .field("waiting", &self.waiting)
-            .finish_non_exhaustive()
-    }
 }
 
 /// Watches of runtimes that have stopped, for those to come: each costs two

@@ -8,8 +8,8 @@ use std::sync::Arc;
 // Not loom's, of which there can be no static.
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use super::Watch;
 use super::desc::PollDesc;
+use super::watch::Watch;
 use crate::util::lock::Lock;
 
 /// A token that no descriptor ever has: generations that are open are odd.

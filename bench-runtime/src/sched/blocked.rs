@@ -6,12 +6,13 @@
 //! at the threads whose P it has retaken, and once one has slept for [`LONG_NS`] it
 //! writes to stderr which goroutine blocks it and which wait.
 
+use super::report;
 use std::ptr;
 
 use super::dump;
+use super::locate::header_of_started;
 use super::machine::Machine;
-use super::ready::header_of_started;
-use super::runtime::Shared;
+use super::shared::Shared;
 use crate::goroutine::{FLAG_COMPACTED, Goroutine, Status};
 
 /// Between two looks.
@@ -46,7 +47,7 @@ impl Watch {
     /// When it wants to look again, in nanoseconds from `now_ns`, if there is
     /// anything to look at.
     pub(super) fn pause_ns(&self, shared: &Shared, now_ns: u64) -> Option<u64> {
-        let watches = shared.warns_of_blocked_threads() && shared.retaken_count.get() != 0;
+        let watches = warns_of_blocked_threads(shared) && shared.retaken_count.get() != 0;
         watches.then(|| self.next_ns.saturating_sub(now_ns))
     }
 
@@ -59,9 +60,9 @@ impl Watch {
         let machines = shared.machines.lock().clone();
         self.stays.resize(machines.len(), Stay::default());
         for (m, stay) in machines.into_iter().zip(&mut self.stays) {
-            if stay.is_long(m, now_ns) {
+            if stay.is_long(shared, m, now_ns) {
                 stay.told = true;
-                shared.tell_of_blocked(m, now_ns - m.retaken_ns());
+                tell_of_blocked(shared, m, now_ns - m.retaken_ns());
             }
         }
     }
@@ -69,7 +70,7 @@ impl Watch {
 
 impl Stay {
     /// Looks at `m`; true if a warning is due, and none was written yet.
-    fn is_long(&mut self, m: &Machine, now_ns: u64) -> bool {
+    fn is_long(&mut self, shared: &Shared, m: &Machine, now_ns: u64) -> bool {
         if !m.is_p_retaken() || !m.has_pinned_work() {
             *self = Self::default();
             return false;
@@ -84,44 +85,42 @@ impl Stay {
             self.since_ns = now_ns;
             return false;
         }
-        !self.told && now_ns - self.since_ns >= LONG_NS && m.is_asleep()
+        !self.told && now_ns - self.since_ns >= LONG_NS && shared.reads_files() && m.is_asleep()
     }
 }
 
-impl Shared {
-    fn warns_of_blocked_threads(&self) -> bool {
-        self.pinned && self.warns_of_blocked && !self.is_test()
-    }
+fn warns_of_blocked_threads(shared: &Shared) -> bool {
+    shared.pinned && shared.warns_of_blocked && !shared.is_test()
+}
 
-    fn tell_of_blocked(&'static self, m: &'static Machine, for_ns: u64) {
-        let Some(blocks) = m.current_goroutine() else {
-            return;
-        };
-        let Some(who) = dump::look_at(blocks) else {
-            return;
-        };
-        let mut all = vec![who];
-        self.slab().for_each(|g| {
-            if all.len() <= NAMED && g.status() == Status::Runnable && stays_with(g, m) {
-                all.extend(dump::look_at(g));
-            }
-        });
-        if !m.is_p_retaken() {
-            return;
+fn tell_of_blocked(shared: &'static Shared, m: &'static Machine, for_ns: u64) {
+    let Some(blocks) = m.current_goroutine() else {
+        return;
+    };
+    let Some(who) = dump::look_at(blocks) else {
+        return;
+    };
+    let mut all = vec![who];
+    shared.slab().for_each(|g| {
+        if all.len() <= NAMED && g.status() == Status::Runnable && stays_with(g, m) {
+            all.extend(dump::look_at(g));
         }
-        dump::write_all(
-            &format!(
-                "warning: goroutine {} has blocked thread m{} for {} ms, in a call that the runtime does not \
-                 know of. Others that started on that thread could run, and wait until it comes back; it \
-                 never does if it waits for one of them: for a std::sync::Mutex that one holds while it waits, \
-                 say. Use the locks of bench_runtime::sync, or bench_runtime::blocking around the call.\n\n",
-                all[0].id,
-                m.id,
-                for_ns / 1_000_000,
-            ),
-            &all,
-        );
+    });
+    if !m.is_p_retaken() {
+        return;
     }
+    report::write_all(
+        &format!(
+            "warning: goroutine {} has blocked thread m{} for {} ms, in a call that the runtime does not \
+             know of. Others that started on that thread could run, and wait until it comes back; it \
+             never does if it waits for one of them: for a std::sync::Mutex that one holds while it waits, \
+             say. Use the locks of bench_runtime::sync, or bench_runtime::blocking around the call.\n\n",
+            all[0].id,
+            m.id,
+            for_ns / 1_000_000,
+        ),
+        &all,
+    );
 }
 
 /// True if the goroutine, which is runnable, has started on this M. One whose

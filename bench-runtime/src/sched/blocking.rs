@@ -20,38 +20,24 @@
 //! come back itself: before that it is not a waiting goroutine for a caller that
 //! looks for a deadlock, or whether fake time may go on.
 
+use super::hand_off;
+use super::helpers;
+use super::shared::Blocked;
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
 
 use super::current::{self, goroutine_of, machine_of};
-use super::helpers::{HELPER_STACK, Job};
+use super::job::{HELPER_STACK, Job};
 use super::preempt::reacquire_p;
 use super::processor::Processor;
-use super::runtime::Shared;
 use super::trace::event::Kind;
 use crate::goroutine::{Goroutine, Parkable, Status, WaitReason};
 use crate::stack::{Stack, StackHeader};
 
 /// What came of a call: its result, or what it panicked with.
 type Outcome<T> = Result<T, Box<dyn Any + Send>>;
-
-/// Counts a goroutine as blocked while it lives.
-pub(super) struct Blocked(&'static Shared);
-
-impl Blocked {
-    pub(super) fn begin(shared: &'static Shared) -> Self {
-        shared.blocked_count.fetch_add(1, Ordering::SeqCst);
-        Self(shared)
-    }
-}
-
-impl Drop for Blocked {
-    fn drop(&mut self) {
-        self.0.blocked_count.fetch_sub(1, Ordering::SeqCst);
-    }
-}
 
 /// Runs `f`, which may block the OS thread: a system call, a foreign library,
 /// a long computation. Other goroutines go on; the calling one waits for `f`.
@@ -115,7 +101,7 @@ where
     let Some(header) = current::header() else {
         return f();
     };
-    let pinned = machine_of(header).shared.pinned;
+    let pinned = machine_of(header).shared().pinned;
     let locked = header.pins.get() != 0 || (!pinned && std::thread::panicking());
     let shallow = Stack::from_header(NonNull::from(header)).usable() < HELPER_STACK;
     let outcome = if (shallow || pinned) && !locked {
@@ -153,10 +139,10 @@ fn in_place<T>(header: &'static StackHeader, f: impl FnOnce() -> T) -> Outcome<T
     g.head
         .reason
         .store(WaitReason::Blocking as u8, Ordering::Relaxed);
-    let blocked = Blocked::begin(m.shared);
+    let blocked = Blocked::begin(m.shared());
     if let Some(p) = p {
         m.set_p(None);
-        m.shared.hand_off_or_retire(p);
+        hand_off::hand_off_or_retire(m.shared(), p);
     }
     m.leave(false);
     // What it broke is visible to the caller, which gets the panic.
@@ -201,7 +187,7 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
-    let shared = machine_of(header).shared;
+    let shared = machine_of(header).shared();
     let blocked = Blocked::begin(shared);
     note_from_outside(header, Kind::Block);
     let who = super::prepare_park(WaitReason::Blocking, ptr::null());
@@ -217,10 +203,13 @@ where
     // that has not ended is neither freed nor used again. Closure and result
     // are `Send`.
     let awake = unsafe {
-        shared.help(Job {
-            run: run::<F, T>,
-            data: call.cast(),
-        })
+        helpers::help(
+            shared,
+            Job {
+                run: run::<F, T>,
+                data: call.cast(),
+            },
+        )
     };
     if shared.pinned {
         // So it is still the same M.

@@ -14,8 +14,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::blocking::blocking;
-use super::park::now_ns;
+use super::current::now_ns;
 use super::profile::{frames, write_frames};
 use crate::goroutine::{Parkable, WaitReason};
 use crate::unwind::{Frame, Symbols, own_calls};
@@ -110,88 +109,8 @@ pub fn set_mutex_profile_fraction(fraction: u32) {
     RATES.mutex.store(fraction, Ordering::Relaxed);
 }
 
-/// Where goroutines and threads have waited, how often and for how long in all, since
-/// [`set_block_profile_rate`]: each wait counts at the stack of the waiter, when it
-/// ends. Empty by default.
-///
-/// Does not stop goroutines. Takes some hundred milliseconds to read the program's
-/// line tables for the first time, as a [`blocking`](crate::blocking) call.
-///
-/// # Examples
-///
-/// ```
-/// use bench_runtime::{Runtime, block_profile, chan, go, set_block_profile_rate, time};
-/// use std::time::Duration;
-///
-/// fn wait_for_work(work: bench_runtime::Receiver<u32>) -> Option<u32> {
-///     work.recv()
-/// }
-///
-/// assert!(block_profile().stacks.is_empty());
-/// set_block_profile_rate(Duration::from_nanos(1));
-/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
-/// unsafe { Runtime::builder().build() }?.run(|| {
-///     let (tx, rx) = chan(0);
-///     let waiting = go(move || wait_for_work(rx));
-///     time::sleep(Duration::from_millis(5));
-///     tx.send(7).unwrap();
-///     assert_eq!(waiting.join().unwrap(), Some(7));
-/// });
-/// print!("{}", block_profile());
-/// # let profile = block_profile();
-/// # let mut frames = profile.stacks.iter().flat_map(|stack| &stack.frames);
-/// # assert!(frames.any(|frame| frame.function.contains("wait_for_work")));
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[must_use]
-pub fn block_profile() -> ContentionProfile {
-    blocking(|| ContentionProfile::read(&BLOCK))
-}
-
-/// Which unlocks of a [`Mutex`](crate::sync::Mutex) or an
-/// [`RwMutex`](crate::sync::RwMutex) ended waits for it, since
-/// [`set_mutex_profile_fraction`]: how many unlocks, and how long the woken had
-/// waited in all. Empty by default.
-///
-/// Does not stop goroutines. Takes some hundred milliseconds to read the program's
-/// line tables for the first time, as a [`blocking`](crate::blocking) call.
-///
-/// # Examples
-///
-/// ```
-/// use bench_runtime::sync::Mutex;
-/// use bench_runtime::{Runtime, go, mutex_profile, set_mutex_profile_fraction, time};
-/// use std::sync::Arc;
-/// use std::time::Duration;
-///
-/// fn hold_long(mutex: &Mutex<u32>) {
-///     let _held = mutex.lock();
-///     time::sleep(Duration::from_millis(5));
-/// }
-///
-/// set_mutex_profile_fraction(1);
-/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
-/// unsafe { Runtime::builder().build() }?.run(|| {
-///     let mutex = Arc::new(Mutex::new(0));
-///     let all: Vec<_> = (0..2)
-///         .map(|_| go({ let mutex = mutex.clone(); move || hold_long(&mutex) }))
-///         .collect();
-///     all.into_iter().for_each(|one| one.join().unwrap());
-/// });
-/// let profile = mutex_profile();
-/// let mut file = Vec::new();
-/// profile.write_pprof(&mut file)?; // `go tool pprof FILE` opens it.
-/// # let mut frames = profile.stacks.iter().flat_map(|stack| &stack.frames);
-/// # assert!(frames.any(|frame| frame.function.contains("hold_long")), "{profile}");
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[must_use]
-pub fn mutex_profile() -> ContentionProfile {
-    blocking(|| ContentionProfile::read(&MUTEX))
-}
-
-/// Waits at one place, called the same way: see [`block_profile`] and
-/// [`mutex_profile`].
+/// Waits at one place, called the same way: see [`block_profile`](crate::block_profile) and
+/// [`mutex_profile`](crate::mutex_profile).
 ///
 /// # Examples
 ///
@@ -213,7 +132,7 @@ pub struct ContendedStack {
     pub frames: Vec<Frame>,
 }
 
-/// Where goroutines waited: see [`block_profile`] and [`mutex_profile`].
+/// Where goroutines waited: see [`block_profile`](crate::block_profile) and [`mutex_profile`](crate::mutex_profile).
 ///
 /// Its [`Display`](fmt::Display) is text for people.
 ///
@@ -247,6 +166,16 @@ fn copy_of(samples: &Samples) -> BTreeMap<Vec<u64>, Sum> {
 }
 
 impl ContentionProfile {
+    /// Of waits.
+    pub(super) fn of_waits() -> Self {
+        Self::read(&BLOCK)
+    }
+
+    /// Of unlocks that ended waits.
+    pub(super) fn of_unlocks() -> Self {
+        Self::read(&MUTEX)
+    }
+
     fn read(samples: &Samples) -> Self {
         let samples = copy_of(samples);
         // What differs only inside the runtime is one stack.

@@ -4,13 +4,17 @@
 use std::cell::Cell;
 
 use super::machine::Machine;
+use super::off_slot;
+use super::shared::Shared;
+use super::this_m::ThisM;
 use crate::arch;
 use crate::goroutine::Goroutine;
 use crate::stack::{StackHeader, header_of};
+use crate::sys::clock;
 
 thread_local! {
     /// The M of this thread, for code on the thread's own stack.
-    static MACHINE: Cell<Option<&'static Machine>> = const { Cell::new(None) };
+    static MACHINE: Cell<Option<ThisM>> = const { Cell::new(None) };
 }
 
 /// The header of the goroutine that runs this code; `None` outside every one.
@@ -23,14 +27,22 @@ pub(crate) fn header() -> Option<&'static StackHeader> {
     match header_of(arch::stack_pointer()) {
         // SAFETY: slots are never unmapped, and the one we run on is in use.
         Some(header) => Some(unsafe { header.as_ref() }),
-        None => super::off_slot::header(),
+        None => header_off_slot(),
     }
 }
 
-/// The M that runs the goroutine with this header. What it answers is stale
-/// after the next switch.
+/// The M that runs the calling goroutine, whose header this is. What it answers is
+/// stale after the next switch.
 #[inline(always)]
-pub(crate) fn machine_of(header: &StackHeader) -> &'static Machine {
+pub(crate) fn machine_of(header: &StackHeader) -> ThisM {
+    // SAFETY: the thread that resumes a goroutine first writes its own M there, and this
+    // is the running goroutine's header.
+    unsafe { ThisM::new(machine_in(header)) }
+}
+
+/// The M that runs the goroutine with this header, or ran it last.
+#[inline(always)]
+pub(crate) fn machine_in(header: &StackHeader) -> &'static Machine {
     // SAFETY: the thread that resumes a goroutine first writes its own M here; Ms live
     // as long as their runtime has goroutines.
     unsafe { &*header.machine.get().cast::<Machine>() }
@@ -45,7 +57,7 @@ pub(crate) fn goroutine_of(header: &StackHeader) -> &'static Goroutine {
 
 /// The M whose thread this is. Only on a thread's own stack: see [`header`].
 #[inline(never)]
-pub(crate) fn thread_machine() -> Option<&'static Machine> {
+pub(crate) fn thread_machine() -> Option<ThisM> {
     MACHINE.get()
 }
 
@@ -57,6 +69,34 @@ pub(crate) extern "C" fn after_fork() {
 }
 
 /// Makes `m` the M of this thread.
-pub(crate) fn set_thread_machine(m: Option<&'static Machine>) {
+pub(crate) fn set_thread_machine(m: Option<ThisM>) {
     MACHINE.set(m);
+}
+
+/// The header of the goroutine that runs on this thread, off its slot; `None` on
+/// a plain thread, and on an M's own stack.
+#[cold]
+#[inline(never)]
+fn header_off_slot() -> Option<&'static StackHeader> {
+    thread_machine()?
+        .current_goroutine()
+        .map(off_slot::header_of_running)
+}
+
+/// The runtime of the goroutine, or of the M, that runs this code.
+pub(crate) fn runtime() -> Option<&'static Shared> {
+    match header() {
+        Some(header) => Some(machine_of(header).shared()),
+        None => thread_machine().map(|m| m.shared()),
+    }
+}
+
+/// The clock that waits are measured by, in nanoseconds; fake where the
+/// runtime's time is fake.
+#[inline]
+pub(crate) fn now_ns() -> u64 {
+    match runtime() {
+        Some(shared) => shared.now_ns(),
+        None => clock::now_ns(),
+    }
 }

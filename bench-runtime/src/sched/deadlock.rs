@@ -10,12 +10,15 @@
 //! that is not ours: any other thread might hold the other end of a channel, so
 //! with one there is never an alarm.
 
+use super::dump;
+use super::os_threads::HELPERS_COUNT;
+use super::report::write_all;
+use super::report::write_stacks_apart;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::time::Duration;
 
-use super::dump::{HELPERS_COUNT, write_all, write_stacks_apart};
-use super::runtime::Shared;
+use super::shared::Shared;
 use super::{signals, trace};
 
 /// Go's exit status for it.
@@ -24,87 +27,85 @@ const EXIT_STATUS: i32 = 2;
 /// The process is about to end with the report.
 static SAID: AtomicBool = AtomicBool::new(false);
 
-impl Shared {
-    /// Reports a deadlock and ends the process, if there is one. True if only a
-    /// thread that is not ours can still end a wait.
-    pub(crate) fn check_deadlock(&'static self) -> bool {
-        if !self.detects_deadlock {
-            return false;
-        }
-        // SeqCst: an M has put itself on the list, or a thread has counted
-        // itself as one that waits, before it looks for the other's mark.
-        fence(Ordering::SeqCst);
-        // Even while sysmon readies no goroutine; the same at
-        // the end, if it had none meanwhile.
-        let ready_seq = self.sysmon_ready_seq.load(Ordering::SeqCst);
-        if !ready_seq.is_multiple_of(2) || !self.all_machines_sleep() || !self.nothing_can_come() {
-            return false;
-        }
-        if self.goroutines_count() == 0 {
-            return false;
-        }
-        if !self.no_outside_thread() {
-            return true;
-        }
-        // Reading the threads took a while: still so?
-        if !self.all_machines_sleep() || !self.nothing_can_come() {
-            return false;
-        }
-        let goroutines = self.goroutines();
-        if goroutines.is_empty()
-            || goroutines.iter().any(|info| !info.waits)
-            || self.sysmon_ready_seq.load(Ordering::SeqCst) != ready_seq
-        {
-            return false;
-        }
-        // Two Ms that fall asleep together both come here: one says it.
-        if SAID.swap(true, Ordering::Relaxed) {
-            return false;
-        }
-        write_all(
-            "fatal error: all goroutines are asleep - deadlock!\n\n",
-            &goroutines,
-        );
-        trace::write_if_asked(self, 0);
-        write_stacks_apart(self);
-        // SAFETY: ends the process at once; destructors of a program that
-        // cannot go on are not run, as in Go.
-        unsafe { libc::_exit(EXIT_STATUS) }
+/// Reports a deadlock and ends the process, if there is one. True if only a
+/// thread that is not ours can still end a wait.
+pub(crate) fn check_deadlock(shared: &'static Shared) -> bool {
+    if !shared.detects_deadlock {
+        return false;
     }
+    // SeqCst: an M has put itself on the list, or a thread has counted
+    // itself as one that waits, before it looks for the other's mark.
+    fence(Ordering::SeqCst);
+    // Even while sysmon readies no goroutine; the same at
+    // the end, if it had none meanwhile.
+    let ready_seq = shared.sysmon_ready_seq.load(Ordering::SeqCst);
+    if !ready_seq.is_multiple_of(2) || !all_machines_sleep(shared) || !nothing_can_come(shared) {
+        return false;
+    }
+    if shared.goroutines_count() == 0 {
+        return false;
+    }
+    if !no_outside_thread(shared) {
+        return true;
+    }
+    // Reading the threads took a while: still so?
+    if !all_machines_sleep(shared) || !nothing_can_come(shared) {
+        return false;
+    }
+    let goroutines = dump::goroutines_of(shared);
+    if goroutines.is_empty()
+        || goroutines.iter().any(|info| !info.waits)
+        || shared.sysmon_ready_seq.load(Ordering::SeqCst) != ready_seq
+    {
+        return false;
+    }
+    // Two Ms that fall asleep together both come here: one says it.
+    if SAID.swap(true, Ordering::Relaxed) {
+        return false;
+    }
+    write_all(
+        "fatal error: all goroutines are asleep - deadlock!\n\n",
+        &goroutines,
+    );
+    trace::write_if_asked(shared, 0);
+    write_stacks_apart(shared);
+    // SAFETY: ends the process at once; destructors of a program that
+    // cannot go on are not run, as in Go.
+    unsafe { libc::_exit(EXIT_STATUS) }
+}
 
-    fn all_machines_sleep(&'static self) -> bool {
-        let lists = self.idle.lock();
-        let asleep = lists.machines.len() + lists.reserved.len();
-        // The M that polls may just have taken a goroutine out of the poller.
-        lists.p_waiters.is_empty()
-            && asleep == self.machines_count()
-            && lists
-                .machines
-                .iter()
-                .chain(&lists.reserved)
-                .all(|m| m.polls_in().is_none())
-    }
+fn all_machines_sleep(shared: &'static Shared) -> bool {
+    let lists = shared.idle.lock();
+    let asleep = lists.machines.len() + lists.reserved.len();
+    // The M that polls may just have taken a goroutine out of the poller.
+    lists.p_waiters.is_empty()
+        && asleep == shared.machines_count()
+        && lists
+            .machines
+            .iter()
+            .chain(&lists.reserved)
+            .all(|m| m.polls_in().is_none())
+}
 
-    fn nothing_can_come(&'static self) -> bool {
-        !self.is_stopping()
-            && self.idle.spinning_count.load(Ordering::SeqCst) == 0
-            && self.blocked_count.load(Ordering::SeqCst) == 0
-            && self.fd_waiters_count() == 0
-            && self.global.is_empty()
-            && self.first_timer_ns() == u64::MAX
-            && !signals::may_come()
-    }
+fn nothing_can_come(shared: &'static Shared) -> bool {
+    !shared.is_stopping()
+        && shared.idle.spinning_count.load(Ordering::SeqCst) == 0
+        && shared.blocked_count.load(Ordering::SeqCst) == 0
+        && shared.fd_waiters_count() == 0
+        && shared.global.is_empty()
+        && shared.first_timer_ns() == u64::MAX
+        && !signals::may_come()
+}
 
-    /// True if every thread of the process is an M, a sysmon or a helper of
-    /// ours, or waits in `Runtime::run`.
-    fn no_outside_thread(&'static self) -> bool {
-        let Ok(tasks) = fs::read_dir("/proc/self/task") else {
-            return false;
-        };
-        let ours = self.threads_count() + 1 + HELPERS_COUNT.load(Ordering::SeqCst);
-        let ours = ours as isize + self.runners_count.load(Ordering::SeqCst);
-        tasks.count() as isize <= ours
-    }
+/// True if every thread of the process is an M, a sysmon or a helper of
+/// ours, or waits in `Runtime::run`.
+fn no_outside_thread(shared: &'static Shared) -> bool {
+    let Ok(tasks) = fs::read_dir("/proc/self/task") else {
+        return false;
+    };
+    let ours = shared.threads_count() + 1 + HELPERS_COUNT.load(Ordering::SeqCst);
+    let ours = ours as isize + shared.runners_count.load(Ordering::SeqCst);
+    tasks.count() as isize <= ours
 }
 
 /// Between the first two further looks of sysmon for a deadlock; then twice as long
@@ -127,7 +128,7 @@ impl Looks {
             return None;
         }
         if now_ns >= self.next_ns {
-            self.pause_ns = match shared.check_deadlock() {
+            self.pause_ns = match check_deadlock(shared) {
                 true => (2 * self.pause_ns).max(FIRST_PAUSE_NS),
                 false => u64::MAX,
             };

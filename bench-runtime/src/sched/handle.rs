@@ -1,11 +1,11 @@
 //! The right to start goroutines, for the thread that does not own the runtime.
 
+use super::current;
 use std::fmt;
 
 use super::join::JoinHandle;
-use super::lifetime::User;
-use super::park;
-use super::runtime::Shared;
+use super::shared::Shared;
+use super::shared::User;
 use super::spawn;
 
 /// Starts goroutines of a runtime, from any thread: a callback of a foreign
@@ -53,7 +53,7 @@ impl Handle {
     /// ```
     #[must_use]
     pub fn current() -> Option<Self> {
-        park::runtime().map(Self::of)
+        current::runtime().map(Self::of)
     }
 
     /// Starts a goroutine, as [`Runtime::spawn`](crate::Runtime::spawn).

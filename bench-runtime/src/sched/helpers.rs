@@ -27,78 +27,112 @@
 //! *On the goroutine's own M, if all calls from the same place were short*: the
 //! first call that waits for another goroutine of that M would wait for ever.
 
-use super::idle_threads::{IdleThreads, JobSlot};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::idle_threads::JobSlot;
+use super::job::Job;
 use super::os_threads::{ThreadEnd, ThreadKind};
-use super::runtime::Shared;
+use super::processor::Processor;
+use super::shared::{Blocked, Shared};
 use super::spin::AdaptiveSpin;
+use super::{clear_up, readied, wake};
 use crate::fatal::fatal;
-use crate::goroutine::Parkable;
+use crate::goroutine::{Goroutine, Parkable};
+use crate::stack::StackError;
 use crate::sys::fork;
 
 /// Short sleeps before a helper spins again after a miss. A miss costs a few times
 /// as much as the wake that a hit saves.
 const SPIN_BACKOFF: u16 = 64;
 
-/// Bytes of a helper's stack: as much as a program's first thread has, because foreign
-/// code may need it.
-pub(crate) const HELPER_STACK: usize = 8 << 20;
-
-/// Work for a helper.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Job {
-    /// Runs the job: called once, with `data`. Does not unwind. Returns the parkable
-    /// that waits for the job; the helper readies it, and after that `data` may be gone.
-    pub(crate) run: unsafe fn(*mut ()) -> Option<Parkable>,
-    pub(crate) data: *mut (),
-}
-
-// SAFETY: the maker of a job promises that another thread may run it.
-unsafe impl Send for Job {}
-
-/// The helpers of a runtime that have no job.
-pub(crate) type Helpers = IdleThreads<Job>;
-
-impl Shared {
-    /// Gives a job to a helper, which runs it at once; true if that helper was spinning.
-    ///
-    /// # Safety
-    ///
-    /// `data` stays valid for `run`, which another thread may call, until it
-    /// has returned.
-    pub(crate) unsafe fn help(&'static self, job: Job) -> bool {
-        match self.helpers.assign(job) {
-            Ok(awake) => awake,
-            Err(job) => {
-                self.start_thread(ThreadKind::Helper, "helper".into(), move || {
-                    self.helper_main(job);
-                    ThreadEnd::Usual
-                });
-                false
-            }
+/// Gives a job to a helper, which runs it at once; true if that helper was spinning.
+///
+/// # Safety
+///
+/// `data` stays valid for `run`, which another thread may call, until it
+/// has returned.
+pub(crate) unsafe fn help(shared: &'static Shared, job: Job) -> bool {
+    match shared.helpers.assign(job) {
+        Ok(awake) => awake,
+        Err(job) => {
+            wake::start_thread(shared, ThreadKind::Helper, "helper".into(), move || {
+                helper_main(shared, job);
+                ThreadEnd::Usual
+            });
+            false
         }
     }
+}
 
-    fn helper_main(&'static self, first: Job) {
-        let slot = JobSlot::new();
-        let spin = AdaptiveSpin::with_backoff(SPIN_BACKOFF);
-        let mut next = Some(first);
-        while let Some(job) = next {
-            // SAFETY: by the promise of the caller of `help`.
-            let who = unsafe { (job.run)(job.data) };
-            if fork::is_child() {
-                fatal!(
-                    "a blocking call came back in the child of a fork, which has none of the \
-                     runtime's threads: call exec or _exit there"
-                );
-            }
-            // A stop sets `stopping` before `release_all`.
-            let stays = || !self.is_stopping();
-            next = self.helpers.wait(&slot, &spin, stays, || {
-                if let Some(who) = who {
-                    super::ready(who);
-                }
-            });
+fn helper_main(shared: &'static Shared, first: Job) {
+    let slot = JobSlot::new();
+    let spin = AdaptiveSpin::with_backoff(SPIN_BACKOFF);
+    let mut next = Some(first);
+    while let Some(job) = next {
+        // SAFETY: by the promise of the caller of `help`.
+        let who = unsafe { (job.run)(job.data) };
+        if fork::is_child() {
+            fatal!(
+                "a blocking call came back in the child of a fork, which has none of the \
+                 runtime's threads: call exec or _exit there"
+            );
         }
-        self.thread_ends(ThreadKind::Helper);
+        // A stop sets `stopping` before `release_all`.
+        let stays = || !shared.is_stopping();
+        next = shared.helpers.wait(&slot, &spin, stays, || {
+            if let Some(who) = who {
+                readied::ready(who);
+            }
+        });
+    }
+    clear_up::thread_ends(shared, ThreadKind::Helper);
+}
+
+/// Ends a goroutine that can have no stack, and has not run. A helper drops its
+/// closure, the program's code, which may park; but where there is no room for
+/// a helper's thread either it is dropped here, and must not park. Where so many are
+/// at it already the thread waits for one of them, but not for long: that one may
+/// wait for this thread.
+#[cold]
+pub(crate) fn refuse_stack(
+    shared: &'static Shared,
+    p: &'static Processor,
+    g: &'static Goroutine,
+    error: StackError,
+) {
+    const AT_ONCE: usize = 16;
+    const PATIENCE: Duration = Duration::from_millis(10);
+    struct Refused(Blocked, &'static Shared, &'static Goroutine, StackError);
+    unsafe fn abandon(refused: *mut ()) -> Option<Parkable> {
+        // SAFETY: made from a box below, and run once.
+        let refused = *unsafe { Box::from_raw(refused.cast::<Refused>()) };
+        // Until its joiner has been readied it is no deadlock.
+        let Refused(_blocked, shared, g, error) = refused;
+        readied::abandon(shared, g, Some(Box::new(error)));
+        shared.refusing.fetch_sub(1, Ordering::Relaxed);
+        None
+    }
+    Processor::count(&p.ended_count);
+    if !error.leaves_room_for_a_thread() {
+        return readied::abandon(shared, g, Some(Box::new(error)));
+    }
+    let begun = Instant::now();
+    while shared.refusing.load(Ordering::Relaxed) >= AT_ONCE && begun.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_micros(50));
+    }
+    shared.refusing.fetch_add(1, Ordering::Relaxed);
+    let blocked = Blocked::begin(shared);
+    let refused = Box::into_raw(Box::new(Refused(blocked, shared, g, error)));
+    // SAFETY: the box lives until the job has run; closures and errors may
+    // go to another thread.
+    unsafe {
+        help(
+            shared,
+            Job {
+                run: abandon,
+                data: refused.cast(),
+            },
+        );
     }
 }

@@ -8,10 +8,10 @@
 //! such start uses up one. So a site that spawns hogs keeps its credit, and one that
 //! spawned a single long computation soon has none.
 //!
-//! 1. [`Shared::needs_own_machine`] is asked for a fresh goroutine that is about to
+//! 1. [`super::own_machine::needs_own_machine`] is asked for a fresh goroutine that is about to
 //!    get its stack; before the first hog that is one relaxed load.
 //! 2. If so, it is set aside in its M, which switches to g0.
-//! 3. On g0 [`Shared::start_on_own_machine`] gives it to a sleeping M without
+//! 3. On g0 [`super::own_machine::start_on_own_machine`] gives it to a sleeping M without
 //!    goroutines, or to a new one, with an idle P, or else the M's own.
 //!
 //! The first hog of a site, and a goroutine that becomes a hog after its start, still
@@ -32,11 +32,6 @@
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::look;
-use super::machine::Machine;
-use super::processor::Processor;
-use super::runtime::Shared;
-use crate::goroutine::{FLAG_CPU_BOUND, Goroutine};
 use crate::util::lock::Lock;
 
 /// How many goroutines of a site start on an M of their own after each hog: few if that
@@ -84,7 +79,24 @@ fn mark_of(key: u64) -> u64 {
 const DECLARED: u64 = 1 << 63;
 
 impl Hogs {
+    /// True if any goroutine may have to start apart: a site has credit, or one was
+    /// spawned as CPU-bound.
+    #[inline(always)]
+    pub(super) fn any(&self) -> bool {
+        self.marks.load(Ordering::Relaxed) != 0
+    }
+
     /// Notes that a goroutine of this site ran for long while work waited.
+    pub(super) fn learn_from(&self, site: &Location<'_>) {
+        self.learn(key_of(site));
+    }
+
+    /// Uses up some of the site's credit; false if it has none.
+    pub(super) fn spend_of(&self, site: &Location<'_>) -> bool {
+        let key = key_of(site);
+        self.marks.load(Ordering::Relaxed) & mark_of(key) != 0 && self.spend(key)
+    }
+
     fn learn(&self, key: u64) {
         let mut sites = self.sites.lock();
         if let Some(site) = sites.iter_mut().find(|site| site.key == key) {
@@ -129,63 +141,6 @@ impl Hogs {
         if self.marks.load(Ordering::Relaxed) & DECLARED == 0 {
             self.marks.fetch_or(DECLARED, Ordering::Relaxed);
         }
-    }
-}
-
-impl Shared {
-    /// Notes the goroutine whose P was just retaken from `m`.
-    pub(super) fn learn_hog(&self, m: &Machine) {
-        let hog = m.current_goroutine();
-        if self.pinned
-            && let Some(site) = hog.and_then(look::site_of)
-        {
-            self.hogs.learn(key_of(site));
-        }
-    }
-
-    /// Whether a fresh goroutine, about to start on `m`, is to start on an M of its own.
-    /// `ended`: how many of the goroutines counted as started on `m` have ended.
-    #[inline(always)]
-    pub(super) fn needs_own_machine(&self, m: &Machine, g: &Goroutine, ended: usize) -> bool {
-        self.hogs.marks.load(Ordering::Relaxed) != 0 && self.needs_own_machine_slow(m, g, ended)
-    }
-
-    #[cold]
-    fn needs_own_machine_slow(&self, m: &Machine, g: &Goroutine, ended: usize) -> bool {
-        if !self.pinned || self.is_test() || m.started_count() == ended {
-            return false;
-        }
-        // Not another one for each hog that waits for something in between.
-        let may_grow = || self.machines_count() < 2 * self.procs() + 6;
-        let apart = g.has_flag(FLAG_CPU_BOUND)
-            || g.site().is_some_and(|site| {
-                let key = key_of(site);
-                self.hogs.marks.load(Ordering::Relaxed) & mark_of(key) != 0 && self.hogs.spend(key)
-            });
-        apart && may_grow()
-    }
-
-    /// On g0: starts the goroutine that was set aside on another M, with an idle P, or
-    /// else with this M's P.
-    pub(super) fn start_on_own_machine(
-        &'static self,
-        m: &'static Machine,
-        p: &'static Processor,
-        g: &'static Goroutine,
-    ) {
-        let mut lists = self.idle.lock();
-        if self.is_stopping() {
-            // It never starts: `stop` drops it.
-            return;
-        }
-        let target = lists.take_vacant_machine();
-        let other = self.idle.acquire(&mut lists);
-        drop(lists);
-        if other.is_none() {
-            self.stop_spinning(m);
-            m.set_p(None);
-        }
-        self.start_on(target, other.unwrap_or(p), g);
     }
 }
 

@@ -17,8 +17,6 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::processor::Processor;
-use super::runtime::Shared;
 use crate::goroutine::{FLAG_TIMED, Goroutine};
 use crate::sys::clock;
 
@@ -55,7 +53,7 @@ impl Sample {
     }
 
     /// For the M that runs `g`: since when it was runnable, if it is timed here.
-    fn end(&self, g: &'static Goroutine) -> Option<u64> {
+    pub(super) fn end(&self, g: &'static Goroutine) -> Option<u64> {
         let is_here = ptr::eq(self.g.load(Ordering::Relaxed), g);
         is_here.then(|| {
             let since_ns = self.since_ns.load(Ordering::Relaxed);
@@ -74,40 +72,16 @@ impl Counts {
     pub(super) fn new() -> Self {
         Self([const { AtomicU64::new(0) }; BUCKETS])
     }
+
+    /// Counts a wait. Only the holder of the P.
+    pub(super) fn count(&self, waited_ns: u64) {
+        let count = &self.0[bucket_of(waited_ns)];
+        count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
 }
 
 fn bucket_of(ns: u64) -> usize {
     (ns.max(1).ilog2() as usize).min(BUCKETS - 1)
-}
-
-impl Shared {
-    /// A goroutine that is timed runs now on `p`, whose holder calls.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn end_timing(&'static self, p: &'static Processor, g: &'static Goroutine) {
-        g.clear_flag(FLAG_TIMED);
-        let mut since_ns = self.sample.end(g);
-        self.for_each_processor(|p| {
-            if since_ns.is_none() {
-                since_ns = p.sample.end(g);
-            }
-        });
-        if let Some(since_ns) = since_ns {
-            let bucket = bucket_of(clock::now_ns().saturating_sub(since_ns));
-            Processor::count(&p.latencies.0[bucket]);
-        }
-    }
-
-    /// The counts of all Ps together.
-    pub(super) fn read_latencies(&'static self) -> RunLatency {
-        let mut counts = [0; BUCKETS];
-        self.for_each_processor(|p| {
-            for (sum, count) in counts.iter_mut().zip(&p.latencies.0) {
-                *sum += count.load(Ordering::Relaxed);
-            }
-        });
-        RunLatency { counts }
-    }
 }
 
 /// How long goroutines waited from when they became runnable until they ran:
@@ -153,6 +127,13 @@ impl Default for RunLatency {
 }
 
 impl RunLatency {
+    /// Adds the counts of one P.
+    pub(super) fn add(&mut self, counts: &Counts) {
+        for (sum, count) in self.counts.iter_mut().zip(&counts.0) {
+            *sum += count.load(Ordering::Relaxed);
+        }
+    }
+
     /// How many goroutines were timed.
     #[must_use]
     pub fn count(&self) -> u64 {

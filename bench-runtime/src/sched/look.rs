@@ -37,7 +37,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::claim;
-use super::ready::header_of_started;
+use super::locate::header_of_started;
 use crate::goroutine::{
     Details, FLAG_COMPACTED, FRESH, Goroutine, RUNNING_BIT, Status, WATCHED_BIT, WaitReason,
 };
@@ -364,12 +364,12 @@ impl Watched {
 mod tests {
     use super::*;
     use crate::Runtime;
-    use crate::sched::park;
+    use crate::sched::current;
     use crate::{chan, go, time};
 
     /// The record of the one that `waits`, once it is suspended.
     fn record(id: u64) -> &'static Goroutine {
-        let shared = park::runtime().unwrap();
+        let shared = current::runtime().unwrap();
         let mut found = None;
         while found.is_none() {
             crate::yield_now();

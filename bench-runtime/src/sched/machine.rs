@@ -9,9 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize
 use super::biased_lock::BiasedLock;
 use super::fiber::G0;
 use super::processor::Processor;
-use super::runtime::Shared;
 use super::spin::AdaptiveSpin;
-use super::trace::event::Kind;
 use crate::goroutine::{Goroutine, List};
 use crate::netpoll::Netpoll;
 use crate::sys::clock::{self, CpuClock};
@@ -51,7 +49,8 @@ pub(crate) struct Machine {
     /// Its waker, then the owner.
     pub(super) assigned: AtomicPtr<Goroutine>,
     pub(crate) id: usize,
-    pub(crate) shared: &'static Shared,
+    /// The address of its runtime: see [`super::this_m`].
+    pub(super) runtime: *const (),
     /// Asleep or woken; see `sleep`.
     word: AtomicU32,
     /// Handed over by the thread that wakes it.
@@ -99,7 +98,7 @@ pub(crate) struct Machine {
 }
 
 // SAFETY: `pinned`, `preempted` and `mail` are reached by the M's own thread only; all
-// else is atomic or locked.
+// else is atomic or locked; `runtime` is an address.
 unsafe impl Sync for Machine {}
 // SAFETY: as above.
 unsafe impl Send for Machine {}
@@ -112,7 +111,7 @@ const ASLEEP: u32 = 0;
 const WOKEN: u32 = 1;
 
 impl Machine {
-    pub(crate) fn new(id: usize, shared: &'static Shared) -> Self {
+    pub(crate) fn new(id: usize, runtime: *const ()) -> Self {
         Self {
             p_lock: BiasedLock::new(),
             g0: AtomicUsize::new(0),
@@ -128,7 +127,7 @@ impl Machine {
             set_aside: AtomicPtr::new(ptr::null_mut()),
             assigned: AtomicPtr::new(ptr::null_mut()),
             id,
-            shared,
+            runtime,
             word: AtomicU32::new(ASLEEP),
             handed: AtomicPtr::new(ptr::null_mut()),
             p_retaken: AtomicBool::new(false),
@@ -152,51 +151,64 @@ impl Machine {
         }
     }
 
-    /// Comes into the runtime. `None` if the P was retaken. Says also whether
-    /// it was inside already, for `leave`.
-    #[inline(always)]
-    pub(crate) fn enter(&self) -> (Option<&'static Processor>, bool) {
-        let (p, was_inside) = self.p_lock.enter();
-        // SAFETY: Ps live as long as their runtime's Ms.
-        (unsafe { p.as_ref() }, was_inside)
-    }
-
-    /// Goes back to the goroutine's code.
-    #[inline(always)]
-    pub(crate) fn leave(&self, was_inside: bool) {
-        self.p_lock.leave(was_inside);
-    }
-
     /// In the child of a fork: its thread, which forked, goes on no further than to its
     /// next call into the runtime.
     pub(super) fn clear_processor(&self) {
         self.p_lock.clear();
     }
 
-    /// True if it has no P. Only its own thread, outside too.
-    pub(super) fn has_lost_processor(&self) -> bool {
+    /// Comes into the runtime; see [`super::this_m::ThisM::enter`].
+    ///
+    /// # Safety
+    ///
+    /// Only its own thread.
+    #[inline(always)]
+    pub(super) unsafe fn enter(&self) -> (Option<&'static Processor>, bool) {
+        let (p, was_inside) = self.p_lock.enter();
+        // SAFETY: Ps live as long as their runtime's Ms.
+        (unsafe { p.as_ref() }, was_inside)
+    }
+
+    /// Goes back to the goroutine's code.
+    ///
+    /// # Safety
+    ///
+    /// Only its own thread.
+    #[inline(always)]
+    pub(super) unsafe fn leave(&self, was_inside: bool) {
+        self.p_lock.leave(was_inside);
+    }
+
+    /// True if it has no P.
+    ///
+    /// # Safety
+    ///
+    /// Only its own thread, outside too.
+    pub(super) unsafe fn has_lost_processor(&self) -> bool {
         self.p_lock.has_lost()
     }
 
-    /// The P it holds. Only its own thread, inside the runtime.
-    pub(crate) fn held(&self) -> Option<&'static Processor> {
+    /// The P it holds.
+    ///
+    /// # Safety
+    ///
+    /// Only its own thread, inside the runtime.
+    pub(super) unsafe fn held(&self) -> Option<&'static Processor> {
         // SAFETY: as in `enter`.
         unsafe { self.p_lock.held().as_ref() }
     }
 
-    /// Takes up a P, or lets go of it. Only its own thread, inside.
-    pub(crate) fn set_p(&self, p: Option<&'static Processor>) {
-        if let Some(given) = self.held() {
-            given.record(Kind::Stop, self.id as u64, 0);
-        }
+    /// Takes up a P, or lets go of it.
+    ///
+    /// # Safety
+    ///
+    /// Only its own thread, inside the runtime.
+    pub(super) unsafe fn set_p(&self, p: Option<&'static Processor>) {
         if let Some(p) = p {
             // Before the lock shows it: a retake looks here for the M.
-            p.owner
-                .store(ptr::from_ref(self).cast_mut(), Ordering::Release);
-            self.unmark_retaken();
+            p.set_owner(Some(self.id));
             self.holds_since_ns
                 .store(clock::now_ns(), Ordering::Relaxed);
-            self.note_start(p);
         }
         self.p_lock
             .set(p.map_or(ptr::null_mut(), |p| ptr::from_ref(p).cast_mut()));
@@ -204,8 +216,38 @@ impl Machine {
 
     /// True if its thread sleeps in the kernel; where that cannot be known, false.
     pub(super) fn is_asleep(&self) -> bool {
-        self.shared.reads_files()
-            && (self.thread_id.get()).is_some_and(|&thread| thread::is_asleep(thread))
+        (self.thread_id.get()).is_some_and(|&thread| thread::is_asleep(thread))
+    }
+
+    /// The goroutine that runs on it; for another thread a guess.
+    pub(crate) fn current_goroutine(&self) -> Option<&'static Goroutine> {
+        // SAFETY: null or a record, which is type-stable.
+        unsafe { self.current.load(Ordering::Relaxed).as_ref() }
+    }
+
+    /// The poller of its own, if it has one.
+    pub(crate) fn own_netpoll(&self) -> Option<&Netpoll> {
+        self.netpoll.get()
+    }
+
+    /// The poller of its own, which it gets now if it has none.
+    ///
+    /// # Errors
+    ///
+    /// When the process is out of descriptors.
+    pub(super) fn make_netpoll(&self) -> io::Result<&Netpoll> {
+        if let Some(own) = self.netpoll.get() {
+            return Ok(own);
+        }
+        let made = Netpoll::new()?;
+        Ok(self.netpoll.get_or_init(|| made))
+    }
+
+    /// Notes the poller in which it is about to sleep.
+    pub(super) fn set_polls_in(&self, netpoll: &'static Netpoll) {
+        // SeqCst, as all accesses to the poller.
+        self.polls_in
+            .store(ptr::from_ref(netpoll).cast_mut(), Ordering::SeqCst);
     }
 
     /// How long it has had its P, in nanoseconds.
@@ -340,30 +382,6 @@ impl Machine {
         self.started.store(count, Ordering::Relaxed);
     }
 
-    /// Where goroutines that run on it wait for descriptors.
-    ///
-    /// # Errors
-    ///
-    /// When it needs one of its own and the process is out of descriptors.
-    pub(crate) fn netpoll(&'static self) -> io::Result<&'static Netpoll> {
-        if !self.shared.pinned {
-            return Ok(&self.shared.netpoll);
-        }
-        if let Some(own) = self.netpoll.get() {
-            return Ok(own);
-        }
-        let made = Netpoll::new()?;
-        Ok(self.netpoll.get_or_init(|| made))
-    }
-
-    /// The same, where there is one already.
-    pub(crate) fn known_netpoll(&'static self) -> Option<&'static Netpoll> {
-        match self.shared.pinned {
-            true => self.netpoll.get(),
-            false => Some(&self.shared.netpoll),
-        }
-    }
-
     /// True if goroutines wait in a poller that only this M looks into.
     pub(crate) fn has_own_fds(&self) -> bool {
         self.netpoll
@@ -371,18 +389,7 @@ impl Machine {
             .is_some_and(|own| own.waiters_count() != 0)
     }
 
-    /// From now on a thread that wakes it must also interrupt its poller: its own,
-    /// or the runtime's, which this returns. To be called before the heavy
-    /// barrier.
-    pub(crate) fn begin_polling(&'static self) -> &'static Netpoll {
-        let netpoll = self.netpoll.get().unwrap_or(&self.shared.netpoll);
-        // SeqCst, as all accesses to the poller.
-        self.polls_in
-            .store(ptr::from_ref(netpoll).cast_mut(), Ordering::SeqCst);
-        netpoll
-    }
-
-    /// The other end of [`Self::begin_polling`].
+    /// The other end of [`super::this_m::ThisM::begin_polling`].
     pub(crate) fn end_polling(&self) {
         self.polls_in.store(ptr::null_mut(), Ordering::SeqCst);
     }
@@ -452,22 +459,19 @@ impl Machine {
             || self.pinned_len() != 0
     }
 
-    /// Sleeps until woken, and takes up the P that the waker handed over, if
-    /// any. Blocks the thread.
-    pub(crate) fn sleep(&self) {
+    /// Sleeps until woken; the P that the waker handed over, if any. Blocks the thread.
+    ///
+    /// # Safety
+    ///
+    /// Only its own thread.
+    pub(super) unsafe fn sleep(&self) -> Option<&'static Processor> {
         // Acquire: pairs with the Release in `wake`.
         while self.word.swap(ASLEEP, Ordering::Acquire) != WOKEN {
             futex::wait(&self.word, ASLEEP, None);
         }
-        self.take_handed();
-    }
-
-    fn take_handed(&self) {
         let p = self.handed.swap(ptr::null_mut(), Ordering::Acquire);
         // SAFETY: as in `enter`.
-        if let Some(p) = unsafe { p.as_ref() } {
-            self.set_p(Some(p));
-        }
+        unsafe { p.as_ref() }
     }
 
     /// Wakes it, with a P for it or without one. Only for the thread that took it off the list
@@ -480,5 +484,14 @@ impl Machine {
         // Release: pairs with the Acquire in `sleep`.
         self.word.store(WOKEN, Ordering::Release);
         futex::wake(&self.word, 1);
+    }
+
+    pub(super) fn is_p_retaken(&self) -> bool {
+        self.p_retaken.load(Ordering::Relaxed)
+    }
+
+    /// True if its P was retaken because its goroutine computed for long.
+    pub(super) fn was_preempted(&self) -> bool {
+        self.is_p_retaken() && self.was_hogged()
     }
 }

@@ -1,9 +1,9 @@
 //! What a runtime has counted.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::latency::RunLatency;
-use super::runtime::Shared;
+use super::shared::Shared;
 
 /// A reading of a runtime's counters.
 ///
@@ -51,36 +51,27 @@ pub struct Metrics {
     pub run_latency: RunLatency,
 }
 
-/// What happened since the start, for [`Metrics`].
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) wakes_count: AtomicU64,
-    pub(crate) retakes_count: AtomicU64,
-    pub(crate) hog_retakes_count: AtomicU64,
-    pub(crate) rescues_count: AtomicU64,
-}
-
-impl Shared {
-    pub(super) fn read_metrics(&'static self) -> Metrics {
-        let (mut steals_count, mut thefts_count, mut thefts_found_count) = (0, 0, 0);
-        self.for_each_processor(|p| {
-            steals_count += p.stolen_count.load(Ordering::Relaxed);
-            thefts_count += p.thefts_count.load(Ordering::Relaxed);
-            thefts_found_count += p.thefts_found_count.load(Ordering::Relaxed);
-        });
-        Metrics {
-            procs_count: self.procs(),
-            threads_count: self.threads_count(),
-            goroutines_count: self.goroutines_count(),
-            wakes_count: self.metrics.wakes_count.load(Ordering::Relaxed),
-            hogs_count: self.retaken_count.get() as usize,
-            retakes_count: self.metrics.retakes_count.load(Ordering::Relaxed),
-            hog_retakes_count: self.metrics.hog_retakes_count.load(Ordering::Relaxed),
-            rescues_count: self.metrics.rescues_count.load(Ordering::Relaxed),
-            steals_count,
-            thefts_count,
-            thefts_found_count,
-            run_latency: self.read_latencies(),
-        }
+pub(super) fn read(shared: &'static Shared) -> Metrics {
+    let (mut steals_count, mut thefts_count, mut thefts_found_count) = (0, 0, 0);
+    let mut run_latency = RunLatency::default();
+    shared.for_each_processor(|p| {
+        run_latency.add(&p.latencies);
+        steals_count += p.stolen_count.load(Ordering::Relaxed);
+        thefts_count += p.thefts_count.load(Ordering::Relaxed);
+        thefts_found_count += p.thefts_found_count.load(Ordering::Relaxed);
+    });
+    Metrics {
+        procs_count: shared.procs(),
+        threads_count: shared.threads_count(),
+        goroutines_count: shared.goroutines_count(),
+        wakes_count: shared.metrics.wakes_count.load(Ordering::Relaxed),
+        hogs_count: shared.retaken_count.get() as usize,
+        retakes_count: shared.metrics.retakes_count.load(Ordering::Relaxed),
+        hog_retakes_count: shared.metrics.hog_retakes_count.load(Ordering::Relaxed),
+        rescues_count: shared.metrics.rescues_count.load(Ordering::Relaxed),
+        steals_count,
+        thefts_count,
+        thefts_found_count,
+        run_latency,
     }
 }

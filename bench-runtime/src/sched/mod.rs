@@ -4,36 +4,30 @@
 //! needs one to run a G. An M whose G blocks in a system call keeps its thread
 //! and loses its P, so a blocked thread never counts against the limit.
 //!
-//! | file             | what it decides                                          |
-//! |------------------|----------------------------------------------------------|
-//! | `park`, `ready`  | how a G stops and becomes runnable, and in which queue   |
-//! | `run_loop`       | how one G follows another on an M                        |
-//! | `spawn`, `join`  | how a G starts, and how its end is waited for            |
-//! | `pending`, `join_async` | how a future waits in the place of a G            |
-//! | `pick`           | which of those at hand an M runs, and for how long       |
-//! | `find_runnable`  | where else it looks for a G, and how it rests            |
-//! | `idle`           | sleeping and waking Ms without losing a wake-up          |
-//! | `steal`, `topology` | whose queue is halved, nearest first                  |
-//! | `machine`, `biased_lock` | how an M holds a P, and how the P is retaken     |
-//! | `preempt`, `blocking`, `helpers` | what a G does without a P, and where it blocks |
-//! | `sysmon`         | when a P is taken                                        |
-//! | `blocked`        | the warning about a thread that its goroutine blocks     |
-//! | `hogs`           | what starts on an M of its own, in a pinned runtime      |
-//! | `dump`, `profile`, `look` | reports about goroutines, and how they are read |
-//! | `off_slot`       | goroutines on a stack that is not from the arena         |
-//! | `unwinding`      | how a G waits while it unwinds                           |
-//! | `fiber`          | calls that report switches to the sanitizers             |
-//! | `idle_threads`, `spin` | idle helpers and their jobs; whether a thread spins before it sleeps |
-//! | `trace`, `latency`, `schedtrace` | the flight recorder, latencies, a line of state |
-//! | `procs`, `os_threads`, `records`, `clock`, `metrics` | Ps, threads, records; time; counters |
-//! | `runtime`, `shutdown`, `lifetime`, `builder`, `api`, `handle` | the shared state, its start and its end |
+//! A file imports only from those further up in this table, and an `impl` is beside its
+//! type; `checks/tests/floors.rs` holds both and prints the floors.
+//!
+//! | files                           | what is there                                   |
+//! |---------------------------------|-------------------------------------------------|
+//! | `run_queue`, `global_queue`, `biased_lock`, `claim`, `spin`, `idle_threads`, `topology`, `thread`, `latency`, `hogs`, `job`, `os_threads`, `settings`, `sysmon_wait`, `trace::{event, ring, recorder}` | parts that know no P and no M |
+//! | `processor`, `procs`, `machine`, `idle`, `lifetime`, `shared` | P, M, idle ones, and what all share |
+//! | `this_m`                        | the M of the calling thread: the way to what it alone may touch |
+//! | `off_slot`, `current`, `stacks`, `locate` | which goroutine runs; where a suspended one is |
+//! | `wake`, `hand_off`              | waking and starting Ms; what becomes of a P that is given away |
+//! | `ready`, `newproc`, `pending`, `readied` | how a G is made and becomes runnable, and how a future waits in its place |
+//! | `clear_up`, `helpers`           | what a stopped runtime gives back; threads for calls that block |
+//! | `look`, `dump`, `profile`, `signals`, `report`, `deadlock`, `fake_time` | reports of all goroutines |
+//! | `steal`, `poll`, `pick`, `find_runnable` | what an M runs next, where it looks, how it rests |
+//! | `fiber`, `switch`, `preempt`, `goroutine_main`, `schedule` | from one G's stack to the next one's; an M's thread |
+//! | `unwinding`, `contention`, `park`, `join`, `spawn`, `blocking`, `lock_thread`, `reports` | what goroutines call |
+//! | `schedtrace`, `metrics`, `blocked`, `sysmon`, `shutdown`, `schedinit`, `handle`, `runtime` | the thread that watches; start and end |
 //!
 //! # The life of a goroutine, in numbered steps
 //!
 //! 1. **Spawn** (`spawn`): a record from the P's cache takes the closure and
 //!    goes into `run_next`; what was there goes to the end of the P's ring; a
 //!    full ring sends half to the global queue. There is no stack yet.
-//! 2. **First run** (`run_loop::bind`): the hottest stack of the P's cache is
+//! 2. **First run** (`switch::bind`): the hottest stack of the P's cache is
 //!    bound to it; or, if the G before it on this M has just ended, that one's
 //!    stack is used on, without a switch.
 //! 3. **Park** (`park`): its status is Waiting, it is enqueued somewhere, the
@@ -58,7 +52,7 @@
 //!    its next call into the runtime (`preempt::reacquire_p`); if it used the CPU
 //!    meanwhile, among those that run for long, which have half of the time
 //!    where others want the rest (`pick`).
-//! 10. **End** (`run_loop::finish`): the outcome is left in the record, the
+//! 10. **End** (`goroutine_main::finish`): the outcome is left in the record, the
 //!     joiner is readied, the next fresh G takes the stack over, a few of
 //!     them before the joiner; else the stack goes to the P's cache.
 //!
@@ -87,65 +81,79 @@
 //! Sources: the design comment of Go's `proc.go` and its "scalable Go
 //! scheduler" document by D. Vyukov; tokio's issues 4941 and 8065.
 
-pub(crate) mod api;
 pub(crate) mod biased_lock;
-mod blocked;
+pub(crate) mod blocked;
 pub(crate) mod blocking;
-pub(crate) mod builder;
-mod claim;
-mod clock;
+pub(crate) mod claim;
+pub(crate) mod clear_up;
 pub(crate) mod contention;
 pub(crate) mod current;
 pub(crate) mod deadlock;
 pub(crate) mod dump;
-mod fiber;
+pub(crate) mod fake_time;
+pub(crate) mod fiber;
 pub(crate) mod find_runnable;
 pub(crate) mod global_queue;
+pub(crate) mod goroutine_main;
+pub(crate) mod hand_off;
 pub(crate) mod handle;
 pub(crate) mod helpers;
 pub(crate) mod hogs;
 pub(crate) mod idle;
-mod idle_threads;
+pub(crate) mod idle_threads;
+pub(crate) mod job;
 pub(crate) mod join;
-pub(crate) mod join_async;
 pub(crate) mod latency;
 pub(crate) mod lifetime;
+pub(crate) mod locate;
 pub(crate) mod lock_thread;
-mod look;
+pub(crate) mod look;
 pub(crate) mod machine;
 pub(crate) mod metrics;
-mod off_slot;
-mod os_threads;
+pub(crate) mod newproc;
+pub(crate) mod off_slot;
+pub(crate) mod os_threads;
+pub(crate) mod own_machine;
 pub(crate) mod park;
 pub(crate) mod pending;
 pub(crate) mod pick;
-mod pprof;
+pub(crate) mod poll;
+pub(crate) mod pprof;
 pub(crate) mod preempt;
 pub(crate) mod processor;
-mod procs;
+pub(crate) mod procs;
 pub(crate) mod profile;
+pub(crate) mod readied;
 pub(crate) mod ready;
-mod records;
-pub(crate) mod run_loop;
+pub(crate) mod report;
+pub(crate) mod reports;
 pub(crate) mod run_queue;
 pub(crate) mod runtime;
-mod schedtrace;
+pub(crate) mod schedinit;
+pub(crate) mod schedtrace;
+pub(crate) mod schedule;
+pub(crate) mod settings;
+pub(crate) mod shared;
 pub(crate) mod shutdown;
 pub(crate) mod signals;
 pub(crate) mod spawn;
-mod spin;
+pub(crate) mod spin;
 pub(crate) mod stacks;
 pub(crate) mod steal;
+pub(crate) mod switch;
 pub(crate) mod sysmon;
+pub(crate) mod sysmon_wait;
+pub(crate) mod this_m;
 pub(crate) mod thread;
 pub(crate) mod topology;
 pub(crate) mod trace;
-mod unwinding;
+pub(crate) mod unwinding;
+pub(crate) mod wake;
 
+pub(crate) use current::{now_ns, runtime};
 pub(crate) use os_threads::start_thread;
 #[cfg(all(test, not(rt_loom)))]
 pub(crate) use park::current;
-pub(crate) use park::{
-    arm, cancel_park, now_ns, own_waiter, park, park_until, prepare_park, ready, runtime,
-};
+pub(crate) use park::{arm, cancel_park, own_waiter, park, park_until, prepare_park};
 pub(crate) use preempt::give_way;
+pub(crate) use readied::ready;

@@ -11,9 +11,8 @@
 
 use std::collections::BTreeMap;
 use std::ptr;
-use std::sync::atomic::Ordering;
 
-use super::{claim, current};
+use super::claim;
 use crate::goroutine::Goroutine;
 use crate::stack::StackHeader;
 use crate::util::lock::Lock;
@@ -21,18 +20,12 @@ use crate::util::lock::Lock;
 /// By the addresses of their records, those of their headers.
 static HEADERS: Lock<BTreeMap<usize, usize>> = Lock::new(BTreeMap::new());
 
-/// The header of the goroutine that runs on this thread, off its slot; `None` on
-/// a plain thread, and on an M's own stack.
-#[cold]
-#[inline(never)]
-pub(super) fn header() -> Option<&'static StackHeader> {
-    let m = current::thread_machine()?;
-    // SAFETY: records are type-stable.
-    let g = unsafe { m.current.load(Ordering::Relaxed).as_ref() }?;
+/// The header of a goroutine that runs now, off its slot.
+pub(super) fn header_of_running(g: &'static Goroutine) -> &'static StackHeader {
     let header = claim::running_on(&g.context);
     HEADERS.lock().insert(ptr::from_ref(g) as usize, header);
     // SAFETY: `g` is the running goroutine, and has arrived; headers live for ever.
-    Some(unsafe { &*(header as *const StackHeader) })
+    unsafe { &*(header as *const StackHeader) }
 }
 
 /// The header of a goroutine that is suspended off its slot.

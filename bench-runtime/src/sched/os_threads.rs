@@ -1,30 +1,26 @@
 //! The threads of a runtime: how they are started, counted and told from others,
 //! and how they end.
+//!
+//! A thread that is started inherits state of the one that starts it: its CPUs,
+//! its signal mask, its niceness. So a thread with a bound goroutine starts
+//! none, but asks a thread that no goroutine is ever bound to: Go's template thread.
 
+use std::cell::Cell;
 use std::io;
-use std::ptr;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use super::helpers::HELPER_STACK;
-use super::idle::Lists;
-use super::machine::Machine;
-use super::processor::{Processor, ProcessorStatus};
-use super::run_loop::machine_main;
-use super::runtime::Shared;
-use super::shutdown::RunState;
-use super::trace::event::Kind;
-use crate::goroutine::Goroutine;
-use crate::sys::thread_end;
+use super::job::HELPER_STACK;
 use crate::util::lock::Lock;
-
-/// Threads a runtime may have, unless the builder says otherwise: Go's figure.
-pub(super) const MAX_THREADS: usize = 10_000;
 
 /// Stack of an M's own thread: the scheduler's loop and timer callbacks.
 pub(super) const THREAD_STACK: usize = 256 * 1024;
+
+/// Threads of ours that belong to no runtime, for the count of outside ones.
+pub(crate) static HELPERS_COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// How a thread of a runtime ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +96,7 @@ pub(crate) enum ThreadKind {
 /// Threads of a runtime that have not ended.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Threads {
-    machines: usize,
+    pub(super) machines: usize,
     helpers: usize,
 }
 
@@ -110,7 +106,7 @@ impl Threads {
         self.machines + self.helpers
     }
 
-    fn of(&mut self, kind: ThreadKind) -> &mut usize {
+    pub(super) fn of(&mut self, kind: ThreadKind) -> &mut usize {
         match kind {
             ThreadKind::Machine => &mut self.machines,
             ThreadKind::Helper => &mut self.helpers,
@@ -118,126 +114,53 @@ impl Threads {
     }
 }
 
-impl Shared {
-    /// Puts a P to use: wakes a sleeping M with it, or starts a new one.
-    pub(crate) fn start_machine(
-        &'static self,
-        lists: &mut Lists,
-        p: &'static Processor,
-        spinning: bool,
-    ) {
-        p.set_status(ProcessorStatus::Running);
-        let asleep = lists.machines.pop_back();
-        let m = asleep.unwrap_or_else(|| self.new_machine());
-        m.spinning.store(spinning, Ordering::Relaxed);
-        self.wake_machine(m, Some(p));
-    }
+type Start = Box<dyn FnOnce() + Send>;
 
-    /// Gives a P that the caller holds, and a goroutine, to `m`, which was
-    /// taken off the list of sleeping Ms, or to a new one.
-    pub(super) fn start_on(
-        &'static self,
-        m: Option<&'static Machine>,
-        p: &'static Processor,
-        g: &'static Goroutine,
-    ) {
-        p.set_status(ProcessorStatus::Running);
-        let m = m.unwrap_or_else(|| self.new_machine());
-        // Not into its inbox: there another could start before it and never
-        // let it.
-        m.assigned
-            .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
-        self.wake_machine(m, Some(p));
-    }
+/// The thread that starts threads for those that must not.
+static STARTER: OnceLock<Sender<Start>> = OnceLock::new();
 
-    fn new_machine(&'static self) -> &'static Machine {
-        let mut machines = self.machines.lock();
-        let m: &'static Machine = Box::leak(Box::new(Machine::new(machines.len(), self)));
-        machines.push(m);
-        drop(machines);
-        self.record(Kind::ThreadStart, m.id as u64, 0);
-        let name = format!("m{}", m.id);
-        self.start_thread(ThreadKind::Machine, name, move || machine_main(m));
-        m
-    }
+thread_local! {
+    /// Whether a goroutine is bound to this thread, outside of pinned runtimes.
+    static IS_BOUND: Cell<bool> = const { Cell::new(false) };
+}
 
-    /// Starts a thread of the runtime, whose last act is [`Self::thread_ends`].
-    pub(crate) fn start_thread(
-        &'static self,
-        kind: ThreadKind,
-        name: String,
-        body: impl FnOnce() -> ThreadEnd + Send + 'static,
-    ) {
-        let running = {
-            let mut threads = self.lock_threads();
-            *threads.of(kind) += 1;
-            threads.all()
-        };
-        if running > self.max_threads {
+// Each use in a function of its own, so that no address of the thread-local is
+// kept on a goroutine's stack.
+
+#[inline(never)]
+fn is_bound() -> bool {
+    IS_BOUND.get()
+}
+
+#[inline(never)]
+pub(super) fn set_bound(bound: bool) {
+    IS_BOUND.set(bound);
+}
+
+pub(super) fn starter() -> &'static Sender<Start> {
+    STARTER.get_or_init(|| {
+        let (sender, receiver) = mpsc::channel::<Start>();
+        HELPERS_COUNT.fetch_add(1, Ordering::SeqCst);
+        let started = thread::Builder::new()
+            .name("starter".into())
+            .stack_size(128 * 1024)
+            .spawn(move || receiver.into_iter().for_each(|start| start()));
+        if let Err(error) = started {
             crate::fatal::fatal!(
-                "the program needs more than {} threads: so many goroutines are in blocking calls at once; \
-                 raise Builder::max_threads, or bound the calls with a Semaphore",
-                self.max_threads
+                "cannot start the thread that starts threads beside locked ones: {error}; see \
+                 ulimit -u, kernel.threads-max and the control group's pids.max"
             );
         }
-        let stack = match kind {
-            ThreadKind::Machine => THREAD_STACK,
-            ThreadKind::Helper => HELPER_STACK,
-        };
-        super::lock_thread::on_clean_thread(move || {
-            let user = self.user();
-            let started = start(&name, stack, move || {
-                let end = body();
-                drop(user);
-                if end == ThreadEnd::KeepsLocals {
-                    thread_end::end_without_destructors();
-                }
-            });
-            if let Err(error) = started {
-                crate::fatal::fatal!("{error}; {running} exist for goroutines");
-            }
-        });
-    }
+        sender
+    })
+}
 
-    pub(super) fn lock_threads(&self) -> MutexGuard<'_, Threads> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The last act of an M's thread.
-    pub(crate) fn machine_ends(&'static self, m: &'static Machine) {
-        if m.spinning.swap(false, Ordering::Relaxed) {
-            self.idle.spinning_count.fetch_sub(1, Ordering::SeqCst);
-        }
-        m.unmark_retaken();
-        self.record(Kind::ThreadEnd, m.id as u64, 0);
-        self.thread_ends(ThreadKind::Machine);
-    }
-
-    /// The last act of a thread of the runtime.
-    pub(crate) fn thread_ends(&'static self, kind: ThreadKind) {
-        // Notified under the lock, so that no waiter misses it.
-        let mut threads = self.lock_threads();
-        *threads.of(kind) -= 1;
-        self.thread_ended.notify_all();
-        drop(threads);
-        if self.run_state() == RunState::Stopped {
-            self.clear_up();
-        }
-    }
-
-    /// Ms whose thread runs.
-    pub(crate) fn machines_count(&self) -> usize {
-        self.lock_threads().machines
-    }
-
-    /// Ms and helpers whose thread runs.
-    pub(crate) fn threads_count(&self) -> usize {
-        self.lock_threads().all()
-    }
-
-    /// How many goroutines may run on without a P at once: each has a thread,
-    /// and the rest of them is for calls that say that they block.
-    pub(super) fn max_hogs(&self) -> usize {
-        (self.max_threads / 2).max(1)
+/// Runs `start`, which starts a thread, where no goroutine has changed what
+/// that thread will inherit.
+pub(super) fn on_clean_thread(start: impl FnOnce() + Send + 'static) {
+    if !is_bound() {
+        start();
+    } else if starter().send(Box::new(start)).is_err() {
+        crate::fatal::fatal!("the thread that starts threads is gone");
     }
 }

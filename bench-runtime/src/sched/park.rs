@@ -1,24 +1,20 @@
 //! Parking and readying, for goroutines and plain threads alike.
 //!
-//! The protocol is in [`crate::goroutine::waiter`].
+//! The protocol is in [`crate::goroutine::parkable`].
 
+use super::switch::leave_stack;
+use super::this_m::ThisM;
+use super::wake;
 use std::sync::atomic::Ordering;
 
 use super::claim;
 use super::current::{self, goroutine_of, machine_of};
-use super::machine::Machine;
-use super::pending::Pending;
-use super::processor::Processor;
-use super::run_loop::leave_stack;
-use super::runtime::Shared;
 use super::thread::ThreadRecord;
-use super::trace::ANY;
 use super::{contention, pick, preempt, ready as readying, unwinding};
 use crate::goroutine::{
     FLAG_LOCKED, FLAG_UNWINDING, Goroutine, Kind, Parkable, Status, WaitReason, Waiter,
 };
 use crate::stack::StackHeader;
-use crate::sys::{barrier, clock};
 use crate::timer::{Action, Armed};
 
 /// The goroutine or thread that runs this code.
@@ -35,24 +31,6 @@ pub(crate) fn current() -> Parkable {
 #[inline(never)]
 fn thread_record() -> &'static ThreadRecord {
     ThreadRecord::current()
-}
-
-/// The runtime of the goroutine, or of the M, that runs this code.
-pub(crate) fn runtime() -> Option<&'static Shared> {
-    match current::header() {
-        Some(header) => Some(machine_of(header).shared),
-        None => current::thread_machine().map(|m| m.shared),
-    }
-}
-
-/// The clock that waits are measured by, in nanoseconds; fake where the
-/// runtime's time is fake.
-#[inline]
-pub(crate) fn now_ns() -> u64 {
-    match runtime() {
-        Some(shared) => shared.now_ns(),
-        None => clock::now_ns(),
-    }
 }
 
 /// Step 1 of a wait: from here on a ready counts. `object` is what is waited
@@ -111,7 +89,7 @@ pub(crate) unsafe fn own_waiter(me: Parkable, elem: *mut ()) -> *mut Waiter {
     waiter
 }
 
-/// Blocks the caller until exactly one [`ready`].
+/// Blocks the caller until exactly one [`ready`](super::readied::ready).
 #[inline(always)]
 pub(crate) fn park(me: Parkable) {
     match contention::times_waits() {
@@ -140,7 +118,7 @@ fn park_goroutine(g: &'static Goroutine) {
     leave_stack(header, m, p, g).leave(false);
 }
 
-/// Blocks the caller until a [`ready`] or until `deadline_ns` has passed, in
+/// Blocks the caller until a [`ready`](super::readied::ready) or until `deadline_ns` has passed, in
 /// which case the ticket was claimed for the caller and no other thread will touch
 /// its waiters, which it must still remove from their queues. All waiters of
 /// such a wait are multi.
@@ -168,7 +146,7 @@ fn park_until_untimed(me: Parkable, ticket: u32, deadline_ns: u64) {
 /// Arms a timer of the current runtime: on this P, or on the first one if
 /// there is none at hand. Outside every runtime the action comes back.
 pub(crate) fn arm(when_ns: u64, action: Action) -> Result<Armed, Action> {
-    let Some(shared) = runtime() else {
+    let Some(shared) = current::runtime() else {
         return Err(action);
     };
     let p = match current::header() {
@@ -179,52 +157,14 @@ pub(crate) fn arm(when_ns: u64, action: Action) -> Result<Armed, Action> {
             m.leave(was_inside);
             p
         }
-        None => current::thread_machine().and_then(Machine::held),
+        None => current::thread_machine().and_then(ThisM::held),
     };
     let p = p.unwrap_or_else(|| shared.first_processor());
     let (armed, first) = p.timers.arm_here(when_ns, action);
     if first {
-        shared.timer_armed(when_ns);
+        wake::timer_armed(shared, when_ns);
     }
     Ok(armed)
-}
-
-/// Ends the wait of a parkable: exactly one ready for each park.
-#[inline(always)]
-pub(crate) fn ready(who: Parkable) {
-    match who.head().kind {
-        Kind::Goroutine => readying::ready_goroutine(Goroutine::of(who)),
-        Kind::Thread | Kind::Future => ready_other(who),
-    }
-}
-
-/// [`ready`] of what is no goroutine.
-#[inline(never)]
-pub(super) fn ready_other(who: Parkable) {
-    match who.head().kind {
-        Kind::Future => Pending::of(who).ready(),
-        _ => ThreadRecord::of(who).ready(),
-    }
-}
-
-/// As [`ready`], for a caller that is inside and holds P.
-#[inline(always)]
-pub(crate) fn ready_inside(m: &'static Machine, p: &'static Processor, who: Parkable) {
-    match who.head().kind {
-        Kind::Thread | Kind::Future => ready_other(who),
-        Kind::Goroutine => {
-            let g = Goroutine::of(who);
-            g.set_status(Status::Runnable);
-            if std::ptr::eq(readying::shared_of(g), m.shared) {
-                if p.watches(ANY) {
-                    p.note_ready(g);
-                }
-                readying::make_runnable(m, p, g);
-            } else {
-                readying::shared_of(g).submit(g);
-            }
-        }
-    }
 }
 
 /// Lets others run: the goroutine goes behind those that wait on its P. On a
@@ -271,12 +211,12 @@ pub fn yield_now() {
             match pick::pick_fast(m, p) {
                 Some(next) => {
                     readying::push_yielded(m, p, g);
-                    m = super::run_loop::leave_stack_for(header, m, p, g, next);
+                    m = super::switch::leave_stack_for(header, m, p, g, next);
                 }
                 None if pick::nothing_elsewhere(m, p) => {}
                 None => {
                     readying::push_yielded(m, p, g);
-                    m = super::run_loop::leave_for_g0(header, m, g);
+                    m = super::switch::leave_for_g0(header, m, g);
                 }
             }
             g.set_status(Status::Running);
@@ -286,12 +226,8 @@ pub fn yield_now() {
 }
 
 #[cold]
-fn yield_locked(
-    header: &'static StackHeader,
-    m: &'static Machine,
-    g: &'static Goroutine,
-) -> &'static Machine {
-    if m.shared.pinned {
+fn yield_locked(header: &'static StackHeader, m: ThisM, g: &'static Goroutine) -> ThisM {
+    if m.shared().pinned {
         m.leave(false);
         unwinding::without_panics(yield_now);
         m.enter();
@@ -307,21 +243,4 @@ fn yield_locked(
     let m = leave_stack(header, m, m.held(), g);
     g.set_status(Status::Running);
     m
-}
-
-impl Shared {
-    /// After a timer was armed: an M that waits for a later one is to look again.
-    #[inline]
-    pub(crate) fn timer_armed(&'static self, when_ns: u64) {
-        // The timer first, then the load of the poller's deadline; the
-        // poller does it in the other order, with a heavy barrier between.
-        barrier::light();
-        if self.poll_until_ns.load(Ordering::Relaxed) > when_ns {
-            // SAFETY: Ms live as long as the runtime.
-            let keeper = unsafe { self.poller.load(Ordering::SeqCst).as_ref() };
-            if let Some(keeper) = keeper {
-                keeper.interrupt_polling();
-            }
-        }
-    }
 }

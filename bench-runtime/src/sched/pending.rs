@@ -23,8 +23,9 @@
 //! | the scheduler: a goroutine's end, a timer    | a goroutine made for it      |
 //! | sysmon, which holds a timer's lock           | see [`collecting`]           |
 //! | the thread with timers of plain threads, the one that tells of signals: under a lock too | the same, then [`wake_apart`] |
-//! | a call that ends many waits                  | the same, afterwards: [`ready_later`] |
+//! | a call that ends many waits                  | the same, afterwards: [`ready_later`](super::readied::ready_later) |
 
+use super::newproc;
 use std::cell::Cell;
 use std::mem;
 use std::ptr::NonNull;
@@ -32,8 +33,8 @@ use std::sync::atomic::{AtomicU8, AtomicU32};
 use std::task::Waker;
 
 use super::current::{self, machine_of};
-use super::runtime::Shared;
-use super::{os_threads, park, spawn};
+use super::os_threads;
+use super::shared::Shared;
 use crate::fatal::fatal;
 use crate::goroutine::body::without_panic;
 use crate::goroutine::{Head, Kind, Parkable};
@@ -150,7 +151,7 @@ impl Pending {
     }
 
     /// Notes the ready; the waker is for the caller to wake.
-    fn complete(&'static self) -> Option<Waker> {
+    pub(super) fn complete(&'static self) -> Option<Waker> {
         let was = mem::replace(&mut *self.state.lock(), State::Ready);
         match was {
             State::Waiting(waker) => Some(waker),
@@ -170,15 +171,6 @@ impl Pending {
         if let Some(waker) = self.complete() {
             wake(waker);
         }
-    }
-}
-
-/// [`super::ready`], of one of several: what wakes a task goes to `wakers`, for
-/// the caller to [`wake`] when all are readied.
-pub(crate) fn ready_later(who: Parkable, wakers: &mut Vec<Waker>) {
-    match who.head().kind {
-        Kind::Future => wakers.extend(Pending::of(who).complete()),
-        _ => park::ready(who),
     }
 }
 
@@ -204,7 +196,7 @@ pub(crate) fn wake(waker: Waker) {
         },
     };
     match inside {
-        Some(m) => wake_in_goroutine(m.shared, waker),
+        Some(m) => wake_in_goroutine(m.shared(), waker),
         None => without_panic(|| waker.wake()),
     }
 }
@@ -231,7 +223,7 @@ pub(super) fn wake_in_goroutine(shared: &'static Shared, waker: Waker) {
         }
     }
     let wakes = Wakes(Some(waker));
-    spawn::by_timer(shared, move || drop(wakes));
+    newproc::by_timer(shared, move || drop(wakes));
 }
 
 /// Calls `f`, which readies under locks, on a plain thread; gives the wakers.

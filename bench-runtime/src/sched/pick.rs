@@ -13,15 +13,16 @@
 //!   pinned, of their M. They run if nothing else is runnable, and once in
 //!   [`LONG_TURN_NS`]. While there are hogs, the low class gets some of those turns.
 //! - An M that queues for a P waits as long as its own last turn took
-//!   ([`Machine::fair_wait_ns`]): not at all if it has rested or got mail since.
+//!   ([`fair_wait_ns`](super::machine::Machine::fair_wait_ns)): not at all if it has rested or got mail since.
 
+use super::poll;
+use super::this_m::ThisM;
 use std::ptr;
 use std::sync::atomic::Ordering;
 
 use super::global_queue::GlobalClass;
-use super::machine::Machine;
 use super::processor::{Own, Processor};
-use super::runtime::Shared;
+use super::shared::Shared;
 use crate::goroutine::{FRESH, Goroutine};
 use crate::sys::clock;
 
@@ -51,14 +52,14 @@ const GLOBAL_SHARE: usize = super::run_queue::CAPACITY as usize / 2;
 
 /// Step 5, by the goroutine that parks; `None`: switch to g0 and pick there.
 #[inline(always)]
-pub(crate) fn pick_fast(m: &'static Machine, p: &'static Processor) -> Option<&'static Goroutine> {
+pub(crate) fn pick_fast(m: ThisM, p: &'static Processor) -> Option<&'static Goroutine> {
     // SAFETY: the caller holds P inside the runtime.
     let own = unsafe { p.own() };
     own.sched_tick += 1;
     count_pick(p);
     if own.sched_tick >= SCHED_TICKS
         || p.notice.load(Ordering::Relaxed)
-        || m.shared.attention.get() != 0
+        || m.shared().attention.get() != 0
     {
         return None;
     }
@@ -69,15 +70,15 @@ pub(crate) fn pick_fast(m: &'static Machine, p: &'static Processor) -> Option<&'
 /// run before the joiner, unless that would pass over others that wait.
 #[inline(always)]
 pub(super) fn pick_ahead(
-    m: &'static Machine,
+    m: ThisM,
     p: &'static Processor,
     joiner: *const Goroutine,
 ) -> Option<&'static Goroutine> {
     // SAFETY: entries are records, which are type-stable.
     let first = unsafe { p.queue.first()?.as_ref() };
-    let (run_next, others) = match m.shared.pinned {
+    let (run_next, others) = match m.shared().pinned {
         true => (&m.run_next, m.has_mail() || m.pinned_len() != 0),
-        false => (&p.run_next, m.shared.order.is_some()),
+        false => (&p.run_next, m.shared().order.is_some()),
     };
     // SAFETY: the caller holds P inside the runtime.
     let own = unsafe { p.own() };
@@ -85,7 +86,7 @@ pub(super) fn pick_ahead(
         || !ptr::eq(run_next.load(Ordering::Relaxed), joiner)
         || own.sched_tick + 1 >= SCHED_TICKS
         || p.notice.load(Ordering::Relaxed)
-        || m.shared.attention.get() != 0
+        || m.shared().attention.get() != 0
         || first.context.load(Ordering::Relaxed) != FRESH
     {
         return None;
@@ -99,22 +100,22 @@ pub(super) fn pick_ahead(
 }
 
 /// After [`pick_fast`] found nothing: true if a yield need not switch to g0 either.
-pub(crate) fn nothing_elsewhere(m: &'static Machine, p: &'static Processor) -> bool {
+pub(crate) fn nothing_elsewhere(m: ThisM, p: &'static Processor) -> bool {
     // SAFETY: the caller holds P inside the runtime.
     let own = unsafe { p.own() };
     own.sched_tick < SCHED_TICKS
         && !p.notice.load(Ordering::Relaxed)
-        && m.shared.attention.get() == 0
-        && m.shared.global.is_empty()
+        && m.shared().attention.get() == 0
+        && m.shared().global.is_empty()
 }
 
 /// Step 5.
 #[inline(always)]
-fn pick_local(m: &'static Machine, p: &'static Processor) -> Option<&'static Goroutine> {
-    if m.shared.pinned {
+fn pick_local(m: ThisM, p: &'static Processor) -> Option<&'static Goroutine> {
+    if m.shared().pinned {
         return pick_pinned(m, p);
     }
-    if m.shared.order.is_some() {
+    if m.shared().order.is_some() {
         shuffle(m, p);
     }
     let next = p.run_next.load(Ordering::Relaxed);
@@ -140,8 +141,8 @@ fn pick_local(m: &'static Machine, p: &'static Processor) -> Option<&'static Gor
 /// True if a chain through `run_next` has used up its slice; asked once in
 /// [`STREAK_CHECK`] picks.
 #[inline(never)]
-fn streak_ends(m: &'static Machine, own: &mut Own) -> bool {
-    if m.shared.order.is_some() {
+fn streak_ends(m: ThisM, own: &mut Own) -> bool {
+    if m.shared().order.is_some() {
         return own.streak >= SEEDED_STREAK;
     }
     let now = clock::now_ns();
@@ -156,8 +157,10 @@ fn streak_ends(m: &'static Machine, own: &mut Own) -> bool {
 /// put `run_next` into it.
 #[cold]
 #[inline(never)]
-fn shuffle(m: &'static Machine, p: &'static Processor) {
-    let Some(order) = &m.shared.order else { return };
+fn shuffle(m: ThisM, p: &'static Processor) {
+    let Some(order) = &m.shared().order else {
+        return;
+    };
     let mut rng = order.lock();
     let next = p.run_next.load(Ordering::Relaxed);
     if !next.is_null() && rng.below(2) == 0 {
@@ -179,8 +182,8 @@ fn shuffle(m: &'static Machine, p: &'static Processor) {
 /// In a pinned runtime. The most frequent picks are inlined and call no function: no
 /// mail, and `run_next` within its slice, or only goroutines that have started here.
 #[inline(always)]
-fn pick_pinned(m: &'static Machine, p: &'static Processor) -> Option<&'static Goroutine> {
-    if m.has_mail() || m.shared.order.is_some() {
+fn pick_pinned(m: ThisM, p: &'static Processor) -> Option<&'static Goroutine> {
+    if m.has_mail() || m.shared().order.is_some() {
         return pick_pinned_slow(m, p);
     }
     // SAFETY: the caller holds P inside the runtime.
@@ -193,8 +196,7 @@ fn pick_pinned(m: &'static Machine, p: &'static Processor) -> Option<&'static Go
         own.streak = 0;
         own.mail_had_turn = false;
         begin_slice(p);
-        // SAFETY: our own thread.
-        return unsafe { m.pop_pinned() };
+        return m.pop_pinned();
     }
     let streak = own.streak.wrapping_add(1);
     if streak % STREAK_CHECK == 0 {
@@ -209,14 +211,12 @@ fn pick_pinned(m: &'static Machine, p: &'static Processor) -> Option<&'static Go
 
 /// [`pick_pinned`], whatever waits.
 #[inline(never)]
-fn pick_pinned_slow(m: &'static Machine, p: &'static Processor) -> Option<&'static Goroutine> {
+fn pick_pinned_slow(m: ThisM, p: &'static Processor) -> Option<&'static Goroutine> {
     // SAFETY: the caller holds P inside the runtime.
     let own = unsafe { p.own() };
-    // SAFETY: our own thread.
-    let pop = || unsafe { m.pop_pinned() };
-    // SAFETY: our own thread.
-    let push = |g| unsafe { m.push_pinned(g) };
-    if let Some(order) = &m.shared.order
+    let pop = || m.pop_pinned();
+    let push = |g| m.push_pinned(g);
+    if let Some(order) = &m.shared().order
         // An M that only looks draws no number.
         && m.pinned_len() > 1
     {
@@ -233,8 +233,7 @@ fn pick_pinned_slow(m: &'static Machine, p: &'static Processor) -> Option<&'stat
     if m.has_mail() && !own.mail_had_turn {
         own.mail_had_turn = true;
         begin_slice(p);
-        // SAFETY: our own thread.
-        return unsafe { m.pop_mail() };
+        return m.pop_mail();
     }
     let next = m.run_next.load(Ordering::Relaxed);
     if !next.is_null() {
@@ -253,11 +252,10 @@ fn pick_pinned_slow(m: &'static Machine, p: &'static Processor) -> Option<&'stat
 
 /// After `run_next`, in a pinned runtime: goroutines that have started and others.
 #[inline(never)]
-fn pick_by_turns(m: &'static Machine, p: &'static Processor) -> Option<&'static Goroutine> {
+fn pick_by_turns(m: ThisM, p: &'static Processor) -> Option<&'static Goroutine> {
     // SAFETY: the caller holds P inside the runtime.
     let own = unsafe { p.own() };
-    // SAFETY: our own thread.
-    let pop = || unsafe { m.pop_pinned() };
+    let pop = || m.pop_pinned();
     own.streak = 0;
     begin_slice(p);
     // Those that have not started come from the P's queue; every other pick
@@ -265,7 +263,7 @@ fn pick_by_turns(m: &'static Machine, p: &'static Processor) -> Option<&'static 
     // M can take them they are for that one: what starts here stays here, with
     // those that it talks to or not.
     let others_take = || {
-        let idle = &m.shared.idle;
+        let idle = &m.shared().idle;
         idle.processors_count() != 0 || idle.spinning_count.load(Ordering::Relaxed) != 0
     };
     let fresh_first = own.fresh_first && !others_take();
@@ -279,8 +277,7 @@ fn pick_by_turns(m: &'static Machine, p: &'static Processor) -> Option<&'static 
     own.mail_had_turn = false;
     if found.is_none() && m.has_mail() {
         own.mail_had_turn = true;
-        // SAFETY: our own thread.
-        return unsafe { m.pop_mail() };
+        return m.pop_mail();
     }
     found
 }
@@ -311,110 +308,109 @@ pub(super) fn begin_slice(p: &Processor) {
     );
 }
 
-impl Shared {
-    /// Steps 3 to 6, without the netpoller.
-    pub(super) fn pick_on_g0(
-        &'static self,
-        m: &'static Machine,
-        p: &'static Processor,
-        turn: bool,
-    ) -> Option<&'static Goroutine> {
-        if turn && let Some(g) = self.pick_in_turn(m, p) {
-            return Some(g);
-        }
-        if self.global.len(GlobalClass::High) != 0
-            && let Some(g) = self.pop_high()
-        {
-            begin_slice(p);
-            return Some(g);
-        }
-        if let Some(g) = pick_local(m, p) {
-            return Some(g);
-        }
-        let share = (self.global.len(GlobalClass::Normal) / self.procs() + 1).min(GLOBAL_SHARE);
-        let shared = self.global.pop(GlobalClass::Normal, share, |g| {
-            if p.queue.push(ptr::NonNull::from(g)).is_err() {
-                crate::fatal::fatal!(
-                    "a queue that was empty has no room for a share of the global queue"
-                );
-            }
-        });
-        shared.or_else(|| self.pop_preempted(m))
+/// Steps 3 to 6, without the netpoller.
+pub(super) fn pick_on_g0(
+    shared: &'static Shared,
+    m: ThisM,
+    p: &'static Processor,
+    turn: bool,
+) -> Option<&'static Goroutine> {
+    if turn && let Some(g) = pick_in_turn(shared, m, p) {
+        return Some(g);
     }
-
-    /// Step 3: once in [`SCHED_TICKS`] picks every class below the high one comes
-    /// first, so that none starves.
-    #[inline(never)]
-    fn pick_in_turn(
-        &'static self,
-        m: &'static Machine,
-        p: &'static Processor,
-    ) -> Option<&'static Goroutine> {
-        // SAFETY: we hold P on our own stack.
-        let own = unsafe { p.own() };
-        own.sched_tick = 0;
-        own.given_at_tick = false;
-        own.turns = own.turns.wrapping_add(1);
-        let turns = own.turns;
+    if shared.global.len(GlobalClass::High) != 0
+        && let Some(g) = pop_high(shared)
+    {
         begin_slice(p);
-        if turns % 4 == 0 {
-            p.watch_next();
-            self.poll_net(m, p);
-        }
-        if turns % 2 == 0
-            && !self.hogs_about.load(Ordering::Relaxed)
-            && let Some(g) = self.global.pop_one(GlobalClass::Low)
-        {
-            return Some(g);
-        }
-        self.global
-            .pop_one(GlobalClass::Normal)
-            .or_else(|| pick_local(m, p))
+        return Some(g);
     }
+    if let Some(g) = pick_local(m, p) {
+        return Some(g);
+    }
+    let share = (shared.global.len(GlobalClass::Normal) / shared.procs() + 1).min(GLOBAL_SHARE);
+    let first = shared.global.pop(GlobalClass::Normal, share, |g| {
+        if p.queue.push(ptr::NonNull::from(g)).is_err() {
+            crate::fatal::fatal!(
+                "a queue that was empty has no room for a share of the global queue"
+            );
+        }
+    });
+    first.or_else(|| pop_preempted(shared, m))
+}
 
-    /// Before all that: a goroutine whose P was retaken, if it is their turn. While there
-    /// are hogs, the low class, which may have hogs too, gets every fourth such turn.
-    /// `turn`: the global queue is to be checked.
-    pub(super) fn pick_long(
-        &'static self,
-        m: &'static Machine,
-        p: &'static Processor,
-        turn: bool,
-    ) -> Option<&'static Goroutine> {
-        let waits = |class| turn && self.global.len(class) != 0;
-        let preempted = m.has_preempted() || waits(GlobalClass::Preempted);
-        let low = self.hogs_about.load(Ordering::Relaxed) && waits(GlobalClass::Low);
-        if !(preempted || low) || self.attention.get() != 0 {
-            return None;
-        }
-        // SAFETY: we hold P on our own stack.
-        let own = unsafe { p.own() };
-        let now = clock::now_ns();
-        if now - own.long_turn_ns < LONG_TURN_NS {
-            return None;
-        }
-        own.long_turn_ns = now;
-        own.long_turns = own.long_turns.wrapping_add(1);
-        begin_slice(p);
-        match low && (!preempted || own.long_turns % 4 == 0) {
-            true => self
-                .global
-                .pop_one(GlobalClass::Low)
-                .or_else(|| self.pop_preempted(m)),
-            false => self.pop_preempted(m),
-        }
+/// Step 3: once in [`SCHED_TICKS`] picks every class below the high one comes
+/// first, so that none starves.
+#[inline(never)]
+fn pick_in_turn(
+    shared: &'static Shared,
+    m: ThisM,
+    p: &'static Processor,
+) -> Option<&'static Goroutine> {
+    // SAFETY: we hold P on our own stack.
+    let own = unsafe { p.own() };
+    own.sched_tick = 0;
+    own.given_at_tick = false;
+    own.turns = own.turns.wrapping_add(1);
+    let turns = own.turns;
+    begin_slice(p);
+    if turns % 4 == 0 {
+        p.watch_next();
+        poll::poll_net(shared, m, p);
     }
+    if turns % 2 == 0
+        && !shared.hogs_about.load(Ordering::Relaxed)
+        && let Some(g) = shared.global.pop_one(GlobalClass::Low)
+    {
+        return Some(g);
+    }
+    shared
+        .global
+        .pop_one(GlobalClass::Normal)
+        .or_else(|| pick_local(m, p))
+}
 
-    fn pop_preempted(&'static self, m: &'static Machine) -> Option<&'static Goroutine> {
-        // SAFETY: our own thread.
-        unsafe { m.pop_preempted() }.or_else(|| self.global.pop_one(GlobalClass::Preempted))
+/// Before all that: a goroutine whose P was retaken, if it is their turn. While there
+/// are hogs, the low class, which may have hogs too, gets every fourth such turn.
+/// `turn`: the global queue is to be checked.
+pub(super) fn pick_long(
+    shared: &'static Shared,
+    m: ThisM,
+    p: &'static Processor,
+    turn: bool,
+) -> Option<&'static Goroutine> {
+    let waits = |class| turn && shared.global.len(class) != 0;
+    let preempted = m.has_preempted() || waits(GlobalClass::Preempted);
+    let low = shared.hogs_about.load(Ordering::Relaxed) && waits(GlobalClass::Low);
+    if !(preempted || low) || shared.attention.get() != 0 {
+        return None;
     }
+    // SAFETY: we hold P on our own stack.
+    let own = unsafe { p.own() };
+    let now = clock::now_ns();
+    if now - own.long_turn_ns < LONG_TURN_NS {
+        return None;
+    }
+    own.long_turn_ns = now;
+    own.long_turns = own.long_turns.wrapping_add(1);
+    begin_slice(p);
+    match low && (!preempted || own.long_turns % 4 == 0) {
+        true => shared
+            .global
+            .pop_one(GlobalClass::Low)
+            .or_else(|| pop_preempted(shared, m)),
+        false => pop_preempted(shared, m),
+    }
+}
 
-    fn pop_high(&'static self) -> Option<&'static Goroutine> {
-        let g = self.global.pop_one(GlobalClass::High);
-        if g.is_some() {
-            self.attention.sub();
-        }
-        g
+fn pop_preempted(shared: &'static Shared, m: ThisM) -> Option<&'static Goroutine> {
+    m.pop_preempted()
+        .or_else(|| shared.global.pop_one(GlobalClass::Preempted))
+}
+
+fn pop_high(shared: &'static Shared) -> Option<&'static Goroutine> {
+    let g = shared.global.pop_one(GlobalClass::High);
+    if g.is_some() {
+        shared.attention.sub();
     }
+    g
 }

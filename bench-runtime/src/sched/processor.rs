@@ -9,14 +9,18 @@
 
 use std::cell::UnsafeCell;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
 
 use super::latency;
-use super::machine::Machine;
 use super::run_queue::RunQueue;
-use super::trace::{self, ring::Ring};
+use super::trace::event::{Event, Kind};
+use super::trace::recorder::{self, Recorder, SAMPLE, SWITCHES, id_of, site_event};
+use super::trace::ring::Ring;
 use crate::goroutine::{Goroutine, Parkable, slab};
 use crate::stack::pool::StackCache;
+use crate::sys::clock;
 use crate::timer::Timers;
 use crate::util::rng::Rng;
 
@@ -28,6 +32,9 @@ pub(crate) enum ProcessorStatus {
     Running,
     Dead,
 }
+
+/// In [`Processor::owner`]: none.
+const NO_OWNER: usize = usize::MAX;
 
 /// A P.
 #[derive(Debug)]
@@ -49,8 +56,8 @@ pub(crate) struct Processor {
     /// Grows with each pick that begins a new time slice. The owner stores,
     /// sysmon reads.
     pub(crate) slices: AtomicU32,
-    /// The M that holds it, while it is running.
-    pub(crate) owner: AtomicPtr<Machine>,
+    /// The number of the M that holds it, while it is running, or [`NO_OWNER`].
+    owner: AtomicUsize,
     own: UnsafeCell<Own>,
     /// Spawned through this P, in all.
     pub(crate) spawned_count: AtomicU64,
@@ -120,11 +127,11 @@ impl Processor {
             run_next: AtomicPtr::new(ptr::null_mut()),
             notice: AtomicBool::new(true),
             // The notice makes it what the level asks for.
-            watch: AtomicU8::new(trace::SAMPLE),
+            watch: AtomicU8::new(SAMPLE),
             status: AtomicU8::new(ProcessorStatus::Dead as u8),
             picks: AtomicU32::new(0),
             slices: AtomicU32::new(0),
-            owner: AtomicPtr::new(ptr::null_mut()),
+            owner: AtomicUsize::new(NO_OWNER),
             own: UnsafeCell::new(Own {
                 stacks: StackCache::new(),
                 records: slab::Cache::new(),
@@ -148,7 +155,7 @@ impl Processor {
             thefts_count: AtomicU64::new(0),
             thefts_found_count: AtomicU64::new(0),
             queue: RunQueue::new(),
-            ring: trace::new_ring(),
+            ring: recorder::new_ring(),
             sample: latency::Sample::default(),
             latencies: latency::Counts::new(),
             timers: Timers::take(),
@@ -166,6 +173,18 @@ impl Processor {
     pub(crate) unsafe fn own(&self) -> &mut Own {
         // SAFETY: exclusive by the caller's promise.
         unsafe { &mut *self.own.get() }
+    }
+
+    /// The number of the M that holds it; stale once it is read.
+    pub(crate) fn owner(&self) -> Option<usize> {
+        // Acquire: pairs with the Release in `set_owner`.
+        let id = self.owner.load(Ordering::Acquire);
+        (id != NO_OWNER).then_some(id)
+    }
+
+    /// Notes the M that is about to take it up, or that none has it.
+    pub(crate) fn set_owner(&self, id: Option<usize>) {
+        self.owner.store(id.unwrap_or(NO_OWNER), Ordering::Release);
     }
 
     pub(crate) fn status(&self) -> ProcessorStatus {
@@ -199,5 +218,86 @@ impl Processor {
     /// True if something here waits to run.
     pub(crate) fn has_work(&self) -> bool {
         !self.queue.is_empty() || !self.run_next.load(Ordering::Acquire).is_null()
+    }
+
+    // What is recorded or timed here: only by the M that holds this P, inside.
+
+    /// True if this is to be recorded, or timed.
+    #[inline(always)]
+    pub(crate) fn watches(&self, what: u8) -> bool {
+        self.watch.load(Ordering::Relaxed) & what != 0
+    }
+
+    /// The next goroutine that becomes runnable here is timed.
+    pub(crate) fn watch_next(&self) {
+        let watch = self.watch.load(Ordering::Relaxed);
+        self.watch.store(watch | SAMPLE, Ordering::Relaxed);
+    }
+
+    /// Does what the level of the runtime asks for, from now on.
+    pub(crate) fn follow_level(&self, recorder: &Recorder) {
+        let watch = self.watch.load(Ordering::Relaxed) & SAMPLE;
+        self.watch
+            .store(watch | recorder.watch(), Ordering::Relaxed);
+    }
+
+    /// Records an event that is happening now.
+    pub(crate) fn record(&self, kind: Kind, subject: u64, detail: u64) {
+        self.record_at(Event::new(clock::now_ns(), kind, subject, detail));
+    }
+
+    pub(crate) fn record_at(&self, event: Event) {
+        self.ring.push(event.pack());
+    }
+
+    /// One that [`Self::watches`] for anything has spawned a goroutine, which
+    /// no other thread knows of yet.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn note_spawn(&self, g: &'static Goroutine) {
+        self.time_ready(g);
+        if self.watches(SWITCHES) {
+            let at_ns = clock::now_ns();
+            self.record_at(Event::new(at_ns, Kind::Spawn, id_of(g), 0));
+            if let Some(site) = g.site() {
+                self.record_at(site_event(at_ns, site));
+            }
+        }
+    }
+
+    /// The same for one that was readied, and is in no queue yet.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn note_ready(&self, g: &'static Goroutine) {
+        self.time_ready(g);
+        if self.watches(SWITCHES) {
+            self.record(Kind::Ready, id_of(g), 0);
+        }
+    }
+
+    fn time_ready(&self, g: &'static Goroutine) {
+        let watch = self.watch.load(Ordering::Relaxed);
+        if watch & SAMPLE != 0 {
+            self.watch.store(watch & !SAMPLE, Ordering::Relaxed);
+            self.sample.begin(g);
+        }
+    }
+
+    /// One that records switches goes from the current goroutine, which is none
+    /// if it ended, to `next`.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn note_switch(&self, last: Option<&Goroutine>, next: Option<&'static Goroutine>) {
+        let at_ns = clock::now_ns();
+        if let Some(last) = last {
+            // It stands until the goroutine itself goes on, which it cannot
+            // while we stand on its stack.
+            let reason = last.head.reason.load(Ordering::Relaxed);
+            let kind = if reason == 0 { Kind::Yield } else { Kind::Park };
+            self.record_at(Event::new(at_ns, kind, id_of(last), reason.into()));
+        }
+        if let Some(next) = next {
+            self.record_at(Event::new(at_ns, Kind::Run, id_of(next), 0));
+        }
     }
 }

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::dump::GoroutineInfo;
 use super::look::{self, Look};
-use super::runtime::Shared;
+use super::shared::Shared;
+use super::stacks;
 use crate::unwind::{Frame, Symbols, Unwinder};
 
 /// Bytes of a stack that are copied at most: the innermost frames.
@@ -56,7 +57,7 @@ pub struct StackGroup {
     pub frames: Vec<Frame>,
 }
 
-/// What every goroutine was doing: see [`goroutine_profile`].
+/// What every goroutine was doing: see [`goroutine_profile`](crate::goroutine_profile).
 ///
 /// Its [`Display`](fmt::Display) is text for people, as Go's goroutine profile
 /// at `debug=1`.
@@ -144,101 +145,72 @@ pub(super) fn write_frames(f: &mut fmt::Formatter<'_>, frames: &[Frame]) -> fmt:
     f.write_str("\n")
 }
 
-/// What every goroutine of the current runtime is doing, with the frames of
-/// those that are parked; empty on a plain thread.
-///
-/// Takes some microseconds a goroutine, and some hundred milliseconds to read the
-/// program's line tables for the first time, as a [`blocking`](crate::blocking) call: other goroutines run
-/// meanwhile. None is stopped: one that goes on while it is looked at is looked at again.
-///
-/// # Examples
-///
-/// ```
-/// use bench_runtime::{Runtime, goroutine_profile};
-///
-/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
-/// let profile = unsafe { Runtime::builder().build() }?.run(goroutine_profile);
-/// // The main goroutine, which made the profile.
-/// assert_eq!(profile.groups[0].goroutines[0].id, 1);
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[must_use]
-pub fn goroutine_profile() -> GoroutineProfile {
-    super::park::runtime().map_or_else(GoroutineProfile::default, Shared::whole_profile)
-}
-
 /// A goroutine of a group, and for how long it has been seen parked.
 type Seen = (GoroutineInfo, Duration);
 
-impl Shared {
-    /// See [`goroutine_profile`].
-    pub(crate) fn whole_profile(&'static self) -> GoroutineProfile {
-        super::blocking::blocking(|| self.goroutine_profile(usize::MAX))
-    }
-
-    /// The same of so many goroutines at most, on this thread.
-    pub(crate) fn goroutine_profile(&'static self, most: usize) -> GoroutineProfile {
-        let mut all = self.records_in_use();
-        all.truncate(most);
-        let mut look = Look::default();
-        let mut unwinder = Unwinder::new();
-        let mut groups: HashMap<(String, Vec<u64>), Vec<Seen>> = HashMap::new();
-        let begun = Instant::now();
-        for looks in 1_u32.. {
-            let mut again = Vec::new();
-            let batch = look::MOST.checked_shr(2 * (looks - 1)).unwrap_or(0).max(1);
-            look.over(&all, batch, MOST_BYTES, |seen| {
-                let Some(info) = GoroutineInfo::of(&seen) else {
-                    return;
-                };
-                let may_come = || {
-                    let is_claimed = super::stacks::is_claimed(seen.g);
-                    looks < LOOKS || is_claimed && begun.elapsed() < PATIENCE
-                };
-                let (calls, age) = match seen.stack {
-                    Some(stack) => (unwinder.calls(stack.saved, stack.bytes), stack.age),
-                    None if info.waits && may_come() => return again.push(seen.g),
-                    None => Default::default(),
-                };
-                let group = groups.entry((info.state.clone(), calls)).or_default();
-                group.push((info, age));
-            });
-            if again.is_empty() {
-                break;
-            }
-            all = again;
-            std::thread::yield_now();
-        }
-        // What differs only inside the runtime is one group.
-        let mut symbols = Symbols::default();
-        let mut merged: HashMap<(String, Vec<Frame>), Vec<Seen>> = HashMap::new();
-        for ((state, calls), seen) in groups {
-            let frames = frames(&calls, &mut symbols);
-            merged.entry((state, frames)).or_default().extend(seen);
-        }
-        let mut groups: Vec<StackGroup> = merged
-            .into_iter()
-            .map(|((state, frames), mut seen)| {
-                seen.sort_by_key(|(info, _)| info.id);
-                let ages = || seen.iter().map(|(_, age)| *age);
-                let parked_for = Range {
-                    start: ages().min().unwrap_or_default(),
-                    end: ages().max().unwrap_or_default(),
-                };
-                StackGroup {
-                    state,
-                    parked_for,
-                    goroutines: seen.into_iter().map(|(info, _)| info).collect(),
-                    frames,
-                }
-            })
-            .collect();
-        groups.sort_by_key(|group| {
-            let first = group.goroutines.first().map_or(0, |info| info.id);
-            (std::cmp::Reverse(group.goroutines.len()), first)
+/// What so many goroutines at most are doing: see
+/// [`goroutine_profile`](crate::goroutine_profile).
+pub(super) fn of(shared: &'static Shared, most: usize) -> GoroutineProfile {
+    let mut all = shared.records_in_use();
+    all.truncate(most);
+    let mut look = Look::default();
+    let mut unwinder = Unwinder::new();
+    let mut groups: HashMap<(String, Vec<u64>), Vec<Seen>> = HashMap::new();
+    let begun = Instant::now();
+    for looks in 1_u32.. {
+        let mut again = Vec::new();
+        let batch = look::MOST.checked_shr(2 * (looks - 1)).unwrap_or(0).max(1);
+        look.over(&all, batch, MOST_BYTES, |seen| {
+            let Some(info) = GoroutineInfo::of(&seen) else {
+                return;
+            };
+            let may_come = || {
+                let is_claimed = stacks::is_claimed(seen.g);
+                looks < LOOKS || is_claimed && begun.elapsed() < PATIENCE
+            };
+            let (calls, age) = match seen.stack {
+                Some(stack) => (unwinder.calls(stack.saved, stack.bytes), stack.age),
+                None if info.waits && may_come() => return again.push(seen.g),
+                None => Default::default(),
+            };
+            let group = groups.entry((info.state.clone(), calls)).or_default();
+            group.push((info, age));
         });
-        GoroutineProfile { groups }
+        if again.is_empty() {
+            break;
+        }
+        all = again;
+        std::thread::yield_now();
     }
+    // What differs only inside the runtime is one group.
+    let mut symbols = Symbols::default();
+    let mut merged: HashMap<(String, Vec<Frame>), Vec<Seen>> = HashMap::new();
+    for ((state, calls), seen) in groups {
+        let frames = frames(&calls, &mut symbols);
+        merged.entry((state, frames)).or_default().extend(seen);
+    }
+    let mut groups: Vec<StackGroup> = merged
+        .into_iter()
+        .map(|((state, frames), mut seen)| {
+            seen.sort_by_key(|(info, _)| info.id);
+            let ages = || seen.iter().map(|(_, age)| *age);
+            let parked_for = Range {
+                start: ages().min().unwrap_or_default(),
+                end: ages().max().unwrap_or_default(),
+            };
+            StackGroup {
+                state,
+                parked_for,
+                goroutines: seen.into_iter().map(|(info, _)| info).collect(),
+                frames,
+            }
+        })
+        .collect();
+    groups.sort_by_key(|group| {
+        let first = group.goroutines.first().map_or(0, |info| info.id);
+        (std::cmp::Reverse(group.goroutines.len()), first)
+    });
+    GoroutineProfile { groups }
 }
 
 /// The program's frames, and the call into the runtime that it made.

@@ -1,234 +1,744 @@
-//! A runtime: what its Ms and Ps share, and how it starts.
+//! The runtime as its users hold it, and the settings it is built with.
 
+use std::fmt;
 use std::io;
-use std::ptr;
-use std::sync::atomic::{
-    AtomicBool, AtomicIsize, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
-};
-use std::sync::{Condvar, Mutex, Once, OnceLock};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use super::builder::Builder;
 use super::current;
-use super::global_queue::GlobalQueue;
-use super::helpers::Helpers;
-use super::hogs::Hogs;
-use super::idle::Idle;
-use super::latency;
-use super::lifetime::Lifetime;
-use super::machine::Machine;
-use super::metrics::Counts;
-use super::os_threads::{self, THREAD_STACK, Threads};
-use super::procs::Procs;
-use super::shutdown::RunState;
-use super::stacks::ShrinkOptions;
-use super::sysmon::SysmonWait;
-use super::topology::Topology;
-use super::trace::Recorder;
-use crate::goroutine::{Parkable, slab};
-use crate::netpoll::Netpoll;
-use crate::stack::{Class, StackError};
-use crate::sys::{affinity, barrier, clock, fork};
-use crate::util::lock::Lock;
-use crate::util::rng::Rng;
+use super::dump::GoroutineInfo;
+use super::handle::Handle;
+use super::join::{JoinError, JoinHandle};
+use super::metrics::Metrics;
+use super::profile::GoroutineProfile;
+use super::settings::{Settings, ShrinkOptions};
+use super::shared::Shared;
+use super::shutdown::{self, LEAKS_SHOWN, Shutdown};
+use super::trace::{self, Level, Trace};
+use super::{deadlock, dump, hand_off, metrics, profile, reports, schedinit, schedtrace, spawn};
+use crate::stack::StackPolicy;
 
-/// A count that lies on a cache line of its own.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub(crate) struct Counter(AtomicU32);
+/// A runtime. Dropping it is [`Runtime::shutdown`].
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, chan, go};
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let runtime = unsafe { Runtime::builder().build() }?;
+/// let answer = runtime.run(|| {
+///     let (tx, rx) = chan(0);
+///     go!(tx.send(6 * 7));
+///     rx.recv()
+/// });
+/// assert_eq!(answer, Some(42));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Runtime {
+    pub(super) shared: &'static Shared,
+}
 
-impl Counter {
-    pub(crate) const fn new() -> Self {
-        Self(AtomicU32::new(0))
-    }
-
-    #[inline(always)]
-    pub(crate) fn get(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn add(&self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-
-    pub(crate) fn sub(&self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("procs", &self.shared.procs())
+            .field("pinned", &self.shared.pinned)
+            .finish_non_exhaustive()
     }
 }
 
-/// What all Ms and Ps of a runtime share; [`super::lifetime`] says how long.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(super) lifetime: Lifetime,
-    /// Started goroutines stay with their M.
-    pub(crate) pinned: bool,
-    /// Something of the high class waits, or the runtime stops.
-    pub(crate) attention: Counter,
-    /// Ms whose P was retaken, and that have had none since.
-    pub(crate) retaken_count: Counter,
-    /// Readied goroutines go where idle Ps find them at once.
-    pub(crate) eager: AtomicU32,
-    /// A P was retaken not long ago.
-    pub(crate) hogs_about: AtomicBool,
-    pub(super) procs: Procs,
-    pub(crate) idle: Idle,
-    pub(crate) global: GlobalQueue,
-    pub(crate) netpoll: Netpoll,
-    /// The M that waits in the netpoller.
-    pub(crate) poller: AtomicPtr<Machine>,
-    /// Until when, in nanoseconds; 0 if no M does.
-    pub(crate) poll_until_ns: AtomicU64,
-    pub(crate) last_poll_ns: AtomicU64,
-    /// The poller's buffer, kept for its memory.
-    pub(crate) polled: Lock<Vec<Parkable>>,
-    pub(crate) slab: OnceLock<slab::Slab>,
-    /// Records for spawns from outside.
-    pub(super) outside: Lock<slab::Cache>,
-    pub(super) spawned_outside: AtomicU64,
-    pub(crate) next_id: AtomicU64,
-    pub(super) machines: Lock<Vec<&'static Machine>>,
-    pub(super) threads: Mutex<Threads>,
-    pub(super) thread_ended: Condvar,
-    pub(super) max_threads: usize,
-    pub(crate) helpers: Helpers,
-    pub(super) hogs: Hogs,
-    pub(super) default_class: Class,
-    pub(crate) shrink_options: ShrinkOptions,
-    pub(crate) topology: Topology,
-    reads_files: bool,
-    pub(crate) sysmon_wait: SysmonWait,
-    /// A sequence number, odd while sysmon takes goroutines out of timers or the
-    /// netpoller and readies them.
-    pub(crate) sysmon_ready_seq: AtomicU64,
-    pub(super) stopping: AtomicBool,
-    pub(super) cleared_up: Once,
-    /// Spawns from outside that are under way.
-    pub(super) admitting: AtomicUsize,
-    /// Goroutines without a stack whose closures helpers drop.
-    pub(super) refusing: AtomicUsize,
-    /// Goroutines inside `blocking`.
-    pub(crate) blocked_count: AtomicUsize,
-    /// Plain threads that wait in `Runtime::run`.
-    pub(crate) runners_count: AtomicIsize,
-    pub(crate) detects_deadlock: bool,
-    pub(super) warns_of_blocked: bool,
-    pub(crate) metrics: Counts,
-    pub(crate) recorder: Recorder,
-    /// Times goroutines that become runnable from outside.
-    pub(super) sample: latency::Sample,
-    /// The clock, where time is fake.
-    pub(super) fake_now_ns: Option<AtomicU64>,
-    /// Chooses the next goroutine, where the order is seeded.
-    pub(crate) order: Option<Lock<Rng>>,
-    /// Whether goroutines that have not ended can.
-    pub(super) run_state: AtomicU8,
+impl Runtime {
+    /// Settings to change before [`Builder::build`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().procs(4).max_threads(64).build() }?;
+    /// assert_eq!(runtime.metrics().procs_count, 4);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Runs `f` as a goroutine and returns what it returns. Blocks the thread, or the
+    /// goroutine that calls; goroutines spawned meanwhile may still run afterwards, until the
+    /// runtime is dropped. `f` and its result may borrow from the caller; goroutines
+    /// that `f` starts may do so in a [`scope`](crate::scope()).
+    ///
+    /// # Panics
+    ///
+    /// With the panic of `f`; and in the child of a fork. With [fake time](Builder::fake_time),
+    /// also when all goroutines wait for each other: then the runtime is shut down first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, go};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
+    /// let sum = runtime.run(|| {
+    ///     let parts: Vec<_> = (0..4u32).map(|n| go(move || n * n)).collect();
+    ///     parts.into_iter().map(|part| part.join().unwrap()).sum::<u32>()
+    /// });
+    /// assert_eq!(sum, 14);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// With what the caller owns:
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, scope};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
+    /// let text = String::from("one two three");
+    /// let mut lengths = Vec::new();
+    /// let longest = runtime.run(|| {
+    ///     let words: Vec<&str> = text.split(' ').collect();
+    ///     scope(|s| {
+    ///         let counts: Vec<_> = words.iter().map(|word| s.go(|| word.len())).collect();
+    ///         lengths.extend(counts.into_iter().map(|count| count.join().unwrap()));
+    ///     });
+    ///     words.into_iter().max_by_key(|word| word.len())
+    /// });
+    /// assert_eq!((longest, lengths), (Some("three"), vec![3, 3, 5]));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn run<T, F>(&self, f: F) -> T
+    where
+        F: FnOnce() -> T + Send,
+        T: Send,
+    {
+        /// Counts the thread that waits as an outside one again, from the
+        /// goroutine's end on: it may be woken, and act, before it runs.
+        struct Waited(&'static Shared);
+        impl Drop for Waited {
+            fn drop(&mut self) {
+                self.0.runners_count.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+        // A goroutine that waits is no thread that does.
+        let waits_as_thread = current::header().is_none();
+        let waited = waits_as_thread.then(|| Waited(self.shared));
+        let main = move || {
+            let _waited = waited;
+            f()
+        };
+        // SAFETY: this neither returns nor unwinds before the goroutine has ended and its
+        // result is taken, or before the runtime has come to rest. If this is a goroutine
+        // that is never resumed, its stack stays for ever.
+        let handle = unsafe { spawn::borrowing(self.shared, main) };
+        if waits_as_thread {
+            // Only now: before the goroutine is in a queue this thread is one that
+            // can still make work.
+            self.shared.runners_count.fetch_add(1, Ordering::SeqCst);
+            // The goroutines may all be asleep already: the M that fell asleep last
+            // took this thread for an outside one.
+            deadlock::check_deadlock(self.shared);
+        }
+        if !handle.wait() {
+            let all: Vec<String> = self.goroutines().iter().map(ToString::to_string).collect();
+            shutdown::come_to_rest(self.shared);
+            panic!("all goroutines are asleep - deadlock!\n{}", all.join("\n"));
+        }
+        match handle.join() {
+            Ok(value) => value,
+            Err(JoinError::Panicked(payload)) => std::panic::resume_unwind(payload.into_inner()),
+            Err(error) => {
+                if matches!(error, JoinError::Unfinished) {
+                    shutdown::come_to_rest(self.shared);
+                }
+                panic!("the main goroutine did not return: {error}")
+            }
+        }
+    }
+
+    /// Starts a goroutine from any thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, chan};
+    ///
+    /// // A program of plain threads that has some goroutines.
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
+    /// let (jobs, queue) = chan::<u32>(8);
+    /// let worker = runtime.spawn(move || queue.iter().sum::<u32>());
+    /// for n in 1..=4 {
+    ///     jobs.send(n).unwrap();
+    /// }
+    /// drop(jobs);
+    /// assert_eq!(worker.join().unwrap(), 10);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn spawn<T, F>(&self, f: F) -> JoinHandle<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        spawn::from_outside(self.shared, f)
+    }
+
+    /// What starts goroutines here, for others to keep: see [`Handle`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
+    /// let handle = runtime.handle();
+    /// let thread = std::thread::spawn(move || handle.spawn(|| 1 + 1).join().unwrap());
+    /// assert_eq!(thread.join().unwrap(), 2);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle::of(self.shared)
+    }
+
+    /// Changes GOMAXPROCS while goroutines run, without stopping them, and
+    /// returns the old value. From then on it no longer follows the host.
+    ///
+    /// # Panics
+    ///
+    /// If `procs` is not 1 to 4,096.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().procs(1).build() }?;
+    /// assert_eq!(runtime.set_procs(3), 1);
+    /// assert_eq!(runtime.metrics().procs_count, 3);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_procs(&self, procs: usize) -> usize {
+        hand_off::set_procs_by_hand(self.shared, procs)
+    }
+
+    /// The counters now; each is exact, all of them together need not be.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        super::give_way();
+        metrics::read(self.shared)
+    }
+
+    /// The goroutines that have not ended, and what each is doing. Takes no
+    /// scheduler lock: what it tells may be changing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, chan};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
+    /// let (tx, rx) = chan::<()>(0);
+    /// let waiting = runtime.spawn(move || rx.recv());
+    /// // It may not have reached its receive yet: look until it has.
+    /// while !runtime.goroutines().iter().any(|g| g.state == "chan receive") {
+    ///     std::thread::yield_now();
+    /// }
+    /// drop(tx);
+    /// assert_eq!(waiting.join().unwrap(), None);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn goroutines(&self) -> Vec<GoroutineInfo> {
+        super::give_way();
+        dump::goroutines_of(self.shared)
+    }
+
+    /// What every goroutine is doing, with its stack: see
+    /// [`goroutine_profile`](crate::goroutine_profile).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
+    /// assert!(runtime.goroutine_profile().groups.is_empty());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn goroutine_profile(&self) -> GoroutineProfile {
+        reports::whole_profile(self.shared)
+    }
+
+    /// What the flight recorder holds: the last events of each P. Stops no thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
+    /// runtime.run(|| ());
+    /// let mut json = Vec::new();
+    /// runtime.trace().write_chrome(&mut json)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn trace(&self) -> Trace {
+        trace::of(self.shared)
+    }
+
+    /// Changes how much the flight recorder records, for each P from its next
+    /// switch on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, go, trace::Level};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
+    /// runtime.set_trace(Level::Switches);
+    /// runtime.run(|| go(|| ()).join().unwrap());
+    /// runtime.set_trace(Level::Coarse);
+    /// println!("{} events", runtime.trace().events_count());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_trace(&self, level: Level) {
+        trace::set(self.shared, level);
+    }
+
+    /// Stops the runtime. No goroutine starts or goes on after this; those in
+    /// mid-computation have 200 ms to reach a call into the runtime, after
+    /// which their threads are left behind. Closures that never started are
+    /// dropped. Blocks the thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
+    /// runtime.run(|| println!("work"));
+    /// assert_eq!(runtime.shutdown().unfinished_count, 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn shutdown(self) -> Shutdown {
+        // The drop that follows only lets go of what all share.
+        let mut left = shutdown::stop(self.shared);
+        if left.unfinished_count > 0 {
+            left.stacks = profile::of(self.shared, LEAKS_SHOWN);
+        }
+        left
+    }
 }
 
-fn stack_error(error: StackError) -> io::Error {
-    io::Error::other(error)
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        shutdown::stop(self.shared);
+        Shared::release(self.shared);
+    }
 }
 
-impl Shared {
-    pub(super) fn start(builder: Builder) -> io::Result<&'static Self> {
-        if fork::is_child() {
-            return Err(io::Error::other(
-                "this is the child of a fork, and its parent had built a runtime, whose locks \
-                 another thread may have held: fork before the first runtime is built",
-            ));
-        }
-        fork::watch_and(current::after_fork);
-        barrier::register();
-        let (all_procs, procs) = Procs::new(&builder)?;
-        let default_class = Class::for_policy(builder.stack).map_err(stack_error)?;
-        crate::stack::reserve().map_err(stack_error)?;
-        // One for the first M: what `run` would end the program for.
-        os_threads::start("probe", THREAD_STACK, || ())?;
-        if builder.shrink_options.compact {
-            crate::stack::compact::enable().map_err(io::Error::other)?;
-        }
-        let shared: &'static Self = Box::leak(Box::new(Self {
-            // The handle and sysmon.
-            lifetime: Lifetime::new(2),
-            pinned: !builder.migrating,
-            attention: Counter::default(),
-            retaken_count: Counter::default(),
-            eager: AtomicU32::new(0),
-            hogs_about: AtomicBool::new(false),
-            procs: all_procs,
-            idle: Idle::default(),
-            global: GlobalQueue::new(),
-            netpoll: Netpoll::new()?,
-            poller: AtomicPtr::new(ptr::null_mut()),
-            poll_until_ns: AtomicU64::new(0),
-            last_poll_ns: AtomicU64::new(0),
-            polled: Lock::new(Vec::new()),
-            slab: OnceLock::new(),
-            outside: Lock::new(slab::Cache::new()),
-            spawned_outside: AtomicU64::new(0),
-            next_id: AtomicU64::new(1),
-            machines: Lock::new(Vec::new()),
-            threads: Mutex::new(Threads::default()),
-            thread_ended: Condvar::new(),
-            max_threads: builder.max_threads,
-            helpers: Helpers::new(),
-            hogs: Hogs::default(),
-            default_class,
-            shrink_options: builder.shrink_options,
-            topology: if builder.reads_files {
-                Topology::read(&affinity::cpus())
-            } else {
-                Topology::flat()
-            },
-            reads_files: builder.reads_files,
-            sysmon_wait: SysmonWait::default(),
-            sysmon_ready_seq: AtomicU64::new(0),
-            stopping: AtomicBool::new(false),
-            cleared_up: Once::new(),
-            admitting: AtomicUsize::new(0),
-            refusing: AtomicUsize::new(0),
-            blocked_count: AtomicUsize::new(0),
-            runners_count: AtomicIsize::new(0),
-            detects_deadlock: builder.detects_deadlock,
-            warns_of_blocked: builder.warns_of_blocked,
-            metrics: Counts::default(),
-            recorder: Recorder::new(builder.trace_level()),
-            sample: latency::Sample::default(),
-            fake_now_ns: builder.fake_time.then(|| AtomicU64::new(clock::now_ns())),
-            order: builder.seed.map(|seed| Lock::new(Rng::new(seed))),
-            run_state: AtomicU8::new(RunState::Running as u8),
-        }));
-        shared.slab.get_or_init(|| {
-            slab::Slab::new(ptr::from_ref(shared).cast(), shared.shrink_options.compact)
-        });
-        crate::stack::overflow::describe_with(super::dump::describe_in_signal_handler);
-        super::stacks::install();
-        if builder.dumps_on_quit {
-            super::dump::dump_on_quit(shared)?;
-        }
-        shared.resize_to(procs);
-        os_threads::start("sysmon", THREAD_STACK, move || {
-            shared.sysmon();
-            Self::release(shared);
-        })?;
-        Ok(shared)
+impl Runtime {
+    /// The scheduler's state as text, for debugging the scheduler.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn debug_state(&self) -> String {
+        schedtrace::debug_state(self.shared)
+    }
+}
+
+/// Settings of a runtime that is to be built.
+///
+/// # Examples
+///
+/// ```
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let runtime = unsafe { bench_runtime::Runtime::builder().procs(2).build() }?;
+/// assert_eq!(runtime.run(|| 6 * 7), 42);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    settings: Settings,
+}
+
+impl Builder {
+    /// GOMAXPROCS: how many goroutines run at once, 1 to 4,096. Without it:
+    /// the environment variable `GOMAXPROCS`; else the CPUs in the affinity
+    /// mask or the control group's quota rounded up, whichever is less, which
+    /// the runtime then follows while it runs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, gomaxprocs};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().procs(3).build() }?;
+    /// assert_eq!(runtime.run(|| gomaxprocs(None)), 3);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn procs(mut self, procs: usize) -> Self {
+        self.settings.procs = Some(procs);
+        self
     }
 
-    /// Whether the runtime may open files to look at the host.
-    pub(super) fn reads_files(&self) -> bool {
-        self.reads_files
+    /// How stacks of goroutines grow, unless one is spawned with a limit of
+    /// its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, StackPolicy};
+    ///
+    /// fn depth(n: u64) -> u64 {
+    ///     if n == 0 { 0 } else { 1 + std::hint::black_box(depth(n - 1)) }
+    /// }
+    ///
+    /// let deep = StackPolicy::Growable { initial: 4 << 10, limit: 64 << 20 };
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().stack(deep).build() }?;
+    /// assert_eq!(runtime.run(|| depth(100_000)), 100_000);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn stack(mut self, policy: StackPolicy) -> Self {
+        self.settings.stack = policy;
+        self
     }
 
-    /// How many goroutines wait for a descriptor, in whichever poller.
-    pub(crate) fn fd_waiters_count(&'static self) -> usize {
-        let own = |m: &&'static Machine| m.known_netpoll().map_or(0, Netpoll::waiters_count);
-        match self.pinned {
-            true => self.machines.lock().iter().map(own).sum(),
-            false => self.netpoll.waiters_count(),
-        }
+    /// Moves the live bytes of goroutines that have been parked for `after` to
+    /// cells of their size, and gives their pages back; they return to the same
+    /// address before the goroutine runs, or when another thread touches them.
+    /// A goroutine that parks for less pays nothing.
+    ///
+    /// What is lost: a *system call* that another thread makes on memory of
+    /// such a stack, a buffer in a parked goroutine's frame that is read into
+    /// from elsewhere, fails with `EFAULT`; and a thread that has blocked
+    /// SIGSEGV dies of a touch. [`Builder::build`] fails where the kernel has
+    /// no userfaultfd or no guard markers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    /// use std::time::Duration;
+    ///
+    /// let pause = Duration::from_millis(100);
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = match unsafe { Runtime::builder().compact_stacks(pause).build() } {
+    ///     Ok(runtime) => runtime,
+    ///     // An older kernel: without it.
+    ///     // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    ///     Err(_) => unsafe { Runtime::builder().build() }?,
+    /// };
+    /// assert_eq!(runtime.run(|| 1 + 1), 2);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn compact_stacks(mut self, after: Duration) -> Self {
+        self.settings.shrink_options = ShrinkOptions {
+            compact: true,
+            after,
+        };
+        self
     }
 
-    /// True from the moment a shutdown begins.
-    #[inline(always)]
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
+    /// Whether GOMAXPROCS may be read from files (control group, topology).
+    /// With false the runtime opens no file at all.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // In a sandbox without /proc and /sys.
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().reads_files(false).build() }?;
+    /// assert!(runtime.metrics().procs_count >= 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn reads_files(mut self, reads: bool) -> Self {
+        self.settings.reads_files = reads;
+        self
+    }
+
+    /// How many OS threads the runtime may have, those in blocking calls
+    /// included. One more is a fatal error, as in Go.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().max_threads(16).build() }?;
+    /// runtime.run(|| ());
+    /// assert!(runtime.metrics().threads_count <= 16);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn max_threads(mut self, threads: usize) -> Self {
+        self.settings.max_threads = threads.max(1);
+        self
+    }
+
+    /// Whether the process ends with a report when every goroutine waits for
+    /// another. It never does while the process has threads of its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // A library that is loaded into somebody else's program.
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().detects_deadlock(false).build() }?;
+    /// assert_eq!(runtime.run(|| "fine"), "fine");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn detects_deadlock(mut self, detects: bool) -> Self {
+        self.settings.detects_deadlock = detects;
+        self
+    }
+
+    /// Whether stderr is told, in a pinned runtime, when a goroutine has blocked its
+    /// thread for most of a second, in a call that the runtime does not know of, and
+    /// others that can run on that thread alone wait behind it. They wait for ever
+    /// if it waits for one of them: for a `std::sync::Mutex` that one holds while it
+    /// waits for something.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().warns_of_blocked_threads(false).build() }?;
+    /// assert_eq!(runtime.run(|| "quiet"), "quiet");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn warns_of_blocked_threads(mut self, warns: bool) -> Self {
+        self.settings.warns_of_blocked = warns;
+        self
+    }
+
+    /// For tests: time that stands still while any goroutine can run, and
+    /// jumps to the next timer when none can. Implies one P. Waiting for file
+    /// descriptors or in [`crate::blocking`] holds it still.
+    ///
+    /// If no goroutine can run and no timer is armed, [`Runtime::run`] shuts the runtime
+    /// down and panics with the list of goroutines.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, time};
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let begun = Instant::now();
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().fake_time().build() }?;
+    /// runtime.run(|| time::sleep(Duration::from_secs(3600)));
+    /// assert!(begun.elapsed() < Duration::from_secs(60));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn fake_time(mut self) -> Self {
+        self.settings.fake_time = true;
+        self.settings.procs = Some(1);
+        self
+    }
+
+    /// For tests: an order of goroutines that this number decides, the same
+    /// each time for a program that is the same but for it. Implies one P,
+    /// and that no P is retaken from a goroutine that runs long.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, chan, go};
+    ///
+    /// /// The order in which five goroutines run.
+    /// fn order(seed: u64) -> std::io::Result<Vec<u32>> {
+    ///     // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    ///     let runtime = unsafe { Runtime::builder().seed(seed).build() }?;
+    ///     Ok(runtime.run(|| {
+    ///         let (tx, rx) = chan(5);
+    ///         for n in 0..5 {
+    ///             let tx = tx.clone();
+    ///             go!(tx.send(n));
+    ///         }
+    ///         drop(tx);
+    ///         rx.iter().collect()
+    ///     }))
+    /// }
+    ///
+    /// assert_eq!(order(7)?, order(7)?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.settings.seed = Some(seed);
+        self.settings.procs = Some(1);
+        self
+    }
+
+    /// Whether SIGQUIT writes all goroutines to stderr. The program goes on;
+    /// once caught, the signal no longer ends the process.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::Runtime;
+    ///
+    /// // From here on `kill -QUIT` shows what all goroutines are doing.
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().dumps_on_quit(true).build() }?;
+    /// assert_eq!(runtime.run(|| 1), 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn dumps_on_quit(mut self, dumps: bool) -> Self {
+        self.settings.dumps_on_quit = dumps;
+        self
+    }
+
+    /// How much the flight recorder records (see [`crate::trace`]). Without it:
+    /// the environment variable `THREADBARE_TRACE`, `coarse` or `switches`;
+    /// else [`Level::Coarse`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, go, trace::Level};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().trace(Level::Switches).build() }?;
+    /// runtime.run(|| go(|| ()).join().unwrap());
+    /// println!("{} events", runtime.trace().events_count());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn trace(mut self, level: Level) -> Self {
+        self.settings.trace = Some(level);
+        self
+    }
+
+    /// Lets goroutines move between OS threads when they park. Without this a
+    /// goroutine that has started stays with its thread, which asks less of a
+    /// program and spreads its work less evenly. What a migrating runtime asks
+    /// for stands at [`Builder::build`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, go};
+    ///
+    /// let builder = Runtime::builder().procs(2).migrating();
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope,
+    /// // or holds over a park what belongs to a thread.
+    /// let runtime = unsafe { builder.build() }?;
+    /// assert_eq!(runtime.run(|| go(|| 1).join().unwrap()), 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn migrating(mut self) -> Self {
+        self.settings.migrating = true;
+        self
+    }
+
+    /// Starts the runtime: its Ps, and one thread that watches them. Threads
+    /// that run goroutines start as they are needed.
+    ///
+    /// # Safety
+    ///
+    /// Goroutines share the thread-locals of the threads they run on. Safe code
+    /// may rely on a thread running one thing at a time, so no runtime of this
+    /// kind can keep such code sound by itself. A program that builds one
+    /// promises, for all code that its goroutines run, libraries included:
+    ///
+    /// 1. nothing parks inside the initialiser of a thread-local (of `thread_local!`, of
+    ///    the crate thread_local), and the global allocator calls nothing of this crate;
+    /// 2. nothing parks inside a scope that hands out what a thread-local
+    ///    points to, and restores the older pointer at its end (`scoped-tls`):
+    ///    the scopes of two goroutines do not nest;
+    /// 3. no goroutine calls `std::process::exit`, which drops its thread's
+    ///    thread-locals, while another has lent what one of them holds to a
+    ///    thread: `blocking(|| exit(code))` does it elsewhere;
+    ///
+    /// and of a [migrating](Builder::migrating) runtime besides:
+    ///
+    /// 4. no reference or pointer derived from a thread-local lives across a
+    ///    park, and no function that parks uses one thread-local before and
+    ///    after it: the compiler keeps its address. Put each use in a function
+    ///    of its own that is `#[inline(never)]`;
+    /// 5. nothing that is bound to an OS thread lives across a park: std's
+    ///    `MutexGuard`, or any value that is `!Send` for that reason.
+    ///
+    /// Any call of this crate may *park*: of a channel, a lock, a timer, a join, a
+    /// socket, [`blocking`](crate::blocking), `yield_now`; and one that returns
+    /// at once too, if its goroutine has had its time and others wait.
+    /// [`GoroutineLocal`](crate::GoroutineLocal) takes the place of a
+    /// thread-local without any of these rules.
+    ///
+    /// Crates that are in many programs, each tried by a program in
+    /// `checks/crates`:
+    ///
+    /// | crate | pinned | migrating |
+    /// |---|---|---|
+    /// | log, regex, rusqlite, rustls, stacker | fine | fine |
+    /// | rand | fine | `rng()` anew after each park |
+    /// | tracing | `in_scope` without a park inside; an entered guard over a park mixes spans up, no more | no entered guard over a park |
+    /// | std's and parking_lot's guards | over a park they lock out the goroutines of their own thread, which may be for ever: use [`sync::Mutex`](crate::sync::Mutex) | not over a park |
+    /// | std's `thread::scope` | fine | no park inside: rule 4 |
+    /// | rayon | its scope inside [`blocking`](crate::blocking), then tasks may wait for goroutines | the same |
+    /// | scoped-tls | no park inside `set`: rule 2 | the same |
+    /// | tokio, hyper | spawn there and [`block_on`](crate::future::block_on) here; `Handle::enter`'s guard not over a park | the same |
+    ///
+    /// pyo3 is not tried: its tests need a shared libpython that the loader finds. What
+    /// `attach` takes belongs to the thread, so nothing may park inside it, by rule 2.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses address space, file descriptors or a thread,
+    /// or the stack policy is out of range; and in the child of a fork whose parent
+    /// had built a runtime. The message says what to do.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, StackPolicy};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().build() }?;
+    /// runtime.run(|| println!("in a goroutine"));
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let refused = unsafe { Runtime::builder().stack(StackPolicy::Fixed(1)).build() };
+    /// println!("{}", refused.unwrap_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub unsafe fn build(self) -> io::Result<Runtime> {
+        schedinit::start(&self.settings).map(|shared| Runtime { shared })
     }
 }

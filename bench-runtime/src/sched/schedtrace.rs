@@ -13,10 +13,11 @@ use std::fmt::{self, Display, Write};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::dump::goroutines_of;
 use super::global_queue::GlobalClass;
 use super::machine::Machine;
 use super::processor::ProcessorStatus;
-use super::runtime::Shared;
+use super::shared::Shared;
 use crate::fatal::tell;
 
 /// When the next line is due.
@@ -50,53 +51,97 @@ impl Schedtrace {
         if now_ns >= self.next_ns {
             self.next_ns = now_ns.saturating_add(self.every_ns);
             let ms = (now_ns - self.started_ns) / 1_000_000;
-            tell(format_args!("SCHED {ms}ms: {}", shared.state_line()));
+            tell(format_args!("SCHED {ms}ms: {}", state_line(shared)));
         }
     }
 }
 
-impl Shared {
-    /// The state of the scheduler, of which each part is exact.
-    fn state_line(&'static self) -> impl Display {
-        let mut queues = String::new();
-        self.for_each_processor(|p| {
-            if p.id >= self.procs() {
-                return;
-            }
-            // SAFETY: Ms live as long as the runtime.
-            let holder = unsafe { p.owner.load(Ordering::Acquire).as_ref() };
-            let own = match self.pinned && p.status() == ProcessorStatus::Running {
-                true => holder.map_or(0, Machine::pinned_count),
-                false => 0,
-            };
-            let next = usize::from(!p.run_next.load(Ordering::Relaxed).is_null());
-            let space = if queues.is_empty() { "" } else { " " };
-            let _ = write!(queues, "{space}{}", p.queue.len() as usize + next + own);
-        });
-        let global: usize = GlobalClass::ALL
-            .map(|class| self.global.len(class))
-            .iter()
-            .sum();
-        let asleep = {
-            let lists = self.idle.lock();
-            lists.machines.len() + lists.reserved.len()
+/// The state of the scheduler, of which each part is exact.
+fn state_line(shared: &'static Shared) -> impl Display {
+    let mut queues = String::new();
+    shared.for_each_processor(|p| {
+        if p.id >= shared.procs() {
+            return;
+        }
+        let holder = shared.owner_of(p);
+        let own = match shared.pinned && p.status() == ProcessorStatus::Running {
+            true => holder.map_or(0, Machine::pinned_count),
+            false => 0,
         };
-        let parts = [
-            ("gomaxprocs", self.procs()),
-            ("idleprocs", self.idle.processors_count() as usize),
-            ("threads", self.threads_count()),
-            (
-                "spinningthreads",
-                self.idle.spinning_count.load(Ordering::Relaxed) as usize,
-            ),
-            ("idlethreads", asleep),
-            ("runqueue", global),
-        ];
-        fmt::from_fn(move |f| {
-            for (name, value) in parts {
-                write!(f, "{name}={value} ")?;
-            }
-            write!(f, "[{queues}]")
-        })
+        let next = usize::from(!p.run_next.load(Ordering::Relaxed).is_null());
+        let space = if queues.is_empty() { "" } else { " " };
+        let _ = write!(queues, "{space}{}", p.queue.len() as usize + next + own);
+    });
+    let global: usize = GlobalClass::ALL
+        .map(|class| shared.global.len(class))
+        .iter()
+        .sum();
+    let asleep = {
+        let lists = shared.idle.lock();
+        lists.machines.len() + lists.reserved.len()
+    };
+    let parts = [
+        ("gomaxprocs", shared.procs()),
+        ("idleprocs", shared.idle.processors_count() as usize),
+        ("threads", shared.threads_count()),
+        (
+            "spinningthreads",
+            shared.idle.spinning_count.load(Ordering::Relaxed) as usize,
+        ),
+        ("idlethreads", asleep),
+        ("runqueue", global),
+    ];
+    fmt::from_fn(move |f| {
+        for (name, value) in parts {
+            write!(f, "{name}={value} ")?;
+        }
+        write!(f, "[{queues}]")
+    })
+}
+
+pub(super) fn debug_state(shared: &'static Shared) -> String {
+    let mut out = String::new();
+    let ids =
+        |ms: &mut dyn Iterator<Item = &&'static Machine>| ms.map(|m| m.id).collect::<Vec<_>>();
+    {
+        let lists = shared.idle.lock();
+        let _ = writeln!(
+            out,
+            "procs {} idle Ps {:?} sleeping Ms {:?} reserved {:?} in line {:?} spinning {} poller {:?} global {:?}",
+            shared.procs(),
+            lists.processors.iter().map(|p| p.id).collect::<Vec<_>>(),
+            ids(&mut lists.machines.iter()),
+            ids(&mut lists.reserved.iter()),
+            ids(&mut lists.p_waiters.iter()),
+            shared.idle.spinning_count.load(Ordering::SeqCst),
+            shared.poller,
+            shared.global,
+        );
     }
+    shared.for_each_processor(|p| {
+        let _ = writeln!(
+            out,
+            "P{} {:?} queue {} next {:?} notice {:?} owner {:?} timers {}",
+            p.id,
+            p.status(),
+            p.queue.len(),
+            p.run_next,
+            p.notice,
+            p.owner(),
+            p.timers.len(),
+        );
+    });
+    for m in shared.machines.lock().iter() {
+        let _ = writeln!(
+            out,
+            "M{} mail {} spinning {:?}",
+            m.id,
+            m.has_mail(),
+            m.spinning
+        );
+    }
+    for info in goroutines_of(shared) {
+        let _ = writeln!(out, "{info}");
+    }
+    out
 }

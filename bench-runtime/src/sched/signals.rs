@@ -7,8 +7,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{io, mem};
 
-use super::dump::HELPERS_COUNT;
-use super::{os_threads, pending};
+use super::os_threads::{self, HELPERS_COUNT};
+use super::pending;
 use crate::sys::notice::{self, Action, Noted};
 use crate::util::lock::Lock;
 

@@ -1,28 +1,25 @@
 //! Starting goroutines. How one waits for their end is in [`super::join`].
 
+use super::hand_off;
+use super::newproc;
+use super::newproc::new_record;
+use super::newproc::record_outside;
 use std::io;
 use std::panic::Location;
-use std::ptr;
 use std::sync::atomic::Ordering;
 
 use super::current::{self, goroutine_of, machine_of};
 use super::global_queue::Priority;
 use super::join::JoinHandle;
-use super::processor::Processor;
+use super::preempt;
 use super::ready::{make_runnable, push_back};
-use super::runtime::Shared;
-use super::trace::ANY;
-use super::{os_threads, park, preempt};
+use super::shared::Shared;
+use super::trace::recorder::ANY;
 use crate::goroutine::body::{self, Exit};
 use crate::goroutine::{
-    Details, FLAG_CPU_BOUND, FLAG_PRIORITY_SHIFT, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE,
-    JOIN_LOST, JOIN_OPEN, Parkable, Status,
+    Details, FLAG_CPU_BOUND, FLAG_PRIORITY_SHIFT, Goroutine, JOIN_DETACHED, JOIN_OPEN,
 };
-use crate::stack::{Class, StackError, StackPolicy};
-use crate::sys::fork;
-
-/// Ids that a P takes at a time: Go's figure.
-const ID_BATCH: u64 = 16;
+use crate::stack::{Class, StackPolicy};
 
 /// Starts a goroutine that runs `f`, on the runtime of the calling goroutine.
 /// It runs when the caller parks or when another P takes it. Dropping the
@@ -92,7 +89,7 @@ fn start(
             p
         }
     };
-    let shared = m.shared;
+    let shared = m.shared();
     let g = new_record(shared, p, site, join);
     put(g);
     if p.watches(ANY) {
@@ -141,40 +138,6 @@ macro_rules! go {
     };
 }
 
-/// An unused record, made ready for its closure.
-#[inline(always)]
-fn new_record(
-    shared: &'static Shared,
-    p: &'static Processor,
-    site: &'static Location<'static>,
-    join: usize,
-) -> &'static Goroutine {
-    // SAFETY: the caller holds P inside the runtime.
-    let own = unsafe { p.own() };
-    let g = own.records.take(shared.slab());
-    if own.next_id == own.end_id {
-        own.next_id = shared.next_id.fetch_add(ID_BATCH, Ordering::Relaxed);
-        own.end_id = own.next_id + ID_BATCH;
-    }
-    let id = own.next_id;
-    own.next_id += 1;
-    Processor::count(&p.spawned_count);
-    begin(g, id, site, join);
-    g
-}
-
-#[inline(always)]
-fn begin(g: &Goroutine, id: u64, site: &'static Location<'static>, join: usize) {
-    g.set_site(site);
-    // Release: a dump that sees the number sees this site, not the last goroutine's.
-    g.id.store(id, Ordering::Release);
-    g.head.flags.store(0, Ordering::Relaxed);
-    g.head.reason.store(0, Ordering::Relaxed);
-    g.context.store(FRESH, Ordering::Relaxed);
-    g.join.store(join, Ordering::Relaxed);
-    g.set_status(Status::Runnable);
-}
-
 #[cold]
 #[inline(never)]
 #[track_caller]
@@ -211,22 +174,6 @@ where
     unsafe { start_outside(shared, f, Location::caller(), None) }
 }
 
-/// The same for a timer, on whose stack nothing of the program's may run, not even the
-/// destructor of `f`.
-pub(crate) fn by_timer(shared: &'static Shared, f: impl FnOnce() + Send + 'static) {
-    // SAFETY: as in `go`.
-    let put = |g| unsafe { body::put_alone(g, f) };
-    let g = record_outside(shared, Location::caller(), JOIN_DETACHED, None, put);
-    if shared.admit(g) {
-        return;
-    }
-    let user = shared.user();
-    let apart = move || abandon(user.shared(), g, None);
-    if let Err(error) = os_threads::start_thread("after", apart) {
-        crate::fatal::fatal!("{error}; a timer is to drop a function");
-    }
-}
-
 /// # Safety
 ///
 /// As for [`borrowing`].
@@ -244,62 +191,11 @@ where
     // SAFETY: as in `go`.
     let put = |g| unsafe { body::put_closure(g, f) };
     let g = record_outside(shared, site, JOIN_OPEN, settings, put);
-    if !shared.admit(g) {
-        abandon(shared, g, None);
+    if !newproc::admit(shared, g) {
+        super::readied::abandon(shared, g, None);
     }
     preempt::give_way();
     JoinHandle::new(g)
-}
-
-/// A record for [`Shared::admit`].
-#[track_caller]
-fn record_outside(
-    shared: &'static Shared,
-    site: &'static Location<'static>,
-    join: usize,
-    settings: Option<(Box<Details>, u8)>,
-    put: impl FnOnce(&'static Goroutine),
-) -> &'static Goroutine {
-    assert!(
-        !fork::is_child(),
-        "this is the child of a fork, which has none of the runtime's threads: fork before the \
-         runtime is built"
-    );
-    let g = shared.take_record_outside();
-    let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
-    begin(g, id, site, join);
-    if let Some((details, flags)) = settings {
-        g.head.flags.store(flags, Ordering::Relaxed);
-        g.set_details(details);
-    }
-    put(g);
-    shared.note_spawn_outside(g);
-    g
-}
-
-/// Ends a goroutine that never ran.
-pub(crate) fn abandon(
-    shared: &'static Shared,
-    g: &'static Goroutine,
-    error: Option<Box<StackError>>,
-) {
-    // SAFETY: it is off every queue and never ran.
-    unsafe { (g.vtable().abandon)(g, error) };
-    g.set_status(Status::Dead);
-    match g.join.swap(JOIN_DONE, Ordering::AcqRel) {
-        JOIN_OPEN | JOIN_LOST => {}
-        JOIN_DETACHED => {
-            // SAFETY: it ended and no handle exists.
-            body::without_panic(|| unsafe { (g.vtable().drop_outcome)(g) });
-            shared.recycle_outside(g);
-        }
-        waiting => {
-            if let Some(head) = ptr::NonNull::new(waiting as *mut _) {
-                // SAFETY: by the table of `join` it is a parkable's head.
-                park::ready(unsafe { Parkable::from_head(head) });
-            }
-        }
-    }
 }
 
 /// Settings of one goroutine.
@@ -447,7 +343,7 @@ impl GoBuilder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let Some(shared) = park::runtime() else {
+        let Some(shared) = current::runtime() else {
             outside_every_goroutine()
         };
         let class = self
@@ -544,7 +440,7 @@ pub fn goroutine_id() -> Option<u64> {
 #[must_use]
 pub fn num_goroutine() -> usize {
     preempt::give_way();
-    park::runtime().map_or(0, Shared::goroutines_count)
+    current::runtime().map_or(0, Shared::goroutines_count)
 }
 
 /// GOMAXPROCS of this runtime. With `Some(n)` it is changed, while goroutines
@@ -567,12 +463,12 @@ pub fn num_goroutine() -> usize {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn gomaxprocs(n: Option<usize>) -> usize {
-    let Some(shared) = park::runtime() else {
+    let Some(shared) = current::runtime() else {
         panic!("gomaxprocs outside a goroutine: see Runtime::set_procs")
     };
     preempt::give_way();
     match n {
-        Some(n) => shared.set_procs_by_hand(n),
+        Some(n) => hand_off::set_procs_by_hand(shared, n),
         None => shared.procs(),
     }
 }

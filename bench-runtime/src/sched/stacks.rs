@@ -35,39 +35,16 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::claim;
-use super::runtime::Shared;
+use super::shared::Shared;
 use super::trace::event::Kind;
 use crate::goroutine::slab::Slab;
 use crate::goroutine::{
     CLAIMED_BIT, FLAG_COMPACTED, FLAG_LOCKED, FRESH, Goroutine, RUNNING_BIT, Status, WATCHED_BIT,
 };
-use crate::stack::compact::Claimed;
+use crate::stack::Claimed;
 use crate::stack::sweep::{self, Hooks, Policy, Progress, Shrink};
 use crate::stack::{Stack, header_of};
 use crate::sys::memory;
-
-/// What a runtime wants done with stacks of goroutines that have been parked
-/// for long.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ShrinkOptions {
-    /// Compact and not only trim.
-    pub(crate) compact: bool,
-    /// Parked for this long.
-    pub(crate) after: Duration,
-}
-
-impl Default for ShrinkOptions {
-    fn default() -> Self {
-        Self {
-            compact: false,
-            after: TRIM_AFTER,
-        }
-    }
-}
-
-/// Pages below a parked goroutine go back after this time: what Go's
-/// scavenger, with its pauses, comes to.
-const TRIM_AFTER: Duration = Duration::from_secs(1);
 
 /// Passes over all stacks in the time after which one is due: each look costs a
 /// stack some 30 ns, and this many come before it is compacted.
@@ -209,70 +186,68 @@ impl Rounds {
     }
 }
 
-impl Shared {
-    /// Goes on with the sweep: a little if goroutines run, more if none does.
-    pub(super) fn sweep_stacks(&'static self, rounds: &mut Rounds, running: bool) {
-        let now_ms = (crate::sys::clock::now_ns() / 1_000_000) as u32;
-        if rounds.over {
-            if now_ms.wrapping_sub(rounds.began_ms) < rounds.pause_ms {
-                return;
-            }
-            rounds.over = false;
-            rounds.began_ms = now_ms;
-            rounds.ran = false;
-            rounds.compacted_count = compacted_count();
-            rounds.pressed = self.shrink_options.compact && self.is_pressed();
-            let pause = self.sweep_policy(rounds).after / PASSES;
-            rounds.pause_ms = u32::try_from(pause.as_millis())
-                .unwrap_or(u32::MAX)
-                .max(PASS_MS);
+/// Goes on with the sweep: a little if goroutines run, more if none does.
+pub(super) fn sweep_stacks(shared: &'static Shared, rounds: &mut Rounds, running: bool) {
+    let now_ms = (crate::sys::clock::now_ns() / 1_000_000) as u32;
+    if rounds.over {
+        if now_ms.wrapping_sub(rounds.began_ms) < rounds.pause_ms {
+            return;
         }
-        let policy = self.sweep_policy(rounds);
-        let steps = match running && !rounds.pressed {
-            true => 1,
-            false => IDLE_STEPS,
-        };
-        for _ in 0..steps {
-            match sweep::step(now_ms, policy) {
-                Progress::More => rounds.pending = true,
-                Progress::Done { pending } => {
-                    rounds.over = true;
-                    rounds.pending = pending;
-                    let count = compacted_count() - rounds.compacted_count;
-                    if count != 0 {
-                        self.record(Kind::Compact, count, 0);
-                    }
-                    break;
+        rounds.over = false;
+        rounds.began_ms = now_ms;
+        rounds.ran = false;
+        rounds.compacted_count = compacted_count();
+        rounds.pressed = shared.shrink_options.compact && is_pressed(shared);
+        let pause = sweep_policy(shared, rounds).after / PASSES;
+        rounds.pause_ms = u32::try_from(pause.as_millis())
+            .unwrap_or(u32::MAX)
+            .max(PASS_MS);
+    }
+    let policy = sweep_policy(shared, rounds);
+    let steps = match running && !rounds.pressed {
+        true => 1,
+        false => IDLE_STEPS,
+    };
+    for _ in 0..steps {
+        match sweep::step(now_ms, policy) {
+            Progress::More => rounds.pending = true,
+            Progress::Done { pending } => {
+                rounds.over = true;
+                rounds.pending = pending;
+                let count = compacted_count() - rounds.compacted_count;
+                if count != 0 {
+                    shared.record(Kind::Compact, count, 0);
                 }
-                Progress::Busy => {
-                    rounds.over = true;
-                    // That thread may have passed some of ours already.
-                    rounds.pending = true;
-                    break;
-                }
-                Progress::Nothing => {
-                    rounds.over = true;
-                    rounds.pending = false;
-                    break;
-                }
+                break;
+            }
+            Progress::Busy => {
+                rounds.over = true;
+                // That thread may have passed some of ours already.
+                rounds.pending = true;
+                break;
+            }
+            Progress::Nothing => {
+                rounds.over = true;
+                rounds.pending = false;
+                break;
             }
         }
     }
+}
 
-    fn sweep_policy(&self, rounds: &Rounds) -> Policy {
-        let after = self.shrink_options.after;
-        Policy {
-            after: match rounds.pressed {
-                true => after.min(PRESSED_AFTER),
-                false => after,
-            },
-        }
+fn sweep_policy(shared: &Shared, rounds: &Rounds) -> Policy {
+    let after = shared.shrink_options.after;
+    Policy {
+        after: match rounds.pressed {
+            true => after.min(PRESSED_AFTER),
+            false => after,
+        },
     }
+}
 
-    fn is_pressed(&self) -> bool {
-        self.reads_files()
-            && memory::resident_bytes()
-                .zip(memory::total_bytes())
-                .is_some_and(|(resident, total)| resident > total / PRESSURE_SHARE)
-    }
+fn is_pressed(shared: &Shared) -> bool {
+    shared.reads_files()
+        && memory::resident_bytes()
+            .zip(memory::total_bytes())
+            .is_some_and(|(resident, total)| resident > total / PRESSURE_SHARE)
 }

@@ -3,7 +3,7 @@
 use std::ptr::NonNull;
 
 use super::processor::{Processor, ProcessorStatus};
-use super::runtime::Shared;
+use super::shared::Shared;
 use super::trace::event::Kind;
 use crate::goroutine::Goroutine;
 
@@ -11,31 +11,31 @@ use crate::goroutine::Goroutine;
 /// sleep.
 const PASSES: u32 = 4;
 
-impl Shared {
-    /// Takes work from other Ps for `p`: the first to run is returned, the
-    /// rest is in `p`'s queue, which must be empty. In each pass every P is
-    /// visited once; within a distance (same last-level cache, same socket,
-    /// beyond) in an order that a random start and a coprime stride decide.
-    pub(crate) fn steal(&'static self, p: &'static Processor) -> Option<&'static Goroutine> {
-        // SAFETY: the caller holds `p` on its M's own stack.
-        let rng = unsafe { &mut p.own().rng };
-        for _ in 0..PASSES {
-            let random = rng.next_u32();
-            let mut found = None;
-            self.topology.visit(p.id, self.procs(), random, |victim| {
-                if let Some(victim) = self.processor(victim)
+/// Takes work from other Ps for `p`: the first to run is returned, the
+/// rest is in `p`'s queue, which must be empty. In each pass every P is
+/// visited once; within a distance (same last-level cache, same socket,
+/// beyond) in an order that a random start and a coprime stride decide.
+pub(crate) fn steal(shared: &'static Shared, p: &'static Processor) -> Option<&'static Goroutine> {
+    // SAFETY: the caller holds `p` on its M's own stack.
+    let rng = unsafe { &mut p.own().rng };
+    for _ in 0..PASSES {
+        let random = rng.next_u32();
+        let mut found = None;
+        shared
+            .topology
+            .visit(p.id, shared.procs(), random, |victim| {
+                if let Some(victim) = shared.processor(victim)
                     && victim.status() == ProcessorStatus::Running
                 {
                     found = steal_from(victim, p);
                 }
                 found.is_some()
             });
-            if found.is_some() {
-                return found;
-            }
+        if found.is_some() {
+            return found;
         }
-        None
     }
+    None
 }
 
 fn steal_from(victim: &Processor, thief: &Processor) -> Option<&'static Goroutine> {

@@ -48,7 +48,7 @@ static SPARE: Lock<Vec<Spare>> = Lock::new(Vec::new());
 #[inline(never)]
 pub(super) fn prepare_park(header: &StackHeader) {
     let g = goroutine_of(header);
-    if !machine_of(header).shared.pinned {
+    if !machine_of(header).shared().pinned {
         return g.set_flag(FLAG_LOCKED);
     }
     let panics = take_panics();

@@ -20,13 +20,12 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::StackError;
-use super::class::{CLASSES, Class, ClassInfo, LARGEST_SLOT};
+use super::class::{ALL_REGIONS, GROUP, REGIONS, SPARSE};
+use super::class::{CLASSES, Class, ClassInfo, LARGEST_SLOT, slot_bytes};
 use super::guard::{Guards, refused};
-use super::header::{ALL_REGIONS, GROUP, Geometry, REGIONS, SPARSE, StackHeader, publish};
-use super::pool::CACHED;
-use super::seal;
+use super::header::{Geometry, StackHeader, publish};
+use super::limits::{CACHED, IN_HAND};
 use super::slots::SlotTable;
-use super::trim::IN_HAND;
 use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, Access, PAGE};
 use crate::util::lock::Lock;
@@ -316,7 +315,7 @@ impl Arena {
         let slot = info.slot_bytes();
         // SAFETY: by the caller's promise.
         unsafe { map::protect(first, batch * slot, Access::ReadWrite) }.map_err(refused)?;
-        if seal::slots_per_chunk(info.region).is_some() {
+        if slots_per_chunk(info.region).is_some() {
             self.keep_apart(first, batch * slot);
         }
         let guards: Vec<PageRange> = (0..batch)
@@ -420,6 +419,20 @@ impl Drop for Arena {
         // SAFETY: the arena of a test, whose slots are not in use any more.
         let _ = unsafe { map::unmap(self.geometry.start(), self.geometry.bytes()) };
     }
+}
+
+/// At most this many slots open together, which takes some 0.1 ms.
+const MOST_SLOTS: usize = 256;
+
+/// Whether so many slots are a chunk of a region whose chunks are sealed.
+pub(super) fn is_chunk(region: usize, first: usize, slots: usize) -> bool {
+    slots_per_chunk(region) == Some(slots) && first.is_multiple_of(slots)
+}
+
+/// Slots of a chunk, where chunks of this region are sealed.
+pub(super) fn slots_per_chunk(region: usize) -> Option<usize> {
+    let slots = CHUNK / slot_bytes(region);
+    (1..=MOST_SLOTS).contains(&slots).then_some(slots)
 }
 
 #[cfg(test)]
@@ -578,7 +591,7 @@ mod tests {
                 .map(|(from, _)| usize::from_str_radix(from, 16).unwrap())
                 .filter(|from| (region..region + bytes).contains(from))
                 .count();
-            let expected = match seal::slots_per_chunk(info.region) {
+            let expected = match slots_per_chunk(info.region) {
                 Some(_) => bytes.div_ceil(CHUNK),
                 None => 1,
             };

@@ -4,10 +4,27 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::StackError;
 use super::guard::guard_bytes;
-use super::header::{DEEP_BYTES, DEEP_GUARD, GROUP, REGIONS, SMALLEST, SPARSE, STEP};
 use crate::sys::madvise::PageRange;
 use crate::sys::map::PAGE;
 use crate::util::lock::Lock;
+
+/// Slots of region `c` are `1 << (SMALLEST + c * STEP)` bytes.
+pub(super) const SMALLEST: u32 = 16;
+pub(super) const STEP: u32 = 2;
+/// How many sizes of slots that are powers of two, each with its own region.
+pub(super) const REGIONS: usize = 8;
+/// The sparse region, of deep slots.
+pub(super) const SPARSE: usize = REGIONS;
+/// All regions.
+pub(super) const ALL_REGIONS: usize = REGIONS + 1;
+/// Each deep slot has so much address space (`1 << GROUP`) to itself: its group.
+pub(super) const GROUP: u32 = 24;
+/// A deep slot: the lower part of its group.
+pub(super) const DEEP_BYTES: usize = 57 << 18;
+/// The guard below a deep slot is the last part of the group before, so that it
+/// and that group's stack top lie on one page of page table. Between the two
+/// nothing is used.
+pub(super) const DEEP_GUARD: usize = 64 << 10;
 
 /// How a goroutine's stack grows.
 ///

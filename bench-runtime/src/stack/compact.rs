@@ -66,19 +66,19 @@
 
 use std::cell::UnsafeCell;
 use std::io;
-use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::arena::Arena;
-use super::cells::{Cell, Cells, LARGEST, Taker};
+use super::StackError;
+use super::arena::{Arena, is_chunk, slots_per_chunk};
+use super::cells::{Cell, Cells, Taker};
+use super::claimed::{Claimed, live_pages};
 use super::class::{Class, slot_top};
 use super::guard::Guards;
 use super::header::StackHeader;
-use super::seal::{self, Seals};
-use super::slots::{State, UNIT, Word};
+use super::seal::Seals;
+use super::slots::{State, Word};
 use super::transition;
-use super::{Stack, StackError};
 use crate::fatal::fatal;
 use crate::sys::address_marks;
 use crate::sys::fork;
@@ -179,8 +179,8 @@ pub struct CompactionStats {
 static COMPACTOR: OnceLock<Compactor> = OnceLock::new();
 static TAKER: Lock<Option<Taker>> = Lock::new(None);
 
-/// Makes compaction possible in this process; nothing is compacted yet.
-pub(crate) fn enable() -> Result<(), CompactionError> {
+/// See [`super::enable_compaction`]; faults are handled already.
+pub(super) fn enable() -> Result<(), CompactionError> {
     let mut taker = TAKER.lock();
     if taker.is_some() {
         return Ok(());
@@ -195,7 +195,6 @@ pub(crate) fn enable() -> Result<(), CompactionError> {
         .register(geometry.start(), geometry.bytes())
         .map_err(CompactionError::UserFault)?;
     let (cells, new_taker) = Cells::new().map_err(CompactionError::Io)?;
-    super::overflow::install_handler().map_err(CompactionError::Io)?;
     fork::watch();
     COMPACTOR.get_or_init(|| Compactor {
         arena,
@@ -306,29 +305,6 @@ pub(super) fn on_fault(address: usize) -> Touch {
     }
 }
 
-/// A parked goroutine that cannot run until the sweep lets it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Claimed {
-    pub(crate) stack: Stack,
-    pub(crate) g: *mut (),
-    /// Where its saved context is; below it nothing is live.
-    pub(crate) sp: usize,
-}
-
-impl Claimed {
-    /// The bytes that must survive: from SP to the end of the header.
-    fn live(&self) -> (usize, usize) {
-        let start = self.sp & !(UNIT - 1);
-        let end = self.stack.as_ptr().as_ptr() as usize + size_of::<StackHeader>();
-        (start, end - start)
-    }
-
-    /// Whether it is small enough for a cell.
-    pub(super) fn fits(&self) -> bool {
-        self.live().1 <= LARGEST
-    }
-}
-
 /// Compacts a run of neighbouring slots, from the lowest up, all of
 /// one class of slot size. The goroutines stay claimed. If memory for the
 /// cells is refused nothing has happened.
@@ -345,7 +321,7 @@ pub(super) fn compact(region: usize, first: usize, claimed: &[Claimed]) -> io::R
 /// Slots of a chunk of this region, where its page tables go back when all of
 /// them are compacted.
 pub(super) fn slots_to_seal(region: usize) -> Option<usize> {
-    enabled().then(|| seal::slots_per_chunk(region))?
+    enabled().then(|| slots_per_chunk(region))?
 }
 
 /// Seals the chunk that begins with this slot, if all of it is still compacted.
@@ -430,7 +406,7 @@ impl Compactor {
         let compacted = |index: usize, claim: &Claimed| {
             Word::compacted(classes[index], cells[index], claim.live().1)
         };
-        if seal::is_chunk(region, first, claimed.len()) {
+        if is_chunk(region, first, claimed.len()) {
             // All the other steps in one.
             for (index, claim) in claimed.iter().enumerate() {
                 let moving = compacted(index, claim).with_state(State::Moving);
@@ -621,16 +597,6 @@ impl Compactor {
             true => Touch::Restored,
             false => Touch::NotOurs,
         }
-    }
-}
-
-/// The pages that the live bytes lie on, which end with the header.
-pub(super) fn live_pages(header: NonNull<StackHeader>, len: usize) -> PageRange {
-    let end = header.as_ptr() as usize + size_of::<StackHeader>();
-    let first = (end - len) & !(PAGE - 1);
-    PageRange {
-        start: first,
-        bytes: end.next_multiple_of(PAGE) - first,
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::io;
 
-use super::StackError;
+use super::error::{NEAR, StackError};
 use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, Access, PAGE};
 
@@ -74,10 +74,6 @@ impl Guards {
         }
     }
 }
-
-/// With so few mappings left, a refused one means the limit: a split needs two, and
-/// others come and go.
-pub(super) const NEAR: usize = 64;
 
 /// What a refused mapping means: the limit on their number, if the process is
 /// at it, else memory.

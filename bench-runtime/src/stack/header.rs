@@ -12,7 +12,9 @@ use std::mem::offset_of;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
-use super::class::{Class, ClassInfo, slot_top};
+use super::class::{
+    Class, ClassInfo, DEEP_BYTES, DEEP_GUARD, GROUP, SMALLEST, SPARSE, STEP, slot_top,
+};
 
 /// At the top of a slot in use: what the scheduler finds from SP alone.
 #[derive(Debug)]
@@ -226,23 +228,6 @@ impl Stack {
     }
 }
 
-/// Slots of region `c` are `1 << (SMALLEST + c * STEP)` bytes.
-pub(super) const SMALLEST: u32 = 16;
-pub(super) const STEP: u32 = 2;
-/// How many sizes of slots that are powers of two, each with its own region.
-pub(super) const REGIONS: usize = 8;
-/// The sparse region, of deep slots.
-pub(super) const SPARSE: usize = REGIONS;
-/// All regions.
-pub(super) const ALL_REGIONS: usize = REGIONS + 1;
-/// Each deep slot has so much address space (`1 << GROUP`) to itself: its group.
-pub(super) const GROUP: u32 = 24;
-/// A deep slot: the lower part of its group.
-pub(super) const DEEP_BYTES: usize = 57 << 18;
-/// The guard below a deep slot is the last part of the group before, so that it
-/// and that group's stack top lie on one page of page table. Between the two
-/// nothing is used.
-pub(super) const DEEP_GUARD: usize = 64 << 10;
 /// Slots of neighbouring numbers put their tops this many cache lines apart.
 const COLOURS: usize = 32;
 const LINE: usize = 64;
@@ -417,6 +402,7 @@ pub(super) fn owner_of(address: usize) -> Option<NonNull<StackHeader>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stack::class::REGIONS;
 
     fn geometry() -> Geometry {
         Geometry {

@@ -90,11 +90,14 @@
 
 mod arena;
 mod cells;
+mod claimed;
 mod class;
 pub(crate) mod compact;
+mod error;
 mod free_list;
 mod guard;
 mod header;
+mod limits;
 pub(crate) mod overflow;
 #[cfg(test)]
 mod parked_tests;
@@ -105,11 +108,11 @@ pub(crate) mod sweep;
 mod transition;
 pub(crate) mod trim;
 
-use std::io;
-
+pub(crate) use claimed::Claimed;
 pub(crate) use class::Class;
 pub use class::StackPolicy;
 pub use compact::{CompactionError, CompactionStats, stats as compaction_stats};
+pub use error::StackError;
 pub(crate) use header::{Stack, StackHeader, WaitObject, header_of};
 pub use trim::{StackUsage, stack_usage};
 
@@ -118,97 +121,8 @@ pub(crate) fn reserve() -> Result<(), StackError> {
     arena::Arena::global().map(|_| ())
 }
 
-/// Why no stack could be had.
-///
-/// # Examples
-///
-/// ```
-/// use bench_runtime::{GoBuilder, Runtime, StackError, StackPolicy};
-///
-/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
-/// unsafe { Runtime::builder().build() }?.run(|| {
-///     let tiny = GoBuilder::new().stack(StackPolicy::Fixed(100));
-///     let error = tiny.go(|| ()).unwrap_err();
-///     match error.get_ref().and_then(|inner| inner.downcast_ref()) {
-///         Some(StackError::Limit { bytes, min, .. }) => assert_eq!((*bytes, *min), (100, 4096)),
-///         other => panic!("{other:?}"),
-///     }
-/// });
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StackError {
-    /// Every slot of this size is in use.
-    #[error(
-        "all {slots} stack slots of {slot_bytes} bytes are in use: let goroutines end, or choose \
-         another stack limit (each size of slot has its own)"
-    )]
-    OutOfSlots {
-        /// The size of the slots.
-        slot_bytes: usize,
-        /// How many the reservation has.
-        slots: usize,
-    },
-    /// The kernel has no guard markers (Linux 6.13), so each stack costs two
-    /// mappings, and the process has as many as it may have. If the rest of the
-    /// program has used the last of them too, or memory is out, the scheduler drops
-    /// what the goroutine's closure holds: a destructor there must not wait.
-    #[error(
-        "{maps} of the {limit} memory mappings that the process may have are in use, and the last \
-         are left for threads and the heap: raise the sysctl vm.max_map_count (two a goroutine \
-         stack on kernels before 6.13), or run fewer goroutines"
-    )]
-    MapLimit {
-        /// The mappings of the process, or those of its goroutine stacks.
-        maps: usize,
-        /// The value of `vm.max_map_count`.
-        limit: usize,
-    },
-    /// The kernel refused memory for more stacks.
-    #[error("the kernel refused memory for goroutine stacks: {0}")]
-    OutOfMemory(#[source] io::Error),
-    /// No address space for the arena.
-    #[error(
-        "no address space of even {bytes} bytes for goroutine stacks: raise the limit on virtual \
-         memory (ulimit -v): {source}"
-    )]
-    Reserve {
-        /// The smallest reservation that was tried.
-        bytes: usize,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// The machine has another page size than this runtime is built on.
-    #[error("goroutine stacks need pages of {expected} bytes; this machine has {found}")]
-    PageSize {
-        /// What the layout is built on.
-        expected: usize,
-        /// What the machine has.
-        found: usize,
-    },
-    /// A policy asks for a stack that no slot can hold.
-    #[error("a stack limit of {bytes} bytes is outside {min} to {max}")]
-    Limit {
-        /// What was asked for.
-        bytes: usize,
-        /// The smallest limit.
-        min: usize,
-        /// The largest limit.
-        max: usize,
-    },
-    /// More than the possible number of different policies in one process.
-    #[error("more than {0} different stack policies in one process")]
-    TooManyPolicies(usize),
-}
-
-impl StackError {
-    /// Whether the kernel has room for a thread's stack yet.
-    pub(crate) fn leaves_room_for_a_thread(&self) -> bool {
-        match self {
-            Self::OutOfSlots { .. } => true,
-            Self::MapLimit { maps, limit } => limit.saturating_sub(*maps) > guard::NEAR,
-            _ => false,
-        }
-    }
+/// Makes compaction possible in this process; nothing is compacted yet.
+pub(crate) fn enable_compaction() -> Result<(), CompactionError> {
+    overflow::install_handler().map_err(CompactionError::Io)?;
+    compact::enable()
 }

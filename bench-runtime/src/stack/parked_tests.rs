@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::arena::Arena;
-use super::compact::{self, Claimed, CompactionError};
+use super::claimed::Claimed;
+use super::compact::{self, CompactionError};
 use super::pool::StackCache;
 use super::sweep::{self, Hooks, Policy, Progress, Shrink};
 use super::{Class, Stack, StackPolicy, overflow, trim};
@@ -206,7 +207,7 @@ fn with_compaction(name: &str, body: impl FnOnce() + Copy) {
 }
 
 fn compacting(body: impl FnOnce()) {
-    match compact::enable() {
+    match super::enable_compaction() {
         Ok(()) => {
             // The test thread stands for a machine.
             let _guard = overflow::install_for_thread().unwrap();

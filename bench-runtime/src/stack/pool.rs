@@ -32,15 +32,10 @@ use std::sync::atomic::Ordering;
 
 use super::arena::{Arena, FreeList, FreeSlot};
 use super::class::Class;
+use super::limits::{HOT, SPILL};
 use super::slots::{State, Word};
 use super::{Stack, StackError, trim};
 
-/// As many as Go keeps goroutines a P.
-const HOT: usize = 64;
-/// Half of it, so that neither direction repeats at once.
-const SPILL: usize = 32;
-/// The most that a cache holds of one class.
-pub(super) const CACHED: usize = HOT + SPILL;
 /// Beyond so many free stacks that hold pages, 64 MiB at a page each, their
 /// pages go back at once: when millions of goroutines end, waiting for the
 /// next sweep would hold more memory than they did.

@@ -37,9 +37,8 @@
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::arena::{Arena, CHUNK};
-use super::class::slot_bytes;
-use super::compact::live_pages;
+use super::arena::{Arena, CHUNK, slots_per_chunk};
+use super::claimed::live_pages;
 use super::slots::{State, Word};
 use super::transition;
 use crate::fatal::fatal;
@@ -47,8 +46,6 @@ use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, Access};
 use crate::sys::userfault::UserFault;
 
-/// At most this many slots open together, which takes some 0.1 ms.
-const MOST_SLOTS: usize = 256;
 /// Ranges in one call: an alternate signal stack has room for no more.
 const BATCH: usize = 32;
 
@@ -64,17 +61,6 @@ pub(super) struct Seals(NonNull<u8>);
 unsafe impl Send for Seals {}
 // SAFETY: as above.
 unsafe impl Sync for Seals {}
-
-/// Whether so many slots are a chunk of a region whose chunks are sealed.
-pub(super) fn is_chunk(region: usize, first: usize, slots: usize) -> bool {
-    slots_per_chunk(region) == Some(slots) && first.is_multiple_of(slots)
-}
-
-/// Slots of a chunk, where chunks of this region are sealed.
-pub(super) fn slots_per_chunk(region: usize) -> Option<usize> {
-    let slots = CHUNK / slot_bytes(region);
-    (1..=MOST_SLOTS).contains(&slots).then_some(slots)
-}
 
 impl Seals {
     /// All open.

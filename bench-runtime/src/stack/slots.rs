@@ -16,8 +16,9 @@ use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 
 use super::cells::Cell;
+use super::class::ALL_REGIONS;
 use super::class::Class;
-use super::header::{ALL_REGIONS, Geometry};
+use super::header::Geometry;
 use crate::sys::madvise::{self, Advice, PageRange};
 use crate::sys::map::{self, Access, PAGE};
 
@@ -154,7 +155,7 @@ impl SlotTable {
 
 #[cfg(test)]
 mod tests {
-    use super::super::header::REGIONS;
+    use super::super::class::REGIONS;
     use super::*;
     use crate::stack::StackPolicy;
 

@@ -18,10 +18,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::arena::Arena;
-use super::compact::{self, Claimed, LONGEST_RUN};
-use super::header::ALL_REGIONS;
+use super::arena::is_chunk;
+use super::claimed::Claimed;
+use super::class::ALL_REGIONS;
+use super::compact::{self, LONGEST_RUN};
 use super::slots::{State, Word};
-use super::{Stack, seal, trim};
+use super::{Stack, trim};
 use crate::util::lock::Lock;
 
 /// How a parked goroutine's stack may shrink.
@@ -323,7 +325,7 @@ impl Sweeper {
         );
         let long_enough = self.run.len() >= SHORTEST_RUN
             || overdue
-            || seal::is_chunk(self.region, first, self.run.len());
+            || is_chunk(self.region, first, self.run.len());
         let mut confirmed = 0;
         if long_enough {
             (hooks.confirm)(&self.run, &mut |_| confirmed += 1);

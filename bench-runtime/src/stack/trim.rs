@@ -10,8 +10,9 @@
 use std::sync::atomic::Ordering;
 
 use super::arena::{Arena, FreeSlot};
+use super::claimed::Claimed;
 use super::class::{Class, slot_top};
-use super::compact::Claimed;
+use super::limits::IN_HAND;
 use super::slots::{State, Word};
 use super::{Stack, header_of};
 use crate::arch;
@@ -47,9 +48,6 @@ pub struct StackUsage {
 
 /// Slots that one call of [`cached`] looks after in each class at most.
 const CACHED_BATCH: usize = 4096;
-/// Of these it takes so many off the free list at a time: no other thread can take
-/// them meanwhile. The arena has as many deep slots more than it promises.
-pub(super) const IN_HAND: usize = 64;
 
 /// What the calling goroutine's stack holds; `None` on a plain thread. It asks
 /// the kernel, page by page of the limit: not for a hot path.

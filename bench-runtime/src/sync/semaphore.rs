@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::waiting::{Queued, WOKEN, Woken, park_in, park_in_until};
 use crate::context::{Context, ContextError};
-use crate::goroutine::waiter::MULTI;
+use crate::goroutine::MULTI;
 use crate::goroutine::{WaitQueue, WaitReason, Waiter};
 use crate::sched;
 use crate::time::after_ns;

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::sched::{self, pending};
+use crate::sched::{self, pending, readied};
 use crate::shim::Ordering;
 use crate::sys::{fork, futex};
 use crate::timer::Timers;
@@ -57,7 +57,7 @@ fn fire_for_ever() {
         let seen = CHANGES.load(Ordering::Acquire);
         let mut wakers = pending::collecting(|| timers.poll(sched::now_ns(), &mut ready));
         for who in ready.drain(..) {
-            pending::ready_later(who, &mut wakers);
+            readied::ready_later(who, &mut wakers);
         }
         pending::wake_apart(wakers);
         let left = match timers.next_ns() {

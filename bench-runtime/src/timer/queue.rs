@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Action, TimerKey};
+use super::action::{Action, TimerKey};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {

@@ -1,6 +1,8 @@
 //! Timers, apart from any scheduler. Run them under miri as well.
 
 use super::queue::{KEEP, NEVER};
+use std::sync::Arc;
+
 use super::*;
 use crate::goroutine::{Head, Kind};
 use std::collections::VecDeque;

@@ -1,12 +1,13 @@
 //! A select whose cases are put together at run time.
 
-use std::cell::{Cell, UnsafeCell};
+use std::cell::UnsafeCell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::time::{Duration, Instant};
 
 use super::engine::{Entry, Taken, Wait, index_after, run};
+use super::marks::Marks;
 use super::{RecvOperand, SendOperand};
 use crate::chan::core::Side;
 use crate::time::{after_ns, ns_of};
@@ -27,33 +28,6 @@ use crate::time::{after_ns, ns_of};
 pub struct Slot<T> {
     marks: Marks,
     place: UnsafeCell<MaybeUninit<T>>,
-}
-
-/// What is known of a [`Slot`].
-#[derive(Debug)]
-pub(super) struct Marks {
-    full: Cell<bool>,
-    /// A select that waits has the place, and other goroutines run meanwhile.
-    /// Those of the same thread reach the same slot where it lies in a
-    /// thread-local, though it is not `Sync`.
-    lent: Cell<bool>,
-}
-
-impl Marks {
-    const fn new(full: bool) -> Self {
-        Self {
-            full: Cell::new(full),
-            lent: Cell::new(false),
-        }
-    }
-
-    #[track_caller]
-    fn assert_not_lent(&self) {
-        assert!(
-            !self.lent.get(),
-            "this Slot belongs to a Select that waits: another goroutine of the thread reached it"
-        );
-    }
 }
 
 impl<T> Slot<T> {

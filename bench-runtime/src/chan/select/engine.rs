@@ -16,7 +16,7 @@
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 
-use super::dynamic::Marks;
+use super::marks::Marks;
 use crate::chan::core::{CLOSED, Core, PASSED, Side, block_until, complete, wait_for_ever};
 use crate::goroutine::{WaitReason, Waiter};
 use crate::sched;

@@ -8,15 +8,18 @@ mod case;
 mod dynamic;
 mod engine;
 mod future;
+mod list;
 mod macros;
+mod marks;
 
 pub use case::{
     And, Either, MustSendCase, NoCase, Otherwise, RecvCase, RecvOperand, SendCase, SendFromCase,
-    SendOperand, select,
+    SendOperand,
 };
 pub use dynamic::{Select, Selected, Slot};
 pub use engine::Wait;
 pub use future::FutureCase;
+pub use list::select;
 
 use std::time::Duration;
 

@@ -5,11 +5,94 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use super::event::{Event, Kind};
-use super::snapshot::{Trace, Track};
 use crate::goroutine::WaitReason;
+
+/// What the flight recorder of a runtime held at one moment.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, go, trace, yield_now};
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let runtime = unsafe { Runtime::builder().trace(trace::Level::Switches).build() }?;
+/// runtime.run(|| (0..3).for_each(|_| go(yield_now).join().unwrap()));
+/// let trace = runtime.trace();
+/// assert!(trace.events_count() > 0);
+/// assert_eq!(trace.lost_count(), 0); // It did not run for long.
+/// let mut json = Vec::new(); // Or a file, for ui.perfetto.dev.
+/// trace.write_chrome(&mut json)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
+    /// One for each P, and one for what happened without a P.
+    pub(super) tracks: Vec<Track>,
+    /// The known goroutines, by their numbers.
+    pub(super) goroutines: BTreeMap<u64, Who>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Track {
+    /// When it was read, before all that is not in it: the others are read at
+    /// other times.
+    pub(super) at_ns: u64,
+    /// The number of the P, if it is one's.
+    pub(super) p: Option<usize>,
+    pub(super) lost_count: u64,
+    pub(super) events: Vec<Event>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Who {
+    pub(super) name: Option<String>,
+    pub(super) spawned_at: Option<String>,
+}
+
+impl Trace {
+    /// How many events it has.
+    #[must_use]
+    pub fn events_count(&self) -> usize {
+        self.tracks.iter().map(|track| track.events.len()).sum()
+    }
+
+    /// How many older ones were written over.
+    #[must_use]
+    pub fn lost_count(&self) -> u64 {
+        self.tracks.iter().map(|track| track.lost_count).sum()
+    }
+
+    /// Writes it as JSON in Chrome's trace event format, which ui.perfetto.dev
+    /// and `chrome://tracing` open: a track for each P with what ran on it,
+    /// one for each M with the Ps it held, and arrows from the goroutine that made a
+    /// goroutine runnable to where it ran.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{Runtime, trace};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// let runtime = unsafe { Runtime::builder().trace(trace::Level::Switches).build() }?;
+    /// runtime.run(|| ());
+    /// let path = std::env::temp_dir().join(format!("trace-{}.json", std::process::id()));
+    /// runtime.trace().write_chrome(&mut std::fs::File::create(&path)?)?;
+    /// # std::fs::remove_file(path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn write_chrome(&self, out: &mut impl Write) -> io::Result<()> {
+        let mut out = BufWriter::new(out);
+        write(self, &mut out)?;
+        out.flush()
+    }
+}
 
 /// The "process" that has a "thread" for each P, and one for the rest.
 const PROCESSORS: u64 = 1;
@@ -56,7 +139,7 @@ struct Writer<'a, W> {
 }
 
 /// Writes all of it.
-pub(super) fn write(trace: &Trace, out: &mut impl Write) -> io::Result<()> {
+fn write(trace: &Trace, out: &mut impl Write) -> io::Result<()> {
     let times = trace.tracks.iter().flat_map(|track| &track.events);
     let base_ns = times.map(|event| event.at_ns).min().unwrap_or(0);
     let mut writer = Writer {

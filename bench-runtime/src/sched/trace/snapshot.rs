@@ -2,57 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
 use std::panic::Location;
 use std::path::{Path, PathBuf};
 
-use super::chrome;
+use super::chrome::{Trace, Track, Who};
 use super::event::{Event, Kind};
 use super::ring::Ring;
-use crate::sched::runtime::Shared;
+use crate::sched::dump;
+use crate::sched::shared::Shared;
 use crate::sys::clock;
-
-/// What the flight recorder of a runtime held at one moment.
-///
-/// # Examples
-///
-/// ```
-/// use bench_runtime::{Runtime, go, trace, yield_now};
-///
-/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
-/// let runtime = unsafe { Runtime::builder().trace(trace::Level::Switches).build() }?;
-/// runtime.run(|| (0..3).for_each(|_| go(yield_now).join().unwrap()));
-/// let trace = runtime.trace();
-/// assert!(trace.events_count() > 0);
-/// assert_eq!(trace.lost_count(), 0); // It did not run for long.
-/// let mut json = Vec::new(); // Or a file, for ui.perfetto.dev.
-/// trace.write_chrome(&mut json)?;
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[derive(Clone, Debug, Default)]
-pub struct Trace {
-    /// One for each P, and one for what happened without a P.
-    pub(super) tracks: Vec<Track>,
-    /// The known goroutines, by their numbers.
-    pub(super) goroutines: BTreeMap<u64, Who>,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Track {
-    /// When it was read, before all that is not in it: the others are read at
-    /// other times.
-    pub(super) at_ns: u64,
-    /// The number of the P, if it is one's.
-    pub(super) p: Option<usize>,
-    pub(super) lost_count: u64,
-    pub(super) events: Vec<Event>,
-}
-
-#[derive(Clone, Debug, Default)]
-pub(super) struct Who {
-    pub(super) name: Option<String>,
-    pub(super) spawned_at: Option<String>,
-}
 
 /// What the flight recorder of the current runtime holds; nothing on a plain
 /// thread, for which there is [`crate::Runtime::trace`]. Stops no thread.
@@ -70,72 +28,28 @@ pub(super) struct Who {
 /// ```
 #[must_use]
 pub fn snapshot() -> Trace {
-    crate::sched::runtime().map_or_else(Trace::default, Shared::trace)
+    crate::sched::current::runtime().map_or_else(Trace::default, of)
 }
 
-impl Trace {
-    /// How many events it has.
-    #[must_use]
-    pub fn events_count(&self) -> usize {
-        self.tracks.iter().map(|track| track.events.len()).sum()
+/// What the recorder holds.
+pub(crate) fn of(shared: &'static Shared) -> Trace {
+    let others = shared.recorder.others.lock();
+    let mut tracks = vec![track_of(None, &others)];
+    drop(others);
+    shared.for_each_processor(|p| tracks.push(track_of(Some(p.id), &p.ring)));
+    let mut goroutines: BTreeMap<u64, Who> = (dump::goroutines_of(shared).into_iter())
+        .map(|info| {
+            let who = Who {
+                name: info.name,
+                spawned_at: info.spawned_at,
+            };
+            (info.id, who)
+        })
+        .collect();
+    for track in &tracks {
+        learn(&track.events, &mut goroutines);
     }
-
-    /// How many older ones were written over.
-    #[must_use]
-    pub fn lost_count(&self) -> u64 {
-        self.tracks.iter().map(|track| track.lost_count).sum()
-    }
-
-    /// Writes it as JSON in Chrome's trace event format, which ui.perfetto.dev
-    /// and `chrome://tracing` open: a track for each P with what ran on it,
-    /// one for each M with the Ps it held, and arrows from the goroutine that made a
-    /// goroutine runnable to where it ran.
-    ///
-    /// # Errors
-    ///
-    /// Those of `out`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use bench_runtime::{Runtime, trace};
-    ///
-    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
-    /// let runtime = unsafe { Runtime::builder().trace(trace::Level::Switches).build() }?;
-    /// runtime.run(|| ());
-    /// let path = std::env::temp_dir().join(format!("trace-{}.json", std::process::id()));
-    /// runtime.trace().write_chrome(&mut std::fs::File::create(&path)?)?;
-    /// # std::fs::remove_file(path)?;
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn write_chrome(&self, out: &mut impl Write) -> io::Result<()> {
-        let mut out = BufWriter::new(out);
-        chrome::write(self, &mut out)?;
-        out.flush()
-    }
-}
-
-impl Shared {
-    /// What the recorder holds.
-    pub(crate) fn trace(&'static self) -> Trace {
-        let others = self.recorder.others.lock();
-        let mut tracks = vec![track_of(None, &others)];
-        drop(others);
-        self.for_each_processor(|p| tracks.push(track_of(Some(p.id), &p.ring)));
-        let mut goroutines: BTreeMap<u64, Who> = (self.goroutines().into_iter())
-            .map(|info| {
-                let who = Who {
-                    name: info.name,
-                    spawned_at: info.spawned_at,
-                };
-                (info.id, who)
-            })
-            .collect();
-        for track in &tracks {
-            learn(&track.events, &mut goroutines);
-        }
-        Trace { tracks, goroutines }
-    }
+    Trace { tracks, goroutines }
 }
 
 fn track_of(p: Option<usize>, ring: &Ring) -> Track {
@@ -188,7 +102,7 @@ pub(crate) fn write_if_asked(shared: &'static Shared, number: usize) {
     if number > 0 {
         file.as_mut_os_string().push(format!(".{number}"));
     }
-    let write = |file: &Path| shared.trace().write_chrome(&mut File::create(file)?);
+    let write = |file: &Path| of(shared).write_chrome(&mut File::create(file)?);
     match write(&file) {
         Ok(()) => crate::fatal::tell(format_args!("trace: see {}", file.display())),
         Err(error) => crate::fatal::tell(format_args!(

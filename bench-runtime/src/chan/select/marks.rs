@@ -1,0 +1,30 @@
+//! What a `Slot` shows while a select has it.
+
+use std::cell::Cell;
+
+/// What is known of a [`Slot`](super::Slot).
+#[derive(Debug)]
+pub(super) struct Marks {
+    pub(super) full: Cell<bool>,
+    /// A select that waits has the place, and other goroutines run meanwhile.
+    /// Those of the same thread reach the same slot where it lies in a
+    /// thread-local, though it is not `Sync`.
+    pub(super) lent: Cell<bool>,
+}
+
+impl Marks {
+    pub(super) const fn new(full: bool) -> Self {
+        Self {
+            full: Cell::new(full),
+            lent: Cell::new(false),
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn assert_not_lent(&self) {
+        assert!(
+            !self.lent.get(),
+            "this Slot belongs to a Select that waits: another goroutine of the thread reached it"
+        );
+    }
+}

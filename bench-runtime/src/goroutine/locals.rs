@@ -1,0 +1,40 @@
+//! What a goroutine keeps for its [`GoroutineLocal`](crate::GoroutineLocal)s.
+
+use std::any::Any;
+use std::collections::HashMap;
+
+use super::Goroutine;
+use super::body::without_panic;
+use crate::stack::StackHeader;
+
+/// By the address of the key.
+pub(crate) type Values = HashMap<usize, Box<dyn Any>>;
+
+/// Drops all values of the goroutine on this stack, which is `g`, at its end.
+#[inline(always)]
+pub(crate) fn drop_all(header: &StackHeader, g: &Goroutine) {
+    if !header.locals.get().is_null() {
+        // SAFETY: by `g` itself, which has run and is not said to have ended.
+        unsafe { g.with_outcome_aside(|| drop_slow(header)) };
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn drop_slow(header: &StackHeader) {
+    // A destructor may use a key again: as long as some do, drop again.
+    for _ in 0..8 {
+        let raw = header.locals.replace(std::ptr::null_mut()).cast::<Values>();
+        if raw.is_null() {
+            return;
+        }
+        // SAFETY: made by `Box::into_raw` in `GoroutineLocal::with`, and taken out once.
+        let values = unsafe { Box::from_raw(raw) };
+        for (_, value) in *values {
+            without_panic(|| drop(value));
+        }
+    }
+    // Some make others for ever. What is left is never dropped, and is not the
+    // next goroutine's that gets this stack.
+    header.locals.set(std::ptr::null_mut());
+}

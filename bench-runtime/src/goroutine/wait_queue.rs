@@ -1,0 +1,145 @@
+//! A queue of [`Waiter`]s, and the stacks of those that are dequeued.
+
+use std::ptr::{self, NonNull};
+use std::sync::atomic::Ordering;
+
+use super::parkable::{Kind, Parkable, Waiter};
+use super::{FLAG_COMPACTED, FRESH, Goroutine, RUNNING_BIT};
+
+/// A first-in first-out queue of waiters, linked through them. The caller
+/// holds the lock of the primitive it belongs to.
+#[derive(Debug)]
+pub(crate) struct WaitQueue {
+    head: *mut Waiter,
+    tail: *mut Waiter,
+}
+
+// SAFETY: the queue is reached only under its primitive's lock, and the
+// waiters in it stay in place until they are dequeued.
+unsafe impl Send for WaitQueue {}
+
+impl WaitQueue {
+    pub(crate) const fn new() -> Self {
+        Self {
+            head: ptr::null_mut(),
+            tail: ptr::null_mut(),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.is_null()
+    }
+
+    /// Appends a waiter.
+    ///
+    /// # Safety
+    ///
+    /// The waiter stays in place, and in no other queue, until it has been
+    /// dequeued or removed.
+    #[inline]
+    pub(crate) unsafe fn enqueue(&mut self, waiter: *mut Waiter) {
+        // SAFETY: the caller gives a live waiter; the tail is in the queue and
+        // so alive by the same promise.
+        unsafe {
+            (*waiter).next.set(ptr::null_mut());
+            (*waiter).prev.set(self.tail);
+            match NonNull::new(self.tail) {
+                Some(tail) => tail.as_ref().next.set(waiter),
+                None => self.head = waiter,
+            }
+        }
+        self.tail = waiter;
+    }
+
+    /// Puts a waiter in front, as a mutex in starvation mode does.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::enqueue`].
+    pub(crate) unsafe fn enqueue_front(&mut self, waiter: *mut Waiter) {
+        // SAFETY: as in `enqueue`.
+        unsafe {
+            (*waiter).prev.set(ptr::null_mut());
+            (*waiter).next.set(self.head);
+            match NonNull::new(self.head) {
+                Some(head) => head.as_ref().prev.set(waiter),
+                None => self.tail = waiter,
+            }
+        }
+        self.head = waiter;
+    }
+
+    /// Takes the first waiter whose wait is not already over. The caller owns
+    /// its wake-up: it must ready the owner, once. Waiters that lost their
+    /// claim elsewhere are unlinked on the way.
+    #[inline]
+    pub(crate) fn dequeue(&mut self) -> Option<NonNull<Waiter>> {
+        while let Some(first) = NonNull::new(self.head) {
+            // SAFETY: it is in the queue, and so alive.
+            unsafe { self.remove(first.as_ptr()) };
+            // SAFETY: unlinked under the lock; its owner cannot leave before
+            // it has taken this lock to remove the waiter, or was readied.
+            let waiter = unsafe { first.as_ref() };
+            if waiter.take() {
+                restore_if_compacted(waiter.owner);
+                return Some(first);
+            }
+        }
+        None
+    }
+
+    /// The first waiter, left in place.
+    pub(crate) fn first(&self) -> Option<NonNull<Waiter>> {
+        NonNull::new(self.head)
+    }
+
+    /// Removes a waiter if it is still in the queue; says whether it was.
+    ///
+    /// # Safety
+    ///
+    /// The waiter is alive and is in this queue or in none.
+    #[inline]
+    pub(crate) unsafe fn remove(&mut self, waiter: *mut Waiter) -> bool {
+        // SAFETY: the caller gives a live waiter; its neighbours are in the
+        // queue and so alive.
+        unsafe {
+            let next = (*waiter).next.get();
+            let prev = (*waiter).prev.get();
+            if prev.is_null() && self.head != waiter {
+                return false;
+            }
+            match NonNull::new(prev) {
+                Some(prev) => prev.as_ref().next.set(next),
+                None => self.head = next,
+            }
+            match NonNull::new(next) {
+                Some(next) => next.as_ref().prev.set(prev),
+                None => self.tail = prev,
+            }
+            (*waiter).next.set(ptr::null_mut());
+            (*waiter).prev.set(ptr::null_mut());
+        }
+        true
+    }
+}
+
+/// Restores the stack of a goroutine that was dequeued, if the stack is compacted: it
+/// will run, and its stack is mostly written to before. A page fault would restore it
+/// too, at three times the cost.
+#[inline(always)]
+fn restore_if_compacted(who: Parkable) {
+    if who.head().flags.load(Ordering::Relaxed) & FLAG_COMPACTED != 0 {
+        restore_slow(who);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn restore_slow(who: Parkable) {
+    if who.head().kind == Kind::Goroutine {
+        let context = Goroutine::of(who).context.load(Ordering::Acquire);
+        if context != FRESH && context & RUNNING_BIT == 0 {
+            crate::stack::compact::restore(context);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What a poller and the descriptors that it watches share.
+
+use std::fmt;
+
+use crate::shim::{AtomicBool, AtomicUsize, Ordering};
+use crate::sys::event_fd::EventFd;
+use crate::sys::poller::Poller;
+
+/// A direction of a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Side {
+    Read,
+    Write,
+}
+
+/// What the poller shares with the descriptors it watches, which may outlive
+/// its runtime.
+pub(crate) struct Watch {
+    pub(super) poller: Poller,
+    pub(super) wake: EventFd,
+    /// Set from [`super::Netpoll::interrupt`] until the poll that it ended.
+    pub(super) interrupted: AtomicBool,
+    /// Goroutines that wait for a descriptor.
+    pub(super) waiting: AtomicUsize,
+}
+
+impl Watch {
+    /// Counts the caller as waiting; to be done before it registers.
+    #[inline]
+    pub(super) fn starts_waiting(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// To be called by the thread that took so many out of their slots.
+    #[inline]
+    pub(super) fn stopped_waiting(&self, n: usize) {
+        self.waiting.fetch_sub(n, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch")
+            .field("poller", &self.poller)
+            .field("waiting", &self.waiting)
+            .finish_non_exhaustive()
+    }
+}

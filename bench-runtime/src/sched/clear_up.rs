@@ -1,0 +1,61 @@
+//! What a stopped runtime gives back once its last thread has ended: step 3 of
+//! [`super::shutdown`].
+
+use std::sync::atomic::Ordering;
+
+use super::os_threads::ThreadKind;
+use super::readied;
+use super::shared::{RunState, Shared};
+use crate::goroutine::Status;
+
+/// The last act of a thread of the runtime.
+pub(super) fn thread_ends(shared: &'static Shared, kind: ThreadKind) {
+    shared.thread_ends(kind);
+    if shared.run_state() == RunState::Stopped {
+        clear_up(shared);
+    }
+}
+
+/// Drops closures that never started; no M runs any more.
+fn abandon_fresh(shared: &'static Shared) {
+    while shared.admitting.load(Ordering::Acquire) != 0 {
+        std::thread::yield_now();
+    }
+    let mut fresh = Vec::new();
+    shared.slab().for_each(|g| {
+        if g.status() == Status::Runnable
+            && g.context.load(Ordering::Acquire) == crate::goroutine::FRESH
+        {
+            fresh.push(g);
+        }
+    });
+    for g in fresh {
+        readied::abandon(shared, g, None);
+    }
+}
+
+/// Once the runtime has stopped and no thread of it is left: drops what
+/// never started and gives back what the runtime holds. Returns when that is
+/// done, also where another thread does it: what is given back can be had
+/// again after a shutdown.
+pub(super) fn clear_up(shared: &'static Shared) {
+    if shared.lock_threads().all() == 0 {
+        shared.cleared_up.call_once(|| {
+            abandon_fresh(shared);
+            give_back(shared);
+        });
+    }
+}
+
+/// Gives back what a stopped runtime holds; no M runs any more.
+fn give_back(shared: &'static Shared) {
+    shared.for_each_processor(|p| {
+        // SAFETY: no M runs, so no other reference is in use.
+        unsafe { p.own() }.stacks.drain();
+        p.timers.clear();
+    });
+    shared.netpoll.retire();
+    for m in shared.machines.lock().iter() {
+        m.retire_netpoll();
+    }
+}

@@ -1,0 +1,228 @@
+//! The outermost frame of a goroutine's stack: it runs one goroutine after the other, and
+//! ends them.
+//!
+//! The stack of an ended goroutine goes back to the P's cache while the code
+//! still runs on it: only the P's holder uses the cache, this M holds the P until it
+//! leaves the runtime, and by then it is on another stack.
+
+use std::ptr;
+use std::sync::atomic::Ordering;
+
+use super::current::{self, goroutine_of, machine_of};
+use super::pick::{pick_ahead, pick_fast};
+use super::processor::Processor;
+use super::switch::{arrive, end_timing, mcall, ready_context, set_aside};
+use super::this_m::ThisM;
+use super::trace::recorder::SWITCHES;
+use super::{claim, fiber, preempt, readied};
+use crate::arch;
+use crate::goroutine::body::without_panic;
+use crate::goroutine::{
+    FLAG_LOCKED, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST, JOIN_OPEN, Parkable,
+    Status, locals,
+};
+use crate::stack::{Stack, StackHeader};
+
+/// How many fresh goroutines may run before a joiner that is in `run_next`. It has
+/// mostly started a batch and joins one after the other: if it ran after each of them,
+/// that would be two switches and a stack each time.
+const AHEAD: u32 = 16;
+
+/// The outermost frame of a stack: runs the goroutine bound to it, and then
+/// every fresh one that comes next, on the same stack.
+pub(super) unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
+    let Some(header) = current::header() else {
+        crate::fatal::fatal!("a goroutine began outside every stack")
+    };
+    let mut m = arrive(header, goroutine_of(header), payload);
+    // The joiner that the last goroutine here readied, and how many fresh goroutines
+    // may still run before it.
+    let (mut joiner, mut ahead) = (ptr::null(), 0);
+    loop {
+        let g = goroutine_of(header);
+        m.leave(false);
+        // SAFETY: its first and only run.
+        unsafe { (g.vtable().run)(g) };
+        let dropped = is_detached(g);
+        if dropped {
+            drop_outcome(g);
+        }
+        // After the outcome, whose destructor may use them.
+        locals::drop_all(header, g);
+        let mut p;
+        (m, p) = enter_for_good(header);
+        let (locked, readied);
+        (m, p, locked, readied) = finish(header, m, p, g, dropped);
+        if !readied.is_null() {
+            (joiner, ahead) = (readied, AHEAD);
+        }
+        if locked {
+            m.count_started(-1);
+            put_stack(p, header);
+            jump_to_g0(m, mcall::EXIT_THREAD);
+        }
+        let next = match ahead {
+            0 => None,
+            _ => pick_ahead(m, p, joiner),
+        };
+        match next.inspect(|_| ahead -= 1).or_else(|| pick_fast(m, p)) {
+            // It takes over the stack, and the place in the count of the started.
+            Some(next) if is_fresh_alike(m, next, header) => {
+                if set_aside(m, next, 1) {
+                    m.count_started(-1);
+                    put_stack(p, header);
+                    jump_to_g0(m, mcall::SCHEDULE);
+                }
+                header.g.set(ptr::from_ref(next).cast_mut().cast());
+                claim::arrive(&next.context, ptr::from_ref(header) as usize);
+                next.set_status(Status::Running);
+                end_timing(m, p, next);
+                if p.watches(SWITCHES) {
+                    m.current.store(ptr::null_mut(), Ordering::Relaxed);
+                    p.note_switch(None, Some(next));
+                }
+                m.current
+                    .store(ptr::from_ref(next).cast_mut(), Ordering::Relaxed);
+            }
+            Some(next) => {
+                m.count_started(-1);
+                // It has ended, and its record may be another's.
+                m.current.store(ptr::null_mut(), Ordering::Relaxed);
+                // Our stack goes to the cache after the next has its own.
+                let context = ready_context(m, p, next);
+                put_stack(p, header);
+                match context {
+                    Some(context) => {
+                        fiber::end(context);
+                        // SAFETY: from `ready_context`; nothing on this stack
+                        // is used again.
+                        unsafe { arch::jump(context, ptr::from_ref(m.machine()) as usize) }
+                    }
+                    None => jump_to_g0(m, mcall::SCHEDULE),
+                }
+            }
+            None => {
+                m.count_started(-1);
+                put_stack(p, header);
+                jump_to_g0(m, mcall::SCHEDULE);
+            }
+        }
+    }
+}
+
+/// True if a goroutine has never run and takes the same kind of stack.
+#[inline(always)]
+fn is_fresh_alike(m: ThisM, g: &Goroutine, header: &'static StackHeader) -> bool {
+    g.context.load(Ordering::Acquire) == FRESH
+        && m.shared().stack_class(g) == Stack::from_header(ptr::NonNull::from(header)).class()
+}
+
+#[inline(always)]
+fn put_stack(p: &'static Processor, header: &'static StackHeader) {
+    // SAFETY: we hold P inside the runtime; see the top of this file for why
+    // the stack may go back while we stand on it.
+    unsafe { p.own() }
+        .stacks
+        .put(Stack::from_header(ptr::NonNull::from(header)));
+}
+
+fn jump_to_g0(m: ThisM, request: usize) -> ! {
+    m.note_end();
+    m.current.store(ptr::null_mut(), Ordering::Relaxed);
+    let g0 = m.g0.load(Ordering::Relaxed);
+    m.g0_fiber.end();
+    // SAFETY: g0's context was saved by the switch that resumed the first goroutine of
+    // this round; only this thread resumes it, and this stack is done with.
+    unsafe { arch::jump(g0, request) }
+}
+
+/// Enters the runtime at the end of a goroutine, with a P. May block the goroutine.
+#[inline(always)]
+fn enter_for_good(header: &'static StackHeader) -> (ThisM, &'static Processor) {
+    let m = machine_of(header);
+    match m.enter().0 {
+        Some(p) => (m, p),
+        None => {
+            let p = preempt::reacquire_p(header);
+            // It may have moved us.
+            (machine_of(header), p)
+        }
+    }
+}
+
+#[inline(always)]
+fn is_detached(g: &'static Goroutine) -> bool {
+    // Acquire: pairs with the Release of a handle that let go.
+    g.join.load(Ordering::Acquire) == JOIN_DETACHED
+}
+
+/// Unbinds the stack of a goroutine that ends, and says whether its thread ends too.
+#[inline(always)]
+fn unbind(header: &'static StackHeader, m: ThisM, g: &'static Goroutine) -> bool {
+    // The next goroutine on this stack is bound to nothing.
+    header.pins.set(0);
+    // In a pinned runtime others are bound to the thread too.
+    g.has_flag(FLAG_LOCKED) && !m.shared().pinned
+}
+
+/// Ends a goroutine: its outcome is in its body, unless it was dropped. Returns the M
+/// and P that its stack is on now, whether the thread ends, and the joiner that was
+/// readied, which may be a thread.
+#[inline(always)]
+fn finish(
+    header: &'static StackHeader,
+    m: ThisM,
+    p: &'static Processor,
+    g: &'static Goroutine,
+    dropped: bool,
+) -> (ThisM, &'static Processor, bool, *const Goroutine) {
+    let locked = unbind(header, m, g);
+    g.set_status(Status::Dead);
+    Processor::count(&p.ended_count);
+    if dropped {
+        m.shared().recycle(p, g);
+        return (m, p, locked, ptr::null());
+    }
+    // Before the handle may free the record for another.
+    // AcqRel: pairs with the Acquire of the handle, which reads the outcome,
+    // and with the Release of a handle that let go.
+    match g.join.swap(JOIN_DONE, Ordering::AcqRel) {
+        JOIN_OPEN | JOIN_LOST => (m, p, locked, ptr::null()),
+        JOIN_DETACHED => {
+            let (m, p, locked) = discard(header, m, g);
+            (m, p, locked, ptr::null())
+        }
+        waiting => {
+            // SAFETY: by the table of `join`, else it is a parkable's head.
+            let who =
+                unsafe { Parkable::from_head(ptr::NonNull::new_unchecked(waiting as *mut _)) };
+            readied::ready_inside(m, p, who);
+            (m, p, locked, waiting as *const Goroutine)
+        }
+    }
+}
+
+/// The handle was dropped while the goroutine ended: the outcome is dropped as the
+/// goroutine's own code, outside the runtime, because a destructor may do anything.
+#[cold]
+#[inline(never)]
+fn discard(
+    header: &'static StackHeader,
+    m: ThisM,
+    g: &'static Goroutine,
+) -> (ThisM, &'static Processor, bool) {
+    m.leave(false);
+    drop_outcome(g);
+    locals::drop_all(header, g);
+    let (m, p) = enter_for_good(header);
+    let locked = unbind(header, m, g);
+    g.set_status(Status::Dead);
+    m.shared().recycle(p, g);
+    (m, p, locked)
+}
+
+/// Drops the outcome of a goroutine without a handle.
+fn drop_outcome(g: &'static Goroutine) {
+    // SAFETY: it ended and no handle exists; this happens once.
+    without_panic(|| unsafe { (g.vtable().drop_outcome)(g) });
+}

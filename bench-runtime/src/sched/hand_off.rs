@@ -1,0 +1,156 @@
+//! What becomes of a P that an M gives away, and of one too many or too few.
+
+use std::ptr;
+use std::sync::atomic::Ordering;
+
+use super::processor::{Processor, ProcessorStatus};
+use super::procs::{MAX_PROCS, number_for_host};
+use super::shared::Shared;
+use super::this_m::ThisM;
+use super::trace::event::Kind;
+use super::wake;
+use crate::goroutine::List;
+use crate::sys::barrier;
+
+/// Reads the host's limits again.
+pub(super) fn follow_host(shared: &'static Shared) {
+    let procs = number_for_host(shared.reads_files()).min(MAX_PROCS);
+    if procs != shared.procs() && shared.procs_follow_host() {
+        resize_to(shared, procs);
+    }
+}
+
+pub(super) fn set_procs_by_hand(shared: &'static Shared, procs: usize) -> usize {
+    assert!(
+        (1..=MAX_PROCS).contains(&procs),
+        "GOMAXPROCS must be 1 to {MAX_PROCS}, not {procs}"
+    );
+    shared.procs.fix();
+    resize_to(shared, procs)
+}
+
+/// Changes the number of Ps. New ones are idle at once; those that are too
+/// many are retired by the Ms that hold them, at the next pick.
+pub(super) fn resize_to(shared: &'static Shared, procs: usize) -> usize {
+    shared.procs.resize(procs, |old| {
+        shared.record(Kind::Procs, procs as u64, 0);
+        shared.for_each_processor(|p| {
+            let mut lists = shared.idle.lock();
+            if p.id < procs && p.status() == ProcessorStatus::Dead {
+                shared.idle.release(&mut lists, p);
+            } else if p.id >= procs && shared.idle.withdraw(&mut lists, p) {
+                drop(lists);
+                retire(shared, p);
+            }
+        });
+        // The others look at their own number, and at whether they are alone.
+        // Release: pairs with the Acquire in `find_runnable`, so that a thread that sees
+        // the notice sees the number.
+        shared.for_each_processor(|p| p.notice.store(true, Ordering::Release));
+        if procs > old {
+            // Work that was queued while there was no P for it wakes no M:
+            // it waits in a busy P's queue as well as in the global one.
+            barrier::heavy();
+            wake::wake_one(shared);
+        }
+        old
+    })
+}
+
+/// The holder answers a notice: false if the P was retired.
+pub(super) fn handle_notice(shared: &'static Shared, m: ThisM, p: &'static Processor) -> bool {
+    if p.id >= shared.procs() {
+        m.set_p(None);
+        retire(shared, p);
+        return false;
+    }
+    // Under the lock, so that no P comes alive between the look at the
+    // others and the change: it could steal by compare-exchange while we
+    // pop by plain stores.
+    p.follow_level(&shared.recorder);
+    let lists = shared.idle.lock();
+    let mut alone = shared.procs() == 1;
+    shared.for_each_processor(|other| {
+        alone &= ptr::eq(other, p) || other.status() == ProcessorStatus::Dead;
+    });
+    p.queue.set_shared(!alone);
+    drop(lists);
+    if shared.procs() == 1 && !alone {
+        // Look again when the others are gone.
+        p.notice.store(true, Ordering::Relaxed);
+    }
+    true
+}
+
+/// Empties a P that the caller holds and lays it down. Its timers stay:
+/// every M looks at them.
+pub(super) fn retire(shared: &'static Shared, p: &'static Processor) {
+    let mut batch = List::new();
+    let next = p.run_next.swap(ptr::null_mut(), Ordering::Relaxed);
+    // SAFETY: records are type-stable, and the caller holds P, so that
+    // no other thread touches its own part.
+    unsafe {
+        if let Some(next) = next.as_ref() {
+            batch.push(next);
+        }
+        while let Some(g) = p.queue.pop() {
+            batch.push(g.as_ref());
+        }
+        p.own().stacks.drain();
+    }
+    shared.global.push_normal(&mut batch);
+    let mut lists = shared.idle.lock();
+    p.queue.set_shared(true);
+    p.set_owner(None);
+    p.set_status(ProcessorStatus::Dead);
+    if p.id < shared.procs() {
+        // It was called back meanwhile.
+        shared.idle.release(&mut lists, p);
+    }
+    drop(lists);
+    if !shared.global.is_empty() {
+        wake::wake_one(shared);
+    }
+}
+
+/// As `hand_off`, for a P that may be one too many.
+pub(super) fn hand_off_or_retire(shared: &'static Shared, p: &'static Processor) {
+    if p.id >= shared.procs() {
+        retire(shared, p)
+    } else {
+        hand_off(shared, p)
+    }
+}
+
+/// Gives a P that the caller holds to another M, or to the idle list if
+/// there is nothing to do with it.
+pub(super) fn hand_off(shared: &'static Shared, p: &'static Processor) {
+    let mut lists = shared.idle.lock();
+    if p.has_work() || !shared.global.is_empty() {
+        return wake::start_machine(shared, &mut lists, p, false);
+    }
+    // An M must watch fds and timers.
+    let unwatched = shared.poller.load(Ordering::Acquire).is_null()
+        && (shared.netpoll.waiters_count() != 0 || shared.first_timer_ns() != u64::MAX);
+    let nobody_looks = shared.idle.processors_count() == 0
+        && shared
+            .idle
+            .spinning_count
+            .compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok();
+    if nobody_looks {
+        return wake::start_machine(shared, &mut lists, p, true);
+    }
+    if unwatched {
+        return wake::start_machine(shared, &mut lists, p, false);
+    }
+    shared.idle.release(&mut lists, p);
+}
+
+/// An M on its own stack gives its P away, if it has one.
+pub(super) fn give_up_processor(shared: &'static Shared, m: ThisM) {
+    if let Some(p) = m.held() {
+        m.set_p(None);
+        hand_off_or_retire(shared, p);
+    }
+}

@@ -1,0 +1,23 @@
+//! What a helper thread is given: see [`super::helpers`].
+
+use super::idle_threads::IdleThreads;
+use crate::goroutine::Parkable;
+
+/// Bytes of a helper's stack: as much as a program's first thread has, because foreign
+/// code may need it.
+pub(crate) const HELPER_STACK: usize = 8 << 20;
+
+/// Work for a helper.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Job {
+    /// Runs the job: called once, with `data`. Does not unwind. Returns the parkable
+    /// that waits for the job; the helper readies it, and after that `data` may be gone.
+    pub(crate) run: unsafe fn(*mut ()) -> Option<Parkable>,
+    pub(crate) data: *mut (),
+}
+
+// SAFETY: the maker of a job promises that another thread may run it.
+unsafe impl Send for Job {}
+
+/// The helpers of a runtime that have no job.
+pub(crate) type Helpers = IdleThreads<Job>;

@@ -1,0 +1,140 @@
+//! New goroutines: their records, and how one is admitted from outside; Go's `newproc`.
+
+use std::panic::Location;
+use std::ptr::NonNull;
+use std::sync::atomic::Ordering;
+
+use super::processor::Processor;
+use super::shared::{RunState, Shared};
+use super::{os_threads, ready};
+use crate::goroutine::body;
+use crate::goroutine::{
+    Details, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST, JOIN_OPEN, Parkable, Status,
+};
+use crate::stack::StackError;
+use crate::sys::fork;
+
+/// Ids that a P takes at a time: Go's figure.
+const ID_BATCH: u64 = 16;
+
+/// An unused record, made ready for its closure.
+#[inline(always)]
+pub(super) fn new_record(
+    shared: &'static Shared,
+    p: &'static Processor,
+    site: &'static Location<'static>,
+    join: usize,
+) -> &'static Goroutine {
+    // SAFETY: the caller holds P inside the runtime.
+    let own = unsafe { p.own() };
+    let g = own.records.take(shared.slab());
+    if own.next_id == own.end_id {
+        own.next_id = shared.next_id.fetch_add(ID_BATCH, Ordering::Relaxed);
+        own.end_id = own.next_id + ID_BATCH;
+    }
+    let id = own.next_id;
+    own.next_id += 1;
+    Processor::count(&p.spawned_count);
+    begin(g, id, site, join);
+    g
+}
+
+#[inline(always)]
+pub(super) fn begin(g: &Goroutine, id: u64, site: &'static Location<'static>, join: usize) {
+    g.set_site(site);
+    // Release: a dump that sees the number sees this site, not the last goroutine's.
+    g.id.store(id, Ordering::Release);
+    g.head.flags.store(0, Ordering::Relaxed);
+    g.head.reason.store(0, Ordering::Relaxed);
+    g.context.store(FRESH, Ordering::Relaxed);
+    g.join.store(join, Ordering::Relaxed);
+    g.set_status(Status::Runnable);
+}
+
+/// The same for a timer, on whose stack nothing of the program's may run, not even the
+/// destructor of `f`.
+pub(crate) fn by_timer(shared: &'static Shared, f: impl FnOnce() + Send + 'static) {
+    // SAFETY: as in `go`.
+    let put = |g| unsafe { body::put_alone(g, f) };
+    let g = record_outside(shared, Location::caller(), JOIN_DETACHED, None, put);
+    if admit(shared, g) {
+        return;
+    }
+    let user = shared.user();
+    let apart = move || {
+        // It is detached: there is no joiner.
+        abandon(user.shared(), g, None);
+    };
+    if let Err(error) = os_threads::start_thread("after", apart) {
+        crate::fatal::fatal!("{error}; a timer is to drop a function");
+    }
+}
+
+/// A record for [`admit`].
+#[track_caller]
+pub(super) fn record_outside(
+    shared: &'static Shared,
+    site: &'static Location<'static>,
+    join: usize,
+    settings: Option<(Box<Details>, u8)>,
+    put: impl FnOnce(&'static Goroutine),
+) -> &'static Goroutine {
+    assert!(
+        !fork::is_child(),
+        "this is the child of a fork, which has none of the runtime's threads: fork before the \
+         runtime is built"
+    );
+    let g = shared.take_record_outside();
+    let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
+    begin(g, id, site, join);
+    if let Some((details, flags)) = settings {
+        g.head.flags.store(flags, Ordering::Relaxed);
+        g.set_details(details);
+    }
+    put(g);
+    shared.note_spawn_outside(g);
+    g
+}
+
+/// Makes a goroutine runnable that was spawned from outside; false if the
+/// runtime stops. The thread that drops those that never started waits until all
+/// admissions under way are done.
+pub(super) fn admit(shared: &'static Shared, g: &'static Goroutine) -> bool {
+    // SeqCst: before the look; `stop` has them in the other order.
+    shared.admitting.fetch_add(1, Ordering::SeqCst);
+    let stops = shared.stopping.load(Ordering::SeqCst);
+    if stops {
+        // The caller drops it; `abandon_fresh` must not.
+        g.set_status(Status::Dead);
+    } else {
+        if shared.run_state() == RunState::Stuck {
+            shared.change_run_state(RunState::Stuck, RunState::Running);
+        }
+        ready::submit(shared, g);
+    }
+    // Release: pairs with the Acquire in `abandon_fresh`.
+    shared.admitting.fetch_sub(1, Ordering::Release);
+    !stops
+}
+
+/// Ends a goroutine that never ran. What waits for its end is for the caller to ready.
+pub(super) fn abandon(
+    shared: &'static Shared,
+    g: &'static Goroutine,
+    error: Option<Box<StackError>>,
+) -> Option<Parkable> {
+    // SAFETY: it is off every queue and never ran.
+    unsafe { (g.vtable().abandon)(g, error) };
+    g.set_status(Status::Dead);
+    match g.join.swap(JOIN_DONE, Ordering::AcqRel) {
+        JOIN_OPEN | JOIN_LOST => None,
+        JOIN_DETACHED => {
+            // SAFETY: it ended and no handle exists.
+            body::without_panic(|| unsafe { (g.vtable().drop_outcome)(g) });
+            shared.recycle_outside(g);
+            None
+        }
+        // SAFETY: by the table of `join` it is a parkable's head.
+        waiting => NonNull::new(waiting as *mut _).map(|head| unsafe { Parkable::from_head(head) }),
+    }
+}

@@ -1,0 +1,91 @@
+//! Due timers and ready descriptors: what an M with a P readies by them.
+
+use std::ptr;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::locate::shared_of;
+use super::processor::Processor;
+use super::ready::{make_runnable_in_turn, submit};
+use super::shared::Shared;
+use super::this_m::ThisM;
+use super::trace::event;
+use super::trace::recorder::ANY;
+use super::{readied, wake};
+use crate::goroutine::{Goroutine, Kind, Parkable, Status};
+
+/// Fires the due timers of `from`; what they ready goes to `p`.
+pub(super) fn fire_timers(
+    shared: &'static Shared,
+    m: ThisM,
+    p: &'static Processor,
+    from: &'static Processor,
+) {
+    let next = from.timers.next_ns();
+    if next == u64::MAX || next > shared.now_ns() {
+        return;
+    }
+    // SAFETY: we hold P on our own stack; the timers' callbacks reach the
+    // rest of `own`, but not `ready`, which is taken out.
+    let mut ready = std::mem::take(unsafe { &mut p.own().ready });
+    from.timers.poll(shared.now_ns(), &mut ready);
+    p.record(event::Kind::Timers, from.id as u64, ready.len() as u64);
+    ready_all(shared, m, p, &mut ready);
+    // SAFETY: as above.
+    unsafe { p.own().ready = ready };
+}
+
+/// Step 7: says whether something became runnable.
+pub(super) fn poll_net(shared: &'static Shared, m: ThisM, p: &'static Processor) -> bool {
+    let Some(netpoll) = m.known_netpoll() else {
+        return false;
+    };
+    let others = !shared.pinned && !shared.poller.load(Ordering::Relaxed).is_null();
+    if netpoll.waiters_count() == 0 || others {
+        return false;
+    }
+    // SAFETY: as in `fire_timers`.
+    let mut ready = std::mem::take(unsafe { &mut p.own().ready });
+    shared
+        .last_poll_ns
+        .store(shared.now_ns(), Ordering::Relaxed);
+    netpoll.poll(Some(Duration::ZERO), &mut ready);
+    let any = !ready.is_empty();
+    if any {
+        p.record(event::Kind::Netpoll, ready.len() as u64, 0);
+    }
+    ready_all(shared, m, p, &mut ready);
+    // SAFETY: as above.
+    unsafe { p.own().ready = ready };
+    any
+}
+
+/// Makes all of them runnable, in their order, at the end of the queue. For a single
+/// one no other M is woken: this M runs it.
+pub(super) fn ready_all(
+    shared: &'static Shared,
+    m: ThisM,
+    p: &'static Processor,
+    ready: &mut Vec<Parkable>,
+) {
+    for who in ready.drain(..) {
+        match who.head().kind {
+            Kind::Thread | Kind::Future => readied::ready_other(who),
+            Kind::Goroutine => {
+                let g = Goroutine::of(who);
+                g.set_status(Status::Runnable);
+                if !ptr::eq(shared_of(g), shared) {
+                    submit(shared_of(g), g);
+                    continue;
+                }
+                if p.watches(ANY) {
+                    p.note_ready(g);
+                }
+                make_runnable_in_turn(m, p, g);
+            }
+        }
+    }
+    if p.queue.len() > 1 {
+        wake::wake_one(shared);
+    }
+}

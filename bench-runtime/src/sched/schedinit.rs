@@ -1,0 +1,53 @@
+//! How a runtime starts: Go's `schedinit`. The mode is chosen here.
+
+use std::io;
+
+use super::goroutine_main::goroutine_main;
+use super::os_threads::{self, THREAD_STACK};
+use super::procs::Procs;
+use super::schedule::machine_main;
+use super::settings::Settings;
+use super::shared::{Entries, Shared};
+use super::{current, dump, hand_off, report, stacks, sysmon};
+use crate::stack::{Class, StackError};
+use crate::sys::{barrier, fork};
+
+fn stack_error(error: StackError) -> io::Error {
+    io::Error::other(error)
+}
+
+/// Starts a runtime: see [`Builder::build`](crate::Builder::build).
+pub(super) fn start(settings: &Settings) -> io::Result<&'static Shared> {
+    if fork::is_child() {
+        return Err(io::Error::other(
+            "this is the child of a fork, and its parent had built a runtime, whose locks \
+             another thread may have held: fork before the first runtime is built",
+        ));
+    }
+    fork::watch_and(current::after_fork);
+    barrier::register();
+    let (all_procs, procs) = Procs::new(settings)?;
+    let default_class = Class::for_policy(settings.stack).map_err(stack_error)?;
+    crate::stack::reserve().map_err(stack_error)?;
+    // One for the first M: what `run` would end the program for.
+    os_threads::start("probe", THREAD_STACK, || ())?;
+    if settings.shrink_options.compact {
+        crate::stack::enable_compaction().map_err(io::Error::other)?;
+    }
+    let entries = Entries {
+        machine: machine_main,
+        goroutine: goroutine_main,
+    };
+    let shared = Shared::new(settings, (all_procs, default_class), entries)?;
+    crate::stack::overflow::describe_with(dump::describe_in_signal_handler);
+    stacks::install();
+    if settings.dumps_on_quit {
+        report::dump_on_quit(shared)?;
+    }
+    hand_off::resize_to(shared, procs);
+    os_threads::start("sysmon", THREAD_STACK, move || {
+        sysmon::sysmon(shared);
+        Shared::release(shared);
+    })?;
+    Ok(shared)
+}

@@ -1,0 +1,117 @@
+//! The thread of an M: Go's `mstart` and `schedule`.
+
+use super::find_runnable;
+use std::sync::atomic::Ordering;
+
+use super::machine::Machine;
+use super::os_threads::{ThreadEnd, ThreadKind};
+use super::shared::Shared;
+use super::switch::{mcall, ready_context, resume};
+use super::this_m::{self, ThisM};
+use super::trace::event::Kind;
+use super::{clear_up, current, hand_off};
+use crate::goroutine::Goroutine;
+use crate::sys::clock::CpuClock;
+use crate::sys::thread::ThreadId;
+
+/// The body of an M's thread. Says how the thread is to end.
+pub(super) fn machine_main(m: &'static Machine) -> ThreadEnd {
+    // SAFETY: it is the M that this thread was started for.
+    let m = unsafe { ThisM::new(m) };
+    current::set_thread_machine(Some(m));
+    let _guard = match crate::stack::overflow::install_for_thread() {
+        Ok(guard) => guard,
+        Err(error) => crate::fatal::fatal!("cannot give a thread its signal stack: {error}"),
+    };
+    if let Some(clock) = CpuClock::of_this_thread() {
+        let _ = m.cpu_clock.set(clock);
+    }
+    let _ = m.thread_id.set(ThreadId::of_this_thread());
+    let shared = m.shared();
+    m.g0_fiber.begin();
+    m.sleep();
+    while let Some(g) = find_runnable::find_runnable(shared, m) {
+        let Some(p) = m.held() else {
+            crate::fatal::fatal!("an M found work without a P")
+        };
+        let Some(context) = ready_context(m, p, g) else {
+            continue;
+        };
+        let mut request = resume(m, &m.g0, context);
+        while request == mcall::STOP_LOCKED {
+            let Some(next) = stop_locked(shared, m) else {
+                break;
+            };
+            request = next;
+        }
+        if request == mcall::EXIT_THREAD {
+            hand_off::give_up_processor(shared, m);
+            break;
+        }
+    }
+    // Other threads may still use what goroutines lent out of this thread's locals.
+    let lends = shared.pinned && m.started_count() != 0;
+    // From here on it is a plain thread: what the runtime still holds of the
+    // program's may be dropped next.
+    current::set_thread_machine(None);
+    machine_ends(shared, m);
+    match lends {
+        true => ThreadEnd::KeepsLocals,
+        false => ThreadEnd::Usual,
+    }
+}
+
+/// On g0, after the goroutine locked to this M has parked: gives the P away
+/// and sleeps until the goroutine is readied and there is a P; then runs
+/// it. Returns the next request; `None`: the runtime shuts down.
+fn stop_locked(shared: &'static Shared, m: ThisM) -> Option<usize> {
+    hand_off::give_up_processor(shared, m);
+    loop {
+        if shared.is_stopping() {
+            return None;
+        }
+        let mut lists = shared.idle.lock();
+        if m.locked_ready.swap(false, Ordering::AcqRel) {
+            match shared.idle.acquire(&mut lists) {
+                Some(p) => {
+                    drop(lists);
+                    m.set_p(Some(p));
+                    shared.wake_sysmon();
+                }
+                None => {
+                    shared.idle.wait_for_p(&mut lists, m.machine());
+                    drop(lists);
+                    m.sleep();
+                }
+            }
+            break;
+        }
+        lists.reserved.push(m.machine());
+        drop(lists);
+        m.sleep();
+        if m.held().is_some() {
+            m.locked_ready.store(false, Ordering::Release);
+            break;
+        }
+    }
+    let p = m.held()?;
+    let g = m.locked.load(Ordering::Acquire);
+    // SAFETY: set by the goroutine before it parked; records are
+    // type-stable and it has not ended.
+    let g: &'static Goroutine = unsafe { &*g };
+    loop {
+        if let Some(context) = ready_context(m, p, g) {
+            return Some(resume(m, &m.g0, context));
+        }
+    }
+}
+
+/// The last act of an M's thread.
+fn machine_ends(shared: &'static Shared, m: ThisM) {
+    if m.spinning.swap(false, Ordering::Relaxed) {
+        shared.idle.spinning_count.fetch_sub(1, Ordering::SeqCst);
+    }
+    this_m::unmark_retaken(shared, m.machine());
+    shared.record(Kind::ThreadEnd, m.id as u64, 0);
+    clear_up::thread_ends(shared, ThreadKind::Machine);
+}

@@ -1,0 +1,259 @@
+//! Switching from an M's own stack to a goroutine's, from one goroutine's to the next,
+//! and back.
+//!
+//! An M's thread runs [`super::schedule`] on its own stack, *g0* as in Go. It resumes a
+//! goroutine; from then on goroutines resume each other directly as they park
+//! or end ([`super::goroutine_main`]). A goroutine that finds no next one switches to g0;
+//! the payload of that switch says what g0 is to do.
+
+use super::helpers;
+use super::own_machine;
+use super::ready;
+use super::this_m::ThisM;
+use crate::sys::clock;
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::claim;
+use super::fiber;
+use super::machine::Machine;
+use super::pick::pick_fast;
+use super::processor::Processor;
+use super::shared::Shared;
+use super::trace::recorder::SWITCHES;
+use crate::arch;
+use crate::goroutine::{
+    FLAG_COMPACTED, FLAG_LOCKED, FLAG_TIMED, FRESH, Goroutine, RUNNING_BIT, Status, WATCHED_BIT,
+};
+use crate::stack::StackHeader;
+
+/// Payloads of a switch to g0: what to do there, as the function in Go's `mcall`.
+pub(crate) mod mcall {
+    /// Run another goroutine.
+    pub(crate) const SCHEDULE: usize = 0;
+    /// The goroutine that just left is locked to this M: wait for it, as Go's
+    /// `stoplockedm`.
+    pub(crate) const STOP_LOCKED: usize = 1;
+    /// The goroutine that just ended was locked: the thread ends with it.
+    pub(crate) const EXIT_THREAD: usize = 2;
+}
+
+/// How long to wait for a goroutine that is still leaving its stack on another
+/// CPU, in loads; it is on its last few instructions unless the kernel has
+/// taken the CPU from it.
+const LEAVING_SPINS: u32 = 1_000;
+
+/// Saves the running context in `save` and resumes `context`. Returns the payload of
+/// the switch that resumes this context.
+#[inline(always)]
+pub(super) fn resume(m: ThisM, save: &AtomicUsize, context: usize) -> usize {
+    fiber::leave(save, context);
+    // SAFETY: `context` came from `ready_context`, so it is ours to resume.
+    unsafe { arch::switch(save.as_ptr(), context, ptr::from_ref(m.machine()) as usize) }
+}
+
+/// The first step of a resumed goroutine, on its own stack: it stores its M and the
+/// address of its header, which would take the resumer longer to find. Returns the M
+/// that it runs on now, from the payload.
+#[inline(always)]
+pub(super) fn arrive(header: &'static StackHeader, g: &Goroutine, payload: usize) -> ThisM {
+    header.machine.set(payload as *mut ());
+    claim::arrive(&g.context, ptr::from_ref(header) as usize);
+    // SAFETY: the thread that resumes a goroutine passes its own M; Ms live as long as
+    // their runtime has goroutines.
+    unsafe { ThisM::new(&*(payload as *const Machine)) }
+}
+
+/// Makes a dequeued goroutine this M's current one: binds a stack if it never
+/// ran. What it returns is to be resumed at once. `None`: it cannot run now
+/// and was dealt with.
+#[inline(always)]
+pub(crate) fn ready_context(
+    m: ThisM,
+    p: &'static Processor,
+    g: &'static Goroutine,
+) -> Option<usize> {
+    let mut context = claim::look(&g.context);
+    let odd_or_watched = context & (RUNNING_BIT | WATCHED_BIT) != 0;
+    if context == FRESH || odd_or_watched || g.has_flag(FLAG_COMPACTED | FLAG_TIMED) {
+        context = ready_context_slow(m, p, g, context)?;
+    }
+    claim::resume(&g.context, context);
+    g.set_status(Status::Running);
+    if p.watches(SWITCHES) {
+        p.note_switch(m.current_goroutine(), Some(g));
+    }
+    m.current
+        .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
+    Some(context)
+}
+
+#[inline(never)]
+fn ready_context_slow(
+    m: ThisM,
+    p: &'static Processor,
+    g: &'static Goroutine,
+    mut context: usize,
+) -> Option<usize> {
+    let mut spins = 0;
+    while context & RUNNING_BIT != 0 {
+        spins += 1;
+        if spins > LEAVING_SPINS {
+            // The kernel took the CPU from it: let others go first.
+            ready::requeue(m.shared(), m, g);
+            std::thread::yield_now();
+            return None;
+        }
+        std::hint::spin_loop();
+        context = claim::look_again(&g.context);
+    }
+    if context == FRESH {
+        if set_aside(m, g, 0) {
+            return None;
+        }
+        end_timing(m, p, g);
+        return bind(m, p, g);
+    }
+    end_timing(m, p, g);
+    if g.has_flag(FLAG_COMPACTED) {
+        super::stacks::restore(g, context);
+    }
+    // A dump that reads its stack sees this in `context`.
+    Some(claim::saved(context))
+}
+
+/// A goroutine that waited to run begins to run: records how long, if it is timed.
+#[inline(always)]
+pub(super) fn end_timing(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
+    if g.has_flag(FLAG_TIMED) {
+        end_timing_slow(m.shared(), p, g);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn end_timing_slow(shared: &'static Shared, p: &'static Processor, g: &'static Goroutine) {
+    g.clear_flag(FLAG_TIMED);
+    let mut since_ns = shared.sample.end(g);
+    shared.for_each_processor(|p| {
+        if since_ns.is_none() {
+            since_ns = p.sample.end(g);
+        }
+    });
+    if let Some(since_ns) = since_ns {
+        let waited_ns = clock::now_ns().saturating_sub(since_ns);
+        p.latencies.count(waited_ns);
+    }
+}
+
+/// Sets a fresh goroutine aside if it is to start on an M of its own: then the caller
+/// switches to g0, which starts it there. `ended`: how many of the goroutines counted
+/// as started on this M have ended.
+#[inline(always)]
+pub(super) fn set_aside(m: ThisM, g: &'static Goroutine, ended: usize) -> bool {
+    let apart = own_machine::needs_own_machine(m.shared(), &m, g, ended);
+    if apart {
+        m.set_aside
+            .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
+    }
+    apart
+}
+
+/// Gives a goroutine its stack, for its first run.
+fn bind(m: ThisM, p: &'static Processor, g: &'static Goroutine) -> Option<usize> {
+    // SAFETY: the caller holds P inside the runtime.
+    let own = unsafe { p.own() };
+    match own.stacks.take(m.shared().stack_class(g)) {
+        Ok(stack) => {
+            own.streak = 0;
+            m.count_started(1);
+            stack.header().g.set(ptr::from_ref(g).cast_mut().cast());
+            fiber::begin(stack.header());
+            // SAFETY: no other thread uses the stack.
+            Some(unsafe { arch::prepare(stack.top(), m.shared().entries.goroutine) })
+        }
+        Err(error) => {
+            helpers::refuse_stack(m.shared(), p, g, error);
+            None
+        }
+    }
+}
+
+/// Parks the goroutine on this stack: steps 3 of [`crate::goroutine::parkable`].
+/// It is inside, and enqueued where a ready will find it. Returns when it is resumed,
+/// still inside, with the M that it is on now. Blocks the goroutine.
+#[inline(always)]
+pub(crate) fn leave_stack(
+    header: &'static StackHeader,
+    m: ThisM,
+    p: Option<&'static Processor>,
+    g: &'static Goroutine,
+) -> ThisM {
+    if g.has_flag(FLAG_LOCKED) {
+        return leave_locked(header, m, g);
+    }
+    let Some(p) = p else {
+        return leave_for_g0(header, m, g);
+    };
+    match pick_fast(m, p) {
+        Some(next) => leave_stack_for(header, m, p, g, next),
+        None => leave_for_g0(header, m, g),
+    }
+}
+
+/// As [`leave_stack`], with the next goroutine already picked.
+#[inline(always)]
+pub(crate) fn leave_stack_for(
+    header: &'static StackHeader,
+    m: ThisM,
+    p: &'static Processor,
+    g: &'static Goroutine,
+    next: &'static Goroutine,
+) -> ThisM {
+    if ptr::eq(next, g) {
+        // Readied already, and it picked itself.
+        end_timing(m, p, g);
+        g.set_status(Status::Running);
+        return m;
+    }
+    match ready_context(m, p, next) {
+        Some(context) => arrive(header, g, resume(m, &g.context, context)),
+        None => leave_for_g0(header, m, g),
+    }
+}
+
+/// Leaves the stack for g0.
+#[inline(never)]
+pub(crate) fn leave_for_g0(header: &'static StackHeader, m: ThisM, g: &'static Goroutine) -> ThisM {
+    m.note_leave();
+    m.current.store(ptr::null_mut(), Ordering::Relaxed);
+    switch_to_g0(header, m, g, mcall::SCHEDULE)
+}
+
+/// In a migrating runtime: leaves the stack for an M that waits for this goroutine
+/// and runs no other: it is locked to the thread, or it is unwinding,
+/// and the count of panics is the thread's.
+#[cold]
+#[inline(never)]
+fn leave_locked(header: &'static StackHeader, m: ThisM, g: &'static Goroutine) -> ThisM {
+    m.note_leave();
+    m.locked
+        .store(ptr::from_ref(g).cast_mut(), Ordering::Release);
+    m.current.store(ptr::null_mut(), Ordering::Relaxed);
+    switch_to_g0(header, m, g, mcall::STOP_LOCKED)
+}
+
+/// Switches from the stack of `g`, the running goroutine, to g0.
+#[inline(always)]
+fn switch_to_g0(
+    header: &'static StackHeader,
+    m: ThisM,
+    g: &'static Goroutine,
+    request: usize,
+) -> ThisM {
+    let g0 = m.g0.load(Ordering::Relaxed);
+    m.g0_fiber.leave_for(&g.context);
+    // SAFETY: see `jump_to_g0`; `context` is ours while we run.
+    let payload = unsafe { arch::switch(g.context.as_ptr(), g0, request) };
+    arrive(header, g, payload)
+}

@@ -1,0 +1,229 @@
+//! The M of the calling thread: the only way to what an M's own thread alone may
+//! touch.
+//!
+//! A [`ThisM`] is not `Send`, so it stays with its thread, but a goroutine that parks may
+//! go on with another M: it gets that one from the switch (`switch::leave_stack`),
+//! and nothing keeps a `ThisM` over a switch.
+
+use std::io;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::sync::atomic::Ordering;
+
+use super::machine::Machine;
+use super::processor::Processor;
+use super::shared::{Counter, Shared};
+use super::trace::event::Kind;
+use super::trace::recorder::{SWITCHES, id_of};
+use crate::goroutine::Goroutine;
+use crate::netpoll::Netpoll;
+
+/// Ms of the process whose P was retaken and that have none since.
+pub(super) static RETAKEN: Counter = Counter::new();
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ThisM {
+    machine: &'static Machine,
+    /// Not `Send`, not `Sync`.
+    _thread: PhantomData<*const ()>,
+}
+
+impl Deref for ThisM {
+    type Target = Machine;
+
+    #[inline(always)]
+    fn deref(&self) -> &Machine {
+        self.machine
+    }
+}
+
+impl ThisM {
+    /// # Safety
+    ///
+    /// The calling thread is this M's, until its next switch to another stack.
+    #[inline(always)]
+    pub(crate) unsafe fn new(machine: &'static Machine) -> Self {
+        Self {
+            machine,
+            _thread: PhantomData,
+        }
+    }
+
+    /// What other threads may reach of it, too.
+    #[inline(always)]
+    pub(crate) fn machine(self) -> &'static Machine {
+        self.machine
+    }
+
+    /// Its runtime.
+    #[inline(always)]
+    pub(crate) fn shared(self) -> &'static Shared {
+        // SAFETY: `wake::new_machine` puts the address of the runtime there, which lives as
+        // long as its Ms.
+        unsafe { &*self.machine.runtime.cast::<Shared>() }
+    }
+
+    /// Comes into the runtime. `None` if the P was retaken. Says also whether
+    /// it was inside already, for `leave`.
+    #[inline(always)]
+    pub(crate) fn enter(self) -> (Option<&'static Processor>, bool) {
+        // SAFETY: our own thread.
+        unsafe { self.machine.enter() }
+    }
+
+    /// Goes back to the goroutine's code.
+    #[inline(always)]
+    pub(crate) fn leave(self, was_inside: bool) {
+        // SAFETY: our own thread.
+        unsafe { self.machine.leave(was_inside) }
+    }
+
+    /// True if it has no P. Outside the runtime too.
+    pub(super) fn has_lost_processor(self) -> bool {
+        // SAFETY: our own thread.
+        unsafe { self.machine.has_lost_processor() }
+    }
+
+    /// The P it holds. Only inside the runtime.
+    pub(crate) fn held(self) -> Option<&'static Processor> {
+        // SAFETY: our own thread.
+        unsafe { self.machine.held() }
+    }
+
+    /// Takes up a P, or lets go of it. Only inside the runtime.
+    pub(crate) fn set_p(self, p: Option<&'static Processor>) {
+        if let Some(given) = self.held() {
+            given.record(Kind::Stop, self.id as u64, 0);
+        }
+        if let Some(p) = p {
+            unmark_retaken(self.shared(), self.machine);
+            self.note_start(p);
+        }
+        // SAFETY: our own thread.
+        unsafe { self.machine.set_p(p) }
+    }
+
+    /// Sleeps until woken, and takes up the P that the waker handed over, if
+    /// any. Blocks the thread.
+    pub(crate) fn sleep(self) {
+        // SAFETY: our own thread.
+        if let Some(p) = unsafe { self.machine.sleep() } {
+            self.set_p(Some(p));
+        }
+    }
+
+    /// In a pinned runtime: appends to what it has readied for itself.
+    #[inline]
+    pub(super) fn push_pinned(self, g: &'static Goroutine) {
+        // SAFETY: our own thread.
+        unsafe { self.machine.push_pinned(g) }
+    }
+
+    /// In a pinned runtime: takes the first of what it has readied for itself.
+    #[inline]
+    pub(super) fn pop_pinned(self) -> Option<&'static Goroutine> {
+        // SAFETY: our own thread.
+        unsafe { self.machine.pop_pinned() }
+    }
+
+    /// In a pinned runtime: appends to those that ran for so long that its P was
+    /// retaken.
+    pub(super) fn push_preempted(self, g: &'static Goroutine) {
+        // SAFETY: our own thread.
+        unsafe { self.machine.push_preempted(g) }
+    }
+
+    /// In a pinned runtime: takes the first of those.
+    pub(super) fn pop_preempted(self) -> Option<&'static Goroutine> {
+        // SAFETY: our own thread.
+        unsafe { self.machine.pop_preempted() }
+    }
+
+    /// Takes the first of what others delivered.
+    pub(super) fn pop_mail(self) -> Option<&'static Goroutine> {
+        // SAFETY: our own thread.
+        unsafe { self.machine.pop_mail() }
+    }
+
+    /// Where goroutines that run on it wait for descriptors.
+    ///
+    /// # Errors
+    ///
+    /// When it needs one of its own and the process is out of descriptors.
+    pub(crate) fn netpoll(self) -> io::Result<&'static Netpoll> {
+        if !self.shared().pinned {
+            return Ok(&self.shared().netpoll);
+        }
+        self.machine.make_netpoll()
+    }
+
+    /// The same, where there is one already.
+    pub(crate) fn known_netpoll(self) -> Option<&'static Netpoll> {
+        match self.shared().pinned {
+            true => self.machine.own_netpoll(),
+            false => Some(&self.shared().netpoll),
+        }
+    }
+
+    /// From now on a thread that wakes it must also interrupt its poller: its own,
+    /// or the runtime's, which this returns. To be called before the heavy
+    /// barrier.
+    pub(crate) fn begin_polling(self) -> &'static Netpoll {
+        let own = self.machine.own_netpoll();
+        let netpoll = own.unwrap_or(&self.shared().netpoll);
+        self.machine.set_polls_in(netpoll);
+        netpoll
+    }
+
+    /// Its own thread, inside, leaves the stack of its current goroutine for
+    /// its own.
+    #[inline(always)]
+    pub(crate) fn note_leave(self) {
+        if let Some(p) = self.held()
+            && p.watches(SWITCHES)
+        {
+            p.note_switch(self.current_goroutine(), None);
+        }
+    }
+
+    /// The same where the goroutine has ended: its record may be another's.
+    #[inline(always)]
+    pub(crate) fn note_end(self) {
+        if let Some(p) = self.held()
+            && p.watches(SWITCHES)
+        {
+            p.record(Kind::End, 0, 0);
+        }
+    }
+
+    /// It has taken up a P.
+    fn note_start(self, p: &'static Processor) {
+        p.record(Kind::Start, self.id as u64, 0);
+        if p.watches(SWITCHES)
+            && let Some(g) = self.current_goroutine()
+        {
+            p.record(Kind::Run, id_of(g), 0);
+        }
+    }
+}
+
+/// Marks its P as about to be retaken, so that [`super::give_way`] checks. False if it was
+/// marked before: then the caller must not unmark it.
+pub(crate) fn mark_retaken(shared: &Shared, m: &Machine) -> bool {
+    let first = !m.p_retaken.swap(true, Ordering::Relaxed);
+    if first {
+        RETAKEN.add();
+        shared.retaken_count.add();
+    }
+    first
+}
+
+/// Unmarks it: the P was not retaken, or the M holds one again, or it ends.
+#[inline]
+pub(crate) fn unmark_retaken(shared: &Shared, m: &Machine) {
+    if m.is_p_retaken() && m.p_retaken.swap(false, Ordering::Relaxed) {
+        RETAKEN.sub();
+        shared.retaken_count.sub();
+    }
+}

@@ -1,0 +1,205 @@
+//! Waking: the W steps of [`super::idle`], and the threads that are woken or started.
+
+use std::ptr;
+use std::sync::atomic::Ordering;
+
+use super::idle::Lists;
+use super::job::HELPER_STACK;
+use super::machine::Machine;
+use super::os_threads::{self, THREAD_STACK, ThreadEnd, ThreadKind};
+use super::processor::{Processor, ProcessorStatus};
+use super::shared::Shared;
+use super::trace::event::Kind;
+use crate::goroutine::Goroutine;
+use crate::sys::{barrier, thread_end};
+
+/// Puts a P to use: wakes a sleeping M with it, or starts a new one.
+pub(super) fn start_machine(
+    shared: &'static Shared,
+    lists: &mut Lists,
+    p: &'static Processor,
+    spinning: bool,
+) {
+    p.set_status(ProcessorStatus::Running);
+    let asleep = lists.machines.pop_back();
+    let m = asleep.unwrap_or_else(|| new_machine(shared));
+    m.spinning.store(spinning, Ordering::Relaxed);
+    wake_machine(shared, m, Some(p));
+}
+
+/// Gives a P that the caller holds, and a goroutine, to `m`, which was
+/// taken off the list of sleeping Ms, or to a new one.
+pub(super) fn start_on(
+    shared: &'static Shared,
+    m: Option<&'static Machine>,
+    p: &'static Processor,
+    g: &'static Goroutine,
+) {
+    p.set_status(ProcessorStatus::Running);
+    let m = m.unwrap_or_else(|| new_machine(shared));
+    // Not into its inbox: there another could start before it and never
+    // let it.
+    m.assigned
+        .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
+    wake_machine(shared, m, Some(p));
+}
+
+pub(super) fn new_machine(shared: &'static Shared) -> &'static Machine {
+    let mut machines = shared.machines.lock();
+    let m: &'static Machine = Box::leak(Box::new(Machine::new(
+        machines.len(),
+        ptr::from_ref(shared).cast(),
+    )));
+    machines.push(m);
+    drop(machines);
+    shared.record(Kind::ThreadStart, m.id as u64, 0);
+    let name = format!("m{}", m.id);
+    start_thread(shared, ThreadKind::Machine, name, move || {
+        (shared.entries.machine)(m)
+    });
+    m
+}
+
+/// Starts a thread of the runtime, whose last act is [`thread_ends`](super::clear_up::thread_ends).
+pub(super) fn start_thread(
+    shared: &'static Shared,
+    kind: ThreadKind,
+    name: String,
+    body: impl FnOnce() -> ThreadEnd + Send + 'static,
+) {
+    let running = {
+        let mut threads = shared.lock_threads();
+        *threads.of(kind) += 1;
+        threads.all()
+    };
+    if running > shared.max_threads {
+        crate::fatal::fatal!(
+            "the program needs more than {} threads: so many goroutines are in blocking calls at once; \
+             raise Builder::max_threads, or bound the calls with a Semaphore",
+            shared.max_threads
+        );
+    }
+    let stack = match kind {
+        ThreadKind::Machine => THREAD_STACK,
+        ThreadKind::Helper => HELPER_STACK,
+    };
+    os_threads::on_clean_thread(move || {
+        let user = shared.user();
+        let started = os_threads::start(&name, stack, move || {
+            let end = body();
+            drop(user);
+            if end == ThreadEnd::KeepsLocals {
+                thread_end::end_without_destructors();
+            }
+        });
+        if let Err(error) = started {
+            crate::fatal::fatal!("{error}; {running} exist for goroutines");
+        }
+    });
+}
+
+/// Steps W2 and W3 of [`super::idle`].
+#[inline(always)]
+pub(super) fn wake_one(shared: &'static Shared) {
+    barrier::light(); // W2
+    if shared.idle.processors_count() != 0
+        && shared.idle.spinning_count.load(Ordering::Relaxed) == 0
+    {
+        wake_one_slow(shared); // W3
+    }
+}
+
+#[cold]
+#[inline(never)]
+pub(super) fn wake_one_slow(shared: &'static Shared) {
+    // AcqRel: one waker at a time goes on.
+    if shared
+        .idle
+        .spinning_count
+        .compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed)
+        .is_err()
+    {
+        return;
+    }
+    shared.metrics.wakes_count.fetch_add(1, Ordering::Relaxed);
+    let mut lists = shared.idle.lock();
+    let Some(p) = shared.idle.acquire(&mut lists) else {
+        shared.idle.spinning_count.fetch_sub(1, Ordering::AcqRel);
+        return;
+    };
+    start_machine(shared, &mut lists, p, true);
+}
+
+/// Wakes an M for work that only it can do, if it sleeps. An M looks at its inbox
+/// before it sleeps: by the barriers of [`super::idle`] either it sees the mail or
+/// this finds it on the list.
+#[cold]
+pub(super) fn notify_machine(shared: &'static Shared, m: &'static Machine) {
+    // The mail before the load of `resting`: the M has them in the other order,
+    // with a heavy barrier between.
+    barrier::light();
+    let is_locked = m.locked_ready.load(Ordering::Relaxed);
+    if shared.pinned && !is_locked && !m.resting.load(Ordering::Relaxed) {
+        return;
+    }
+    // SeqCst: the mail before the look at the list, which the lock orders.
+    std::sync::atomic::fence(Ordering::SeqCst);
+    let mut lists = shared.idle.lock();
+    // A reserved M is not woken for mail: it runs only its locked goroutine, and a
+    // wake tells it that this goroutine is ready.
+    let asleep =
+        lists.take_machine(m) || (m.locked_ready.load(Ordering::Acquire) && lists.take_reserved(m));
+    if !asleep {
+        return;
+    }
+    match shared.idle.acquire(&mut lists) {
+        Some(p) => wake_machine(shared, m, Some(p)),
+        None => {
+            shared.idle.wait_for_p(&mut lists, m);
+            // The M that gives it a P wakes its futex only, not its poller.
+            m.interrupt_polling();
+        }
+    }
+}
+
+/// Wakes an M that was taken off the idle list; it may sleep in the
+/// netpoller.
+pub(super) fn wake_machine(
+    shared: &'static Shared,
+    m: &'static Machine,
+    p: Option<&'static Processor>,
+) {
+    m.wake(p);
+    m.interrupt_polling();
+    shared.wake_sysmon();
+}
+
+/// After a timer was armed: an M that waits for a later one is to look again.
+#[inline]
+pub(super) fn timer_armed(shared: &'static Shared, when_ns: u64) {
+    // The timer first, then the load of the poller's deadline; the
+    // poller does it in the other order, with a heavy barrier between.
+    barrier::light();
+    if shared.poll_until_ns.load(Ordering::Relaxed) > when_ns {
+        // SAFETY: Ms live as long as the runtime.
+        let keeper = unsafe { shared.poller.load(Ordering::SeqCst).as_ref() };
+        if let Some(keeper) = keeper {
+            keeper.interrupt_polling();
+        }
+    }
+}
+
+/// Ends spinning: the spinner that finds work wakes the next one.
+pub(super) fn stop_spinning(shared: &'static Shared, m: &'static Machine) {
+    if m.spinning.load(Ordering::Relaxed) {
+        m.spinning.store(false, Ordering::Relaxed);
+        shared.idle.spinning_count.fetch_sub(1, Ordering::SeqCst);
+        wake_one(shared);
+    }
+}
+
+pub(super) fn cease_spinning(shared: &Shared, m: &Machine) {
+    if m.spinning.swap(false, Ordering::Relaxed) {
+        shared.idle.spinning_count.fetch_sub(1, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,73 @@
+//! What happens when a timer fires, and the key of one that was armed.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::goroutine::Parkable;
+use crate::netpoll::{PollDesc, Side};
+
+/// What happens when a timer fires.
+#[derive(Clone)]
+pub(crate) enum Action {
+    /// Readies the parkable that waits with that ticket, unless its wait was over.
+    Wake {
+        /// The waiter.
+        who: Parkable,
+        /// With this ticket.
+        ticket: u32,
+    },
+    /// Readies the parkable that waits for a descriptor, if it still does.
+    Expire {
+        /// For this one.
+        desc: &'static PollDesc,
+        /// To read or to write.
+        side: Side,
+        /// The waiter.
+        who: Parkable,
+    },
+    /// Makes a call.
+    Call(Arc<dyn Call>),
+    /// The same once each period; periods that were missed are left out.
+    Every(Arc<Periodic>),
+}
+
+/// A call that a timer makes, on the stack of the thread that polls: in the scheduler,
+/// where nothing of the program's may run.
+pub(crate) trait Call: Send + Sync {
+    /// Does something short that does not block; `when_ns` is the time that the
+    /// timer was armed for. A call that holds what is the program's gives itself
+    /// away to a goroutine: this may be the last that is left of it.
+    fn fire(self: Arc<Self>, when_ns: u64);
+}
+
+impl<F: Fn(u64) + Send + Sync> Call for F {
+    fn fire(self: Arc<Self>, when_ns: u64) {
+        self(when_ns);
+    }
+}
+
+/// A call once each period.
+pub(crate) struct Periodic {
+    /// At least 1.
+    pub(crate) period_ns: u64,
+    /// As [`Call::fire`]; it holds nothing of the program's.
+    pub(crate) call: Box<dyn Fn(u64) + Send + Sync>,
+}
+
+impl fmt::Debug for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Wake { who, ticket } => write!(f, "Wake({who:?}, {ticket})"),
+            Self::Expire { who, side, .. } => write!(f, "Expire({who:?}, {side:?})"),
+            Self::Call(_) => f.write_str("Call"),
+            Self::Every(periodic) => write!(f, "Every({} ns)", periodic.period_ns),
+        }
+    }
+}
+
+/// A timer that was armed; it may have fired since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimerKey {
+    pub(super) place: u32,
+    pub(super) generation: u32,
+}
