@@ -385,6 +385,93 @@ fn search_whose_time_is_over_ends_and_says_so() {
     assert!(status.success() && rest.is_empty(), "{status} {rest}");
 }
 
+/// What a load generator of others says of the same service: `apt-get install wrk`.
+#[test]
+fn wrk_and_the_load_generator_agree_on_the_rate_of_a_service() {
+    const CONNECTIONS: u64 = 4;
+    let found = Command::new("wrk").arg("--version").output();
+    if found.is_err() && std::env::var_os("REQUIRE_WRK").is_none() {
+        println!("SKIPPED: no wrk; apt-get install wrk");
+        return;
+    }
+    // The one connection to the backend answers 200 times a second, whatever
+    // the host is busy with.
+    let changes = [
+        ("pool_count", 1),
+        ("in_flight_count", 64),
+        ("delay_ns", 5_000_000),
+        ("spread_ns", 0),
+        ("slow_ns", 5_000_000),
+        ("timeout_ns", PATIENCE.as_nanos() as u64),
+        ("connections_count", CONNECTIONS),
+        ("hold_ns", 1_000_000_000),
+    ];
+    let mut point = Parameters::new();
+    let service = Service::start("thread", |own| {
+        own.extend(changes.map(|(name, value)| (name.to_owned(), value)));
+        point = own.clone();
+    })
+    .unwrap();
+    let script = service.folder.path().join("post.lua");
+    fs::write(&script, POST).unwrap();
+    // A rate that is never reached: each connection always has a request.
+    point.insert("offered_per_s".to_owned(), 2_000);
+    let own = || own_rate(service.address, &point);
+    let theirs = || wrk_rate(service.address, &script, CONNECTIONS);
+    // A host that is busy with something else disturbs one of them, now and then.
+    let rounds = (0..10).map(|_| (own(), theirs()));
+    let mut seen = Vec::new();
+    let agree = rounds
+        .inspect(|pair| seen.push(*pair))
+        .any(|(own, theirs)| (own / theirs - 1.0).abs() < 0.05);
+    assert!(agree, "{seen:?} requests a second");
+    service.end();
+}
+
+/// What `wrk` sends.
+const POST: &str = r#"wrk.method = "POST"
+wrk.path = "/cheap"
+wrk.headers["Authorization"] = "Bearer u3:secret of u3"
+wrk.body = '{"item":1}'
+"#;
+
+/// Requests a second that our generator says are answered.
+fn own_rate(address: SocketAddr, point: &Parameters) -> f64 {
+    let command = lane::command("thread").unwrap();
+    let mut variables = command.variables.iter();
+    let (_, load) = variables.find(|(name, _)| name == LOAD).unwrap();
+    let output = Command::new(load)
+        .args(["load-service", "--address", &address.to_string()])
+        .args(point.iter().map(|(name, value)| format!("{name}={value}")))
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["metrics"]["errors_count"], 0.0, "{report}");
+    report["metrics"]["answered_per_s"].as_f64().unwrap()
+}
+
+/// Requests a second that `wrk` says are answered.
+fn wrk_rate(address: SocketAddr, script: &Path, connections: u64) -> f64 {
+    let output = Command::new("wrk")
+        .args(["-t1", "-d1s", &format!("-c{connections}"), "-s"])
+        .arg(script)
+        .arg(format!("http://{address}/cheap"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        !text.contains("Non-2xx") && !text.contains("Socket errors"),
+        "{text}"
+    );
+    let rate = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Requests/sec:"));
+    rate.and_then(|rate| rate.trim().parse().ok())
+        .unwrap_or_else(|| panic!("{text}"))
+}
+
 /// Where a Redis is installed: `apt-get install redis-server`.
 #[test]
 fn a_real_redis_gives_the_same_checksum() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
@@ -40,6 +41,32 @@ pub(super) fn list(arguments: &ListArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// A program that is not needed and makes more possible.
+struct Tool {
+    program: &'static str,
+    purpose: &'static str,
+    install: &'static str,
+}
+
+impl Tool {
+    fn is_there(&self) -> bool {
+        lanes::on_path(Path::new(self.program)).is_some()
+    }
+}
+
+const TOOLS: [Tool; 2] = [
+    Tool {
+        program: "redis-server",
+        purpose: "the backend of service.http if THREADBARE_REDIS=redis-server is set",
+        install: "apt-get install redis-server",
+    },
+    Tool {
+        program: "wrk",
+        purpose: "checks the load generator of service.http in the tests",
+        install: "apt-get install wrk",
+    },
+];
+
 fn as_json(
     lanes: &[LaneEntry],
     probed: &[ProbedLane],
@@ -72,7 +99,14 @@ fn as_json(
     let described = workloads.iter().map(|workload| {
         json!({ "id": workload.id, "title": workload.title, "question": workload.question })
     });
-    json!({ "lanes": lanes.collect::<Vec<_>>(), "workloads": described.collect::<Vec<_>>() })
+    let tools = TOOLS.iter().map(|tool| {
+        json!({ "program": tool.program, "purpose": tool.purpose, "found": tool.is_there(), "install": tool.install })
+    });
+    json!({
+        "lanes": lanes.collect::<Vec<_>>(),
+        "workloads": described.collect::<Vec<_>>(),
+        "tools": tools.collect::<Vec<_>>(),
+    })
 }
 
 fn print(
@@ -122,6 +156,15 @@ fn print(
     writeln!(out, "✓ runs   · lane missing   letter: why not")?;
     for (letter, why) in notes.lines() {
         writeln!(out, "  {letter}  {why}")?;
+    }
+    writeln!(out)?;
+    for tool in TOOLS {
+        let found = if tool.is_there() {
+            "found"
+        } else {
+            tool.install
+        };
+        writeln!(out, "{}: {}: {found}", tool.program, tool.purpose)?;
     }
     Ok(())
 }

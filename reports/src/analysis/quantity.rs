@@ -49,7 +49,7 @@ impl Unit {
             Unit::Bytes
         } else if has("ratio") {
             // Nothing else among the ratios is meant to be above 1.
-            match words.contains(&"headroom") {
+            match words.contains(&"headroom") || words.contains(&"gap") {
                 true => Unit::Factor,
                 false => Unit::Share,
             }
@@ -292,6 +292,7 @@ mod tests {
         assert_eq!(Unit::of_name("achieved_per_s"), Unit::PerSecond);
         assert_eq!(Unit::of_name("load_busy_ratio"), Unit::Share);
         assert_eq!(Unit::of_name(HEADROOM), Unit::Factor);
+        assert_eq!(Unit::of_name("rate_gap_ratio"), Unit::Factor);
         assert_eq!(Unit::of_name("stack_bytes"), Unit::Bytes);
         assert_eq!(Unit::of_name("steps"), Unit::Count);
     }

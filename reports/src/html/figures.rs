@@ -60,7 +60,12 @@ fn for_phones(caption: &Caption) -> Caption {
 }
 
 /// Curves, for both widths.
-fn curves_figure(view: &View<'_>, title: &str, caption: &Caption, chart: &Curves<'_>) -> Markup {
+pub(super) fn curves_figure(
+    view: &View<'_>,
+    title: &str,
+    caption: &Caption,
+    chart: &Curves<'_>,
+) -> Markup {
     let narrow = || narrow_curves(&for_phones(caption), chart);
     figure_of_two(view, title, curves(caption, chart), narrow)
 }

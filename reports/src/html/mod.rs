@@ -18,6 +18,7 @@ mod environment;
 mod figures;
 mod folklore;
 mod growth;
+mod offered;
 mod peers;
 mod planner;
 mod published;

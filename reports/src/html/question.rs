@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use maud::{Markup, html};
 
 use super::view::{Section, View};
-use super::{figures, table};
+use super::{figures, offered, table};
 use crate::analysis::{Case, Curve, LedgerRow, Row, is_floor};
 use crate::format;
 use crate::schema::Workload;
@@ -72,6 +72,7 @@ fn one(view: &View<'_>, workload: &Workload) -> Markup {
                 code { (workload.id) }
             }
             (charts(view, workload))
+            (offered::curves(view, workload))
             (main_table(view, workload, &first))
             (ledger_table(view, workload))
             (fit_table(view, workload))

@@ -593,6 +593,41 @@ fn figure_that_the_load_generator_limits_is_a_bound_and_its_headroom_a_factor() 
 }
 
 #[test]
+fn latency_of_a_service_is_drawn_over_the_rate_that_it_was_offered() {
+    let mut run = synthetic::run(Wish::default());
+    let echo = run.header.workloads.iter_mut();
+    let echo = { echo }.find(|workload| workload.id == "io.tcp_echo");
+    let figures = ["rate_per_s", "at_25_ns_p99", "at_150_ns_p99"];
+    echo.expect("the workload")
+        .metrics
+        .extend(figures.map(|name| reports::schema::Metric {
+            name: name.into(),
+            title: name.into(),
+            better: reports::schema::Better::Lower,
+        }));
+    let title = "99th percentile of latency over the requests a second that were offered";
+    assert!(!html::render(&run).contains(title), "there are no figures");
+    for group in &mut run.groups {
+        if group.workload == "io.tcp_echo" {
+            for sample in &mut group.samples {
+                let values = [1_000.0, 2e6, 90e6];
+                let all = figures.into_iter().zip(values);
+                sample
+                    .metrics
+                    .extend(all.map(|(name, value)| (name.into(), value)));
+            }
+        }
+    }
+    let page = html::render(&run);
+    assert!(page.contains(title));
+    assert!(page.contains("requests offered a second"));
+    assert!(
+        !page.contains("Median latency over the requests a second"),
+        "one point is no curve"
+    );
+}
+
+#[test]
 fn counted_events_stand_beside_the_figure_and_their_absence_is_not_zero() {
     let file = crate::schema::in_crate("tests/fixtures/v1-every-section.jsonl");
     let run = reports::store::read(&file).expect("a good file");

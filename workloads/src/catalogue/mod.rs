@@ -326,7 +326,7 @@ pub const GROUPS: [Group; 8] = [
 
 /// What a reader calls the figures that a sample carries beside its time, by
 /// their names.
-pub const FIGURES: [(&str, &str); 23] = [
+pub const FIGURES: [(&str, &str); 44] = [
     (
         "spawn_return_ns",
         "time until the call that starts it returns",
@@ -365,6 +365,78 @@ pub const FIGURES: [(&str, &str); 23] = [
     (
         "lost_count",
         "requests under way that the end of the service cut off",
+    ),
+    (
+        "request_cpu_ns",
+        "CPU time for each request at half of the highest rate",
+    ),
+    ("threads_count", "threads of the service"),
+    (
+        "memory_bytes",
+        "memory of the service at half of the highest rate",
+    ),
+    ("idle_connection_bytes", "memory for each idle connection"),
+    (
+        "idle_memory_bytes",
+        "memory of the service with all idle connections",
+    ),
+    (
+        "load_idle_count",
+        "idle connections that the load generator opened",
+    ),
+    (
+        "recovery_ns",
+        "time from the end of a surge of twice the highest rate until the last request that was late, refused or failed",
+    ),
+    (
+        "beyond_shed_ratio",
+        "share of the requests refused at 1.5 times the highest rate",
+    ),
+    (
+        "beyond_failed_ratio",
+        "share of the requests failed at 1.5 times the highest rate",
+    ),
+    ("at_25_ns_p50", "median latency at 25% of the highest rate"),
+    (
+        "at_25_ns_p99",
+        "99th percentile of latency at 25% of the highest rate",
+    ),
+    (
+        "at_25_ns_p999",
+        "99.9th percentile of latency at 25% of the highest rate",
+    ),
+    ("at_75_ns_p50", "median latency at 75% of the highest rate"),
+    (
+        "at_75_ns_p99",
+        "99th percentile of latency at 75% of the highest rate",
+    ),
+    (
+        "at_75_ns_p999",
+        "99.9th percentile of latency at 75% of the highest rate",
+    ),
+    (
+        "at_100_ns_p50",
+        "median latency at 100% of the highest rate",
+    ),
+    (
+        "at_100_ns_p99",
+        "99th percentile of latency at 100% of the highest rate",
+    ),
+    (
+        "at_100_ns_p999",
+        "99.9th percentile of latency at 100% of the highest rate",
+    ),
+    (
+        "at_150_ns_p50",
+        "median latency at 150% of the highest rate",
+    ),
+    (
+        "at_150_ns_p99",
+        "99th percentile of latency at 150% of the highest rate",
+    ),
+    (
+        "at_150_ns_p999",
+        "99.9th percentile of latency at 150% of the highest rate",
     ),
     ("shutdown_ns", "time from asking for the end to the end"),
     ("load_asked_count", "requests of the whole search"),

@@ -110,8 +110,13 @@ pub(super) struct Tally {
     pub(super) shed: u64,
     /// Failed in any other way.
     pub(super) errors: u64,
+    /// Never sent, as there was no connection in time. They are among the errors.
+    pub(super) given_up: u64,
     /// All that have an end.
     pub(super) ended: u64,
+    /// How long after the start the last one ended that was late, refused or
+    /// failed.
+    pub(super) disturbed_ns: u64,
 }
 
 impl Tally {
@@ -121,7 +126,9 @@ impl Tally {
             right: 0,
             shed: 0,
             errors: 0,
+            given_up: 0,
             ended: 0,
+            disturbed_ns: 0,
         }
     }
 
@@ -130,7 +137,9 @@ impl Tally {
         self.right += other.right;
         self.shed += other.shed;
         self.errors += other.errors;
+        self.given_up += other.given_up;
         self.ended += other.ended;
+        self.disturbed_ns = self.disturbed_ns.max(other.disturbed_ns);
     }
 }
 
@@ -143,18 +152,67 @@ pub(super) struct Schedule {
     /// So long after the start a request that has not been sent is given up;
     /// 0: never. Only clients that hold requests back know it.
     pub(super) given_up_ns: u64,
+    /// For some time it is more.
+    pub(super) surge: Surge,
+}
+
+/// A time in which an open loop offers several times as many requests.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Surge {
+    /// When it begins, after the start.
+    pub(super) from_ns: u64,
+    /// How long it lasts; 0: there is none.
+    pub(super) for_ns: u64,
+    /// How many times as many.
+    pub(super) times: u64,
 }
 
 impl Schedule {
     /// When a request of an open loop is due.
     pub(super) fn due_at(self, start: u64, number: u64) -> u64 {
-        start + (u128::from(number) * 1_000_000_000 / u128::from(self.offered_per_s)) as u64
+        let Surge {
+            from_ns,
+            for_ns,
+            times,
+        } = self.surge;
+        let time = |count, rate| (u128::from(count) * 1_000_000_000 / u128::from(rate)) as u64;
+        let (rate, peak) = (self.offered_per_s, self.offered_per_s * times);
+        let before = Self::count(rate, from_ns);
+        let within = Self::count(peak, for_ns);
+        let after = match number {
+            _ if for_ns == 0 || number < before => time(number, rate),
+            _ if number < before + within => from_ns + time(number - before, peak),
+            _ => from_ns + for_ns + time(number - before - within, rate),
+        };
+        start + after
+    }
+
+    /// How many requests of such a rate a second are due before that time.
+    pub(super) fn count(rate: u64, time_ns: u64) -> u64 {
+        (u128::from(rate) * u128::from(time_ns)).div_ceil(1_000_000_000) as u64
     }
 
     /// The first request of an open loop that is not due yet.
     pub(super) fn due_by(self, start: u64, now: u64) -> u64 {
-        let passed = u128::from(now.saturating_sub(start)) * u128::from(self.offered_per_s);
-        ((passed / 1_000_000_000) as u64 + 1).min(self.requests)
+        let Surge {
+            from_ns,
+            for_ns,
+            times,
+        } = self.surge;
+        let (rate, passed) = (self.offered_per_s, now.saturating_sub(start));
+        let due = |rate, time| (u128::from(rate) * u128::from(time) / 1_000_000_000) as u64 + 1;
+        let (before, within) = (
+            Self::count(rate, from_ns),
+            Self::count(rate * times, for_ns),
+        );
+        let count = match passed {
+            _ if for_ns == 0 || passed < from_ns => due(rate, passed),
+            _ if passed < from_ns + for_ns => {
+                before + due(rate * times, passed - from_ns).min(within)
+            }
+            _ => before + within + due(rate, passed - from_ns - for_ns),
+        };
+        count.min(self.requests)
     }
 }
 
@@ -481,5 +539,40 @@ pub(super) fn write(stream: &mut TcpStream, bytes: &[u8]) -> anyhow::Result<usiz
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => bail!("sending a request: {error}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_due_at_the_rate_and_in_a_surge_at_several_times_the_rate() {
+        let schedule = Schedule {
+            requests: 1_000,
+            offered_per_s: 100,
+            given_up_ns: 0,
+            surge: Surge {
+                from_ns: 1_000_000_000,
+                for_ns: 500_000_000,
+                times: 4,
+            },
+        };
+        let at_ms = |number| schedule.due_at(7, number).saturating_sub(7) / 1_000_000;
+        // 100 in the first second, 200 in the half of one that follows.
+        let all = [0, 99, 100, 102, 299, 300, 301].map(at_ms);
+        assert_eq!(all, [0, 990, 1_000, 1_005, 1_497, 1_500, 1_510]);
+        for number in 0..999 {
+            let due = schedule.due_at(7, number);
+            assert!(schedule.due_by(7, due) > number, "{number}");
+            assert!(schedule.due_by(7, due - 1) <= number + 1, "{number}");
+        }
+        let plain = Schedule {
+            surge: Surge::default(),
+            ..schedule
+        };
+        assert_eq!(plain.due_at(0, 250), 2_500_000_000);
+        assert_eq!(plain.due_by(0, 2_499_999_999), 250);
+        assert_eq!(plain.due_by(0, u64::MAX), 1_000);
     }
 }

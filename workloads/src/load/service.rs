@@ -2,16 +2,20 @@
 //! bears, asks for half of it, and has the service end. Each part has a time of
 //! its own, so that a slow service takes no longer than a fast one.
 
-use std::net::SocketAddr;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::parent_id;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
 use super::Report;
-use super::generator::{self, Loaded, Part, Schedule, Threads};
+use super::generator::{self, Loaded, Part, Schedule, Surge, Threads};
 use super::service_client::{Http, Rights};
 use crate::host::clock::now_ns;
 use crate::host::usage::Usage;
 use crate::lane::Order;
+use crate::measure::observed::Observed;
 use crate::protocol::Parameters;
 
 /// The rate that is tried first: any host bears it.
@@ -24,6 +28,18 @@ const CLOSE: f64 = 1.05;
 const SHED_OF: u64 = 1_000;
 /// Requests under way when the service is told to end.
 const LAST: u64 = 8;
+/// Percent of the highest rate at which latencies are told, with the names of
+/// their figures. The last is beyond what the service bears.
+const LEVELS: [(u64, [&str; 3]); 4] = [
+    (25, ["at_25_ns_p50", "at_25_ns_p99", "at_25_ns_p999"]),
+    (75, ["at_75_ns_p50", "at_75_ns_p99", "at_75_ns_p999"]),
+    (100, ["at_100_ns_p50", "at_100_ns_p99", "at_100_ns_p999"]),
+    (150, ["at_150_ns_p50", "at_150_ns_p99", "at_150_ns_p999"]),
+];
+/// A surge is of so many times half of the highest rate.
+const SURGE_TIMES: u64 = 4;
+/// A request that is answered without a backend.
+const NOTHING: &[u8] = b"POST /nothing HTTP/1.1\r\nHost: service\r\nContent-Length: 0\r\n\r\n";
 
 /// What to look for.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +56,8 @@ pub(super) struct Plan {
     pub(super) search_ns: u64,
     /// The 99th percentile of latency that a rate must not exceed.
     pub(super) limit_ns: u64,
+    /// Connections without a request, beside the others.
+    pub(super) idle_connections: u64,
     /// Steps of what the service computes.
     pub(super) steps: u64,
 }
@@ -70,11 +88,17 @@ fn name_and_value(text: &str) -> Result<(String, u64), String> {
 }
 
 impl Given {
+    /// The value of a parameter, if it is given.
+    fn find(&self, name: &str) -> Option<u64> {
+        let mut parameters = self.parameters.iter();
+        let found = parameters.find(|(known, _)| known == name);
+        found.map(|(_, value)| *value)
+    }
+
     /// The value of a parameter that must be given.
     pub(crate) fn get(&self, name: &str) -> anyhow::Result<u64> {
-        let found = self.parameters.iter().find(|(known, _)| known == name);
-        let (_, value) = found.with_context(|| format!("the parameter {name} is missing"))?;
-        Ok(*value)
+        self.find(name)
+            .with_context(|| format!("the parameter {name} is missing"))
     }
 }
 
@@ -101,6 +125,7 @@ impl Plan {
             try_ns: given.get("try_ns")?,
             search_ns: given.get("search_ns")?,
             limit_ns: given.get("limit_ns")?,
+            idle_connections: given.get("idle_count")?,
             steps: given.get("steps_count")?,
         };
         ensure!(
@@ -119,6 +144,23 @@ impl Plan {
             requests: (requests as u64).max(1),
             offered_per_s: rate,
             given_up_ns: time_ns.saturating_add(self.limit_ns),
+            ..Schedule::default()
+        }
+    }
+
+    /// This rate, several times as much for a while, and this rate again.
+    fn surge(&self, rate: u64) -> Schedule {
+        let surge = Surge {
+            from_ns: self.try_ns / 2,
+            for_ns: self.try_ns / 2,
+            times: SURGE_TIMES,
+        };
+        let time_ns = surge.from_ns + surge.for_ns + 2 * self.try_ns;
+        let more = Schedule::count(rate * (SURGE_TIMES - 1), surge.for_ns);
+        Schedule {
+            requests: Schedule::count(rate, time_ns) + more,
+            surge,
+            ..self.schedule(rate, time_ns)
         }
     }
 }
@@ -142,60 +184,194 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Report> {
         cpus
     });
     let threads = Threads::of(plan.connections, own, spins);
-    let mut parts =
+    let parts =
         threads.connect(|first| Http::connect(plan, &rights, first, threads.count as u64))?;
-    let mut asked = 0;
-    let until = now_ns().saturating_add(plan.search_ns);
-    let is_over = || now_ns() >= until;
-    let found = search(is_over, |rate| {
-        let load = |parts: &mut [Part<_>], asked: &mut u64| {
-            let loaded = threads.load(parts, plan.schedule(rate, plan.try_ns))?;
-            *asked += loaded.tally.ended;
+    let mut load = Load {
+        plan,
+        threads: &threads,
+        parts,
+        asked: 0,
+    };
+    match arguments.given.find("offered_per_s") {
+        Some(rate) => load.fixed(rate),
+        None => load.whole(),
+    }
+}
+
+/// The connections, and what has been asked on them.
+struct Load<'a> {
+    plan: &'a Plan,
+    threads: &'a Threads,
+    parts: Vec<Part<Http<'a>>>,
+    asked: u64,
+}
+
+/// Figures by their names.
+type Figures = Vec<(&'static str, f64)>;
+
+impl Load<'_> {
+    fn offer(&mut self, schedule: Schedule) -> anyhow::Result<Loaded> {
+        let loaded = self.threads.load(&mut self.parts, schedule)?;
+        self.asked += loaded.tally.ended;
+        Ok(loaded)
+    }
+
+    /// This rate for the time of half of the highest, without a search and an
+    /// end: what other load generators do.
+    fn fixed(&mut self, rate: u64) -> anyhow::Result<Report> {
+        let schedule = Schedule {
+            given_up_ns: self.plan.hold_ns,
+            ..self.plan.schedule(rate, self.plan.hold_ns)
+        };
+        let before = Usage::now();
+        let loaded = self.offer(schedule)?;
+        let used = Usage::now().minus(before);
+        let tally = &loaded.tally;
+        let answered = (tally.ended - tally.given_up) as f64 * 1e9 / loaded.elapsed_ns as f64;
+        let figures = [
+            ("answered_per_s", answered),
+            ("shed_count", tally.shed as f64),
+            ("errors_count", (tally.errors - tally.given_up) as f64),
+        ];
+        self.threads
+            .report(&loaded, schedule, used, answered, figures)
+    }
+
+    fn whole(&mut self) -> anyhow::Result<Report> {
+        let (plan, lane) = (self.plan, parent_id());
+        let Found { highest, gap } = self.search()?;
+        let half = plan.schedule((highest / 2).max(1), plan.hold_ns);
+        let (before, seen_before) = (Usage::now(), Observed::of(lane)?);
+        let loaded = self.offer(half)?;
+        let (after, seen) = (Usage::now(), Observed::of(lane)?);
+        let cpu_ns = seen.cpu_ns.saturating_sub(seen_before.cpu_ns);
+        let mut figures = vec![
+            ("rate_per_s", highest as f64),
+            ("rate_gap_ratio", gap),
+            ("shed_count", loaded.tally.shed as f64),
+            ("request_cpu_ns", cpu_ns as f64 / loaded.tally.ended as f64),
+            ("threads_count", seen.threads as f64),
+            ("memory_bytes", seen.bytes as f64),
+        ];
+        figures.extend(self.levels(highest)?);
+        figures.push(("recovery_ns", self.recovery_ns(highest)? as f64));
+        figures.extend(idle(plan, lane)?);
+        let drained = self.offer(Schedule {
+            requests: LAST,
+            ..Schedule::default()
+        })?;
+        // A refusal is an answer.
+        let lost = drained.tally.errors;
+        figures.extend([
+            ("errors_count", (loaded.tally.errors + lost) as f64),
+            ("lost_count", (lost + drained.tally.shed) as f64),
+            ("shutdown_ns", drained.elapsed_ns as f64),
+            ("load_asked_count", self.asked as f64),
+        ]);
+        let used = after.minus(before);
+        let report = self
+            .threads
+            .report(&loaded, half, used, highest as f64, figures)?;
+        Ok(Report {
+            checksum: u64::from(loaded.tally.right == loaded.tally.ended),
+            ..report
+        })
+    }
+
+    fn search(&mut self) -> anyhow::Result<Found> {
+        let plan = self.plan;
+        let until = now_ns().saturating_add(plan.search_ns);
+        let is_over = || now_ns() >= until;
+        let mut holds_at = |rate| {
+            let loaded = self.offer(plan.schedule(rate, plan.try_ns))?;
             anyhow::Ok(holds(&loaded, plan.limit_ns))
         };
         // A host that was busy with something else for a moment gets a second try.
-        Ok(load(&mut parts, &mut asked)? || (!is_over() && load(&mut parts, &mut asked)?))
-    })?;
-    let Found { highest, gap } = found.with_context(|| {
-        format!(
-            "at no rate that was tried within {} ms were 99 of 100 answers there within {} ms and all of them right",
-            plan.search_ns / 1_000_000,
-            plan.limit_ns / 1_000_000
-        )
-    })?;
-    let half = plan.schedule((highest / 2).max(1), plan.hold_ns);
-    let before = Usage::now();
-    let loaded = threads.load(&mut parts, half)?;
-    let after = Usage::now();
-    let last = Schedule {
-        requests: LAST,
-        ..Schedule::default()
-    };
-    let drained = threads.load(&mut parts, last)?;
-    let answered = drained.tally.ended - drained.tally.errors - drained.tally.shed;
-    asked += loaded.tally.ended + drained.tally.ended;
-    // A refusal is an answer.
-    let lost = drained.tally.errors;
-    let report = threads.report(
-        &loaded,
-        half,
-        after.minus(before),
-        highest as f64,
-        [
-            ("rate_per_s", highest as f64),
-            ("rate_gap_ratio", gap),
-            ("load_asked_count", asked as f64),
-            ("shed_count", loaded.tally.shed as f64),
-            ("errors_count", (loaded.tally.errors + lost) as f64),
-            ("lost_count", (drained.tally.ended - answered) as f64),
-            ("shutdown_ns", drained.elapsed_ns as f64),
-        ],
-    )?;
-    let all_right = loaded.tally.right == loaded.tally.ended;
-    Ok(Report {
-        checksum: u64::from(all_right),
-        ..report
-    })
+        let found = search(is_over, |rate| {
+            Ok(holds_at(rate)? || (!is_over() && holds_at(rate)?))
+        })?;
+        found.with_context(|| {
+            format!(
+                "at no rate that was tried within {} ms were 99 of 100 answers there within {} ms and all of them right",
+                plan.search_ns / 1_000_000,
+                plan.limit_ns / 1_000_000
+            )
+        })
+    }
+
+    /// Latencies at some rates below the highest and one beyond it.
+    fn levels(&mut self, highest: u64) -> anyhow::Result<Figures> {
+        let mut figures = Vec::new();
+        for (percent, names) in LEVELS {
+            let rate = (highest * percent / 100).max(1);
+            let tally = self
+                .offer(self.plan.schedule(rate, self.plan.try_ns))?
+                .tally;
+            if tally.latencies.count() > 0 {
+                let [p50, p99, p999] = names;
+                figures.extend([
+                    (p50, tally.latencies.median_ns()),
+                    (p99, tally.latencies.p99_ns() as f64),
+                    (p999, tally.latencies.p999_ns() as f64),
+                ]);
+            }
+            if percent > 100 {
+                let share = |count: u64| count as f64 / tally.ended as f64;
+                figures.extend([
+                    ("beyond_shed_ratio", share(tally.shed)),
+                    ("beyond_failed_ratio", share(tally.errors)),
+                ]);
+            }
+        }
+        Ok(figures)
+    }
+
+    /// For how long a surge disturbs the service after its end.
+    fn recovery_ns(&mut self, highest: u64) -> anyhow::Result<u64> {
+        let schedule = self.plan.surge((highest / 2).max(1));
+        let disturbed = self.offer(schedule)?.tally.disturbed_ns;
+        Ok(disturbed.saturating_sub(schedule.surge.from_ns + schedule.surge.for_ns))
+    }
+}
+
+/// What connections cost the lane on which one answer has come and nothing
+/// follows: as many as are wanted, or as come about in the time of four tries.
+fn idle(plan: &Plan, lane: u32) -> anyhow::Result<Figures> {
+    let until = now_ns().saturating_add(4 * plan.try_ns);
+    let before = Observed::of(lane)?;
+    let mut open = Vec::new();
+    while (open.len() as u64) < plan.idle_connections {
+        let time = Duration::from_nanos(until.saturating_sub(now_ns()));
+        if time.is_zero() {
+            break;
+        }
+        match ask_for_nothing(plan.address, time) {
+            Ok(stream) => open.push(stream),
+            Err(_) => break,
+        }
+    }
+    if open.is_empty() {
+        return Ok(Vec::new());
+    }
+    let after = Observed::of(lane)?;
+    let more = after.bytes.saturating_sub(before.bytes);
+    Ok(vec![
+        ("load_idle_count", open.len() as f64),
+        ("idle_memory_bytes", after.bytes as f64),
+        ("idle_connection_bytes", more as f64 / open.len() as f64),
+    ])
+}
+
+/// A connection that the service has read a request from, and answered.
+fn ask_for_nothing(address: SocketAddr, time: Duration) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect_timeout(&address, time)?;
+    stream.set_read_timeout(Some(time))?;
+    stream.write_all(NOTHING)?;
+    // The answer is small, and comes at once.
+    match stream.read(&mut [0; 4 << 10])? {
+        0 => Err(ErrorKind::UnexpectedEof.into()),
+        _ => Ok(stream),
+    }
 }
 
 /// Whether the service has borne what it was asked.

@@ -138,6 +138,7 @@ impl<'a> Http<'a> {
         connection.unsent.clear();
         if connection.waiting.take().is_some() {
             self.tally.errors += 1;
+            self.disturbed(now_ns());
             self.end_one();
         }
         self.idle.retain(|&idle| idle != index);
@@ -163,9 +164,15 @@ impl<'a> Http<'a> {
                 self.tally.latencies.record(now.saturating_sub(due));
             }
             self.tally.errors += 1;
+            self.tally.given_up += 1;
             self.tally.right += 1;
+            self.disturbed(now);
             self.end_one();
         }
+    }
+
+    fn disturbed(&mut self, now: u64) {
+        self.tally.disturbed_ns = now.saturating_sub(self.start);
     }
 
     fn send(&mut self, index: usize, number: u64, due: u64) -> anyhow::Result<()> {
@@ -221,9 +228,13 @@ impl<'a> Http<'a> {
             return self.close(index);
         };
         let body = &connection.come[answer.body.clone()];
-        let latency = now_ns().saturating_sub(due);
+        let now = now_ns();
+        let latency = now.saturating_sub(due);
         let route = Route::of(number);
         let right = self.rights.of(route, route.item(number));
+        if answer.status != 200 || (latency > self.plan.limit_ns && route != Route::Slow) {
+            self.tally.disturbed_ns = now.saturating_sub(self.start);
+        }
         match answer.status {
             200 if right.is_some() && check(body) == right => {
                 self.tally.right += 1;
@@ -446,6 +457,7 @@ mod tests {
             try_ns: 1,
             search_ns: 1,
             limit_ns: 1,
+            idle_connections: 0,
             steps: 3,
         }
     }
@@ -511,7 +523,7 @@ mod tests {
         let schedule = Schedule {
             requests: 400,
             offered_per_s: 20_000,
-            given_up_ns: 0,
+            ..Schedule::default()
         };
         let tally = threads.load(&mut parts, schedule).unwrap().tally;
         assert_eq!((tally.ended, tally.shed, tally.errors), (400, 1, 3));
@@ -538,9 +550,12 @@ mod tests {
             requests: 100,
             offered_per_s: 10_000,
             given_up_ns: time.as_nanos() as u64,
+            ..Schedule::default()
         };
         let tally = threads.load(&mut parts, schedule).unwrap().tally;
         assert_eq!((tally.ended, tally.right, tally.errors), (100, 100, 99));
+        assert_eq!(tally.given_up, 99);
+        assert!(tally.disturbed_ns >= time.as_nanos() as u64, "{tally:?}");
         // The first is slow, and so not among the latencies.
         assert_eq!(tally.latencies.count(), 99);
         assert!(tally.latencies.median_ns() >= 20e6, "{tally:?}");

@@ -43,6 +43,11 @@ impl Latencies {
         self.0.value_at_quantile(0.99)
     }
 
+    /// The 99.9th percentile.
+    pub(crate) fn p999_ns(&self) -> u64 {
+        self.0.value_at_quantile(0.999)
+    }
+
     /// The longest.
     pub(crate) fn worst_ns(&self) -> f64 {
         self.0.max() as f64

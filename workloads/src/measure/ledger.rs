@@ -118,12 +118,12 @@ struct Reading {
 
 /// What a lane's processes have.
 #[derive(Clone, Copy, Debug, Default)]
-struct Own {
-    anonymous: i64,
-    page_tables: i64,
-    kernel_stack: i64,
+pub(super) struct Own {
+    pub(super) anonymous: i64,
+    pub(super) page_tables: i64,
+    pub(super) kernel_stack: i64,
     virtual_size: i64,
-    threads: i64,
+    pub(super) threads: i64,
     processes: i64,
     mappings: i64,
     files: i64,
@@ -186,7 +186,7 @@ impl Own {
         Ok(own)
     }
 
-    fn add(&mut self, pid: u32, kernel_stack: i64) -> io::Result<()> {
+    pub(super) fn add(&mut self, pid: u32, kernel_stack: i64) -> io::Result<()> {
         let rollup = ProcFile::read(&format!("/proc/{pid}/smaps_rollup"))?;
         let status = ProcFile::read(&format!("/proc/{pid}/status"))?;
         let threads = status.number("Threads");
@@ -199,12 +199,12 @@ impl Own {
     }
 }
 
-fn has_ended(error: &io::Error) -> bool {
+pub(super) fn has_ended(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }
 
 /// Adds the processes below `pid`. One that ends meanwhile is left out.
-fn descendants(pid: u32, found: &mut Vec<u32>) {
+pub(super) fn descendants(pid: u32, found: &mut Vec<u32>) {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return;
     };
@@ -231,7 +231,7 @@ fn count_lines(path: &str) -> io::Result<i64> {
 
 /// The bytes of one kernel stack: a power of two, near what the host's have on
 /// average.
-fn kernel_stack(host: &ProcFile) -> io::Result<i64> {
+pub(super) fn kernel_stack(host: &ProcFile) -> io::Result<i64> {
     let load = fs::read_to_string("/proc/loadavg")?;
     let tasks = tasks_of(&load).unwrap_or(1).max(1);
     let average = (host.bytes("KernelStack") / tasks).max(1) as f64;

@@ -3,6 +3,7 @@
 pub(crate) mod latency;
 pub mod ledger;
 pub(crate) mod meter;
+pub(crate) mod observed;
 pub(crate) mod study;
 
 pub(crate) use latency::Latencies;
