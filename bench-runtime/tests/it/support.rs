@@ -10,7 +10,12 @@ use crate::start::Start;
 use bench_runtime::{JoinError, JoinHandle, Runtime};
 
 /// Longer than any body takes on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(if cfg!(miri) { 1_200 } else { 60 });
+/// A hang, and not a machine with much to do.
+const PATIENCE: Duration = Duration::from_secs(match () {
+    () if cfg!(miri) => 1_200,
+    () if cfg!(any(rt_tsan, rt_asan)) => 300,
+    () => 60,
+});
 
 /// Who runs the tasks of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
