@@ -48,6 +48,8 @@ pub(super) struct Attempt<'a> {
     /// The end of this operation, where it has one of its own.
     limit_ns: u64,
     waited: bool,
+    /// Urgent data has ended a wait of a thread, and did not end the operation.
+    skips_urgent: bool,
 }
 
 /// Where the wait of a future is.
@@ -90,6 +92,7 @@ impl<'a> Attempt<'a> {
             tick: 0,
             limit_ns,
             waited: false,
+            skips_urgent: false,
         }
     }
 
@@ -330,7 +333,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    fn wait_as_thread(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+    fn wait_as_thread(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
         // Without one in the thread's last moments too.
         let wake = WAKE.try_with(Clone::clone).ok().flatten();
         if let Some(wake) = &wake {
@@ -351,7 +354,7 @@ impl<'a> Attempt<'a> {
         result
     }
 
-    fn poll_as_thread(&self, fd: BorrowedFd<'_>, wake: Option<&EventFd>) -> io::Result<()> {
+    fn poll_as_thread(&mut self, fd: BorrowedFd<'_>, wake: Option<&EventFd>) -> io::Result<()> {
         // After joining the list: what changed before is seen here, what
         // changes later is a kick.
         if self.waits.is_closed() {
@@ -364,7 +367,11 @@ impl<'a> Attempt<'a> {
             Some(_) => left,
             None => Some(left.map_or(BLIND_WAIT, |left| left.min(BLIND_WAIT))),
         };
-        fd::wait(fd, self.side == Side::Write, wake, left)
+        let to_write = self.side == Side::Write;
+        if fd::wait(fd, to_write, !self.skips_urgent, wake, left)? {
+            self.skips_urgent = true;
+        }
+        Ok(())
     }
 }
 

@@ -244,34 +244,35 @@ impl Descriptor {
     }
 
     fn wait(&self, side: Side) -> io::Result<()> {
-        self.when_ready(side, |_| Ok(()))
+        let is_ready = |fd: BorrowedFd<'_>| fd::is_ready(fd, side == Side::Write);
+        self.when_ready(side, is_ready, |_| Ok(()))
     }
 
     /// The operation is tried only where poll(2) says that it would not block.
     fn when_ready<T>(
         &self,
         side: Side,
+        is_ready: impl Fn(BorrowedFd<'_>) -> bool,
         mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
     ) -> io::Result<T> {
-        self.fd.io(side, |inner| {
-            match fd::is_ready(inner.as_fd(), side == Side::Write) {
-                true => op(inner.as_fd()),
-                false => Err(io::ErrorKind::WouldBlock.into()),
-            }
+        self.fd.io(side, |inner| match is_ready(inner.as_fd()) {
+            true => op(inner.as_fd()),
+            false => Err(io::ErrorKind::WouldBlock.into()),
         })
     }
 }
 
 impl Read for &Descriptor {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.when_ready(Side::Read, |fd| transfer::read(fd, buf))
+        self.when_ready(Side::Read, fd::has_input, |fd| transfer::read(fd, buf))
     }
 }
 
 impl Write for &Descriptor {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let part = &buf[..buf.len().min(fd::WRITE_MOST)];
-        self.when_ready(Side::Write, |fd| transfer::write(fd, part))
+        let has_room = |fd: BorrowedFd<'_>| fd::is_ready(fd, true);
+        self.when_ready(Side::Write, has_room, |fd| transfer::write(fd, part))
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -27,19 +27,26 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Resu
 
 /// Waits until an operation on it would not block, until `wake` is set, or
 /// until `timeout` has passed; also ends at a signal. Blocks the thread.
+///
+/// It ends at urgent data too, if `urgent`, and says whether that alone ended it: a read
+/// gets none of it, so that it is there again at the next wait.
 pub(crate) fn wait(
     fd: BorrowedFd<'_>,
     to_write: bool,
+    urgent: bool,
     wake: Option<&EventFd>,
     timeout: Option<Duration>,
-) -> io::Result<()> {
+) -> io::Result<bool> {
+    let mut events = interest(to_write);
+    events.set(PollFlags::POLLPRI, urgent && !to_write);
     let mut both = [
-        PollFd::new(fd, interest(to_write)),
+        PollFd::new(fd, events),
         PollFd::new(wake.map_or(fd, AsFd::as_fd), PollFlags::POLLIN),
     ];
     let used = if wake.is_some() { 2 } else { 1 };
     match nix::poll::ppoll(&mut both[..used], timeout.map(Into::into), None) {
-        Ok(_) | Err(nix::Error::EINTR) => Ok(()),
+        Ok(_) => Ok(both[0].revents() == Some(PollFlags::POLLPRI)),
+        Err(nix::Error::EINTR) => Ok(false),
         Err(e) => Err(e.into()),
     }
 }
@@ -49,6 +56,12 @@ pub(crate) fn wait(
 pub(crate) fn is_ready(fd: BorrowedFd<'_>, to_write: bool) -> bool {
     let mut one = [PollFd::new(fd, interest(to_write))];
     // An error is for the operation to find.
+    nix::poll::poll(&mut one, PollTimeout::ZERO) != Ok(0)
+}
+
+/// True if a read would not block: [`is_ready`], but for urgent data, which it does not get.
+pub(crate) fn has_input(fd: BorrowedFd<'_>) -> bool {
+    let mut one = [PollFd::new(fd, PollFlags::POLLIN)];
     nix::poll::poll(&mut one, PollTimeout::ZERO) != Ok(0)
 }
 

@@ -141,7 +141,7 @@ impl Noted {
                 return noted;
             }
             // An error is a signal in between, or a want of memory that passes.
-            let _ = fd::wait(self.0.as_fd(), false, None, None);
+            let _ = fd::wait(self.0.as_fd(), false, false, None, None);
             self.0.clear();
         }
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bench_runtime::net::{Descriptor, Shared, TcpListener, TcpStream, is_closed_error};
 use bench_runtime::time::sleep;
-use bench_runtime::{context, go};
+use bench_runtime::{chan, context, go};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::time::TimeSpec;
@@ -40,6 +40,40 @@ fn timerfd_ticks_are_waited_for_and_not_early() {
             assert!(begun.elapsed() >= MOMENT * ticks as u32);
         }
         assert!(!is_nonblocking(&timer), "its flags are the program's");
+    });
+}
+
+/// A byte that poll(2) tells of and no read gets.
+#[test]
+fn urgent_data_blocks_no_thread_and_keeps_none_awake() {
+    everywhere(|way| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut far = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (near, _) = listener.accept().unwrap();
+        let urgent = nix::sys::socket::MsgFlags::MSG_OOB;
+        nix::sys::socket::send(far.as_raw_fd(), b"!", urgent).unwrap();
+        let mut watched = Descriptor::duplicate_of(&near).unwrap();
+        watched.wait_readable().unwrap();
+        // It blocks, and its reader must not: the writer has started on the same thread.
+        let (tx, rx) = chan(0);
+        let writer = way.go(move || {
+            rx.recv();
+            sleep(MOMENT);
+            far.write_all(b"data").unwrap();
+            far
+        });
+        tx.send(()).unwrap();
+        assert_eq!(watched.read(&mut [0; 8]).unwrap(), 4);
+        let far = writer.join();
+        nix::sys::socket::send(far.as_raw_fd(), b"!", urgent).unwrap();
+        let mut trials = 0;
+        watched.set_read_timeout(Some(MOMENT)).unwrap();
+        let nothing = watched.read_with(|| {
+            trials += 1;
+            Err::<(), _>(io::ErrorKind::WouldBlock.into())
+        });
+        assert_eq!(nothing.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(trials < 10, "tried {trials} times");
     });
 }
 
