@@ -191,8 +191,11 @@ pub fn write(runs: &[Run], out: impl Write + Send) -> Result<usize, ParquetError
     let columns = columns();
     let mut writer = writer("samples", &columns, out)?;
     let mut count = 0;
-    for run in runs {
-        let machine_key = run.header.host.machine.key();
+    let keys: Vec<String> = runs
+        .iter()
+        .map(|run| run.header.host.machine.key())
+        .collect();
+    for (run, machine_key) in runs.iter().zip(&keys) {
         let rows: Vec<Row<'_>> = run
             .groups
             .iter()
@@ -202,7 +205,7 @@ pub fn write(runs: &[Run], out: impl Write + Send) -> Result<usize, ParquetError
             })
             .map(|(group, sample_index, sample)| Row {
                 run,
-                machine_key: &machine_key,
+                machine_key,
                 group,
                 sample_index,
                 sample,

@@ -1,5 +1,6 @@
 // Drives a page in headless Chromium over its debugging pipe. A script with the checks of
-// that page calls `drive` with its own arguments: CHROMIUM PAGE [AXE].
+// that page calls `drive` with its own arguments, CHROMIUM PAGE [AXE], and names the pages
+// beside it that axe looks at too.
 // Prints one line a failed check and exits with 1 if there is any. The rules of axe, the
 // policy, requests and errors are looked at here, the same for every page.
 import { spawn } from "node:child_process";
@@ -8,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
-export async function drive([chromium, page, axe], checks) {
+export async function drive([chromium, page, axe], checks, pages = [""]) {
 const home = mkdtempSync(join(tmpdir(), "report-"));
 const browser = spawn(chromium, [
   "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -55,10 +56,10 @@ try {
   };
   const url = pathToFileURL(page).href;
   let visits = 0;
-  const open = async (hash) => {
+  const open = async (hash, other = "") => {
     await tell("Page.navigate", { url: "about:blank" });
     await until("location.href === 'about:blank'");
-    await tell("Page.navigate", { url: url + hash });
+    await tell("Page.navigate", { url: (other ? new URL(other, url).href : url) + hash });
     visits += 1;
     check("the script runs under the page's own policy", await until("location.protocol === 'file:' && document.readyState === 'complete' && document.documentElement.classList.contains('js')"), hash);
   };
@@ -66,13 +67,13 @@ try {
   await checks({ run, until, open, check, tell, failures });
 
   if (axe) {
-    for (const [theme, width] of [["light", 1280], ["dark", 1280], ["light", 390]]) {
+    for (const [theme, width, other] of pages.flatMap((other) => [["light", 1280, other], ["dark", 1280, other], ["light", 390, other]])) {
       await tell("Emulation.setDeviceMetricsOverride", { width, height: 800, deviceScaleFactor: 1, mobile: width < 600 });
       await tell("Page.setBypassCSP", { enabled: true });
-      await open("#theme=" + theme);
+      await open("#theme=" + theme, other);
       await run(readFileSync(axe, "utf8") + "; undefined");
       const violations = await run("document.querySelectorAll('details').forEach((part) => { part.open = true; }); axe.run().then((found) => found.violations.map((each) => each.id + ' (' + each.nodes.length + '): ' + each.nodes.slice(0, 3).map((node) => node.html.slice(0, 140) + ' ' + (node.any[0]?.message || '')).join(' | ')))");
-      for (const violation of violations) failures.push(`axe, ${theme}, ${width} px: ${violation}`);
+      for (const violation of violations) failures.push(`axe, ${other} ${theme}, ${width} px: ${violation}`);
     }
     await tell("Emulation.clearDeviceMetricsOverride");
   }

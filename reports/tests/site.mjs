@@ -1,5 +1,9 @@
 // The checks of the pages of many machines. Called by tests/it/browser.rs:  node site.mjs CHROMIUM INDEX [AXE]
+import { readdirSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { drive } from "./driver.mjs";
+
+const machine = "m/" + readdirSync(join(dirname(process.argv[3]), "m"))[0];
 
 await drive(process.argv.slice(2), async ({ run, until, open, check, tell }) => {
   const shown = "[...document.querySelectorAll('tbody tr[data-facts]')].filter((row) => !row.hidden)";
@@ -42,15 +46,15 @@ await drive(process.argv.slice(2), async ({ run, until, open, check, tell }) => 
   check("a file that is no run is refused", await until("document.querySelector('#nearest-list').textContent.includes('no run.jsonl')"), await run("document.querySelector('#nearest-list').textContent"));
 
   // The pages behind it.
-  const machine = await run("document.querySelector('tbody tr[data-facts] th a').href");
+  const first = await run("document.querySelector('tbody tr[data-facts] th a').href");
   await run("document.querySelector('tbody tr[data-facts] th a').click()");
-  check("a row leads to its machine", await until(`location.href === ${JSON.stringify(machine)} && document.readyState === 'complete' && document.querySelectorAll('.heat tr').length > 8`), await run("location.href"));
+  check("a row leads to its machine", await until(`location.href === ${JSON.stringify(first)} && document.readyState === 'complete' && document.querySelectorAll('.heat tr').length > 8`), await run("location.href"));
   await run("document.querySelector('.links a').click()");
   check("and back", await until("location.pathname.endsWith('/index.html')"), await run("location.href"));
 
   // Phone width: nothing but the tables' own frames scrolls sideways.
   await tell("Emulation.setDeviceMetricsOverride", { width: 375, height: 800, deviceScaleFactor: 1, mobile: true });
-  for (const page of await run("[...document.querySelectorAll('.links a')].map((link) => link.href).concat(" + JSON.stringify(machine) + ")")) {
+  for (const page of await run("[...document.querySelectorAll('.links a')].map((link) => link.href).concat(" + JSON.stringify(first) + ")")) {
     await tell("Page.navigate", { url: page });
     check("a page is there", await until(`location.href === ${JSON.stringify(page)} && document.readyState === 'complete'`), page);
     check("a phone needs no sideways scrolling", await run("document.documentElement.scrollWidth <= 376"), page + " " + (await run("document.documentElement.scrollWidth")));
@@ -59,10 +63,10 @@ await drive(process.argv.slice(2), async ({ run, until, open, check, tell }) => 
 
   // Without a script every table is there.
   await tell("Emulation.setScriptExecutionDisabled", { value: true });
-  await tell("Page.navigate", { url: machine.replace(/m\/.*/, "index.html") });
+  await tell("Page.navigate", { url: first.replace(/m\/.*/, "index.html") });
   await new Promise((resolve) => setTimeout(resolve, 1000));
   const { root } = await tell("DOM.getDocument", { depth: 1 });
   const { nodeIds } = await tell("DOM.querySelectorAll", { nodeId: root.nodeId, selector: "tbody tr[data-facts] td b" });
   check("the tables read without a script", nodeIds.length > 100, nodeIds.length);
   await tell("Emulation.setScriptExecutionDisabled", { value: false });
-});
+}, ["", "serve.html", "across.html", machine]);

@@ -72,7 +72,8 @@ impl Analysis {
     /// Does the statistics of `run`. The same run gives the same figures.
     #[must_use]
     pub fn of(run: &Run) -> Analysis {
-        let mut analysis = Analysis::of_quantities(run, |_, _| true);
+        let (mut analysis, cells) = Analysis::of_quantities(run, |_, _| true);
+        analysis.curves = scaling::curves(run, &cells);
         analysis.ledgers = ledgers(run);
         analysis.growth = growth::growth(run, &analysis.rows);
         analysis
@@ -82,15 +83,19 @@ impl Analysis {
     /// first screen's questions: the same as [`Analysis::of`] has, in a part of the time.
     #[must_use]
     pub fn of_main_figures(run: &Run) -> Analysis {
-        Analysis::of_quantities(run, |workload, quantity| {
+        let is_main = |workload: &Workload, quantity: &Quantity| {
             let screen = workload.first_screen.as_ref();
             let answering = screen.and_then(|screen| screen.quantity.as_deref());
             let id = quantity.id.as_str();
             quantity.rank == 0 || id == HEADROOM || answering == Some(id)
-        })
+        };
+        Analysis::of_quantities(run, is_main).0
     }
 
-    fn of_quantities(run: &Run, has: impl Fn(&Workload, &Quantity) -> bool) -> Analysis {
+    fn of_quantities(
+        run: &Run,
+        has: impl Fn(&Workload, &Quantity) -> bool,
+    ) -> (Analysis, Vec<Cell>) {
         let design = &run.header.design;
         let threshold_ratio = if design.threshold_ratio > 0.0 && design.threshold_ratio.is_finite()
         {
@@ -111,15 +116,16 @@ impl Analysis {
         row::add_headroom(&mut rows);
         rows.extend(row::absences(run, &rows));
         row::sort(&mut rows, run);
-        Analysis {
+        let analysis = Analysis {
             ledgers: Vec::new(),
-            curves: scaling::curves(run, &cells),
+            curves: Vec::new(),
             growth: Vec::new(),
             rows,
             noise,
             reference_lane,
             threshold_ratio,
-        }
+        };
+        (analysis, cells)
     }
 
     /// What an effect must exceed for a verdict.
