@@ -214,8 +214,9 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     }
     setup.budget *= match arguments.preset {
         None => 1,
-        // Each sample is a search of some seconds.
-        Some(Preset::Service) => 2,
+        // Each sample is a search of some seconds, also of a first look.
+        Some(Preset::Service) if depth == Depth::Quick => 8,
+        Some(Preset::Service) => 3,
         // Twice the lanes of other runs.
         Some(Preset::Peers | Preset::Growth) => 2,
         // And each as long as others measured it.

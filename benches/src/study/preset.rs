@@ -159,6 +159,7 @@ pub(super) fn with_values(points: Vec<Parameters>, name: &str, values: &[u64]) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lane_process::Limits;
 
     #[test]
     fn all_points_of_all_presets_are_valid() {
@@ -174,6 +175,19 @@ mod tests {
                         workload.check(&point).unwrap();
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn sample_of_a_service_ends_well_within_the_time_of_a_sample() {
+        let workload = catalogue::find("service.http").unwrap();
+        for size in [Size::Quick, Size::Full] {
+            for point in Preset::Service.points(workload, size, 4) {
+                // Four rates, a surge of three tries, and idle connections for four.
+                let longest = point["search_ns"] + point["hold_ns"] + 11 * point["try_ns"];
+                let limit = Limits::default().sample.as_nanos() as u64;
+                assert!(3 * longest < 2 * limit, "{size:?}: {longest} ns");
             }
         }
     }

@@ -33,19 +33,19 @@ const LIST: &[Workload] = &[Workload {
         count(
             "hold_ns",
             "for how long half of the highest rate is offered",
-            [&[100_000_000], &[3_000_000_000], &[5_000_000_000]],
+            [&[100_000_000], &[1_500_000_000], &[4_000_000_000]],
             LONG,
         ),
         count(
             "try_ns",
             "for how long each rate is tried",
-            [&[20_000_000], &[500_000_000], &[750_000_000]],
+            [&[20_000_000], &[250_000_000], &[500_000_000]],
             LONG,
         ),
         count(
             "search_ns",
             "after so long no other rate is tried",
-            [&[1_000_000_000], &[12_000_000_000], &[15_000_000_000]],
+            [&[1_000_000_000], &[5_000_000_000], &[10_000_000_000]],
             LONG,
         ),
         count(
@@ -57,7 +57,7 @@ const LIST: &[Workload] = &[Workload {
         from_zero(
             "idle_count",
             "connections without a request that are opened beside the others at the end, or as many as can be in the time of four tries",
-            [&[20], &[10_000], &[10_000]],
+            [&[20], &[2_000], &[10_000]],
             25_000,
         ),
         count(
