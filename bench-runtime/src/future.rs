@@ -38,6 +38,10 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
+//! More of it, all tested: a writer to PostgreSQL through a pool
+//! (`checks/crates/examples/postgres_writer.rs`), hyper's client, streams of
+//! `tokio::sync::mpsc` and tokio's timers (`checks/crates/tests/futures.rs`).
+//!
 //! A future of tokio's sockets or timers that a goroutine polls itself must be
 //! *made* inside tokio's context, `Handle::enter`; its channels need none.
 //!

@@ -33,6 +33,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("scope", 8),
     ("future", 8),
     ("coming_from_go", 8),
+    ("synctest", 8),
     ("lib", 9),
 ];
 

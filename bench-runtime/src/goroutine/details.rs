@@ -11,27 +11,62 @@ use crate::stack::Class;
 #[repr(C)]
 pub(crate) struct Details {
     site: &'static Location<'static>,
-    /// From a box; null if it has no name.
-    name: *mut u8,
-    name_bytes: usize,
+    /// Name and labels, from a box; null if it has none.
+    text: *mut u8,
+    text_bytes: usize,
     class: Option<Class>,
 }
 
+/// A key and a value for each label.
+pub(crate) type Labels = Vec<(String, String)>;
+
+/// Name and labels as one text, so that a look reads them at once: the name, then for each
+/// label a NUL, the key, a NUL, the value. Without labels there is no NUL. A missing
+/// name is an empty one where there are labels.
+pub(crate) fn text_of(name: Option<&str>, labels: &Labels) -> Option<Box<str>> {
+    // Of those who give text only a program that means to confuse has a NUL in it.
+    let clean = |text: &str| text.replace('\0', "\u{fffd}");
+    if name.is_none() && labels.is_empty() {
+        return None;
+    }
+    let mut text = clean(name.unwrap_or_default());
+    for (key, value) in labels {
+        for part in [key, value] {
+            text.push('\0');
+            text += &clean(part);
+        }
+    }
+    Some(text.into())
+}
+
+/// The name and the labels of such a text. Of a text that was cut the last label may be
+/// incomplete.
+pub(crate) fn parts_of(text: &str) -> (Option<&str>, Labels) {
+    let mut parts = text.split('\0');
+    let name = parts.next().unwrap_or_default();
+    let mut labels = Labels::new();
+    while let Some(key) = parts.next() {
+        labels.push((key.to_owned(), parts.next().unwrap_or_default().to_owned()));
+    }
+    let is_named = !name.is_empty() || labels.is_empty();
+    (is_named.then_some(name), labels)
+}
+
 impl Details {
-    /// The site, the name's address or 0, and its length.
+    /// The site, the text's address or 0, and its length.
     pub(crate) const WORDS: usize = 3;
 
     pub(crate) fn new(
         site: &'static Location<'static>,
-        name: Option<Box<str>>,
+        text: Option<Box<str>>,
         class: Option<Class>,
     ) -> Self {
-        let name_bytes = name.as_ref().map_or(0, |name| name.len());
-        let name = name.map_or(ptr::null_mut(), |name| Box::into_raw(name).cast());
+        let text_bytes = text.as_ref().map_or(0, |text| text.len());
+        let text = text.map_or(ptr::null_mut(), |text| Box::into_raw(text).cast());
         Self {
             site,
-            name,
-            name_bytes,
+            text,
+            text_bytes,
             class,
         }
     }
@@ -40,9 +75,19 @@ impl Details {
         self.site
     }
 
-    pub(crate) fn name(&self) -> Option<&str> {
+    /// Name and labels: see [`text_of`].
+    pub(crate) fn text(&self) -> Option<&str> {
         // SAFETY: null, or what `new` has of the box, which is ours until the drop.
-        unsafe { self.raw_name().as_ref() }
+        unsafe { self.raw_text().as_ref() }
+    }
+
+    /// The name. Does not allocate.
+    pub(crate) fn name(&self) -> Option<&str> {
+        let text = self.text()?;
+        match text.split_once('\0') {
+            Some((name, _)) => Some(name).filter(|name| !name.is_empty()),
+            None => Some(text),
+        }
     }
 
     /// The kind of stack asked for, where it is not the runtime's.
@@ -50,16 +95,16 @@ impl Details {
         self.class
     }
 
-    fn raw_name(&self) -> *mut str {
-        ptr::slice_from_raw_parts_mut(self.name, self.name_bytes) as *mut str
+    fn raw_text(&self) -> *mut str {
+        ptr::slice_from_raw_parts_mut(self.text, self.text_bytes) as *mut str
     }
 }
 
 impl Drop for Details {
     fn drop(&mut self) {
-        if !self.name.is_null() {
+        if !self.text.is_null() {
             // SAFETY: from the box in `new`, once.
-            drop(unsafe { Box::from_raw(self.raw_name()) });
+            drop(unsafe { Box::from_raw(self.raw_text()) });
         }
     }
 }
@@ -68,14 +113,32 @@ impl Drop for Details {
 mod tests {
     use super::*;
 
+    fn label(key: &str, value: &str) -> (String, String) {
+        (key.to_owned(), value.to_owned())
+    }
+
     #[test]
-    fn a_name_is_given_as_it_was_taken_also_if_it_is_empty() {
-        let of = |name: Option<&str>| {
-            let details = Details::new(Location::caller(), name.map(Into::into), None);
-            details.name().map(str::to_owned)
-        };
-        assert_eq!(of(None), None);
-        assert_eq!(of(Some("")).as_deref(), Some(""));
-        assert_eq!(of(Some("reader")).as_deref(), Some("reader"));
+    fn name_and_labels_are_given_as_they_were_taken_also_if_they_are_empty() {
+        let all: [(Option<&str>, Labels); 6] = [
+            (None, vec![]),
+            (Some(""), vec![]),
+            (Some("reader"), vec![]),
+            (None, vec![label("route", "/")]),
+            (Some("reader"), vec![label("route", "/"), label("", "")]),
+            (Some("reader"), vec![label("user", "")]),
+        ];
+        for (name, labels) in all {
+            let details = Details::new(Location::caller(), text_of(name, &labels), None);
+            assert_eq!(details.name(), name);
+            let parts = details.text().map(parts_of);
+            assert_eq!(parts.unwrap_or_default(), (name, labels));
+        }
+    }
+
+    #[test]
+    fn nul_in_a_text_makes_no_label() {
+        let text = text_of(Some("a\0b"), &vec![label("k\0", "v\0w")]).unwrap();
+        let expected = (Some("a\u{fffd}b"), vec![label("k\u{fffd}", "v\u{fffd}w")]);
+        assert_eq!(parts_of(&text), expected);
     }
 }

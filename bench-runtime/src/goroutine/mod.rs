@@ -45,7 +45,7 @@
 //! | [`JOIN_DONE`]     | ended, the result is in `body`  | the handle             |
 
 pub(crate) mod body;
-mod details;
+pub(crate) mod details;
 pub(crate) mod list;
 pub(crate) mod locals;
 mod parkable;
@@ -336,7 +336,7 @@ impl Goroutine {
         unsafe { (word as *const Location<'static>).as_ref() }
     }
 
-    /// Name and limits, where any were given. Only for the goroutine itself,
+    /// Name, labels and limits, where any were given. Only for the goroutine itself,
     /// or while it is known not to end.
     pub(crate) fn details(&self) -> Option<&Details> {
         let site = self.site_word();

@@ -24,11 +24,12 @@ pub(crate) enum WaitReason {
     Blocking,
     Suspend,
     Future,
+    Rest,
 }
 
 impl WaitReason {
     /// All of them, at the index of their value.
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 21] = [
         Self::None,
         Self::ChanSend,
         Self::ChanRecv,
@@ -49,6 +50,7 @@ impl WaitReason {
         Self::Blocking,
         Self::Suspend,
         Self::Future,
+        Self::Rest,
     ];
 
     /// The reason with this value, `None` for one that is none.
@@ -82,6 +84,7 @@ impl WaitReason {
             Self::Blocking => "blocking call",
             Self::Suspend => "suspended",
             Self::Future => "block_on",
+            Self::Rest => "synctest.wait",
         }
     }
 }

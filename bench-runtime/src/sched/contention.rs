@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::current::now_ns;
+use super::pprof::Sample;
 use super::profile::{frames, write_frames};
 use crate::goroutine::{Parkable, WaitReason};
 use crate::unwind::{Frame, Symbols, own_calls};
@@ -216,10 +217,11 @@ impl ContentionProfile {
     pub fn write_pprof(&self, out: impl std::io::Write) -> std::io::Result<()> {
         let samples = self.stacks.iter().map(|stack| {
             let delay_ns = i64::try_from(stack.delay.as_nanos()).unwrap_or(i64::MAX);
-            (
-                stack.frames.as_slice(),
-                vec![stack.count.cast_signed(), delay_ns],
-            )
+            Sample {
+                frames: &stack.frames,
+                values: vec![stack.count.cast_signed(), delay_ns],
+                labels: &[],
+            }
         });
         let types = [("contentions", "count"), ("delay", "nanoseconds")];
         super::pprof::write(out, &types, samples)

@@ -10,7 +10,7 @@
 //! that is not ours: any other thread might hold the other end of a channel, so
 //! with one there is never an alarm.
 
-use super::dump;
+use super::fake_time;
 use super::os_threads::HELPERS_COUNT;
 use super::report::write_all;
 use super::report::write_stacks_apart;
@@ -52,11 +52,10 @@ pub(crate) fn check_deadlock(shared: &'static Shared) -> bool {
     if !all_machines_sleep(shared) || !nothing_can_come(shared) {
         return false;
     }
-    let goroutines = dump::goroutines_of(shared);
-    if goroutines.is_empty()
-        || goroutines.iter().any(|info| !info.waits)
-        || shared.sysmon_ready_seq.load(Ordering::SeqCst) != ready_seq
-    {
+    let Some(goroutines) = fake_time::all_waiting(shared) else {
+        return false;
+    };
+    if shared.sysmon_ready_seq.load(Ordering::SeqCst) != ready_seq {
         return false;
     }
     // Two Ms that fall asleep together both come here: one says it.

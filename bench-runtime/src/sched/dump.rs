@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::look::{self, Look, Seen};
 use super::shared::Shared;
+use crate::goroutine::details::parts_of;
 use crate::goroutine::{Details, Goroutine, Status, WaitReason};
 
 /// What one goroutine was doing when it was looked at.
@@ -40,6 +41,8 @@ pub struct GoroutineInfo {
     pub id: u64,
     /// The name given at spawn.
     pub name: Option<String>,
+    /// Its labels, by key and value: see [`labels`](crate::labels()).
+    pub labels: Vec<(String, String)>,
     /// What it does or waits for, in Go's words: `chan receive`, `running`.
     pub state: String,
     /// True if it is parked, or in a blocking call.
@@ -61,6 +64,7 @@ impl fmt::Display for GoroutineInfo {
         if let Some(name) = &self.name {
             write!(f, " \"{name}\"")?;
         }
+        write_labels(f, &self.labels)?;
         write!(f, " [{}", self.state)?;
         if let Some(object) = self.object {
             write!(f, " on {object:#x}")?;
@@ -76,6 +80,18 @@ impl fmt::Display for GoroutineInfo {
     }
 }
 
+/// As ` {key=value, key=value}`; nothing where there are none.
+pub(super) fn write_labels(out: &mut dyn Write, labels: &[(String, String)]) -> fmt::Result {
+    for (at, (key, value)) in labels.iter().enumerate() {
+        let before = if at == 0 { " {" } else { ", " };
+        write!(out, "{before}{key}={value}")?;
+    }
+    match labels.is_empty() {
+        true => Ok(()),
+        false => out.write_char('}'),
+    }
+}
+
 fn state_of(status: Status, reason: WaitReason) -> &'static str {
     match status {
         Status::Waiting | Status::Syscall => reason.as_str(),
@@ -88,9 +104,14 @@ fn state_of(status: Status, reason: WaitReason) -> &'static str {
 impl GoroutineInfo {
     /// `None` if there was no goroutine.
     pub(super) fn of(seen: &Seen<'_>) -> Option<Self> {
-        (!matches!(seen.status, Status::Idle | Status::Dead)).then(|| Self {
+        if matches!(seen.status, Status::Idle | Status::Dead) {
+            return None;
+        }
+        let (name, labels) = seen.name.as_deref().map(parts_of).unwrap_or_default();
+        Some(Self {
             id: seen.id,
-            name: seen.name.as_deref().map(str::to_owned),
+            name: name.map(str::to_owned),
+            labels,
             state: state_of(seen.status, seen.reason).to_owned(),
             waits: matches!(seen.status, Status::Waiting | Status::Syscall),
             object: Some(seen.object as usize).filter(|&object| object != 0),

@@ -84,6 +84,7 @@
 pub(crate) mod biased_lock;
 pub(crate) mod blocked;
 pub(crate) mod blocking;
+pub(crate) mod bubble;
 pub(crate) mod claim;
 pub(crate) mod clear_up;
 pub(crate) mod contention;
@@ -103,6 +104,7 @@ pub(crate) mod idle;
 pub(crate) mod idle_threads;
 pub(crate) mod job;
 pub(crate) mod join;
+pub(crate) mod labels;
 pub(crate) mod latency;
 pub(crate) mod lifetime;
 pub(crate) mod locate;

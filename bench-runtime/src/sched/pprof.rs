@@ -15,12 +15,20 @@ const LOCATION: u32 = 4;
 const FUNCTION: u32 = 5;
 const STRING: u32 = 6;
 
-/// Writes samples with their frames, the innermost first, and their values: one
-/// for each of `types`, which are a name and a unit.
+/// What is measured at one stack.
+pub(super) struct Sample<'a> {
+    /// The innermost first.
+    pub(super) frames: &'a [Frame],
+    /// One for each type.
+    pub(super) values: Vec<i64>,
+    pub(super) labels: &'a [(String, String)],
+}
+
+/// Writes samples. `types` are a name and a unit for each value.
 pub(super) fn write<'a>(
     mut out: impl Write,
     types: &[(&str, &str)],
-    samples: impl Iterator<Item = (&'a [Frame], Vec<i64>)>,
+    samples: impl Iterator<Item = Sample<'a>>,
 ) -> io::Result<()> {
     let mut profile = Message::default();
     let mut strings = Strings::default();
@@ -33,7 +41,12 @@ pub(super) fn write<'a>(
     }
     let mut locations: HashMap<&Frame, u64> = HashMap::new();
     let mut functions: HashMap<(&str, Option<&str>), u64> = HashMap::new();
-    for (frames, values) in samples {
+    for Sample {
+        frames,
+        values,
+        labels,
+    } in samples
+    {
         let mut sample = Message::default();
         for frame in frames {
             let next = locations.len() as u64 + 1;
@@ -65,6 +78,12 @@ pub(super) fn write<'a>(
         }
         for value in values {
             sample.number(2, value.cast_unsigned());
+        }
+        for (key, value) in labels {
+            let mut label = Message::default();
+            label.number(1, strings.index(key));
+            label.number(2, strings.index(value));
+            sample.message(3, &label);
         }
         profile.message(SAMPLE, &sample);
     }

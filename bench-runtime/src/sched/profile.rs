@@ -3,13 +3,14 @@
 //! The goroutines go on meanwhile: the bytes of a stack are copied by a look that
 //! delays no goroutine ([`super::look`]), and its frames are found in the copy.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use super::dump::GoroutineInfo;
+use super::dump::{GoroutineInfo, write_labels};
 use super::look::{self, Look};
+use super::pprof::Sample;
 use super::shared::Shared;
 use super::stacks;
 use crate::unwind::{Frame, Symbols, Unwinder};
@@ -57,6 +58,17 @@ pub struct StackGroup {
     pub frames: Vec<Frame>,
 }
 
+impl StackGroup {
+    /// How many of them have which labels.
+    fn by_labels(&self) -> BTreeMap<&[(String, String)], i64> {
+        let mut counts = BTreeMap::new();
+        for info in &self.goroutines {
+            *counts.entry(info.labels.as_slice()).or_default() += 1;
+        }
+        counts
+    }
+}
+
 /// What every goroutine was doing: see [`goroutine_profile`](crate::goroutine_profile).
 ///
 /// Its [`Display`](fmt::Display) is text for people, as Go's goroutine profile
@@ -81,7 +93,8 @@ pub struct GoroutineProfile {
 
 impl GoroutineProfile {
     /// Writes the profile in pprof's format, uncompressed: `go tool pprof FILE`
-    /// opens it. One sample a group, whose value is the count of its goroutines.
+    /// opens it. One sample for each group and its goroutines' labels, whose value is the
+    /// count of these goroutines.
     ///
     /// # Errors
     ///
@@ -100,10 +113,16 @@ impl GoroutineProfile {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn write_pprof(&self, out: impl std::io::Write) -> std::io::Result<()> {
-        let samples = self
+        let by_labels: Vec<_> = self
             .groups
             .iter()
-            .map(|group| (group.frames.as_slice(), vec![group.goroutines.len() as i64]));
+            .flat_map(|group| group.by_labels().into_iter().map(move |part| (group, part)))
+            .collect();
+        let samples = by_labels.iter().map(|(group, (labels, count))| Sample {
+            frames: &group.frames,
+            values: vec![*count],
+            labels,
+        });
         super::pprof::write(out, &[("goroutine", "count")], samples)
     }
 }
@@ -125,6 +144,13 @@ impl fmt::Display for GoroutineProfile {
                 write!(f, " {}", info.id)?;
             }
             writeln!(f, "{}", if count > NAMED { " …" } else { "" })?;
+            for (labels, count) in group.by_labels() {
+                if !labels.is_empty() {
+                    write!(f, "  {count} with")?;
+                    write_labels(f, labels)?;
+                    f.write_str("\n")?;
+                }
+            }
             write_frames(f, &group.frames)?;
         }
         Ok(())

@@ -177,6 +177,10 @@ pub(crate) struct Shared {
     pub(super) sample: latency::Sample,
     /// The clock, where time is fake.
     pub(super) fake_now_ns: Option<AtomicU64>,
+    /// What that clock showed first.
+    pub(super) fake_begin_ns: u64,
+    /// The goroutine that waits, with fake time, for all others to wait.
+    pub(super) rest: Lock<Option<Parkable>>,
     /// Chooses the next goroutine, where the order is seeded.
     pub(crate) order: Option<Lock<Rng>>,
     pub(super) entries: Entries,
@@ -195,6 +199,7 @@ impl Shared {
         (all_procs, default_class): (Procs, Class),
         entries: Entries,
     ) -> io::Result<&'static Self> {
+        let began_ns = clock::now_ns();
         let shared: &'static Self = Box::leak(Box::new(Self {
             // The handle and sysmon.
             lifetime: Lifetime::new(2),
@@ -242,7 +247,9 @@ impl Shared {
             metrics: Counts::default(),
             recorder: Recorder::new(settings.trace_level()),
             sample: latency::Sample::default(),
-            fake_now_ns: settings.fake_time.then(|| AtomicU64::new(clock::now_ns())),
+            fake_now_ns: settings.fake_time.then(|| AtomicU64::new(began_ns)),
+            fake_begin_ns: began_ns,
+            rest: Lock::new(None),
             entries,
             order: settings.seed.map(|seed| Lock::new(Rng::new(seed))),
             run_state: AtomicU8::new(RunState::Running as u8),
@@ -515,8 +522,8 @@ impl Shared {
         if let Some(site) = g.site() {
             ring.push(site_event(at_ns, site).pack());
         }
-        let name = g.details().and_then(|details| details.name());
-        for eight in name
+        let text = g.details().and_then(|details| details.text());
+        for eight in text
             .unwrap_or_default()
             .as_bytes()
             .chunks(8)

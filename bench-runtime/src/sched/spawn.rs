@@ -16,14 +16,19 @@ use super::ready::{make_runnable, push_back};
 use super::shared::Shared;
 use super::trace::recorder::ANY;
 use crate::goroutine::body::{self, Exit};
+use crate::goroutine::details::{Labels, text_of};
 use crate::goroutine::{
     Details, FLAG_CPU_BOUND, FLAG_PRIORITY_SHIFT, Goroutine, JOIN_DETACHED, JOIN_OPEN,
 };
 use crate::stack::{Class, StackPolicy};
 
-/// Starts a goroutine that runs `f`, on the runtime of the calling goroutine.
-/// It runs when the caller parks or when another P takes it. Dropping the
-/// handle lets it run on, for which [`go!`](macro@crate::go) is shorter.
+/// Starts a goroutine that runs `f`, on the runtime of the calling goroutine, and returns
+/// the handle to wait with. It runs when the caller parks or when another P takes it.
+///
+/// | to start a goroutine and         | write               | it gives                        |
+/// |----------------------------------|---------------------|---------------------------------|
+/// | wait for it, or take its result  | `go(move \|\| …)`     | a [`JoinHandle`], which must be used |
+/// | let it run on, as Go's statement | [`go!(…)`](macro@crate::go) | nothing; it costs less, as there is no handle |
 ///
 /// # Panics
 ///
@@ -105,9 +110,9 @@ fn start(
     g
 }
 
-/// Starts a goroutine and lets it run on: what a `go` statement is in Go. The
-/// body becomes a closure that takes what it names; [`go`](fn@crate::go) gives
-/// a handle to wait with.
+/// Starts a goroutine and lets it run on: what a `go` statement is in Go. It gives nothing: the
+/// function [`go`](fn@crate::go) gives a handle to wait with. The body becomes a `move` closure,
+/// whose value is dropped.
 ///
 /// # Panics
 ///
@@ -216,13 +221,14 @@ where
 #[derive(Clone, Debug, Default)]
 pub struct GoBuilder {
     name: Option<Box<str>>,
+    labels: Labels,
     priority: Priority,
     stack: Option<StackPolicy>,
     cpu_bound: bool,
 }
 
 impl GoBuilder {
-    /// No name, normal priority, the runtime's stack policy.
+    /// No name, no labels, normal priority, the runtime's stack policy.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -246,6 +252,55 @@ impl GoBuilder {
     #[must_use]
     pub fn name(mut self, name: &str) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// A label for dumps, profiles and traces, beside those given before; the same key is
+    /// given the new value. See [`labels`](crate::labels()).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{GoBuilder, Runtime, labels};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// unsafe { Runtime::builder().build() }?.run(|| {
+    ///     let shard = GoBuilder::new().label("shard", "3").go(labels).unwrap();
+    ///     assert_eq!(shard.join().unwrap(), [("shard".to_owned(), "3".to_owned())]);
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn label(self, key: &str, value: &str) -> Self {
+        self.labels([(key, value)])
+    }
+
+    /// The same for several: `labels(bench_runtime::labels())` hands on those of the
+    /// calling goroutine.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{GoBuilder, Runtime, labels};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// unsafe { Runtime::builder().build() }?.run(|| {
+    ///     let parent = GoBuilder::new().labels([("user", "7"), ("part", "all")]).go(|| {
+    ///         let child = GoBuilder::new().labels(labels()).label("part", "one");
+    ///         child.go(labels).unwrap().join().unwrap()
+    ///     });
+    ///     let seen = parent.unwrap().join().unwrap();
+    ///     assert_eq!(seen, [("user", "7"), ("part", "one")].map(|(k, v)| (k.to_owned(), v.to_owned())));
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn labels<K, V>(mut self, labels: impl IntoIterator<Item = (K, V)>) -> Self
+    where
+        K: AsRef<str>,
+        V: AsRef<str>,
+    {
+        super::labels::add(&mut self.labels, labels);
         self
     }
 
@@ -352,7 +407,11 @@ impl GoBuilder {
             .transpose()
             .map_err(io::Error::other)?;
         let site = Location::caller();
-        let details = Box::new(Details::new(site, self.name, class));
+        let details = Box::new(Details::new(
+            site,
+            text_of(self.name.as_deref(), &self.labels),
+            class,
+        ));
         let mut flags = (self.priority as u8) << FLAG_PRIORITY_SHIFT;
         if self.cpu_bound && shared.pinned {
             flags |= FLAG_CPU_BOUND;

@@ -5,6 +5,64 @@
 //! panic: as in Go a mutex guards the access to a value, not the sense of it,
 //! and a panic is handed to the join of the goroutine, which is where to
 //! decide whether to go on; guards unlock while they unwind.
+//!
+//! # What other crates do
+//!
+//! These are not here, because a crate does them. `checks/crates/tests/instead.rs` shows
+//! that each works from goroutines in both modes.
+//!
+//! | in Go                    | crate                | from a goroutine                             |
+//! |--------------------------|----------------------|----------------------------------------------|
+//! | `sync.Map`               | `dashmap`            | as usual, but no guard (`Ref`, `Entry`, an iterator) is held over a park |
+//! | `golang.org/x/time/rate` | `governor`           | `block_on(limiter.until_ready())`, or `check` and [`time::sleep`](crate::time::sleep) |
+//! | `singleflight`, with a cache | `moka::future`   | `block_on(cache.get_with(key, async { … }))`; not `moka::sync`, which blocks the thread |
+//!
+//! Without a cache, `singleflight` is a map of [`OnceCell`]s:
+//!
+//! ```
+//! use bench_runtime::sync::{Mutex, OnceCell};
+//! use bench_runtime::{Runtime, scope, time};
+//! use std::collections::HashMap;
+//! use std::sync::Arc;
+//! use std::sync::atomic::{AtomicU32, Ordering};
+//! use std::time::Duration;
+//!
+//! /// Calls that are under way, by key.
+//! struct Flights<V>(Mutex<HashMap<String, Arc<OnceCell<V>>>>);
+//!
+//! impl<V: Clone> Flights<V> {
+//!     /// Calls `f`, or waits for the call for this key that is under way.
+//!     fn call(&self, key: &str, f: impl FnOnce() -> V) -> V {
+//!         let cell = self.0.lock().entry(key.to_owned()).or_default().clone();
+//!         let value = cell.get_or_init(f).clone();
+//!         let mut flights = self.0.lock();
+//!         // The next call begins anew.
+//!         if flights.get(key).is_some_and(|known| Arc::ptr_eq(known, &cell)) {
+//!             flights.remove(key);
+//!         }
+//!         value
+//!     }
+//! }
+//!
+//! // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+//! unsafe { Runtime::builder().build() }?.run(|| {
+//!     let flights = Flights(Mutex::new(HashMap::new()));
+//!     let calls = AtomicU32::new(0);
+//!     scope(|s| {
+//!         for _ in 0..10 {
+//!             s.go(|| {
+//!                 let value = flights.call("key", || {
+//!                     time::sleep(Duration::from_millis(20));
+//!                     calls.fetch_add(1, Ordering::Relaxed) + 1
+//!                 });
+//!                 assert!(value >= 1);
+//!             });
+//!         }
+//!     });
+//!     assert!(calls.into_inner() < 10);
+//! });
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 mod cond;
 mod err_group;

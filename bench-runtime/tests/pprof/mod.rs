@@ -8,6 +8,16 @@ use std::process::Command;
 /// What `go tool pprof -top` says of a profile; `None` where there is no Go, unless
 /// `REQUIRE_FOREIGN` names it.
 pub(crate) fn top(write: impl FnOnce(File) -> io::Result<()>) -> Option<String> {
+    ask(&["-top", "-cum"], write)
+}
+
+/// The same of `-tags`: the labels, with their counts.
+#[allow(dead_code, reason = "not every program of tests asks for them")]
+pub(crate) fn tags(write: impl FnOnce(File) -> io::Result<()>) -> Option<String> {
+    ask(&["-tags"], write)
+}
+
+fn ask(what: &[&str], write: impl FnOnce(File) -> io::Result<()>) -> Option<String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("profile.pb");
     write(File::create(&file).unwrap()).unwrap();
@@ -22,7 +32,8 @@ pub(crate) fn top(write: impl FnOnce(File) -> io::Result<()>) -> Option<String> 
         }
     });
     let seen = Command::new(go)
-        .args(["tool", "pprof", "-top", "-cum"])
+        .args(["tool", "pprof"])
+        .args(what)
         .arg(&file)
         .output();
     let required = std::env::var("REQUIRE_FOREIGN").is_ok_and(|all| all.contains("go"));

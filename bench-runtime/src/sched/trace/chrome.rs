@@ -9,6 +9,7 @@ use std::io::{self, BufWriter, Write};
 
 use super::event::{Event, Kind};
 use crate::goroutine::WaitReason;
+use crate::goroutine::details::Labels;
 
 /// What the flight recorder of a runtime held at one moment.
 ///
@@ -49,6 +50,7 @@ pub(super) struct Track {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Who {
     pub(super) name: Option<String>,
+    pub(super) labels: Labels,
     pub(super) spawned_at: Option<String>,
 }
 
@@ -292,12 +294,15 @@ impl<W: Write> Writer<'_, W> {
         let who = self.trace.goroutines.get(&subject);
         let site = who.and_then(|who| who.spawned_at.as_deref());
         let site = Escaped(site.unwrap_or("before what is recorded"));
+        let labels: String = (who.iter().flat_map(|who| &who.labels))
+            .map(|(key, value)| format!(",\"label {}\":\"{}\"", Escaped(key), Escaped(value)))
+            .collect();
         self.event(
             'X',
             at,
             format_args!(
                 "\"name\":\"{title}\",\"ts\":{from},\"dur\":{length},\"args\":\
-                 {{\"goroutine\":{subject},\"spawned_at\":\"{site}\",\"until\":\"{reason}\"}}"
+                 {{\"goroutine\":{subject},\"spawned_at\":\"{site}\"{labels},\"until\":\"{reason}\"}}"
             ),
         )
     }

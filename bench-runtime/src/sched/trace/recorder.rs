@@ -13,8 +13,8 @@ use crate::util::lock::Lock;
 /// written.
 pub(super) const EVENTS: usize = 4096;
 
-/// A longer name is cut: eight bytes a word.
-pub(crate) const NAME_WORDS: usize = 6;
+/// A longer text of name and labels is cut: eight bytes a word.
+pub(crate) const NAME_WORDS: usize = 16;
 
 /// In [`watch`](crate::sched::processor::Processor::watch): each switch is recorded.
 pub(crate) const SWITCHES: u8 = 1;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::chrome::{Trace, Track, Who};
 use super::event::{Event, Kind};
 use super::ring::Ring;
+use crate::goroutine::details::parts_of;
 use crate::sched::dump;
 use crate::sched::shared::Shared;
 use crate::sys::clock;
@@ -41,6 +42,7 @@ pub(crate) fn of(shared: &'static Shared) -> Trace {
         .map(|info| {
             let who = Who {
                 name: info.name,
+                labels: info.labels,
                 spawned_at: info.spawned_at,
             };
             (info.id, who)
@@ -71,7 +73,7 @@ fn learn(events: &[Event], goroutines: &mut BTreeMap<u64, Who>) {
             continue;
         }
         let mut who = Who::default();
-        let mut name = Vec::new();
+        let mut text = Vec::new();
         for event in &events[at + 1..] {
             match event.kind {
                 Kind::Site => {
@@ -80,13 +82,18 @@ fn learn(events: &[Event], goroutines: &mut BTreeMap<u64, Who>) {
                     // location, and the ring gives whole records only.
                     who.spawned_at = unsafe { site.as_ref() }.map(ToString::to_string);
                 }
-                Kind::Name => name.extend(event.word.to_le_bytes()),
+                Kind::Name => text.extend(event.word.to_le_bytes()),
                 _ => break,
             }
         }
-        let end = name.iter().position(|&byte| byte == 0);
-        name.truncate(end.unwrap_or(name.len()));
-        who.name = (!name.is_empty()).then(|| String::from_utf8_lossy(&name).into_owned());
+        // The last word is filled with NULs.
+        let end = text.iter().rposition(|&byte| byte != 0);
+        text.truncate(end.map_or(0, |end| end + 1));
+        if !text.is_empty() {
+            let text = String::from_utf8_lossy(&text);
+            let (name, labels) = parts_of(&text);
+            (who.name, who.labels) = (name.map(str::to_owned), labels);
+        }
         goroutines.entry(spawn.subject()).or_insert(who);
     }
 }

@@ -1,0 +1,127 @@
+//! Crates in place of what Go's libraries have and `bench_runtime::sync` does not: they work
+//! from goroutines, in each mode. The table in the docs of `sync` names them.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bench_runtime::future::block_on;
+use bench_runtime::{Runtime, go, scope, time, yield_now};
+use dashmap::DashMap;
+use governor::{Quota, RateLimiter};
+use moka::future::Cache;
+
+/// Runs `body` as a goroutine, in each mode, at few and at many processors.
+fn each_mode(body: fn()) {
+    for procs in [1, 2, 64] {
+        for migrating in [false, true] {
+            let builder = Runtime::builder().procs(procs);
+            let builder = if migrating {
+                builder.migrating()
+            } else {
+                builder
+            };
+            // SAFETY: no goroutine parks with anything of its thread.
+            let runtime = unsafe { builder.build() }.expect("it starts");
+            runtime.run(body);
+        }
+    }
+}
+
+/// In place of `sync.Map`. The rule is that of every lock of another crate: no guard (`Ref`,
+/// `RefMut`, `Entry`, an iterator) over a park.
+#[test]
+fn dashmap_is_shared_by_goroutines_that_hold_no_guard_over_a_park() {
+    each_mode(|| {
+        let map = DashMap::new();
+        scope(|s| {
+            for id in 0..16_u64 {
+                let map = &map;
+                s.go(move || {
+                    for n in 0..200_u64 {
+                        *map.entry(n).or_insert(0) += id;
+                        if n % 16 == 0 {
+                            yield_now();
+                        }
+                        // A copy, so that the guard is gone before the park.
+                        let value = map.get(&n).map(|value| *value);
+                        assert!(value.is_some());
+                    }
+                });
+            }
+        });
+        assert_eq!(map.len(), 200);
+        assert!(
+            map.iter()
+                .all(|entry| *entry.value() == (0..16).sum::<u64>())
+        );
+    });
+}
+
+/// In place of `golang.org/x/time/rate`: its future is waited for, or its answer slept on.
+#[test]
+fn governor_limits_goroutines_to_its_rate() {
+    each_mode(|| {
+        const BURST: u32 = 5;
+        const PER_SECOND: u32 = 2_000;
+        let per_second = NonZeroU32::new(PER_SECOND).expect("not zero");
+        let burst = NonZeroU32::new(BURST).expect("not zero");
+        let limiter = Arc::new(RateLimiter::direct(
+            Quota::per_second(per_second).allow_burst(burst),
+        ));
+        let begun = Instant::now();
+        let tasks: Vec<_> = (0..8)
+            .map(|id| {
+                let limiter = limiter.clone();
+                go(move || {
+                    for _ in 0..5 {
+                        if id % 2 == 0 {
+                            block_on(limiter.until_ready());
+                            continue;
+                        }
+                        // Without a thread of the crate: by our own timers.
+                        while let Err(early) = limiter.check() {
+                            let now = governor::clock::Clock::now(limiter.clock());
+                            time::sleep(early.wait_time_from(now));
+                        }
+                    }
+                })
+            })
+            .collect();
+        tasks
+            .into_iter()
+            .for_each(|task| task.join().expect("it does not panic"));
+        // 40 of them, of which the first five are free.
+        let least = Duration::from_secs(1) / PER_SECOND * (40 - BURST);
+        assert!(begun.elapsed() >= least, "{:?}", begun.elapsed());
+    });
+}
+
+/// In place of `singleflight`, with a cache behind it. Its `sync` form blocks the thread of
+/// those that wait, for ever in a pinned runtime where the call parks: so the async one.
+#[test]
+fn moka_makes_one_call_for_all_goroutines_that_ask_meanwhile() {
+    each_mode(|| {
+        let cache: Cache<&str, u64> = Cache::new(100);
+        let calls = AtomicUsize::new(0);
+        scope(|s| {
+            for _ in 0..32 {
+                s.go(|| {
+                    let value = block_on(cache.get_with("key", async {
+                        calls.fetch_add(1, Ordering::Relaxed);
+                        // It may park: it is polled by a goroutine.
+                        time::sleep(Duration::from_millis(2));
+                        42
+                    }));
+                    assert_eq!(value, 42);
+                });
+            }
+        });
+        assert_eq!(calls.load(Ordering::Relaxed), 1);
+        // A failure is given to all that wait, and not kept.
+        let failed = block_on(cache.try_get_with("bad", async { Err::<u64, _>("no luck") }));
+        assert_eq!(*failed.expect_err("it fails"), "no luck");
+        assert_eq!(block_on(cache.get_with("bad", async { 1 })), 1);
+    });
+}

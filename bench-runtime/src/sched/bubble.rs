@@ -1,0 +1,31 @@
+//! What a goroutine of a runtime with fake time asks of it: see [`crate::synctest`].
+
+use std::ptr;
+
+use super::current;
+use super::park::{park, prepare_park};
+use crate::goroutine::WaitReason;
+
+/// See [`crate::synctest::wait`].
+pub(crate) fn wait_for_rest() {
+    let shared = match current::runtime() {
+        Some(shared) if shared.fake_now_ns.is_some() && current::header().is_some() => shared,
+        _ => panic!("synctest::wait outside a bubble: see Builder::fake_time"),
+    };
+    let mut rest = shared.rest.lock();
+    if rest.is_some() {
+        drop(rest);
+        panic!("synctest::wait: another goroutine of the bubble waits in it already");
+    }
+    let me = prepare_park(WaitReason::Rest, ptr::null());
+    *rest = Some(me);
+    drop(rest);
+    park(me);
+}
+
+/// What has passed on the fake clock of the goroutine's runtime since that was built.
+pub(crate) fn passed_ns() -> Option<u64> {
+    let shared = current::runtime()?;
+    shared.fake_now_ns.as_ref()?;
+    Some(shared.now_ns() - shared.fake_begin_ns)
+}

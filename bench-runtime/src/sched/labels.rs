@@ -1,0 +1,58 @@
+//! Labels of goroutines, for those who read dumps, profiles and traces.
+//!
+//! They are in the details of a record, as the name is. So a goroutine without labels
+//! pays nothing for them, and a spawn does not look at those of its parent: they are not
+//! inherited, but handed on where that is meant.
+
+use super::current::{self, goroutine_of};
+use crate::goroutine::details::{Details, Labels, parts_of};
+
+/// The labels of the calling goroutine, by key and value: those that it was given when it was
+/// spawned, by [`GoBuilder::label`](crate::GoBuilder::label). None on a plain thread.
+///
+/// They are shown in dumps ([`GoroutineInfo`](crate::GoroutineInfo)), in the goroutine
+/// profile, which pprof can filter by them (`-tagfocus`), and in traces. What Go's `pprof.Do` does
+/// for a part of a goroutine is done here by a goroutine of its own for that part.
+///
+/// In contrast to Go, a goroutine does not inherit the labels of the one that starts it:
+/// each spawn would have to look for them, and a goroutine that outlives a request would carry that
+/// request's. `GoBuilder::labels(labels())` hands them on.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{GoBuilder, Runtime, go, labels};
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// unsafe { Runtime::builder().build() }?.run(|| {
+///     let request = GoBuilder::new().label("route", "/users").go(|| {
+///         assert!(go(labels).join().unwrap().is_empty());
+///         let query = GoBuilder::new().labels(labels()).label("part", "query");
+///         query.go(labels).unwrap().join().unwrap()
+///     });
+///     let shown = request.unwrap().join().unwrap();
+///     assert_eq!(shown[0], ("route".to_owned(), "/users".to_owned()));
+///     assert_eq!(shown[1], ("part".to_owned(), "query".to_owned()));
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use]
+pub fn labels() -> Vec<(String, String)> {
+    let own = current::header().map(goroutine_of);
+    let text = own.and_then(|g| g.details().and_then(Details::text));
+    text.map_or_else(Vec::new, |text| parts_of(text).1)
+}
+
+/// Adds labels to others; the same key is given the new value.
+pub(super) fn add<K: AsRef<str>, V: AsRef<str>>(
+    all: &mut Labels,
+    more: impl IntoIterator<Item = (K, V)>,
+) {
+    for (key, value) in more {
+        let (key, value) = (key.as_ref(), value.as_ref().to_owned());
+        match all.iter_mut().find(|(known, _)| known == key) {
+            Some((_, known)) => *known = value,
+            None => all.push((key.to_owned(), value)),
+        }
+    }
+}

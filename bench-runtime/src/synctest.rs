@@ -1,0 +1,166 @@
+//! Tests of concurrent code with a fake clock, as Go's `testing/synctest`.
+//!
+//! A *bubble* is a runtime with [fake time](crate::Builder::fake_time). Its clock stands still
+//! while any of its goroutines can run, and jumps to the next timer when all of them are
+//! *durably blocked*: each waits for another one of them, or for a time. So a test of a time-out
+//! of an hour takes no time, and always goes the same way.
+//!
+//! [`run`] runs a test in a bubble. In it [`wait`] returns when all other goroutines are durably
+//! blocked: what was to happen without the passing of time has happened.
+//!
+//! | a goroutine that waits                           | is durably blocked          |
+//! |--------------------------------------------------|-----------------------------|
+//! | in a channel, `select!`, a lock, a join, a sleep | yes                         |
+//! | for a descriptor, or in a call of [`blocking`](crate::blocking) | no: the clock waits for it, and `wait` too |
+//!
+//! The differences from Go: a lock is durably blocking too, and a thread outside that ends
+//! a wait of the bubble is not foreseen. `std::time::Instant` is the host's clock; times
+//! of the bubble are those of [`now`]. Give lengths (`sleep`, `with_timeout`), not instants: an
+//! instant is taken for so long after the present of the bubble as it is after that of the host.
+//!
+//! # Examples
+//!
+//! ```
+//! use bench_runtime::context::Context;
+//! use bench_runtime::{Runtime, synctest, time};
+//! use std::time::Duration;
+//!
+//! // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+//! let bubble = unsafe { Runtime::builder().fake_time().build() }?;
+//! synctest::run(bubble, || {
+//!     let timeout = Duration::from_secs(3600);
+//!     let (ctx, _cancel) = Context::background().with_timeout(timeout);
+//!
+//!     time::sleep(timeout - Duration::from_nanos(1));
+//!     synctest::wait();
+//!     assert!(ctx.err().is_none(), "not yet");
+//!
+//!     time::sleep(Duration::from_nanos(1));
+//!     synctest::wait();
+//!     assert!(ctx.err().is_some(), "now");
+//!     assert_eq!(synctest::now(), timeout);
+//! });
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+
+use std::time::Duration;
+
+use crate::sched::bubble;
+use crate::{Runtime, goroutines};
+
+/// Runs `f` as the main goroutine of a bubble, waits for all others to end, and returns
+/// what `f` returned. Blocks the thread.
+///
+/// After the end of `f` the clock stands still: what sleeps then never ends.
+///
+/// # Panics
+///
+/// With the panic of `f`; if the goroutines wait for each other; if some are left that are
+/// durably blocked, which it names; and where the runtime has no fake time.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, chan, go, synctest, time};
+/// use std::time::Duration;
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let bubble = unsafe { Runtime::builder().fake_time().build() }?;
+/// let order = synctest::run(bubble, || {
+///     let (tx, rx) = chan(0);
+///     for hours in [3, 1, 2] {
+///         let tx = tx.clone();
+///         go!({
+///             time::sleep(Duration::from_secs(3600 * hours));
+///             tx.send(hours).unwrap();
+///         });
+///     }
+///     drop(tx);
+///     rx.iter().collect::<Vec<_>>()
+/// });
+/// assert_eq!(order, [1, 2, 3]);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[track_caller]
+pub fn run<T, F>(bubble: Runtime, f: F) -> T
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    bubble.run(|| {
+        // It panics outside a bubble.
+        let _ = now();
+        let result = f();
+        wait();
+        let left: Vec<String> = goroutines()
+            .iter()
+            .filter(|info| Some(info.id) != crate::goroutine_id())
+            .map(ToString::to_string)
+            .collect();
+        assert!(
+            left.is_empty(),
+            "the main goroutine of the bubble has ended, and others are blocked:\n{}",
+            left.join("\n")
+        );
+        result
+    })
+}
+
+/// Waits until all other goroutines of the bubble are durably blocked. Blocks the goroutine;
+/// the clock stands still meanwhile.
+///
+/// # Panics
+///
+/// Outside a bubble, and where another goroutine waits in it already.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, go, synctest};
+/// use std::sync::atomic::{AtomicBool, Ordering};
+///
+/// static DONE: AtomicBool = AtomicBool::new(false);
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let bubble = unsafe { Runtime::builder().fake_time().build() }?;
+/// synctest::run(bubble, || {
+///     go!(DONE.store(true, Ordering::Relaxed));
+///     synctest::wait();
+///     assert!(DONE.load(Ordering::Relaxed));
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[track_caller]
+pub fn wait() {
+    bubble::wait_for_rest();
+}
+
+/// How much time has passed in the bubble since it was built.
+///
+/// # Panics
+///
+/// Outside a bubble.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, synctest, time};
+/// use std::time::Duration;
+///
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let bubble = unsafe { Runtime::builder().fake_time().build() }?;
+/// synctest::run(bubble, || {
+///     time::sleep(Duration::from_secs(86_400));
+///     assert_eq!(synctest::now(), Duration::from_secs(86_400));
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use]
+#[track_caller]
+pub fn now() -> Duration {
+    match bubble::passed_ns() {
+        Some(ns) => Duration::from_nanos(ns),
+        None => panic!("synctest::now outside a bubble: see Builder::fake_time"),
+    }
+}

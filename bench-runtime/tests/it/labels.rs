@@ -1,0 +1,184 @@
+//! Labels of goroutines: whose they are, for how long, and where they are shown.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bench_runtime::{
+    GoBuilder, Runtime, StackPolicy, chan, go, goroutine_profile, goroutines, labels, scope,
+    stack_usage, trace, yield_now,
+};
+use serde_json::Value;
+
+use crate::future::each_runtime;
+use crate::pprof;
+use crate::start::Start;
+
+fn pairs(all: &[(&str, &str)]) -> Vec<(String, String)> {
+    let pair = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+    all.iter().map(pair).collect()
+}
+
+/// What a dump says of the goroutine that calls.
+fn own_line() -> String {
+    let id = bench_runtime::goroutine_id().unwrap();
+    let own = goroutines().into_iter().find(|info| info.id == id);
+    own.unwrap().to_string()
+}
+
+#[test]
+fn they_are_what_was_given_last_for_each_key() {
+    each_runtime(|runtime| {
+        runtime.run(|| {
+            assert!(labels().is_empty());
+            assert!(!own_line().contains('{'));
+            let given = GoBuilder::new().labels([("route", "/a"), ("user", "7")]);
+            let given = given.label("route", "/b").label("part", "").go(labels);
+            let seen = given.unwrap().join().unwrap();
+            assert_eq!(seen, pairs(&[("route", "/b"), ("user", "7"), ("part", "")]));
+        });
+    });
+    assert!(labels().is_empty(), "on a plain thread");
+}
+
+#[test]
+fn they_are_not_inherited_but_can_be_handed_on() {
+    each_runtime(|runtime| {
+        runtime.run(|| {
+            let parent = GoBuilder::new().label("request", "1").go(|| {
+                assert!(go(labels).join().unwrap().is_empty());
+                scope(|s| assert!(s.go(labels).join().unwrap().is_empty()));
+                let child = GoBuilder::new().labels(labels()).label("part", "query");
+                let child = child.go(labels).unwrap().join().unwrap();
+                assert_eq!(child, pairs(&[("request", "1"), ("part", "query")]));
+            });
+            parent.unwrap().join().unwrap();
+        });
+    });
+}
+
+#[test]
+fn name_labels_stack_and_site_are_given_together() {
+    each_runtime(|runtime| {
+        runtime.run(|| {
+            let builder = GoBuilder::new().name("worker").label("shard", "3");
+            let worker = builder.stack(StackPolicy::Fixed(64 << 10)).go(|| {
+                let before = own_line();
+                assert!(
+                    before.contains("\"worker\" {shard=3} [running], spawned at"),
+                    "{before}"
+                );
+                stack_usage().unwrap().limit_bytes
+            });
+            assert_eq!(worker.unwrap().join().unwrap(), 64 << 10);
+        });
+    });
+}
+
+#[test]
+fn profiles_count_goroutines_by_their_labels() {
+    let runtime = Runtime::builder().start().unwrap();
+    let said = runtime.run(|| {
+        let (tx, rx) = chan::<()>(0);
+        let wait = |builder: GoBuilder| {
+            let rx = rx.clone();
+            builder.go(move || rx.recv()).unwrap()
+        };
+        let mut tasks: Vec<_> = (0..3)
+            .map(|_| wait(GoBuilder::new().label("route", "/users")))
+            .collect();
+        tasks.push(wait(GoBuilder::new().label("route", "/orders")));
+        while goroutines().iter().filter(|info| info.waits).count() < 4 {
+            yield_now();
+        }
+        let profile = goroutine_profile();
+        let text = profile.to_string();
+        assert!(text.contains("\n  3 with {route=/users}\n"), "{text}");
+        assert!(text.contains("\n  1 with {route=/orders}\n"), "{text}");
+        let said = pprof::tags(|out| profile.write_pprof(out));
+        drop(tx);
+        tasks
+            .into_iter()
+            .for_each(|task| assert_eq!(task.join().unwrap(), None));
+        said
+    });
+    // Skipped where there is no Go.
+    let Some(said) = said else { return };
+    let said: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("route: Total 4"), "{said}");
+    assert!(
+        said.contains("): /users") && said.contains("): /orders"),
+        "{said}"
+    );
+}
+
+#[test]
+fn traces_show_them_also_of_goroutines_that_have_ended() {
+    let runtime = Runtime::builder()
+        .trace(trace::Level::Switches)
+        .start()
+        .unwrap();
+    runtime.run(|| {
+        let builder = GoBuilder::new()
+            .name("worker")
+            .labels([("route", "/\"q\""), ("user", "7")]);
+        builder.go(yield_now).unwrap().join().unwrap();
+        GoBuilder::new()
+            .label("only", "label")
+            .go(yield_now)
+            .unwrap()
+            .join()
+            .unwrap();
+    });
+    let mut json = Vec::new();
+    runtime.trace().write_chrome(&mut json).unwrap();
+    let read: Value = serde_json::from_slice(&json).unwrap();
+    let events = read["traceEvents"].as_array().unwrap();
+    let of = |key: &str| {
+        let find = |event: &&Value| event["ph"] == "X" && !event["args"][key].is_null();
+        events
+            .iter()
+            .find(find)
+            .unwrap_or_else(|| panic!("no {key} in {read}"))
+    };
+    let worker = of("label route");
+    assert!(worker["name"].as_str().unwrap().starts_with("worker "));
+    assert_eq!(worker["args"]["label route"], "/\"q\"");
+    assert_eq!(worker["args"]["label user"], "7");
+    let unnamed = of("label only");
+    assert!(unnamed["name"].as_str().unwrap().starts_with("goroutine "));
+}
+
+#[test]
+fn dumps_see_whole_labels_while_goroutines_end_and_begin() {
+    each_runtime(|runtime| {
+        let stop = Arc::new(AtomicBool::new(false));
+        let starts: Vec<_> = (0..2)
+            .map(|_| {
+                let stop = stop.clone();
+                runtime.spawn(move || {
+                    while !stop.load(Ordering::Relaxed) {
+                        for value in ["short", "a value that is much longer"] {
+                            let child = GoBuilder::new().label("kind", value).go(yield_now);
+                            child.unwrap().join().unwrap();
+                        }
+                    }
+                })
+            })
+            .collect();
+        for _ in 0..300 {
+            for info in runtime.goroutines() {
+                let is_whole = match info.labels.as_slice() {
+                    [] => true,
+                    [(key, value)] => {
+                        key == "kind"
+                            && ["short", "a value that is much longer"].contains(&value.as_str())
+                    }
+                    _ => false,
+                };
+                assert!(is_whole && info.name.is_none(), "{info}");
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        starts.into_iter().for_each(|task| task.join().unwrap());
+    });
+}
