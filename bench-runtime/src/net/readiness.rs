@@ -181,7 +181,13 @@ impl Future for Readiness<'_> {
                 this.attempt.pass_on();
                 return Poll::Ready(looked);
             }
-            this.wait = this.begin(cx)?;
+            match this.begin(cx) {
+                Ok(wait) => this.wait = wait,
+                Err(error) => {
+                    this.attempt.pass_on();
+                    return Poll::Ready(Err(error));
+                }
+            }
         }
     }
 }

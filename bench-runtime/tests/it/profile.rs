@@ -93,12 +93,12 @@ fn a_compacted_stack_is_read_where_it_is_and_stays_compacted() {
     while compaction_stats().compacted_count < before.compacted_count + 200 {
         std::thread::yield_now();
     }
-    let profile = runtime.goroutine_profile();
-    assert_eq!(
-        group(&profile, "outer_caller").goroutines.len(),
-        300,
-        "{profile}"
-    );
+    // On a host with much to do the sweep may be at some for longer than one profile waits.
+    let of_all = (0..20).any(|_| {
+        let profile = runtime.goroutine_profile();
+        group(&profile, "outer_caller").goroutines.len() == 300
+    });
+    assert!(of_all, "{}", runtime.goroutine_profile());
     drop(tx);
 }
 
