@@ -758,24 +758,24 @@
 //! ## 30. Test with a clock that does not wait: synctest
 //!
 //! ```go
-//! synctest.Test(t, func(t *testing.T) {
-//!     time.Sleep(time.Hour)
-//! })
+//! synctest.Test(t, func(t *testing.T) { time.Sleep(time.Hour); synctest.Wait() })
 //! ```
 //!
 //! ```
-//! use std::time::{Duration, Instant};
-//! use bench_runtime::{Runtime, time};
+//! use std::time::Duration;
+//! use bench_runtime::{Runtime, synctest, time};
 //!
-//! let begun = Instant::now();
 //! // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
-//! let runtime = unsafe { Runtime::builder().fake_time().build() }?;
-//! runtime.run(|| time::sleep(Duration::from_secs(3600)));
-//! assert!(begun.elapsed() < Duration::from_secs(60));
+//! let bubble = unsafe { Runtime::builder().fake_time().build() }?;
+//! synctest::run(bubble, || {
+//!     time::sleep(Duration::from_secs(3600));
+//!     synctest::wait();
+//!     assert_eq!(synctest::now().as_secs(), 3600);
+//! });
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! Time moves when all goroutines wait. [`Builder::seed`](crate::Builder::seed) repeats an order of goroutines.
+//! [`Builder::seed`](crate::Builder::seed) repeats an order of goroutines. Unlike Go's, a lock counts as durably blocking.
 //!
 //! # What has another name
 //!
@@ -789,7 +789,7 @@
 //! | `os.ReadFile`, `os.Stdin` | [`fs::read`](crate::fs::read), [`io::stdin`](crate::io::stdin) |
 //! | `net.Dialer.Timeout` | [`TcpStream::connect_timeout`](crate::net::TcpStream::connect_timeout) |
 //! | `SIGQUIT`'s dump | [`Builder::dumps_on_quit`](crate::Builder::dumps_on_quit), [`goroutines`](crate::goroutines) |
-//! | `pprof` | [`goroutine_profile`](crate::goroutine_profile), [`block_profile`](crate::block_profile), [`mutex_profile`](crate::mutex_profile) |
+//! | `pprof`, its labels | [`GoBuilder::labels`](crate::GoBuilder::labels), which no child inherits; [`goroutine_profile`](crate::goroutine_profile), [`block_profile`](crate::block_profile), [`mutex_profile`](crate::mutex_profile) |
 //! | `go tool trace`, `GODEBUG=schedtrace` | [`trace`](crate::trace), `THREADBARE_SCHEDTRACE` |
 //! | `go vet -copylocks`, the race detector | the compiler |
 //! | `net/http` | a crate: hyper beside tokio ([`future`](crate::future)), or a blocking one such as `tiny_http`, by [`blocking`](crate::blocking()) |

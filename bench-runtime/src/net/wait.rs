@@ -36,6 +36,7 @@ use crate::netpoll::{Netpoll, PollDesc, Registration, Side};
 use crate::sched;
 use crate::shim::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::sys::event_fd::EventFd;
+use crate::sys::fork;
 use crate::util::lock::Lock;
 
 /// No deadline, no time-out.
@@ -82,6 +83,10 @@ impl Drop for Waits {
     /// A future that was forgotten may stand in a slot still, which is then used for another
     /// descriptor.
     fn drop(&mut self) {
+        if fork::is_child() {
+            // Those in the slots wait in the parent.
+            return;
+        }
         for registration in self.registrations.lock().iter() {
             for side in [Side::Read, Side::Write] {
                 if registration.desc().slot(side).is_busy()
