@@ -30,7 +30,7 @@ fn answer(stream: &TcpStream) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// When the listener fails.
+/// When the listener cannot be closed.
 pub(crate) fn serve(
     listener: TcpListener,
     signals: &Receiver<Signal>,
@@ -44,8 +44,13 @@ pub(crate) fn serve(
         loop {
             let stream = match acceptor.accept() {
                 Ok((stream, _)) => Arc::new(stream),
-                Err(e) if is_closed_error(&e) => return Ok(()),
-                Err(e) => return Err(e),
+                Err(e) if is_closed_error(&e) => return,
+                // Too many open files, say, or a peer that is gone: the next may be better.
+                Err(e) => {
+                    eprintln!("a connection was not accepted: {e}");
+                    time::sleep(Duration::from_millis(50));
+                    continue;
+                }
             };
             let ctx = ctx.clone();
             group.go(move || {
@@ -60,7 +65,7 @@ pub(crate) fn serve(
     });
     signals.recv();
     listener.close()?;
-    accepting.join().expect("it does not panic")?;
+    accepting.join().expect("it does not panic");
     cancel.cancel();
     Ok(connections.wait_timeout(grace))
 }

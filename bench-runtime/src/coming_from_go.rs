@@ -397,8 +397,8 @@
 //! # });
 //! ```
 //!
-//! [`Cancel::on_drop`](crate::context::Cancel::on_drop) is `defer cancel()`. A context that is dropped leaves its parent, so a forgotten cancel leaks
-//! nothing. A context is an argument, first by convention, as in Go.
+//! [`Cancel::on_drop`](crate::context::Cancel::on_drop) is `defer cancel()`. A context that is dropped leaves its parent, so a forgotten cancel leaves
+//! nothing there; a goroutine that waits for its end waits on. A context is an argument, first by convention, as in Go.
 //!
 //! ## 15. Deadline of a whole operation
 //!
@@ -415,7 +415,8 @@
 //!
 //! let busy = Semaphore::new(1);
 //! let _held = busy.acquire(1);
-//! let (ctx, _cancel) = Context::background().with_timeout(Duration::from_millis(1));
+//! let (ctx, cancel) = Context::background().with_timeout(Duration::from_millis(1));
+//! let _cancel = cancel.on_drop();
 //! assert!(busy.acquire_with(&ctx, 1).is_err());
 //! assert_eq!(ctx.err(), Some(ContextError::DeadlineExceeded));
 //! ```
@@ -575,8 +576,8 @@
 //! assert_eq!(map.read().get("a"), Some(&1));
 //! ```
 //!
-//! Without a wait inside, crates do as well: `dashmap` for many writers, `moka` for a cache whose `get_with` is
-//! singleflight; put [`blocking`](crate::blocking()) around a computation that it makes others wait for. A goroutine-local is [`GoroutineLocal`](crate::GoroutineLocal).
+//! Crates do as well: `dashmap` for many writers, no guard of which is held over a wait, and `moka::future` by
+//! [`block_on`](crate::future::block_on), whose `get_with` is singleflight. `moka::sync` blocks threads. A goroutine-local is [`GoroutineLocal`](crate::GoroutineLocal).
 //!
 //! ## 23. Sleep and tick
 //!
@@ -681,7 +682,7 @@
 //! ```
 //!
 //! Sockets have std's shape and `Read` and `Write`, so std's readers and crates such as `rustls` and `tungstenite` work on them.
-//! `TCP_NODELAY` is on, as in Go. Close the listener to end the loop, as `examples/graceful_server.rs` does at SIGTERM.
+//! `TCP_NODELAY` is on, as in Go. To end the loop share the listener by an `Arc` and close it, as `examples/graceful_server.rs` does at SIGTERM.
 //!
 //! ## 27. Deadlines of a connection
 //!

@@ -13,7 +13,8 @@
 //! `await` too. There is no `IntoFuture` for a receiver: it is asked many
 //! times, by reference.
 //!
-//! None of it starts a thread. A goroutine in `block_on` is parked as in any other
+//! None of it starts a thread in a goroutine. On plain threads timers, signals and
+//! descriptors have one each, and a task that they wake is woken in a further one. A goroutine in `block_on` is parked as in any other
 //! wait, and shown as `block_on` in a dump. Any thread may wake it: a foreign
 //! one, a worker of another executor, another goroutine, a destructor.
 //!
@@ -122,7 +123,8 @@ pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
 }
 
 /// As [`block_on`], until the context ends at the latest. Then the future is
-/// dropped, which is how async code is cancelled.
+/// dropped, which is how async code is cancelled. A task of tokio is not: dropping its
+/// handle lets it run on, so abort it, as by `tokio_util`'s `AbortOnDropHandle`.
 ///
 /// # Errors
 ///

@@ -202,7 +202,8 @@ impl RecvOperand for Signals {
 ///
 /// - The channel has room for one of each number. A signal that comes while one of
 ///   its number is still there is one with that; so none is lost but for their
-///   count, however many come at once. Those that came at the same time are in the
+///   count, however many come at once, but for one that comes after a future of
+///   `recv_async` was dropped with a signal in hand. Those that came at the same time are in the
 ///   order of their numbers.
 /// - Each of several that ask for a signal gets it.
 /// - What was ignored is asked for like any other, and ignored again afterwards. A

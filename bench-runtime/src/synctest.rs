@@ -17,6 +17,11 @@
 //! a wait of the bubble is not foreseen. `std::time::Instant` is the host's clock; times
 //! of the bubble are those of [`now`]. Give lengths (`sleep`, `with_timeout`), not instants: an
 //! instant is taken for so long after the present of the bubble as it is after that of the host.
+//! So are those that this crate gives: the deadline of a context, and what a timer, a ticker
+//! or [`after`](crate::time::after()) sends.
+//!
+//! Tasks of tokio and other threads are outside: while a goroutine waits for one the clock goes
+//! on, and [`run`] panics as if nothing could end that wait.
 //!
 //! # Examples
 //!
@@ -59,6 +64,9 @@ use crate::{Runtime, goroutines};
 /// With the panic of `f`; if the goroutines wait for each other; if some are left that are
 /// durably blocked, which it names; and where the runtime has no fake time.
 ///
+/// **Not with the panic of another goroutine** that is not joined, such as a failed
+/// assertion in it: join it, or start it by a [`WaitGroup`](crate::sync::WaitGroup).
+///
 /// # Examples
 ///
 /// ```
@@ -85,8 +93,8 @@ use crate::{Runtime, goroutines};
 #[track_caller]
 pub fn run<T, F>(bubble: Runtime, f: F) -> T
 where
-    F: FnOnce() -> T + Send,
-    T: Send,
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
 {
     bubble.run(|| {
         // It panics outside a bubble.

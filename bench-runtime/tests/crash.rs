@@ -517,7 +517,7 @@ fn lock_of_std_held_over_a_wait_on_one_thread_is_told_of() {
     if let Some(stderr) = must_end(end) {
         let lines: Vec<_> = stderr.lines().collect();
         assert!(
-            lines[0].starts_with("warning: goroutine 2 has blocked thread m0"),
+            lines[0].starts_with("warning: goroutine 2 has blocked thread m"),
             "{stderr}"
         );
         assert!(lines[2].starts_with("goroutine 2 [running]"), "{stderr}");

@@ -658,3 +658,29 @@ fn goroutine_without_a_stack_and_without_a_handle_is_told_to_the_panic_hook() {
         assert!(once > 50 && twice > 50, "{once} and {twice} of {TASKS}");
     }));
 }
+
+/// It would be free while a thread, or another runtime's goroutine, still reads it.
+#[test]
+fn what_run_scoped_lends_is_not_given_back_while_its_goroutine_has_not_ended() {
+    let test = "what_run_scoped_lends_is_not_given_back_while_its_goroutine_has_not_ended";
+    let end = in_child(test, || {
+        let text = vec![7_u8; 1 << 20];
+        let runtime = Runtime::builder().fake_time().start().unwrap();
+        let (tx, rx) = chan::<u8>(0);
+        runtime.run_scoped(|| {
+            std::thread::scope(|s| {
+                s.spawn(|| {
+                    std::thread::sleep(Duration::from_millis(200));
+                    assert!(text.iter().all(|&byte| byte == 7));
+                    tx.send(1)
+                });
+                rx.recv();
+            });
+        });
+    });
+    let Some((signal, stderr)) = end else { return };
+    assert_eq!(signal, Some(libc::SIGABRT), "{stderr}");
+    let text = "run_scoped has lost the goroutine that borrows: all goroutines are asleep";
+    assert!(stderr.contains(text), "{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}

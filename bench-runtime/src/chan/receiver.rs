@@ -91,7 +91,9 @@ impl<T> Receiver<T> {
     }
 
     /// The same for async code: see [`crate::future`]. Nothing is received before
-    /// the future is polled, nor by one that is dropped.
+    /// the future is polled, nor by one that is dropped: its value goes back in front. Where
+    /// several are dropped that had values, the order of these is lost. A future that
+    /// has its value and is neither polled nor dropped keeps it from others.
     ///
     /// # Examples
     ///

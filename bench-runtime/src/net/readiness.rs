@@ -28,7 +28,8 @@ use crate::timer::Action;
 ///   faster at the operation, which then waits.
 /// - It fails as an operation would: by deadline and time-out (the time-out counts from the first
 ///   poll on), and once the descriptor is closed.
-/// - It may be polled anywhere. Outside every goroutine a thread of this crate, which
+/// - It may be polled anywhere, and belongs to the runtime in which it was first polled: once
+///   that has ended it is woken no more. Outside every goroutine a thread of this crate, which
 ///   begins with the first of them, waits for all of these.
 /// - Dropping it ends the wait, and loses nothing. After a wake it must be polled again, or
 ///   dropped: until then others that wait for the same side may wait for it.

@@ -33,7 +33,7 @@ use std::time::Duration;
 use crate::goroutine::{Kind, Parkable, WaitQueue};
 use crate::net::closed_error;
 use crate::netpoll::{Netpoll, PollDesc, Registration, Side};
-use crate::sched;
+use crate::sched::{pending, readied};
 use crate::shim::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::sys::event_fd::EventFd;
 use crate::sys::fork;
@@ -87,15 +87,17 @@ impl Drop for Waits {
             // Those in the slots wait in the parent.
             return;
         }
+        let mut wakers = Vec::new();
         for registration in self.registrations.lock().iter() {
             for side in [Side::Read, Side::Write] {
                 if registration.desc().slot(side).is_busy()
                     && let Some(who) = registration.kick(side)
                 {
-                    sched::ready(who);
+                    readied::ready_later(who, &mut wakers);
                 }
             }
         }
+        wakers.into_iter().for_each(pending::wake);
     }
 }
 
@@ -173,17 +175,20 @@ impl Waits {
 
     /// Makes all waiters of a side look again.
     fn kick(&self, side: Side) {
+        let mut wakers = Vec::new();
         for registration in self.registrations.lock().iter() {
             if let Some(who) = registration.kick(side) {
-                sched::ready(who);
+                readied::ready_later(who, &mut wakers);
             }
         }
         while let Some(who) = self.dequeue(side) {
-            sched::ready(who);
+            readied::ready_later(who, &mut wakers);
         }
         for thread in self.threads.lock().iter().filter(|t| t.side == side) {
             thread.wake.set();
         }
+        // Under no lock, and when all were taken out: a task may wait again at once.
+        wakers.into_iter().for_each(pending::wake);
     }
 
     fn dequeue(&self, side: Side) -> Option<Parkable> {
@@ -210,14 +215,17 @@ impl Waits {
         // The queue is one for all runtimes, the slots are not: where there
         // are several, any of the queued might be the one that can go on.
         let all = self.registrations.lock().len() > 1;
+        let mut wakers = Vec::new();
         while let Some(who) = self.dequeue(side) {
             // A future takes nothing away from those behind it.
             let is_future = who.head().kind == Kind::Future;
-            sched::ready(who);
+            readied::ready_later(who, &mut wakers);
             if !all && !is_future {
                 break;
             }
         }
+        // When all were taken out: a task may wait again at once.
+        wakers.into_iter().for_each(pending::wake);
     }
 
     #[cfg(test)]

@@ -250,8 +250,9 @@ impl Command {
     /// [`ContextError`](crate::context::ContextError) inside. A child that had ended
     /// by itself by then keeps its status.
     ///
-    /// Only the child is killed, not what it has started itself; what of that holds
-    /// its pipes open is waited for by nobody after the end of the context.
+    /// Only the child is killed, not what it has started itself. `output` and
+    /// `wait_with_output` do not wait for what of that holds the pipes open. A read of a
+    /// pipe that was taken does: end it by [`set_deadline`](crate::net::PipeReader::set_deadline).
     ///
     /// # Examples
     ///

@@ -48,6 +48,15 @@ impl fmt::Debug for Runtime {
     }
 }
 
+/// Ends [`Runtime::run`] as its goroutine has ended.
+#[track_caller]
+fn did_not_return(error: JoinError) -> ! {
+    match error {
+        JoinError::Panicked(payload) => std::panic::resume_unwind(payload.into_inner()),
+        error => panic!("the main goroutine did not return: {error}"),
+    }
+}
+
 impl Runtime {
     /// Settings to change before [`Builder::build`].
     ///
@@ -68,13 +77,13 @@ impl Runtime {
 
     /// Runs `f` as a goroutine and returns what it returns. Blocks the thread, or the
     /// goroutine that calls; goroutines spawned meanwhile may still run afterwards, until the
-    /// runtime is dropped. `f` and its result may borrow from the caller; goroutines
-    /// that `f` starts may do so in a [`scope`](crate::scope()).
+    /// runtime is dropped. A closure that borrows is for [`Self::run_scoped`].
     ///
     /// # Panics
     ///
-    /// With the panic of `f`; and in the child of a fork. With [fake time](Builder::fake_time),
-    /// also when all goroutines wait for each other: then the runtime is shut down first.
+    /// With the panic of `f`; in the child of a fork; and if the runtime is shut down
+    /// meanwhile. With [fake time](Builder::fake_time), also when all goroutines wait for
+    /// each other.
     ///
     /// # Examples
     ///
@@ -90,8 +99,32 @@ impl Runtime {
     /// assert_eq!(sum, 14);
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[track_caller]
+    pub fn run<T, F>(&self, f: F) -> T
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        // SAFETY: it borrows nothing.
+        match unsafe { self.run_main(f) } {
+            Ok(Ok(value)) => value,
+            Ok(Err(error)) => did_not_return(error),
+            Err(lost) => panic!("{lost}"),
+        }
+    }
+
+    /// As [`Self::run`], of what may borrow from the caller, as its result may. Goroutines that
+    /// `f` starts may borrow in a [`scope`](crate::scope()).
     ///
-    /// With what the caller owns:
+    /// Where the goroutine can neither go on nor end this must not return, since others may
+    /// use what was lent: where [`Self::run`] panics for a shutdown or in fake time, this
+    /// ends the process.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of `f`; and in the child of a fork.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use bench_runtime::{Runtime, scope};
@@ -100,7 +133,7 @@ impl Runtime {
     /// let runtime = unsafe { Runtime::builder().build() }?;
     /// let text = String::from("one two three");
     /// let mut lengths = Vec::new();
-    /// let longest = runtime.run(|| {
+    /// let longest = runtime.run_scoped(|| {
     ///     let words: Vec<&str> = text.split(' ').collect();
     ///     scope(|s| {
     ///         let counts: Vec<_> = words.iter().map(|word| s.go(|| word.len())).collect();
@@ -112,7 +145,29 @@ impl Runtime {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[track_caller]
-    pub fn run<T, F>(&self, f: F) -> T
+    pub fn run_scoped<T, F>(&self, f: F) -> T
+    where
+        F: FnOnce() -> T + Send,
+        T: Send,
+    {
+        // SAFETY: this returns or unwinds only if the goroutine has ended. If this is a
+        // goroutine that is never resumed, its stack stays for ever.
+        match unsafe { self.run_main(f) } {
+            Ok(Ok(value)) => value,
+            Ok(Err(error)) => did_not_return(error),
+            Err(lost) => {
+                crate::fatal::fatal!("run_scoped has lost the goroutine that borrows: {lost}")
+            }
+        }
+    }
+
+    /// Waits for `f` in a goroutine. `Err` says why the goroutine has not ended.
+    ///
+    /// # Safety
+    ///
+    /// After an `Err` what `f` and its result borrow stays for ever.
+    #[track_caller]
+    unsafe fn run_main<T, F>(&self, f: F) -> Result<Result<T, JoinError>, String>
     where
         F: FnOnce() -> T + Send,
         T: Send,
@@ -132,9 +187,8 @@ impl Runtime {
             let _waited = waited;
             f()
         };
-        // SAFETY: this neither returns nor unwinds before the goroutine has ended and its
-        // result is taken, or before the runtime has come to rest. If this is a goroutine
-        // that is never resumed, its stack stays for ever.
+        // SAFETY: passed on; this neither returns `Ok` nor unwinds before the goroutine
+        // has ended and its result is taken.
         let handle = unsafe { spawn::borrowing(self.shared, main) };
         if waits_as_thread {
             // Only now: before the goroutine is in a queue this thread is one that
@@ -146,18 +200,16 @@ impl Runtime {
         }
         if !handle.wait() {
             let all: Vec<String> = self.goroutines().iter().map(ToString::to_string).collect();
-            shutdown::come_to_rest(self.shared);
-            panic!("all goroutines are asleep - deadlock!\n{}", all.join("\n"));
+            return Err(format!(
+                "all goroutines are asleep - deadlock!\n{}",
+                all.join("\n")
+            ));
         }
         match handle.join() {
-            Ok(value) => value,
-            Err(JoinError::Panicked(payload)) => std::panic::resume_unwind(payload.into_inner()),
-            Err(error) => {
-                if matches!(error, JoinError::Unfinished) {
-                    shutdown::come_to_rest(self.shared);
-                }
-                panic!("the main goroutine did not return: {error}")
+            Err(error @ JoinError::Unfinished) => {
+                Err(format!("the main goroutine did not return: {error}"))
             }
+            end => Ok(end),
         }
     }
 
@@ -546,8 +598,8 @@ impl Builder {
     /// jumps to the next timer when none can. Implies one P. Waiting for file
     /// descriptors or in [`crate::blocking`] holds it still.
     ///
-    /// If no goroutine can run and no timer is armed, [`Runtime::run`] shuts the runtime
-    /// down and panics with the list of goroutines.
+    /// If no goroutine can run and no timer is armed, [`Runtime::run`] panics
+    /// with the list of goroutines.
     ///
     /// # Examples
     ///

@@ -131,20 +131,3 @@ pub(super) fn stop(shared: &'static Shared) -> Shutdown {
         threads_count,
     }
 }
-
-/// Stops the runtime, and returns when no goroutine can run any more: what one borrowed
-/// may then be gone. Blocks the thread.
-#[cold]
-pub(super) fn come_to_rest(shared: &'static Shared) {
-    stop(shared);
-    let begun = Instant::now();
-    while shared.lock_threads().all() != 0 {
-        if begun.elapsed() > IDLE_GRACE {
-            crate::fatal::fatal!(
-                "a goroutine runs on that was about to be given up, and what it borrows \
-                 with it: all goroutines waited for each other, and then a foreign thread woke it"
-            );
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}

@@ -112,7 +112,11 @@ fn start(
 
 /// Starts a goroutine and lets it run on: what a `go` statement is in Go. It gives nothing: the
 /// function [`go`](fn@crate::go) gives a handle to wait with. The body becomes a `move` closure,
-/// whose value is dropped.
+/// whose value is dropped. So it is a call, as in Go, and not what is to be called:
+///
+/// ```compile_fail
+/// bench_runtime::go!(move || println!("it would never be called"));
+/// ```
 ///
 /// # Panics
 ///
@@ -138,6 +142,18 @@ fn start(
 /// ```
 #[macro_export]
 macro_rules! go {
+    ($name:ident) => {
+        compile_error!("go! runs what it is given: write go!(f()), or go(f) for a handle")
+    };
+    (|| $($body:tt)*) => {
+        compile_error!("go! makes the closure: write go!(body), or go(|| body) for a handle")
+    };
+    (move || $($body:tt)*) => {
+        compile_error!("go! makes the closure: write go!(body), or go(move || body) for a handle")
+    };
+    (async $($body:tt)*) => {
+        compile_error!("go! runs a goroutine: write go!(future::block_on(async { … }))")
+    };
     ($($body:tt)*) => {
         $crate::go_alone(move || { $($body)* })
     };
@@ -168,7 +184,7 @@ where
 /// # Safety
 ///
 /// What `f` and its result borrow stays until the goroutine has ended and its result is
-/// taken, or until no goroutine of the runtime can run any more.
+/// taken; for ever, if it does not end.
 #[track_caller]
 pub(super) unsafe fn borrowing<T, F>(shared: &'static Shared, f: F) -> JoinHandle<T>
 where

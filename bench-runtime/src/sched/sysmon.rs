@@ -328,7 +328,14 @@ fn ready_taken(shared: &'static Shared, take: impl FnOnce(&mut Vec<Parkable>)) -
     let mut ready = Vec::new();
     take(&mut ready);
     let any = !ready.is_empty();
-    ready.into_iter().for_each(super::readied::ready);
+    let mut wakers = Vec::new();
+    for who in ready {
+        super::readied::ready_later(who, &mut wakers);
+    }
+    // Not here: a waker is the program's, and may take its time.
+    for waker in wakers {
+        pending::wake_in_goroutine(shared, waker);
+    }
     shared.sysmon_ready_seq.fetch_add(1, Ordering::SeqCst);
     any
 }

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::io::{self, Read, Write};
 use std::mem::forget;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use bench_runtime::future::block_on;
@@ -285,6 +285,77 @@ fn one_that_was_begun_in_a_goroutine_is_finished_elsewhere() {
             "the end can be read"
         );
         assert!(block_on(pin!(near.readable())).is_ok());
+    });
+}
+
+/// A task that is dropped, or polled, by the one that wakes it.
+struct Inline {
+    waits: Mutex<Option<Readiness<'static>>>,
+    polls: bool,
+}
+
+impl Wake for Inline {
+    fn wake(self: Arc<Self>) {
+        let waits = self.waits.lock().unwrap().take();
+        if let Some(waits) = waits.filter(|_| self.polls) {
+            self.poll(waits);
+        }
+    }
+}
+
+impl Inline {
+    fn begin(near: &'static UnixStream, polls: bool) -> Arc<Self> {
+        let waits = Mutex::new(None);
+        let task = Arc::new(Self { waits, polls });
+        task.clone().poll(near.readable());
+        task
+    }
+
+    fn poll(self: Arc<Self>, mut waits: Readiness<'static>) {
+        let waker = Waker::from(self.clone());
+        let polled = Pin::new(&mut waits).poll(&mut Context::from_waker(&waker));
+        if polled.is_pending() {
+            *self.waits.lock().unwrap() = Some(waits);
+        }
+    }
+}
+
+#[test]
+fn a_task_that_is_dropped_where_it_is_woken_hangs_nothing() {
+    everywhere(|_| {
+        let (near, _far) = UnixStream::pair().unwrap();
+        let near: &'static UnixStream = Box::leak(Box::new(near));
+        let tasks = [(); 3].map(|()| Inline::begin(near, false));
+        near.set_read_deadline(Some(Instant::now()));
+        for task in &tasks {
+            while task.waits.lock().unwrap().is_some() {
+                time::sleep(MOMENT);
+            }
+        }
+    });
+}
+
+#[test]
+fn tasks_that_are_polled_where_they_are_woken_are_woken_once_each() {
+    everywhere(|_| {
+        let (near, _far) = UnixStream::pair().unwrap();
+        let near: &'static UnixStream = Box::leak(Box::new(near));
+        let mut first = near.readable();
+        assert!(poll(&mut first).is_pending());
+        let tasks = [(); 3].map(|()| Inline::begin(near, true));
+        // It leaves the slot to those behind it, which wait again.
+        drop(first);
+        for task in &tasks {
+            while task.waits.lock().unwrap().is_none() {
+                time::sleep(MOMENT);
+            }
+        }
+        near.close().unwrap();
+        for task in &tasks {
+            while task.waits.lock().unwrap().is_some() {
+                time::sleep(MOMENT);
+            }
+        }
     });
 }
 

@@ -102,7 +102,7 @@ fn main() -> Result<(), Failure> {
     // SAFETY: no goroutine parks with a guard of `Handle::enter`, or with anything else of
     // its thread.
     let runtime = unsafe { Runtime::builder().build() }?;
-    let (count, sum) = runtime.run(|| {
+    let (count, sum) = runtime.run_scoped(|| {
         let pool = Pool::open(&config, 4, tokio.handle())?;
         write(&pool, 16, 100)
     })?;

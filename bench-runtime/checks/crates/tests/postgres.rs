@@ -152,7 +152,7 @@ fn goroutines_write_through_a_pool_wait_with_a_context_and_select() {
             // SAFETY: no goroutine parks with a guard of `Handle::enter`, or with
             // anything else of its thread.
             let runtime = unsafe { builder.build() }.expect("it starts");
-            runtime.run(|| {
+            runtime.run_scoped(|| {
                 let pool = Pool::open(&config, 3, tokio.handle()).expect("it connects");
                 let written = write(&pool, 8, 50).expect("it writes");
                 assert_eq!(written, (8 * 50, 8 * (0..50).sum::<i64>()));
