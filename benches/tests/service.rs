@@ -250,6 +250,27 @@ fn client_that_goes_away_in_the_midst_of_a_request_harms_nobody(lane: &str) {
     service.end();
 }
 
+/// Stops a process, and waits until none of its threads runs.
+fn stop(process: Pid) {
+    kill(process, Signal::SIGSTOP).unwrap();
+    let start = Instant::now();
+    let is_stopped = || {
+        let mut threads = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+        threads.all(|thread| {
+            let stat = fs::read_to_string(thread.unwrap().path().join("stat")).unwrap();
+            stat.rsplit(')')
+                .next()
+                .unwrap()
+                .trim_start()
+                .starts_with('T')
+        })
+    };
+    while !is_stopped() {
+        assert!(start.elapsed() < PATIENCE, "{process} is not stopped");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 fn backend_that_is_killed_or_stalls_is_told_by_the_status(lane: &str) {
     let Some(service) = Service::start(lane, |point| {
         point.insert("timeout_ns".to_owned(), 300_000_000);
@@ -263,7 +284,7 @@ fn backend_that_is_killed_or_stalls_is_told_by_the_status(lane: &str) {
         client.answer().0
     };
     assert_eq!(status(), 200, "{lane}");
-    kill(service.backend, Signal::SIGSTOP).unwrap();
+    stop(service.backend);
     assert_eq!(status(), 504, "{lane} while it stalls");
     kill(service.backend, Signal::SIGCONT).unwrap();
     assert_eq!(status(), 200, "{lane} after it stalled");
@@ -287,7 +308,7 @@ fn request_too_many_is_refused_and_those_under_way_are_answered_before_the_end(l
     let mut idle = Client::new(service.address);
     idle.send(&request("/nowhere", "", ""));
     assert_eq!(idle.answer().0, 404);
-    kill(service.backend, Signal::SIGSTOP).unwrap();
+    stop(service.backend);
     let (told, tells) = channel();
     for _ in 0..3 {
         let (address, told) = (service.address, told.clone());
