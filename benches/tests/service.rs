@@ -267,7 +267,7 @@ fn stop(process: Pid) {
     };
     while !is_stopped() {
         assert!(start.elapsed() < PATIENCE, "{process} is not stopped");
-        thread::sleep(Duration::from_millis(1));
+        sleep(Duration::from_millis(1));
     }
 }
 
