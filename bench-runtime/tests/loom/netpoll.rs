@@ -25,6 +25,10 @@ mod level_model;
 #[path = "netpoll/slot_model.rs"]
 mod slot_model;
 
+mod watch {
+    pub(crate) use super::{Side, Watch};
+}
+
 /// As the product's.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Side {
