@@ -36,6 +36,7 @@ pub(super) fn new_record(
     own.next_id += 1;
     Processor::count(&p.spawned_count);
     begin(g, id, site, join);
+    g.set_status(Status::Runnable);
     g
 }
 
@@ -48,7 +49,6 @@ pub(super) fn begin(g: &Goroutine, id: u64, site: &'static Location<'static>, jo
     g.head.reason.store(0, Ordering::Relaxed);
     g.context.store(FRESH, Ordering::Relaxed);
     g.join.store(join, Ordering::Relaxed);
-    g.set_status(Status::Runnable);
 }
 
 /// The same for a timer, on whose stack nothing of the program's may run, not even the
@@ -103,13 +103,13 @@ pub(super) fn admit(shared: &'static Shared, g: &'static Goroutine) -> bool {
     // SeqCst: before the look; `stop` has them in the other order.
     shared.admitting.fetch_add(1, Ordering::SeqCst);
     let stops = shared.stopping.load(Ordering::SeqCst);
-    if stops {
-        // The caller drops it; `abandon_fresh` must not.
-        g.set_status(Status::Dead);
-    } else {
+    // Else the caller drops it.
+    if !stops {
         if shared.run_state() == RunState::Stuck {
             shared.change_run_state(RunState::Stuck, RunState::Running);
         }
+        // Not before: `abandon_fresh` takes what is runnable, and waits for admissions alone.
+        g.set_status(Status::Runnable);
         ready::submit(shared, g);
     }
     // Release: pairs with the Acquire in `abandon_fresh`.
