@@ -104,7 +104,8 @@ fn a_smoke_run_of_real_lanes_leaves_a_run_and_ends_with_the_reports_path() {
     let shown = said(&["show", folder.to_str().unwrap()]);
     for output in [&output, &shown] {
         let text = stdout(output);
-        let line = "0 of 2 comparisons with thread are decided";
+        let open = text.matches("too noisy to say").count();
+        let line = format!("{} of 2 comparisons with thread are decided", 2 - open);
         assert!(text.lines().any(|one| one == line), "{text}");
     }
 
