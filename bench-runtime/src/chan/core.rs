@@ -27,7 +27,7 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::goroutine::{WaitQueue, WaitReason, Waiter};
-use crate::sched::{self, pending};
+use crate::sched;
 use crate::util::quick_lock::RawQuickLock;
 
 /// In a waiter's tag: the value was moved.
@@ -389,16 +389,14 @@ impl Core {
         state.senders = returned;
         // SAFETY: we hold the lock, and `state` is not used again.
         unsafe { self.unlock() };
-        let mut wakers = Vec::new();
-        while let Some(waiter) = woken.first() {
+        sched::readied::ready_all(std::iter::from_fn(|| {
+            let waiter = woken.first()?;
             // SAFETY: in our list, and alive until its owner is readied.
-            let owner = unsafe {
+            unsafe {
                 woken.remove(waiter.as_ptr());
-                waiter.as_ref().owner
-            };
-            sched::readied::ready_later(owner, &mut wakers);
-        }
-        wakers.into_iter().for_each(pending::wake);
+                Some(waiter.as_ref().owner)
+            }
+        }));
         first
     }
 

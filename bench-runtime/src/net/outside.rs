@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use crate::goroutine::Parkable;
 use crate::netpoll::Netpoll;
-use crate::sched::{pending, readied};
+use crate::sched::readied;
 use crate::sys::fork;
 use crate::util::lock::Lock;
 
@@ -46,11 +46,6 @@ fn wake_for_ever() {
     let mut ready: Vec<Parkable> = Vec::new();
     loop {
         netpoll.poll(None, &mut ready);
-        // Foreign code only when none of them is owed a ready any more.
-        let mut wakers = Vec::new();
-        for who in ready.drain(..) {
-            readied::ready_later(who, &mut wakers);
-        }
-        wakers.into_iter().for_each(pending::wake);
+        readied::ready_all(ready.drain(..));
     }
 }

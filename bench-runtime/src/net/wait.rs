@@ -25,6 +25,7 @@
 //! of its own, which a kick sets.
 
 use std::io;
+use std::iter;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ use std::time::Duration;
 use crate::goroutine::{Kind, Parkable, WaitQueue};
 use crate::net::closed_error;
 use crate::netpoll::{Netpoll, PollDesc, Registration, Side};
-use crate::sched::{pending, readied};
+use crate::sched::readied;
 use crate::shim::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::sys::event_fd::EventFd;
 use crate::sys::fork;
@@ -87,17 +88,15 @@ impl Drop for Waits {
             // Those in the slots wait in the parent.
             return;
         }
-        let mut wakers = Vec::new();
+        let mut all = Vec::new();
         for registration in self.registrations.lock().iter() {
             for side in [Side::Read, Side::Write] {
-                if registration.desc().slot(side).is_busy()
-                    && let Some(who) = registration.kick(side)
-                {
-                    readied::ready_later(who, &mut wakers);
+                if registration.desc().slot(side).is_busy() {
+                    all.extend(registration.kick(side));
                 }
             }
         }
-        wakers.into_iter().for_each(pending::wake);
+        readied::ready_all(all);
     }
 }
 
@@ -175,20 +174,15 @@ impl Waits {
 
     /// Makes all waiters of a side look again.
     fn kick(&self, side: Side) {
-        let mut wakers = Vec::new();
-        for registration in self.registrations.lock().iter() {
-            if let Some(who) = registration.kick(side) {
-                readied::ready_later(who, &mut wakers);
-            }
-        }
-        while let Some(who) = self.dequeue(side) {
-            readied::ready_later(who, &mut wakers);
-        }
+        let mut all: Vec<Parkable> = {
+            let registrations = self.registrations.lock();
+            registrations.iter().filter_map(|r| r.kick(side)).collect()
+        };
+        all.extend(iter::from_fn(|| self.dequeue(side)));
         for thread in self.threads.lock().iter().filter(|t| t.side == side) {
             thread.wake.set();
         }
-        // Under no lock, and when all were taken out: a task may wait again at once.
-        wakers.into_iter().for_each(pending::wake);
+        readied::ready_all(all);
     }
 
     fn dequeue(&self, side: Side) -> Option<Parkable> {
@@ -215,17 +209,16 @@ impl Waits {
         // The queue is one for all runtimes, the slots are not: where there
         // are several, any of the queued might be the one that can go on.
         let all = self.registrations.lock().len() > 1;
-        let mut wakers = Vec::new();
-        while let Some(who) = self.dequeue(side) {
-            // A future takes nothing away from those behind it.
-            let is_future = who.head().kind == Kind::Future;
-            readied::ready_later(who, &mut wakers);
-            if !all && !is_future {
-                break;
+        let mut is_done = false;
+        readied::ready_all(iter::from_fn(|| {
+            if is_done {
+                return None;
             }
-        }
-        // When all were taken out: a task may wait again at once.
-        wakers.into_iter().for_each(pending::wake);
+            let who = self.dequeue(side)?;
+            // A future takes nothing away from those behind it.
+            is_done = !all && who.head().kind != Kind::Future;
+            Some(who)
+        }));
     }
 
     #[cfg(test)]

@@ -18,7 +18,8 @@ pub(super) fn thread_ends(shared: &'static Shared, kind: ThreadKind) {
 
 /// Drops closures that never started; no M runs any more.
 fn abandon_fresh(shared: &'static Shared) {
-    while shared.admitting.load(Ordering::Acquire) != 0 {
+    // SeqCst: after the mark that `admit` looks at when it has counted itself.
+    while shared.admitting.load(Ordering::SeqCst) != 0 {
         std::thread::yield_now();
     }
     let mut fresh = Vec::new();

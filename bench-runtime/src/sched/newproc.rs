@@ -112,7 +112,7 @@ pub(super) fn admit(shared: &'static Shared, g: &'static Goroutine) -> bool {
         g.set_status(Status::Runnable);
         ready::submit(shared, g);
     }
-    // Release: pairs with the Acquire in `abandon_fresh`.
+    // Release: pairs with the load in `abandon_fresh`.
     shared.admitting.fetch_sub(1, Ordering::Release);
     !stops
 }

@@ -7,7 +7,7 @@ use std::task::Waker;
 
 use super::locate::shared_of;
 use super::newproc;
-use super::pending::Pending;
+use super::pending::{self, Pending};
 use super::processor::Processor;
 use super::shared::Shared;
 use super::this_m::ThisM;
@@ -54,6 +54,16 @@ pub(crate) fn ready_inside(m: ThisM, p: &'static Processor, who: Parkable) {
             }
         }
     }
+}
+
+/// Readies all, and then wakes their tasks: such a task may wait again at once where `all`
+/// come from. Only for a caller that holds no lock.
+pub(crate) fn ready_all(all: impl IntoIterator<Item = Parkable>) {
+    let mut wakers = Vec::new();
+    for who in all {
+        ready_later(who, &mut wakers);
+    }
+    wakers.into_iter().for_each(pending::wake);
 }
 
 /// [`ready`], of one of several: what wakes a task goes to `wakers`, for
