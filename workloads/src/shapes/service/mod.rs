@@ -100,27 +100,34 @@ impl<L: Blocking> Server<L> {
     /// Accepts and serves until the end; how many requests were answered.
     fn serve(self: &Arc<Self>) -> Result<u64, Failure> {
         let mut tasks = Vec::new();
-        let mut failure = None;
-        while failure.is_none() {
-            match self.lane.accept(&self.listener) {
-                Ok(stream) => match self.start(tasks.len() as u64, stream) {
-                    Ok(task) => tasks.push(task),
-                    Err(error) => failure = Some(error),
-                },
-                Err(_) if self.is_ending() => break,
-                Err(error) if is_passing(&error) => self.lane.sleep(PAUSE),
-                Err(error) => {
-                    failure = Some(Failure::host("accepting a connection", &error, "ulimit -n"));
-                }
-            }
-        }
+        let accepted = self.accept_all(|stream| {
+            tasks.push(self.start(tasks.len() as u64, stream)?);
+            Ok(())
+        });
         self.end();
         // What has come is still read and answered, then comes the end.
         for stream in locked(&self.open).values() {
             stream.shut(Shutdown::Read);
         }
         let answered = join_all(&self.lane, tasks);
-        failure.map_or(answered, Err)
+        accepted.and(answered)
+    }
+
+    /// Accepts until the end, and hands each connection to `take`.
+    fn accept_all(
+        &self,
+        mut take: impl FnMut(L::Stream) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        loop {
+            match self.lane.accept(&self.listener) {
+                Ok(stream) => take(stream)?,
+                Err(_) if self.is_ending() => return Ok(()),
+                Err(error) if is_passing(&error) => self.lane.sleep(PAUSE),
+                Err(error) => {
+                    return Err(Failure::host("accepting a connection", &error, "ulimit -n"));
+                }
+            }
+        }
     }
 
     fn start(self: &Arc<Self>, number: u64, stream: L::Stream) -> Result<L::Task, Failure> {

@@ -10,9 +10,8 @@ use std::sync::{Arc, Mutex};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::{Server, is_passing, locked, read_more, run};
+use super::{Server, locked, read_more, run};
 use crate::lane::{Failure, Order, Outcome};
-use crate::service::PAUSE;
 use crate::shapes::Blocking;
 use crate::shapes::team::join_all;
 
@@ -123,19 +122,15 @@ impl<L: Blocking<Stream = TcpStream, Listener = Arc<TcpListener>>> Server<L> {
             self.lane.spawn(move || server.work(&poller))
         };
         let started: Result<Vec<_>, _> = (0..tasks).map(start).collect();
-        let mut failure = None;
         let mut numbers = 0..;
-        while failure.is_none() && started.is_ok() {
-            match self.lane.accept(&self.listener) {
+        let accepted = match &started {
+            Ok(_) => self.accept_all(|stream| {
                 // One that cannot be held is closed.
-                Ok(stream) => drop(poller.hold(numbers.next().unwrap_or(END), stream)),
-                Err(_) if self.is_ending() => break,
-                Err(error) if is_passing(&error) => self.lane.sleep(PAUSE),
-                Err(error) => {
-                    failure = Some(Failure::host("accepting a connection", &error, "ulimit -n"));
-                }
-            }
-        }
+                drop(poller.hold(numbers.next().unwrap_or(END), stream));
+                Ok(())
+            }),
+            Err(_) => Ok(()),
+        };
         self.end();
         // What has come is still read and answered, then comes the end.
         for open in locked(&poller.open).values() {
@@ -143,7 +138,7 @@ impl<L: Blocking<Stream = TcpStream, Listener = Arc<TcpListener>>> Server<L> {
         }
         poller.leave();
         let answered = join_all(&self.lane, started?);
-        failure.map_or(answered, Err)
+        accepted.and(answered)
     }
 
     /// A task of the pool; how many requests it has answered.
