@@ -227,11 +227,18 @@ struct FigureRow<'a> {
     figure: &'a Figure,
 }
 
+/// A column of a fact of the setup.
+macro_rules! fact {
+    ($name:literal) => {
+        Column::Text(|row| row.setup.fact($name).to_owned())
+    };
+}
+
 /// The columns of figures, in the table's order.
 fn figure_columns<'a>() -> Vec<(&'static str, Column<FigureRow<'a>>)> {
     vec![
         ("machine_key", Column::Text(|row| row.machine.key.clone())),
-        ("cpu", Column::Text(|row| row.setup.fact("CPU").to_owned())),
+        ("cpu", fact!("CPU")),
         (
             "architecture",
             Column::Text(|row| row.machine.inputs.architecture.clone()),
@@ -248,47 +255,17 @@ fn figure_columns<'a>() -> Vec<(&'static str, Column<FigureRow<'a>>)> {
             "cpus_count",
             Column::Whole(|row| i64::try_from(row.setup.cpus_count).ok()),
         ),
-        (
-            "virtual",
-            Column::Text(|row| row.setup.fact("virtual").to_owned()),
-        ),
-        (
-            "memory",
-            Column::Text(|row| row.setup.fact("memory").to_owned()),
-        ),
-        (
-            "system",
-            Column::Text(|row| row.setup.fact("system").to_owned()),
-        ),
-        (
-            "mitigations",
-            Column::Text(|row| row.setup.fact("mitigations").to_owned()),
-        ),
-        (
-            "governor",
-            Column::Text(|row| row.setup.fact("governor").to_owned()),
-        ),
-        (
-            "huge_pages",
-            Column::Text(|row| row.setup.fact("huge pages").to_owned()),
-        ),
-        (
-            "allocator",
-            Column::Text(|row| row.setup.fact("allocator").to_owned()),
-        ),
-        (
-            "rust",
-            Column::Text(|row| row.setup.fact("Rust").to_owned()),
-        ),
-        ("go", Column::Text(|row| row.setup.fact("Go").to_owned())),
-        (
-            "tokio",
-            Column::Text(|row| row.setup.fact("tokio").to_owned()),
-        ),
-        (
-            "suite",
-            Column::Text(|row| row.setup.fact("suite").to_owned()),
-        ),
+        ("virtual", fact!("virtual")),
+        ("memory", fact!("memory")),
+        ("system", fact!("system")),
+        ("mitigations", fact!("mitigations")),
+        ("governor", fact!("governor")),
+        ("huge_pages", fact!("huge pages")),
+        ("allocator", fact!("allocator")),
+        ("rust", fact!("Rust")),
+        ("go", fact!("Go")),
+        ("tokio", fact!("tokio")),
+        ("suite", fact!("suite")),
         (
             "last_run",
             Column::Text(|row| row.setup.runs[0].started.clone()),

@@ -70,6 +70,21 @@ pub(super) fn curves_figure(
     figure_of_two(view, title, curves(caption, chart), narrow)
 }
 
+/// The same of one curve for each lane, both axes logarithmic.
+pub(super) fn curves_of_lanes(
+    view: &View<'_>,
+    name: String,
+    title: String,
+    chart: &Curves<'_>,
+) -> Markup {
+    let what = format!(
+        "One curve for each of {} lanes, both axes logarithmic; the figures are in the table below.",
+        chart.lines.len()
+    );
+    let caption = View::caption(name, title, what);
+    curves_figure(view, &caption.title, &caption, chart)
+}
+
 /// Which is fastest, and by how much: one case.
 pub(super) fn fastest(view: &View<'_>, case: &Case, rows: &[&Row]) -> Markup {
     let Some(first) = rows.first() else {
@@ -226,14 +241,7 @@ fn one_axis(
     let extra = view.case_text(&workload.id, case);
     let comma = if extra.is_empty() { "" } else { " · " };
     let title = format!("{} over {x_title}{comma}{extra}", capital(&y_title));
-    let caption = View::caption(
-        format!("axis-{}-{y_title}-{case}", workload.id),
-        title.clone(),
-        format!(
-            "One curve for each of {} lanes, both axes logarithmic; the figures are in the table below.",
-            lines.len()
-        ),
-    );
+    let name = format!("axis-{}-{y_title}-{case}", workload.id);
     let chart = Curves {
         lines: &lines,
         x_title: &x_title,
@@ -246,7 +254,7 @@ fn one_axis(
         ideal: None,
         marks: true,
     };
-    curves_figure(view, &title, &caption, &chart)
+    curves_of_lanes(view, name, title, &chart)
 }
 
 /// The cost of an operation over the number of tasks, a curve for each lane.

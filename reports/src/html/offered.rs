@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
 
-use super::figures::curves_figure;
+use super::figures::curves_of_lanes;
 use super::view::{View, capital};
 use crate::analysis::{Case, Row, Unit};
 use crate::plot::{Curves, Line, Scale};
@@ -97,14 +97,7 @@ fn one(
         "{} over the requests a second that were offered, at 25, 50, 75, 100 and 150% of each lane’s highest rate{comma}{extra}",
         capital(what)
     );
-    let caption = View::caption(
-        format!("offered-{}-{percentile}-{case}", workload.id),
-        title.clone(),
-        format!(
-            "One curve for each of {} lanes, both axes logarithmic; the figures are in the table below.",
-            lines.len()
-        ),
-    );
+    let name = format!("offered-{}-{percentile}-{case}", workload.id);
     let chart = Curves {
         lines: &lines,
         x_title: "requests offered a second",
@@ -117,5 +110,5 @@ fn one(
         ideal: None,
         marks: true,
     };
-    curves_figure(view, &title, &caption, &chart)
+    curves_of_lanes(view, name, title, &chart)
 }
