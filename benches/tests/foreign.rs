@@ -4,6 +4,7 @@
 //! A toolchain that is not there is a printed skip; `REQUIRE_FOREIGN=go,python`
 //! makes it a failure for the languages named.
 
+#[macro_use]
 mod lane;
 
 use std::path::Path;
@@ -189,16 +190,6 @@ fn go_program_is_formatted_and_vetted() {
     }
     // It names the files that it would change.
     assert_eq!(run(&gofmt, &["-l", "."]), (true, String::new()));
-}
-
-/// One test a lane, so that they run side by side.
-macro_rules! lanes {
-    ($($test:ident: $lane:literal),* $(,)?) => {
-        $(#[test]
-        fn $test() {
-            whole($lane);
-        })*
-    };
 }
 
 lanes! {

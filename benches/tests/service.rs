@@ -3,6 +3,7 @@
 //! service, and is told by its status. A toolchain that is not there is a
 //! printed skip, as in `foreign.rs`.
 
+#[macro_use]
 mod lane;
 
 use std::ffi::OsString;
@@ -350,16 +351,6 @@ fn whole(lane: &str) {
 
 /// What the answers of the others are compared with.
 const FIRST: &str = "thread";
-
-/// One test a lane, so that they run side by side.
-macro_rules! lanes {
-    ($($test:ident: $lane:literal),* $(,)?) => {
-        $(#[test]
-        fn $test() {
-            whole($lane);
-        })*
-    };
-}
 
 lanes! {
     thread_for_each_connection: "thread",

@@ -311,6 +311,12 @@ impl Inline {
         task
     }
 
+    fn until(&self, is_so: fn(&Option<Readiness<'static>>) -> bool) {
+        while !is_so(&self.waits.lock().unwrap()) {
+            time::sleep(MOMENT);
+        }
+    }
+
     fn poll(self: Arc<Self>, mut waits: Readiness<'static>) {
         let waker = Waker::from(self.clone());
         let polled = Pin::new(&mut waits).poll(&mut Context::from_waker(&waker));
@@ -327,11 +333,7 @@ fn a_task_that_is_dropped_where_it_is_woken_hangs_nothing() {
         let near: &'static UnixStream = Box::leak(Box::new(near));
         let tasks = [(); 3].map(|()| Inline::begin(near, false));
         near.set_read_deadline(Some(Instant::now()));
-        for task in &tasks {
-            while task.waits.lock().unwrap().is_some() {
-                time::sleep(MOMENT);
-            }
-        }
+        tasks.iter().for_each(|task| task.until(Option::is_none));
     });
 }
 
@@ -345,17 +347,9 @@ fn tasks_that_are_polled_where_they_are_woken_are_woken_once_each() {
         let tasks = [(); 3].map(|()| Inline::begin(near, true));
         // It leaves the slot to those behind it, which wait again.
         drop(first);
-        for task in &tasks {
-            while task.waits.lock().unwrap().is_none() {
-                time::sleep(MOMENT);
-            }
-        }
+        tasks.iter().for_each(|task| task.until(Option::is_some));
         near.close().unwrap();
-        for task in &tasks {
-            while task.waits.lock().unwrap().is_some() {
-                time::sleep(MOMENT);
-            }
-        }
+        tasks.iter().for_each(|task| task.until(Option::is_none));
     });
 }
 

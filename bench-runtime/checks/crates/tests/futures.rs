@@ -1,6 +1,8 @@
 //! Futures of other crates in goroutines, with a tokio runtime beside; the page at
 //! `bench_runtime::future` says what is shown here.
 
+mod modes;
+
 use std::future::Future;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -13,39 +15,24 @@ use bench_runtime::{JoinError, Runtime, chan, go, yield_now};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
+use modes::each_mode;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
-/// Runs `main` as a goroutine with tokio beside, in each mode, at few and at many
-/// processors.
+/// Runs `main` as a goroutine of each runtime, with tokio beside.
 fn beside_tokio(main: fn(Handle)) {
-    let tokio = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("tokio starts");
-    for procs in [1, 2, 64] {
-        for migrating in [false, true] {
-            let builder = Runtime::builder().procs(procs);
-            let builder = if migrating {
-                builder.migrating()
-            } else {
-                builder
-            };
-            // SAFETY: no goroutine parks with a guard of `Handle::enter`, or with
-            // anything else of its thread.
-            let runtime = unsafe { builder.build() }.expect("it starts");
-            let handle = tokio.handle().clone();
-            runtime.run(move || main(handle));
-            // Those that wake who awaits a join have nobody who joins them.
-            while runtime.metrics().goroutines_count > 0 {
-                std::thread::yield_now();
-            }
-            assert_eq!(runtime.shutdown().unfinished_count, 0);
+    let tokio = modes::tokio();
+    each_mode(|runtime| {
+        let handle = tokio.handle().clone();
+        runtime.run(move || main(handle));
+        // Those that wake who awaits a join have nobody who joins them.
+        while runtime.metrics().goroutines_count > 0 {
+            std::thread::yield_now();
         }
-    }
+        assert_eq!(runtime.shutdown().unfinished_count, 0);
+    });
 }
 
 #[test]

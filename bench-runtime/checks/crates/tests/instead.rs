@@ -1,39 +1,30 @@
 //! Crates in place of what Go's libraries have and `bench_runtime::sync` does not: they work
 //! from goroutines, in each mode. The table in the docs of `sync` names them.
 
+mod modes;
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bench_runtime::future::block_on;
-use bench_runtime::{Runtime, go, scope, time, yield_now};
+use bench_runtime::{go, scope, time, yield_now};
 use dashmap::DashMap;
 use governor::{Quota, RateLimiter};
+use modes::each_mode;
 use moka::future::Cache;
 
-/// Runs `body` as a goroutine, in each mode, at few and at many processors.
-fn each_mode(body: fn()) {
-    for procs in [1, 2, 64] {
-        for migrating in [false, true] {
-            let builder = Runtime::builder().procs(procs);
-            let builder = if migrating {
-                builder.migrating()
-            } else {
-                builder
-            };
-            // SAFETY: no goroutine parks with anything of its thread.
-            let runtime = unsafe { builder.build() }.expect("it starts");
-            runtime.run(body);
-        }
-    }
+/// Runs `body` as a goroutine of each runtime.
+fn in_each_mode(body: fn()) {
+    each_mode(|runtime| runtime.run(body));
 }
 
 /// In place of `sync.Map`. The rule is that of every lock of another crate: no guard (`Ref`,
 /// `RefMut`, `Entry`, an iterator) over a park.
 #[test]
 fn dashmap_is_shared_by_goroutines_that_hold_no_guard_over_a_park() {
-    each_mode(|| {
+    in_each_mode(|| {
         let map = DashMap::new();
         scope(|s| {
             for id in 0..16_u64 {
@@ -62,7 +53,7 @@ fn dashmap_is_shared_by_goroutines_that_hold_no_guard_over_a_park() {
 /// In place of `golang.org/x/time/rate`: its future is waited for, or its answer slept on.
 #[test]
 fn governor_limits_goroutines_to_its_rate() {
-    each_mode(|| {
+    in_each_mode(|| {
         const BURST: u32 = 5;
         const PER_SECOND: u32 = 2_000;
         let per_second = NonZeroU32::new(PER_SECOND).expect("not zero");
@@ -102,7 +93,7 @@ fn governor_limits_goroutines_to_its_rate() {
 /// those that wait, for ever in a pinned runtime where the call parks: so the async one.
 #[test]
 fn moka_makes_one_call_for_all_goroutines_that_ask_meanwhile() {
-    each_mode(|| {
+    in_each_mode(|| {
         let cache: Cache<&str, u64> = Cache::new(100);
         let calls = AtomicUsize::new(0);
         scope(|s| {

@@ -3,6 +3,8 @@
 //! The test starts a server of its own, on a socket in a folder of its own. Where none is
 //! installed it is skipped, and fails under `REQUIRE_POSTGRES=1`.
 
+mod modes;
+
 use std::fs;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
@@ -12,13 +14,14 @@ use std::time::{Duration, Instant};
 
 use bench_runtime::context::{Context, ContextError};
 use bench_runtime::future::{block_on, block_on_with};
-use bench_runtime::{Runtime, chan, go, select};
+use bench_runtime::{chan, go, select};
 use tempfile::TempDir;
 
 #[expect(dead_code, reason = "its main is the example's")]
 #[path = "../examples/postgres_writer.rs"]
 mod postgres_writer;
 
+use modes::each_mode;
 use postgres_writer::{Pool, write};
 
 /// A server, until it is dropped.
@@ -136,32 +139,17 @@ fn goroutines_write_through_a_pool_wait_with_a_context_and_select() {
         }
     };
     let config = server.config();
-    let tokio = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("tokio starts");
-    for procs in [1, 2, 64] {
-        for migrating in [false, true] {
-            let builder = Runtime::builder().procs(procs);
-            let builder = if migrating {
-                builder.migrating()
-            } else {
-                builder
-            };
-            // SAFETY: no goroutine parks with a guard of `Handle::enter`, or with
-            // anything else of its thread.
-            let runtime = unsafe { builder.build() }.expect("it starts");
-            runtime.run_scoped(|| {
-                let pool = Pool::open(&config, 3, tokio.handle()).expect("it connects");
-                let written = write(&pool, 8, 50).expect("it writes");
-                assert_eq!(written, (8 * 50, 8 * (0..50).sum::<i64>()));
-                gives_up_by_context(&pool);
-                selects_among_an_answer_and_a_channel(&pool);
-                rolls_back_what_is_dropped(&pool);
-            });
-        }
-    }
+    let tokio = modes::tokio();
+    each_mode(|runtime| {
+        runtime.run_scoped(|| {
+            let pool = Pool::open(&config, 3, tokio.handle()).expect("it connects");
+            let written = write(&pool, 8, 50).expect("it writes");
+            assert_eq!(written, (8 * 50, 8 * (0..50).sum::<i64>()));
+            gives_up_by_context(&pool);
+            selects_among_an_answer_and_a_channel(&pool);
+            rolls_back_what_is_dropped(&pool);
+        });
+    });
 }
 
 /// The query is dropped, and the connection answers the next one.

@@ -1,0 +1,30 @@
+//! A runtime in each mode, at few and at many processors; with tokio beside.
+#![allow(dead_code, reason = "no program of tests uses all of it")]
+
+use bench_runtime::Runtime;
+
+/// Calls `body` with each. No goroutine of it may park with a guard of `Handle::enter`,
+/// or with anything else of its thread.
+pub(crate) fn each_mode(body: impl Fn(Runtime)) {
+    for procs in [1, 2, 64] {
+        for migrating in [false, true] {
+            let builder = Runtime::builder().procs(procs);
+            let builder = if migrating {
+                builder.migrating()
+            } else {
+                builder
+            };
+            // SAFETY: the caller's promise, which its tests keep.
+            body(unsafe { builder.build() }.expect("it starts"));
+        }
+    }
+}
+
+/// A runtime of tokio with two threads.
+pub(crate) fn tokio() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("tokio starts")
+}
