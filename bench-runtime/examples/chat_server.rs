@@ -61,16 +61,15 @@ fn serve(stream: &TcpStream, who: SocketAddr, events: &Sender<Event>) -> io::Res
     Ok(())
 }
 
-/// Serves all who come, for ever.
-///
-/// # Errors
-///
-/// When the listener fails.
-pub(crate) fn chat(listener: &TcpListener) -> io::Result<()> {
+/// Serves all who come, until the listener is closed.
+pub(crate) fn chat(listener: &TcpListener) {
     let (events, inbox) = chan(0);
     go!(broadcast(&inbox));
-    loop {
-        let (stream, who) = listener.accept()?;
+    for stream in listener.incoming().flatten() {
+        // One that is gone already has no address.
+        let Ok(who) = stream.peer_addr() else {
+            continue;
+        };
         let events = events.clone();
         go! {
             // However it ends, the client has left.
@@ -88,6 +87,7 @@ fn main() -> io::Result<()> {
     unsafe { Runtime::builder().build() }?.run(move || {
         let listener = TcpListener::bind(&address)?;
         println!("listening on {}", listener.local_addr()?);
-        chat(&listener)
+        chat(&listener);
+        Ok(())
     })
 }

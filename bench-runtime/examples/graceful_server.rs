@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bench_runtime::context::Context;
-use bench_runtime::net::{TcpListener, TcpStream, is_closed_error};
+use bench_runtime::net::{TcpListener, TcpStream};
 use bench_runtime::signal::{self, Signal};
 use bench_runtime::sync::WaitGroup;
 use bench_runtime::{Receiver, Runtime, go, time};
@@ -41,17 +41,9 @@ pub(crate) fn serve(
     let (acceptor, connections) = (listener.clone(), WaitGroup::new());
     let group = connections.clone();
     let accepting = go(move || {
-        loop {
-            let stream = match acceptor.accept() {
-                Ok((stream, _)) => Arc::new(stream),
-                Err(e) if is_closed_error(&e) => return,
-                // Too many open files, say, or a peer that is gone: the next may be better.
-                Err(e) => {
-                    eprintln!("a connection was not accepted: {e}");
-                    time::sleep(Duration::from_millis(50));
-                    continue;
-                }
-            };
+        // It ends when the listener is closed; failures, as of a peer that is gone, are left out.
+        for stream in acceptor.incoming().flatten() {
+            let stream = Arc::new(stream);
             let ctx = ctx.clone();
             group.go(move || {
                 // At the end nothing more is read, and what was read is answered.

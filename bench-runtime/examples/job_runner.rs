@@ -1,5 +1,5 @@
-//! Runs shell commands, a few at a time, each for so long at most; Ctrl-C kills those
-//! that run and starts no more.
+//! Runs shell commands, a few at a time, each for so long at most; Ctrl-C ends those
+//! that run, with all that they have started, and starts no more.
 //!
 //! `cargo run --release --example job_runner -- 'echo one' 'sleep 9' 'exit 3'`
 
@@ -9,23 +9,30 @@ use std::time::Duration;
 
 use bench_runtime::context::Context;
 use bench_runtime::io::stdout;
-use bench_runtime::process::Command;
+use bench_runtime::process::{Command, Ended};
 use bench_runtime::signal::{self, Signal};
 use bench_runtime::sync::Semaphore;
 use bench_runtime::{Runtime, go};
 
-/// What came of a job: what it wrote, or what went wrong.
+/// What came of a job: what it wrote, or what went wrong. At the end of its time it has a
+/// second to end by itself.
 fn run(job: &str, ctx: &Context, limit: Duration) -> Result<String, String> {
     let (ctx, cancel) = ctx.with_timeout(limit);
     // The child is gone by then; its timer need not stay.
     let _cancel = cancel.on_drop();
-    let output = Command::new("sh").args(["-c", job]).context(&ctx).output();
-    let output = output.map_err(|error| error.to_string())?;
-    match output.status.success() {
-        true => Ok(String::from_utf8_lossy(&output.stdout)
-            .trim_end()
-            .to_owned()),
-        false => Err(output.status.to_string()),
+    let mut command = Command::new("sh");
+    command.args(["-c", job]).own_group();
+    command
+        .context(&ctx)
+        .grace(Signal::TERM, Duration::from_secs(1));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+    match command.output() {
+        Ok(output) if output.status.success() => Ok(text(&output.stdout)),
+        Ok(output) => Err(output.status.to_string()),
+        Err(error) => match error.downcast::<Ended>() {
+            Ok(ended) => Err(format!("{ended} after {:?}", text(&ended.stdout))),
+            Err(error) => Err(error.to_string()),
+        },
     }
 }
 

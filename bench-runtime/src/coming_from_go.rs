@@ -1,3 +1,4 @@
+// Why this file is long: it is one page of documentation.
 //! For programmers who know Go: its idioms, each beside ours.
 //!
 //! Goroutines, channels, `select`, contexts, timers, sockets, signals and children have Go's semantics. This page shows what that
@@ -682,7 +683,7 @@
 //! ```
 //!
 //! Sockets have std's shape and `Read` and `Write`, so std's readers and crates such as `rustls` and `tungstenite` work on them.
-//! `TCP_NODELAY` is on, as in Go. To end the loop share the listener by an `Arc` and close it, as `examples/graceful_server.rs` does at SIGTERM.
+//! `TCP_NODELAY` is on, as in Go. `incoming` waits while the process is out of descriptors. To end the loop, share the listener by an `Arc` and close it: see 29.
 //!
 //! ## 27. Deadlines of a connection
 //!
@@ -705,30 +706,125 @@
 //! A deadline is a point in time, and may be set while another goroutine reads. `set_read_timeout` is std's: it counts anew at each
 //! read. Any other descriptor (inotify, a pty, a C library's socket) waits by [`Descriptor`](crate::net::Descriptor).
 //!
-//! ## 28. Signals and children
+//! ## 28. A connection that two goroutines use
 //!
 //! ```go
-//! signals := make(chan os.Signal, 1)
-//! signal.Notify(signals, syscall.SIGTERM)
-//! out, err := exec.CommandContext(ctx, "echo", "hi").Output()
+//! go io.Copy(conn, os.Stdin)      // one writes
+//! io.Copy(os.Stdout, conn)        // one reads
+//! ```
+//!
+//! ```
+//! use std::io::{BufRead, BufReader, Write};
+//! use bench_runtime::go;
+//! use bench_runtime::net::{Shared, UnixStream};
+//! # // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+//! # unsafe { bench_runtime::Runtime::builder().build() }.unwrap().run(|| {
+//!
+//! let (ours, theirs) = UnixStream::pair()?;
+//! let reader = Shared::new(ours);
+//! let mut writer = reader.clone();
+//! let writes = go(move || writer.write_all(b"ping\n"));
+//! let mut line = String::new();
+//! BufReader::new(&theirs).read_line(&mut line)?;
+//! (&theirs).write_all(b"pong\n")?;
+//! BufReader::new(reader).read_line(&mut line)?;
+//! writes.join().unwrap()?;
+//! assert_eq!(line, "ping\npong\n");
+//! # Ok::<(), std::io::Error>(())
+//! # }).unwrap();
+//! ```
+//!
+//! Go's `net.Conn` is a reference. Here `&TcpStream` reads and writes, so in a [`scope`](crate::scope()) a reference is enough. Goroutines that
+//! outlive the caller share an `Arc<TcpStream>` and use `&*conn`, as in 17. [`Shared`](crate::net::Shared) is such an `Arc` for code that takes a reader or a writer
+//! by value. Every owner may call `close` and `set_deadline`, which end the waits of all.
+//!
+//! ## 29. A signal ends a context: signal.NotifyContext
+//!
+//! ```go
+//! ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+//! defer stop()
+//! <-ctx.Done()
 //! ```
 //!
 //! ```
 //! use bench_runtime::context::Context;
-//! use bench_runtime::process::Command;
+//! use bench_runtime::go;
 //! use bench_runtime::signal::{self, Signal};
+//! # // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+//! # unsafe { bench_runtime::Runtime::builder().build() }.unwrap().run(|| {
 //!
-//! let signals = signal::notify(&[Signal::USR2])?;
-//! let output = Command::new("echo").arg("hi").context(&Context::background()).output()?;
-//! assert_eq!(output.stdout, b"hi\n");
-//! assert!(signals.is_empty());
+//! let (ctx, cancel) = Context::background().with_cancel();
+//! let signals = signal::notify(&[Signal::TERM, Signal::INT])?;
+//! go!(if let Some(signal) = signals.recv() { cancel.cancel_with(signal.to_string()) });
+//! # bench_runtime::process::Command::new("kill").arg(std::process::id().to_string()).status()?;
+//! // Somebody says `kill`.
+//! ctx.done().recv();
+//! assert_eq!(ctx.cause().unwrap().to_string(), "SIGTERM");
 //! # Ok::<(), std::io::Error>(())
+//! # }).unwrap();
 //! ```
 //!
-//! No signal is lost, whatever room the channel has; dropping it restores what the signal did before. A child's
-//! pipes and its wait block the goroutine alone.
+//! After the first signal the goroutine ends, and with it what [`notify`](crate::signal::notify) gave: a second Ctrl-C ends the program. No signal is lost,
+//! whatever room the channel has. `examples/graceful_server.rs` is a server that ends so.
 //!
-//! ## 29. Code that blocks its thread: cgo, a database, a future
+//! ## 30. A child under a context
+//!
+//! ```go
+//! cmd := exec.CommandContext(ctx, "server", "-v")
+//! cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+//! cmd.WaitDelay = 5 * time.Second
+//! out, err := cmd.Output()
+//! ```
+//!
+//! ```
+//! use std::time::Duration;
+//! use bench_runtime::context::Context;
+//! use bench_runtime::process::{Command, Ended};
+//! use bench_runtime::signal::Signal;
+//!
+//! let (ctx, _cancel) = Context::background().with_timeout(Duration::from_millis(20));
+//! let mut command = Command::new("sleep");
+//! command.arg("1000").context(&ctx).grace(Signal::TERM, Duration::from_secs(5));
+//! let error = command.output().unwrap_err();
+//! let ended = error.downcast::<Ended>().unwrap();
+//! assert!(ended.stdout.is_empty());
+//! println!("{ended}"); // Why, and the child's status.
+//! ```
+//!
+//! As in Go, what was written until then is not lost: it is in the error. [`own_group`](crate::process::Command::own_group) includes what the child has started
+//! (Go's `Setpgid`). [`Child::process`](crate::process::Child::process) is `cmd.Process`. A child's pipes and its wait block the goroutine alone.
+//!
+//! ## 31. Exit with a status
+//!
+//! ```go
+//! if err := run(); err != nil {
+//!     fmt.Fprintln(os.Stderr, err)
+//!     os.Exit(1)
+//! }
+//! ```
+//!
+//! ```
+//! use std::process::ExitCode;
+//! use bench_runtime::Runtime;
+//!
+//! fn main() -> ExitCode {
+//!     // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+//!     let runtime = unsafe { Runtime::builder().build() }.unwrap();
+//!     let result: std::io::Result<()> = runtime.run(|| Ok(()));
+//!     match result {
+//!         Ok(()) => ExitCode::SUCCESS,
+//!         Err(error) => {
+//!             eprintln!("{error}");
+//!             ExitCode::FAILURE
+//!         }
+//!     }
+//! }
+//! ```
+//!
+//! The status is what `main` returns, so destructors run. A goroutine that must end the program at once, as `os.Exit` does, calls
+//! `blocking(|| std::process::exit(code))`: [`Builder::build`](crate::Builder::build) says why.
+//!
+//! ## 32. Code that blocks its thread: cgo, a database, a future
 //!
 //! ```go
 //! rows, err := db.Query("select 1")    // Go moves other goroutines away
@@ -756,7 +852,7 @@
 //!
 //! # Tests
 //!
-//! ## 30. Test with a clock that does not wait: synctest
+//! ## 33. Test with a clock that does not wait: synctest
 //!
 //! ```go
 //! synctest.Test(t, func(t *testing.T) { time.Sleep(time.Hour); synctest.Wait() })
@@ -784,6 +880,8 @@
 //! |---|---|
 //! | `runtime.Gosched`, `Goexit`, `NumGoroutine` | [`yield_now`](crate::yield_now), [`goexit`](crate::goexit), [`num_goroutine`](crate::num_goroutine) |
 //! | `GOMAXPROCS` | the same variable, [`Builder::procs`](crate::Builder::procs), [`gomaxprocs`](crate::gomaxprocs) |
+//! | `os.Exit` | what `main` returns: see 31 |
+//! | `signal.NotifyContext`, `exec.CommandContext` | see 29 and 30 |
 //! | `runtime.LockOSThread` | [`lock_os_thread`](crate::lock_os_thread); in a pinned runtime every goroutine stays, but shares its thread |
 //! | `sync.Pool`, `sync.Cond`, `sync.RWMutex` | [`Pool`](crate::sync::Pool), [`Cond`](crate::sync::Cond), [`RwMutex`](crate::sync::RwMutex) |
 //! | `io.Copy`, `bufio` | `std::io::copy`, `std::io::BufReader` |

@@ -22,7 +22,7 @@
 //!
 //! What tokio runs needs tokio's threads; `block_on` waits for it:
 //!
-//! ```ignore (needs tokio; the tests in checks/crates are such programs)
+//! ```ignore (needs tokio)
 //! use bench_runtime::{Runtime, future};
 //!
 //! let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -39,9 +39,8 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! More of it, all tested: a writer to PostgreSQL through a pool
-//! (`checks/crates/examples/postgres_writer.rs`), hyper's client, streams of
-//! `tokio::sync::mpsc` and tokio's timers (`checks/crates/tests/futures.rs`).
+//! Such programs are tested with tokio-postgres, hyper's client, streams of
+//! `tokio::sync::mpsc` and tokio's timers.
 //!
 //! A future of tokio's sockets or timers that a goroutine polls itself must be
 //! *made* inside tokio's context, `Handle::enter`; its channels need none.

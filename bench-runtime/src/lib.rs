@@ -15,7 +15,7 @@
 //! # }
 //! ```
 //!
-//! **[Coming from Go](coming_from_go)** is the guide: thirty idioms of Go, each beside ours.
+//! **[Coming from Go](coming_from_go)** is the guide: the idioms of Go, each beside ours.
 //!
 //! | for | see |
 //! |---|---|

@@ -210,8 +210,9 @@ fn job_runner_kills_what_lasts_too_long() {
         job_runner::run_all(jobs, &Context::background(), 2, Duration::from_millis(50))
     };
     on_each_runtime(run, |ends| {
-        let late = || Err("context deadline exceeded".to_owned());
-        assert_eq!(ends, [late(), late(), late()]);
+        let late = |end: &Result<String, String>| matches!(end, Err(why) if why.starts_with("context deadline exceeded"));
+        assert_eq!(ends.len(), 3);
+        assert!(ends.iter().all(late), "{ends:?}");
     });
 }
 

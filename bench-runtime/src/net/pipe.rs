@@ -94,6 +94,20 @@ impl PipeReader {
     }
 }
 
+impl PipeReader {
+    /// What is there now, as much as a pipe holds by default. Does not block, and looks at
+    /// no deadline.
+    pub(crate) fn read_rest(&self, all: &mut Vec<u8>) -> io::Result<()> {
+        let mut buf = vec![0; 64 << 10];
+        match self.fd.with(|pipe| transfer::read(pipe.as_fd(), &mut buf)) {
+            Ok(len) => all.extend_from_slice(&buf[..len]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
 common!(PipeReader of io::PipeReader, reads set_deadline);
 read_timeout!(PipeReader);
 read_by_ref!(PipeReader);

@@ -2,12 +2,17 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{ExitStatus, Output, Stdio};
+use std::time::Duration;
 
-use super::child::{self, Child};
+use super::child::Child;
+use super::ended::Ended;
+use super::handle::{self, Ending};
 use crate::context::Context;
 use crate::seam;
+use crate::signal::Signal;
 
 /// A program to start as a child process: [`std::process::Command`], which each
 /// method without a text of its own says more of.
@@ -55,6 +60,7 @@ pub struct Command {
     stdout: bool,
     stderr: bool,
     context: Option<Context>,
+    ending: Ending,
 }
 
 impl Command {
@@ -75,6 +81,7 @@ impl Command {
             stdout: false,
             stderr: false,
             context: None,
+            ending: Ending::default(),
         }
     }
 
@@ -245,29 +252,89 @@ impl Command {
     }
 
     /// Kills the child at the end of this context, and has what waits for it then
-    /// fail with the context's error: of kind [`io::ErrorKind::TimedOut`] at its
-    /// deadline, [`io::ErrorKind::Other`] where it was cancelled, with the
-    /// [`ContextError`](crate::context::ContextError) inside. A child that had ended
-    /// by itself by then keeps its status.
+    /// fail with [`Ended`], which has the child's status and what it had written. A child
+    /// that had ended by itself by then keeps its status.
     ///
-    /// Only the child is killed, not what it has started itself. `output` and
-    /// `wait_with_output` do not wait for what of that holds the pipes open. A read of a
-    /// pipe that was taken does: end it by [`set_deadline`](crate::net::PipeReader::set_deadline).
+    /// [`grace`](Self::grace) asks the child to end before it is killed, and
+    /// [`own_group`](Self::own_group) includes what the child has started itself. Without
+    /// the latter, `output` and `wait_with_output` do not wait for what of that holds the pipes
+    /// open. A read of a pipe that was taken does: end it by
+    /// [`set_deadline`](crate::net::PipeReader::set_deadline).
     ///
     /// # Examples
     ///
     /// ```
     /// use bench_runtime::context::{Context, ContextError};
-    /// use bench_runtime::process::Command;
+    /// use bench_runtime::process::{Command, Ended};
     /// use std::time::Duration;
     ///
     /// let (ctx, _cancel) = Context::background().with_timeout(Duration::from_millis(20));
     /// let late = Command::new("sleep").arg("1000").context(&ctx).status().unwrap_err();
     /// assert_eq!(late.kind(), std::io::ErrorKind::TimedOut);
-    /// assert_eq!(late.downcast::<ContextError>().unwrap(), ContextError::DeadlineExceeded);
+    /// assert_eq!(late.downcast::<Ended>().unwrap().why, ContextError::DeadlineExceeded);
     /// ```
     pub fn context(&mut self, ctx: &Context) -> &mut Self {
         self.context = Some(ctx.clone());
+        self
+    }
+
+    /// Sends this signal at the end of the [`context`](Self::context), and kills the child
+    /// only after so long, if it has not ended by then. What `Cmd.Cancel` and `Cmd.WaitDelay` are in
+    /// Go. Waits fail with [`Ended`] however such a child ends.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::context::Context;
+    /// use bench_runtime::process::{Command, Ended};
+    /// use bench_runtime::signal::Signal;
+    /// use std::os::unix::process::ExitStatusExt;
+    /// use std::time::Duration;
+    ///
+    /// let (ctx, cancel) = Context::background().with_cancel();
+    /// let mut command = Command::new("sleep");
+    /// command.arg("1000").context(&ctx).grace(Signal::TERM, Duration::from_secs(60));
+    /// let mut child = command.spawn()?;
+    /// cancel.cancel();
+    /// let ended = child.wait().unwrap_err().downcast::<Ended>().unwrap();
+    /// assert_eq!(ended.status.unwrap().signal(), Some(Signal::TERM.as_raw()));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "Cancel")]
+    #[doc(alias = "WaitDelay")]
+    pub fn grace(&mut self, signal: Signal, grace: Duration) -> &mut Self {
+        self.ending.grace = Some((signal, grace));
+        self
+    }
+
+    /// Starts the child in a process group of its own, to which all signals go that are
+    /// sent to the child: those of its context, [`Child::kill`], [`Child::signal`]. So they
+    /// reach what the child has started too. Once the end of the context has ended the child,
+    /// what is left of the group is killed.
+    ///
+    /// A terminal sends Ctrl-C to its foreground group alone, so not to this one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::process::{Command, Stdio};
+    /// use std::io::Read;
+    ///
+    /// let mut command = Command::new("sh");
+    /// command.args(["-c", "sleep 1000 & wait"]).own_group().stdout(Stdio::piped());
+    /// let mut child = command.spawn()?;
+    /// let mut stdout = child.stdout.take().unwrap();
+    /// child.kill()?;
+    /// // The pipe ends when `sh` and `sleep` have both ended.
+    /// assert_eq!(stdout.read(&mut [0])?, 0);
+    /// child.wait()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "process_group")]
+    #[doc(alias = "Setpgid")]
+    pub fn own_group(&mut self) -> &mut Self {
+        self.inner.process_group(0);
+        self.ending.own_group = true;
         self
     }
 
@@ -285,9 +352,8 @@ impl Command {
     /// use std::os::unix::process::CommandExt;
     ///
     /// let mut command = Command::new("sh");
-    /// // A group of its own, which a signal can be sent to as a whole.
-    /// command.args(["-c", "true"]).as_std_mut().process_group(0);
-    /// assert!(command.status()?.success());
+    /// command.args(["-c", "echo $0"]).as_std_mut().arg0("another name");
+    /// assert_eq!(command.output()?.stdout, b"another name\n");
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn as_std_mut(&mut self) -> &mut std::process::Command {
@@ -299,7 +365,7 @@ impl Command {
     /// # Errors
     ///
     /// When there is no such program, or no room for a process or its pipes; the
-    /// context's error where it has ended.
+    /// [`Ended`] where the context has ended.
     ///
     /// # Examples
     ///
@@ -315,12 +381,12 @@ impl Command {
     /// ```
     pub fn spawn(&mut self) -> io::Result<Child> {
         if let Some(error) = self.context.as_ref().and_then(Context::err) {
-            return Err(child::ended(error));
+            return Err(Ended::new(error, None).into());
         }
-        child::sweep();
+        handle::sweep();
         let inner = &mut self.inner;
         let started = seam::blocking(|| inner.spawn())?;
-        Child::new(started, self.context.clone())
+        Child::new(started, self.context.clone(), self.ending)
     }
 
     /// Starts the child and waits for its end. Blocks the goroutine.

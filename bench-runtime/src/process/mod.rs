@@ -1,8 +1,8 @@
 //! Child processes whose end and whose pipes block the goroutine and not its
 //! thread.
 //!
-//! The types are named as std's and have their methods, with [`Command::context`]
-//! as Go's `exec.CommandContext` on top. Exit statuses, [`Stdio`] and [`Output`]
+//! The types are named as std's and have their methods, with [`Command::context`] and
+//! [`Command::grace`] on top, as Go's `exec.CommandContext` and `Cmd.WaitDelay`. Exit statuses, [`Stdio`] and [`Output`]
 //! are std's own. All of it works on a plain thread too, which then blocks.
 //!
 //! ```
@@ -30,7 +30,11 @@
 
 mod child;
 mod command;
+mod ended;
+mod handle;
 
 pub use child::Child;
 pub use command::Command;
+pub use ended::Ended;
+pub use handle::Process;
 pub use std::process::{ExitStatus, Output, Stdio};

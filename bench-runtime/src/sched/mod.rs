@@ -5,7 +5,7 @@
 //! and loses its P, so a blocked thread never counts against the limit.
 //!
 //! A file imports only from those further up in this table, and an `impl` is beside its
-//! type; `checks/tests/floors.rs` holds both and prints the floors.
+//! type; a check of the project holds both, and prints the floors.
 //!
 //! | files                           | what is there                                   |
 //! |---------------------------------|-------------------------------------------------|

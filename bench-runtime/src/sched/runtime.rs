@@ -753,8 +753,7 @@ impl Builder {
     /// [`GoroutineLocal`](crate::GoroutineLocal) takes the place of a
     /// thread-local without any of these rules.
     ///
-    /// Crates that are in many programs, each tried by a program in
-    /// `checks/crates`:
+    /// Crates that are in many programs, each tried by a test of this project:
     ///
     /// | crate | pinned | migrating |
     /// |---|---|---|

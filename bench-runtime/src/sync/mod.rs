@@ -8,8 +8,8 @@
 //!
 //! # What other crates do
 //!
-//! These are not here, because a crate does them. `checks/crates/tests/instead.rs` shows
-//! that each works from goroutines in both modes.
+//! These are not here, because a crate does them. Each is tested from goroutines in both
+//! modes.
 //!
 //! | in Go                    | crate                | from a goroutine                             |
 //! |--------------------------|----------------------|----------------------------------------------|

@@ -26,20 +26,31 @@ pub(crate) fn pidfd(pid: u32) -> io::Result<OwnedFd> {
 ///
 /// `ECHILD` where it was collected, or is none of ours.
 pub(crate) fn wait_for_end(pid: u32) -> io::Result<()> {
+    look(pid, 0).map(drop)
+}
+
+/// True if the child has ended.
+///
+/// # Errors
+///
+/// As [`wait_for_end`].
+pub(crate) fn has_ended(pid: u32) -> io::Result<bool> {
+    look(pid, libc::WNOHANG)
+}
+
+fn look(pid: u32, flags: i32) -> io::Result<bool> {
+    let flags = libc::WEXITED | libc::WNOWAIT | flags;
     loop {
-        // SAFETY: the kernel fills in what it is given, which is ours; all zeros
-        // is a valid siginfo.
-        let result = unsafe {
-            let mut info: libc::siginfo_t = std::mem::zeroed();
-            libc::waitid(
-                libc::P_PID,
-                pid,
-                &raw mut info,
-                libc::WEXITED | libc::WNOWAIT,
-            )
+        // SAFETY: all zeros is a valid siginfo.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        // SAFETY: the kernel fills in what it is given, which is ours; the number is
+        // in it, or still zero where there is nothing to tell.
+        let (result, who) = unsafe {
+            let result = libc::waitid(libc::P_PID, pid, &raw mut info, flags);
+            (result, info.si_pid())
         };
         if result == 0 {
-            return Ok(());
+            return Ok(who != 0);
         }
         let error = io::Error::last_os_error();
         if error.kind() != io::ErrorKind::Interrupted {
@@ -51,7 +62,17 @@ pub(crate) fn wait_for_end(pid: u32) -> io::Result<()> {
 /// Sends a signal to a process that was not collected.
 pub(crate) fn send_signal(pid: u32, signal: i32) -> io::Result<()> {
     // SAFETY: takes two numbers.
-    match unsafe { libc::kill(pid.cast_signed(), signal) } {
+    done(unsafe { libc::kill(pid.cast_signed(), signal) })
+}
+
+/// Sends a signal to the group of a process that was not collected, which is its first.
+pub(crate) fn signal_group(pid: u32, signal: i32) -> io::Result<()> {
+    // SAFETY: takes two numbers.
+    done(unsafe { libc::killpg(pid.cast_signed(), signal) })
+}
+
+fn done(result: i32) -> io::Result<()> {
+    match result {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }

@@ -5,8 +5,8 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use bench_runtime::context::{Context, ContextError};
-use bench_runtime::process::{Child, Command, Stdio};
+use bench_runtime::context::{Cancel, Context, ContextError};
+use bench_runtime::process::{Child, Command, Ended, Stdio};
 use bench_runtime::signal::Signal;
 use bench_runtime::{go, goroutines, yield_now};
 
@@ -138,8 +138,9 @@ fn the_end_of_its_context_kills_a_child_and_is_the_error() {
             .status();
         let late = late.unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
-        let why = late.downcast::<ContextError>().unwrap();
-        assert_eq!(why, ContextError::DeadlineExceeded);
+        let ended = late.downcast::<Ended>().unwrap();
+        assert_eq!(ended.why, ContextError::DeadlineExceeded);
+        assert_eq!(ended.status.unwrap().signal(), Some(libc::SIGKILL));
 
         let (ctx, cancel) = Context::background().with_cancel();
         let mut child = Command::new("sleep")
@@ -154,12 +155,13 @@ fn the_end_of_its_context_kills_a_child_and_is_the_error() {
         cancel.cancel();
         let (error, status) = waiter.join();
         assert_eq!(error.kind(), ErrorKind::Other);
-        let why = error.downcast::<ContextError>().unwrap();
+        let why = error.downcast::<Ended>().unwrap().why;
         assert_eq!(why, ContextError::Cancelled);
         assert_eq!(status.signal(), Some(libc::SIGKILL), "it tells what it was");
 
         let never = sh("exit 0").context(&ctx).spawn().unwrap_err();
-        assert!(never.downcast::<ContextError>().is_ok());
+        assert_eq!(never.to_string(), "context cancelled (not started)");
+        assert_eq!(never.downcast::<Ended>().unwrap().status, None);
     });
 }
 
@@ -185,6 +187,7 @@ fn what_inherited_the_pipes_is_not_waited_for_beyond_the_context() {
     everywhere(|_: Way| {
         let began = Instant::now();
         let mut command = sh("sleep 1000 & echo $!");
+        // Not our own group: the kill goes to the shell alone.
         command.as_std_mut().process_group(0);
         let mut child = command
             .context(&with_deadline(200))
@@ -197,12 +200,132 @@ fn what_inherited_the_pipes_is_not_waited_for_beyond_the_context() {
         let mut reader = BufReader::new(child.stderr.take().unwrap());
         let late = child.wait_with_output().unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut, "{late}");
+        let ended = late.downcast::<Ended>().unwrap();
+        assert_eq!(ended.status.unwrap().code(), Some(0));
+        assert!(
+            std::str::from_utf8(&ended.stdout)
+                .unwrap()
+                .trim()
+                .parse::<u32>()
+                .is_ok()
+        );
         assert!(began.elapsed() < Duration::from_secs(100));
         // SAFETY: the group that was made above, in which `sleep` still is.
         let killed = unsafe { libc::killpg(group.cast_signed(), libc::SIGKILL) };
         assert_eq!(killed, 0);
         // The pipe is closed when it is gone.
         assert_eq!(reader.read_to_string(&mut line).unwrap(), 0);
+    });
+}
+
+/// A child that says on stderr that it is ready, and the way to end it.
+fn ready(script: &str, set: fn(&mut Command) -> &mut Command) -> (Child, Cancel) {
+    let (ctx, cancel) = Context::background().with_cancel();
+    let mut command = sh(script);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    set(command.context(&ctx));
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    stderr.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    (child, cancel)
+}
+
+fn ended(child: Child) -> Ended {
+    let error = child.wait_with_output().unwrap_err();
+    error.downcast::<Ended>().unwrap()
+}
+
+const LONG: Duration = Duration::from_secs(1000);
+const SHORT: Duration = Duration::from_millis(20);
+
+#[test]
+fn what_a_child_wrote_before_the_end_of_its_context_is_in_the_error() {
+    everywhere(|_: Way| {
+        let (child, cancel) = ready("echo some; echo ready >&2; exec sleep 1000", |c| c);
+        cancel.cancel();
+        let ended = ended(child);
+        assert_eq!(ended.stdout, b"some\n");
+        assert_eq!(ended.why, ContextError::Cancelled);
+        assert_eq!(ended.status.unwrap().signal(), Some(libc::SIGKILL));
+    });
+}
+
+#[test]
+fn a_child_is_asked_to_end_and_killed_after_the_grace() {
+    everywhere(|_: Way| {
+        let obeys = "trap 'echo bye; exit 3' TERM; echo ready >&2; while :; do sleep 0.01; done";
+        let (child, cancel) = ready(obeys, |c| c.grace(Signal::TERM, LONG));
+        cancel.cancel();
+        let ended_by_itself = ended(child);
+        assert_eq!(ended_by_itself.stdout, b"bye\n");
+        assert_eq!(ended_by_itself.status.unwrap().code(), Some(3));
+
+        let ignores = "trap '' TERM; echo ready >&2; exec sleep 1000";
+        let (child, cancel) = ready(ignores, |c| c.grace(Signal::TERM, SHORT));
+        cancel.cancel();
+        assert_eq!(ended(child).status.unwrap().signal(), Some(libc::SIGKILL));
+
+        let (mut child, cancel) = ready(ignores, |c| c.grace(Signal::INT, SHORT));
+        cancel.cancel();
+        let error = child.wait().unwrap_err().downcast::<Ended>().unwrap();
+        assert_eq!(error.status.unwrap().signal(), Some(libc::SIGINT));
+    });
+}
+
+#[test]
+fn signals_go_to_the_whole_group_of_a_child_that_has_its_own() {
+    everywhere(|_: Way| {
+        let gone = |pid: &[u8]| {
+            let pid = std::str::from_utf8(pid).unwrap().trim().parse().unwrap();
+            // Its parent is gone: who collects it is the host's matter.
+            within_a_minute("the end", || matches!(state(pid), None | Some('Z')));
+        };
+        let waits = "sleep 1000 & echo $!; echo ready >&2; wait";
+        let (child, cancel) = ready(waits, Command::own_group);
+        cancel.cancel();
+        gone(&ended(child).stdout);
+
+        let (child, _cancel) = ready(waits, Command::own_group);
+        child.process().signal(Signal::TERM).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.signal(), Some(libc::SIGTERM));
+        gone(&output.stdout);
+
+        // The first of the group has ended by itself.
+        let leaves = "sleep 1000 & echo $!; echo ready >&2; exit 0";
+        let (child, cancel) = ready(leaves, Command::own_group);
+        within_a_minute("the shell", || state(child.id()) == Some('Z'));
+        cancel.cancel();
+        let left = ended(child);
+        assert!(left.status.unwrap().success());
+        gone(&left.stdout);
+
+        // One of it ignores what the first obeys, and holds no pipe.
+        let deaf = "(trap '' TERM; exec sleep 1000 >&- 2>&-) & echo $!; \
+                    while kill -0 $! && ! grep -q sleep /proc/$!/comm; do :; done; \
+                    echo ready >&2; wait";
+        let (child, cancel) = ready(deaf, |c| c.own_group().grace(Signal::TERM, LONG));
+        cancel.cancel();
+        let left = ended(child);
+        assert_eq!(left.status.unwrap().signal(), Some(libc::SIGTERM));
+        gone(&left.stdout);
+    });
+}
+
+#[test]
+fn a_child_is_signalled_while_another_goroutine_waits_for_it() {
+    everywhere(|way| {
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let process = child.process();
+        assert_eq!(process.id(), child.id());
+        let waiter = way.go(move || child.wait().unwrap());
+        way.let_others_run();
+        process.signal(Signal::HUP).unwrap();
+        assert_eq!(waiter.join().signal(), Some(libc::SIGHUP));
+        // Its number may be another's by now.
+        process.kill().unwrap();
     });
 }
 

@@ -1,0 +1,354 @@
+//! A process that was started, until it is collected.
+//!
+//! # Access to the child's number
+//!
+//! The kernel keeps it for the child until the child is collected, which happens
+//! in [`Tracked::try_wait`] alone, under the lock under which signals are sent. To
+//! wait collects nothing, so it needs no lock. The number of a group is kept as long
+//! as that of its first process.
+//!
+//! # The end of a context
+//!
+//! | `end`    | what was done                                                    |
+//! |----------|------------------------------------------------------------------|
+//! | `ToCome` | nothing                                                          |
+//! | `Asked`  | the first signal was sent; with a grace, its timer runs          |
+//! | `Over`   | the child was killed; reads of its pipes end with what is there  |
+//!
+//! # Rejected
+//!
+//! *One thread that hears SIGCHLD and asks after all children*: it would take the
+//! signal from the program. *A descriptor kept from the start on*: it is opened when
+//! a goroutine waits, so that a child costs none until then.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use crate::context::{AfterCancel, Context};
+use crate::net::PipeReader;
+use crate::net::fd::Fd;
+use crate::netpoll::Side;
+use crate::sched;
+use crate::seam;
+use crate::signal::Signal;
+use crate::sys::process;
+use crate::time::{AfterFunc, after_func};
+use crate::util::lock::Lock;
+
+/// What sends signals to a child, also while another goroutine waits for it: what
+/// `Cmd.Process` is in Go. From [`Child::process`](super::Child::process). Clones are
+/// handles of the same child.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::process::Command;
+/// use bench_runtime::signal::Signal;
+/// use std::os::unix::process::ExitStatusExt;
+///
+/// let mut child = Command::new("sleep").arg("1000").spawn()?;
+/// let process = child.process();
+/// let other = std::thread::spawn(move || process.signal(Signal::TERM));
+/// assert_eq!(child.wait()?.signal(), Some(Signal::TERM.as_raw()));
+/// other.join().unwrap()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Process(pub(super) Arc<Tracked>);
+
+impl Process {
+    /// The number of the process, which is its own until a wait has returned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::process::Command;
+    ///
+    /// let mut child = Command::new("true").spawn()?;
+    /// assert_eq!(child.process().id(), child.id());
+    /// child.wait()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.0.pid
+    }
+
+    /// Kills the child (`SIGKILL`), and its whole group with
+    /// [`own_group`](super::Command::own_group); nothing happens to one that a wait has
+    /// returned for. Does not block; the child is still to be waited for.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses, as for a child that runs as another user.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::process::Command;
+    ///
+    /// let mut child = Command::new("sleep").arg("1000").spawn()?;
+    /// let process = child.process();
+    /// process.kill()?;
+    /// assert!(!child.wait()?.success());
+    /// process.kill()?; // Does nothing.
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn kill(&self) -> io::Result<()> {
+        self.signal(Signal::KILL)
+    }
+
+    /// Sends a signal to the child, or to its whole group; nothing happens to one that a
+    /// wait has returned for. Does not block.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::process::Command;
+    /// use bench_runtime::signal::Signal;
+    /// use std::os::unix::process::ExitStatusExt;
+    ///
+    /// let mut child = Command::new("sleep").arg("1000").spawn()?;
+    /// child.process().signal(Signal::HUP)?;
+    /// assert_eq!(child.wait()?.signal(), Some(Signal::HUP.as_raw()));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        let sent = self.0.send(&self.0.state.lock(), signal);
+        sched::give_way();
+        sent
+    }
+}
+
+/// What is done at the end of a context, and to whom.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ending {
+    /// What is sent first, and how long before the kill.
+    pub(super) grace: Option<(Signal, Duration)>,
+    /// Signals go to the child's group, which is its own.
+    pub(super) own_group: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Tracked {
+    pid: u32,
+    ending: Ending,
+    state: Lock<State>,
+}
+
+/// How far the end of the context has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    ToCome,
+    Asked,
+    Over,
+}
+
+#[derive(Debug)]
+struct State {
+    child: std::process::Child,
+    status: Option<ExitStatus>,
+    /// Its number may be another's: it was collected, by us or by others.
+    collected: bool,
+    end: End,
+    /// The end came while the child ran.
+    cut: bool,
+    /// Reads of these end with it.
+    pipes: Vec<Weak<PipeReader>>,
+    at_end: Option<AfterCancel>,
+    kill: Option<AfterFunc>,
+}
+
+impl Tracked {
+    pub(super) fn new(
+        child: std::process::Child,
+        context: Option<&Context>,
+        ending: Ending,
+    ) -> Arc<Self> {
+        let tracked = Arc::new(Self {
+            pid: child.id(),
+            ending,
+            state: Lock::new(State {
+                child,
+                status: None,
+                collected: false,
+                end: End::ToCome,
+                cut: false,
+                pipes: Vec::new(),
+                at_end: None,
+                kill: None,
+            }),
+        });
+        if let Some(context) = context {
+            // Weak: the context may live long, and keeps the call.
+            let weak = Arc::downgrade(&tracked);
+            let at_end = context.after_func(move || {
+                if let Some(tracked) = weak.upgrade() {
+                    tracked.ask();
+                }
+            });
+            tracked.state.lock().at_end = Some(at_end);
+        }
+        tracked
+    }
+
+    /// Collects the child if it has ended. Does not block.
+    pub(super) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
+        let mut state = self.state.lock();
+        if state.cut && self.ending.own_group && process::has_ended(self.pid).unwrap_or(false) {
+            // What is left of the group must not outlive the child: nothing could be
+            // sent to it any more.
+            let _ = self.send(&state, Signal::KILL);
+        }
+        let result = match state.status {
+            Some(status) => Ok(Some(status)),
+            None => state.child.try_wait(),
+        };
+        state.status = *result.as_ref().unwrap_or(&None);
+        state.collected = !matches!(result, Ok(None));
+        result
+    }
+
+    /// Waits for the child to end, and collects it. Blocks the goroutine.
+    pub(super) fn wait(&self) -> io::Result<ExitStatus> {
+        if let Ok(pidfd) = process::pidfd(self.pid) {
+            let waited = Fd::new(pidfd).io(Side::Read, |_| match self.try_wait() {
+                Ok(None) => Err(io::ErrorKind::WouldBlock.into()),
+                other => Ok(other),
+            });
+            // Else there was no room to watch it.
+            if let Ok(Ok(Some(status))) = waited {
+                return Ok(status);
+            }
+        }
+        loop {
+            if let Some(status) = self.try_wait()? {
+                return Ok(status);
+            }
+            seam::blocking(|| process::wait_for_end(self.pid))?;
+        }
+    }
+
+    fn send(&self, state: &State, signal: Signal) -> io::Result<()> {
+        match (state.collected, self.ending.own_group) {
+            (true, _) => Ok(()),
+            (false, true) => process::signal_group(self.pid, signal.as_raw()),
+            (false, false) => process::send_signal(self.pid, signal.as_raw()),
+        }
+    }
+
+    /// At the end of the context.
+    fn ask(self: &Arc<Self>) {
+        let Some((signal, grace)) = self.ending.grace else {
+            return self.finish();
+        };
+        {
+            let mut state = self.state.lock();
+            self.begin_end(&mut state);
+            // It fails where others have collected the child.
+            let _ = self.send(&state, signal);
+        }
+        let weak = Arc::downgrade(self);
+        let kill = after_func(grace, move || {
+            if let Some(tracked) = weak.upgrade() {
+                tracked.finish();
+            }
+        });
+        self.state.lock().kill = Some(kill);
+    }
+
+    fn begin_end(&self, state: &mut State) {
+        state.end = End::Asked;
+        state.cut = !state.collected && matches!(process::has_ended(self.pid), Ok(false));
+    }
+
+    /// At the end of the grace.
+    fn finish(&self) {
+        let mut state = self.state.lock();
+        if state.end == End::ToCome {
+            self.begin_end(&mut state);
+        }
+        state.end = End::Over;
+        // As in `ask`.
+        let _ = self.send(&state, Signal::KILL);
+        let pipes = std::mem::take(&mut state.pipes);
+        drop(state);
+        pipes.iter().for_each(end_reads);
+    }
+
+    /// Has reads of these pipes end with the context: with what is there by then.
+    pub(super) fn end_reads_of(&self, pipes: Vec<Weak<PipeReader>>) {
+        let mut state = self.state.lock();
+        if state.end == End::Over {
+            drop(state);
+            pipes.iter().for_each(end_reads);
+        } else {
+            state.pipes = pipes;
+        }
+    }
+
+    /// True once the end of the context has come.
+    pub(super) fn has_context_ended(&self) -> bool {
+        self.state.lock().end != End::ToCome
+    }
+
+    /// True if the end of the context has ended the child.
+    pub(super) fn was_cut(&self, status: ExitStatus) -> bool {
+        let killed = status.signal() == Some(Signal::KILL.as_raw());
+        // Of one that was asked it cannot be told.
+        (killed || self.ending.grace.is_some()) && self.state.lock().cut
+    }
+}
+
+fn end_reads(pipe: &Weak<PipeReader>) {
+    if let Some(pipe) = pipe.upgrade() {
+        pipe.set_deadline(Some(Instant::now()));
+    }
+}
+
+impl Drop for Tracked {
+    fn drop(&mut self) {
+        let (at_end, kill) = {
+            let mut state = self.state.lock();
+            (state.at_end.take(), state.kill.take())
+        };
+        at_end.map(|call| call.stop());
+        kill.map(|call| call.stop());
+    }
+}
+
+/// Children whose handle was dropped before they were collected.
+static ORPHANS: Lock<VecDeque<Arc<Tracked>>> = Lock::new(VecDeque::new());
+
+/// How many of those are asked after at a start and at a drop: more than one joins
+/// them then.
+const SWEPT: usize = 4;
+
+/// Notes that none will wait for a child.
+pub(super) fn abandon(tracked: &Arc<Tracked>) {
+    if matches!(tracked.try_wait(), Ok(None)) {
+        ORPHANS.lock().push_back(tracked.clone());
+    }
+    sweep();
+}
+
+/// Collects some of the children without a handle.
+pub(super) fn sweep() {
+    for _ in 0..SWEPT {
+        let Some(orphan) = ORPHANS.lock().pop_front() else {
+            return;
+        };
+        // One that others have collected is no child any more.
+        if matches!(orphan.try_wait(), Ok(None)) {
+            ORPHANS.lock().push_back(orphan);
+        }
+    }
+}
