@@ -888,7 +888,7 @@
 //! | `os.ReadFile`, `os.Stdin` | [`fs::read`](crate::fs::read), [`io::stdin`](crate::io::stdin) |
 //! | `net.Dialer.Timeout` | [`TcpStream::connect_timeout`](crate::net::TcpStream::connect_timeout) |
 //! | `SIGQUIT`'s dump | [`Builder::dumps_on_quit`](crate::Builder::dumps_on_quit), [`goroutines`](crate::goroutines) |
-//! | `pprof`, its labels | [`GoBuilder::labels`](crate::GoBuilder::labels), which no child inherits; [`goroutine_profile`](crate::goroutine_profile), [`block_profile`](crate::block_profile), [`mutex_profile`](crate::mutex_profile) |
+//! | `pprof`, its labels | [`GoBuilder::labels`](crate::GoBuilder::labels), which no child inherits, for tasks of groups by `go_with`; [`goroutine_profile`](crate::goroutine_profile), [`block_profile`](crate::block_profile), [`mutex_profile`](crate::mutex_profile) |
 //! | `go tool trace`, `GODEBUG=schedtrace` | [`trace`](crate::trace), `THREADBARE_SCHEDTRACE` |
 //! | `go vet -copylocks`, the race detector | the compiler |
 //! | `net/http` | a crate: hyper beside tokio ([`future`](crate::future)), or a blocking one such as `tiny_http`, by [`blocking`](crate::blocking()) |

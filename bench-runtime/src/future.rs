@@ -5,6 +5,7 @@
 //! | a goroutine        | any future             | [`block_on`], [`block_on_with`]        |
 //! | async code         | a goroutine's result   | [`JoinHandle::join_async`](crate::JoinHandle::join_async) |
 //! | async code         | a channel's next value | [`Receiver::recv_async`](crate::Receiver::recv_async) |
+//! | async code         | room for a value in a channel | [`Sender::send_async`](crate::Sender::send_async) |
 //! | async code         | a descriptor           | `readable`, `writable`: [`Readiness`](crate::net::Readiness) |
 //! | a goroutine        | the first of several of these, and of channels | a `future` case of [`select!`](crate::select) |
 //!
@@ -73,7 +74,7 @@ use crate::context::{Context, ContextError};
 use crate::sched;
 use crate::sync::signal::Signal;
 
-pub use crate::chan::Recv;
+pub use crate::chan::{Recv, Sending};
 pub use crate::sched::join::Join;
 
 /// Waits for a future, and returns what it gives. Blocks the goroutine, or the

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::io;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::goroutine::WaitReason;
 use crate::goroutine::body::{Exit, without_panic};
+use crate::sched::spawn::GoBuilder;
 use crate::sync::{ErrGroup, WaitGroup};
 use crate::util::lock::Lock;
 
@@ -216,6 +218,60 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
+        let (body, handle) = self.part(f);
+        crate::go_alone(body);
+        handle
+    }
+
+    /// As [`Self::go`], with settings: a name and labels, a priority, a stack.
+    ///
+    /// # Errors
+    ///
+    /// As [`GoBuilder::go`].
+    ///
+    /// # Panics
+    ///
+    /// Outside every goroutine.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{GoBuilder, Runtime, scope};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// unsafe { Runtime::builder().build() }?.run(|| {
+    ///     let words = vec!["go", "rust"];
+    ///     let total = scope(|s| {
+    ///         let counter = GoBuilder::new().name("counter");
+    ///         let lengths = s.go_with(counter, || words.iter().map(|w| w.len()).sum::<usize>());
+    ///         lengths.map(|handle| handle.join().unwrap())
+    ///     });
+    ///     assert_eq!(total.unwrap(), 6);
+    /// });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn go_with<F, T>(
+        &'scope self,
+        how: GoBuilder,
+        f: F,
+    ) -> io::Result<ScopedJoinHandle<'scope, T>>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        how.check()?;
+        let (body, handle) = self.part(f);
+        let _ = how.go(body)?;
+        Ok(handle)
+    }
+
+    /// A part of the scope that is to be run, and its handle.
+    fn part<F, T>(&'scope self, f: F) -> (Box<dyn FnOnce() + Send>, ScopedJoinHandle<'scope, T>)
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
         let outcome = Arc::new(Lock::new(None));
         let done = Arc::new(WaitGroup::new());
         done.add(1);
@@ -231,12 +287,12 @@ impl<'scope> Scope<'scope, '_> {
         // normally nor by a panic, before `running` is back at zero, which is
         // the last thing the body does; all that it borrows outlives 'scope.
         let body: Box<dyn FnOnce() + Send + 'static> = unsafe { std::mem::transmute(body) };
-        crate::go_alone(body);
-        ScopedJoinHandle {
+        let handle = ScopedJoinHandle {
             done,
             outcome,
             _scope: PhantomData,
-        }
+        };
+        (body, handle)
     }
 }
 

@@ -56,6 +56,37 @@ fn must_overflow(end: Option<(Option<i32>, String)>, parts: &[&str]) {
 }
 
 #[test]
+fn panic_of_a_named_goroutine_says_which_and_the_programs_hook_runs() {
+    let name = "panic_of_a_named_goroutine_says_which_and_the_programs_hook_runs";
+    let end = in_child(name, || {
+        std::panic::set_hook(Box::new(|info| {
+            let text = info.payload().downcast_ref::<&str>();
+            eprintln!("hook: {}", text.unwrap_or(&"?"));
+        }));
+        let runtime = Runtime::builder().procs(1).start().unwrap();
+        runtime.run(|| {
+            let named = || GoBuilder::new().name("indexer").label("shard", "3");
+            assert!(named().go(|| panic!("first")).unwrap().join().is_err());
+            assert!(go(|| panic!("second")).join().is_err());
+            let labelled = GoBuilder::new().label("shard", "4");
+            assert!(labelled.go(|| panic!("third")).unwrap().join().is_err());
+        });
+    });
+    let Some((signal, stderr)) = end else { return };
+    assert_eq!(signal, None, "{stderr}");
+    let lines: Vec<&str> = stderr.lines().collect();
+    let [first, after_first, second, third, after_third] = lines[..] else {
+        panic!("{stderr}");
+    };
+    assert!(first.starts_with("goroutine "), "{stderr}");
+    assert!(first.ends_with(" \"indexer\" {shard=3}:"), "{stderr}");
+    assert_eq!(after_first, "hook: first");
+    assert_eq!(second, "hook: second");
+    assert!(third.ends_with(" {shard=4}:"), "{stderr}");
+    assert_eq!(after_third, "hook: third");
+}
+
+#[test]
 fn overflow_names_goroutine_site_limit_and_function() {
     let end = in_child("overflow_names_goroutine_site_limit_and_function", || {
         let runtime = Runtime::builder().procs(2).start().unwrap();

@@ -55,6 +55,7 @@ fn documentation_names_no_file_that_is_not_in_the_package() {
                 .filter_map(|rest| rest.split('`').next())
             {
                 let example = root.join("../examples").join(name);
+                // The others are folders, which are not in the package.
                 assert!(example.is_file(), "{}:{}: {name}", path.display(), line + 1);
             }
         }

@@ -34,6 +34,8 @@ use crate::util::quick_lock::RawQuickLock;
 pub(super) const PASSED: u32 = 1;
 /// In a waiter's tag: the channel was closed.
 pub(super) const CLOSED: u32 = 2;
+/// The tag of what stands among the senders for a value that was put back.
+pub(super) const RETURNED: u32 = 4;
 
 /// Where the picks of `select` begin; the same in each run, so that a schedule
 /// that repeats makes them repeat.
@@ -372,7 +374,7 @@ impl Core {
         for side in [Side::Recv, Side::Send] {
             while let Some(waiter) = state.queue(side).dequeue() {
                 // SAFETY: dequeued, so ours.
-                if side == Side::Send && unsafe { waiter.as_ref() }.is_of_future() {
+                if side == Side::Send && unsafe { waiter.as_ref() }.tag.get() == RETURNED {
                     // SAFETY: it was in the same queue until now.
                     unsafe { returned.enqueue(waiter.as_ptr()) };
                     continue;

@@ -13,7 +13,7 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::core::PASSED;
+use super::core::{Core, PASSED, Side};
 use super::put_back::put_back;
 use super::typed::{Chan, Received};
 use crate::goroutine::Waiter;
@@ -136,32 +136,34 @@ impl<T> Future for Recv<'_, T> {
     }
 }
 
-impl<T> Recv<'_, T> {
-    /// Leaves the queue, or puts back what came.
-    #[cold]
-    fn leave(&self, chan: Chan<T>, pending: &'static Pending) {
-        let core = chan.core();
-        core.lock();
-        // SAFETY: we hold the lock; the waiter is alive, and in this queue or in none
-        // while the channel is open. The close that emptied the queue has it in a
-        // list of its own, without the lock, and is about to ready it.
-        let is_left = unsafe {
-            let state = core.state();
-            let removed = !state.closed && state.receivers.remove(self.waiter.get().cast());
-            core.unlock();
-            removed
-        };
-        if !is_left {
-            pending.wait_ready();
-        }
-        pending.give_back();
-        if !is_left {
-            // SAFETY: readied, and not polled any more.
-            if let Some(value) = unsafe { self.take() } {
-                put_back(chan, value);
-            }
-        }
+/// Ends a wait in the queue of a side. True if the waiter left it; false if it was readied.
+/// May block the thread for a few instructions of another.
+///
+/// # Safety
+///
+/// The waiter was put into that queue, is alive, and is that of `pending`.
+#[cold]
+pub(super) unsafe fn leave(
+    core: &Core,
+    side: Side,
+    waiter: *mut Waiter,
+    pending: &'static Pending,
+) -> bool {
+    core.lock();
+    // SAFETY: we hold the lock; the waiter is alive, and in this queue or in none
+    // while the channel is open. The close that emptied the queue has it in a
+    // list of its own, without the lock, and is about to ready it.
+    let is_left = unsafe {
+        let state = core.state();
+        let removed = !state.closed && state.queue(side).remove(waiter);
+        core.unlock();
+        removed
+    };
+    if !is_left {
+        pending.wait_ready();
     }
+    pending.give_back();
+    is_left
 }
 
 impl<T> Drop for Recv<'_, T> {
@@ -169,7 +171,16 @@ impl<T> Drop for Recv<'_, T> {
         if let Some(pending) = self.pending.take()
             && let Some(chan) = self.chan
         {
-            self.leave(chan, pending);
+            let waiter = self.waiter.get().cast();
+            // SAFETY: there is a record, so it is in the queue or was readied; then it is
+            // not polled any more.
+            unsafe {
+                if !leave(chan.core(), Side::Recv, waiter, pending)
+                    && let Some(value) = self.take()
+                {
+                    put_back(chan, value);
+                }
+            }
         }
     }
 }

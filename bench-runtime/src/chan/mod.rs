@@ -22,6 +22,7 @@ mod future;
 mod put_back;
 mod receiver;
 pub(crate) mod select;
+mod send_future;
 mod sender;
 mod typed;
 
@@ -29,6 +30,7 @@ pub use error::{RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, Try
 pub use future::Recv;
 pub use receiver::{IntoIter, Iter, Receiver, TryIter};
 pub use select::{RecvOperand, Select, Selected, SendOperand, Slot};
+pub use send_future::Sending;
 pub use sender::Sender;
 
 /// Makes a channel whose buffer holds `capacity` values; with 0, each send

@@ -8,7 +8,7 @@
 
 use std::mem::{ManuallyDrop, MaybeUninit};
 
-use super::core::complete;
+use super::core::{RETURNED, complete};
 use super::typed::Chan;
 use crate::goroutine::Waiter;
 use crate::sched::pending::Pending;
@@ -85,7 +85,7 @@ fn put_in_front<T>(
         }
         if is_full {
             let waiter = (&raw mut (*returned).waiter).cast::<Waiter>();
-            waiter.write(Waiter::single(record.parkable(), last.cast(), 0));
+            waiter.write(Waiter::single(record.parkable(), last.cast(), RETURNED));
             state.senders.enqueue_front(waiter);
         }
         core.unlock();

@@ -5,6 +5,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
 
 use super::core::{Side, block_until, wait_for_ever};
+use super::send_future::Sending;
 use super::typed::{Chan, Sent};
 use super::{SendError, SendTimeoutError, TrySendError};
 use crate::goroutine::WaitReason;
@@ -182,6 +183,28 @@ impl<T> Sender<T> {
             Sent::Full(value) => Err(SendTimeoutError::Timeout(value)),
             Sent::Closed(value) => Err(SendTimeoutError::Closed(value)),
         }
+    }
+
+    /// Sends a value from async code, in a task of any executor: a future whose output is
+    /// what [`Self::send`] returns. It does not block; the first poll sends, or queues up.
+    ///
+    /// Where the future is dropped before its value was received, the value is dropped with it;
+    /// [`try_send`](Self::try_send) keeps it. A goroutine calls [`Self::send`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::{chan, future};
+    ///
+    /// let (tx, rx) = chan(0);
+    /// let task = std::thread::spawn(move || future::block_on(async {
+    ///     tx.send_async("from a task").await
+    /// }));
+    /// assert_eq!(rx.recv(), Some("from a task"));
+    /// assert_eq!(task.join().unwrap(), Ok(()));
+    /// ```
+    pub fn send_async(&self, value: T) -> Sending<'_, T> {
+        Sending::new(self.chan, value)
     }
 
     /// Closes the channel, for all its ends: sends fail from now on, receivers

@@ -284,6 +284,37 @@ impl<T> Chan<T> {
         }
     }
 
+    /// Sends what is at `value`, or else queues up, if there is a waiter. `None`: it would
+    /// have to wait.
+    ///
+    /// # Safety
+    ///
+    /// The value is initialised, and moved from if this returns `Passed`. The waiter is in
+    /// no queue, has the value as its element, and stays where it is until it was readied
+    /// or is removed.
+    pub(super) unsafe fn send_or_queue_up(
+        &self,
+        value: *const T,
+        waiter: Option<*mut Waiter>,
+    ) -> Option<Outcome> {
+        // SAFETY: passed on.
+        match unsafe { self.attempt_send(value) } {
+            Attempt::Done(()) => Some(Outcome::Passed),
+            Attempt::Closed => Some(Outcome::Closed),
+            Attempt::Blocked => {
+                // SAFETY: the attempt left the channel locked; the waiter is as
+                // promised.
+                unsafe {
+                    if let Some(waiter) = waiter {
+                        self.core().state().senders.enqueue(waiter);
+                    }
+                    self.core().unlock();
+                }
+                None
+            }
+        }
+    }
+
     /// Whether the buffer holds this value.
     pub(super) fn holds(&self, value: T) -> bool
     where

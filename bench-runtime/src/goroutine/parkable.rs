@@ -138,11 +138,6 @@ impl Waiter {
         }
     }
 
-    /// Whether it stands for a pending future, or for what one left.
-    pub(crate) fn is_of_future(&self) -> bool {
-        self.owner.head().kind == Kind::Future
-    }
-
     pub(super) fn take(&self) -> bool {
         self.tag.get() & MULTI == 0 || self.owner.claim(self.ticket)
     }

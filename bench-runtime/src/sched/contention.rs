@@ -220,7 +220,7 @@ impl ContentionProfile {
             Sample {
                 frames: &stack.frames,
                 values: vec![stack.count.cast_signed(), delay_ns],
-                labels: &[],
+                labels: vec![],
             }
         });
         let types = [("contentions", "count"), ("delay", "nanoseconds")];

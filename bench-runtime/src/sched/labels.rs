@@ -4,14 +4,21 @@
 //! pays nothing for them, and a spawn does not look at those of its parent: they are not
 //! inherited, but handed on where that is meant.
 
+use std::fmt;
+use std::panic;
+use std::sync::Once;
+use std::sync::atomic::Ordering;
+
 use super::current::{self, goroutine_of};
+use super::dump::write_labels;
 use crate::goroutine::details::{Details, Labels, parts_of};
 
 /// The labels of the calling goroutine, by key and value: those that it was given when it was
 /// spawned, by [`GoBuilder::label`](crate::GoBuilder::label). None on a plain thread.
 ///
 /// They are shown in dumps ([`GoroutineInfo`](crate::GoroutineInfo)), in the goroutine
-/// profile, which pprof can filter by them (`-tagfocus`), and in traces. What Go's `pprof.Do` does
+/// profile, which pprof can filter by them (`-tagfocus`), in traces, and before the message of a
+/// panic. What Go's `pprof.Do` does
 /// for a part of a goroutine is done here by a goroutine of its own for that part.
 ///
 /// In contrast to Go, a goroutine does not inherit the labels of the one that starts it:
@@ -55,4 +62,41 @@ pub(super) fn add<K: AsRef<str>, V: AsRef<str>>(
             None => all.push((key.to_owned(), value)),
         }
     }
+}
+
+/// Has the panic message of a goroutine with a name or labels begin with them. Once in a
+/// process, and only in one that has such goroutines.
+pub(super) fn name_panics() {
+    static ONCE: Once = Once::new();
+    // While a panic is under way the hook cannot be changed: the next such start does it.
+    if ONCE.is_completed() || std::thread::panicking() {
+        return;
+    }
+    ONCE.call_once(|| {
+        let next = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if let Some(said) = said_of_own() {
+                eprintln!("{said}:");
+            }
+            next(info);
+        }));
+    });
+}
+
+/// `goroutine 7 "worker" {route=/}`; `None` for one that has neither.
+fn said_of_own() -> Option<String> {
+    struct Said<'a>(u64, Option<&'a str>, &'a Labels);
+    impl fmt::Display for Said<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "goroutine {}", self.0)?;
+            if let Some(name) = self.1 {
+                write!(f, " \"{name}\"")?;
+            }
+            write_labels(f, self.2)
+        }
+    }
+    let own = goroutine_of(current::header()?);
+    let (name, labels) = own.details().and_then(Details::text).map(parts_of)?;
+    let id = own.id.load(Ordering::Relaxed);
+    Some(Said(id, name, &labels).to_string())
 }

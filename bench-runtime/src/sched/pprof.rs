@@ -21,7 +21,7 @@ pub(super) struct Sample<'a> {
     pub(super) frames: &'a [Frame],
     /// One for each type.
     pub(super) values: Vec<i64>,
-    pub(super) labels: &'a [(String, String)],
+    pub(super) labels: Vec<(&'a str, &'a str)>,
 }
 
 /// Writes samples. `types` are a name and a unit for each value.

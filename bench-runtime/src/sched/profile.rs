@@ -58,12 +58,16 @@ pub struct StackGroup {
     pub frames: Vec<Frame>,
 }
 
+/// A name and labels.
+type Tags<'a> = (Option<&'a str>, &'a [(String, String)]);
+
 impl StackGroup {
-    /// How many of them have which labels.
-    fn by_labels(&self) -> BTreeMap<&[(String, String)], i64> {
+    /// How many of them have which name and labels.
+    fn by_tags(&self) -> BTreeMap<Tags<'_>, i64> {
         let mut counts = BTreeMap::new();
         for info in &self.goroutines {
-            *counts.entry(info.labels.as_slice()).or_default() += 1;
+            let tags = (info.name.as_deref(), info.labels.as_slice());
+            *counts.entry(tags).or_default() += 1;
         }
         counts
     }
@@ -93,8 +97,8 @@ pub struct GoroutineProfile {
 
 impl GoroutineProfile {
     /// Writes the profile in pprof's format, uncompressed: `go tool pprof FILE`
-    /// opens it. One sample for each group and its goroutines' labels, whose value is the
-    /// count of these goroutines.
+    /// opens it. One sample for each group and its goroutines' names and labels, whose value
+    /// is the count of these goroutines. A name is the label `name`.
     ///
     /// # Errors
     ///
@@ -113,15 +117,22 @@ impl GoroutineProfile {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn write_pprof(&self, out: impl std::io::Write) -> std::io::Result<()> {
-        let by_labels: Vec<_> = self
+        let by_tags: Vec<_> = self
             .groups
             .iter()
-            .flat_map(|group| group.by_labels().into_iter().map(move |part| (group, part)))
+            .flat_map(|group| group.by_tags().into_iter().map(move |part| (group, part)))
             .collect();
-        let samples = by_labels.iter().map(|(group, (labels, count))| Sample {
-            frames: &group.frames,
-            values: vec![*count],
-            labels,
+        let samples = by_tags.iter().map(|(group, ((name, labels), count))| {
+            let labels = labels.iter().map(|(key, value)| (&**key, &**value));
+            Sample {
+                frames: &group.frames,
+                values: vec![*count],
+                labels: name
+                    .iter()
+                    .map(|name| ("name", *name))
+                    .chain(labels)
+                    .collect(),
+            }
         });
         super::pprof::write(out, &[("goroutine", "count")], samples)
     }
@@ -144,9 +155,12 @@ impl fmt::Display for GoroutineProfile {
                 write!(f, " {}", info.id)?;
             }
             writeln!(f, "{}", if count > NAMED { " …" } else { "" })?;
-            for (labels, count) in group.by_labels() {
-                if !labels.is_empty() {
+            for ((name, labels), count) in group.by_tags() {
+                if name.is_some() || !labels.is_empty() {
                     write!(f, "  {count} with")?;
+                    if let Some(name) = name {
+                        write!(f, " \"{name}\"")?;
+                    }
                     write_labels(f, labels)?;
                     f.write_str("\n")?;
                 }

@@ -250,7 +250,11 @@ impl GoBuilder {
         Self::default()
     }
 
-    /// A name for dumps and reports.
+    /// A name for dumps, profiles, traces and the message of a panic. In a profile of pprof it
+    /// is the label `name`.
+    ///
+    /// The first start of a goroutine with a name or labels puts a panic hook before the one that
+    /// is set: it says which goroutine panics. [`std::panic::set_hook`] replaces both.
     ///
     /// # Examples
     ///
@@ -386,6 +390,17 @@ impl GoBuilder {
         self
     }
 
+    /// The stack's class; an error if the policy is out of range.
+    fn class(&self) -> io::Result<Option<Class>> {
+        let class = self.stack.map(Class::for_policy).transpose();
+        class.map_err(io::Error::other)
+    }
+
+    /// The error that [`Self::go`] would return, before there is a closure to be dropped.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        self.class().map(drop)
+    }
+
     /// Starts the goroutine, on the runtime of the calling one.
     ///
     /// # Errors
@@ -417,17 +432,13 @@ impl GoBuilder {
         let Some(shared) = current::runtime() else {
             outside_every_goroutine()
         };
-        let class = self
-            .stack
-            .map(Class::for_policy)
-            .transpose()
-            .map_err(io::Error::other)?;
+        let class = self.class()?;
         let site = Location::caller();
-        let details = Box::new(Details::new(
-            site,
-            text_of(self.name.as_deref(), &self.labels),
-            class,
-        ));
+        let text = text_of(self.name.as_deref(), &self.labels);
+        if text.is_some() {
+            super::labels::name_panics();
+        }
+        let details = Box::new(Details::new(site, text, class));
         let mut flags = (self.priority as u8) << FLAG_PRIORITY_SHIFT;
         if self.cpu_bound && shared.pinned {
             flags |= FLAG_CPU_BOUND;

@@ -46,7 +46,7 @@
 //! ordinary users. `UFFDIO_MOVE` and memory files cost more.
 //!
 //! Of these, all sound but the last, none won: CPU time a stack by
-//! `examples/memory`, 100,000 of the default size, medians of ten readings in
+//! the repository's example `memory`, 100,000 of the default size, medians of ten readings in
 //! turn with the present design on a busy machine of two CPUs, Linux 6.18.
 //!
 //! | design                                                  | compaction | return |

@@ -1,10 +1,12 @@
 //! Tasks that may fail, of which the first failure counts.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use super::{Semaphore, WaitGroup};
 use crate::context::{Cancel, Context};
+use crate::sched::spawn::GoBuilder;
 use crate::util::lock::Lock;
 
 /// Starts tasks that may fail, and waits for all of them; the first failure
@@ -162,6 +164,43 @@ impl<E: Send + 'static> ErrGroup<E> {
     pub fn go(&self, f: impl FnOnce() -> Result<(), E> + Send + 'static) {
         self.wait_for_room();
         self.start(f);
+    }
+
+    /// As [`Self::go`], with settings: a name and labels, a priority, a stack.
+    ///
+    /// # Errors
+    ///
+    /// As [`GoBuilder::go`]; it is not a failure of the group.
+    ///
+    /// # Panics
+    ///
+    /// Outside every goroutine.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::ErrGroup;
+    /// use bench_runtime::{GoBuilder, Runtime};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// unsafe { Runtime::builder().build() }?.run(|| {
+    ///     let group = ErrGroup::new();
+    ///     let how = GoBuilder::new().name("fetch").label("host", "a");
+    ///     group.go_with(how, || Err("no route"))?;
+    ///     assert_eq!(group.wait(), Err("no route"));
+    ///     Ok::<(), std::io::Error>(())
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn go_with(
+        &self,
+        how: GoBuilder,
+        f: impl FnOnce() -> Result<(), E> + Send + 'static,
+    ) -> io::Result<()> {
+        how.check()?;
+        self.wait_for_room();
+        self.inner.tasks.go_with(how, self.task(f))
     }
 
     /// Takes a place under the limit, which the task gives back. Blocks the goroutine.

@@ -11,6 +11,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::io;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
@@ -23,7 +24,7 @@ use crate::goroutine::body::Exit;
 use crate::goroutine::{WaitQueue, WaitReason};
 use crate::sched;
 use crate::sched::current;
-use crate::sched::spawn::go_alone;
+use crate::sched::spawn::{GoBuilder, go_alone};
 use crate::seam::Spawner;
 use crate::time::after_ns;
 use crate::util::lock::Lock;
@@ -165,6 +166,40 @@ impl WaitGroup {
         } else {
             Spawner::current().spawn(task);
         }
+    }
+
+    /// As [`Self::go`], with settings: a name and labels, a priority, a stack.
+    ///
+    /// # Errors
+    ///
+    /// As [`GoBuilder::go`]; the task is not counted then.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::add`], and outside every goroutine.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use bench_runtime::sync::WaitGroup;
+    /// use bench_runtime::{GoBuilder, Runtime, labels};
+    ///
+    /// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    /// unsafe { Runtime::builder().build() }?.run(|| {
+    ///     let group = WaitGroup::new();
+    ///     for shard in ["0", "1"] {
+    ///         let how = GoBuilder::new().name("indexer").label("shard", shard);
+    ///         group.go_with(how, move || assert_eq!(labels()[0].1, shard))?;
+    ///     }
+    ///     group.wait();
+    ///     Ok::<(), std::io::Error>(())
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn go_with(&self, how: GoBuilder, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        how.check()?;
+        how.go(self.task(f)).map(drop)
     }
 
     /// Counts a task, until what is returned has run or was dropped; its panic is

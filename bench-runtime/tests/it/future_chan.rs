@@ -8,7 +8,7 @@ use std::task::{Poll, Wake, Waker};
 use std::time::Duration;
 
 use bench_runtime::future::block_on;
-use bench_runtime::{Receiver, TrySendError, chan, select, time, yield_now};
+use bench_runtime::{Receiver, SendError, Sender, TrySendError, chan, select, time, yield_now};
 
 use crate::future::{each_runtime, poll_once};
 use crate::support::everywhere;
@@ -278,8 +278,147 @@ fn close_wakes_futures_and_goroutines_alike() {
     });
 }
 
+#[test]
+fn values_that_tasks_send_are_received_once_each_and_in_order() {
+    everywhere(|way| {
+        for capacity in [0, 1, 10] {
+            let (tx, rx) = chan(capacity);
+            let tasks: Vec<_> = (0..3)
+                .map(|id| {
+                    let tx = tx.clone();
+                    way.go(move || {
+                        block_on(async {
+                            for n in 0..ROUNDS / 3 {
+                                tx.send_async((id, n)).await.unwrap();
+                            }
+                        });
+                    })
+                })
+                .collect();
+            drop(tx);
+            let mut next = [0; 3];
+            for (id, n) in &rx {
+                assert_eq!(n, next[id]);
+                next[id] += 1;
+            }
+            assert_eq!(next, [ROUNDS / 3; 3]);
+            tasks.into_iter().for_each(|task| task.join());
+        }
+    });
+}
+
+#[test]
+fn send_that_is_dropped_leaves_the_line_with_its_value() {
+    everywhere(|_| {
+        let drops = Arc::new(AtomicUsize::new(0));
+        let count = || drops.load(Ordering::SeqCst);
+        let value = || Counted(drops.clone());
+        let (tx, rx) = chan(0);
+        // Never polled; polled; received and never polled again.
+        drop(tx.send_async(value()));
+        assert_eq!(count(), 1);
+        let mut send = Box::pin(tx.send_async(value()));
+        let (wakes, waker) = counter();
+        assert!(poll_once(send.as_mut(), &waker).is_pending());
+        drop(send);
+        assert_eq!(count(), 2);
+        assert!(rx.try_recv().is_err());
+        let mut send = Box::pin(tx.send_async(value()));
+        assert!(poll_once(send.as_mut(), &waker).is_pending());
+        let received = rx.try_recv();
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
+        drop(send);
+        assert_eq!(count(), 2, "it was received");
+        drop(received);
+        assert_eq!(count(), 3);
+        // One that is ready has it no more.
+        let mut send = Box::pin(tx.send_async(value()));
+        assert!(poll_once(send.as_mut(), &waker).is_pending());
+        let received = rx.try_recv();
+        assert!(matches!(
+            poll_once(send.as_mut(), &waker),
+            Poll::Ready(Ok(()))
+        ));
+        drop(send);
+        assert_eq!(count(), 3);
+        drop(received);
+        assert_eq!(count(), 4);
+    });
+}
+
+#[test]
+fn room_in_a_buffer_wakes_a_send_and_a_close_gives_its_value_back() {
+    everywhere(|_| {
+        let (tx, rx) = chan(1);
+        assert_eq!(block_on(tx.send_async(1)), Ok(()));
+        let (wakes, waker) = counter();
+        let mut second = Box::pin(tx.send_async(2));
+        let mut third = Box::pin(tx.send_async(3));
+        assert!(poll_once(second.as_mut(), &waker).is_pending());
+        assert!(poll_once(third.as_mut(), &waker).is_pending());
+        assert_eq!(rx.recv(), Some(1));
+        assert_eq!(wakes.0.load(Ordering::SeqCst), 1);
+        assert_eq!(poll_once(second.as_mut(), &waker), Poll::Ready(Ok(())));
+        // What was put back stays, and what waits to be sent does not.
+        let mut receive = Box::pin(rx.recv_async());
+        let received = poll_once(receive.as_mut(), Waker::noop());
+        assert_eq!(received, Poll::Ready(Some(2)));
+        assert_eq!(poll_once(third.as_mut(), &waker), Poll::Ready(Ok(())));
+        assert_eq!(rx.recv(), Some(3));
+        let mut receive = Box::pin(rx.recv_async());
+        assert!(poll_once(receive.as_mut(), Waker::noop()).is_pending());
+        tx.try_send(4).unwrap();
+        tx.try_send(5).unwrap();
+        drop(receive);
+        let mut late = Box::pin(tx.send_async(6));
+        assert!(poll_once(late.as_mut(), &waker).is_pending());
+        let before = wakes.0.load(Ordering::SeqCst);
+        tx.close();
+        assert_eq!(wakes.0.load(Ordering::SeqCst), before + 1);
+        let refused = poll_once(late.as_mut(), &waker);
+        assert_eq!(refused, Poll::Ready(Err(SendError(6))));
+        assert_eq!(rx.iter().collect::<Vec<_>>(), [4, 5]);
+        assert_eq!(block_on(tx.send_async(7)), Err(SendError(7)));
+        let nil = Sender::never();
+        assert!(poll_once(Box::pin(nil.send_async(8)).as_mut(), Waker::noop()).is_pending());
+    });
+}
+
+#[test]
+fn each_value_is_received_or_dropped_once_while_sends_are_dropped_at_any_time() {
+    each_runtime(|runtime| {
+        for capacity in [0, 1, 3] {
+            let drops = Arc::new(AtomicUsize::new(0));
+            let (tx, rx) = chan(capacity);
+            let made = drops.clone();
+            let fickle = runtime.spawn(move || {
+                for n in 0..ROUNDS {
+                    let mut send = Box::pin(tx.send_async(Counted(made.clone())));
+                    if poll_once(send.as_mut(), Waker::noop()).is_pending() {
+                        if n % 2 == 0 {
+                            yield_now();
+                        }
+                        if n % 3 == 0 {
+                            let _ = poll_once(send.as_mut(), Waker::noop());
+                        }
+                    }
+                    drop(send);
+                    if n == ROUNDS - ROUNDS / 10 {
+                        tx.close();
+                    }
+                }
+            });
+            let received = rx.iter().map(std::mem::forget).count();
+            fickle.join().unwrap();
+            drop(rx);
+            let dropped = drops.load(Ordering::SeqCst);
+            assert_eq!(received + dropped, ROUNDS, "received {received}");
+        }
+    });
+}
+
 /// One that does in its wake what a waker should not: it waits.
-struct Waits(bench_runtime::Sender<u8>);
+struct Waits(Sender<u8>);
 
 impl Wake for Waits {
     fn wake(self: Arc<Self>) {

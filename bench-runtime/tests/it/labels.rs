@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bench_runtime::sync::{ErrGroup, WaitGroup};
 use bench_runtime::{
     GoBuilder, Runtime, StackPolicy, chan, go, goroutine_profile, goroutines, labels, scope,
     stack_usage, trace, yield_now,
@@ -75,7 +76,53 @@ fn name_labels_stack_and_site_are_given_together() {
 }
 
 #[test]
-fn profiles_count_goroutines_by_their_labels() {
+fn tasks_of_groups_and_scopes_are_given_them_too() {
+    each_runtime(|runtime| {
+        runtime.run(|| {
+            let named = |part: &str| GoBuilder::new().name("task").label("part", part);
+            let is = |part: &str| {
+                let line = own_line();
+                let head = format!("\"task\" {{part={part}}} [running], spawned at ");
+                assert!(line.contains(&head) && line.contains("labels.rs"), "{line}");
+            };
+            let group = WaitGroup::new();
+            group.go_with(named("a"), move || is("a")).unwrap();
+            group.wait();
+            let failing = ErrGroup::with_limit(1);
+            for _ in 0..3 {
+                let task = move || {
+                    is("b");
+                    Err("failed")
+                };
+                failing.go_with(named("b"), task).unwrap();
+            }
+            assert_eq!(failing.wait(), Err("failed"));
+            let text = String::from("borrowed");
+            let length = scope(|s| {
+                let task = s.go_with(named("c"), || {
+                    is("c");
+                    text.len()
+                });
+                task.unwrap().join().unwrap()
+            });
+            assert_eq!(length, 8);
+
+            // What cannot be started leaves nothing to wait for, and no failure.
+            let wrong = || GoBuilder::new().stack(StackPolicy::Fixed(1));
+            assert!(group.go_with(wrong(), || ()).is_err());
+            group.wait();
+            for _ in 0..2 {
+                assert!(failing.go_with(wrong(), || Err("it ran")).is_err());
+            }
+            assert!(failing.try_go(|| Ok(())), "no place is taken");
+            assert_eq!(failing.wait(), Ok(()));
+            scope(|s| assert!(s.go_with(wrong(), || text.len()).is_err()));
+        });
+    });
+}
+
+#[test]
+fn profiles_count_goroutines_by_their_names_and_labels() {
     let runtime = Runtime::builder().start().unwrap();
     let said = runtime.run(|| {
         let (tx, rx) = chan::<()>(0);
@@ -86,14 +133,20 @@ fn profiles_count_goroutines_by_their_labels() {
         let mut tasks: Vec<_> = (0..3)
             .map(|_| wait(GoBuilder::new().label("route", "/users")))
             .collect();
-        tasks.push(wait(GoBuilder::new().label("route", "/orders")));
-        while goroutines().iter().filter(|info| info.waits).count() < 4 {
+        let orders = GoBuilder::new().label("route", "/orders");
+        tasks.push(wait(orders.name("clerk")));
+        tasks.push(wait(GoBuilder::new().name("idler")));
+        while goroutines().iter().filter(|info| info.waits).count() < 5 {
             yield_now();
         }
         let profile = goroutine_profile();
         let text = profile.to_string();
         assert!(text.contains("\n  3 with {route=/users}\n"), "{text}");
-        assert!(text.contains("\n  1 with {route=/orders}\n"), "{text}");
+        assert!(
+            text.contains("\n  1 with \"clerk\" {route=/orders}\n"),
+            "{text}"
+        );
+        assert!(text.contains("\n  1 with \"idler\"\n"), "{text}");
         let said = pprof::tags(|out| profile.write_pprof(out));
         drop(tx);
         tasks
@@ -105,6 +158,8 @@ fn profiles_count_goroutines_by_their_labels() {
     let Some(said) = said else { return };
     let said: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(said.contains("route: Total 4"), "{said}");
+    assert!(said.contains("name: Total 2"), "{said}");
+    assert!(said.contains("): clerk"), "{said}");
     assert!(
         said.contains("): /users") && said.contains("): /orders"),
         "{said}"

@@ -1,0 +1,174 @@
+//! A send as a future: the counterpart of [`super::future`], whose protocol it has.
+//!
+//! The value stays in the future, whose place is pinned, until it is moved out by the
+//! thread that dequeued the waiter.
+
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::future::Future;
+use std::marker::{PhantomData, PhantomPinned};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use super::SendError;
+use super::core::{Outcome, PASSED, Side};
+use super::future::leave;
+use super::typed::Chan;
+use crate::goroutine::Waiter;
+use crate::sched::pending::Pending;
+
+/// A send that async code waits for: see [`Sender::send_async`](crate::Sender::send_async).
+///
+/// It may be polled by any thread, by any executor. Once it was polled it is in the queue of
+/// senders. Dropped, it leaves the queue, and drops a value that nobody has received. One that
+/// was received is sent, whether the future was polled again or not.
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::chan;
+/// use std::pin::pin;
+/// use std::task::{Context, Poll, Waker};
+///
+/// let (tx, rx) = chan(0);
+/// let mut send = pin!(tx.send_async(5));
+/// let mut cx = Context::from_waker(Waker::noop());
+/// assert!(send.as_mut().poll(&mut cx).is_pending());
+/// // It waits, so that there is something to receive.
+/// assert_eq!(rx.try_recv(), Ok(5));
+/// assert_eq!(send.poll(&mut cx), Poll::Ready(Ok(())));
+/// # use std::future::Future;
+/// ```
+#[must_use = "nothing is sent before it is awaited"]
+pub struct Sending<'a, T> {
+    chan: Option<Chan<T>>,
+    _sender: PhantomData<&'a T>,
+    /// While the waiter may be in the queue.
+    pending: Option<&'static Pending>,
+    /// The value is here, but for one that was passed while there is a record.
+    is_full: bool,
+    waiter: UnsafeCell<MaybeUninit<Waiter>>,
+    value: UnsafeCell<MaybeUninit<T>>,
+    /// The queue points to the waiter, the waiter to the value.
+    _pinned: PhantomPinned,
+}
+
+// SAFETY: what its cells hold is reached under the channel's lock, or by the
+// thread that dequeued the waiter; what is in it is a value that may be sent.
+unsafe impl<T: Send> Send for Sending<'_, T> {}
+// SAFETY: nothing can be done through a shared reference.
+unsafe impl<T: Send> Sync for Sending<'_, T> {}
+
+impl<T> Sending<'_, T> {
+    pub(super) fn new(chan: Option<Chan<T>>, value: T) -> Self {
+        Self {
+            chan,
+            _sender: PhantomData,
+            pending: None,
+            is_full: true,
+            waiter: UnsafeCell::new(MaybeUninit::uninit()),
+            value: UnsafeCell::new(MaybeUninit::new(value)),
+            _pinned: PhantomPinned,
+        }
+    }
+
+    /// Of one that was readied: whether the value was taken.
+    ///
+    /// # Safety
+    ///
+    /// It was.
+    unsafe fn was_passed(&self) -> bool {
+        // SAFETY: the waiter was written before it was enqueued, and is ours again.
+        unsafe { (*self.waiter.get()).assume_init_ref().tag.get() & PASSED != 0 }
+    }
+
+    fn end(&mut self, outcome: Outcome) -> Poll<Result<(), SendError<T>>> {
+        self.is_full = false;
+        Poll::Ready(match outcome {
+            Outcome::Passed => Ok(()),
+            // SAFETY: it was here, and is not any more.
+            _ => Err(SendError(unsafe {
+                self.value.get_mut().assume_init_read()
+            })),
+        })
+    }
+}
+
+impl<T> Future for Sending<'_, T> {
+    type Output = Result<(), SendError<T>>;
+
+    /// # Panics
+    ///
+    /// After it was ready.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // SAFETY: nothing is moved out of it but the value.
+        let this = unsafe { self.get_unchecked_mut() };
+        let Some(chan) = this.chan else {
+            return Poll::Pending;
+        };
+        if let Some(pending) = this.pending {
+            if !pending.is_ready(cx.waker()) {
+                return Poll::Pending;
+            }
+            pending.give_back();
+            this.pending = None;
+            // SAFETY: just readied.
+            return this.end(match unsafe { this.was_passed() } {
+                true => Outcome::Passed,
+                false => Outcome::Closed,
+            });
+        }
+        assert!(this.is_full, "a send was polled after its end");
+        let value = this.value.get().cast::<T>();
+        // SAFETY: the value is here; `end` notes what became of it.
+        if let Some(outcome) = unsafe { chan.send_or_queue_up(value, None) } {
+            return this.end(outcome);
+        }
+        let pending = Pending::new(cx.waker());
+        let waiter = Waiter::single(pending.parkable(), value.cast(), 0);
+        // SAFETY: in no queue: there is no record. Pinned, and removed before it is
+        // dropped.
+        let sent = unsafe {
+            let at = this.waiter.get().cast::<Waiter>();
+            at.write(waiter);
+            chan.send_or_queue_up(value, Some(at))
+        };
+        match sent {
+            None => {
+                this.pending = Some(pending);
+                Poll::Pending
+            }
+            Some(outcome) => {
+                pending.give_back();
+                this.end(outcome)
+            }
+        }
+    }
+}
+
+impl<T> Drop for Sending<'_, T> {
+    fn drop(&mut self) {
+        if let Some(pending) = self.pending.take()
+            && let Some(chan) = self.chan
+        {
+            let waiter = self.waiter.get().cast();
+            // SAFETY: there is a record, so it is in the queue or was readied.
+            self.is_full =
+                unsafe { leave(chan.core(), Side::Send, waiter, pending) || !self.was_passed() };
+        }
+        if self.is_full {
+            // SAFETY: it is here, and this is the last use.
+            unsafe { self.value.get_mut().assume_init_drop() };
+        }
+    }
+}
+
+impl<T> fmt::Debug for Sending<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.chan {
+            Some(chan) => write!(f, "Sending({:p})", chan.core_ptr()),
+            None => f.write_str("Sending(never)"),
+        }
+    }
+}
