@@ -13,7 +13,7 @@ use crate::sched::{self, current};
 /// waits for a descriptor by itself.
 #[inline]
 pub(crate) fn netpoll() -> Option<io::Result<&'static Netpoll>> {
-    current::header().map(|header| current::machine_of(header).netpoll())
+    current::header().map(|header| sched::netpoll(current::machine_of(header)))
 }
 
 /// Runs what may block the thread, letting other goroutines go on.

@@ -90,7 +90,7 @@ impl Stay {
 }
 
 fn warns_of_blocked_threads(shared: &Shared) -> bool {
-    shared.pinned && shared.warns_of_blocked && !shared.is_test()
+    shared.warns_of_blocked && !shared.is_test()
 }
 
 fn tell_of_blocked(shared: &'static Shared, m: &'static Machine, for_ns: u64) {

@@ -22,6 +22,7 @@
 
 use super::hand_off;
 use super::helpers;
+use super::scheduler;
 use super::shared::Blocked;
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
@@ -101,13 +102,10 @@ where
     let Some(header) = current::header() else {
         return f();
     };
-    let pinned = machine_of(header).shared().pinned;
-    let locked = header.pins.get() != 0 || (!pinned && std::thread::panicking());
-    let shallow = Stack::from_header(NonNull::from(header)).usable() < HELPER_STACK;
-    let outcome = if (shallow || pinned) && !locked {
-        on_helper(header, f)
-    } else {
-        in_place(header, f)
+    let has_room = Stack::from_header(NonNull::from(header)).usable() >= HELPER_STACK;
+    let outcome = match scheduler::blocks_on_helper(header, has_room) {
+        true => on_helper(header, f),
+        false => in_place(header, f),
     };
     match outcome {
         Ok(value) => value,
@@ -211,12 +209,9 @@ where
             },
         )
     };
-    if shared.pinned {
-        // So it is still the same M.
-        machine_of(header)
-            .helper_was_spinning
-            .store(awake, Ordering::Relaxed);
-    }
+    machine_of(header)
+        .helper_was_spinning
+        .store(awake, Ordering::Relaxed);
     super::park(who);
     note_from_outside(header, Kind::Unblock);
     drop(blocked);

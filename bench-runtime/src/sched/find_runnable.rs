@@ -29,9 +29,11 @@
 use super::deadlock;
 use super::fake_time;
 use super::hand_off;
-use super::own_machine;
 use super::pick;
+use super::pinned;
 use super::poll;
+use super::queues::{begin_slice, count_pick};
+use super::scheduler;
 use super::steal;
 use super::this_m;
 use super::this_m::ThisM;
@@ -42,21 +44,14 @@ use std::time::Duration;
 
 use super::global_queue::GlobalClass;
 use super::idle::Lists;
-use super::pick::{SCHED_TICKS, begin_slice, count_pick};
+use super::pick::SCHED_TICKS;
 use super::processor::{Processor, ProcessorStatus};
 use super::shared::Shared;
-use super::spin::{SHORT_SLEEP_NS, SPIN_CHECK};
+use super::spin::SHORT_SLEEP_NS;
 use super::trace::event;
 use crate::goroutine::Goroutine;
 use crate::netpoll::Netpoll;
 use crate::sys::{barrier, clock};
-
-/// How long an M spins for mail, in nanoseconds: about what a sleep and a wake cost.
-const SPIN_NS: u64 = 50_000;
-
-/// The same after a job for a spinning helper: its result comes at once, or after a
-/// call that takes long.
-const HELPER_SPIN_NS: u64 = 10_000;
 
 /// The next goroutine for this M, which is on its own stack. Blocks the
 /// thread while there is none. `None`: the runtime shuts down.
@@ -79,7 +74,7 @@ pub(crate) fn find_runnable(shared: &'static Shared, m: ThisM) -> Option<&'stati
         // SAFETY: as above.
         if let Some(g) = unsafe { m.set_aside.load(Ordering::Relaxed).as_ref() } {
             m.set_aside.store(ptr::null_mut(), Ordering::Relaxed);
-            own_machine::start_on_own_machine(shared, m, p, g);
+            pinned::start_on_own_machine(shared, m, p, g);
             continue;
         }
         if p.notice.swap(false, Ordering::Acquire) && !hand_off::handle_notice(shared, m, p) {
@@ -116,7 +111,7 @@ pub(crate) fn find_runnable(shared: &'static Shared, m: ThisM) -> Option<&'stati
         }
         // Before it counts as spinning: a spinning M that finds work must wake
         // another.
-        if shared.pinned && spin_for_mail(shared, m, p) {
+        if scheduler::rest(m, p, || sees_work(shared, m)) {
             continue;
         }
         if let Some(g) = pick_abroad(shared, m, p) {
@@ -130,43 +125,6 @@ pub(crate) fn find_runnable(shared: &'static Shared, m: ThisM) -> Option<&'stati
             continue;
         }
         rest(shared, m, p);
-    }
-}
-
-/// In a pinned runtime, for an M with nothing to do: keeps its P for as long as a
-/// sleep and a wake cost, if mail from another M or a helper is likely within that
-/// time. A round trip between goroutines on two Ms then takes 0.4 µs, not 24, on a
-/// quiet host with two CPUs. True if mail came. Blocks the thread.
-fn spin_for_mail(shared: &'static Shared, m: ThisM, p: &'static Processor) -> bool {
-    if !m.mail_spin.should_spin() || shared.is_test() {
-        return false;
-    }
-    let is_helped = m.helper_was_spinning.swap(false, Ordering::Relaxed);
-    let until = clock::now_ns() + if is_helped { HELPER_SPIN_NS } else { SPIN_NS };
-    loop {
-        let others = shared.idle.processors_count() as usize + 1 < shared.procs();
-        if !others && !is_helped {
-            // No other M runs that could send it.
-            return false;
-        }
-        for _ in 0..SPIN_CHECK {
-            if m.has_mail() {
-                m.mail_spin.note_spin(true);
-                return true;
-            }
-            std::hint::spin_loop();
-        }
-        if shared.is_stopping()
-            || p.notice.load(Ordering::Relaxed)
-            || shared.idle.p_waiters_count() != 0
-            || sees_work(shared, m)
-        {
-            return false;
-        }
-        if clock::now_ns() >= until {
-            m.mail_spin.note_spin(false);
-            return false;
-        }
     }
 }
 
@@ -270,11 +228,9 @@ fn wait_for_processor(shared: &'static Shared, m: ThisM) {
     m.resting.store(true, Ordering::Relaxed);
     wait_resting(shared, m);
     m.resting.store(false, Ordering::Relaxed);
-    if shared.pinned {
-        let rested_ns = || clock::now_ns() - m.rests_since_ns.load(Ordering::Relaxed);
-        m.mail_spin
-            .note_sleep(m.has_mail() && rested_ns() < SHORT_SLEEP_NS);
-    }
+    let rested_ns = || clock::now_ns() - m.rests_since_ns.load(Ordering::Relaxed);
+    m.mail_spin
+        .note_sleep(m.has_mail() && rested_ns() < SHORT_SLEEP_NS);
 }
 
 fn wait_resting(shared: &'static Shared, m: ThisM) {

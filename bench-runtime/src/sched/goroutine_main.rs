@@ -158,11 +158,10 @@ fn is_detached(g: &'static Goroutine) -> bool {
 
 /// Unbinds the stack of a goroutine that ends, and says whether its thread ends too.
 #[inline(always)]
-fn unbind(header: &'static StackHeader, m: ThisM, g: &'static Goroutine) -> bool {
+fn unbind(header: &'static StackHeader, _m: ThisM, g: &'static Goroutine) -> bool {
     // The next goroutine on this stack is bound to nothing.
     header.pins.set(0);
-    // In a pinned runtime others are bound to the thread too.
-    g.has_flag(FLAG_LOCKED) && !m.shared().pinned
+    g.has_flag(FLAG_LOCKED)
 }
 
 /// Ends a goroutine: its outcome is in its body, unless it was dropped. Returns the M

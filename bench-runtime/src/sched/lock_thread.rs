@@ -1,8 +1,6 @@
 //! Binding a goroutine to its OS thread, for code that keeps state there.
 
-use super::current::{self, goroutine_of, machine_of};
-use super::os_threads::{set_bound, starter};
-use crate::goroutine::FLAG_LOCKED;
+use super::{current, scheduler};
 
 /// Binds the calling goroutine to the OS thread that it runs on, until as many
 /// calls of [`unlock_os_thread`]: it runs nowhere else, and in a migrating
@@ -34,11 +32,8 @@ pub fn lock_os_thread() {
     };
     let pins = header.pins.get();
     header.pins.set(pins + 1);
-    if pins == 0 && !machine_of(header).shared().pinned {
-        // While this thread is still as it was found.
-        starter();
-        goroutine_of(header).set_flag(FLAG_LOCKED);
-        set_bound(true);
+    if pins == 0 {
+        scheduler::lock_os_thread(header);
     }
 }
 
@@ -72,8 +67,7 @@ pub fn unlock_os_thread() {
         "unlock_os_thread without a lock_os_thread before it"
     );
     header.pins.set(pins - 1);
-    if pins == 1 && !machine_of(header).shared().pinned {
-        set_bound(false);
-        goroutine_of(header).clear_flag(FLAG_LOCKED);
+    if pins == 1 {
+        scheduler::unlock_os_thread(header);
     }
 }

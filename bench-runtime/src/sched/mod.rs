@@ -14,6 +14,8 @@
 //! | `this_m`                        | the M of the calling thread: the way to what it alone may touch |
 //! | `off_slot`, `current`, `stacks`, `locate` | which goroutine runs; where a suspended one is |
 //! | `wake`, `hand_off`              | waking and starting Ms; what becomes of a P that is given away |
+//! | `queues`, `migrating`, `pinned` | the two schedulers: in which queue a runnable G waits, and which one is next |
+//! | `scheduler`                     | the seam: the one file that knows both of them  |
 //! | `ready`, `newproc`, `pending`, `readied` | how a G is made and becomes runnable, and how a future waits in its place |
 //! | `clear_up`, `helpers`           | what a stopped runtime gives back; threads for calls that block |
 //! | `look`, `dump`, `profile`, `signals`, `report`, `deadlock`, `fake_time` | reports of all goroutines |
@@ -36,7 +38,7 @@
 //!    waits until its context is stored (the table in `crate::goroutine`).
 //! 4. **Ready** (`ready`): exactly once for each park, by the thread that dequeued or
 //!    claimed it. It goes into `run_next` of the P that readied it, and inherits that
-//!    P's time slice; see the tables in `ready` for all other cases.
+//!    P's time slice; see the tables in `migrating` and `pinned` for all other cases.
 //! 5. **Look elsewhere**: once in 61 picks an M switches to g0 and looks at timers,
 //!    at the other classes and at the global queue first (`pick`).
 //! 6. **Steal** (`steal`): an M with a P and nothing to run halves the ring of
@@ -112,19 +114,21 @@ pub(crate) mod lock_thread;
 pub(crate) mod look;
 pub(crate) mod machine;
 pub(crate) mod metrics;
+pub(crate) mod migrating;
 pub(crate) mod newproc;
 pub(crate) mod off_slot;
 pub(crate) mod os_threads;
-pub(crate) mod own_machine;
 pub(crate) mod park;
 pub(crate) mod pending;
 pub(crate) mod pick;
+pub(crate) mod pinned;
 pub(crate) mod poll;
 pub(crate) mod pprof;
 pub(crate) mod preempt;
 pub(crate) mod processor;
 pub(crate) mod procs;
 pub(crate) mod profile;
+pub(crate) mod queues;
 pub(crate) mod readied;
 pub(crate) mod ready;
 pub(crate) mod report;
@@ -134,6 +138,7 @@ pub(crate) mod runtime;
 pub(crate) mod schedinit;
 pub(crate) mod schedtrace;
 pub(crate) mod schedule;
+pub(crate) mod scheduler;
 pub(crate) mod settings;
 pub(crate) mod shared;
 pub(crate) mod shutdown;
@@ -159,3 +164,4 @@ pub(crate) use park::current;
 pub(crate) use park::{arm, cancel_park, own_waiter, park, park_until, prepare_park};
 pub(crate) use preempt::give_way;
 pub(crate) use readied::ready;
+pub(crate) use scheduler::netpoll;

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use super::claim;
 use super::current::{self, goroutine_of, machine_of};
 use super::thread::ThreadRecord;
-use super::{contention, pick, preempt, ready as readying, unwinding};
+use super::{contention, pick, preempt, unwinding};
 use crate::goroutine::{
     FLAG_LOCKED, FLAG_UNWINDING, Goroutine, Kind, Parkable, Status, WaitReason, Waiter,
 };
@@ -44,7 +44,7 @@ pub(crate) fn prepare_park(reason: WaitReason, object: *const ()) -> Parkable {
     };
     let g = goroutine_of(header);
     if std::thread::panicking() {
-        unwinding::prepare_park(header);
+        super::scheduler::prepare_unwinding_park(header);
     }
     header.wait_object.set(object);
     g.head.reason.store(reason as u8, Ordering::Relaxed);
@@ -210,12 +210,12 @@ pub fn yield_now() {
             g.set_status(Status::Runnable);
             match pick::pick_fast(m, p) {
                 Some(next) => {
-                    readying::push_yielded(m, p, g);
+                    super::scheduler::yielded(m, p, g);
                     m = super::switch::leave_stack_for(header, m, p, g, next);
                 }
                 None if pick::nothing_elsewhere(m, p) => {}
                 None => {
-                    readying::push_yielded(m, p, g);
+                    super::scheduler::yielded(m, p, g);
                     m = super::switch::leave_for_g0(header, m, g);
                 }
             }
@@ -227,15 +227,10 @@ pub fn yield_now() {
 
 #[cold]
 fn yield_locked(header: &'static StackHeader, m: ThisM, g: &'static Goroutine) -> ThisM {
-    if m.shared().pinned {
-        m.leave(false);
-        unwinding::without_panics(yield_now);
-        m.enter();
-        return m;
-    }
     if !g.has_flag(FLAG_LOCKED) {
-        // Unwinding: its thread runs no other goroutine, so there is none to let
-        // run here; other Ps are not affected.
+        m.leave(false);
+        super::scheduler::yield_unwinding(m.shared(), yield_now);
+        m.enter();
         return m;
     }
     g.set_status(Status::Runnable);

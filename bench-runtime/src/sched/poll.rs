@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::locate::shared_of;
 use super::processor::Processor;
-use super::ready::{make_runnable_in_turn, submit};
+use super::ready::submit;
+use super::scheduler;
 use super::shared::Shared;
 use super::this_m::ThisM;
 use super::trace::event;
@@ -37,10 +38,11 @@ pub(super) fn fire_timers(
 
 /// Step 7: says whether something became runnable.
 pub(super) fn poll_net(shared: &'static Shared, m: ThisM, p: &'static Processor) -> bool {
-    let Some(netpoll) = m.known_netpoll() else {
+    let Some(netpoll) = scheduler::known_netpoll(m) else {
         return false;
     };
-    let others = !shared.pinned && !shared.poller.load(Ordering::Relaxed).is_null();
+    let others = ptr::eq(netpoll, &raw const shared.netpoll)
+        && !shared.poller.load(Ordering::Relaxed).is_null();
     if netpoll.waiters_count() == 0 || others {
         return false;
     }
@@ -81,7 +83,7 @@ pub(super) fn ready_all(
                 if p.watches(ANY) {
                     p.note_ready(g);
                 }
-                make_runnable_in_turn(m, p, g);
+                scheduler::ready_in_turn(m, p, g);
             }
         }
     }

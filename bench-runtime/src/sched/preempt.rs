@@ -9,15 +9,17 @@
 //! mid-instruction.
 
 use super::ready;
+use super::scheduler;
+use super::shared::Shared;
 use super::switch::leave_for_g0;
 use super::this_m::RETAKEN;
+use super::wake;
 use std::sync::atomic::Ordering;
 
 use super::current::{self, goroutine_of, machine_of};
-use super::global_queue::Priority;
+use super::global_queue::{GlobalClass, Priority};
 use super::processor::Processor;
-use super::unwinding;
-use crate::goroutine::{FLAG_LOCKED, Status, WaitReason};
+use crate::goroutine::{Goroutine, Status, WaitReason};
 use crate::stack::StackHeader;
 
 /// A preemption check, made at the end of each operation that does not park: if the P
@@ -60,10 +62,8 @@ fn give_way_slow() {
 #[cold]
 #[inline(never)]
 pub(crate) fn reacquire_p(header: &'static StackHeader) -> &'static Processor {
-    if machine_of(header).shared().pinned && std::thread::panicking() {
-        return unwinding::without_panics(|| reacquire_p_slow(header));
-    }
-    reacquire_p_slow(header)
+    let shared = machine_of(header).shared();
+    scheduler::reacquire_unwinding(shared, || reacquire_p_slow(header))
 }
 
 /// [`reacquire_p`] of a goroutine that does not unwind, or that keeps its thread.
@@ -79,7 +79,7 @@ fn reacquire_p_slow(header: &'static StackHeader) -> &'static Processor {
         {
             return p;
         }
-        if shared.pinned && m.has_pinned_work() && !shared.is_stopping() {
+        if m.has_pinned_work() && !shared.is_stopping() {
             g.set_status(Status::Runnable);
             match has_waited || m.was_preempted() {
                 true => m.push_preempted(g),
@@ -110,8 +110,7 @@ fn reacquire_p_slow(header: &'static StackHeader) -> &'static Processor {
             g.set_status(Status::Running);
             return p;
         }
-        // One that unwinds keeps its thread: the count of panics is there.
-        if shared.pinned || g.has_flag(FLAG_LOCKED) || std::thread::panicking() {
+        if scheduler::waits_for_p(shared, g) {
             has_waited = m.was_preempted();
             shared.idle.wait_for_p(&mut lists, m.machine());
             drop(lists);
@@ -121,9 +120,18 @@ fn reacquire_p_slow(header: &'static StackHeader) -> &'static Processor {
         drop(lists);
         g.set_status(Status::Runnable);
         match m.was_preempted() && Priority::of(g) == Priority::Normal {
-            true => ready::submit_preempted(shared, g),
+            true => submit_preempted(shared, g),
             false => ready::submit(shared, g),
         }
         leave_for_g0(header, m, g);
     }
+}
+
+/// Queues one of the normal class whose P was retaken.
+fn submit_preempted(shared: &'static Shared, g: &'static Goroutine) {
+    // As in `ready::submit`.
+    let _user = shared.user();
+    shared.note_ready_outside(g);
+    shared.global.push(GlobalClass::Preempted, g);
+    wake::wake_one(shared);
 }

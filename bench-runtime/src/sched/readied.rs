@@ -48,7 +48,7 @@ pub(crate) fn ready_inside(m: ThisM, p: &'static Processor, who: Parkable) {
                 if p.watches(ANY) {
                     p.note_ready(g);
                 }
-                super::ready::make_runnable(m, p, g);
+                super::scheduler::ready(m, p, g);
             } else {
                 super::ready::submit(shared_of(g), g);
             }

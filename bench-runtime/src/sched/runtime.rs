@@ -43,7 +43,7 @@ impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runtime")
             .field("procs", &self.shared.procs())
-            .field("pinned", &self.shared.pinned)
+            .field("scheduler", &self.shared.kind)
             .finish_non_exhaustive()
     }
 }

@@ -64,7 +64,7 @@ fn state_line(shared: &'static Shared) -> impl Display {
             return;
         }
         let holder = shared.owner_of(p);
-        let own = match shared.pinned && p.status() == ProcessorStatus::Running {
+        let own = match p.status() == ProcessorStatus::Running {
             true => holder.map_or(0, Machine::pinned_count),
             false => 0,
         };

@@ -1,6 +1,7 @@
 //! The thread of an M: Go's `mstart` and `schedule`.
 
 use super::find_runnable;
+use super::scheduler;
 use std::sync::atomic::Ordering;
 
 use super::machine::Machine;
@@ -49,16 +50,12 @@ pub(super) fn machine_main(m: &'static Machine) -> ThreadEnd {
             break;
         }
     }
-    // Other threads may still use what goroutines lent out of this thread's locals.
-    let lends = shared.pinned && m.started_count() != 0;
+    let end = scheduler::thread_end(shared, &m);
     // From here on it is a plain thread: what the runtime still holds of the
     // program's may be dropped next.
     current::set_thread_machine(None);
     machine_ends(shared, m);
-    match lends {
-        true => ThreadEnd::KeepsLocals,
-        false => ThreadEnd::Usual,
-    }
+    end
 }
 
 /// On g0, after the goroutine locked to this M has parked: gives the P away

@@ -54,6 +54,15 @@ impl Counter {
     }
 }
 
+/// Which scheduler a runtime has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SchedulerKind {
+    /// [`super::pinned`].
+    Pinned,
+    /// [`super::migrating`].
+    Migrating,
+}
+
 /// What its threads and its goroutines run, which imports all below it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entries {
@@ -119,8 +128,8 @@ impl Drop for Blocked {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(super) lifetime: Lifetime,
-    /// Started goroutines stay with their M.
-    pub(crate) pinned: bool,
+    /// Which scheduler it has; asked by [`super::scheduler`] alone.
+    pub(super) kind: SchedulerKind,
     /// Something of the high class waits, or the runtime stops.
     pub(crate) attention: Counter,
     /// Ms whose P was retaken, and that have had none since.
@@ -203,7 +212,10 @@ impl Shared {
         let shared: &'static Self = Box::leak(Box::new(Self {
             // The handle and sysmon.
             lifetime: Lifetime::new(2),
-            pinned: !settings.migrating,
+            kind: match settings.migrating {
+                true => SchedulerKind::Migrating,
+                false => SchedulerKind::Pinned,
+            },
             attention: Counter::default(),
             retaken_count: Counter::default(),
             eager: AtomicU32::new(0),
@@ -243,7 +255,7 @@ impl Shared {
             blocked_count: AtomicUsize::new(0),
             runners_count: AtomicIsize::new(0),
             detects_deadlock: settings.detects_deadlock,
-            warns_of_blocked: settings.warns_of_blocked,
+            warns_of_blocked: settings.warns_of_blocked && !settings.migrating,
             metrics: Counts::default(),
             recorder: Recorder::new(settings.trace_level()),
             sample: latency::Sample::default(),
@@ -279,10 +291,8 @@ impl Shared {
     /// How many goroutines wait for a descriptor, in whichever poller.
     pub(crate) fn fd_waiters_count(&'static self) -> usize {
         let own = |m: &&'static Machine| m.own_netpoll().map_or(0, Netpoll::waiters_count);
-        match self.pinned {
-            true => self.machines.lock().iter().map(own).sum(),
-            false => self.netpoll.waiters_count(),
-        }
+        let machines: usize = self.machines.lock().iter().map(own).sum();
+        machines + self.netpoll.waiters_count()
     }
 
     /// True from the moment a shutdown begins.

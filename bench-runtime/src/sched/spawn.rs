@@ -12,7 +12,6 @@ use super::current::{self, goroutine_of, machine_of};
 use super::global_queue::Priority;
 use super::join::JoinHandle;
 use super::preempt;
-use super::ready::{make_runnable, push_back};
 use super::shared::Shared;
 use super::trace::recorder::ANY;
 use crate::goroutine::body::{self, Exit};
@@ -100,12 +99,7 @@ fn start(
     if p.watches(ANY) {
         p.note_spawn(g);
     }
-    if shared.pinned {
-        // It belongs to no M yet: the queue, from where it may be stolen.
-        push_back(m, p, g);
-    } else {
-        make_runnable(m, p, g);
-    }
+    super::scheduler::spawned(m, p, g);
     m.leave(false);
     g
 }
@@ -440,7 +434,7 @@ impl GoBuilder {
         }
         let details = Box::new(Details::new(site, text, class));
         let mut flags = (self.priority as u8) << FLAG_PRIORITY_SHIFT;
-        if self.cpu_bound && shared.pinned {
+        if self.cpu_bound {
             flags |= FLAG_CPU_BOUND;
             shared.hogs.declare();
         }

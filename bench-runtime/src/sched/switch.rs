@@ -7,8 +7,7 @@
 //! the payload of that switch says what g0 is to do.
 
 use super::helpers;
-use super::own_machine;
-use super::ready;
+use super::scheduler;
 use super::this_m::ThisM;
 use crate::sys::clock;
 use std::ptr;
@@ -100,7 +99,7 @@ fn ready_context_slow(
         spins += 1;
         if spins > LEAVING_SPINS {
             // The kernel took the CPU from it: let others go first.
-            ready::requeue(m.shared(), m, g);
+            scheduler::requeue(m, g);
             std::thread::yield_now();
             return None;
         }
@@ -151,7 +150,7 @@ fn end_timing_slow(shared: &'static Shared, p: &'static Processor, g: &'static G
 /// as started on this M have ended.
 #[inline(always)]
 pub(super) fn set_aside(m: ThisM, g: &'static Goroutine, ended: usize) -> bool {
-    let apart = own_machine::needs_own_machine(m.shared(), &m, g, ended);
+    let apart = scheduler::starts_apart(m, g, ended);
     if apart {
         m.set_aside
             .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);

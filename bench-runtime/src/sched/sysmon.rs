@@ -23,8 +23,8 @@
 //! the stacks from time to time while some are to be trimmed.
 
 use super::hand_off;
-use super::own_machine;
 use super::ready;
+use super::scheduler;
 use super::stacks;
 use super::this_m;
 use std::ptr;
@@ -218,7 +218,7 @@ fn work_waits(shared: &'static Shared, p: &'static Processor) -> bool {
 /// True if others wait for the M that holds this P, and can run nowhere
 /// else.
 fn holder_has_pinned_work(shared: &'static Shared, p: &'static Processor) -> bool {
-    shared.pinned && shared.owner_of(p).is_some_and(Machine::has_pinned_work)
+    shared.owner_of(p).is_some_and(Machine::has_pinned_work)
 }
 
 /// Takes a P from the M that runs a goroutine's code on it.
@@ -255,7 +255,7 @@ fn retake(shared: &'static Shared, p: &'static Processor, hogged: bool) -> bool 
             .metrics
             .hog_retakes_count
             .fetch_add(1, Ordering::Relaxed);
-        own_machine::learn_hog(shared, m);
+        scheduler::hogged(shared, m);
     }
     hand_off::hand_off_or_retire(shared, p);
     true

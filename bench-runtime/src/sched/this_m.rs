@@ -5,7 +5,6 @@
 //! go on with another M: it gets that one from the switch (`switch::leave_stack`),
 //! and nothing keeps a `ThisM` over a switch.
 
-use std::io;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::atomic::Ordering;
@@ -144,26 +143,6 @@ impl ThisM {
     pub(super) fn pop_mail(self) -> Option<&'static Goroutine> {
         // SAFETY: our own thread.
         unsafe { self.machine.pop_mail() }
-    }
-
-    /// Where goroutines that run on it wait for descriptors.
-    ///
-    /// # Errors
-    ///
-    /// When it needs one of its own and the process is out of descriptors.
-    pub(crate) fn netpoll(self) -> io::Result<&'static Netpoll> {
-        if !self.shared().pinned {
-            return Ok(&self.shared().netpoll);
-        }
-        self.machine.make_netpoll()
-    }
-
-    /// The same, where there is one already.
-    pub(crate) fn known_netpoll(self) -> Option<&'static Netpoll> {
-        match self.shared().pinned {
-            true => self.machine.own_netpoll(),
-            false => Some(&self.shared().netpoll),
-        }
     }
 
     /// From now on a thread that wakes it must also interrupt its poller: its own,

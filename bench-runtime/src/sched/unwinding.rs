@@ -28,7 +28,7 @@ use std::panic::{catch_unwind, resume_unwind};
 use std::ptr;
 use std::sync::mpsc;
 
-use super::current::{goroutine_of, machine_of};
+use super::current::goroutine_of;
 use super::os_threads::{self, THREAD_STACK};
 use crate::arch::{self, exception};
 use crate::goroutine::{FLAG_LOCKED, FLAG_UNWINDING};
@@ -43,14 +43,11 @@ unsafe impl Send for Spare {}
 
 static SPARE: Lock<Vec<Spare>> = Lock::new(Vec::new());
 
-/// Step 1 of a wait, of a goroutine whose thread counts a panic.
+/// Step 1 of a wait, of a pinned goroutine whose thread counts a panic.
 #[cold]
 #[inline(never)]
 pub(super) fn prepare_park(header: &StackHeader) {
     let g = goroutine_of(header);
-    if !machine_of(header).shared().pinned {
-        return g.set_flag(FLAG_LOCKED);
-    }
     let panics = take_panics();
     if panics > 0 {
         header.panics.set(panics);
@@ -71,7 +68,7 @@ pub(super) fn end_park(header: &StackHeader) {
     }
 }
 
-/// In a pinned runtime: calls `f`, which lets others run, with no panic on the
+/// Calls `f`, which lets others run, with no panic on the
 /// thread's count.
 #[cold]
 #[inline(never)]

@@ -139,7 +139,7 @@ pub(super) fn notify_machine(shared: &'static Shared, m: &'static Machine) {
     // with a heavy barrier between.
     barrier::light();
     let is_locked = m.locked_ready.load(Ordering::Relaxed);
-    if shared.pinned && !is_locked && !m.resting.load(Ordering::Relaxed) {
+    if !is_locked && !m.resting.load(Ordering::Relaxed) {
         return;
     }
     // SeqCst: the mail before the look at the list, which the lock orders.

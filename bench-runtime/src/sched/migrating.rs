@@ -1,0 +1,193 @@
+//! The scheduler whose goroutines go from M to M: Go's. Its queues are those of the Ps, and
+//! any M with a P runs any goroutine.
+//!
+//! | a goroutine that is        | goes to                                       |
+//! |----------------------------|-----------------------------------------------|
+//! | readied on a P, or spawned | the P's `run_next`; what was there to the queue |
+//! | the same, while the runtime is *eager* | the end of the P's queue          |
+//! | found by a poll, or yields | the end of the P's queue                      |
+//! | of the high or the low class | its list in the global queue                |
+//! | locked to an M             | that M, which queues for a P                  |
+//! | readied from outside       | the global queue                              |
+//!
+//! # When an M is woken for `run_next`
+//!
+//! Not at once: mostly the goroutine that readied it parks soon, and a wake costs more
+//! than the wait. If sysmon finds the same goroutine there in two rounds, it moves it to
+//! the global queue and makes the runtime *eager* for a while: then
+//! readied goroutines go to the end of the queue, where idle Ps steal them at
+//! once. (Waking for each was measured by others at a fifth of throughput, and
+//! never waking at 20 times the latency, for different programs: tokio's
+//! issues 8065 and 4941.)
+
+use std::ptr;
+use std::sync::atomic::Ordering;
+
+use super::current::goroutine_of;
+use super::locate::machine_of_started;
+use super::os_threads::{set_bound, starter};
+use super::processor::Processor;
+use super::queues::{
+    STREAK_CHECK, begin_slice, push_back, push_back_quietly, push_global, streak_ends,
+    submit_global,
+};
+use super::shared::Shared;
+use super::this_m::ThisM;
+use super::wake;
+use crate::goroutine::{FLAG_LOCKED, Goroutine};
+use crate::stack::StackHeader;
+
+/// Flags that keep a goroutine off the fast path.
+const SPECIAL: u8 = FLAG_LOCKED | (0b11 << crate::goroutine::FLAG_PRIORITY_SHIFT);
+
+/// Puts a goroutine where it will run next on this P, or where it belongs.
+#[inline(always)]
+pub(super) fn ready(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
+    if g.has_flag(SPECIAL) {
+        return submit_special(m.shared(), g);
+    }
+    if m.shared().eager.load(Ordering::Relaxed) != 0 {
+        return push_back(m, p, g);
+    }
+    let old = p.run_next.load(Ordering::Relaxed);
+    p.run_next
+        .store(ptr::from_ref(g).cast_mut(), Ordering::Release);
+    if !old.is_null() {
+        // SAFETY: records are type-stable.
+        push_back(m, p, unsafe { &*old });
+    }
+}
+
+/// As [`ready`], but behind the others, and without waking an M.
+pub(super) fn ready_in_turn(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
+    match g.has_flag(SPECIAL) {
+        true => submit_special(m.shared(), g),
+        false => push_back_quietly(m, p, g),
+    }
+}
+
+/// Puts a goroutine that yields behind the others.
+#[inline(always)]
+pub(super) fn yielded(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
+    match g.has_flag(SPECIAL) {
+        true => submit_special(m.shared(), g),
+        false => push_back(m, p, g),
+    }
+}
+
+/// For one that is locked to an M, or of another class than the normal one.
+#[cold]
+#[inline(never)]
+fn submit_special(shared: &'static Shared, g: &'static Goroutine) {
+    submit(shared, g);
+}
+
+/// Queues a goroutine without a P.
+pub(super) fn submit(shared: &'static Shared, g: &'static Goroutine) {
+    if g.has_flag(FLAG_LOCKED)
+        && let Some(m) = machine_of_started(g)
+    {
+        m.locked_ready.store(true, Ordering::Release);
+        return wake::notify_machine(shared, m);
+    }
+    submit_global(shared, g);
+}
+
+/// Puts a goroutine back that is still leaving its stack.
+pub(super) fn requeue(shared: &'static Shared, g: &'static Goroutine) {
+    push_global(shared, g);
+}
+
+/// The next of those at hand: the chain through `run_next` while its slice lasts, then
+/// the queue.
+#[inline(always)]
+pub(super) fn next(m: ThisM, p: &'static Processor) -> Option<&'static Goroutine> {
+    if m.shared().order.is_some() {
+        shuffle(m, p);
+    }
+    let next = p.run_next.load(Ordering::Relaxed);
+    // SAFETY: the caller holds P inside the runtime.
+    let own = unsafe { p.own() };
+    if !next.is_null() {
+        p.run_next.store(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: records are type-stable.
+        let next: &'static Goroutine = unsafe { &*next };
+        own.streak = own.streak.wrapping_add(1);
+        if own.streak % STREAK_CHECK != 0 || p.queue.is_empty() || !streak_ends(m, own) {
+            return Some(next);
+        }
+        // The chain has had its slice: it goes behind the others.
+        push_back(m, p, next);
+    }
+    own.streak = 0;
+    begin_slice(p);
+    // SAFETY: entries are records, which are type-stable.
+    p.queue.pop().map(|g| unsafe { g.as_ref() })
+}
+
+/// With a seeded order: turns the queue by a random number of places, and may
+/// put `run_next` into it.
+#[cold]
+#[inline(never)]
+fn shuffle(m: ThisM, p: &'static Processor) {
+    let Some(order) = &m.shared().order else {
+        return;
+    };
+    let mut rng = order.lock();
+    let next = p.run_next.load(Ordering::Relaxed);
+    if !next.is_null() && rng.below(2) == 0 {
+        p.run_next.store(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: records are type-stable.
+        push_back(m, p, unsafe { &*next });
+    }
+    if p.queue.len() < 2 {
+        return;
+    }
+    for _ in 0..rng.below(p.queue.len().min(16)) {
+        if let Some(g) = p.queue.pop() {
+            // There is room: one was just taken out.
+            let _ = p.queue.push(g);
+        }
+    }
+}
+
+/// True if `joiner` is next and a fresh goroutine may run before it.
+#[inline(always)]
+pub(super) fn lets_pass(m: ThisM, p: &'static Processor, joiner: *const Goroutine) -> bool {
+    ptr::eq(p.run_next.load(Ordering::Relaxed), joiner) && m.shared().order.is_none()
+}
+
+/// Binds the goroutine to its thread, which runs no other.
+pub(super) fn lock_os_thread(header: &StackHeader) {
+    // While this thread is still as it was found.
+    starter();
+    goroutine_of(header).set_flag(FLAG_LOCKED);
+    set_bound(true);
+}
+
+/// The other end of [`lock_os_thread`].
+pub(super) fn unlock_os_thread(header: &StackHeader) {
+    set_bound(false);
+    goroutine_of(header).clear_flag(FLAG_LOCKED);
+}
+
+/// Before a wait of a goroutine that unwinds: it keeps its thread, which counts panics.
+pub(super) fn prepare_unwinding_park(header: &StackHeader) {
+    goroutine_of(header).set_flag(FLAG_LOCKED);
+}
+
+/// What `f` does while a goroutine unwinds, which keeps its thread.
+pub(super) fn reacquire_unwinding<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
+/// True if a call runs on a helper: it has no room on the goroutine's stack, and the
+/// goroutine need not keep its thread.
+pub(super) fn blocks_on_helper(header: &StackHeader, has_room: bool) -> bool {
+    !has_room && header.pins.get() == 0 && !std::thread::panicking()
+}
+
+/// True if a goroutine without a P waits for one where it is.
+pub(super) fn waits_for_p(g: &Goroutine) -> bool {
+    g.has_flag(FLAG_LOCKED) || std::thread::panicking()
+}

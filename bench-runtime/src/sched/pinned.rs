@@ -1,0 +1,336 @@
+//! The scheduler whose goroutines stay with the M that they have started on. Its queues
+//! are those of the Ms; only what has never started is in the Ps' queues, from where
+//! others steal.
+//!
+//! | a goroutine that is              | goes to                                   |
+//! |----------------------------------|-------------------------------------------|
+//! | spawned                          | the end of the P's queue                  |
+//! | the same, of the high or the low class | its list in the global queue        |
+//! | readied on its own M             | the M's `run_next`; what was there to its list |
+//! | found by its M's poll, or yields | the end of the M's list                   |
+//! | readied elsewhere                | its M's inbox (*mail*)                    |
+//! | not started, and readied from outside | the global queue                     |
+//! | known to compute for long        | starts on an M of its own ([`super::hogs`]) |
+//!
+//! An M that has such work and no P queues for one.
+
+use std::ptr;
+use std::sync::atomic::Ordering;
+
+use super::global_queue::Priority;
+use super::locate::{header_of_started, machine_of_started};
+use super::machine::Machine;
+use super::os_threads::ThreadEnd;
+use super::processor::Processor;
+use super::queues::{
+    STREAK_CHECK, begin_slice, push_back, push_global, streak_ends, submit_global,
+};
+use super::shared::Shared;
+use super::spin::SPIN_CHECK;
+use super::this_m::ThisM;
+use super::{look, unwinding, wake};
+use crate::goroutine::{
+    CLAIMED_BIT, FLAG_COMPACTED, FLAG_CPU_BOUND, FRESH, Goroutine, RUNNING_BIT,
+};
+use crate::stack::{StackHeader, header_of};
+use crate::sys::clock;
+
+/// How long an M spins for mail, in nanoseconds: about what a sleep and a wake cost.
+const SPIN_NS: u64 = 50_000;
+
+/// The same after a job for a spinning helper: its result comes at once, or after a
+/// call that takes long.
+const HELPER_SPIN_NS: u64 = 10_000;
+
+/// Puts a goroutine where it will run next, or where it belongs. Mostly it has started
+/// on this M. Not inlined: it calls no other function for that one, so it saves no register.
+#[inline(never)]
+pub(super) fn ready(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
+    // Acquire: as in `header_of_started`.
+    let context = g.context.load(Ordering::Acquire);
+    if context == FRESH || g.has_flag(FLAG_COMPACTED) {
+        return ready_special(m, p, g);
+    }
+    match header_of(context & !(RUNNING_BIT | CLAIMED_BIT)) {
+        // SAFETY: slots are never unmapped.
+        Some(header) if ptr::eq(unsafe { header.as_ref() }.machine.get().cast(), m.machine()) => {
+            set_run_next(m, g);
+        }
+        _ => ready_special(m, p, g),
+    }
+}
+
+/// Has a goroutine of this M run next. Not by an exchange:
+/// only this M touches it.
+#[inline(always)]
+fn set_run_next(m: ThisM, g: &'static Goroutine) {
+    let old = m.run_next.load(Ordering::Relaxed);
+    m.run_next
+        .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
+    if !old.is_null() {
+        // SAFETY: our own M; records are type-stable.
+        unsafe { m.push_pinned(&*old) };
+    }
+}
+
+/// For one that has not started, or on another M, or whose stack is compacted.
+#[cold]
+#[inline(never)]
+fn ready_special(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
+    match machine_of_started(g) {
+        Some(own) if ptr::eq(own, m.machine()) => set_run_next(m, g),
+        Some(other) => {
+            other.deliver(g);
+            wake::notify_machine(m.shared(), other);
+        }
+        None if Priority::of(g) != Priority::Normal => submit_global(m.shared(), g),
+        None => push_back(m, p, g),
+    }
+}
+
+/// As [`ready`], but behind the others, and without waking an M.
+pub(super) fn ready_in_turn(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
+    match machine_of_started(g) {
+        Some(own) if ptr::eq(own, m.machine()) => m.push_pinned(g),
+        _ => ready_special(m, p, g),
+    }
+}
+
+/// Queues a goroutine without a P.
+pub(super) fn submit(shared: &'static Shared, g: &'static Goroutine) {
+    match machine_of_started(g) {
+        Some(m) => {
+            m.deliver(g);
+            wake::notify_machine(shared, m);
+        }
+        None => submit_global(shared, g),
+    }
+}
+
+/// Puts a goroutine back that is still leaving its stack: only its own M dequeues one
+/// that has started.
+pub(super) fn requeue(m: ThisM, g: &'static Goroutine) {
+    match header_of_started(g) {
+        Some(_) => m.deliver(g),
+        None => push_global(m.shared(), g),
+    }
+}
+
+/// The next of those at hand. The most frequent picks are inlined and call no function: no
+/// mail, and `run_next` within its slice, or only goroutines that have started here.
+#[inline(always)]
+pub(super) fn next(m: ThisM, p: &'static Processor) -> Option<&'static Goroutine> {
+    if m.has_mail() || m.shared().order.is_some() {
+        return next_slow(m, p);
+    }
+    // SAFETY: the caller holds P inside the runtime.
+    let own = unsafe { p.own() };
+    let next = m.run_next.load(Ordering::Relaxed);
+    if next.is_null() {
+        if !p.queue.is_empty() {
+            return pick_by_turns(m, p);
+        }
+        own.streak = 0;
+        own.mail_had_turn = false;
+        begin_slice(p);
+        return m.pop_pinned();
+    }
+    let streak = own.streak.wrapping_add(1);
+    if streak % STREAK_CHECK == 0 {
+        return next_slow(m, p);
+    }
+    own.streak = streak;
+    own.mail_had_turn = false;
+    m.run_next.store(ptr::null_mut(), Ordering::Relaxed);
+    // SAFETY: records are type-stable.
+    Some(unsafe { &*next })
+}
+
+/// [`next`], whatever waits.
+#[inline(never)]
+fn next_slow(m: ThisM, p: &'static Processor) -> Option<&'static Goroutine> {
+    // SAFETY: the caller holds P inside the runtime.
+    let own = unsafe { p.own() };
+    let pop = || m.pop_pinned();
+    let push = |g| m.push_pinned(g);
+    if let Some(order) = &m.shared().order
+        // An M that only looks draws no number.
+        && m.pinned_len() > 1
+    {
+        let mut rng = order.lock();
+        for _ in 0..rng.below(m.pinned_len().min(16) as u32) {
+            if let Some(g) = pop() {
+                push(g);
+            }
+        }
+    }
+    // Mail has every other pick: its sender may wait for the answer on
+    // another M, which rests meanwhile. It uses up no slice, and
+    // `run_next` stays where it is.
+    if m.has_mail() && !own.mail_had_turn {
+        own.mail_had_turn = true;
+        begin_slice(p);
+        return m.pop_mail();
+    }
+    let next = m.run_next.load(Ordering::Relaxed);
+    if !next.is_null() {
+        m.run_next.store(ptr::null_mut(), Ordering::Relaxed);
+        own.mail_had_turn = false;
+        // SAFETY: records are type-stable.
+        let next: &'static Goroutine = unsafe { &*next };
+        own.streak = own.streak.wrapping_add(1);
+        if own.streak % STREAK_CHECK != 0 || !streak_ends(m, own) {
+            return Some(next);
+        }
+        push(next);
+    }
+    pick_by_turns(m, p)
+}
+
+/// After `run_next`: goroutines that have started and others.
+#[inline(never)]
+fn pick_by_turns(m: ThisM, p: &'static Processor) -> Option<&'static Goroutine> {
+    // SAFETY: the caller holds P inside the runtime.
+    let own = unsafe { p.own() };
+    let pop = || m.pop_pinned();
+    own.streak = 0;
+    begin_slice(p);
+    // Those that have not started come from the P's queue; every other pick
+    // begins there, so that neither side starves the other. But while another
+    // M can take them they are for that one: what starts here stays here, with
+    // those that it talks to or not.
+    let others_take = || {
+        let idle = &m.shared().idle;
+        idle.processors_count() != 0 || idle.spinning_count.load(Ordering::Relaxed) != 0
+    };
+    let fresh_first = own.fresh_first && !others_take();
+    // SAFETY: entries are records, which are type-stable.
+    let fresh = || p.queue.pop().map(|g| unsafe { g.as_ref() });
+    let found = match fresh_first {
+        true => fresh().or_else(pop),
+        false => pop().or_else(fresh),
+    };
+    own.fresh_first ^= found.is_some();
+    own.mail_had_turn = false;
+    if found.is_none() && m.has_mail() {
+        own.mail_had_turn = true;
+        return m.pop_mail();
+    }
+    found
+}
+
+/// True if `joiner` is next and a fresh goroutine may run before it.
+#[inline(always)]
+pub(super) fn lets_pass(m: ThisM, joiner: *const Goroutine) -> bool {
+    ptr::eq(m.run_next.load(Ordering::Relaxed), joiner) && !m.has_mail() && m.pinned_len() == 0
+}
+
+/// For an M with nothing to do: keeps its P for as long as a
+/// sleep and a wake cost, if mail from another M or a helper is likely within that
+/// time. A round trip between goroutines on two Ms then takes 0.4 µs, not 24, on a
+/// quiet host with two CPUs. True if mail came. Blocks the thread.
+pub(super) fn spin_for_mail(m: ThisM, p: &'static Processor, sees_work: impl Fn() -> bool) -> bool {
+    let shared = m.shared();
+    if !m.mail_spin.should_spin() || shared.is_test() {
+        return false;
+    }
+    let is_helped = m.helper_was_spinning.swap(false, Ordering::Relaxed);
+    let until = clock::now_ns() + if is_helped { HELPER_SPIN_NS } else { SPIN_NS };
+    loop {
+        let others = shared.idle.processors_count() as usize + 1 < shared.procs();
+        if !others && !is_helped {
+            // No other M runs that could send it.
+            return false;
+        }
+        for _ in 0..SPIN_CHECK {
+            if m.has_mail() {
+                m.mail_spin.note_spin(true);
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        if shared.is_stopping()
+            || p.notice.load(Ordering::Relaxed)
+            || shared.idle.p_waiters_count() != 0
+            || sees_work()
+        {
+            return false;
+        }
+        if clock::now_ns() >= until {
+            m.mail_spin.note_spin(false);
+            return false;
+        }
+    }
+}
+
+/// Notes the goroutine whose P was just retaken from `m`.
+pub(super) fn learn_hog(shared: &Shared, m: &Machine) {
+    let hog = m.current_goroutine();
+    if let Some(site) = hog.and_then(look::site_of) {
+        shared.hogs.learn_from(site);
+    }
+}
+
+/// Whether a fresh goroutine, about to start on `m`, is to start on an M of its own.
+/// `ended`: how many of the goroutines counted as started on `m` have ended.
+#[inline(always)]
+pub(super) fn needs_own_machine(shared: &Shared, m: &Machine, g: &Goroutine, ended: usize) -> bool {
+    shared.hogs.any() && needs_own_machine_slow(shared, m, g, ended)
+}
+
+#[cold]
+fn needs_own_machine_slow(shared: &Shared, m: &Machine, g: &Goroutine, ended: usize) -> bool {
+    if shared.is_test() || m.started_count() == ended {
+        return false;
+    }
+    // Not another one for each hog that waits for something in between.
+    let may_grow = || shared.machines_count() < 2 * shared.procs() + 6;
+    let apart =
+        g.has_flag(FLAG_CPU_BOUND) || g.site().is_some_and(|site| shared.hogs.spend_of(site));
+    apart && may_grow()
+}
+
+/// On g0: starts the goroutine that was set aside on another M, with an idle P, or
+/// else with this M's P.
+pub(super) fn start_on_own_machine(
+    shared: &'static Shared,
+    m: ThisM,
+    p: &'static Processor,
+    g: &'static Goroutine,
+) {
+    let mut lists = shared.idle.lock();
+    if shared.is_stopping() {
+        // It never starts: `stop` drops it.
+        return;
+    }
+    let target = lists.take_vacant_machine();
+    let other = shared.idle.acquire(&mut lists);
+    drop(lists);
+    if other.is_none() {
+        wake::stop_spinning(shared, m.machine());
+        m.set_p(None);
+    }
+    wake::start_on(shared, target, other.unwrap_or(p), g);
+}
+
+/// What `f` does while a goroutine unwinds: others of its thread run meanwhile.
+pub(super) fn reacquire_unwinding<R>(f: impl FnOnce() -> R) -> R {
+    match std::thread::panicking() {
+        true => unwinding::without_panics(f),
+        false => f(),
+    }
+}
+
+/// True if a call runs on a helper: others of the thread would wait for it.
+pub(super) fn blocks_on_helper(header: &StackHeader) -> bool {
+    header.pins.get() == 0
+}
+
+/// How the thread ends: other threads may still use what goroutines lent out of its
+/// locals.
+pub(super) fn thread_end(m: &Machine) -> ThreadEnd {
+    match m.started_count() {
+        0 => ThreadEnd::Usual,
+        _ => ThreadEnd::KeepsLocals,
+    }
+}

@@ -1,0 +1,98 @@
+//! What both schedulers do with a P's queue and the global one.
+
+use std::ptr::NonNull;
+use std::sync::atomic::Ordering;
+
+use super::global_queue::{GlobalClass, Priority};
+use super::processor::{Own, Processor};
+use super::shared::Shared;
+use super::this_m::ThisM;
+use super::wake;
+use crate::goroutine::{Goroutine, List};
+use crate::sys::clock;
+
+/// Picks of `run_next` between two readings of the clock: they share one time slice,
+/// and a reading at each pick would cost too much.
+pub(super) const STREAK_CHECK: u32 = 16;
+
+/// How long such a chain may run before the queue has its turn, in nanoseconds. A time
+/// and not a count: by count a pair with much work gets nearly all of the time beside a
+/// pair with little. Short for the goroutines in the queue, but long enough that the
+/// change from one chain to the next costs nothing beside it.
+const STREAK_NS: u64 = 50_000;
+
+/// The same by count, where the order is seeded and must not depend on time.
+const SEEDED_STREAK: u32 = 128;
+
+/// Puts a goroutine at the end of the P's queue, and wakes an M for it if one
+/// should be.
+#[inline(always)]
+pub(super) fn push_back(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
+    push_back_quietly(m, p, g);
+    wake::wake_one(m.shared());
+}
+
+/// The same without waking an M: for a caller that calls `wake_one` afterwards.
+#[inline(always)]
+pub(super) fn push_back_quietly(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
+    if p.queue.push(NonNull::from(g)).is_err() {
+        overflow(m.shared(), p, g);
+    }
+}
+
+/// Moves half of a full queue, and one more, to the global queue.
+#[cold]
+#[inline(never)]
+pub(super) fn overflow(shared: &'static Shared, p: &'static Processor, g: &'static Goroutine) {
+    let mut batch = List::new();
+    // SAFETY: entries are records, which are type-stable.
+    p.queue.take_half(|g| batch.push(unsafe { g.as_ref() }));
+    batch.push(g);
+    shared.global.push_normal(&mut batch);
+}
+
+/// Appends to the global queue.
+pub(super) fn push_global(shared: &'static Shared, g: &'static Goroutine) {
+    let class = GlobalClass::from(Priority::of(g));
+    if class == GlobalClass::High {
+        shared.attention.add();
+    }
+    shared.global.push(class, g);
+}
+
+/// True if a chain through `run_next` has used up its slice; asked once in
+/// [`STREAK_CHECK`] picks.
+#[inline(never)]
+pub(super) fn streak_ends(m: ThisM, own: &mut Own) -> bool {
+    if m.shared().order.is_some() {
+        return own.streak >= SEEDED_STREAK;
+    }
+    let now = clock::now_ns();
+    if own.streak == STREAK_CHECK {
+        own.streak_began_ns = now;
+        return false;
+    }
+    now - own.streak_began_ns >= STREAK_NS
+}
+
+#[inline(always)]
+pub(super) fn count_pick(p: &Processor) {
+    p.picks.store(
+        p.picks.load(Ordering::Relaxed).wrapping_add(1),
+        Ordering::Relaxed,
+    );
+}
+
+#[inline(always)]
+pub(super) fn begin_slice(p: &Processor) {
+    p.slices.store(
+        p.slices.load(Ordering::Relaxed).wrapping_add(1),
+        Ordering::Relaxed,
+    );
+}
+
+/// Appends to the global queue, and wakes an M for it if one should be.
+pub(super) fn submit_global(shared: &'static Shared, g: &'static Goroutine) {
+    push_global(shared, g);
+    wake::wake_one(shared);
+}

@@ -1,0 +1,211 @@
+//! The seam between the two schedulers and all else: the one file that knows both.
+//!
+//! Which of the two a runtime has is chosen where it is built ([`super::schedinit`]). A
+//! `match`, and not a table of functions: the calls of a switch are inlined.
+//!
+//! | call                           | when                                             |
+//! |--------------------------------|--------------------------------------------------|
+//! | `ready`, `ready_in_turn`, `spawned`, `submit`, `requeue` | a goroutine becomes runnable |
+//! | `next`, `lets_pass`            | an M picks among those at hand                   |
+//! | `yielded`                      | the running goroutine goes behind the others     |
+//! | `rest`                         | an M has nothing to do                           |
+//! | `starts_apart`, `hogged`       | a goroutine computes for long                    |
+//! | the others                     | what a goroutine's thread is to it               |
+
+use std::io;
+
+use super::current::machine_of;
+use super::machine::Machine;
+use super::os_threads::ThreadEnd;
+use super::processor::Processor;
+use super::shared::{SchedulerKind, Shared};
+use super::this_m::ThisM;
+use super::{migrating, pinned, queues, unwinding};
+use crate::goroutine::Goroutine;
+use crate::netpoll::Netpoll;
+use crate::stack::StackHeader;
+
+/// Makes a goroutine runnable that the P of this M has readied: it runs next, or where
+/// it belongs.
+#[inline(always)]
+pub(super) fn ready(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
+    match m.shared().kind {
+        SchedulerKind::Pinned => pinned::ready(m, p, g),
+        SchedulerKind::Migrating => migrating::ready(m, p, g),
+    }
+}
+
+/// The same, but behind the others that wait here, and without waking an M: for a caller
+/// that readies several in order.
+pub(super) fn ready_in_turn(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
+    match m.shared().kind {
+        SchedulerKind::Pinned => pinned::ready_in_turn(m, p, g),
+        SchedulerKind::Migrating => migrating::ready_in_turn(m, p, g),
+    }
+}
+
+/// Makes a goroutine runnable that was spawned. Where it belongs to no M yet, it goes to
+/// the queue, from where it may be stolen.
+#[inline(always)]
+pub(super) fn spawned(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
+    match m.shared().kind {
+        SchedulerKind::Pinned => queues::push_back(m, p, g),
+        SchedulerKind::Migrating => migrating::ready(m, p, g),
+    }
+}
+
+/// Makes a goroutine runnable without a P.
+pub(super) fn submit(shared: &'static Shared, g: &'static Goroutine) {
+    match shared.kind {
+        SchedulerKind::Pinned => pinned::submit(shared, g),
+        SchedulerKind::Migrating => migrating::submit(shared, g),
+    }
+}
+
+/// Puts a goroutine that yields behind the others.
+#[inline(always)]
+pub(super) fn yielded(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
+    match m.shared().kind {
+        SchedulerKind::Pinned => m.push_pinned(g),
+        SchedulerKind::Migrating => migrating::yielded(m, p, g),
+    }
+}
+
+/// Puts a goroutine back that is still leaving its stack.
+pub(super) fn requeue(m: ThisM, g: &'static Goroutine) {
+    match m.shared().kind {
+        SchedulerKind::Pinned => pinned::requeue(m, g),
+        SchedulerKind::Migrating => migrating::requeue(m.shared(), g),
+    }
+}
+
+/// The next of those at hand: step 5 of [`super::find_runnable`].
+#[inline(always)]
+pub(super) fn next(m: ThisM, p: &'static Processor) -> Option<&'static Goroutine> {
+    match m.shared().kind {
+        SchedulerKind::Pinned => pinned::next(m, p),
+        SchedulerKind::Migrating => migrating::next(m, p),
+    }
+}
+
+/// True if `joiner` is next and a fresh goroutine may run before it.
+#[inline(always)]
+pub(super) fn lets_pass(m: ThisM, p: &'static Processor, joiner: *const Goroutine) -> bool {
+    match m.shared().kind {
+        SchedulerKind::Pinned => pinned::lets_pass(m, joiner),
+        SchedulerKind::Migrating => migrating::lets_pass(m, p, joiner),
+    }
+}
+
+/// Before an M with nothing to do rests: true if work came meanwhile. Blocks the thread
+/// for a short time.
+pub(super) fn rest(m: ThisM, p: &'static Processor, sees_work: impl Fn() -> bool) -> bool {
+    match m.shared().kind {
+        SchedulerKind::Pinned => pinned::spin_for_mail(m, p, sees_work),
+        SchedulerKind::Migrating => false,
+    }
+}
+
+/// Whether a fresh goroutine, about to start here, is to start on an M of its own.
+/// `ended`: how many of the goroutines counted as started here have ended.
+#[inline(always)]
+pub(super) fn starts_apart(m: ThisM, g: &Goroutine, ended: usize) -> bool {
+    match m.shared().kind {
+        SchedulerKind::Pinned => pinned::needs_own_machine(m.shared(), &m, g, ended),
+        SchedulerKind::Migrating => false,
+    }
+}
+
+/// The P of this M was retaken because its goroutine computes.
+pub(super) fn hogged(shared: &Shared, m: &Machine) {
+    match shared.kind {
+        SchedulerKind::Pinned => pinned::learn_hog(shared, m),
+        SchedulerKind::Migrating => {}
+    }
+}
+
+/// Binds the goroutine to its thread.
+pub(super) fn lock_os_thread(header: &StackHeader) {
+    match machine_of(header).shared().kind {
+        SchedulerKind::Pinned => {}
+        SchedulerKind::Migrating => migrating::lock_os_thread(header),
+    }
+}
+
+/// The other end of [`lock_os_thread`].
+pub(super) fn unlock_os_thread(header: &StackHeader) {
+    match machine_of(header).shared().kind {
+        SchedulerKind::Pinned => {}
+        SchedulerKind::Migrating => migrating::unlock_os_thread(header),
+    }
+}
+
+/// Before a wait of a goroutine that unwinds; see [`super::unwinding`].
+pub(super) fn prepare_unwinding_park(header: &StackHeader) {
+    match machine_of(header).shared().kind {
+        SchedulerKind::Pinned => unwinding::prepare_park(header),
+        SchedulerKind::Migrating => migrating::prepare_unwinding_park(header),
+    }
+}
+
+/// Lets others of its thread run, for a goroutine that unwinds: calls `f`, or does
+/// nothing where that thread runs no other.
+pub(super) fn yield_unwinding(shared: &Shared, f: impl FnOnce()) {
+    match shared.kind {
+        SchedulerKind::Pinned => unwinding::without_panics(f),
+        SchedulerKind::Migrating => {}
+    }
+}
+
+/// Calls `f`, which acquires a P for a goroutine that may be unwinding.
+pub(super) fn reacquire_unwinding<R>(shared: &Shared, f: impl FnOnce() -> R) -> R {
+    match shared.kind {
+        SchedulerKind::Pinned => pinned::reacquire_unwinding(f),
+        SchedulerKind::Migrating => migrating::reacquire_unwinding(f),
+    }
+}
+
+/// True if a goroutine without a P waits for one where it is; else it is queued, and
+/// goes on with another M.
+pub(super) fn waits_for_p(shared: &Shared, g: &Goroutine) -> bool {
+    match shared.kind {
+        SchedulerKind::Pinned => true,
+        SchedulerKind::Migrating => migrating::waits_for_p(g),
+    }
+}
+
+/// True if a blocking call of this goroutine runs on a helper thread.
+pub(super) fn blocks_on_helper(header: &StackHeader, has_room: bool) -> bool {
+    match machine_of(header).shared().kind {
+        SchedulerKind::Pinned => pinned::blocks_on_helper(header),
+        SchedulerKind::Migrating => migrating::blocks_on_helper(header, has_room),
+    }
+}
+
+/// How the thread of an M ends.
+pub(super) fn thread_end(shared: &Shared, m: &Machine) -> ThreadEnd {
+    match shared.kind {
+        SchedulerKind::Pinned => pinned::thread_end(m),
+        SchedulerKind::Migrating => ThreadEnd::Usual,
+    }
+}
+
+/// Where goroutines that run here wait for descriptors.
+///
+/// # Errors
+///
+/// When it has to be made and the process is out of descriptors.
+pub(crate) fn netpoll(m: ThisM) -> io::Result<&'static Netpoll> {
+    match m.shared().kind {
+        SchedulerKind::Pinned => m.machine().make_netpoll(),
+        SchedulerKind::Migrating => Ok(&m.shared().netpoll),
+    }
+}
+
+/// The same, where there is one already.
+pub(super) fn known_netpoll(m: ThisM) -> Option<&'static Netpoll> {
+    match m.shared().kind {
+        SchedulerKind::Pinned => m.machine().own_netpoll(),
+        SchedulerKind::Migrating => Some(&m.shared().netpoll),
+    }
+}
