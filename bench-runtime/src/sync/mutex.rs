@@ -14,15 +14,21 @@
 //! A woken waiter that loses goes back in front of the queue. Having waited
 //! for [`STARVING_NS`] it sets `STARVING`, while the mutex is held, so that the
 //! holder sees it. While the bit is set no newcomer takes the mutex: an unlock
-//! hands it to the first waiter, with `LOCKED` set on its behalf. A waiter that
-//! was handed the mutex and is the last, or has waited for less than that,
+//! hands it to the first waiter, with `LOCKED` set on its behalf, and that waiter
 //! clears the bit.
+//!
+//! So a starving waiter is served at the second unlock after its wake at the
+//! latest, and each next one the same way. Go's mutex stays in this mode until a
+//! waiter has waited for less than the limit. In a long queue every waiter has
+//! waited for longer, and each unlock then costs a switch, or a wake of another
+//! thread, until the queue is empty: SPEED.md, "A contended mutex".
 //!
 //! A wake is not lost: `QUEUED` is set in the exchange that sees `LOCKED` (or
 //! `STARVING`), under the queue's lock, so the holder's unlock sees it and
 //! then waits for the queue's lock, until the waiter is in.
 //!
-//! Source: Go's `sync.Mutex`, with the queue in place of its semaphore.
+//! Source: Go's `sync.Mutex`, with the queue in place of its semaphore, and one
+//! hand-over in place of a mode that lasts.
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -207,7 +213,7 @@ impl<T: ?Sized> Mutex<T> {
             let tag = park_at(queue, WaitReason::Mutex, object, elem, woken);
             waited = sched::now_ns().saturating_sub(begin);
             if tag & HANDED != 0 {
-                self.accept(waited);
+                self.accept();
                 return;
             }
             woken = true;
@@ -236,13 +242,11 @@ impl<T: ?Sized> Mutex<T> {
             .is_ok()
     }
 
-    /// We were handed the mutex: go back to normal operation if no other waiter
-    /// starves.
-    fn accept(&self, waited: u64) {
-        let queue = self.queue.lock();
-        if waited < STARVING_NS || queue.is_empty() {
-            self.state.fetch_and(!STARVING, Ordering::Relaxed);
-        }
+    /// The mutex was handed over to the caller: normal operation goes on.
+    fn accept(&self) {
+        // Under the lock of the queue, as every hand-over is.
+        let _queue = self.queue.lock();
+        self.state.fetch_and(!STARVING, Ordering::Relaxed);
     }
 
     #[inline]
