@@ -30,7 +30,6 @@ use super::deadlock;
 use super::fake_time;
 use super::hand_off;
 use super::pick;
-use super::pinned;
 use super::poll;
 use super::queues::{begin_slice, count_pick};
 use super::scheduler;
@@ -71,10 +70,7 @@ pub(crate) fn find_runnable(shared: &'static Shared, m: ThisM) -> Option<&'stati
             begin_slice(p);
             return Some(g);
         }
-        // SAFETY: as above.
-        if let Some(g) = unsafe { m.set_aside.load(Ordering::Relaxed).as_ref() } {
-            m.set_aside.store(ptr::null_mut(), Ordering::Relaxed);
-            pinned::start_on_own_machine(shared, m, p, g);
+        if scheduler::start_set_aside(m, p) {
             continue;
         }
         if p.notice.swap(false, Ordering::Acquire) && !hand_off::handle_notice(shared, m, p) {

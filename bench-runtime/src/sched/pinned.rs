@@ -291,17 +291,18 @@ fn needs_own_machine_slow(shared: &Shared, m: &Machine, g: &Goroutine, ended: us
 }
 
 /// On g0: starts the goroutine that was set aside on another M, with an idle P, or
-/// else with this M's P.
-pub(super) fn start_on_own_machine(
-    shared: &'static Shared,
-    m: ThisM,
-    p: &'static Processor,
-    g: &'static Goroutine,
-) {
+/// else with this M's P. False if none was.
+pub(super) fn start_set_aside(m: ThisM, p: &'static Processor) -> bool {
+    // SAFETY: records are type-stable.
+    let Some(g) = (unsafe { m.set_aside.load(Ordering::Relaxed).as_ref() }) else {
+        return false;
+    };
+    m.set_aside.store(ptr::null_mut(), Ordering::Relaxed);
+    let shared = m.shared();
     let mut lists = shared.idle.lock();
     if shared.is_stopping() {
         // It never starts: `stop` drops it.
-        return;
+        return true;
     }
     let target = lists.take_vacant_machine();
     let other = shared.idle.acquire(&mut lists);
@@ -311,6 +312,7 @@ pub(super) fn start_on_own_machine(
         m.set_p(None);
     }
     wake::start_on(shared, target, other.unwrap_or(p), g);
+    true
 }
 
 /// What `f` does while a goroutine unwinds: others of its thread run meanwhile.

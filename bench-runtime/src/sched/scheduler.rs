@@ -116,6 +116,15 @@ pub(super) fn starts_apart(m: ThisM, g: &Goroutine, ended: usize) -> bool {
     }
 }
 
+/// On g0: starts the goroutine that was set aside for an M of its own; false if none
+/// was. This M may have no P afterwards.
+pub(super) fn start_set_aside(m: ThisM, p: &'static Processor) -> bool {
+    match m.shared().kind {
+        SchedulerKind::Pinned => pinned::start_set_aside(m, p),
+        SchedulerKind::Migrating => false,
+    }
+}
+
 /// The P of this M was retaken because its goroutine computes.
 pub(super) fn hogged(shared: &Shared, m: &Machine) {
     match shared.kind {
