@@ -15,9 +15,18 @@
 //! times, by reference.
 //!
 //! None of it starts a thread in a goroutine. On plain threads timers, signals and
-//! descriptors have one each, and a task that they wake is woken in a further one. A goroutine in `block_on` is parked as in any other
+//! descriptors have one each. A goroutine in `block_on` is parked as in any other
 //! wait, and shown as `block_on` in a dump. Any thread may wake it: a foreign
 //! one, a worker of another executor, another goroutine, a destructor.
+//!
+//! # Wakers
+//!
+//! A waker may do anything: panic, wait, call this crate. Its panics reach nobody. It is called by
+//! whoever readies its task. Where that is the scheduler, a goroutine is started for each wake.
+//! Where it is a timer of plain threads, or a signal, one further thread of the process calls
+//! the wakers, one after the other. That of descriptors calls them itself. So on these two threads a
+//! waker that waits holds up the tasks behind it, and must not wait for one of them. If the further
+//! thread cannot be started, the thread of the timers or signals calls the waker, and is held up so.
 //!
 //! # With tokio beside
 //!

@@ -40,14 +40,11 @@ impl Spawner {
         })
     }
 
-    /// Starts one. Where the runtime has stopped it drops `f`.
-    ///
-    /// # Panics
-    ///
-    /// Where a thread is needed and cannot be started.
+    /// Starts one. Where the runtime has stopped it drops `f`. Ends the process where a
+    /// thread is needed and cannot be started.
     pub(crate) fn spawn(&self, f: impl FnOnce() + Send + 'static) {
         if let Err(error) = self.try_spawn(f) {
-            panic!("{error}");
+            no_thread(&error);
         }
     }
 
@@ -56,7 +53,12 @@ impl Spawner {
         let _ = self.try_spawn(move || drop(value));
     }
 
-    fn try_spawn(&self, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    /// As [`Self::spawn`].
+    ///
+    /// # Errors
+    ///
+    /// Where a thread is needed and cannot be started; `f` is dropped then.
+    pub(crate) fn try_spawn(&self, f: impl FnOnce() + Send + 'static) -> io::Result<()> {
         match self {
             Self::Runtime(user) => drop(sched::spawn::from_outside(user.shared(), f)),
             Self::Thread => sched::start_thread("after", f)?,
@@ -64,16 +66,19 @@ impl Spawner {
         Ok(())
     }
 
-    /// The same for a timer, on whose stack nothing of the program's may run: all of
-    /// it has a stack and a thread of its own, also where the runtime has stopped.
+    /// The same for a timer, on whose stack nothing of the program's may run: where the
+    /// runtime has stopped `f` is dropped elsewhere.
     pub(crate) fn spawn_by_timer(&self, f: impl FnOnce() + Send + 'static) {
         match self {
             Self::Runtime(user) => sched::newproc::by_timer(user.shared(), f),
-            Self::Thread => {
-                if let Err(error) = sched::start_thread("after", f) {
-                    fatal!("{error}; a timer is to call a function");
-                }
-            }
+            Self::Thread => self.spawn(f),
         }
     }
+}
+
+/// Whoever ends a context, or fires a timer, is not whose function it is: a panic would reach
+/// the wrong code, or end the thread that fires timers.
+#[cold]
+fn no_thread(error: &io::Error) -> ! {
+    fatal!("{error}; a function is to be called in one, for a context or a timer");
 }

@@ -62,7 +62,8 @@ use crate::{Runtime, goroutines};
 /// # Panics
 ///
 /// With the panic of `f`; if the goroutines wait for each other; if some are left that are
-/// durably blocked, which it names; and where the runtime has no fake time.
+/// durably blocked, which it names; and where the runtime has no fake time. One that waits in
+/// [`wait`] is not blocked: it goes on.
 ///
 /// **Not with the panic of another goroutine** that is not joined, such as a failed
 /// assertion in it: join it, or start it by a [`WaitGroup`](crate::sync::WaitGroup).
@@ -100,7 +101,7 @@ where
         // It panics outside a bubble.
         let _ = now();
         let result = f();
-        wait();
+        bubble::wait_for_rest(true);
         let left: Vec<String> = goroutines()
             .iter()
             .filter(|info| Some(info.id) != crate::goroutine_id())
@@ -141,7 +142,7 @@ where
 /// ```
 #[track_caller]
 pub fn wait() {
-    bubble::wait_for_rest();
+    bubble::wait_for_rest(false);
 }
 
 /// How much time has passed in the bubble since it was built.

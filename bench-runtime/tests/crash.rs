@@ -4,13 +4,17 @@
 mod child;
 mod start;
 
+use std::future::Future;
 use std::hint::black_box;
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsRawFd;
-use std::sync::{Arc, Condvar, Mutex};
+use std::pin::pin;
+use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::task::{Context, Wake, Waker};
+
 use std::time::{Duration, Instant};
 
-use bench_runtime::{GoBuilder, Runtime, StackPolicy, blocking, chan, go, goexit, time};
+use bench_runtime::{GoBuilder, Runtime, StackPolicy, blocking, chan, context, go, goexit, time};
 use child::{in_child, in_child_with};
 use start::Start;
 
@@ -216,9 +220,18 @@ fn goroutines_blocked_outside_the_runtime_at_the_cap_end_the_program_too() {
 
 /// In the child: no more than so much of something.
 fn limit(what: libc::__rlimit_resource_t, most: u64) {
+    set_limit(what, most, most);
+}
+
+/// The same, until it is lifted.
+fn soft_limit(what: libc::__rlimit_resource_t, most: u64) {
+    set_limit(what, most, libc::RLIM_INFINITY);
+}
+
+fn set_limit(what: libc::__rlimit_resource_t, soft: u64, hard: u64) {
     let limit = libc::rlimit {
-        rlim_cur: most,
-        rlim_max: most,
+        rlim_cur: soft,
+        rlim_max: hard,
     };
     // SAFETY: the pointer is to a live limit.
     assert_eq!(unsafe { libc::setrlimit(what, &raw const limit) }, 0);
@@ -554,4 +567,61 @@ fn lock_of_std_held_over_a_wait_on_one_thread_is_told_of() {
         assert!(lines[2].starts_with("goroutine 2 [running]"), "{stderr}");
         assert!(lines[3].starts_with("goroutine 1 [runnable]"), "{stderr}");
     }
+}
+
+/// Where wakers are called, by the name of the thread.
+struct Named(mpsc::Sender<String>);
+
+impl Wake for Named {
+    fn wake(self: Arc<Self>) {
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        self.0.send(name).unwrap();
+    }
+}
+
+/// In the child: from now on there is no room for the 8 MiB of a thread's stack.
+fn refuse_threads() {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = pages.split(' ').next().unwrap().parse().unwrap();
+    soft_limit(libc::RLIMIT_AS, pages * 4096 + (4 << 20));
+}
+
+#[test]
+fn task_is_woken_where_no_thread_can_be_started_for_wakers() {
+    let test = "task_is_woken_where_no_thread_can_be_started_for_wakers";
+    let end = in_child(test, || {
+        let (told, name) = mpsc::channel();
+        let waker = Waker::from(Arc::new(Named(told)));
+        let woken_by = || {
+            let tick = time::after(Duration::from_millis(1));
+            let mut tick = pin!(tick.recv_async());
+            let mut cx = Context::from_waker(&waker);
+            assert!(tick.as_mut().poll(&mut cx).is_pending());
+            name.recv_timeout(Duration::from_secs(60)).unwrap()
+        };
+        // It starts the thread of the timers.
+        time::after(Duration::ZERO).recv();
+        refuse_threads();
+        assert_eq!(woken_by(), "threadbare-timer");
+        soft_limit(libc::RLIMIT_AS, libc::RLIM_INFINITY);
+        assert_eq!([woken_by(), woken_by()], ["waker", "waker"]);
+    });
+    must_end(end);
+}
+
+#[test]
+fn end_of_a_context_that_can_start_no_thread_for_its_function_ends_the_program() {
+    let test = "end_of_a_context_that_can_start_no_thread_for_its_function_ends_the_program";
+    let end = in_child(test, || {
+        let (ctx, cancel) = context::Context::background().with_cancel();
+        let _call = ctx.after_func(|| ());
+        refuse_threads();
+        cancel.cancel();
+    });
+    let parts = [
+        "cannot start a thread",
+        "ulimit -v",
+        "for a context or a timer",
+    ];
+    must_abort(end, &parts);
 }

@@ -3,11 +3,14 @@
 mod child;
 mod start;
 
+use std::future::Future;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::process::Command;
 use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use bench_runtime::net::UnixStream;
@@ -101,6 +104,35 @@ fn blocking_call_that_comes_back_in_a_child_ends_it() {
         }
     });
     must_say(end, "in the child of a fork");
+}
+
+#[test]
+fn waker_that_comes_back_in_a_child_ends_it() {
+    struct Forks(std::sync::mpsc::Sender<i32>);
+    impl Wake for Forks {
+        fn wake(self: Arc<Self>) {
+            // SAFETY: the child goes no further than to the end of the wake.
+            match unsafe { libc::fork() } {
+                0 => {}
+                child => self.0.send(status_of(child)).unwrap(),
+            }
+        }
+    }
+    let test = "waker_that_comes_back_in_a_child_ends_it";
+    let end = in_child(test, || {
+        let (told, child) = std::sync::mpsc::channel();
+        let waker = Waker::from(Arc::new(Forks(told)));
+        let tick = time::after(Duration::from_millis(1));
+        let mut tick = pin!(tick.recv_async());
+        assert!(
+            tick.as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+        let child = child.recv_timeout(Duration::from_secs(60));
+        assert_eq!(child, Ok(-libc::SIGABRT));
+    });
+    must_say(end, "a waker came back in the child of a fork");
 }
 
 #[test]

@@ -26,7 +26,7 @@ use std::cell::UnsafeCell;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::goroutine::{WaitQueue, WaitReason, Waiter};
+use crate::goroutine::{Parkable, WaitQueue, WaitReason, Waiter};
 use crate::sched;
 use crate::util::quick_lock::RawQuickLock;
 
@@ -132,7 +132,9 @@ pub(crate) struct Core {
     state: UnsafeCell<State>,
     pub(super) cap: u32,
     /// How far behind the start of the allocation the header lies.
-    lead: u32,
+    lead: u8,
+    /// A value is dropped that is put back while there is another.
+    pub(super) keeps_one: bool,
     pub(super) buffer: *mut u8,
     pub(super) elem_size: usize,
     /// Handles of each side, see [`Side::one`].
@@ -164,7 +166,7 @@ impl Core {
     }
 
     /// A channel with one handle on each side.
-    pub(super) fn allocate(elem: Layout, cap: u32) -> NonNull<Self> {
+    pub(super) fn allocate(elem: Layout, cap: u32, keeps_one: bool) -> NonNull<Self> {
         let (whole, offset) = Self::layout(elem, cap);
         // SAFETY: the layout is not empty, as the header is not.
         let memory = unsafe { alloc(whole) };
@@ -187,7 +189,8 @@ impl Core {
                     closed: false,
                 }),
                 cap,
-                lead: lead as u32,
+                lead: lead as u8,
+                keeps_one,
                 buffer: memory.add(lead + offset),
                 elem_size: elem.size(),
                 handles: AtomicU64::new(Side::Send.one() + Side::Recv.one()),
@@ -243,7 +246,7 @@ impl Core {
     pub(super) unsafe fn abandon(this: NonNull<Self>, side: Side, elem: Layout) {
         // SAFETY: our handle keeps it alive until it is given up.
         let core = unsafe { this.as_ref() };
-        let (cap, lead) = (core.cap, core.lead as usize);
+        let (cap, lead) = (core.cap, usize::from(core.lead));
         // AcqRel: the second sees all that the first did.
         if core.is_alone(side) || core.handles.fetch_sub(side.one(), Ordering::AcqRel) == side.one()
         {
@@ -428,16 +431,26 @@ impl Core {
 ///
 /// # Safety
 ///
-/// The caller dequeued it, moved the value, and touches it no more.
+/// As for [`pass`].
 #[inline(always)]
 pub(super) unsafe fn complete(waiter: NonNull<Waiter>) {
+    // SAFETY: passed on.
+    sched::ready(unsafe { pass(waiter) });
+}
+
+/// The same for a caller that is to ready the owner, which this returns.
+///
+/// # Safety
+///
+/// The caller dequeued it, moved the value, and touches it no more.
+#[inline(always)]
+pub(super) unsafe fn pass(waiter: NonNull<Waiter>) -> Parkable {
     // SAFETY: alive until its owner is readied.
-    let owner = unsafe {
+    unsafe {
         let waiter = waiter.as_ref();
         waiter.tag.set(waiter.tag.get() | PASSED);
         waiter.owner
-    };
-    sched::ready(owner);
+    }
 }
 
 /// Waits on a nil channel, or in a select without a case: for ever.

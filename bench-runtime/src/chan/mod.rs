@@ -13,6 +13,8 @@
 //!   twice says `false`; neither panics.
 //! - A nil channel is a handle made by [`Sender::never`] or
 //!   [`Receiver::never`].
+//! - Channels that own each other's receivers, each in a value of the one before, are dropped by
+//!   recursion, as boxes that own each other are. Receive the values of a long chain in a loop.
 //!
 //! [`core`] has the invariants and the protocol.
 
@@ -55,6 +57,13 @@ pub use sender::Sender;
 #[must_use]
 pub fn chan<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let capacity = u32::try_from(capacity).expect("chan: the capacity must be at most u32::MAX");
-    let chan = typed::Chan::allocate(capacity);
+    let chan = typed::Chan::allocate(capacity, false);
+    (Sender::new(chan), Receiver::new(chan))
+}
+
+/// A channel for ticks: it holds one. One that a dropped future had is dropped where there is
+/// another.
+pub(crate) fn tick_chan<T>() -> (Sender<T>, Receiver<T>) {
+    let chan = typed::Chan::allocate(1, true);
     (Sender::new(chan), Receiver::new(chan))
 }

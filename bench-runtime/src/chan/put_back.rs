@@ -5,13 +5,23 @@
 //! none, the last value of all becomes the first in the queue of senders, with
 //! no goroutine behind it but a record that frees it once it is received. So the order
 //! of values stays as it is. A close leaves it there.
+//!
+//! # A list, not a recursion
+//!
+//! The waker of the future that gets the value may drop that future too, whose waker drops the
+//! next: as many calls deep as futures wait. So a goroutine, or a thread, that is in
+//! [`DEEPEST`] such wakes, one inside the other, leaves further ones to the innermost of them.
 
+use std::collections::VecDeque;
 use std::mem::{ManuallyDrop, MaybeUninit};
+use std::task::Waker;
 
-use super::core::{RETURNED, complete};
+use super::core::{RETURNED, pass};
 use super::typed::Chan;
 use crate::goroutine::Waiter;
-use crate::sched::pending::Pending;
+use crate::sched::pending::{self, Pending};
+use crate::sched::{park, readied};
+use crate::util::lock::Lock;
 
 /// A value in the queue of senders.
 struct Returned<T> {
@@ -27,11 +37,22 @@ unsafe fn free<T>(returned: *mut ()) {
     drop(unsafe { Box::from_raw(returned.cast::<Returned<T>>()) });
 }
 
+/// Where a value went.
+enum Went {
+    /// To a waiter, whose owner is readied; with the wakers of it.
+    Passed(Vec<Waker>),
+    /// To the buffer.
+    Kept,
+    /// To the queue of senders.
+    Queued,
+    /// Nowhere: there is another.
+    Refused,
+}
+
 /// Puts a received value back in front of all others.
 #[cold]
 pub(super) fn put_back<T>(chan: Chan<T>, value: T) {
-    let value = ManuallyDrop::new(value);
-    let value: *const T = &raw const *value;
+    let mut value = ManuallyDrop::new(value);
     // Made before the lock is taken, though they are mostly not needed.
     let returned = Box::into_raw(Box::new(Returned::<T> {
         waiter: MaybeUninit::uninit(),
@@ -40,20 +61,28 @@ pub(super) fn put_back<T>(chan: Chan<T>, value: T) {
     // SAFETY: the thread that readies it has received the value, if there is one, and
     // it is freed by no other code.
     let record = unsafe { Pending::leave(returned.cast(), free::<T>) };
-    if !put_in_front(chan, value, returned, record) {
-        record.give_back();
-        // SAFETY: it was not used.
-        unsafe { free::<T>(returned.cast()) };
+    let went = put_in_front(chan, &raw const *value, returned, record);
+    if matches!(went, Went::Queued) {
+        return;
+    }
+    record.give_back();
+    // SAFETY: it was not used.
+    unsafe { free::<T>(returned.cast()) };
+    match went {
+        Went::Passed(wakers) => wakers.into_iter().for_each(wake),
+        // SAFETY: it was not moved, and is not used again.
+        Went::Refused => unsafe { ManuallyDrop::drop(&mut value) },
+        Went::Kept | Went::Queued => {}
     }
 }
 
-/// Moves the value; true if the box is in the queue of senders now.
+/// Moves the value. If it is queued, the box is in the queue of senders now.
 fn put_in_front<T>(
     chan: Chan<T>,
     value: *const T,
     returned: *mut Returned<T>,
     record: &'static Pending,
-) -> bool {
+) -> Went {
     let core = chan.core();
     core.lock();
     // SAFETY: we hold the lock, and each branch gives it back after its last
@@ -66,8 +95,13 @@ fn put_in_front<T>(
             core.unlock();
             let place = receiver.as_ref().elem.get().cast::<T>();
             place.copy_from_nonoverlapping(value, 1);
-            complete(receiver);
-            return false;
+            let mut wakers = Vec::new();
+            readied::ready_later(pass(receiver), &mut wakers);
+            return Went::Passed(wakers);
+        }
+        if core.keeps_one && state.len != 0 {
+            core.unlock();
+            return Went::Refused;
         }
         let is_full = state.len == core.cap;
         let last = (&raw mut (*returned).value).cast::<T>();
@@ -89,6 +123,51 @@ fn put_in_front<T>(
             state.senders.enqueue_front(waiter);
         }
         core.unlock();
-        is_full
+        if is_full { Went::Queued } else { Went::Kept }
+    }
+}
+
+/// How many wakes are one inside the other at most.
+const DEEPEST: usize = 16;
+
+/// A goroutine or thread that wakes here.
+struct Waking {
+    who: usize,
+    depth: usize,
+    later: VecDeque<Waker>,
+}
+
+/// Those that do now: few, and none for long.
+static WAKING: Lock<Vec<Waking>> = Lock::new(Vec::new());
+
+/// Wakes now, or leaves it to a call of this that it is inside of.
+fn wake(waker: Waker) {
+    let who = park::current().as_ptr().addr();
+    let mut all = WAKING.lock();
+    match all.iter_mut().find(|waking| waking.who == who) {
+        Some(waking) if waking.depth == DEEPEST => return waking.later.push_back(waker),
+        Some(waking) => waking.depth += 1,
+        None => all.push(Waking {
+            who,
+            depth: 1,
+            later: VecDeque::new(),
+        }),
+    }
+    drop(all);
+    let mut next = Some(waker);
+    while let Some(waker) = next {
+        // It does not unwind.
+        pending::wake(waker);
+        let mut all = WAKING.lock();
+        let Some(at) = all.iter().position(|waking| waking.who == who) else {
+            return;
+        };
+        next = all[at].later.pop_front();
+        if next.is_none() {
+            all[at].depth -= 1;
+            if all[at].depth == 0 {
+                all.swap_remove(at);
+            }
+        }
     }
 }

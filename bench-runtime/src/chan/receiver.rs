@@ -1,7 +1,6 @@
 //! The receiving end of a channel.
 
 use std::fmt;
-use std::iter::FusedIterator;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::{Duration, Instant};
 
@@ -216,7 +215,8 @@ impl<T> Receiver<T> {
 
     /// The values as they come, until the channel is closed and drained; each
     /// step blocks the goroutine as [`Self::recv`] does. `for v in &rx` does
-    /// the same.
+    /// the same. After its end it gives what a future of [`Self::recv_async`] that was dropped
+    /// puts back; [`fuse`](Iterator::fuse) it where that must not be.
     ///
     /// # Examples
     ///
@@ -491,8 +491,6 @@ impl<T> Iterator for Iter<'_, T> {
     }
 }
 
-impl<T> FusedIterator for Iter<'_, T> {}
-
 impl<T> Iterator for TryIter<'_, T> {
     type Item = T;
 
@@ -508,5 +506,3 @@ impl<T> Iterator for IntoIter<T> {
         self.receiver.recv()
     }
 }
-
-impl<T> FusedIterator for IntoIter<T> {}

@@ -81,9 +81,9 @@ pub(super) enum Received<T> {
 
 impl<T> Chan<T> {
     /// With one handle on each side.
-    pub(super) fn allocate(cap: u32) -> Self {
+    pub(super) fn allocate(cap: u32, keeps_one: bool) -> Self {
         Self {
-            core: Core::allocate(Layout::new::<T>(), cap),
+            core: Core::allocate(Layout::new::<T>(), cap, keeps_one),
             element: PhantomData,
         }
     }

@@ -325,7 +325,8 @@ impl Context {
 
     /// Runs a function once the context ends, in a goroutine of its own (or a
     /// thread, for a plain thread); at once, if it has ended. Dropping what
-    /// this returns does not stop it.
+    /// this returns does not stop it. If a thread is needed and none can be started, after
+    /// some tries, the process ends with a fatal error.
     ///
     /// # Examples
     ///

@@ -86,6 +86,7 @@ struct Deadline {
 }
 
 impl Deadline {
+    /// May panic, where the waker's clone does.
     fn arm(end_ns: u64, waker: &Waker) -> Self {
         let pending = Pending::new(waker);
         let who = pending.parkable();
@@ -118,29 +119,32 @@ impl<'a> Readiness<'a> {
     }
 
     /// Begins a wait, unless the descriptor is to be looked at again first.
-    fn begin(&mut self, cx: &Context<'_>) -> io::Result<Option<Wait>> {
+    fn begin(&mut self, cx: &Context<'_>) -> io::Result<()> {
         let pending = Pending::new(cx.waker());
         let who = pending.parkable();
         let entered = match self.attempt.enter(self.fd, who) {
             Ok(Some(entered)) => entered,
             other => {
                 pending.give_back();
-                return other.map(|_| None);
+                return other.map(|_| ());
             }
         };
-        let deadline = match self.attempt.end_ns() {
+        // From here on the drop ends it, if a waker panics.
+        let wait = self.wait.insert(Wait {
+            pending,
+            entered,
+            deadline: None,
+        });
+        wait.deadline = match self.attempt.end_ns() {
             NEVER => None,
             end_ns => Some(Deadline::arm(end_ns, cx.waker())),
         };
-        Ok(Some(Wait {
-            pending,
-            entered,
-            deadline,
-        }))
+        Ok(())
     }
 
-    /// Ends a wait, whether or not its ready has come.
-    fn end(&mut self, wait: Wait) {
+    /// Ends the wait, if there is one, whether or not its ready has come.
+    fn end(&mut self) {
+        let Some(wait) = self.wait.take() else { return };
         let who = wait.pending.parkable();
         let is_left = match wait.entered {
             Entered::Slot(desc) => desc.expire(self.side, who),
@@ -153,10 +157,10 @@ impl<'a> Readiness<'a> {
         if !is_left {
             wait.pending.wait_ready();
         }
-        wait.pending.give_back();
         if let Some(deadline) = wait.deadline {
             deadline.end();
         }
+        wait.pending.give_back();
     }
 }
 
@@ -166,28 +170,24 @@ impl Future for Readiness<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         loop {
-            if let Some(wait) = this.wait.take() {
+            if let Some(wait) = &this.wait {
                 // Both are asked: each keeps the waker.
                 let is_over = wait.pending.is_ready(cx.waker());
                 let deadline = wait.deadline.as_ref();
                 let is_late = deadline.is_some_and(|d| d.pending.is_ready(cx.waker()));
                 if !is_over && !is_late {
-                    this.wait = Some(wait);
                     return Poll::Pending;
                 }
-                this.end(wait);
+                this.end();
             }
             let looked = this.attempt.check();
             if looked.is_err() || fd::is_ready(this.fd, this.side == Side::Write) {
                 this.attempt.pass_on();
                 return Poll::Ready(looked);
             }
-            match this.begin(cx) {
-                Ok(wait) => this.wait = wait,
-                Err(error) => {
-                    this.attempt.pass_on();
-                    return Poll::Ready(Err(error));
-                }
+            if let Err(error) = this.begin(cx) {
+                this.attempt.pass_on();
+                return Poll::Ready(Err(error));
             }
         }
     }
@@ -195,9 +195,7 @@ impl Future for Readiness<'_> {
 
 impl Drop for Readiness<'_> {
     fn drop(&mut self) {
-        if let Some(wait) = self.wait.take() {
-            self.end(wait);
-        }
+        self.end();
     }
 }
 

@@ -233,7 +233,7 @@ mod tests {
         let netpoll = Netpoll::new().unwrap();
         let registration = netpoll.open(near.as_raw_fd()).unwrap();
         let desc = registration.desc();
-        let me = sched::current();
+        let me = sched::park::current();
         let mut ready = Vec::new();
         netpoll.poll(NOW, &mut ready); // It is writable: an edge on both.
         let seen = desc.slot(Side::Read).tick();
@@ -322,7 +322,7 @@ mod tests {
         let netpoll = Netpoll::new().unwrap();
         let registration = netpoll.open(reader.as_raw_fd()).unwrap();
         let desc = registration.desc();
-        let me = sched::current();
+        let me = sched::park::current();
         let wait = || {
             let seen = desc.slot(Side::Read).tick();
             netpoll.register(desc, Side::Read, me, seen)
@@ -365,7 +365,7 @@ mod tests {
         let netpoll = Netpoll::new().unwrap();
         let registration = netpoll.open(near.as_raw_fd()).unwrap();
         let desc = registration.desc();
-        let me = sched::current();
+        let me = sched::park::current();
         netpoll.register(desc, Side::Read, me, 0);
         assert!(desc.expire(Side::Read, me));
         assert!(!desc.expire(Side::Read, me));

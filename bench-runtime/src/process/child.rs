@@ -62,19 +62,19 @@ struct Reading {
 }
 
 impl Reading {
-    fn start(pipe: PipeReader, spawner: &Spawner) -> Self {
+    fn start(pipe: PipeReader, spawner: &Spawner) -> io::Result<Self> {
         let pipe = Arc::new(pipe);
         let (sender, text) = chan(1);
         let from = pipe.clone();
-        spawner.spawn(move || {
+        spawner.try_spawn(move || {
             let mut all = Vec::new();
             let mut result = (&*from).read_to_end(&mut all).map(drop);
             if matches!(&result, Err(error) if error.kind() == io::ErrorKind::TimedOut) {
                 result = from.read_rest(&mut all).and(result);
             }
             drop(sender.send((all, result)));
-        });
-        Self { pipe, text }
+        })?;
+        Ok(Self { pipe, text })
     }
 
     /// All of it. Blocks the goroutine.
@@ -218,8 +218,11 @@ impl Child {
     pub fn wait_with_output(mut self) -> io::Result<Output> {
         drop(self.stdin.take());
         let spawner = Spawner::current();
-        let pipes = [self.stdout.take(), self.stderr.take()];
-        let readings = pipes.map(|pipe| pipe.map(|pipe| Reading::start(pipe, &spawner)));
+        let start = |pipe| Reading::start(pipe, &spawner);
+        let readings = [
+            self.stdout.take().map(start).transpose()?,
+            self.stderr.take().map(start).transpose()?,
+        ];
         let open = readings.iter().flatten();
         let open = open.map(|reading| Arc::downgrade(&reading.pipe));
         let tracked = self.process.0.clone();

@@ -6,19 +6,19 @@ use super::current;
 use super::park::{park, prepare_park};
 use crate::goroutine::WaitReason;
 
-/// See [`crate::synctest::wait`].
-pub(crate) fn wait_for_rest() {
+/// See [`crate::synctest::wait`]; `at_end` of the main goroutine.
+pub(crate) fn wait_for_rest(at_end: bool) {
     let shared = match current::runtime() {
         Some(shared) if shared.fake_now_ns.is_some() && current::header().is_some() => shared,
         _ => panic!("synctest::wait outside a bubble: see Builder::fake_time"),
     };
     let mut rest = shared.rest.lock();
-    if rest.is_some() {
+    if rest[usize::from(at_end)].is_some() {
         drop(rest);
         panic!("synctest::wait: another goroutine of the bubble waits in it already");
     }
     let me = prepare_park(WaitReason::Rest, ptr::null());
-    *rest = Some(me);
+    rest[usize::from(at_end)] = Some(me);
     drop(rest);
     park(me);
 }

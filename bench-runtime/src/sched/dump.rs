@@ -11,6 +11,9 @@ use crate::goroutine::{Details, Goroutine, Status, WaitReason};
 
 /// What one goroutine was doing when it was looked at.
 ///
+/// As text it is one line. There a name is quoted and escaped, and so is a label that has more than
+/// plain text in it: no name or label passes for another part of a dump, or for a command to a terminal.
+///
 /// # Examples
 ///
 /// ```
@@ -62,7 +65,7 @@ impl fmt::Display for GoroutineInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "goroutine {}", self.id)?;
         if let Some(name) = &self.name {
-            write!(f, " \"{name}\"")?;
+            write!(f, " {name:?}")?;
         }
         write_labels(f, &self.labels)?;
         write!(f, " [{}", self.state)?;
@@ -80,11 +83,25 @@ impl fmt::Display for GoroutineInfo {
     }
 }
 
+/// A key or value of a label: in quotes and with escapes where it could be taken for other parts
+/// of a dump.
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_plain = |c: char| !"{}[]=,".contains(c) && c.escape_debug().len() == 1;
+        match self.0.chars().all(is_plain) {
+            true => f.write_str(self.0),
+            false => write!(f, "{:?}", self.0),
+        }
+    }
+}
+
 /// As ` {key=value, key=value}`; nothing where there are none.
 pub(super) fn write_labels(out: &mut dyn Write, labels: &[(String, String)]) -> fmt::Result {
     for (at, (key, value)) in labels.iter().enumerate() {
         let before = if at == 0 { " {" } else { ", " };
-        write!(out, "{before}{key}={value}")?;
+        write!(out, "{before}{}={}", Shown(key), Shown(value))?;
     }
     match labels.is_empty() {
         true => Ok(()),
@@ -138,7 +155,7 @@ pub(crate) fn describe_in_signal_handler(g: *mut (), out: &mut dyn Write) {
     };
     let _ = write!(out, "goroutine {}", g.id.load(Ordering::Relaxed));
     if let Some(name) = g.details().and_then(Details::name) {
-        let _ = write!(out, " \"{name}\"");
+        let _ = write!(out, " {name:?}");
     }
     let reason = WaitReason::from_u8(g.head.reason.load(Ordering::Relaxed));
     let _ = write!(out, " [{}]", state_of(g.status(), reason));

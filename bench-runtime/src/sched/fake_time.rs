@@ -40,11 +40,9 @@ pub(crate) fn advance_fake_time(shared: &'static Shared) -> bool {
 /// The goroutine that waits for all others to wait, if they do.
 fn waits_for_rest(shared: &'static Shared) -> Option<Parkable> {
     let mut rest = shared.rest.lock();
-    if rest.is_some() && all_waiting(shared).is_some() {
-        rest.take()
-    } else {
-        None
-    }
+    let first = rest.iter_mut().find(|who| who.is_some())?;
+    all_waiting(shared)?;
+    first.take()
 }
 
 /// The goroutines, if there are some and all of them wait. None too while a thread

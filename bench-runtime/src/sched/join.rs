@@ -16,11 +16,9 @@ use super::current::{self, machine_of};
 use super::locate::shared_of;
 use super::pending::Pending;
 use super::shared::RunState;
-use super::{park, preempt};
+use super::{park, preempt, readied};
 use crate::goroutine::body::{self, Outcome};
-use crate::goroutine::{
-    Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST, JOIN_OPEN, Kind, WaitReason,
-};
+use crate::goroutine::{Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST, JOIN_OPEN, WaitReason};
 use crate::stack::StackError;
 
 /// Why a goroutine has no result.
@@ -295,7 +293,7 @@ fn failure<T>(outcome: Outcome<T>) -> JoinError {
 }
 
 /// Waits for an end, or until none can come; the caller looks which. With
-/// `for_all`, a thread does not wait while all goroutines are stuck.
+/// `for_all`, what is no goroutine of this runtime does not wait while all of these are stuck.
 #[inline(never)]
 fn wait_for(g: &'static Goroutine, for_all: bool) {
     let me = super::prepare_park(WaitReason::Join, ptr::from_ref(g).cast());
@@ -312,7 +310,7 @@ fn wait_for(g: &'static Goroutine, for_all: bool) {
     }
     let instead = match shared_of(g).run_state() {
         RunState::Running => None,
-        RunState::Stuck => (for_all && me.head().kind == Kind::Thread).then_some(JOIN_OPEN),
+        RunState::Stuck => (for_all && readied::is_outside(me, shared_of(g))).then_some(JOIN_OPEN),
         RunState::Stopped => Some(JOIN_LOST),
     };
     // It fails if a ready is under way.

@@ -156,11 +156,10 @@ pub(crate) mod topology;
 pub(crate) mod trace;
 pub(crate) mod unwinding;
 pub(crate) mod wake;
+pub(crate) mod waker_thread;
 
 pub(crate) use current::{now_ns, runtime};
 pub(crate) use os_threads::start_thread;
-#[cfg(all(test, not(rt_loom)))]
-pub(crate) use park::current;
 pub(crate) use park::{arm, cancel_park, own_waiter, park, park_until, prepare_park};
 pub(crate) use preempt::give_way;
 pub(crate) use readied::ready;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::processor::Processor;
 use super::shared::{RunState, Shared};
-use super::{os_threads, ready};
+use super::{ready, waker_thread};
 use crate::goroutine::body;
 use crate::goroutine::{
     Details, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST, JOIN_OPEN, Parkable, Status,
@@ -61,11 +61,11 @@ pub(crate) fn by_timer(shared: &'static Shared, f: impl FnOnce() + Send + 'stati
         return;
     }
     let user = shared.user();
-    let apart = move || {
+    let apart = Box::new(move || {
         // It is detached: there is no joiner.
         abandon(user.shared(), g, None);
-    };
-    if let Err(error) = os_threads::start_thread("after", apart) {
+    });
+    if let Err((error, _)) = waker_thread::run(apart) {
         crate::fatal::fatal!("{error}; a timer is to drop a function");
     }
 }

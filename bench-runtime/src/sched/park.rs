@@ -18,7 +18,6 @@ use crate::stack::StackHeader;
 use crate::timer::{Action, Armed};
 
 /// The goroutine or thread that runs this code.
-#[cfg(all(test, not(rt_loom)))]
 pub(crate) fn current() -> Parkable {
     match current::header() {
         Some(header) => goroutine_of(header).parkable(),

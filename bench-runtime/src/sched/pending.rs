@@ -25,7 +25,6 @@
 //! | the thread with timers of plain threads, the one that tells of signals: under a lock too | the same, then [`wake_apart`] |
 //! | a call that ends many waits                  | the same, afterwards: [`ready_later`](super::readied::ready_later) |
 
-use super::newproc;
 use std::cell::Cell;
 use std::mem;
 use std::ptr::NonNull;
@@ -33,9 +32,8 @@ use std::sync::atomic::{AtomicU8, AtomicU32};
 use std::task::Waker;
 
 use super::current::{self, machine_of};
-use super::os_threads;
 use super::shared::Shared;
-use crate::fatal::fatal;
+use super::{newproc, waker_thread};
 use crate::goroutine::body::without_panic;
 use crate::goroutine::{Head, Kind, Parkable};
 use crate::util::lock::Lock;
@@ -201,14 +199,16 @@ pub(crate) fn wake(waker: Waker) {
     }
 }
 
-/// Wakes in a thread of its own, for a thread that others wait for: a waker may wait.
+/// Wakes in the thread that is there for it, for a thread that others wait for: a waker may
+/// wait.
 pub(crate) fn wake_apart(wakers: Vec<Waker>) {
     if wakers.is_empty() {
         return;
     }
-    let apart = move || wakers.into_iter().for_each(wake);
-    if let Err(error) = os_threads::start_thread("after", apart) {
-        fatal!("{error}; a task is to be woken");
+    let wake_all = Box::new(move || wakers.into_iter().for_each(wake));
+    if let Err((_, wake_all)) = waker_thread::run(wake_all) {
+        // Here then: no lock is held. What this thread does comes late if a waker waits.
+        wake_all();
     }
 }
 

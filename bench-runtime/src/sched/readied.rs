@@ -86,6 +86,14 @@ pub(super) fn abandon(
     }
 }
 
+/// True of a thread, and of a goroutine of another runtime.
+pub(super) fn is_outside(who: Parkable, shared: &'static Shared) -> bool {
+    match who.head().kind {
+        Kind::Goroutine => !ptr::eq(shared_of(Goroutine::of(who)), shared),
+        kind => kind == Kind::Thread,
+    }
+}
+
 /// Ends the wait of callers outside this runtime that join a goroutine that
 /// will not end, and leaves `instead` in its `join`; with [`JOIN_LOST`]
 /// also where a handle may yet wait.
@@ -104,13 +112,10 @@ pub(super) fn release_joiners(shared: &'static Shared, instead: usize) {
                 .map(|head| unsafe { Parkable::from_head(head) }),
         };
         let outside = who.is_some_and(|who| match who.head().kind {
-            Kind::Thread => true,
             // It is polled where its waker leads, and goes on waiting while
             // goroutines are only stuck.
             Kind::Future => instead == JOIN_LOST,
-            Kind::Goroutine => {
-                instead == JOIN_LOST && !ptr::eq(shared_of(Goroutine::of(who)), shared)
-            }
+            _ => is_outside(who, shared),
         });
         if !outside && instead != JOIN_LOST {
             return;

@@ -188,8 +188,9 @@ pub(crate) struct Shared {
     pub(super) fake_now_ns: Option<AtomicU64>,
     /// What that clock showed first.
     pub(super) fake_begin_ns: u64,
-    /// The goroutine that waits, with fake time, for all others to wait.
-    pub(super) rest: Lock<Option<Parkable>>,
+    /// The goroutines that wait, with fake time, for all others to wait: one that called for
+    /// that, and then the main one at its end.
+    pub(super) rest: Lock<[Option<Parkable>; 2]>,
     /// Chooses the next goroutine, where the order is seeded.
     pub(crate) order: Option<Lock<Rng>>,
     pub(super) entries: Entries,
@@ -261,7 +262,7 @@ impl Shared {
             sample: latency::Sample::default(),
             fake_now_ns: settings.fake_time.then(|| AtomicU64::new(began_ns)),
             fake_begin_ns: began_ns,
-            rest: Lock::new(None),
+            rest: Lock::new([None; 2]),
             entries,
             order: settings.seed.map(|seed| Lock::new(Rng::new(seed))),
             run_state: AtomicU8::new(RunState::Running as u8),

@@ -122,7 +122,8 @@ struct State {
 }
 
 /// Calls a function in a goroutine of its own after so long. Called on a plain
-/// thread, the function gets a thread of its own.
+/// thread, the function gets a thread of its own; if none can be started then, after some
+/// tries, the process ends with a fatal error.
 ///
 /// # Panics
 ///

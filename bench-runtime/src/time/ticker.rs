@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::chan::{Receiver, Sender, chan};
+use crate::chan::{Receiver, Sender, tick_chan};
 use crate::sched;
 use crate::time::armed::{self, Armed};
 use crate::time::{LATEST, after_ns, instant_of};
@@ -80,7 +80,7 @@ impl Ticker {
     /// assert!(second > first);
     /// ```
     pub fn new(period: Duration) -> Self {
-        let (sender, receiver) = chan(1);
+        let (sender, receiver) = tick_chan();
         let ticker = Self {
             shared: Arc::new(Shared {
                 state: Lock::new(State::default()),
@@ -100,7 +100,8 @@ impl Ticker {
     /// Ends the ticks: none is received any more, not even one that had come.
     /// The channel stays open.
     /// A tick that a future of [`Receiver::recv_async`] was handed counts as received: the
-    /// future keeps it, and puts it back into the channel when it is dropped.
+    /// future keeps it, and puts it back into the channel when it is dropped, unless there is
+    /// another.
     pub fn stop(&self) {
         self.replace(None);
     }

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::chan::{Receiver, Sender, chan};
+use crate::chan::{Receiver, Sender, tick_chan};
 use crate::sched;
 use crate::time::armed::{self, Armed};
 use crate::time::{after_ns, instant_of};
@@ -39,12 +39,12 @@ use crate::util::lock::Lock;
 pub struct Timer {
     shared: Arc<Shared>,
     call: Arc<dyn Call>,
-    receiver: Receiver<Instant>,
 }
 
 struct Shared {
     state: Lock<State>,
     sender: Sender<Instant>,
+    receiver: Receiver<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -60,7 +60,9 @@ impl Shared {
         if state.due_ns == Some(when_ns) {
             state.due_ns = None;
             state.armed = None;
-            // There is room: the call that armed it emptied the channel.
+            // The call that armed it emptied the channel, but a dropped future may have put a
+            // tick of before back.
+            let _ = self.receiver.take();
             let _ = self.sender.try_send(instant_of(when_ns));
         }
     }
@@ -73,16 +75,16 @@ impl Timer {
     ///
     /// On a plain thread, where the thread that fires timers cannot be started.
     pub fn new(duration: Duration) -> Self {
-        let (sender, receiver) = chan(1);
+        let (sender, receiver) = tick_chan();
         let shared = Arc::new(Shared {
             state: Lock::new(State::default()),
             sender,
+            receiver,
         });
         let fired = shared.clone();
         let timer = Self {
             shared,
             call: Arc::new(move |when_ns| fired.fire(when_ns)),
-            receiver,
         };
         timer.reset(duration);
         timer
@@ -91,13 +93,14 @@ impl Timer {
     /// Where the time is sent. The tick says for when the timer was set, which
     /// is a little before it is received.
     pub fn receiver(&self) -> &Receiver<Instant> {
-        &self.receiver
+        &self.shared.receiver
     }
 
     /// Makes it not fire. True: a tick was to come, or had come and was not
     /// received, and now will not be. False: it was received or stopped before.
     /// A tick that a future of [`Receiver::recv_async`] was handed counts as received: the
-    /// future keeps it, and puts it back into the channel when it is dropped.
+    /// future keeps it, and puts it back into the channel when it is dropped, where a later tick
+    /// takes its place.
     pub fn stop(&self) -> bool {
         self.replace(None)
     }
@@ -130,7 +133,7 @@ impl Timer {
         if let Some(armed) = state.armed.take() {
             armed.cancel();
         }
-        let was_unreceived = self.receiver.take().is_some();
+        let was_unreceived = self.shared.receiver.take().is_some();
         state.due_ns = due_ns;
         state.armed = due_ns.map(|when| armed::arm(when, Action::Call(self.call.clone())));
         drop(state);

@@ -6,7 +6,9 @@ use std::sync::{Arc, Barrier};
 
 use bench_runtime::signal::{self, Signal};
 use bench_runtime::sync::{Cond, Mutex, Once, RwMutex, Semaphore, WaitGroup};
-use bench_runtime::{GoBuilder, Receiver, Runtime, blocking, chan, go, scope, select, time};
+use bench_runtime::{
+    GoBuilder, Receiver, Runtime, blocking, chan, future, go, scope, select, time,
+};
 
 use crate::start::Start;
 use crate::{End, Scenario};
@@ -58,6 +60,22 @@ pub(crate) const ALARMS: &[Scenario] = &[
         body: || {
             on_one(|| {
                 drop(signal::notify(&[Signal::USR1]));
+                Receiver::<u8>::never().recv();
+            });
+        },
+    },
+    Scenario {
+        name: "thread_that_has_called_wakers_hides_nothing",
+        end: End::Deadlock(&["goroutine 1 [chan receive*], *"]),
+        body: || {
+            on_one(|| {
+                let signals = signal::notify(&[Signal::USR1]).unwrap();
+                drop(go(|| {
+                    // SAFETY: sends a signal that is caught.
+                    assert_eq!(unsafe { libc::raise(libc::SIGUSR1) }, 0);
+                }));
+                assert_eq!(future::block_on(signals.recv_async()), Some(Signal::USR1));
+                drop(signals);
                 Receiver::<u8>::never().recv();
             });
         },

@@ -363,7 +363,7 @@ fn waits_inside_a_poll_leave_later_wakes_in_place() {
 }
 
 /// A future of `T` that is sent, polled once elsewhere.
-pub(crate) fn poll_once<F: Future>(future: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
+pub(crate) fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(waker))
 }
 

@@ -237,3 +237,39 @@ fn dumps_see_whole_labels_while_goroutines_end_and_begin() {
         starts.into_iter().for_each(|task| task.join().unwrap());
     });
 }
+
+#[test]
+fn names_and_labels_forge_no_part_of_a_dump() {
+    each_runtime(|runtime| {
+        runtime.run(|| {
+            let evil = "x\" [running]\ngoroutine 1 \u{1b}[2J\u{202e}";
+            let labels = [
+                ("plain", "GET /users"),
+                (evil, "7} [running], a=b"),
+                ("k", ""),
+            ];
+            let (tx, rx) = chan::<()>(0);
+            let task = GoBuilder::new().name(evil).labels(labels).go(move || {
+                let line = own_line();
+                rx.recv();
+                line
+            });
+            let task = task.unwrap();
+            while goroutines().iter().filter(|info| info.waits).count() < 1 {
+                yield_now();
+            }
+            let profile = goroutine_profile().to_string();
+            drop(tx);
+            let line = task.join().unwrap();
+            let escaped = r#""x\" [running]\ngoroutine 1 \u{1b}[2J\u{202e}""#;
+            let labels = format!(r#" {{plain=GET /users, {escaped}="7}} [running], a=b", k=}}"#);
+            let begin = format!(" {escaped}{labels} [running], spawned at ");
+            assert!(line.contains(&begin), "{line}");
+            let groups: Vec<_> = profile
+                .lines()
+                .filter(|line| line.contains("with"))
+                .collect();
+            assert_eq!(groups, [format!("  1 with{labels}")]);
+        });
+    });
+}

@@ -12,6 +12,7 @@ mod fs;
 mod future;
 mod future_chan;
 mod future_join;
+mod future_wakes;
 mod gives_way;
 mod goker;
 mod handle;

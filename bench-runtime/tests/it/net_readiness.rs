@@ -3,9 +3,11 @@
 use std::future::Future;
 use std::io::{self, Read, Write};
 use std::mem::forget;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use bench_runtime::future::block_on;
@@ -359,5 +361,62 @@ fn regular_file_is_always_ready() {
         let file = Descriptor::new(tempfile::tempfile().unwrap());
         block_on(file.readable()).unwrap();
         block_on(file.writable()).unwrap();
+    });
+}
+
+/// A waker that is cloned so many times, and then panics.
+fn clones(left: usize) -> Waker {
+    const fn table() -> &'static RawWakerVTable {
+        &RawWakerVTable::new(
+            |left| {
+                // SAFETY: leaked below.
+                let count = unsafe { &*left.cast::<AtomicUsize>() };
+                let before = count.fetch_sub(1, Ordering::Relaxed);
+                assert!((1..100).contains(&before), "cloned too often");
+                RawWaker::new(left, table())
+            },
+            |_| {},
+            |_| {},
+            |_| {},
+        )
+    }
+    // The count wraps below zero.
+    let left = Box::leak(Box::new(AtomicUsize::new(left)));
+    let raw = RawWaker::new((&raw const *left).cast(), table());
+    // SAFETY: the count lives for ever, and any thread may use it.
+    unsafe { Waker::from_raw(raw) }
+}
+
+#[test]
+fn waker_that_panics_when_it_is_cloned_leaves_no_waiter() {
+    everywhere(|way| {
+        // At the first poll: for the wait, for its deadline. At the second: for the same.
+        for (first, second) in [(0, None), (1, None), (2, Some(0)), (2, Some(1))] {
+            let (near, far) = UnixStream::pair().unwrap();
+            near.set_read_timeout(Some(Duration::from_secs(3_600)))
+                .unwrap();
+            let near = Arc::new(near);
+            let mut readable = near.readable();
+            let mut poll_with = |left| {
+                let waker = clones(left);
+                let mut cx = Context::from_waker(&waker);
+                catch_unwind(AssertUnwindSafe(|| Pin::new(&mut readable).poll(&mut cx)))
+            };
+            let polled = poll_with(first);
+            assert_eq!(polled.is_ok(), second.is_some());
+            if let Some(second) = second {
+                assert!(matches!(polled, Ok(Poll::Pending)));
+                assert!(poll_with(second).is_err());
+            }
+            drop(readable);
+            // It finds the place free, and not one that never passes it on.
+            let reader = way.go({
+                let near = near.clone();
+                move || (&*near).read(&mut [0; 8]).unwrap()
+            });
+            time::sleep(MOMENT);
+            (&far).write_all(b"x").unwrap();
+            assert_eq!(reader.join(), 1);
+        }
     });
 }

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use bench_runtime::context::{Context, ContextError};
@@ -11,7 +12,9 @@ use bench_runtime::{
     Builder, Runtime, blocking, chan, go, select, sync, synctest, time, yield_now,
 };
 
+use crate::future::{each_runtime, poll_once};
 use crate::start::Start;
+use crate::support::message;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -208,5 +211,85 @@ fn second_wait_at_a_time_panics_and_the_first_goes_on() {
         let ended = [first.join().is_ok(), second.join().is_ok()];
         assert!(ended.contains(&true), "{ended:?}");
         synctest::wait();
+    });
+}
+
+#[test]
+fn bubble_that_is_stuck_panics_in_a_goroutine_of_another_runtime_too() {
+    each_runtime(|outer| {
+        let stuck = outer.spawn(|| {
+            synctest::run(bubble(), || {
+                let (_tx, rx) = chan::<u8>(0);
+                rx.recv()
+            })
+        });
+        let Err(bench_runtime::JoinError::Panicked(panic)) = stuck.join() else {
+            panic!("it does not panic");
+        };
+        let said = message(&*panic.into_inner());
+        assert!(said.contains("all goroutines are asleep"), "{said}");
+        // One that is joined may be ended from outside, and so waits.
+        let bubble = Arc::new(bubble());
+        let (tx, rx) = chan::<u8>(0);
+        let waits = bubble.spawn(move || rx.recv());
+        let joined = outer.spawn(move || waits.join().unwrap());
+        while !outer.goroutines().iter().any(|info| info.state == "join") {
+            std::thread::yield_now();
+        }
+        std::thread::sleep(Duration::from_millis(5));
+        tx.send(1).unwrap();
+        assert_eq!(joined.join().unwrap(), Some(1));
+    });
+}
+
+#[test]
+fn goroutine_that_waits_for_rest_when_the_main_one_ends_goes_on() {
+    for builder in [Builder::default(), Builder::default().migrating()] {
+        let ended = Arc::new(AtomicUsize::new(0));
+        let counts = ended.clone();
+        synctest::run(builder.fake_time().start().unwrap(), move || {
+            go!({
+                synctest::wait();
+                counts.fetch_add(1, Ordering::Relaxed);
+                synctest::wait();
+                counts.fetch_add(1, Ordering::Relaxed);
+            });
+            (0..10).for_each(|_| yield_now());
+        });
+        assert_eq!(ended.load(Ordering::Relaxed), 2);
+    }
+}
+
+#[test]
+fn armed_tick_takes_the_place_of_one_that_was_put_back() {
+    in_each(|| {
+        let timer = time::Timer::new(HOUR);
+        let mut tick = Box::pin(timer.receiver().recv_async());
+        assert!(poll_once(tick.as_mut(), Waker::noop()).is_pending());
+        time::sleep(HOUR);
+        timer.reset(HOUR);
+        drop(tick);
+        // Ticks are instants of the host.
+        let after_first = Instant::now();
+        time::sleep(HOUR * 2);
+        assert!(timer.receiver().try_recv().unwrap() >= after_first);
+        assert!(timer.receiver().try_recv().is_err());
+    });
+}
+
+#[test]
+fn ticker_never_has_two_ticks() {
+    in_each(|| {
+        let ticker = time::Ticker::new(HOUR);
+        let mut tick = Box::pin(ticker.receiver().recv_async());
+        assert!(poll_once(tick.as_mut(), Waker::noop()).is_pending());
+        time::sleep(HOUR);
+        let after_first = Instant::now();
+        time::sleep(HOUR);
+        synctest::wait();
+        drop(tick);
+        let ticks: Vec<_> = ticker.receiver().try_iter().collect();
+        assert_eq!(ticks.len(), 1);
+        assert!(ticks[0] >= after_first);
     });
 }

@@ -1,0 +1,176 @@
+//! Where wakers are called that must not be called where the wait ends.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Wake, Waker};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use bench_runtime::signal::{self, Signal};
+use bench_runtime::{Receiver, Runtime, Sender, blocking, chan, in_goroutine, time};
+
+use crate::future::poll_once;
+use crate::start::Start;
+use crate::support::everywhere;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// Says which thread calls it, and panics then.
+struct Tells(mpsc::Sender<ThreadId>);
+
+impl Wake for Tells {
+    fn wake(self: Arc<Self>) {
+        self.0.send(thread::current().id()).unwrap();
+        std::panic::resume_unwind(Box::new("a bad waker"));
+    }
+}
+
+/// Polls a receive of this, which is pending; the future must live until it is woken.
+fn wait<T: Send + 'static>(rx: Receiver<T>, waker: &Waker) -> Pin<Box<dyn Future<Output = ()>>> {
+    let mut waits: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async move {
+        rx.recv_async().await;
+    });
+    assert!(poll_once(waits.as_mut(), waker).is_pending());
+    waits
+}
+
+#[test]
+fn timers_of_threads_and_signals_wake_on_one_thread_which_outlives_panics() {
+    let (tells, told) = mpsc::channel();
+    let waker = Waker::from(Arc::new(Tells(tells)));
+    let signals = signal::notify(&[Signal::URG]).unwrap();
+    let mut wakers = Vec::new();
+    for _ in 0..3 {
+        let mut waits = wait(time::after(MOMENT), &waker);
+        wakers.push(told.recv_timeout(PATIENCE).unwrap());
+        assert!(poll_once(waits.as_mut(), &waker).is_ready());
+        let mut waits = wait(signals.clone(), &waker);
+        // SAFETY: sends a signal that is caught.
+        assert_eq!(unsafe { libc::raise(libc::SIGURG) }, 0);
+        wakers.push(told.recv_timeout(PATIENCE).unwrap());
+        assert!(poll_once(waits.as_mut(), &waker).is_ready());
+    }
+    assert!(wakers.iter().all(|one| *one == wakers[0]), "{wakers:?}");
+    assert_ne!(wakers[0], thread::current().id());
+}
+
+/// Waits for another, or says that it was called. True on a goroutine.
+enum Linked {
+    Waits(Mutex<Receiver<()>>, mpsc::Sender<bool>),
+    Tells(Sender<()>),
+}
+
+impl Wake for Linked {
+    fn wake(self: Arc<Self>) {
+        match &*self {
+            Self::Waits(other, done) => {
+                let other = other.lock().unwrap().clone();
+                assert_eq!(other.recv(), Some(()));
+                done.send(in_goroutine()).unwrap();
+            }
+            Self::Tells(other) => other.send(()).unwrap(),
+        }
+    }
+}
+
+/// The goroutine is in a blocking call, so no M has the only P: sysmon fires the timers.
+#[test]
+fn wakers_that_sysmon_readies_are_called_by_goroutines_which_may_wait_for_each_other() {
+    for builder in [Runtime::builder(), Runtime::builder().migrating()] {
+        builder.procs(1).start().unwrap().run(|| {
+            for _ in 0..20 {
+                let (tx, rx) = chan(0);
+                let (done, is_done) = mpsc::channel();
+                let waits = Waker::from(Arc::new(Linked::Waits(Mutex::new(rx), done)));
+                let tells = Waker::from(Arc::new(Linked::Tells(tx)));
+                // The one that waits is readied first, and both in one round.
+                let _first = wait(time::after(MOMENT), &waits);
+                let _second = wait(time::after(MOMENT), &tells);
+                let is_done = blocking(move || is_done.recv_timeout(PATIENCE));
+                assert_eq!(is_done, Ok(true));
+            }
+        });
+    }
+}
+
+/// A task that is dropped by its waker.
+struct Dropped(Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>);
+
+impl Wake for Dropped {
+    fn wake(self: Arc<Self>) {
+        let task = self.0.lock().unwrap().take();
+        drop(task);
+    }
+}
+
+#[test]
+fn tasks_that_drop_each_other_by_the_value_that_one_puts_back_end_in_a_loop() {
+    everywhere(|_| {
+        let (tx, rx) = chan(1);
+        let count = if cfg!(miri) { 40 } else { 30_000 };
+        let tasks: Vec<_> = (0..count)
+            .map(|_| {
+                let rx = rx.clone();
+                let mut task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
+                    rx.recv_async().await;
+                });
+                let dropped = Arc::new(Dropped(Mutex::new(None)));
+                let waker = Waker::from(dropped.clone());
+                assert!(poll_once(task.as_mut(), &waker).is_pending());
+                *dropped.0.lock().unwrap() = Some(task);
+                dropped
+            })
+            .collect();
+        tx.send(7).unwrap();
+        // It has passed from one to the next, and nobody took it.
+        assert_eq!(rx.try_recv(), Ok(7));
+        assert!(tasks.iter().all(|task| task.0.lock().unwrap().is_none()));
+    });
+}
+
+#[test]
+fn iterator_that_has_ended_gives_what_a_dropped_future_puts_back() {
+    everywhere(|_| {
+        let (tx, rx) = chan(0);
+        let mut receive = Box::pin(rx.recv_async());
+        assert!(poll_once(receive.as_mut(), Waker::noop()).is_pending());
+        tx.send(1).unwrap();
+        drop(tx);
+        let (mut values, mut fused) = (rx.iter(), rx.iter().fuse());
+        assert_eq!((values.next(), fused.next()), (None, None));
+        drop(receive);
+        // So it is no `FusedIterator`, and `fuse` keeps its word.
+        assert_eq!(
+            (fused.next(), values.next(), values.next()),
+            (None, Some(1), None)
+        );
+    });
+}
+
+#[test]
+fn tick_that_a_dropped_future_puts_back_takes_no_room_from_the_next() {
+    everywhere(|_| {
+        let timer = time::Timer::new(MOMENT);
+        let (tells, told) = mpsc::channel();
+        let waker = Waker::from(Arc::new(Tells(tells)));
+        let mut tick = Box::pin(timer.receiver().recv_async());
+        assert!(poll_once(tick.as_mut(), &waker).is_pending());
+        blocking(move || told.recv_timeout(PATIENCE)).unwrap();
+        let begun = Instant::now();
+        assert!(!timer.reset(MOMENT), "the future has it");
+        drop(tick);
+        // The old one, until the new one comes.
+        loop {
+            let ticks: Vec<_> = timer.receiver().try_iter().collect();
+            match ticks[..] {
+                [] => time::sleep(MOMENT),
+                [tick] if tick < begun => {}
+                [tick] => break assert!(tick >= begun + MOMENT),
+                ref many => panic!("{many:?}"),
+            }
+            assert!(begun.elapsed() < PATIENCE, "it did not come");
+        }
+    });
+}
