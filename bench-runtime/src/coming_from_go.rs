@@ -872,6 +872,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
+//! [`time::now`](crate::time::now) is `time.Now`: the bubble's clock in a bubble, else the host's. `Instant::now` is always the host's.
 //! [`Builder::seed`](crate::Builder::seed) repeats an order of goroutines. Unlike Go's, a lock counts as durably blocking.
 //!
 //! # What has another name

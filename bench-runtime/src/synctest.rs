@@ -13,12 +13,13 @@
 //! | in a channel, `select!`, a lock, a join, a sleep | yes                         |
 //! | for a descriptor, or in a call of [`blocking`](crate::blocking) | no: the clock waits for it, and `wait` too |
 //!
+//! The clock is that of [`time::now`](crate::time::now). All instants that this crate gives in a bubble (the
+//! deadline of a context, what a timer, a ticker or [`after`](crate::time::after()) sends) are of
+//! that clock, and all that it is given there are taken to be. `Instant::now` is the
+//! host's clock, in a bubble too: code that is tested here calls `time::now` in its place.
+//!
 //! The differences from Go: a lock is durably blocking too, and a thread outside that ends
-//! a wait of the bubble is not foreseen. `std::time::Instant` is the host's clock; times
-//! of the bubble are those of [`now`]. Give lengths (`sleep`, `with_timeout`), not instants: an
-//! instant is taken for so long after the present of the bubble as it is after that of the host.
-//! So are those that this crate gives: the deadline of a context, and what a timer, a ticker
-//! or [`after`](crate::time::after()) sends.
+//! a wait of the bubble is not foreseen.
 //!
 //! Tasks of tokio and other threads are outside: while a goroutine waits for one the clock goes
 //! on, and [`run`] panics as if nothing could end that wait.

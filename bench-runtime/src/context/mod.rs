@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 
 use crate::chan::Receiver;
 use crate::sched;
-use crate::time::{after_ns, ns_of};
+use crate::time::{after_ns, now, ns_of};
 use scope::{Cause, Scope};
 
 /// What [`Context::done`] of a context that never ends returns.
@@ -179,7 +179,7 @@ impl Context {
     }
 
     fn with_far_limit(&self, timeout: Duration, cause: Option<Cause>) -> (Self, Cancel) {
-        match Instant::now().checked_add(timeout) {
+        match now().checked_add(timeout) {
             Some(deadline) => self.with_limit(after_ns(timeout), deadline, cause),
             None => self.with_scope(None),
         }
@@ -292,7 +292,8 @@ impl Context {
         self.err().is_some()
     }
 
-    /// When the context will end at the latest, if that is known.
+    /// When the context will end at the latest, if that is known: of the clock that
+    /// [`time::now`](crate::time::now) reads.
     ///
     /// # Examples
     ///

@@ -26,7 +26,7 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::context::{AfterCancel, Context};
 use crate::net::PipeReader;
@@ -36,7 +36,7 @@ use crate::sched;
 use crate::seam;
 use crate::signal::Signal;
 use crate::sys::process;
-use crate::time::{AfterFunc, after_func};
+use crate::time::{AfterFunc, after_func, now};
 use crate::util::lock::Lock;
 
 /// What sends signals to a child, also while another goroutine waits for it: what
@@ -310,7 +310,7 @@ impl Tracked {
 
 fn end_reads(pipe: &Weak<PipeReader>) {
     if let Some(pipe) = pipe.upgrade() {
-        pipe.set_deadline(Some(Instant::now()));
+        pipe.set_deadline(Some(now()));
     }
 }
 

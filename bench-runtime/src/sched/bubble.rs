@@ -23,9 +23,14 @@ pub(crate) fn wait_for_rest(at_end: bool) {
     park(me);
 }
 
-/// What has passed on the fake clock of the goroutine's runtime since that was built.
-pub(crate) fn passed_ns() -> Option<u64> {
+/// When the fake clock of the caller's runtime began.
+pub(crate) fn begin_ns() -> Option<u64> {
     let shared = current::runtime()?;
     shared.fake_now_ns.as_ref()?;
-    Some(shared.now_ns() - shared.fake_begin_ns)
+    Some(shared.fake_begin_ns)
+}
+
+/// What has passed on it since.
+pub(crate) fn passed_ns() -> Option<u64> {
+    begin_ns().map(|begin| current::now_ns() - begin)
 }

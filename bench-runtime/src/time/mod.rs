@@ -1,8 +1,8 @@
 //! Sleeping and timers, for goroutines and for plain threads.
 //!
 //! Nothing here fires early: a wait ends at or after its time. All times are
-//! of the clock that [`Instant`] shows; a length that would overflow it means
-//! for ever. The timers of a goroutine belong to the processor that it runs
+//! of the clock that [`Instant`] shows, and in a bubble of [`synctest`](crate::synctest) of the
+//! bubble's, which [`now`] reads; a length that would overflow it means for ever. The timers of a goroutine belong to the processor that it runs
 //! on; those of a plain thread to one thread that all such share, and that
 //! only begins with the first of them.
 //!
@@ -26,6 +26,7 @@ mod ticker;
 mod timeout;
 mod timer;
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 pub use after::{AfterFunc, after, after_func};
@@ -34,7 +35,7 @@ pub use ticker::Ticker;
 pub use timeout::{Elapsed, timeout};
 pub use timer::Timer;
 
-use crate::sched;
+use crate::sched::{self, bubble};
 
 /// The last time but one: the last stands for never.
 const LATEST: u64 = u64::MAX - 1;
@@ -45,8 +46,52 @@ pub(crate) fn after_ns(duration: Duration) -> u64 {
     sched::now_ns().saturating_add(ns).min(LATEST)
 }
 
+/// The present, of the clock that sleeps, timers and deadlines go by: in a bubble of
+/// [`synctest`](crate::synctest) the bubble's, else that of [`Instant::now`].
+///
+/// Code that is to be tested in a bubble calls this where it would call `Instant::now`. The
+/// instants that this crate gives there, such as [`Context::deadline`] and ticks, and those that
+/// it is given are of that clock too.
+///
+/// [`Context::deadline`]: crate::context::Context::deadline
+///
+/// # Examples
+///
+/// ```
+/// use bench_runtime::{Runtime, synctest, time};
+/// use std::time::Duration;
+///
+/// const DAY: Duration = Duration::from_secs(86_400);
+/// // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+/// let bubble = unsafe { Runtime::builder().fake_time().build() }?;
+/// synctest::run(bubble, || {
+///     let begun = time::now();
+///     time::sleep_until(begun + DAY);
+///     assert_eq!(time::now() - begun, DAY);
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use]
+pub fn now() -> Instant {
+    match bubble::passed_ns() {
+        Some(ns) => bubble_begin() + Duration::from_nanos(ns),
+        None => Instant::now(),
+    }
+}
+
+/// The instant at which the clock of each bubble begins.
+fn bubble_begin() -> Instant {
+    static BEGIN: OnceLock<Instant> = OnceLock::new();
+    *BEGIN.get_or_init(Instant::now)
+}
+
 /// An instant in the terms of [`sched::now_ns`], rounded up.
 pub(crate) fn ns_of(instant: Instant) -> u64 {
+    if let Some(begin_ns) = bubble::begin_ns() {
+        let passed = instant.saturating_duration_since(bubble_begin());
+        let ns = u64::try_from(passed.as_nanos()).unwrap_or(LATEST);
+        return begin_ns.saturating_add(ns).min(LATEST);
+    }
     // The instant first: what passes in between makes it later, never early.
     let left = instant.saturating_duration_since(Instant::now());
     after_ns(left)
@@ -54,6 +99,9 @@ pub(crate) fn ns_of(instant: Instant) -> u64 {
 
 /// The other way round.
 fn instant_of(ns: u64) -> Instant {
+    if let Some(begin_ns) = bubble::begin_ns() {
+        return bubble_begin() + Duration::from_nanos(ns.saturating_sub(begin_ns));
+    }
     let passed = Duration::from_nanos(sched::now_ns().saturating_sub(ns));
     let now = Instant::now();
     now.checked_sub(passed).unwrap_or(now)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::goroutine::WaitReason;
 use crate::sched;
-use crate::time::{after_ns, ns_of};
+use crate::time::{after_ns, now, ns_of};
 
 /// Pauses the goroutine for at least so long; on a plain thread, the thread.
 /// Other goroutines go on. Returns at once for a duration of zero.
@@ -39,7 +39,7 @@ pub fn sleep(duration: Duration) {
 /// assert!(Instant::now() >= then);
 /// ```
 pub fn sleep_until(instant: Instant) {
-    match instant > Instant::now() {
+    match instant > now() {
         true => sleep_until_ns(ns_of(instant)),
         false => sched::give_way(),
     }

@@ -59,6 +59,54 @@ fn wait_returns_when_all_others_are_blocked_and_the_clock_stands_still() {
 }
 
 #[test]
+fn instants_are_of_the_bubbles_clock() {
+    in_each(|| {
+        let begun = time::now();
+        let (ctx, _cancel) = Context::background().with_timeout(HOUR);
+        assert_eq!(ctx.deadline(), Some(begun + HOUR));
+        let ticker = time::Ticker::new(HOUR);
+        let after = time::after(HOUR / 2);
+        time::sleep(HOUR);
+        assert_eq!(time::now(), begun + HOUR);
+        assert_eq!(after.recv(), Some(begun + HOUR / 2));
+        assert_eq!(ticker.receiver().recv(), Some(begun + HOUR));
+        drop(ticker);
+        synctest::wait();
+        assert_eq!(ctx.err(), Some(ContextError::DeadlineExceeded));
+
+        // Those that are given.
+        let deadline = time::now() + HOUR;
+        let (ctx, _cancel) = Context::background().with_deadline(deadline);
+        assert_eq!(ctx.deadline(), Some(deadline));
+        time::sleep_until(deadline - Duration::from_nanos(1));
+        synctest::wait();
+        assert_eq!(ctx.err(), None);
+        time::sleep_until(deadline);
+        synctest::wait();
+        assert_eq!(ctx.err(), Some(ContextError::DeadlineExceeded));
+        assert_eq!(time::now(), deadline);
+        time::sleep_until(begun);
+        assert_eq!(time::now(), deadline, "it has been");
+        let (_tx, rx) = chan::<()>(0);
+        assert!(rx.recv_deadline(deadline + HOUR).is_err());
+        assert_eq!(time::now(), deadline + HOUR);
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        ours.set_read_deadline(Some(time::now()));
+        let late = (&ours).read(&mut [0]).unwrap_err();
+        assert_eq!(late.kind(), std::io::ErrorKind::TimedOut);
+        let (over, _cancel) = Context::background().with_deadline(begun);
+        assert!(over.is_done());
+        assert_eq!(time::now(), deadline + HOUR);
+    });
+    let before = Instant::now();
+    let now = time::now();
+    assert!(
+        before <= now && now <= Instant::now(),
+        "outside, the host's"
+    );
+}
+
+#[test]
 fn timers_fire_in_their_order_and_to_the_nanosecond() {
     in_each(|| {
         let begun = Instant::now();
