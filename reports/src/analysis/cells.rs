@@ -203,13 +203,14 @@ fn slope(groups: &[&Group], seed: u64) -> Option<Replicates> {
     };
     let points = process_medians(readings());
     if let Some(line) = line(&points, seed) {
-        return Some(Replicates {
-            value: line.slope.value,
-            resampled: line.resampled,
-            // A line takes one degree of freedom more than a median.
-            processes_count: points.len() - 1,
+        // A line takes one degree of freedom more than a median.
+        let count = points.len() - 1;
+        return Some(Replicates::drawn(
+            line.slope.value,
+            line.resampled,
+            count,
             seed,
-        });
+        ));
     }
     let mut tree: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
     for (process, tasks, bytes) in readings() {

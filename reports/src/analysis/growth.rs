@@ -88,10 +88,7 @@ pub(super) fn growth(run: &Run, rows: &[Row]) -> Vec<Growth> {
                 };
                 if quantity.id == OVER {
                     // It is of all tasks together.
-                    replicates.value /= tasks as f64;
-                    for value in &mut replicates.resampled {
-                        *value /= tasks as f64;
-                    }
+                    replicates = replicates.in_units_of(tasks as f64);
                 }
                 let case = Case::without(&parameters.0, count);
                 curves
@@ -204,20 +201,13 @@ fn exponent(points: &[(u64, Replicates)]) -> Option<Estimate> {
         Some(1.0 + least_squares(&logs?))
     };
     let value = slope(&|replicates| Some(replicates.value))?;
-    let resamples = fitted.iter().map(|(_, one)| one.resampled.len()).min()?;
+    let resamples = fitted.iter().map(|(_, one)| one.resampled().len()).min()?;
     let resampled: Option<Vec<f64>> = (0..resamples)
-        .map(|at| slope(&|replicates| replicates.resampled.get(at).copied()))
+        .map(|at| slope(&|replicates| replicates.resampled().get(at).copied()))
         .collect();
     let fewest = fitted.iter().map(|(_, one)| one.processes_count).min()?;
-    let interval = resampled.and_then(|resampled| {
-        let whole = Replicates {
-            value,
-            resampled,
-            processes_count: fewest,
-            seed: 0,
-        };
-        whole.interval()
-    });
+    let interval =
+        resampled.and_then(|resampled| Replicates::drawn(value, resampled, fewest, 0).interval());
     Some(Estimate { value, interval })
 }
 
@@ -245,13 +235,7 @@ mod tests {
                 let resampled = (0..100)
                     .map(|at| value * (1.0 + 0.001 * f64::from(at % 7)))
                     .collect();
-                let replicates = Replicates {
-                    value,
-                    resampled,
-                    processes_count: 5,
-                    seed: tasks,
-                };
-                (tasks, replicates)
+                (tasks, Replicates::drawn(value, resampled, 5, tasks))
             })
             .collect();
         exponent(&points).unwrap()

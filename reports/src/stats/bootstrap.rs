@@ -22,6 +22,14 @@
 //! further factor `√(n/(n-1))` is for means: the bootstrap of a median of
 //! few values is not too narrow without it.
 //!
+//! # Drawn or computed
+//!
+//! How likely each median of a resample is follows from the binomial distribution (Efron,
+//! "The jackknife, the bootstrap and other resampling plans", 1982, chapter 10). Of up to
+//! [`MOST_EXACT`] processes the interval is computed from that: it is what endless
+//! resamples would give. Resamples are drawn where two figures are set against each
+//! other draw by draw, and of more processes; then when they are first asked for.
+//!
 //! # Rejected
 //!
 //! * Pooling all samples: it takes five processes of a hundred samples for
@@ -29,14 +37,20 @@
 //! * BCa: its acceleration needs a jackknife over five processes, which for
 //!   a median is mostly ties.
 
+use std::sync::OnceLock;
+
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use serde::Serialize;
-use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
+use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, Normal, StudentsT};
 
 use super::difference::Difference;
 use super::quantile::{median, median_in_place, quantile_of_sorted};
 use super::{CONFIDENCE, RESAMPLES};
+
+/// The most processes of which the distribution of a resample's median is computed: the
+/// number of its values rises with the square of theirs.
+const MOST_EXACT: usize = 100;
 
 /// Values of one cell: by process, by block of that process, by sample.
 pub type Tree = Vec<Vec<Vec<f64>>>;
@@ -73,13 +87,24 @@ pub struct Estimate {
 pub struct Replicates {
     /// The statistic of the data themselves.
     pub value: f64,
-    /// The statistic of each resample, in the order of the draws.
-    pub resampled: Vec<f64>,
     /// How many processes there were.
     pub processes_count: usize,
-    /// What the draws came from. Figures of as many processes with one seed
-    /// drew the same of them, and so are paired, process by process.
+    /// What the draws come from. Figures of as many processes with one seed
+    /// draw the same of them, and so are paired, process by process.
     pub seed: u64,
+    resamples: Resamples,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Resamples {
+    /// The statistic of each.
+    Drawn(Vec<f64>),
+    /// So many of the median of these figures of processes.
+    OfMedian {
+        figures: Vec<f64>,
+        count: usize,
+        drawn: OnceLock<Vec<f64>>,
+    },
 }
 
 impl Replicates {
@@ -99,38 +124,57 @@ impl Replicates {
             .iter()
             .filter_map(|blocks| process_median(blocks))
             .collect();
-        let value = median(&medians)?;
-        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let count = medians.len();
-        // The place of each in their order: how often each was drawn tells the median of
-        // the draws without sorting them.
-        let mut order: Vec<usize> = (0..count).collect();
-        order.sort_unstable_by(|&a, &b| medians[a].total_cmp(&medians[b]));
-        let mut places = vec![0; count];
-        for (place, &index) in order.iter().enumerate() {
-            places[index] = place;
-        }
-        let mut drawn = vec![0_usize; count];
-        let resampled = (0..resamples)
-            .map(|_| {
-                drawn.fill(0);
-                for _ in 0..count {
-                    drawn[places[rng.random_range(0..count)]] += 1;
-                }
-                let middle = medians[order[nth(&drawn, count / 2)]];
-                if count % 2 == 1 {
-                    return middle;
-                }
-                let below = medians[order[nth(&drawn, count / 2 - 1)]];
-                below + (middle - below) / 2.0
-            })
-            .collect();
         Some(Replicates {
-            value,
-            resampled,
+            value: median(&medians)?,
             processes_count: medians.len(),
             seed,
+            resamples: Resamples::OfMedian {
+                figures: medians,
+                count: resamples,
+                drawn: OnceLock::new(),
+            },
         })
+    }
+
+    /// A statistic whose resamples were drawn already.
+    #[must_use]
+    pub fn drawn(value: f64, resampled: Vec<f64>, processes_count: usize, seed: u64) -> Replicates {
+        Replicates {
+            value,
+            processes_count,
+            seed,
+            resamples: Resamples::Drawn(resampled),
+        }
+    }
+
+    /// The statistic of each resample, in the order of the draws.
+    #[must_use]
+    pub fn resampled(&self) -> &[f64] {
+        match &self.resamples {
+            Resamples::Drawn(resampled) => resampled,
+            Resamples::OfMedian {
+                figures,
+                count,
+                drawn,
+            } => drawn.get_or_init(|| draw(figures, self.seed, *count)),
+        }
+    }
+
+    /// The same in units that are so many times as large.
+    #[must_use]
+    pub fn in_units_of(mut self, size: f64) -> Replicates {
+        self.value /= size;
+        let values = match &mut self.resamples {
+            Resamples::Drawn(resampled) => resampled,
+            Resamples::OfMedian { figures, drawn, .. } => {
+                *drawn = OnceLock::new();
+                figures
+            }
+        };
+        for value in values {
+            *value /= size;
+        }
+        self
     }
 
     /// The figure with its interval.
@@ -146,7 +190,17 @@ impl Replicates {
     #[must_use]
     pub fn interval(&self) -> Option<Interval> {
         let freedom = self.processes_count.checked_sub(1)? as f64;
-        percentiles(&self.resampled, freedom)
+        match &self.resamples {
+            Resamples::OfMedian { figures, .. } if figures.len() <= MOST_EXACT => {
+                let share = Normal::standard().cdf(-reach(freedom)?);
+                let medians = medians(figures);
+                Some(Interval {
+                    low: reached(medians.iter(), share)?,
+                    high: reached(medians.iter().rev(), share)?,
+                })
+            }
+            _ => percentiles(self.resampled(), freedom),
+        }
     }
 
     /// This over that, resample by resample: paired where both have one seed,
@@ -154,16 +208,16 @@ impl Replicates {
     #[must_use]
     pub fn ratio(&self, reference: &Replicates) -> Ratio {
         let resampled: Vec<f64> = self
-            .resampled
+            .resampled()
             .iter()
-            .zip(&reference.resampled)
+            .zip(reference.resampled())
             .map(|(ours, theirs)| (ours / theirs).ln())
             .filter(|log| log.is_finite())
             .collect();
         let log = (self.value / reference.value).ln();
         // Resamples that are not above zero have no logarithm. To leave them
         // out would make a figure that may be nothing look certain.
-        let drawn = self.resampled.len().min(reference.resampled.len());
+        let drawn = self.resampled().len().min(reference.resampled().len());
         if resampled.len() < drawn {
             return Ratio {
                 value: log.exp(),
@@ -190,9 +244,9 @@ impl Replicates {
     #[must_use]
     pub fn difference(&self, reference: &Replicates, least: f64) -> Option<Difference> {
         let resampled: Vec<f64> = self
-            .resampled
+            .resampled()
             .iter()
-            .zip(&reference.resampled)
+            .zip(reference.resampled())
             .map(|(ours, theirs)| ours - theirs)
             .collect();
         let value = self.value - reference.value;
@@ -250,12 +304,95 @@ pub(crate) fn process_median(blocks: &[Vec<f64>]) -> Option<f64> {
     median_in_place(&mut medians)
 }
 
+/// The median of so many resamples of `figures`. The same seed gives the same.
+fn draw(figures: &[f64], seed: u64, resamples: usize) -> Vec<f64> {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let count = figures.len();
+    // The place of each in their order: how often each was drawn tells the median of
+    // the draws without sorting them.
+    let mut order: Vec<usize> = (0..count).collect();
+    order.sort_unstable_by(|&a, &b| figures[a].total_cmp(&figures[b]));
+    let mut places = vec![0; count];
+    for (place, &index) in order.iter().enumerate() {
+        places[index] = place;
+    }
+    let mut drawn = vec![0_usize; count];
+    (0..resamples)
+        .map(|_| {
+            drawn.fill(0);
+            for _ in 0..count {
+                drawn[places[rng.random_range(0..count)]] += 1;
+            }
+            let upper = figures[order[nth(&drawn, count / 2)]];
+            if count % 2 == 1 {
+                return upper;
+            }
+            between(figures[order[nth(&drawn, count / 2 - 1)]], upper)
+        })
+        .collect()
+}
+
+/// The middle between two values; of equal ones it is exactly theirs.
+fn between(low: f64, high: f64) -> f64 {
+    low + (high - low) / 2.0
+}
+
+/// The medians that a resample of `figures` may have, rising, each with its probability.
+fn medians(figures: &[f64]) -> Vec<(f64, f64)> {
+    let mut sorted = figures.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let (count, half) = (sorted.len(), sorted.len() / 2);
+    let share = |first: usize| first as f64 / count as f64;
+    // That so many of the draws are among the first values.
+    let at_least = |draws: usize, first: usize| {
+        let of_draws = Binomial::new(share(first), count as u64);
+        of_draws.map_or(f64::NAN, |found| found.sf(draws as u64 - 1))
+    };
+    if count % 2 == 1 {
+        let is_median = |place| at_least(half + 1, place + 1) - at_least(half + 1, place);
+        let values = sorted.iter().enumerate();
+        return values
+            .map(|(place, value)| (*value, is_median(place)))
+            .collect();
+    }
+    // Half of the draws end at one value, the other half begins at another.
+    let ends = |first: usize| {
+        let all = |first: usize| share(first).powi(i32::try_from(half).unwrap_or(i32::MAX));
+        all(first + 1) - all(first)
+    };
+    let ways: f64 = (1..=half)
+        .map(|draw| (half + draw) as f64 / draw as f64)
+        .product();
+    let mut found = Vec::with_capacity(count * (count + 1) / 2);
+    for (low, value) in sorted.iter().enumerate() {
+        let mut same = at_least(half, low + 1) - at_least(half, low);
+        for (high, other) in sorted.iter().enumerate().skip(low + 1) {
+            let both = ways * ends(low) * ends(count - high - 1);
+            same -= both;
+            found.push((between(*value, *other), both));
+        }
+        found.push((*value, same.max(0.0)));
+    }
+    found.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    found
+}
+
+/// The value at which the probabilities come to `share`.
+fn reached<'a>(mut values: impl Iterator<Item = &'a (f64, f64)>, share: f64) -> Option<f64> {
+    let mut sum = 0.0;
+    let found = values.find(|(_, probability)| {
+        sum += probability;
+        sum >= share
+    });
+    found.map(|(value, _)| *value)
+}
+
 /// The degrees of freedom of a difference of two figures: of pairs, one less
 /// than there are; else, with unequal spreads, those of Welch and Satterthwaite,
 /// in logarithms.
 fn freedom_of(ours: &Replicates, theirs: &Replicates) -> f64 {
     let spread = |side: &Replicates| {
-        let logs: Vec<f64> = side.resampled.iter().map(|value| value.ln()).collect();
+        let logs: Vec<f64> = side.resampled().iter().map(|value| value.ln()).collect();
         standard_deviation(&logs).powi(2)
     };
     let (a, b) = (spread(ours), spread(theirs));
@@ -363,12 +500,11 @@ mod tests {
     }
 
     #[test]
-    fn same_seed_gives_the_same_interval_and_another_seed_another() {
+    fn same_seed_gives_the_same_draws_and_another_seed_others() {
         let tree = tree(&[&[1.0, 2.0, 3.0], &[2.0, 4.0, 5.0], &[4.0, 5.0, 7.0]]);
         let draw = |seed| {
-            Replicates::of_median(&tree, seed)
-                .expect("values")
-                .resampled
+            let found = Replicates::of_median(&tree, seed).expect("values");
+            found.resampled().to_vec()
         };
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));
@@ -390,12 +526,55 @@ mod tests {
             let tree = medians.iter().map(|value| vec![vec![*value]]).collect();
             let found = Replicates::of_median_times(&tree, 5, 200).expect("values");
             let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
-            for resampled in found.resampled {
+            for &resampled in found.resampled() {
                 let draws = medians
                     .iter()
                     .map(|_| medians[rng.random_range(0..medians.len())]);
                 assert_eq!(median(&draws.collect::<Vec<_>>()), Some(resampled));
             }
+        }
+    }
+
+    #[test]
+    fn computed_distribution_is_that_of_many_draws() {
+        for count in 1..=13 {
+            // Two of them are equal.
+            let figures: Vec<f64> = (0..count).map(|n| f64::from((n * 7 + 3) % 11)).collect();
+            let drawn = draw(&figures, 5, 40_000);
+            let mut sum = 0.0;
+            for (value, probability) in medians(&figures) {
+                sum += probability;
+                // Of equal medians the last has the sum of all.
+                let below = |bound: f64| {
+                    let found = drawn.iter().filter(|median| **median <= bound + 1e-9);
+                    found.count() as f64 / drawn.len() as f64
+                };
+                assert!(sum < below(value) + 0.012, "{count} {value}: {sum}");
+                assert!(sum > below(value - 0.01) - 0.012, "{count} {value}: {sum}");
+            }
+            assert!((sum - 1.0).abs() < 1e-9, "{count}: {sum}");
+        }
+        let many: Vec<f64> = (0..100).map(f64::from).collect();
+        let sum: f64 = medians(&many).iter().map(|median| median.1).sum();
+        assert!((sum - 1.0).abs() < 1e-9, "{sum}");
+    }
+
+    #[test]
+    fn interval_of_few_is_their_range_and_of_many_within_it() {
+        let interval = |count: u32| {
+            let tree = (0..count).map(|n| vec![vec![f64::from(n)]]).collect();
+            let found = Replicates::of_median(&tree, 1).expect("values");
+            found.interval().expect("processes")
+        };
+        for count in 2..=5 {
+            let found = interval(count);
+            assert_eq!((found.low, found.high), (0.0, f64::from(count - 1)));
+        }
+        let (even, odd, drawn) = (interval(100), interval(99), interval(101));
+        // 1.96 standard deviations of a binomial of 100 are ten places each way.
+        for found in [even, odd, drawn] {
+            assert!(37.0 < found.low && found.low < 43.0, "{found:?}");
+            assert!(57.0 < found.high && found.high < 63.0, "{found:?}");
         }
     }
 
@@ -421,18 +600,8 @@ mod tests {
 
     #[test]
     fn ratio_of_a_figure_that_may_be_zero_has_no_interval() {
-        let vague = Replicates {
-            value: 5.0,
-            resampled: vec![-1.0, 5.0, 9.0],
-            processes_count: 5,
-            seed: 1,
-        };
-        let sure = Replicates {
-            value: 5.0,
-            resampled: vec![5.0; 3],
-            processes_count: 5,
-            seed: 2,
-        };
+        let vague = Replicates::drawn(5.0, vec![-1.0, 5.0, 9.0], 5, 1);
+        let sure = Replicates::drawn(5.0, vec![5.0; 3], 5, 2);
         let ratio = vague.ratio(&sure);
         assert_eq!((ratio.interval, ratio.p_value), (None, 1.0));
     }

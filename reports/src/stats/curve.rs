@@ -141,12 +141,12 @@ pub fn fit(law: Law, points: &[Point]) -> Result<Fit, NoFit> {
     let value = coefficients(law, &pairs(&|time| time.value)).ok_or(NoFit::Undetermined)?;
     let draws = points
         .iter()
-        .map(|point| point.time.resampled.len())
+        .map(|point| point.time.resampled().len())
         .min()
         .unwrap_or(0)
         .min(RESAMPLES);
     let resampled: Vec<[f64; 3]> = (0..draws)
-        .filter_map(|draw| coefficients(law, &pairs(&|time| time.resampled[draw])))
+        .filter_map(|draw| coefficients(law, &pairs(&|time| time.resampled()[draw])))
         .collect();
     let interval = |mut values: Vec<f64>| {
         values.sort_unstable_by(f64::total_cmp);
@@ -297,12 +297,7 @@ mod tests {
                     .collect();
                 Point {
                     workers,
-                    time: Replicates {
-                        value: time,
-                        resampled,
-                        processes_count: 5,
-                        seed: workers,
-                    },
+                    time: Replicates::drawn(time, resampled, 5, workers),
                 }
             })
             .collect()

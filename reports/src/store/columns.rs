@@ -20,7 +20,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// The `type` of a line of columns.
@@ -29,8 +29,9 @@ pub(super) const TYPE: &str = "columns";
 /// Lists up to this long are taken apart by place, if all are of one length.
 const LONGEST_TUPLE: usize = 4;
 
-/// A line that stands for the records of one kind.
-#[derive(Serialize, Deserialize)]
+/// A line that stands for the records of one kind. It is written by these types, and
+/// read by [`values`], which moves what serde would copy.
+#[derive(Serialize)]
 struct Line {
     r#type: String,
     of: String,
@@ -38,7 +39,7 @@ struct Line {
     columns: Column,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(untagged)]
 enum Column {
     Values(Vec<Value>),
@@ -54,13 +55,13 @@ enum Column {
     },
     Fields {
         fields: BTreeMap<String, Column>,
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
         some: BTreeMap<String, Sparse>,
     },
 }
 
 /// A field that not all objects have.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct Sparse {
     rows: Column,
     values: Column,
@@ -84,16 +85,150 @@ pub(super) fn line(of: &str, records: Vec<Value>) -> Value {
 ///
 /// What is wrong with the line, for a person.
 pub(super) fn records(line: Value, values_left: &mut u64) -> Result<Vec<Value>, String> {
-    let line: Line =
-        serde_json::from_value(line).map_err(|error| format!("a line of columns: {error}"))?;
-    let mut records = line.columns.values(line.count, values_left)?;
+    let mut line = Form::of(line)?;
+    let of = match line.take("of")? {
+        Value::String(of) => of,
+        _ => return Err(wrong("of")),
+    };
+    let count = size(&line.take("count")?).ok_or_else(|| wrong("count"))?;
+    let mut records = values(line.take("columns")?, count, values_left)?;
     for record in &mut records {
         let Value::Object(fields) = record else {
             return Err("a line of columns holds what is no record".to_owned());
         };
-        fields.insert("type".to_owned(), Value::from(line.of.as_str()));
+        fields.insert("type".to_owned(), Value::from(of.as_str()));
     }
     Ok(records)
+}
+
+/// An object of the file, whose fields are taken out of it.
+struct Form(Map<String, Value>);
+
+impl Form {
+    fn of(value: Value) -> Result<Self, String> {
+        match value {
+            Value::Object(fields) => Ok(Self(fields)),
+            _ => Err("a line of columns: a column is no list and no object".to_owned()),
+        }
+    }
+
+    fn take(&mut self, name: &str) -> Result<Value, String> {
+        self.0.remove(name).ok_or_else(|| wrong(name))
+    }
+
+    fn take_list(&mut self, name: &str) -> Result<Vec<Value>, String> {
+        match self.take(name)? {
+            Value::Array(list) => Ok(list),
+            _ => Err(wrong(name)),
+        }
+    }
+
+    /// The field if it is there.
+    fn take_fields(&mut self, name: &str) -> Result<Map<String, Value>, String> {
+        match self.0.remove(name) {
+            None => Ok(Map::new()),
+            Some(Value::Object(fields)) => Ok(fields),
+            Some(_) => Err(wrong(name)),
+        }
+    }
+}
+
+fn wrong(name: &str) -> String {
+    format!("a line of columns: its `{name}` is missing or of another form")
+}
+
+fn size(value: &Value) -> Option<usize> {
+    usize::try_from(value.as_u64()?).ok()
+}
+
+/// The values of a column, which must be `count`.
+fn values(column: Value, count: usize, left: &mut u64) -> Result<Vec<Value>, String> {
+    // Each form is asked for as many as there are to be: a short line may
+    // claim to stand for a lot.
+    *left = left.checked_sub(count as u64).ok_or_else(|| {
+        "a line of columns stands for more values than any run has: refused".to_owned()
+    })?;
+    let is_count = |found: usize| match found == count {
+        true => Ok(()),
+        false => Err(format!("a column has {found} values where {count} belong")),
+    };
+    let mut form = match column {
+        Value::Array(values) => {
+            is_count(values.len())?;
+            return Ok(values);
+        }
+        other => Form::of(other)?,
+    };
+    let has = |form: &Form, name: &str| form.0.contains_key(name);
+    if has(&form, "delta") {
+        let mut steps = form.take_list("delta")?;
+        is_count(steps.len())?;
+        let mut last = 0_i64;
+        for step in &mut steps {
+            let by = step.as_i64().ok_or_else(|| wrong("delta"))?;
+            let next = last.checked_add(by);
+            last = next.ok_or_else(|| "a column of differences leaves the range".to_owned())?;
+            *step = Value::from(last);
+        }
+        return Ok(steps);
+    }
+    if has(&form, "tuple") {
+        let tuple = form.take_list("tuple")?;
+        let mut lists = vec![Vec::with_capacity(tuple.len()); count];
+        for place in tuple {
+            for (list, value) in lists.iter_mut().zip(values(place, count, left)?) {
+                list.push(value);
+            }
+        }
+        return Ok(lists.into_iter().map(Value::Array).collect());
+    }
+    if has(&form, "lengths") {
+        let lengths = sizes(form.take("lengths")?, count, left)?;
+        let sum = lengths
+            .iter()
+            .try_fold(0, |sum: usize, &length| sum.checked_add(length));
+        let sum = sum.ok_or_else(|| "a column has too many items".to_owned())?;
+        let mut items = values(form.take("items")?, sum, left)?.into_iter();
+        let list = |length| Value::Array(items.by_ref().take(length).collect());
+        return Ok(lengths.into_iter().map(list).collect());
+    }
+    if !has(&form, "fields") {
+        return Err("a line of columns: a column is of no known form".to_owned());
+    }
+    let mut objects = vec![Map::new(); count];
+    for (name, column) in form.take_fields("fields")? {
+        for (object, value) in objects.iter_mut().zip(values(column, count, left)?) {
+            object.insert(name.clone(), value);
+        }
+    }
+    for (name, sparse) in form.take_fields("some")? {
+        let mut sparse = Form::of(sparse)?;
+        let rows = sparse.take("rows")?;
+        let rows_count = length(&rows);
+        let rows = sizes(rows, rows_count, left)?;
+        let column = values(sparse.take("values")?, rows.len(), left)?;
+        for (row, value) in rows.into_iter().zip(column) {
+            let object = objects.get_mut(row);
+            let object =
+                object.ok_or_else(|| format!("a column has a value for row {row} of {count}"))?;
+            object.insert(name.clone(), value);
+        }
+    }
+    Ok(objects.into_iter().map(Value::Object).collect())
+}
+
+/// How many numbers a column of them has.
+fn length(column: &Value) -> usize {
+    let list = match column {
+        Value::Object(form) => form.get("delta"),
+        list => Some(list),
+    };
+    list.and_then(Value::as_array).map_or(0, Vec::len)
+}
+
+fn sizes(column: Value, count: usize, left: &mut u64) -> Result<Vec<usize>, String> {
+    let sizes: Option<Vec<usize>> = values(column, count, left)?.iter().map(size).collect();
+    sizes.ok_or_else(|| "a column of lengths or rows holds what is none".to_owned())
 }
 
 impl Column {
@@ -164,89 +299,6 @@ impl Column {
             lengths: Box::new(Self::of(lengths)),
             items: Box::new(Self::of(lists.into_iter().flatten().collect())),
         }
-    }
-
-    /// Its values, which must be `count`.
-    fn values(self, count: usize, left: &mut u64) -> Result<Vec<Value>, String> {
-        // Each form is asked for as many as there are to be: a short line may
-        // claim to stand for a lot.
-        *left = left.checked_sub(count as u64).ok_or_else(|| {
-            "a line of columns stands for more values than any run has: refused".to_owned()
-        })?;
-        let is_count = |found: usize| match found == count {
-            true => Ok(()),
-            false => Err(format!("a column has {found} values where {count} belong")),
-        };
-        match self {
-            Self::Values(values) => {
-                is_count(values.len())?;
-                Ok(values)
-            }
-            Self::Delta { delta } => {
-                is_count(delta.len())?;
-                let numbers = delta.into_iter().scan(Some(0_i64), |last, step| {
-                    *last = last.and_then(|last| last.checked_add(step));
-                    Some(last.map(Value::from))
-                });
-                let numbers: Option<Vec<Value>> = numbers.collect();
-                numbers.ok_or_else(|| "a column of differences leaves the range".to_owned())
-            }
-            Self::Tuple { tuple } => {
-                let mut lists = vec![Vec::with_capacity(tuple.len()); count];
-                for place in tuple {
-                    for (list, value) in lists.iter_mut().zip(place.values(count, left)?) {
-                        list.push(value);
-                    }
-                }
-                Ok(lists.into_iter().map(Value::Array).collect())
-            }
-            Self::Lists { lengths, items } => {
-                let lengths = lengths.sizes(count, left)?;
-                let sum = lengths
-                    .iter()
-                    .try_fold(0, |sum: usize, &length| sum.checked_add(length));
-                let sum = sum.ok_or_else(|| "a column has too many items".to_owned())?;
-                let mut items = items.values(sum, left)?.into_iter();
-                let list = |length| Value::Array(items.by_ref().take(length).collect());
-                Ok(lengths.into_iter().map(list).collect())
-            }
-            Self::Fields { fields, some } => {
-                let mut objects = vec![Map::new(); count];
-                for (name, column) in fields {
-                    for (object, value) in objects.iter_mut().zip(column.values(count, left)?) {
-                        object.insert(name.clone(), value);
-                    }
-                }
-                for (name, Sparse { rows, values }) in some {
-                    let count_of_rows = rows.len();
-                    let rows = rows.sizes(count_of_rows, left)?;
-                    let values = values.values(rows.len(), left)?;
-                    for (row, value) in rows.into_iter().zip(values) {
-                        let object = objects.get_mut(row);
-                        let object = object.ok_or_else(|| {
-                            format!("a column has a value for row {row} of {count}")
-                        })?;
-                        object.insert(name.clone(), value);
-                    }
-                }
-                Ok(objects.into_iter().map(Value::Object).collect())
-            }
-        }
-    }
-
-    /// How many numbers a column of them has.
-    fn len(&self) -> usize {
-        match self {
-            Self::Values(values) => values.len(),
-            Self::Delta { delta } => delta.len(),
-            _ => 0,
-        }
-    }
-
-    fn sizes(self, count: usize, left: &mut u64) -> Result<Vec<usize>, String> {
-        let size = |value: Value| usize::try_from(value.as_u64()?).ok();
-        let sizes: Option<Vec<usize>> = self.values(count, left)?.into_iter().map(size).collect();
-        sizes.ok_or_else(|| "a column of lengths or rows holds what is none".to_owned())
     }
 }
 
