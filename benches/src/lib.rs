@@ -5,7 +5,9 @@
 //! and `signals`, which asks the kernel how a signal is handled.
 #![deny(unsafe_code)]
 
+mod bisect;
 pub mod cli;
+mod commits;
 pub mod cpus;
 pub mod doctor;
 pub mod environment;

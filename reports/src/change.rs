@@ -76,6 +76,12 @@ pub struct ChangeRow {
 }
 
 impl ChangeRow {
+    /// True for the main figure of its workload.
+    #[must_use]
+    pub fn is_main(&self) -> bool {
+        self.quantity.rank == 0
+    }
+
     /// By how much the new figure is more: `+3.1%`, or `+456 B` where one of the two
     /// may be nothing.
     #[must_use]

@@ -9,12 +9,14 @@
 
 pub mod analysis;
 pub mod change;
+pub mod collect;
 pub mod compare;
 pub mod criterion;
 pub mod failure;
 pub mod format;
 pub mod gate;
 pub mod glossary;
+pub mod history;
 pub mod html;
 pub mod machine;
 pub mod merge;

@@ -75,6 +75,15 @@ pub enum Command {
     /// Write the pages of many machines from a folder of runs.
     #[command(after_help = SITE_HELP)]
     Site(SiteArguments),
+    /// Say what came back from a fleet of machines, and what did not.
+    #[command(after_help = COLLECT_HELP)]
+    Collect(CollectArguments),
+    /// Show the runs of one machine over time, with the steps of their figures.
+    #[command(after_help = HISTORY_HELP)]
+    History(HistoryArguments),
+    /// Find the commit that changed a figure, by measuring builds side by side.
+    #[command(after_help = BISECT_HELP)]
+    Bisect(BisectArguments),
 }
 
 /// How a table is printed.
@@ -427,6 +436,95 @@ pub struct SiteArguments {
     pub prices: Option<PathBuf>,
 }
 
+const COLLECT_HELP: &str = "\
+The scripts in scripts/fleet place runs by Slurm, ReFrame and Ansible, and write into
+DIR/expected.tsv what they have sent out; docs/fleet.md has the steps. Each run is whole,
+quarantined (see `verify`), double, cut short, refused or missing. Nothing is moved.
+Exit status: 0 all runs are whole, 1 not all are, 2 it could not be done.";
+
+/// The arguments of `collect`.
+#[derive(Args, Debug)]
+pub struct CollectArguments {
+    /// The folder with what came back, a folder for each run.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Keep the whole runs as small files in this folder too, as `keep` does.
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+const HISTORY_HELP: &str = "\
+Example: threadbare history reports/hardware --workload spawn --out history.html
+Each machine in the folder has its own table. A step is a change of a figure by more
+than 5%, and by more than what that figure usually changes from run to run (Q3 + 3 IQR);
+it lasts for two runs or more. No step is looked for in fewer than six runs. Beside each
+run stand the facts that are not those of the run before: kernel, compiler, releases, …
+To find the commit that made a step: threadbare bisect.";
+
+/// The arguments of `history`.
+#[derive(Args, Debug)]
+pub struct HistoryArguments {
+    /// The folder of runs; those in folders below it are read too.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Only these lanes; the beginning of a name is enough.
+    #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
+    pub lane: Vec<String>,
+    /// Only these workloads; the beginning of an id is enough.
+    #[arg(long, value_delimiter = ',', value_name = "ID,…")]
+    pub workload: Vec<String>,
+    /// Write it as a page with curves too.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+const BISECT_HELP: &str = "\
+Example:
+  threadbare bisect v0.1.0 HEAD --cell spawn.batch/threadbare
+
+git bisect chooses the commits. Each is built in a worktree below target/commits, where
+its lane program is kept, and is measured beside GOOD, alternately, in one run. A commit
+that does not build, or is too noisy to say after three runs, is skipped.
+Exit status: 0 one commit is found, 1 several are left, since some were skipped, 2 it
+could not run, 3 GOOD and BAD do not differ, as far as can be told.";
+
+/// The arguments of `bisect`.
+#[derive(Args, Debug)]
+pub struct BisectArguments {
+    /// A commit from before the step.
+    pub good: String,
+    /// A commit from after the step, better or worse.
+    pub bad: String,
+    /// The cell: a workload and a lane in Rust, such as spawn.batch/threadbare.
+    #[arg(long, value_name = "WORKLOAD/LANE", value_parser = parse_cell)]
+    pub cell: (String, String),
+    /// How long a commit is measured at most; twice and four times as long if that is
+    /// too noisy to say.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = parse_seconds)]
+    pub budget: u64,
+    /// The folder for the runs. [default: results/bisect-TIME]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// The repository. [default: the sources of this program]
+    #[arg(long, value_name = "DIR")]
+    pub repository: Option<PathBuf>,
+    /// The shell command that builds a commit. [default: cargo build --release …]
+    #[arg(long, value_name = "COMMAND")]
+    pub build: Option<String>,
+    /// The lane program that the build leaves. [default: target/release/threadbare-lane]
+    #[arg(long, value_name = "FILE")]
+    pub program: Option<PathBuf>,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
 /// Units that a value may end with: how many of the parameter's own unit one
 /// comes to, and what the parameter's name then ends with.
 const UNITS: [(&str, u64, &str); 11] = [
@@ -492,6 +590,15 @@ fn parse_percent(text: &str) -> Result<f64, String> {
     match text.trim_end_matches('%').parse() {
         Ok(percent) if (0.1..=50.0).contains(&percent) => Ok(percent),
         _ => Err("write it as a number from 0.1 to 50, such as 4".to_owned()),
+    }
+}
+
+fn parse_cell(text: &str) -> Result<(String, String), String> {
+    match text.split_once('/') {
+        Some((workload, lane)) if !workload.is_empty() && !lane.is_empty() => {
+            Ok((workload.to_owned(), lane.to_owned()))
+        }
+        _ => Err("write it as WORKLOAD/LANE, such as spawn.batch/threadbare".to_owned()),
     }
 }
 

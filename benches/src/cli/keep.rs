@@ -17,22 +17,26 @@ const LEVEL: i32 = 19;
 
 pub(super) fn keep(arguments: &KeepArguments) -> anyhow::Result<ExitCode> {
     for path in &arguments.runs {
-        let file = run_file(path);
-        let run = reports::store::read(&file)?;
-        for warning in &run.warnings {
-            say(warning);
-        }
-        let (packed, steps) =
-            packed(&run).with_context(|| format!("keeping {}", file.display()))?;
-        let kept = write(&arguments.out, &run, &packed)?;
-        writeln!(
-            stdout(),
-            "{}\n  {} bytes; latencies in {steps} steps an octave",
-            kept.display(),
-            packed.len()
-        )?;
+        one(&run_file(path), &arguments.out)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Keeps the run in `file` below `folder`, and says where.
+pub(super) fn one(file: &Path, folder: &Path) -> anyhow::Result<()> {
+    let run = reports::store::read(file)?;
+    for warning in &run.warnings {
+        say(warning);
+    }
+    let (packed, steps) = packed(&run).with_context(|| format!("keeping {}", file.display()))?;
+    let kept = write(folder, &run, &packed)?;
+    writeln!(
+        stdout(),
+        "{}\n  {} bytes; latencies in {steps} steps an octave",
+        kept.display(),
+        packed.len()
+    )?;
+    Ok(())
 }
 
 /// The run with the finest histograms of latency with which it is small enough,

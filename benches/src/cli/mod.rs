@@ -2,11 +2,14 @@
 
 mod arguments;
 mod bench;
+mod bisect;
 mod choice;
+mod collect;
 mod compare;
 mod doctor;
 mod export;
 mod gate;
+mod history;
 mod keep;
 mod list;
 mod merge;
@@ -33,9 +36,10 @@ use crate::signals;
 use crate::study::{Preset, StudyError};
 
 pub use arguments::{
-    Arguments, Command, CompareArguments, DoctorArguments, ExportArguments, Format, GateArguments,
-    KeepArguments, ListArguments, MergeArguments, NewArguments, ReportArguments, RunArguments,
-    ShowArguments, SiteArguments, VerifyArguments,
+    Arguments, BisectArguments, CollectArguments, Command, CompareArguments, DoctorArguments,
+    ExportArguments, Format, GateArguments, HistoryArguments, KeepArguments, ListArguments,
+    MergeArguments, NewArguments, ReportArguments, RunArguments, ShowArguments, SiteArguments,
+    VerifyArguments,
 };
 pub use bench::bench_main;
 pub use run::{Ended, measure};
@@ -82,6 +86,9 @@ pub fn main() -> ExitCode {
         Command::Verify(arguments) => verify::verify(arguments),
         Command::New(arguments) => new::new(arguments),
         Command::Site(arguments) => site::site(arguments),
+        Command::Collect(arguments) => collect::collect(arguments),
+        Command::History(arguments) => history::history(arguments),
+        Command::Bisect(arguments) => bisect::bisect(arguments),
     };
     result.unwrap_or_else(|error| refused(&error, failed))
 }

@@ -14,22 +14,7 @@ use crate::say::{say, stdout};
 
 pub(super) fn site(arguments: &SiteArguments) -> anyhow::Result<ExitCode> {
     let prices = arguments.prices.as_deref().map(prices).transpose()?;
-    let folder = &arguments.folder;
-    let collection =
-        Collection::read(folder).with_context(|| format!("reading {}", folder.display()))?;
-    for one in &collection.apart {
-        say(format!(
-            "{}: {}: {}",
-            one.standing,
-            one.file,
-            one.reasons.join("; ")
-        ));
-    }
-    anyhow::ensure!(
-        !collection.machines.is_empty(),
-        "{} holds no run that is accepted; see `threadbare verify`",
-        folder.display()
-    );
+    let collection = collection(&arguments.folder)?;
     let pages = render(&collection, prices.as_ref());
     for (path, text) in &pages {
         write(&arguments.out.join(path), text.as_bytes())?;
@@ -49,6 +34,26 @@ pub(super) fn site(arguments: &SiteArguments) -> anyhow::Result<ExitCode> {
         arguments.out.join("index.html").display()
     )?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The runs of a folder; says which of them are in no figure.
+pub(super) fn collection(folder: &Path) -> anyhow::Result<Collection> {
+    let collection =
+        Collection::read(folder).with_context(|| format!("reading {}", folder.display()))?;
+    for one in &collection.apart {
+        say(format!(
+            "{}: {}: {}",
+            one.standing,
+            one.file,
+            one.reasons.join("; ")
+        ));
+    }
+    anyhow::ensure!(
+        !collection.machines.is_empty(),
+        "{} holds no run that is accepted; see `threadbare verify`",
+        folder.display()
+    );
+    Ok(collection)
 }
 
 fn prices(path: &Path) -> anyhow::Result<Prices> {

@@ -252,6 +252,7 @@ fn one_axis(
         y_unit: unit,
         x_ticks,
         ideal: None,
+        breaks: &[],
         marks: true,
     };
     curves_of_lanes(view, name, title, &chart)
@@ -308,6 +309,7 @@ pub(super) fn growth(view: &View<'_>, title: &str, growths: &[&Growth]) -> Marku
                 .collect(),
         ),
         ideal: None,
+        breaks: &[],
         marks: true,
     };
     curves_figure(view, &heading, &caption, &chart)
@@ -423,6 +425,7 @@ fn one_speedup(view: &View<'_>, workload: &Workload, case: &Case, members: &[&Cu
         } else {
             Ideal::Diagonal
         }),
+        breaks: &[],
         marks: true,
     };
     curves_figure(view, &title, &caption, &chart)
@@ -528,6 +531,7 @@ pub(super) fn percentiles(view: &View<'_>, workload: &Workload, case: &Case) -> 
         y_unit: Unit::Nanoseconds,
         x_ticks: Some(x_ticks),
         ideal: None,
+        breaks: &[],
         marks: false,
     };
     curves_figure(view, &title, &caption, &chart)
@@ -613,6 +617,7 @@ pub(super) fn samples(view: &View<'_>, workload: &Workload, case: &Case, row: &R
         y_unit: Unit::Share,
         x_ticks: None,
         ideal: None,
+        breaks: &[],
         marks: false,
     };
     html! {

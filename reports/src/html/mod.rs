@@ -18,6 +18,7 @@ mod environment;
 mod figures;
 mod folklore;
 mod growth;
+mod history;
 mod offered;
 mod peers;
 mod planner;
@@ -37,6 +38,7 @@ use crate::run::Run;
 
 pub use compare::render_comparison;
 pub(crate) use environment::text as plain;
+pub use history::{change_text, render_history};
 use view::{Drawn, Section, View};
 
 /// The size that a report stays below.

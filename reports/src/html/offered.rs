@@ -108,6 +108,7 @@ fn one(
         y_unit: Unit::Nanoseconds,
         x_ticks: None,
         ideal: None,
+        breaks: &[],
         marks: true,
     };
     curves_of_lanes(view, name, title, &chart)

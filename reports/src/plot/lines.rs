@@ -49,6 +49,8 @@ pub struct Curves<'a> {
     pub x_ticks: Option<Vec<(f64, String)>>,
     /// What would be ideal, drawn broken.
     pub ideal: Option<Ideal>,
+    /// Values of x at which something changed: a broken upright line at each.
+    pub breaks: &'a [f64],
     /// Marks each point; without, the curve alone.
     pub marks: bool,
 }
@@ -151,6 +153,10 @@ fn draw_all(caption: &Caption, chart: &Curves<'_>, layout: &Layout) -> String {
                 f64::midpoint(path[0].1, path[1].1) - 10.0,
             );
             pen.small("ideal", middle, Ink::Muted, Anchor::End);
+        }
+        for at in chart.breaks {
+            let place = x.place(*at);
+            pen.dashes(&[(place, TOP), (place, layout.bottom)], Ink::Muted, 1.0);
         }
         for line in chart.lines {
             draw(pen, chart, line, &x, &y);

@@ -86,7 +86,7 @@ pub struct Setup {
     pub runs: Vec<Kept>,
     /// The figures of all runs together, by place and lane.
     #[serde(skip)]
-    pub figures: BTreeMap<Place, BTreeMap<String, Figure>>,
+    pub figures: Figures,
     /// True for runs that a program derived from others, for trials.
     pub derived: bool,
 }
@@ -100,7 +100,13 @@ pub struct Kept {
     pub started: String,
     /// Its id.
     pub run_id: String,
+    /// Its own figures, by place and lane.
+    #[serde(skip)]
+    pub figures: Figures,
 }
+
+/// Figures by place and lane.
+pub type Figures = BTreeMap<Place, BTreeMap<String, Figure>>;
 
 /// A file that is not in the figures.
 #[derive(Clone, Debug, Serialize)]
@@ -404,14 +410,17 @@ fn setup(facts: Vec<Fact>, mut runs: Vec<(String, Digest)>) -> Setup {
     let cpus_count = runs[0].1.cpus_count;
     let derived = runs.iter().any(|(_, digest)| digest.derived);
     for (file, digest) in runs {
+        let mut own = Figures::new();
         for (place, lane, figure) in digest.figures {
-            let lanes = figures.entry(place).or_default();
-            lanes.entry(lane).or_default().push(figure);
+            let lanes = figures.entry(place.clone()).or_default();
+            lanes.entry(lane.clone()).or_default().push(figure.clone());
+            own.entry(place).or_default().insert(lane, figure);
         }
         kept.push(Kept {
             file,
             started: digest.started,
             run_id: digest.run_id,
+            figures: own,
         });
     }
     let together = |lanes: BTreeMap<String, Vec<Figure>>| {

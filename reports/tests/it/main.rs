@@ -2,8 +2,10 @@
 
 mod analysis;
 mod browser;
+mod collect;
 mod derive;
 mod gate;
+mod history;
 mod hostile;
 mod html;
 mod kept;

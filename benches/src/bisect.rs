@@ -1,0 +1,251 @@
+//! Finds the commit that changed a cell. Git's own bisection chooses the commits; each is
+//! built and measured beside the good one, alternately, in one run (`run --base`), so a
+//! change of the host affects both builds.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, ensure};
+use reports::change::{Change, ChangeRow};
+use reports::stats::verdict::Verdict;
+use serde::Serialize;
+
+use crate::commits::{CommitError, Commits};
+use crate::lane_program;
+use crate::say::say;
+
+/// How often a commit that is too noisy to judge is measured, each time for twice as long.
+const TRIES: u32 = 3;
+
+/// What is watched, and for how long each commit is measured at most.
+#[derive(Clone, Debug)]
+pub(crate) struct Watched {
+    pub(crate) workload: String,
+    pub(crate) lane: String,
+    pub(crate) budget_s: u64,
+}
+
+/// A commit that was measured beside the good one.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Measured {
+    pub(crate) commit: String,
+    pub(crate) subject: String,
+    /// By how much its figure is more than that of the good commit; none if it does not
+    /// build or has no figure.
+    pub(crate) by: Option<String>,
+    pub(crate) verdict: Option<Verdict>,
+    /// What is wrong with it.
+    pub(crate) problem: Option<String>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Found {
+    /// The cell, with its parameters.
+    pub(crate) cell: String,
+    /// All that was measured, in order; the bad commit first.
+    pub(crate) measured: Vec<Measured>,
+    /// The commits of which one made the step: one, unless some were not to be judged;
+    /// none if the bad commit does not differ from the good one.
+    pub(crate) suspects: Vec<Suspect>,
+}
+
+/// A commit that may have made the step.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Suspect {
+    pub(crate) commit: String,
+    pub(crate) subject: String,
+}
+
+/// A search between two commits.
+pub(crate) struct Search<'a> {
+    pub(crate) commits: &'a Commits,
+    pub(crate) watched: Watched,
+    /// Where the runs are kept.
+    pub(crate) runs: PathBuf,
+}
+
+impl Search<'_> {
+    /// Blocks the thread until the commit is found: some builds and as many runs.
+    pub(crate) fn between(&self, good: &str, bad: &str) -> anyhow::Result<Found> {
+        let [good, bad] = [self.commits.find(good)?, self.commits.find(bad)?];
+        let is_ancestor = ["merge-base", "--is-ancestor", &good, &bad];
+        let lines_up = self.commits.git(is_ancestor).is_ok();
+        ensure!(
+            lines_up && good != bad,
+            "{good} is no ancestor of {bad}: name the older commit first"
+        );
+        let base = self.commits.program(&good)?;
+        let program = self.commits.program(&bad)?;
+        let (first, row) = self.measure(&bad, &base, &program, None)?;
+        let row = row.with_context(|| {
+            format!(
+                "{bad} has no figure of {} on {}: {}",
+                self.watched.workload,
+                self.watched.lane,
+                first.problem.as_deref().unwrap_or("not measured")
+            )
+        })?;
+        let mut found = Found {
+            cell: [
+                row.workload.as_str(),
+                &row.case_text,
+                &row.lane,
+                &row.quantity.title,
+            ]
+            .into_iter()
+            .filter(|words| !words.is_empty())
+            .collect::<Vec<_>>()
+            .join(", "),
+            measured: vec![first],
+            suspects: Vec::new(),
+        };
+        if !matches!(row.verdict, Verdict::Faster | Verdict::Slower) {
+            return Ok(found);
+        }
+        let mut said = self.commits.git(["bisect", "start", &bad, &good])?;
+        while !said.contains("is the first bad commit") {
+            let commit = self.commits.git(["rev-parse", "HEAD"])?;
+            let measured = match self.commits.program(&commit) {
+                Ok(program) => self.measure(&commit, &base, &program, Some(&row))?.0,
+                Err(CommitError::Build { message, .. }) => Measured {
+                    problem: Some(format!("it does not build: {message}")),
+                    ..self.named(&commit)?
+                },
+                Err(error) => return Err(error.into()),
+            };
+            let word = match measured.verdict {
+                None | Some(Verdict::CannotTell) => "skip",
+                Some(verdict) if verdict == row.verdict => "bad",
+                Some(_) => "good",
+            };
+            say(format!("{word}: {} {}", measured.commit, measured.subject));
+            found.measured.push(measured);
+            said = match self.commits.git(["bisect", word, &commit]) {
+                Ok(said) => said,
+                // It ends with 2 where only commits are left that were skipped.
+                Err(CommitError::Git { message, .. }) if message.contains("only 'skip'ped") => {
+                    message
+                }
+                Err(error) => return Err(error.into()),
+            };
+            if said.contains("only 'skip'ped") {
+                break;
+            }
+        }
+        found.suspects = self.suspects()?;
+        Ok(found)
+    }
+
+    /// The commits that are neither good nor descend from one that is bad.
+    fn suspects(&self) -> anyhow::Result<Vec<Suspect>> {
+        let good = self.commits.git([
+            "for-each-ref",
+            "--format=^%(objectname)",
+            "refs/bisect/good-*",
+        ])?;
+        let words = ["log", "--format=%H %s", "refs/bisect/bad"];
+        let log = self.commits.git(words.into_iter().chain(good.lines()))?;
+        let suspects = log.lines().filter_map(|line| line.split_once(' '));
+        Ok(suspects
+            .map(|(commit, subject)| Suspect {
+                commit: commit.to_owned(),
+                subject: subject.to_owned(),
+            })
+            .collect())
+    }
+
+    fn named(&self, commit: &str) -> anyhow::Result<Measured> {
+        Ok(Measured {
+            commit: commit.to_owned(),
+            subject: self.commits.git(["log", "-1", "--format=%s", commit])?,
+            by: None,
+            verdict: None,
+            problem: None,
+        })
+    }
+
+    /// Measures a commit's program beside the good one, and again for longer where that
+    /// is too noisy to say. `like` is the row that is watched; of the first run it is the
+    /// one with the largest change.
+    fn measure(
+        &self,
+        commit: &str,
+        base: &Path,
+        program: &Path,
+        like: Option<&ChangeRow>,
+    ) -> anyhow::Result<(Measured, Option<ChangeRow>)> {
+        let mut measured = self.named(commit)?;
+        let mut found = None;
+        for attempt in 0..TRIES {
+            let folder = self
+                .runs
+                .join(format!("{}-{attempt}", commit.get(..12).unwrap_or(commit)));
+            let file = self.run(base, program, self.watched.budget_s << attempt, &folder)?;
+            let run = reports::store::read(&file)?;
+            let sides = run.sides().context("the run has one build only")?;
+            let change = Change::between(&sides[0], &sides[1]);
+            let is_watched = |row: &&ChangeRow| {
+                (row.workload == self.watched.workload && row.lane == self.watched.lane)
+                    && row.is_main()
+                    && like.is_none_or(|like| like.case == row.case)
+            };
+            let size = |row: &&ChangeRow| {
+                let is_decided = matches!(row.verdict, Verdict::Faster | Verdict::Slower);
+                (is_decided, (row.ratio.value.ln().abs() * 1e9) as u64)
+            };
+            found = change
+                .rows
+                .iter()
+                .filter(is_watched)
+                .max_by_key(size)
+                .cloned();
+            let Some(row) = &found else {
+                let missing = change.missing.first();
+                measured.problem = Some(missing.map_or_else(
+                    || "it has no figure of the cell".to_owned(),
+                    |one| one.why.clone(),
+                ));
+                break;
+            };
+            measured.by = Some(row.by());
+            measured.verdict = Some(row.verdict);
+            if row.verdict != Verdict::CannotTell {
+                break;
+            }
+        }
+        Ok((measured, found))
+    }
+
+    /// `threadbare run --base`, in a process of its own, as its lane program is named by
+    /// a variable. The result file.
+    fn run(
+        &self,
+        base: &Path,
+        program: &Path,
+        budget_s: u64,
+        folder: &Path,
+    ) -> anyhow::Result<PathBuf> {
+        let status = Command::new(std::env::current_exe()?)
+            .args(["run", "--lane", &self.watched.lane])
+            .args(["--workload", &self.watched.workload])
+            .args(["--budget", &budget_s.to_string()])
+            .arg("--base")
+            .arg(base)
+            .arg("--out")
+            .arg(folder)
+            .env(lane_program::VARIABLE, program)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status()
+            .context("starting threadbare run")?;
+        let file = folder.join("run.jsonl");
+        // 1 is of a lane that failed: its absence is a finding.
+        let is_usable = status.success() || status.code() == Some(1);
+        ensure!(
+            is_usable && file.is_file(),
+            "threadbare run ended with {status}; see above"
+        );
+        Ok(file)
+    }
+}

@@ -1,0 +1,103 @@
+//! `threadbare bisect`: which commit changed a cell?
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{bail, ensure};
+
+use super::arguments::{BisectArguments, Format};
+use super::list::{plain_table, trimmed};
+use crate::bisect::{Found, Search, Watched};
+use crate::commits::{Commits, Recipe};
+use crate::say::stdout;
+use crate::{lane_program, lanes};
+
+/// The exit status where several commits are left.
+const SEVERAL: u8 = 1;
+/// The exit status where the two commits do not differ.
+const NO_STEP: u8 = 3;
+
+pub(super) fn bisect(arguments: &BisectArguments) -> anyhow::Result<ExitCode> {
+    let (workload, lane) = arguments.cell.clone();
+    match lanes::find(&lane) {
+        None => bail!("there is no lane `{lane}`; see `threadbare list`"),
+        Some(entry) => ensure!(
+            entry.foreign.is_none(),
+            "the lane `{lane}` is of another language: a commit has no other build of its runtime"
+        ),
+    }
+    if workloads::catalogue::find(&workload).is_none() {
+        bail!("there is no workload `{workload}`; see `threadbare list`");
+    }
+    let own = Recipe::default();
+    let recipe = Recipe {
+        build: arguments.build.clone().unwrap_or(own.build),
+        program: arguments.program.clone().unwrap_or(own.program),
+    };
+    let repository = arguments.repository.clone();
+    let repository = repository.unwrap_or_else(lane_program::workspace);
+    let commits = Commits::of(&repository, recipe)?;
+    let now = jiff::Zoned::now()
+        .strftime("bisect-%Y-%m-%dT%H-%M-%S")
+        .to_string();
+    let runs = arguments
+        .out
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("results").join(now));
+    let search = Search {
+        commits: &commits,
+        watched: Watched {
+            workload,
+            lane,
+            budget_s: arguments.budget,
+        },
+        runs,
+    };
+    let found = search.between(&arguments.good, &arguments.bad)?;
+    let mut out = stdout();
+    match arguments.format {
+        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&found)?)?,
+        Format::Table => print(&mut out, &found)?,
+    }
+    Ok(match found.suspects.len() {
+        0 => ExitCode::from(NO_STEP),
+        1 => ExitCode::SUCCESS,
+        _ => ExitCode::from(SEVERAL),
+    })
+}
+
+fn short(commit: &str) -> String {
+    commit.get(..12).unwrap_or(commit).to_owned()
+}
+
+fn print(out: &mut impl Write, found: &Found) -> std::io::Result<()> {
+    writeln!(out, "{}, against the good commit", found.cell)?;
+    let mut table = plain_table();
+    for one in &found.measured {
+        let verdict = one
+            .verdict
+            .map(|verdict| format!("{verdict:?}").to_lowercase());
+        table.add_row([
+            short(&one.commit),
+            one.by.clone().unwrap_or_default(),
+            one.problem.clone().or(verdict).unwrap_or_default(),
+            one.subject.clone(),
+        ]);
+    }
+    writeln!(out, "{}", trimmed(&table))?;
+    match found.suspects.as_slice() {
+        [] => writeln!(out, "the two commits do not differ, as far as can be told"),
+        [one] => writeln!(
+            out,
+            "the first commit that differs: {} {}",
+            one.commit, one.subject
+        ),
+        several => {
+            writeln!(out, "one of these; others were not to be judged:")?;
+            several
+                .iter()
+                .try_for_each(|one| writeln!(out, "  {} {}", short(&one.commit), one.subject))
+        }
+    }
+}

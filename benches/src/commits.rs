@@ -1,0 +1,252 @@
+//! Lane programs of other commits: each is built once, in a worktree of its own, and kept.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use workloads::lane::Program;
+
+use crate::say::say;
+
+/// The folder of a repository in which worktree and builds are.
+const FOLDER: &str = "target/commits";
+
+/// Why there is no program of a commit.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommitError {
+    /// Git refused.
+    #[error("git {command}: {message}")]
+    Git {
+        /// The words of the command.
+        command: String,
+        /// What it said.
+        message: String,
+    },
+    /// The commit does not build.
+    #[error("the commit {commit} does not build: {message}")]
+    Build {
+        /// The commit.
+        commit: String,
+        /// The end of what the build said.
+        message: String,
+    },
+    /// The host refused something.
+    #[error("{what}: {error}")]
+    Host {
+        /// What was tried.
+        what: String,
+        /// Why not.
+        error: io::Error,
+    },
+}
+
+fn host(what: String) -> impl FnOnce(io::Error) -> CommitError {
+    |error| CommitError::Host { what, error }
+}
+
+/// How a commit becomes a lane program.
+#[derive(Clone, Debug)]
+pub(crate) struct Recipe {
+    /// A line for `sh`, run at the top of the commit's tree.
+    pub(crate) build: String,
+    /// The lane program that it leaves, below that tree.
+    pub(crate) program: PathBuf,
+}
+
+impl Default for Recipe {
+    /// This project's own.
+    fn default() -> Self {
+        Self {
+            build: "cargo build --release --quiet --package workloads --bins".to_owned(),
+            program: PathBuf::from("target/release").join(Program::Plain.file_name()),
+        }
+    }
+}
+
+/// The commits of a repository, checked out one after the other in one worktree, which
+/// goes away with this value.
+#[derive(Debug)]
+pub(crate) struct Commits {
+    repository: PathBuf,
+    recipe: Recipe,
+}
+
+impl Commits {
+    /// Those of `repository`.
+    ///
+    /// # Errors
+    ///
+    /// What git or the file system said.
+    pub(crate) fn of(repository: &Path, recipe: Recipe) -> Result<Self, CommitError> {
+        let top = git(repository, ["rev-parse", "--show-toplevel"])?;
+        let commits = Self {
+            repository: PathBuf::from(top),
+            recipe,
+        };
+        // What an earlier start left that was ended by a signal.
+        commits.remove_tree();
+        let folder = commits.folder();
+        std::fs::create_dir_all(&folder)
+            .map_err(host(format!("making the folder {}", folder.display())))?;
+        let tree = commits.tree();
+        let add = ["worktree", "add", "--quiet", "--force", "--detach"].map(OsStr::new);
+        git(
+            &commits.repository,
+            add.into_iter().chain([tree.as_os_str()]),
+        )?;
+        Ok(commits)
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.repository.join(FOLDER)
+    }
+
+    /// The worktree.
+    #[must_use]
+    pub(crate) fn tree(&self) -> PathBuf {
+        self.folder().join("tree")
+    }
+
+    /// The whole name of a commit.
+    ///
+    /// # Errors
+    ///
+    /// That there is none of this name.
+    pub(crate) fn find(&self, name: &str) -> Result<String, CommitError> {
+        let commit = format!("{name}^{{commit}}");
+        git(
+            &self.repository,
+            ["rev-parse", "--verify", "--end-of-options", &commit],
+        )
+    }
+
+    /// Has git do something in the worktree; what it said on stdout.
+    ///
+    /// # Errors
+    ///
+    /// That it did not end with 0, and what it said.
+    pub(crate) fn git<'a>(
+        &self,
+        words: impl IntoIterator<Item = &'a str>,
+    ) -> Result<String, CommitError> {
+        git(&self.tree(), words)
+    }
+
+    /// The lane program of `commit`, a whole name; its twins lie beside it. Builds it the
+    /// first time, and blocks the thread for as long as that takes.
+    ///
+    /// # Errors
+    ///
+    /// [`CommitError::Build`] where the commit does not build, and what git or the file
+    /// system said.
+    pub(crate) fn program(&self, commit: &str) -> Result<PathBuf, CommitError> {
+        let kept = self.folder().join(commit);
+        let name = self.recipe.program.file_name().unwrap_or_default();
+        let program = kept.join(name);
+        if program.is_file() {
+            return Ok(program);
+        }
+        self.git(["checkout", "--quiet", "--force", "--detach", commit])?;
+        self.clean()?;
+        say(format!("building {commit}: {}", self.recipe.build));
+        let output = Command::new("sh")
+            .args(["-c", &self.recipe.build])
+            .current_dir(self.tree())
+            // One folder for all commits, so that only what differs is built anew.
+            .env("CARGO_TARGET_DIR", self.folder().join("build/target"))
+            .stdin(Stdio::null())
+            .output()
+            .map_err(host("starting sh".to_owned()))?;
+        let failed = |message: String| CommitError::Build {
+            commit: commit.to_owned(),
+            message,
+        };
+        if !output.status.success() {
+            return Err(failed(last_lines(&output.stderr)));
+        }
+        let roots = [self.tree(), self.folder().join("build")];
+        let mut built = roots.iter().map(|root| root.join(&self.recipe.program));
+        let built = built.find(|path| path.is_file());
+        let built = built
+            .ok_or_else(|| failed(format!("it leaves no {}", self.recipe.program.display())))?;
+        keep(&built, &kept).map_err(host(format!("copying {}", built.display())))?;
+        self.clean()?;
+        Ok(program)
+    }
+
+    /// Takes away what a build has made or changed in the worktree.
+    fn clean(&self) -> Result<(), CommitError> {
+        self.git(["reset", "--quiet", "--hard"])?;
+        self.git(["clean", "--quiet", "-fdx"])?;
+        Ok(())
+    }
+
+    fn remove_tree(&self) {
+        let words = ["worktree", "remove", "--force"].map(OsStr::new);
+        let tree = self.tree();
+        if tree.exists() {
+            // A tree that stays is removed at the next start.
+            let _ = git(
+                &self.repository,
+                words.into_iter().chain([tree.as_os_str()]),
+            );
+        }
+    }
+}
+
+impl Drop for Commits {
+    fn drop(&mut self) {
+        self.remove_tree();
+    }
+}
+
+/// Copies a lane program and its twin, by the names that they have.
+fn keep(built: &Path, folder: &Path) -> io::Result<()> {
+    // Whole or not at all: the folder's name says that the build is there.
+    let half = folder.with_extension("half");
+    std::fs::create_dir_all(&half)?;
+    let twin = built.with_file_name(Program::Mimalloc.file_name());
+    for program in [built, &twin].into_iter().filter(|path| path.is_file()) {
+        std::fs::copy(program, half.join(program.file_name().unwrap_or_default()))?;
+    }
+    std::fs::rename(half, folder)
+}
+
+/// The end of what a build said.
+fn last_lines(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let lines: Vec<&str> = text.trim().lines().collect();
+    lines[lines.len().saturating_sub(10)..].join("\n")
+}
+
+fn git(
+    folder: &Path,
+    words: impl IntoIterator<Item = impl AsRef<OsStr>>,
+) -> Result<String, CommitError> {
+    let words: Vec<_> = words
+        .into_iter()
+        .map(|word| word.as_ref().to_owned())
+        .collect();
+    let output = Command::new("git")
+        .arg("-C")
+        .arg(folder)
+        .args(&words)
+        // Its words are read.
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(host("starting git".to_owned()))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() {
+        return Ok(text(&output.stdout));
+    }
+    let words = words.iter().map(|word| word.to_string_lossy());
+    Err(CommitError::Git {
+        command: words.collect::<Vec<_>>().join(" "),
+        message: [text(&output.stdout), text(&output.stderr)]
+            .join("\n")
+            .trim()
+            .to_owned(),
+    })
+}

@@ -1,0 +1,174 @@
+//! `threadbare bisect` and `threadbare history` as a user starts them. The lane is a script
+//! that says how long it took, so no verdict rests on a clock.
+
+mod program;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use program::{executable, lane, text, threadbare};
+
+fn git(folder: &Path, words: &[&str]) -> String {
+    let output = Command::new("git")
+        .arg("-C")
+        .arg(folder)
+        .args(["-c", "user.name=t", "-c", "user.email=t@localhost"])
+        .args(words)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout).trim().to_owned()
+}
+
+/// A repository whose commits slow the lane down by so many percent each; `None` is a
+/// commit that does not build. The commits, the oldest first.
+fn repository(folder: &Path, slowdowns: &[Option<u32>]) -> Vec<String> {
+    let lane = lane(folder);
+    let repository = folder.join("repository");
+    fs::create_dir(&repository).unwrap();
+    git(&repository, &["init", "--quiet"]);
+    fs::write(repository.join(".gitignore"), "target\n").unwrap();
+    let commit = |(number, slowdown): (usize, &Option<u32>)| {
+        let build = match slowdown {
+            Some(percent) => format!(
+                "mkdir -p out; printf '#!/bin/sh\\nINJECT={percent} exec {}\\n' >out/lane; chmod +x out/lane",
+                lane.display()
+            ),
+            None => "echo broken >&2; exit 1".to_owned(),
+        };
+        executable(
+            &repository.join("build.sh"),
+            &format!("#!/bin/sh\n# {number}\n{build}\n"),
+        );
+        git(&repository, &["add", "--all"]);
+        git(
+            &repository,
+            &["commit", "--quiet", "-m", &format!("change {number}")],
+        );
+        git(&repository, &["rev-parse", "HEAD"])
+    };
+    slowdowns.iter().enumerate().map(commit).collect()
+}
+
+fn bisect(folder: &Path, [good, bad]: [&str; 2], more: &[&str]) -> std::process::Output {
+    let mut command = threadbare();
+    command
+        .args([
+            "bisect",
+            good,
+            bad,
+            "--cell",
+            "spawn.one/thread",
+            "--budget",
+            "20",
+        ])
+        .args(["--build", "./build.sh", "--program", "out/lane"])
+        .arg("--repository")
+        .arg(folder.join("repository"))
+        .arg("--out")
+        .arg(folder.join("runs"));
+    command.args(more).output().unwrap()
+}
+
+#[test]
+fn commit_that_made_the_step_is_found_beside_one_that_does_not_build() {
+    let folder = tempfile::tempdir().unwrap();
+    let slowdowns = [
+        Some(0),
+        Some(0),
+        None,
+        Some(0),
+        Some(0),
+        Some(60),
+        Some(60),
+        Some(60),
+    ];
+    let commits = repository(folder.path(), &slowdowns);
+    let output = bisect(
+        folder.path(),
+        [&commits[0], &commits[7]],
+        &["--format", "json"],
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["suspects"][0]["commit"], commits[5].as_str());
+    assert_eq!(found["suspects"][0]["subject"], "change 5");
+    assert_eq!(found["suspects"].as_array().unwrap().len(), 1);
+    // No worktree and no bisection is left in the repository.
+    let repository = folder.path().join("repository");
+    assert_eq!(git(&repository, &["worktree", "list"]).lines().count(), 1);
+    assert_eq!(git(&repository, &["status", "--porcelain"]), "");
+    assert!(!repository.join(".git/BISECT_LOG").exists());
+}
+
+#[test]
+fn commits_beside_one_that_does_not_build_are_all_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let commits = repository(folder.path(), &[Some(0), None, Some(60)]);
+    let output = bisect(folder.path(), [&commits[0], &commits[2]], &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    for words in [
+        "does not build: broken",
+        "one of these",
+        "change 1",
+        "change 2",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}
+
+#[test]
+fn commits_that_do_not_differ_and_wrong_words_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let commits = repository(folder.path(), &[Some(0), Some(0)]);
+    let output = bisect(folder.path(), [&commits[0], &commits[1]], &[]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("do not differ"));
+    let output = bisect(folder.path(), [&commits[1], &commits[0]], &[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output.stderr).contains("is no ancestor of"),
+        "{}",
+        text(&output.stderr)
+    );
+    let output = bisect(folder.path(), ["nonsense", &commits[0]], &[]);
+    assert_eq!(output.status.code(), Some(2));
+    let mut command = threadbare();
+    let output = command
+        .args(["bisect", "a", "b", "--cell", "spawn.one/go"])
+        .output()
+        .unwrap();
+    assert!(
+        text(&output.stderr).contains("of another language"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn history_of_the_collection_is_printed_and_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("history.html");
+    let hardware = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports/hardware");
+    let mut command = threadbare();
+    command
+        .arg("history")
+        .arg(hardware)
+        .args(["--workload", "spawn", "--out"])
+        .arg(&page);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    assert!(
+        said.contains("suite: ") && said.contains("fewer than 6 runs"),
+        "{said}"
+    );
+    assert_eq!(said.lines().last(), page.to_str());
+    assert!(
+        fs::read_to_string(&page)
+            .unwrap()
+            .contains("without a step")
+    );
+}

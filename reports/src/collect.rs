@@ -1,0 +1,207 @@
+//! What came back from a fleet, beside what was sent out.
+//!
+//! The engine's script writes [`EXPECTED`] into the folder: a line for each run with the
+//! folder of its results, the kind of node and who placed it, separated by tabs. Nothing
+//! is moved or removed here: a run that was cut short is named and stays.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::format;
+use crate::run::Run;
+use crate::site;
+use crate::verify::{Standing, Verifier, look};
+
+/// The file that says what was sent out.
+pub const EXPECTED: &str = "expected.tsv";
+
+/// What is with a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It came back, and would be accepted among other people's.
+    Whole,
+    /// It came back whole, and its figures do not stand for its machine.
+    Quarantined,
+    /// The same run is there under another name.
+    Double,
+    /// It ended before everything was measured.
+    CutShort,
+    /// It cannot be used.
+    Refused,
+    /// It did not come back.
+    Missing,
+}
+
+impl State {
+    /// For a person.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Quarantined => "quarantined",
+            Self::Double => "double",
+            Self::CutShort => "cut short",
+            Self::Refused => "refused",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+/// A run that was sent out, or that came back.
+#[derive(Clone, Debug, Serialize)]
+pub struct Arrived {
+    /// Its folder, or its file, below the collected one.
+    pub name: String,
+    /// The kind of node; empty where nobody says.
+    pub kind: String,
+    /// Who placed it: the engine, and its job where that is known.
+    pub placed_by: String,
+    /// The node, as the run says.
+    pub node: String,
+    /// The machine key.
+    pub machine_key: String,
+    /// What is with it.
+    pub state: State,
+    /// Why.
+    pub reasons: Vec<String>,
+    /// The result file.
+    pub file: Option<PathBuf>,
+}
+
+/// Looks at all runs below `folder` and at what was expected there: first the expected
+/// ones, in their order, then the others.
+///
+/// # Errors
+///
+/// What the file system said of the folder.
+pub fn collect(folder: &Path) -> io::Result<Vec<Arrived>> {
+    let mut files = site::files(folder)?;
+    let mut found = Vec::new();
+    let mut collector = Collector::default();
+    for (name, kind, placed_by) in expected(folder)? {
+        let own = folder.join(&name);
+        let place = files.iter().position(|file| file.starts_with(&own));
+        let sent = Arrived {
+            name,
+            kind,
+            placed_by,
+            node: String::new(),
+            machine_key: String::new(),
+            state: State::Missing,
+            reasons: vec!["it has left no result file".to_owned()],
+            file: None,
+        };
+        found.push(match place {
+            Some(place) => collector.take(sent, files.remove(place)),
+            None => sent,
+        });
+    }
+    for file in files {
+        let below = file.strip_prefix(folder).unwrap_or(&file);
+        let named = match below.file_name() {
+            Some(name) if name == "run.jsonl" => below.parent().unwrap_or(below),
+            _ => below,
+        };
+        let unasked = Arrived {
+            name: named.display().to_string(),
+            kind: String::new(),
+            placed_by: String::new(),
+            node: String::new(),
+            machine_key: String::new(),
+            state: State::Whole,
+            reasons: Vec::new(),
+            file: None,
+        };
+        found.push(collector.take(unasked, file));
+    }
+    Ok(found)
+}
+
+/// The lines of [`EXPECTED`]: name, kind, who placed it. Each name once.
+fn expected(folder: &Path) -> io::Result<Vec<(String, String, String)>> {
+    let text = match std::fs::read_to_string(folder.join(EXPECTED)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        text => text?,
+    };
+    let mut seen = BTreeSet::new();
+    let lines = text.lines().filter_map(|line| {
+        let mut fields = line.split('\t').map(str::trim).map(str::to_owned);
+        let name = fields.next().filter(|name| !name.is_empty())?;
+        let mut next = || fields.next().unwrap_or_default();
+        Some((name, next(), next()))
+    });
+    Ok(lines.filter(|line| seen.insert(line.0.clone())).collect())
+}
+
+#[derive(Default)]
+struct Collector {
+    verifier: Verifier,
+    /// Runs by what tells one from another.
+    seen: BTreeMap<(String, String, Option<u32>), String>,
+}
+
+impl Collector {
+    fn take(&mut self, sent: Arrived, file: PathBuf) -> Arrived {
+        let looked = look(&file);
+        let Some(run) = &looked.run else {
+            return Arrived {
+                state: State::Refused,
+                reasons: self.verifier.judge(&file, &looked).reasons,
+                file: Some(file),
+                ..sent
+            };
+        };
+        let header = &run.header;
+        let said = |name: &str| {
+            let placed = header.environment.get("placed").and_then(Value::as_object);
+            let value = placed.and_then(|placed| placed.get(name)?.as_str());
+            value.unwrap_or_default().to_owned()
+        };
+        let or = |known: String, said: String| if known.is_empty() { said } else { known };
+        let arrived = Arrived {
+            kind: or(sent.kind, said("kind")),
+            placed_by: or(sent.placed_by, said("engine")),
+            node: or(said("node"), header.host.name.clone()),
+            machine_key: header.host.machine.key(),
+            ..sent
+        };
+        let id = (
+            header.run_id.clone(),
+            header.started.clone(),
+            header.design.shard.map(|shard| shard.index),
+        );
+        let (state, reasons) = if let Some(before) = self.seen.insert(id, arrived.name.clone()) {
+            (State::Double, vec![format!("it is the run {before}")])
+        } else if !run.is_complete() && header.design.shard.is_none() {
+            (State::CutShort, vec![how_far(run)])
+        } else {
+            let finding = self.verifier.judge(&file, &looked);
+            let state = match finding.standing {
+                Standing::Accepted => State::Whole,
+                Standing::Quarantined => State::Quarantined,
+                Standing::Refused => State::Refused,
+            };
+            (state, finding.reasons)
+        };
+        Arrived {
+            state,
+            reasons,
+            file: Some(file),
+            ..arrived
+        }
+    }
+}
+
+/// How far a run came that was cut short.
+fn how_far(run: &Run) -> String {
+    let samples = format::count(run.samples_count() as u64);
+    let blocks = format::count(run.blocks.len() as u64);
+    format!(
+        "it ended after {samples} samples in {blocks} whole blocks; `threadbare run --resume` goes on with it on that machine"
+    )
+}

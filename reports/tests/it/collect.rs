@@ -1,0 +1,68 @@
+//! What came back from a fleet, from derived runs.
+
+use reports::collect::{EXPECTED, State, collect};
+use serde_json::json;
+
+use crate::derive;
+
+#[test]
+fn whole_double_cut_short_missing_and_unasked_runs_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let expected = "a\tbig\tslurm job 1\nb\tbig\tslurm job 2\nc\tsmall\tslurm job 3\nd\tsmall\tslurm job 4\na\tbig\tagain\n";
+    std::fs::write(folder.path().join(EXPECTED), expected).unwrap();
+    let real = derive::real();
+    let save = |name: &str, run: &reports::Run| {
+        let lines = run
+            .records()
+            .map(|record| serde_json::to_string(&record).unwrap());
+        let text = lines.collect::<Vec<_>>().join("\n") + "\n";
+        std::fs::create_dir_all(folder.path().join(name)).unwrap();
+        std::fs::write(folder.path().join(name).join("run.jsonl"), text).unwrap();
+    };
+    let mut whole = derive::derived(&real, 0);
+    let placed = json!({"engine": "slurm", "node": "n1", "kind": "big", "alone": true});
+    whole.header.environment.insert("placed".into(), placed);
+    save("a", &whole);
+    save("b", &whole);
+    let mut short = derive::derived(&real, 1);
+    short.end = None;
+    save("c", &short);
+    let mut shared = derive::derived(&real, 2);
+    shared.taints.push(reports::schema::Taint {
+        kind: "shared_node".into(),
+        ..Default::default()
+    });
+    save("from-elsewhere", &shared);
+    std::fs::write(folder.path().join("half.jsonl"), "").unwrap();
+    let found = collect(folder.path()).unwrap();
+    let told: Vec<(&str, &str, State)> = found
+        .iter()
+        .map(|one| (one.name.as_str(), one.kind.as_str(), one.state))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("a", "big", State::Whole),
+            ("b", "big", State::Double),
+            ("c", "small", State::CutShort),
+            ("d", "small", State::Missing),
+            ("from-elsewhere", "", State::Quarantined),
+            ("half.jsonl", "", State::Refused),
+        ]
+    );
+    assert_eq!(
+        (found[0].node.as_str(), found[0].placed_by.as_str()),
+        ("n1", "slurm job 1")
+    );
+    assert_eq!(found[1].reasons, ["it is the run a"]);
+    assert!(
+        found[2].reasons[0].contains("whole blocks"),
+        "{:?}",
+        found[2].reasons
+    );
+    assert!(found[4].reasons[0].contains("other jobs ran on the node"));
+    // What is kept for others names no node and no job.
+    let kept = reports::store::Kept::of(&whole, None).next().unwrap();
+    let text = String::from_utf8(kept.text).unwrap();
+    assert!(text.contains(r#""engine":"slurm""#) && !text.contains(r#""node":"n1""#));
+}

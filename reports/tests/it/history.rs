@@ -1,0 +1,118 @@
+//! One machine over time, from runs of a real one with an injected step.
+
+use std::path::Path;
+
+use reports::Run;
+use reports::history::{History, histories};
+use reports::html::render_history;
+use reports::site::Collection;
+use serde_json::json;
+
+use crate::derive;
+
+/// Eight runs of one machine; from the fifth on the lane tokio takes 1.4 times as long
+/// to spawn, and the kernel and the compiler are others.
+fn write(folder: &Path) {
+    let real = derive::real().remove(0);
+    for number in 0..8_u32 {
+        let mut run = real.clone();
+        let header = &mut run.header;
+        header
+            .workloads
+            .retain(|one| one.id == "spawn.one" || one.id == "cpu.primes");
+        header.run_id = format!("history{number}");
+        header.started = format!("2026-10-{:02}T08:00:00+00:00", 1 + number);
+        let is_after = number >= 4;
+        let rustc = if is_after {
+            "rustc 1.99.0 (x)"
+        } else {
+            "rustc 1.98.0 (x)"
+        };
+        header.environment.insert("rustc".into(), json!(rustc));
+        header.host.operating_system =
+            format!("Debian, kernel 6.{}", if is_after { 19 } else { 18 });
+        run.groups
+            .retain(|group| group.workload == "spawn.one" || group.workload == "cpu.primes");
+        for group in &mut run.groups {
+            let is_slow = is_after && group.lane == "tokio" && group.workload == "spawn.one";
+            let factor = if is_slow { 1.4 } else { 1.0 }
+                + 0.002 * f64::from(number % 3)
+                + 0.0001 * f64::from(number);
+            for sample in &mut group.samples {
+                sample.elapsed_ns = (sample.elapsed_ns as f64 * factor) as u64;
+            }
+        }
+        if let Some(end) = &mut run.end {
+            end.samples_count = run
+                .groups
+                .iter()
+                .map(|group| group.samples.len() as u64)
+                .sum();
+        }
+        save(&run, &folder.join(format!("{number}.jsonl")));
+    }
+}
+
+fn save(run: &Run, path: &Path) {
+    let lines = run
+        .records()
+        .map(|record| serde_json::to_string(&record).unwrap());
+    std::fs::write(path, lines.collect::<Vec<_>>().join("\n") + "\n").unwrap();
+}
+
+fn only<'a>(all: &'a [History<'a>]) -> &'a History<'a> {
+    assert_eq!(all.len(), 1);
+    &all[0]
+}
+
+#[test]
+fn injected_step_is_found_and_stands_where_the_kernel_and_the_compiler_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    let collection = Collection::read(folder.path()).unwrap();
+    assert!(collection.apart.is_empty(), "{:?}", collection.apart);
+    let all = histories(&collection);
+    let history = only(&all);
+    assert_eq!(history.moments.len(), 8);
+    for (place, moment) in history.moments.iter().enumerate() {
+        let names: Vec<&str> = moment.changes.iter().map(|change| change.name).collect();
+        let expected: &[&str] = if place == 4 { &["system", "Rust"] } else { &[] };
+        assert_eq!(names, expected, "run {place}");
+    }
+    let steps = history.steps();
+    assert!(!steps.is_empty());
+    for (series, step) in &steps {
+        let cell = (series.place.place.workload.as_str(), series.lane);
+        assert_eq!(cell, ("spawn.one", "tokio"));
+        assert_eq!((step.moment, step.is_better), (4, false));
+        assert!((step.ratio - 1.4).abs() < 0.01, "{step:?}");
+        assert_eq!(series.levels().len(), 2);
+    }
+    let page = render_history(&all);
+    for text in [
+        "system: Debian, kernel 6.18 → Debian, kernel 6.19",
+        "▼ 40%",
+        "<svg",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
+    for word in ["http://", "https://", " style=\""] {
+        assert!(!page.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn few_runs_have_a_history_without_steps() {
+    let collection = Collection::read(&crate::schema::in_crate("hardware")).unwrap();
+    let all = histories(&collection);
+    let history = only(&all);
+    assert_eq!(history.moments.len(), 3);
+    assert!(
+        history
+            .moments
+            .windows(2)
+            .all(|pair| pair[0].run.started < pair[1].run.started)
+    );
+    assert!(history.steps().is_empty());
+    assert!(history.series.len() > 100, "{}", history.series.len());
+}
