@@ -61,3 +61,46 @@ fn folder_without_a_usable_run_and_a_wrong_list_of_prices_are_refused() {
     assert!(said.contains("is no list of prices"), "{said}");
     assert!(!out.exists());
 }
+
+#[test]
+fn collected_folder_names_what_is_missing_and_keeps_what_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let there = folder.path().join("fleet");
+    for (number, file) in reports::site::files(&hardware())
+        .unwrap()
+        .iter()
+        .enumerate()
+    {
+        let own = there.join(format!("n{number}"));
+        fs::create_dir_all(&own).unwrap();
+        let text = zstd::decode_all(fs::File::open(file).unwrap()).unwrap();
+        fs::write(own.join("run.jsonl"), text).unwrap();
+    }
+    let expected = "n0\tbig\tby hand\nn9\tsmall\tby hand\n";
+    fs::write(there.join("expected.tsv"), expected).unwrap();
+    let kept = folder.path().join("kept");
+    let collect = || {
+        let mut command = threadbare();
+        command.arg("collect").arg(&there).arg("--keep").arg(&kept);
+        command.output().unwrap()
+    };
+    let output = collect();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    assert!(said.contains("3 whole, 1 missing"), "{said}");
+    let names = |folder: &Path| -> Vec<String> {
+        let files = reports::site::files(folder).unwrap().into_iter();
+        files
+            .map(|file| file.strip_prefix(folder).unwrap().display().to_string())
+            .collect()
+    };
+    assert_eq!(names(&kept), names(&hardware()));
+    fs::write(there.join("expected.tsv"), "n0\tbig\tby hand\n").unwrap();
+    assert_eq!(collect().status.code(), Some(0));
+    let output = threadbare()
+        .arg("collect")
+        .arg(folder.path().join("none"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}

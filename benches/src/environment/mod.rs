@@ -5,6 +5,7 @@
 
 mod clocks;
 mod host;
+mod placed;
 mod software;
 mod taints;
 mod watch;

@@ -7,7 +7,7 @@ use bench_runtime::__host::{Cgroup, Limit};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use serde_json::{Value, json};
 
-use super::{clocks, number, text};
+use super::{clocks, number, placed, text};
 
 /// The facts by name; a fact that cannot be read is absent.
 #[must_use]
@@ -16,6 +16,8 @@ pub fn software() -> BTreeMap<String, Value> {
     build(&mut facts);
     kernel(&mut facts);
     limits(&mut facts);
+    let placed = placed::placed();
+    put(&mut facts, "placed", (!placed.is_empty()).then_some(placed));
     facts
 }
 
@@ -50,19 +52,34 @@ fn build(facts: &mut BTreeMap<String, Value>) {
         "git_dirty",
         env!("THREADBARE_BUILD_GIT_DIRTY").parse::<bool>().ok(),
     );
-    put(facts, "allocator", Some("system"));
-    put(facts, "libc", libc_version());
+    let maps = text("/proc/self/maps");
+    put(facts, "allocator", maps.as_deref().map(allocator));
+    put(facts, "libc", maps.as_deref().and_then(libc_version));
+}
+
+/// The files that are mapped, by the text of a process's `maps`.
+fn mapped(maps: &str) -> impl Iterator<Item = &str> {
+    maps.lines()
+        .filter_map(|line| line.split_whitespace().nth(5))
+}
+
+/// The allocator of this process, and so of the lanes, which inherit `LD_PRELOAD`: the
+/// library that takes the place of the system's, by its name.
+fn allocator(maps: &str) -> String {
+    let names = mapped(maps).filter_map(|path| Path::new(path).file_name()?.to_str());
+    let is_other = |name: &&str| {
+        let words = ["malloc", "hoard"];
+        name.contains(".so") && words.iter().any(|word| name.contains(word))
+    };
+    let mut others = names.filter(is_other);
+    others.next().unwrap_or("system").to_owned()
 }
 
 /// The C library by the file that this process has mapped.
-fn libc_version() -> Option<String> {
-    let maps = text("/proc/self/maps")?;
-    let path = maps
-        .lines()
-        .filter_map(|line| line.split_whitespace().nth(5))
-        .find(|path| {
-            path.contains("/libc.so") || path.contains("/libc-") || path.contains("ld-musl")
-        })?;
+fn libc_version(maps: &str) -> Option<String> {
+    let path = mapped(maps).find(|path| {
+        path.contains("/libc.so") || path.contains("/libc-") || path.contains("ld-musl")
+    })?;
     if path.contains("musl") {
         return Some("musl".to_owned());
     }
@@ -211,6 +228,15 @@ mod tests {
         assert!(facts["target"].as_str().unwrap().contains("linux"));
         assert!(facts["max_map_count"].as_u64().unwrap() > 0);
         assert!(facts["kernel"].is_string());
+    }
+
+    #[test]
+    fn library_in_place_of_the_systems_allocator_is_named() {
+        let line = |path: &str| format!("7f00-7f01 r-xp 00000000 08:01 1 {path}\n");
+        let plain = line("/srv/malloc/threadbare") + &line("/lib/x86_64-linux-gnu/libc.so.6");
+        assert_eq!(allocator(&plain), "system");
+        let preloaded = plain + &line("/usr/lib/libjemalloc.so.2");
+        assert_eq!(allocator(&preloaded), "libjemalloc.so.2");
     }
 
     #[test]

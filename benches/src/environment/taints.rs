@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reports::schema::Taint;
 
-use super::{Readings, clocks};
+use super::{Readings, clocks, placed};
 
 /// Beyond what a reading taints its block.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -108,6 +108,7 @@ pub fn taints_of(readings: &Readings, bounds: &Bounds, block: Option<u64>) -> Ve
 #[must_use]
 pub fn standing_taints(idle: &Readings, bounds: &Bounds) -> Vec<Taint> {
     let mut taints = taints_of(idle, bounds, None);
+    taints.extend(placed::shared_node_taint());
     let governor = clocks::governor(Path::new("/"));
     taints.extend(governor.and_then(|governor| governor_taint(&governor)));
     if let Some(&swapped) = idle.get("swap_used_bytes").filter(|&&bytes| bytes > 0.0) {

@@ -60,7 +60,7 @@ pub struct Taint {
 }
 
 /// What the kinds of taints are called, and what each means for the figures.
-const KINDS: [(&str, &str, &str); 14] = [
+const KINDS: [(&str, &str, &str); 15] = [
     (
         "steal",
         "CPU time given to other machines",
@@ -125,6 +125,11 @@ const KINDS: [(&str, &str, &str); 14] = [
         "cpus",
         "A lane with another number of CPUs",
         "its figures are of another number of CPUs than the rest",
+    ),
+    (
+        "shared_node",
+        "Other jobs on the node",
+        "times may be too long, and memory figures off: other jobs may have run beside it",
     ),
     (
         "refused",

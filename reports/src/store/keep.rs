@@ -10,7 +10,7 @@
 //! | moments (`at_ns`) | to the millisecond | none |
 //! | readings of the host | six digits | none |
 //! | the plan of the blocks | nothing: the groups say what was done when | `run --resume`, which such a run does not need |
-//! | the host's name, the home folder in commands and messages | nothing | none |
+//! | the host's name, node and job of a fleet, the home folder in commands and messages | nothing | none |
 //!
 //! Records of one kind are in one line of columns (`columns.rs`).
 
@@ -79,6 +79,9 @@ fn text(run: &Run, bits: u32, home: Option<&str>) -> Vec<u8> {
     header.schema_version = COLUMNS_VERSION;
     header.host.name.clear();
     header.design.extra.remove("plan");
+    if let Some(Value::Object(placed)) = header.environment.get_mut("placed") {
+        placed.retain(|name, _| !["node", "job"].contains(&name.as_str()));
+    }
     let mut lines = vec![value(&Record::Header(Box::new(header)))];
     let mut by_kind: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     let mut end = None;

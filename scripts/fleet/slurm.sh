@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Measures on each kind of node of a Slurm cluster: one whole run a node, alone on it.
+#   scripts/fleet/slurm.sh DIR FEATURE[:COUNT]… [-- ARGUMENTS OF threadbare run]
+# DIR is a folder that all nodes see. A feature is a kind of node (`sinfo -o "%f %D"` lists
+# them); COUNT runs of a kind are replicates. When the jobs have ended: threadbare collect DIR
+#   THREADBARE=PROGRAM      the program, with threadbare-lane beside it [default: threadbare on PATH]
+#   SBATCH_…                what sbatch reads, such as SBATCH_PARTITION and SBATCH_TIMELIMIT
+set -euo pipefail
+[ $# -ge 2 ] || { sed -n '2,7s/^# \?//p' "$0" >&2; exit 2; }
+mkdir -p "$1"
+dir=$(realpath "$1"); shift
+program=$(command -v "${THREADBARE:-threadbare}") || { echo "no threadbare: name it in THREADBARE" >&2; exit 2; }
+program=$(realpath "$program")
+features=()
+while [ $# -gt 0 ] && [ "$1" != -- ]; do features+=("$1"); shift; done
+[ $# = 0 ] || shift
+for feature in "${features[@]}"; do
+    count=1
+    case $feature in *:*) count=${feature##*:}; feature=${feature%:*};; esac
+    for number in $(seq "$count"); do
+        name=slurm-$feature-$number
+        [ ! -e "$dir/$name" ] || { echo "$dir/$name is there already: choose another DIR" >&2; exit 2; }
+        export THREADBARE_PLACED="engine=slurm kind=$feature"
+        # A node that dies ends its run: what it measured stays and is named by `collect`.
+        job=$(sbatch --parsable --exclusive --nodes=1 --ntasks=1 --no-requeue --export=ALL \
+            --constraint="$feature" --job-name="threadbare-$feature" --output="$dir/$name.log" \
+            --wrap="exec $(printf '%q ' "$program" run --out "$dir/$name" "$@")")
+        printf '%s\t%s\tslurm job %s\n' "$name" "$feature" "$job" >>"$dir/expected.tsv"
+        echo "$job $name"
+    done
+done
