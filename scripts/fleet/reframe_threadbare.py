@@ -53,9 +53,12 @@ class ThreadbareRun(rfm.RunOnlyRegressionTest):
     def ratios(self):
         with open(self.figures) as shown:
             rows = json.load(shown)['rows']
+        main = {}
         for row in rows:
+            # The first figure of a workload is its main one.
+            quantity = main.setdefault(row['workload'], row['quantity']['id'])
             standing = row.get('standing')
-            if standing and row['quantity']['rank'] == 0:
+            if standing and row['quantity']['id'] == quantity:
                 case = '-'.join(str(value) for value in row['case'].values())
                 name = '-'.join(filter(None, [row['workload'], case, row['lane']]))
                 ratio = standing['ratio']['value']

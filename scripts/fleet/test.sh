@@ -168,9 +168,9 @@ site_configuration = {
 }
 CONF
     THREADBARE_RESULTS=$work/reframe-runs THREADBARE_ARGUMENTS="${short[*]}" \
-        reframe -C "$work/reframe.py" -c "$here/reframe_threadbare.py" --prefix "$work/reframe" -r \
-        --performance-report >"$work/reframe.log" 2>&1 || { cat "$work/reframe.log"; fail "reframe"; }
-    grep -E "PASSED|spawn.one" "$work/reframe.log" | head -n 12 | sed 's/^/   /'
+        timeout 120 reframe -C "$work/reframe.py" -c "$here/reframe_threadbare.py" --prefix "$work/reframe" -r \
+        -S time_limit=10m --nocolor --performance-report >"$work/reframe.log" 2>&1 || { cat "$work/reframe.log"; fail "reframe"; }
+    grep -E "Ran |spawn.one" "$work/reframe.log" | sed 's/^/   /' || true
     grep -q "spawn.one-process" "$work/reframe.log" || fail "no ratio in the report of reframe"
     is_state "$work/reframe-runs" reframe-kind_a "whole quarantined"
     is_state "$work/reframe-runs" reframe-kind_b "whole quarantined"
@@ -203,10 +203,10 @@ try_ansible() {
             -o Subsystem="sftp internal-sftp" -o PidFile=none 2>"$a/sshd$number.log" &
         started+=($!)
         wait_for 20 ssh-keyscan -p 2222 "10.213.$number.2"
-        inventory+="board$number ansible_host=10.213.$number.2 there=$a/there$number"$'\n'
+        inventory+="board$number ansible_host=10.213.$number.2 folder=$a/there$number"$'\n'
     done
     # A third host that is off: it is missed.
-    inventory+="board3 ansible_host=10.213.1.3 there=$a/there3"$'\n'
+    inventory+="board3 ansible_host=10.213.1.3 folder=$a/there3"$'\n'
     printf '%s' "$inventory" >"$a/inventory"
     ANSIBLE_HOST_KEY_CHECKING=false ANSIBLE_PIPELINING=true ANSIBLE_TIMEOUT=5 ANSIBLE_LOCAL_TEMP="$a/tmp" \
         ansible-playbook -i "$a/inventory" "$here/ansible.yml" --private-key "$a/key" -u root \

@@ -26,7 +26,7 @@
 //!
 //! How likely each median of a resample is follows from the binomial distribution (Efron,
 //! "The jackknife, the bootstrap and other resampling plans", 1982, chapter 10). Of up to
-//! [`MOST_EXACT`] processes the interval is computed from that: it is what endless
+//! `MOST_EXACT` processes the interval is computed from that: it is what endless
 //! resamples would give. Resamples are drawn where two figures are set against each
 //! other draw by draw, and of more processes; then when they are first asked for.
 //!
