@@ -78,6 +78,9 @@ if [ "$mode" = "--ci" ]; then
     step "done, without the measured run"
     exit 0
 fi
+step "the fleet's scripts, where the engines are installed"
+cargo build --release --quiet -p benches -p workloads --bins
+scripts/fleet/test.sh
 step "the measured run (the README's other command, quick)"
 cargo bench -- --quick
 step "done"

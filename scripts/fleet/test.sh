@@ -38,8 +38,8 @@ missing() {
 }
 
 skip() {
-    [ -z "${REQUIRE_FLEET:-}" ] || fail "$1: $2 is not installed"
-    echo "== $1: skipped, $2 is not installed"
+    [ -z "${REQUIRE_FLEET:-}" ] || fail "$1: $2 is missing"
+    echo "== $1: skipped, $2 is missing"
 }
 
 # wait_for SECONDS COMMAND…: until it succeeds.
@@ -75,6 +75,7 @@ start_slurm() {
     munged --foreground --force --key-file="$s/munge/key" --socket="$s/munge/socket" --pid-file="$s/munge/pid" \
         --log-file="$s/munge/log" --seed-file="$s/munge/seed" 2>"$s/log/munged" &
     started+=($!)
+    disown
     wait_for 20 test -S "$s/munge/socket"
     cat >"$s/slurm.conf" <<CONF
 ClusterName=t
@@ -105,18 +106,20 @@ CONF
     export SLURM_CONF=$s/slurm.conf
     slurmctld -D >"$s/log/ctld.out" 2>&1 &
     started+=($!)
+    disown
     local cpus; cpus=$(nproc)
     for node in 1 2; do
         taskset -c $(((node - 1) % cpus)) unshare --pid --fork --mount-proc --kill-child \
             slurmd -D -N "n$node" >"$s/log/n$node.out" 2>&1 &
         node_pids[node]=$!
         started+=($!)
+        disown
     done
     wait_for 40 sh -c '[ "$(sinfo -h -t idle -o %D)" = 2 ]'
 }
-job_state() { squeue -h -j "$1" -o "%T %r" 2>/dev/null; }
-is_running() { [[ $(job_state "$1") == RUNNING* ]]; }
-is_gone() { [ -z "$(job_state "$1")" ]; }
+job_state() { scontrol -o show job "$1" | grep -o 'JobState=[A-Z_]* Reason=[^ ]*'; }
+is_running() { [[ $(job_state "$1") == JobState=RUNNING* ]]; }
+is_over() { [[ $(job_state "$1") =~ ^JobState=(COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL)\  ]]; }
 has_samples() { grep -q '"type":"group"' "$1/run.jsonl"; }
 
 try_slurm() {
@@ -130,13 +133,13 @@ try_slurm() {
     wait_for 60 is_running "${jobs[0]}"
     wait_for 60 is_running "${jobs[2]}"
     case $(job_state "${jobs[1]}") in
-        PENDING*) echo "   the second run of kind_a waits: $(job_state "${jobs[1]}")";;
+        JobState=PENDING*) echo "   the second run of kind_a waits: $(job_state "${jobs[1]}")";;
         *) fail "the second run of kind_a is $(job_state "${jobs[1]}") while the first runs";;
     esac
     wait_for 90 has_samples "$out/slurm-kind_b-1"
     kill -9 "${node_pids[2]}"
     scancel "${jobs[1]}"
-    wait_for 150 is_gone "${jobs[0]}"
+    wait_for 150 is_over "${jobs[0]}"
     # Both nodes are on one host, so no node is its job's alone, and `verify` would say so.
     is_state "$out" slurm-kind_a-1 "whole quarantined"
     is_state "$out" slurm-kind_a-2 missing
@@ -151,6 +154,7 @@ try_reframe() {
         taskset -c $((1 % $(nproc))) unshare --pid --fork --mount-proc --kill-child \
             slurmd -D -N n2 >"$work/slurm/log/n2.again" 2>&1 &
         started+=($!)
+        disown
     fi
     scontrol update NodeName=n2 State=RESUME 2>/dev/null || true
     wait_for 60 sh -c '[ "$(sinfo -h -t idle -o %D)" = 2 ]'
@@ -202,6 +206,7 @@ try_ansible() {
             -o AuthorizedKeysFile="$a/authorized" -o StrictModes=no -o PermitRootLogin=yes -o UsePAM=no \
             -o Subsystem="sftp internal-sftp" -o PidFile=none 2>"$a/sshd$number.log" &
         started+=($!)
+        disown
         wait_for 20 ssh-keyscan -p 2222 "10.213.$number.2"
         inventory+="board$number ansible_host=10.213.$number.2 folder=$a/there$number"$'\n'
     done
@@ -218,6 +223,10 @@ try_ansible() {
     [ ! -e "$a/there1" ] || fail "something is left on board1"
 }
 
+if [ "$(id -u)" != 0 ]; then
+    skip "fleet" "what needs root"
+    exit 0
+fi
 engines=("$@")
 [ $# -gt 0 ] || engines=(slurm reframe ansible)
 for engine in "${engines[@]}"; do
