@@ -64,10 +64,7 @@ pub struct GoroutineInfo {
 impl fmt::Display for GoroutineInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "goroutine {}", self.id)?;
-        if let Some(name) = &self.name {
-            write!(f, " {name:?}")?;
-        }
-        write_labels(f, &self.labels)?;
+        write_tags(f, self.name.as_deref(), &self.labels)?;
         write!(f, " [{}", self.state)?;
         if let Some(object) = self.object {
             write!(f, " on {object:#x}")?;
@@ -97,8 +94,15 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// As ` {key=value, key=value}`; nothing where there are none.
-pub(super) fn write_labels(out: &mut dyn Write, labels: &[(String, String)]) -> fmt::Result {
+/// A name and labels, as ` "name" {key=value, key=value}`; nothing where there are none.
+pub(super) fn write_tags(
+    out: &mut dyn Write,
+    name: Option<&str>,
+    labels: &[(String, String)],
+) -> fmt::Result {
+    if let Some(name) = name {
+        write!(out, " {name:?}")?;
+    }
     for (at, (key, value)) in labels.iter().enumerate() {
         let before = if at == 0 { " {" } else { ", " };
         write!(out, "{before}{}={}", Shown(key), Shown(value))?;

@@ -10,7 +10,7 @@ use std::sync::Once;
 use std::sync::atomic::Ordering;
 
 use super::current::{self, goroutine_of};
-use super::dump::write_labels;
+use super::dump::write_tags;
 use crate::goroutine::details::{Details, Labels, parts_of};
 
 /// The labels of the calling goroutine, by key and value: those that it was given when it was
@@ -89,10 +89,7 @@ fn said_of_own() -> Option<String> {
     impl fmt::Display for Said<'_> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             write!(f, "goroutine {}", self.0)?;
-            if let Some(name) = self.1 {
-                write!(f, " \"{name}\"")?;
-            }
-            write_labels(f, self.2)
+            write_tags(f, self.1, self.2)
         }
     }
     let own = goroutine_of(current::header()?);

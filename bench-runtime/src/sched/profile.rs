@@ -8,7 +8,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use super::dump::{GoroutineInfo, write_labels};
+use super::dump::{GoroutineInfo, write_tags};
 use super::look::{self, Look};
 use super::pprof::Sample;
 use super::shared::Shared;
@@ -158,10 +158,7 @@ impl fmt::Display for GoroutineProfile {
             for ((name, labels), count) in group.by_tags() {
                 if name.is_some() || !labels.is_empty() {
                     write!(f, "  {count} with")?;
-                    if let Some(name) = name {
-                        write!(f, " \"{name}\"")?;
-                    }
-                    write_labels(f, labels)?;
+                    write_tags(f, name, labels)?;
                     f.write_str("\n")?;
                 }
             }

@@ -269,7 +269,7 @@ fn names_and_labels_forge_no_part_of_a_dump() {
                 .lines()
                 .filter(|line| line.contains("with"))
                 .collect();
-            assert_eq!(groups, [format!("  1 with{labels}")]);
+            assert_eq!(groups, [format!("  1 with {escaped}{labels}")]);
         });
     });
 }
