@@ -10,16 +10,16 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bench_runtime::sync::WaitGroup;
-use bench_runtime::{Runtime, chan, go, time, yield_now};
+use bench_runtime::{Runtime, chan, go, gomaxprocs, time, yield_now};
 use start::Start;
 
-/// Both modes, with more Ps than there is work for, one test at a time.
+/// Both modes, one test at a time. `work` begins with `procs` Ps.
 #[allow(unsafe_code, reason = "a migrating runtime is asked for by unsafe")]
-fn wakes(work: fn()) -> [u64; 2] {
+fn wakes(procs: usize, work: fn()) -> [u64; 2] {
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap();
     [false, true].map(|migrating| {
-        let builder = Runtime::builder().procs(4);
+        let builder = Runtime::builder().procs(procs);
         let builder = match migrating {
             true => builder.migrating(),
             false => builder,
@@ -33,7 +33,8 @@ fn wakes(work: fn()) -> [u64; 2] {
 #[test]
 fn a_ready_by_who_parks_soon_wakes_nobody() {
     const ROUNDS: u64 = 100_000;
-    let counts = wakes(|| {
+    // One P until both have begun: in a pinned runtime both are then on one thread.
+    let counts = wakes(1, || {
         let (to, others) = chan::<u64>(0);
         let (back, from) = chan(0);
         let other = go(move || {
@@ -44,6 +45,9 @@ fn a_ready_by_who_parks_soon_wakes_nobody() {
         for i in 0..ROUNDS {
             to.send(i).expect("it receives");
             assert_eq!(from.recv(), Some(i));
+            if i == 0 {
+                gomaxprocs(Some(4));
+            }
         }
         drop(to);
         other.join().unwrap();
@@ -54,7 +58,7 @@ fn a_ready_by_who_parks_soon_wakes_nobody() {
 #[test]
 fn a_batch_wakes_by_its_size_at_most_a_few() {
     const TASKS: u64 = 100_000;
-    let counts = wakes(|| {
+    let counts = wakes(4, || {
         let all = WaitGroup::new();
         (0..TASKS).for_each(|_| all.go(yield_now));
         all.wait();
@@ -64,7 +68,7 @@ fn a_batch_wakes_by_its_size_at_most_a_few() {
 
 #[test]
 fn nobody_is_woken_while_all_wait() {
-    let counts = wakes(|| {
+    let counts = wakes(4, || {
         let (tx, rx) = chan::<u8>(0);
         let waiters: Vec<_> = (0..1_000)
             .map(|_| {
