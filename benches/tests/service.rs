@@ -381,7 +381,7 @@ fn search_whose_time_is_over_ends_and_says_so() {
         Response::Sample(sample) => {
             assert_eq!(workload.check_answer(&sample, &point, 1, 1), Ok(()));
             assert_eq!(sample.metrics["rate_per_s"], 200.0);
-            assert_eq!(sample.metrics["rate_gap_ratio"], 2.0);
+            assert_eq!(sample.metrics["rate_gap_ratio"], 4.0);
             // A tenth of a second at half of that rate.
             assert_eq!(sample.operations_count, 10);
         }

@@ -32,21 +32,8 @@ await drive(process.argv.slice(2), async ({ run, until, open, check, tell, failu
   await run("document.body.dispatchEvent(new KeyboardEvent('keydown', { key: 't', bubbles: true }))");
   check("t changes the theme", (await run("document.documentElement.dataset.theme || 'auto'")) !== "auto", null);
 
-  // The planner.
-  await open("");
-  const before = await run("document.querySelector('#plan tbody').textContent");
-  await run("document.querySelector('#plan-tasks').value = 500000; document.querySelector('#plan-tasks').dispatchEvent(new Event('input'))");
-  check("the planner follows its fields", before !== (await run("document.querySelector('#plan tbody').textContent")), before);
-
-  const cells = "[...document.querySelectorAll('#plan tbody td:nth-child(n+2):nth-child(-n+4)')].map((cell) => cell.textContent)";
-  const set = (field, value) => `document.querySelector('#plan-${field}').value = '${value}'; document.querySelector('#plan-${field}').dispatchEvent(new Event('input'));`;
-  await run(set("tasks", ""));
-  check("a plan without a number of tasks has no figures", await run(`${cells}.length > 2 && ${cells}.every((text) => text === 'n/a')`), await run(cells));
-  await run(set("tasks", 500000) + set("wait", ""));
-  check("a plan without a wait has memory and no cores", await run(`${cells}.some((text) => text.endsWith('B')) && ${cells}.filter((_, i) => i % 3 > 0).every((text) => text === 'n/a')`), await run(cells));
-  await run(set("wait", 100));
-
   // Copy as CSV.
+  await open("");
   await run("document.execCommand = (what) => { window.copied = document.querySelector('body > textarea').value; return what === 'copy'; }; Object.defineProperty(navigator, 'clipboard', { value: undefined })");
   await run("document.querySelector('#q-spawn\\\\.one [data-copy]').click()");
   check("a table is copied as CSV", await until("(window.copied || '').startsWith('Lane,Figure')"), await run("window.copied"));

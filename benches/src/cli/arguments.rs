@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -11,7 +12,7 @@ const EXAMPLES: &str = "\
 Examples:
   threadbare list                                  what can run on this host, and why not the rest
   threadbare run --quick                           rough figures in at most 90 seconds
-  threadbare run                                   everything, in about 11 minutes
+  threadbare run                                   everything, in about 12 minutes
   threadbare peers                                 beside Go, tokio, may, smol, rayon
   threadbare run --lane threadbare,tokio,go --workload spawn,switch.pingpong
   threadbare show results/RUN                      the figures in the terminal
@@ -49,6 +50,12 @@ pub enum Command {
     /// Make a crate for code of your own, to be measured on every lane in Rust.
     #[command(after_help = NEW_HELP)]
     New(NewArguments),
+    /// Serve service.http on one lane, for a load from another host.
+    #[command(after_help = TWO_HOSTS_HELP)]
+    Serve(ServeArguments),
+    /// Find how many requests a second a service on another host answers within the limit.
+    #[command(after_help = TWO_HOSTS_HELP)]
+    Load(LoadArguments),
     /// Write the report of a run again.
     Report(ReportArguments),
     /// Show a run's figures in the terminal.
@@ -157,6 +164,11 @@ pub struct RunArguments {
     /// an unknown name the error lists the known ones.
     #[arg(long, value_name = "PARAMETER=VALUE,…", value_parser = parse_values)]
     pub set: Vec<(String, Vec<u64>)>,
+    /// A PostgreSQL, such as `postgresql://user:password@host/database`: it is the backend of
+    /// service.http, on the lanes that have a client of it. The run makes the table
+    /// threadbare_items there. Implies --preset service.
+    #[arg(long, value_name = "ADDRESS")]
+    pub service: Option<String>,
     /// Rough figures in at most 90 seconds: fewer workloads, shorter samples. `gate`
     /// refuses such runs.
     #[arg(long, conflicts_with = "full")]
@@ -239,6 +251,41 @@ pub struct NewArguments {
     /// [default: the one that this program was built from]
     #[arg(long, value_name = "DIR")]
     pub checkout: Option<PathBuf>,
+}
+
+const TWO_HOSTS_HELP: &str = "\
+Example:
+  host a: threadbare serve --lane tokio --listen 10.0.0.1:8080
+  host b: threadbare load 10.0.0.1:8080
+
+`load` raises the rate as a run does, prints the figures, and ends the service, which then
+prints what it used. Give both sides the same --set. Anyone who reaches the port can load
+and end the service: use a network that you trust.";
+
+/// The arguments of `serve`.
+#[derive(Args, Debug)]
+pub struct ServeArguments {
+    /// The lane that serves.
+    #[arg(long, value_name = "NAME", default_value = "threadbare")]
+    pub lane: String,
+    /// Where to listen, such as 10.0.0.1:8080. There is no default, so that nothing is
+    /// open to a network by accident.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: SocketAddrV4,
+    /// Other values for parameters of service.http, such as `delay=5ms`.
+    #[arg(long, value_name = "PARAMETER=VALUE", value_parser = parse_values)]
+    pub set: Vec<(String, Vec<u64>)>,
+}
+
+/// The arguments of `load`.
+#[derive(Args, Debug)]
+pub struct LoadArguments {
+    /// Where the service listens.
+    #[arg(value_name = "HOST:PORT")]
+    pub host: String,
+    /// Other values for parameters of service.http, such as `limit=50ms`.
+    #[arg(long, value_name = "PARAMETER=VALUE", value_parser = parse_values)]
+    pub set: Vec<(String, Vec<u64>)>,
 }
 
 /// The arguments of `report`.

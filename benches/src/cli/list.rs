@@ -57,7 +57,7 @@ impl Tool {
 const TOOLS: [Tool; 2] = [
     Tool {
         program: "redis-server",
-        purpose: "the backend of service.http if THREADBARE_REDIS=redis-server is set",
+        purpose: "the backend of service.http by --set backend=1",
         install: "apt-get install redis-server",
     },
     Tool {

@@ -12,12 +12,14 @@ mod gate;
 mod history;
 mod keep;
 mod list;
+mod load;
 mod merge;
 mod new;
 mod output;
 mod progress;
 mod report;
 mod run;
+mod serve;
 mod shell;
 mod show;
 mod site;
@@ -38,8 +40,8 @@ use crate::study::{Preset, StudyError};
 pub use arguments::{
     Arguments, BisectArguments, CollectArguments, Command, CompareArguments, DoctorArguments,
     ExportArguments, Format, GateArguments, HistoryArguments, KeepArguments, ListArguments,
-    MergeArguments, NewArguments, ReportArguments, RunArguments, ShowArguments, SiteArguments,
-    VerifyArguments,
+    LoadArguments, MergeArguments, NewArguments, ReportArguments, RunArguments, ServeArguments,
+    ShowArguments, SiteArguments, VerifyArguments,
 };
 pub use bench::bench_main;
 pub use run::{Ended, measure};
@@ -85,6 +87,8 @@ pub fn main() -> ExitCode {
         Command::Keep(arguments) => keep::keep(arguments),
         Command::Verify(arguments) => verify::verify(arguments),
         Command::New(arguments) => new::new(arguments),
+        Command::Serve(arguments) => serve::serve(arguments),
+        Command::Load(arguments) => load::load(arguments),
         Command::Site(arguments) => site::site(arguments),
         Command::Collect(arguments) => collect::collect(arguments),
         Command::History(arguments) => history::history(arguments),

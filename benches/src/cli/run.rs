@@ -10,13 +10,14 @@ use reports::run::{is_base, plain_name};
 use reports::schema::CrossCheck;
 use reports::store::Claim;
 use workloads::catalogue::{self, Size};
+use workloads::service::database;
 
 use super::arguments::RunArguments;
 use super::progress::{Progress, rough};
 use super::{FAILED, choice, shell, stop};
 use crate::cpus::Cpus;
 use crate::lane_process::Limits;
-use crate::lanes;
+use crate::lanes::{self, LaneEntry};
 use crate::own;
 use crate::say::{say, stdout};
 use crate::study::{self, Depth, Outcome, Preset, Setup, StudyLane};
@@ -28,6 +29,9 @@ pub(super) const REPORT_FILE: &str = "report.html";
 
 /// The precision of a run of two builds, where none is asked for.
 const PRECISION_PERCENT: f64 = 4.0;
+
+/// What a whole service takes in its small form.
+const SMALL_FORM: Duration = Duration::from_secs(45);
 
 /// What a run has left.
 #[derive(Debug)]
@@ -64,9 +68,15 @@ impl Ended {
 pub(super) fn run(arguments: &RunArguments, preset: Option<Preset>) -> anyhow::Result<ExitCode> {
     let command: Vec<String> = std::env::args_os()
         .map(|word| word.to_string_lossy().into_owned())
+        // A run is shown to others, and the address may have a password.
+        .map(|word| match &arguments.service {
+            Some(address) => word.replace(address.as_str(), "ADDRESS"),
+            None => word,
+        })
         .collect();
+    let of_service = arguments.service.as_ref().map(|_| Preset::Service);
     let arguments = RunArguments {
-        preset: preset.or(arguments.preset),
+        preset: preset.or(arguments.preset).or(of_service),
         ..arguments.clone()
     };
     if let Some(folder) = &arguments.with {
@@ -102,7 +112,10 @@ pub fn measure(
             // Before it is read: another process may still write it.
             let claim = Claim::of(&folder.join(RUN_FILE))?;
             let so_far = reports::store::read(claim.path())?;
-            let setup = setup_of(&so_far, arguments)?;
+            let mut setup = setup_of(&so_far, arguments)?;
+            if let Some(address) = &arguments.service {
+                name_database(&mut setup, address)?;
+            }
             (
                 study::resume(&setup, &so_far, claim, &stop, &mut progress)?,
                 folder.clone(),
@@ -110,6 +123,12 @@ pub fn measure(
         }
         None => {
             let mut setup = setup(arguments, command)?;
+            if let Some(address) = &arguments.service {
+                setup
+                    .set_values("backend", &[2])
+                    .map_err(anyhow::Error::msg)?;
+                name_database(&mut setup, address)?;
+            }
             setup.cross_checks = cross_checks;
             let folder = folder(arguments, results, &setup)?;
             let outcome = study::run(&setup, &folder.join(RUN_FILE), &stop, &mut progress);
@@ -162,7 +181,6 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     if is_open && catalogue::has_own() {
         workloads.retain(|workload| workload.is_own());
     } else if is_open {
-        workloads.retain(|workload| workload.is_usual());
         workloads.retain(|workload| workload.presets.quick || !arguments.quick);
     }
     if arguments.lane.is_empty() && workloads.iter().all(|workload| workload.is_own()) {
@@ -190,6 +208,19 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
                 .collect();
         }
     }
+    if arguments.service.is_some() {
+        let has_client = |lane: &LaneEntry| database::LANES.contains(&lane.name);
+        if let Some(other) = lanes.iter().find(|lane| !has_client(lane))
+            && !arguments.lane.is_empty()
+        {
+            anyhow::bail!(
+                "{} has no client of PostgreSQL here; these lanes have one: {}",
+                other.name,
+                database::LANES.join(", ")
+            );
+        }
+        lanes.retain(has_client);
+    }
     // After all that can be wrong with the arguments: it may take a while.
     let toolbox = super::toolbox()?;
     let base = base_program(arguments)?;
@@ -209,6 +240,7 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     let mut setup = Setup::new(depth, lanes, workloads, cpus, seed);
     setup.command = command;
     setup.preset = arguments.preset;
+    setup.few_lanes = arguments.lane.is_empty() && arguments.preset.is_none();
     for (name, values) in &arguments.set {
         setup.set_values(name, values).map_err(anyhow::Error::msg)?;
     }
@@ -223,6 +255,9 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
         Some(Preset::Published) => 4,
     };
     setup.unoptimised = toolbox.is_unoptimised();
+    if setup.workloads.iter().any(|one| setup.is_small(one)) {
+        setup.budget += SMALL_FORM;
+    }
     if arguments.smoke {
         setup.size = Size::Tiny;
         setup.goes_on = false;
@@ -256,6 +291,40 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
         );
     }
     Ok(setup)
+}
+
+/// Fills the database at `address`, and tells the lanes of it.
+fn name_database(setup: &mut Setup, address: &str) -> anyhow::Result<()> {
+    /// For who looks at the database meanwhile.
+    const SPARE: u64 = 8;
+    let allowed = database::fill(address).context("--service")?;
+    let mut needed = 0;
+    for workload in &setup.workloads {
+        for point in setup.points(workload) {
+            // Each process has a connection of its own.
+            let has_processes = setup
+                .lanes
+                .iter()
+                .any(|lane| lane.name.starts_with("process"));
+            let name = if has_processes {
+                "connections_count"
+            } else {
+                "pool_count"
+            };
+            needed = needed.max(point.get(name).copied().unwrap_or(0) + SPARE);
+        }
+    }
+    anyhow::ensure!(
+        needed <= allowed,
+        "this PostgreSQL allows {allowed} connections, and the lanes need {needed}: raise its max_connections, or lower connections_count and pool_count by --set"
+    );
+    for lane in &mut setup.lanes {
+        if let Ok(command) = &mut lane.command {
+            let variable = (database::DATABASE.into(), address.into());
+            command.variables.push(variable);
+        }
+    }
+    Ok(())
 }
 
 /// The lane program of the other build, if one was named.

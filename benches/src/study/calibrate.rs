@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use reports::schema::{Counters, Failure, FailureKind};
-use workloads::catalogue::{Workload, WrongAnswer};
+use workloads::catalogue::{Shape, Workload, WrongAnswer};
 use workloads::protocol::{ErrorKind, Parameters, Sample};
 
 use super::load::Load;
@@ -237,8 +237,8 @@ fn dear(refusal: Refusal, setup: &Setup) -> Refusal {
     }
 }
 
-/// What a cell may cost, without trying it: for a ledger of memory and for a
-/// load on a fixed schedule every try costs as much as the sample.
+/// What a cell may cost, without trying it: for a ledger of memory, a load on a
+/// fixed schedule and a whole service every try costs as much as the sample.
 fn guess(
     setup: &Setup,
     workload: &'static Workload,
@@ -261,6 +261,12 @@ fn guess(
         let around_ns = READINGS_NS + parameter("wait_ns") as f64;
         return Some(cost(around_ns, task_ns * tasks));
     }
+    if matches!(workload.shape, Shape::Service) {
+        return Some(cost(
+            around_service_ns(parameters),
+            parameter("hold_ns") as f64,
+        ));
+    }
     let offered = parameter("offered_per_s");
     if offered > 0 {
         const CONNECT_NS: f64 = 1e5;
@@ -269,6 +275,13 @@ fn guess(
         return Some(cost(around_ns, schedule_ns));
     }
     None
+}
+
+/// What a sample of a whole service takes at most beside its timed section: the
+/// search, four rates, a surge of three tries, and idle connections for four.
+pub(super) fn around_service_ns(parameters: &Parameters) -> f64 {
+    let parameter = |name: &str| parameters.get(name).copied().unwrap_or(0);
+    (parameter("search_ns") + 11 * parameter("try_ns")) as f64
 }
 
 /// What it takes to start one waiting task and to end it, and how many a lane

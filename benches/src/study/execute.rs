@@ -283,7 +283,7 @@ fn try_cells(
         let no_files = no_files(setup, workload);
         let processes_count = setup.processes(workload, &points);
         let mut firsts: Vec<Candidate> = Vec::new();
-        for lane in lanes {
+        for lane in lanes.iter().filter(|one| setup.takes(&one.lane, workload)) {
             let name = &lane.lane.name;
             let refusal = lane.refusal(workload.id);
             let no_files = || Some((FailureKind::Limit, no_files.clone()?));
@@ -331,9 +331,12 @@ fn try_cells(
                     parameters: parameters.clone(),
                     control: false,
                     processes_count,
-                    grows: !is_memory(workload),
+                    grows: !is_memory(workload) && !setup.is_small(workload),
                     compiles_late,
-                    most_samples: if is_memory(workload) { 1 } else { u64::MAX },
+                    most_samples: match workload.is_one_experiment() {
+                        true => 1,
+                        false => u64::MAX,
+                    },
                     is_of_sweep: is_memory(workload),
                     cost,
                 };

@@ -160,6 +160,8 @@ pub(super) fn with_values(points: Vec<Parameters>, name: &str, values: &[u64]) -
 mod tests {
     use super::*;
     use crate::lane_process::Limits;
+    use crate::study::calibrate::around_service_ns;
+    use crate::study::setup::FEW;
 
     #[test]
     fn all_points_of_all_presets_are_valid() {
@@ -184,19 +186,38 @@ mod tests {
         let workload = catalogue::find("service.http").unwrap();
         for size in [Size::Quick, Size::Full] {
             for point in Preset::Service.points(workload, size, 4) {
-                // Four rates, a surge of three tries, and idle connections for four.
-                let longest = point["search_ns"] + point["hold_ns"] + 11 * point["try_ns"];
-                let limit = Limits::default().sample.as_nanos() as u64;
-                assert!(3 * longest < 2 * limit, "{size:?}: {longest} ns");
+                let longest = longest_ns(&point);
+                let limit = Limits::default().sample.as_nanos() as f64;
+                assert!(3.0 * longest < 2.0 * limit, "{size:?}: {longest} ns");
             }
         }
     }
 
+    fn longest_ns(point: &Parameters) -> f64 {
+        around_service_ns(point) + point["hold_ns"] as f64
+    }
+
     #[test]
-    fn a_whole_service_is_measured_by_its_preset_or_by_name_only() {
+    fn small_form_of_a_service_takes_less_than_a_minute() {
+        /// Starting the lane and the backend.
+        const START_NS: f64 = 5e8;
+        let workload = catalogue::find("service.http").unwrap();
+        let lanes = workload.presets.lanes;
+        assert!(lanes.iter().all(|lane| crate::lanes::find(lane).is_some()));
+        // One lane has an A/A pair.
+        let cells = (lanes.len() as u64 + 1) as f64;
+        let points = workload.points(Size::Full, 4);
+        let all = points.iter().map(|one| longest_ns(one) + START_NS);
+        let minute = 60e9;
+        assert!(all.sum::<f64>() * cells * (FEW as f64) < minute);
+    }
+
+    #[test]
+    fn a_whole_service_is_in_its_preset_only_and_not_in_a_quick_run() {
         for workload in catalogue::all() {
             let is_service = workload.group() == "service";
-            assert_eq!(workload.is_usual(), !is_service, "{}", workload.id);
+            let has_lanes = !workload.presets.lanes.is_empty();
+            assert_eq!(has_lanes, is_service, "{}", workload.id);
             for preset in Preset::value_variants() {
                 let has = preset.has(workload);
                 let is_its = *preset == Preset::Service;

@@ -73,6 +73,8 @@ impl StudyLane {
 pub(super) const TASKS: &str = "tasks_count";
 /// Processes that an interval takes where there is one count and no line.
 const FEWEST_OF_COUNT: u64 = 3;
+/// Processes of a workload in its small form.
+pub(super) const FEW: u64 = 3;
 /// So many tasks take seconds a process.
 const DEAR_COUNT: u64 = 1_000_000;
 
@@ -89,6 +91,9 @@ pub struct Setup {
     pub size: Size,
     /// The choice that decides on other points, where one was asked for.
     pub preset: Option<Preset>,
+    /// Whether workloads with lanes of their own are measured on those alone, by
+    /// few processes.
+    pub few_lanes: bool,
     /// Parameters that were given values by hand, wherever a workload has them.
     pub values: Vec<(String, Vec<u64>)>,
     /// Fresh processes of each cell.
@@ -137,7 +142,7 @@ impl Setup {
     /// | depth | points | processes | samples | budget |
     /// |---|---|---|---|---|
     /// | quick | quick | 5 | 3 of 10 ms | with the micro-benchmarks under 90 s |
-    /// | standard | full | 5 | 1 of 20 ms | with the micro-benchmarks under 12 min |
+    /// | standard | full | 5 | 1 of 20 ms | with the micro-benchmarks under 12 min; 45 s more with a whole service |
     /// | full | full | 10 | 5 of 50 ms | 45 min |
     ///
     /// These are the first processes of a cell: see `comparisons` for the others.
@@ -166,6 +171,7 @@ impl Setup {
             depth,
             size,
             preset: None,
+            few_lanes: false,
             values: Vec::new(),
             processes_count: processes,
             memory_processes_count: memory_processes,
@@ -212,7 +218,8 @@ impl Setup {
     }
 
     /// The points of `workload` that are measured.
-    pub(super) fn points(&self, workload: &Workload) -> Vec<Parameters> {
+    #[must_use]
+    pub fn points(&self, workload: &Workload) -> Vec<Parameters> {
         let cpus = self.cpus.count();
         let points = match self.preset {
             Some(preset) => preset.points(workload, self.size, cpus),
@@ -284,10 +291,23 @@ impl Setup {
         }
     }
 
+    /// Whether `workload` is measured in its small form: on few lanes, by few
+    /// processes, and not again after those.
+    #[must_use]
+    pub fn is_small(&self, workload: &Workload) -> bool {
+        self.few_lanes && !workload.presets.lanes.is_empty()
+    }
+
+    /// Whether `lane` is one of those that measure `workload` in this run.
+    pub(super) fn takes(&self, lane: &StudyLane, workload: &Workload) -> bool {
+        !self.is_small(workload) || workload.presets.lanes.contains(&lane.plain_name())
+    }
+
     /// Fresh processes for each cell of `workload`, where it has these points.
     pub(super) fn processes(&self, workload: &Workload, points: &[Parameters]) -> u64 {
         let tasks = |point: &Parameters| point.get(TASKS).copied().unwrap_or(0);
         match points {
+            _ if self.is_small(workload) => self.processes_count.min(FEW),
             _ if !is_memory(workload) => self.processes_count,
             // Seconds each, and a million tasks make it exact.
             [point] if tasks(point) >= DEAR_COUNT => self.memory_processes_count.max(2),

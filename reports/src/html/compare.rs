@@ -40,7 +40,7 @@ pub fn render_comparison(comparison: &Comparison) -> String {
         ("#means", "Means"),
     ];
     let links = links.map(|(address, name)| (address.to_owned(), name.to_owned()));
-    shell::page("threadbare: runs side by side", &links, &body, None)
+    shell::page("threadbare: runs side by side", &links, &body)
 }
 
 fn differences(comparison: &Comparison) -> Markup {

@@ -6,7 +6,7 @@
 //!    only the one style sheet and the one script whose hashes it names run.
 //! 2. Every text of the run goes through maud's escaping; only the charts,
 //!    whose pen escapes, and the assets are put in as they are.
-//! 3. Everything but filters, the planner and the comparison reads without
+//! 3. Everything but filters and the comparison reads without
 //!    JavaScript.
 //! 4. The file stays under [`LARGEST_BYTES`]: the charts for phones are left
 //!    out, then those of the raw samples, and it says so, before that is passed.
@@ -21,7 +21,6 @@ mod growth;
 mod history;
 mod offered;
 mod peers;
-mod planner;
 mod published;
 mod question;
 mod shell;
@@ -92,7 +91,6 @@ fn document(view: &View<'_>) -> String {
         ("peers", "Peers", peers::section(view)),
         ("growth", "Growth", growth::section(view)),
         ("folklore", "Folklore", folklore::section(view)),
-        ("planner", "Planner", planner::section(view)),
         ("published", "Published", published::section(view)),
         ("trust", "Trust", trust::section(view)),
         ("environment", "Environment", environment::section(view)),
@@ -110,5 +108,5 @@ fn document(view: &View<'_>) -> String {
             }
         }
     };
-    shell::page(&title, &links, &body, Some(&planner::data(view)))
+    shell::page(&title, &links, &body)
 }

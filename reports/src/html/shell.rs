@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 const STYLE: &str = include_str!("assets/style.css");
@@ -20,14 +19,8 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// The whole document. `links` are addresses and names; `data` is
-/// what the script works on.
-pub(super) fn page(
-    title: &str,
-    links: &[(String, String)],
-    body: &Markup,
-    data: Option<&Value>,
-) -> String {
+/// The whole document. `links` are addresses and names.
+pub(super) fn page(title: &str, links: &[(String, String)], body: &Markup) -> String {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -60,9 +53,6 @@ pub(super) fn page(
                     }
                 }
                 (body)
-                @if let Some(data) = data {
-                    script type="application/json" id="data" { (PreEscaped(embedded(data))) }
-                }
                 script { (PreEscaped(SCRIPT)) }
             }
         }
@@ -70,25 +60,9 @@ pub(super) fn page(
     .into_string()
 }
 
-/// JSON that cannot end the element that it stands in.
-fn embedded(data: &Value) -> String {
-    data.to_string()
-        .replace('<', "\\u003c")
-        .replace('\u{2028}', "\\u2028")
-        .replace('\u{2029}', "\\u2029")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn embedded_data_cannot_end_its_element() {
-        let text = embedded(&serde_json::json!({"host": "</script><script>alert(1)"}));
-        assert!(!text.contains('<'));
-        let back: Value = serde_json::from_str(&text).expect("JSON still");
-        assert_eq!(back["host"], "</script><script>alert(1)");
-    }
 
     #[test]
     fn assets_cannot_end_their_elements() {

@@ -1,5 +1,5 @@
-//! The pages in a real browser: themes, filters, permalinks, keys, the
-//! planner, no network, no console error.
+//! The pages in a real browser: themes, filters, permalinks, keys, no
+//! network, no console error.
 //!
 //! Needs `chromium` and `node`. Without them it prints that it was skipped,
 //! and fails under `REQUIRE_BROWSER=1`. `AXE_CORE=…/axe.min.js` adds the

@@ -59,7 +59,7 @@ func parameters(list string) []parameter {
 	return all
 }
 
-const serviceParameters = "connections_count hold_ns try_ns search_ns limit_ns idle_count=0 in_flight_count pool_count rounds_count steps_count=0 " +
+const serviceParameters = "connections_count hold_ns try_ns search_ns limit_ns idle_count=0 in_flight_count backend=0 pool_count rounds_count steps_count=0 " +
 	"delay_ns=0 spread_ns=0 slow_ns=0 timeout_ns"
 
 const (

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/pbkdf2"
 	"crypto/sha256"
@@ -48,7 +49,7 @@ func serveLoaded(o order, backend string) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", cmp.Or(os.Getenv("THREADBARE_LISTEN"), "127.0.0.1:0"))
 	if err != nil {
 		return outcome{}, err
 	}

@@ -76,7 +76,7 @@ final class Catalogue {
         add("io.pipe_ring", "tasks_count tokens_count hops_count", io::pipeRing);
         refuse("io.email", "tasks_count delay_ns=0", NO_MAIL);
         add("io.file_read", "tasks_count file_bytes=0 block_bytes cold=0", io::fileRead);
-        add("service.http", "connections_count hold_ns try_ns search_ns limit_ns idle_count=0 in_flight_count pool_count rounds_count"
+        add("service.http", "connections_count hold_ns try_ns search_ns limit_ns idle_count=0 in_flight_count backend=0 pool_count rounds_count"
             + " steps_count=0 delay_ns=0 spread_ns=0 slow_ns=0 timeout_ns", order -> Service.run(threads, order));
     }
 

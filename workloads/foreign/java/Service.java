@@ -3,7 +3,6 @@ import com.sun.net.httpserver.HttpServer;
 import java.io.BufferedInputStream;
 import java.io.IOException;
 import java.io.InputStream;
-import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.net.SocketTimeoutException;
@@ -115,7 +114,8 @@ final class Service {
         inFlight = new Semaphore((int) order.get("in_flight_count"));
         for (int number = 0; number < USERS; number++) hashes.put("u" + number, hash("u" + number, "secret of u" + number));
         // A backlog as long as the host allows.
-        server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 65_535);
+        var listen = System.getenv().getOrDefault("THREADBARE_LISTEN", "127.0.0.1:0").split(":");
+        server = HttpServer.create(new InetSocketAddress(listen[0], Integer.parseInt(listen[1])), 65_535);
         server.createContext("/", this::handle);
         pool = threads.virtual ? null : Executors.newCachedThreadPool(threads.factory);
         Executor virtual = task -> threads.factory.newThread(task).start();
@@ -128,7 +128,7 @@ final class Service {
         Map<?, ?> report;
         try {
             var command = command("load-service", order);
-            command.addAll(2, List.of("--address", "127.0.0.1:" + server.getAddress().getPort()));
+            command.addAll(2, List.of("--address", server.getAddress().getAddress().getHostAddress() + ":" + server.getAddress().getPort()));
             report = Io.report(command);
         } finally {
             // Where nobody asked for the end, there is nothing under way.

@@ -87,9 +87,10 @@ class Service {
       this.#hashes.set(user, await this.#hash(user, `secret of ${user}`));
     }
     // As long as the host allows.
-    this.#server.listen({ host: '127.0.0.1', port: 0, backlog: 65_535 });
+    const [host, port] = (process.env.THREADBARE_LISTEN ?? '127.0.0.1:0').split(':');
+    this.#server.listen({ host, port: Number(port), backlog: 65_535 });
     await once(this.#server, 'listening');
-    return `127.0.0.1:${this.#server.address().port}`;
+    return `${host}:${this.#server.address().port}`;
   }
 
   /** Takes no more connections, and on those that are open no more requests. */

@@ -90,7 +90,8 @@ class Service:
 
     async def listen(self):
         # As long a queue as the host allows.
-        self._server = await asyncio.start_server(self._converse, "127.0.0.1", 0, backlog=65_535)
+        host, port = os.environ.get("THREADBARE_LISTEN", "127.0.0.1:0").split(":")
+        self._server = await asyncio.start_server(self._converse, host, int(port), backlog=65_535)
         return "{}:{}".format(*self._server.sockets[0].getsockname())
 
     async def end(self):

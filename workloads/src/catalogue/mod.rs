@@ -161,8 +161,11 @@ pub struct Presets {
     pub peers: Option<Values>,
     /// Its cost is followed over the number of tasks.
     pub growth: Option<Values>,
-    /// It is a whole service. Only this choice has it, and who names it.
+    /// It is a whole service.
     pub service: Option<Values>,
+    /// The lanes of a run that names neither lanes nor a preset; none for all. Such
+    /// a run asks few processes of each.
+    pub lanes: &'static [&'static str],
 }
 
 impl Presets {
@@ -173,6 +176,7 @@ impl Presets {
         peers: None,
         growth: None,
         service: None,
+        lanes: &[],
     };
 }
 
@@ -506,11 +510,6 @@ impl Workload {
     /// Whether it is of a crate outside this suite: see [`register`].
     pub fn is_own(&self) -> bool {
         self.group() == own::GROUP.id
-    }
-
-    /// Whether a run that names neither workloads nor a preset has it.
-    pub fn is_usual(&self) -> bool {
-        self.presets.service.is_none()
     }
 
     /// Iterations of one sample at that size, before any calibration.

@@ -19,7 +19,13 @@ const LIST: &[Workload] = &[Workload {
     activity: "answering an HTTP request with the help of a backend",
     telling: &["rate_per_s", "latency_ns_p99"],
     presets: Presets {
-        service: Some(&[]),
+        service: Some(&[
+            ("hold_ns", &[1_500_000_000], &[4_000_000_000]),
+            ("try_ns", &[250_000_000], &[500_000_000]),
+            ("search_ns", &[5_000_000_000], &[10_000_000_000]),
+            ("idle_count", &[2_000], &[10_000]),
+        ]),
+        lanes: &["threadbare", "thread", "tokio", "go"],
         ..Presets::NONE
     },
     shape: Shape::Service,
@@ -33,19 +39,19 @@ const LIST: &[Workload] = &[Workload {
         count(
             "hold_ns",
             "for how long half of the highest rate is offered",
-            [&[100_000_000], &[1_500_000_000], &[4_000_000_000]],
+            [&[100_000_000], &[400_000_000], &[400_000_000]],
             LONG,
         ),
         count(
             "try_ns",
             "for how long each rate is tried",
-            [&[20_000_000], &[250_000_000], &[500_000_000]],
+            [&[20_000_000], &[100_000_000], &[100_000_000]],
             LONG,
         ),
         count(
             "search_ns",
             "after so long no other rate is tried",
-            [&[1_000_000_000], &[5_000_000_000], &[10_000_000_000]],
+            [&[1_000_000_000], &[1_600_000_000], &[1_600_000_000]],
             LONG,
         ),
         count(
@@ -57,7 +63,7 @@ const LIST: &[Workload] = &[Workload {
         from_zero(
             "idle_count",
             "connections without a request that are opened beside the others at the end, or as many as can be in the time of four tries",
-            [&[20], &[2_000], &[10_000]],
+            [&[20], &[500], &[500]],
             25_000,
         ),
         count(
@@ -65,6 +71,12 @@ const LIST: &[Workload] = &[Workload {
             "requests that the service works at at the same time; it refuses one more",
             [&[8], &[64], &[64]],
             60_000,
+        ),
+        from_zero(
+            "backend",
+            "0: this suite's, 1: Redis, 2: PostgreSQL",
+            [&[0], &[0], &[0]],
+            2,
         ),
         count(
             "pool_count",
@@ -149,7 +161,7 @@ const LIST: &[Workload] = &[Workload {
         "load_busy_ratio",
     ],
     includes: "Parsing and writing HTTP and JSON, a hash that authenticates, one backend call over TCP from a bounded pool, or three at once, a limit of requests at the same time. The rate is the highest at which 99 of 100 answers were there within the limit, all were right and at most one of 1,000 was refused; latencies are those at half of it, on a fixed schedule, without the slow route.",
-    leaves_out: "A network card, TLS, and a database's own work: the backend waits for as long as it is told. On two CPUs the load generator shares one with the backend. The CPU time of an operation is the mean over all requests, those beyond the highest rate among them; the figure for half of the highest rate has no others.",
+    leaves_out: "A network card, TLS, and a database's own work: the suite's backend waits for as long as it is told. Redis and PostgreSQL take the time that they need, and ignore the delays. On two CPUs the load generator shares one with the backend. The CPU time of an operation is the mean over all requests, those beyond the highest rate among them; the figure for half of the highest rate has no others. A run that names no lanes and no preset has a small form: four lanes, few processes, and a search of about a second, so its highest rates are rough; `run --preset service` has the whole.",
     calibrated: false,
     operations: |_| 0,
     checksum: |_| 1,

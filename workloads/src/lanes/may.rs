@@ -9,7 +9,7 @@
 )]
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::net::{Ipv4Addr, Shutdown as Way, SocketAddr};
+use std::net::{Shutdown as Way, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -28,6 +28,8 @@ use crate::host::backlog;
 use crate::host::cache_line::CacheLine;
 use crate::host::mappings;
 use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
+use crate::load::server_address;
+use crate::service::database::NoClient;
 use crate::shapes::{self, Blocking, Connection};
 
 /// may counts a stack in words; this is its own default.
@@ -238,7 +240,7 @@ impl Blocking for Tasks {
     }
 
     fn listen(&self) -> io::Result<(Self::Listener, SocketAddr)> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let listener = TcpListener::bind(server_address())?;
         backlog::lengthen(listener.inner())?;
         let address = listener.local_addr()?;
         Ok((Arc::new(listener), address))
@@ -258,6 +260,8 @@ impl Blocking for Tasks {
 }
 
 impl Connection for TcpStream {
+    type Database = NoClient;
+
     /// may's own limit of time is that of the kernel.
     fn connect(address: SocketAddr, _patience: Duration) -> io::Result<Self> {
         let stream = Self::connect(address)?;

@@ -5,7 +5,7 @@
 //! pipes; gates and locks are futexes in shared memory.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -24,8 +24,9 @@ use crate::host::pipe::NumberPipe;
 use crate::host::resident::Resident;
 use crate::host::shared_memory::{Arena, Gate, Lock, Number};
 use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
+use crate::load::server_address;
 use crate::measure::{Latencies, Meter};
-use crate::shapes::{self, Blocking};
+use crate::shapes::{self, Blocking, Shared};
 
 const LIMITS: &str = "ulimit -u, pids.max of the cgroup and kernel.pid_max";
 /// The exit status of a task whose failure is in its slot.
@@ -51,7 +52,7 @@ pub(super) const FORK: Entry = Entry {
 /// Processes as the lane [`FORK`] has them.
 pub(super) fn tasks(
     arena: Arena,
-) -> impl Blocking<Stream = TcpStream, Listener = Arc<TcpListener>> {
+) -> impl Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>> {
     Processes { arena }
 }
 
@@ -149,7 +150,7 @@ impl Blocking for Processes {
     type Shared = Number;
     type Pipe = NumberPipe;
     type Listener = Arc<TcpListener>;
-    type Stream = TcpStream;
+    type Stream = Shared<TcpStream>;
     /// Each process has connections of its own, and uses one at a time.
     type Permits = ();
 
@@ -263,16 +264,16 @@ impl Blocking for Processes {
     fn release(&self, (): &()) {}
 
     fn listen(&self) -> io::Result<(Self::Listener, SocketAddr)> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let listener = TcpListener::bind(server_address())?;
         backlog::lengthen(&listener)?;
         let address = listener.local_addr()?;
         Ok((Arc::new(listener), address))
     }
 
-    fn accept(&self, listener: &Self::Listener) -> io::Result<TcpStream> {
+    fn accept(&self, listener: &Self::Listener) -> io::Result<Self::Stream> {
         let (stream, _) = listener.accept()?;
         stream.set_nodelay(true)?;
-        Ok(stream)
+        Ok(Shared::new(stream))
     }
 
     fn close(&self, listener: &Self::Listener) {

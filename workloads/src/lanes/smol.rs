@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::io::{PipeReader, PipeWriter, Result as IoResult};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -19,6 +19,7 @@ use smol_hyper::rt::{FuturesIo, SmolTimer};
 
 use crate::host::backlog;
 use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
+use crate::load::server_address;
 use crate::mail;
 use crate::shapes::stackless::{self, Stackless};
 
@@ -209,7 +210,7 @@ impl Stackless for Tasks {
     }
 
     async fn listen() -> IoResult<(TcpListener, SocketAddr)> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let listener = TcpListener::bind(server_address()).await?;
         backlog::lengthen(&listener)?;
         let address = listener.local_addr()?;
         Ok((listener, address))

@@ -5,11 +5,13 @@
 )]
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr};
-use std::sync::Arc;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use bench_runtime::context::Context;
+use bench_runtime::future::block_on_with;
 use bench_runtime::net::{PipeReader, PipeWriter, TcpListener, TcpStream, pipe};
 use bench_runtime::sync::{Mutex, Semaphore};
 use bench_runtime::{
@@ -20,8 +22,10 @@ use bench_runtime::{
 use crate::catalogue::{Shape, Workload};
 use crate::host::cache_line::CacheLine;
 use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
+use crate::load::server_address;
 use crate::protocol::ErrorKind;
-use crate::shapes::{self, Blocking, Connection};
+use crate::service::database::Async;
+use crate::shapes::{self, Blocking, Connection, Database, Shared};
 
 /// The figure of stealing, where a workload has it.
 const STOLEN: &str = "stolen_ratio";
@@ -206,7 +210,7 @@ impl Blocking for Tasks {
     type Shared = Arc<AtomicU64>;
     type Pipe = Arc<(PipeReader, PipeWriter)>;
     type Listener = Arc<TcpListener>;
-    type Stream = TcpStream;
+    type Stream = Shared<TcpStream>;
     type Permits = Semaphore;
 
     fn stack_bytes(&self) -> Option<usize> {
@@ -324,15 +328,15 @@ impl Blocking for Tasks {
     }
 
     fn listen(&self) -> io::Result<(Self::Listener, SocketAddr)> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let listener = TcpListener::bind(server_address())?;
         let address = listener.local_addr()?;
         Ok((Arc::new(listener), address))
     }
 
-    fn accept(&self, listener: &Self::Listener) -> io::Result<TcpStream> {
+    fn accept(&self, listener: &Self::Listener) -> io::Result<Self::Stream> {
         // It sends small writes at once, as the streams of all lanes do.
         let (stream, _) = listener.accept()?;
-        Ok(stream)
+        Ok(Shared::new(stream))
     }
 
     fn close(&self, listener: &Self::Listener) {
@@ -341,11 +345,13 @@ impl Blocking for Tasks {
     }
 }
 
-impl Connection for TcpStream {
+impl Connection for Shared<TcpStream> {
+    type Database = Bridged;
+
     fn connect(address: SocketAddr, patience: Duration) -> io::Result<Self> {
-        let stream = Self::connect_timeout(&address, patience)?;
+        let stream = TcpStream::connect_timeout(&address, patience)?;
         stream.set_nodelay(true)?;
-        Ok(stream)
+        Ok(Self::new(stream))
     }
 
     fn set_patience(&self, patience: Duration) -> io::Result<()> {
@@ -353,12 +359,47 @@ impl Connection for TcpStream {
     }
 
     fn second(&self) -> io::Result<Self> {
-        self.try_clone()
+        Ok(self.clone())
     }
 
     fn shut(&self, how: Shutdown) {
         // An error means that it has ended.
         let _ = self.shutdown(how);
+    }
+}
+
+/// tokio's client of PostgreSQL: a thread of tokio's runs its connections, and
+/// goroutines wait for its futures.
+pub(crate) struct Bridged {
+    client: Async,
+    patience: Duration,
+}
+
+impl Bridged {
+    fn wait<T>(patience: Duration, future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        let (ctx, _cancel) = Context::background().with_timeout(patience);
+        let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+        block_on_with(&ctx, future).map_err(late)?
+    }
+}
+
+impl Database for Bridged {
+    fn connect(url: &str, patience: Duration) -> io::Result<Self> {
+        static TOKIO: LazyLock<io::Result<tokio::runtime::Runtime>> = LazyLock::new(|| {
+            tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()
+        });
+        let tokio = TOKIO.as_ref().map_err(|error| error.kind())?;
+        let url = url.to_owned();
+        let connected = tokio.spawn(async move { Async::connect(&url, patience).await });
+        let client = Self::wait(patience, async { connected.await? })?;
+        Ok(Self { client, patience })
+    }
+
+    fn get(&mut self, keys: &[String]) -> io::Result<Option<Vec<Vec<u8>>>> {
+        Self::wait(self.patience, self.client.get(keys))
     }
 }
 

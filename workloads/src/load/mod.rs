@@ -11,7 +11,7 @@ mod service_client;
 pub(crate) use generator::own_cpus;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -136,6 +136,17 @@ impl Plan {
         }
         arguments
     }
+}
+
+/// The environment variable that says where servers listen, in place of a free
+/// port of the loopback. `service.http` then takes its load from another host.
+pub const LISTEN: &str = "THREADBARE_LISTEN";
+
+/// Where a server is to listen.
+pub(crate) fn server_address() -> SocketAddr {
+    let given = std::env::var(LISTEN).ok();
+    let given = given.and_then(|address| address.parse().ok());
+    given.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into())
 }
 
 /// The program that generates load, serves mail and is a backend: this one, unless the

@@ -5,18 +5,19 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::parent_id;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
-use super::Report;
 use super::generator::{self, Loaded, Part, Schedule, Surge, Threads};
 use super::service_client::{Http, Rights};
+use super::{LISTEN, Report};
 use crate::host::clock::now_ns;
 use crate::host::usage::Usage;
 use crate::lane::Order;
 use crate::measure::observed::Observed;
-use crate::protocol::Parameters;
+use crate::protocol::{Latency, Parameters};
 
 /// The rate that is tried first: any host bears it.
 const FIRST_PER_S: u64 = 200;
@@ -68,6 +69,9 @@ pub struct Arguments {
     /// The server's address.
     #[arg(long)]
     pub address: SocketAddr,
+    /// Is the server on another host? Then what it uses cannot be seen.
+    #[arg(long)]
+    pub remote: bool,
     /// The parameters of the workload.
     #[command(flatten)]
     pub given: Given,
@@ -85,6 +89,14 @@ fn name_and_value(text: &str) -> Result<(String, u64), String> {
     let (name, value) = text.split_once('=').ok_or("it is not NAME=VALUE")?;
     let value = value.parse().map_err(|error| format!("{name}: {error}"))?;
     Ok((name.to_owned(), value))
+}
+
+impl From<&Parameters> for Given {
+    fn from(parameters: &Parameters) -> Self {
+        Self {
+            parameters: parameters.clone().into_iter().collect(),
+        }
+    }
 }
 
 impl Given {
@@ -117,7 +129,7 @@ pub(crate) fn arguments(order: &Order, address: SocketAddr) -> Vec<String> {
 }
 
 impl Plan {
-    fn new(Arguments { address, given }: &Arguments) -> anyhow::Result<Self> {
+    fn new(Arguments { address, given, .. }: &Arguments) -> anyhow::Result<Self> {
         let plan = Self {
             address: *address,
             connections: given.get("connections_count")?,
@@ -165,13 +177,17 @@ impl Plan {
     }
 }
 
-/// Generates the load and reports. Blocks the thread.
+/// Generates the load and reports; where the load comes from another host,
+/// waits until the service has ended. Blocks the thread.
 ///
 /// # Errors
 ///
 /// When the server refuses connections, when it bears no rate at all, and when
 /// it does not end.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Report> {
+    if !arguments.remote && std::env::var_os(LISTEN).is_some() {
+        return attend(arguments.address);
+    }
     let plan = &Plan::new(arguments)?;
     generator::prepare();
     let rights = Rights::new(plan.steps);
@@ -190,6 +206,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Report> {
         plan,
         threads: &threads,
         parts,
+        lane: (!arguments.remote).then(parent_id),
         asked: 0,
     };
     match arguments.given.find("offered_per_s") {
@@ -203,6 +220,8 @@ struct Load<'a> {
     plan: &'a Plan,
     threads: &'a Threads,
     parts: Vec<Part<Http<'a>>>,
+    /// The process that serves, where it is on this host.
+    lane: Option<u32>,
     asked: u64,
 }
 
@@ -238,24 +257,28 @@ impl Load<'_> {
     }
 
     fn whole(&mut self) -> anyhow::Result<Report> {
-        let (plan, lane) = (self.plan, parent_id());
+        let plan = self.plan;
         let Found { highest, gap } = self.search()?;
         let half = plan.schedule((highest / 2).max(1), plan.hold_ns);
-        let (before, seen_before) = (Usage::now(), Observed::of(lane)?);
+        let (before, seen_before) = (Usage::now(), self.observed()?);
         let loaded = self.offer(half)?;
-        let (after, seen) = (Usage::now(), Observed::of(lane)?);
-        let cpu_ns = seen.cpu_ns.saturating_sub(seen_before.cpu_ns);
+        let (after, seen) = (Usage::now(), self.observed()?);
         let mut figures = vec![
             ("rate_per_s", highest as f64),
             ("rate_gap_ratio", gap),
             ("shed_count", loaded.tally.shed as f64),
-            ("request_cpu_ns", cpu_ns as f64 / loaded.tally.ended as f64),
-            ("threads_count", seen.threads as f64),
-            ("memory_bytes", seen.bytes as f64),
         ];
+        if let Some((before, seen)) = seen_before.zip(seen) {
+            let cpu_ns = seen.cpu_ns.saturating_sub(before.cpu_ns);
+            figures.extend([
+                ("request_cpu_ns", cpu_ns as f64 / loaded.tally.ended as f64),
+                ("threads_count", seen.threads as f64),
+                ("memory_bytes", seen.bytes as f64),
+            ]);
+        }
         figures.extend(self.levels(highest)?);
         figures.push(("recovery_ns", self.recovery_ns(highest)? as f64));
-        figures.extend(idle(plan, lane)?);
+        figures.extend(self.idle()?);
         let drained = self.offer(Schedule {
             requests: LAST,
             ..Schedule::default()
@@ -276,6 +299,11 @@ impl Load<'_> {
             checksum: u64::from(loaded.tally.right == loaded.tally.ended),
             ..report
         })
+    }
+
+    /// What the service uses; `None` where that cannot be seen.
+    fn observed(&self) -> anyhow::Result<Option<Observed>> {
+        Ok(self.lane.map(Observed::of).transpose()?)
     }
 
     fn search(&mut self) -> anyhow::Result<Found> {
@@ -332,34 +360,66 @@ impl Load<'_> {
         let disturbed = self.offer(schedule)?.tally.disturbed_ns;
         Ok(disturbed.saturating_sub(schedule.surge.from_ns + schedule.surge.for_ns))
     }
+
+    /// What connections cost the lane on which one answer has come and nothing
+    /// follows: as many as are wanted, or as come about in the time of four tries.
+    fn idle(&self) -> anyhow::Result<Figures> {
+        let plan = self.plan;
+        let until = now_ns().saturating_add(4 * plan.try_ns);
+        let before = self.observed()?;
+        let mut open = Vec::new();
+        while (open.len() as u64) < plan.idle_connections {
+            let time = Duration::from_nanos(until.saturating_sub(now_ns()));
+            if time.is_zero() {
+                break;
+            }
+            match ask_for_nothing(plan.address, time) {
+                Ok(stream) => open.push(stream),
+                Err(_) => break,
+            }
+        }
+        if open.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut figures = vec![("load_idle_count", open.len() as f64)];
+        if let Some((before, after)) = before.zip(self.observed()?) {
+            let more = after.bytes.saturating_sub(before.bytes);
+            figures.extend([
+                ("idle_memory_bytes", after.bytes as f64),
+                ("idle_connection_bytes", more as f64 / open.len() as f64),
+            ]);
+        }
+        Ok(figures)
+    }
 }
 
-/// What connections cost the lane on which one answer has come and nothing
-/// follows: as many as are wanted, or as come about in the time of four tries.
-fn idle(plan: &Plan, lane: u32) -> anyhow::Result<Figures> {
-    let until = now_ns().saturating_add(4 * plan.try_ns);
-    let before = Observed::of(lane)?;
-    let mut open = Vec::new();
-    while (open.len() as u64) < plan.idle_connections {
-        let time = Duration::from_nanos(until.saturating_sub(now_ns()));
-        if time.is_zero() {
-            break;
-        }
-        match ask_for_nothing(plan.address, time) {
-            Ok(stream) => open.push(stream),
-            Err(_) => break,
-        }
+/// Waits until a service has ended whose load comes from another host: until it
+/// refuses a connection. Reports the most that it used.
+fn attend(address: SocketAddr) -> anyhow::Result<Report> {
+    /// How often it is looked at.
+    const SLICE: Duration = Duration::from_millis(500);
+    let start = now_ns();
+    let (mut threads, mut bytes) = (0, 0);
+    while TcpStream::connect(address).is_ok() {
+        let seen = Observed::of(parent_id())?;
+        threads = seen.threads.max(threads);
+        bytes = seen.bytes.max(bytes);
+        thread::sleep(SLICE);
     }
-    if open.is_empty() {
-        return Ok(Vec::new());
-    }
-    let after = Observed::of(lane)?;
-    let more = after.bytes.saturating_sub(before.bytes);
-    Ok(vec![
-        ("load_idle_count", open.len() as f64),
-        ("idle_memory_bytes", after.bytes as f64),
-        ("idle_connection_bytes", more as f64 / open.len() as f64),
-    ])
+    let used = Usage::now();
+    let metrics = [("threads_count", threads), ("memory_bytes", bytes)];
+    Ok(Report {
+        elapsed_ns: now_ns() - start,
+        operations_count: 1,
+        checksum: 1,
+        cpu_ns: used.cpu_ns,
+        voluntary_switches_count: used.voluntary_switches,
+        involuntary_switches_count: used.involuntary_switches,
+        latency: Latency::default(),
+        metrics: metrics
+            .map(|(name, value)| (name.to_owned(), value as f64))
+            .into(),
+    })
 }
 
 /// A connection that the service has read a request from, and answered.
@@ -390,8 +450,8 @@ struct Found {
     gap: f64,
 }
 
-/// The highest rate at which `holds` is true, within [`CLOSE`]: doubles from
-/// one that any host bears, then halves the way between. `None` for none.
+/// The highest rate at which `holds` is true, within [`CLOSE`]: four times as
+/// much from one that any host bears, then halves the way between. `None` for none.
 /// Tries no further rate once the time `is_over`.
 fn search(
     is_over: impl Fn() -> bool,
@@ -399,7 +459,7 @@ fn search(
 ) -> anyhow::Result<Option<Found>> {
     let (mut low, mut high) = (0, FIRST_PER_S);
     while (low == 0 || !is_over()) && holds(high)? {
-        (low, high) = (high, high * 2);
+        (low, high) = (high, high * 4);
         ensure!(high < MOST_PER_S, "no rate is too high for the service");
     }
     while low == 0 && high > 1 && !is_over() {
@@ -479,15 +539,15 @@ mod tests {
             search_for(3_999, 0),
             Some(Found {
                 highest: 200,
-                gap: 2.0
+                gap: 4.0
             })
         );
         assert_eq!(search_for(30, 0), None);
         let found = |highest, gap| Some(Found { highest, gap });
-        // 200 and 400 held, and 800 was not tried.
-        assert_eq!(search_for(3_999, 2), found(400, 2.0));
-        // 3,200 held, 6,400 did not, nor did 4,525.
-        assert_eq!(search_for(3_999, 7), found(3_200, 4_525.0 / 3_200.0));
+        // 200 and 800 held, and 3,200 was not tried.
+        assert_eq!(search_for(3_999, 2), found(800, 4.0));
+        // 3,200 held, 12,800 did not, nor did 6,400.
+        assert_eq!(search_for(3_999, 5), found(3_200, 2.0));
         // Downwards, too: 200 and 100 did not hold, 50 was not tried.
         assert_eq!(search_for(30, 2), None);
         assert_eq!(search_for(30, 4), found(25, 2.0));

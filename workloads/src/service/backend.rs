@@ -1,5 +1,6 @@
-//! The backend of `service.http`, a program of its own: a server that speaks
-//! RESP and takes its time, or a real Redis. Both are filled in the same way.
+//! The backend of `service.http`: a program of its own that speaks RESP and
+//! takes its time, a real Redis, or a PostgreSQL that is there already. All
+//! have the same records.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -17,6 +18,7 @@ use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, setsockopt, socket, sockopt,
 };
 
+use super::database::DATABASE;
 use super::resp::{self, Reply};
 use super::{ITEMS, Record, Route};
 use crate::host::{affinity, open_files};
@@ -26,8 +28,13 @@ use crate::load::helper::{Helper, Listening};
 use crate::load::own_cpus;
 use crate::load::service::{Given, as_arguments};
 
-/// The environment variable that names a `redis-server` to take instead.
+/// The environment variable that names Redis's server, where it is not
+/// `redis-server`.
 const REDIS: &str = "THREADBARE_REDIS";
+/// The parameter that says which backend, and its values.
+const BACKEND: &str = "backend";
+const IS_REDIS: u64 = 1;
+const IS_DATABASE: u64 = 2;
 
 /// How long a read of a key takes.
 #[derive(Clone, Copy, Debug)]
@@ -40,11 +47,45 @@ struct Delays {
     slow_ns: u64,
 }
 
-/// Starts a backend in a process of its own. Blocks the thread.
-pub(crate) fn start(order: &Order) -> Result<Helper, Failure> {
+/// Where a backend is, and how it is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// By RESP, over TCP.
+    Resp(SocketAddr),
+    /// By the client of a PostgreSQL with this address.
+    Database(String),
+}
+
+/// A backend that is there until this is dropped.
+pub(crate) struct Backend {
+    pub(crate) place: Place,
+    _helper: Option<Helper>,
+}
+
+/// Starts a backend in a process of its own, or finds the database, where the
+/// lane `has_client` of one. Blocks the thread.
+pub(crate) fn start(order: &Order, has_client: bool) -> Result<Backend, Failure> {
+    if order.get(BACKEND) == IS_DATABASE {
+        if !has_client {
+            return Err(Failure::not_supported(
+                "this lane has no client of PostgreSQL here",
+            ));
+        }
+        let url = std::env::var(DATABASE).map_err(|_| {
+            Failure::failed("no PostgreSQL is named: threadbare run --service ADDRESS")
+        })?;
+        return Ok(Backend {
+            place: Place::Database(url),
+            _helper: None,
+        });
+    }
     let arguments = ["backend".to_owned()].into_iter();
     let arguments: Vec<_> = arguments.chain(as_arguments(&order.parameters)).collect();
-    Helper::start("backend", &arguments)
+    let helper = Helper::start("backend", &arguments)?;
+    Ok(Backend {
+        place: Place::Resp(helper.address),
+        _helper: Some(helper),
+    })
 }
 
 /// Serves until the input ends; says where it listens before. Blocks the
@@ -52,8 +93,8 @@ pub(crate) fn start(order: &Order) -> Result<Helper, Failure> {
 ///
 /// # Errors
 ///
-/// When it cannot listen, when there is no Redis where one is named, or when
-/// what it says is not taken.
+/// When it cannot listen, when there is no Redis where one is asked for, or
+/// when what it says is not taken.
 pub fn run(given: &Given, output: &mut impl Write) -> anyhow::Result<()> {
     let delays = Delays {
         delay_ns: given.get("delay_ns")?,
@@ -67,8 +108,15 @@ pub fn run(given: &Given, output: &mut impl Write) -> anyhow::Result<()> {
         affinity::pin_where_allowed(&[last]).context("pinning the backend")?;
     }
     let store = Arc::new(Store::new(delays));
-    let redis = std::env::var_os(REDIS).map(|program| Redis::start(program.into()));
-    let redis = redis.transpose()?;
+    let redis = match given.get(BACKEND)? {
+        IS_REDIS => Some(Redis::start(
+            std::env::var_os(REDIS)
+                .unwrap_or_else(|| "redis-server".into())
+                .into(),
+        )?),
+        IS_DATABASE => bail!("a PostgreSQL is asked by lanes that have its client"),
+        _ => None,
+    };
     let address = match &redis {
         Some(redis) => redis.address,
         None => store.clone().listen()?,
@@ -249,7 +297,12 @@ impl Redis {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
-            .with_context(|| format!("starting {}, which {REDIS} names", program.display()))?;
+            .with_context(|| {
+                format!(
+                    "starting {}; apt-get install redis-server, or name it in {REDIS}",
+                    program.display()
+                )
+            })?;
         let mut redis = Self {
             child,
             address,

@@ -9,13 +9,14 @@
 
 pub(crate) mod api;
 pub mod backend;
+pub mod database;
 pub(crate) mod http;
 pub(crate) mod resp;
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use backend::Place;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::lehmer;
@@ -169,12 +170,11 @@ pub(crate) struct Settings {
     pub(crate) steps: u64,
     /// How long to wait for the backend.
     pub(crate) patience: Duration,
-    /// Where the backend listens.
-    pub(crate) backend: SocketAddr,
+    pub(crate) backend: Place,
 }
 
 impl Settings {
-    pub(crate) fn new(order: &Order, backend: SocketAddr) -> Self {
+    pub(crate) fn new(order: &Order, backend: Place) -> Self {
         Self {
             in_flight: order.get("in_flight_count"),
             pool: order.count("pool_count"),

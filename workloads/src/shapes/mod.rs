@@ -19,11 +19,13 @@ mod team;
 use std::io::{Read, Result as IoResult, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crate::catalogue::Shape;
 use crate::lane::{Failure, Order, Outcome};
+use crate::service::database;
 
 /// Refuses at once what the kernel would refuse after seconds of starting tasks.
 fn look_at_limit<L: Blocking>(lane: &L, tasks: u64) -> Result<(), Failure> {
@@ -149,8 +151,22 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     fn close(&self, listener: &Self::Listener);
 }
 
+/// A client of PostgreSQL that blocks its task.
+pub(crate) trait Database: Send + Sized + 'static {
+    /// Whether there is one.
+    const EXISTS: bool = true;
+
+    /// Connects; blocks for at most that long, then and for each answer.
+    fn connect(url: &str, patience: Duration) -> IoResult<Self>;
+    /// The values of these keys; `None` where one has none.
+    fn get(&mut self, keys: &[String]) -> IoResult<Option<Vec<Vec<u8>>>>;
+}
+
 /// A TCP connection that blocks its task.
 pub(crate) trait Connection: Read + Write + Send + Sized + 'static {
+    /// What asks a database instead.
+    type Database: Database;
+
     /// Connects; blocks for at most that long.
     fn connect(address: SocketAddr, patience: Duration) -> IoResult<Self>;
     /// Makes reads fail that have waited for so long.
@@ -161,11 +177,58 @@ pub(crate) trait Connection: Read + Write + Send + Sized + 'static {
     fn shut(&self, how: Shutdown);
 }
 
-impl Connection for TcpStream {
+/// A connection of which all handles share one descriptor.
+pub(crate) struct Shared<S>(Arc<S>);
+
+impl<S> Shared<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Self(Arc::new(stream))
+    }
+}
+
+impl<S> Clone for Shared<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<S> Deref for Shared<S> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        &self.0
+    }
+}
+
+impl<S> Read for Shared<S>
+where
+    for<'a> &'a S: Read,
+{
+    fn read(&mut self, block: &mut [u8]) -> IoResult<usize> {
+        (&**self).read(block)
+    }
+}
+
+impl<S> Write for Shared<S>
+where
+    for<'a> &'a S: Write,
+{
+    fn write(&mut self, bytes: &[u8]) -> IoResult<usize> {
+        (&**self).write(bytes)
+    }
+
+    fn flush(&mut self) -> IoResult<()> {
+        (&**self).flush()
+    }
+}
+
+impl Connection for Shared<TcpStream> {
+    type Database = database::Client;
+
     fn connect(address: SocketAddr, patience: Duration) -> IoResult<Self> {
-        let stream = Self::connect_timeout(&address, patience)?;
+        let stream = TcpStream::connect_timeout(&address, patience)?;
         stream.set_nodelay(true)?;
-        Ok(stream)
+        Ok(Self::new(stream))
     }
 
     fn set_patience(&self, patience: Duration) -> IoResult<()> {
@@ -173,7 +236,7 @@ impl Connection for TcpStream {
     }
 
     fn second(&self) -> IoResult<Self> {
-        self.try_clone()
+        Ok(self.clone())
     }
 
     fn shut(&self, how: Shutdown) {

@@ -150,21 +150,6 @@
   addEventListener("beforeprint", () => { opened = all("details:not([open])"); for (const part of opened) part.open = true; });
   addEventListener("afterprint", () => { for (const part of opened) part.open = false; });
 
-  // Numbers as the page's own.
-  const three = (value) => {
-    if (!Number.isFinite(value)) return "n/a";
-    if (value === 0) return "0";
-    // Rounding may gain a digit: 0.9999 is 1.00.
-    const rounded = Number(value.toPrecision(3));
-    const digits = Math.floor(Math.log10(Math.abs(rounded)));
-    return rounded.toLocaleString("en", { minimumFractionDigits: Math.max(0, Math.min(8, 2 - digits)), maximumFractionDigits: Math.max(0, Math.min(8, 2 - digits)) });
-  };
-  const scaled = (value, steps) => {
-    const [size, unit] = steps.find(([size]) => Math.abs(value) >= size * 0.9995) || steps.at(-1);
-    return three(value / size) + "\u00a0" + unit;
-  };
-  const bytes = (value) => scaled(value, [[1e12, "TB"], [1e9, "GB"], [1e6, "MB"], [1e3, "kB"], [1, "B"]]);
-  const time = (value) => scaled(value, [[1e9, "s"], [1e6, "ms"], [1e3, "µs"], [1, "ns"]]);
   const make = (name, text, kind) => {
     const part = document.createElement(name);
     if (text !== undefined) part.textContent = text;
@@ -245,46 +230,5 @@
     mine.addEventListener("change", () => { if (mine.files[0]) look(mine.files[0]); });
     addEventListener("dragover", (event) => event.preventDefault());
     addEventListener("drop", (event) => { event.preventDefault(); if (event.dataTransfer.files[0]) look(event.dataTransfer.files[0]); });
-  }
-
-  const holder = one("#data");
-  const data = holder ? JSON.parse(holder.textContent) : null;
-
-  // The planner: the formula that stands beneath it.
-  const plan = one("#plan");
-  if (plan && data) {
-    // An empty field is no number, and so is all that follows from it.
-    const field = (id) => (one("#plan-" + id).value === "" ? NaN : Math.max(0, Number(one("#plan-" + id).value)));
-    const draw = () => {
-      const tasks = field("tasks"), wait = field("wait") * 1e6, compute = field("compute") * 1e3, cores = Math.max(1, field("cores"));
-      for (const body of all("tbody", plan)) body.remove();
-      const body = make("tbody");
-      for (const lane of data.planner) {
-        const known = lane.switch_ns !== null && wait + compute > 0;
-        const used = known ? tasks * (compute + lane.switch_ns) / (wait + compute) : NaN;
-        const load = used / cores;
-        const turn = compute + lane.switch_ns;
-        // No more tasks can stand in line than there are.
-        const delay = load < 1 ? Math.min(turn * load ** (Math.sqrt(2 * (cores + 1)) - 1) / (cores * (1 - load)), Math.max(0, tasks - cores) * turn / cores) : NaN;
-        const whole = (value) => Math.floor(value).toLocaleString("en");
-        const memory = lane.memory_bytes === null ? NaN : lane.memory_bytes * tasks;
-        const remark = lane.limit !== null && tasks >= lane.limit
-          ? (lane.reached === null ? `${whole(lane.limit)} tasks could not be started here` : `${whole(lane.reached)} tasks ran here, ${whole(lane.limit)} could not be started`)
-          : data.memory_bytes > 0 && memory > data.memory_bytes ? `needs ${bytes(memory)} of memory, you have ${bytes(data.memory_bytes)}`
-            : used >= cores ? `needs ${three(used)} cores, you have ${whole(cores)}: at most ${whole(cores * 1e9 / Math.max(1, compute + lane.switch_ns))} turns a second` : "";
-        const row = make("tr");
-        row.dataset.lane = lane.lane;
-        const name = make("th");
-        name.scope = "row";
-        name.append(make("span", "", lane.swatch), lane.lane);
-        row.append(name, make("td", Number.isFinite(memory) ? bytes(memory) : "n/a"),
-          make("td", known ? three(used) : "n/a"), make("td", Number.isFinite(delay) ? time(delay) : "n/a"), make("td", remark, "words bad"));
-        body.append(row);
-      }
-      plan.append(body);
-      apply();
-    };
-    for (const input of all(".planner input")) input.addEventListener("input", draw);
-    draw();
   }
 })();

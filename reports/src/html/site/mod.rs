@@ -87,7 +87,7 @@ fn document(collection: &Collection, title: &str, up: &str, body: &Markup) -> St
         links.push((format!("{up}{}", file_of(question)), name.to_owned()));
     }
     links.push((format!("{up}across.html"), "Across".to_owned()));
-    shell::page(title, &links, body, None)
+    shell::page(title, &links, body)
 }
 
 fn hero(title: &str, text: &Markup) -> Markup {

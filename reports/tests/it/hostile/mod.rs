@@ -41,14 +41,7 @@ fn shown(run: &Run) -> String {
 #[test]
 fn the_seed_itself_fills_the_page() {
     let page = html::render(&read(SEED.as_bytes()).expect("a good file"));
-    for section in [
-        "verdicts",
-        "peers",
-        "questions",
-        "folklore",
-        "planner",
-        "trust",
-    ] {
+    for section in ["verdicts", "peers", "questions", "folklore", "trust"] {
         assert!(
             page.contains(&format!("<section id=\"{section}\"")),
             "{section}"

@@ -8,7 +8,7 @@ mod crossbeam;
 
 use std::io;
 use std::marker::PhantomData;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
@@ -26,7 +26,8 @@ use crate::host::mappings;
 use crate::host::pipe::NumberPipe;
 use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
 use crate::lanes::queue::Queue;
-use crate::shapes::{self, Blocking};
+use crate::load::server_address;
+use crate::shapes::{self, Blocking, Shared};
 
 const SMALL_STACK_BYTES: usize = 16 << 10;
 const NO_SELECT: &str = "a condition variable waits for one queue; a program would let all send into one, which is share.fan_in";
@@ -54,7 +55,7 @@ pub(super) const SMALL_STACK: Entry = Entry {
 };
 
 /// Threads as the lane [`DEFAULT`] has them.
-pub(super) fn tasks() -> impl Blocking<Stream = TcpStream, Listener = Arc<TcpListener>> {
+pub(super) fn tasks() -> impl Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>> {
     Threads::<Arc<Queue<u64>>> {
         stack: None,
         channels: PhantomData,
@@ -174,7 +175,7 @@ impl<C: Channel> Blocking for Threads<C> {
     type Shared = Arc<AtomicU64>;
     type Pipe = NumberPipe;
     type Listener = Arc<TcpListener>;
-    type Stream = TcpStream;
+    type Stream = Shared<TcpStream>;
     type Permits = Permits;
 
     fn stack_bytes(&self) -> Option<usize> {
@@ -295,7 +296,7 @@ impl<C: Channel> Blocking for Threads<C> {
     }
 
     fn listen(&self) -> io::Result<(Self::Listener, SocketAddr)> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let listener = TcpListener::bind(server_address())?;
         backlog::lengthen(&listener)?;
         let address = listener.local_addr()?;
         Ok((Arc::new(listener), address))
@@ -304,7 +305,7 @@ impl<C: Channel> Blocking for Threads<C> {
     fn accept(&self, listener: &Self::Listener) -> io::Result<Self::Stream> {
         let (stream, _) = listener.accept()?;
         stream.set_nodelay(true)?;
-        Ok(stream)
+        Ok(Shared::new(stream))
     }
 
     fn close(&self, listener: &Self::Listener) {

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::io::Result as IoResult;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use crate::catalogue::Shape;
 use crate::host::backlog;
 use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
+use crate::load::server_address;
 use crate::mail;
 use crate::shapes::stackless::{self, Stackless};
 
@@ -144,6 +145,8 @@ const GONE: &str = "the other end of the channel is gone";
 struct Tasks;
 
 impl Stackless for Tasks {
+    const DATABASE: bool = true;
+
     type Task = JoinHandle<u64>;
     type Sender = mpsc::Sender<u64>;
     type Receiver = mpsc::Receiver<u64>;
@@ -244,7 +247,7 @@ impl Stackless for Tasks {
     }
 
     async fn listen() -> IoResult<(TcpListener, SocketAddr)> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let listener = TcpListener::bind(server_address()).await?;
         backlog::lengthen(&listener)?;
         let address = listener.local_addr()?;
         Ok((listener, address))

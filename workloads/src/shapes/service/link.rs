@@ -3,29 +3,51 @@
 use std::io::{self, ErrorKind};
 
 use crate::service::Settings;
+use crate::service::backend::Place;
 use crate::service::resp::{self, Reply};
-use crate::shapes::Connection;
+use crate::shapes::{Connection, Database};
 
 /// A connection to the backend.
-pub(super) struct Link<S> {
-    stream: S,
-    commands: Vec<u8>,
-    come: Vec<u8>,
+pub(super) enum Link<S: Connection> {
+    Resp(Resp<S>),
+    Database(S::Database),
 }
 
 impl<S: Connection> Link<S> {
     pub(super) fn new(settings: &Settings) -> io::Result<Self> {
-        let stream = S::connect(settings.backend, settings.patience)?;
-        stream.set_patience(settings.patience)?;
-        Ok(Self {
-            stream,
-            commands: Vec::new(),
-            come: Vec::new(),
+        let patience = settings.patience;
+        Ok(match &settings.backend {
+            Place::Database(url) => Self::Database(S::Database::connect(url, patience)?),
+            Place::Resp(address) => {
+                let stream = S::connect(*address, patience)?;
+                stream.set_patience(patience)?;
+                Self::Resp(Resp {
+                    stream,
+                    commands: Vec::new(),
+                    come: Vec::new(),
+                })
+            }
         })
     }
 
     /// The values of these keys; `None` where one has none.
     pub(super) fn get(&mut self, keys: &[String]) -> io::Result<Option<Vec<Vec<u8>>>> {
+        match self {
+            Self::Resp(link) => link.get(keys),
+            Self::Database(client) => client.get(keys),
+        }
+    }
+}
+
+/// A connection that carries RESP.
+pub(super) struct Resp<S> {
+    stream: S,
+    commands: Vec<u8>,
+    come: Vec<u8>,
+}
+
+impl<S: Connection> Resp<S> {
+    fn get(&mut self, keys: &[String]) -> io::Result<Option<Vec<Vec<u8>>>> {
         self.commands.clear();
         self.come.clear();
         for key in keys {

@@ -7,7 +7,7 @@ mod pooled;
 mod preforked;
 
 use std::collections::HashMap;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -17,10 +17,11 @@ pub(crate) use pooled::pooled;
 pub(crate) use preforked::preforked;
 
 use super::team::join_all;
-use super::{Blocking, Connection};
+use super::{Blocking, Connection, Database};
 use crate::lane::{Failure, Order, Outcome};
 use crate::load;
 use crate::measure::Meter;
+use crate::protocol::ErrorKind;
 use crate::service::api::{self, Problem, Users};
 use crate::service::backend;
 use crate::service::http::{self, Request, Target};
@@ -38,9 +39,10 @@ fn run<L: Blocking>(
 ) -> Result<Outcome, Failure> {
     let backend = {
         let order = order.clone();
-        lane.blocking(move || backend::start(&order))?
+        let has_client = <L::Stream as Connection>::Database::EXISTS;
+        lane.blocking(move || backend::start(&order, has_client))?
     };
-    let settings = Settings::new(order, backend.address);
+    let settings = Settings::new(order, backend.place.clone());
     let meter = Meter::begin(true);
     let (listener, address) = lane
         .listen()
@@ -56,8 +58,9 @@ fn run<L: Blocking>(
         server.end();
     }
     let served = lane.join(acceptor);
-    let report = report?;
+    // Why the service has ended says more than that it was not there.
     served?;
+    let report = report?;
     let outcome = report.into_outcome(meter.finish());
     lane.blocking(move || drop(backend));
     Ok(outcome)
@@ -120,7 +123,11 @@ impl<L: Blocking> Server<L> {
     ) -> Result<(), Failure> {
         loop {
             match self.lane.accept(&self.listener) {
-                Ok(stream) => take(stream)?,
+                Ok(stream) => match take(stream) {
+                    // No room for one more, which is closed.
+                    Err(failure) if failure.kind == ErrorKind::Limit => self.lane.sleep(PAUSE),
+                    taken => taken?,
+                },
                 Err(_) if self.is_ending() => return Ok(()),
                 Err(error) if is_passing(&error) => self.lane.sleep(PAUSE),
                 Err(error) => {
@@ -136,7 +143,7 @@ impl<L: Blocking> Server<L> {
             .map_err(|error| Failure::host("a second handle", &error, "ulimit -n"))?;
         locked(&self.open).insert(number, second);
         let server = self.clone();
-        self.lane.spawn(move || {
+        let task = self.lane.spawn(move || {
             let mut stream = stream;
             let mut answered = 0;
             // A client that goes away in the midst of a request ends its
@@ -147,7 +154,11 @@ impl<L: Blocking> Server<L> {
             stream.shut(Shutdown::Both);
             drop(locked(&server.open).remove(&number));
             answered
-        })
+        });
+        if task.is_err() {
+            drop(locked(&self.open).remove(&number));
+        }
+        task
     }
 
     /// Takes no more connections and, on those that are open, no more requests.
@@ -307,7 +318,7 @@ fn read_more(stream: &mut impl Read, come: &mut Vec<u8>) -> io::Result<bool> {
                 come.extend_from_slice(&block[..size]);
                 return Ok(size > 0);
             }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
@@ -319,13 +330,16 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 fn is_late(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock)
+    matches!(
+        error.kind(),
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
+    )
 }
 
 /// Another connection may be accepted a little later.
 fn is_passing(error: &io::Error) -> bool {
     let passing = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
-    error.kind() == ErrorKind::ConnectionAborted
+    error.kind() == io::ErrorKind::ConnectionAborted
         || error
             .raw_os_error()
             .is_some_and(|errno| passing.contains(&errno))

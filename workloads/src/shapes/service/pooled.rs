@@ -12,8 +12,8 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::{Server, locked, read_more, run};
 use crate::lane::{Failure, Order, Outcome};
-use crate::shapes::Blocking;
 use crate::shapes::team::join_all;
+use crate::shapes::{Blocking, Shared};
 
 /// More tasks than requests that are worked at: they refuse one more.
 const SPARE: u64 = 4;
@@ -23,7 +23,7 @@ const END: u64 = u64::MAX;
 /// Takes the sample of a lane whose tasks serve any connection.
 pub(crate) fn pooled<L>(lane: &L, order: &Order) -> Result<Outcome, Failure>
 where
-    L: Blocking<Stream = TcpStream, Listener = Arc<TcpListener>>,
+    L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>,
 {
     let tasks = order.get("in_flight_count") + SPARE;
     run(lane, order, move |server| {
@@ -35,7 +35,7 @@ where
 
 /// A connection. One task at a time has it.
 struct Open {
-    stream: TcpStream,
+    stream: Shared<TcpStream>,
     come: Mutex<Vec<u8>>,
 }
 
@@ -60,14 +60,14 @@ impl Poller {
         Ok(poller)
     }
 
-    fn hold(&self, number: u64, stream: TcpStream) -> io::Result<()> {
+    fn hold(&self, number: u64, stream: Shared<TcpStream>) -> io::Result<()> {
         let open = Arc::new(Open {
             stream,
             come: Mutex::default(),
         });
         locked(&self.open).insert(number, open.clone());
         self.live.fetch_add(1, Ordering::Relaxed);
-        let held = self.epoll.add(&open.stream, one_event(number));
+        let held = self.epoll.add(&*open.stream, one_event(number));
         if held.is_err() {
             self.let_go(number);
         }
@@ -114,7 +114,7 @@ fn one_event(number: u64) -> EpollEvent {
     EpollEvent::new(flags, number)
 }
 
-impl<L: Blocking<Stream = TcpStream, Listener = Arc<TcpListener>>> Server<L> {
+impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Server<L> {
     /// Accepts and serves until the end; how many requests were answered.
     fn serve_pooled(self: &Arc<Self>, poller: &Arc<Poller>, tasks: u64) -> Result<u64, Failure> {
         let start = |_| {
@@ -148,7 +148,7 @@ impl<L: Blocking<Stream = TcpStream, Listener = Arc<TcpListener>>> Server<L> {
             match poller.next() {
                 Ok(Some((number, open))) => {
                     let goes_on = self.serve_some(&open, &mut out, &mut answered);
-                    let holds = || poller.epoll.modify(&open.stream, &mut one_event(number));
+                    let holds = || poller.epoll.modify(&*open.stream, &mut one_event(number));
                     if !matches!(goes_on, Ok(true)) || holds().is_err() {
                         poller.let_go(number);
                     }
@@ -167,11 +167,11 @@ impl<L: Blocking<Stream = TcpStream, Listener = Arc<TcpListener>>> Server<L> {
         answered: &mut u64,
     ) -> io::Result<bool> {
         let mut come = locked(&open.come);
-        if !read_more(&mut &open.stream, &mut come)? {
+        if !read_more(&mut &*open.stream, &mut come)? {
             return Ok(false);
         }
         while let Some(closes) = self.next(&mut come, out) {
-            (&open.stream).write_all(out)?;
+            (&*open.stream).write_all(out)?;
             *answered += 1;
             if closes {
                 return Ok(false);

@@ -12,7 +12,7 @@ use super::{Server, is_passing, run};
 use crate::lane::{Failure, Order, Outcome};
 use crate::service::{IDLE, PAUSE};
 use crate::shapes::team::join_all;
-use crate::shapes::{Blocking, Connection};
+use crate::shapes::{Blocking, Connection, Shared};
 
 /// More tasks than there are connections, for those that come beside.
 const SPARE: u64 = 4;
@@ -20,13 +20,13 @@ const SPARE: u64 = 4;
 /// Takes the sample of a lane whose tasks are started beforehand.
 pub(crate) fn preforked<L>(lane: &L, order: &Order) -> Result<Outcome, Failure>
 where
-    L: Blocking<Stream = TcpStream, Listener = Arc<TcpListener>>,
+    L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>,
 {
     let tasks = order.get("connections_count") + SPARE;
     run(lane, order, move |server| server.serve_preforked(tasks))
 }
 
-impl<L: Blocking<Stream = TcpStream, Listener = Arc<TcpListener>>> Server<L> {
+impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Server<L> {
     /// Serves until the end; how many requests were answered.
     fn serve_preforked(self: &Arc<Self>, tasks: u64) -> Result<u64, Failure> {
         let start = |_| {

@@ -24,6 +24,9 @@ use crate::lane::{Failure, Order, Outcome};
 /// What a lane offers whose tasks are futures. Operations that have no result
 /// end the calling task by [`Failure::throw`] if they fail.
 pub(crate) trait Stackless: Clone + Send + Sync + 'static {
+    /// Whether it runs tokio's clients, such as that of PostgreSQL.
+    const DATABASE: bool = false;
+
     /// A task to be joined. Where the main task fails, dropping what is left
     /// or ending the runtime ends the others.
     type Task: Send + Sync + 'static;

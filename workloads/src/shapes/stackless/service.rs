@@ -19,7 +19,8 @@ use crate::lane::{Failure, Order, Outcome};
 use crate::load;
 use crate::measure::Meter;
 use crate::service::api::{self, Problem, Users};
-use crate::service::backend;
+use crate::service::backend::{self, Place};
+use crate::service::database;
 use crate::service::http::Target;
 use crate::service::resp::{self, Reply};
 use crate::service::{IDLE, PAUSE, Route, Settings};
@@ -29,8 +30,8 @@ const MOST_BODY_BYTES: usize = 64 << 10;
 
 pub(super) async fn http<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let asked = order.clone();
-    let backend = L::blocking(move || backend::start(&asked)).await??;
-    let settings = Settings::new(order, backend.address);
+    let backend = L::blocking(move || backend::start(&asked, L::DATABASE)).await??;
+    let settings = Settings::new(order, backend.place.clone());
     let meter = Meter::begin(true);
     let (listener, address) = L::listen()
         .await
@@ -206,19 +207,43 @@ impl<L: Stackless> Server<L> {
 }
 
 /// A connection to the backend.
-struct Link<L: Stackless> {
-    stream: L::Stream,
-    come: Vec<u8>,
+enum Link<L: Stackless> {
+    Resp(Resp<L>),
+    Database(database::Async),
 }
 
 impl<L: Stackless> Link<L> {
     async fn new(settings: &Settings) -> io::Result<Self> {
-        Ok(Self {
-            stream: L::connect(settings.backend).await?,
-            come: Vec::new(),
+        Ok(match &settings.backend {
+            Place::Database(url) => {
+                Self::Database(database::Async::connect(url, settings.patience).await?)
+            }
+            Place::Resp(address) => Self::Resp(Resp {
+                stream: L::connect(*address).await?,
+                come: Vec::new(),
+            }),
         })
     }
 
+    /// The value of a key; `None` where it has none.
+    async fn get(&mut self, key: &str) -> io::Result<Option<Vec<u8>>> {
+        match self {
+            Self::Resp(link) => link.get(key).await,
+            Self::Database(client) => {
+                let values = client.get(&[key.to_owned()]).await?;
+                Ok(values.and_then(|mut values| values.pop()))
+            }
+        }
+    }
+}
+
+/// A connection that carries RESP.
+struct Resp<L: Stackless> {
+    stream: L::Stream,
+    come: Vec<u8>,
+}
+
+impl<L: Stackless> Resp<L> {
     /// The value of a key; `None` where it has none.
     async fn get(&mut self, key: &str) -> io::Result<Option<Vec<u8>>> {
         let mut command = Vec::new();

@@ -1,0 +1,101 @@
+//! `threadbare load`: looks for the highest rate that a service on another host
+//! bears.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use reports::analysis::Unit;
+use reports::stats::histogram::percentile;
+use workloads::catalogue::{self, Size, Workload};
+use workloads::load::service::{self, Given};
+use workloads::protocol::Parameters;
+
+use super::arguments::LoadArguments;
+use crate::say::{say, stdout};
+use crate::study::Preset;
+
+/// Of the answers to the requests that the report is of.
+const PERCENTILES: [(&str, f64); 3] = [
+    ("median latency", 0.5),
+    ("99th percentile of latency", 0.99),
+    ("99.9th percentile of latency", 0.999),
+];
+/// How long the service may take until it listens.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Loads the service and ends it; prints what came out.
+pub(super) fn load(arguments: &LoadArguments) -> anyhow::Result<ExitCode> {
+    let (_, parameters) = parameters(&arguments.set)?;
+    let address = reach(&arguments.host)?;
+    let seconds = (parameters["search_ns"] + parameters["hold_ns"] + 11 * parameters["try_ns"])
+        .div_ceil(1_000_000_000);
+    say(format!("loading {address} for about {seconds} s"));
+    let report = service::run(&service::Arguments {
+        address,
+        remote: true,
+        given: Given::from(&parameters),
+    })?;
+    let mut out = stdout();
+    for (title, share) in PERCENTILES {
+        if let Some(ns) = percentile(&report.latency.buckets, share) {
+            let latency = Unit::Nanoseconds.text(ns as f64);
+            writeln!(out, "{title} at 50% of the highest rate: {latency}")?;
+        }
+    }
+    for (name, value) in &report.metrics {
+        writeln!(out, "{}: {}", title(name), Unit::of_name(name).text(*value))?;
+    }
+    out.flush()?;
+    anyhow::ensure!(
+        report.checksum == 1,
+        "some answers were wrong: do both sides have the same --set?"
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The address that `host` names, once it takes connections.
+fn reach(host: &str) -> anyhow::Result<SocketAddr> {
+    let mut found = host
+        .to_socket_addrs()
+        .with_context(|| format!("{host} is no HOST:PORT"))?;
+    let address = found
+        .next()
+        .with_context(|| format!("{host} has no address"))?;
+    let start = Instant::now();
+    while let Err(error) = TcpStream::connect_timeout(&address, PATIENCE) {
+        if start.elapsed() > PATIENCE {
+            bail!(
+                "no service can be reached at {address}: {error}; start one there by: threadbare serve"
+            );
+        }
+        sleep(Duration::from_millis(100));
+    }
+    Ok(address)
+}
+
+/// The workload, and its parameters with these values in place of the preset's.
+pub(super) fn parameters(
+    set: &[(String, Vec<u64>)],
+) -> anyhow::Result<(&'static Workload, Parameters)> {
+    let workload = catalogue::find("service.http").context("there is no service.http")?;
+    let points = Preset::Service.points(workload, Size::Full, 1);
+    let mut point = points.into_iter().next().context("it has no point")?;
+    for (name, values) in set {
+        let [value] = values[..] else {
+            bail!("--set {name}: give one value");
+        };
+        point.insert(name.clone(), value);
+    }
+    workload.check(&point).map_err(anyhow::Error::msg)?;
+    Ok((workload, point))
+}
+
+/// What a reader calls a figure.
+pub(super) fn title(name: &str) -> &str {
+    let known = catalogue::FIGURES.iter().find(|(known, _)| *known == name);
+    known.map_or(name, |(_, title)| title)
+}

@@ -1,0 +1,108 @@
+//! `service.http` with a real PostgreSQL as its backend, on each lane that has a client of it.
+
+mod lane;
+#[path = "../../bench-runtime/checks/crates/tests/postgres_server/mod.rs"]
+mod postgres_server;
+mod program;
+
+use std::process::Output;
+
+use workloads::catalogue::{self, Size};
+use workloads::protocol::{ErrorKind, Response};
+use workloads::service::database;
+
+use lane::Program;
+use postgres_server::Server;
+use program::{text, threadbare};
+
+fn said(arguments: &[&str]) -> Output {
+    threadbare().args(arguments).output().unwrap()
+}
+
+#[test]
+fn every_lane_with_a_client_gives_the_same_answers_as_with_another_backend() {
+    let Some(server) = Server::find() else {
+        return;
+    };
+    database::fill(&server.config()).unwrap();
+    let workload = catalogue::find("service.http").unwrap();
+    let mut point = workload.points(Size::Tiny, 2).remove(0);
+    point.insert("backend".to_owned(), 2);
+    for name in database::LANES {
+        let mut command = lane::command(name).unwrap();
+        let variable = (database::DATABASE.into(), server.config().into());
+        command.variables.push(variable);
+        let (mut program, _) = Program::start(&command);
+        match program.run(1, workload.id, &point, 1) {
+            Response::Sample(sample) => {
+                // Each answer has the number that follows from the records.
+                let right = workload.expected(&point, 1);
+                let checked = workload.check_answer(&sample, &point, 1, right);
+                assert_eq!(checked, Ok(()), "{name}");
+                assert_eq!(sample.metrics["errors_count"], 0.0, "{name}: {sample:?}");
+                assert_eq!(sample.metrics["lost_count"], 0.0, "{name}: {sample:?}");
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn run_with_a_database_measures_the_lanes_that_have_its_client_and_does_not_tell_its_address() {
+    let Some(server) = Server::find() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let config = server.config();
+    let arguments = ["run", "--smoke", "--service", &config, "--out", out];
+    let output = said(&[&arguments[..], &["--lane", "thread,tokio"]].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let run = std::fs::read_to_string(folder.path().join("run.jsonl")).unwrap();
+    assert!(!run.contains(&config) && run.contains("\"--service\",\"ADDRESS\""));
+    assert!(run.contains("\"backend\":2"), "{run}");
+}
+
+#[test]
+fn lane_without_a_client_or_without_an_address_says_so() {
+    let workload = catalogue::find("service.http").unwrap();
+    let mut point = workload.points(Size::Tiny, 2).remove(0);
+    point.insert("backend".to_owned(), 2);
+    for (lane, kind, says) in [
+        ("smol", ErrorKind::NotSupported, "no client"),
+        ("may", ErrorKind::NotSupported, "no client"),
+        ("thread", ErrorKind::Failed, "--service"),
+    ] {
+        let (mut program, _) = Program::start(&lane::command(lane).unwrap());
+        match program.run(1, workload.id, &point, 1) {
+            Response::Error {
+                kind: told,
+                message,
+                ..
+            } => assert!(told == kind && message.contains(says), "{lane}: {message}"),
+            other => panic!("{lane}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn wrong_address_absent_server_and_lane_without_a_client_are_told_before_the_run() {
+    for (address, lane, says) in [
+        ("nonsense", "thread", "this is no address of a PostgreSQL"),
+        (
+            "postgresql://127.0.0.1:1/x",
+            "thread",
+            "no PostgreSQL can be reached",
+        ),
+        (
+            "postgresql://127.0.0.1:1/x",
+            "go",
+            "go has no client of PostgreSQL",
+        ),
+    ] {
+        let output = said(&["run", "--smoke", "--service", address, "--lane", lane]);
+        let errors = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{errors}");
+        assert!(errors.contains(says), "{errors}");
+    }
+}

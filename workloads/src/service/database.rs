@@ -1,0 +1,160 @@
+//! PostgreSQL as the backend of `service.http`: the records that other
+//! backends have under their keys, in a table. Each lane asks by the client
+//! that its users have.
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Config, Error, NoTls, Row, Statement};
+
+use super::{ITEMS, Record, Route};
+use crate::shapes::Database;
+
+/// The environment variable that has the address of the database.
+pub const DATABASE: &str = "THREADBARE_DATABASE";
+/// Asks for the values of some keys.
+const QUERY: &str = "SELECT key, value FROM threadbare_items WHERE key = ANY($1)";
+/// The lanes that have a client of PostgreSQL.
+pub const LANES: [&str; 8] = [
+    "threadbare",
+    "threadbare-migrating",
+    "thread",
+    "thread-pool",
+    "process",
+    "process-pool",
+    "tokio",
+    "tokio-ct",
+];
+/// How long the database may take for the table.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Writes all records into the table `threadbare_items` of the database at
+/// `url`, and makes the table if there is none; how many connections the
+/// database allows. Blocks the thread.
+///
+/// # Errors
+///
+/// When `url` is no address of a PostgreSQL, when none listens there, or when
+/// it refuses.
+pub fn fill(url: &str) -> anyhow::Result<u64> {
+    let (mut keys, mut values) = (Vec::new(), Vec::new());
+    for item in 0..ITEMS {
+        let record = serde_json::to_string(&Record::of(item))?;
+        for route in [Route::Cheap, Route::Slow] {
+            keys.push(route.key(item));
+            values.push(record.clone());
+        }
+    }
+    let config: Config = url.parse().context("this is no address of a PostgreSQL")?;
+    let mut client = postgres::Config::from(with_patience(config, PATIENCE))
+        .connect(NoTls)
+        .context("no PostgreSQL can be reached at this address")?;
+    client
+        .batch_execute(
+            "CREATE TABLE IF NOT EXISTS threadbare_items (key text PRIMARY KEY, value text NOT NULL)",
+        )
+        .context("making the table threadbare_items")?;
+    client
+        .execute(
+            "INSERT INTO threadbare_items SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            &[&keys, &values],
+        )
+        .context("filling the table threadbare_items")?;
+    let allowed = client.query_one("SHOW max_connections", &[])?;
+    Ok(allowed.get::<_, &str>(0).parse()?)
+}
+
+/// How to connect; neither that nor a query may take longer than `patience`.
+fn config(url: &str, patience: Duration) -> io::Result<Config> {
+    let config = url.parse().map_err(failed)?;
+    Ok(with_patience(config, patience))
+}
+
+fn with_patience(mut config: Config, patience: Duration) -> Config {
+    let given = config.get_options().unwrap_or_default();
+    let options = format!(
+        "{given} -c statement_timeout={}",
+        patience.as_millis().max(1)
+    );
+    config.options(options).connect_timeout(patience);
+    config
+}
+
+/// The values of these keys, in their order; `None` where one has none.
+fn in_order(keys: &[String], rows: &[Row]) -> Option<Vec<Vec<u8>>> {
+    let found: HashMap<&str, &str> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let value = |key: &String| found.get(key.as_str()).map(|text| text.as_bytes().to_vec());
+    keys.iter().map(value).collect()
+}
+
+/// What the client says, as other backends' connections say it.
+fn failed(error: Error) -> io::Error {
+    let kind = match error.code() {
+        Some(code) if *code == SqlState::QUERY_CANCELED => ErrorKind::TimedOut,
+        _ => ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
+}
+
+/// The client of tasks on tokio. Connecting needs its runtime, which then also
+/// runs the connection; asking needs none.
+pub(crate) struct Async {
+    client: tokio_postgres::Client,
+    query: Statement,
+}
+
+impl Async {
+    pub(crate) async fn connect(url: &str, patience: Duration) -> io::Result<Self> {
+        let connected = config(url, patience)?.connect(NoTls).await;
+        let (client, connection) = connected.map_err(failed)?;
+        // It ends with the client; what goes wrong the client says.
+        tokio::spawn(connection);
+        let query = client.prepare(QUERY).await.map_err(failed)?;
+        Ok(Self { client, query })
+    }
+
+    /// The values of these keys; `None` where one has none.
+    pub(crate) async fn get(&self, keys: &[String]) -> io::Result<Option<Vec<Vec<u8>>>> {
+        let rows = self.client.query(&self.query, &[&keys]).await;
+        Ok(in_order(keys, &rows.map_err(failed)?))
+    }
+}
+
+/// What lanes have that have no client.
+pub(crate) enum NoClient {}
+
+impl Database for NoClient {
+    const EXISTS: bool = false;
+
+    fn connect(_url: &str, _patience: Duration) -> io::Result<Self> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    fn get(&mut self, _keys: &[String]) -> io::Result<Option<Vec<Vec<u8>>>> {
+        match *self {}
+    }
+}
+
+/// The client of tasks that block their thread. It waits for a database that
+/// has stopped: the client has no time-out of its own.
+pub(crate) struct Client {
+    client: postgres::Client,
+    query: Statement,
+}
+
+impl Database for Client {
+    fn connect(url: &str, patience: Duration) -> io::Result<Self> {
+        let config = postgres::Config::from(config(url, patience)?);
+        let mut client = config.connect(NoTls).map_err(failed)?;
+        let query = client.prepare(QUERY).map_err(failed)?;
+        Ok(Self { client, query })
+    }
+
+    fn get(&mut self, keys: &[String]) -> io::Result<Option<Vec<Vec<u8>>>> {
+        let rows = self.client.query(&self.query, &[&keys]).map_err(failed)?;
+        Ok(in_order(keys, &rows))
+    }
+}
