@@ -72,7 +72,7 @@ fn one(view: &View<'_>, workload: &Workload) -> Markup {
                 code { (workload.id) }
             }
             (charts(view, workload))
-            (offered::curves(view, workload))
+            (offered::shown(view, workload))
             (main_table(view, workload, &first))
             (ledger_table(view, workload))
             (fit_table(view, workload))

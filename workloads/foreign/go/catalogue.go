@@ -64,7 +64,6 @@ const serviceParameters = "connections_count hold_ns try_ns search_ns limit_ns i
 
 const (
 	noFork  = "a Go program cannot fork without executing another program: its runtime has threads"
-	noPlace = "the runtime, not the goroutine, decides on which CPU a goroutine runs"
 	noFutex = "a futex would block the thread that goroutines share, and Go does not offer it"
 	noLoad  = "THREADBARE_LOAD does not name the load generator"
 )
@@ -84,7 +83,6 @@ var catalogue = []*workload{
 	{id: "switch.ring", parameters: parameters("tasks_count hops_count"), run: ring},
 	{id: "switch.hog", parameters: parameters("hog_ns hogs_count=0 tick_ns"), run: hog},
 	{id: "switch.working_set", parameters: parameters("tasks_count hops_count size_bytes=0"), run: workingSet},
-	{id: "switch.placement", parameters: parameters("rounds_count placement=0"), refuses: noPlace},
 	{id: "switch.idle_wake", parameters: parameters("rounds_count idle_ns=0"), run: idleWake},
 
 	{id: "memory.parked", parameters: parameters("tasks_count wait_ns"), run: memoryParked},
@@ -106,7 +104,6 @@ var catalogue = []*workload{
 	{id: "share.brigade", parameters: parameters("tasks_count rounds_count"), run: brigade},
 
 	{id: "cpu.primes", parameters: parameters("chunks_count workers_count=0 limit_count skewed=0"), run: chunks(primes)},
-	{id: "cpu.primes_weak", parameters: parameters("chunks_count workers_count limit_count skewed=0"), run: weakChunks(primes)},
 	{id: "cpu.matmul", parameters: parameters("chunks_count workers_count=0 size_count"), run: chunks(matmul)},
 	{id: "cpu.mandelbrot", parameters: parameters("chunks_count workers_count=0 size_count limit_count"), run: chunks(mandelbrot)},
 	{id: "cpu.nqueens", parameters: parameters("chunks_count workers_count=0 size_count"), run: chunks(nqueens)},
@@ -121,7 +118,6 @@ var catalogue = []*workload{
 	{id: "io.tcp_latency", parameters: parameters("connections_count payload_bytes requests_count block_bytes load_percent"), run: tcpEcho, refuses: needsLoad()},
 	{id: "io.tcp_burst", parameters: parameters("connections_count payload_bytes requests_count burst_count"), run: tcpEcho, refuses: needsLoad()},
 	{id: "io.fanout", parameters: parameters("requests_count waits_count wait_ns=0 steps_count=0"), run: fanout},
-	{id: "io.pipe_ring", parameters: parameters("tasks_count tokens_count hops_count"), run: pipeRing},
 	{id: "io.email", parameters: parameters("tasks_count delay_ns=0"), run: email, refuses: needsLoad()},
 	{id: "io.file_read", parameters: parameters("tasks_count file_bytes=0 block_bytes cold=0"), run: fileRead},
 

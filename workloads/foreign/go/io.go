@@ -119,43 +119,6 @@ func fanout(o order) (outcome, error) {
 	}), nil
 }
 
-func pipeRing(o order) (outcome, error) {
-	tasks, tokens, hops := o.get("tasks_count"), o.get("tokens_count"), o.get("hops_count")*o.iterations
-	if tokens > tasks {
-		return outcome{}, badRequest("tokens_count is %d and tasks_count %d; a pipe holds one token at first", tokens, tasks)
-	}
-	pipes, err := newPipes(tasks)
-	if err != nil {
-		return outcome{}, err
-	}
-	defer pipes.close()
-	for _, p := range pipes[:tokens] {
-		if err := p.write(0); err != nil {
-			return outcome{}, err
-		}
-	}
-	team, failed := newTeam(), make(chan error, tasks)
-	for i := range tasks {
-		team.add(func() int64 {
-			failed <- passOn(pipes[i], pipes[(i+1)%tasks], hops)
-			return 0
-		})
-	}
-	out := team.timed(tasks * hops)
-	if err := firstOf(failed, tasks); err != nil {
-		return outcome{}, err
-	}
-	// The tokens lie where they lay at first: each has made hops rounds in all.
-	for _, p := range pipes[:tokens] {
-		value, err := p.read()
-		if err != nil {
-			return outcome{}, err
-		}
-		out.checksum += value
-	}
-	return out, nil
-}
-
 func fileRead(o order) (outcome, error) {
 	tasks, size, cold := o.get("tasks_count"), o.get("file_bytes"), o.get("cold") == 1
 	folder, err := os.MkdirTemp("", "threadbare-")

@@ -10,7 +10,6 @@ final class Catalogue {
 
     private record Workload(String[] parameters, Shape shape, String refusal) {}
 
-    private static final String NO_PLACE = "Java cannot pin a thread to a CPU";
     private static final String NO_FUTEX = "Java has no call for a futex";
     private static final String NO_SELECT = "Java cannot wait for two queues at once";
     private static final String NO_JSON = "the JDK has no JSON library";
@@ -36,7 +35,6 @@ final class Catalogue {
         add("switch.ring", "tasks_count hops_count", hops::ring);
         add("switch.hog", "hog_ns hogs_count=0 tick_ns", hops::hog);
         add("switch.working_set", "tasks_count hops_count size_bytes=0", hops::workingSet);
-        refuse("switch.placement", "rounds_count placement=0", NO_PLACE);
         add("switch.idle_wake", "rounds_count idle_ns=0", hops::idleWake);
         var memory = new Memory(threads);
         add("memory.parked", "tasks_count wait_ns", memory::parked);
@@ -58,7 +56,6 @@ final class Catalogue {
         add("share.brigade", "tasks_count rounds_count", share::brigade);
         var chunks = new Chunks(threads);
         add("cpu.primes", "chunks_count workers_count=0 limit_count skewed=0", chunks.of(Primes::prepare));
-        add("cpu.primes_weak", "chunks_count workers_count limit_count skewed=0", chunks.of(Primes::prepare));
         add("cpu.matmul", "chunks_count workers_count=0 size_count", chunks.of(Matmul::prepare));
         add("cpu.mandelbrot", "chunks_count workers_count=0 size_count limit_count", chunks.of(Mandelbrot::prepare));
         add("cpu.nqueens", "chunks_count workers_count=0 size_count", chunks.of(Nqueens::prepare));
@@ -73,7 +70,6 @@ final class Catalogue {
         add("io.tcp_latency", "connections_count payload_bytes requests_count block_bytes load_percent", io::tcpEcho);
         add("io.tcp_burst", "connections_count payload_bytes requests_count burst_count", io::tcpEcho);
         add("io.fanout", "requests_count waits_count wait_ns=0 steps_count=0", io::fanout);
-        add("io.pipe_ring", "tasks_count tokens_count hops_count", io::pipeRing);
         refuse("io.email", "tasks_count delay_ns=0", NO_MAIL);
         add("io.file_read", "tasks_count file_bytes=0 block_bytes cold=0", io::fileRead);
         add("service.http", "connections_count hold_ns try_ns search_ns limit_ns idle_count=0 in_flight_count backend=0 pool_count rounds_count"

@@ -152,32 +152,6 @@ final class Io {
         return meter.outcome(order.iterations() * requests, sum);
     }
 
-    Outcome pipeRing(Order order) throws Exception {
-        long tasks = order.get("tasks_count");
-        long tokens = order.get("tokens_count");
-        long hops = order.total("hops_count");
-        if (tokens > tasks) throw Failure.notSupported(tokens + " tokens do not fit a ring of " + tasks + " tasks");
-        try (var pipes = new NumberPipe.Row(tasks)) {
-            for (long i = 0; i < tokens; i++) pipes.get(i).write(0);
-            var team = threads.new Team();
-            for (long i = 0; i < tasks; i++) {
-                var from = pipes.get(i);
-                var to = pipes.get((i + 1) % tasks);
-                team.add(() -> from.passOn(to, hops));
-            }
-            var meter = new Meter();
-            team.assemble();
-            meter.time(() -> {
-                team.start();
-                return team.join();
-            });
-            // The tokens lie where they lay at first: each has made `hops` rounds in all.
-            long sum = 0;
-            for (long i = 0; i < tokens; i++) sum += pipes.get(i).read();
-            return meter.outcome(tasks * hops, sum);
-        }
-    }
-
     Outcome fileRead(Order order) throws Exception {
         if (order.get("cold") == 1) throw Failure.notSupported("Java has no posix_fadvise, by which the kernel forgets pages");
         int tasks = (int) order.get("tasks_count");

@@ -20,7 +20,6 @@ export function refuses(workload) {
   if (workload === 'service.http') return 'a server has one event loop for all connections: see node-async';
   if (workload === 'switch.futex') return "Node's Atomics.wait blocks a worker by a lock and a condition of its own, not by a futex";
   if (workload === 'switch.roundtrip') return 'a message port has no capacity, and Node cannot pin a thread to a CPU';
-  if (workload === 'switch.placement') return 'Node cannot pin a thread to a CPU';
   return SMALL_WORK;
 }
 

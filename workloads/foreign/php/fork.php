@@ -92,24 +92,18 @@ final class ForkLane
         return new Process($body);
     }
 
-    private function sleep(int $ns): void
-    {
-        nap($ns);
-    }
-
     public function refuses(string $workload): ?string
     {
         return match (true) {
             !function_exists('pcntl_fork') => 'this PHP has no pcntl extension, so it cannot fork',
             str_starts_with($workload, 'io.tcp_') && !getenv('THREADBARE_LOAD') => 'THREADBARE_LOAD does not name the load generator',
             isset(self::SHAPES[$workload]) || isset(KERNELS[$workload]) => null,
-            in_array($workload, ['switch.pipe', 'share.brigade', 'io.pipe_ring'], true) => 'PHP has no call that makes a kernel pipe within a process',
+            in_array($workload, ['switch.pipe', 'share.brigade'], true) => 'PHP has no call that makes a kernel pipe within a process',
             $workload === 'io.email' => 'PHP has no SMTP client of its own: mail() runs sendmail',
             $workload === 'service.http' => 'PHP has no HTTP server for production of its own: it runs under FPM, which is not the language',
             $workload === 'switch.yield' => 'PHP has no sched_yield',
             $workload === 'switch.futex' => 'PHP has no call for a futex',
             $workload === 'switch.roundtrip' => 'a socket pair has no capacity of so many numbers, and PHP cannot pin a process to a CPU',
-            $workload === 'switch.placement' => 'PHP cannot pin a process to a CPU',
             default => NO_CHANNEL,
         };
     }

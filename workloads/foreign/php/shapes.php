@@ -9,9 +9,6 @@ trait Shapes
     /** Starts a task; its result() waits for what $body returns. */
     abstract private function start(callable $body): Process|Task;
 
-    /** Lets the calling task sleep. */
-    abstract private function sleep(int $ns): void;
-
     /** Starts so many tasks. */
     private function startAll(int $count, callable $body): array
     {
@@ -95,7 +92,7 @@ trait Shapes
     {
         $ns = $order['sleep_ns'];
         [$meter, $total] = $this->batches($order, $order['tasks_count'], function (int $index) use ($ns): int {
-            $this->sleep($ns);
+            nap($ns);
             return $index + 1;
         });
         $over = $meter->elapsed / $order['iterations'] - $ns;
@@ -106,7 +103,7 @@ trait Shapes
     {
         [$meter, $total] = $this->batches($order, $order['requests_count'], function (int $index) use ($order): int {
             $waiting = $this->startAll($order['waits_count'], function () use ($order): int {
-                $this->sleep($order['wait_ns']);
+                nap($order['wait_ns']);
                 return 1;
             });
             return lehmer($index, $order['steps_count']) % 1000 + $this->joinAll($waiting);

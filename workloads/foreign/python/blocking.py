@@ -195,20 +195,6 @@ def pin(cpu):
         os.sched_setaffinity(0, {cpu})
 
 
-def placement(lane, order):
-    allowed = os.sched_getaffinity(0)
-    first, *others = sorted(allowed)
-    if order["placement"] == 1 and not others:
-        raise Failure("not_supported", "the lane has one CPU only")
-    cpus = {0: (first, first), 1: (first, *others[:1]), 2: (None, None)}.get(order["placement"])
-    if cpus is None:
-        raise Failure("bad_request", f"placement is {order['placement']}; it must be 0, 1 or 2")
-    try:
-        return ping_pong(lane, order, cpus)
-    finally:
-        os.sched_setaffinity(0, allowed)
-
-
 def round_trip(lane, order):
     allowed = os.sched_getaffinity(0)
     cpu = min(allowed) if order.or_cpus("workers_count") == 1 else None
@@ -776,21 +762,6 @@ def fanout(lane, order):
     return meter.outcome(order.iterations * requests, total)
 
 
-def pipe_ring(lane, order):
-    tasks, tokens, hops = order["tasks_count"], order["tokens_count"], order["hops_count"] * order.iterations
-    if tokens > tasks:
-        raise Failure("bad_request", f"tokens_count is {tokens} and tasks_count {tasks}; a pipe holds one at first")
-    meter, team = lane.meter(), Team(lane)
-    with Pipes(tasks) as pipes:
-        for pipe in pipes[:tokens]:
-            pipe.put(0)
-        for index in range(tasks):
-            team.add(pass_on, pipes[index], pipes[(index + 1) % tasks], hops)
-        team.timed(meter)
-        total = sum(pipe.get() for pipe in pipes[:tokens])
-    return meter.outcome(tasks * hops, total)
-
-
 def send_mail(address):
     # With a name, as the default one is looked up in the DNS.
     with smtplib.SMTP(*address, local_hostname="localhost") as client:
@@ -827,12 +798,12 @@ SHAPES = {
     "spawn.skynet": skynet,
     "switch.yield": yields, "switch.pingpong": ping_pong, "switch.roundtrip": round_trip,
     "switch.pipe": pipe_ping_pong, "switch.ring": ring,
-    "switch.hog": hog, "switch.working_set": working_set, "switch.placement": placement,
+    "switch.hog": hog, "switch.working_set": working_set,
     "switch.idle_wake": idle_wake,
     "memory.parked": parked, "memory.deep": deep, "memory.shrink": shrink, "memory.million": parked,
     "share.counter": counter, "share.pipeline": pipeline, "share.sieve": sieve, "share.fan_in": fan_in,
     "share.worker_pool": worker_pool, "share.bounded_buffer": bounded_buffer, "share.chameneos": chameneos,
     "share.big": big, "share.philosophers": philosophers, "share.messaging": messaging, "share.brigade": brigade,
-    "io.sleepers": sleepers, "io.tcp_echo": tcp_echo, "io.tcp_latency": tcp_echo, "io.tcp_burst": tcp_echo, "io.fanout": fanout, "io.pipe_ring": pipe_ring,
+    "io.sleepers": sleepers, "io.tcp_echo": tcp_echo, "io.tcp_latency": tcp_echo, "io.tcp_burst": tcp_echo, "io.fanout": fanout,
     "io.file_read": file_read, "io.email": email,
 }

@@ -22,8 +22,6 @@ from service import service_http
 def refuses(workload):
     if workload == "spawn.fork_rss":
         return "only for processes"
-    if workload == "switch.placement":
-        return "all coroutines run on one thread"
     if workload.startswith("cpu."):
         return "all coroutines run on one thread: asyncio does not spread work over cores"
     if workload == "switch.futex":
@@ -735,23 +733,6 @@ async def fanout(order):
     return meter.outcome(order.iterations * requests, total)
 
 
-async def pipe_ring(order):
-    tasks, tokens, hops = order["tasks_count"], order["tokens_count"], order["hops_count"] * order.iterations
-    if tokens > tasks:
-        raise Failure("bad_request", f"tokens_count is {tokens} and tasks_count {tasks}; a pipe holds one at first")
-    meter, team = Meter(), Team()
-    async with pipes(tasks) as kernel_pipes:
-        for pipe in kernel_pipes[:tokens]:
-            await pipe.put(0)
-        for index in range(tasks):
-            team.add(pass_on(kernel_pipes[index], kernel_pipes[(index + 1) % tasks], hops))
-        await team.timed(meter)
-        total = 0
-        for pipe in kernel_pipes[:tokens]:
-            total += await pipe.get()
-    return meter.outcome(tasks * hops, total)
-
-
 async def file_read(order):
     tasks, total, meter = order["tasks_count"], 0, Meter()
     with files(tasks, order["file_bytes"]) as paths:
@@ -774,6 +755,6 @@ SHAPES = {
     "share.select": select,
     "share.worker_pool": worker_pool, "share.bounded_buffer": bounded_buffer, "share.chameneos": chameneos,
     "share.big": big, "share.philosophers": philosophers, "share.messaging": messaging, "share.brigade": brigade,
-    "io.sleepers": sleepers, "io.tcp_echo": tcp_echo, "io.tcp_latency": tcp_echo, "io.tcp_burst": tcp_echo, "io.fanout": fanout, "io.pipe_ring": pipe_ring,
+    "io.sleepers": sleepers, "io.tcp_echo": tcp_echo, "io.tcp_latency": tcp_echo, "io.tcp_burst": tcp_echo, "io.fanout": fanout,
     "io.file_read": file_read, "service.http": service_http,
 }

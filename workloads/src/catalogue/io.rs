@@ -280,41 +280,6 @@ const LIST: &[Workload] = &[
         ..PLAIN
     },
     Workload {
-        id: "io.pipe_ring",
-        title: "Many tokens in a ring of pipes",
-        question: "What does a hop cost when many tasks wait for pipes and many are ready at once?",
-        activity: "passing a byte on around a ring of pipes",
-        level: "kernel I/O hop",
-        shape: Shape::PipeRing,
-        parameters: &[
-            count(
-                "tasks_count",
-                "tasks in the ring",
-                [&[4], &[64], &[64, 512]],
-                100_000,
-            ),
-            count(
-                "tokens_count",
-                "numbers under way; no more than tasks",
-                [&[2], &[16], &[16]],
-                100_000,
-            ),
-            count(
-                "hops_count",
-                "numbers that each task passes on",
-                [&[10], &[50], &[100]],
-                1_000_000,
-            ),
-        ],
-        operation: "hop",
-        includes: "One read and one write of a pipe a hop, with many tasks ready at the same time.",
-        leaves_out: "Sockets: see io.tcp_echo.",
-        iterations: [1, 1, 2],
-        operations: |p| get(p, "tasks_count") * get(p, "hops_count"),
-        checksum: |p| get(p, "tasks_count") * get(p, "hops_count"),
-        ..PLAIN
-    },
-    Workload {
         id: "io.file_read",
         title: "Reading files",
         question: "What does it cost when each of many tasks reads a file?",

@@ -262,8 +262,6 @@ pub enum Shape {
     WorkingSet,
     /// Tasks that never let go of the CPU beside one that sleeps.
     Hog,
-    /// Two threads or processes and a token, with pinning.
-    Placement,
     /// Wake a task that has been idle for a while.
     IdleWake,
     /// Tasks that wait, and what they cost in memory.
@@ -304,8 +302,6 @@ pub enum Shape {
     TcpEcho,
     /// Requests that compute and wait at once.
     Fanout,
-    /// Tasks in a ring of kernel pipes, with many tokens.
-    PipeRing,
     /// Tasks that read files.
     FileRead,
     /// Tasks that each send a mail.

@@ -1,6 +1,8 @@
 //! Which model carries a whole service?
 
-use super::{Group, MetricKind, PLAIN, Parameter, Presets, Shape, Workload, count, from_zero};
+use super::{
+    FirstScreen, Group, MetricKind, PLAIN, Parameter, Presets, Shape, Workload, count, from_zero,
+};
 
 pub(super) const GROUP: Group = Group {
     id: "service",
@@ -17,6 +19,10 @@ const LIST: &[Workload] = &[Workload {
     title: "HTTP service with a backend",
     question: "How many requests a second does an HTTP service answer at most within its limit of latency?",
     activity: "answering an HTTP request with the help of a backend",
+    first_screen: Some(FirstScreen {
+        quantity: Some("rate_per_s"),
+        ..FirstScreen::of("serve", 2)
+    }),
     telling: &["rate_per_s", "latency_ns_p99"],
     presets: Presets {
         service: Some(&[
@@ -74,7 +80,7 @@ const LIST: &[Workload] = &[Workload {
         ),
         from_zero(
             "backend",
-            "0: this suite's, 1: Redis, 2: PostgreSQL",
+            "0: the suite's backend, 1: Redis, 2: PostgreSQL",
             [&[0], &[0], &[0]],
             2,
         ),

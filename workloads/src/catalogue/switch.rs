@@ -89,7 +89,7 @@ const LIST: &[Workload] = &[
         },
         shape: Shape::PingPong,
         includes: "Two sends, two receives, two waits and two wakes, over the channel that the lane's users would choose, with its smallest capacity.",
-        leaves_out: "Throughput with a deeper buffer: see share.pipeline. The effect of where the tasks run: see switch.placement.",
+        leaves_out: "Throughput with a deeper buffer: see share.pipeline. The effect of where the tasks run: see switch.roundtrip.",
         ..TOKEN
     },
     Workload {
@@ -257,26 +257,6 @@ const LIST: &[Workload] = &[
             get(p, "hops_count") * (1 + crate::kernels::working_set::sum(get(p, "size_bytes")))
         },
         ..PLAIN
-    },
-    Workload {
-        id: "switch.placement",
-        title: "Ping-pong on the same CPU, across CPUs, unpinned",
-        question: "How much does the cost of a switch depend on where the two tasks run?",
-        activity: "passing a token between two CPUs and back",
-        level: "kernel I/O hop",
-        shape: Shape::Placement,
-        parameters: &[
-            ROUNDS,
-            from_zero(
-                "placement",
-                "0: the same CPU, 1: another CPU, 2: unpinned",
-                [&[0, 2], &[0, 1, 2], &[0, 1, 2]],
-                2,
-            ),
-        ],
-        includes: "The same as switch.pingpong, with the two tasks pinned.",
-        leaves_out: "Lanes whose runtime chooses the CPU: their tasks cannot be pinned.",
-        ..TOKEN
     },
     Workload {
         id: "switch.idle_wake",

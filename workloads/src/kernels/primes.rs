@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Kernel, edge};
-use crate::catalogue::cpu::{INCLUDES, INCLUDES_WEAK, METRICS, METRICS_WEAK, SOME_WORKERS, WORKERS, all_chunks, chunks};
+use crate::catalogue::cpu::{INCLUDES, METRICS, WORKERS, all_chunks, chunks};
 use crate::catalogue::{FirstScreen, PLAIN, Presets, Shape, Workload, count, from_zero, get};
 
 /// Counts the primes of a chunk of the numbers below `limit_count`.
@@ -57,35 +57,6 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         includes: INCLUDES,
         leaves_out: "Memory traffic: all data is in registers.",
         checksum: |p| all_chunks(KERNEL, p),
-        ..PLAIN
-    },
-    Workload {
-        id: "cpu.primes_weak",
-        title: "Counting primes, more with more workers",
-        question: "Does whole-number arithmetic take as long when work and cores grow alike?",
-        activity: "counting primes on all workers, more with more workers",
-        shape: Shape::Chunks(KERNEL),
-        parameters: &[
-            chunks([&[4], &[250], &[250]]),
-            SOME_WORKERS,
-            count(
-                "limit_count",
-                "primes below this number are counted, once for each worker",
-                [&[1_000], &[200_000], &[500_000]],
-                100_000_000,
-            ),
-            from_zero(
-                "skewed",
-                "0: even chunks, 1: later chunks are larger",
-                [&[0], &[0], &[0]],
-                1,
-            ),
-        ],
-        operation: "run",
-        metrics: METRICS_WEAK,
-        includes: INCLUDES_WEAK,
-        leaves_out: "Memory traffic: all data is in registers.",
-        checksum: |p| get(p, "workers_count") * all_chunks(KERNEL, p),
         ..PLAIN
     },
 ];

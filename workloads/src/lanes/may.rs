@@ -52,7 +52,6 @@ pub(super) const COROUTINES: Entry = Entry {
 fn refuses(workload: &Workload) -> Option<&'static str> {
     match workload.shape {
         Shape::ForkResident => Some("only for processes"),
-        Shape::Placement => Some("the runtime, not the task, decides on which CPU a task runs"),
         Shape::Futex => Some("a futex blocks the thread that its tasks share"),
         Shape::Select => {
             Some("its select starts a coroutine for each channel and cancels the others")

@@ -89,7 +89,6 @@ pub(super) const FIXED: Entry = Entry {
 fn refuses(workload: &Workload) -> Option<&'static str> {
     match workload.shape {
         Shape::ForkResident => Some("only for processes"),
-        Shape::Placement => Some("the runtime, not the task, decides on which CPU a task runs"),
         Shape::Futex => Some("a futex blocks the thread that its tasks share"),
         _ => None,
     }

@@ -25,6 +25,8 @@ const FIRST_PER_S: u64 = 200;
 const MOST_PER_S: u64 = 1 << 24;
 /// How close the highest rate that holds and the lowest that does not must be.
 const CLOSE: f64 = 1.05;
+/// How often a rate is tried that does not hold.
+const TRIES: u32 = 3;
 /// Of so many requests one may be refused.
 const SHED_OF: u64 = 1_000;
 /// Requests under way when the service is told to end.
@@ -314,9 +316,17 @@ impl Load<'_> {
             let loaded = self.offer(plan.schedule(rate, plan.try_ns))?;
             anyhow::Ok(holds(&loaded, plan.limit_ns))
         };
-        // A host that was busy with something else for a moment gets a second try.
+        // A host may be busy with something else for a moment.
         let found = search(is_over, |rate| {
-            Ok(holds_at(rate)? || (!is_over() && holds_at(rate)?))
+            for _ in 1..TRIES {
+                if holds_at(rate)? {
+                    return Ok(true);
+                }
+                if is_over() {
+                    return Ok(false);
+                }
+            }
+            holds_at(rate)
         })?;
         found.with_context(|| {
             format!(

@@ -21,7 +21,7 @@ use crate::service::{DRAIN, Route, secret, user};
 /// After so many sends in a row it looks for answers: they would seem late.
 const SENDS: usize = 16;
 /// How long the last requests have been sent when the end begins.
-const UNDER_WAY: Duration = Duration::from_millis(5);
+const UNDER_WAY: Duration = Duration::from_millis(20);
 
 /// The numbers of the right answers, by item, for each route.
 pub(super) struct Rights(Vec<(Route, Vec<u64>)>);

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use super::team::{Team, join_all, start_all};
+use super::team::{join_all, start_all};
 use super::{Blocking, Connection};
 use crate::handler::{Handler, Panicked, Waits};
 use crate::host::files::Files;
@@ -216,51 +216,6 @@ fn answer<L: Blocking>(
     })?;
     let computed = lehmer::after(request, steps) % 1_000;
     Ok(computed + join_all(lane, waiting)?)
-}
-
-/// The tokens of `io.pipe_ring`, if the ring has room for them.
-pub(super) fn check_tokens(order: &Order) -> Result<usize, Failure> {
-    let (tasks, tokens) = (order.count("tasks_count"), order.count("tokens_count"));
-    if tokens > tasks {
-        return Err(Failure::not_supported(format!(
-            "{tokens} tokens do not fit a ring of {tasks} tasks"
-        )));
-    }
-    Ok(tokens)
-}
-
-pub(super) fn pipe_ring<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
-    let (tasks, tokens) = (order.count("tasks_count"), check_tokens(order)?);
-    let hops = order.get("hops_count") * order.iterations;
-    let mut meter = Meter::begin(L::PROCESSES);
-    let pipes = (0..tasks)
-        .map(|_| lane.pipe())
-        .collect::<Result<Vec<_>, _>>()?;
-    let mut team = Team::new(lane)?;
-    for index in 0..tasks {
-        let (lane, from, to) = (
-            lane.clone(),
-            pipes[index].clone(),
-            pipes[(index + 1) % tasks].clone(),
-        );
-        team.add(move || {
-            for _ in 0..hops {
-                let value = lane.read(&from);
-                lane.write(&to, value + 1);
-            }
-            0
-        })?;
-    }
-    team.assemble();
-    for pipe in &pipes[..tokens] {
-        lane.write(pipe, 0);
-    }
-    meter.time(|| {
-        team.start();
-        team.join()
-    })?;
-    let checksum = pipes[..tokens].iter().map(|pipe| lane.read(pipe)).sum();
-    Ok(Outcome::new(meter.finish(), checksum))
 }
 
 pub(super) fn file_read<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {

@@ -118,22 +118,6 @@ pub(super) fn ping_pong<L: Blocking>(
     Ok(Outcome::new(meter.finish(), checksum))
 }
 
-pub(super) fn placement<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
-    if !L::PINNABLE {
-        return Err(Failure::not_supported(
-            "the runtime, not the task, decides on which CPU a task runs",
-        ));
-    }
-    let allowed = allowed()?;
-    let cpus = match (order.get("placement"), allowed.as_slice()) {
-        (0, [first, ..]) => [Some(*first), Some(*first)],
-        (1, [first, second, ..]) => [Some(*first), Some(*second)],
-        (1, _) => return Err(Failure::not_supported("the lane has one CPU only")),
-        _ => [None, None],
-    };
-    unpinned_after(&allowed, || ping_pong(lane, order, 0, cpus))
-}
-
 /// `switch.roundtrip`: a runtime has been given as many threads as it may
 /// use; tasks that are threads are pinned where that is one.
 pub(super) fn round_trip<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {

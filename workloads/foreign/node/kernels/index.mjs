@@ -12,7 +12,7 @@ import { sort } from './sort.mjs';
 
 export const KERNELS = {
   'cpu.primes': primes, 'cpu.matmul': matmul, 'cpu.mandelbrot': mandelbrot, 'cpu.nqueens': nqueens, 'cpu.sort': sort,
-  'cpu.fib': fibonacci, 'cpu.hash': hash, 'cpu.json': json, 'cpu.primes_weak': primes, 'cpu.json_weak': json,
+  'cpu.fib': fibonacci, 'cpu.hash': hash, 'cpu.json': json, 'cpu.json_weak': json,
 };
 
 /** How often a worker finds its chunks: the work of some workloads grows with the workers. */

@@ -4,13 +4,13 @@
 
 declare(strict_types=1);
 
-foreach (['lehmer', 'primes', 'matmul', 'mandelbrot', 'nqueens', 'fib', 'sort', 'hash', 'json', 'descend', 'working_set'] as $kernel) {
+foreach (['lehmer', 'primes', 'matmul', 'mandelbrot', 'nqueens', 'fib', 'sort', 'hash', 'json', 'descend'] as $kernel) {
     require __DIR__ . "/$kernel.php";
 }
 
 const KERNELS = [
     'cpu.primes' => 'primes', 'cpu.matmul' => 'matmul', 'cpu.mandelbrot' => 'mandelbrot', 'cpu.nqueens' => 'nqueens',
-    'cpu.fib' => 'fibonacci', 'cpu.sort' => 'sorting', 'cpu.hash' => 'hashing', 'cpu.json' => 'documents', 'cpu.primes_weak' => 'primes', 'cpu.json_weak' => 'documents',
+    'cpu.fib' => 'fibonacci', 'cpu.sort' => 'sorting', 'cpu.hash' => 'hashing', 'cpu.json' => 'documents', 'cpu.json_weak' => 'documents',
 ];
 
 /** The edge below part $index when $whole is cut into $parts. */

@@ -5,8 +5,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::Stackless;
-use super::share::number_pipe;
-use super::team::{Team, join_all, run_all, timed, timed_sum};
+use super::team::{join_all, run_all, timed, timed_sum};
 use crate::handler::{AsyncWaits, Handler, Later, Panicked};
 use crate::host::files::Files;
 use crate::kernels::lehmer;
@@ -14,7 +13,7 @@ use crate::lane::{Failure, Order, Outcome};
 use crate::load;
 use crate::mail;
 use crate::measure::Meter;
-use crate::shapes::io::{block_bytes, check_tokens, over_ns};
+use crate::shapes::io::{block_bytes, over_ns};
 
 pub(super) async fn sleepers<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let time = Duration::from_nanos(order.get("sleep_ns"));
@@ -179,46 +178,6 @@ async fn answer<L: Stackless>(
     let computed = lehmer::after(request, steps) % 1_000;
     let waited = join_all::<L>(waiting).await;
     computed + waited.unwrap_or_else(|failure| failure.throw())
-}
-
-pub(super) async fn pipe_ring<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
-    let tasks = order.count("tasks_count");
-    let tokens = check_tokens(order)?;
-    let hops = order.get("hops_count") * order.iterations;
-    let (mut writers, mut readers) = (Vec::with_capacity(tasks), Vec::with_capacity(tasks));
-    for index in 0..tasks {
-        let (mut writer, reader) = number_pipe::<L>()?;
-        if index < tokens {
-            L::write_pipe(&mut writer, 0).await;
-        }
-        writers.push(writer);
-        readers.push(reader);
-    }
-    // Task i reads pipe i and writes the next.
-    writers.rotate_left(1);
-    let mut team = Team::new(lane);
-    // Both ends stay open until the main task has read the tokens.
-    let (give_back, given_back) = std::sync::mpsc::channel();
-    for (index, (mut from, mut to)) in readers.into_iter().zip(writers).enumerate() {
-        let give_back = give_back.clone();
-        team.add(async move {
-            for _ in 0..hops {
-                let value = L::read_pipe(&mut from).await;
-                L::write_pipe(&mut to, value + 1).await;
-            }
-            // The main task, which would have to fail first, holds the other end.
-            let _ = give_back.send((index, from, to));
-            0
-        });
-    }
-    let (measured, _) = team.race().await?;
-    let mut ends: Vec<_> = given_back.try_iter().collect();
-    ends.sort_by_key(|(index, ..)| *index);
-    let mut checksum = 0;
-    for (_, from, _) in &mut ends[..tokens] {
-        checksum += L::read_pipe(from).await;
-    }
-    Ok(Outcome::new(measured, checksum))
 }
 
 pub(super) async fn file_read<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {

@@ -133,7 +133,6 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
 pub(crate) fn refuses(workload: &Workload) -> Option<&'static str> {
     match workload.shape {
         Shape::ForkResident => Some("only for processes"),
-        Shape::Placement => Some("the runtime, not the task, decides on which CPU a task runs"),
         Shape::Futex => Some("a futex blocks the thread that its tasks share"),
         _ => None,
     }
@@ -147,7 +146,7 @@ pub(crate) async fn run<L: Stackless>(lane: L, order: Order) -> Result<Outcome, 
         Shape::ForkJoin => spawn::fork_join(lane, order).await,
         Shape::FirstInstruction => spawn::first_instruction(lane, order).await,
         Shape::Skynet => spawn::skynet(lane, order).await,
-        Shape::ForkResident | Shape::Placement | Shape::Futex => Err(Failure::not_supported(
+        Shape::ForkResident | Shape::Futex => Err(Failure::not_supported(
             refuses(order.workload).unwrap_or_default(),
         )),
         Shape::Yield => switch::yields(lane, order).await,
@@ -175,7 +174,6 @@ pub(crate) async fn run<L: Stackless>(lane: L, order: Order) -> Result<Outcome, 
         Shape::Sleepers => io::sleepers(lane, order).await,
         Shape::TcpEcho => io::tcp_echo(lane, order).await,
         Shape::Fanout => io::fanout(lane, order).await,
-        Shape::PipeRing => io::pipe_ring(lane, order).await,
         Shape::FileRead => io::file_read(lane, order).await,
         Shape::Email => io::email(lane, order).await,
         Shape::Handler(handler) => io::handle(lane, order, handler).await,

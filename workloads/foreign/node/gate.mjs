@@ -1,0 +1,8 @@
+// What tasks on one thread wait at.
+
+/** Something on which any number of tasks wait until it is opened once. */
+export class Gate {
+  constructor() {
+    this.opened = new Promise((resolve) => { this.open = resolve; });
+  }
+}
