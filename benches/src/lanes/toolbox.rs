@@ -1,7 +1,9 @@
 //! What is needed to start any lane.
 
 use std::ffi::OsString;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use workloads::lane::Program;
 
@@ -125,15 +127,26 @@ impl Toolbox {
                 (binary, Vec::new())
             }
             Start::JavaCompile => {
-                let classes = self.build.join("java");
                 // A Java that comes without a compiler runs what another compiled.
                 let beside = toolchain.with_file_name("javac");
                 let compiler = on_path(&beside).or_else(|| on_path(Path::new("javac")));
                 let compiler = compiler.unwrap_or(beside);
                 let sources = sources(&folder, "java");
-                let mut arguments = vec!["-d".into(), classes.clone().into()];
-                arguments.extend(sources.into_iter().map(PathBuf::into_os_string));
-                language.build(&folder, &classes, &compiler, &arguments)?;
+                // A folder for each version: a lane that runs may still read its classes.
+                let version = version(&compiler, &sources);
+                let classes = self.build.join(format!("java-{version:016x}"));
+                if !classes.is_dir() {
+                    // One for each thread that compiles at the same time.
+                    let own = format!("java-{}-{:?}", std::process::id(), thread::current().id());
+                    let fresh = self.build.join(own);
+                    let mut arguments = vec!["-d".into(), fresh.clone().into()];
+                    arguments.extend(sources.into_iter().map(PathBuf::into_os_string));
+                    language.build(&folder, &fresh, &compiler, &arguments)?;
+                    // Another process may have been faster.
+                    if std::fs::rename(&fresh, &classes).is_err() {
+                        let _ = std::fs::remove_dir_all(&fresh);
+                    }
+                }
                 let class = entry.file_stem().unwrap_or_default().to_owned();
                 let mut arguments: Vec<_> = JAVA_LOG.iter().map(OsString::from).collect();
                 arguments.extend(["-cp".into(), classes.into(), class]);
@@ -161,6 +174,16 @@ fn own_program(lane: &str, plain: &Path) -> Result<PathBuf, Missing> {
     } else {
         Err(Missing::Program(program.display().to_string()))
     }
+}
+
+/// A number for these sources as this compiler compiles them.
+fn version(compiler: &Path, sources: &[PathBuf]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    compiler.canonicalize().ok().hash(&mut hasher);
+    for source in sources {
+        std::fs::read(source).ok().hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 fn sources(folder: &Path, suffix: &str) -> Vec<PathBuf> {

@@ -1,5 +1,9 @@
 //! A lane in tests: in Rust or another language, spoken to by the protocol.
-#![allow(dead_code, reason = "no program of tests uses all of it")]
+#![allow(
+    dead_code,
+    unused_macros,
+    reason = "no program of tests uses all of it"
+)]
 
 use std::env;
 use std::process::Command;

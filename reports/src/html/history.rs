@@ -38,7 +38,7 @@ pub fn render_history(histories: &[History<'_>]) -> String {
     let links: Vec<(String, String)> = links
         .map(|(number, history)| (format!("#h{number}"), name(history)))
         .collect();
-    shell::page("threadbare: over time", &links, &body, None)
+    shell::page("threadbare: over time", &links, &body)
 }
 
 fn name(history: &History<'_>) -> String {

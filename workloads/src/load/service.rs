@@ -417,7 +417,12 @@ fn attend(address: SocketAddr) -> anyhow::Result<Report> {
         thread::sleep(SLICE);
     }
     let used = Usage::now();
-    let metrics = [("threads_count", threads), ("memory_bytes", bytes)];
+    let metrics = [
+        ("threads_count", threads),
+        ("memory_bytes", bytes),
+        // The lane's whole use is of the one operation.
+        ("load_asked_count", 1),
+    ];
     Ok(Report {
         elapsed_ns: now_ns() - start,
         operations_count: 1,
