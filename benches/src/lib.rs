@@ -10,6 +10,7 @@ pub mod cli;
 mod commits;
 pub mod cpus;
 pub mod doctor;
+mod engines;
 pub mod environment;
 pub mod lane_process;
 pub mod lane_program;

@@ -148,6 +148,59 @@ fn commits_that_do_not_differ_and_wrong_words_are_refused() {
 }
 
 #[test]
+fn versions_of_a_lane_are_measured_side_by_side_and_unknown_ones_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let lane = lane(folder.path());
+    let slow = format!("#!/bin/sh\nINJECT=60 exec {}\n", lane.display());
+    executable(&folder.path().join("slow"), &slow);
+    let table = folder.path().join("engines.toml");
+    fs::write(&table, "[thread]\nslow = \"slow\"\n").unwrap();
+    let run = |lanes: &str, out: &str| {
+        let mut command = threadbare();
+        command
+            .args([
+                "run",
+                "--lane",
+                lanes,
+                "--workload",
+                "spawn.one",
+                "--processes",
+                "5",
+            ])
+            .arg("--engines")
+            .arg(&table)
+            .arg("--out")
+            .arg(folder.path().join(out))
+            .env(program::LANE_PROGRAM, &lane);
+        command.output().unwrap()
+    };
+    let output = run("thread,thread@slow", "both");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let run_file = folder.path().join("both/run.jsonl");
+    let found = reports::Analysis::of(&reports::store::read(&run_file).unwrap());
+    let row = found
+        .rows
+        .iter()
+        .find(|row| row.lane == "thread@slow")
+        .unwrap();
+    let ratio = row.standing.as_ref().unwrap().ratio.value;
+    assert!((ratio - 1.6).abs() < 0.05, "{ratio}");
+    let output = run("go@1.2", "none");
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("add a line \"1.2\" = \"PATH\" to its part [go]"),
+        "{said}"
+    );
+    let output = run("thread@no-such-commit", "none");
+    assert!(
+        text(&output.stderr).contains("no file and no commit that builds"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
 fn history_of_the_collection_is_printed_and_drawn() {
     let folder = tempfile::tempdir().unwrap();
     let page = folder.path().join("history.html");

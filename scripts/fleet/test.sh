@@ -90,7 +90,7 @@ SlurmctldPidFile=$s/ctld.pid
 SlurmdPidFile=$s/%n.pid
 SlurmctldLogFile=$s/log/ctld
 SlurmdLogFile=$s/log/%n
-SlurmdTimeout=10
+SlurmdTimeout=120
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/linear
@@ -126,9 +126,9 @@ try_slurm() {
     echo "== slurm: each kind at once, a third job waits, a killed node's run is named (at $SECONDS s)"
     start_slurm
     local out=$work/slurm-runs jobs
-    # Long enough to be killed: it goes on to the end of its budget.
+    # Long enough to be seen and to be killed; the budget is not what ends them.
     "$here/slurm.sh" "$out" kind_a:2 kind_b -- --workload spawn.one,switch.yield --lane thread,process \
-        --processes 40 --budget 60 | tee "$work/jobs"
+        --processes 12 --budget 900 | tee "$work/jobs"
     mapfile -t jobs < <(cut -d' ' -f1 "$work/jobs")
     wait_for 60 is_running "${jobs[0]}"
     wait_for 60 is_running "${jobs[2]}"
@@ -138,8 +138,10 @@ try_slurm() {
     esac
     wait_for 90 has_samples "$out/slurm-kind_b-1"
     kill -9 "${node_pids[2]}"
+    scontrol update NodeName=n2 State=DOWN Reason=killed
     scancel "${jobs[1]}"
     wait_for 150 is_over "${jobs[0]}"
+    echo "   the first run of kind_a: $(job_state "${jobs[0]}")"
     # Both nodes are on one host, so no node is its job's alone, and `verify` would say so.
     is_state "$out" slurm-kind_a-1 "whole quarantined"
     is_state "$out" slurm-kind_a-2 missing
@@ -155,8 +157,8 @@ try_reframe() {
             slurmd -D -N n2 >"$work/slurm/log/n2.again" 2>&1 &
         started+=($!)
         disown
+        wait_for 40 scontrol update NodeName=n2 State=RESUME
     fi
-    scontrol update NodeName=n2 State=RESUME 2>/dev/null || true
     wait_for 60 sh -c '[ "$(sinfo -h -t idle -o %D)" = 2 ]'
     cat >"$work/reframe.py" <<CONF
 kinds = ['kind_a', 'kind_b']

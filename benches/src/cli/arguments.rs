@@ -125,6 +125,13 @@ Examples:
   threadbare run --shard 1/3 --seed 7              one third; see `threadbare merge`
   threadbare run --with my-load/ --quick           your own code; see `threadbare new`
 
+Versions side by side: --lane go@1.26,go@1.27,threadbare,threadbare@v0.1.0
+A lane in another language needs a line in the table of engines, by its language:
+  [go]
+  \"1.26\" = \"target/toolchains/go-1.26/bin/go\"
+A version of a lane in Rust is a commit of these sources, which is built once, or has a
+line by its lane: a commit, or a lane program of another build.
+
 A run leaves run.jsonl (all raw samples) and report.html in its folder.
 Ctrl-C keeps what was measured and still writes the report; a second one ends at once.
 Exit status: 0 success, 1 a lane gave a wrong answer, crashed or hung, 2 it could
@@ -212,6 +219,10 @@ pub struct RunArguments {
     /// languages are measured only if --lane names them.
     #[arg(long, value_name = "PROGRAM")]
     pub base: Option<PathBuf>,
+    /// The table that says what a version of a lane is, for lanes such as `go@1.26`; see
+    /// below. [default: engines.toml in this folder, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub engines: Option<PathBuf>,
     /// The folder of a crate that `threadbare new` made: it is built by cargo and measured
     /// on all lanes in Rust. Only its workloads are measured, unless --workload names others.
     #[arg(long, value_name = "DIR", conflicts_with = "preset")]

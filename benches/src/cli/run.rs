@@ -16,6 +16,7 @@ use super::arguments::RunArguments;
 use super::progress::{Progress, rough};
 use super::{FAILED, choice, shell, stop};
 use crate::cpus::Cpus;
+use crate::engines::Engines;
 use crate::lane_process::Limits;
 use crate::lanes::{self, LaneEntry};
 use crate::own;
@@ -176,7 +177,15 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
         _ => Depth::Standard,
     };
     let mut workloads = choice::workloads(&arguments.workload)?;
-    let mut lanes = choice::lanes(&arguments.lane)?;
+    let (versions, named): (Vec<&String>, Vec<&String>) = arguments
+        .lane
+        .iter()
+        .partition(|name| lanes::versioned(name).is_some());
+    let named: Vec<String> = named.into_iter().cloned().collect();
+    let mut lanes = match named.is_empty() && !versions.is_empty() {
+        true => Vec::new(),
+        false => choice::lanes(&named)?,
+    };
     let is_open = arguments.workload.is_empty() && arguments.preset.is_none();
     if is_open && catalogue::has_own() {
         workloads.retain(|workload| workload.is_own());
@@ -235,7 +244,11 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     }
     let of_base = |lane| StudyLane::of_base(lane, &toolbox, base.as_deref()?);
     let own = lanes.iter().map(|lane| StudyLane::new(lane, &toolbox));
-    let lanes = own.chain(lanes.iter().filter_map(of_base)).collect();
+    let mut lanes: Vec<StudyLane> = own.chain(lanes.iter().filter_map(of_base)).collect();
+    let engines = Engines::read(arguments.engines.as_deref())?;
+    for name in versions {
+        lanes.push(engines.lane(name, &toolbox)?);
+    }
     let seed = arguments.seed.unwrap_or_else(study::random_seed);
     let mut setup = Setup::new(depth, lanes, workloads, cpus, seed);
     setup.command = command;
@@ -351,7 +364,12 @@ fn setup_of(so_far: &reports::Run, arguments: &RunArguments) -> anyhow::Result<S
     let toolbox = super::toolbox()?;
     let base = base_program(arguments)?;
     let mut found = Vec::new();
+    let engines = Engines::read(arguments.engines.as_deref())?;
     for lane in &header.lanes {
+        if lanes::versioned(&lane.name).is_some() {
+            found.push(engines.lane(&lane.name, &toolbox)?);
+            continue;
+        }
         let entry = lanes::find(plain_name(&lane.name));
         let entry = entry.with_context(|| format!("this build has no lane {}", lane.name))?;
         if !is_base(&lane.name) {

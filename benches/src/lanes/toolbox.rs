@@ -59,10 +59,29 @@ impl Toolbox {
         match lane.foreign {
             None => self.command_of_base(lane, &self.lane_program),
             Some(language) => {
-                let command = self.foreign_command(language, lane.name.into())?;
+                let command = self.foreign_command(language, language.toolchain()?, "", lane)?;
                 Ok(self.with_load_generator(command))
             }
         }
+    }
+
+    /// How to start a lane in another language by this toolchain's program; what is
+    /// built has the version in its name.
+    ///
+    /// # Errors
+    ///
+    /// As [`command`](Self::command).
+    pub fn command_of_toolchain(
+        &self,
+        lane: &LaneEntry,
+        toolchain: &Path,
+        version: &str,
+    ) -> Result<LaneCommand, Missing> {
+        let language = lane.foreign.filter(|_| toolchain.is_file());
+        let language = language.ok_or_else(|| Missing::Program(toolchain.display().to_string()))?;
+        let suffix = format!("-{version}");
+        let command = self.foreign_command(language, toolchain.to_owned(), &suffix, lane)?;
+        Ok(self.with_load_generator(command))
     }
 
     /// How to start a lane in Rust as the lane program `program` has it, which
@@ -89,8 +108,13 @@ impl Toolbox {
         command
     }
 
-    fn foreign_command(&self, language: &Language, lane: OsString) -> Result<LaneCommand, Missing> {
-        let toolchain = language.toolchain()?;
+    fn foreign_command(
+        &self,
+        language: &Language,
+        toolchain: PathBuf,
+        suffix: &str,
+        lane: &LaneEntry,
+    ) -> Result<LaneCommand, Missing> {
         let folder = self.foreign.join(language.name);
         let entry = folder.join(language.entry);
         if !entry.is_file() {
@@ -110,7 +134,7 @@ impl Toolbox {
                 )
             }
             Start::GoBuild => {
-                let binary = self.build.join("go-lane");
+                let binary = self.build.join(format!("go-lane{suffix}"));
                 language.build(
                     &folder,
                     &self.build,
@@ -153,7 +177,7 @@ impl Toolbox {
                 (toolchain, arguments)
             }
         };
-        arguments.extend(["--lane".into(), lane]);
+        arguments.extend(["--lane".into(), lane.name.into()]);
         Ok(LaneCommand {
             program,
             arguments,
@@ -223,6 +247,10 @@ mod tests {
         assert_eq!(command.variables, [load]);
     }
 
+    fn go() -> LaneEntry {
+        crate::lanes::find("go").unwrap()
+    }
+
     #[test]
     fn a_language_without_a_program_here_says_which_file_is_missing() {
         let dir = tempfile::tempdir().unwrap();
@@ -234,7 +262,7 @@ mod tests {
             ..NODE
         };
         let error = toolbox(dir.path())
-            .foreign_command(&shell, "x".into())
+            .foreign_command(&shell, "/bin/sh".into(), "", &go())
             .unwrap_err();
         assert_eq!(
             error,
@@ -257,7 +285,7 @@ mod tests {
         std::fs::create_dir_all(entry.parent().unwrap()).unwrap();
         std::fs::write(&entry, "").unwrap();
         let command = toolbox(dir.path())
-            .foreign_command(&shell, "x".into())
+            .foreign_command(&shell, "/bin/sh".into(), "", &go())
             .unwrap();
         assert_eq!(
             command.arguments,
@@ -265,7 +293,7 @@ mod tests {
                 OsString::from("-u"),
                 entry.into(),
                 "--lane".into(),
-                "x".into()
+                "go".into()
             ]
         );
         assert_eq!(command.program.file_name().unwrap(), "sh");

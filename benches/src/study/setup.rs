@@ -14,7 +14,7 @@ pub use reports::schema::Depth;
 use super::preset::{Preset, with_values};
 use crate::cpus::Cpus;
 use crate::lane_process::{LaneCommand, Limits};
-use crate::lanes::{LaneEntry, Missing, Toolbox};
+use crate::lanes::{self, LaneEntry, Missing, Toolbox};
 
 /// One lane of a run: who it is, and how to start it or why that cannot be.
 #[derive(Clone, Debug)]
@@ -65,7 +65,7 @@ impl StudyLane {
     /// The name by which its program knows it.
     #[must_use]
     pub fn plain_name(&self) -> &str {
-        plain_name(&self.name)
+        lanes::versioned(&self.name).map_or_else(|| plain_name(&self.name), |(lane, _)| lane)
     }
 }
 
