@@ -101,6 +101,10 @@ fn table(view: &View<'_>, workload: &Workload, case: &Case, rows: &[&Row]) -> Ma
             .collect::<Option<Vec<_>>>()
             .map(|texts| texts.join(" + "))
     };
+    let lanes = lanes(view, rows);
+    if lanes.is_empty() {
+        return html! {};
+    }
     html! {
         div class="scroll" tabindex="0" role="group" aria-label="What each lane bears" {
             table data-name=(format!("offered-{}-{case}", workload.id)) {
@@ -110,7 +114,7 @@ fn table(view: &View<'_>, workload: &Workload, case: &Case, rows: &[&Row]) -> Ma
                     @for (heading, _) in COLUMNS { th scope="col" { (heading) } }
                 } }
                 tbody {
-                    @for (_, lane) in lanes(view, rows) {
+                    @for (_, lane) in lanes {
                         tr data-lane=(lane) {
                             th scope="row" { (super::table::lane(view, lane)) }
                             @for (_, ids) in COLUMNS {

@@ -155,7 +155,8 @@ pub(super) fn shade(factor: f64) -> u8 {
     }
 }
 
-/// The geometric mean of the time ratios, over the cells that all lanes have.
+/// The geometric mean of the ratios, over the cells that all lanes have: below 1 is
+/// better, also where a higher figure is.
 fn mean_row(view: &View<'_>, lanes: &[&str]) -> Markup {
     let sides: Vec<BTreeMap<_, f64>> = lanes
         .iter()
@@ -165,8 +166,15 @@ fn mean_row(view: &View<'_>, lanes: &[&str]) -> Markup {
                 .rows
                 .iter()
                 .filter(|row| row.lane == *lane && row.quantity.rank == 0);
-            rows.filter_map(|row| Some(((&row.workload, &row.case), row.estimate?.value)))
-                .collect()
+            rows.filter_map(|row| {
+                let value = row.estimate?.value;
+                let turned = match row.quantity.higher_is_better {
+                    true => 1.0 / value,
+                    false => value,
+                };
+                Some(((&row.workload, &row.case), turned))
+            })
+            .collect()
         })
         .collect();
     let reference = lanes
@@ -180,7 +188,7 @@ fn mean_row(view: &View<'_>, lanes: &[&str]) -> Markup {
         tfoot {
             tr {
                 th scope="row" {
-                    "Geometric mean" small { "over the " (count) " cases that every lane has" }
+                    "Geometric mean" small { "over the " (count) @if count == 1 { " case" } @else { " cases" } " that every lane has" }
                 }
                 @for (lane, mean) in lanes.iter().zip(&means) {
                     @let ratio = mean / means[reference];

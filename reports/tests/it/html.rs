@@ -621,9 +621,43 @@ fn latency_of_a_service_is_drawn_over_the_rate_that_it_was_offered() {
     let page = html::render(&run);
     assert!(page.contains(title));
     assert!(page.contains("requests offered a second"));
+    // The figures that answer the question stand in one table.
+    let (_, table) = page
+        .split_once("What each lane bears, and")
+        .expect("a table");
+    let (table, _) = table.split_once("</table>").expect("its end");
+    assert!(
+        table.contains("Highest rate within the limit") && table.contains("<td>1.00\u{a0}k/s</td>"),
+        "{table}"
+    );
     assert!(
         !page.contains("Median latency over the requests a second"),
         "one point is no curve"
+    );
+}
+
+#[test]
+fn mean_over_rates_calls_the_higher_one_better() {
+    let mut run = synthetic::run(Wish::default());
+    run.header
+        .workloads
+        .retain(|workload| workload.id == "io.tcp_echo");
+    run.groups.retain(|group| group.workload == "io.tcp_echo");
+    for group in &mut run.groups {
+        let each_ns = if group.lane == "tokio" { 500 } else { 1_000 };
+        for sample in &mut group.samples {
+            sample.elapsed_ns = each_ns * sample.operations_count;
+        }
+    }
+    let echo = &mut run.header.workloads[0];
+    echo.measures = vec![reports::schema::Measure::Throughput];
+    let page = html::render(&run);
+    let (_, mean) = page.split_once("<tfoot>").expect("a mean");
+    let (_, tokio) = mean.split_once("data-lane=\"tokio\">").expect("its cell");
+    assert!(
+        tokio.starts_with("▲ 2.0×"),
+        "{}",
+        &tokio[..40.min(tokio.len())]
     );
 }
 
