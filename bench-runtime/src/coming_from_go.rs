@@ -683,7 +683,8 @@
 //! ```
 //!
 //! Sockets have std's shape and `Read` and `Write`, so std's readers and crates such as `rustls` and `tungstenite` work on them.
-//! `TCP_NODELAY` is on, as in Go. `incoming` waits while the process is out of descriptors. To end the loop, share the listener by an `Arc` and close it: see 29.
+//! `TCP_NODELAY` is on, as in Go. `incoming` waits while the process is out of descriptors. To end the loop, share the listener by an `Arc` and close it,
+//! as `ctx.after_func(move || drop(listener.close()))` does at the end of a context.
 //!
 //! ## 27. Deadlines of a connection
 //!

@@ -280,7 +280,7 @@ impl Command {
 
     /// Sends this signal at the end of the [`context`](Self::context), and kills the child
     /// only after so long, if it has not ended by then. What `Cmd.Cancel` and `Cmd.WaitDelay` are in
-    /// Go. Waits fail with [`Ended`] however such a child ends.
+    /// Go. Waits fail with [`Ended`] however such a child ends. Without a context it does nothing.
     ///
     /// # Examples
     ///
@@ -312,7 +312,8 @@ impl Command {
     /// reach what the child has started too. Once the end of the context has ended the child,
     /// what is left of the group is killed.
     ///
-    /// A terminal sends Ctrl-C to its foreground group alone, so not to this one.
+    /// A terminal sends Ctrl-C to its foreground group alone, so not to this one. The child's
+    /// own number is that of its group; std's `process_group` must not give it another.
     ///
     /// # Examples
     ///

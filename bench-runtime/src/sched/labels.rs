@@ -5,6 +5,7 @@
 //! inherited, but handed on where that is meant.
 
 use std::fmt;
+use std::io::{self, Write};
 use std::panic;
 use std::sync::Once;
 use std::sync::atomic::Ordering;
@@ -76,7 +77,8 @@ pub(super) fn name_panics() {
         let next = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             if let Some(said) = said_of_own() {
-                eprintln!("{said}:");
+                // A failure must not be a panic in the midst of one.
+                let _ = writeln!(io::stderr(), "{said}:");
             }
             next(info);
         }));

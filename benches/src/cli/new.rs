@@ -152,6 +152,16 @@ mod tests {
             };
             assert_eq!(of(template), of(suite));
         }
+        // Those of its dependencies: what is built alike is built once.
+        let optimised = |text: &str| {
+            let (_, packages) = text.split_once("[profile.dev.package]\n").unwrap();
+            let lines = packages.lines().take_while(|line| !line.is_empty());
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let of_suite = optimised(suite);
+        for line in optimised(template) {
+            assert!(of_suite.contains(&line), "{line}");
+        }
     }
 
     #[test]
