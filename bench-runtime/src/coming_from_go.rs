@@ -10,8 +10,9 @@
 //!    a thread-local's initialiser or scope. [`Builder::build`](crate::Builder::build) has the few rules, and a table of well-known crates.
 //! 2. **A goroutine stays on its thread** once it has started, unless the runtime is [migrating](crate::Builder::migrating). So code that
 //!    blocks the thread also blocks other goroutines: [the front page](crate#what-blocks-a-thread) says what does, and what to use instead.
-//! 3. **A goroutine that computes for long** delays others of its thread, not those of other threads. Name it with
-//!    [`GoBuilder::cpu_bound`](crate::GoBuilder::cpu_bound), and it starts on a thread of its own.
+//! 3. **A goroutine that computes** delays the others of its thread until it calls the runtime: for ever, if it never does. Those of other
+//!    threads run. Start it by [`GoBuilder::cpu_bound`](crate::GoBuilder::cpu_bound), and it has a thread of its own. After most of a
+//!    second a warning on stderr names it and those that wait. In a migrating runtime it delays none.
 //! 4. **There is no collector.** What goroutines share is moved, cloned, in an `Arc`, or borrowed in a [`scope`](crate::scope()).
 //!    What is not thread-safe does not compile.
 //! 5. **Stacks do not move.** The first ten thousand goroutines have 14 MiB of address space each, further ones 192 KiB, unless
@@ -398,8 +399,9 @@
 //! # });
 //! ```
 //!
-//! [`Cancel::on_drop`](crate::context::Cancel::on_drop) is `defer cancel()`. A context that is dropped leaves its parent, so a forgotten cancel leaves
-//! nothing there; a goroutine that waits for its end waits on. A context is an argument, first by convention, as in Go.
+//! [`Cancel::on_drop`](crate::context::Cancel::on_drop) is `defer cancel()`. A context lives as long as its handles: when the last of
+//! them is dropped, it leaves its parent, its `done` closes, and its `after_func`s are dropped. In Go it lives until its parent or its time ends. So give
+//! a goroutine the context, not a clone of `done` alone. A context is an argument, first by convention, as in Go.
 //!
 //! ## 15. Deadline of a whole operation
 //!

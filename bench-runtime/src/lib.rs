@@ -42,6 +42,9 @@
 //! - put [`blocking`] around other calls that block, SQLite's busy handler included;
 //! - or build a [migrating](Builder::migrating) runtime, which asks more of a program.
 //!
+//! A goroutine that computes without a call into the runtime holds its thread in the same way:
+//! start it by [`GoBuilder::cpu_bound`], or call [`yield_now`] now and then.
+//!
 //! If goroutines wait in this way for most of a second, a warning on stderr names them and the
 //! goroutine that blocks their thread ([`Builder::warns_of_blocked_threads`]).
 //!

@@ -526,10 +526,9 @@ fn panic_hook_may_wait_for_a_goroutine_that_has_started_on_the_thread() {
     }
 }
 
-#[test]
-fn lock_of_std_held_over_a_wait_on_one_thread_is_told_of() {
-    let name = "lock_of_std_held_over_a_wait_on_one_thread_is_told_of";
-    let end = in_child(name, || {
+/// The first four lines that a runtime of one P writes to stderr while `hangs` runs.
+fn told_of(test: &str, hangs: fn()) -> Option<Vec<String>> {
+    let end = in_child(test, || {
         // What is written to stderr is read here.
         let (from, to) = std::io::pipe().unwrap();
         // SAFETY: the descriptor is open.
@@ -538,15 +537,7 @@ fn lock_of_std_held_over_a_wait_on_one_thread_is_told_of() {
         let is_replaced = unsafe { libc::dup2(to.as_raw_fd(), 2) } == 2;
         assert!(kept > 2 && is_replaced);
         let runtime = Runtime::builder().procs(1).start().unwrap();
-        let lock = Arc::new(Mutex::new(0));
-        drop(runtime.spawn(move || {
-            let held = lock.lock().unwrap();
-            let theirs = Arc::clone(&lock);
-            // Blocks the thread to which the holder is bound.
-            drop(go(move || *theirs.lock().unwrap() += 1));
-            time::sleep(Duration::from_millis(1));
-            drop(held);
-        }));
+        drop(runtime.spawn(hangs));
         std::thread::spawn(|| {
             std::thread::sleep(Duration::from_secs(60));
             std::process::exit(1);
@@ -558,14 +549,45 @@ fn lock_of_std_held_over_a_wait_on_one_thread_is_told_of() {
         told.iter().for_each(|line| eprintln!("{line}"));
         std::process::exit(0);
     });
-    if let Some(stderr) = must_end(end) {
-        let lines: Vec<_> = stderr.lines().collect();
-        assert!(
-            lines[0].starts_with("warning: goroutine 2 has blocked thread m"),
-            "{stderr}"
-        );
-        assert!(lines[2].starts_with("goroutine 2 [running]"), "{stderr}");
-        assert!(lines[3].starts_with("goroutine 1 [runnable]"), "{stderr}");
+    must_end(end).map(|stderr| stderr.lines().map(str::to_owned).collect())
+}
+
+#[test]
+fn lock_of_std_held_over_a_wait_on_one_thread_is_told_of() {
+    let test = "lock_of_std_held_over_a_wait_on_one_thread_is_told_of";
+    let told = told_of(test, || {
+        let lock = Arc::new(Mutex::new(0));
+        let held = lock.lock().unwrap();
+        let theirs = Arc::clone(&lock);
+        // Blocks the thread to which the holder is bound.
+        drop(go(move || *theirs.lock().unwrap() += 1));
+        time::sleep(Duration::from_millis(1));
+        drop(held);
+    });
+    if let Some(lines) = told {
+        let begin = "warning: goroutine 2 has blocked thread m";
+        assert!(lines[0].starts_with(begin), "{lines:?}");
+        assert!(lines[2].starts_with("goroutine 2 [running]"), "{lines:?}");
+        assert!(lines[3].starts_with("goroutine 1 [runnable]"), "{lines:?}");
+    }
+}
+
+#[test]
+fn an_endless_loop_that_another_of_its_thread_waits_for_is_told_of() {
+    let test = "an_endless_loop_that_another_of_its_thread_waits_for_is_told_of";
+    let told = told_of(test, || {
+        drop(go(|| {
+            loop {
+                std::hint::spin_loop();
+            }
+        }));
+        time::sleep(Duration::from_millis(1));
+    });
+    if let Some(lines) = told {
+        let begin = "warning: goroutine 2 has computed on thread m";
+        assert!(lines[0].starts_with(begin), "{lines:?}");
+        assert!(lines[2].starts_with("goroutine 2 [running]"), "{lines:?}");
+        assert!(lines[3].starts_with("goroutine 1 [runnable]"), "{lines:?}");
     }
 }
 

@@ -9,8 +9,13 @@
 //! A context is a list of layers towards its root: a *scope* that can end, a
 //! *value*, or a *cut* that lets values through and ends nothing. Scopes also
 //! form a tree downwards: a scope knows its live children, weakly, and ends
-//! them when it ends. A child leaves the tree when its last handle is dropped,
-//! so that a forgotten cancel leaks nothing.
+//! them when it ends.
+//!
+//! A context lives as long as one of its handles: the [`Context`] and its clones and
+//! children, its [`Cancel`], what [`Context::after_func`] returned, and a command that was
+//! started with it. When the last one is dropped, a context that has not ended leaves the
+//! tree. Its `done` closes, and its functions are dropped without a run. So a forgotten
+//! cancel leaks nothing; in Go the context would live until its parent or its time ends.
 //!
 //! # What differs from Go
 //!
@@ -254,6 +259,9 @@ impl Context {
 
     /// A channel that is closed when the context ends: for `recv`, and for a
     /// case of `select!`. It never carries a value.
+    ///
+    /// A clone of it does not keep the context: when the last handle is dropped, the
+    /// channel is closed at once. So give a goroutine the `Context`, not the channel alone.
     #[must_use]
     pub fn done(&self) -> &Receiver<()> {
         self.scope().map_or(&NEVER, |scope| scope.done())
@@ -326,8 +334,9 @@ impl Context {
 
     /// Runs a function once the context ends, in a goroutine of its own (or a
     /// thread, for a plain thread); at once, if it has ended. Dropping what
-    /// this returns does not stop it. If a thread is needed and none can be started, after
-    /// some tries, the process ends with a fatal error.
+    /// this returns does not stop it, but it is not called if the last handle of the
+    /// context is dropped before the context ends: see [the module](self). If a thread is
+    /// needed and none can be started, after some tries, the process ends with a fatal error.
     ///
     /// # Examples
     ///

@@ -1,10 +1,12 @@
 //! In a pinned runtime: a goroutine that blocks its thread in a call which the
-//! runtime does not know of, while others wait that can run on that thread alone.
+//! runtime does not know of, or computes without a call into the runtime, while
+//! others wait that can run on that thread alone.
 //!
-//! It may be for ever: a lock of std that one of those holds over a wait. No
-//! deadlock is seen, as the thread does not sleep in the runtime. So sysmon looks
-//! at the threads whose P it has retaken, and once one has slept for [`LONG_NS`] it
-//! writes to stderr which goroutine blocks it and which wait.
+//! It may be for ever: a lock of std that one of those holds over a wait, or an
+//! endless loop. No deadlock is seen, as the thread does not sleep in the runtime. So
+//! sysmon looks at the threads whose P it has retaken. Once one has slept for
+//! [`LONG_NS`], or has used the CPU for as long, it writes to stderr which goroutine
+//! that is and which wait.
 
 use super::report;
 use std::ptr;
@@ -30,9 +32,18 @@ const NAMED: usize = 20;
 struct Stay {
     /// Which stay outside it is: see [`Machine::retaken_ns`]. 0: none.
     retaken_ns: u64,
+    /// CPU time of the thread when that was first seen.
+    began_cpu_ns: u64,
     since_ns: u64,
     cpu_ns: u64,
     told: bool,
+}
+
+/// What a goroutine does to those that wait for its thread.
+#[derive(Clone, Copy, Debug)]
+enum Hold {
+    Blocks,
+    Computes,
 }
 
 /// Sysmon's watch over such threads.
@@ -60,32 +71,42 @@ impl Watch {
         let machines = shared.machines.lock().clone();
         self.stays.resize(machines.len(), Stay::default());
         for (m, stay) in machines.into_iter().zip(&mut self.stays) {
-            if stay.is_long(shared, m, now_ns) {
+            if let Some(hold) = stay.long(shared, m, now_ns) {
                 stay.told = true;
-                tell_of_blocked(shared, m, now_ns - m.retaken_ns());
+                tell(shared, m, hold, now_ns - m.retaken_ns());
             }
         }
     }
 }
 
 impl Stay {
-    /// Looks at `m`; true if a warning is due, and none was written yet.
-    fn is_long(&mut self, shared: &Shared, m: &Machine, now_ns: u64) -> bool {
+    /// Looks at `m`; what to warn of, if a warning is due and none was written yet.
+    fn long(&mut self, shared: &Shared, m: &Machine, now_ns: u64) -> Option<Hold> {
         if !m.is_p_retaken() || !m.has_pinned_work() {
             *self = Self::default();
-            return false;
+            return None;
         }
         let cpu_ns = m.cpu_clock.get().and_then(|clock| clock.now_ns());
         let cpu_ns = cpu_ns.unwrap_or_default();
         let worked_ns = cpu_ns.saturating_sub(self.cpu_ns);
         self.cpu_ns = cpu_ns;
-        if self.retaken_ns != m.retaken_ns() || worked_ns > ASLEEP_CPU_NS {
-            self.told &= self.retaken_ns == m.retaken_ns();
-            self.retaken_ns = m.retaken_ns();
-            self.since_ns = now_ns;
-            return false;
+        if self.retaken_ns != m.retaken_ns() {
+            *self = Self {
+                retaken_ns: m.retaken_ns(),
+                began_cpu_ns: cpu_ns,
+                since_ns: now_ns,
+                cpu_ns,
+                told: false,
+            };
+            return None;
         }
-        !self.told && now_ns - self.since_ns >= LONG_NS && shared.reads_files() && m.is_asleep()
+        if worked_ns > ASLEEP_CPU_NS {
+            self.since_ns = now_ns;
+            let computes = cpu_ns - self.began_cpu_ns >= LONG_NS;
+            return (computes && !self.told).then_some(Hold::Computes);
+        }
+        let is_long = !self.told && now_ns - self.since_ns >= LONG_NS;
+        (is_long && shared.reads_files() && m.is_asleep()).then_some(Hold::Blocks)
     }
 }
 
@@ -93,7 +114,7 @@ fn warns_of_blocked_threads(shared: &Shared) -> bool {
     shared.warns_of_blocked && !shared.is_test()
 }
 
-fn tell_of_blocked(shared: &'static Shared, m: &'static Machine, for_ns: u64) {
+fn tell(shared: &'static Shared, m: &'static Machine, hold: Hold, for_ns: u64) {
     let Some(blocks) = m.current_goroutine() else {
         return;
     };
@@ -109,18 +130,22 @@ fn tell_of_blocked(shared: &'static Shared, m: &'static Machine, for_ns: u64) {
     if !m.is_p_retaken() {
         return;
     }
-    report::write_all(
-        &format!(
-            "warning: goroutine {} has blocked thread m{} for {} ms, in a call that the runtime does not \
+    let (id, number, ms) = (all[0].id, m.id, for_ns / 1_000_000);
+    let text = match hold {
+        Hold::Blocks => format!(
+            "goroutine {id} has blocked thread m{number} for {ms} ms, in a call that the runtime does not \
              know of. Others that started on that thread could run, and wait until it comes back; it \
              never does if it waits for one of them: for a std::sync::Mutex that one holds while it waits, \
-             say. Use the locks of bench_runtime::sync, or bench_runtime::blocking around the call.\n\n",
-            all[0].id,
-            m.id,
-            for_ns / 1_000_000,
+             say. Use the locks of bench_runtime::sync, or bench_runtime::blocking around the call."
         ),
-        &all,
-    );
+        Hold::Computes => format!(
+            "goroutine {id} has computed on thread m{number} for {ms} ms without a call into the runtime. \
+             Others that started on that thread could run, and wait until it makes one. Call \
+             bench_runtime::yield_now now and then, start it by GoBuilder::cpu_bound, or use a migrating \
+             runtime."
+        ),
+    };
+    report::write_all(&format!("warning: {text}\n\n"), &all);
 }
 
 /// True if the goroutine, which is runnable, has started on this M. One whose

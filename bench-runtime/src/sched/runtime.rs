@@ -576,7 +576,8 @@ impl Builder {
     /// thread for most of a second, in a call that the runtime does not know of, and
     /// others that can run on that thread alone wait behind it. They wait for ever
     /// if it waits for one of them: for a `std::sync::Mutex` that one holds while it
-    /// waits for something.
+    /// waits for something. The same for a goroutine that computes for so long without a
+    /// call into the runtime: those that started on its thread wait until it makes one.
     ///
     /// # Examples
     ///
