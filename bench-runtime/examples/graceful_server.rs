@@ -5,14 +5,15 @@
 //! 127.0.0.1 8000`, lines of milliseconds, and Ctrl-C at the server.
 
 use std::io::{self, BufRead, BufReader, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bench_runtime::context::Context;
 use bench_runtime::net::{TcpListener, TcpStream};
-use bench_runtime::signal::{self, Signal};
+use bench_runtime::signal::{self, Signal, Signals};
 use bench_runtime::sync::WaitGroup;
-use bench_runtime::{Receiver, Runtime, go, time};
+use bench_runtime::{Runtime, go, time};
 
 /// Answers each line, a number of milliseconds, at once and after so long.
 fn answer(stream: &TcpStream) -> io::Result<()> {
@@ -25,17 +26,13 @@ fn answer(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Serves until a signal comes, and then those who are connected for `grace` at most.
-/// True if nobody was left then.
+/// Serves until a signal comes, and then those who are connected for `grace` at most, or until
+/// a second signal ends the program. True if nobody was left then.
 ///
 /// # Errors
 ///
 /// When the listener cannot be closed.
-pub(crate) fn serve(
-    listener: TcpListener,
-    signals: &Receiver<Signal>,
-    grace: Duration,
-) -> io::Result<bool> {
+pub(crate) fn serve(listener: TcpListener, signals: Signals, grace: Duration) -> io::Result<bool> {
     let listener = Arc::new(listener);
     let (ctx, cancel) = Context::background().with_cancel();
     let (acceptor, connections) = (listener.clone(), WaitGroup::new());
@@ -49,13 +46,16 @@ pub(crate) fn serve(
                 // At the end nothing more is read, and what was read is answered.
                 let theirs = stream.clone();
                 let end = ctx.after_func(move || theirs.set_read_deadline(Some(Instant::now())));
-                // However it ends, the connection is done.
-                let _ = answer(&stream);
+                // However it ends, the connection is done. A panic, which the hook has told,
+                // would otherwise be raised again where the group is waited for.
+                let _ = catch_unwind(AssertUnwindSafe(|| answer(&stream)));
                 end.stop();
             });
         }
     });
     signals.recv();
+    // A second signal does again what it did before: it ends the program.
+    drop(signals);
     listener.close()?;
     accepting.join().expect("it does not panic");
     cancel.cancel();
@@ -71,7 +71,7 @@ fn main() -> io::Result<()> {
         let signals = signal::notify(&[Signal::TERM, Signal::INT])?;
         let listener = TcpListener::bind(&address)?;
         println!("listening on {}", listener.local_addr()?);
-        match serve(listener, &signals, Duration::from_secs(5))? {
+        match serve(listener, signals, Duration::from_secs(5))? {
             true => println!("all were served"),
             false => println!("some were not served in time"),
         }

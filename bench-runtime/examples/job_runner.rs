@@ -4,11 +4,12 @@
 //! `cargo run --release --example job_runner -- 'echo one' 'sleep 9' 'exit 3'`
 
 use std::io::{self, Write};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bench_runtime::context::Context;
-use bench_runtime::io::stdout;
+use bench_runtime::io::{stderr, stdout};
 use bench_runtime::process::{Command, Ended};
 use bench_runtime::signal::{self, Signal};
 use bench_runtime::sync::Semaphore;
@@ -59,12 +60,13 @@ pub(crate) fn run_all(
         .collect()
 }
 
-fn main() -> io::Result<()> {
+fn main() -> io::Result<ExitCode> {
     let jobs: Vec<String> = std::env::args().skip(1).collect();
     // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
     unsafe { Runtime::builder().build() }?.run(move || {
         let signals = signal::notify(&[Signal::INT, Signal::TERM])?;
         let (ctx, cancel) = Context::background().with_cancel();
+        let mut status = ExitCode::SUCCESS;
         drop(go(move || {
             if let Some(signal) = signals.recv() {
                 cancel.cancel_with(format!("{signal} came"));
@@ -74,9 +76,15 @@ fn main() -> io::Result<()> {
         for (job, end) in jobs.iter().zip(ends) {
             match end {
                 Ok(text) => writeln!(stdout(), "{job}: {text}")?,
-                Err(why) => writeln!(stdout(), "{job} failed: {why}")?,
+                Err(why) => {
+                    status = ExitCode::FAILURE;
+                    writeln!(stdout(), "{job} failed: {why}")?;
+                }
             }
         }
-        Ok(())
+        if let Some(cause) = ctx.cause() {
+            writeln!(stderr(), "ended early: {cause}")?;
+        }
+        Ok(status)
     })
 }

@@ -245,7 +245,8 @@
 //! ```
 //!
 //! The same, with `add` and `done` too. A panic of a task is raised again in [`wait`](crate::sync::WaitGroup::wait), where Go ends
-//! the program. Atomics are std's: they never wait.
+//! the program. So a server whose handlers are tasks of a group is told of their panics only at its end: a handler that shall
+//! not end it has its work inside `std::panic::catch_unwind`. Atomics are std's: they never wait.
 //!
 //! # Select
 //!
@@ -270,8 +271,9 @@
 //! assert_eq!(out.recv(), Some(1));
 //! ```
 //!
-//! [`select!`](crate::select) has Go's rules: operands are evaluated once, one ready case is chosen at random. It is an expression. A value whose
-//! case is not taken is dropped; `send_from` keeps it. A case may be a future, or a socket that becomes readable. [`Select`](crate::Select) is for cases known only at run time (`reflect.Select`).
+//! [`select!`](crate::select) has Go's rules: operands are evaluated once, one ready case is chosen at random. It is an expression.
+//! `break` in an arm leaves the loop around the select; in Go it leaves the select alone. A value whose case is not taken is dropped;
+//! `send_from` keeps it. A case may be a future, or a socket that becomes readable. [`Select`](crate::Select) is for cases known only at run time (`reflect.Select`).
 //!
 //! ## 11. Do not block; or not for longer than so long
 //!
@@ -471,7 +473,8 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! This is how a context ends the wait for a socket. The function runs in a goroutine of its own.
+//! This is how a context ends the wait for a socket. The function runs in a goroutine of its own. Limit a single request by
+//! `set_read_timeout`, which does not touch the deadline: a later `set_read_deadline` would undo that of the context.
 //!
 //! # Tasks together
 //!
@@ -500,7 +503,8 @@
 //! assert_eq!(group.wait(), Err("1 is bad".to_owned()));
 //! ```
 //!
-//! The first error counts and cancels the context. [`Scope::go_in`](crate::Scope::go_in) starts tasks that borrow.
+//! The first error counts and cancels the context, and [`wait`](crate::sync::ErrGroup::wait) gives it, once. It is not the context's cause, as it is in Go:
+//! [`with_context`](crate::sync::ErrGroup::with_context) says what to do instead. [`Scope::go_in`](crate::Scope::go_in) starts tasks that borrow.
 //!
 //! ## 19. At most so many at once
 //!
@@ -599,7 +603,7 @@
 //! assert!(ticker.receiver().recv().is_some());
 //! ```
 //!
-//! `std::thread::sleep` blocks the thread, and with it other goroutines. A ticker stops when it is dropped.
+//! `std::thread::sleep` blocks the thread, and with it other goroutines. A ticker that is dropped stops and closes its channel.
 //! [`Timer`](crate::time::Timer) and [`after_func`](crate::time::after_func) are as in Go.
 //!
 //! # Errors and ends
@@ -685,8 +689,9 @@
 //! ```
 //!
 //! Sockets have std's shape and `Read` and `Write`, so std's readers and crates such as `rustls` and `tungstenite` work on them.
-//! `TCP_NODELAY` is on, as in Go. `incoming` waits while the process is out of descriptors. To end the loop, share the listener by an `Arc` and close it,
-//! as `ctx.after_func(move || drop(listener.close()))` does at the end of a context.
+//! `TCP_NODELAY` is on, as in Go, and a call of `write!` sends its text as one piece. `incoming` waits while the process is out of
+//! descriptors. To end the loop, share the listener by an `Arc` and close it, as `ctx.after_func(move || drop(listener.close()))` does at the end
+//! of a context; `examples/graceful_server.rs` is a server that ends so.
 //!
 //! ## 27. Deadlines of a connection
 //!
@@ -890,7 +895,7 @@
 //! | `sync.Pool`, `sync.Cond`, `sync.RWMutex` | [`Pool`](crate::sync::Pool), [`Cond`](crate::sync::Cond), [`RwMutex`](crate::sync::RwMutex) |
 //! | `io.Copy`, `bufio` | `std::io::copy`, `std::io::BufReader` |
 //! | `os.ReadFile`, `os.Stdin` | [`fs::read`](crate::fs::read), [`io::stdin`](crate::io::stdin) |
-//! | `net.Dialer.Timeout` | [`TcpStream::connect_timeout`](crate::net::TcpStream::connect_timeout) |
+//! | `net.Dialer.Timeout`, `DialContext` | [`TcpStream::connect_timeout`](crate::net::TcpStream::connect_timeout), whose page has a `dial(ctx, name)` |
 //! | `SIGQUIT`'s dump | [`Builder::dumps_on_quit`](crate::Builder::dumps_on_quit), [`goroutines`](crate::goroutines) |
 //! | `pprof`, its labels | [`GoBuilder::labels`](crate::GoBuilder::labels), which no child inherits, for tasks of groups by `go_with`; [`goroutine_profile`](crate::goroutine_profile), [`block_profile`](crate::block_profile), [`mutex_profile`](crate::mutex_profile) |
 //! | `go tool trace`, `GODEBUG=schedtrace` | [`trace`](crate::trace), `THREADBARE_SCHEDTRACE` |

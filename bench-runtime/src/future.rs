@@ -6,10 +6,11 @@
 //! | async code         | a goroutine's result   | [`JoinHandle::join_async`](crate::JoinHandle::join_async) |
 //! | async code         | a channel's next value | [`Receiver::recv_async`](crate::Receiver::recv_async) |
 //! | async code         | room for a value in a channel | [`Sender::send_async`](crate::Sender::send_async) |
+//! | async code         | a time                 | [`time::after(d)`](crate::time::after())`.recv_async().await` |
 //! | async code         | a descriptor           | `readable`, `writable`: [`Readiness`](crate::net::Readiness) |
 //! | a goroutine        | the first of several of these, and of channels | a `future` case of [`select!`](crate::select) |
 //!
-//! The first two that async code calls are named after the ones that block, with
+//! `join_async`, `recv_async` and `send_async` are named after the calls that block, with
 //! `_async` behind: so a call that blocks an executor's thread is seen, and a missing
 //! `await` too. There is no `IntoFuture` for a receiver: it is asked many
 //! times, by reference.
@@ -137,7 +138,8 @@ pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
 ///
 /// # Errors
 ///
-/// Why the context ended, if that was first. A future that is ready at that moment
+/// How the context ended, if that was first: a cancel or its deadline. Why it was cancelled says
+/// [`Context::cause`]. A future that is ready at that moment
 /// counts; one whose context had ended before the call is not polled.
 ///
 /// # Examples

@@ -32,9 +32,10 @@ use crate::sys::notice;
 /// use bench_runtime::signal::Signal;
 ///
 /// assert_eq!(Signal::TERM.to_string(), "SIGTERM");
+/// assert_eq!(format!("{:?}", Some(Signal::INT)), "Some(SIGINT)");
 /// assert_eq!(Signal::from_raw(15), Some(Signal::TERM));
 /// ```
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Signal(i32);
 
 /// Names, as `kill -l` has them, and numbers.
@@ -147,6 +148,12 @@ impl fmt::Display for Signal {
             Some(name) => f.pad(name),
             None => write!(f, "signal {}", self.0),
         }
+    }
+}
+
+impl fmt::Debug for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

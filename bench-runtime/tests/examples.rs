@@ -161,7 +161,7 @@ fn graceful_server_answers_what_it_was_asked_and_ends() {
                 let signals = signal::notify(&[Signal::TERM]).unwrap();
                 let listener = TcpListener::bind("127.0.0.1:0").unwrap();
                 ready.send(listener.local_addr().unwrap()).unwrap();
-                graceful_server::serve(listener, &signals, grace)
+                graceful_server::serve(listener, signals, grace)
             });
             let address = address.recv().unwrap();
             let connect = || BufReader::new(TcpStream::connect(address).unwrap());

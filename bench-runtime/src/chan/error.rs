@@ -15,8 +15,11 @@ use thiserror::Error;
 /// drop(rx);
 /// let SendError(letter) = tx.send("nobody reads it").unwrap_err();
 /// assert_eq!(letter, "nobody reads it");
+/// // It is not `Copy`, so that `drop` of a result does not warn.
+/// # #![deny(dropping_copy_types)]
+/// drop(tx.send("nor this"));
 /// ```
-#[derive(Clone, Copy, Eq, Error, Hash, PartialEq)]
+#[derive(Clone, Eq, Error, Hash, PartialEq)]
 #[error("send on a closed channel")]
 pub struct SendError<T>(pub T);
 
@@ -34,7 +37,7 @@ pub struct SendError<T>(pub T);
 /// drop(rx);
 /// assert_eq!(tx.try_send(3).unwrap_err().into_inner(), 3);
 /// ```
-#[derive(Clone, Copy, Eq, Error, Hash, PartialEq)]
+#[derive(Clone, Eq, Error, Hash, PartialEq)]
 pub enum TrySendError<T> {
     /// The buffer is full, or, without a buffer, no receiver waits.
     #[error("send on a full channel")]
@@ -58,7 +61,7 @@ pub enum TrySendError<T> {
 /// assert_eq!(late.into_inner(), "parcel");
 /// # drop(rx);
 /// ```
-#[derive(Clone, Copy, Eq, Error, Hash, PartialEq)]
+#[derive(Clone, Eq, Error, Hash, PartialEq)]
 pub enum SendTimeoutError<T> {
     /// No receiver took the value in time.
     #[error("send timed out")]

@@ -1,5 +1,6 @@
 //! A file that is open, and how it is opened.
 
+use std::fmt;
 use std::fs::{Metadata, Permissions};
 use std::io::{self, IoSlice, IoSliceMut, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -9,6 +10,7 @@ use std::path::Path;
 use crate::sched;
 use crate::seam::blocking;
 use crate::sys::transfer;
+use crate::util::write::write_at_once;
 
 /// A file that is open: [`std::fs::File`], which it can be made from and turned
 /// into.
@@ -274,6 +276,10 @@ impl Write for &File {
         blocking(|| (&self.inner).write_all(buf))
     }
 
+    fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> io::Result<()> {
+        write_at_once(self, text)
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -311,6 +317,7 @@ by_ref! {
         write(buf: &[u8]) -> usize;
         write_vectored(bufs: &[IoSlice<'_>]) -> usize;
         write_all(buf: &[u8]) -> ();
+        write_fmt(text: fmt::Arguments<'_>) -> ();
         flush() -> ();
     }
     Seek {

@@ -5,14 +5,7 @@ use std::io::{self, Write};
 
 use super::Stream;
 use crate::sync::{Mutex, MutexGuard};
-
-/// Writes all of a formatted text as one piece.
-fn write_formatted(mut stream: Stream, text: fmt::Arguments<'_>) -> io::Result<()> {
-    match text.as_str() {
-        Some(text) => stream.write_all(text.as_bytes()),
-        None => stream.write_all(text.to_string().as_bytes()),
-    }
-}
+use crate::util::write::write_at_once;
 
 impl Write for Stream {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
@@ -126,7 +119,7 @@ macro_rules! output {
             }
 
             fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> io::Result<()> {
-                write_formatted(*self.0, text)
+                write_at_once(*self.0, text)
             }
 
             fn flush(&mut self) -> io::Result<()> {

@@ -275,11 +275,17 @@ macro_rules! deadlines {
     };
 }
 
-/// `set_deadline`, of a type with both sides.
+/// `set_deadline`, of a type with both sides, or with one, which has no other.
 macro_rules! both_deadlines {
     ($type:ident) => {
+        $crate::net::convert::both_deadlines!(
+            $type, "Sets the deadlines of both sides.",
+            read, set_read_deadline, set_write_deadline
+        );
+    };
+    ($type:ident, $what:literal, $shown:ident, $($set:ident),+) => {
         impl $type {
-            /// Sets the deadlines of both sides.
+            #[doc = $what]
             ///
             /// # Examples
             ///
@@ -290,15 +296,14 @@ macro_rules! both_deadlines {
             ///
             /// # fn main() -> io::Result<()> {
             #[doc = $crate::net::convert::shown!(made $type)]
-            #[doc = concat!($crate::net::convert::shown!(name $type), ".set_deadline(Some(Instant::now() + Duration::from_millis(1)));")]
-            #[doc = concat!("let late = ", $crate::net::convert::shown!(read $type), ".unwrap_err();")]
+            #[doc = concat!($crate::net::convert::shown!(name $type), ".set_deadline(Some(Instant::now() - Duration::from_millis(1)));")]
+            #[doc = concat!("let late = ", $crate::net::convert::shown!($shown $type), ".unwrap_err();")]
             /// assert_eq!(late.kind(), io::ErrorKind::TimedOut);
             /// # Ok(())
             /// # }
             /// ```
             pub fn set_deadline(&self, deadline: Option<std::time::Instant>) {
-                self.set_read_deadline(deadline);
-                self.set_write_deadline(deadline);
+                $(self.$set(deadline);)+
             }
         }
     };
@@ -416,6 +421,10 @@ macro_rules! write_by_ref {
 
             fn write_vectored(&mut self, bufs: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
                 (&*self).write_vectored(bufs)
+            }
+
+            fn write_fmt(&mut self, text: std::fmt::Arguments<'_>) -> std::io::Result<()> {
+                (&*self).write_fmt(text)
             }
 
             fn flush(&mut self) -> std::io::Result<()> {

@@ -1,5 +1,6 @@
 //! Any descriptor that can be waited for.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -9,6 +10,7 @@ use crate::net::convert::{
 use crate::net::fd::Fd;
 use crate::netpoll::Side;
 use crate::sys::{fd, transfer};
+use crate::util::write::write_at_once;
 
 /// Any descriptor of which one can wait until it is readable or writable: a
 /// timerfd, an eventfd, inotify, a pidfd, a terminal, stdin, the socket of a C
@@ -273,6 +275,10 @@ impl Write for &Descriptor {
         let part = &buf[..buf.len().min(fd::WRITE_MOST)];
         let has_room = |fd: BorrowedFd<'_>| fd::is_ready(fd, true);
         self.when_ready(Side::Write, has_room, |fd| transfer::write(fd, part))
+    }
+
+    fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> io::Result<()> {
+        write_at_once(self, text)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,12 +1,16 @@
 //! A pipe.
 
+use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::net::convert::{common, read_by_ref, read_timeout, write_by_ref, write_timeout};
+use crate::net::convert::{
+    both_deadlines, common, read_by_ref, read_timeout, write_by_ref, write_timeout,
+};
 use crate::net::fd::Fd;
 use crate::netpoll::Side;
 use crate::sys::{fd, transfer};
+use crate::util::write::write_at_once;
 
 /// What to read from and what to write to, as [`std::io::pipe`].
 ///
@@ -108,10 +112,22 @@ impl PipeReader {
     }
 }
 
-common!(PipeReader of io::PipeReader, reads set_deadline);
+common!(PipeReader of io::PipeReader, reads set_read_deadline);
+both_deadlines!(
+    PipeReader,
+    "As `set_read_deadline`: a pipe has one side at each end.",
+    read,
+    set_read_deadline
+);
 read_timeout!(PipeReader);
 read_by_ref!(PipeReader);
-common!(PipeWriter of io::PipeWriter, writes set_deadline);
+common!(PipeWriter of io::PipeWriter, writes set_write_deadline);
+both_deadlines!(
+    PipeWriter,
+    "As `set_write_deadline`: a pipe has one side at each end.",
+    write,
+    set_write_deadline
+);
 write_timeout!(PipeWriter);
 write_by_ref!(PipeWriter);
 
@@ -156,6 +172,10 @@ impl Write for &PipeWriter {
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         self.fd
             .io(Side::Write, |mut pipe| pipe.write_vectored(bufs))
+    }
+
+    fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> io::Result<()> {
+        write_at_once(self, text)
     }
 
     fn flush(&mut self) -> io::Result<()> {

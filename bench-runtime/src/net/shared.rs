@@ -1,5 +1,6 @@
 //! A stream that several own.
 
+use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::ops::Deref;
 use std::sync::Arc;
@@ -87,6 +88,10 @@ where
 
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         (&*self.0).write_vectored(bufs)
+    }
+
+    fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> io::Result<()> {
+        (&*self.0).write_fmt(text)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! A TCP connection.
 
+use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{self, Shutdown, SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,9 +13,14 @@ use crate::net::fd::{Fd, limit_ns};
 use crate::net::resolve;
 use crate::netpoll::Side;
 use crate::sys::{socket, transfer};
+use crate::util::write::write_at_once;
 
 /// A TCP connection, as [`std::net::TcpStream`]; but one that was connected or
 /// accepted here sends small writes at once, as in Go: `TCP_NODELAY` is set.
+///
+/// `&TcpStream` reads and writes, so several goroutines may use one. Those that share it by an
+/// [`Arc`](std::sync::Arc) write `&*conn`; [`Shared`](super::Shared) is such an `Arc` for what takes a
+/// reader or a writer by value. A call of `write!` sends its text as one piece.
 ///
 /// # Examples
 ///
@@ -93,6 +99,45 @@ impl TcpStream {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// Go's `DialContext`, for the deadline of a context:
+    ///
+    /// ```
+    /// use bench_runtime::blocking;
+    /// use bench_runtime::context::Context;
+    /// use bench_runtime::net::{TcpListener, TcpStream};
+    /// use std::io;
+    /// use std::net::ToSocketAddrs;
+    /// use std::time::Duration;
+    ///
+    /// fn dial(ctx: &Context, name: &str) -> io::Result<TcpStream> {
+    ///     let mut last = io::ErrorKind::NotFound.into();
+    ///     for address in blocking(|| name.to_socket_addrs())? {
+    ///         let left = match ctx.deadline() {
+    ///             _ if ctx.is_done() => return Err(io::Error::other(ctx.cause().unwrap())),
+    ///             Some(end) => end.saturating_duration_since(bench_runtime::time::now()),
+    ///             None => Duration::from_secs(3600),
+    ///         };
+    ///         match TcpStream::connect_timeout(&address, left.max(Duration::from_nanos(1))) {
+    ///             Ok(stream) => return Ok(stream),
+    ///             Err(error) => last = error,
+    ///         }
+    ///     }
+    ///     Err(last)
+    /// }
+    ///
+    /// # fn main() -> io::Result<()> {
+    /// let listener = TcpListener::bind("localhost:0")?;
+    /// let name = format!("localhost:{}", listener.local_addr()?.port());
+    /// let (ctx, cancel) = Context::background().with_timeout(Duration::from_secs(60));
+    /// assert!(dial(&ctx, &name).is_ok());
+    /// cancel.cancel();
+    /// assert!(dial(&ctx, &name).is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A cancel does not end a connect that has begun: its time-out does.
     pub fn connect_timeout(address: &SocketAddr, timeout: Duration) -> io::Result<Self> {
         if timeout.is_zero() {
             return Err(io::Error::new(
@@ -401,6 +446,10 @@ impl Write for &TcpStream {
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         self.fd
             .io(Side::Write, |mut stream| stream.write_vectored(bufs))
+    }
+
+    fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> io::Result<()> {
+        write_at_once(self, text)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! A connection of Unix sockets.
 
+use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
@@ -12,6 +13,7 @@ use crate::net::convert::{
 use crate::net::fd::Fd;
 use crate::netpoll::Side;
 use crate::sys::{socket, transfer};
+use crate::util::write::write_at_once;
 
 /// A connection of Unix sockets, as [`std::os::unix::net::UnixStream`].
 ///
@@ -289,6 +291,10 @@ impl Write for &UnixStream {
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         self.fd
             .io(Side::Write, |mut stream| stream.write_vectored(bufs))
+    }
+
+    fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> io::Result<()> {
+        write_at_once(self, text)
     }
 
     fn flush(&mut self) -> io::Result<()> {

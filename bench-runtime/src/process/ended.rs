@@ -29,7 +29,8 @@ use crate::context::ContextError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ended {
-    /// How the context ended.
+    /// How the context ended: a cancel or its deadline. The cause that was given with a cancel
+    /// is not here: ask [`Context::cause`](crate::context::Context::cause).
     pub why: ContextError,
     /// How the child ended; `None` if it was not started.
     pub status: Option<ExitStatus>,

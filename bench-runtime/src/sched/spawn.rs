@@ -29,6 +29,9 @@ use crate::stack::{Class, StackPolicy};
 /// | wait for it, or take its result  | `go(move \|\| …)`     | a [`JoinHandle`], which must be used |
 /// | let it run on, as Go's statement | [`go!(…)`](macro@crate::go) | nothing; it costs less, as there is no handle |
 ///
+/// `go(|| async { … })` makes a future that is never polled: write
+/// `go(|| future::block_on(async { … }))`.
+///
 /// # Panics
 ///
 /// Outside every goroutine: see [`crate::Runtime::spawn`].
@@ -158,7 +161,8 @@ macro_rules! go {
 #[track_caller]
 fn outside_every_goroutine() -> ! {
     panic!(
-        "go() was called outside every goroutine: use Runtime::spawn, or call it inside Runtime::run"
+        "go() was called outside every goroutine: use Runtime::spawn, or call it inside Runtime::run; \
+         in blocking(), spawn by a Handle::current() that was taken before it"
     )
 }
 

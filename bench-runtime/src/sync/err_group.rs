@@ -65,6 +65,10 @@ impl<E: Send + 'static> ErrGroup<E> {
 
     /// Of which at most `limit` tasks run at a time.
     ///
+    /// As in Go, a task that calls [`Self::go`] of its own group holds its place while it waits for
+    /// another: where all tasks do that, all wait for ever. Start tasks from outside of the group, or
+    /// call [`Self::try_go`] and do the work yourself where it returns false.
+    ///
     /// # Panics
     ///
     /// If `limit` is 0: no task could ever run.
@@ -88,6 +92,11 @@ impl<E: Send + 'static> ErrGroup<E> {
 
     /// With a context for its tasks, which ends with the first failure, at the
     /// latest when [`Self::wait`] returns.
+    ///
+    /// Unlike Go's, the failure is not the context's cause: `ctx.cause()` says that it was
+    /// cancelled, and [`Self::wait`] says why. Where the tasks shall see why, make the context
+    /// yourself, by [`Context::with_cancel`], and have the task that fails call
+    /// [`Cancel::cancel_with`].
     ///
     /// # Examples
     ///
@@ -271,7 +280,8 @@ impl<E: Send + 'static> ErrGroup<E> {
     ///
     /// # Errors
     ///
-    /// The first failure, once.
+    /// The first failure, once: of two goroutines that wait, one gets it and the other gets
+    /// `Ok(())`. Have one wait, and tell the others.
     ///
     /// # Panics
     ///

@@ -51,7 +51,8 @@ pub enum AcquireError {
     /// It did not become free in time.
     #[error("the acquisition timed out")]
     Timeout,
-    /// The context ended first.
+    /// The context ended first. Why it was cancelled is not here: ask
+    /// [`Context::cause`].
     #[error("the acquisition was given up: {0}")]
     Ended(ContextError),
 }

@@ -135,8 +135,9 @@ impl WaitGroup {
         self.add(-1);
     }
 
-    /// Starts a task in a goroutine (or a thread, for a plain thread) and counts
-    /// it until it is over, however that is.
+    /// Starts a task in a goroutine and counts it until it is over, however that is. A
+    /// plain thread, which belongs to no runtime, starts an OS thread for each task; there
+    /// [`Handle::spawn`](crate::Handle::spawn) starts a goroutine.
     ///
     /// # Panics
     ///

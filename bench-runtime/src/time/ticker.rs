@@ -15,7 +15,9 @@ use crate::util::lock::Lock;
 ///
 /// A tick that is not received before the next one comes is the last for
 /// then: a slow receiver misses ticks, and never finds two waiting. Ticks keep
-/// their phase, however late they are. Dropping it stops it.
+/// their phase, however late they are. Dropping it stops it and closes its channel: a clone of
+/// its receiver then gives `None`. In Go the channel of a stopped ticker stays open, and so does it
+/// here after [`Self::stop`].
 ///
 /// # Examples
 ///
@@ -32,6 +34,10 @@ use crate::util::lock::Lock;
 ///
 /// ticker.stop();
 /// assert!(ticker.receiver().try_recv().is_err());
+///
+/// let ticks = ticker.receiver().clone();
+/// drop(ticker);
+/// assert_eq!(ticks.recv(), None);
 /// ```
 pub struct Ticker {
     shared: Arc<Shared>,

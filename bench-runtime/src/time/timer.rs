@@ -18,7 +18,7 @@ use crate::util::lock::Lock;
 
 /// Sends the time, once, on its channel.
 ///
-/// Dropping it stops it.
+/// Dropping it stops it and closes its channel: a clone of its receiver then gives `None`.
 ///
 /// # Examples
 ///
@@ -35,6 +35,10 @@ use crate::util::lock::Lock;
 /// assert!(timer.stop(), "it was stopped before it fired");
 /// assert!(!timer.stop(), "and was not running any more");
 /// assert!(timer.receiver().try_recv().is_err());
+///
+/// let tick = timer.receiver().clone();
+/// drop(timer);
+/// assert_eq!(tick.recv(), None);
 /// ```
 pub struct Timer {
     shared: Arc<Shared>,

@@ -3,3 +3,4 @@
 pub(crate) mod lock;
 pub(crate) mod quick_lock;
 pub(crate) mod rng;
+pub(crate) mod write;

@@ -6,12 +6,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bench_runtime::{
-    Runtime, blocking, chan, go, goexit, goroutines, lock_os_thread, time, unlock_os_thread,
-    yield_now,
+    Handle, Runtime, blocking, chan, go, goexit, goroutines, lock_os_thread, time,
+    unlock_os_thread, yield_now,
 };
 
 use crate::sched_support::{Setting, at_each, within_patience};
 use crate::start::Start;
+use crate::support::message;
 
 /// Two goroutines that have started on one thread: the one that blocks waits
 /// for the other.
@@ -211,4 +212,18 @@ fn goexit_after_a_blocking_call_ends_the_goroutine() {
             assert!(task.join().is_err());
         },
     );
+}
+
+#[test]
+fn a_goroutine_started_in_a_blocking_call_needs_a_handle_from_before() {
+    at_each(&[1, 2], |setting| {
+        let handle = Handle::current().unwrap();
+        let started = blocking(|| handle.spawn(|| 7));
+        assert_eq!(started.join().unwrap(), 7);
+        if !setting.migrating {
+            let refused = catch_unwind(|| blocking(|| drop(go(|| ()))));
+            let text = message(&*refused.unwrap_err());
+            assert!(text.contains("Handle::current()"), "{text}");
+        }
+    });
 }

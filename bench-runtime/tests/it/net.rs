@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bench_runtime::chan;
+use bench_runtime::fs::File;
 use bench_runtime::net::{
-    TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream, is_closed_error,
-    pipe,
+    Descriptor, PipeWriter, Shared, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener,
+    UnixStream, is_closed_error, pipe,
 };
 
 use crate::support::everywhere;
@@ -489,5 +490,38 @@ fn shutdown_ends_the_receives_of_a_datagram_socket_now_and_later() {
         assert_eq!((second, third), (0, 0));
         assert!(from.is_unnamed());
         assert_eq!(near.recv(&mut [0; 8]).unwrap(), 0);
+    });
+}
+
+/// A datagram socket shows each write as one packet.
+#[test]
+fn formatted_text_is_one_write_of_each_kind() {
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::{UnixDatagram as Packets, UnixStream as StdStream};
+
+    fn check(make: impl FnOnce(OwnedFd) -> Box<dyn Write>) {
+        let (near, far) = Packets::pair().unwrap();
+        let mut near = make(near.into());
+        writeln!(near, "{} and {:>3}", 1, "b").unwrap();
+        writeln!(near, "plain").unwrap();
+        let mut packet = [0; 64];
+        for line in ["1 and   b\n", "plain\n"] {
+            let len = far.recv(&mut packet).unwrap();
+            assert_eq!(&packet[..len], line.as_bytes());
+        }
+    }
+
+    everywhere(|_| {
+        let unix = |fd| UnixStream::from_std(StdStream::from(fd)).unwrap();
+        check(|fd| Box::new(unix(fd)));
+        check(|fd| Box::new(Shared::new(unix(fd))));
+        check(|fd| Box::new(TcpStream::from_std(fd.into()).unwrap()));
+        check(|fd| Box::new(PipeWriter::try_from(fd).unwrap()));
+        check(|fd| Box::new(File::from(fd)));
+        check(|fd| {
+            let near = Packets::from(fd);
+            near.set_nonblocking(true).unwrap();
+            Box::new(Descriptor::new(near))
+        });
     });
 }

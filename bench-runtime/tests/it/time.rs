@@ -374,3 +374,15 @@ fn many_sleepers_all_wake_and_none_early() {
         sleepers.into_iter().for_each(|s| s.join());
     });
 }
+
+#[test]
+fn a_timer_or_ticker_that_is_dropped_closes_its_channel() {
+    everywhere(|way| {
+        let (timer, ticker) = (Timer::new(LONG), Ticker::new(LONG));
+        let (tick, ticks) = (timer.receiver().clone(), ticker.receiver().clone());
+        let waits = way.go(move || (tick.recv(), ticks.recv()));
+        way.let_others_run();
+        drop((timer, ticker));
+        assert_eq!(waits.join(), (None, None));
+    });
+}

@@ -1,7 +1,8 @@
 //! The table at `Builder::build`: a program for each of its lines, in both modes.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use bench_runtime::{Builder, Runtime, blocking, chan, go, yield_now};
 
@@ -329,4 +330,60 @@ fn scope_of_std_is_fine_pinned_with_a_park_inside() {
         drop(to);
         assert_eq!(adds.join().expect("it does not panic"), 55);
     });
+}
+
+/// What rule 4 asks for: a function of its own, which the compiler does not inline.
+mod anew {
+    use std::hash::{BuildHasher, RandomState};
+
+    /// The hash of nothing by the next hasher of the thread, which no other hasher shares.
+    #[inline(never)]
+    pub(super) fn hash() -> u64 {
+        RandomState::new().hash_one(())
+    }
+
+    #[inline(never)]
+    pub(super) fn thread() -> std::thread::ThreadId {
+        std::thread::current().id()
+    }
+}
+
+#[test]
+fn thread_locals_of_std_are_fine_pinned_and_where_they_are_asked_for_anew_migrating() {
+    run(Runtime::builder(), || {
+        let made = interleaved(|n, park| {
+            let before = HashMap::from([(n, std::thread::current().id())]);
+            println!("before, {n}");
+            park();
+            println!("after, {n}");
+            [before, HashMap::from([(n, std::thread::current().id())])]
+        });
+        assert!(made.iter().all(|[before, after]| before == after));
+    });
+    // SAFETY: each use of a thread-local is in a function that does not park.
+    let runtime = unsafe { Runtime::builder().procs(4).migrating().build() }.expect("it starts");
+    let (threads, hashes) = runtime.run(|| {
+        let (mut threads, mut hashes) = (HashSet::new(), Vec::new());
+        while threads.len() < 3 {
+            hashes.push(anew::hash());
+            // Only the kernel knows the thread without a thread-local.
+            let known = std::fs::read_link("/proc/thread-self").expect("procfs is mounted");
+            threads.insert((known, anew::thread()));
+            println!("on {} threads", threads.len());
+            // The P goes to another M, and a hog is where this goroutine was.
+            blocking(|| std::thread::sleep(Duration::from_micros(100)));
+            let hog = go(|| {
+                let began = Instant::now();
+                while began.elapsed() < Duration::from_micros(300) {}
+            });
+            yield_now();
+            bench_runtime::time::sleep(Duration::from_micros(100));
+            hog.join().expect("it does not panic");
+        }
+        (threads, hashes)
+    });
+    let kernels: HashSet<_> = threads.iter().map(|(known, _)| known).collect();
+    let stds: HashSet<_> = threads.iter().map(|(_, id)| id).collect();
+    assert_eq!((kernels.len(), stds.len()), (threads.len(), threads.len()));
+    assert_eq!(hashes.iter().collect::<HashSet<_>>().len(), hashes.len());
 }

@@ -31,6 +31,11 @@ use crate::chan::{Receiver, SendError, Sender};
 /// assert_eq!(next(&rx, None), Some(5));
 /// assert!(None::<Receiver<u8>>.receiver().is_none());
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not what a `recv` case receives from",
+    label = "not a `Receiver`, a reference to one, or an `Option` of these",
+    note = "of a context write `recv(ctx.done())`, of a ticker or a timer `recv(t.receiver())`"
+)]
 pub trait RecvOperand {
     /// What the channel carries.
     type Item;

@@ -219,7 +219,8 @@ impl<'a> Select<'a> {
         }
     }
 
-    /// Adds a case that receives into `slot`; says its index.
+    /// Adds a case that receives into `slot`; says its index. With `None`, or a nil end, the
+    /// case is never taken, as a nil channel in Go; it keeps its index.
     ///
     /// # Panics
     ///
@@ -237,6 +238,13 @@ impl<'a> Select<'a> {
     /// let ours = select.recv(&rx, &slot);
     /// assert_eq!(select.wait().index(), ours);
     /// assert_eq!(slot.take(), Some(9));
+    ///
+    /// tx.send(10).unwrap();
+    /// let disabled: Option<&bench_runtime::Receiver<i32>> = None;
+    /// let mut select = Select::new();
+    /// select.recv(&disabled, &slot);
+    /// let second = select.recv(&rx, &slot);
+    /// assert_eq!((select.wait().index(), second), (1, 1));
     /// ```
     pub fn recv<O: RecvOperand>(&mut self, from: &'a O, slot: &'a Slot<O::Item>) -> usize {
         let core = from.receiver().and_then(|end| end.chan());

@@ -16,8 +16,10 @@
 /// | `timeout(duration) => …`          | no other case could go on for that long |
 /// | `default => …`                    | no other case can go on now           |
 ///
-/// - The names on the left are patterns that always match, as in `let`. All arms have one type, which is that
-///   of the whole; `return`, `break`, `continue` and `?` work in them.
+/// - The names on the left are patterns that always match, as in `let`; other patterns go into a
+///   `match` inside the arm. All arms have one type, which is that of the whole.
+/// - `return`, `break`, `continue` and `?` work in the arms. `break` leaves the loop around the
+///   select; in Go it leaves the select alone.
 /// - `rx` and `tx` may be an end, a reference to one, or an `Option` of these:
 ///   `None` disables the case, as does a `slot` that is `None`, and a nil end
 ///   ([`Receiver::never`](crate::Receiver::never)).

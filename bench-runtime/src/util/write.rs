@@ -1,0 +1,13 @@
+//! Formatted text, written as one piece.
+
+use std::fmt;
+use std::io::{self, Write};
+
+/// What an implementation of [`Write::write_fmt`] calls. That of std makes one call of
+/// `write_all` for each piece of the text.
+pub(crate) fn write_at_once(mut to: impl Write, text: fmt::Arguments<'_>) -> io::Result<()> {
+    match text.as_str() {
+        Some(text) => to.write_all(text.as_bytes()),
+        None => to.write_all(text.to_string().as_bytes()),
+    }
+}
