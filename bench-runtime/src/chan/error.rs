@@ -9,6 +9,7 @@ use thiserror::Error;
 /// # Examples
 ///
 /// ```
+/// # #![deny(dropping_copy_types)]
 /// use bench_runtime::{chan, SendError};
 ///
 /// let (tx, rx) = chan(1);
@@ -16,7 +17,6 @@ use thiserror::Error;
 /// let SendError(letter) = tx.send("nobody reads it").unwrap_err();
 /// assert_eq!(letter, "nobody reads it");
 /// // It is not `Copy`, so that `drop` of a result does not warn.
-/// # #![deny(dropping_copy_types)]
 /// drop(tx.send("nor this"));
 /// ```
 #[derive(Clone, Eq, Error, Hash, PartialEq)]
