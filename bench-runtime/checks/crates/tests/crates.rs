@@ -59,7 +59,7 @@ fn goroutines_that_park_on_foreign_stacks_are_readied_from_everywhere() {
         let (to, from) = chan::<u64>(0);
         let reader = runtime.spawn(move || {
             stacker::grow(256 << 10, || {
-                let nap = std::time::Duration::from_millis(1);
+                let nap = Duration::from_millis(1);
                 bench_runtime::time::sleep(nap);
                 from.iter().sum::<u64>()
             })
@@ -323,7 +323,7 @@ fn scope_of_std_is_fine_pinned_with_a_park_inside() {
         let (to, from) = chan::<u64>(0);
         let adds = go(move || from.iter().sum::<u64>());
         std::thread::scope(|s| {
-            let thread = s.spawn(|| std::thread::sleep(std::time::Duration::from_millis(5)));
+            let thread = s.spawn(|| std::thread::sleep(Duration::from_millis(5)));
             (1..=10).for_each(|n| to.send(n).expect("it receives"));
             thread.join().expect("it does not panic");
         });
