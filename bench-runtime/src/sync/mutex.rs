@@ -61,8 +61,10 @@ const SPINS: u32 = 30;
 /// Mutual exclusion for goroutines and threads.
 ///
 /// It parks the goroutine, never its thread. It is not fair by default, but a
-/// waiter that has starved for a millisecond is next. It is not reentrant: to
-/// lock it twice from one goroutine blocks for ever. There is no poisoning.
+/// waiter that has waited for a millisecond is next once it runs. In a pinned runtime a
+/// goroutine that computes keeps a woken waiter from their thread; the waiters behind that
+/// one wait too, as they would if it held the mutex. It is not reentrant: to lock it twice
+/// from one goroutine blocks for ever. There is no poisoning.
 ///
 /// # Examples
 ///
