@@ -98,7 +98,7 @@ fn moments(history: &History<'_>, number: usize) -> Markup {
                 @for (place, moment) in history.moments.iter().enumerate() {
                     tr {
                         th scope="row" { (place + 1) }
-                        td class="words" { (started(moment)) small { (moment.run.file) } }
+                        td class="words" { (started(moment)) br; small { (moment.run.file) } }
                         td class="wrapped" {
                             @for change in &moment.changes { (change.name) ": " (change.before) " → " (change.after) br; }
                             @if moment.changes.is_empty() { span class="none" { @if place == 0 { "the first run" } @else { "no recorded fact" } } }
@@ -113,7 +113,13 @@ fn moments(history: &History<'_>, number: usize) -> Markup {
 
 fn steps_table(history: &History<'_>, steps: &[(&Series<'_>, Step)], number: usize) -> Markup {
     if steps.is_empty() {
-        return html! { p class="lead" { "No figure steps." } };
+        let few = history.moments.len() < FEWEST_RUNS;
+        let text = if few {
+            "There are too few runs to look for steps."
+        } else {
+            "No figure steps."
+        };
+        return html! { p class="lead" { (text) } };
     }
     let table = html! {
         table data-name={"steps-" (number)} {
@@ -131,7 +137,7 @@ fn steps_table(history: &History<'_>, steps: &[(&Series<'_>, Step)], number: usi
                     tr {
                         th scope="row" { (series.place.title) small { (words_of(series.place)) } }
                         td class="words" { (series.lane) }
-                        td { (step.moment + 1) small { (started(&history.moments[step.moment])) } }
+                        td { (step.moment + 1) " " small { (started(&history.moments[step.moment])) } }
                         td { (unit(series).text(step.before)) }
                         td { (unit(series).text(step.after)) }
                         td class=(if step.is_better { "good" } else { "bad" }) { (change_text(step)) }
