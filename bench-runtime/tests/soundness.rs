@@ -19,8 +19,8 @@ use bench_runtime::net::UnixStream;
 use bench_runtime::sync::{ErrGroup, WaitGroup};
 use bench_runtime::time::{Ticker, Timer};
 use bench_runtime::{
-    GoroutineLocal, Receiver, Runtime, Select, Sender, Slot, StackPolicy, blocking, chan, go,
-    goroutine_id, goroutines, in_goroutine, num_goroutine, scope, time, yield_now,
+    GoroutineLocal, JoinError, Receiver, Runtime, Select, Sender, Slot, StackPolicy, blocking,
+    chan, go, goroutine_id, goroutines, in_goroutine, num_goroutine, scope, time, yield_now,
 };
 use child::{in_child, must_end};
 use start::Start;
@@ -683,4 +683,52 @@ fn what_run_scoped_lends_is_not_given_back_while_its_goroutine_has_not_ended() {
     let text = "run_scoped has lost the goroutine that borrows: all goroutines are asleep";
     assert!(stderr.contains(text), "{stderr}");
     assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+/// The one that never started was in the queue of the stopped runtime, and its record on the
+/// free list: the next one in that queue became free too.
+#[test]
+fn record_of_a_goroutine_that_a_stopped_runtime_has_left_is_nobody_elses() {
+    let test = "record_of_a_goroutine_that_a_stopped_runtime_has_left_is_nobody_elses";
+    must_end(in_child(test, || {
+        for builder in [Runtime::builder(), Runtime::builder().migrating()] {
+            let runtime = builder.procs(1).start().unwrap();
+            let handle = runtime.handle();
+            let (tx, rx) = chan::<u8>(0);
+            let left = runtime.spawn(move || {
+                while rx.recv().is_some() {}
+                String::from("never")
+            });
+            while !goroutines_wait(&runtime) {
+                yield_now();
+            }
+            // It has the only P, so the next one does not start.
+            let (begins, has_begun) = std::sync::mpsc::channel();
+            drop(runtime.spawn(move || {
+                begins.send(()).unwrap();
+                let begun = Instant::now();
+                while begun.elapsed() < Duration::from_millis(100) {}
+            }));
+            has_begun.recv().unwrap();
+            drop(handle.spawn(|| ()));
+            runtime.shutdown();
+            // Until the last thread of the runtime has ended.
+            std::thread::sleep(Duration::from_millis(300));
+            tx.send(1).unwrap();
+            let others: Vec<_> = (0..3).map(|_| handle.spawn(|| [!0_u64; 3])).collect();
+            assert!(others.iter().all(|other| other.id() != left.id()));
+            for other in others {
+                assert!(matches!(other.join(), Err(JoinError::Abandoned)));
+            }
+            assert!(matches!(left.join(), Err(JoinError::Unfinished)));
+            std::mem::forget(tx);
+        }
+    }));
+}
+
+fn goroutines_wait(runtime: &Runtime) -> bool {
+    runtime
+        .goroutines()
+        .iter()
+        .all(|g| g.state == "chan receive")
 }

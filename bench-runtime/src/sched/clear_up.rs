@@ -22,6 +22,9 @@ fn abandon_fresh(shared: &'static Shared) {
     while shared.admitting.load(Ordering::SeqCst) != 0 {
         std::thread::yield_now();
     }
+    // Before a record is given back: the link of one that is queued is that of the free list
+    // too, and one that has started may yet be readied, and queued behind it.
+    shared.global.clear();
     let mut fresh = Vec::new();
     shared.slab().for_each(|g| {
         if g.status() == Status::Runnable

@@ -126,6 +126,15 @@ impl GlobalQueue {
         self.lens[normal].store(lists[normal].len(), Ordering::Release);
     }
 
+    /// Forgets all that wait. Their links may then be used for something else.
+    pub(super) fn clear(&self) {
+        let mut lists = self.lists.lock();
+        for (list, len) in lists.iter_mut().zip(&self.lens) {
+            *list = List::new();
+            len.store(0, Ordering::Release);
+        }
+    }
+
     /// Takes the first of a class.
     pub(crate) fn pop_one(&self, class: GlobalClass) -> Option<&'static Goroutine> {
         self.pop(class, 1, |_| unreachable!("one was asked for"))

@@ -96,25 +96,40 @@ pub(super) fn record_outside(
     g
 }
 
-/// Makes a goroutine runnable that was spawned from outside; false if the
-/// runtime stops. The thread that drops those that never started waits until all
-/// admissions under way are done.
-pub(super) fn admit(shared: &'static Shared, g: &'static Goroutine) -> bool {
-    // SeqCst: before the look; `stop` has them in the other order.
-    shared.admitting.fetch_add(1, Ordering::SeqCst);
-    let stops = shared.stopping.load(Ordering::SeqCst);
-    // Else the caller drops it.
-    if !stops {
-        if shared.run_state() == RunState::Stuck {
-            shared.change_run_state(RunState::Stuck, RunState::Running);
-        }
-        // Not before: `abandon_fresh` takes what is runnable, and waits for admissions alone.
-        g.set_status(Status::Runnable);
-        ready::submit(shared, g);
+/// While it lives, a thread that is no M of the runtime may queue goroutines that have not
+/// started: the thread that drops those waits for its end.
+pub(super) struct Admission(&'static Shared);
+
+impl Admission {
+    /// `None` if the runtime stops.
+    pub(super) fn begin(shared: &'static Shared) -> Option<Self> {
+        // SeqCst: before the look; `stop` has them in the other order.
+        shared.admitting.fetch_add(1, Ordering::SeqCst);
+        let admission = Self(shared);
+        (!shared.stopping.load(Ordering::SeqCst)).then_some(admission)
     }
-    // Release: pairs with the load in `abandon_fresh`.
-    shared.admitting.fetch_sub(1, Ordering::Release);
-    !stops
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        // Release: pairs with the load in `abandon_fresh`.
+        self.0.admitting.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// Makes a goroutine runnable that was spawned from outside; false if the
+/// runtime stops: the caller drops it then.
+pub(super) fn admit(shared: &'static Shared, g: &'static Goroutine) -> bool {
+    let Some(_admission) = Admission::begin(shared) else {
+        return false;
+    };
+    if shared.run_state() == RunState::Stuck {
+        shared.change_run_state(RunState::Stuck, RunState::Running);
+    }
+    // Not before: `abandon_fresh` takes what is runnable, and waits for admissions alone.
+    g.set_status(Status::Runnable);
+    ready::submit(shared, g);
+    true
 }
 
 /// Ends a goroutine that never ran. What waits for its end is for the caller to ready.

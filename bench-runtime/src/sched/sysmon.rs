@@ -32,6 +32,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::machine::Machine;
+use super::newproc::Admission;
 use super::pending;
 use super::processor::{Processor, ProcessorStatus};
 use super::schedtrace::Schedtrace;
@@ -124,6 +125,10 @@ pub(crate) fn sysmon(shared: &'static Shared) {
         let mut picked = false;
         let mut rescued = false;
         let mut hog_found = false;
+        // What a P holds may not have started.
+        let Some(admission) = Admission::begin(shared) else {
+            break;
+        };
         shared.for_each_processor(|p| {
             let index = p.id;
             let fresh = Seen {
@@ -173,6 +178,7 @@ pub(crate) fn sysmon(shared: &'static Shared) {
             }
             seen[index] = keep;
         });
+        drop(admission);
         watch.look(shared, now);
         rescued |= poll_for_others(shared);
         if rescued {
@@ -196,7 +202,9 @@ pub(crate) fn sysmon(shared: &'static Shared) {
         };
         if running && shared.procs_follow_host() && now - last_read_ns >= REREAD_NS {
             last_read_ns = now;
-            hand_off::follow_host(shared);
+            if let Some(_admission) = Admission::begin(shared) {
+                hand_off::follow_host(shared);
+            }
         }
     }
 }
