@@ -741,11 +741,11 @@ impl Builder {
     ///
     /// and of a [migrating](Builder::migrating) runtime besides:
     ///
-    /// 4. no reference or pointer derived from a thread-local lives across a
-    ///    park, and no function that parks uses one thread-local before and
-    ///    after it: the compiler keeps its address. Put each use in a function
-    ///    of its own that is `#[inline(never)]`. Std's `HashMap::new` and
-    ///    `thread::current` are such uses, because they are inlined;
+    /// 4. no reference or pointer derived from a thread-local lives across a park, and
+    ///    no function that parks uses one thread-local before and after it, or in a loop
+    ///    with it: the compiler keeps its address. Put each use in a function of its own
+    ///    that is `#[inline(never)]`. A function that is inlined belongs to its caller, also
+    ///    one of a library: `HashMap::new`, and with `lto = "fat"` many more;
     /// 5. nothing that is bound to an OS thread lives across a park: std's
     ///    `MutexGuard`, or any value that is `!Send` for that reason.
     ///
@@ -759,11 +759,12 @@ impl Builder {
     ///
     /// | crate | pinned | migrating |
     /// |---|---|---|
-    /// | log, regex, rusqlite, rustls, stacker | fine | fine |
-    /// | rand | fine | `rng()` anew after each park |
+    /// | log, rusqlite, rustls | fine | fine |
+    /// | rand | fine | `rng()` anew after each park, by rule 4 |
+    /// | regex | fine | a search is begun by rule 4; a park between its matches is fine |
+    /// | stacker | fine | `maybe_grow` by rule 4; a park inside is fine |
     /// | tracing | `in_scope` without a park inside; an entered guard over a park mixes spans up, no more | no entered guard over a park |
-    /// | std's `println!` | fine | fine: its function is not inlined, and finds its thread-locals anew |
-    /// | std's `HashMap::new`, `HashSet::new`, `thread::current` | fine | by rule 4, in a function of its own that is not inlined; a map may also have another hasher |
+    /// | std's `HashMap::new`, `println!`, `thread::current` | fine | by rule 4: the first always, the others with `lto = "fat"` |
     /// | std's and parking_lot's guards | over a park they lock out the goroutines of their own thread, which may be for ever: use [`sync::Mutex`](crate::sync::Mutex) | not over a park |
     /// | std's `thread::scope` | fine | no park inside: rule 4 |
     /// | rayon | its scope inside [`blocking`](crate::blocking), then tasks may wait for goroutines | the same |

@@ -344,6 +344,7 @@ mod anew {
 
     #[inline(never)]
     pub(super) fn thread() -> std::thread::ThreadId {
+        println!("on {:?}", std::thread::current());
         std::thread::current().id()
     }
 }
@@ -369,7 +370,6 @@ fn thread_locals_of_std_are_fine_pinned_and_where_they_are_asked_for_anew_migrat
             // Only the kernel knows the thread without a thread-local.
             let known = std::fs::read_link("/proc/thread-self").expect("procfs is mounted");
             threads.insert((known, anew::thread()));
-            println!("on {} threads", threads.len());
             // The P goes to another M, and a hog is where this goroutine was.
             blocking(|| std::thread::sleep(Duration::from_micros(100)));
             let hog = go(|| {
