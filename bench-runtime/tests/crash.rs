@@ -8,6 +8,7 @@ use std::future::Future;
 use std::hint::black_box;
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::task::{Context, Wake, Waker};
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use bench_runtime::{GoBuilder, Runtime, StackPolicy, blocking, chan, context, go, goexit, time};
 use child::{in_child, in_child_with};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use start::Start;
 
 #[inline(never)]
@@ -454,6 +456,42 @@ fn spin_for(time: Duration) {
     }
 }
 
+/// Raises SIGQUIT, which has the trace written to this file.
+fn quit_until_written(file: &Path) {
+    nix::sys::signal::raise(nix::sys::signal::SIGQUIT).unwrap();
+    let begun = Instant::now();
+    let is_whole = || std::fs::read_to_string(file).is_ok_and(|t| t.ends_with("]}\n"));
+    while !is_whole() && begun.elapsed() < Duration::from_secs(60) {
+        time::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn quit_signal_is_caught_after_a_runtime_that_got_no_descriptors_for_it() {
+    let name = "quit_signal_is_caught_after_a_runtime_that_got_no_descriptors_for_it";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("trace.json");
+    let variables = [("THREADBARE_TRACE_FILE", file.to_str().unwrap())];
+    let end = in_child_with(name, &variables, || {
+        let file = std::env::var_os("THREADBARE_TRACE_FILE").unwrap();
+        let builder = || Runtime::builder().procs(1).dumps_on_quit(true);
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, most.min(200), most).unwrap();
+        // What is opened once is open.
+        drop(Runtime::builder().start().unwrap());
+        let opened = || std::fs::File::open("/dev/null").ok();
+        let held: Vec<_> = std::iter::from_fn(opened).collect();
+        let refused = builder().start().map(drop).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(libc::EMFILE), "{refused}");
+        drop(held);
+        let runtime = builder().start().unwrap();
+        runtime.run(move || quit_until_written(Path::new(&file)));
+    });
+    let Some(stderr) = must_end(end) else { return };
+    let dumps = stderr.matches("SIGQUIT: all goroutines").count();
+    assert_eq!(dumps, 1, "{stderr}");
+}
+
 #[test]
 fn quit_signal_leaves_the_dump_and_the_trace_and_the_program_goes_on() {
     let folder = tempfile::tempdir().unwrap();
@@ -468,14 +506,7 @@ fn quit_signal_leaves_the_dump_and_the_trace_and_the_program_goes_on() {
                 .dumps_on_quit(true)
                 .start()
                 .unwrap();
-            runtime.run(move || {
-                nix::sys::signal::raise(nix::sys::signal::SIGQUIT).unwrap();
-                let begun = Instant::now();
-                let is_whole = || std::fs::read_to_string(&file).is_ok_and(|t| t.ends_with("]}\n"));
-                while !is_whole() && begun.elapsed() < Duration::from_secs(60) {
-                    time::sleep(Duration::from_millis(1));
-                }
-            });
+            runtime.run(move || quit_until_written(Path::new(&file)));
         },
     );
     let Some(stderr) = must_end(end) else { return };

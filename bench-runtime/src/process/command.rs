@@ -310,7 +310,7 @@ impl Command {
     /// Starts the child in a process group of its own, to which all signals go that are
     /// sent to the child: those of its context, [`Child::kill`], [`Child::signal`]. So they
     /// reach what the child has started too. Once the end of the context has ended the child,
-    /// what is left of the group is killed.
+    /// what is left of the group is killed. A child that has left its group is sent them too.
     ///
     /// A terminal sends Ctrl-C to its foreground group alone, so not to this one. The child's
     /// own number is that of its group; std's `process_group` must not give it another.

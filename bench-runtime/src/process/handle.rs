@@ -238,11 +238,17 @@ impl Tracked {
     }
 
     fn send(&self, state: &State, signal: Signal) -> io::Result<()> {
-        match (state.collected, self.ending.own_group) {
-            (true, _) => Ok(()),
-            (false, true) => process::signal_group(self.pid, signal.as_raw()),
-            (false, false) => process::send_signal(self.pid, signal.as_raw()),
+        if state.collected {
+            return Ok(());
         }
+        if self.ending.own_group {
+            let sent = process::signal_group(self.pid, signal.as_raw());
+            // Asked after it: the child may leave its group at any time.
+            if process::leads_group(self.pid) {
+                return sent;
+            }
+        }
+        process::send_signal(self.pid, signal.as_raw())
     }
 
     /// At the end of the context.

@@ -11,10 +11,11 @@
 //! with one there is never an alarm.
 
 use super::fake_time;
-use super::os_threads::HELPERS_COUNT;
+use super::os_threads;
 use super::report::write_all;
 use super::report::write_stacks_apart;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::time::Duration;
 
@@ -99,12 +100,27 @@ fn nothing_can_come(shared: &'static Shared) -> bool {
 /// True if every thread of the process is an M, a sysmon or a helper of
 /// ours, or waits in `Runtime::run`.
 fn no_outside_thread(shared: &'static Shared) -> bool {
-    let Ok(tasks) = fs::read_dir("/proc/self/task") else {
+    let count_ours = || {
+        let ours = shared.threads_count() + 1 + os_threads::counted();
+        ours as isize + shared.runners_count.load(Ordering::SeqCst)
+    };
+    let before = count_ours();
+    let Some(all) = threads_of_process() else {
         return false;
     };
-    let ours = shared.threads_count() + 1 + HELPERS_COUNT.load(Ordering::SeqCst);
-    let ours = ours as isize + shared.runners_count.load(Ordering::SeqCst);
-    tasks.count() as isize <= ours
+    // Before and after: one of ours may have ended in between, or left the count, and
+    // an outside thread would be taken for it.
+    all <= before.min(count_ours())
+}
+
+/// How many threads the process has: the directory that lists them has so many
+/// links, and two of its own. To read it would miss threads while another ends.
+fn threads_of_process() -> Option<isize> {
+    let links = fs::metadata("/proc/self/task").ok()?.nlink();
+    isize::try_from(links)
+        .ok()?
+        .checked_sub(2)
+        .filter(|&threads| threads > 0)
 }
 
 /// Between the first two further looks of sysmon for a deadlock; then twice as long

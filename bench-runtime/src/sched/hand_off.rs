@@ -25,6 +25,9 @@ pub(super) fn set_procs_by_hand(shared: &'static Shared, procs: usize) -> usize 
         (1..=MAX_PROCS).contains(&procs),
         "GOMAXPROCS must be 1 to {MAX_PROCS}, not {procs}"
     );
+    if shared.procs.only_one() {
+        return shared.procs();
+    }
     shared.procs.fix();
     resize_to(shared, procs)
 }

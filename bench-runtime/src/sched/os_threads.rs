@@ -7,7 +7,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -19,8 +19,31 @@ use crate::util::lock::Lock;
 /// Stack of an M's own thread: the scheduler's loop and timer callbacks.
 pub(super) const THREAD_STACK: usize = 256 * 1024;
 
-/// Threads of ours that belong to no runtime, for the count of outside ones.
-pub(crate) static HELPERS_COUNT: AtomicUsize = AtomicUsize::new(0);
+/// Threads of ours that belong to no runtime, and at the moment end no wait, for the
+/// count of outside ones: one that is not there is never among them, or an outside
+/// thread would be taken for it. Above that the number of the process: the child of a
+/// fork has none of its parent's.
+static COUNTED: AtomicU64 = AtomicU64::new(0);
+
+fn counted_in(process: u32, counted: u64) -> u32 {
+    let is_ours = counted >> u32::BITS == u64::from(process);
+    if is_ours { counted as u32 } else { 0 }
+}
+
+pub(super) fn counted() -> usize {
+    counted_in(std::process::id(), COUNTED.load(Ordering::SeqCst)) as usize
+}
+
+/// The caller joins those threads or leaves them, or acts for one that does.
+pub(super) fn count(by: i32) {
+    let process = std::process::id();
+    let change = |counted| {
+        let count = counted_in(process, counted).saturating_add_signed(by);
+        Some(u64::from(process) << u32::BITS | u64::from(count))
+    };
+    // It gives a value each time.
+    let _ = COUNTED.fetch_update(Ordering::SeqCst, Ordering::SeqCst, change);
+}
 
 /// How a thread of a runtime ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +100,31 @@ pub(super) fn start(
     Ok(())
 }
 
+/// The same for a thread that belongs to no runtime, and ends no wait: it counts as
+/// one of ours.
+///
+/// # Errors
+///
+/// As of [`start`].
+pub(super) fn start_counted(
+    name: &str,
+    stack: usize,
+    body: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
+    struct Counted;
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            count(-1);
+        }
+    }
+    start(name, stack, move || {
+        // By the thread itself: it may be long until the kernel has room for it.
+        count(1);
+        let _counted = Counted;
+        body();
+    })
+}
+
 /// The same for a function of the program's, on a stack as helpers have.
 ///
 /// # Errors
@@ -116,6 +164,8 @@ impl Threads {
 
 type Start = Box<dyn FnOnce() + Send>;
 
+const STARTER_STACK: usize = 128 * 1024;
+
 /// The thread that starts threads for those that must not.
 static STARTER: OnceLock<Sender<Start>> = OnceLock::new();
 
@@ -140,16 +190,11 @@ pub(super) fn set_bound(bound: bool) {
 pub(super) fn starter() -> &'static Sender<Start> {
     STARTER.get_or_init(|| {
         let (sender, receiver) = mpsc::channel::<Start>();
-        HELPERS_COUNT.fetch_add(1, Ordering::SeqCst);
-        let started = thread::Builder::new()
-            .name("starter".into())
-            .stack_size(128 * 1024)
-            .spawn(move || receiver.into_iter().for_each(|start| start()));
+        let started = start_counted("starter", STARTER_STACK, move || {
+            receiver.into_iter().for_each(|start| start());
+        });
         if let Err(error) = started {
-            crate::fatal::fatal!(
-                "cannot start the thread that starts threads beside locked ones: {error}; see \
-                 ulimit -u, kernel.threads-max and the control group's pids.max"
-            );
+            crate::fatal::fatal!("{error}; it was to start threads beside locked ones");
         }
         sender
     })

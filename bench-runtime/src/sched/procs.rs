@@ -28,6 +28,8 @@ pub(super) struct Procs {
     made: AtomicUsize,
     /// GOMAXPROCS was set by hand or by the environment.
     fixed: AtomicBool,
+    /// Fake time or a seeded order: there is one P, and stays one.
+    only_one: bool,
     resize: Lock<()>,
 }
 
@@ -37,7 +39,11 @@ impl Procs {
         let by_environment = std::env::var("GOMAXPROCS")
             .ok()
             .and_then(|v| v.trim().parse::<usize>().ok());
-        let by_hand = settings.procs.or(by_environment.filter(|&n| n > 0));
+        let only_one = settings.fake_time || settings.seed.is_some();
+        let by_hand = match only_one {
+            true => Some(1),
+            false => settings.procs.or(by_environment.filter(|&n| n > 0)),
+        };
         let number = by_hand.unwrap_or_else(|| number_for_host(settings.reads_files));
         if !(1..=MAX_PROCS).contains(&number) {
             return Err(io::Error::new(
@@ -50,6 +56,7 @@ impl Procs {
             all: (0..MAX_PROCS).map(|_| OnceLock::new()).collect(),
             made: AtomicUsize::new(0),
             fixed: AtomicBool::new(by_hand.is_some()),
+            only_one,
             resize: Lock::new(()),
         };
         Ok((procs, number))
@@ -66,7 +73,12 @@ impl Procs {
         !self.fixed.load(Ordering::Relaxed)
     }
 
-    /// From now on it does not.
+    /// True if GOMAXPROCS is 1 for ever.
+    pub(super) fn only_one(&self) -> bool {
+        self.only_one
+    }
+
+    /// From now on it does not follow the host.
     pub(super) fn fix(&self) {
         self.fixed.store(true, Ordering::Relaxed);
     }

@@ -1,49 +1,54 @@
 //! Reports of all goroutines on stderr.
 
 use std::fmt::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io;
 
 use super::dump::{GoroutineInfo, goroutines_of};
-use super::os_threads::HELPERS_COUNT;
 use super::shared::Shared;
-use super::{profile, signals, trace};
+use super::{os_threads, profile, signals, trace};
 use crate::util::lock::Lock;
 
 /// Runtimes that write a dump at SIGQUIT.
 static ON_QUIT: Lock<Vec<&'static Shared>> = Lock::new(Vec::new());
-static QUIT_READY: AtomicBool = AtomicBool::new(false);
+/// The signal is caught, and a thread writes the dumps.
+static IS_HEARD: Lock<bool> = Lock::new(false);
 
 /// From now on SIGQUIT writes this runtime's goroutines to stderr, and the
 /// program goes on.
-pub(crate) fn dump_on_quit(shared: &'static Shared) -> std::io::Result<()> {
-    let mut all = ON_QUIT.lock();
-    all.push(shared);
-    if QUIT_READY.swap(true, Ordering::SeqCst) {
-        return Ok(());
+///
+/// # Errors
+///
+/// When the kernel refuses what that takes; the next call tries again.
+pub(crate) fn dump_on_quit(shared: &'static Shared) -> io::Result<()> {
+    let mut is_heard = IS_HEARD.lock();
+    if !*is_heard {
+        hear_quits()?;
+        *is_heard = true;
     }
-    drop(all);
+    drop(is_heard);
+    ON_QUIT.lock().push(shared);
+    Ok(())
+}
+
+fn hear_quits() -> io::Result<()> {
     let (told, quits) = std::sync::mpsc::channel();
-    let quit = crate::sys::notice::bit(libc::SIGQUIT);
+    // It ends with the channel, where the signal cannot be caught.
+    os_threads::start_counted("sigquit", REPORT_STACK, move || {
+        for () in quits {
+            // One that is on the list has not stopped, so it is there.
+            let all: Vec<_> = ON_QUIT.lock().iter().map(|shared| shared.user()).collect();
+            for (number, user) in all.iter().enumerate() {
+                write_all("SIGQUIT: all goroutines\n\n", &goroutines_of(user.shared()));
+                trace::write_if_asked(user.shared(), number);
+                write_stacks(user.shared());
+            }
+        }
+    })?;
     let tell = move |_| {
         // The thread that hears it stays.
         let _ = told.send(());
     };
-    signals::listen(quit, tell)?.forget();
-    HELPERS_COUNT.fetch_add(1, Ordering::SeqCst);
-    std::thread::Builder::new()
-        .name("sigquit".into())
-        .stack_size(REPORT_STACK)
-        .spawn(move || {
-            for () in quits {
-                // One that is on the list has not stopped, so it is there.
-                let all: Vec<_> = ON_QUIT.lock().iter().map(|shared| shared.user()).collect();
-                for (number, user) in all.iter().enumerate() {
-                    write_all("SIGQUIT: all goroutines\n\n", &goroutines_of(user.shared()));
-                    trace::write_if_asked(user.shared(), number);
-                    write_stacks(user.shared());
-                }
-            }
-        })?;
+    signals::listen(crate::sys::notice::bit(libc::SIGQUIT), tell)?.forget();
     Ok(())
 }
 

@@ -261,7 +261,8 @@ impl Runtime {
     }
 
     /// Changes GOMAXPROCS while goroutines run, without stopping them, and
-    /// returns the old value. From then on it no longer follows the host.
+    /// returns the old value. From then on it no longer follows the host. With
+    /// [fake time](Builder::fake_time) or a [seed](Builder::seed) it stays 1.
     ///
     /// # Panics
     ///
@@ -596,7 +597,8 @@ impl Builder {
     }
 
     /// For tests: time that stands still while any goroutine can run, and
-    /// jumps to the next timer when none can. Implies one P. Waiting for file
+    /// jumps to the next timer when none can. There is one P, whatever
+    /// [`Builder::procs`] or [`Runtime::set_procs`] say. Waiting for file
     /// descriptors or in [`crate::blocking`] holds it still.
     ///
     /// If no goroutine can run and no timer is armed, [`Runtime::run`] panics
@@ -618,13 +620,13 @@ impl Builder {
     #[must_use]
     pub fn fake_time(mut self) -> Self {
         self.settings.fake_time = true;
-        self.settings.procs = Some(1);
         self
     }
 
     /// For tests: an order of goroutines that this number decides, the same
-    /// each time for a program that is the same but for it. Implies one P,
-    /// and that no P is retaken from a goroutine that runs long.
+    /// each time for a program that is the same but for it. There is one P, whatever
+    /// [`Builder::procs`] or [`Runtime::set_procs`] say, and it is not retaken from a
+    /// goroutine that runs long.
     ///
     /// # Examples
     ///
@@ -652,7 +654,6 @@ impl Builder {
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.settings.seed = Some(seed);
-        self.settings.procs = Some(1);
         self
     }
 

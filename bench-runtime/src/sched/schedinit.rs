@@ -8,7 +8,7 @@ use super::procs::Procs;
 use super::schedule::machine_main;
 use super::settings::Settings;
 use super::shared::{Entries, Shared};
-use super::{current, dump, hand_off, report, stacks, sysmon};
+use super::{current, dump, hand_off, report, shutdown, stacks, sysmon};
 use crate::stack::{Class, StackError};
 use crate::sys::{barrier, fork};
 
@@ -41,13 +41,23 @@ pub(super) fn start(settings: &Settings) -> io::Result<&'static Shared> {
     let shared = Shared::new(settings, (all_procs, default_class), entries)?;
     crate::stack::overflow::describe_with(dump::describe_in_signal_handler);
     stacks::install();
-    if settings.dumps_on_quit {
-        report::dump_on_quit(shared)?;
-    }
     hand_off::resize_to(shared, procs);
-    os_threads::start("sysmon", THREAD_STACK, move || {
+    let watched = os_threads::start("sysmon", THREAD_STACK, move || {
         sysmon::sysmon(shared);
         Shared::release(shared);
-    })?;
+    });
+    if watched.is_err() {
+        // It counted as a user.
+        Shared::release(shared);
+    }
+    let heard = match settings.dumps_on_quit {
+        true => watched.and_then(|()| report::dump_on_quit(shared)),
+        false => watched,
+    };
+    if let Err(error) = heard {
+        shutdown::stop(shared);
+        Shared::release(shared);
+        return Err(error);
+    }
     Ok(shared)
 }

@@ -7,8 +7,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{io, mem};
 
-use super::os_threads::{self, HELPERS_COUNT};
-use super::pending;
+use super::{os_threads, pending};
 use crate::sys::notice::{self, Action, Noted};
 use crate::util::lock::Lock;
 
@@ -131,17 +130,15 @@ fn tell_all(mut signals: u64) {
 }
 
 fn start(noted: Noted) -> io::Result<()> {
-    HELPERS_COUNT.fetch_add(1, Ordering::SeqCst);
-    let started = os_threads::start("signals", STACK, move || {
+    os_threads::start_counted("signals", STACK, move || {
         notice::unblock_all();
         loop {
             let signals = noted.wait();
+            // It may end a wait, also of one whose listener is dropped meanwhile.
+            os_threads::count(-1);
             // Not under the lock: a waker may drop a listener.
             pending::wake_apart(pending::collecting(|| tell_all(signals)));
+            os_threads::count(1);
         }
-    });
-    if started.is_err() {
-        HELPERS_COUNT.fetch_sub(1, Ordering::SeqCst);
-    }
-    started
+    })
 }

@@ -528,7 +528,8 @@ pub fn num_goroutine() -> usize {
 }
 
 /// GOMAXPROCS of this runtime. With `Some(n)` it is changed, while goroutines
-/// run; the old value is returned.
+/// run; the old value is returned. With [fake time](crate::Builder::fake_time) or a
+/// [seed](crate::Builder::seed) it stays 1.
 ///
 /// # Panics
 ///

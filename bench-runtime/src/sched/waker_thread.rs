@@ -12,11 +12,10 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::Ordering;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::job::HELPER_STACK;
-use super::os_threads::{self, HELPERS_COUNT};
+use super::os_threads;
 use crate::fatal::fatal;
 use crate::goroutine::body::without_panic;
 use crate::sys::fork;
@@ -57,7 +56,7 @@ pub(super) fn run(call: Call) -> Result<(), (io::Error, Call)> {
     match calls.thread {
         Thread::Busy => {}
         Thread::Idle => {
-            HELPERS_COUNT.fetch_sub(1, Ordering::SeqCst);
+            os_threads::count(-1);
             CAME.notify_one();
         }
         // It waits for the lock.
@@ -89,7 +88,7 @@ fn run_for_ever() {
             continue;
         }
         calls.thread = Thread::Idle;
-        HELPERS_COUNT.fetch_add(1, Ordering::SeqCst);
+        os_threads::count(1);
         // A caller that finds it idle takes it out of the count.
         calls = CAME
             .wait_while(calls, |calls| calls.thread == Thread::Idle)

@@ -396,15 +396,31 @@ impl Semaphore {
     /// slots.acquire(1);
     /// ```
     pub fn release(&self, weight: usize) {
+        if !self.give_back(weight) {
+            panic!("Semaphore: released more than was acquired");
+        }
+    }
+
+    /// False, and nothing is done, if more would be free than there are.
+    fn give_back(&self, weight: usize) -> bool {
         let mut state = self.state.lock();
         if weight > self.size - state.free {
-            drop(state);
-            panic!("Semaphore: released more than was acquired");
+            return false;
         }
         state.free += weight;
         let woken = state.serve();
         drop(state);
         woken.ready();
+        true
+    }
+
+    /// The end of a permit. A thread that unwinds must not panic again.
+    fn end_permit(&self, weight: usize) {
+        let fits = self.give_back(weight);
+        assert!(
+            fits || std::thread::panicking(),
+            "Semaphore: released more than was acquired"
+        );
     }
 
     /// How many units are free now.
@@ -538,12 +554,12 @@ impl OwnedPermit {
 
 impl Drop for OwnedPermit {
     fn drop(&mut self) {
-        self.semaphore.release(self.weight);
+        self.semaphore.end_permit(self.weight);
     }
 }
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        self.semaphore.release(self.weight);
+        self.semaphore.end_permit(self.weight);
     }
 }

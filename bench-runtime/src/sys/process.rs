@@ -71,6 +71,12 @@ pub(crate) fn signal_group(pid: u32, signal: i32) -> io::Result<()> {
     done(unsafe { libc::killpg(pid.cast_signed(), signal) })
 }
 
+/// True if a process that was not collected is in the group of its number.
+pub(crate) fn leads_group(pid: u32) -> bool {
+    // SAFETY: takes a number.
+    unsafe { libc::getpgid(pid.cast_signed()) == pid.cast_signed() }
+}
+
 fn done(result: i32) -> io::Result<()> {
     match result {
         0 => Ok(()),

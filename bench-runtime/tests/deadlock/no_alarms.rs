@@ -346,6 +346,59 @@ pub(crate) const NO_ALARMS: &[Scenario] = &[
             assert!(end.try_recv().is_err());
         });
     }),
+    ends("outside_thread_whose_listener_gets_no_thread", || {
+        let runtime = builder(1, false).start().unwrap();
+        let (tx, rx) = chan(0);
+        let outside = std::thread::spawn(move || {
+            std::thread::sleep(A_WHILE);
+            refuse(libc::SYS_clone3, 0..u32::MAX, libc::EAGAIN);
+            refuse(libc::SYS_clone, 0..u32::MAX, libc::EAGAIN);
+            assert!(signal::notify(&[Signal::USR1]).is_err());
+            tx.send(1).unwrap();
+        });
+        assert_eq!(runtime.run(move || rx.recv()), Some(1));
+        outside.join().unwrap();
+    }),
+    ends("outside_thread_of_a_fork_whose_parent_listened", || {
+        drop(signal::notify(&[Signal::USR1]).unwrap());
+        // SAFETY: the process has one thread that runs code of the test.
+        match unsafe { libc::fork() } {
+            0 => {
+                let runtime = builder(1, false).start().unwrap();
+                let (tx, rx) = chan(0);
+                let outside = std::thread::spawn(move || {
+                    std::thread::sleep(A_WHILE);
+                    tx.send(1).unwrap();
+                });
+                assert_eq!(runtime.run(move || rx.recv()), Some(1));
+                outside.join().unwrap();
+            }
+            child => {
+                let mut status = 0;
+                // SAFETY: fills in a number of ours.
+                assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+                assert_eq!(status, 0);
+            }
+        }
+    }),
+    ends("outside_thread_after_dumps_that_got_no_thread", || {
+        let refused = || {
+            // The stack of the thread that writes the dumps has a MiB.
+            let stack = 1 << 20..(1 << 20) + (256 << 10);
+            refuse(libc::SYS_mmap, stack, libc::ENOMEM);
+            let builder = builder(1, false).dumps_on_quit(true);
+            builder.start().map(drop)
+        };
+        assert!(std::thread::spawn(refused).join().unwrap().is_err());
+        let runtime = builder(1, false).dumps_on_quit(true).start().unwrap();
+        let (tx, rx) = chan(0);
+        let outside = std::thread::spawn(move || {
+            std::thread::sleep(A_WHILE);
+            tx.send(1).unwrap();
+        });
+        assert_eq!(runtime.run(move || rx.recv()), Some(1));
+        outside.join().unwrap();
+    }),
     ends("detection_switched_off", || {
         let runtime = builder(1, false).detects_deadlock(false).start().unwrap();
         drop(runtime.spawn(|| {
@@ -367,6 +420,41 @@ fn builder(procs: usize, migrating: bool) -> Builder {
     match migrating {
         true => builder.migrating(),
         false => builder,
+    }
+}
+
+/// From here on this thread, and those it starts, fail at a system call whose second
+/// argument is in this range.
+fn refuse(call: libc::c_long, second: std::ops::Range<u32>, errno: i32) {
+    let step = |code: u32, k: u32, jt: u8, jf: u8| libc::sock_filter {
+        code: code as u16,
+        jt,
+        jf,
+        k,
+    };
+    let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    let compare = libc::BPF_JMP | libc::BPF_K;
+    let answer = libc::BPF_RET | libc::BPF_K;
+    // In `seccomp_data`: the number first, the second argument at 24.
+    let mut program = [
+        step(load, 0, 0, 0),
+        step(compare | libc::BPF_JEQ, call as u32, 0, 4),
+        step(load, 24, 0, 0),
+        step(compare | libc::BPF_JGE, second.start, 0, 2),
+        step(compare | libc::BPF_JGE, second.end, 1, 0),
+        step(answer, libc::SECCOMP_RET_ERRNO | errno as u32, 0, 0),
+        step(answer, libc::SECCOMP_RET_ALLOW, 0, 0),
+    ];
+    let program = libc::sock_fprog {
+        len: program.len() as u16,
+        filter: program.as_mut_ptr(),
+    };
+    let mode = libc::SECCOMP_SET_MODE_FILTER;
+    // SAFETY: the program is alive for the call, and only makes calls fail.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        let set = libc::syscall(libc::SYS_seccomp, mode, 0, &raw const program);
+        assert_eq!(set, 0);
     }
 }
 

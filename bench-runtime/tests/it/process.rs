@@ -1,6 +1,6 @@
 //! Children: how they are waited for, killed, and read from.
 
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -311,6 +311,25 @@ fn signals_go_to_the_whole_group_of_a_child_that_has_its_own() {
         let left = ended(child);
         assert_eq!(left.status.unwrap().signal(), Some(libc::SIGTERM));
         gone(&left.stdout);
+    });
+}
+
+#[test]
+fn a_child_that_has_left_its_group_is_signalled() {
+    everywhere(|_: Way| {
+        let mut command = Command::new("sleep");
+        command.arg("1000").own_group();
+        let leave = || {
+            // SAFETY: all take numbers alone.
+            let left = unsafe { libc::setpgid(0, libc::getpgid(libc::getppid())) };
+            (left == 0).then_some(()).ok_or_else(Error::last_os_error)
+        };
+        // SAFETY: it makes system calls alone.
+        unsafe { command.as_std_mut().pre_exec(leave) };
+        let mut child = command.spawn().unwrap();
+        child.process().signal(Signal::HUP).unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGHUP));
+        child.process().kill().unwrap();
     });
 }
 

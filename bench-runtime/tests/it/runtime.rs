@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use crate::start::Start;
 use bench_runtime::{
     Builder, GoBuilder, GoroutineLocal, JoinError, Priority, Runtime, blocking, chan, go, goexit,
-    goroutine_id, goroutines, lock_os_thread, num_goroutine, scope, sync, time, unlock_os_thread,
-    yield_now,
+    gomaxprocs, goroutine_id, goroutines, lock_os_thread, num_goroutine, scope, sync, time,
+    unlock_os_thread, yield_now,
 };
 use nix::sys::signal::{SigSet, Signal};
 
@@ -569,6 +569,28 @@ fn deadlock_with_fake_time_panics() {
         assert_eq!(rx.recv(), None);
         drop((tx, other));
     });
+}
+
+#[test]
+fn fake_time_and_a_seed_keep_to_one_p() {
+    let fake = || Runtime::builder().fake_time();
+    let seeded = || Runtime::builder().seed(3);
+    let [four, seeded_four] = [0, 1].map(|_| Runtime::builder().procs(4));
+    for builder in [
+        fake(),
+        fake().procs(4),
+        four.fake_time(),
+        seeded(),
+        seeded().procs(4),
+        seeded_four.seed(3),
+    ] {
+        let runtime = builder.start().unwrap();
+        assert_eq!(runtime.metrics().procs_count, 1);
+        assert_eq!(runtime.set_procs(4), 1);
+        let inside = runtime.run(|| (gomaxprocs(Some(4)), gomaxprocs(None)));
+        assert_eq!(inside, (1, 1));
+        assert_eq!(runtime.metrics().procs_count, 1);
+    }
 }
 
 #[test]

@@ -106,6 +106,26 @@ fn releasing_more_than_was_acquired_panics() {
 }
 
 #[test]
+fn units_released_beside_their_permit_make_no_second_panic() {
+    everywhere(|_| {
+        let semaphore = Arc::new(Semaphore::new(1));
+        let unwound = catch_unwind(AssertUnwindSafe(|| {
+            let _permit = semaphore.acquire(1);
+            semaphore.release(1);
+            panic!("the first");
+        }));
+        assert_eq!(message(&*unwound.unwrap_err()), "the first");
+        let unwound = catch_unwind(AssertUnwindSafe(|| {
+            let _permit = semaphore.acquire_owned(1);
+            semaphore.release(1);
+            panic!("the first");
+        }));
+        assert_eq!(message(&*unwound.unwrap_err()), "the first");
+        assert_eq!(semaphore.available(), 1);
+    });
+}
+
+#[test]
 fn a_timeout_racing_a_release_loses_no_unit() {
     everywhere(|way| {
         let semaphore = Arc::new(Semaphore::new(1));
