@@ -5,14 +5,7 @@
 //! none, the last value of all becomes the first in the queue of senders, with
 //! no goroutine behind it but a record that frees it once it is received. So the order
 //! of values stays as it is. A close leaves it there.
-//!
-//! # A list, not a recursion
-//!
-//! The waker of the future that gets the value may drop that future too, whose waker drops the
-//! next: as many calls deep as futures wait. So a goroutine, or a thread, that is in
-//! [`DEEPEST`] such wakes, one inside the other, leaves further ones to the innermost of them.
 
-use std::collections::VecDeque;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::task::Waker;
 
@@ -20,8 +13,7 @@ use super::core::{RETURNED, pass};
 use super::typed::Chan;
 use crate::goroutine::Waiter;
 use crate::sched::pending::{self, Pending};
-use crate::sched::{park, readied};
-use crate::util::lock::Lock;
+use crate::sched::readied;
 
 /// A value in the queue of senders.
 struct Returned<T> {
@@ -69,7 +61,7 @@ pub(super) fn put_back<T>(chan: Chan<T>, value: T) {
     // SAFETY: it was not used.
     unsafe { free::<T>(returned.cast()) };
     match went {
-        Went::Passed(wakers) => wakers.into_iter().for_each(wake),
+        Went::Passed(wakers) => wakers.into_iter().for_each(pending::wake),
         // SAFETY: it was not moved, and is not used again.
         Went::Refused => unsafe { ManuallyDrop::drop(&mut value) },
         Went::Kept | Went::Queued => {}
@@ -124,50 +116,5 @@ fn put_in_front<T>(
         }
         core.unlock();
         if is_full { Went::Queued } else { Went::Kept }
-    }
-}
-
-/// How many wakes are one inside the other at most.
-const DEEPEST: usize = 16;
-
-/// A goroutine or thread that wakes here.
-struct Waking {
-    who: usize,
-    depth: usize,
-    later: VecDeque<Waker>,
-}
-
-/// Those that do now: few, and none for long.
-static WAKING: Lock<Vec<Waking>> = Lock::new(Vec::new());
-
-/// Wakes now, or leaves it to a call of this that it is inside of.
-fn wake(waker: Waker) {
-    let who = park::current().as_ptr().addr();
-    let mut all = WAKING.lock();
-    match all.iter_mut().find(|waking| waking.who == who) {
-        Some(waking) if waking.depth == DEEPEST => return waking.later.push_back(waker),
-        Some(waking) => waking.depth += 1,
-        None => all.push(Waking {
-            who,
-            depth: 1,
-            later: VecDeque::new(),
-        }),
-    }
-    drop(all);
-    let mut next = Some(waker);
-    while let Some(waker) = next {
-        // It does not unwind.
-        pending::wake(waker);
-        let mut all = WAKING.lock();
-        let Some(at) = all.iter().position(|waking| waking.who == who) else {
-            return;
-        };
-        next = all[at].later.pop_front();
-        if next.is_none() {
-            all[at].depth -= 1;
-            if all[at].depth == 0 {
-                all.swap_remove(at);
-            }
-        }
     }
 }

@@ -24,8 +24,15 @@
 //! | sysmon, which holds a timer's lock           | see [`collecting`]           |
 //! | the thread with timers of plain threads, the one that tells of signals: under a lock too | the same, then [`wake_apart`] |
 //! | a call that ends many waits                  | the same, afterwards: [`ready_later`](super::readied::ready_later) |
+//!
+//! # A list, not a recursion
+//!
+//! A waker may drop its task, what the task held may end the wait of another, and its waker may
+//! drop that task: as many calls deep as there are tasks. So a goroutine, or a thread, that is
+//! in [`DEEPEST`] wakes, one inside the other, leaves further ones to the innermost of them.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::mem;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU32};
@@ -33,9 +40,10 @@ use std::task::Waker;
 
 use super::current::{self, machine_of};
 use super::shared::Shared;
-use super::{newproc, waker_thread};
+use super::{newproc, park, waker_thread};
 use crate::goroutine::body::without_panic;
 use crate::goroutine::{Head, Kind, Parkable};
+use crate::stack::StackHeader;
 use crate::util::lock::Lock;
 
 /// See the module.
@@ -69,7 +77,16 @@ thread_local! {
     /// Where a thread keeps the wakers that it must not wake yet. Not for code
     /// on a goroutine's stack.
     static LATER: Cell<Option<Vec<Waker>>> = const { Cell::new(None) };
+    /// As [`StackHeader::wakes`], of a plain thread.
+    static WAKES: Cell<u8> = const { Cell::new(0) };
 }
+
+/// How many wakes are one inside the other at most.
+const DEEPEST: u8 = 16;
+
+/// What goroutines, and threads, have left to the innermost of their wakes: few have, and
+/// none for long.
+static LEFT: Lock<Vec<(usize, VecDeque<Waker>)>> = Lock::new(Vec::new());
 
 impl Pending {
     fn take(state: State) -> &'static Self {
@@ -174,7 +191,8 @@ impl Pending {
 
 /// Wakes where that may be done: see the module.
 pub(crate) fn wake(waker: Waker) {
-    let inside = match current::header() {
+    let header = current::header();
+    let inside = match header {
         Some(header) => {
             let m = machine_of(header);
             let (_, was_inside) = m.enter();
@@ -195,7 +213,53 @@ pub(crate) fn wake(waker: Waker) {
     };
     match inside {
         Some(m) => wake_in_goroutine(m.shared(), waker),
-        None => without_panic(|| waker.wake()),
+        None => wake_here(header, waker),
+    }
+}
+
+/// Wakes now, or leaves it to the call of this that it is inside of: see the module.
+fn wake_here(header: Option<&'static StackHeader>, waker: Waker) {
+    // A thread-local's address is not kept over a waker.
+    let set = |wakes| match header {
+        Some(header) => header.wakes.set(wakes),
+        None => WAKES.set(wakes),
+    };
+    let outer = header.map_or_else(|| WAKES.get(), |header| header.wakes.get());
+    if outer == DEEPEST {
+        let who = park::current().as_ptr().addr();
+        let mut left = LEFT.lock();
+        return match left.iter_mut().find(|(owner, _)| *owner == who) {
+            Some((_, wakers)) => wakers.push_back(waker),
+            None => left.push((who, VecDeque::from([waker]))),
+        };
+    }
+    set(outer + 1);
+    // It does not unwind.
+    without_panic(|| waker.wake());
+    if outer + 1 == DEEPEST {
+        wake_left();
+    }
+    set(outer);
+}
+
+/// Wakes all that was left to this wake, and what is left to it meanwhile.
+#[cold]
+fn wake_left() {
+    let who = park::current().as_ptr().addr();
+    loop {
+        let next = {
+            let mut left = LEFT.lock();
+            let Some(at) = left.iter().position(|(owner, _)| *owner == who) else {
+                return;
+            };
+            let next = left[at].1.pop_front();
+            if left[at].1.is_empty() {
+                left.swap_remove(at);
+            }
+            next
+        };
+        next.into_iter()
+            .for_each(|waker| without_panic(|| waker.wake()));
     }
 }
 

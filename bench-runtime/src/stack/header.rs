@@ -49,6 +49,8 @@ pub(crate) struct StackHeader {
     pub(super) peak: Cell<u32>,
     /// Pages that were added to the initial ones, over all looks.
     pub(super) growth: Cell<u32>,
+    /// How many wakers of tasks it calls, one inside the other: see `sched::pending`.
+    pub(crate) wakes: Cell<u8>,
 }
 
 /// A cell for the goroutine, or the machine: others read it while its owner writes.
@@ -154,6 +156,7 @@ impl Stack {
                 committed: Cell::new(0),
                 peak: Cell::new(0),
                 growth: Cell::new(0),
+                wakes: Cell::new(0),
             });
         }
     }

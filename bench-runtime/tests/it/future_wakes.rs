@@ -1,14 +1,21 @@
 //! Where wakers are called that must not be called where the wait ends.
 
 use std::future::Future;
+use std::io::Write;
+use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Wake, Waker};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+use bench_runtime::context::Context;
+use bench_runtime::net::Descriptor;
 use bench_runtime::signal::{self, Signal};
-use bench_runtime::{Receiver, Runtime, Sender, blocking, chan, in_goroutine, time};
+use bench_runtime::{
+    GoBuilder, Receiver, Runtime, Sender, StackPolicy, TryRecvError, blocking, chan, go,
+    in_goroutine, time, yield_now,
+};
 
 use crate::future::poll_once;
 use crate::start::Start;
@@ -105,28 +112,110 @@ impl Wake for Dropped {
     }
 }
 
+/// Has it polled once, and dropped by its waker.
+fn dropped_when_woken(task: impl Future<Output = ()> + Send + 'static) -> Arc<Dropped> {
+    let mut task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(task);
+    let dropped = Arc::new(Dropped(Mutex::new(None)));
+    let waker = Waker::from(dropped.clone());
+    assert!(poll_once(task.as_mut(), &waker).is_pending());
+    *dropped.0.lock().unwrap() = Some(task);
+    dropped
+}
+
+/// Each holds what the next one waits for.
+const CHAIN: usize = if cfg!(miri) { 40 } else { 30_000 };
+
 #[test]
 fn tasks_that_drop_each_other_by_the_value_that_one_puts_back_end_in_a_loop() {
     everywhere(|_| {
         let (tx, rx) = chan(1);
-        let count = if cfg!(miri) { 40 } else { 30_000 };
-        let tasks: Vec<_> = (0..count)
+        let tasks: Vec<_> = (0..CHAIN)
             .map(|_| {
                 let rx = rx.clone();
-                let mut task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
+                dropped_when_woken(async move {
                     rx.recv_async().await;
-                });
-                let dropped = Arc::new(Dropped(Mutex::new(None)));
-                let waker = Waker::from(dropped.clone());
-                assert!(poll_once(task.as_mut(), &waker).is_pending());
-                *dropped.0.lock().unwrap() = Some(task);
-                dropped
+                })
             })
             .collect();
         tx.send(7).unwrap();
         // It has passed from one to the next, and nobody took it.
         assert_eq!(rx.try_recv(), Ok(7));
         assert!(tasks.iter().all(|task| task.0.lock().unwrap().is_none()));
+    });
+}
+
+#[test]
+fn tasks_that_drop_each_other_by_the_last_sender_end_in_a_loop() {
+    everywhere(|_| {
+        let (first, mut rx) = chan::<u8>(0);
+        for _ in 0..CHAIN {
+            let (tx, next) = chan(0);
+            let waits = mem::replace(&mut rx, next);
+            dropped_when_woken(async move {
+                waits.recv_async().await;
+                drop(tx);
+            });
+        }
+        drop(first);
+        assert_eq!(rx.try_recv(), Err(TryRecvError::Closed));
+    });
+}
+
+#[test]
+fn tasks_that_drop_each_other_by_the_last_receiver_end_in_a_loop() {
+    everywhere(|_| {
+        let (mut tx, first) = chan::<u8>(0);
+        for _ in 0..CHAIN {
+            let (next, rx) = chan(0);
+            let waits = mem::replace(&mut tx, next);
+            dropped_when_woken(async move {
+                let _ = waits.send_async(1).await;
+                drop(rx);
+            });
+        }
+        drop(first);
+        assert!(tx.send(1).is_err());
+    });
+}
+
+#[test]
+fn tasks_that_drop_each_other_by_the_ends_of_contexts_end_in_a_loop() {
+    everywhere(|_| {
+        let (mut ctx, first) = Context::background().with_cancel();
+        for _ in 0..CHAIN {
+            let (next, cancel) = Context::background().with_cancel();
+            let (waits, cancel) = (mem::replace(&mut ctx, next), cancel.on_drop());
+            dropped_when_woken(async move {
+                waits.done().recv_async().await;
+                drop(cancel);
+            });
+        }
+        first.cancel();
+        assert!(ctx.is_done());
+    });
+}
+
+/// Between two of them in the queue is a goroutine, up to which a turn is passed on.
+#[cfg(not(miri))]
+#[test]
+fn tasks_that_drop_each_other_by_a_descriptor_end_in_a_loop() {
+    Runtime::builder().procs(1).start().unwrap().run(|| {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let descriptor: &'static Descriptor = Box::leak(Box::new(Descriptor::new(reader)));
+        // Its end begins the chain.
+        let small = GoBuilder::new().stack(StackPolicy::Fixed(192 << 10));
+        let mut all = vec![small.go(|| descriptor.wait_readable()).unwrap()];
+        time::sleep(MOMENT);
+        for _ in 0..2_000 {
+            dropped_when_woken(async { drop(descriptor.readable().await) });
+            all.push(go(|| descriptor.wait_readable()));
+            yield_now();
+            yield_now();
+        }
+        writer.write_all(b"x").unwrap();
+        for waits in all {
+            waits.join().unwrap().unwrap();
+        }
     });
 }
 
