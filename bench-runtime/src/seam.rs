@@ -48,6 +48,15 @@ impl Spawner {
         }
     }
 
+    /// As [`Self::spawn`], but `f` runs in any case: where the runtime has stopped, or stops
+    /// before it begins, in a thread.
+    pub(crate) fn call(&self, f: impl FnOnce() + Send + 'static) {
+        match self {
+            Self::Runtime(_) => self.spawn(in_any_case(f)),
+            Self::Thread => self.spawn(f),
+        }
+    }
+
     /// Drops `value` in a goroutine or thread of its own; here, where none can be had.
     pub(crate) fn drop_apart(&self, value: impl Send + 'static) {
         let _ = self.try_spawn(move || drop(value));
@@ -66,14 +75,34 @@ impl Spawner {
         Ok(())
     }
 
-    /// The same for a timer, on whose stack nothing of the program's may run: where the
-    /// runtime has stopped `f` is dropped elsewhere.
-    pub(crate) fn spawn_by_timer(&self, f: impl FnOnce() + Send + 'static) {
+    /// As [`Self::call`], for a timer, on whose stack nothing of the program's may run.
+    pub(crate) fn call_by_timer(&self, f: impl FnOnce() + Send + 'static) {
         match self {
-            Self::Runtime(user) => sched::newproc::by_timer(user.shared(), f),
+            Self::Runtime(user) => sched::newproc::by_timer(user.shared(), in_any_case(f)),
             Self::Thread => self.spawn(f),
         }
     }
+}
+
+/// `f`; where it is dropped instead, a thread runs it.
+fn in_any_case(f: impl FnOnce() + Send + 'static) -> impl FnOnce() + Send + 'static {
+    struct InAnyCase<F: FnOnce() + Send + 'static>(Option<F>);
+    impl<F: FnOnce() + Send + 'static> InAnyCase<F> {
+        fn run(mut self) {
+            if let Some(f) = self.0.take() {
+                f();
+            }
+        }
+    }
+    impl<F: FnOnce() + Send + 'static> Drop for InAnyCase<F> {
+        fn drop(&mut self) {
+            if let Some(f) = self.0.take() {
+                Spawner::Thread.spawn(f);
+            }
+        }
+    }
+    let f = InAnyCase(Some(f));
+    move || f.run()
 }
 
 /// Whoever ends a context, or fires a timer, is not whose function it is: a panic would reach

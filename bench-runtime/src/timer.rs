@@ -174,8 +174,21 @@ impl Timers {
         }
     }
 
+    /// As [`Self::clear`] as the runtime stops, on whose clock it is `now_ns`.
+    pub(crate) fn retire(&self, now_ns: u64) {
+        self.take_back(|action| {
+            if let Action::Call(call) = action {
+                call.outlive(now_ns);
+            }
+        });
+    }
+
     /// Takes all timers back: none fires any more.
     pub(crate) fn clear(&self) {
+        self.take_back(drop);
+    }
+
+    fn take_back(&self, each: impl Fn(Action)) {
         let actions = {
             let mut queue = self.queue.lock();
             self.next.store(NEVER, Ordering::Release);
@@ -184,7 +197,7 @@ impl Timers {
         // What calls hold is dropped here, out of the lock: it is the program's, and
         // one that panics keeps the others from nothing.
         for action in actions {
-            without_panic(|| drop(action));
+            without_panic(|| each(action));
         }
     }
 

@@ -69,9 +69,9 @@ impl Call {
         }
     }
 
-    /// Runs it in a goroutine of its own.
+    /// Runs it in a goroutine of its own, or, where the runtime has stopped, in a thread.
     fn start(self) {
-        self.spawner.spawn(self.f);
+        self.spawner.call(self.f);
     }
 }
 
@@ -97,6 +97,7 @@ struct State {
 /// What the timer of a scope holds.
 struct Limit {
     scope: Weak<Scope>,
+    deadline_ns: u64,
     spawner: Spawner,
     cause: Option<Cause>,
 }
@@ -106,11 +107,23 @@ impl timer::Call for Limit {
         let spawner = self.spawner.clone();
         // With all of it: the last that is left of the scope, and of what the
         // program gave it, may be dropped there.
-        spawner.spawn_by_timer(move || {
+        spawner.call_by_timer(move || {
             if let Some(scope) = self.scope.upgrade() {
                 scope.time_is_over(self.cause.clone());
             }
         });
+    }
+
+    fn outlive(self: Arc<Self>, now_ns: u64) {
+        if let Some(scope) = self.scope.upgrade() {
+            let deadline_ns = armed::outside_ns(self.deadline_ns, now_ns);
+            scope.arm(
+                deadline_ns,
+                Spawner::Thread,
+                self.cause.clone(),
+                armed::arm_outside,
+            );
+        }
     }
 }
 
@@ -161,14 +174,25 @@ impl Scope {
             self.time_is_over(cause);
             return;
         }
+        self.arm(deadline_ns, Spawner::current(), cause, armed::arm);
+    }
+
+    fn arm(
+        self: &Arc<Self>,
+        deadline_ns: u64,
+        spawner: Spawner,
+        cause: Option<Cause>,
+        arm: fn(u64, Action) -> Armed,
+    ) {
         let limit = Limit {
             scope: Arc::downgrade(self),
-            spawner: Spawner::current(),
+            deadline_ns,
+            spawner,
             cause,
         };
         let mut state = self.state.lock();
         if state.end.is_none() {
-            state.timer = Some(armed::arm(deadline_ns, Action::Call(Arc::new(limit))));
+            state.timer = Some(arm(deadline_ns, Action::Call(Arc::new(limit))));
         }
     }
 

@@ -36,7 +36,7 @@ use crate::sched;
 use crate::seam;
 use crate::signal::Signal;
 use crate::sys::process;
-use crate::time::{AfterFunc, after_func, now};
+use crate::time::{AfterFunc, after_func_in_any_case, now};
 use crate::util::lock::Lock;
 
 /// What sends signals to a child, also while another goroutine waits for it: what
@@ -263,7 +263,7 @@ impl Tracked {
             let _ = self.send(&state, signal);
         }
         let weak = Arc::downgrade(self);
-        let kill = after_func(grace, move || {
+        let kill = after_func_in_any_case(grace, move || {
             if let Some(tracked) = weak.upgrade() {
                 tracked.finish();
             }

@@ -56,7 +56,7 @@ fn give_back(shared: &'static Shared) {
     shared.for_each_processor(|p| {
         // SAFETY: no M runs, so no other reference is in use.
         unsafe { p.own() }.stacks.drain();
-        p.timers.clear();
+        p.timers.retire(shared.now_ns());
     });
     shared.netpoll.retire();
     for m in shared.machines.lock().iter() {

@@ -39,6 +39,11 @@ pub(super) const LEAKS_SHOWN: usize = 1_000;
 
 /// What was left when a runtime was shut down.
 ///
+/// A [`Context`](crate::context::Context) that was made on the runtime goes on: it ends by its
+/// cancel or at its deadline, and its functions run in threads. So its children are still
+/// killed. What [`time::after_func`](crate::time::after_func) and the other timers of the runtime
+/// were to do is not done.
+///
 /// # Examples
 ///
 /// ```

@@ -67,6 +67,8 @@ pub struct AfterFunc {
 struct Later<F: Send + 'static> {
     shared: Arc<Shared>,
     spawner: Spawner,
+    /// It is called though the runtime stops before.
+    outlives: bool,
     /// True once a goroutine was started to call the function.
     is_started: AtomicBool,
     /// `None` while this is dropped.
@@ -99,7 +101,7 @@ impl<F: Fn() + Send + Sync + 'static> Call for Later<F> {
         // Also where it is not due any more: the function's destructor is the
         // program's.
         let spawner = self.spawner.clone();
-        spawner.spawn_by_timer(move || {
+        spawner.call_by_timer(move || {
             if let Some(f) = self.f.as_ref().filter(|_| is_due) {
                 f();
             }
@@ -108,6 +110,16 @@ impl<F: Fn() + Send + Sync + 'static> Call for Later<F> {
                 drop(last.f.take());
             }
         });
+    }
+
+    fn outlive(self: Arc<Self>, now_ns: u64) {
+        let shared = self.shared.clone();
+        let mut state = shared.state.lock();
+        if let Some(due_ns) = state.due_ns.filter(|_| self.outlives) {
+            let due_ns = armed::outside_ns(due_ns, now_ns);
+            state.due_ns = Some(due_ns);
+            state.armed = Some(armed::arm_outside(due_ns, Action::Call(self)));
+        }
     }
 }
 
@@ -124,6 +136,9 @@ struct State {
 /// Calls a function in a goroutine of its own after so long. Called on a plain
 /// thread, the function gets a thread of its own; if none can be started then, after some
 /// tries, the process ends with a fatal error.
+///
+/// Where the runtime stops before the time comes, the function is not called. A later
+/// [`reset`](AfterFunc::reset) has it called in a thread.
 ///
 /// # Panics
 ///
@@ -142,12 +157,25 @@ struct State {
 /// assert_eq!(rx.recv(), Some("now"));
 /// ```
 pub fn after_func(duration: Duration, f: impl Fn() + Send + Sync + 'static) -> AfterFunc {
+    begin(duration, f, false)
+}
+
+/// As [`after_func`]; where the runtime stops before, a thread calls it.
+pub(crate) fn after_func_in_any_case(
+    duration: Duration,
+    f: impl Fn() + Send + Sync + 'static,
+) -> AfterFunc {
+    begin(duration, f, true)
+}
+
+fn begin(duration: Duration, f: impl Fn() + Send + Sync + 'static, outlives: bool) -> AfterFunc {
     let shared = Arc::new(Shared {
         state: Lock::new(State::default()),
     });
     let call = Arc::new(Later {
         shared: shared.clone(),
         spawner: Spawner::current(),
+        outlives,
         is_started: AtomicBool::new(false),
         f: Some(f),
     });

@@ -1,6 +1,7 @@
 //! A timer of the caller's runtime.
 
 use crate::sched;
+use crate::sys::clock;
 use crate::time::outside;
 use crate::timer::Action;
 pub(crate) use crate::timer::Armed;
@@ -8,11 +9,19 @@ pub(crate) use crate::timer::Armed;
 /// Arms a timer for a time of [`crate::sched::now_ns`]: one of the runtime, or
 /// of the thread that does it for plain threads.
 pub(crate) fn arm(when_ns: u64, action: Action) -> Armed {
-    sched::arm(when_ns, action).unwrap_or_else(|action| {
-        let (armed, first) = outside::timers().arm_here(when_ns, action);
-        if first {
-            outside::look_again();
-        }
-        armed
-    })
+    sched::arm(when_ns, action).unwrap_or_else(|action| arm_outside(when_ns, action))
+}
+
+/// Arms one of the thread that does it for plain threads.
+pub(crate) fn arm_outside(when_ns: u64, action: Action) -> Armed {
+    let (armed, first) = outside::timers().arm_here(when_ns, action);
+    if first {
+        outside::look_again();
+    }
+    armed
+}
+
+/// A time of a runtime, on whose clock it is `now_ns`, for [`arm_outside`].
+pub(crate) fn outside_ns(when_ns: u64, now_ns: u64) -> u64 {
+    clock::now_ns().saturating_add(when_ns.saturating_sub(now_ns))
 }

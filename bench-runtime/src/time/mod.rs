@@ -29,6 +29,7 @@ mod timer;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+pub(crate) use after::after_func_in_any_case;
 pub use after::{AfterFunc, after, after_func};
 pub use sleep::{sleep, sleep_until};
 pub use ticker::Ticker;

@@ -38,6 +38,10 @@ pub(crate) trait Call: Send + Sync {
     /// timer was armed for. A call that holds what is the program's gives itself
     /// away to a goroutine: this may be the last that is left of it.
     fn fire(self: Arc<Self>, when_ns: u64);
+
+    /// The runtime that it was armed in has stopped, on whose clock it is `now_ns`: a call
+    /// that is to be made all the same arms itself for plain threads.
+    fn outlive(self: Arc<Self>, _now_ns: u64) {}
 }
 
 impl<F: Fn(u64) + Send + Sync> Call for F {

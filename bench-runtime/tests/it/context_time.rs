@@ -1,9 +1,12 @@
 //! `Context`: deadlines.
 
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use bench_runtime::Runtime;
 use bench_runtime::context::{Context, ContextError};
 
+use crate::start::Start;
 use crate::support::everywhere;
 
 const MOMENT: Duration = Duration::from_millis(5);
@@ -87,4 +90,40 @@ fn without_cancel_has_no_deadline() {
         let (ctx, _cancel) = Context::background().with_timeout(HOUR);
         assert_eq!(ctx.without_cancel().deadline(), None);
     });
+}
+
+#[cfg(not(miri))]
+#[test]
+fn contexts_of_a_runtime_that_has_stopped_end_all_the_same_and_run_their_functions() {
+    let builders = [
+        Runtime::builder(),
+        Runtime::builder().migrating(),
+        Runtime::builder().fake_time(),
+    ];
+    for builder in builders {
+        let runtime = builder.procs(1).start().unwrap();
+        let (tell, told) = mpsc::channel();
+        let (late, ctx, cancel) = runtime.run(move || {
+            let (late, _) = Context::background().with_timeout(20 * MOMENT);
+            let (ctx, cancel) = Context::background().with_cancel();
+            for ctx in [late.clone(), ctx.clone()] {
+                let (tell, ends) = (tell.clone(), ctx.clone());
+                ctx.after_func(move || tell.send(ends.err()).unwrap());
+            }
+            (late, ctx, cancel)
+        });
+        drop(runtime);
+        cancel.cancel();
+        let mut ends = [(); 2].map(|()| told.recv_timeout(HOUR / 60).unwrap());
+        ends.sort_by_key(|end| *end == Some(ContextError::DeadlineExceeded));
+        let expected = [ctx.err(), late.err()];
+        assert_eq!(ends, expected);
+        assert_eq!(
+            expected,
+            [
+                Some(ContextError::Cancelled),
+                Some(ContextError::DeadlineExceeded)
+            ]
+        );
+    }
 }

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use bench_runtime::context::{Cancel, Context, ContextError};
 use bench_runtime::process::{Child, Command, Ended, Stdio};
 use bench_runtime::signal::Signal;
-use bench_runtime::{go, goroutines, yield_now};
+use bench_runtime::{Runtime, go, goroutines, yield_now};
 
 use crate::sched_support::at_each;
+use crate::start::Start;
 use crate::support::{Way, everywhere, within_a_minute};
 
 fn sh(script: &str) -> Command {
@@ -440,4 +441,30 @@ fn a_dropped_child_is_still_killed_by_its_context() {
         let mut rest = Vec::new();
         assert_eq!(stdout.read_to_end(&mut rest).unwrap(), 0);
     });
+}
+
+#[test]
+fn children_are_killed_by_their_contexts_after_the_runtime_that_started_them_has_stopped() {
+    let runtime = Runtime::builder().start().unwrap();
+    let (child, cancel) = runtime.run(|| ready("echo ready >&2; exec sleep 1000", |c| c));
+    drop(runtime);
+    cancel.cancel();
+    let killed = ended(child).status.unwrap();
+    assert_eq!(killed.signal(), Some(libc::SIGKILL));
+
+    // It stops while they have time to end.
+    let runtime = Runtime::builder().start().unwrap();
+    let child = runtime.run(|| {
+        let asked = "trap 'echo asked' TERM; echo ready >&2; while :; do sleep 0.01; done";
+        let (mut child, cancel) = ready(asked, |c| c.grace(Signal::TERM, 10 * SHORT));
+        cancel.cancel();
+        let mut line = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut line).unwrap();
+        assert_eq!(line, "asked\n");
+        child
+    });
+    drop(runtime);
+    let killed = ended(child).status.unwrap();
+    assert_eq!(killed.signal(), Some(libc::SIGKILL));
 }

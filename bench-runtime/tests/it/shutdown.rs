@@ -146,6 +146,19 @@ fn timers_of_a_stopped_runtime_let_go_of_what_they_hold() {
 }
 
 #[test]
+fn function_that_is_reset_after_the_runtime_has_stopped_is_called() {
+    for runtime in both_modes() {
+        let (tell, told) = mpsc::channel();
+        let call = runtime.run(move || {
+            time::after_func(Duration::from_secs(3_600), move || tell.send(()).unwrap())
+        });
+        runtime.shutdown();
+        assert!(call.reset(Duration::from_millis(1)));
+        told.recv_timeout(Duration::from_secs(60)).unwrap();
+    }
+}
+
+#[test]
 fn refused_stack_drops_the_closure_where_it_may_park() {
     struct Report(Sender<u8>);
     impl Drop for Report {
