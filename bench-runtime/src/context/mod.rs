@@ -333,10 +333,11 @@ impl Context {
     }
 
     /// Runs a function once the context ends, in a goroutine of its own (or a
-    /// thread, for a plain thread, and where the runtime has stopped); at once, if it has ended. Dropping what
-    /// this returns does not stop it, but it is not called if the last handle of the
-    /// context is dropped before the context ends: see [the module](self). If a thread is
-    /// needed and none can be started, after some tries, the process ends with a fatal error.
+    /// thread, for a plain thread and where the runtime has stopped); at once, if it has
+    /// ended. Dropping what this returns does not stop it, but it is not called if the last
+    /// handle of the context is dropped before the context ends: see [the module](self). If a
+    /// thread is needed and none can be started, after some tries, the process ends with a
+    /// fatal error.
     ///
     /// # Examples
     ///

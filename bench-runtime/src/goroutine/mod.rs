@@ -66,7 +66,7 @@ use crate::sys::barrier;
 pub(crate) use details::Details;
 pub(crate) use list::List;
 pub(crate) use parkable::{Head, Kind, MULTI, Parkable, Waiter};
-pub(crate) use wait_queue::WaitQueue;
+pub(crate) use wait_queue::{WaitQueue, is_left};
 pub(crate) use wait_reason::WaitReason;
 
 /// What a goroutine is doing. It informs dumps and checks; ownership follows
@@ -135,6 +135,8 @@ pub(crate) const FLAG_TIMED: u8 = 8;
 /// In `flags`: it parked while it unwinds, in a pinned runtime; see
 /// `sched::unwinding`.
 pub(crate) const FLAG_UNWINDING: u8 = 64;
+/// In `flags`: its runtime has stopped, and it will not go on.
+pub(crate) const FLAG_LEFT: u8 = 128;
 /// In `flags`: the scheduling class, two bits.
 pub(crate) const FLAG_PRIORITY_SHIFT: u32 = 4;
 

@@ -4,7 +4,8 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
 
 use super::parkable::{Kind, Parkable, Waiter};
-use super::{FLAG_COMPACTED, FRESH, Goroutine, RUNNING_BIT};
+use super::wait_reason::WaitReason;
+use super::{FLAG_COMPACTED, FLAG_LEFT, FRESH, Goroutine, RUNNING_BIT};
 
 /// A first-in first-out queue of waiters, linked through them. The caller
 /// holds the lock of the primitive it belongs to.
@@ -71,7 +72,9 @@ impl WaitQueue {
 
     /// Takes the first waiter whose wait is not already over. The caller owns
     /// its wake-up: it must ready the owner, once. Waiters that lost their
-    /// claim elsewhere are unlinked on the way.
+    /// claim elsewhere are unlinked on the way, and so are goroutines that a stopped
+    /// runtime has left, unless they wait for a channel: a lock that is handed to one
+    /// would stay locked.
     #[inline]
     pub(crate) fn dequeue(&mut self) -> Option<NonNull<Waiter>> {
         while let Some(first) = NonNull::new(self.head) {
@@ -80,8 +83,7 @@ impl WaitQueue {
             // SAFETY: unlinked under the lock; its owner cannot leave before
             // it has taken this lock to remove the waiter, or was readied.
             let waiter = unsafe { first.as_ref() };
-            if waiter.take() {
-                restore_if_compacted(waiter.owner);
+            if waiter.take() && goes_on(waiter.owner) {
                 return Some(first);
             }
         }
@@ -123,23 +125,39 @@ impl WaitQueue {
     }
 }
 
-/// Restores the stack of a goroutine that was dequeued, if the stack is compacted: it
+/// True of a goroutine that a stopped runtime has left.
+pub(crate) fn is_left(who: Parkable) -> bool {
+    who.head().flags.load(Ordering::Relaxed) & FLAG_LEFT != 0
+}
+
+/// False of a goroutine that a stopped runtime has left, and that waits for no channel.
+/// Restores the stack of one that was dequeued, if the stack is compacted: it
 /// will run, and its stack is mostly written to before. A page fault would restore it
 /// too, at three times the cost.
 #[inline(always)]
-fn restore_if_compacted(who: Parkable) {
-    if who.head().flags.load(Ordering::Relaxed) & FLAG_COMPACTED != 0 {
-        restore_slow(who);
-    }
+fn goes_on(who: Parkable) -> bool {
+    who.head().flags.load(Ordering::Relaxed) & (FLAG_COMPACTED | FLAG_LEFT) == 0
+        || goes_on_slow(who)
 }
 
 #[cold]
 #[inline(never)]
-fn restore_slow(who: Parkable) {
-    if who.head().kind == Kind::Goroutine {
-        let context = Goroutine::of(who).context.load(Ordering::Acquire);
-        if context != FRESH && context & RUNNING_BIT == 0 {
-            crate::stack::compact::restore(context);
-        }
+fn goes_on_slow(who: Parkable) -> bool {
+    if who.head().kind != Kind::Goroutine {
+        return true;
     }
+    let g = Goroutine::of(who);
+    // One that sends has its value still, and one that receives takes a sender's.
+    let by_channel = matches!(
+        WaitReason::from_u8(who.head().reason.load(Ordering::Relaxed)),
+        WaitReason::ChanSend | WaitReason::ChanRecv | WaitReason::Select
+    );
+    if is_left(who) && !by_channel {
+        return false;
+    }
+    let context = g.context.load(Ordering::Acquire);
+    if g.has_flag(FLAG_COMPACTED) && context != FRESH && context & RUNNING_BIT == 0 {
+        crate::stack::compact::restore(context);
+    }
+    true
 }

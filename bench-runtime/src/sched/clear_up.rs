@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::os_threads::ThreadKind;
 use super::readied;
 use super::shared::{RunState, Shared};
-use crate::goroutine::Status;
+use crate::goroutine::{FLAG_LEFT, Status};
 
 /// The last act of a thread of the runtime.
 pub(super) fn thread_ends(shared: &'static Shared, kind: ThreadKind) {
@@ -38,6 +38,13 @@ fn abandon_fresh(shared: &'static Shared) {
     }
 }
 
+/// Marks those that have started and not ended, for those who would hand something to them.
+fn mark_left(shared: &'static Shared) {
+    for g in shared.records_in_use() {
+        g.set_flag(FLAG_LEFT);
+    }
+}
+
 /// Once the runtime has stopped and no thread of it is left: drops what
 /// never started and gives back what the runtime holds. Returns when that is
 /// done, also where another thread does it: what is given back can be had
@@ -46,6 +53,7 @@ pub(super) fn clear_up(shared: &'static Shared) {
     if shared.lock_threads().all() == 0 {
         shared.cleared_up.call_once(|| {
             abandon_fresh(shared);
+            mark_left(shared);
             give_back(shared);
         });
     }

@@ -66,7 +66,8 @@ pub(super) const LEAKS_SHOWN: usize = 1_000;
 #[non_exhaustive]
 pub struct Shutdown {
     /// Goroutines that had not ended. Their stacks stay as they are for ever;
-    /// nothing of them runs again, and no destructor of theirs.
+    /// nothing of them runs again, and no destructor of theirs: a lock that one
+    /// holds stays locked.
     pub unfinished_count: usize,
     /// What the first 1,000 of them were doing: the leak report.
     pub unfinished: Vec<GoroutineInfo>,

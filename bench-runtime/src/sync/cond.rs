@@ -199,7 +199,7 @@ impl Cond {
     /// ```
     pub fn broadcast(&self) {
         let mut queue = self.queue.lock();
-        let woken = Woken::all_of(&mut queue);
+        let (woken, _) = Woken::all_of(&mut queue);
         drop(queue);
         woken.ready();
     }

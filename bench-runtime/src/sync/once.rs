@@ -125,7 +125,7 @@ impl Drop for Finish<'_> {
         let mut queue = self.0.queue.lock();
         // Release: pairs with the Acquire in `is_done`.
         self.0.state.store(DONE, Ordering::Release);
-        let woken = Woken::all_of(&mut queue);
+        let (woken, _) = Woken::all_of(&mut queue);
         drop(queue);
         woken.ready();
     }

@@ -338,22 +338,27 @@ impl<T: ?Sized> RwMutex<T> {
     #[cold]
     fn hand_over(&self, from_writer: bool) {
         let mut queues = self.queues.lock();
-        let mut woken = Woken::none();
         let readers_next = if from_writer {
             queues.reader_count > 0
         } else {
             queues.writers.is_empty()
         };
-        let mut next = if readers_next {
-            woken = Woken::all_of(&mut queues.readers);
-            READER * std::mem::take(&mut queues.reader_count)
-        } else if let Some(writer) = queues.writers.dequeue() {
-            // SAFETY: just dequeued.
-            unsafe { woken.add(writer, WOKEN) };
-            WRITER
-        } else {
-            0
-        };
+        let (mut woken, mut next) = (Woken::none(), 0);
+        // Then the others, where a stopped runtime has left all of the first.
+        for readers in [readers_next, !readers_next] {
+            if next != 0 {
+                break;
+            } else if readers {
+                let count;
+                (woken, count) = Woken::all_of(&mut queues.readers);
+                queues.reader_count = 0;
+                next = READER * count;
+            } else if let Some(writer) = queues.writers.dequeue() {
+                // SAFETY: just dequeued.
+                unsafe { woken.add(writer, WOKEN) };
+                next = WRITER;
+            }
+        }
         if queues.reader_count > 0 || !queues.writers.is_empty() {
             next |= QUEUED;
         }

@@ -12,8 +12,7 @@ use thiserror::Error;
 
 use super::waiting::{Queued, WOKEN, Woken, park_in, park_in_until};
 use crate::context::{Context, ContextError};
-use crate::goroutine::MULTI;
-use crate::goroutine::{WaitQueue, WaitReason, Waiter};
+use crate::goroutine::{MULTI, WaitQueue, WaitReason, Waiter, is_left};
 use crate::sched;
 use crate::time::after_ns;
 use crate::util::quick_lock::{QuickGuard, QuickLock};
@@ -451,13 +450,14 @@ impl State {
             // SAFETY: in the queue, and so alive.
             let waiter = unsafe { first.as_ref() };
             let weight = waiter.elem.get().addr();
-            if weight > self.free {
+            let left = is_left(waiter.owner);
+            if !left && weight > self.free {
                 break;
             }
             // SAFETY: as above.
             unsafe { self.queue.remove(first.as_ptr()) };
-            if waiter.tag.get() & MULTI != 0 && !waiter.owner.claim(waiter.ticket) {
-                // It has just timed out.
+            if left || waiter.tag.get() & MULTI != 0 && !waiter.owner.claim(waiter.ticket) {
+                // It has just timed out, or its runtime has stopped.
                 continue;
             }
             self.free -= weight;

@@ -366,7 +366,7 @@ impl Inner {
                 Err(now) => state = now,
             }
         }
-        let woken = Woken::all_of(&mut queue);
+        let (woken, _) = Woken::all_of(&mut queue);
         drop(queue);
         woken.ready();
     }

@@ -110,14 +110,15 @@ impl Woken {
         Self(WaitQueue::new())
     }
 
-    /// All that wait in a queue; the caller holds its lock.
-    pub(super) fn all_of(queue: &mut WaitQueue) -> Self {
-        let mut woken = Self::none();
+    /// All that wait in a queue, and how many they are; the caller holds its lock.
+    pub(super) fn all_of(queue: &mut WaitQueue) -> (Self, usize) {
+        let (mut woken, mut count) = (Self::none(), 0);
         while let Some(waiter) = queue.dequeue() {
             // SAFETY: just dequeued.
             unsafe { woken.add(waiter, WOKEN) };
+            count += 1;
         }
-        woken
+        (woken, count)
     }
 
     /// Adds a waiter, with this in its tag.

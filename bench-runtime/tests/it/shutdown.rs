@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use bench_runtime::sync::{RwMutex, Semaphore};
 use bench_runtime::{
     GoBuilder, JoinError, JoinHandle, Runtime, Sender, StackPolicy, chan, go, time, yield_now,
 };
@@ -155,6 +156,35 @@ fn function_that_is_reset_after_the_runtime_has_stopped_is_called() {
         runtime.shutdown();
         assert!(call.reset(Duration::from_millis(1)));
         told.recv_timeout(Duration::from_secs(60)).unwrap();
+    }
+}
+
+#[test]
+fn locks_that_goroutines_of_a_stopped_runtime_wait_for_go_to_others() {
+    for runtime in both_modes() {
+        let semaphore: &'static Semaphore = Box::leak(Box::new(Semaphore::new(1)));
+        let lock: &'static RwMutex<u8> = Box::leak(Box::new(RwMutex::new(0)));
+        let (permit, written) = (semaphore.acquire(1), lock.write());
+        let waits: [fn(&'static Semaphore, &'static RwMutex<u8>); 3] = [
+            |semaphore, _| drop(semaphore.acquire(1)),
+            |_, lock| drop(lock.read()),
+            |_, lock| drop(lock.write()),
+        ];
+        let states = [
+            "semaphore acquire",
+            "sync.RwMutex.read",
+            "sync.RwMutex.write",
+        ];
+        for (wait, state) in waits.into_iter().zip(states) {
+            drop(runtime.spawn(move || wait(semaphore, lock)));
+            while runtime.goroutines().iter().all(|g| g.state != state) {
+                thread::yield_now();
+            }
+        }
+        assert_eq!(runtime.shutdown().unfinished_count, 3);
+        drop((permit, written));
+        assert_eq!(semaphore.available(), 1);
+        assert!(lock.try_write().is_some());
     }
 }
 
