@@ -60,7 +60,8 @@ fn setup(lanes: Vec<StudyLane>, workloads: &[&str]) -> Setup {
     setup.goes_on = false;
     setup.sample_target = Duration::from_millis(2);
     setup.budget = Duration::from_secs(60);
-    setup.limits.sample = Duration::from_millis(500);
+    // A shell on a loaded host takes a while.
+    setup.limits.sample = Duration::from_secs(3);
     setup.command = vec!["threadbare".into(), "run".into()];
     setup
 }
@@ -168,11 +169,7 @@ fn a_lane_that_hangs_is_given_up_after_one_time_out() {
     assert_eq!(processes_of(&run, "spawn.one", "a", false).len(), 5);
     let kinds: Vec<FailureKind> = run.failures.iter().map(|failure| failure.kind).collect();
     assert_eq!(kinds, [FailureKind::TimedOut]);
-    assert!(
-        run.failures[0]
-            .message
-            .starts_with("timed out after 500 ms")
-    );
+    assert!(run.failures[0].message.starts_with("timed out after 3 s"));
     assert_eq!(outcome.failures_count, 1);
 }
 
