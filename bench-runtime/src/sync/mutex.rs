@@ -264,7 +264,7 @@ impl<T: ?Sized> Mutex<T> {
     #[cold]
     fn unlock_slow(&self) {
         let mut queue = self.queue.lock();
-        let tag = loop {
+        let (bit, tag) = loop {
             let state = self.state.load(Ordering::Relaxed);
             if state & QUEUED == 0 || state & (LOCKED | WAKING) != 0 {
                 // No waiter; or the present holder, or a waiter that is about to
@@ -282,12 +282,17 @@ impl<T: ?Sized> Mutex<T> {
                 .compare_exchange(state, state | bit, Ordering::AcqRel, Ordering::Relaxed)
                 .is_ok()
             {
-                break tag;
+                break (bit, tag);
             }
         };
         let first = queue.dequeue();
         if queue.is_empty() {
             self.state.fetch_and(!QUEUED, Ordering::Relaxed);
+        }
+        if first.is_none() {
+            // All that waited are of a runtime that has stopped.
+            // Release: the mutex may be given back here.
+            self.state.fetch_and(!(bit | STARVING), Ordering::Release);
         }
         drop(queue);
         if let Some(waiter) = first {

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use bench_runtime::sync::{RwMutex, Semaphore};
+use bench_runtime::sync::{Mutex, RwMutex, Semaphore};
 use bench_runtime::{
     GoBuilder, JoinError, JoinHandle, Runtime, Sender, StackPolicy, chan, go, time, yield_now,
 };
@@ -161,30 +161,54 @@ fn function_that_is_reset_after_the_runtime_has_stopped_is_called() {
 
 #[test]
 fn locks_that_goroutines_of_a_stopped_runtime_wait_for_go_to_others() {
+    struct Locks {
+        semaphore: Semaphore,
+        rw_mutex: RwMutex<u8>,
+        mutex: Mutex<u8>,
+    }
     for runtime in both_modes() {
-        let semaphore: &'static Semaphore = Box::leak(Box::new(Semaphore::new(1)));
-        let lock: &'static RwMutex<u8> = Box::leak(Box::new(RwMutex::new(0)));
-        let (permit, written) = (semaphore.acquire(1), lock.write());
-        let waits: [fn(&'static Semaphore, &'static RwMutex<u8>); 3] = [
-            |semaphore, _| drop(semaphore.acquire(1)),
-            |_, lock| drop(lock.read()),
-            |_, lock| drop(lock.write()),
+        let locks: &'static Locks = Box::leak(Box::new(Locks {
+            semaphore: Semaphore::new(1),
+            rw_mutex: RwMutex::new(0),
+            mutex: Mutex::new(0),
+        }));
+        let held = (
+            locks.semaphore.acquire(1),
+            locks.rw_mutex.write(),
+            locks.mutex.lock(),
+        );
+        let waits: [(&str, fn(&'static Locks)); 4] = [
+            ("semaphore acquire", |locks| {
+                drop(locks.semaphore.acquire(1))
+            }),
+            ("sync.RwMutex.read", |locks| drop(locks.rw_mutex.read())),
+            ("sync.RwMutex.write", |locks| drop(locks.rw_mutex.write())),
+            ("sync.Mutex.lock", |locks| drop(locks.mutex.lock())),
         ];
-        let states = [
-            "semaphore acquire",
-            "sync.RwMutex.read",
-            "sync.RwMutex.write",
-        ];
-        for (wait, state) in waits.into_iter().zip(states) {
-            drop(runtime.spawn(move || wait(semaphore, lock)));
+        for (state, wait) in waits {
+            drop(runtime.spawn(move || wait(locks)));
             while runtime.goroutines().iter().all(|g| g.state != state) {
                 thread::yield_now();
             }
         }
-        assert_eq!(runtime.shutdown().unfinished_count, 3);
-        drop((permit, written));
-        assert_eq!(semaphore.available(), 1);
-        assert!(lock.try_write().is_some());
+        assert_eq!(runtime.shutdown().unfinished_count, 4);
+        drop(held);
+        assert_eq!(locks.semaphore.available(), 1);
+        assert!(locks.rw_mutex.try_write().is_some());
+        // Two threads that wait for each other at the mutex are not held up either.
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                thread::spawn(|| {
+                    for _ in 0..5 {
+                        let mut value = locks.mutex.lock();
+                        thread::sleep(Duration::from_millis(2));
+                        *value += 1;
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|one| one.join().unwrap());
+        assert_eq!(*locks.mutex.lock(), 10);
     }
 }
 
