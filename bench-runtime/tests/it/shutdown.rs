@@ -166,6 +166,8 @@ fn locks_that_goroutines_of_a_stopped_runtime_wait_for_go_to_others() {
         rw_mutex: RwMutex<u8>,
         mutex: Mutex<u8>,
     }
+    /// The state of a goroutine in a wait, and the wait.
+    type Wait = (&'static str, fn(&'static Locks));
     for runtime in both_modes() {
         let locks: &'static Locks = Box::leak(Box::new(Locks {
             semaphore: Semaphore::new(1),
@@ -177,7 +179,7 @@ fn locks_that_goroutines_of_a_stopped_runtime_wait_for_go_to_others() {
             locks.rw_mutex.write(),
             locks.mutex.lock(),
         );
-        let waits: [(&str, fn(&'static Locks)); 4] = [
+        let waits: [Wait; 4] = [
             ("semaphore acquire", |locks| {
                 drop(locks.semaphore.acquire(1))
             }),
