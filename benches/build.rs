@@ -12,11 +12,12 @@ fn main() {
     tell("OPT_LEVEL", env::var("OPT_LEVEL").ok());
     let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     tell("RUSTFLAGS", Some(flags.replace('\u{1f}', " ")));
-    // A source tree without git (a tarball) has no commit to tell.
+    // A source tree without git (a tarball) has no commit to tell. Files that git does not
+    // track, such as results, are no sources.
     let commit = output("git", &["rev-parse", "--verify", "HEAD"]);
     let dirty = commit
         .as_ref()
-        .and_then(|_| output("git", &["status", "--porcelain"]))
+        .and_then(|_| output("git", &["status", "--porcelain", "-uno"]))
         .map(|changes| (!changes.is_empty()).to_string());
     tell("GIT_COMMIT", commit);
     tell("GIT_DIRTY", dirty);

@@ -178,7 +178,7 @@ impl Collector {
         let (state, reasons) = if let Some(before) = self.seen.insert(id, arrived.name.clone()) {
             (State::Double, vec![format!("it is the run {before}")])
         } else if !run.is_complete() && header.design.shard.is_none() {
-            (State::CutShort, vec![how_far(run)])
+            (State::CutShort, vec![how_far(run, &arrived.placed_by)])
         } else {
             let finding = self.verifier.judge(&file, &looked);
             let state = match finding.standing {
@@ -198,10 +198,15 @@ impl Collector {
 }
 
 /// How far a run came that was cut short.
-fn how_far(run: &Run) -> String {
+fn how_far(run: &Run, placed_by: &str) -> String {
     let samples = format::count(run.samples_count() as u64);
     let blocks = format::count(run.blocks.len() as u64);
+    // The playbook measures in a folder of its own, which may be gone since.
+    let place = match placed_by.starts_with("ansible") {
+        true => "there, if .threadbare-run/results is still on that machine",
+        false => "on that machine",
+    };
     format!(
-        "it ended after {samples} samples in {blocks} whole blocks; `threadbare run --resume` goes on with it on that machine"
+        "it ended after {samples} samples in {blocks} whole blocks; `threadbare run --resume` goes on with it {place}"
     )
 }

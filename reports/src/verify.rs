@@ -80,9 +80,11 @@ impl Verifier {
     pub fn judge(&mut self, path: &Path, looked: &Looked) -> Finding {
         let mut refused = looked.refused.clone();
         if let Some(samples) = looked.samples {
-            let path = path.display().to_string();
-            if let Some(before) = self.seen.insert(samples, path) {
+            // A copy that is refused for itself says nothing against the run.
+            if let Some(before) = self.seen.get(&samples) {
                 refused.push(format!("{before} holds the same samples"));
+            } else if refused.is_empty() {
+                self.seen.insert(samples, path.display().to_string());
             }
         }
         Finding::of(refused, looked.doubts.clone())
@@ -98,6 +100,14 @@ pub struct Looked {
     doubts: Vec<String>,
     /// What tells its samples from those of another run; `None` where there are none.
     samples: Option<(u32, u64)>,
+}
+
+impl Looked {
+    /// Whether both hold the same samples.
+    #[must_use]
+    pub fn has_samples_of(&self, other: &Looked) -> bool {
+        self.samples.is_some() && self.samples == other.samples
+    }
 }
 
 /// Looks at the file at `path`, by itself.

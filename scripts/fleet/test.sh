@@ -210,6 +210,8 @@ try_ansible() {
         started+=($!)
         disown
         wait_for 20 ssh-keyscan -p 2222 "10.213.$number.2"
+        # What the user has in that folder stays there.
+        mkdir -p "$a/there$number" && touch "$a/there$number/mine"
         inventory+="board$number ansible_host=10.213.$number.2 folder=$a/there$number"$'\n'
     done
     # A third host that is off: it is missed.
@@ -222,7 +224,8 @@ try_ansible() {
     is_state "$a/results" board1 "whole quarantined"
     is_state "$a/results" board2 "whole quarantined"
     is_state "$a/results" board3 missing
-    [ ! -e "$a/there1" ] || fail "something is left on board1"
+    [ ! -e "$a/there1/.threadbare-run" ] || fail "something is left on board1"
+    [ -e "$a/there1/mine" ] || fail "what the user had on board1 is gone"
 }
 
 if [ "$(id -u)" != 0 ]; then

@@ -61,6 +61,10 @@ fn whole_double_cut_short_missing_and_unasked_runs_are_told_apart() {
         found[2].reasons
     );
     assert!(found[4].reasons[0].contains("other jobs ran on the node"));
+    assert!(found[2].reasons[0].ends_with("goes on with it on that machine"));
+    std::fs::write(folder.path().join(EXPECTED), "c\tsmall\tansible\n").unwrap();
+    let placed = collect(folder.path()).unwrap().remove(0);
+    assert!(placed.reasons[0].ends_with("if .threadbare-run/results is still on that machine"));
     // What is kept for others names no node and no job.
     let kept = reports::store::Kept::of(&whole, None).next().unwrap();
     let text = String::from_utf8(kept.text).unwrap();

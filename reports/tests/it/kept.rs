@@ -278,6 +278,10 @@ fn a_run_is_taken_once_and_in_its_own_place() {
     let said = finding.reasons.join("\n");
     assert!(said.contains("it belongs at m2-"), "{said}");
     assert!(said.contains("holds the same samples"), "{said}");
+    // In the other order, the copy does not throw out the run.
+    let mut verifier = Verifier::default();
+    assert_eq!(verifier.verify(&elsewhere).standing, Standing::Refused);
+    assert_eq!(verifier.verify(&own).standing, Standing::Accepted);
     let large = folder.path().join("large.jsonl.zst");
     std::fs::write(&large, vec![0; MOST_BYTES + 1]).expect("a file");
     let said = verifier.verify(&large).reasons.join("\n");
