@@ -41,15 +41,41 @@ fn measure(lane: &Path, folder: &Path, inject: u32, more: &[&str]) -> Output {
 
 #[test]
 fn help_of_every_command_teaches_by_examples_or_says_its_exit_status() {
-    for command in ["run", "doctor", "gate"] {
+    for command in ["run", "doctor", "gate", "serve", "load"] {
         let output = said(&[command, "--help"]);
         let text = stdout(&output);
         assert!(
-            text.contains("Examples:") || text.contains("Exit status:"),
+            text.contains("Example") || text.contains("Exit status:"),
             "{command}: {text}"
         );
     }
-    assert!(stdout(&said(&["--help"])).contains("threadbare run --quick"));
+    let all = stdout(&said(&["--help"]));
+    for example in ["run --quick", "run --preset service", "serve ", "load "] {
+        assert!(all.contains(&format!("threadbare {example}")), "{example}");
+    }
+    let run = stdout(&said(&["run", "--help"]));
+    let service = run.split_once("--service <").expect("the option").1;
+    let service = service.split_once("--quick").expect("the next").0;
+    for lane in workloads::service::database::LANES {
+        assert!(service.contains(lane), "{lane} in {service}");
+    }
+    let load = stdout(&said(&["load", "--help"]));
+    assert!(
+        load.contains("limit_ns") && load.contains("writes no file"),
+        "{load}"
+    );
+}
+
+#[test]
+fn limit_below_the_delay_of_the_backend_is_refused() {
+    let set = ["--set", "delay=30ms", "--set", "limit=30ms"];
+    let output = said(&[&["run", "--preset", "service"][..], &set].concat());
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(
+        told.contains("30.0\u{a0}ms") && told.contains("--set limit=100ms"),
+        "{told}"
+    );
 }
 
 #[test]

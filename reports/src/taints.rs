@@ -32,11 +32,13 @@ impl Tainted {
     }
 }
 
-/// The taints of a run, one for each kind, the most frequent first.
+/// The taints of a run, one for each kind, the most frequent first; before them a
+/// build without optimisation.
 #[must_use]
 pub fn by_kind(run: &Run) -> Vec<Tainted> {
     let mut kinds: BTreeMap<&str, Vec<&Taint>> = BTreeMap::new();
-    for taint in &run.taints {
+    let unoptimised = unoptimised(run);
+    for taint in run.taints.iter().chain(&unoptimised) {
         kinds.entry(&taint.kind).or_default().push(taint);
     }
     let mut found: Vec<Tainted> = kinds
@@ -54,8 +56,25 @@ pub fn by_kind(run: &Run) -> Vec<Tainted> {
             })
         })
         .collect();
-    found.sort_by_key(|one| std::cmp::Reverse(one.blocks_count));
+    let title = taint_title(DEBUG_BUILD);
+    found.sort_by_key(|one| (one.title != title, std::cmp::Reverse(one.blocks_count)));
     found
+}
+
+/// The kind of what holds for every figure of Rust lanes.
+const DEBUG_BUILD: &str = "debug_build";
+
+/// The taint of a run whose facts say that it was built without optimisation,
+/// where it has none of its own.
+fn unoptimised(run: &Run) -> Option<Taint> {
+    let facts = &run.header.environment;
+    let says = |name: &str, text: &str| facts.get(name).is_some_and(|value| value == text);
+    let is_told = run.taints.iter().any(|taint| taint.kind == DEBUG_BUILD);
+    (!is_told && (says("opt_level", "0") || says("profile", "debug"))).then(|| Taint {
+        kind: DEBUG_BUILD.to_owned(),
+        message: "threadbare was built without optimisation; use --release".to_owned(),
+        ..Taint::default()
+    })
 }
 
 /// How far beyond its bound a taint is. Of some kinds the smallest value is the
@@ -105,6 +124,23 @@ mod tests {
             (found[1].blocks_count, found[1].title.as_str()),
             (0, "Other programs at work")
         );
+    }
+
+    #[test]
+    fn build_without_optimisation_comes_first_and_once_also_by_the_facts() {
+        let mut run = Run {
+            taints: vec![taint("steal", 0.02, 0.01, Some(3))],
+            ..Run::default()
+        };
+        assert_eq!(by_kind(&run).len(), 1);
+        let facts = &mut run.header.environment;
+        facts.insert("opt_level".to_owned(), "0".into());
+        for _ in 0..2 {
+            let found = by_kind(&run);
+            assert_eq!(found.len(), 2);
+            assert_eq!(found[0].title, "Built without optimisation");
+            run.taints.push(taint("debug_build", 0.0, 0.0, None));
+        }
     }
 
     #[test]

@@ -15,6 +15,9 @@ Examples:
   threadbare run                                   everything, in about 12 minutes
   threadbare peers                                 beside Go, tokio, may, smol, rayon
   threadbare run --lane threadbare,tokio,go --workload spawn,switch.pingpong
+  threadbare run --preset service                  how many requests a second an HTTP service bears
+  threadbare serve --lane go --listen 10.0.0.1:8080    that service on one host,
+  threadbare load 10.0.0.1:8080                    and its load from another
   threadbare show results/RUN                      the figures in the terminal
   threadbare new my-load                           a crate for your own code on every lane";
 
@@ -51,10 +54,10 @@ pub enum Command {
     #[command(after_help = NEW_HELP)]
     New(NewArguments),
     /// Serve service.http on one lane, for a load from another host.
-    #[command(after_help = TWO_HOSTS_HELP)]
+    #[command(after_help = with_parameters(SERVE_HELP))]
     Serve(ServeArguments),
     /// Find how many requests a second a service on another host answers within the limit.
-    #[command(after_help = TWO_HOSTS_HELP)]
+    #[command(after_help = with_parameters(LOAD_HELP))]
     Load(LoadArguments),
     /// Write the report of a run again.
     Report(ReportArguments),
@@ -171,9 +174,11 @@ pub struct RunArguments {
     /// an unknown name the error lists the known ones.
     #[arg(long, value_name = "PARAMETER=VALUE,…", value_parser = parse_values)]
     pub set: Vec<(String, Vec<u64>)>,
-    /// A PostgreSQL, such as `postgresql://user:password@host/database`: it is the backend of
-    /// service.http, on the lanes that have a client of it. The run makes the table
-    /// threadbare_items there. Implies --preset service.
+    /// The backend of service.http: a PostgreSQL, such as
+    /// `postgresql://user:password@host/database`. Only lanes that have a client of it are
+    /// measured: threadbare, threadbare-migrating, thread, thread-pool, process, process-pool,
+    /// tokio, tokio-ct. The run makes the table threadbare_items there. Implies
+    /// --preset service.
     #[arg(long, value_name = "ADDRESS")]
     pub service: Option<String>,
     /// Rough figures in at most 90 seconds: fewer workloads, shorter samples. `gate`
@@ -264,14 +269,37 @@ pub struct NewArguments {
     pub checkout: Option<PathBuf>,
 }
 
-const TWO_HOSTS_HELP: &str = "\
+const SERVE_HELP: &str = "\
 Example:
   host a: threadbare serve --lane tokio --listen 10.0.0.1:8080
   host b: threadbare load 10.0.0.1:8080
 
 `load` raises the rate as a run does, prints the figures, and ends the service, which then
 prints what it used. Give both sides the same --set. Anyone who reaches the port can load
-and end the service: use a network that you trust.";
+and end the service: use a network that you trust. One `serve` lasts for one load; start it
+again for the next.";
+
+const LOAD_HELP: &str = "\
+Example:
+  host a: threadbare serve --lane tokio --listen 10.0.0.1:8080
+  host b: threadbare load 10.0.0.1:8080
+
+The limit is that of the 99th percentile of latency: 20 ms, or --set limit=50ms (limit_ns).
+`load` raises the rate as a run does, prints the figures, writes no file, and ends the
+service. Give both sides the same --set.";
+
+/// The help, and the parameters of `service.http`.
+fn with_parameters(help: &str) -> String {
+    let workload = workloads::catalogue::find("service.http");
+    let parameters = workload.map_or(&[][..], |workload| workload.parameters);
+    let lines = parameters
+        .iter()
+        .map(|one| format!("  {:18} {}\n", one.name, one.meaning));
+    format!(
+        "{help}\n\nParameters for --set:\n{}",
+        lines.collect::<String>()
+    )
+}
 
 /// The arguments of `serve`.
 #[derive(Args, Debug)]

@@ -91,7 +91,24 @@ pub(super) fn parameters(
         point.insert(name.clone(), value);
     }
     workload.check(&point).map_err(anyhow::Error::msg)?;
+    check_limit(&point)?;
     Ok((workload, point))
+}
+
+/// Refuses a limit that no answer can keep, as the backend takes longer.
+pub(super) fn check_limit(point: &Parameters) -> anyhow::Result<()> {
+    let value = |name: &str| point.get(name).copied();
+    // Other backends ignore the delay.
+    if let (Some(limit), Some(delay), Some(0)) =
+        (value("limit_ns"), value("delay_ns"), value("backend"))
+        && limit <= delay
+    {
+        let [limit, delay] = [limit, delay].map(|ns| Unit::Nanoseconds.text(ns as f64));
+        bail!(
+            "service.http: the limit (limit_ns) is {limit} and the backend takes {delay} (delay_ns) for each answer, so no rate can hold: raise the limit, such as by --set limit=100ms, or lower the delay"
+        );
+    }
+    Ok(())
 }
 
 /// What a reader calls a figure.

@@ -257,6 +257,12 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     for (name, values) in &arguments.set {
         setup.set_values(name, values).map_err(anyhow::Error::msg)?;
     }
+    // Only now: each of the two may be set.
+    for workload in &setup.workloads {
+        for point in setup.points(workload) {
+            super::load::check_limit(&point)?;
+        }
+    }
     setup.budget *= match arguments.preset {
         None => 1,
         // Each sample is a search of some seconds, also of a first look.

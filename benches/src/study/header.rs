@@ -107,7 +107,11 @@ pub(super) fn describe(workload: &Workload, plan: &Plan) -> Described {
         operation: workload.operation.to_owned(),
         activity: workload.activity.to_owned(),
         measures: workload.metrics.iter().map(measure).collect(),
-        metrics: workload.figures.iter().map(|name| figure(name)).collect(),
+        metrics: workload
+            .figures
+            .iter()
+            .map(|name| figure_of(workload, name))
+            .collect(),
         axis: axis(workload, &points),
         level: workload.level.to_owned(),
         group: workload.group().to_owned(),
@@ -139,6 +143,16 @@ fn measure(kind: &MetricKind) -> Measure {
         MetricKind::Scaling => Measure::Scaling,
         MetricKind::Efficiency => Measure::Efficiency,
     }
+}
+
+/// The figure, with what it is on this workload.
+fn figure_of(workload: &Workload, name: &str) -> Metric {
+    let mut figure = figure(name);
+    if (workload.id, name) == ("io.email", "load_busy_ratio") {
+        // It is what the lane talks to.
+        "share of the time in which the mail server was busy".clone_into(&mut figure.title);
+    }
+    figure
 }
 
 fn figure(name: &str) -> Metric {

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::table;
 use super::view::{View, capital, effect, processes};
-use crate::analysis::{Case, Row, is_floor, is_ours};
+use crate::analysis::{Case, Row, Unit, is_floor, is_ours};
 use crate::schema::{Depth, FirstQuestion, UNKNOWN, Workload};
 use crate::stats::Verdict;
 use crate::{glossary, machine, run, taints};
@@ -68,10 +68,9 @@ pub(super) fn hero(view: &View<'_>) -> Markup {
             div class="wrap" {
                 p class="eyebrow" { "threadbare · the same work on threads, processes, goroutines and async tasks" }
                 h1 {
-                    @match answers.is_empty() {
-                        false => "What is the cheapest on this machine?",
-                        true => "No two lanes were measured on the same workload",
-                    }
+                    @if let Some(text) = of_the_only_workload(view, answers.is_empty()) { (text) }
+                    @else if answers.is_empty() { "No two lanes were measured on the same workload" }
+                    @else { "What is the cheapest on this machine?" }
                 }
                 p class="host" {
                     @if !header.host.name.is_empty() { (header.host.name) " · " }
@@ -115,6 +114,54 @@ fn answers<'a>(view: &View<'a>) -> Vec<Answer<'a>> {
         .into_iter()
         .filter_map(|(question, what)| answer(view, question, what))
         .collect();
+    judge(view, &mut answers);
+    answers
+}
+
+/// Which lane is the best, where one workload was measured: of a rate always, of
+/// another figure where the page has no answers.
+fn of_the_only_workload(view: &View<'_>, always: bool) -> Option<String> {
+    let has_figure = |workload: &&Workload| {
+        let mut rows = view.analysis.rows_of(&workload.id);
+        rows.any(|row| row.estimate.is_some())
+    };
+    let mut measured = view.run.header.workloads.iter().filter(has_figure);
+    let workload = measured.next().filter(|_| measured.next().is_none())?;
+    let (case, mut rows) = view.main_case(workload)?;
+    rows.retain(|row| !is_floor(&row.lane) && !run::is_base(&row.lane));
+    rows.sort_by(|a, b| order(a).total_cmp(&order(b)));
+    if rows.len() < 2 {
+        return None;
+    }
+    let verdicts = vec![Verdict::Same; rows.len()];
+    let mut answer = Answer {
+        what: "",
+        workload,
+        case,
+        rows,
+        verdicts,
+    };
+    judge(view, std::slice::from_mut(&mut answer));
+    let best = answer.best();
+    let is_rate = best.quantity.unit == Unit::PerSecond && best.quantity.higher_is_better;
+    let figure = best.value_text();
+    let text = match is_rate {
+        true => format!("{} carried the most: {figure}", best.lane),
+        false if always => format!("{}: {} was the best, {figure}", workload.title, best.lane),
+        false => return None,
+    };
+    let others: Vec<(&Row, Verdict)> = answer.leaders().skip(1).collect();
+    let is_open = |(_, verdict): &(&Row, Verdict)| *verdict == Verdict::CannotTell;
+    let alike: Vec<&str> = others.iter().map(|(row, _)| row.lane.as_str()).collect();
+    Some(match alike.is_empty() {
+        true => text,
+        false if others.iter().any(is_open) => format!("{text}; too noisy to rank"),
+        false => format!("{text}; no difference to {}", alike.join(", ")),
+    })
+}
+
+/// Gives the verdicts.
+fn judge<'a>(view: &View<'a>, answers: &mut [Answer<'a>]) {
     // One judgement over all, as they are read together: each lane against those
     // with a better figure.
     let better = |answer: &Answer<'a>| -> Vec<(&'a Row, &'a Row)> {
@@ -124,7 +171,7 @@ fn answers<'a>(view: &View<'a>) -> Vec<Answer<'a>> {
     };
     let pairs: Vec<(&Row, &Row)> = answers.iter().flat_map(better).collect();
     let mut judged = view.analysis.judge(&pairs).into_iter();
-    for answer in &mut answers {
+    for answer in answers {
         for place in 1..answer.rows.len() {
             let found: Vec<Verdict> = judged
                 .by_ref()
@@ -139,7 +186,6 @@ fn answers<'a>(view: &View<'a>) -> Vec<Answer<'a>> {
             };
         }
     }
-    answers
 }
 
 /// The first workload with that place of which two lanes have a figure.

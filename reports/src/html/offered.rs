@@ -8,10 +8,12 @@ use maud::{Markup, html};
 use super::figures::curves_of_lanes;
 use super::view::{View, capital};
 use crate::analysis::{Case, Row, Unit};
-use crate::plot::{Curves, Line, Scale};
+use crate::plot::{Curves, Ideal, Line, Scale};
 use crate::schema::Workload;
 use crate::stats::Estimate;
 
+/// A run of another load.
+const OTHER_LOAD: &str = "threadbare run --preset service --set connections=5000 --set rounds=7500 --set delay=30ms --set limit=100ms --set in_flight=1000 --set pool=1000";
 /// The figure that the others are percentages of.
 const HIGHEST: &str = "rate_per_s";
 /// The percentages of the highest rate at which there are latencies.
@@ -22,8 +24,15 @@ const PERCENTILES: [(&str, &str); 3] = [
     ("p999", "99.9th percentile of latency"),
 ];
 
+/// What comes of 1.5 times the highest rate; no figure of a sample.
+const BEYOND: &str = "beyond";
+/// From so many requests on a p99 and a p99.9 are told.
+const FEWEST: [(&str, f64); 2] = [("p99", 100.0), ("p999", 1_000.0)];
+/// The most that may be refused or fail at a rate that holds.
+const MOST_REFUSED: f64 = 0.001;
+
 /// The columns of the table: a heading, and the figures that it has.
-const COLUMNS: [(&str, &[&str]); 9] = [
+const COLUMNS: [(&str, &[&str]); 10] = [
     ("Highest rate within the limit", &[HIGHEST]),
     ("p99 at half of it", &["latency_ns_p99"]),
     ("p99 at all of it", &["at_100_ns_p99"]),
@@ -34,6 +43,7 @@ const COLUMNS: [(&str, &[&str]); 9] = [
         "More memory for each idle connection",
         &["idle_connection_bytes"],
     ),
+    ("Right answers at 1.5 times the rate", &[BEYOND]),
     (
         "Refused + failed at 1.5 times the rate",
         &["beyond_shed_ratio", "beyond_failed_ratio"],
@@ -82,6 +92,78 @@ fn estimate(rows: &[&Row], lane: &str, id: &str) -> Option<Estimate> {
         .estimate
 }
 
+/// Whether a percentile at so much of the highest rate is one of a handful.
+fn is_of_few(case: &Case, highest: f64, percent: u32, percentile: &str) -> bool {
+    let time = if percent == 50 { "hold_ns" } else { "try_ns" };
+    let Some(&time_ns) = case.0.get(time) else {
+        return false;
+    };
+    let requests = highest * f64::from(percent) / 100.0 * time_ns as f64 / 1e9;
+    let fewest = FEWEST.iter().find(|(name, _)| *name == percentile);
+    fewest.is_some_and(|(_, fewest)| requests < *fewest)
+}
+
+/// What becomes of 1.5 times the highest rate.
+fn beyond(p99_ns: f64, limit_ns: f64, shed: f64, failed: f64) -> &'static str {
+    match p99_ns <= limit_ns && failed <= MOST_REFUSED {
+        true if shed + failed <= MOST_REFUSED => HOLDS,
+        true => "sheds",
+        false => "collapses",
+    }
+}
+
+const HOLDS: &str = "holds";
+
+/// How many right answers a second a lane gives at 1.5 times its highest rate, and
+/// what becomes of it.
+fn beyond_of(case: &Case, rows: &[&Row], lane: &str) -> Option<(f64, &'static str)> {
+    let value = |id: &str| Some(estimate(rows, lane, id)?.value);
+    let highest = value(HIGHEST)?;
+    let [shed, failed] = [value("beyond_shed_ratio")?, value("beyond_failed_ratio")?];
+    let rate = highest * 1.5 * (1.0 - shed - failed).max(0.0);
+    if is_of_few(case, highest, 150, "p99") {
+        return Some((rate, TOO_FEW));
+    }
+    let limit = *case.0.get("limit_ns")?;
+    let word = beyond(value("at_150_ns_p99")?, limit as f64, shed, failed);
+    Some((rate, word))
+}
+
+const TOO_FEW: &str = "too few requests";
+
+/// What stands in the column of these figures.
+fn cell(case: &Case, rows: &[&Row], lane: &str, ids: &[&str]) -> Option<String> {
+    let value = |id: &str| Some(estimate(rows, lane, id)?.value);
+    let plain = |id: &str| Some(Unit::of_name(id).text(value(id)?));
+    let p99_at = [("latency_ns_p99", 50), ("at_100_ns_p99", 100)];
+    match ids {
+        [BEYOND] => {
+            let (rate, word) = beyond_of(case, rows, lane)?;
+            Some(format!("{}, {word}", Unit::PerSecond.text(rate)))
+        }
+        [HIGHEST] => match beyond_of(case, rows, lane) {
+            Some((_, HOLDS)) => Some(format!("≥ {}", plain(HIGHEST)?)),
+            _ => plain(HIGHEST),
+        },
+        ["recovery_ns"] if value("recovery_ns")? == 0.0 => Some("not disturbed".to_owned()),
+        [id] => {
+            let of = p99_at.iter().find(|(p99, _)| p99 == id);
+            let is_few = of
+                .zip(value(HIGHEST))
+                .is_some_and(|((_, percent), highest)| is_of_few(case, highest, *percent, "p99"));
+            if is_few {
+                Some(TOO_FEW.to_owned())
+            } else {
+                plain(id)
+            }
+        }
+        ids => {
+            let texts: Option<Vec<String>> = ids.iter().map(|id| plain(id)).collect();
+            texts.map(|texts| texts.join(" + "))
+        }
+    }
+}
+
 /// The lanes that have figures, by their place.
 fn lanes<'a>(view: &View<'_>, rows: &[&'a Row]) -> BTreeSet<(usize, &'a str)> {
     rows.iter()
@@ -92,22 +174,16 @@ fn lanes<'a>(view: &View<'_>, rows: &[&'a Row]) -> BTreeSet<(usize, &'a str)> {
 
 /// What a lane bears and what it needs for that, a line each.
 fn table(view: &View<'_>, workload: &Workload, case: &Case, rows: &[&Row]) -> Markup {
-    let text = |lane: &str, ids: &[&str]| {
-        let texts = ids.iter().map(|id| {
-            let estimate = estimate(rows, lane, id)?;
-            Some(Unit::of_name(id).text(estimate.value))
-        });
-        texts
-            .collect::<Option<Vec<_>>>()
-            .map(|texts| texts.join(" + "))
-    };
-    let lanes = lanes(view, rows);
+    let mut lanes: Vec<(usize, &str)> = lanes(view, rows).into_iter().collect();
     if lanes.is_empty() {
         return html! {};
     }
+    let rate = |lane: &str| estimate(rows, lane, HIGHEST).map_or(0.0, |one| one.value);
+    lanes.sort_by(|(_, a), (_, b)| rate(b).total_cmp(&rate(a)));
+    let surge = case.0.get("try_ns").map(|ns| *ns as f64 / 2.0);
     html! {
         div class="scroll" tabindex="0" role="group" aria-label="What each lane bears" {
-            table data-name=(format!("offered-{}-{case}", workload.id)) {
+            table class="offered" data-name=(format!("offered-{}-{case}", workload.id)) {
                 caption { "What each lane bears, and what it needs for that" }
                 thead { tr {
                     th class="words" scope="col" { "Lane" }
@@ -118,7 +194,7 @@ fn table(view: &View<'_>, workload: &Workload, case: &Case, rows: &[&Row]) -> Ma
                         tr data-lane=(lane) {
                             th scope="row" { (super::table::lane(view, lane)) }
                             @for (_, ids) in COLUMNS {
-                                td { (text(lane, ids).unwrap_or_else(|| "n/a".to_owned())) }
+                                td { (cell(case, rows, lane, ids).unwrap_or_else(|| "n/a".to_owned())) }
                             }
                         }
                     }
@@ -127,9 +203,16 @@ fn table(view: &View<'_>, workload: &Workload, case: &Case, rows: &[&Row]) -> Ma
         }
         div class="notes" { p {
             "A lane carries your load if its highest rate is above it; the charts show how latency grows on the way there. Memory and threads are those at half of the rate; "
-            "N idle connections take N times that column more. For a load unlike this one: "
-            code { "run --preset service --set connections_count=5000 --set rounds_count=7500 --set delay_ns=30000000" }
-            " has 5,000 connections, 2 ms of CPU time and 30 ms of waiting for each request."
+            "N idle connections take N times that column more."
+        } p {
+            "At 1.5 times the rate a lane " b { (HOLDS) } " if the limit is kept and at most 0.1% is refused or fails: then its highest rate was not found, and is marked ≥. "
+            "It " b { "sheds" } " if it refuses requests and answers the others within the limit; else it " b { "collapses" } "."
+            @if let Some(ns) = surge { " The surge is of twice the highest rate, for " (Unit::Nanoseconds.text(ns)) "." }
+        } p {
+            "For a load unlike this one: " code { (OTHER_LOAD) }
+            " has 5,000 connections, 2 ms of CPU time and 30 ms of waiting for each request. "
+            "The limit is above the waiting, and 1,000 requests may be under way, as 64 that wait for 30 ms each are at most 2,000 a second. "
+            "Two hosts are measured by " code { "threadbare serve" } " on one and " code { "threadbare load" } " on the other."
         } }
     }
 }
@@ -147,7 +230,9 @@ fn one(
         .into_iter()
         .filter_map(|(index, lane)| {
             let highest = estimate(lane, HIGHEST)?.value;
-            let points = LEVELS.iter().filter_map(|&percent| {
+            let told = LEVELS.iter();
+            let told = told.filter(|percent| !is_of_few(case, highest, **percent, percentile));
+            let points = told.filter_map(|&percent| {
                 let latency = estimate(lane, &figure(percent, percentile))?;
                 let rate = highest * f64::from(percent) / 100.0;
                 (latency.value > 0.0).then_some((rate, latency.value, latency.interval))
@@ -170,6 +255,7 @@ fn one(
         "{} over the requests a second that were offered, at 25, 50, 75, 100 and 150% of each lane’s highest rate{comma}{extra}",
         capital(what)
     );
+    let limit = case.0.get("limit_ns").filter(|_| percentile == "p99");
     let name = format!("offered-{}-{percentile}-{case}", workload.id);
     let chart = Curves {
         lines: &lines,
@@ -180,9 +266,32 @@ fn one(
         x_unit: Unit::PerSecond,
         y_unit: Unit::Nanoseconds,
         x_ticks: None,
-        ideal: None,
+        ideal: limit.map(|ns| Ideal::Limit(*ns as f64)),
         breaks: &[],
         marks: true,
     };
     curves_of_lanes(view, name, title, &chart)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_its_highest_rate_a_lane_holds_sheds_or_collapses() {
+        assert_eq!(beyond(15.0, 20.0, 0.001, 0.0), HOLDS);
+        assert_eq!(beyond(15.0, 20.0, 0.2, 0.0), "sheds");
+        assert_eq!(beyond(21.0, 20.0, 0.2, 0.0), "collapses");
+        assert_eq!(beyond(15.0, 20.0, 0.2, 0.2), "collapses");
+    }
+
+    #[test]
+    fn percentile_of_a_handful_is_not_told() {
+        let times = [("hold_ns", 4_000_000_000), ("try_ns", 500_000_000)];
+        let case = Case(times.map(|(name, ns)| (name.to_owned(), ns)).into());
+        // 198 requests, and 49.5.
+        assert!(!is_of_few(&case, 99.0, 50, "p99") && is_of_few(&case, 99.0, 100, "p99"));
+        assert!(is_of_few(&case, 499.0, 50, "p999") && !is_of_few(&case, 501.0, 50, "p999"));
+        assert!(!is_of_few(&case, 1.0, 50, "p50"));
+    }
 }

@@ -32,9 +32,11 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
             None => groups.push((group, vec![workload])),
         }
     }
-    if groups.is_empty() {
-        return None;
-    }
+    let is_lone = match groups.as_slice() {
+        [] => return None,
+        [(_, members)] => members.len() == 1,
+        _ => false,
+    };
     let lead =
         html! { "Open one for its chart, its table, and what a figure includes and leaves out." };
     let body = html! {        @for (group, members) in groups {
@@ -44,7 +46,7 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
                     (known.map_or(group, |known| &known.title))
                 }
                 @if let Some(known) = known { p class="lead" { (known.lead) } }
-                @for workload in members { (one(view, workload)) }
+                @for workload in members { (one(view, workload, is_lone)) }
             }
         }
     };
@@ -55,13 +57,13 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
     })
 }
 
-fn one(view: &View<'_>, workload: &Workload) -> Markup {
+fn one(view: &View<'_>, workload: &Workload, is_open: bool) -> Markup {
     let rows: Vec<&Row> = view.analysis.rows_of(&workload.id).collect();
     let (first, others): (Vec<&Row>, Vec<&Row>) =
         rows.iter().partition(|row| row.quantity.rank == 0);
     let name = |text: &str| format!("{}{text}", workload.id);
     html! {
-        details class="sheet question" id={"q-" (workload.id)} data-workload=(workload.id) {
+        details class="sheet question" id={"q-" (workload.id)} data-workload=(workload.id) open[is_open] {
             summary {
                 h4 class="title" { (if workload.title.is_empty() { &workload.id } else { &workload.title }) }
                 span class="hint" { (best(view, workload)) }

@@ -184,11 +184,15 @@ fn mean_row(view: &View<'_>, lanes: &[&str]) -> Markup {
     else {
         return html! {};
     };
+    // Of one case the mean is its ratio, whose verdict stands above it.
+    if count < 2 {
+        return html! {};
+    }
     html! {
         tfoot {
             tr {
                 th scope="row" {
-                    "Geometric mean" small { "over the " (count) @if count == 1 { " case" } @else { " cases" } " that every lane has" }
+                    "Geometric mean" small { "over the " (count) " cases that every lane has" }
                 }
                 @for (lane, mean) in lanes.iter().zip(&means) {
                     @let ratio = mean / means[reference];

@@ -26,6 +26,8 @@ pub enum Ideal {
     Diagonal,
     /// The same y all along.
     Level(f64),
+    /// y should stay below this.
+    Limit(f64),
 }
 
 /// What is drawn and how.
@@ -119,7 +121,7 @@ fn draw_all(caption: &Caption, chart: &Curves<'_>, layout: &Layout) -> String {
             .iter()
             .flat_map(|line| line.fitted.iter().map(|point| point.1)),
     );
-    if let Some(Ideal::Level(level)) = chart.ideal {
+    if let Some(Ideal::Level(level) | Ideal::Limit(level)) = chart.ideal {
         ys.push(level);
     }
     let xs = points().map(|point| point.0).chain(
@@ -144,7 +146,7 @@ fn draw_all(caption: &Caption, chart: &Curves<'_>, layout: &Layout) -> String {
                     let (start, end) = (x.low.max(y.low), x.high.min(y.high));
                     ((start, start), (end, end), -8.0)
                 }
-                Ideal::Level(level) => ((x.low, level), (x.high, level), 0.0),
+                Ideal::Level(level) | Ideal::Limit(level) => ((x.low, level), (x.high, level), 0.0),
             };
             let path = [start, end].map(|at| (x.place(at.0), y.place(at.1)));
             pen.dashes(&path, Ink::Muted, 1.0);
@@ -152,7 +154,11 @@ fn draw_all(caption: &Caption, chart: &Curves<'_>, layout: &Layout) -> String {
                 f64::midpoint(path[0].0, path[1].0) + beside,
                 f64::midpoint(path[0].1, path[1].1) - 10.0,
             );
-            pen.small("ideal", middle, Ink::Muted, Anchor::End);
+            let label = match ideal {
+                Ideal::Limit(_) => "limit",
+                Ideal::Diagonal | Ideal::Level(_) => "ideal",
+            };
+            pen.small(label, middle, Ink::Muted, Anchor::End);
         }
         for at in chart.breaks {
             let place = x.place(*at);

@@ -114,7 +114,7 @@ const KINDS: [(&str, &str, &str); 15] = [
     (
         "debug_build",
         "Built without optimisation",
-        "no figure of this run counts: build with --release",
+        "the Rust lanes are too slow; do not compare them with Go, Java, Node: build with --release",
     ),
     (
         "load_generator",

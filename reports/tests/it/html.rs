@@ -652,6 +652,17 @@ fn mean_over_rates_calls_the_higher_one_better() {
     let echo = &mut run.header.workloads[0];
     echo.measures = vec![reports::schema::Measure::Throughput];
     let page = html::render(&run);
+    // One workload: its best lane is the title, and its sheet is open.
+    assert!(
+        page.contains("<h1>tokio carried the most: "),
+        "{page:.3000}"
+    );
+    assert!(page.contains("data-workload=\"io.tcp_echo\" open>"));
+    // Of one case there is no mean.
+    let mut one = run.clone();
+    one.groups
+        .retain(|group| group.parameters["offered_per_s"] == 0);
+    assert!(!html::render(&one).contains("<tfoot>"));
     let (_, mean) = page.split_once("<tfoot>").expect("a mean");
     let (_, tokio) = mean.split_once("data-lane=\"tokio\">").expect("its cell");
     assert!(

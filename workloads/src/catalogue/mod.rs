@@ -352,7 +352,7 @@ pub const FIGURES: [(&str, &str); 44] = [
     ("load_limit_per_s", "limit of the load generator"),
     (
         "load_busy_ratio",
-        "share of the time in which the load generator or mail server was busy",
+        "share of the time in which the load generator was busy",
     ),
     ("capacity_per_s", "capacity of the server"),
     ("rate_per_s", "highest rate within the limit"),

@@ -74,7 +74,7 @@ const LIST: &[Workload] = &[Workload {
         ),
         count(
             "in_flight_count",
-            "requests that the service works at at the same time; it refuses one more",
+            "requests that the service has under way at the same time; it refuses one more",
             [&[8], &[64], &[64]],
             60_000,
         ),
@@ -167,7 +167,7 @@ const LIST: &[Workload] = &[Workload {
         "load_busy_ratio",
     ],
     includes: "Parsing and writing HTTP and JSON, a hash that authenticates, one backend call over TCP from a bounded pool, or three at once, a limit of requests at the same time. The rate is the highest at which 99 of 100 answers were there within the limit, all were right and at most one of 1,000 was refused; latencies are those at half of it, on a fixed schedule, without the slow route.",
-    leaves_out: "A network card, TLS, and a database's own work: the suite's backend waits for as long as it is told. Redis and PostgreSQL take the time that they need, and ignore the delays. On two CPUs the load generator shares one with the backend. The CPU time of an operation is the mean over all requests, those beyond the highest rate among them; the figure for half of the highest rate has no others. A run that names no lanes and no preset has a small form: four lanes, few processes, and a search of about a second, so its highest rates are rough; `run --preset service` has the whole.",
+    leaves_out: "A network card, TLS, and a database's own work: the suite's backend waits for as long as it is told. Redis and PostgreSQL take the time that they need, and ignore the delays. On two CPUs the load generator shares one with the backend. The CPU time of an operation is the mean over all requests, those beyond the highest rate among them; the figure for half of the highest rate has no others. A run that names no lanes and no preset has a small form: four lanes, few processes, and a search of about a second, so its highest rates are rough; the whole is measured by: threadbare run --preset service.",
     calibrated: false,
     operations: |_| 0,
     checksum: |_| 1,
