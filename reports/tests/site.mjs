@@ -5,7 +5,7 @@ import { drive } from "./driver.mjs";
 
 const machine = "m/" + readdirSync(join(dirname(process.argv[3]), "m"))[0];
 
-await drive(process.argv.slice(2), async ({ run, until, open, check, tell }) => {
+await drive(process.argv.slice(2), async ({ run, until, follow, open, check, tell }) => {
   const shown = "[...document.querySelectorAll('tbody tr[data-facts]')].filter((row) => !row.hidden)";
 
   // Filters and their addresses.
@@ -47,10 +47,10 @@ await drive(process.argv.slice(2), async ({ run, until, open, check, tell }) => 
 
   // The pages behind it.
   const first = await run("document.querySelector('tbody tr[data-facts] th a').href");
-  await run("document.querySelector('tbody tr[data-facts] th a').click()");
+  await follow("tbody tr[data-facts] th a");
   check("a row leads to its machine", await until(`location.href === ${JSON.stringify(first)} && document.readyState === 'complete' && document.querySelectorAll('.heat tr').length > 8`), await run("location.href"));
-  await run("document.querySelector('.links a').click()");
-  check("and back", await until("location.pathname.endsWith('/index.html')"), await run("location.href"));
+  await follow(".links a");
+  check("and back", await until("location.pathname.endsWith('/index.html') && document.readyState === 'complete'"), await run("location.href"));
 
   // Phone width: nothing but the tables' own frames scrolls sideways.
   await tell("Emulation.setDeviceMetricsOverride", { width: 375, height: 800, deviceScaleFactor: 1, mobile: true });
