@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use reports::verify::{Finding, Standing, Verifier};
 use serde_json::json;
 
@@ -15,8 +16,15 @@ pub(super) fn verify(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
     let mut found: Vec<(String, Finding)> = Vec::new();
     for path in &arguments.files {
         let file = run_file(path);
-        let finding = verifier.verify(&file);
-        found.push((file.display().to_string(), finding));
+        let files = match path.is_dir() && !file.exists() {
+            true => reports::site::files(path).context("reading a folder of runs")?,
+            false => vec![file],
+        };
+        anyhow::ensure!(!files.is_empty(), "{} holds no run", path.display());
+        for file in files {
+            let finding = verifier.verify(&file);
+            found.push((file.display().to_string(), finding));
+        }
     }
     let mut out = stdout();
     match arguments.format {

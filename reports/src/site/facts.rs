@@ -134,16 +134,16 @@ fn mitigations(found: Option<&Value>) -> String {
     let Some(Value::Object(all)) = found else {
         return String::new();
     };
-    let says = |word: &str| {
-        let mut values = all.values().filter_map(Value::as_str);
-        values.any(|value| value.starts_with(word))
+    let count = |word: &str| {
+        let values = all.values().filter_map(Value::as_str);
+        values.filter(|value| value.starts_with(word)).count()
     };
-    match (says("Mitigation"), says("Vulnerable")) {
-        (true, _) => "on",
-        (false, true) => "off",
-        (false, false) => "not needed",
+    match (count("Mitigation"), count("Vulnerable")) {
+        (0, 0) => "not needed".to_owned(),
+        (0, _) => "off".to_owned(),
+        (_, 0) => "on".to_owned(),
+        (_, vulnerable) => format!("partly: {vulnerable} vulnerable"),
     }
-    .to_owned()
 }
 
 /// Orders releases such as `1.27.3` by their numbers.
@@ -168,8 +168,9 @@ mod tests {
         let said = |value: Value| mitigations(Some(&value));
         assert_eq!(
             said(json!({"a": "Mitigation: PTI", "b": "Vulnerable"})),
-            "on"
+            "partly: 1 vulnerable"
         );
+        assert_eq!(said(json!({"a": "Mitigation: PTI"})), "on");
         assert_eq!(said(json!({"a": "Vulnerable", "b": "Not affected"})), "off");
         assert_eq!(said(json!({"b": "Not affected"})), "not needed");
         assert_eq!(mitigations(None), "");

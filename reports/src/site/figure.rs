@@ -13,7 +13,7 @@ use crate::stats::quantile::median;
 /// The axis of workloads that are measured on 1, 2, … all CPUs.
 const WORKERS: &str = "workers_count";
 
-/// With fewer runs their interval is from the least to the most of them.
+/// With fewer runs their interval is the hull of their own.
 const FEWEST_FOR_BOOTSTRAP: usize = 6;
 
 /// What is measured, the same on machines of any size.
@@ -32,7 +32,7 @@ pub struct Place {
 pub struct Figure {
     /// The median over runs of each run's figure.
     pub value: f64,
-    /// Of several runs how far they lie apart, of one run its own.
+    /// Of one run its own, of a few the hull of theirs, of many that of their median.
     pub interval: Option<Interval>,
     /// How many runs.
     pub runs_count: usize,
@@ -186,16 +186,18 @@ pub(super) fn together(runs: &[Figure]) -> Figure {
     }
     let values: Vec<f64> = runs.iter().map(|run| run.value).collect();
     let interval = match runs.len() {
-        ..FEWEST_FOR_BOOTSTRAP => values.iter().copied().fold(None, |range, value| {
-            let Interval { low, high } = range.unwrap_or(Interval {
-                low: value,
-                high: value,
+        ..FEWEST_FOR_BOOTSTRAP => {
+            let own = runs.iter().map(|run| {
+                run.interval.unwrap_or(Interval {
+                    low: run.value,
+                    high: run.value,
+                })
             });
-            Some(Interval {
-                low: low.min(value),
-                high: high.max(value),
+            own.reduce(|range, own| Interval {
+                low: range.low.min(own.low),
+                high: range.high.max(own.high),
             })
-        }),
+        }
         _ => {
             let tree = values.iter().map(|value| vec![vec![*value]]).collect();
             Replicates::of_median(&tree, 0).and_then(|replicates| replicates.interval())
@@ -239,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn one_run_keeps_its_own_interval_and_several_are_their_range() {
+    fn one_run_keeps_its_own_interval_and_a_few_the_hull_of_theirs() {
         let one = figure(100.0, Verdict::Faster);
         assert_eq!(together(std::slice::from_ref(&one)), one);
         let all: Vec<Figure> = [90.0, 110.0, 100.0]
@@ -248,8 +250,8 @@ mod tests {
         let found = together(&all);
         assert_eq!((found.value, found.runs_count), (100.0, 3));
         let range = Interval {
-            low: 90.0,
-            high: 110.0,
+            low: 90.0 * 0.9,
+            high: 110.0 * 1.1,
         };
         assert_eq!(found.interval, Some(range));
         assert_eq!(found.verdict, Some(Verdict::Faster));

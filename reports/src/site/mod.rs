@@ -139,21 +139,31 @@ impl Setup {
     }
 }
 
-/// All result files at and below `folder`, by their paths.
+/// All result files at and below `folder`, by their paths: regular files alone, and
+/// folders that are linked to are not entered.
 ///
 /// # Errors
 ///
-/// What the file system said.
+/// What the file system said, and of which folder or file.
 pub fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_owned()];
     while let Some(folder) = open.pop() {
-        for entry in std::fs::read_dir(&folder)? {
-            let path = entry?.path();
+        let at = |path: &Path, error: io::Error| {
+            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+        };
+        for entry in std::fs::read_dir(&folder).map_err(|error| at(&folder, error))? {
+            let path = entry.map_err(|error| at(&folder, error))?.path();
             let name = path.to_string_lossy();
-            if path.is_dir() {
+            let is_named = name.ends_with(".jsonl") || name.ends_with(".jsonl.zst");
+            let kind = std::fs::symlink_metadata(&path).map_err(|error| at(&path, error))?;
+            if kind.is_dir() {
                 open.push(path);
-            } else if name.ends_with(".jsonl") || name.ends_with(".jsonl.zst") {
+            } else if is_named
+                // A link to a file is read; one to a folder may lead back here.
+                && (kind.is_file()
+                    || kind.is_symlink() && std::fs::metadata(&path).is_ok_and(|to| to.is_file()))
+            {
                 found.push(path);
             }
         }

@@ -99,7 +99,17 @@ impl<S: BufRead> Frames<S> {
 impl<S: BufRead> Read for Frames<S> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         while let Some(decoder) = &mut self.0 {
-            let got = decoder.read(bytes)?;
+            let got = match decoder.read(bytes) {
+                Ok(got) => got,
+                Err(error) => {
+                    let source = self.0.take().map(StreamingDecoder::into_inner);
+                    let is_cut = source.is_some_and(|mut source| is_at_end(&mut source));
+                    return Err(match is_cut {
+                        true => io::Error::other("the file is cut off: copy it again"),
+                        false => error,
+                    });
+                }
+            };
             if got > 0 || bytes.is_empty() {
                 return Ok(got);
             }

@@ -282,6 +282,11 @@ fn a_run_is_taken_once_and_in_its_own_place() {
     let mut verifier = Verifier::default();
     assert_eq!(verifier.verify(&elsewhere).standing, Standing::Refused);
     assert_eq!(verifier.verify(&own).standing, Standing::Accepted);
+    let half = folder.path().join("half.jsonl.zst");
+    let bytes = std::fs::read(source).expect("a kept run");
+    std::fs::write(&half, &bytes[..bytes.len() / 2]).expect("a file");
+    let said = verifier.verify(&half).reasons.join("\n");
+    assert!(said.contains("is cut off: copy it again"), "{said}");
     let large = folder.path().join("large.jsonl.zst");
     std::fs::write(&large, vec![0; MOST_BYTES + 1]).expect("a file");
     let said = verifier.verify(&large).reasons.join("\n");

@@ -74,6 +74,24 @@ fn real_runs_are_one_machine_whose_replicates_give_the_interval() {
 }
 
 #[test]
+fn linked_folders_and_pipes_are_passed_by_and_a_missing_folder_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::create_dir(path.join("in")).unwrap();
+    std::fs::write(path.join("in/a.jsonl"), "").unwrap();
+    std::os::unix::fs::symlink("..", path.join("in/back")).unwrap();
+    std::os::unix::fs::symlink("a.jsonl", path.join("in/b.jsonl")).unwrap();
+    let pipe = std::process::Command::new("mkfifo")
+        .arg(path.join("pipe.jsonl"))
+        .status();
+    assert!(pipe.unwrap().success());
+    let found = reports::site::files(path).unwrap();
+    assert_eq!(found, [path.join("in/a.jsonl"), path.join("in/b.jsonl")]);
+    let error = reports::site::files(&path.join("none")).unwrap_err();
+    assert!(error.to_string().contains("none"), "{error}");
+}
+
+#[test]
 fn file_that_is_not_accepted_is_named_and_in_no_figure() {
     let folder = tempfile::tempdir().unwrap();
     let files = derive::write(folder.path(), 2);

@@ -6,6 +6,7 @@ use super::{
     choices, columns, document, facts_of, figure, file_of, hero, row_head, sheet, signs, words,
 };
 use crate::site::{Collection, Figure, Question, Setup};
+use crate::stats::Verdict;
 use crate::verify::Standing;
 
 pub(super) fn page(collection: &Collection) -> String {
@@ -16,7 +17,7 @@ pub(super) fn page(collection: &Collection) -> String {
     };
     let text = html! {
         (collection.runs_count()) " runs in " (collection.setups().count()) " setups. "
-        "A row is a machine in one setup: kernel, mitigations, releases. Each cell has the best lane (and after ≈ those whose intervals overlap its own), its figure with its interval, and how it stands against "
+        "A row is a machine in one setup: kernel, mitigations, releases. Each cell has the best lane (and after ≈ those whose intervals overlap its own and whose verdict is no other), its figure with its interval, and how it stands against "
         (collection.reference_lane) ". Times of different machines stand side by side; nothing is averaged over machines."
     };
     let body = html! {
@@ -85,21 +86,36 @@ fn cell(collection: &Collection, question: &Question, setup: &Setup) -> Markup {
     let ranked = setup.ranked(&question.place.place);
     html! {
         @match ranked.first() {
-            Some((lane, best)) => td class="words" data-lane=(name) data-value=(format!("{:e}", best.cost())) {
-                span { (lane) (as_good(&ranked)) } " " (figure(best, &collection.reference_lane, lane))
+            Some((lane, best)) => {
+                @let others = as_good(&ranked);
+                td class="words" data-lane=(name) data-value=(format!("{:e}", best.cost())) {
+                    span title=[(!others.is_empty()).then(|| others.join(", "))] { (lane) (alike(&others)) }
+                    " " (figure(best, &collection.reference_lane, lane))
+                }
             },
             None => td class="words none" data-lane=(name) { "not measured" },
         }
     }
 }
 
-/// The lanes whose intervals overlap that of the first: ` ≈ tokio`.
-fn as_good(ranked: &[(&str, &Figure)]) -> String {
+/// The lanes whose intervals overlap that of the first, and that stand as it does against
+/// the reference: what one of two is, and the other is not, tells them apart.
+fn as_good<'a>(ranked: &[(&'a str, &Figure)]) -> Vec<&'a str> {
     let [(_, best), others @ ..] = ranked else {
-        return String::new();
+        return Vec::new();
     };
-    let alike = others.iter().filter(|(_, other)| best.overlaps(other));
-    let names: Vec<&str> = alike.map(|(lane, _)| *lane).collect();
+    let decided = |figure: &Figure| {
+        let verdict = figure.verdict;
+        verdict.filter(|verdict| matches!(verdict, Verdict::Faster | Verdict::Slower))
+    };
+    let alike = others
+        .iter()
+        .filter(|(_, other)| best.overlaps(other) && decided(best) == decided(other));
+    alike.map(|(lane, _)| *lane).collect()
+}
+
+/// ` ≈ tokio`.
+fn alike(names: &[&str]) -> String {
     match names.len() {
         0 => String::new(),
         1 | 2 => format!(" ≈ {}", names.join(" ≈ ")),
@@ -149,5 +165,37 @@ fn apart(collection: &Collection) -> Markup {
         h2 { "Runs that stand apart" }
         p class="lead" { "These files are in no figure of this site, for the reasons beside them." }
         (sheet("Runs that stand apart", &table))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::Unit;
+    use crate::stats::bootstrap::Interval;
+
+    fn lane(low: f64, verdict: Option<Verdict>) -> Figure {
+        Figure {
+            value: low + 1.0,
+            interval: Some(Interval {
+                low,
+                high: low + 30.0,
+            }),
+            runs_count: 1,
+            ratio: None,
+            verdict,
+            sign: "",
+            unit: Unit::Nanoseconds,
+            higher_is_better: false,
+        }
+    }
+
+    #[test]
+    fn a_lane_that_is_worse_than_the_reference_is_not_as_good_as_the_reference() {
+        let thread = lane(100.0, None);
+        let go = lane(119.0, Some(Verdict::Slower));
+        let tokio = lane(119.0, Some(Verdict::Same));
+        let ranked = [("thread", &thread), ("go", &go), ("tokio", &tokio)];
+        assert_eq!(as_good(&ranked), ["tokio"]);
     }
 }
