@@ -552,7 +552,30 @@ fn a_run_is_kept_in_its_machines_folder_and_verified_there() {
     assert_eq!(stdout(&verified), format!("accepted: {file}\n"));
     assert_eq!(verified.status.code(), Some(0));
 
+    let again = said(&["keep", there.to_str().unwrap(), "--out", tree]);
+    assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
+    // What is there with other samples stays, and the next run is kept all the same.
+    std::fs::write(file, "other").unwrap();
+    let runs = std::fs::read_dir(&machine).unwrap();
+    let next = runs.map(|entry| entry.unwrap().path()).max().unwrap();
+    let [first, second] = [&there, &next].map(|path| path.to_str().unwrap());
+    let kept = said(&["keep", first, second, "--out", tree]);
+    assert_eq!(kept.status.code(), Some(2));
+    let why = "is there already, with other samples";
+    assert!(stderr(&kept).contains(why), "{}", stderr(&kept));
+    assert!(
+        stdout(&kept).contains("\n  accepted\n"),
+        "{}",
+        stdout(&kept)
+    );
+    assert_eq!(std::fs::read(file).unwrap(), b"other");
+    std::fs::remove_file(file).unwrap();
+    assert!(said(&["keep", first, "--out", tree]).status.success());
+
     let small = reports.join("tests/fixtures/v1-small.jsonl");
+    let kept = said(&["keep", small.to_str().unwrap(), "--out", tree]);
+    assert_eq!(kept.status.code(), Some(2), "{}", stdout(&kept));
+    assert!(stdout(&kept).contains("\n  refused\n"), "{}", stdout(&kept));
     let verified = said(&["verify", "--format", "json", file, small.to_str().unwrap()]);
     assert_eq!(verified.status.code(), Some(2), "{}", stdout(&verified));
     let answer: serde_json::Value = serde_json::from_str(&stdout(&verified)).unwrap();

@@ -10,7 +10,7 @@ use reports::collect::{Arrived, State, collect as look};
 use super::arguments::{CollectArguments, Format};
 use super::list::{plain_table, trimmed};
 use super::{keep, shell};
-use crate::say::stdout;
+use crate::say::{say, stdout};
 
 /// The exit status where not every run is whole.
 const NOT_ALL: u8 = 1;
@@ -28,13 +28,16 @@ pub(super) fn collect(arguments: &CollectArguments) -> anyhow::Result<ExitCode> 
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&found)?)?,
         Format::Table => print(&mut out, &found)?,
     }
+    let mut is_all = found.iter().all(|one| one.state == State::Whole);
     if let Some(kept) = &arguments.keep {
         let whole = found.iter().filter(|one| one.state == State::Whole);
         for file in whole.filter_map(|one| one.file.as_deref()) {
-            keep::one(file, kept)?;
+            if let Err(error) = keep::one(file, kept) {
+                say(format!("{error:#}"));
+                is_all = false;
+            }
         }
     }
-    let is_all = found.iter().all(|one| one.state == State::Whole);
     if arguments.format == Format::Table {
         writeln!(
             out,

@@ -1,12 +1,13 @@
 //! `threadbare keep`: a run into the tree of those that are kept.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use reports::Run;
 use reports::store::{Kept, MOST_BYTES, kept_path};
+use reports::verify::{Standing, Verifier, look};
 
 use super::arguments::KeepArguments;
 use super::report::run_file;
@@ -16,27 +17,39 @@ use crate::say::{say, stdout};
 const LEVEL: i32 = 19;
 
 pub(super) fn keep(arguments: &KeepArguments) -> anyhow::Result<ExitCode> {
+    let mut worst = Standing::Accepted;
     for path in &arguments.runs {
-        one(&run_file(path), &arguments.out)?;
+        worst = worst.max(
+            one(&run_file(path), &arguments.out).unwrap_or_else(|error| {
+                say(format!("{error:#}"));
+                Standing::Refused
+            }),
+        );
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(ExitCode::from(worst.exit_code()))
 }
 
-/// Keeps the run in `file` below `folder`, and says where.
-pub(super) fn one(file: &Path, folder: &Path) -> anyhow::Result<()> {
+/// Keeps the run in `file` below `folder`, and says where and how it stands there.
+pub(super) fn one(file: &Path, folder: &Path) -> anyhow::Result<Standing> {
     let run = reports::store::read(file)?;
     for warning in &run.warnings {
         say(warning);
     }
     let (packed, steps) = packed(&run).with_context(|| format!("keeping {}", file.display()))?;
-    let kept = write(folder, &run, &packed)?;
+    let kept = write(folder, &run, &packed, file)?;
+    let finding = Verifier::default().verify(&kept);
+    let mut out = stdout();
     writeln!(
-        stdout(),
-        "{}\n  {} bytes; latencies in {steps} steps an octave",
+        out,
+        "{}\n  {} bytes; latencies in {steps} steps an octave\n  {}",
         kept.display(),
-        packed.len()
+        packed.len(),
+        finding.standing
     )?;
-    Ok(())
+    for reason in &finding.reasons {
+        writeln!(out, "  {reason}")?;
+    }
+    Ok(finding.standing)
 }
 
 /// The run with the finest histograms of latency with which it is small enough,
@@ -56,12 +69,21 @@ fn packed(run: &Run) -> anyhow::Result<(Vec<u8>, u32)> {
     )
 }
 
-fn write(folder: &Path, run: &Run, packed: &[u8]) -> anyhow::Result<PathBuf> {
+/// Writes `packed` to its place below `folder`; nothing where the samples of `source`,
+/// whose run it is, are there already.
+fn write(folder: &Path, run: &Run, packed: &[u8], source: &Path) -> anyhow::Result<PathBuf> {
     let file = folder.join(kept_path(&run.header));
     let parent = file.parent().unwrap_or(folder);
     std::fs::create_dir_all(parent)
         .with_context(|| format!("making the folder {}", parent.display()))?;
-    reports::store::replace(&file, packed)
-        .with_context(|| format!("writing {}", file.display()))?;
+    match reports::store::create(&file, packed) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => anyhow::ensure!(
+            look(&file).has_samples_of(&look(source)),
+            "{} is there already, with other samples than {}",
+            file.display(),
+            source.display()
+        ),
+        written => written.with_context(|| format!("writing {}", file.display()))?,
+    }
     Ok(file)
 }

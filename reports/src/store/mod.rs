@@ -11,7 +11,7 @@ mod writer;
 pub use claim::Claim;
 pub(crate) use keep::plain;
 pub use keep::{Kept, MOST_BYTES, kept_path};
-pub use output::{holds_results, replace, write_output};
+pub use output::{create, holds_results, replace, write_output};
 pub use reader::{Limits, ReadError, read, read_from};
 pub use source::Unread;
 pub use writer::{Medium, WriteError, Writer};

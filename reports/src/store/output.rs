@@ -80,6 +80,22 @@ fn write_into(target: &Path, contents: &[u8]) -> io::Result<()> {
     file.write_all(contents)
 }
 
+/// Writes `contents` to a new file at `path`, and removes it again if that fails.
+///
+/// # Errors
+///
+/// What the file system said; [`io::ErrorKind::AlreadyExists`] where a file is there,
+/// which is then untouched.
+pub fn create(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let mut file = File::create_new(path)?;
+    let written = file.write_all(contents).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // The error that matters is the first one.
+        let _ = fs::remove_file(path);
+    }
+    written
+}
+
 /// Writes `contents` to the plain file at `path`, results or not: whole or not
 /// at all. Mode and owner of what was there stay.
 ///
