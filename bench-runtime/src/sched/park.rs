@@ -18,6 +18,7 @@ use crate::stack::StackHeader;
 use crate::timer::{Action, Armed};
 
 /// The goroutine or thread that runs this code.
+#[cfg(test)]
 pub(crate) fn current() -> Parkable {
     match current::header() {
         Some(header) => goroutine_of(header).parkable(),

@@ -34,13 +34,13 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::mem;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU8, AtomicU32};
 use std::task::Waker;
 
 use super::current::{self, machine_of};
 use super::shared::Shared;
-use super::{newproc, park, waker_thread};
+use super::{newproc, waker_thread};
 use crate::goroutine::body::without_panic;
 use crate::goroutine::{Head, Kind, Parkable};
 use crate::stack::StackHeader;
@@ -226,7 +226,7 @@ fn wake_here(header: Option<&'static StackHeader>, waker: Waker) {
     };
     let outer = header.map_or_else(|| WAKES.get(), |header| header.wakes.get());
     if outer == DEEPEST {
-        let who = park::current().as_ptr().addr();
+        let who = waking(header);
         let mut left = LEFT.lock();
         return match left.iter_mut().find(|(owner, _)| *owner == who) {
             Some((_, wakers)) => wakers.push_back(waker),
@@ -237,15 +237,22 @@ fn wake_here(header: Option<&'static StackHeader>, waker: Waker) {
     // It does not unwind.
     without_panic(|| waker.wake());
     if outer + 1 == DEEPEST {
-        wake_left();
+        wake_left(waking(header));
     }
     set(outer);
 }
 
+/// The goroutine or thread that wakes: an address that no other has meanwhile.
+fn waking(header: Option<&'static StackHeader>) -> usize {
+    match header {
+        Some(header) => ptr::from_ref(header).addr(),
+        None => WAKES.with(|wakes| ptr::from_ref(wakes).addr()),
+    }
+}
+
 /// Wakes all that was left to this wake, and what is left to it meanwhile.
 #[cold]
-fn wake_left() {
-    let who = park::current().as_ptr().addr();
+fn wake_left(who: usize) {
     loop {
         let next = {
             let mut left = LEFT.lock();

@@ -574,11 +574,9 @@ impl Builder {
     }
 
     /// Whether stderr is told, in a pinned runtime, when a goroutine has blocked its
-    /// thread for most of a second, in a call that the runtime does not know of, and
-    /// others that can run on that thread alone wait behind it. They wait for ever
-    /// if it waits for one of them: for a `std::sync::Mutex` that one holds while it
-    /// waits for something. The same for a goroutine that computes for so long without a
-    /// call into the runtime: those that started on its thread wait until it makes one.
+    /// thread for most of a second, in a call that the runtime does not know of, or has
+    /// computed for so long, while others wait that can run on that thread alone. They wait
+    /// for ever if it waits for one of them, or never calls the runtime.
     ///
     /// # Examples
     ///
