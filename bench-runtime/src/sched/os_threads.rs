@@ -201,9 +201,10 @@ pub(super) fn starter() -> &'static Sender<Start> {
 }
 
 /// Runs `start`, which starts a thread, where no goroutine has changed what
-/// that thread will inherit.
-pub(super) fn on_clean_thread(start: impl FnOnce() + Send + 'static) {
-    if !is_bound() {
+/// that thread will inherit, and where libc has the stack for it. `is_small`: this one has
+/// not, and [`starter`] has been called.
+pub(super) fn on_clean_thread(is_small: bool, start: impl FnOnce() + Send + 'static) {
+    if !is_bound() && !is_small {
         start();
     } else if starter().send(Box::new(start)).is_err() {
         crate::fatal::fatal!("the thread that starts threads is gone");

@@ -8,7 +8,7 @@ use super::procs::Procs;
 use super::schedule::machine_main;
 use super::settings::Settings;
 use super::shared::{Entries, Shared};
-use super::{current, dump, hand_off, report, shutdown, stacks, sysmon};
+use super::{current, dump, hand_off, report, shutdown, stacks, sysmon, wake};
 use crate::stack::{Class, StackError};
 use crate::sys::{barrier, fork};
 
@@ -29,6 +29,7 @@ pub(super) fn start(settings: &Settings) -> io::Result<&'static Shared> {
     let (all_procs, procs) = Procs::new(settings)?;
     let default_class = Class::for_policy(settings.stack).map_err(stack_error)?;
     crate::stack::reserve().map_err(stack_error)?;
+    wake::prepare_for(default_class);
     // One for the first M: what `run` would end the program for.
     os_threads::start("probe", THREAD_STACK, || ())?;
     if settings.shrink_options.compact {

@@ -14,6 +14,7 @@ use super::join::JoinHandle;
 use super::preempt;
 use super::shared::Shared;
 use super::trace::recorder::ANY;
+use super::wake;
 use crate::goroutine::body::{self, Exit};
 use crate::goroutine::details::{Labels, text_of};
 use crate::goroutine::{
@@ -391,6 +392,7 @@ impl GoBuilder {
     /// The stack's class; an error if the policy is out of range.
     fn class(&self) -> io::Result<Option<Class>> {
         let class = self.stack.map(Class::for_policy).transpose();
+        class.iter().flatten().copied().for_each(wake::prepare_for);
         class.map_err(io::Error::other)
     }
 

@@ -1,8 +1,9 @@
 //! Waking: the W steps of [`super::idle`], and the threads that are woken or started.
 
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
 
+use super::current;
 use super::idle::Lists;
 use super::job::HELPER_STACK;
 use super::machine::Machine;
@@ -11,6 +12,7 @@ use super::processor::{Processor, ProcessorStatus};
 use super::shared::Shared;
 use super::trace::event::Kind;
 use crate::goroutine::Goroutine;
+use crate::stack::{Class, Stack};
 use crate::sys::{barrier, thread_end};
 
 /// Puts a P to use: wakes a sleeping M with it, or starts a new one.
@@ -60,6 +62,23 @@ pub(super) fn new_machine(shared: &'static Shared) -> &'static Machine {
     m
 }
 
+/// What libc needs of a stack to start a thread: a few KiB, of which the loader uses most
+/// at the first call of a function, for the vector registers.
+const START_STACK: usize = 32 << 10;
+
+fn has_room_to_start() -> bool {
+    current::header()
+        .is_none_or(|header| Stack::from_header(NonNull::from(header)).usable() >= START_STACK)
+}
+
+/// Before goroutines with such stacks start: threads that they need are started by another
+/// thread.
+pub(super) fn prepare_for(class: Class) {
+    if class.usable() < START_STACK {
+        os_threads::starter();
+    }
+}
+
 /// Starts a thread of the runtime, whose last act is [`thread_ends`](super::clear_up::thread_ends).
 pub(super) fn start_thread(
     shared: &'static Shared,
@@ -83,7 +102,7 @@ pub(super) fn start_thread(
         ThreadKind::Machine => THREAD_STACK,
         ThreadKind::Helper => HELPER_STACK,
     };
-    os_threads::on_clean_thread(move || {
+    os_threads::on_clean_thread(!has_room_to_start(), move || {
         let user = shared.user();
         let started = os_threads::start(&name, stack, move || {
             let end = body();

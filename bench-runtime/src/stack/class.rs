@@ -131,6 +131,11 @@ impl Class {
     /// What it gets where there is no deep one.
     pub(crate) const SHALLOW: Self = Self(1);
 
+    /// What a goroutine may use of such a stack, in bytes.
+    pub(crate) fn usable(self) -> usize {
+        self.info().usable
+    }
+
     /// The class for a policy; the same class for the same policy.
     pub(crate) fn for_policy(policy: StackPolicy) -> Result<Self, StackError> {
         ClassInfo::for_policy(policy)?.register()
