@@ -392,7 +392,6 @@ impl GoBuilder {
     /// The stack's class; an error if the policy is out of range.
     fn class(&self) -> io::Result<Option<Class>> {
         let class = self.stack.map(Class::for_policy).transpose();
-        class.iter().flatten().copied().for_each(wake::prepare_for);
         class.map_err(io::Error::other)
     }
 
@@ -432,7 +431,7 @@ impl GoBuilder {
         let Some(shared) = current::runtime() else {
             outside_every_goroutine()
         };
-        let class = self.class()?;
+        let class = self.class()?.inspect(|&class| wake::prepare_for(class));
         let site = Location::caller();
         let text = text_of(self.name.as_deref(), &self.labels);
         if text.is_some() {

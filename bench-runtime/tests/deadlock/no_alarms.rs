@@ -365,13 +365,7 @@ pub(crate) const NO_ALARMS: &[Scenario] = &[
         match unsafe { libc::fork() } {
             0 => {
                 let runtime = builder(1, false).start().unwrap();
-                let (tx, rx) = chan(0);
-                let outside = std::thread::spawn(move || {
-                    std::thread::sleep(A_WHILE);
-                    tx.send(1).unwrap();
-                });
-                assert_eq!(runtime.run(move || rx.recv()), Some(1));
-                outside.join().unwrap();
+                waits_for_outside_thread(&runtime);
             }
             child => {
                 let mut status = 0;
@@ -391,13 +385,7 @@ pub(crate) const NO_ALARMS: &[Scenario] = &[
         };
         assert!(std::thread::spawn(refused).join().unwrap().is_err());
         let runtime = builder(1, false).dumps_on_quit(true).start().unwrap();
-        let (tx, rx) = chan(0);
-        let outside = std::thread::spawn(move || {
-            std::thread::sleep(A_WHILE);
-            tx.send(1).unwrap();
-        });
-        assert_eq!(runtime.run(move || rx.recv()), Some(1));
-        outside.join().unwrap();
+        waits_for_outside_thread(&runtime);
     }),
     ends("detection_switched_off", || {
         let runtime = builder(1, false).detects_deadlock(false).start().unwrap();
@@ -414,6 +402,17 @@ pub(crate) const NO_ALARMS: &[Scenario] = &[
         assert_eq!(runtime.shutdown().unfinished_count, 1);
     }),
 ];
+
+/// A goroutine waits for a thread of the program's, which sends after a while.
+fn waits_for_outside_thread(runtime: &Runtime) {
+    let (tx, rx) = chan(0);
+    let outside = std::thread::spawn(move || {
+        std::thread::sleep(A_WHILE);
+        tx.send(1).unwrap();
+    });
+    assert_eq!(runtime.run(move || rx.recv()), Some(1));
+    outside.join().unwrap();
+}
 
 fn builder(procs: usize, migrating: bool) -> Builder {
     let builder = Runtime::builder().procs(procs);
