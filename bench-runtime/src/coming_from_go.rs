@@ -8,7 +8,7 @@
 //!
 //! 1. **Building a runtime is `unsafe`, once in a program.** Goroutines share the thread-locals of their thread, so a goroutine must not wait inside
 //!    a thread-local's initialiser or scope. [`Builder::build`](crate::Builder::build) has the few rules, and a table of well-known crates.
-//! 2. **A goroutine stays on its thread** once it has started, unless the runtime is [migrating](crate::Builder::migrating). So code that
+//! 2. **A goroutine stays on its thread** once it has started, unless the runtime is migrating ([which mode](crate#which-mode)). So code that
 //!    blocks the thread also blocks other goroutines: [the front page](crate#what-blocks-a-thread) says what does, and what to use instead.
 //! 3. **A goroutine that computes** delays the others of its thread until it calls the runtime: for ever, if it never does. Those of other
 //!    threads run. Start it by [`GoBuilder::cpu_bound`](crate::GoBuilder::cpu_bound), and it has a thread of its own. After most of a

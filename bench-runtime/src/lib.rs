@@ -31,16 +31,15 @@
 //! # What blocks a thread
 //!
 //! Calls of this crate block the goroutine, never its thread. Others block the
-//! thread: a lock of std, `std::thread::sleep`, a file of std, a foreign library. In a *pinned*
-//! runtime, the default, a goroutine stays on the thread on which it started. So the other
-//! goroutines of a blocked thread wait too, and for ever if the call waits for one of them.
+//! thread: a lock of std, `std::thread::sleep`, a file of std, a foreign library. In a pinned
+//! runtime (see [Which mode](#which-mode)) the other goroutines of a blocked thread wait too,
+//! and for ever if the call waits for one of them.
 //! The simplest example: two goroutines share a `std::sync::Mutex`, and one holds it during a
 //! `time::sleep`, a send or a receive. To avoid this,
 //!
 //! - use the locks of [`sync`], whose guards may be held during a wait, and the files,
 //!   streams and children of [`fs`], [`io`] and [`process`];
-//! - put [`blocking`] around other calls that block, SQLite's busy handler included;
-//! - or build a [migrating](Builder::migrating) runtime, which asks more of a program.
+//! - and put [`blocking`] around other calls that block, SQLite's busy handler included.
 //!
 //! A goroutine that computes without a call into the runtime holds its thread in the same way:
 //! start it by [`GoBuilder::cpu_bound`], or call [`yield_now`] now and then.
@@ -49,6 +48,31 @@
 //! goroutine that blocks their thread ([`Builder::warns_of_blocked_threads`]).
 //!
 //! To wait for a future, call [`future::block_on`]: it blocks the goroutine, not its thread.
+//!
+//! # Which mode
+//!
+//! In a *pinned* runtime, the default, a goroutine stays on the thread on which it started. In
+//! a [*migrating*](Builder::migrating) one it may continue on another thread after each wait.
+//! Pinned is the default because ordinary safe crates are sound in it alone: the compiler may
+//! keep the address of a thread-local across a wait, and std's `HashMap::new`, rand, regex and
+//! stacker use thread-locals. It costs time where goroutines of two threads exchange messages,
+//! and delays where a goroutine holds its thread. Choose migrating if that matters to your
+//! program, and if you can check all code that its goroutines run, libraries included, by
+//! rules 4 and 5 of [`Builder::build`].
+//!
+//! | | pinned | migrating |
+//! |---|---|---|
+//! | crates with thread-locals | sound; the exceptions are listed at [`Builder::build`] | unsound if a thread-local's address is kept across a wait |
+//! | a guard of std held during a wait | the others of its thread may wait for ever | forbidden: rule 5 |
+//! | a goroutine that computes for 200 ms | the others of its thread wait for up to 199 ms, or 10 ms with [`GoBuilder::cpu_bound`] | the others wait for 11 to 13 ms |
+//! | two goroutines that started on two threads | 0.4 µs a round trip; 25 to 30 µs if their CPUs are busy | mostly they continue on one thread |
+//! | channel round trip, two CPUs | 0.23 to 0.34 of Go's time | 0.20 to 0.26 |
+//! | spawn one goroutine and join it | 0.12 of Go's time | 0.09 |
+//! | skynet, a million goroutines | 0.24 to 0.27 of Go's time | 0.23 to 0.24 |
+//! | ping-pong over two pipes | 0.89 of tokio's time on one thread | 1.11 |
+//!
+//! `SPEED.md` says how these were measured. The example `fine_grained` runs seven programs in both
+//! modes, on one P and on two.
 //!
 //! # Forks
 //!

@@ -696,10 +696,9 @@ impl Builder {
         self
     }
 
-    /// Lets goroutines move between OS threads when they park. Without this a
-    /// goroutine that has started stays with its thread, which asks less of a
-    /// program and spreads its work less evenly. What a migrating runtime asks
-    /// for stands at [`Builder::build`].
+    /// Lets goroutines continue on another OS thread after a wait. Without this a
+    /// goroutine that has started stays with its thread. [Which mode](crate#which-mode)
+    /// compares the two; [`Builder::build`] has the rules of each.
     ///
     /// # Examples
     ///
