@@ -12,7 +12,7 @@ fn main() {
     tell("OPT_LEVEL", env::var("OPT_LEVEL").ok());
     let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     tell("RUSTFLAGS", Some(flags.replace('\u{1f}', " ")));
-    // A source tree without git (a tarball) has no commit to tell. Files that git does not
+    // A source tree without git (a tarball) has no commit. Files that git does not
     // track, such as results, are no sources.
     let commit = output("git", &["rev-parse", "--verify", "HEAD"]);
     let dirty = commit

@@ -1,4 +1,4 @@
-//! Tells the lane program which compiler built it.
+//! Gives the lane program the name of the compiler that built it.
 
 use std::process::Command;
 

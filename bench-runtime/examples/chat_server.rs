@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use bench_runtime::net::{TcpListener, TcpStream};
 use bench_runtime::{Receiver, Runtime, Sender, chan, go};
 
-/// What clients tell the one who keeps the list.
+/// What a client's goroutine sends to the goroutine that keeps the list.
 enum Event {
     Entered(SocketAddr, Sender<String>),
     Said(SocketAddr, String),
@@ -37,7 +37,7 @@ fn broadcast(events: &Receiver<Event>) {
             }
         };
         for (_, outbox) in clients.iter().filter(|(who, _)| **who != from) {
-            // One who does not read misses what his outbox cannot hold.
+            // A client that does not read misses what its outbox cannot hold.
             let _ = outbox.try_send(text.clone());
         }
     }
@@ -61,7 +61,7 @@ fn serve(stream: &TcpStream, who: SocketAddr, events: &Sender<Event>) -> io::Res
     Ok(())
 }
 
-/// Serves all who come, until the listener is closed.
+/// Serves every connection, until the listener is closed.
 pub(crate) fn chat(listener: &TcpListener) {
     let (events, inbox) = chan(0);
     go!(broadcast(&inbox));

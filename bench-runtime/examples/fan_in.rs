@@ -1,5 +1,5 @@
-//! Fan-in: two that talk when they like, and one channel to listen to; who is
-//! silent for too long ends it. After "Go Concurrency Patterns" by R. Pike.
+//! Fan-in: two goroutines that send at random times, and one channel that gets both; the
+//! program ends if one is silent for too long. After "Go Concurrency Patterns" by R. Pike.
 //!
 //! `cargo run --release --example fan_in`
 

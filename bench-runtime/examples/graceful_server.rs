@@ -1,5 +1,5 @@
-//! A server that ends in good order: at SIGTERM or Ctrl-C it accepts nobody more,
-//! answers what it has been asked, and gives up after a time.
+//! A server that ends in good order: at SIGTERM or Ctrl-C it accepts no more connections,
+//! answers the requests that it has got, and gives up after a time.
 //!
 //! `cargo run --release --example graceful_server -- 127.0.0.1:8000`, then `nc
 //! 127.0.0.1 8000`, lines of milliseconds, and Ctrl-C at the server.
@@ -26,8 +26,8 @@ fn answer(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Serves until a signal comes, and then those who are connected for `grace` at most, or until
-/// a second signal ends the program. True if nobody was left then.
+/// Serves until a signal comes. Then it serves its connections for `grace` at most, or until a
+/// second signal ends the program. True if no connection was left then.
 ///
 /// # Errors
 ///
@@ -46,7 +46,7 @@ pub(crate) fn serve(listener: TcpListener, signals: Signals, grace: Duration) ->
                 // At the end nothing more is read, and what was read is answered.
                 let theirs = stream.clone();
                 let end = ctx.after_func(move || theirs.set_read_deadline(Some(Instant::now())));
-                // However it ends, the connection is done. A panic, which the hook has told,
+                // However it ends, the connection is done. A panic, which the hook has printed,
                 // would otherwise be raised again where the group is waited for.
                 let _ = catch_unwind(AssertUnwindSafe(|| answer(&stream)));
                 end.stop();

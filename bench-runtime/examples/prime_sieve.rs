@@ -5,7 +5,7 @@
 
 use bench_runtime::{Receiver, Runtime, Sender, chan, go};
 
-/// Sends 2, 3, 4, … until nobody listens.
+/// Sends 2, 3, 4, … until the receiver is gone.
 fn generate(to: &Sender<u32>) {
     for n in 2.. {
         if to.send(n).is_err() {

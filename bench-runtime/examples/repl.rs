@@ -57,7 +57,7 @@ pub(crate) fn repl(input: impl BufRead, output: impl Write + Send + 'static) -> 
                     time::sleep(wait);
                     let words: Vec<&str> = line.split_whitespace().skip(2).collect();
                     let mut output = output.lock();
-                    // Nobody is left to be told that the terminal is gone.
+                    // The terminal is gone, so there is nowhere to write the error.
                     let _ = write!(output, "\n{}\n> ", evaluate(&words));
                     let _ = output.flush();
                 });

@@ -193,7 +193,7 @@ fn sleep(mode: Mode) {
     }
 }
 
-/// How late a goroutine is that wants to run each millisecond, beside hogs of
+/// How late a goroutine is that should run each millisecond, beside hogs of
 /// 200 ms, on one P. The sleeper and the hogs are siblings, so that in the
 /// pinned mode they may come to share a thread or not, as in a program.
 fn hog(mode: Mode) {

@@ -1,4 +1,4 @@
-//! Tells what changes in a folder, by inotify, until Ctrl-C.
+//! Prints what changes in a folder, by inotify, until Ctrl-C.
 //!
 //! `cargo run --release --example watcher -- /tmp`
 
@@ -14,7 +14,7 @@ use bench_runtime::signal::{self, Signal};
 use bench_runtime::{Receiver, Runtime, chan, go};
 use nix::sys::inotify::{AddWatchFlags as Flags, InitFlags, Inotify};
 
-/// Kinds of change, and how they are told.
+/// Kinds of change, and their names.
 const KINDS: [(Flags, &str); 5] = [
     (Flags::IN_CREATE, "created"),
     (Flags::IN_CLOSE_WRITE, "written"),

@@ -245,7 +245,7 @@
 //! ```
 //!
 //! The same, with `add` and `done` too. A panic of a task is raised again in [`wait`](crate::sync::WaitGroup::wait), where Go ends
-//! the program. So a server whose handlers are tasks of a group is told of their panics only at its end: a handler that shall
+//! the program. So a server whose handlers are tasks of a group learns of their panics only at its end: a handler that shall
 //! not end it has its work inside `std::panic::catch_unwind`. Atomics are std's: they never wait.
 //!
 //! # Select
@@ -765,7 +765,7 @@
 //! let signals = signal::notify(&[Signal::TERM, Signal::INT])?;
 //! go!(if let Some(signal) = signals.recv() { cancel.cancel_with(signal.to_string()) });
 //! # bench_runtime::process::Command::new("kill").arg(std::process::id().to_string()).status()?;
-//! // Somebody says `kill`.
+//! // Another process sends a signal.
 //! ctx.done().recv();
 //! assert_eq!(ctx.cause().unwrap().to_string(), "SIGTERM");
 //! # Ok::<(), std::io::Error>(())

@@ -57,7 +57,7 @@ impl Write for StderrBuffer {
     }
 }
 
-/// Writes a line to stderr, for reports that the user asked for.
+/// Writes a line to stderr, for reports that the user requested.
 pub(crate) fn tell(line: fmt::Arguments<'_>) {
     let mut out = StderrBuffer::new();
     let _ = writeln!(out, "{line}");

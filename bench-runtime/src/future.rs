@@ -12,7 +12,7 @@
 //!
 //! `join_async`, `recv_async` and `send_async` are named after the calls that block, with
 //! `_async` behind: so a call that blocks an executor's thread is seen, and a missing
-//! `await` too. There is no `IntoFuture` for a receiver: it is asked many
+//! `await` too. There is no `IntoFuture` for a receiver, which receives many
 //! times, by reference.
 //!
 //! None of it starts a thread in a goroutine. On plain threads timers, signals and
@@ -22,8 +22,8 @@
 //!
 //! # Wakers
 //!
-//! A waker may do anything: panic, wait, call this crate. Its panics reach nobody. It is called by
-//! whoever readies its task. Where that is the scheduler, a goroutine is started for each wake.
+//! A waker may do anything: panic, wait, call this crate. Its panics are caught and dropped. The thread
+//! that readies the task calls it. Where that is the scheduler, a goroutine is started for each wake.
 //! Where it is a timer of plain threads, or a signal, one further thread of the process calls
 //! the wakers, one after the other. That of descriptors calls them itself. So on these two threads a
 //! waker that waits holds up the tasks behind it, and must not wait for one of them. If the further

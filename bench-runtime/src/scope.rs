@@ -94,7 +94,7 @@ impl<T> fmt::Debug for ScopedJoinHandle<'_, T> {
 ///
 /// # Panics
 ///
-/// With the panic of `f`; or if a goroutine panicked, or could not run for want
+/// With the panic of `f`; or if a goroutine panicked, or could not run for lack
 /// of a stack, whose handle was not joined.
 ///
 /// # Examples
@@ -344,7 +344,7 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// # Errors
     ///
     /// With what the panic carried, if it panicked; with a text, if it could not
-    /// run for want of a stack.
+    /// run for lack of a stack.
     ///
     /// # Examples
     ///

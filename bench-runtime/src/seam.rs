@@ -1,5 +1,4 @@
-//! What `time` and `net` need of the scheduler beyond parking: one place, so
-//! that they need not know how a runtime is made.
+//! What `time` and `net` need of the scheduler beyond parking, in one place.
 
 use std::io;
 use std::sync::Arc;
@@ -22,8 +21,8 @@ pub(crate) fn blocking<T: Send>(f: impl FnOnce() -> T + Send) -> T {
     sched::blocking::blocking(f)
 }
 
-/// Starts goroutines where the caller could, also from where it could not:
-/// from a timer's call, which runs outside every goroutine.
+/// Starts goroutines in the caller's runtime from another place: from a timer's call,
+/// which runs outside every goroutine.
 #[derive(Clone)]
 pub(crate) enum Spawner {
     /// Goroutines of this runtime.
@@ -105,8 +104,8 @@ fn in_any_case(f: impl FnOnce() + Send + 'static) -> impl FnOnce() + Send + 'sta
     move || f.run()
 }
 
-/// Whoever ends a context, or fires a timer, is not whose function it is: a panic would reach
-/// the wrong code, or end the thread that fires timers.
+/// The thread that ends a context, or fires a timer, has no use for an error of the function: a
+/// panic would reach the wrong code, or end the thread that fires timers.
 #[cold]
 fn no_thread(error: &io::Error) -> ! {
     fatal!("{error}; a function is to be called in one, for a context or a timer");

@@ -1,7 +1,7 @@
 //! Signals of the operating system, received from a channel.
 //!
 //! [`notify`] is Go's `signal.Notify`: while what it returns lives, the signals
-//! that were asked for come to a channel in place of doing what they did before.
+//! that it names come to a channel in place of doing what they did before.
 //!
 //! ```
 //! use bench_runtime::signal::{self, Signal};
@@ -9,7 +9,7 @@
 //! # fn main() -> std::io::Result<()> {
 //! let signals = signal::notify(&[Signal::INT, Signal::TERM])?;
 //! # std::process::Command::new("kill").arg(std::process::id().to_string()).status()?;
-//! // Somebody says `kill`.
+//! // Another process sends a signal.
 //! assert_eq!(signals.recv(), Some(Signal::TERM));
 //! # Ok(())
 //! # }
@@ -161,7 +161,7 @@ impl fmt::Debug for Signal {
 /// for in `select!`. From [`notify`].
 ///
 /// When it is dropped its signals do again what they did before it, unless others
-/// have asked for them too; clones of the receiver get what has come, and then
+/// are registered for them too; clones of the receiver get what has come, and then
 /// `None`.
 ///
 /// # Examples
@@ -176,7 +176,7 @@ impl fmt::Debug for Signal {
 /// jobs.send("a job").unwrap();
 /// select! {
 ///     recv(queue) -> job => assert_eq!(job, Some("a job")),
-///     recv(signals) -> _ => unreachable!("nobody says kill"),
+///     recv(signals) -> _ => unreachable!("no signal was sent"),
 /// }
 /// # Ok(())
 /// # }
@@ -212,19 +212,19 @@ impl RecvOperand for Signals {
 ///   count, however many come at once, but for one that comes after a future of
 ///   `recv_async` was dropped with a signal in hand. Those that came at the same time are in the
 ///   order of their numbers.
-/// - Each of several that ask for a signal gets it.
-/// - What was ignored is asked for like any other, and ignored again afterwards. A
-///   program that wants to honour `nohup` looks at [`is_ignored`] before.
+/// - Each of several receivers for a signal gets it.
+/// - A signal that was ignored is received like any other, and ignored again afterwards. A
+///   program that honours `nohup` calls [`is_ignored`] before.
 /// - System calls that a signal interrupts go on by themselves, where the kernel
 ///   can do that (`SA_RESTART`).
 /// - A child process is not concerned: there the signals do what they would do after
 ///   `exec`, from the start.
-/// - While anybody listens no deadlock is reported: a signal might end it.
+/// - While a receiver exists no deadlock is reported: a signal might end it.
 ///
 /// # Errors
 ///
-/// With [`io::ErrorKind::InvalidInput`] if no signal is named, or one that nobody
-/// can ask for: `KILL` and `STOP`; `SEGV` and `BUS`, which the runtime needs; `ILL`
+/// With [`io::ErrorKind::InvalidInput`] if no signal is named, or one that cannot
+/// be received: `KILL` and `STOP`; `SEGV` and `BUS`, which the runtime needs; `ILL`
 /// and `FPE`; 32 and 33, which libc needs. With the system's error where it has no
 /// room for one descriptor and one thread, at the first call.
 ///
@@ -271,7 +271,7 @@ pub fn notify(signals: &[Signal]) -> io::Result<Signals> {
 
 /// True if the signal does nothing to this process: a shell starts jobs in the
 /// background with `INT` and `QUIT` ignored, and `nohup` has `HUP` ignored. False
-/// while somebody has asked for it.
+/// while a receiver for it exists.
 ///
 /// # Examples
 ///
@@ -281,12 +281,12 @@ pub fn notify(signals: &[Signal]) -> io::Result<Signals> {
 /// # fn main() -> std::io::Result<()> {
 /// // Rust's programs ignore this one.
 /// assert!(signal::is_ignored(Signal::PIPE));
-/// let wanted: Vec<_> = [Signal::HUP, Signal::INT, Signal::TERM]
+/// let signals: Vec<_> = [Signal::HUP, Signal::INT, Signal::TERM]
 ///     .into_iter()
 ///     .filter(|signal| !signal::is_ignored(*signal))
 ///     .collect();
-/// # if wanted.is_empty() { return Ok(()) }
-/// let signals = signal::notify(&wanted)?;
+/// # if signals.is_empty() { return Ok(()) }
+/// let signals = signal::notify(&signals)?;
 /// # drop(signals);
 /// # Ok(())
 /// # }

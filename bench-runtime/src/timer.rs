@@ -97,7 +97,7 @@ impl Timers {
     }
 
     /// Arms a timer for a time of [`crate::sched::now_ns`]. A poller that
-    /// sleeps until a later time is not told: compare [`Self::next_ns`].
+    /// sleeps until a later time is not woken: compare [`Self::next_ns`].
     pub(crate) fn arm(&self, when_ns: u64, action: Action) -> TimerKey {
         // The last instant stands for never.
         let when_ns = when_ns.min(NEVER - 1);

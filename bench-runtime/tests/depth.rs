@@ -54,12 +54,12 @@ fn use_bytes(bytes: usize) {
     assert!(dig(&raw const top as usize, bytes) > 0);
 }
 
-/// Goroutines that wait, each with values on its stack, and do a deed when told.
+/// Goroutines that wait, each with values on its stack, and run what they are sent.
 struct Crowd {
     orders: Vec<Sender<fn()>>,
     done: Receiver<bool>,
     all: Vec<JoinHandle<bool>>,
-    /// Who has a deep stack, and who a shallow one: not always the last spawned.
+    /// Which have a deep stack, and which a shallow one: not always the last spawned.
     deep: Vec<usize>,
     shallow: Vec<usize>,
 }

@@ -198,7 +198,7 @@ fn commands_run_from_goroutines_of_compacted_stacks_too() {
                     command.args(["-c", "exit 5"]);
                     if forks {
                         // Without this std spawns it.
-                        // SAFETY: asks the kernel only.
+                        // SAFETY: reads a value of the kernel's.
                         command.uid(unsafe { libc::getuid() });
                     }
                     command.status().unwrap().code()

@@ -284,7 +284,7 @@ fn waits_in_destructors_of_thread_locals_are_waits() {
 
 // The program's code in the scheduler: destructors of what timers hold.
 
-/// Tells where it was dropped.
+/// Records where it was dropped.
 struct Tells(Sender<bool>);
 
 impl Drop for Tells {
@@ -448,7 +448,7 @@ fn nothing_is_locked_while_a_writer_of_the_programs_is_written_to() {
             }
         });
         each_mode(|| {
-            // A stream is told what it is itself, and waits for room.
+            // A stream writes its own text, and waits for room.
             let (near, far) = UnixStream::pair().unwrap();
             let reader = go(move || {
                 time::sleep(Duration::from_millis(20));
@@ -560,7 +560,7 @@ fn without_stacks(test: fn()) {
     });
 }
 
-/// Blocks goroutines on a channel until those that have no stack are told so:
+/// Blocks goroutines on a channel until those that have no stack fail:
 /// `begin` starts one that waits for the channel.
 fn fill(mut begin: impl FnMut(Receiver<()>)) -> Sender<()> {
     let (tx, rx) = chan::<()>(0);

@@ -13,7 +13,7 @@ use start::Start;
 const CHILD: &str = "BENCH_RUNTIME_STDIO_CHILD";
 
 fn is_nonblocking(fd: impl AsFd) -> bool {
-    // SAFETY: asks for flags.
+    // SAFETY: reads flags.
     unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_GETFL) & libc::O_NONBLOCK != 0 }
 }
 
@@ -143,7 +143,7 @@ fn nothing_to_read_and_nobody_to_write_to_are_the_end_and_no_fault() {
 fn a_terminal_is_waited_for_and_stays_as_it_was() {
     let (mut master, mut slave) = (-1, -1);
     let null = std::ptr::null_mut();
-    // SAFETY: two numbers are filled in; nothing else is asked for.
+    // SAFETY: two numbers are filled in, nothing else.
     let result = unsafe {
         libc::openpty(
             &raw mut master,
@@ -190,7 +190,7 @@ fn streams_that_are_closed_are_at_their_end() {
     let test = "streams_that_are_closed_are_at_their_end";
     if std::env::var_os(CHILD).is_some() {
         let read = Runtime::builder().procs(1).start().unwrap().run(|| {
-            // SAFETY: nobody else uses them in this child.
+            // SAFETY: no other thread uses them in this child.
             unsafe {
                 libc::close(0);
                 libc::close(1);

@@ -1,4 +1,4 @@
-//! Who walks a goroutine's stack stops at its base: std's backtrace, gdb and perf.
+//! A walk of a goroutine's stack stops at its base: std's backtrace, gdb and perf.
 
 mod start;
 

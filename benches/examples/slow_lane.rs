@@ -22,7 +22,7 @@
 //! The lane's own code is the real one and knows nothing of it; the filter sleeps
 //! while a sample is taken, since a lane answers only at its end.
 //!
-//! The filter is nobody's child by then: a lane whose tasks are processes may
+//! The filter is no child of the lane by then: a lane whose tasks are processes may
 //! wait for any child, and what children used is counted.
 
 use std::ffi::OsString;

@@ -24,7 +24,7 @@ pub enum CpusError {
         "this process may not run on CPU {cpu}; it may run on {allowed} (see `taskset -pc $$` and the cgroup's cpuset)"
     )]
     NotAllowed {
-        /// The CPU asked for.
+        /// The CPU that was requested.
         cpu: usize,
         /// What the process may run on.
         allowed: Cpus,

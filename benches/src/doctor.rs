@@ -1,4 +1,4 @@
-//! Can this host tell a small difference, and what stands in the way?
+//! Which differences this host can detect, and what disturbs it.
 //!
 //! Everything here only reads. What would help is said, with the command that
 //! does it, and left to the person whose host it is.
@@ -314,7 +314,7 @@ fn limits(facts: &BTreeMap<String, Value>) -> Vec<Check> {
     ]
 }
 
-/// The smallest change of one figure that this host can tell, from a lane
+/// The smallest change of one figure that this host can detect, from a lane
 /// against itself.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Resolution {
@@ -326,7 +326,7 @@ pub struct Resolution {
     pub processes_count: usize,
     /// By how much it differed, as a share.
     pub difference_ratio: f64,
-    /// The smallest change that could be told, as a share; `None` where there
+    /// The smallest change that could be detected, as a share; `None` where there
     /// are too few processes.
     pub smallest_ratio: Option<f64>,
 }

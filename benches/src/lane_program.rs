@@ -3,7 +3,7 @@
 //!
 //! 1. `THREADBARE_LANE_PROGRAM` names it.
 //! 2. Started by cargo (`cargo bench`, `cargo run`, `cargo test`): cargo is
-//!    asked to build it in the same profile, so that it is never older than
+//!    made to build it in the same profile, so that it is never older than
 //!    the sources. That takes a moment where it is up to date.
 //! 3. Beside this program, or one folder up (cargo's `deps/`).
 
@@ -42,7 +42,7 @@ pub enum LaneProgramError {
     Build(String),
 }
 
-/// Whether [`find`] will ask cargo to build it.
+/// Whether [`find`] will have cargo build it.
 #[must_use]
 pub fn is_built_by_cargo() -> bool {
     env::var_os(VARIABLE).is_none() && env::var_os("CARGO").is_some()

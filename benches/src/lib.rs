@@ -2,7 +2,7 @@
 //!
 //! Unsafe code is denied here but for two modules: [`lane_process`]'s set-up of
 //! a child between `fork` and `exec`, which the standard library marks unsafe,
-//! and `signals`, which asks the kernel how a signal is handled.
+//! and `signals`, which reads how a signal is handled.
 #![deny(unsafe_code)]
 
 mod bisect;

@@ -1,6 +1,6 @@
 //! What the program says: on stderr and stdout, with control characters shown.
 //!
-//! A run goes on where nobody hears it: `eprintln!` would panic where stderr is
+//! A run goes on where its output is lost: `eprintln!` would panic where stderr is
 //! closed or full. Result files and lanes come from elsewhere, and what they say
 //! must not steer the terminal.
 

@@ -41,7 +41,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What stays behind on an error harms nobody.
+        // What stays behind on an error does no harm.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | signal | here |
 //! |---|---|
-//! | `SIGINT`, `SIGTERM`, `SIGHUP` | ask the study to stop; where the starter ignores one (`nohup`, a job in a script's background), it stays ignored |
+//! | `SIGINT`, `SIGTERM`, `SIGHUP` | stop the study; where the starter ignores one (`nohup`, a job in a script's background), it stays ignored |
 //! | `SIGXFSZ` | caught, so that a file that may not grow is an error that names it |
 //! | `SIGCHLD` | back to its default where the starter ignores it: else the kernel forgets how a lane ended |
 //!
@@ -30,11 +30,11 @@ pub(crate) fn prepare() {
         // SAFETY: the default action runs no code of this program.
         let _ = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
     }
-    // The flag is read by nobody: the write that it interrupts says EFBIG.
+    // The flag is not read: the write that it interrupts fails with EFBIG.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 
-/// Those signals that ask a program to end, less what the starter ignores.
+/// The signals that end a program, less those that the starter ignores.
 ///
 /// # Errors
 ///

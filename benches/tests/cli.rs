@@ -26,7 +26,7 @@ fn stderr(output: &Output) -> String {
     text(&output.stderr)
 }
 
-/// Enough for the gate, and soon: the rounds end once a change of 4% could be told.
+/// Enough for the gate, and soon: the rounds end once a change of 4% could be detected.
 const FOR_GATE: [&str; 4] = ["--precision", "4", "--budget", "60"];
 const BRIEF: [&str; 2] = ["--budget", "8"];
 

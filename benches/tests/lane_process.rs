@@ -37,7 +37,7 @@ fn start(script: &str, limits: Limits) -> Result<LaneProcess, LaneFailure> {
     )
 }
 
-/// Starts a lane that says hello and then does `script`; asks it for a sample.
+/// Starts a lane that says hello and then does `script`; requests a sample.
 fn sample_of(script: &str, limits: Limits) -> Result<Answer, LaneFailure> {
     let mut lane = start(&format!("{HELLO}; read request; {script}"), limits).unwrap();
     assert_eq!(lane.hello().lane, "sh");
@@ -132,7 +132,7 @@ fn a_lane_that_hangs_is_killed_at_its_limit_with_all_that_it_forked() {
     }
 }
 
-/// A zombie that nobody has reaped yet counts as dead.
+/// A zombie that is not reaped yet counts as dead.
 fn is_alive(pid: &str) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
         return false;
@@ -395,7 +395,7 @@ fn what_a_lane_leaves_in_a_session_of_its_own_is_ended_with_it() {
     let of_it = format!("/proc/{}/cmdline", pid.trim());
     assert!(std::fs::read_to_string(&of_it).is_ok());
     lane.quit().unwrap();
-    // Ended and reaped: nobody has the number, or somebody else.
+    // Ended and reaped: no process has the number, or another one.
     let now = std::fs::read_to_string(&of_it).unwrap_or_default();
     assert!(!now.contains("sleep"), "{now}");
 }

@@ -1,5 +1,5 @@
 //! The program where things are not as its author's: signals, other people's files
-//! and folders, outputs that nobody reads, sandboxes.
+//! and folders, outputs without a reader, sandboxes.
 
 mod program;
 
@@ -653,7 +653,7 @@ fn lane_that_is_stopped_or_killed_from_outside_costs_its_process_and_is_named() 
     ] {
         let (marks, folder) = (dir.path().join(signal), dir.path().join("run").join(signal));
         fs::create_dir(&marks).unwrap();
-        // The first process that is asked once the plan is written, for its second answer.
+        // The first process after the plan is written, at its second answer.
         let before = format!(
             r#"if [ -e "$RUN" ] && [ $id -ge 2 ] && mkdir "$MARKS/once" 2>/dev/null; then kill -{signal} $$; fi"#
         );

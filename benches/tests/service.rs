@@ -1,6 +1,6 @@
-//! The service of `service.http` on each lane that has one, asked by this test
+//! The service of `service.http` on each lane that has one, called by this test
 //! in place of the load generator: what clients and backends do wrong ends no
-//! service, and is told by its status. A toolchain that is not there is a
+//! service, and is answered by a status. A toolchain that is not there is a
 //! printed skip, as in `foreign.rs`.
 
 #[macro_use]
@@ -105,8 +105,8 @@ fn start(lane: &str, change: impl FnOnce(&Path) -> OsString) -> Option<Program> 
     }
 }
 
-/// A program that is a backend like ours, but tells its process, and that in
-/// place of the load generator tells the address and waits.
+/// A program that is a backend like ours, but prints its process, and that in
+/// place of the load generator prints the address and waits.
 fn load_script(folder: &Path, own: &Path) -> PathBuf {
     let path = folder.join("load");
     let (own, folder) = (own.display(), folder.display());
@@ -317,7 +317,7 @@ fn request_too_many_is_refused_and_those_under_way_are_answered_before_the_end(l
             let mut client = Client::new(address);
             client.send(&request("/cheap", "u3:secret of u3", r#"{"item":1}"#));
             let (status, body) = client.answer();
-            // Nobody waits for the one that was refused to be closed.
+            // The refused connection is not waited for.
             told.send((status, body, status == 503 || client.is_closed()))
         });
     }

@@ -9,7 +9,7 @@ use benches::cpus::Cpus;
 use benches::lane_process::{Answer, LaneCommand, LaneFailure, LaneProcess, Limits, Stop};
 use workloads::protocol::Sample;
 
-/// A lane that says who started it, and takes samples of 1000 ns until told to
+/// A lane that prints its parent, and takes samples of 1000 ns until the request to
 /// quit.
 const LANE: &str = r#"
 echo '{"type":"hello","protocol":1,"lane":"sh","language":"sh","runtime":"none","pid":'$PPID',"cpus_count":1,"workloads":{"spawn.one":null}}'

@@ -264,7 +264,7 @@ fn without_any_lane_there_is_no_run_and_no_file() {
     assert!(!path.exists());
 }
 
-/// Asks to stop after some blocks.
+/// Stops after some blocks.
 struct StopAfter(usize, Stop);
 
 impl Observer for StopAfter {

@@ -17,7 +17,7 @@
 //! processes of one round are pairs.
 //!
 //! The shift does not see a slow mode that has become more frequent. So what
-//! would be *same* is *cannot tell* where the averages differ beyond doubt and
+//! would be *same* is *too noisy to say* where the averages differ significantly and
 //! by more than the bound.
 //!
 //! Every quantity is judged but the 99.9th percentiles, which rest on a

@@ -1,7 +1,7 @@
 //! What came back from a fleet, beside what was sent out.
 //!
 //! The engine's script writes [`EXPECTED`] into the folder: a line for each run with the
-//! folder of its results, the kind of node and who placed it, separated by tabs. Nothing
+//! folder of its results, the kind of node and what placed it, separated by tabs. Nothing
 //! is moved or removed here: a run that was cut short is named and stays.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,9 +57,9 @@ impl State {
 pub struct Arrived {
     /// Its folder, or its file, below the collected one.
     pub name: String,
-    /// The kind of node; empty where nobody says.
+    /// The kind of node; empty where it is not known.
     pub kind: String,
-    /// Who placed it: the engine, and its job where that is known.
+    /// What placed it: the engine, and its job where that is known.
     pub placed_by: String,
     /// The node, as the run says.
     pub node: String,
@@ -122,7 +122,7 @@ pub fn collect(folder: &Path) -> io::Result<Vec<Arrived>> {
     Ok(found)
 }
 
-/// The lines of [`EXPECTED`]: name, kind, who placed it. Each name once.
+/// The lines of [`EXPECTED`]: name, kind, what placed it. Each name once.
 fn expected(folder: &Path) -> io::Result<Vec<(String, String, String)>> {
     let text = match std::fs::read_to_string(folder.join(EXPECTED)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -141,7 +141,7 @@ fn expected(folder: &Path) -> io::Result<Vec<(String, String, String)>> {
 #[derive(Default)]
 struct Collector {
     verifier: Verifier,
-    /// Runs by what tells one from another.
+    /// Runs by what distinguishes them.
     seen: BTreeMap<(String, String, Option<u32>), String>,
 }
 

@@ -16,7 +16,7 @@
 //! uncertain to insist on.
 //!
 //! Runs of different machines are refused: a difference between machines is
-//! no regression. Quick runs are refused: they are too short to tell.
+//! no regression. Quick runs are refused: they are too short.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,7 +31,7 @@ use crate::stats::Verdict;
 use crate::stats::bootstrap::Ratio;
 
 /// The slowdown that a cell must rule out for the gate to pass, as a share,
-/// where the host's noise does not ask for more.
+/// where the host's noise does not require more.
 pub const TOLERANCE_RATIO: f64 = 0.10;
 
 /// The taints by which others take CPU time away.
@@ -225,7 +225,7 @@ fn failed(base: &Run, new: &Run) -> BTreeMap<String, String> {
 }
 
 /// The cells that neither run has a figure of, and that failed in the new one: no
-/// change, but nobody should take them for compared.
+/// change, but they were not compared.
 fn failed_in_both(base: &Run, new: &Run) -> BTreeSet<String> {
     let known: BTreeSet<_> = measured(base).union(&measured(new)).copied().collect();
     let cells = new.failures.iter().map(|failure| {

@@ -27,7 +27,7 @@ pub const FEWEST_RUNS: usize = 6;
 /// The fewest runs on each side of a step.
 const FEWEST_OF_PART: usize = 2;
 
-/// The fact that is a choice of whoever measures: its runs are histories of their own.
+/// The fact that the user chooses: its runs are histories of their own.
 const CPUS: &str = "CPUs of the run";
 
 /// The runs of one machine, all on as many CPUs.

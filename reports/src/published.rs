@@ -41,7 +41,7 @@ pub struct Figure {
     pub source: String,
     /// What was run there.
     pub program: String,
-    /// On what, as far as it is told.
+    /// On what, as far as the source says.
     pub hardware: String,
     /// What a reader should make of it.
     pub reading: String,

@@ -1,4 +1,4 @@
-//! The taints of a run told by kind: how often, and the worst of each.
+//! The taints of a run by kind: how often, and the worst of each.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,7 +79,7 @@ fn unoptimised(run: &Run) -> Option<Taint> {
 
 /// How far beyond its bound a taint is. Of some kinds the smallest value is the
 /// worst: a falling clock, or a load generator with little left. Taints of one
-/// kind share their bound, so the distance from it tells them apart.
+/// kind share their bound, so the distance from it ranks them.
 fn excess(taint: &Taint) -> f64 {
     match (taint.value, taint.bound) {
         (Some(value), bound) => (value - bound.unwrap_or(0.0)).abs(),

@@ -2,7 +2,7 @@
 //!
 //! *Refused* is what cannot be used: a file that is no whole run, or stands where it
 //! does not belong. *Quarantined* is what is kept and shown apart, with the reason,
-//! and never averaged in: disturbed runs, builds that nobody can make again, and
+//! and never averaged in: disturbed runs, builds that cannot be made again, and
 //! figures that cannot be true. Each rule on figures is a law of their kind, not a
 //! guess at what is usual: nothing lasts longer than what it is a part of.
 
@@ -65,7 +65,7 @@ impl std::fmt::Display for Standing {
 /// Looks at files one after another; the same run twice is found.
 #[derive(Debug, Default)]
 pub struct Verifier {
-    /// What was looked at, by what tells one run from another.
+    /// What was looked at, by what distinguishes runs.
     seen: BTreeMap<(u32, u64), String>,
 }
 
@@ -98,7 +98,7 @@ pub struct Looked {
     pub run: Option<Run>,
     refused: Vec<String>,
     doubts: Vec<String>,
-    /// What tells its samples from those of another run; `None` where there are none.
+    /// What distinguishes its samples from another run's; `None` where there are none.
     samples: Option<(u32, u64)>,
 }
 
@@ -176,7 +176,7 @@ impl Finding {
     }
 }
 
-/// Why nobody can use the run.
+/// Why the run is of no use.
 fn unusable(run: &Run) -> Vec<String> {
     let mut found = run.warnings.clone();
     if run.groups.is_empty() {

@@ -15,7 +15,7 @@ need_nightly() {
 }
 
 # Makes a program of the source on stdin, in a folder that goes when the script
-# ends, and leaves its path in $canary: a gate that nobody has seen fail is no
+# ends, and leaves its path in $canary: a gate that has never been seen to fail is no
 # gate, so each first runs what it must refuse.
 make_canary() {
     canary=$(mktemp -d)

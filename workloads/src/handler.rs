@@ -48,7 +48,7 @@ impl Handler {
     }
 }
 
-/// The first panic of a handler in this process, which tells more than that a
+/// The first panic of a handler in this process, which says more than that a
 /// connection was closed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Panicked(Arc<OnceLock<Failure>>);

@@ -88,7 +88,7 @@ impl Order {
     }
 
     /// How many threads a runtime with a scheduler of its own uses: what a
-    /// workload in chunks asks for, else the lane's CPUs.
+    /// workload in chunks has, else the lane's CPUs.
     pub(crate) fn threads(&self) -> usize {
         match self.workload.shape {
             Shape::Chunks(_) | Shape::RoundTrip => self.or_cpus("workers_count"),
@@ -154,9 +154,9 @@ impl Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
-    /// What the study is told.
+    /// The kind, for the study.
     pub kind: ErrorKind,
-    /// What a person is told.
+    /// The message, for people.
     pub message: String,
 }
 
@@ -169,7 +169,7 @@ impl Failure {
         }
     }
 
-    /// More was asked for than the host allows.
+    /// More was requested than the host allows.
     pub(crate) fn limit(why: impl Into<String>) -> Self {
         Self {
             kind: ErrorKind::Limit,
@@ -231,7 +231,7 @@ impl Failure {
     }
 }
 
-/// For tasks, which have nobody to return an error to but the one that joins.
+/// For tasks, which can return an error only to the task that joins them.
 pub(crate) trait OrThrow<T> {
     /// The value, or the end of the task: see [`Failure::throw`].
     fn or_throw(self, what: &str) -> T;

@@ -89,7 +89,7 @@ pub fn own_main(workloads: &'static [Workload]) -> ExitCode {
 /// # Errors
 ///
 /// When the lane is not one of this program's or cannot be started, and when
-/// nobody reads what it writes.
+/// its output is not read.
 pub fn run(program: Program) -> anyhow::Result<()> {
     let started = now_ns();
     let arguments = Arguments::parse();

@@ -32,7 +32,7 @@ pub enum Request {
         /// How often the shape is repeated inside the timed section.
         iterations: u64,
     },
-    /// The reading that the lane asked for is taken: it goes on.
+    /// The reading that the lane requested is taken: it goes on.
     MemoryRead,
     /// Finish: the lane answers nothing and exits with status 0.
     Quit,
@@ -44,7 +44,7 @@ pub enum Request {
 pub enum Response {
     /// The first line a lane prints.
     Hello(Hello),
-    /// Asks the study, in the middle of a sample, to take a reading of the
+    /// Requests, in the middle of a sample, that the study takes a reading of the
     /// lane's memory.
     ReadMemory,
     /// One sample.
@@ -112,7 +112,7 @@ pub struct Sample {
     /// Involuntary context switches of the lane and its children.
     pub involuntary_switches_count: u64,
     /// The memory ledger, where the workload measures memory: the study's, by
-    /// the readings that the lane asked for.
+    /// the readings that the lane requested.
     #[serde(skip)]
     pub memory: Option<Memory>,
     /// Latencies, where the workload measures them.
@@ -129,7 +129,7 @@ pub struct Sample {
 pub struct Latency {
     /// True where each latency counts from the intended start (open loop).
     pub corrected: bool,
-    /// Requests a second that were asked for; `None` in a closed loop.
+    /// Requests a second that the load was set to; `None` in a closed loop.
     pub offered_per_s: Option<f64>,
     /// Requests a second that were answered.
     pub achieved_per_s: f64,

@@ -17,7 +17,7 @@ use crate::protocol::{
 /// The most iterations of one sample.
 const MOST_ITERATIONS: u64 = 1_000_000_000;
 
-/// Says hello, then answers requests until told to quit or until the input
+/// Says hello, then answers requests until the request to quit or until the input
 /// ends. Blocks the thread.
 ///
 /// # Errors

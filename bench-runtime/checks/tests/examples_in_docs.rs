@@ -5,7 +5,7 @@
 //! that, so no list of names is kept here. Left out are what lib.rs re-exports
 //! as `#[doc(hidden)]`, and tests.
 //!
-//! # Who may share an example
+//! # Which items may share an example
 //!
 //! By kind, not by name: a method that takes nothing but `self`, or a function
 //! of a type that returns `Self`, may go without an example of its own where

@@ -8,8 +8,8 @@ mod common;
 /// Folders of the repository that the package leaves out.
 const LEFT_OUT: [&str; 3] = ["checks/", "scripts/", "ARCHITECTURE.md"];
 
-/// The documentation of a source file's public items, as far as it can be told from a
-/// line: doc comments.
+/// The documentation of a source file's public items, as far as a single
+/// line shows it: doc comments.
 fn docs(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let lines = text.lines().map(str::trim_start).enumerate();
     lines.filter(|(_, line)| line.starts_with("//!") || line.starts_with("///"))

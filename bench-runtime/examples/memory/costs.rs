@@ -57,7 +57,7 @@ pub(super) fn cycle(slots: &str, count: &str) -> Result<(), String> {
             }
         }
         drop(receiver);
-        // Those who wait are served in turn, so each is woken once.
+        // The waiters are served in turn, so each is woken once.
         let wake_all = || -> Result<f64, String> {
             let (before, begin) = (WOKEN.load(Ordering::Relaxed), cpu_ns()?);
             for _ in 0..count {

@@ -50,7 +50,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // A folder that stays in the temporary one harms nobody.
+        // A folder that stays in the temporary one does no harm.
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

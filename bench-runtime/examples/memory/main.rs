@@ -36,7 +36,7 @@ one its rows are left out. The default takes five minutes on two CPUs.
 /// The longest wait of a child for one thing.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What the parent is asked for.
+/// The options of the command line.
 struct Plan {
     counts: Vec<usize>,
     rounds: usize,

@@ -63,7 +63,7 @@ pub(super) fn growable(limit: usize) -> StackPolicy {
 fn builder(state: &str) -> Result<Builder, String> {
     let builder = Runtime::builder().procs(2);
     Ok(match state {
-        // So that nobody else runs them while they are made.
+        // So that no other M runs them while they are made.
         "unrun" => builder.seed(1),
         "parked" => builder,
         "parked-64k" => builder.stack(growable(64 << 10)),
@@ -131,7 +131,7 @@ pub(super) fn child(state: &str, count: &str) -> Result<(), String> {
         let start = Instant::now();
         for value in 0..count {
             let _ = sender.send(value as u64);
-            // Who is woken holds whole pages until it has run: a program that
+            // A readied goroutine holds whole pages until it has run: a program that
             // wakes faster than it runs needs the room for it.
             if value % 65_536 == 65_535 {
                 until(|| ENDED.load(Ordering::Relaxed) > value);

@@ -1,5 +1,5 @@
 //! Soak: everything at once, on more processors than there are CPUs, for as
-//! long as asked, checking every answer.
+//! long as requested, checking every answer.
 //!
 //! Actors run one scenario after another, drawn from a seed. A watchdog thread
 //! looks at each actor; if one has made no progress for `--patience` seconds it

@@ -77,7 +77,7 @@ impl Rng {
     }
 }
 
-/// Panics that scenarios ask for are not printed; all others are.
+/// Panics that scenarios make on purpose are not printed; all others are.
 pub(crate) fn silence_expected_panics() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
@@ -87,7 +87,7 @@ pub(crate) fn silence_expected_panics() {
             .is_some_and(|text| *text == EXPECTED);
         if !expected {
             usual(info);
-            // A fault found is the end: nobody may hang on it.
+            // A fault that is found ends the soak: no goroutine may hang because of it.
             std::process::abort();
         }
     }));
@@ -369,7 +369,7 @@ fn detached(rng: &mut Rng) {
             yield_now();
         }
         if n % 5 == 4 {
-            // The destructor runs here, and wants a receiver.
+            // The destructor runs here, and needs a receiver.
             drop(go(move || drop(handle.join().expect("returns"))));
         } else {
             drop(go(move || drop(handle)));

@@ -1,4 +1,4 @@
-//! What the soak is told on its command line.
+//! The options of the soak's command line.
 
 use std::fmt;
 use std::time::Duration;
@@ -67,7 +67,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// True if asked for the scenario that never ends.
+    /// True if the scenario that never ends is requested.
     pub(crate) fn runs_stuck(&self) -> bool {
         self.only == Some(crate::scenarios::STUCK.0)
     }

@@ -1,4 +1,4 @@
-//! Who watches that every actor gets on.
+//! The thread that checks that every actor makes progress.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak, mpsc};
@@ -159,7 +159,7 @@ pub(crate) fn start_reporter(board: Arc<Board>, runtime: Weak<Runtime>) -> JoinH
     })
 }
 
-/// Tells what can be told of a hang, the surest first, and aborts.
+/// Prints what is known of a hang, the most certain first, and aborts.
 fn hang(what: &str, runtime: &Weak<Runtime>) -> ! {
     eprintln!("soak: HANG: {what}");
     eprint!("{}", threads());

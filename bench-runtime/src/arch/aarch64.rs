@@ -180,7 +180,7 @@ pub(crate) unsafe extern "C" fn catch(f: Body, data: *mut c_void) -> *mut c_void
 #[inline(always)]
 pub(crate) fn stack_pointer() -> usize {
     if cfg!(miri) {
-        // Miri knows no assembly; what is asked for is any address on the stack.
+        // Miri cannot run assembly; any address on the stack will do.
         let here = 0u8;
         return std::ptr::from_ref(&here).addr();
     }

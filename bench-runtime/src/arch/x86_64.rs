@@ -47,7 +47,7 @@ unsafe extern "C" fn base() {
         "xor ebp, ebp",
         // The payload arrives in rdx, the first argument leaves in rdi.
         "mov rdi, rdx",
-        // The stack is empty and aligned: as the ABI wants it before a call. Not
+        // The stack is empty and aligned: as the ABI requires before a call. Not
         // by a call, which the return predictor would keep: the entry does not
         // return, and all returns of the next goroutine would be predicted off by one.
         "lea rcx, [rip + 2f]",
@@ -167,7 +167,7 @@ pub(crate) unsafe extern "C" fn catch(f: Body, data: *mut c_void) -> *mut c_void
 #[inline(always)]
 pub(crate) fn stack_pointer() -> usize {
     if cfg!(miri) {
-        // Miri knows no assembly; what is asked for is any address on the stack.
+        // Miri cannot run assembly; any address on the stack will do.
         let here = 0u8;
         return std::ptr::from_ref(&here).addr();
     }

@@ -14,8 +14,8 @@ use thiserror::Error;
 ///
 /// let (tx, rx) = chan(1);
 /// drop(rx);
-/// let SendError(letter) = tx.send("nobody reads it").unwrap_err();
-/// assert_eq!(letter, "nobody reads it");
+/// let SendError(letter) = tx.send("there is no reader").unwrap_err();
+/// assert_eq!(letter, "there is no reader");
 /// // It is not `Copy`, so that `drop` of a result does not warn.
 /// drop(tx.send("nor this"));
 /// ```

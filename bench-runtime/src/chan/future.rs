@@ -37,7 +37,7 @@ use crate::sched::pending::Pending;
 /// let mut receive = pin!(rx.recv_async());
 /// let mut cx = Context::from_waker(Waker::noop());
 /// assert!(receive.as_mut().poll(&mut cx).is_pending());
-/// // It waits, so that somebody is there to send to.
+/// // It waits, so a send finds a receiver.
 /// tx.try_send(5).unwrap();
 /// assert_eq!(receive.poll(&mut cx), Poll::Ready(Some(5)));
 /// # use std::future::Future;

@@ -1,8 +1,8 @@
 //! Channels: a bounded buffer, perhaps of no room at all, with two queues of
 //! waiting goroutines, and [`select!`](crate::select) over many of them.
 //!
-//! A value goes straight from a parked sender to a receiver, or into the place
-//! where a parked receiver wants it, whenever one waits.
+//! A value goes straight from a parked sender to a receiver, or to a parked
+//! receiver's place, whenever one waits.
 //!
 //! # What differs from Go
 //!

@@ -1,6 +1,6 @@
 //! Values that were handed to a future which was dropped before it took them.
 //!
-//! The thread that sent such a value was told that it went, so it is not lost: it goes to
+//! The send of such a value has returned success, so the value is not lost: it goes to
 //! the thread that waits, else to the front of the buffer. Where that is full, or there is
 //! none, the last value of all becomes the first in the queue of senders, with
 //! no goroutine behind it but a record that frees it once it is received. So the order

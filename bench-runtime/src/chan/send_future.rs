@@ -21,7 +21,7 @@ use crate::sched::pending::Pending;
 /// A send that async code waits for: see [`Sender::send_async`](crate::Sender::send_async).
 ///
 /// It may be polled by any thread, by any executor. Once it was polled it is in the queue of
-/// senders. Dropped, it leaves the queue, and drops a value that nobody has received. One that
+/// senders. Dropped, it leaves the queue, and drops a value that was not received. One that
 /// was received is sent, whether the future was polled again or not.
 ///
 /// # Examples
@@ -35,7 +35,7 @@ use crate::sched::pending::Pending;
 /// let mut send = pin!(tx.send_async(5));
 /// let mut cx = Context::from_waker(Waker::noop());
 /// assert!(send.as_mut().poll(&mut cx).is_pending());
-/// // It waits, so that there is something to receive.
+/// // It waits, so a receive finds a value.
 /// assert_eq!(rx.try_recv(), Ok(5));
 /// assert_eq!(send.poll(&mut cx), Poll::Ready(Ok(())));
 /// # use std::future::Future;

@@ -36,7 +36,7 @@ use crate::util::lock::Lock;
 /// assert_eq!(ctx.err(), None);
 /// cancel.cancel();
 /// match ctx.err() {
-///     Some(ContextError::Cancelled) => println!("somebody changed their mind"),
+///     Some(ContextError::Cancelled) => println!("no longer needed"),
 ///     Some(ContextError::DeadlineExceeded) => println!("too late"),
 ///     other => println!("{other:?}"),
 /// }

@@ -15,8 +15,8 @@ use crate::util::write::write_at_once;
 /// A file that is open: [`std::fs::File`], which it can be made from and turned
 /// into.
 ///
-/// Its methods block the goroutine. As with std's, what goes wrong when it is closed
-/// by a drop is not told: [`sync_all`](Self::sync_all) before that tells of it.
+/// Its methods block the goroutine. As with std's, an error of the close
+/// in its drop is lost: [`sync_all`](Self::sync_all) before that returns it.
 /// Reads and writes of one file by several goroutines share one position;
 /// [`read_at`](Self::read_at) and [`write_at`](Self::write_at) need none.
 ///
@@ -433,7 +433,7 @@ impl OpenOptions {
         Self::from(std::fs::OpenOptions::new())
     }
 
-    /// Opens a file. Blocks the goroutine; a named pipe, until there is somebody at
+    /// Opens a file. Blocks the goroutine; a named pipe, until there is a process at
     /// its other end.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ pub(crate) type Labels = Vec<(String, String)>;
 /// label a NUL, the key, a NUL, the value. Without labels there is no NUL. A missing
 /// name is an empty one where there are labels.
 pub(crate) fn text_of(name: Option<&str>, labels: &Labels) -> Option<Box<str>> {
-    // Of those who give text only a program that means to confuse has a NUL in it.
+    // A NUL separates the parts, so one in a text is replaced.
     let clean = |text: &str| text.replace('\0', "\u{fffd}");
     if name.is_none() && labels.is_empty() {
         return None;
@@ -90,7 +90,7 @@ impl Details {
         }
     }
 
-    /// The kind of stack asked for, where it is not the runtime's.
+    /// The kind of stack requested, where it is not the runtime's.
     pub(crate) fn class(&self) -> Option<Class> {
         self.class
     }

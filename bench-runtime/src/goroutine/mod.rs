@@ -145,8 +145,8 @@ pub(crate) const BODY_WORDS: usize = 4;
 
 /// What can be done with a body whose types are forgotten.
 pub(crate) struct VTable {
-    /// Runs the closure in the body and leaves an [`body::Outcome`] there, if anybody
-    /// may ask for it.
+    /// Runs the closure in the body and leaves an [`body::Outcome`] there, if there is
+    /// a handle.
     pub(crate) run: unsafe fn(&Goroutine),
     /// Drops a closure that never ran and leaves `Abandoned`, as above. Does not
     /// unwind.

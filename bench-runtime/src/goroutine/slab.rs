@@ -3,7 +3,7 @@
 //! goroutines without a scheduler lock. When a runtime ends and no record of
 //! its is in use, its chunks go on to the next runtime.
 //!
-//! A chunk is aligned to its size; its header tells which runtime a goroutine
+//! A chunk is aligned to its size; its header names the runtime to which a goroutine
 //! belongs to.
 
 use std::alloc::{self, Layout};
@@ -25,7 +25,7 @@ const CACHE_LIMIT: usize = 256;
 #[repr(C)]
 struct Chunk {
     owner: *const (),
-    /// The owner wants stacks compacted. A reader may see it late.
+    /// The owner's stacks are compacted. A reader may see it late.
     compacts: AtomicBool,
     /// The chunk made before this one.
     next: *mut Chunk,
@@ -212,7 +212,7 @@ impl Slab {
         unsafe { (*Chunk::of(g)).owner }
     }
 
-    /// Whether the runtime of a goroutine wants its stacks compacted. Not
+    /// Whether the runtime of a goroutine compacts its stacks. Not
     /// through the owner, which may be gone.
     pub(crate) fn compacts(g: &Goroutine) -> bool {
         // SAFETY: as in `owner_of`; chunks are never freed.

@@ -1,9 +1,9 @@
 //! The standard streams, which block the goroutine and not its thread.
 //!
-//! The process shares them with others, a shell above all, who would find a terminal
-//! that no longer blocks. So they are left as they are: a goroutine waits until the
+//! The process shares them with other processes, a shell above all, which would find a terminal
+//! that no longer blocks. So they stay blocking: a goroutine waits until the
 //! stream is ready, as for a socket, and then reads or writes what goes at once; where
-//! that cannot be asked for, a thread of the runtime does it. One way for all kinds: a
+//! the kernel cannot do that, a thread of the runtime does it. One way for all kinds: a
 //! file is always ready, and a terminal or a pipe is waited for.
 //!
 //! ```

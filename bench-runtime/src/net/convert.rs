@@ -232,7 +232,7 @@ macro_rules! deadlines {
             )?
 
             /// Closes it for all that share it, without waiting for them: the
-            /// peer is told, operations that wait end, later ones fail.
+            /// peer sees the end, operations that wait end, later ones fail.
             ///
             /// A clone is a descriptor of its own, which stays open, and with it the
             /// connection or the port. To close it from elsewhere share it by an `Arc`.

@@ -15,7 +15,7 @@ use crate::sched;
 use crate::sys::fd;
 use crate::time::{self, after_ns, ns_of};
 
-/// Between two looks at what no event tells of: short enough for a peer that
+/// Between two attempts where no event announces room: short enough for a peer that
 /// is busy, long enough not to count where it sleeps.
 const FIRST_PAUSE: Duration = Duration::from_micros(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
@@ -86,7 +86,7 @@ impl<S: AsFd> Fd<S> {
     }
 
     /// The loop of them all. With `may_be_dry` it begins with a wait where the
-    /// first trial can be left out; `note` is told what a trial gave, `None` where
+    /// first trial can be left out; `note` gets the result of each attempt, `None` where
     /// it would have blocked, and nothing of errors.
     #[inline]
     fn try_until_done<T>(
@@ -166,7 +166,7 @@ impl<S: AsFd> Fd<S> {
         self.waits.watch_by_level();
     }
 
-    /// The same where no event tells that `op` would not block any more: looks
+    /// The same where no event announces that `op` would not block any more: tries
     /// again after pauses. Blocks the goroutine.
     pub(super) fn io_by_pauses<T>(
         &self,
@@ -232,7 +232,7 @@ impl<S: AsFd> Fd<S> {
         self.waits.timeout(side)
     }
 
-    /// Closes it for all holders: the peer is told, waits end, later
+    /// Closes it for all holders: the peer sees the end, waits end, later
     /// operations fail.
     pub(super) fn close(&self) -> io::Result<()> {
         static DEAD: OnceLock<OwnedFd> = OnceLock::new();

@@ -171,7 +171,7 @@ impl Future for Readiness<'_> {
         let this = &mut *self;
         loop {
             if let Some(wait) = &this.wait {
-                // Both are asked: each keeps the waker.
+                // Both are polled: each keeps the waker.
                 let is_over = wait.pending.is_ready(cx.waker());
                 let deadline = wait.deadline.as_ref();
                 let is_late = deadline.is_some_and(|d| d.pending.is_ready(cx.waker()));

@@ -5,10 +5,10 @@ use std::net::{SocketAddr, ToSocketAddrs};
 
 use crate::seam;
 
-/// The addresses of a name. Asking for them may take long, and blocks the
+/// The addresses of a name. To look it up may take long, and blocks the
 /// thread: so it is done as a blocking call.
 fn resolve<A: ToSocketAddrs + Send>(name: A) -> io::Result<impl Iterator<Item = SocketAddr>> {
-    // Collected inside, for an iterator might ask on.
+    // Collected inside, as the iterator might look up further names.
     let ask = move || io::Result::Ok(name.to_socket_addrs()?.collect::<Vec<_>>());
     // Of std's types, exactly those that hold a name answer with a list on the
     // heap; for what is an address already, a hand-off costs more than it

@@ -10,8 +10,8 @@ use std::sync::Arc;
 ///
 /// What takes a reader or writer *by value*, such as a protocol's two halves, gets
 /// clones. They share deadlines, and [`close`](super::TcpStream::close) ends all;
-/// `try_clone` of a stream makes a second descriptor in its place. Who has a
-/// reference needs none of it: `&TcpStream` reads and writes too.
+/// `try_clone` of a stream makes a second descriptor in its place. A
+/// reference is enough for most code: `&TcpStream` reads and writes too.
 ///
 /// # Examples
 ///

@@ -154,7 +154,7 @@ impl TcpListener {
     ///
     /// Where the process is out of descriptors or memory, it pauses and tries
     /// again: for 5 ms at first, then twice as long each time up to a second.
-    /// Other errors are handed on; it can be asked for more after them.
+    /// Other errors are returned; the listener accepts on after them.
     ///
     /// # Examples
     ///

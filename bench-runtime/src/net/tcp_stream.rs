@@ -207,7 +207,7 @@ impl TcpStream {
     /// # fn main() -> std::io::Result<()> {
     /// let listener = TcpListener::bind("127.0.0.1:0")?;
     /// let stream = TcpStream::connect(listener.local_addr()?)?;
-    /// // For a library that wants std's type, and a thread to block.
+    /// // For a library that needs std's type, and blocks the thread.
     /// let stream: std::net::TcpStream = stream.into_std()?;
     /// assert_eq!(stream.peer_addr()?, listener.local_addr()?);
     /// # Ok(())

@@ -99,8 +99,8 @@ impl UdpSocket {
         self.try_into()
     }
 
-    /// Receives one datagram, cut to the buffer, and who sent it. Blocks the
-    /// goroutine.
+    /// Receives one datagram, cut to the buffer; returns its length and its sender's
+    /// address. Blocks the goroutine.
     ///
     /// # Errors
     ///

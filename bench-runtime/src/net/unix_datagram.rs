@@ -37,8 +37,8 @@ read_timeout!(UnixDatagram);
 write_timeout!(UnixDatagram);
 
 /// True where a receive would block for ever, as the socket's reading side was
-/// shut down: by anybody, through any duplicate. The kernel ends a receive that
-/// waits, with nothing, but says to one that must not wait that it would block.
+/// shut down, perhaps by another process. The kernel ends a receive that
+/// waits, with nothing, but fails one that must not wait with `WouldBlock`.
 fn is_over(socket: &net::UnixDatagram, error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock && fd::is_shut_for_reading(socket.as_fd())
 }
@@ -143,8 +143,8 @@ impl UnixDatagram {
         self.fd.with(|socket| socket.connect(path))
     }
 
-    /// Receives one datagram, cut to the buffer, and who sent it. Blocks the
-    /// goroutine.
+    /// Receives one datagram, cut to the buffer; returns its length and its sender's
+    /// address. Blocks the goroutine.
     ///
     /// # Errors
     ///
@@ -202,7 +202,7 @@ impl UnixDatagram {
     }
 
     /// Sends one datagram to the socket at a path. Blocks the goroutine while
-    /// the receiver's queue is full. Only a connected socket is told of room in
+    /// the receiver's queue is full. Only a connected socket gets an event for room in
     /// it: this one looks again after short pauses, [`Self::send`] does not.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! A descriptor as the poller knows it: its record, which [`super::table`] keeps.
 //!
-//! The kernel may hand back an event of a descriptor that was closed since: the
-//! generation tells, and where the check itself is overtaken by a close and an
-//! open, the worst is one edge too many.
+//! The kernel may hand back an event of a descriptor that was closed since: its
+//! generation is then an old one. If a close and an open overtake that check, the
+//! worst is one edge too many.
 
 use std::os::fd::RawFd;
 
@@ -21,7 +21,7 @@ pub(crate) struct PollDesc {
     /// Grows with each open and each close; odd while open.
     generation: AtomicU32,
     index: u32,
-    /// Something came that no later edge tells of again: never trust `is_drained`.
+    /// An event came that no later edge repeats: `is_drained` is not to be trusted.
     lasting: AtomicBool,
     level: Level,
     /// Its poller, alive while it is open.
@@ -73,7 +73,7 @@ impl PollDesc {
     /// Whether this is a descriptor of that poller.
     #[inline]
     pub(super) fn is_of(&self, watch: &Watch) -> bool {
-        // Relaxed: an address to compare; the thread that asks holds the descriptor
+        // Relaxed: an address to compare; the calling thread holds the descriptor
         // open, and got to know it through an Acquire.
         std::ptr::eq(self.watch.load(Ordering::Relaxed), watch)
     }
@@ -154,12 +154,12 @@ impl PollDesc {
         ready.len() - before
     }
 
-    /// A timer's deadline has passed: true where `who` waited for that side
+    /// A timer's deadline has passed: true where `waiter` waited for that side
     /// and must be readied by the caller.
-    pub(crate) fn expire(&self, side: Side, who: Parkable) -> bool {
-        let taken = self.slot(side).withdraw(who);
+    pub(crate) fn expire(&self, side: Side, waiter: Parkable) -> bool {
+        let taken = self.slot(side).withdraw(waiter);
         if taken {
-            // SAFETY: `who` waited here until now and is not readied yet, so
+            // SAFETY: `waiter` waited here until now and is not readied yet, so
             // the socket that it waits for is alive, which keeps this open.
             let watch = unsafe { &*self.watch.load(Ordering::Acquire) };
             watch.stopped_waiting(1);
@@ -167,9 +167,9 @@ impl PollDesc {
         taken
     }
 
-    /// What the kernel is given to tell this descriptor by.
+    /// The number by which the kernel's events name this descriptor.
     pub(super) fn token(&self) -> u64 {
-        // Relaxed: only the opener and, of a copy, the poller ask.
+        // Relaxed: only the opener and, of a copy, the poller call it.
         let generation = self.generation.load(Ordering::Relaxed);
         u64::from(generation) << 32 | u64::from(self.index)
     }

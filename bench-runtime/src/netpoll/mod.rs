@@ -106,7 +106,7 @@ impl Netpoll {
         desc.is_of(&self.watch)
     }
 
-    /// Begins a wait of `who`; see [`slot::Slot::register`]. Only for a
+    /// Begins a wait of `waiter`; see [`slot::Slot::register`]. Only for a
     /// descriptor of this poller.
     #[inline]
     pub(crate) fn register(
@@ -346,7 +346,7 @@ mod tests {
             useless += 1;
         }
         assert!(useless < 10, "{useless} polls ended for nobody");
-        // The change itself tells of it once more, and then no edge comes.
+        // The change itself reports it once more, and then no edge comes.
         assert_eq!(wait(), Registered::Waiting);
         netpoll.poll(SOON, &mut ready);
         assert_eq!(ready, [me]);

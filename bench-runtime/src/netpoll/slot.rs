@@ -17,8 +17,8 @@
 //! why a late expiry or a stale event can only cause one more try.
 //!
 //! A count instead of a ready flag lets any number of goroutines try at the
-//! same time: none can take the flag that another was to see. It also tells
-//! for certain that no data came since a stream was drained, see
+//! same time: none can take the flag that another was to see. It also
+//! shows for certain that no data came since a stream was drained, see
 //! [`Slot::is_drained`].
 //!
 //! # Protocol
@@ -79,19 +79,19 @@ impl Slot {
     #[inline]
     pub(crate) fn tick(&self) -> u64 {
         // Acquire: pairs with the AcqRel in `notify`, so that a thread that sees a kick
-        // sees the deadline that it tells of.
+        // sees the deadline that it announces.
         self.tick.load(Ordering::Acquire)
     }
 
-    /// Step 2: from here on an edge after `seen` readies `who`.
-    pub(crate) fn register(&self, who: Parkable, seen: u64) -> Registered {
+    /// Step 2: from here on an edge after `seen` readies `waiter`.
+    pub(crate) fn register(&self, waiter: Parkable, seen: u64) -> Registered {
         // Release: pairs with the Acquire of the thread that takes it. Acquire: pairs
         // with the Release of the thread that emptied the slot, whose wait came before.
         if self
             .waiter
             .compare_exchange(
                 ptr::null_mut(),
-                who.as_ptr(),
+                waiter.as_ptr(),
                 Ordering::AcqRel,
                 Ordering::Relaxed,
             )
@@ -100,26 +100,26 @@ impl Slot {
             return Registered::Busy;
         }
         // A read-modify-write also where it changes nothing. Release: pairs
-        // with the Acquire of a later `notify`, which then sees `who`.
+        // with the Acquire of a later `notify`, which then sees `waiter`.
         // Acquire: pairs with the Release of an earlier one.
         let unchanged = self
             .tick
             .compare_exchange(seen, seen, Ordering::AcqRel, Ordering::Acquire)
             .is_ok();
-        if unchanged || !self.withdraw(who) {
+        if unchanged || !self.withdraw(waiter) {
             Registered::Waiting
         } else {
             Registered::Changed
         }
     }
 
-    /// Takes `who` out, if it still waits here: true for one caller only,
+    /// Takes `waiter` out, if it still waits here: true for one caller only,
     /// which then owes the ready.
-    pub(crate) fn withdraw(&self, who: Parkable) -> bool {
+    pub(crate) fn withdraw(&self, waiter: Parkable) -> bool {
         // AcqRel: as in `register`.
         self.waiter
             .compare_exchange(
-                who.as_ptr(),
+                waiter.as_ptr(),
                 ptr::null_mut(),
                 Ordering::AcqRel,
                 Ordering::Relaxed,
@@ -165,7 +165,7 @@ impl Slot {
     }
 
     /// True if a read can only find nothing: no edge came since one drained the
-    /// stream. The caller makes sure that what an earlier edge told of for good
+    /// stream. The caller makes sure that what an earlier edge reported for good
     /// (end of stream, error) is not forgotten.
     #[inline]
     pub(crate) fn is_drained(&self, tick: u64) -> bool {

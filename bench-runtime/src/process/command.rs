@@ -255,7 +255,7 @@ impl Command {
     /// fail with [`Ended`], which has the child's status and what it had written. A child
     /// that had ended by itself by then keeps its status.
     ///
-    /// [`grace`](Self::grace) asks the child to end before it is killed, and
+    /// [`grace`](Self::grace) sends the child a signal to end before it is killed, and
     /// [`own_group`](Self::own_group) includes what the child has started itself. Without
     /// the latter, `output` and `wait_with_output` do not wait for what of that holds the pipes
     /// open. A read of a pipe that was taken does: end it by
@@ -344,7 +344,7 @@ impl Command {
     /// are to be set here, as [`output`](Self::output) looks at what was set.
     ///
     /// The child is a child of the thread that starts it, which may end before the
-    /// process: `PR_SET_PDEATHSIG` tells of that thread's end.
+    /// process: `PR_SET_PDEATHSIG` reports that thread's end.
     ///
     /// # Examples
     ///

@@ -30,7 +30,7 @@ use crate::context::ContextError;
 #[non_exhaustive]
 pub struct Ended {
     /// How the context ended: a cancel or its deadline. The cause that was given with a cancel
-    /// is not here: ask [`Context::cause`](crate::context::Context::cause).
+    /// is not here: see [`Context::cause`](crate::context::Context::cause).
     pub why: ContextError,
     /// How the child ended; `None` if it was not started.
     pub status: Option<ExitStatus>,

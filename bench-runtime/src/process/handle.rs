@@ -17,7 +17,7 @@
 //!
 //! # Rejected
 //!
-//! *One thread that hears SIGCHLD and asks after all children*: it would take the
+//! *One thread that receives SIGCHLD and looks at all children*: it would take the
 //! signal from the program. *A descriptor kept from the start on*: it is opened when
 //! a goroutine waits, so that a child costs none until then.
 
@@ -128,7 +128,7 @@ impl Process {
     }
 }
 
-/// What is done at the end of a context, and to whom.
+/// What is done at the end of a context, and to which process.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Ending {
     /// What is sent first, and how long before the kill.
@@ -243,7 +243,7 @@ impl Tracked {
         }
         if self.ending.own_group {
             let sent = process::signal_group(self.pid, signal.as_raw());
-            // Asked after it: the child may leave its group at any time.
+            // Read after the signal: the child may leave its group at any time.
             if process::leads_group(self.pid) {
                 return sent;
             }
@@ -309,7 +309,7 @@ impl Tracked {
     /// True if the end of the context has ended the child.
     pub(super) fn was_cut(&self, status: ExitStatus) -> bool {
         let killed = status.signal() == Some(Signal::KILL.as_raw());
-        // Of one that was asked it cannot be told.
+        // After a request to end, the cause is not known.
         (killed || self.ending.grace.is_some()) && self.state.lock().cut
     }
 }
@@ -334,7 +334,7 @@ impl Drop for Tracked {
 /// Children whose handle was dropped before they were collected.
 static ORPHANS: Lock<VecDeque<Arc<Tracked>>> = Lock::new(VecDeque::new());
 
-/// How many of those are asked after at a start and at a drop: more than one joins
+/// How many of those are looked at by a start and by a drop: more than one joins
 /// them then.
 const SWEPT: usize = 4;
 

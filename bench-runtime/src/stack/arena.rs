@@ -32,7 +32,7 @@ use crate::util::lock::Lock;
 
 /// What is tried first: a quarter of what x86-64 gives a process. The region of
 /// the default size has sixteen million slots then. The thread sanitizer leaves
-/// a program less, and ends one that asks for more.
+/// a program less, and ends one that reserves more.
 const LARGEST_RESERVATION: usize = if cfg!(rt_tsan) { 1 << 40 } else { 32 << 40 };
 /// Every region must have a slot.
 const SMALLEST_RESERVATION: usize = REGIONS * LARGEST_SLOT;
@@ -227,7 +227,7 @@ impl Arena {
         self.caches.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Whether there is no use in asking for a deep slot.
+    /// True if no deep slot is left.
     pub(super) fn deep_spent(&self) -> bool {
         self.deep_spent.load(Ordering::Relaxed)
     }

@@ -126,9 +126,9 @@ const SHALLOW: ClassInfo = ClassInfo {
 };
 
 impl Class {
-    /// See [`StackPolicy::Auto`]: what it asks for.
+    /// A stack of [`StackPolicy::Auto`], while a deep slot is left.
     pub(crate) const DEEP: Self = Self(0);
-    /// What it gets where there is no deep one.
+    /// The same where no deep slot is left.
     pub(crate) const SHALLOW: Self = Self(1);
 
     /// What a goroutine may use of such a stack, in bytes.

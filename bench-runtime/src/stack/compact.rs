@@ -52,7 +52,7 @@
 //! | design                                                  | compaction | return |
 //! |---------------------------------------------------------|------------|--------|
 //! | the present one, within those readings                  | 1.70–1.80 µs | 2.63–2.65 µs |
-//! | a chunk built beside and moved over the sealed one by `mremap`, if all of the last one was asked for | the same | 2.97 µs |
+//! | a chunk built beside and moved over the sealed one by `mremap`, if all of the last one was requested | the same | 2.97 µs |
 //! | the same, its pages by a vectored `MADV_POPULATE_WRITE` | the same | 3.37 µs |
 //! | cells in huge pages                                     | 2.08 µs | 2.93 µs |
 //! | guards of one page                                      | 1.93 µs | 2.67 µs |
@@ -248,7 +248,7 @@ pub(crate) fn restore(address: usize) {
 }
 
 /// The machine in the header of the slot that `address` lies in, read from the
-/// cell if it is compacted, so that asking does not bring it back. `None` if
+/// cell if it is compacted, so that a look does not restore it. `None` if
 /// it is not compacted: the header can be read. Only for a caller that keeps the
 /// goroutine from being resumed meanwhile.
 pub(crate) fn machine_of_compacted(address: usize) -> Option<*mut ()> {
@@ -270,7 +270,7 @@ pub(crate) fn machine_of_compacted(address: usize) -> Option<*mut ()> {
 }
 
 /// Where the byte of a slot at `address` is now: there, or in the cell that it was
-/// compacted to. For a caller that reads it through the kernel and asks again afterwards.
+/// compacted to. For a caller that reads it through the kernel and calls this again afterwards.
 pub(crate) fn place_of(address: usize) -> usize {
     let in_cell = |compactor: &'static Compactor| {
         let word = compactor.arena.word_of(address)?;
@@ -444,7 +444,7 @@ impl Compactor {
                 .and_then(|()| madvise::advise_all(&pages, Advice::GuardInstall))
         };
         if let Err((_, error)) = emptied {
-            // All that is missing comes back before anybody can look; what is
+            // All that is missing comes back before it can be read; what is
             // still there stays.
             for (claim, cell) in claimed.iter().zip(&cells) {
                 let (from, len) = claim.live();

@@ -75,10 +75,10 @@ pub enum StackError {
         /// What the machine has.
         found: usize,
     },
-    /// A policy asks for a stack that no slot can hold.
+    /// A policy requests a stack that no slot can hold.
     #[error("a stack limit of {bytes} bytes is outside {min} to {max}")]
     Limit {
-        /// What was asked for.
+        /// What was requested.
         bytes: usize,
         /// The smallest limit.
         min: usize,

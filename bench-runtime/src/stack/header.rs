@@ -355,7 +355,7 @@ static SHARED: Shared = Shared {
     size: AtomicUsize::new(0),
 };
 
-/// Tells [`header_of`] where the arena lies; once a process.
+/// Gives [`header_of`] the arena's place; once a process.
 pub(super) fn publish(geometry: Geometry) {
     SHARED.start.store(geometry.start(), Ordering::Relaxed);
     SHARED.base.store(geometry.base, Ordering::Relaxed);

@@ -47,7 +47,7 @@ pub(crate) type Describe = fn(g: *mut (), out: &mut dyn Write);
 /// The [`Describe`] in use; null until one is set.
 static DESCRIBE: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 
-/// Tells the report how to name a goroutine.
+/// Gives the report a function that names a goroutine.
 pub(crate) fn describe_with(describe: Describe) {
     // Release: pairs with the Acquire in `report`.
     DESCRIBE.store(describe as *mut (), Ordering::Release);

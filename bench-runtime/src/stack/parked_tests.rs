@@ -197,7 +197,7 @@ fn resident_pages(from: usize, to: usize) -> usize {
 fn with_compaction(name: &str, body: impl FnOnce() + Copy) {
     let name = format!("stack::parked_tests::{name}");
     child::expect_success(&name, "child", || compacting(body));
-    // SAFETY: asks for an identity.
+    // SAFETY: reads an identity.
     if unsafe { libc::geteuid() } == 0 {
         child::expect_success(&name, "nobody", || match become_nobody() {
             Ok(()) => compacting(body),
@@ -356,7 +356,7 @@ fn start_hammers<'scope>(
         .collect()
 }
 
-/// How many writes all of them made; they have been told to stop.
+/// How many writes all of them made; their flag to stop is set.
 fn written_by(hammers: Hammers<'_>) -> u64 {
     hammers
         .into_iter()

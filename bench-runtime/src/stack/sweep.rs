@@ -30,7 +30,7 @@ use crate::util::lock::Lock;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shrink {
     Trim,
-    /// Its runtime has asked for compaction.
+    /// Its runtime compacts stacks.
     Compact,
 }
 

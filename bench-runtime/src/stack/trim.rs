@@ -49,8 +49,8 @@ pub struct StackUsage {
 /// Slots that one call of [`cached`] looks after in each class at most.
 const CACHED_BATCH: usize = 4096;
 
-/// What the calling goroutine's stack holds; `None` on a plain thread. It asks
-/// the kernel, page by page of the limit: not for a hot path.
+/// What the calling goroutine's stack holds; `None` on a plain thread. It makes the
+/// kernel look at each page up to the limit: not for a hot path.
 ///
 /// # Examples
 ///

@@ -129,7 +129,7 @@ impl Cond {
     ///
     /// let (lock, cond) = (Mutex::new(()), Cond::new());
     /// let (_held, signalled) = cond.wait_timeout(lock.lock(), Duration::from_millis(1));
-    /// assert!(!signalled, "nobody is there to signal");
+    /// assert!(!signalled, "there is no signal");
     /// ```
     pub fn wait_timeout<'a, T: ?Sized>(
         &self,
@@ -164,7 +164,7 @@ impl Cond {
     /// use bench_runtime::sync::Cond;
     ///
     /// let cond = Cond::new();
-    /// assert!(!cond.signal(), "nobody waits, and nothing is kept for who comes later");
+    /// assert!(!cond.signal(), "no goroutine waits, and nothing is kept for later ones");
     /// ```
     pub fn signal(&self) -> bool {
         let mut woken = Woken::none();

@@ -281,7 +281,7 @@ impl<E: Send + 'static> ErrGroup<E> {
     /// # Errors
     ///
     /// The first failure, once: of two goroutines that wait, one gets it and the other gets
-    /// `Ok(())`. Have one wait, and tell the others.
+    /// `Ok(())`. Let one goroutine wait, and pass the result on.
     ///
     /// # Panics
     ///
@@ -296,7 +296,7 @@ impl<E: Send + 'static> ErrGroup<E> {
     /// let group = ErrGroup::new();
     /// group.go(|| Err("once"));
     /// assert_eq!(group.wait(), Err("once"));
-    /// assert_eq!(group.wait(), Ok(()), "a failure is told once");
+    /// assert_eq!(group.wait(), Ok(()), "a failure is returned once");
     /// ```
     pub fn wait(&self) -> Result<(), E> {
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

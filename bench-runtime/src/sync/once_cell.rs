@@ -60,7 +60,7 @@ impl<T> OnceCell<T> {
 
     /// The value; computes it if that was not done. Blocks the goroutine (or, on a
     /// plain thread, the thread) while another computes it; for ever, if the
-    /// closure asks for the value itself.
+    /// closure reads the cell itself.
     ///
     /// # Panics
     ///

@@ -117,7 +117,7 @@ impl<T> Pool<T> {
     }
 }
 
-/// Where the caller begins to look: goroutines and threads, told apart by their
+/// Where the caller begins to look: goroutines and threads, distinguished by their
 /// stacks, are spread over the lists.
 fn shard_here() -> usize {
     let here = 0_u8;

@@ -33,7 +33,7 @@ const WRITER: usize = 1;
 const QUEUED: usize = 2;
 const READER: usize = 4;
 
-/// The waiters; `writing` tells [`Queued`] which queue is meant.
+/// The waiters; `writing` says to [`Queued`] which queue is meant.
 struct Queues {
     readers: WaitQueue,
     reader_count: usize,
@@ -166,7 +166,7 @@ impl<T: ?Sized> RwMutex<T> {
     }
 
     /// Takes it for writing; blocks the goroutine (or, on a plain thread, the
-    /// thread) while anybody else has it.
+    /// thread) while another goroutine has it.
     ///
     /// # Examples
     ///

@@ -1,7 +1,7 @@
 //! A semaphore whose acquisitions have a weight and come in order.
 //!
-//! Under the lock, between operations: the first waiter wants more than is
-//! free. A waiter's element is the weight that it wants.
+//! Under the lock, between operations: the first waiter needs more than is
+//! free. A waiter's element is its weight.
 
 use std::fmt;
 use std::ptr;
@@ -50,7 +50,7 @@ pub enum AcquireError {
     /// It did not become free in time.
     #[error("the acquisition timed out")]
     Timeout,
-    /// The context ended first. Why it was cancelled is not here: ask
+    /// The context ended first. Why it was cancelled is not here: see
     /// [`Context::cause`].
     #[error("the acquisition was given up: {0}")]
     Ended(ContextError),
@@ -488,7 +488,7 @@ impl fmt::Debug for Semaphore {
 /// let permit = slots.acquire(2);
 /// assert_eq!(permit.weight(), 2);
 /// permit.forget();
-/// assert_eq!(slots.available(), 1, "nobody gave them back");
+/// assert_eq!(slots.available(), 1, "they were not given back");
 /// ```
 #[derive(Debug)]
 #[must_use = "the units are given back at once if the permit is dropped"]

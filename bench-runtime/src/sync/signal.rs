@@ -40,7 +40,7 @@ impl Signal {
     }
 
     /// Waits for a wake. One that has come lets others run, no more: a future
-    /// that wakes itself asks for that. Blocks the goroutine.
+    /// that wakes itself does so for that. Blocks the goroutine.
     pub(crate) fn wait(&self) {
         let mut state = self.state.lock();
         if std::mem::take(&mut state.is_set) {

@@ -76,7 +76,7 @@ impl Cgroup {
             };
             if controllers.is_empty() {
                 found.unified = folders(mounts, None, group);
-                // Where the mounts tell of another place, or are not shown.
+                // Where the mounts name another place, or are not shown.
                 let usual = root.join("sys/fs/cgroup");
                 let own = usual.join(group.trim_start_matches('/'));
                 for folder in own.ancestors().take_while(|one| one.starts_with(&usual)) {

@@ -24,7 +24,7 @@ fn command(exe: PathBuf) -> Command {
 }
 
 /// Runs `body` in a child that is this test binary running only `test`, its
-/// full path, again; `part` tells several children of one test apart. In the
+/// full path, again; `part` distinguishes several children of one test. In the
 /// parent, gives how the child ended and what it wrote; `None` in a child that
 /// is another part's.
 fn run(test: &str, part: &str, body: impl FnOnce()) -> Option<(ExitStatus, String)> {

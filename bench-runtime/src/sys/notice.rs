@@ -13,8 +13,8 @@
 //! # Rejected
 //!
 //! *The crate `signal-hook`*: its handler runs on the stack of the thread that is
-//! interrupted, and a goroutine's may have 4 KiB; and it stays when the last who
-//! asked for a signal is gone, so that nothing gives the former action back.
+//! interrupted, and a goroutine's may have 4 KiB; and it stays when the last receiver
+//! of a signal is gone, so that nothing gives the former action back.
 //! *signalfd*: every thread of the process would have to block the signal, also
 //! those that are not ours.
 
@@ -32,7 +32,7 @@ static NOTED: AtomicU64 = AtomicU64::new(0);
 /// The eventfd that the handler writes to; -1 until there is one.
 static WAKE: AtomicI32 = AtomicI32::new(-1);
 /// The process whose thread waits: a child by fork has the handler, but not the
-/// thread. By its number, as [`super::fork`] is told of a fork a little late.
+/// thread. By its number, as [`super::fork`] sees a fork a little late.
 static PROCESS: AtomicI32 = AtomicI32::new(-1);
 
 /// The largest number of a signal.
@@ -57,7 +57,7 @@ impl Action {
     /// What the signal does now.
     fn of(signal: i32) -> io::Result<Self> {
         let mut now = MaybeUninit::uninit();
-        // SAFETY: asks for the current action and changes nothing.
+        // SAFETY: reads the current action and changes nothing.
         match unsafe { libc::sigaction(signal, ptr::null(), now.as_mut_ptr()) } {
             // SAFETY: the kernel has filled it in.
             0 => Ok(Self(unsafe { now.assume_init() })),
@@ -140,7 +140,7 @@ impl Noted {
             if noted != 0 {
                 return noted;
             }
-            // An error is a signal in between, or a want of memory that passes.
+            // An error is a signal in between, or a lack of memory that passes.
             let _ = fd::wait(self.0.as_fd(), false, false, None, None);
             self.0.clear();
         }

@@ -11,12 +11,12 @@ use crate::sys::{clock, fork};
 /// amortise the call, small enough for the stack of a machine.
 pub(crate) const MAX_EVENTS: usize = 128;
 
-/// What is asked of every descriptor, once, for its whole life.
+/// The events that every descriptor is registered for, once, for its whole life.
 const INTEREST: i32 =
     libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLET;
 
 /// The same by level, of one that is only read: no more than what a read ends,
-/// for it is in each poll. Of end and error the kernel tells unasked.
+/// for it is in each poll. End and error are reported in any case.
 const LEVEL_INTEREST: i32 = libc::EPOLLIN;
 
 /// What may end a wait to read, to write, and what stays true once it is.
@@ -62,7 +62,7 @@ impl Event {
     }
 
     /// The end of the stream, an error or urgent data: no later edge need
-    /// tell of it again.
+    /// report it again.
     pub(crate) fn is_lasting(self) -> bool {
         self.bits & LASTING != 0
     }
@@ -154,7 +154,7 @@ impl Poller {
     /// thread.
     ///
     /// It ends when the time is over and not, as the kernel's own call would,
-    /// by the kernel's slack later: it asks for so much less, and once more for
+    /// by the kernel's slack later: so the time-out is shorter by that, with one more for
     /// what is left should the kernel have been early.
     pub(crate) fn wait(&self, timeout: Option<Duration>, events: &mut Events) -> io::Result<()> {
         events.len = 0;
@@ -185,7 +185,7 @@ impl Poller {
         }
     }
 
-    /// The time-out to ask for so that the kernel's slack ends with this one.
+    /// The time-out after which, with the kernel's slack, this one has passed.
     fn less_slack(&self, timeout: Duration) -> Duration {
         let ns = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
         let slack = (ns / SLACK_SHARE).min(SLACK_MOST_NS).max(self.slack_ns);

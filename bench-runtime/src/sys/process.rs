@@ -44,7 +44,7 @@ fn look(pid: u32, flags: i32) -> io::Result<bool> {
         // SAFETY: all zeros is a valid siginfo.
         let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
         // SAFETY: the kernel fills in what it is given, which is ours; the number is
-        // in it, or still zero where there is nothing to tell.
+        // in it, or still zero where no child has ended.
         let (result, who) = unsafe {
             let result = libc::waitid(libc::P_PID, pid, &raw mut info, flags);
             (result, info.si_pid())

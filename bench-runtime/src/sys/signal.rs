@@ -43,7 +43,7 @@ static ARMED: AtomicBool = AtomicBool::new(false);
 pub(crate) fn install(handler: Handler) -> io::Result<()> {
     let previous = |signal| {
         let mut old = MaybeUninit::<libc::sigaction>::uninit();
-        // SAFETY: asks for the current action and changes nothing.
+        // SAFETY: reads the current action and changes nothing.
         match unsafe { libc::sigaction(signal, ptr::null(), old.as_mut_ptr()) } {
             // SAFETY: the kernel has filled it in.
             0 => Ok(unsafe { old.assume_init() }),
@@ -205,7 +205,7 @@ impl AltStack {
 impl Drop for AltStack {
     fn drop(&mut self) {
         let mut current = MaybeUninit::<libc::stack_t>::uninit();
-        // SAFETY: asks first, so as to take down no stack but ours; unmaps it
+        // SAFETY: reads the current one first, so that only our stack is removed; unmaps it
         // only when the thread does not use it any more.
         unsafe {
             if libc::sigaltstack(ptr::null(), current.as_mut_ptr()) == 0

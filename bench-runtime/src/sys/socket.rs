@@ -153,7 +153,7 @@ pub(crate) fn is_shortage(error: &io::Error) -> bool {
     )
 }
 
-/// The connection was gone before it was taken: the next one is wanted. These
+/// The connection was gone before it was taken: take the next one. These
 /// are the errors of the connection, not of the listener, that accept(2) hands
 /// on and says to treat as if nothing had come.
 pub(crate) fn is_passing(error: &io::Error) -> bool {

@@ -22,7 +22,7 @@ pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
 /// Reads up to so many bytes of a socket.
 #[inline]
 pub(crate) fn receive(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
-    // SAFETY: as in `read`; no address is asked for.
+    // SAFETY: as in `read`; no address is requested.
     done(unsafe {
         libc::syscall(
             libc::SYS_recvfrom,
@@ -64,7 +64,7 @@ const POSITION: i64 = -1;
 
 /// Reads what can be had without waiting, for a disk or for a writer; from
 /// `offset`, or from where the file is at. `None` if that is nothing, or the kernel
-/// or the file knows no such reading: an ordinary read tells what is the case.
+/// or the file knows no such reading: an ordinary read shows what is the case.
 pub(crate) fn read_now(fd: BorrowedFd<'_>, buf: &mut [u8], offset: Option<u64>) -> Option<usize> {
     let offset = offset.map_or(Some(POSITION), |offset| i64::try_from(offset).ok())?;
     let part = libc::iovec {
@@ -78,7 +78,7 @@ pub(crate) fn read_now(fd: BorrowedFd<'_>, buf: &mut [u8], offset: Option<u64>) 
     (count > 0 || tells_once(fd)).then_some(count)
 }
 
-/// True if a read of nothing takes what it tells of: an empty message, or the end that
+/// True if a read of no bytes takes what is there: an empty message, or the end that
 /// was typed. Others say so again; and of Linux, 5.9 and 5.10 say 0 of what lies on a
 /// disk also where it is not the end.
 #[cold]

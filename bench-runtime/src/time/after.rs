@@ -36,7 +36,7 @@ use crate::util::lock::Lock;
 pub fn after(duration: Duration) -> Receiver<Instant> {
     let (sender, receiver) = chan(1);
     let call = move |when_ns| {
-        // A receiver that is gone does not want it.
+        // The receiver is gone.
         let _ = sender.try_send(instant_of(when_ns));
     };
     armed::arm(after_ns(duration), Action::Call(Arc::new(call)));
@@ -77,8 +77,8 @@ struct Later<F: Send + 'static> {
 
 impl<F: Send + 'static> Drop for Later<F> {
     /// The handle may be the last owner or not, as the timer happens to be later or
-    /// earlier. The program's destructor must not run in whoever drops the handle by
-    /// that chance.
+    /// earlier. The program's destructor must not run, by that chance, in the goroutine
+    /// that drops the handle.
     fn drop(&mut self) {
         let f = self.f.take();
         if std::mem::needs_drop::<F>() && f.is_some() && *self.is_started.get_mut() {

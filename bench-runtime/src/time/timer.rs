@@ -53,7 +53,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The time that a tick is wanted for.
+    /// The time for which a tick is due.
     due_ns: Option<u64>,
     armed: Option<Armed>,
 }

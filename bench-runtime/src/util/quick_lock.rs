@@ -18,7 +18,7 @@
 //!
 //! # Rejected
 //!
-//! An exchange on release, which would tell for sure whether a thread sleeps:
+//! An exchange on release, which would show for certain whether a thread sleeps:
 //! it doubles the cost of an uncontended section.
 
 use std::fmt;

@@ -106,7 +106,7 @@ fn run(scenario: &Scenario) -> Result<(), Failed> {
     }
 }
 
-/// The file that the environment asks for tells of the goroutines that wait.
+/// The file that the environment names lists the goroutines that wait.
 fn deadlock_leaves_its_trace_where_asked() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("trace.json");

@@ -16,7 +16,7 @@ fn runtime() -> Runtime {
 fn byte_of_frame(at: usize) -> u8 {
     let bytes = black_box([7u8; 24]);
     yield_now();
-    // SAFETY: the caller's promise, or the very error that is asked for.
+    // SAFETY: the caller's promise, or the error that the test makes.
     unsafe { *black_box(bytes.as_ptr()).add(at) }
 }
 

@@ -1,4 +1,4 @@
-//! `blocking`: where the call runs, whom it holds up, and how it ends.
+//! `blocking`: where the call runs, what it delays, and how it ends.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
@@ -128,7 +128,7 @@ fn helpers_are_used_again() {
     assert_eq!(runtime.shutdown().threads_count, 0);
 }
 
-/// So short that who waits for the other stays awake: none of those may be lost.
+/// So short that the waiting thread stays awake: none of these calls may be lost.
 #[test]
 fn calls_that_take_no_time_all_come_back_from_one_caller_and_from_many() {
     at_each(&[1, 2, 4], |_| {
@@ -167,7 +167,7 @@ fn a_shutdown_leaves_a_blocking_call_the_stack_it_borrows() {
         assert_eq!(told.recv(), Ok(0));
         let left = runtime.shutdown();
         assert_eq!((left.unfinished_count, left.threads_count), (1, 1));
-        // Its slot must not be anybody's now.
+        // Its slot must be in no use now.
         let other = setting.builder().start().unwrap();
         other.run(|| {
             let tasks: Vec<_> = (0..200).map(|n| go(move || [n as u8; 8192][n])).collect();

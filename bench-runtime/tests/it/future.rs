@@ -1,4 +1,4 @@
-//! `block_on`: who wakes, when, and what is woken.
+//! `block_on`: which threads may wake it, when, and what is woken.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn, ready};
@@ -20,7 +20,7 @@ use crate::support::{Way, everywhere, message};
 
 const ROUNDS: usize = if cfg!(miri) { 50 } else { 2_000 };
 
-/// A place that a future waits at until somebody fills it.
+/// A place that a future waits at until it is filled.
 #[derive(Default)]
 pub(crate) struct Place(Mutex<(Option<usize>, Option<Waker>)>);
 
@@ -65,7 +65,7 @@ pub(crate) fn each_runtime(body: fn(&Runtime)) {
             let setting = Setting { procs, migrating };
             let runtime = setting.builder().start().expect("a runtime");
             body(&runtime);
-            // Those that wake who awaits a join have nobody who joins them.
+            // The goroutines that call wakers have no handle, so they are not joined.
             crate::support::within_a_minute("the runtime", || {
                 runtime.metrics().goroutines_count == 0
             });

@@ -1,4 +1,4 @@
-//! `recv_async`: values reach whoever awaits them, and none is lost where a
+//! `recv_async`: values reach the tasks that await them, and none is lost where a
 //! future is dropped.
 
 use std::collections::HashSet;

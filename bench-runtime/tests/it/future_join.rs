@@ -1,4 +1,4 @@
-//! `join_async`: results reach whoever awaits them, where a goroutine ends and
+//! `join_async`: results reach the tasks that await them, where a goroutine ends and
 //! where it cannot.
 
 use std::sync::Arc;

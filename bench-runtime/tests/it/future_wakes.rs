@@ -138,7 +138,7 @@ fn tasks_that_drop_each_other_by_the_value_that_one_puts_back_end_in_a_loop() {
             })
             .collect();
         tx.send(7).unwrap();
-        // It has passed from one to the next, and nobody took it.
+        // It has passed from one to the next, and was not taken.
         assert_eq!(rx.try_recv(), Ok(7));
         assert!(tasks.iter().all(|task| task.0.lock().unwrap().is_none()));
     });

@@ -1,4 +1,4 @@
-//! Calls that return at once: whoever makes them without end still lets a
+//! Calls that return at once: a goroutine that makes them without end still lets a
 //! goroutine of the same thread go on.
 
 use std::hint::black_box;

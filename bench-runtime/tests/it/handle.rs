@@ -1,4 +1,4 @@
-//! `Handle`: goroutines started by whoever does not own the runtime.
+//! `Handle`: goroutines started by code that does not own the runtime.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

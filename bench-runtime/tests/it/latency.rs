@@ -1,4 +1,4 @@
-//! The time that goroutines wait to run, as the metrics tell it.
+//! The time that goroutines wait to run, as the metrics report it.
 
 use std::time::{Duration, Instant};
 
@@ -18,9 +18,9 @@ fn until_timed() {
 #[test]
 fn latency_counts_the_delay_by_a_hog_in_its_bucket() {
     const HOG: Duration = Duration::from_millis(70);
-    // From this on a bucket tells of the hog: the power of two below it.
+    // From this on a bucket is the hog's: the power of two below it.
     const BUCKET: Duration = Duration::from_nanos(1 << 26);
-    // Pinned: who has started on the hog's thread waits for it.
+    // Pinned: a goroutine that has started on the hog's thread waits for it.
     let runtime = Runtime::builder().procs(1).start().expect("it starts");
     runtime.run(|| {
         let (tx, rx) = chan::<()>(0);

@@ -1,4 +1,4 @@
-//! Goroutines that nobody will ever wake are in the leak report, with what they
+//! Goroutines that will never be readied are in the leak report, with what they
 //! wait for; healthy ones are not. The classes are those that GoKer collects
 //! from real programs.
 

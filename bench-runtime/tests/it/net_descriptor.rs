@@ -1,4 +1,4 @@
-//! Descriptors of every kind: when a wait ends, by what, and who may close what.
+//! Descriptors of every kind: when a wait ends, by what, and what may be closed when.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -43,7 +43,7 @@ fn timerfd_ticks_are_waited_for_and_not_early() {
     });
 }
 
-/// A byte that poll(2) tells of and no read gets.
+/// A byte that poll(2) reports and no read gets.
 #[test]
 fn urgent_data_blocks_no_thread_and_keeps_none_awake() {
     everywhere(|way| {

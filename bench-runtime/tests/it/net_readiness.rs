@@ -1,4 +1,4 @@
-//! Readiness as a future: when it is ready, by what it fails, and whom it leaves the wait to.
+//! Readiness as a future: when it is ready, by what it fails, and which waiter comes next.
 
 use std::future::Future;
 use std::io::{self, Read, Write};

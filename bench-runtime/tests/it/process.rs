@@ -280,7 +280,7 @@ fn signals_go_to_the_whole_group_of_a_child_that_has_its_own() {
     everywhere(|_: Way| {
         let gone = |pid: &[u8]| {
             let pid = std::str::from_utf8(pid).unwrap().trim().parse().unwrap();
-            // Its parent is gone: who collects it is the host's matter.
+            // Its parent is gone: the host collects it.
             within_a_minute("the end", || matches!(state(pid), None | Some('Z')));
         };
         let waits = "sleep 1000 & echo $!; echo ready >&2; wait";

@@ -14,7 +14,7 @@ static mut COUNTS: [u64; 64] = [0; 64];
 ///
 /// A data race, unless what the callers do orders them.
 unsafe fn count_up(at: usize) {
-    // SAFETY: the caller's promise, or the very race that is asked for.
+    // SAFETY: the caller's promise, or the race that the test makes.
     unsafe { (*(&raw mut COUNTS))[at] += 1 };
 }
 
@@ -69,7 +69,7 @@ fn what_a_channel_hands_over_is_no_race() {
             let (back, from) = chan::<()>(0);
             let other = go(move || {
                 for () in rx {
-                    // SAFETY: whoever sent it waits for the answer.
+                    // SAFETY: the sender waits for the answer.
                     unsafe { count_up(0) };
                     back.send(()).expect("it receives");
                 }

@@ -485,7 +485,7 @@ fn dump_names_what_each_goroutine_waits_for_and_who_holds_it() {
         let all = loop {
             yield_now();
             let all = goroutines();
-            // Who holds what is known of those that have left their stacks.
+            // What a goroutine holds is known once it has left its stack.
             let known = all.iter().any(|g| g.held_by.is_some());
             if known && all.iter().filter(|g| g.waits).count() >= 2 {
                 break all;

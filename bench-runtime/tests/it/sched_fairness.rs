@@ -1,5 +1,5 @@
-//! Nobody starves: beside hogs, blocking calls, busy pairs and other classes.
-//! Bounds on time are wide; they tell a starved goroutine from a slow machine.
+//! No goroutine starves: beside hogs, blocking calls, busy pairs and other classes.
+//! Bounds on time are wide, so a slow machine does not exceed them.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -115,7 +115,7 @@ fn retakes_are_counted_when_a_hog_loses_its_processor() {
 }
 
 /// Waits without ever parking: in a pinned runtime it may have the thread of
-/// whoever it waits for.
+/// what it waits for.
 #[test]
 fn hogs_beyond_half_of_the_threads_keep_their_processor() {
     const THREADS: usize = 6;

@@ -90,7 +90,7 @@ fn a_select_that_sends_and_receives_on_one_channel_never_meets_itself() {
                     })
                 })
                 .collect();
-            // The last round of one may find nobody: help it out.
+            // The last round of one may find no partner: take or send its value.
             let stop = Arc::new(AtomicBool::new(false));
             let helper = {
                 let stop = stop.clone();
@@ -154,10 +154,10 @@ fn a_woken_select_leaves_nothing_behind_and_takes_nothing_of_others() {
         way.let_others_run();
         tx_a.send(1).unwrap();
         assert_eq!(selector.join(), Some(1));
-        // The one who still waits on b gets the value.
+        // The goroutine that still waits on b gets the value.
         tx_b.send(2).unwrap();
         assert_eq!(plain.join(), Some(2));
-        // And nobody else waits there.
+        // And no other waits there.
         assert!(tx_b.try_send(3).is_err());
     });
 }
@@ -259,7 +259,7 @@ fn each_choice_of_a_random_send_gets_its_share() {
     });
 }
 
-/// The same where nobody is there as yet: who comes later takes a waiter.
+/// The same where no partner waits yet: a later one takes a waiter.
 #[test]
 fn each_case_that_waits_on_one_channel_gets_its_share() {
     const ROUNDS: usize = 200;

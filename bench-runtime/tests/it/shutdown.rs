@@ -49,7 +49,7 @@ fn join_after_shutdown_of_a_started_goroutine_is_an_error() {
         let (tx, rx) = chan::<()>(0);
         let parked = runtime.spawn(move || rx.recv());
         runtime.run(move || {
-            // Somebody takes it: it has started, and waits again.
+            // It is received: the receiver has started, and waits again.
             tx.send(()).unwrap();
             std::mem::forget(tx);
         });
@@ -219,7 +219,7 @@ fn refused_stack_drops_the_closure_where_it_may_park() {
     struct Report(Sender<u8>);
     impl Drop for Report {
         fn drop(&mut self) {
-            // Without a buffer: this waits for the one who receives.
+            // Without a buffer: this waits for the receiver.
             self.0.send(1).unwrap();
         }
     }

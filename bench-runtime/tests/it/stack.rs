@@ -335,7 +335,7 @@ fn more_stacks_than_the_policy_has_slots_is_an_error_of_join() {
                 go(move || receiver.recv())
             })
             .collect();
-        // All others wait, so who has ended was refused.
+        // All others wait, so one that has ended was refused.
         let start = Instant::now();
         while handles.iter().filter(|handle| handle.is_finished()).count() < 50 {
             assert!(start.elapsed() < PATIENCE);

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(match () {
     () => 60,
 });
 
-/// Who runs the tasks of a body.
+/// What runs the tasks of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     Threads,

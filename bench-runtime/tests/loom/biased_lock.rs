@@ -117,7 +117,7 @@ fn processor_given_away_inside_is_not_retaken() {
         let given = !p.is_null();
         if given {
             scene.lock.set(ptr::null_mut());
-            // Now it is ours to give to somebody else.
+            // Now it is ours to give away.
             scene.p.touch();
         }
         scene.lock.leave(false);

@@ -1,6 +1,6 @@
-//! Claims of a parked goroutine's stack: the sweep and whoever resumes it
-//! never use the stack at once, and nobody is kept waiting for ever. And looks at
-//! it: one who resumes it does not wait, and who looks knows.
+//! Claims of a parked goroutine's stack: the sweep and the thread that resumes it
+//! never use the stack at once, and neither waits for ever. And looks at
+//! it: the thread that resumes it does not wait, and the look notices that.
 
 use crate::claim_source as steps;
 use crate::sys::barrier;
@@ -95,7 +95,7 @@ impl Scene {
     }
 }
 
-/// The one who readies the goroutine resumes it too, without a lock between.
+/// The thread that readies the goroutine resumes it too, without a lock between.
 fn claim_against_resume() {
     let scene = Scene::new();
     let sweep = loom::thread::spawn({
@@ -201,7 +201,7 @@ impl Watched {
         })
     }
 
-    /// From its ready to its next wait, without waiting for anybody.
+    /// From its ready to its next wait, without waiting.
     fn go_on(&self) {
         self.status.store(RUNNABLE, Ordering::Relaxed);
         let context = steps::look(&self.context);

@@ -1,5 +1,5 @@
 //! Going to sleep and waking: steps W1 to W3 and S1 to S4 of `sched::idle`.
-//! Work that is visible while a processor is idle is found, or somebody is
+//! Work that is visible while a processor is idle is found, or a thread is
 //! woken for it.
 
 use crate::sys::barrier;
@@ -104,7 +104,7 @@ impl Scene {
         false // S4
     }
 
-    /// At the end: work that waits beside an idle P is lost unless somebody
+    /// At the end: work that waits beside an idle P is lost unless a thread
     /// looks for it.
     fn assert_not_lost(&self, goes_on: usize) {
         let idle = self.idle_count.load(Ordering::SeqCst);

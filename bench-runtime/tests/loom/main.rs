@@ -90,7 +90,7 @@ mod goroutine {
     pub(crate) const RUNNING_BIT: usize = 1;
     pub(crate) const WATCHED_BIT: usize = 2;
 
-    /// Its address stands for somebody who waits.
+    /// Its address stands for a waiter.
     #[allow(dead_code, reason = "so that it has one")]
     pub(crate) struct Head(pub(crate) u8);
 
@@ -228,7 +228,7 @@ mod sys {
                 return loom::thread::yield_now();
             }
             let held = SLEEPERS.lock.lock().unwrap();
-            // Who changed it and wakes does so under the lock: now it is seen.
+            // The thread that changes it wakes under the lock: now the change is seen.
             if word.load(Ordering::Relaxed) == while_it_is {
                 drop(SLEEPERS.woken.wait(held).unwrap());
             }

@@ -49,7 +49,7 @@ impl Watch {
     }
 }
 
-/// Somebody to wait. Leaked, for records are never freed.
+/// A waiter. Leaked, for records are never freed.
 fn parkable() -> Parkable {
     // SAFETY: leaked.
     unsafe { Parkable::from_head(NonNull::from(Box::leak(Box::new(Head(0))))) }
@@ -68,7 +68,7 @@ struct Kernel {
 enum Broken {
     Nothing,
     /// An event ends the watch by level at once, before `on` is cleared, and the
-    /// change that is asked for later does nothing.
+    /// change that is requested later does nothing.
     EarlyEdge,
     /// A change is no event where something can be read, and forgets one that
     /// was to come.
@@ -83,7 +83,7 @@ struct Item {
     listed: bool,
     /// The number stands for another file.
     is_another: bool,
-    /// Nobody polls any more.
+    /// No thread polls any more.
     over: bool,
     token: u64,
 }

@@ -98,7 +98,7 @@ fn canary_context_saved_without_release() {
 }
 
 /// The sweep over parked stacks claims the context as if the goroutine still
-/// ran; who readies it meanwhile waits.
+/// ran; a thread that readies it meanwhile waits.
 #[test]
 fn claimed_stack_is_not_resumed() {
     loom::model(|| {

@@ -1,4 +1,4 @@
-//! The ring: each entry is taken once, by whoever takes it.
+//! The ring: each entry is taken once.
 
 use crate::run_queue_source::{CAPACITY, RunQueue};
 use loom::sync::Arc;

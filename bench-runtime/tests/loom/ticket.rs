@@ -1,4 +1,4 @@
-//! Claims: of all who would end one wait, one does, and only that one writes
+//! Claims: of all threads that would end one wait, one does, and only that one writes
 //! into the waiter.
 
 use crate::ticket_source;
@@ -100,9 +100,9 @@ fn late_timer_does_not_end_the_next_wait() {
                 }
             }
         });
-        // The first wait is ended by somebody else, or by the timer.
+        // The first wait is ended by another thread, or by the timer.
         let timer_won = !scene.claim(0);
-        // The next wait has the next ticket; nobody ends it.
+        // The next wait has the next ticket, and is not ended.
         let next = scene.ticket.load(Ordering::Relaxed);
         assert_eq!(next, 1);
         timer.join().unwrap();

@@ -1,5 +1,5 @@
 //! Starts the runtimes of tests: one place that promises what
-//! [`Builder::build`] asks for.
+//! [`Builder::build`] has.
 
 use std::io;
 

@@ -12,7 +12,7 @@ use reports::stats::quantile::median;
 
 use super::{BENCHES, Bench, PROCS, common};
 
-/// The word among the arguments that asks for this.
+/// The argument that selects this.
 pub(crate) const FLAG: &str = "--beside-go";
 
 /// How often each is measured; the median counts.

@@ -13,7 +13,7 @@
 //! - `Syscall*`: Go's entry into a system call hands the P over only if the
 //!   call turns out to be long; ours, [`bench_runtime::blocking`], at once, and
 //!   in a pinned runtime, as here, to another thread. A short call that
-//!   nobody announces costs nothing here: a P is taken back by itself.
+//!   is not announced costs nothing here: sysmon retakes the P.
 //! - `StackGrowth*`: Go copies the stack to a larger one, once a goroutine;
 //!   ours gets pages as it touches them.
 

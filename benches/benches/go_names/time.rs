@@ -33,7 +33,7 @@ impl Lateness {
     }
 }
 
-/// A timer for each P but that of the one who arms them and never parks: how
+/// A timer for each P but that of the goroutine that arms them and never parks: how
 /// late they fire together.
 pub(crate) fn parallel_timer_latency(operations: u64, procs: u64) -> Duration {
     const DELAY: Duration = Duration::from_millis(1);

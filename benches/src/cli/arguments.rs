@@ -660,7 +660,7 @@ fn parse_values(text: &str) -> Result<(String, Vec<u64>), String> {
     Ok((name, numbers))
 }
 
-/// The longest time that may be asked for: a moment so far ahead is one that
+/// The longest time that may be given: a moment so far ahead is one that
 /// the clock can name.
 const LONGEST_SECONDS: u64 = 100 * 365 * 24 * 3600;
 

@@ -1,4 +1,4 @@
-//! `threadbare doctor`: what this host can tell, and what to change.
+//! `threadbare doctor`: which changes this host can detect, and how to improve it.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -24,7 +24,7 @@ use crate::study::{self, Depth, Setup, StudyLane};
 
 /// How long the host is watched while nothing is measured.
 const IDLE_WATCH: Duration = Duration::from_secs(2);
-/// The change that a host should be able to tell.
+/// The change that a host should be able to detect.
 const GOAL_RATIO: f64 = 0.05;
 
 pub(super) fn doctor(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {

@@ -1,4 +1,4 @@
-//! Where pages and tables go that a person asked for by `--out`.
+//! Where pages and tables go that were requested by `--out`.
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;

@@ -28,7 +28,7 @@ pub(super) const RUN_FILE: &str = "run.jsonl";
 /// The report's name in its folder.
 pub(super) const REPORT_FILE: &str = "report.html";
 
-/// The precision of a run of two builds, where none is asked for.
+/// The precision of a run of two builds, where none is given.
 const PRECISION_PERCENT: f64 = 4.0;
 
 /// What a whole service takes in its small form.
@@ -158,7 +158,7 @@ pub fn measure(
         report,
         told: true,
     };
-    // Of a run that was measured, nobody need hear.
+    // The run was measured, so an error here does not fail it.
     if let Err(error) = conclude(&ended, arguments.with.as_deref()) {
         let _ = super::refused(&error, FAILED);
         ended.told = false;
@@ -312,9 +312,9 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
     Ok(setup)
 }
 
-/// Fills the database at `address`, and tells the lanes of it.
+/// Fills the database at `address`, and passes the address to the lanes.
 fn name_database(setup: &mut Setup, address: &str) -> anyhow::Result<()> {
-    /// For who looks at the database meanwhile.
+    /// Connections left for other users of the database.
     const SPARE: u64 = 8;
     let allowed = database::fill(address).context("--service")?;
     let mut needed = 0;

@@ -17,10 +17,10 @@ use crate::lane_process::{Answer, LaneProcess, Limits};
 use crate::lanes;
 use crate::say::{say, stdout};
 
-/// Nobody serves for longer.
+/// The longest time that a service may run.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// Serves until the load tells the service to end, and says what it used.
+/// Serves until the load ends the service, and prints what it used.
 pub(super) fn serve(arguments: &ServeArguments) -> anyhow::Result<ExitCode> {
     let stop = stop::on_ctrl_c().context("taking over Ctrl-C")?;
     let (workload, point) = parameters(&arguments.set)?;

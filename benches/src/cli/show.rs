@@ -192,7 +192,7 @@ fn presets(run: &Run, analysis: &Analysis, out: &mut impl Write) -> anyhow::Resu
     Ok(())
 }
 
-/// The parameters of a line that tell it from others of its workload.
+/// The parameters of a line that distinguish it from others of its workload.
 fn distinct(run: &Run, analysis: &Analysis, row: &PeerRow) -> String {
     let cases: Vec<&Case> = analysis
         .rows_of(&row.workload)

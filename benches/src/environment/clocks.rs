@@ -1,7 +1,7 @@
-//! The clocks of the CPUs: who sets them, how fast they are, what held them back.
+//! The clocks of the CPUs: what sets them, how fast they are, what held them back.
 //!
 //! CPU 0 may be offline, or of another kind than the rest: so all CPUs that are
-//! online are asked for the governor, and the first that answers for the rest.
+//! online are read for the governor, and the first that has one for the rest.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -238,7 +238,7 @@ struct CpuInfo {
     all: BTreeMap<String, String>,
 }
 
-/// Fields that tell one machine of a kind from another, or change all the time.
+/// Fields that distinguish machines of one kind, or change all the time.
 const LEFT_OUT: [&str; 6] = [
     "Serial",
     "identification",
@@ -416,7 +416,7 @@ fn memory_controllers(root: &Path) -> Option<usize> {
 }
 
 /// What a cloud calls this size of machine, by the file in which cloud-init keeps
-/// the cloud's answers: nothing is asked over the network.
+/// the cloud's answers: nothing is sent over the network.
 fn cloud_instance_type(root: &Path) -> Option<String> {
     const NAMES: [&str; 5] = [
         "instance-type",

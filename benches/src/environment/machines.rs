@@ -1,6 +1,6 @@
 //! Machines of many kinds, as their `/proc` and `/sys` show them, and what must
 //! be said of each. The fields and lists are those of real machines; the files
-//! that nobody reads are left out.
+//! that are not used are left out.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! Who placed this run on this machine, where an engine of a fleet did.
+//! What placed this run on this machine, where an engine of a fleet did.
 
 use reports::schema::Taint;
 use serde_json::{Map, Value};
@@ -34,7 +34,7 @@ fn read(variable: impl Fn(&str) -> Option<String>, cpus: Option<u64>) -> Map<Str
         if let Some(node) = variable("SLURMD_NODENAME") {
             facts.insert("node".to_owned(), node.into());
         }
-        // Slurm does not tell a job that it is exclusive: a whole node is all of its CPUs.
+        // A job cannot see that it is exclusive under Slurm: a whole node is all of its CPUs.
         let own = variable("SLURM_CPUS_ON_NODE").and_then(|count| count.parse::<u64>().ok());
         if let Some((own, all)) = own.zip(cpus) {
             facts.insert("alone".to_owned(), (own >= all).into());

@@ -139,7 +139,7 @@ fn kernel(facts: &mut BTreeMap<String, Value>) {
 }
 
 /// The kernel's command line with only those parameters whole that bear on
-/// speed: the rest may hold names and addresses of somebody's machines, and
+/// speed: the rest may hold names and addresses of machines, and
 /// result files are made to be passed around.
 fn without_values(line: &str) -> String {
     const KEPT: [&str; 24] = [

@@ -1,6 +1,6 @@
 //! Reasons to trust a run less: what was read against its bound.
 //!
-//! A taint is shown and never gated on here; who reads the run decides.
+//! A taint is only recorded here; the readers of a run decide what it means.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,9 +18,9 @@ pub struct Bounds {
     pub throttled_ratio: f64,
     /// CPU time that other programs of this host used.
     pub others_ratio: f64,
-    /// Time in which somebody waited for memory.
+    /// Time in which a task waited for memory.
     pub pressure_memory_ratio: f64,
-    /// Time in which somebody waited for a disk.
+    /// Time in which a task waited for a disk.
     pub pressure_io_ratio: f64,
 }
 

@@ -15,10 +15,10 @@ use super::{clocks, text};
 /// Readings by name, the unit last; absent where the host does not say.
 pub type Readings = BTreeMap<String, f64>;
 
-/// The reading of the clock of the first CPU for which a driver tells it.
+/// The reading of the clock of the first CPU for which a driver reports it.
 pub(crate) const FREQUENCY: &str = "frequency_hz";
 
-/// Reads counters and tells how they changed since the last time.
+/// Reads counters and returns how they changed since the last time.
 #[derive(Debug)]
 pub struct Watch {
     last: Counters,

@@ -8,8 +8,8 @@
 //! | accounting | nothing here: getrusage and /proc, which each sample has     |
 //!
 //! The rungs add up: with the hardware's events come the kernel's. Events are
-//! inherited by threads and processes that the lane starts later, so the lane
-//! must be asked before it starts any.
+//! inherited by threads and processes that the lane starts later, so they
+//! must be opened before the lane starts any.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 pub struct LaneFailure {
     /// What happened.
     pub cause: Cause,
-    /// What it was asked for, for a person: `to say hello`, `for a sample`.
+    /// What the study waited for, in words: `to say hello`, `for a sample`.
     pub asked: &'static str,
     /// The last lines of its standard error; empty where it wrote none.
     pub last_words: String,
@@ -33,7 +33,7 @@ pub enum Cause {
         /// True where the kernel's out-of-memory killer struck meanwhile.
         out_of_memory: bool,
     },
-    /// It exited before it was told to.
+    /// It exited before its end was requested.
     Exited(i32),
     /// It closed its standard output and went on living.
     ClosedOutput,
@@ -52,7 +52,7 @@ pub enum Cause {
     Pipe(String),
     /// The memory that it uses could not be read.
     NoReading(String),
-    /// The user asked to stop while it ran; it was killed.
+    /// The user stopped the run while it ran; it was killed.
     Interrupted,
 }
 

@@ -7,7 +7,7 @@
 //!    terminal reaches only the study, and one kill ends the lane with all
 //!    that it forked. What left the group is found by a mark (`strays`).
 //! 2. The child is reaped last: until then its process id, which is also the
-//!    group's, cannot belong to anybody else, and the group may be killed by it.
+//!    group's, cannot belong to another process, and the group may be killed by it.
 //! 3. At most one request is under way, and it is shorter than a pipe's
 //!    buffer, so that writing it never blocks on a lane that does not read.
 //!
@@ -115,7 +115,7 @@ impl Default for Limits {
     }
 }
 
-/// The user's wish to stop, shared with whoever sees the signal.
+/// The user's request to stop, shared with the thread that receives the signal.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<Shared>);
 
@@ -127,12 +127,12 @@ struct Shared {
 }
 
 impl Stop {
-    /// Asks everything that waits with this wish to stop soon.
+    /// Makes everything that waits with this request stop soon.
     pub fn ask(&self) {
         self.0.asked.store(true, Ordering::Relaxed);
     }
 
-    /// Whether somebody asked.
+    /// Whether a stop was requested.
     #[must_use]
     pub fn asked(&self) -> bool {
         self.0.asked.load(Ordering::Relaxed)
@@ -276,8 +276,8 @@ impl LaneProcess {
         steps.chain(adopt).collect()
     }
 
-    /// Asks for one sample and waits for it; reads the memory ledger whenever the
-    /// lane asks for it. Blocks the thread for at most the
+    /// Requests one sample and waits for it; reads the memory ledger whenever the
+    /// lane requests it. Blocks the thread for at most the
     /// sample limit.
     ///
     /// # Errors
@@ -336,7 +336,7 @@ impl LaneProcess {
     }
 
     /// Counts from now on what it does, with the threads and children that it
-    /// has started since this was first asked for. A counter makes each switch
+    /// has started since the first call. A counter makes each switch
     /// of the kernel dearer: not for a process that is timed.
     pub(crate) fn count(&mut self) {
         let pid = self.group.as_raw();
@@ -369,7 +369,7 @@ impl LaneProcess {
         (!counts.is_empty()).then(|| counts.iter().sum())
     }
 
-    /// Tells the lane to finish and waits until it has. A lane that does not
+    /// Ends the lane by a request and waits for its exit. A lane that does not
     /// go by itself is killed.
     ///
     /// # Errors
@@ -552,8 +552,8 @@ impl LaneProcess {
         match waitid(Id::Pid(self.group), flags) {
             Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => None,
             Ok(status) => Some(status),
-            // A sandbox refuses the call that does not reap. While anybody is
-            // left in the group, its number is nobody else's.
+            // A sandbox refuses the call that does not reap. While a process is
+            // left in the group, its number belongs to no other.
             Err(_) => {
                 self.reaped = waitpid(self.group, Some(WaitPidFlag::WNOHANG))
                     .ok()
@@ -611,7 +611,7 @@ impl LaneProcess {
         )
     }
 
-    /// Ends the lane and tells why.
+    /// Ends the lane and returns why.
     fn failure(&mut self, cause: Cause, asked: &'static str) -> LaneFailure {
         self.end();
         for _ in 0..64 {
@@ -638,7 +638,7 @@ impl LaneProcess {
         self.ended = true;
         self.stop.0.group.store(0, Ordering::Relaxed);
         if self.reaped.is_none() {
-            // Before the reaping, by invariant 2. ESRCH means that nobody is
+            // Before the reaping, by invariant 2. ESRCH means that no process is
             // left, or that there is no such group.
             if killpg(self.group, Signal::SIGKILL).is_err() {
                 let _ = kill(self.group, Signal::SIGKILL);
@@ -659,7 +659,7 @@ impl LaneProcess {
         self.mark.end_strays();
     }
 
-    /// Asks the kernel to take the lane before the study when memory runs out.
+    /// Makes the kernel kill the lane before the study when memory runs out.
     /// Raising one's own score needs no privilege; where it fails the study is
     /// only as exposed as without it.
     fn prefer_as_oom_victim(&self) {

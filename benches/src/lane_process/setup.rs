@@ -1,7 +1,7 @@
 //! What a lane's child does between `fork` and `exec`.
 //!
 //! A sandbox may refuse each of the steps. A lane runs without them; which were
-//! refused is told to the parent by a pipe.
+//! refused is sent to the parent by a pipe.
 #![expect(
     unsafe_code,
     reason = "the affinity and the parent-death signal must be set in the child, and the standard library marks the hook for that unsafe"
@@ -45,7 +45,7 @@ impl Step {
 
 /// Makes the children of `command` leaders of a process group of their own,
 /// pinned to `cpus`, and killed by the kernel when the thread that started
-/// them ends. What comes back tells, after the start, what was refused.
+/// them ends. What comes back reads, after the start, what was refused.
 pub(super) fn prepare(command: &mut Command, cpus: Mask) -> Refusals {
     let parent = getpid();
     let pipe = io::pipe().ok();
@@ -62,7 +62,7 @@ pub(super) fn prepare(command: &mut Command, cpus: Mask) -> Refusals {
             }
         }
         if getppid() != parent {
-            // The parent died before the signal was asked for.
+            // The parent died before the signal was set.
             return Err(io::Error::from(nix::Error::ESRCH));
         }
         Ok(())

@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
-/// The variable whose value tells the processes of one lane.
+/// The variable whose value marks the processes of one lane.
 const VARIABLE: &str = "THREADBARE_LANE_MARK";
 /// A lane whose processes start others faster than they are killed is given up.
 const MOST_ROUNDS: usize = 100;
@@ -54,7 +54,7 @@ impl Mark {
             }
             count += own.len();
             for pid in own {
-                // It is our child and not reaped: its number is nobody else's.
+                // It is our child and not reaped: its number belongs to no other.
                 let _ = kill(pid, Signal::SIGKILL);
                 let _ = waitpid(pid, None);
             }

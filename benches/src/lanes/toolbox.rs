@@ -12,7 +12,7 @@ use super::language::{Language, Missing, Start, on_path};
 use crate::lane_process::LaneCommand;
 use crate::lane_program;
 
-/// A JVM writes its warnings to stdout unless it is told not to.
+/// A JVM writes its warnings to stdout unless an option forbids it.
 const JAVA_LOG: [&str; 2] = ["-Xlog:disable", "-Xlog:all=warning:stderr"];
 
 /// What is needed to start lanes.
@@ -141,7 +141,7 @@ impl Toolbox {
                     &toolchain,
                     &[
                         "build".into(),
-                        // Else Go asks git, which may refuse the folder.
+                        // Else Go calls git, which may refuse the folder.
                         "-buildvcs=false".into(),
                         "-o".into(),
                         binary.clone().into(),

@@ -112,7 +112,7 @@ impl Expected {
     }
 }
 
-/// Asks for one sample and checks its answer.
+/// Takes one sample and checks its answer.
 pub(super) fn checked_sample(
     process: &mut LaneProcess,
     workload: &'static Workload,

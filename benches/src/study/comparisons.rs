@@ -1,8 +1,8 @@
-//! What is not decided yet, and which point is asked next.
+//! What is not decided yet, and which point is measured next.
 //!
 //! A *comparison* is one lane against the reference lane at one point, by the main
 //! figure of its workload. A *point* is a workload with its parameters; all cells
-//! of its open comparisons are asked in one block, so that they grow together.
+//! of its open comparisons are measured in one block, so that they grow together.
 //!
 //! | goal    | compared                                         | ends with                  |
 //! |---------|--------------------------------------------------|----------------------------|
@@ -12,7 +12,7 @@
 //! 1. Every cell has its first rounds, by the plan.
 //! 2. A comparison is judged at few numbers of processes ([`looks`]), by the rules
 //!    that the report has: a verdict here is a verdict there.
-//! 3. The open points are asked in *sweeps*. A sweep takes those that buy the most
+//! 3. The open points are measured in *sweeps*. A sweep takes those that buy the most
 //!    verdicts a second: a comparison that needs n more processes, each of which
 //!    takes t, buys 1 / (n · t). It is as long as a part of the time that is left,
 //!    and each of its points has one block, in random order: so the processes of a
@@ -87,9 +87,9 @@ struct Cell {
 struct Point {
     workload: String,
     cells: Vec<usize>,
-    /// Rounds that it was asked in.
+    /// Rounds in which it was measured.
     rounds: u64,
-    /// True where it is asked again after the plan's rounds.
+    /// True where it is measured again after the plan's rounds.
     grows: bool,
     /// The order of its last block.
     order: Vec<usize>,
@@ -306,7 +306,7 @@ impl Comparisons {
     }
 
     /// The next block after those of the plan, with its place among all blocks;
-    /// `None` where nothing is left to ask that fits into the time.
+    /// `None` where nothing is left to measure that fits into the time.
     pub(super) fn next(&mut self, plan: &Plan, index: u64, left: Duration) -> Option<PlannedBlock> {
         if !self.goes_on {
             return None;
@@ -375,7 +375,7 @@ impl Comparisons {
         }
     }
 
-    /// The cells of a point that are worth asking again: those of its open
+    /// The cells of a point that are worth measuring again: those of its open
     /// comparisons, with their A/A pairs; where none is open but processes are
     /// few, all.
     fn wanted(&self, at: usize) -> BTreeSet<usize> {
@@ -493,8 +493,8 @@ mod tests {
         middle * (share * (2.0 * uniform - 1.0)).exp()
     }
 
-    /// Measures the first rounds and then what is asked for, until nothing is or
-    /// `seconds` are over; how often each cell was asked, and the end.
+    /// Measures the first rounds and then what is chosen, until nothing is or
+    /// `seconds` are over; how often each cell was measured, and the end.
     fn measured(
         plan: &Plan,
         seconds: f64,

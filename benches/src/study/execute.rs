@@ -39,7 +39,7 @@ pub enum StudyError {
     /// No lane that can be started runs any of the workloads.
     #[error("nothing to measure:\n{0}")]
     NoCell(String),
-    /// The user asked to stop before anything was measured.
+    /// The user stopped the run before anything was measured.
     #[error("stopped before anything was measured")]
     Stopped,
     /// The run was begun with what is not here.

@@ -1,9 +1,9 @@
 //! What a server is loaded with: CPUs of the generator's own, and what it
-//! manages on them.
+//! can do on them.
 //!
 //! A server and the generator that loads it pay about the same for a request,
 //! as nearly all of it is TCP's. So they get CPUs apart, and what the generator
-//! manages at most is measured before anything else, against an echo server
+//! can do at most is measured before anything else, against an echo server
 //! that does nothing but echo. A figure for which it needed most of that is a
 //! lower bound of what the lane can do, and is tainted.
 
@@ -29,10 +29,10 @@ use crate::cpus::Cpus;
 use crate::environment;
 use crate::lane_process::LaneCommand;
 
-/// The generator's own figure of what it manages, by the CPU time that it worked: other
+/// The generator's own figure of what it can do, by the CPU time that it worked: other
 /// programs on its CPUs do not change that much.
 const OWN_LIMIT: &str = "load_limit_per_s";
-/// How often the limit is looked for: the median is what it manages.
+/// How often the limit is measured: the median is the limit.
 const TRIES: usize = 5;
 /// A fifth of a second of a generator of one CPU.
 const REQUESTS: u64 = 40_000;
@@ -75,7 +75,7 @@ impl Connections {
 }
 
 impl Load {
-    /// Measures what the generator manages at each point of `setup` that needs
+    /// Measures the generator's limit at each point of `setup` that needs
     /// one. Blocks the thread for about a second for each number of connections.
     pub(super) fn measure(setup: &Setup, observer: &mut dyn Observer) -> Self {
         let mut load = Self::default();
@@ -198,12 +198,12 @@ fn is_loaded(workload: &Workload) -> bool {
     is_echo(workload) || matches!(workload.shape, Shape::Service)
 }
 
-/// Whether an echo server shows what the generator manages at most.
+/// Whether an echo server shows the generator's limit.
 fn is_echo(workload: &Workload) -> bool {
     matches!(workload.shape, Shape::TcpEcho | Shape::Handler(_))
 }
 
-/// The program that generates load, as the lanes are told.
+/// The program that generates load, as the lanes get it.
 fn program(setup: &Setup) -> Option<PathBuf> {
     let commands = setup
         .lanes
@@ -247,7 +247,7 @@ fn list(numbers: &[usize]) -> Option<Cpus> {
     words.join(",").parse().ok()
 }
 
-/// What the generator manages: requests a second.
+/// The generator's limit: requests a second.
 fn limit(
     program: &Path,
     split: &Split,
@@ -324,7 +324,7 @@ fn attempt(
     limit.ok_or_else(|| format!("the load generator's report has no {OWN_LIMIT}"))
 }
 
-/// How often a process is asked whether it has ended.
+/// How often a process is checked for its end.
 const SLICE: Duration = Duration::from_millis(5);
 
 /// A process that ends with this value.

@@ -35,7 +35,7 @@ const OVERRUN: f64 = 1.2;
 const MUCH_SLOWER: f64 = 10.0;
 /// How often a cell's process may crash before the cell is given up.
 const MOST_CRASHES: u64 = 2;
-/// A process that takes so long before it fails is not asked again.
+/// A process that takes so long before it fails is not started again.
 const LONG_FAILURE: Duration = Duration::from_secs(5);
 
 /// What a study came to.
@@ -91,7 +91,7 @@ pub(super) struct State<'a> {
     fastest_hz: f64,
     /// Of the part that is measured: what it took by the plan, and in truth.
     paced: (Duration, Duration),
-    /// What is known, which decides what is asked next.
+    /// What is known, which decides what is measured next.
     comparisons: Comparisons,
     /// The main quantity of each workload, which comparisons are decided on.
     quantities: BTreeMap<String, Quantity>,
@@ -250,7 +250,7 @@ impl<'a> State<'a> {
         self.comparisons.judge();
     }
 
-    /// What a process measured and how long it took, for what is asked next.
+    /// What a process measured and how long it took, for what is measured next.
     fn learn(&mut self, at: usize, round: u64, samples: &[Sample], took: Duration) {
         let quantity = self.quantities.get(&self.plan.cells[at].workload);
         let figures: Vec<f64> = quantity.map_or_else(Vec::new, |quantity| {
@@ -285,7 +285,7 @@ impl<'a> State<'a> {
         }
     }
 
-    /// False where the user asked to stop.
+    /// False where the user stopped the run.
     fn measure_block(
         &mut self,
         block: &PlannedBlock,

@@ -1,17 +1,17 @@
-//! The study: asks every lane every question, in fresh processes and in an
-//! order that is fair, and writes down the answers.
+//! The study: measures every workload on every lane, in fresh processes and in a
+//! fair order, and writes the samples.
 //!
 //! # Words
 //!
 //! A **cell** is one lane on one workload at one point of its parameters. A
-//! **block** asks cells of one workload once, each in a fresh process of its own.
+//! **block** measures cells of one workload once, each in a fresh process of its own.
 //! A **round** is one block of a point: so the `process_index` of a sample is the
 //! round of its point, and cells with one round were measured side by side.
 //!
 //! # The protocol of a run
 //!
-//! 1. `probe`: each lane is started once and says what it knows.
-//! 2. `load`: what the load generator manages, where a server is loaded.
+//! 1. `probe`: each lane is started once and says what it can run.
+//! 2. `load`: the load generator's limit, where a server is loaded.
 //! 3. `calibrate`: each cell is tried, to find how many iterations make a
 //!    sample of a sensible length. What fails here is written down and left out.
 //! 4. `plan`: the number of samples and their length are fitted to the time

@@ -1,4 +1,4 @@
-//! Who looks on while a study runs: a progress bar, a log, or nobody.
+//! What shows the progress of a study: a progress bar, a log, or nothing.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use reports::schema::{Failure, Taint};
 
 use super::plan::{Plan, PlannedBlock, PlannedCell};
 
-/// Is told how a study goes. Every call comes from the study's own thread,
+/// Gets the progress of a study. Every call comes from the study's own thread,
 /// between samples and never within one.
 pub trait Observer {
     /// A step before the measurement has begun: `starting threadbare`.
     fn preparing(&mut self, what: &str);
     /// The plan is made; `done` blocks of it were measured earlier.
     fn planned(&mut self, plan: &Plan, done: usize);
-    /// A cell is asked next; `left` is the estimate for the rest of the run.
+    /// A cell is measured next; `left` is the estimate for the rest of the run.
     fn cell(&mut self, block: &PlannedBlock, cell: &PlannedCell, left: Duration);
     /// A block is complete and on the disk.
     fn block_done(&mut self, block: &PlannedBlock, left: Duration);
@@ -27,7 +27,7 @@ pub trait Observer {
     fn note(&mut self, text: &str);
 }
 
-/// Nobody looks on.
+/// Shows nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 

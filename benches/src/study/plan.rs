@@ -1,4 +1,4 @@
-//! What will be asked, how often and in which order.
+//! What will be measured, how often and in which order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub struct Plan {
     /// Points that did not fit into the budget, for a person: each begins with
     /// its workload's id.
     pub left_out: Vec<String>,
-    /// The change of each cell that should be told, as a share, where that and
+    /// The change of each cell that should be detected, as a share, where that and
     /// no verdict is what the run goes on for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precision_ratio: Option<f64>,
@@ -71,7 +71,7 @@ pub struct PlannedCell {
     /// The longest that the warm-up goes on, until it is flat.
     #[serde(default)]
     pub warm_up_most_ns: u64,
-    /// True where more processes are asked after those of the plan, if need be.
+    /// True where more processes are started after those of the plan, if need be.
     #[serde(default)]
     pub grows: bool,
     /// Samples that each process takes.
@@ -80,7 +80,7 @@ pub struct PlannedCell {
     pub estimate_ns: u64,
 }
 
-/// All cells of one workload, each asked in one fresh process.
+/// All cells of one workload, each measured in one fresh process.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PlannedBlock {
     /// The place among all blocks, from 0.
@@ -89,7 +89,7 @@ pub struct PlannedBlock {
     pub process_index: u64,
     /// The workload's id.
     pub workload: String,
-    /// The cells by their place in [`Plan::cells`], in the order of asking.
+    /// The cells by their place in [`Plan::cells`], in the order of measuring.
     pub cells: Vec<usize>,
 }
 
@@ -101,7 +101,7 @@ pub(super) struct Candidate {
     pub(super) parameters: Parameters,
     pub(super) control: bool,
     pub(super) processes_count: u64,
-    /// True where more are asked, if need be.
+    /// True where more are started, if need be.
     pub(super) grows: bool,
     /// Its language is compiled while it runs, and gets faster for seconds.
     pub(super) compiles_late: bool,
@@ -344,7 +344,7 @@ fn dearest_point(
     dearest.map(|(workload, parameters)| (workload, parameters.clone()))
 }
 
-/// True where `points` ask the same questions without `point`: of every parameter
+/// True where `points` show the same without `point`: of every parameter
 /// they still have the least and the most value, and every number of workers. So
 /// a hog keeps its hogs and a load its loads, and a curve its ends. Codes (an
 /// atomic, a mutex, a channel) are compared with each other, so where all counts

@@ -1,4 +1,4 @@
-//! Starts each lane once and hears what it knows.
+//! Starts each lane once and reads what it can run.
 
 use workloads::protocol::Hello;
 
@@ -9,7 +9,7 @@ use super::setup::{Setup, StudyLane};
 use crate::cpus::Cpus;
 use crate::lane_process::{Cause, LaneCommand, LaneProcess, Limits, Stop};
 
-/// A lane after it was asked.
+/// A lane after its probe.
 #[derive(Clone, Debug)]
 pub struct ProbedLane {
     /// The lane.
@@ -20,7 +20,7 @@ pub struct ProbedLane {
     pub refused: Vec<&'static str>,
 }
 
-/// What came of asking a lane.
+/// The result of a lane's probe.
 #[derive(Clone, Debug)]
 pub enum Known {
     /// It can be started so, and said this.
@@ -82,7 +82,7 @@ impl ProbedLane {
     }
 }
 
-/// Asks all lanes of a run.
+/// Probes all lanes of a run.
 pub(super) fn probe(setup: &Setup, stop: &Stop, observer: &mut dyn Observer) -> Vec<ProbedLane> {
     let ask = |lane: &StudyLane| {
         observer.preparing(&format!("starting {}", lane.name));

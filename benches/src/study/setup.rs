@@ -1,4 +1,4 @@
-//! What a run is asked to measure.
+//! What a run is to measure.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::cpus::Cpus;
 use crate::lane_process::{LaneCommand, Limits};
 use crate::lanes::{self, LaneEntry, Missing, Toolbox};
 
-/// One lane of a run: who it is, and how to start it or why that cannot be.
+/// One lane of a run: its name, and how to start it or why that cannot be.
 #[derive(Clone, Debug)]
 pub struct StudyLane {
     /// The stable name.
@@ -89,7 +89,7 @@ pub struct Setup {
     pub depth: Depth,
     /// Which of a workload's points are measured.
     pub size: Size,
-    /// The choice that decides on other points, where one was asked for.
+    /// The choice that decides on other points, where one was given.
     pub preset: Option<Preset>,
     /// Whether workloads with lanes of their own are measured on those alone, by
     /// few processes.
@@ -106,10 +106,10 @@ pub struct Setup {
     pub samples_count: u64,
     /// The longest that a calibrated sample should take.
     pub sample_target: Duration,
-    /// Whether fresh processes are asked, after those of each cell, for the
+    /// Whether fresh processes are started, after those of each cell, for the
     /// comparisons that are not decided.
     pub goes_on: bool,
-    /// The change of each cell that should be told, as a share, where that in place
+    /// The change of each cell that should be detected, as a share, where that in place
     /// of a verdict is what the run goes on for.
     pub precision_ratio: Option<f64>,
     /// Whether every cell has an A/A pair, in place of one of each workload.
@@ -206,8 +206,8 @@ impl Setup {
         });
     }
 
-    /// Asks every cell for many short processes, until a change of this share
-    /// can be told: how a process begins decides more than how long it goes on.
+    /// Measures every cell in many short processes, until a change of this share
+    /// can be detected: how a process begins decides more than how long it goes on.
     pub fn be_precise(&mut self, ratio: f64) {
         /// Fewer do not show how narrow an interval is.
         const FEWEST_ROUNDS: u64 = 10;
@@ -275,7 +275,7 @@ impl Setup {
         Ok(())
     }
 
-    /// What `lane` is asked at one of these points: fewer tasks where each is a
+    /// The parameters of `lane` at one of these points: fewer tasks where each is a
     /// thread or a process, but not where the sizes are the point of it.
     pub(super) fn point_of(
         &self,

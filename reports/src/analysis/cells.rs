@@ -60,7 +60,7 @@ pub(crate) fn between(ours: &BTreeMap<u64, f64>, theirs: &BTreeMap<u64, f64>) ->
     by(Design::Paired).or_else(|| by(Design::Apart))
 }
 
-/// All cells with a figure of the quantities that are asked for, in the order of the
+/// All cells with a figure of these quantities, in the order of the
 /// header.
 pub(crate) fn cells(run: &Run, has: impl Fn(&Workload, &Quantity) -> bool) -> Vec<Cell> {
     let mut groups: HashMap<(&str, &str, bool), BTreeMap<Parameters, Vec<&Group>>> = HashMap::new();

@@ -1,7 +1,7 @@
 //! The A/A pairs of a run: a lane against itself in the same design.
 //!
 //! The pair of a figure that is a slope over many processes, as memory is, is
-//! the whole sweep once more: slope against slope. One that cannot be told from
+//! the whole sweep once more: slope against slope. One that cannot be distinguished from
 //! nothing is no pair, as its ratio to another like it may be anything.
 
 use serde::Serialize;
@@ -38,7 +38,7 @@ pub struct NoisePair {
     /// The second A over the first.
     pub ratio: Ratio,
     /// What the rules of the page say of it, before any inflation: anything but
-    /// *same* and *cannot tell* is an error of the method.
+    /// *no difference* and *too noisy to say* is an error of the method.
     pub verdict: Verdict,
 }
 
@@ -93,7 +93,7 @@ impl Noise {
             .iter()
             .map(|pair| Comparison::new(pair.ratio, bound))
             .collect();
-        // Each alone: among equals nothing else is to be discovered.
+        // Each alone: among repeats nothing else is to be discovered.
         for (pair, comparison) in pairs.iter_mut().zip(page) {
             pair.verdict = verdicts(&[comparison], FALSE_DISCOVERY_RATE_OF_LOOKS)[0];
         }
@@ -122,14 +122,14 @@ impl Noise {
         inflation(&own, &all)
     }
 
-    /// How far equals are apart, as a share: the median over the pairs of main
+    /// How much repeats differ, as a share: the median over the pairs of main
     /// figures.
     #[must_use]
     pub fn typical(&self) -> Option<f64> {
         median(&self.main().map(NoisePair::distance).collect::<Vec<_>>())
     }
 
-    /// How many pairs of main figures the rules tell apart, of all.
+    /// How many pairs of main figures the rules call different, of all.
     #[must_use]
     pub fn told_apart(&self) -> (usize, usize) {
         let is_told = |pair: &&NoisePair| pair.verdict.is_told();

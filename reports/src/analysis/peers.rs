@@ -1,4 +1,4 @@
-//! Our runtime beside its peers: who is best at what, and by how much.
+//! Our runtime beside its peers: which is best at what, and by how much.
 //!
 //! The ratio is to the best *peer*, never to ourselves. The best peer is chosen
 //! by its median, so the more peers there are the luckier the best of them is:
@@ -100,7 +100,7 @@ pub fn is_floor(lane: &str) -> bool {
 }
 
 impl Peers {
-    /// The table of a run that was asked for it, from the run's analysis.
+    /// The table of a run of `peers`, from the run's analysis.
     #[must_use]
     pub fn of(run: &Run, analysis: &Analysis) -> Option<Peers> {
         if run.header.design.preset.as_deref() != Some(PRESET) {
@@ -133,7 +133,7 @@ impl Peers {
     }
 }
 
-/// The cases of a workload with the quantities that tell most, in order.
+/// The cases of a workload with its most important quantities, in order.
 fn points(analysis: &Analysis, workload: &Workload) -> Vec<(Case, Quantity)> {
     let mut found: Vec<(Case, Quantity)> = Vec::new();
     let rows = analysis.rows_of(&workload.id);

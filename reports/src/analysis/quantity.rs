@@ -8,7 +8,7 @@ use crate::stats::bootstrap::{Interval, Ratio};
 use crate::stats::histogram::percentile;
 use crate::stats::verdict::Verdict;
 
-/// What a load generator manages over what it was asked for, where a workload
+/// What a load generator can do over what it was set to, where a workload
 /// has one.
 pub const HEADROOM: &str = "load_headroom_ratio";
 
@@ -227,8 +227,8 @@ impl Quantity {
         Quantity::all_of(workload).into_iter().next()
     }
 
-    /// Its unit's smallest figure that matters: what is much below it is told
-    /// from nothing by nobody.
+    /// Its unit's smallest figure that matters: what is much below it cannot be
+    /// distinguished from nothing.
     pub(crate) fn least(&self) -> f64 {
         match self.unit {
             Unit::Bytes => 160.0,

@@ -18,7 +18,7 @@ use crate::{failure, format};
 /// the most of them, and holds the truth less often than 95%: with five 93.75%.
 const FEWEST_FOR_MEDIAN: usize = 6;
 
-/// The parameters that tell one case of a workload from another.
+/// The parameters that distinguish the cases of a workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Case(pub Parameters);
@@ -97,7 +97,7 @@ pub struct Row {
     /// Events of one operation, by their names, as they were counted while the
     /// cell was tried.
     pub events: BTreeMap<String, f64>,
-    /// How many times what it was asked for the load generator manages, where
+    /// How many times its set rate the load generator can do, where
     /// there is one.
     pub headroom_ratio: Option<f64>,
     /// The figure's resamples, for ratios to other runs.

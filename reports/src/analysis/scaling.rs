@@ -105,7 +105,7 @@ enum Work {
 }
 
 /// Whether an iteration holds as many more operations as there are workers:
-/// asked of the samples, and not of the workload's name.
+/// read from the samples, and not from the workload's name.
 fn work_grows(run: &Run, workload: &str, axis: &str) -> bool {
     let mut each: BTreeMap<u64, f64> = BTreeMap::new();
     for group in run.groups.iter().filter(|group| group.workload == workload) {

@@ -178,7 +178,7 @@ fn judge<'a>(view: &View<'a>, answers: &mut [Answer<'a>]) {
                 .take(place)
                 .map(|found| found.map_or(Verdict::CannotTell, |(_, verdict)| verdict))
                 .collect();
-            // Whoever is slower than any lane is not the best, however noisy the
+            // A lane that is slower than any other is not the best, however noisy the
             // lane with the best figure is.
             answer.verdicts[place] = match found.contains(&Verdict::Slower) {
                 true => Verdict::Slower,
@@ -315,7 +315,7 @@ fn against(view: &View<'_>, answer: &Answer<'_>) -> String {
     let leaders: Vec<(&Row, Verdict)> = answer.leaders().collect();
     let is_reference = |row: &Row| row.lane == view.analysis.reference_lane;
     let standing = match effect(answer.best()) {
-        // That they are alike, or not to be told apart, is said below.
+        // That there is no difference, or too much noise, is said below.
         _ if leaders.iter().any(|(row, _)| is_reference(row)) => None,
         Some((words, Verdict::Faster | Verdict::Slower)) => {
             Some(format!("{words} than {reference}"))
@@ -339,7 +339,7 @@ fn against(view: &View<'_>, answer: &Answer<'_>) -> String {
     capital(&parts.join("; "))
 }
 
-/// What was asked of this run, and what speaks against its figures: each with
+/// What this run was to measure, and what speaks against its figures: each with
 /// what it means for the verdicts.
 fn doubts(view: &View<'_>) -> Markup {
     let design = &view.run.header.design;

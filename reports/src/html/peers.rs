@@ -8,7 +8,7 @@ use crate::analysis::{Ours, PeerRow, Peers, Row, is_floor, is_ours, ratio_text};
 use crate::format;
 use crate::stats::Verdict;
 
-/// The section, in runs that were asked for it.
+/// The section, in runs of `peers`.
 pub(super) fn section(view: &View<'_>) -> Option<Section> {
     let peers = Peers::of(view.run, view.analysis)?;
     let modes: Vec<&String> = peers.lanes.iter().filter(|lane| is_ours(lane)).collect();

@@ -1,4 +1,4 @@
-//! Can these figures be trusted: equals set against each other, the taints, the failures.
+//! Can these figures be trusted: repeats compared, the taints, the failures.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -139,7 +139,7 @@ fn failures(view: &View<'_>) -> Markup {
     let mut cells: BTreeMap<(bool, &str, &str, String), Failed> = BTreeMap::new();
     for failure in &view.run.failures {
         let (lane, kind) = (failure.lane.as_str(), failure.kind);
-        // What nobody expected comes first.
+        // What was not expected comes first.
         let key = (
             kind.is_expected(),
             lane,

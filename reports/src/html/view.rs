@@ -1,4 +1,4 @@
-//! A run with its analysis, and what every section asks of them.
+//! A run with its analysis, and what every section needs of them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -1,4 +1,4 @@
-//! Whether a machine is virtual, by whom, and of which size, from its raw facts.
+//! Whether a machine is virtual, under which hypervisor, and of which size, from its raw facts.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::schema::{Cores, UNKNOWN};
 type Facts = BTreeMap<String, Value>;
 
 /// What the firmware of virtual machines says, and the class that it is a sign
-/// of. A real machine may have the same maker, so the CPU is asked first where
+/// of. A real machine may have the same maker, so the CPU is read first where
 /// it can say.
 const FIRMWARE: [(&str, &str); 15] = [
     ("Amazon EC2", "nitro"),
@@ -125,7 +125,7 @@ fn by_signs(facts: &Facts) -> &'static str {
         _ if made_up.iter().any(|name| tree.contains(name)) => "vm",
         _ if told("device_tree_partition") => "powervm",
         // A device tree describes the board, and names a hypervisor where there
-        // is one; who can start virtual machines is none, but for nested ones.
+        // is one; a machine that can start virtual machines is none, but for nested ones.
         _ if told("device_tree_model") || told("kvm") => "none",
         _ => UNKNOWN,
     }

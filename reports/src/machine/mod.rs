@@ -1,7 +1,7 @@
 //! What a machine is, from the raw facts that its host gave: the rule of today,
 //! for files of any day.
 //!
-//! A fact that no source tells is [`UNKNOWN`], 0 or absent, never the best case.
+//! A fact that no source has is [`UNKNOWN`], 0 or absent, never the best case.
 
 mod hypervisor;
 mod names;

@@ -211,7 +211,7 @@ pub(super) fn name(fields: &Fields) -> String {
         .unwrap_or_else(|| UNKNOWN.to_owned())
 }
 
-/// What tells revisions of one name apart.
+/// What distinguishes revisions of one name.
 pub(super) fn stepping(fields: &Fields) -> String {
     let names: &[&str] = match fields {
         _ if fields.contains_key("CPU implementer") => {

@@ -4,7 +4,7 @@
 //! writes CSS variables, so that one chart serves light, dark and print.
 //! Each lane has a colour of Okabe and Ito's palette and a shape, so that no
 //! two lanes differ by colour alone. Each chart carries a title and a
-//! description for those who do not see it.
+//! description for readers that cannot see it.
 
 mod axis;
 mod dots;

@@ -91,7 +91,7 @@ impl Shape {
     }
 }
 
-/// What a chart says to those who do not see it.
+/// The text of a chart for readers that cannot see it.
 #[derive(Clone, Debug, Default)]
 pub struct Caption {
     /// Unique in its page.

@@ -16,7 +16,7 @@ pub struct Mark {
     pub ratio: f64,
 }
 
-/// How far apart equals are.
+/// How much repeats differ.
 #[derive(Clone, Copy, Debug)]
 pub struct Band {
     /// The noise floor, as a share.

@@ -102,7 +102,7 @@ fn draw(pen: &mut Pen<'_>, bars: &[&Bar], unit: Unit, top: f64, place: (f64, f64
             sum += bytes;
             if to - from > 0.05 {
                 pen.rect((from, y - 9.0), (to, y + 9.0), Ink::Part(part), 1.0);
-                // Parts are told apart by their edges too.
+                // Parts are distinguished by their edges too.
                 pen.line((to, y - 9.0), (to, y + 9.0), Ink::Paper, 1.0);
             }
         }

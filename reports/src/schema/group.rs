@@ -187,7 +187,7 @@ impl Memory {
 pub struct Latency {
     /// True where each latency counts from the intended start (open loop).
     pub corrected: bool,
-    /// Requests a second that were asked for; null in a closed loop.
+    /// Requests a second that the load was set to; null in a closed loop.
     #[serde(default)]
     pub offered_per_s: Option<f64>,
     /// Requests a second that were answered.

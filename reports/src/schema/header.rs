@@ -106,12 +106,12 @@ pub struct Design {
     pub reference_lane: String,
     /// The smallest effect that is worth a verdict, as a share: 0.05 is 5%.
     pub threshold_ratio: f64,
-    /// The change of each cell that should be told, as a share, where cells went
+    /// The change of each cell that should be detected, as a share, where cells went
     /// on until it could be or the time was up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precision_ratio: Option<f64>,
     /// True where cells have more processes until their comparisons are decided,
-    /// or as precise as was asked for, or the time is up.
+    /// or as precise as requested, or the time is up.
     #[serde(default)]
     pub goes_on: bool,
     /// The part of the run that this file is, where it was split.
@@ -122,7 +122,7 @@ pub struct Design {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged: Option<Merged>,
     /// The name of the choice of lanes, workloads and points, where one was
-    /// asked for: `peers`, `growth`.
+    /// requested: `peers`, `growth`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<String>,
     /// Unknown fields, kept.

@@ -13,7 +13,7 @@ use super::Extra;
 /// the first CPU alone, and no instance type.
 pub const MACHINE_KEY_VERSION: u32 = 2;
 
-/// A fact of a machine that its host does not tell.
+/// A fact of a machine that its host does not show.
 pub const UNKNOWN: &str = "unknown";
 
 /// The machine that a run was taken on.
@@ -22,7 +22,7 @@ pub struct Host {
     /// What a person calls the machine; may be empty. Never part of the key.
     #[serde(default)]
     pub name: String,
-    /// What the machine key is made of. Whoever reads a file makes it anew from
+    /// What the machine key is made of. A reader of a file computes it anew from
     /// `cores` and `facts`, see [`crate::machine`].
     pub machine: MachineKeyInputs,
     /// The CPUs that are online by kind, as the kernel describes them; empty in
@@ -45,7 +45,7 @@ pub struct Host {
     pub extra: Extra,
 }
 
-/// What tells one kind of machine from another: not frequency, bogomips or
+/// What distinguishes kinds of machine: not frequency, bogomips or
 /// host name, which differ between equal machines. A count of 0 and an empty
 /// text are unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -46,7 +46,7 @@ pub struct Workload {
     /// What else its figures are evidence for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<Role>,
-    /// The ids of the quantities that tell most, where that is not the first.
+    /// The ids of the most important quantities, where that is not the first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub telling: Vec<String>,
     /// The workload that does the same, and where: at these values of this

@@ -15,7 +15,7 @@ use crate::schema::UNKNOWN;
 pub struct Fact {
     /// The name.
     pub name: &'static str,
-    /// The value; `unknown` where no source tells it.
+    /// The value; `unknown` where no source has it.
     pub value: String,
 }
 

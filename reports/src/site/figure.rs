@@ -75,7 +75,7 @@ impl Figure {
         })
     }
 
-    /// Whether the intervals of both have a value in common, so that neither is told
+    /// Whether the intervals of both have a value in common, so that neither is called
     /// from the other; false where one has none.
     #[must_use]
     pub fn overlaps(&self, other: &Figure) -> bool {

@@ -58,7 +58,7 @@ pub struct Titled {
     pub place: Place,
     /// The workload's title.
     pub title: String,
-    /// The parameters that tell it from others, in words; may be empty.
+    /// The parameters that distinguish it from others, in words; may be empty.
     pub case_text: String,
     /// What the figure is of.
     pub quantity: String,

@@ -28,12 +28,12 @@
 //! "The jackknife, the bootstrap and other resampling plans", 1982, chapter 10). Of up to
 //! `MOST_EXACT` processes the interval is computed from that: it is what endless
 //! resamples would give. Resamples are drawn where two figures are set against each
-//! other draw by draw, and of more processes; then when they are first asked for.
+//! other draw by draw, and of more processes; then when they are first used.
 //!
 //! # Rejected
 //!
 //! * Pooling all samples: it takes five processes of a hundred samples for
-//!   five hundred independent ones, and finds differences between equals.
+//!   five hundred independent ones, and finds differences between repeats.
 //! * BCa: its acceleration needs a jackknife over five processes, which for
 //!   a median is mostly ties.
 
@@ -269,7 +269,7 @@ pub struct Ratio {
     /// Where it lies at [`CONFIDENCE`]; `None` with fewer than two processes
     /// on a side.
     pub interval: Option<Interval>,
-    /// How likely a ratio this far from 1 is between equals: the logarithm
+    /// How likely a ratio this far from 1 is between repeats: the logarithm
     /// over its bootstrapped standard error, by Student's t. 1 where there
     /// is no interval.
     pub p_value: f64,
@@ -308,7 +308,7 @@ pub(crate) fn process_median(blocks: &[Vec<f64>]) -> Option<f64> {
 fn draw(figures: &[f64], seed: u64, resamples: usize) -> Vec<f64> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let count = figures.len();
-    // The place of each in their order: how often each was drawn tells the median of
+    // The place of each in their order: how often each was drawn gives the median of
     // the draws without sorting them.
     let mut order: Vec<usize> = (0..count).collect();
     order.sort_unstable_by(|&a, &b| figures[a].total_cmp(&figures[b]));

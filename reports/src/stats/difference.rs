@@ -19,7 +19,7 @@ pub struct Difference {
     /// Where it lies at [`CONFIDENCE`](super::CONFIDENCE); `None` with fewer
     /// than two processes on a side.
     pub interval: Option<Interval>,
-    /// How likely a difference this far from 0 is between equals, by Student's t.
+    /// How likely a difference this far from 0 is between repeats, by Student's t.
     pub p_value: f64,
     /// What it is judged in units of: the larger of both figures, or the
     /// smallest figure that matters. Above zero.

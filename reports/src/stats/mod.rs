@@ -33,7 +33,7 @@ pub const DEFAULT_THRESHOLD_RATIO: f64 = 0.05;
 pub const FALSE_DISCOVERY_RATE: f64 = 0.05;
 
 /// The same between lanes, where a verdict ends the measurement: so low that all
-/// looks together tell equals apart in about one comparison of a hundred
+/// looks together call repeats different in about one comparison of a hundred
 /// (`METHOD.md` has the simulation).
 pub const FALSE_DISCOVERY_RATE_OF_LOOKS: f64 = 0.01;
 

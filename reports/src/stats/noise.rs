@@ -1,4 +1,4 @@
-//! By how much more equals differ than their intervals promise.
+//! By how much more repeats differ than their intervals allow.
 //!
 //! An A/A pair is one lane against itself, in fresh processes of the same
 //! interleaved design. It tests the intervals, and bounds no effect: the pair

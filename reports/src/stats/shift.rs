@@ -4,12 +4,12 @@
 //! Processes of one lane often fall into a few modes: whether the scheduler put
 //! both threads on one CPU at their start decides everything that follows. The
 //! median of such figures jumps between modes, and the ratio of two medians
-//! with it. The shift asks of each new process and each old one by what factor
+//! with it. The shift computes for each new process and each old one by what factor
 //! they differ, and takes the median of all answers: two processes of one mode
 //! give the same answer whichever mode it is, and they are the largest group.
 //!
 //! Its interval holds the factors that the new figures may be divided by
-//! without being told from the old ones: quantiles of the same answers, as far
+//! without being distinguishable from the old ones: quantiles of the same answers, as far
 //! from the middle as the share of pairs in which the new one is slower is
 //! uncertain. That share is a U-statistic whose variance is estimated from how
 //! often each process alone is slower ("placements"), so that the two sides

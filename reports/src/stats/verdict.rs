@@ -6,7 +6,7 @@
 //! |                 |                                | it is a discovery of its page          |
 //! | same            | within the margin on each side | neither of the above; nor do the       |
 //! |                 |                                | averages differ                        |
-//! | cannot tell     | anything else                  |                                        |
+//! | too noisy to say | anything else                 |                                        |
 //!
 //! *Same* is a claim as well, and needs its own evidence: that no difference
 //! was found does not show that there is none. So it says how close: within
@@ -38,7 +38,7 @@ impl Verdict {
         matches!(self, Verdict::Faster | Verdict::Slower)
     }
 
-    /// True for all but *cannot tell*.
+    /// True for all but *too noisy to say*.
     #[must_use]
     pub fn is_decided(self) -> bool {
         self != Verdict::CannotTell
@@ -117,7 +117,7 @@ impl Comparison {
 }
 
 /// The verdicts of one page, in the order of its comparisons; of those that are
-/// *faster* or *slower* about a share `rate` may be equals.
+/// *faster* or *slower* about a share `rate` may be repeats.
 #[must_use]
 pub fn verdicts(page: &[Comparison], rate: f64) -> Vec<Verdict> {
     let p_values: Vec<f64> = page

@@ -67,7 +67,7 @@ impl Claim {
     }
 }
 
-/// Who has the lock, as the kernel lists it; `None` where it does not say.
+/// The process that has the lock, as the kernel lists it; `None` where it does not.
 fn holder(file: &File) -> Option<String> {
     let facts = file.metadata().ok()?;
     let locks = std::fs::read_to_string("/proc/locks").ok()?;

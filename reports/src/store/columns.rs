@@ -143,7 +143,7 @@ fn size(value: &Value) -> Option<usize> {
 
 /// The values of a column, which must be `count`.
 fn values(column: Value, count: usize, left: &mut u64) -> Result<Vec<Value>, String> {
-    // Each form is asked for as many as there are to be: a short line may
+    // Each form is tried with as many as there are to be: a short line may
     // claim to stand for a lot.
     *left = left.checked_sub(count as u64).ok_or_else(|| {
         "a line of columns stands for more values than any run has: refused".to_owned()

@@ -1,4 +1,4 @@
-//! Pages and tables that a person asked for by a file's name.
+//! Pages and tables that are written to a file that the user names.
 //!
 //! | what the name means | what is done |
 //! |---|---|

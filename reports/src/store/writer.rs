@@ -61,7 +61,7 @@ pub enum WriteError {
     Busy {
         /// The file.
         file: PathBuf,
-        /// Who writes it.
+        /// The process that writes it.
         holder: String,
     },
     /// The file could not be opened for writing.

@@ -308,7 +308,7 @@ func big(o order) (outcome, error) {
 	return team.timed(tasks * pings), nil
 }
 
-// ask asks others, one after another, and answers whoever asks until all have
+// ask sends requests to others, one after another, and answers requests until all have
 // their answers; it returns how many it got.
 func ask(i, pings int64, boxes []chan int64, finished chan<- int64) int64 {
 	tasks, x := int64(len(boxes)), lehmer(i, 1)

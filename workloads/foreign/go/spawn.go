@@ -6,7 +6,7 @@ func spawnOne(o order) (outcome, error) {
 	return timed(o.iterations, func() int64 {
 		var total int64
 		for range o.iterations {
-			done := make(chan int64, 1) // Whoever hands over ends without waiting.
+			done := make(chan int64, 1) // The sender ends without waiting.
 			go func() { done <- 1 }()
 			total += <-done
 		}

@@ -131,7 +131,7 @@ final class Service {
             command.addAll(2, List.of("--address", server.getAddress().getAddress().getHostAddress() + ":" + server.getAddress().getPort()));
             report = Io.report(command);
         } finally {
-            // Where nobody asked for the end, there is nothing under way.
+            // Where the end was not requested, there is nothing under way.
             if (ends.compareAndSet(false, true)) server.stop(0);
             else end.join();
             if (pool != null) pool.shutdown();

@@ -239,7 +239,7 @@ final class Share {
         return team.timed(tasks * pings);
     }
 
-    /** Asks others, one after another, and answers whoever asks until all have their answers; how many it got. */
+    /** Sends requests to others, one after another, and answers requests until all have their answers; how many it got. */
     private static long ask(long index, long pings, List<BlockingQueue<Long>> boxes, BlockingQueue<Long> finished) throws InterruptedException {
         long tasks = boxes.size();
         long x = Lehmer.after(index, 1);

@@ -11,7 +11,7 @@ import { readMemory } from './protocol.mjs';
 const PROGRAM = new URL('./worker.mjs', import.meta.url);
 /** Each worker is a V8 isolate of several MB: more would measure how the host pages. */
 const MOST_WORKERS = 500;
-const SMALL_WORK = 'a worker costs milliseconds and megabytes, so nobody gives it tasks this small; see node-async';
+const SMALL_WORK = 'a worker costs milliseconds and megabytes, so programs do not give it tasks this small; see node-async';
 
 export function refuses(workload) {
   if (Object.hasOwn(SHAPES, workload) || Object.hasOwn(KERNELS, workload)) return null;
@@ -38,7 +38,7 @@ class Task {
     });
     this.worker.once('error', reject);
     this.worker.once('exit', (code) => (code === 0 ? resolve(this.result) : reject(new Error(`a worker ended with ${code}`))));
-    // Whoever joins it gets the failure; nobody need be told twice.
+    // The task that joins it gets the failure.
     promise.catch(() => {});
   }
 }

@@ -27,15 +27,15 @@ use crate::handler::Handler;
 use crate::kernels::Kernel;
 use crate::protocol::Parameters;
 
-/// One question to the lanes, with all that is needed to ask it, to check the
-/// answer and to explain the figure.
+/// One piece of work for the lanes, with all that is needed to run it, to check its
+/// result and to explain its figures.
 #[derive(Debug)]
 pub struct Workload {
     /// The stable id, such as `spawn.batch`: never renamed.
     pub id: &'static str,
     /// A short name for headings.
     pub title: &'static str,
-    /// What it asks, in one sentence that ends in a question mark.
+    /// The question that it answers, in one sentence that ends in a question mark.
     pub question: &'static str,
     /// What a task does once an operation, as a phrase that can begin a
     /// sentence: `starting and joining one task`.
@@ -48,7 +48,7 @@ pub struct Workload {
     /// What else its figures are evidence for, by the names of the header's
     /// roles.
     pub roles: &'static [&'static str],
-    /// The ids of the quantities that tell most, where that is not the first.
+    /// The ids of the most important quantities, where that is not the first.
     pub telling: &'static [&'static str],
     /// The workload that does the same, and the parameters of this one at
     /// which it does.
@@ -164,7 +164,7 @@ pub struct Presets {
     /// It is a whole service.
     pub service: Option<Values>,
     /// The lanes of a run that names neither lanes nor a preset; none for all. Such
-    /// a run asks few processes of each.
+    /// a run starts few processes of each.
     pub lanes: &'static [&'static str],
 }
 
@@ -286,7 +286,7 @@ pub enum Shape {
     BoundedBuffer,
     /// Creatures that meet in pairs through a mall.
     Chameneos,
-    /// Tasks that each ask others at random.
+    /// Tasks that each send requests to others at random.
     Big,
     /// Tasks that each need two locks.
     Philosophers,

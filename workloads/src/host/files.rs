@@ -40,7 +40,7 @@ impl Files {
         self.folder.path().join(index.to_string())
     }
 
-    /// Asks the kernel to drop the files' pages from its cache.
+    /// Makes the kernel drop the files' pages from its cache.
     pub(crate) fn forget(&self) -> Result<(), Failure> {
         for index in 0..self.count as u64 {
             let file = File::open(self.path(index))

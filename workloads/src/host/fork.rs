@@ -27,7 +27,7 @@ pub(crate) fn most_processes() -> Option<u64> {
 /// What fork says, and a refusal when the process has more than one thread: a
 /// child of such a one may find locks taken for ever.
 pub(crate) fn start(body: impl FnOnce() -> i32) -> io::Result<Pid> {
-    // SAFETY: a lane that forks has one thread (`only_thread` is asked when
+    // SAFETY: a lane that forks has one thread (`only_thread` is checked when
     // it starts, and it starts none), so the child may do all that the parent
     // may.
     match unsafe { fork() }? {

@@ -47,7 +47,7 @@ impl Arena {
         // ARENA_BYTES fits.
         ftruncate(&file, ARENA_BYTES as i64)?;
         // SAFETY: a new mapping at an address of the kernel's choice touches no
-        // memory in use. The file stays as long as it, and nobody else has it,
+        // memory in use. The file stays as long as it, and is in no other hands,
         // so that it never gets shorter.
         let start = unsafe {
             mmap(
@@ -162,7 +162,7 @@ impl Number {
     /// Its lower half, on which the kernel can wait.
     fn futex(&self) -> &AtomicU32 {
         // SAFETY: the first four bytes of an `AtomicU64` are a valid and
-        // aligned `AtomicU32`; nobody uses the whole of a number that is a
+        // aligned `AtomicU32`; no code uses the whole of a number that is a
         // futex (the numbers of gates and locks are private to them).
         unsafe { NonNull::from(self.0).cast::<AtomicU32>().as_ref() }
     }

@@ -1,4 +1,4 @@
-//! The steps of Collatz's numbers: the kernel that the tests add, as anybody
+//! The steps of Collatz's numbers: the kernel that the tests add, as a user
 //! would add one.
 
 use std::sync::Arc;

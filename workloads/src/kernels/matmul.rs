@@ -32,7 +32,7 @@ pub(crate) const KERNEL: Kernel = |parameters| {
                     *sum += factor * element;
                 }
             }
-            // The row exists before it is added up, as for a caller who
+            // The row exists before it is added up, as for a caller that
             // keeps it.
             total += black_box(&sums).iter().sum::<f64>();
         }

@@ -1,7 +1,7 @@
 //! may: coroutines with stacks of a fixed size, on threads that steal from
 //! each other.
 //!
-//! Its channels have no bound, so nobody who sends waits. Its scheduler is
+//! Its channels have no bound, so no sender waits. Its scheduler is
 //! made once for the process, with a number of threads that stays.
 #![allow(
     unsafe_code,

@@ -93,7 +93,7 @@ impl Pool for ProcessPool {
     }
 }
 
-/// A worker's life: jobs until it is told to end.
+/// A worker: runs jobs until its end is requested.
 fn work(mut socket: UnixStream, job: &Chunk) -> io::Result<()> {
     loop {
         match receive(&mut socket)? {
@@ -181,7 +181,7 @@ fn first_readable(workers: &[&mut Worker]) -> io::Result<usize> {
 impl Drop for Crew {
     fn drop(&mut self) {
         for worker in &mut self.workers {
-            // A worker that has ended already cannot be told, nor need it be.
+            // A worker that has ended already needs no request.
             let _ = worker.socket.write_all(&END.to_le_bytes());
         }
         for worker in &self.workers {

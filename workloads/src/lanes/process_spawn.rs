@@ -1,7 +1,7 @@
 //! Processes that execute a program: `posix_spawn`, which does not copy the
 //! parent's page tables.
 //!
-//! The program is this one, asked to hand over a number through the pipe that
+//! The program is this one, which hands over a number through the pipe that
 //! is its stdout, so that loading it and starting its runtime are included.
 
 use std::fs::File;

@@ -176,7 +176,7 @@ impl Goroutines {
 }
 
 /// Which share of a queue an idle P took from it between two readings; `None`
-/// where nobody stole.
+/// where nothing was stolen.
 fn stolen_share(before: &Metrics, after: &Metrics) -> Option<f64> {
     let found = after.thefts_found_count - before.thefts_found_count;
     let taken = after.steals_count - before.steals_count;

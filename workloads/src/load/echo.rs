@@ -1,4 +1,4 @@
-//! The cheapest echo server there is, to see what the load generator manages
+//! The cheapest echo server there is, to find what the load generator can do
 //! at most: an epoll loop a thread and two system calls a request, or for a
 //! whole burst.
 

@@ -39,7 +39,7 @@ use crate::measure::Latencies;
 
 /// The environment variable that holds the CPUs of the generator.
 const CPUS: &str = "THREADBARE_LOAD_CPUS";
-/// The environment variable that holds what it manages at most, as the study
+/// The environment variable that holds the generator's limit, as the study
 /// has measured it: requests a second.
 const LIMIT: &str = "THREADBARE_LOAD_LIMIT";
 /// More threads than this have not been needed to load a server of one host.
@@ -104,7 +104,7 @@ pub(super) trait Client: Send {
 #[derive(Clone, Debug)]
 pub(super) struct Tally {
     pub(super) latencies: Latencies,
-    /// Answered as the protocol wants it.
+    /// Answered as the protocol requires.
     pub(super) right: u64,
     /// Refused by a server with too much to do.
     pub(super) shed: u64,
@@ -242,7 +242,7 @@ impl Loaded {
     }
 }
 
-/// What the study has found that the generator manages at most, if it has.
+/// The generator's limit that the study has found, if it has.
 fn limit() -> anyhow::Result<Option<f64>> {
     let Ok(text) = std::env::var(LIMIT) else {
         return Ok(None);

@@ -78,7 +78,7 @@ pub struct Report {
     /// How long the answers took.
     pub latency: Latency,
     /// `load_busy_ratio`: the share of the time for which it had work to do.
-    /// `load_limit_per_s`: the requests a second that it manages at most, as
+    /// `load_limit_per_s`: the requests a second that it can do at most, as
     /// the study has measured it, else by the CPU time that it has worked.
     /// `load_headroom_ratio`: that limit over what was achieved. A server that
     /// brings it near 1 is not measured, the generator is.

@@ -1,5 +1,5 @@
 //! The load of `service.http`: looks for the highest rate that the service
-//! bears, asks for half of it, and has the service end. Each part has a time of
+//! can carry, offers half of it, and ends the service. Each part has a time of
 //! its own, so that a slow service takes no longer than a fast one.
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -29,9 +29,9 @@ const CLOSE: f64 = 1.05;
 const TRIES: u32 = 3;
 /// Of so many requests one may be refused.
 const SHED_OF: u64 = 1_000;
-/// Requests under way when the service is told to end.
+/// Requests under way when the service is to end.
 const LAST: u64 = 8;
-/// Percent of the highest rate at which latencies are told, with the names of
+/// Percent of the highest rate at which latencies are reported, with the names of
 /// their figures. The last is beyond what the service bears.
 const LEVELS: [(u64, [&str; 3]); 4] = [
     (25, ["at_25_ns_p50", "at_25_ns_p99", "at_25_ns_p999"]),
@@ -217,7 +217,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Report> {
     }
 }
 
-/// The connections, and what has been asked on them.
+/// The connections, and the requests under way on them.
 struct Load<'a> {
     plan: &'a Plan,
     threads: &'a Threads,
@@ -372,7 +372,7 @@ impl Load<'_> {
     }
 
     /// What connections cost the lane on which one answer has come and nothing
-    /// follows: as many as are wanted, or as come about in the time of four tries.
+    /// follows: as many as are needed, or as come about in the time of four tries.
     fn idle(&self) -> anyhow::Result<Figures> {
         let plan = self.plan;
         let until = now_ns().saturating_add(4 * plan.try_ns);
@@ -449,7 +449,7 @@ fn ask_for_nothing(address: SocketAddr, time: Duration) -> io::Result<TcpStream>
     }
 }
 
-/// Whether the service has borne what it was asked.
+/// Whether the service has carried the offered load.
 fn holds(loaded: &Loaded, limit_ns: u64) -> bool {
     let tally = &loaded.tally;
     tally.errors == 0 && tally.shed * SHED_OF <= tally.ended && tally.latencies.p99_ns() <= limit_ns

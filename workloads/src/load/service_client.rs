@@ -224,7 +224,7 @@ impl<'a> Http<'a> {
             Some(Err(())) => return self.close(index),
         };
         let Some((number, due)) = connection.waiting.take() else {
-            // Nobody has asked.
+            // No request was sent.
             return self.close(index);
         };
         let body = &connection.come[answer.body.clone()];

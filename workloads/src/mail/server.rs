@@ -25,7 +25,7 @@ const MOST_LINE_BYTES: u64 = 2_000;
 ///
 /// # Errors
 ///
-/// When it cannot listen, or when nobody takes what it says.
+/// When it cannot listen, or when its output cannot be written.
 pub fn run(delay: Duration, output: &mut impl Write) -> anyhow::Result<()> {
     let accepted = Arc::new(AtomicU64::new(0));
     let runtime = Builder::new_current_thread().enable_all().build()?;

@@ -78,7 +78,7 @@ impl Memory {
     }
 }
 
-/// The readings that a lane has asked for during one sample.
+/// The readings that a lane has requested during one sample.
 #[derive(Debug, Default)]
 pub struct Readings(Vec<Reading>);
 
@@ -89,13 +89,13 @@ impl Readings {
     ///
     /// # Errors
     ///
-    /// Where `/proc` does not tell.
+    /// Where `/proc` does not show it.
     pub fn take(&mut self, pid: u32) -> io::Result<()> {
         self.0.push(Reading::take(pid)?);
         Ok(())
     }
 
-    /// The change from the first to the second; `None` where the lane asked for
+    /// The change from the first to the second; `None` where the lane requested
     /// another number of readings.
     #[must_use]
     pub fn change(&self, tasks_count: u64) -> Option<Memory> {
@@ -137,7 +137,7 @@ impl Reading {
         Ok(Self {
             available,
             group,
-            // What can be reclaimed is mostly names of files, of anybody.
+            // What can be reclaimed is mostly names of files, of any process.
             slab: host.bytes("SUnreclaim"),
             percpu: host.bytes("Percpu"),
             own: Own::of(pid, kernel_stack(&host)?)?,

@@ -7,7 +7,7 @@ use crate::host::usage::Usage;
 /// Wall time and usage of the timed sections of one sample.
 ///
 /// Usage is that of the timed sections alone, save where tasks are processes:
-/// the kernel tells what those used only once they have been waited for, so
+/// the kernel counts what those used only once they have been waited for, so
 /// there it spans from [`Meter::begin`] to [`Meter::finish`].
 #[derive(Debug)]
 pub(crate) struct Meter {

@@ -1,4 +1,4 @@
-//! What a lane asks of the study in the middle of a sample.
+//! What a lane requests of the study in the middle of a sample.
 
 use std::io;
 

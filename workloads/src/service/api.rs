@@ -1,4 +1,4 @@
-//! What the service computes: who asks, which records it takes, and the answer.
+//! What the service computes: the user of a request, its records, and the answer.
 
 use std::borrow::Cow;
 
@@ -72,8 +72,8 @@ impl Users {
         }
     }
 
-    /// Who sent `Bearer USER:SECRET`: computes the hash of the secret.
-    pub(crate) fn who(&self, authorization: &str) -> Result<&str, Problem> {
+    /// The user of `Bearer USER:SECRET`: computes the hash of the secret.
+    pub(crate) fn user(&self, authorization: &str) -> Result<&str, Problem> {
         let (name, given) = authorization
             .strip_prefix("Bearer ")
             .and_then(|token| token.split_once(':'))
@@ -81,7 +81,7 @@ impl Users {
         let known = self.hashes.iter().find(|(user, _)| user == name);
         let (user, right) = known.ok_or(Problem::Unknown)?;
         let given = hash(user, given, self.rounds);
-        // All bytes are compared, so that the time tells nothing.
+        // All bytes are compared, so that the time shows nothing.
         let differing = given.iter().zip(right).fold(0, |all, (a, b)| all | (a ^ b));
         match differing {
             0 => Ok(user),
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn only_the_right_secret_of_a_known_user_is_let_in() {
         let users = Users::new(3);
-        assert_eq!(users.who("Bearer u7:secret of u7"), Ok("u7"));
+        assert_eq!(users.user("Bearer u7:secret of u7"), Ok("u7"));
         for wrong in [
             "Bearer u7:secret of u6",
             "Bearer u16:secret of u16",
@@ -193,7 +193,7 @@ mod tests {
             "Basic u7:secret of u7",
             "",
         ] {
-            assert_eq!(users.who(wrong), Err(Problem::Unknown), "{wrong}");
+            assert_eq!(users.user(wrong), Err(Problem::Unknown), "{wrong}");
         }
     }
 

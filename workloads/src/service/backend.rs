@@ -47,7 +47,7 @@ struct Delays {
     slow_ns: u64,
 }
 
-/// Where a backend is, and how it is asked.
+/// Where a backend is, and which protocol it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// By RESP, over TCP.
@@ -93,7 +93,7 @@ pub(crate) fn start(order: &Order, has_client: bool) -> Result<Backend, Failure>
 ///
 /// # Errors
 ///
-/// When it cannot listen, when there is no Redis where one is asked for, or
+/// When it cannot listen, when there is no Redis where one is requested, or
 /// when what it says is not taken.
 pub fn run(given: &Given, output: &mut impl Write) -> anyhow::Result<()> {
     let delays = Delays {
@@ -130,7 +130,7 @@ pub fn run(given: &Given, output: &mut impl Write) -> anyhow::Result<()> {
         .map(drop)
 }
 
-/// Sets all keys that the service asks for.
+/// Sets all keys that the service reads.
 fn fill(address: SocketAddr) -> anyhow::Result<()> {
     let mut commands = Vec::new();
     for item in 0..ITEMS {

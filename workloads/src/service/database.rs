@@ -1,5 +1,5 @@
 //! PostgreSQL as the backend of `service.http`: the records that other
-//! backends have under their keys, in a table. Each lane asks by the client
+//! backends have under their keys, in a table. Each lane has the client
 //! that its users have.
 
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use crate::shapes::Database;
 
 /// The environment variable that has the address of the database.
 pub const DATABASE: &str = "THREADBARE_DATABASE";
-/// Asks for the values of some keys.
+/// Selects the values of some keys.
 const QUERY: &str = "SELECT key, value FROM threadbare_items WHERE key = ANY($1)";
 /// The lanes that have a client of PostgreSQL.
 pub const LANES: [&str; 8] = [
@@ -100,7 +100,7 @@ fn failed(error: Error) -> io::Error {
 }
 
 /// The client of tasks on tokio. Connecting needs its runtime, which then also
-/// runs the connection; asking needs none.
+/// runs the connection; queries need none.
 pub(crate) struct Async {
     client: tokio_postgres::Client,
     query: Statement,

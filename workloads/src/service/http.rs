@@ -17,7 +17,7 @@ pub(crate) struct Request {
     pub(crate) target: Target,
     pub(crate) authorization: Range<usize>,
     pub(crate) body: Range<usize>,
-    /// The client wants the connection to be closed.
+    /// The client requests that the connection is closed.
     pub(crate) closes: bool,
 }
 

@@ -1,8 +1,8 @@
 //! `service.http`: an HTTP service as people write it, with a backend.
 //!
-//! A request is authenticated by a hash, asks the backend for one record or
+//! A request is authenticated by a hash, gets from the backend one record or
 //! for three at once, and is answered by JSON of about a kilobyte. All that
-//! does not depend on how a lane waits is here: what is asked and which answer
+//! does not depend on how a lane waits is here: the requests and which answer
 //! is right (`Route`, `Record`), what HTTP and RESP look like as bytes, and
 //! what the service computes (`api`). `PROTOCOL.md` says the same to other
 //! languages.
@@ -26,7 +26,7 @@ use crate::lane::Order;
 pub(crate) const ITEMS: u64 = 1_000;
 /// Users that the service knows.
 pub(crate) const USERS: u64 = 16;
-/// Items that the route with much to compute is asked for: who checks the
+/// Items for which the route with much to compute is called: a test of the
 /// answers computes each once.
 const COMPUTED_ITEMS: u64 = 8;
 /// A connection that is silent for so long is closed.
@@ -36,14 +36,14 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(10);
 /// A request for this path ends the service.
 pub(crate) const DRAIN: &str = "/drain";
 
-/// What a request asks for.
+/// The kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     /// One record.
     Cheap,
     /// One record, and much to compute.
     Compute,
-    /// Three records, asked for at once.
+    /// Three records, read at once.
     FanOut,
     /// One record that the backend is slow to find.
     Slow,
@@ -52,7 +52,7 @@ pub(crate) enum Route {
 impl Route {
     pub(crate) const ALL: [Self; 4] = [Self::Cheap, Self::Compute, Self::FanOut, Self::Slow];
 
-    /// What request `number` asks for: of 200 one is slow, 10 compute and 20
+    /// The route of request `number`: of 200 one is slow, 10 compute and 20
     /// fan out.
     pub(crate) fn of(number: u64) -> Self {
         match number {
@@ -157,7 +157,7 @@ impl Record<'_> {
     }
 }
 
-/// What a service is told beside what it is asked.
+/// The settings of a service.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// Requests at the same time; one more is refused.

@@ -126,7 +126,7 @@ fn serve<L: Blocking>(
         }
     }
     if failure.is_some() {
-        // Connections that nobody will accept are refused at once, so that
+        // Connections that will not be accepted are refused at once, so that
         // the load generator does not wait for them.
         lane.close(listener);
     }
@@ -245,7 +245,7 @@ pub(super) fn file_read<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome,
     Ok(Outcome::new(meter.finish(), checksum))
 }
 
-/// A library that blocks the thread: a runtime is told so.
+/// A call of a library that blocks the thread, in the runtime's way for such calls.
 pub(super) fn email<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let tasks = order.count("tasks_count");
     let delay = order.get("delay_ns");

@@ -100,7 +100,7 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
         body()
     }
 
-    /// A channel that holds at least `capacity` numbers; 0 asks for the
+    /// A channel that holds at least `capacity` numbers; 0 stands for the
     /// smallest that the lane has.
     fn channel(&self, capacity: usize) -> Result<Self::Channel, Failure>;
     /// Blocks while the channel is full.
@@ -117,7 +117,7 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     fn gate(&self) -> Result<Self::Gate, Failure>;
     /// Blocks until the gate opens; says whether to go on.
     fn wait(&self, gate: &Self::Gate) -> bool;
-    /// Opens it for all, with what they shall be told.
+    /// Opens it for all, with the value that they get.
     fn open(&self, gate: &Self::Gate, go: bool);
 
     /// A lock around 0.
@@ -164,7 +164,7 @@ pub(crate) trait Database: Send + Sized + 'static {
 
 /// A TCP connection that blocks its task.
 pub(crate) trait Connection: Read + Write + Send + Sized + 'static {
-    /// What asks a database instead.
+    /// The client of a database instead.
     type Database: Database;
 
     /// Connects; blocks for at most that long.

@@ -31,7 +31,7 @@ pub(crate) trait Pool {
 
 /// Started workers. Dropping them ends them.
 pub(crate) trait Workers {
-    /// Gives somebody a job.
+    /// Gives a worker a job.
     fn submit(&mut self, number: u64) -> Result<(), Failure>;
     /// Blocks until some job is done; its result.
     fn take(&mut self) -> Result<u64, Failure>;

@@ -90,7 +90,7 @@ pub(super) fn sieve<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fai
             let first = lane.channel(0)?;
             let (source_lane, numbers) = (lane.clone(), first.clone());
             let (filter_lane, from) = (lane.clone(), first);
-            // The filter first: without it nobody would take the numbers.
+            // The filter first: without it the numbers would have no receiver.
             let filter = lane.spawn(move || filter(&filter_lane, &from))?;
             let source = lane.spawn(move || {
                 for number in (2..=limit).chain([0]) {
@@ -284,7 +284,7 @@ fn mall<L: Blocking>(lane: &L, requests: &L::Channel, answers: &[L::Channel], me
     }
 }
 
-/// The messages of `share.big`, and who sends them to whom.
+/// The messages of `share.big`, and which task sends them to which.
 #[derive(Clone, Copy)]
 pub(super) struct Big {
     pub(super) tasks: u64,
@@ -292,7 +292,7 @@ pub(super) struct Big {
 }
 
 impl Big {
-    /// A message that ends a task. Another is who asks, counted from 1.
+    /// A message that ends a task. Any other is the number of its sender, from 1.
     pub(super) const LAST: u64 = 0;
 
     pub(super) fn of(order: &Order) -> Self {
@@ -312,7 +312,7 @@ impl Big {
         self.tasks as usize + 1
     }
 
-    /// Whom task `index` asks at `x` of its random numbers: never itself.
+    /// The task to which task `index` sends at `x` of its random numbers: never itself.
     pub(super) fn asked(self, index: u64, x: u64) -> usize {
         ((index + 1 + x % (self.tasks - 1)) % self.tasks) as usize
     }
@@ -343,7 +343,7 @@ pub(super) fn big<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failu
     team.race_sum(meter)
 }
 
-/// Asks others, one after another, and answers whoever asks until all have
+/// Sends requests to others, one after another, and answers requests until all have
 /// their answers; how many this task got.
 fn ask<L: Blocking>(
     lane: &L,

@@ -70,7 +70,7 @@ impl Program {
         }
     }
 
-    /// Asks for a sample.
+    /// Requests a sample.
     pub(crate) fn send_run(
         &mut self,
         id: u64,

@@ -49,12 +49,12 @@ struct Crawl {
     host: String,
     slots: Semaphore,
     pages: WaitGroup,
-    /// What came of each page that was seen; nothing while it is asked for.
+    /// What came of each page that was seen; nothing while the request runs.
     seen: Mutex<BTreeMap<String, Option<Result<u16, String>>>>,
 }
 
 impl Crawl {
-    /// Asks for a page, unless it was seen, in a goroutine of its own.
+    /// Gets a page, unless it was seen, in a goroutine of its own.
     fn visit(self: &Arc<Self>, path: &str) {
         let mut seen = self.seen.lock();
         if seen.contains_key(path) {

@@ -332,7 +332,7 @@ fn scope_of_std_is_fine_pinned_with_a_park_inside() {
     });
 }
 
-/// What rule 4 asks for: a function of its own, which the compiler does not inline.
+/// By rule 4: a function of its own, which the compiler does not inline.
 mod anew {
     use std::hash::{BuildHasher, RandomState};
 

@@ -27,7 +27,7 @@ fn beside_tokio(main: fn(Handle)) {
     each_mode(|runtime| {
         let handle = tokio.handle().clone();
         runtime.run(move || main(handle));
-        // Those that wake who awaits a join have nobody who joins them.
+        // The goroutines that call wakers have no handle, so they are not joined.
         while runtime.metrics().goroutines_count > 0 {
             std::thread::yield_now();
         }
@@ -212,7 +212,7 @@ fn context_gives_up_what_tokio_does_not_answer() {
             answered.await
         });
         assert!(matches!(late, Err(ContextError::DeadlineExceeded)));
-        // The other side sees that nobody waits any more.
+        // The other side sees that the wait has ended.
         let gone = tokio.spawn(async move {
             let answer = asked.recv().await.expect("it was sent");
             answer.is_closed()

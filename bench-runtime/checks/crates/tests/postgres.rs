@@ -1,4 +1,4 @@
-//! A real PostgreSQL, asked by goroutines through tokio-postgres.
+//! A real PostgreSQL, queried by goroutines through tokio-postgres.
 //!
 //! Where none is installed it is skipped, and fails under `REQUIRE_POSTGRES=1`.
 
@@ -48,7 +48,7 @@ fn gives_up_by_context(pool: &Pool) {
             matches!(late, Err(ContextError::DeadlineExceeded)),
             "{late:?}"
         );
-        // What the server does goes on until it is told.
+        // The server's query goes on until it is cancelled.
         tell_to_cancel(cancel);
         let row = block_on(client.query_one("select 1 + $1::int", &[&2])).expect("an answer");
         assert_eq!(row.get::<_, i32>(0), 3);

@@ -230,7 +230,7 @@ unsafe fn take_ready(entries: &[Entry]) -> Option<(Taken, Option<NonNull<Waiter>
 /// As for [`take_ready`].
 unsafe fn carry_out(entry: &Entry) -> Option<(bool, Option<NonNull<Waiter>>)> {
     // SAFETY: the channel is locked, its elements are of `elem_size`, and the
-    // state tells which places hold one; a dequeued waiter's owner is parked
+    // state says which places hold one; a dequeued waiter's owner is parked
     // until it is completed.
     unsafe {
         let core = core_of(entry);

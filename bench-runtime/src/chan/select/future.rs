@@ -139,7 +139,7 @@ pub(super) fn select<L: Cases>(mut cases: L, mut wait: Wait) -> L::Output {
             Some(taken) if taken.index == L::LEN => {}
             other => break other,
         }
-        // A future that wakes itself while it is polled asks that others run.
+        // A future that wakes itself while it is polled lets others run.
         if woke_itself {
             sched::park::yield_now();
         }

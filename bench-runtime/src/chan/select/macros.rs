@@ -94,7 +94,7 @@
 /// let (work, jobs) = chan(1);
 /// let (quit, done) = chan::<()>(0);
 ///
-/// // Room in the buffer, and nobody says quit.
+/// // Room in the buffer, and nothing in `quit`.
 /// select! {
 ///     send(work, 7) => {}
 ///     recv(done) => unreachable!(),

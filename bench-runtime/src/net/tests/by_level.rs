@@ -21,8 +21,8 @@ fn receive(reader: &PipeReader) -> io::Result<u64> {
 }
 
 /// A pipe as if its reader had waited for each of many messages. It stays so
-/// while nothing comes: the poller of these tests, which does not wait for who
-/// was readied, soon ends it.
+/// while nothing comes: the poller of these tests, which does not wait for the
+/// readied goroutine, soon ends it.
 fn watched_by_level(rt: &Runtime) -> (Arc<PipeReader>, PipeWriter) {
     let (reader, writer) = pipe().unwrap();
     let reader = Arc::new(reader);

@@ -48,8 +48,8 @@ fn gossip_584(mended: bool) {
     });
 }
 
-/// The wait for tasks that end when they are told to comes before they are
-/// told, and holds the lock that tasks begin with.
+/// The wait for tasks that end at a signal comes before the
+/// signal, and holds the lock that tasks begin with.
 fn stopper_1055(mended: bool) {
     let draining = Arc::new(Mutex::new(false));
     let tasks = WaitGroup::new();
@@ -89,7 +89,7 @@ fn stopper_1055(mended: bool) {
     task("late");
 }
 
-/// A worker sends what nobody takes any more, and the stop waits for it.
+/// A worker sends to a receiver that is gone, and the stop waits for it.
 fn interceptor_1462(mended: bool) {
     let (events, taken) = channel(0);
     let (stop, stopped) = channel::<()>(0);
@@ -271,7 +271,7 @@ fn logging_9935(mended: bool) {
     });
 }
 
-/// Waits for its turn, which nobody gives it once the context has ended.
+/// Waits for its turn, which does not come once the context has ended.
 fn begin_commands_10790(mended: bool) {
     let (ctx, cancel) = Context::background().with_cancel();
     let (_turn, turns) = channel::<()>(0);
@@ -301,7 +301,7 @@ fn transaction_13197(mended: bool) {
     }
 }
 
-/// Rows of an answer that nobody closes, where the reader returned early.
+/// Rows of an answer that are not closed, where the reader returned early.
 fn rows_13755(mended: bool) {
     struct Rows {
         close: bench_runtime::context::Cancel,

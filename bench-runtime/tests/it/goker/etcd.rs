@@ -34,7 +34,7 @@ fn client_5509(mended: bool) {
     });
 }
 
-/// Asks for its endpoints while it changes them.
+/// Reads its endpoints while it changes them.
 fn client_6708(mended: bool) {
     let client = Arc::new(RwMutex::new(vec!["a"]));
     start("sync", move || {
@@ -73,7 +73,7 @@ fn node_6857(mended: bool) {
     });
 }
 
-/// A stop that holds the lock while it waits for who needs it.
+/// A stop that holds a lock while it waits for a goroutine that needs it.
 fn broadcasts_6873(mended: bool) {
     let broadcasts = Arc::new(Mutex::new(()));
     let (updates, update) = channel::<()>(0);

@@ -21,7 +21,7 @@ pub(super) const PROGRAMS: &[Program] = &[
     Program { name: "3017", run: sub_connection_3017, leaks: &[("remove", LOCK), ("test", RECV)] },
 ];
 
-/// A call ends after who wanted its answer was told to stop.
+/// A call ends after the receiver of its answer was stopped.
 fn benchmark_660(mended: bool) {
     let (done, answers) = channel(usize::from(mended));
     let (stop, stopped) = channel::<()>(0);
@@ -81,7 +81,7 @@ fn stream_1275(mended: bool) {
     });
 }
 
-/// The watcher returns and says so to nobody.
+/// The watcher returns without a signal.
 fn balancer_1424(mended: bool) {
     let (done, is_done) = channel::<()>(0);
     let (close, closed) = channel::<()>(0);
@@ -95,7 +95,7 @@ fn balancer_1424(mended: bool) {
     close.close();
 }
 
-/// Waits to be awakened with the lock that who would awaken it needs.
+/// Waits for a wake while it holds the lock that the waker needs.
 fn keepalive_1460(mended: bool) {
     let transport = Arc::new(Mutex::new(()));
     let (awaken, awakened) = channel::<()>(1);

@@ -51,7 +51,7 @@ fn mux_1321(mended: bool) {
     });
 }
 
-/// Who asked has given up; the answer has no place to go.
+/// The receiver has given up; the answer cannot be sent.
 fn request_5316(mended: bool) {
     let (answer, answers) = channel(usize::from(mended));
     let (late, is_late) = channel::<()>(0);
@@ -116,7 +116,7 @@ fn status_10182(mended: bool) {
     });
 }
 
-/// A signal that nobody waited for yet is gone.
+/// A signal that comes before the wait is gone.
 fn notifier_11298(mended: bool) {
     start("test", move || {
         let shared = Arc::new((Mutex::new(false), Cond::new()));
@@ -137,7 +137,7 @@ fn notifier_11298(mended: bool) {
     });
 }
 
-/// Two goroutines with two locks, each of which holds the one the other wants.
+/// Two goroutines with two locks, each of which holds the one that the other needs.
 fn crossed(mended: bool, one: &str, other: &str) {
     let (cacher, watch) = (Arc::new(Mutex::new(())), Arc::new(Mutex::new(())));
     let (both, ready) = channel(2);
@@ -175,7 +175,7 @@ fn federation_30872(mended: bool) {
     crossed(mended, "controller", "deliverer");
 }
 
-/// Stopped after an error, it hands on a result that nobody awaits.
+/// Stopped after an error, it hands on a result that has no receiver.
 fn watch_25331(mended: bool) {
     let (ctx, cancel) = Context::background().with_cancel();
     let (errors, error) = channel(1);
@@ -195,7 +195,7 @@ fn watch_25331(mended: bool) {
     });
 }
 
-/// Waits for a place with the lock that who makes one needs.
+/// Waits for a place while it holds the lock that is needed to make one.
 fn listener_26980(mended: bool) {
     start("test", move || {
         let listener = Arc::new(Mutex::new(Vec::new()));
@@ -286,7 +286,7 @@ fn cpu_manager_62464(mended: bool) {
     start("remove", move || *state.write() -= 1);
 }
 
-/// Ends when its time is over or when it is told, and is never told.
+/// Ends at a time-out or at a signal that never comes.
 fn poller_70277(mended: bool) {
     let (tick, _ticks) = channel::<()>(0);
     let (done, is_done) = channel::<()>(0);

@@ -78,7 +78,7 @@ fn devices_17176(mended: bool) {
     start("delete", move || devices.lock().clear());
 }
 
-/// The one who watched the progress has left.
+/// The watcher of the progress has ended.
 fn transfer_21233(mended: bool) {
     start("test", move || {
         let (progress, watched) = channel(0);
@@ -148,7 +148,7 @@ fn logger_27782(mended: bool) {
     });
 }
 
-/// Tells a monitor to stop with the lock that the monitor wants first.
+/// Stops a monitor while it holds the lock that the monitor needs first.
 fn monitor_28462(mended: bool) {
     let container = Arc::new(Mutex::new(()));
     let (stop, stopped) = channel::<()>(0);
@@ -168,7 +168,7 @@ fn monitor_28462(mended: bool) {
     });
 }
 
-/// Waits to become active, which nobody signals.
+/// Waits to become active, which is never signalled.
 fn plugin_30408(mended: bool) {
     start("test", move || {
         let plugin = Arc::new((Mutex::new(false), Cond::new()));

@@ -42,11 +42,11 @@ const WRITE: &str = "sync.RwMutex.write";
 const COND: &str = "sync.Cond.wait";
 const GROUP: &str = "sync.WaitGroup.wait";
 
-/// A program that has a bug, or, if asked for, has not.
+/// A program with a bug, or, if requested, without.
 struct Program {
     name: &'static str,
     run: fn(mended: bool),
-    /// Who is left, and what it waits for, by name.
+    /// Which goroutines are left, and what each waits for, by name.
     leaks: &'static [(&'static str, &'static str)],
 }
 

@@ -53,7 +53,7 @@ fn hugo_3251(mended: bool) {
     });
 }
 
-/// A page that is made asks itself for what it is made of.
+/// The making of a page requests the page itself.
 fn hugo_5379(mended: bool) {
     start("test", move || {
         let content = Arc::new(Mutex::new(0));
@@ -159,7 +159,7 @@ fn serving_2137(mended: bool) {
     });
 }
 
-/// Tells, with its lock held for writing, somebody who asks for its addresses.
+/// Calls, with its lock held for writing, a function that reads its addresses.
 fn syncthing_4829(mended: bool) {
     let mapping = Arc::new(RwMutex::new(vec!["address"]));
     start("clear", move || {

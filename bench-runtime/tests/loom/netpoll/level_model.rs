@@ -88,10 +88,10 @@ impl Scene {
                 self.watch.stopped_waiting(taken);
             }
             if ready.is_empty() {
-                // Who is between the watch and `on` goes on in the end.
+                // A thread between the watch and `on` goes on in the end.
                 loom::thread::yield_now();
             }
-            for who in ready {
+            for waiter in ready {
                 assert_eq!(who, self.me);
                 self.readies.fetch_add(1, Ordering::AcqRel);
                 self.woken.notify();
@@ -159,7 +159,7 @@ fn canary_change_that_is_no_event() {
     });
 }
 
-/// The watch ends while a poller has an event of it for nobody, and another file
+/// The watch ends while a poller has an event of it without a waiter, and another file
 /// gets the number.
 fn end_against_event(close: impl Fn(&PollDesc) + Sync + Send + 'static) {
     loom::model(move || {

@@ -1,4 +1,4 @@
-//! A slot: no edge is lost, and who waits is readied once.
+//! A slot: no edge is lost, and a waiter is readied once.
 
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Mutex, Notify};
@@ -109,7 +109,7 @@ fn two_edges_at_once_ready_a_waiter_once() {
     });
 }
 
-/// Who compares the tick with one from after its trial loses an edge.
+/// A comparison with a tick that was read after the trial loses an edge.
 #[test]
 #[should_panic(expected = "lost edge")]
 fn canary_register_with_a_tick_from_after_the_trial() {
@@ -126,7 +126,7 @@ fn canary_register_with_a_tick_from_after_the_trial() {
     });
 }
 
-/// Two readers of one socket, who queue as `net::wait` does (steps 5 and 6
+/// Two readers of one socket, which queue as `net::wait` does (steps 5 and 6
 /// there): the slot is the product, the queue a likeness of it.
 struct Shared {
     socket: Socket,
@@ -244,7 +244,7 @@ fn queued_reader_is_never_left_behind() {
     both_read(false);
 }
 
-/// Who was in the slot for a moment only must pass on, too.
+/// A waiter that was in the slot for a moment only must pass the edge on, too.
 #[test]
 fn canary_reader_that_does_not_pass_on() {
     let name = "netpoll::slot_model::canary_reader_that_does_not_pass_on";

@@ -10,7 +10,7 @@
     const raw = location.hash.slice(1);
     if (raw.includes("=")) return new URLSearchParams(raw);
     let text = raw;
-    try { text = decodeURIComponent(raw); } catch { /* A link that somebody mangled: as it stands. */ }
+    try { text = decodeURIComponent(raw); } catch { /* A mangled link: as it stands. */ }
     return new URLSearchParams(text ? { at: text } : {});
   };
   const write = (changes) => {

@@ -1,4 +1,4 @@
-//! Claims about who runs when.
+//! Claims about which task runs when.
 
 use super::{Finding, GO, OURS, metric, name, sentence};
 use crate::analysis::Row;

@@ -99,7 +99,7 @@ fn cell(collection: &Collection, question: &Question, setup: &Setup) -> Markup {
 }
 
 /// The lanes whose intervals overlap that of the first, and that stand as it does against
-/// the reference: what one of two is, and the other is not, tells them apart.
+/// the reference: what one of two is, and the other is not, distinguishes them.
 fn as_good<'a>(ranked: &[(&'a str, &Figure)]) -> Vec<&'a str> {
     let [(_, best), others @ ..] = ranked else {
         return Vec::new();

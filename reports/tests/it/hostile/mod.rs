@@ -1,4 +1,4 @@
-//! Result files from people who mean ill: read or refused, never a panic, and
+//! Result files made to do harm: read or refused, never a panic, and
 //! nothing of theirs runs in the page. `scripts/fuzz.sh` looks for longer.
 
 mod edit;

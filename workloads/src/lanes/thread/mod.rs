@@ -321,7 +321,7 @@ struct Permits {
     freed: Condvar,
 }
 
-/// Open or closed, and what those who pass are told.
+/// Open or closed, and the value for those that pass.
 #[derive(Default)]
 struct Gate {
     state: Mutex<Option<bool>>,

@@ -81,7 +81,7 @@ struct Server<L: Blocking> {
     open: Mutex<HashMap<u64, L::Stream>>,
     /// As many as connections to the backend are allowed.
     permits: L::Permits,
-    /// Connections to the backend that nobody uses.
+    /// Connections to the backend that are not in use.
     links: Mutex<Vec<Link<L::Stream>>>,
 }
 
@@ -237,7 +237,7 @@ impl<L: Blocking> Server<L> {
         let authorization = std::str::from_utf8(&come[request.authorization.clone()]);
         let user = self
             .users
-            .who(authorization.map_err(|_| Problem::Malformed)?)?;
+            .user(authorization.map_err(|_| Problem::Malformed)?)?;
         let item = api::item(&come[request.body.clone()])?;
         let keys = route.items(item).map(|item| route.key(item)).collect();
         let values = self.fetch_all(keys)?;
@@ -245,7 +245,7 @@ impl<L: Blocking> Server<L> {
         api::answer(route, user, item, computed, &values)
     }
 
-    /// Asks for all keys at once: by a task each where tasks are light, else
+    /// Gets all keys at once: by a task each where tasks are light, else
     /// one after another on one connection before the first answer is there.
     fn fetch_all(self: &Arc<Self>, mut keys: Vec<String>) -> Result<Vec<Vec<u8>>, Problem> {
         let last = keys.pop().ok_or(Problem::Malformed)?;
@@ -276,7 +276,7 @@ impl<L: Blocking> Server<L> {
         Ok(values.collect::<Result<Vec<_>, _>>()?.concat())
     }
 
-    /// Asks for these keys on a connection of the pool.
+    /// Gets these keys on a connection of the pool.
     fn fetch(&self, keys: &[String]) -> Result<Vec<Vec<u8>>, Problem> {
         if !self.lane.acquire(&self.permits, self.settings.patience) {
             return Err(Problem::BackendIsLate);

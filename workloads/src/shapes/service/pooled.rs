@@ -108,7 +108,7 @@ impl Poller {
     }
 }
 
-/// So that no second task is told of the same bytes.
+/// So that no second task gets an event for the same bytes.
 fn one_event(number: u64) -> EpollEvent {
     let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLONESHOT;
     EpollEvent::new(flags, number)

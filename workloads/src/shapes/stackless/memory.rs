@@ -13,7 +13,7 @@ use crate::catalogue::Shape;
 use crate::lane::{Failure, Order, Outcome};
 use crate::measure::study;
 
-/// All `memory.*`. To ask the study blocks the thread: all tasks wait anyway,
+/// All `memory.*`. A request to the study blocks the thread: all tasks wait anyway,
 /// and a thread to block instead would be counted.
 pub(super) async fn hold<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let count = order.get("tasks_count");

@@ -71,7 +71,7 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
         body: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = Result<T, Failure>> + Send;
 
-    /// A channel of at least `capacity` numbers; 0 asks for the smallest that
+    /// A channel of at least `capacity` numbers; 0 stands for the smallest that
     /// the lane has.
     fn channel(capacity: usize) -> (Self::Sender, Self::Receiver);
     /// Waits while the channel is full.

@@ -61,7 +61,7 @@ struct Server<L: Stackless> {
     ends: L::Gate,
     /// As many as connections to the backend are allowed.
     permits: Semaphore,
-    /// Connections to the backend that nobody uses.
+    /// Connections to the backend that are not in use.
     links: Mutex<Vec<Link<L>>>,
 }
 
@@ -146,7 +146,7 @@ impl<L: Stackless> Server<L> {
             .map_err(|_| Problem::TooManyRequests)?;
         let authorization = request.headers().get(AUTHORIZATION);
         let authorization = authorization.and_then(|value| value.to_str().ok());
-        let user = self.users.who(authorization.unwrap_or_default())?;
+        let user = self.users.user(authorization.unwrap_or_default())?;
         let body = Limited::new(request.into_body(), MOST_BODY_BYTES).collect();
         let body = body.await.map_err(|_| Problem::Malformed)?.to_bytes();
         let item = api::item(&body)?;
@@ -171,7 +171,7 @@ impl<L: Stackless> Server<L> {
         api::answer(route, user, item, computed, &values)
     }
 
-    /// Asks for a key on a connection of the pool.
+    /// Gets a key on a connection of the pool.
     async fn fetch(&self, key: &str) -> Result<Vec<u8>, Problem> {
         let fetched = L::within(self.settings.patience, async {
             // It is never closed.

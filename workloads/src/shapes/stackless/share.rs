@@ -298,7 +298,7 @@ pub(super) async fn big<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome
     team.race_sum().await
 }
 
-/// Asks others, one after another, and answers whoever asks until all have
+/// Sends requests to others, one after another, and answers requests until all have
 /// their answers; how many this task got.
 async fn ask<L: Stackless>(
     big: Big,
