@@ -48,7 +48,7 @@ fn hold(index: usize, wakes: &Receiver<()>) {
     KEPT.fetch_add(pair[0].load(Ordering::Relaxed), Ordering::Relaxed);
 }
 
-/// A plain thread that adds to pairs at random; how often it did.
+/// A plain thread that adds to pairs at random. Returns how often it did.
 fn hammer(seed: u64) -> u64 {
     let (mut random, mut count) = (seed * 2 + 1, 0);
     while !STOP.load(Ordering::Relaxed) {

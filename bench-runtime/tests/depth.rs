@@ -38,7 +38,7 @@ fn in_both_modes(body: fn()) {
     }
 }
 
-/// Recurses until so many bytes of stack are in use below `top`.
+/// Recurses until this many bytes of stack are in use below `top`.
 #[inline(never)]
 fn dig(top: usize, bytes: usize) -> usize {
     let local = black_box([1u8; 900]);
@@ -48,7 +48,7 @@ fn dig(top: usize, bytes: usize) -> usize {
     }
 }
 
-/// Uses so many bytes of the caller's stack.
+/// Uses this many bytes of the caller's stack.
 fn use_bytes(bytes: usize) {
     let top = 0u8;
     assert!(dig(&raw const top as usize, bytes) > 0);

@@ -41,7 +41,7 @@ thread_local! {
 }
 
 #[test]
-fn slot_of_a_parked_select_is_nobody_elses() {
+fn slot_of_a_parked_select_is_its_own() {
     Runtime::builder().procs(1).start().unwrap().run(|| {
         let (tx, rx) = chan::<Box<u64>>(0);
         let sender = go(move || {
@@ -573,8 +573,8 @@ fn fill(mut begin: impl FnMut(Receiver<()>)) -> Sender<()> {
 }
 
 #[test]
-fn goroutine_without_a_stack_is_an_error_of_all_who_wait_for_it() {
-    let test = "goroutine_without_a_stack_is_an_error_of_all_who_wait_for_it";
+fn goroutine_without_a_stack_is_an_error_of_all_waits_for_it() {
+    let test = "goroutine_without_a_stack_is_an_error_of_all_waits_for_it";
     must_end(in_child(test, || {
         // A line for each that was refused is not read here.
         std::panic::set_hook(Box::new(|info| {
@@ -688,8 +688,8 @@ fn what_run_scoped_lends_is_not_given_back_while_its_goroutine_has_not_ended() {
 /// The one that never started was in the queue of the stopped runtime, and its record on the
 /// free list: the next one in that queue became free too.
 #[test]
-fn record_of_a_goroutine_that_a_stopped_runtime_has_left_is_nobody_elses() {
-    let test = "record_of_a_goroutine_that_a_stopped_runtime_has_left_is_nobody_elses";
+fn record_of_a_goroutine_that_a_stopped_runtime_has_left_is_not_reused() {
+    let test = "record_of_a_goroutine_that_a_stopped_runtime_has_left_is_not_reused";
     must_end(in_child(test, || {
         for builder in [Runtime::builder(), Runtime::builder().migrating()] {
             let runtime = builder.procs(1).start().unwrap();

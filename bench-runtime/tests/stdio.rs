@@ -125,8 +125,8 @@ fn a_file_is_read_to_its_end_and_written_at_its_position() {
 }
 
 #[test]
-fn nothing_to_read_and_nobody_to_write_to_are_the_end_and_no_fault() {
-    let test = "nothing_to_read_and_nobody_to_write_to_are_the_end_and_no_fault";
+fn nothing_to_read_and_no_reader_are_the_end_and_no_fault() {
+    let test = "nothing_to_read_and_no_reader_are_the_end_and_no_fault";
     let Some(child) = child(test, Stdio::null(), Stdio::null()) else {
         return;
     };

@@ -31,7 +31,7 @@ fn wakes(procs: usize, work: fn()) -> [u64; 2] {
 }
 
 #[test]
-fn a_ready_by_who_parks_soon_wakes_nobody() {
+fn a_ready_by_a_goroutine_that_parks_soon_wakes_no_thread() {
     const ROUNDS: u64 = 100_000;
     // One P until both have begun: in a pinned runtime both are then on one thread.
     let counts = wakes(1, || {
@@ -67,7 +67,7 @@ fn a_batch_wakes_by_its_size_at_most_a_few() {
 }
 
 #[test]
-fn nobody_is_woken_while_all_wait() {
+fn no_thread_is_woken_while_all_wait() {
     let counts = wakes(4, || {
         let (tx, rx) = chan::<u8>(0);
         let waiters: Vec<_> = (0..1_000)

@@ -50,7 +50,7 @@ impl Cpus {
         }
     }
 
-    /// The set of these CPUs; `None` of none.
+    /// The set of these CPUs; `None` if there are none.
     #[must_use]
     pub fn of(mut cpus: Vec<usize>) -> Option<Self> {
         cpus.sort_unstable();

@@ -21,7 +21,7 @@ fn git(folder: &Path, words: &[&str]) -> String {
     text(&output.stdout).trim().to_owned()
 }
 
-/// A repository whose commits slow the lane down by so many percent each; `None` is a
+/// A repository whose commits slow the lane down by this many percent each; `None` is a
 /// commit that does not build. The commits, the oldest first.
 fn repository(folder: &Path, slowdowns: &[Option<u32>]) -> Vec<String> {
     let lane = lane(folder);

@@ -219,7 +219,7 @@ fn lane_is_measured_where_a_sandbox_refuses_its_set_up() {
 }
 
 #[test]
-fn run_that_is_still_measured_is_not_resumed_and_says_by_whom() {
+fn run_that_is_still_measured_is_not_resumed_and_its_process_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let (lane, folder) = (lane(dir.path()), dir.path().join("run"));
     let first = run(threadbare(), &lane, &LONG, &folder).spawn().unwrap();
@@ -527,7 +527,7 @@ fn without_a_temporary_folder_only_files_are_not_measured_and_tmpdir_is_named() 
     }
 }
 
-/// Both sides of a terminal of so many columns: what shows it, and what programs have.
+/// Both sides of a terminal of this many columns: what shows it, and what programs have.
 fn terminal(columns: u16) -> (fs::File, OwnedFd) {
     let size = nix::pty::Winsize {
         ws_row: 24,
@@ -539,7 +539,7 @@ fn terminal(columns: u16) -> (fs::File, OwnedFd) {
     (fs::File::from(terminal.master), terminal.slave)
 }
 
-/// What a smoke run says on a terminal of so many columns.
+/// What a smoke run says on a terminal of this many columns.
 fn said_on_a_terminal(lane: &Path, folder: &Path, columns: u16) -> String {
     let (mut master, slave) = terminal(columns);
     let reader = std::thread::spawn(move || {

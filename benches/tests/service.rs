@@ -226,7 +226,7 @@ fn every_route_is_answered_and_what_is_wrong_has_its_status(
     Some(all)
 }
 
-fn client_that_goes_away_in_the_midst_of_a_request_harms_nobody(lane: &str) {
+fn client_that_goes_away_in_the_midst_of_a_request_does_no_harm(lane: &str) {
     let Some(service) = Service::start(lane, |_| ()) else {
         return;
     };
@@ -344,7 +344,7 @@ fn whole(lane: &str) {
     {
         assert_eq!(answers, first, "{lane} against {FIRST}");
     }
-    client_that_goes_away_in_the_midst_of_a_request_harms_nobody(lane);
+    client_that_goes_away_in_the_midst_of_a_request_does_no_harm(lane);
     backend_that_is_killed_or_stalls_is_told_by_the_status(lane);
     request_too_many_is_refused_and_those_under_way_are_answered_before_the_end(lane);
 }

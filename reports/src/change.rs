@@ -3,15 +3,15 @@
 //! 1. Each lane's processes in the new run are set against those in the old one
 //!    ([`crate::stats::shift`]); what is a slope over many processes, as memory
 //!    is, by the ratio of both slopes; what may be nothing, by the difference.
-//! 2. The other models' cells are its witnesses ([`crate::stats::drift`]): if
+//! 2. Cells of other models are its drift cells ([`crate::stats::drift`]): if
 //!    they moved by more than their spread explains, every interval of this
-//!    lane is made as much wider, on a workload whose witnesses moved further
+//!    lane is made as much wider, on a workload whose drift cells moved further
 //!    by so much more. Variants of one model share their code, and are no
-//!    witnesses of each other.
+//!    drift cells of each other.
 //! 3. The A/A pairs of both runs do the same, where they show more than the
 //!    intervals promise ([`crate::stats::noise`]).
 //! 4. Verdicts are those of [`crate::stats::verdict`] over the whole page; the
-//!    bound is the larger of the threshold and of how far the witnesses moved.
+//!    bound is the larger of the threshold and of how far the drift cells moved.
 //!
 //! Two builds that were measured in turns (`Run::sides`) are one run, and the
 //! processes of one round are pairs.
@@ -33,7 +33,7 @@ use crate::run::Run;
 use crate::stats::FALSE_DISCOVERY_RATE;
 use crate::stats::bootstrap::Ratio;
 use crate::stats::difference::Difference;
-use crate::stats::drift::{FEWEST_WITNESSES, Witnesses};
+use crate::stats::drift::{FEWEST_DRIFT_CELLS, DriftCells};
 use crate::stats::shift::{self, Design};
 use crate::stats::verdict::{Bound, Comparison, Verdict, verdicts};
 use crate::{failure, format};
@@ -63,7 +63,7 @@ pub struct ChangeRow {
     /// what is judged, and the ratio means nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<Difference>,
-    /// By how much the spread was inflated, for what the witnesses showed.
+    /// By how much the spread was inflated, for what the drift cells showed.
     pub inflation: f64,
     /// The average of the new processes over that of the old ones, its spread
     /// inflated likewise, where it differs beyond doubt though most processes do
@@ -209,17 +209,17 @@ impl Change {
     }
 }
 
-/// What the witnesses of one model say.
+/// What the drift cells of one model say.
 struct Judge {
-    all: Witnesses,
-    by_workload: BTreeMap<String, Witnesses>,
+    all: DriftCells,
+    by_workload: BTreeMap<String, DriftCells>,
     typical_share: f64,
 }
 
 impl Judge {
     fn of(family: &str, pairs: &[Pair<'_>]) -> Judge {
-        let mut all = Witnesses::default();
-        let mut by_workload: BTreeMap<String, Witnesses> = BTreeMap::new();
+        let mut all = DriftCells::default();
+        let mut by_workload: BTreeMap<String, DriftCells> = BTreeMap::new();
         for pair in pairs.iter().filter(|pair| pair.family != family) {
             all.add(&pair.ratio);
             by_workload
@@ -237,7 +237,7 @@ impl Judge {
     fn inflation(&self, workload: &str) -> f64 {
         let own = self.by_workload.get(workload);
         let all = self.all.inflation().unwrap_or(1.0);
-        own.map_or(1.0, Witnesses::largest).max(all)
+        own.map_or(1.0, DriftCells::largest).max(all)
     }
 }
 
@@ -249,19 +249,19 @@ fn remarks(judges: &BTreeMap<&str, Judge>) -> Vec<String> {
         .collect();
     let most = judges.values().map(|judge| judge.all.count()).max();
     if let Some(count) = most.filter(|_| known.is_empty()) {
-        let witnesses = match count {
+        let drift_cells = match count {
             0 => "no other model was measured in both runs".to_owned(),
-            1 => format!("1 figure of another model is in both runs, of {FEWEST_WITNESSES} needed"),
+            1 => format!("1 figure of another model is in both runs, of {FEWEST_DRIFT_CELLS} needed"),
             _ => format!(
-                "{count} figures of other models are in both runs, of {FEWEST_WITNESSES} needed"
+                "{count} figures of other models are in both runs, of {FEWEST_DRIFT_CELLS} needed"
             ),
         };
         found.push(format!(
-            "{witnesses}: a change of the host between them would look like a change of the lane; add one, as in --lane threadbare,thread"
+            "{drift_cells}: a change of the host between them would look like a change of the lane; add one, as in --lane threadbare,thread"
         ));
     }
-    // The calmest witnesses of all: a real change of one model moves the
-    // witnesses of all others.
+    // The calmest drift cells of all: a real change of one model moves the
+    // drift cells of all others.
     let calmest = known
         .into_iter()
         .min_by(|one, other| one.0.total_cmp(&other.0));

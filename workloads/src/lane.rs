@@ -58,7 +58,7 @@ impl Program {
     }
 }
 
-/// Starts a lane for so many CPUs.
+/// Starts a lane for this many CPUs.
 pub(crate) type Start = fn(cpus: usize) -> Result<Box<dyn Lane>, Failure>;
 
 /// A valid request for one sample.

@@ -42,7 +42,7 @@ enum Command {
     /// Look for the highest rate that an HTTP service bears and report as one
     /// line of JSON.
     LoadService(load::service::Arguments),
-    /// Echo what so many TCP connections send, until they are closed; say
+    /// Echo what this many TCP connections send, until they are closed; say
     /// where as one line of JSON.
     Echo {
         /// Connections to accept.

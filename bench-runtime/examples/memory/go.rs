@@ -1,4 +1,4 @@
-//! Go's rows: the same program in Go, built once.
+//! The rows of the table that are Go's: the same program in Go, built once.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -42,7 +42,7 @@ impl Program {
         &self.version
     }
 
-    /// Parks so many.
+    /// Parks `count` goroutines.
     pub(super) fn park(&self, count: usize) -> Result<Answer, String> {
         answer_of(Command::new(self.path()).arg(count.to_string()))
     }

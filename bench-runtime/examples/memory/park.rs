@@ -13,7 +13,7 @@ use super::{compacted, until};
 const AFTER: Duration = Duration::from_millis(100);
 /// More goroutines than this that run or wait uncompacted would not fit.
 const BACKLOG: usize = 1_000_000;
-/// Slots whose neighbours run wait longer for their compaction, one in so many.
+/// Slots whose neighbours run wait longer for their compaction, one in this many.
 const STRAGGLERS: usize = 1000;
 
 /// What goroutines are brought to.

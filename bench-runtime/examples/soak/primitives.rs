@@ -10,7 +10,7 @@ use bench_runtime::{JoinHandle, go, time, yield_now};
 
 use crate::scenarios::Rng;
 
-/// Starts so many tasks and waits for all of them.
+/// Starts `count` tasks and waits for all of them.
 fn all(count: u64, task: impl Fn(u64) + Send + Sync + 'static) {
     let task = Arc::new(task);
     let start = |n| {

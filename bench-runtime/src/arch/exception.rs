@@ -3,7 +3,7 @@
 
 use std::ffi::{c_int, c_void};
 
-/// What may unwind.
+/// A function that may unwind.
 pub(crate) type Body = unsafe extern "C-unwind" fn(*mut c_void);
 
 #[repr(C)]
@@ -64,12 +64,12 @@ pub(super) unsafe extern "C" fn personality(
     INSTALL_CONTEXT
 }
 
-/// Raises an exception that [`catch`](super::catch) gave, for another to catch. It
-/// comes back only where no frame does.
+/// Raises an exception that [`catch`](super::catch) gave, for another frame to catch. It
+/// returns only if no frame catches it.
 ///
 /// # Safety
 ///
-/// It was not raised since.
+/// The exception was not raised again since it was caught.
 pub(crate) unsafe extern "C-unwind" fn raise(exception: *mut c_void) {
     // SAFETY: by the caller's promise it is whole, and not shared.
     unsafe { _Unwind_RaiseException(exception) };

@@ -61,8 +61,8 @@ pub fn chan<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     (Sender::new(chan), Receiver::new(chan))
 }
 
-/// A channel for ticks: it holds one. One that a dropped future had is dropped where there is
-/// another.
+/// A channel for ticks: it holds one. A tick that a dropped future had is dropped if the channel
+/// holds another.
 pub(crate) fn tick_chan<T>() -> (Sender<T>, Receiver<T>) {
     let chan = typed::Chan::allocate(1, true);
     (Sender::new(chan), Receiver::new(chan))

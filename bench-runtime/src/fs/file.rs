@@ -128,7 +128,7 @@ impl File {
         blocking(|| self.inner.sync_data())
     }
 
-    /// Cuts the file to so many bytes, or fills it up with zeros.
+    /// Cuts the file to this many bytes, or fills it up with zeros.
     ///
     /// # Errors
     ///
@@ -187,7 +187,7 @@ impl File {
         self.inner.try_clone().map(Self::from)
     }
 
-    /// Reads up to so many bytes from a place of the file; the position stays.
+    /// Reads up to this many bytes from a place of the file; the position stays.
     ///
     /// # Errors
     ///
@@ -209,7 +209,7 @@ impl File {
         self.read_with(buf, Some(offset), |file, buf| file.read_at(buf, offset))
     }
 
-    /// Writes up to so many bytes to a place of the file; the position stays.
+    /// Writes up to this many bytes to a place of the file; the position stays.
     ///
     /// # Errors
     ///

@@ -125,34 +125,34 @@ impl WaitQueue {
     }
 }
 
-/// True of a goroutine that a stopped runtime has left.
-pub(crate) fn is_left(who: Parkable) -> bool {
-    who.head().flags.load(Ordering::Relaxed) & FLAG_LEFT != 0
+/// True of a goroutine that will not go on, as its runtime has stopped.
+pub(crate) fn is_left(owner: Parkable) -> bool {
+    owner.head().flags.load(Ordering::Relaxed) & FLAG_LEFT != 0
 }
 
-/// False of a goroutine that a stopped runtime has left, and that waits for no channel.
+/// False of a goroutine whose runtime has stopped, and that waits for no channel.
 /// Restores the stack of one that was dequeued, if the stack is compacted: it
 /// will run, and its stack is mostly written to before. A page fault would restore it
 /// too, at three times the cost.
 #[inline(always)]
-fn goes_on(who: Parkable) -> bool {
-    who.head().flags.load(Ordering::Relaxed) & (FLAG_COMPACTED | FLAG_LEFT) == 0
-        || goes_on_slow(who)
+fn goes_on(owner: Parkable) -> bool {
+    owner.head().flags.load(Ordering::Relaxed) & (FLAG_COMPACTED | FLAG_LEFT) == 0
+        || goes_on_slow(owner)
 }
 
 #[cold]
 #[inline(never)]
-fn goes_on_slow(who: Parkable) -> bool {
-    if who.head().kind != Kind::Goroutine {
+fn goes_on_slow(owner: Parkable) -> bool {
+    if owner.head().kind != Kind::Goroutine {
         return true;
     }
-    let g = Goroutine::of(who);
+    let g = Goroutine::of(owner);
     // One that sends has its value still, and one that receives takes a sender's.
     let by_channel = matches!(
-        WaitReason::from_u8(who.head().reason.load(Ordering::Relaxed)),
+        WaitReason::from_u8(owner.head().reason.load(Ordering::Relaxed)),
         WaitReason::ChanSend | WaitReason::ChanRecv | WaitReason::Select
     );
-    if is_left(who) && !by_channel {
+    if is_left(owner) && !by_channel {
         return false;
     }
     let context = g.context.load(Ordering::Acquire);

@@ -2,9 +2,9 @@
 //!
 //! The process shares them with other processes, a shell above all, which would find a terminal
 //! that no longer blocks. So they stay blocking: a goroutine waits until the
-//! stream is ready, as for a socket, and then reads or writes what goes at once; where
-//! the kernel cannot do that, a thread of the runtime does it. One way for all kinds: a
-//! file is always ready, and a terminal or a pipe is waited for.
+//! stream is ready, as for a socket, and then reads or writes as much as is possible without waiting; where
+//! the kernel cannot do that, a thread of the runtime does it. Files, terminals and pipes
+//! are treated alike; a file is always ready.
 //!
 //! ```
 //! use bench_runtime::io::stdout;

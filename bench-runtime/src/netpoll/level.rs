@@ -56,7 +56,7 @@ use crate::util::lock::Lock;
 const MOSTLY_EMPTY: u8 = 128;
 const RATE_MAX: u8 = u8::MAX;
 
-/// After so many skipped reads one is made.
+/// After this many skipped reads one is made.
 const SKIPPED_READS: u8 = 15;
 
 /// So many events in a row without a waiter, or without data, end the level-triggered
@@ -242,7 +242,7 @@ impl Level {
 mod tests {
     use super::*;
 
-    /// One that is watched by level, and so many trials that it took.
+    /// One that is watched by level, and this many trials that it took.
     fn learned() -> (Level, u32) {
         let level = Level::new();
         level.open(0);

@@ -228,7 +228,7 @@ mod tests {
     const NOW: Option<Duration> = Some(Duration::ZERO);
 
     #[test]
-    fn poll_returns_who_waits_for_data() {
+    fn poll_returns_the_waiter_for_data() {
         let (near, mut far) = pair();
         let netpoll = Netpoll::new().unwrap();
         let registration = netpoll.open(near.as_raw_fd()).unwrap();
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn pipe_with_an_empty_read_after_each_read_is_watched_by_level_while_somebody_waits() {
+    fn pipe_with_an_empty_read_after_each_read_is_watched_by_level_during_a_wait() {
         let (reader, mut writer) = io::pipe().unwrap();
         let netpoll = Netpoll::new().unwrap();
         let registration = netpoll.open(reader.as_raw_fd()).unwrap();

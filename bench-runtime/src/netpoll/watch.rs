@@ -32,7 +32,7 @@ impl Watch {
         self.waiting.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// To be called by the thread that took so many out of their slots.
+    /// To be called by the thread that took this many out of their slots.
     #[inline]
     pub(super) fn stopped_waiting(&self, n: usize) {
         self.waiting.fetch_sub(n, Ordering::Relaxed);

@@ -424,7 +424,7 @@ impl Drop for Arena {
 /// At most this many slots open together, which takes some 0.1 ms.
 const MOST_SLOTS: usize = 256;
 
-/// Whether so many slots are a chunk of a region whose chunks are sealed.
+/// Whether this many slots are a chunk of a region whose chunks are sealed.
 pub(super) fn is_chunk(region: usize, first: usize, slots: usize) -> bool {
     slots_per_chunk(region) == Some(slots) && first.is_multiple_of(slots)
 }

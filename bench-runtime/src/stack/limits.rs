@@ -6,6 +6,6 @@ pub(super) const HOT: usize = 64;
 pub(super) const SPILL: usize = 32;
 /// The most that a cache holds of one class.
 pub(super) const CACHED: usize = HOT + SPILL;
-/// Of the slots in the lists a trim takes so many off at a time: no other thread can take
+/// Of the slots in the lists a trim takes this many off at a time: no other thread can take
 /// them meanwhile. The arena has as many deep slots more than it promises.
 pub(super) const IN_HAND: usize = 64;

@@ -199,7 +199,7 @@ fn with_compaction(name: &str, body: impl FnOnce() + Copy) {
     child::expect_success(&name, "child", || compacting(body));
     // SAFETY: reads an identity.
     if unsafe { libc::geteuid() } == 0 {
-        child::expect_success(&name, "nobody", || match become_nobody() {
+        child::expect_success(&name, "nobody", || match become_unprivileged() {
             Ok(()) => compacting(body),
             Err(error) => eprintln!("skipped: this root may not become another user: {error}"),
         });
@@ -222,7 +222,7 @@ fn compacting(body: impl FnOnce()) {
 }
 
 /// Gives up every privilege of root.
-fn become_nobody() -> std::io::Result<()> {
+fn become_unprivileged() -> std::io::Result<()> {
     const NOBODY: u32 = 65_534;
     let done = |answer| match answer {
         0 => Ok(()),

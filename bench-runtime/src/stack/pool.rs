@@ -36,7 +36,7 @@ use super::limits::{HOT, SPILL};
 use super::slots::{State, Word};
 use super::{Stack, StackError, trim};
 
-/// Beyond so many free stacks that hold pages, 64 MiB at a page each, their
+/// Beyond this many free stacks that hold pages, 64 MiB at a page each, their
 /// pages go back at once: when millions of goroutines end, waiting for the
 /// next sweep would hold more memory than they did.
 const WARM: usize = 16 << 10;

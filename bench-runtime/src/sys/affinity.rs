@@ -31,7 +31,7 @@ pub fn told() -> io::Result<Vec<usize>> {
         return Err(io::ErrorKind::Unsupported.into());
     }
     told_by(|mask| {
-        // SAFETY: the kernel writes at most so many bytes, which the slice holds.
+        // SAFETY: the kernel writes at most this many bytes, which the slice holds.
         let code =
             unsafe { libc::sched_getaffinity(0, size_of_val(mask), mask.as_mut_ptr().cast()) };
         Errno::result(code).map(drop)

@@ -49,7 +49,7 @@ impl Reading {
         self.bytes.get(place.at..place.at + place.bytes)
     }
 
-    /// As [`Self::get`], of a place of so many words.
+    /// As [`Self::get`], of a place of this many words.
     pub(crate) fn words<const COUNT: usize>(&self, index: usize) -> Option<[usize; COUNT]> {
         let (words, rest) = self.get(index)?.as_chunks();
         debug_assert!(words.len() == COUNT && rest.is_empty());

@@ -5,21 +5,21 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// Reads up to so many bytes.
+/// Reads up to this many bytes.
 #[inline]
 pub(crate) fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
-    // SAFETY: the kernel writes at most so many bytes into `buf`, ours alone.
+    // SAFETY: the kernel writes at most this many bytes into `buf`, ours alone.
     done(unsafe { libc::syscall(libc::SYS_read, fd.as_raw_fd(), buf.as_mut_ptr(), buf.len()) })
 }
 
-/// Writes up to so many bytes.
+/// Writes up to this many bytes.
 #[inline]
 pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
-    // SAFETY: the kernel only reads so many bytes of `buf`.
+    // SAFETY: the kernel only reads this many bytes of `buf`.
     done(unsafe { libc::syscall(libc::SYS_write, fd.as_raw_fd(), buf.as_ptr(), buf.len()) })
 }
 
-/// Reads up to so many bytes of a socket.
+/// Reads up to this many bytes of a socket.
 #[inline]
 pub(crate) fn receive(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
     // SAFETY: as in `read`; no address is requested.
@@ -36,7 +36,7 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usiz
     })
 }
 
-/// Writes up to so many bytes to a socket; where its peer is gone it is an
+/// Writes up to this many bytes to a socket; where its peer is gone it is an
 /// error, and no signal.
 #[inline]
 pub(crate) fn send(socket: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {

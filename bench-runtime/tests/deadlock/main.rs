@@ -29,7 +29,7 @@ enum End {
     Ends,
     /// With a report of these goroutines, by number; `*` stands for any text.
     Deadlock(&'static [&'static str]),
-    /// With a report of so many goroutines.
+    /// With a report of this many goroutines.
     ManyDeadlocked(usize),
 }
 

@@ -54,7 +54,7 @@ fn cancelling_a_child_first_leaves_its_parent() {
 }
 
 #[test]
-fn the_end_wakes_who_waits_for_it() {
+fn the_end_wakes_its_waiters() {
     everywhere(|way| {
         let (ctx, cancel) = Context::background().with_cancel();
         let (_never_sent, jobs) = chan::<()>(0);

@@ -392,7 +392,7 @@ fn block_on_in_a_destructor_while_a_goroutine_unwinds() {
 }
 
 #[test]
-fn panics_of_wakers_do_not_reach_who_sends() {
+fn panics_of_wakers_do_not_reach_the_sender() {
     struct Bad;
     impl std::task::Wake for Bad {
         fn wake(self: Arc<Self>) {

@@ -156,7 +156,7 @@ fn value_handed_to_a_dropped_future_comes_first_whatever_the_capacity() {
 }
 
 #[test]
-fn value_handed_to_a_dropped_future_goes_to_the_next_who_waits() {
+fn value_handed_to_a_dropped_future_goes_to_the_next_waiter() {
     everywhere(|way| {
         let (tx, rx) = chan(0);
         let mut first = Box::pin(rx.recv_async());

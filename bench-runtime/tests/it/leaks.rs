@@ -74,7 +74,7 @@ fn sender_whose_receiver_gave_up_is_reported() {
 }
 
 #[test]
-fn receivers_of_a_channel_that_nobody_closes_are_reported() {
+fn receivers_of_a_channel_that_is_never_closed_are_reported() {
     leaves(
         || {
             let (tx, rx) = chan::<u8>(4);

@@ -130,7 +130,7 @@ fn end_of_stream_is_read_as_zero_again_and_again() {
 }
 
 #[test]
-fn write_to_a_peer_that_is_gone_fails_and_kills_nobody() {
+fn write_to_a_peer_that_is_gone_fails_without_a_signal() {
     everywhere(|_| {
         let (near, far) = tcp_pair();
         drop(far);
@@ -151,7 +151,7 @@ fn write_to_a_peer_that_is_gone_fails_and_kills_nobody() {
 }
 
 #[test]
-fn connect_where_nobody_listens_is_refused() {
+fn connect_without_a_listener_is_refused() {
     everywhere(|_| {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap();

@@ -78,7 +78,7 @@ fn urgent_data_blocks_no_thread_and_keeps_none_awake() {
 }
 
 #[test]
-fn eventfd_counts_reach_who_waits() {
+fn eventfd_counts_reach_the_waiter() {
     everywhere(|way| {
         for flags in [EfdFlags::empty(), EfdFlags::EFD_NONBLOCK] {
             let event = Arc::new(EventFd::from_flags(flags).unwrap());
@@ -252,7 +252,7 @@ fn deadline_close_and_context_end_a_wait() {
 }
 
 #[test]
-fn many_who_wait_for_one_side_all_go_on() {
+fn many_waiters_for_one_side_all_go_on() {
     everywhere(|way| {
         let (reader, mut writer) = io::pipe().unwrap();
         let watched = Arc::new(Descriptor::new(reader));

@@ -364,7 +364,7 @@ fn regular_file_is_always_ready() {
     });
 }
 
-/// A waker that is cloned so many times, and then panics.
+/// A waker that is cloned this many times, and then panics.
 fn clones(left: usize) -> Waker {
     const fn table() -> &'static RawWakerVTable {
         &RawWakerVTable::new(

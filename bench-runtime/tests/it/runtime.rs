@@ -105,7 +105,7 @@ fn goexit_runs_destructors_and_ends_only_the_goroutine() {
 }
 
 #[test]
-fn results_nobody_joins_are_dropped_once() {
+fn results_that_are_not_joined_are_dropped_once() {
     everywhere(|| {
         let value = Arc::new(());
         let done = Arc::new(sync::WaitGroup::new());
@@ -362,7 +362,7 @@ fn scope_waits_also_when_its_body_panics() {
 }
 
 #[test]
-fn a_park_while_unwinding_is_survived_and_poisons_nobody() {
+fn a_park_while_unwinding_is_survived_and_poisons_nothing() {
     struct Parks;
     impl Drop for Parks {
         fn drop(&mut self) {
@@ -465,7 +465,7 @@ fn an_unwinding_goroutine_may_wait_for_one_that_has_started_on_its_thread() {
 }
 
 #[test]
-fn dump_names_what_each_goroutine_waits_for_and_who_holds_it() {
+fn dump_names_what_each_goroutine_waits_for_and_its_holder() {
     let runtime = build(Runtime::builder().procs(2), false);
     let handle = runtime.spawn(|| {
         let mutex = Arc::new(sync::Mutex::new(()));

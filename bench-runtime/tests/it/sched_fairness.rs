@@ -525,7 +525,7 @@ fn ping_pong_beside_a_goroutine_that_polls_has_its_share_of_the_time() {
 }
 
 #[test]
-fn short_blocking_calls_starve_nobody() {
+fn short_blocking_calls_starve_no_goroutine() {
     at_each(&[1, 2, 8], |_| {
         for micros in [10, 100, 1_000] {
             let calls: Vec<_> = (0..4)

@@ -33,7 +33,7 @@ fn notify(signals: &[Signal]) -> Signals {
 const SOON: Duration = Duration::from_secs(60);
 
 #[test]
-fn everybody_who_asked_for_a_signal_gets_it_once() {
+fn each_receiver_of_a_signal_gets_it_once() {
     everywhere(|way| {
         let signals: Vec<_> = (0..3).map(|_| notify(&[Signal::USR1])).collect();
         let tasks: Vec<_> = signals
@@ -217,7 +217,7 @@ fn the_programs_own_handler_is_back_after_the_drop_unless_it_came_later() {
 }
 
 #[test]
-fn signals_that_nobody_may_have_are_refused_by_name() {
+fn signals_that_cannot_be_received_are_refused_by_name() {
     let texts = [
         (Signal::KILL, "SIGKILL cannot be asked for: no process"),
         (Signal::STOP, "SIGSTOP cannot be asked for: no process"),

@@ -39,7 +39,7 @@ fn with_compaction(body: fn()) {
     }
 }
 
-/// Waits until so many more stacks were compacted than `before`.
+/// Waits until this many more stacks were compacted than `before`.
 fn wait_for_compacted(before: u64, more: u64) {
     let start = Instant::now();
     while compaction_stats().compacted_count < before + more {

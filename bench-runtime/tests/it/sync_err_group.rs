@@ -75,7 +75,7 @@ fn try_go_refuses_beyond_the_limit() {
 }
 
 #[test]
-fn a_panic_in_a_task_reaches_who_waits_and_ends_the_context() {
+fn a_panic_in_a_task_reaches_the_waiter_and_ends_the_context() {
     everywhere(|_| {
         let (group, ctx) = ErrGroup::<()>::with_context(&Context::background());
         let theirs = ctx.clone();
@@ -196,7 +196,7 @@ fn tasks_in_a_scope_borrow_and_fail_as_others_do() {
 }
 
 #[test]
-fn panic_of_a_task_in_a_scope_is_for_who_waits_for_the_group() {
+fn panic_of_a_task_in_a_scope_reaches_the_waiter_for_the_group() {
     everywhere(|way| {
         if way == Way::Threads {
             return;

@@ -62,7 +62,7 @@ fn a_goroutine_that_exits_counts_as_done() {
 }
 
 #[test]
-fn a_cell_is_computed_once_by_the_first_who_asks() {
+fn a_cell_is_computed_once_by_the_first_caller() {
     everywhere(|way| {
         let cell = Arc::new(OnceCell::new());
         let runs = Arc::new(AtomicUsize::new(0));

@@ -58,7 +58,7 @@ fn a_waiting_writer_keeps_new_readers_out_and_gets_in_next() {
 }
 
 #[test]
-fn hammering_it_never_lets_a_writer_meet_anybody() {
+fn a_writer_is_always_alone() {
     everywhere(|way| {
         let shared = Arc::new(RwMutex::new(()));
         // Readers add 1, a writer adds 10,000.

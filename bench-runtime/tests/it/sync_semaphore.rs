@@ -58,7 +58,7 @@ fn a_large_acquisition_is_not_overtaken() {
 }
 
 #[test]
-fn a_too_large_acquisition_blocks_nobody_else() {
+fn a_too_large_acquisition_blocks_no_other() {
     everywhere(|_| {
         let semaphore = Semaphore::new(2);
         let limit = Duration::from_millis(1);

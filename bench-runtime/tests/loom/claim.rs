@@ -266,7 +266,7 @@ fn look_against_one_that_goes_on(look: fn(&Watched) -> Option<[u32; 2]>) {
 }
 
 #[test]
-fn look_that_holds_up_nobody_tells_whether_it_holds() {
+fn look_delays_no_goroutine_and_says_whether_it_holds() {
     loom::model(|| look_against_one_that_goes_on(Watched::look));
 }
 

@@ -46,7 +46,7 @@ unsafe impl Sync for Raw {}
 /// Gives back what it does not hold.
 #[test]
 #[should_panic(expected = "Causality violation")]
-fn canary_unlock_by_one_who_does_not_hold_it() {
+fn canary_unlock_by_a_thread_that_does_not_hold_it() {
     loom::model(|| {
         let raw = Arc::new(Raw {
             lock: RawQuickLock::new(),

@@ -39,7 +39,7 @@ const BURST: usize = 100;
 /// Calls between two looks at the clock, where Go counts so many as one.
 const CALLS_PER_SCHED: u64 = 1000;
 
-/// One of Go's benchmarks: runs so many operations on so many Ps, and says how
+/// One of Go's benchmarks: runs this many operations on this many Ps, and says how
 /// long that took.
 type Run = fn(operations: u64, procs: u64) -> Duration;
 
@@ -157,7 +157,7 @@ const BENCHES: &[Bench] = &[
 const PROCS: [usize; 2] = [1, 2];
 
 impl Bench {
-    /// Whether it can be measured with so many Ps on this host.
+    /// Whether it can be measured with this many Ps on this host.
     fn fits(&self, procs: usize) -> bool {
         !self.is_parallel
             || procs >= 2 && std::thread::available_parallelism().is_ok_and(|n| n.get() >= procs)
@@ -198,7 +198,7 @@ fn share(operations: u64, tasks: u64, index: u64) -> u64 {
     operations / tasks + u64::from(index < operations % tasks)
 }
 
-/// Go's `RunParallel`: the operations shared out to so many goroutines.
+/// Go's `RunParallel`: the operations shared out to this many goroutines.
 fn in_parallel(operations: u64, tasks: u64, f: impl Fn(u64) + Send + Clone + 'static) -> Duration {
     in_parallel_with(&GoBuilder::new(), operations, tasks, f)
 }

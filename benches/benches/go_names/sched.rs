@@ -161,7 +161,7 @@ pub(crate) fn ping_pong_hog(operations: u64, _: u64) -> Duration {
     took
 }
 
-/// Calls of so many frames of a kilobyte, on a stack that may grow to them.
+/// Calls of this many frames of a kilobyte, on a stack that may grow to them.
 pub(crate) fn stack_growth(operations: u64, procs: u64, frames: u64) -> Duration {
     #[inline(never)]
     fn call(left: u64) -> u64 {

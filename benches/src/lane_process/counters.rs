@@ -233,7 +233,7 @@ mod tests {
     /// A kernel of another machine: what it answers for each event, by its name.
     struct Told<F>(F);
 
-    /// An event that counts so many between two readings.
+    /// An event that counts this many between two readings.
     #[derive(Clone, Copy, Debug, Default)]
     struct Played {
         per_reading: i64,

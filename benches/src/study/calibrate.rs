@@ -314,7 +314,7 @@ mod tests {
     use crate::study::{Depth, StudyLane};
     use workloads::catalogue;
 
-    /// A setup of one workload on so many lanes.
+    /// A setup of one workload on this many lanes.
     fn setup_of(lanes: usize) -> Setup {
         let lane = StudyLane {
             name: "a".into(),

@@ -42,7 +42,7 @@ use workloads::protocol::Parameters;
 use super::header::THRESHOLD_RATIO;
 use super::plan::{Plan, PlannedBlock, shuffled};
 
-/// A point has so many processes even if all of its comparisons are decided
+/// A point has this many processes even if all of its comparisons are decided
 /// earlier, where the time allows: the interval of a figure is then one of 95%.
 const ENOUGH: u64 = 10;
 /// The most rounds of any point.
@@ -494,7 +494,7 @@ mod tests {
     }
 
     /// Measures the first rounds and then what is chosen, until nothing is or
-    /// `seconds` are over; how often each cell was measured, and the end.
+    /// `seconds` are over. Returns how often each cell was measured, and the end.
     fn measured(
         plan: &Plan,
         seconds: f64,

@@ -28,7 +28,7 @@ use crate::lane_process::{LaneCommand, LaneProcess, Stop};
 
 /// By how much a run may exceed its budget before it ends with what it has.
 const OVERRUN: f64 = 1.2;
-/// A process that is so many times as slow as its cell was when it was tried
+/// A process that is this many times as slow as its cell was when it was tried
 /// takes shorter samples: how slow it is, is a result, and running into the time
 /// limit is none. A hand-over that goes through the kernel costs a hundred times
 /// one that does not.

@@ -53,7 +53,7 @@ pub(super) struct WarmUp {
 }
 
 impl WarmUp {
-    /// Takes in a piece of so many iterations.
+    /// Takes in a piece of this many iterations.
     pub(super) fn add(&mut self, elapsed_ns: u64, iterations: u64) {
         self.pieces
             .push(elapsed_ns as f64 / iterations.max(1) as f64);

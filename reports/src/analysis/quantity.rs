@@ -252,8 +252,8 @@ impl Quantity {
         }
     }
 
-    /// What a value says of a lane that was not the limit of it: it can do at
-    /// least as well. Empty for what a load does not limit.
+    /// The sign before a value that the load generator limited: the lane can do at
+    /// least as well. Empty for a quantity that no load limits.
     pub(crate) fn bound_sign(&self) -> &'static str {
         match self.source {
             Source::Time | Source::Latency(_) => "at most\u{a0}",
@@ -262,8 +262,7 @@ impl Quantity {
         }
     }
 
-    /// True for what the load generator says of itself: it is no property of a
-    /// lane, so no lane is better by it.
+    /// True for a figure of the load generator, by which no lane is better.
     pub(crate) fn is_of_load(&self) -> bool {
         matches!(&self.source, Source::Metric(name) if name.starts_with("load_"))
     }

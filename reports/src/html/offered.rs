@@ -26,7 +26,7 @@ const PERCENTILES: [(&str, &str); 3] = [
 
 /// What comes of 1.5 times the highest rate; no figure of a sample.
 const BEYOND: &str = "beyond";
-/// From so many requests on a p99 and a p99.9 are shown.
+/// From this many requests on a p99 and a p99.9 are shown.
 const FEWEST: [(&str, f64); 2] = [("p99", 100.0), ("p999", 1_000.0)];
 /// The most that may be refused or fail at a rate that holds.
 const MOST_REFUSED: f64 = 0.001;

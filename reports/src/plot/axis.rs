@@ -154,7 +154,7 @@ fn log_ticks(low: f64, high: f64, wanted: usize) -> Vec<f64> {
             return ticks;
         }
     }
-    // Every so many decades.
+    // Every this many decades.
     let decades = with(&[1.0]);
     let step = decades.len().div_ceil(wanted.max(1));
     decades.into_iter().step_by(step).collect()

@@ -160,7 +160,7 @@ impl Replicates {
         }
     }
 
-    /// The same in units that are so many times as large.
+    /// The same in units that are this many times as large.
     #[must_use]
     pub fn in_units_of(mut self, size: f64) -> Replicates {
         self.value /= size;
@@ -304,7 +304,7 @@ pub(crate) fn process_median(blocks: &[Vec<f64>]) -> Option<f64> {
     median_in_place(&mut medians)
 }
 
-/// The median of so many resamples of `figures`. The same seed gives the same.
+/// The median of this many resamples of `figures`. The same seed gives the same.
 fn draw(figures: &[f64], seed: u64, resamples: usize) -> Vec<f64> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let count = figures.len();
@@ -343,7 +343,7 @@ fn medians(figures: &[f64]) -> Vec<(f64, f64)> {
     sorted.sort_unstable_by(f64::total_cmp);
     let (count, half) = (sorted.len(), sorted.len() / 2);
     let share = |first: usize| first as f64 / count as f64;
-    // That so many of the draws are among the first values.
+    // That this many of the draws are among the first values.
     let at_least = |draws: usize, first: usize| {
         let of_draws = Binomial::new(share(first), count as u64);
         of_draws.map_or(f64::NAN, |found| found.sf(draws as u64 - 1))

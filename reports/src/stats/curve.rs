@@ -37,7 +37,7 @@ pub enum Law {
     Usl,
 }
 
-/// A measured point: the time of the work with so many workers.
+/// A measured point: the time of the work with this many workers.
 #[derive(Clone, Debug)]
 pub struct Point {
     /// How many workers.

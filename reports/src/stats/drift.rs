@@ -3,7 +3,7 @@
 //!
 //! The A/A pairs of a run are measured interleaved, so that whatever changes
 //! slowly (a neighbour on the same hardware, the clock, the layout of memory)
-//! changes both alike. Between two runs it does not cancel. *Witnesses* show
+//! changes both alike. Between two runs it does not cancel. *Drift cells*, those of other models, show
 //! it: cells of lanes that the change under test has nothing to do with. If
 //! they moved by more than their own spread explains, so may the lane of
 //! interest have, and its interval is made wider by the same factor.
@@ -13,7 +13,7 @@
 //! Birge, "The calculation of errors by the method of least squares", Physical
 //! Review 40, 1932, for the factor; Devlin and Roeder, "Genomic control for
 //! association studies", Biometrics 55, 1999, for taking it from quantiles, so
-//! that a few witnesses which did change do not count.
+//! that a few drift cells which did change do not count.
 
 use statrs::distribution::{ContinuousCDF, Normal};
 
@@ -21,24 +21,24 @@ use super::CONFIDENCE;
 use super::bootstrap::Ratio;
 use super::quantile::{median, quantile_of_sorted};
 
-/// Fewer witnesses than this show nothing.
-pub const FEWEST_WITNESSES: usize = 4;
+/// Fewer drift cells than this show nothing.
+pub const FEWEST_DRIFT_CELLS: usize = 4;
 
 /// A deviation beyond which it does not matter how far: where the figures of a
 /// run do not vary at all, any change is endlessly improbable.
 const FURTHEST: f64 = 1e3;
 
-/// What a lane's cells are judged by: the movements of all witnesses, or of
+/// What a lane's cells are judged by: the movements of all drift cells, or of
 /// those on one workload.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Witnesses {
+pub struct DriftCells {
     /// How far each moved, in standard deviations of its own.
     deviations: Vec<f64>,
     /// How far each moved, as a share.
     shares: Vec<f64>,
 }
 
-impl Witnesses {
+impl DriftCells {
     /// Takes one in: its ratio from run to run. One without an interval says
     /// nothing and is passed over.
     pub fn add(&mut self, ratio: &Ratio) {
@@ -58,7 +58,7 @@ impl Witnesses {
     /// How far the typical one moved, as a share.
     #[must_use]
     pub fn typical_share(&self) -> Option<f64> {
-        (self.count() >= FEWEST_WITNESSES)
+        (self.count() >= FEWEST_DRIFT_CELLS)
             .then(|| median(&self.shares))
             .flatten()
     }
@@ -67,7 +67,7 @@ impl Witnesses {
     /// median and by the ninth decile, whichever says more.
     #[must_use]
     pub fn inflation(&self) -> Option<f64> {
-        if self.count() < FEWEST_WITNESSES {
+        if self.count() < FEWEST_DRIFT_CELLS {
             return None;
         }
         let mut sorted = self.deviations.clone();
@@ -79,7 +79,7 @@ impl Witnesses {
     }
 
     /// The same by the one that moved most, for the few of one workload: 1
-    /// where the furthest of so many is where it usually is.
+    /// where the furthest of this many is where it usually is.
     #[must_use]
     pub fn largest(&self) -> f64 {
         let most = self.deviations.iter().copied().fold(0.0, f64::max);
@@ -131,10 +131,10 @@ mod tests {
         }
     }
 
-    /// Witnesses whose deviations are those of a normal quantity, times
+    /// Drift cells whose deviations are those of a normal quantity, times
     /// `factor`.
-    fn witnesses(factor: f64) -> Witnesses {
-        let mut found = Witnesses::default();
+    fn drift_cells(factor: f64) -> DriftCells {
+        let mut found = DriftCells::default();
         for step in 1..200 {
             let quantile = Normal::standard().inverse_cdf(f64::from(step) / 200.0);
             found.add(&moved(quantile * factor));
@@ -143,22 +143,22 @@ mod tests {
     }
 
     #[test]
-    fn witnesses_that_move_as_their_spread_says_inflate_nothing() {
-        let witnesses = witnesses(1.0);
-        let inflation = witnesses.inflation().expect("enough");
+    fn drift_cells_that_move_as_their_spread_says_inflate_nothing() {
+        let drift_cells = drift_cells(1.0);
+        let inflation = drift_cells.inflation().expect("enough");
         assert!((inflation - 1.0).abs() < 0.02, "{inflation}");
-        assert_eq!(witnesses.largest(), 1.0);
+        assert_eq!(drift_cells.largest(), 1.0);
     }
 
     #[test]
-    fn witnesses_that_move_twelve_times_as_far_inflate_twelvefold() {
-        let inflation = witnesses(12.0).inflation().expect("enough");
+    fn drift_cells_that_move_twelve_times_as_far_inflate_twelvefold() {
+        let inflation = drift_cells(12.0).inflation().expect("enough");
         assert!((inflation - 12.0).abs() < 0.24, "{inflation}");
     }
 
     #[test]
-    fn few_witnesses_that_did_change_do_not_count() {
-        let mut found = witnesses(1.0);
+    fn few_drift_cells_that_did_change_do_not_count() {
+        let mut found = drift_cells(1.0);
         for _ in 0..10 {
             found.add(&moved(20.0));
         }
@@ -168,9 +168,9 @@ mod tests {
     }
 
     #[test]
-    fn too_few_witnesses_say_nothing() {
-        let mut found = Witnesses::default();
-        for _ in 1..FEWEST_WITNESSES {
+    fn too_few_drift_cells_say_nothing() {
+        let mut found = DriftCells::default();
+        for _ in 1..FEWEST_DRIFT_CELLS {
             found.add(&moved(9.0));
         }
         assert_eq!((found.inflation(), found.typical_share()), (None, None));

@@ -3,7 +3,7 @@
 //!
 //! To look at every new process is to wait for the luckiest of two hundred
 //! intervals. So looks are few and become rarer: each at about 1.4 times the
-//! processes of the one before. What so many looks do to the errors is in the
+//! processes of the one before. What this many looks do to the errors is in the
 //! simulation of `METHOD.md`, and the rate of false discoveries pays for it
 //! ([`FALSE_DISCOVERY_RATE_OF_LOOKS`](super::FALSE_DISCOVERY_RATE_OF_LOOKS)).
 

@@ -125,7 +125,7 @@ pub fn sides(
 }
 
 /// Half of the interval's width that a second set of processes like these would
-/// give, as a share: the smallest change that so many can show.
+/// give, as a share: the smallest change that this many can show.
 #[must_use]
 pub fn resolution(processes: &[f64]) -> Option<f64> {
     half_width(&shift(processes, processes, Design::Apart)?)

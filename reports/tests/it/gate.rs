@@ -85,7 +85,7 @@ fn host_that_drifts_between_two_runs_is_no_change_of_any_lane() {
         told_count += gate.rows.iter().filter(told).count();
         cells_count += gate.rows.len();
     }
-    // Without the witnesses it is every other one.
+    // Without the drift cells it is every other one.
     assert!(cells_count > 400, "{cells_count}");
     assert!(
         told_count * 100 <= cells_count,
@@ -94,7 +94,7 @@ fn host_that_drifts_between_two_runs_is_no_change_of_any_lane() {
 }
 
 #[test]
-fn lane_measured_alone_is_judged_and_the_missing_witnesses_are_named() {
+fn lane_measured_alone_is_judged_and_the_missing_drift_cells_are_named() {
     let alone = |mut run: Run| {
         run.groups.retain(|group| group.lane == "threadbare");
         run
@@ -361,7 +361,7 @@ fn lane_that_the_new_run_was_not_to_measure_is_named_and_no_verdict() {
     assert!(gate.missing.iter().all(|name| name.contains(", tokio")));
 }
 
-/// The run, with so many bytes in all of each sample of tokio's memory, some for the
+/// The run, with this many bytes in all of each sample of tokio's memory, some for the
 /// task counts.
 fn with_memory(mut run: Run, bytes: impl Fn(&Group) -> i64) -> Run {
     let is_it = |group: &&mut Group| group.workload == "memory.parked" && group.lane == "tokio";

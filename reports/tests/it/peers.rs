@@ -25,7 +25,7 @@ fn run_that_was_not_asked_for_peers_has_no_table_of_them() {
 }
 
 #[test]
-fn ratio_is_to_the_best_peer_and_the_winner_is_whoever_is_best() {
+fn ratio_is_to_the_best_peer_and_the_winner_is_the_best_of_all() {
     let run = peers_run(Wish::default());
     let peers = peers(&run);
     let of = |workload: &str| {

@@ -222,7 +222,7 @@ fn shift_needs_fewer_processes_than_the_medians() {
 #[ignore = "takes minutes: the long form, for METHOD.md"]
 fn long_form_of_two_builds_for_the_method_document() {
     println!(
-        "| method | rounds | coverage | equals *same* | equals told apart | 5% found | 10% found |"
+        "| method | rounds | coverage | repeats *same* | repeats called different | 5% found | 10% found |"
     );
     println!("|---|---|---|---|---|---|---|");
     let methods: [(&str, Comparer, usize); 6] = [
@@ -360,9 +360,9 @@ fn shares(host: Host, factor: f64, looks: &[u64], times: usize) -> Shares {
 #[test]
 fn comparison_that_is_looked_at_until_it_is_decided_rarely_errs() {
     for (name, host) in HOSTS {
-        let equals = shares(host, 1.0, &LOOKS[..7], 200);
-        assert!(equals.told <= 0.015, "{name}: told {}", equals.told);
-        assert!(equals.covered > 0.9, "{name}: covered {}", equals.covered);
+        let repeats = shares(host, 1.0, &LOOKS[..7], 200);
+        assert!(repeats.told <= 0.015, "{name}: told {}", repeats.told);
+        assert!(repeats.covered > 0.9, "{name}: covered {}", repeats.covered);
         let twice = shares(host, 2.0, &LOOKS[..7], 100);
         assert!(twice.told > 0.95, "{name}: found {}", twice.told);
         assert_eq!(twice.wrong_way, 0.0, "{name}");
@@ -387,7 +387,7 @@ fn long_form_for_the_method_document() {
     }
     println!();
     println!(
-        "| host | looks | processes: equals · 10% | coverage: equals · 10% | equals *same* | equals told apart | 5% found | 10% found | 10% called *same* | 20% found |"
+        "| host | looks | processes: repeats · 10% | coverage: repeats · 10% | repeats *same* | repeats called different | 5% found | 10% found | 10% called *same* | 20% found |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|");
     for (name, host) in HOSTS {
@@ -397,17 +397,17 @@ fn long_form_for_the_method_document() {
             ("5 to 20", &LOOKS[..5]),
             ("5 to 200", &LOOKS[..]),
         ] {
-            let equals = shares(host, 1.0, looks, 4_000);
+            let repeats = shares(host, 1.0, looks, 4_000);
             let of = |factor| shares(host, factor, looks, 1_000);
             let (five, ten, twenty) = (of(1.05), of(1.10), of(1.20));
             println!(
                 "| {name} | {which} | {:.1} · {:.1} | {} · {} | {} | {} | {} | {} | {} | {} |",
-                equals.processes,
+                repeats.processes,
                 ten.processes,
-                percent(equals.covered),
+                percent(repeats.covered),
                 percent(ten.covered),
-                percent(equals.same),
-                percent(equals.told),
+                percent(repeats.same),
+                percent(repeats.told),
                 percent(five.told),
                 percent(ten.told),
                 percent(ten.same),

@@ -278,7 +278,7 @@ fn resume_cuts_what_came_after_the_last_block_and_goes_on() {
     );
 }
 
-/// A disk with room for so many bytes.
+/// A disk with room for this many bytes.
 #[derive(Default)]
 struct SmallDisk {
     bytes: Vec<u8>,

@@ -294,7 +294,7 @@ pub enum Shape {
     Messaging,
     /// A chain of tasks over kernel pipes.
     Brigade,
-    /// Independent chunks of a kernel, at most so many at once.
+    /// Independent chunks of a kernel, at most this many at once.
     Chunks(Kernel),
     /// Tasks that sleep.
     Sleepers,

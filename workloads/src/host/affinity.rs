@@ -47,7 +47,7 @@ impl Mask {
     /// What `sched_setaffinity` says: `EINVAL` if none of them may be used.
     pub fn pin(&self) -> nix::Result<()> {
         let bytes = size_of_val(self.0.as_slice());
-        // SAFETY: the kernel reads so many bytes, which the vector holds.
+        // SAFETY: the kernel reads this many bytes, which the vector holds.
         let code = unsafe { libc::sched_setaffinity(0, bytes, self.0.as_ptr().cast()) };
         Errno::result(code).map(drop)
     }

@@ -25,7 +25,7 @@ struct State<T> {
 }
 
 impl<T> Queue<T> {
-    /// One that holds so many items; at least one.
+    /// One that holds this many items; at least one.
     pub(super) fn bounded(capacity: usize) -> Self {
         Self {
             state: Mutex::new(State {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_notified_where_nobody_waits() {
+    fn no_thread_is_notified_where_none_waits() {
         let queue = Queue::bounded(2);
         queue.push(1);
         queue.pop();

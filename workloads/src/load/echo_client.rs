@@ -15,7 +15,7 @@ use crate::host::usage::Usage;
 
 /// No byte of a request or an answer repeats before this many.
 const PATTERN: usize = 251;
-/// After so many sends in a row it looks for answers: they would seem late.
+/// After this many sends in a row it looks for answers: they would seem late.
 const SENDS: u64 = 16;
 /// The most bytes of one burst: no socket's buffer is smaller.
 const MOST_BURST_BYTES: u64 = 64 << 10;

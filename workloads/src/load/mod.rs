@@ -47,11 +47,11 @@ pub struct Plan {
     #[arg(long, default_value_t = 0)]
     pub offered_per_s: u64,
     /// Percent of what the server answers in a closed loop, which is found first:
-    /// a fixed schedule of so many requests a second; 0: see `offered_per_s`.
+    /// a fixed schedule of this many requests a second; 0: see `offered_per_s`.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=100))]
     pub load_percent: u64,
     /// Requests that each connection of a closed loop sends at once, and the
-    /// next so many when the last of them was answered.
+    /// next this many when the last of them was answered.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub burst: u64,
     /// The workload whose handler makes the server's answers; without it they are

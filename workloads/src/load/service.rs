@@ -27,7 +27,7 @@ const MOST_PER_S: u64 = 1 << 24;
 const CLOSE: f64 = 1.05;
 /// How often a rate is tried that does not hold.
 const TRIES: u32 = 3;
-/// Of so many requests one may be refused.
+/// Of this many requests one may be refused.
 const SHED_OF: u64 = 1_000;
 /// Requests under way when the service is to end.
 const LAST: u64 = 8;
@@ -39,7 +39,7 @@ const LEVELS: [(u64, [&str; 3]); 4] = [
     (100, ["at_100_ns_p50", "at_100_ns_p99", "at_100_ns_p999"]),
     (150, ["at_150_ns_p50", "at_150_ns_p99", "at_150_ns_p999"]),
 ];
-/// A surge is of so many times half of the highest rate.
+/// A surge is of this many times half of the highest rate.
 const SURGE_TIMES: u64 = 4;
 /// A request that is answered without a backend.
 const NOTHING: &[u8] = b"POST /nothing HTTP/1.1\r\nHost: service\r\nContent-Length: 0\r\n\r\n";

@@ -18,7 +18,7 @@ use crate::host::clock::now_ns;
 use crate::service::api::{Question, right_check};
 use crate::service::{DRAIN, Route, secret, user};
 
-/// After so many sends in a row it looks for answers: they would seem late.
+/// After this many sends in a row it looks for answers: they would seem late.
 const SENDS: usize = 16;
 /// How long the last requests have been sent when the end begins.
 const UNDER_WAY: Duration = Duration::from_millis(20);

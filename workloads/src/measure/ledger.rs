@@ -41,7 +41,7 @@ const FILE_SLAB: i64 = 4 << 10;
 /// The most of the per-CPU area that a process takes on one CPU.
 const PROCESS_PERCPU: i64 = 256;
 
-/// What so many tasks cost: a later `Reading` minus an earlier one.
+/// What this many tasks cost: a later `Reading` minus an earlier one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// Tasks alive at the second reading.

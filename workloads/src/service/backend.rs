@@ -240,7 +240,7 @@ impl Store {
         }
     }
 
-    /// Appends the answer to a command; how long it takes.
+    /// Appends the answer to a command. Returns how long it takes.
     fn answer(&self, words: &[&[u8]], out: &mut Vec<u8>) -> Duration {
         let values = || self.values.lock().unwrap_or_else(PoisonError::into_inner);
         match words {
@@ -357,7 +357,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reserved_port_refuses_connections_and_is_given_to_nobody_but_who_names_it() {
+    fn reserved_port_refuses_connections_and_is_given_only_to_a_bind_that_names_it() {
         let reserved = Reserved::new().unwrap();
         assert!(TcpStream::connect(reserved.address).is_err());
         for _ in 0..1_000 {

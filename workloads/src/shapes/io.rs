@@ -1,4 +1,4 @@
-//! Waiting for the world.
+//! Shapes whose tasks wait for something outside: the clock, sockets, files, a mail server.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -148,7 +148,7 @@ fn echo(mut stream: impl Read + Write, block_bytes: usize) -> u64 {
     }
 }
 
-/// Answers requests of `size` bytes until the client closes; how many.
+/// Answers requests of `size` bytes until the client closes. Returns how many.
 fn converse<L: Blocking>(
     lane: &L,
     mut stream: L::Stream,

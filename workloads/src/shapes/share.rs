@@ -258,7 +258,7 @@ pub(super) fn chameneos<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome,
     team.race_sum(meter)
 }
 
-/// A creature's life; how often it has met another.
+/// A creature's life. Returns how often it has met another.
 fn meet<L: Blocking>(lane: &L, requests: &L::Channel, answer: &L::Channel, creature: u64) -> u64 {
     let mut colour = creature % 3;
     for met in 0.. {
@@ -344,7 +344,7 @@ pub(super) fn big<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failu
 }
 
 /// Sends requests to others, one after another, and answers requests until all have
-/// their answers; how many this task got.
+/// their answers. Returns how many this task got.
 fn ask<L: Blocking>(
     lane: &L,
     big: Big,

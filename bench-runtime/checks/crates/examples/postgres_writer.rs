@@ -27,7 +27,7 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// Opens so many connections.
+    /// Opens this many connections.
     pub(crate) fn open(config: &str, size: usize, tokio: &Handle) -> Result<Self, Failure> {
         let (give, take) = chan(size);
         for _ in 0..size {

@@ -185,7 +185,7 @@ fn timers_of_tokio_are_made_in_its_context_and_awaited_outside() {
         block_on(sleep);
         assert!(begun.elapsed() >= nap);
 
-        // One that makes it when it is polled: in each poll.
+        // A future that makes its timer when it is polled needs the context in each poll.
         let sleep = in_context(tokio, async move { tokio::time::sleep(nap).await });
         block_on(sleep);
         assert!(begun.elapsed() >= 2 * nap);

@@ -62,7 +62,7 @@ fn messages_that_come_by_one_and_by_many_are_all_read() {
 }
 
 #[test]
-fn messages_that_nobody_reads_end_the_watch_by_level_and_are_read_later() {
+fn messages_without_a_reader_end_the_watch_by_level_and_are_read_later() {
     let rt = Runtime::new();
     let (reader, writer) = watched_by_level(&rt);
     send(&writer, &[1, 2, 3]);
@@ -82,7 +82,7 @@ fn messages_that_nobody_reads_end_the_watch_by_level_and_are_read_later() {
 }
 
 #[test]
-fn end_of_the_stream_that_nobody_reads_ends_the_watch_by_level_and_is_read_later() {
+fn end_of_a_stream_without_a_reader_ends_the_watch_by_level_and_is_read_later() {
     let rt = Runtime::new();
     let (reader, writer) = watched_by_level(&rt);
     drop(writer);
@@ -94,7 +94,7 @@ fn end_of_the_stream_that_nobody_reads_ends_the_watch_by_level_and_is_read_later
 }
 
 #[test]
-fn deadline_and_close_reach_who_waits_without_a_trial() {
+fn deadline_and_close_reach_a_wait_without_a_trial() {
     let rt = Runtime::new();
     let (reader, writer) = watched_by_level(&rt);
     // After the first message the second is waited for without a trial.

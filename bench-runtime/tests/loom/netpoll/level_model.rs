@@ -105,7 +105,7 @@ fn spawn(scene: &Arc<Scene>, f: impl FnOnce(&Scene) + Send + 'static) -> JoinHan
     loom::thread::spawn(move || f(&scene))
 }
 
-/// Reads messages that are there or come, beside so many pollers.
+/// Reads messages that are there or come, beside this many pollers.
 fn read_all(broken: Broken, by_level: bool, pollers: usize, there: usize, come: usize) {
     crate::bounded(2, move || {
         let scene = Scene::new(broken);

@@ -6,7 +6,7 @@ use crate::html::view::{View, capital};
 use crate::schema::{FailureKind, Role};
 use crate::stats::Estimate;
 
-/// A claim of so many bytes of stack holds if a task's user pages, all of them,
+/// A claim of this many bytes of stack holds if a task's user pages, all of them,
 /// are at most twice that: pages are whole, and the record lies beside the stack.
 const ROOM: f64 = 2.0;
 

@@ -98,8 +98,8 @@ fn cell(collection: &Collection, question: &Question, setup: &Setup) -> Markup {
     }
 }
 
-/// The lanes whose intervals overlap that of the first, and that stand as it does against
-/// the reference: what one of two is, and the other is not, distinguishes them.
+/// The lanes whose intervals overlap that of the first, and that have the same verdict
+/// against the reference.
 fn as_good<'a>(ranked: &[(&'a str, &Figure)]) -> Vec<&'a str> {
     let [(_, best), others @ ..] = ranked else {
         return Vec::new();

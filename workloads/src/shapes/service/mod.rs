@@ -100,7 +100,7 @@ impl<L: Blocking> Server<L> {
         })
     }
 
-    /// Accepts and serves until the end; how many requests were answered.
+    /// Accepts and serves until the end. Returns how many requests were answered.
     fn serve(self: &Arc<Self>) -> Result<u64, Failure> {
         let mut tasks = Vec::new();
         let accepted = self.accept_all(|stream| {

@@ -115,7 +115,7 @@ fn one_event(number: u64) -> EpollEvent {
 }
 
 impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Server<L> {
-    /// Accepts and serves until the end; how many requests were answered.
+    /// Accepts and serves until the end. Returns how many requests were answered.
     fn serve_pooled(self: &Arc<Self>, poller: &Arc<Poller>, tasks: u64) -> Result<u64, Failure> {
         let start = |_| {
             let (server, poller) = (self.clone(), poller.clone());
@@ -141,7 +141,7 @@ impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Serve
         accepted.and(answered)
     }
 
-    /// A task of the pool; how many requests it has answered.
+    /// A task of the pool. Returns how many requests it has answered.
     fn work(self: &Arc<Self>, poller: &Poller) -> u64 {
         let (mut answered, mut out) = (0, Vec::new());
         loop {

@@ -14,7 +14,7 @@ use crate::service::{IDLE, PAUSE};
 use crate::shapes::team::join_all;
 use crate::shapes::{Blocking, Connection, Shared};
 
-/// More tasks than there are connections, for those that come beside.
+/// Tasks beyond the number of connections, for connections that come in addition.
 const SPARE: u64 = 4;
 
 /// Takes the sample of a lane whose tasks are started beforehand.
@@ -27,7 +27,7 @@ where
 }
 
 impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Server<L> {
-    /// Serves until the end; how many requests were answered.
+    /// Serves until the end. Returns how many requests were answered.
     fn serve_preforked(self: &Arc<Self>, tasks: u64) -> Result<u64, Failure> {
         let start = |_| {
             let server = self.clone();

@@ -109,7 +109,7 @@ async fn echo<L: Stackless>(mut stream: L::Stream, block_bytes: usize) -> u64 {
     }
 }
 
-/// Answers requests of `size` bytes until the client closes; how many.
+/// Answers requests of `size` bytes until the client closes. Returns how many.
 async fn converse<L: Stackless>(
     mut stream: L::Stream,
     handler: Handler,

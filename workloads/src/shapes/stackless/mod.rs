@@ -114,7 +114,7 @@ pub(crate) trait Stackless: Clone + Send + Sync + 'static {
     fn timer() -> impl hyper::rt::Timer + Send + Sync + 'static;
     /// Waits until a connection comes.
     fn accept(listener: &Self::Listener) -> impl Future<Output = IoResult<Self::Stream>> + Send;
-    /// Waits until bytes have come; how many.
+    /// Waits until bytes have come. Returns how many.
     fn read(
         stream: &mut Self::Stream,
         block: &mut [u8],

@@ -17,7 +17,7 @@ pub(super) fn number_pipe<L: Stackless>() -> Result<(L::Writer, L::Reader), Fail
     L::pipe().map_err(|error| Failure::host("making a pipe", &error, "ulimit -n"))
 }
 
-/// The sum of so many numbers.
+/// The sum of this many numbers.
 async fn recv_sum<L: Stackless>(from: &mut L::Receiver, count: u64) -> u64 {
     let mut sum = 0;
     for _ in 0..count {
@@ -245,7 +245,7 @@ pub(super) async fn chameneos<L: Stackless>(lane: &L, order: &Order) -> Result<O
     team.race_sum().await
 }
 
-/// A creature's life; how often it has met another.
+/// A creature's life. Returns how often it has met another.
 async fn meet<L: Stackless>(requests: L::Sender, mut answer: L::Receiver, creature: u64) -> u64 {
     let mut colour = creature % 3;
     let mut met = 0;
@@ -299,7 +299,7 @@ pub(super) async fn big<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome
 }
 
 /// Sends requests to others, one after another, and answers requests until all have
-/// their answers; how many this task got.
+/// their answers. Returns how many this task got.
 async fn ask<L: Stackless>(
     big: Big,
     index: u64,
