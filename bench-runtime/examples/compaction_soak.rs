@@ -17,7 +17,7 @@ use bench_runtime::{
 
 /// A little more than what a pass of the sweep takes.
 const AFTER: Duration = Duration::from_millis(1);
-/// Of each size of slot; whole chunks of the default size, so that their page
+/// Goroutines for each size of slot: whole chunks of the default size, so that their page
 /// tables go too.
 const HOLDERS: usize = 48 * 256;
 /// Goroutines whose stack others borrow by the rules of safe code.
@@ -48,7 +48,7 @@ fn hold(index: usize, wakes: &Receiver<()>) {
     KEPT.fetch_add(pair[0].load(Ordering::Relaxed), Ordering::Relaxed);
 }
 
-/// A plain thread that adds to pairs at random. Returns how often it did.
+/// The body of a plain thread that adds to pairs at random. Returns how often it did.
 fn hammer(seed: u64) -> u64 {
     let (mut random, mut count) = (seed * 2 + 1, 0);
     while !STOP.load(Ordering::Relaxed) {

@@ -55,7 +55,7 @@ fn main() {
     }
 }
 
-/// Of `RUNS`, each in a runtime of its own.
+/// The median time of `RUNS` runs, each in a runtime of its own.
 fn median(procs: usize, migrates: bool, program: fn()) -> Duration {
     let mut times: Vec<Duration> = (0..RUNS)
         .map(|_| {

@@ -15,7 +15,7 @@ use bench_runtime::signal::{self, Signal, Signals};
 use bench_runtime::sync::WaitGroup;
 use bench_runtime::{Runtime, go, time};
 
-/// Answers each line, a number of milliseconds, at once and after so long.
+/// Answers each line, a number of milliseconds, at once, and again after that time.
 fn answer(stream: &TcpStream) -> io::Result<()> {
     for line in BufReader::new(stream).lines() {
         let ms = line?.trim().parse().unwrap_or(0);

@@ -28,7 +28,7 @@ const GOROUTINES: usize = 100_000;
 const PROCS: usize = 2;
 /// Spans of each kind.
 const SPANS: usize = 5;
-/// Of the parked one in this many is deep.
+/// One in this many of the parked goroutines is deep.
 const DEEP_SHARE: usize = 100;
 const DEEP_CALLS: usize = 400;
 

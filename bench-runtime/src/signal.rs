@@ -293,6 +293,6 @@ pub fn notify(signals: &[Signal]) -> io::Result<Signals> {
 /// ```
 #[must_use]
 pub fn is_ignored(signal: Signal) -> bool {
-    // The kernel knows nothing of two numbers, which libc keeps to itself.
+    // libc keeps two numbers to itself.
     notice::is_ignored(signal.0).unwrap_or(false)
 }

@@ -13,7 +13,7 @@ use crate::sys::modules;
 
 /// Frames that are followed: a recursion without end is cut off here.
 const MOST_FRAMES: usize = 512;
-/// Of the stack that looks at itself: Go's figure.
+/// Frames of a goroutine that walks its own stack: Go's figure.
 const MOST_OWN_FRAMES: usize = 128;
 
 /// One place in the program: a function that was called and has not returned.

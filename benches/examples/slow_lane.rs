@@ -19,7 +19,7 @@
 //! Of the lane to slow down, what that process writes first goes through a
 //! filter that multiplies the `elapsed_ns` of each sample, and holds the answer
 //! back for what it has added: the study refuses a time longer than it waited.
-//! The lane's own code is the real one and knows nothing of it; the filter sleeps
+//! The lane's own code is the real one, unchanged; the filter sleeps
 //! while a sample is taken, since a lane answers only at its end.
 //!
 //! The filter is no child of the lane by then: a lane whose tasks are processes may
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Goes on as the real lane program. Comes back only if that cannot be.
+/// Executes the real lane program. Returns only if that fails.
 fn become_the_lane(own: &Path, arguments: &[OsString]) -> anyhow::Result<()> {
     let program = match std::env::var_os("SLOW_PROGRAM") {
         Some(named) => PathBuf::from(named),

@@ -65,7 +65,7 @@ impl Default for Recipe {
 }
 
 /// The commits of a repository, checked out one after the other in one worktree, which
-/// goes away with this value.
+/// is removed when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Commits {
     repository: PathBuf,
@@ -112,7 +112,7 @@ impl Commits {
     ///
     /// # Errors
     ///
-    /// That there is none of this name.
+    /// No commit has this name.
     pub(crate) fn find(&self, name: &str) -> Result<String, CommitError> {
         let commit = format!("{name}^{{commit}}");
         git(

@@ -54,7 +54,7 @@ fn check(subject: &'static str, grade: Grade, found: String, advice: &str) -> Ch
     }
 }
 
-/// Of what the host does not say nothing is known, and so nothing is good.
+/// The check of a fact that the host does not show.
 fn unknown(subject: &'static str) -> Check {
     check(subject, Grade::Unknown, "the host does not say".into(), "")
 }
@@ -264,7 +264,7 @@ fn limits(facts: &BTreeMap<String, Value>) -> Vec<Check> {
     // A thread of the standard library takes about four areas of memory: its
     // stack, the guard, the signal stack and its guard.
     const AREAS_OF_A_THREAD: u64 = 4;
-    // A limit that is none is as high as any.
+    // No limit counts as the highest.
     let number = |name: &str| match facts.get(name) {
         Some(Value::String(text)) if text == "unlimited" => Some(u64::MAX),
         value => value.and_then(Value::as_u64),

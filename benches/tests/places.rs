@@ -328,7 +328,7 @@ fn lane_that_crashes_fails_the_run_and_one_that_claims_the_impossible_is_refused
     // Once the plan is written: the try before is good.
     let crash = r#"[ ! -e "$RUN" ] || kill -SEGV $$"#;
     let claim = "elapsed=18446744073709551615";
-    // Of what is refused from the first answer on there is nothing to measure.
+    // A lane that is refused from its first answer on gives nothing to measure.
     for (name, before, words, status) in [
         ("crash", crash, "SIGSEGV", 1),
         ("claim", claim, "elapsed_ns must be below 2^53", 2),
@@ -567,7 +567,7 @@ fn bar_is_drawn_on_a_terminal_and_not_over_tens_of_thousands_of_columns() {
         let folder = dir.path().join(columns.to_string());
         said_on_a_terminal(&lane, &folder, columns)
     };
-    // One of no columns does not know its size.
+    // A size of no columns stands for an unknown size.
     for columns in [80, 0] {
         let usual = said(columns);
         assert!(usual.contains(" left "), "a bar: {usual:?}");

@@ -303,7 +303,7 @@ fn pairs<'a>(
         });
         let (Some(after), Some((ratio, difference))) = (after, compared) else {
             let value = |row: &Row| row.estimate.map(|estimate| estimate.value);
-            // Of what was nothing and still is, there is nothing to say.
+            // A figure that was 0 and still is needs no verdict.
             let is_same = after.is_some_and(|after| value(after) == value(row));
             let mut name = cell_name(base, &row.workload, &row.case, &row.lane);
             let is_main = row.quantity.rank == 0;

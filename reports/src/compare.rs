@@ -282,7 +282,7 @@ fn differences(runs: &[(String, Run)]) -> Vec<Difference> {
 }
 
 /// Everything that a run says of its machine and its software, the most
-/// telling first.
+/// important first.
 fn facts(run: &Run) -> Vec<(String, String)> {
     let (host, design) = (&run.header.host, &run.header.design);
     let machine = &host.machine;

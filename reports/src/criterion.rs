@@ -100,7 +100,7 @@ fn json(path: &Path) -> Result<Value, String> {
 fn check(benchmark: &Value, estimates: &Value, same: Same<'_>) -> Option<CrossCheck> {
     let group = benchmark.get("group_id")?.as_str()?;
     let workload = same(group)?;
-    // Of the value `2P`: on two workers.
+    // A value of `2P` stands for two workers.
     let lane = benchmark.get("function_id")?.as_str()?;
     let workers = benchmark.get("value_str").and_then(Value::as_str);
     let workers = workers.and_then(|value| value.strip_suffix('P'));

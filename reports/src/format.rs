@@ -139,7 +139,7 @@ pub fn parameter(name: &str, value: u64) -> String {
     let words = |stem: &str| stem.replace('_', " ");
     if let Some(stem) = name.strip_suffix("_count") {
         let stem = words(stem);
-        // Of what has no plural there are not many: it has a value.
+        // A word without a plural is not counted: it has a value.
         let Some(one) = stem.strip_suffix('s') else {
             return format!("{stem}\u{a0}{}", count(value));
         };

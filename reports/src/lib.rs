@@ -1,7 +1,7 @@
-//! What is said about a run: result schema, statistics, comparison, plots, HTML.
+//! Reports of runs: result schema, statistics, comparison, plots, HTML.
 //!
 //! This crate reads and writes result files and turns them into words, tables
-//! and pictures. It runs nothing and knows no lane: all that it prints comes
+//! and pictures. It runs nothing and has no list of lanes: all that it prints comes
 //! from the result file, so that a file from another machine, or from a later
 //! version with other lanes, reads as well as one's own.
 #![forbid(unsafe_code)]

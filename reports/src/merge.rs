@@ -29,9 +29,9 @@ pub enum MergeError {
     Differ {
         /// What differs.
         what: &'static str,
-        /// Of the first run.
+        /// Its value in the first run.
         left: String,
-        /// Of another.
+        /// Its value in another run.
         right: String,
     },
     /// One is no shard.

@@ -210,7 +210,7 @@ fn one_of(figure: &'static Figure, run: &Run, analysis: &Analysis) -> Option<Jud
     if found.iter().all(|(_, rows)| rows.is_empty()) {
         return None;
     }
-    // Of one case where there is one, else the largest of each.
+    // Both rows of one case if there is one, else the largest of each.
     let chosen: Vec<Option<&Row>> = match found.as_slice() {
         [(_, over), (_, under)] => {
             let of_one_case = over.iter().rev().find_map(|row| {

@@ -39,7 +39,7 @@ struct Serve {
 enum Command {
     /// Load a TCP echo server and report as one line of JSON.
     Load(Plan),
-    /// Look for the highest rate that an HTTP service bears and report as one
+    /// Look for the highest rate that an HTTP service can carry and report as one
     /// line of JSON.
     LoadService(load::service::Arguments),
     /// Echo what this many TCP connections send, until they are closed; say

@@ -304,7 +304,7 @@ fn resolve(modules: &BTreeMap<Names, Module>, path: &[String]) -> Option<Names> 
     None
 }
 
-/// Of each module those that it imports from.
+/// For each module, those that it imports.
 fn imports(modules: &BTreeMap<Names, Module>) -> BTreeMap<&Names, BTreeSet<Names>> {
     let of = |module: &Module| {
         let by_alias = module.paths.iter().filter_map(|path| {

@@ -21,7 +21,7 @@ unsafe extern "C-unwind" {
     fn _Unwind_RaiseException(exception: *mut c_void) -> c_int;
 }
 
-// Of `_Unwind_Action` and `_Unwind_Reason_Code`.
+// Values of `_Unwind_Action` and `_Unwind_Reason_Code`.
 const SEARCH_PHASE: c_int = 1;
 const HANDLER_FRAME: c_int = 4;
 const HANDLER_FOUND: c_int = 6;

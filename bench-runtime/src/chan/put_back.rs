@@ -25,19 +25,19 @@ struct Returned<T> {
 ///
 /// It is a boxed `Returned<T>` that no other code uses.
 unsafe fn free<T>(returned: *mut ()) {
-    // SAFETY: passed on.
+    // SAFETY: by the caller's promise.
     drop(unsafe { Box::from_raw(returned.cast::<Returned<T>>()) });
 }
 
 /// Where a value went.
 enum Went {
-    /// To a waiter, whose owner is readied; with the wakers of it.
+    /// To a waiter, whose owner is to be readied.
     Passed(Vec<Waker>),
     /// To the buffer.
     Kept,
     /// To the queue of senders.
     Queued,
-    /// Nowhere: there is another.
+    /// It is not put back: the channel holds another.
     Refused,
 }
 

@@ -73,7 +73,7 @@ impl<T> Sending<'_, T> {
         }
     }
 
-    /// Of one that was readied: whether the value was taken.
+    /// Whether the value was taken, once the send was readied.
     ///
     /// # Safety
     ///

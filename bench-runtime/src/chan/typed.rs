@@ -65,14 +65,14 @@ enum Attempt<R> {
     Blocked,
 }
 
-/// What became of a send that may not or not for long wait.
+/// The outcome of a send that does not wait, or only for a limited time.
 pub(super) enum Sent<T> {
     Done,
     Full(T),
     Closed(T),
 }
 
-/// What became of a receive that may not or not for long wait.
+/// The outcome of a receive that does not wait, or only for a limited time.
 pub(super) enum Received<T> {
     Value(T),
     Empty,

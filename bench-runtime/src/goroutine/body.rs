@@ -1,5 +1,5 @@
-//! What a goroutine runs and what it leaves: closure in, result out, both in
-//! the record where they fit and boxed where not.
+//! A goroutine's closure and its result. Each is in the record if it fits, else in a
+//! box.
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
@@ -29,7 +29,7 @@ impl<F: FnOnce() -> T, T> Of<F, T> {
         drop_outcome: drop_outcome::<T>,
     };
 
-    /// Of one that no handle was ever made for: it leaves nothing.
+    /// For a goroutine without a handle: it leaves nothing.
     const ALONE: VTable = VTable {
         run: run_alone::<F, T>,
         abandon: abandon_alone::<F>,
@@ -107,7 +107,7 @@ pub(crate) unsafe fn take_outcome<T>(g: &Goroutine) -> Outcome<T> {
 unsafe fn run<F: FnOnce() -> T, T>(g: &Goroutine) {
     // SAFETY: the goroutine's first act, so the closure is there.
     let f = unsafe { take::<F>(g) };
-    // The closure is consumed; nothing it broke is looked at again.
+    // The closure is consumed; the state that it may have broken is not used again.
     let outcome = match panic::catch_unwind(AssertUnwindSafe(f)) {
         Ok(value) => Outcome::Returned(value),
         Err(payload) => caught(payload),
@@ -122,7 +122,7 @@ unsafe fn run_alone<F: FnOnce() -> T, T>(g: &Goroutine) {
     without_panic(|| drop(f()));
 }
 
-/// What a panic leaves here has no joiner to go to; the hook has reported it.
+/// Drops the payload of a panic that no handle can get; the hook has reported it.
 #[inline(always)]
 pub(crate) fn without_panic(f: impl FnOnce()) {
     if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(f)) {

@@ -165,7 +165,7 @@ unsafe fn nothing(_: &Goroutine) {}
 
 unsafe fn abandon_nothing(_: &Goroutine, _: Option<Box<StackError>>) {}
 
-/// Of a record that is not in use.
+/// The functions of a record that is not in use.
 pub(crate) static NOTHING: VTable = VTable {
     run: nothing,
     abandon: abandon_nothing,
@@ -288,7 +288,7 @@ impl Goroutine {
     /// The memory of closure and result.
     #[inline(always)]
     pub(crate) fn body(&self) -> *mut u8 {
-        // SAFETY: behind the first word the body goes on.
+        // SAFETY: the body has further words behind the first.
         unsafe { self.body.get().cast::<usize>().add(1).cast() }
     }
 

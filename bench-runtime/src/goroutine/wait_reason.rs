@@ -53,7 +53,7 @@ impl WaitReason {
         Self::Rest,
     ];
 
-    /// The reason with this value, `None` for one that is none.
+    /// The reason with this value, `None` if there is none.
     pub(crate) fn from_u8(value: u8) -> Self {
         Self::ALL
             .get(usize::from(value))

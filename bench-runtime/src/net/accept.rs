@@ -1,4 +1,4 @@
-//! An accept loop that lives on when the process is out of descriptors.
+//! An accept loop that goes on when the process is out of descriptors.
 
 use std::io;
 use std::time::Duration;
@@ -22,7 +22,7 @@ impl BackOff {
     }
 
     /// Accepts; where descriptors or memory are short, pauses, longer each
-    /// time, and tries again, for others may give some back meanwhile.
+    /// time, and tries again, as some may become free meanwhile.
     /// `None` once the listener is closed. Blocks the goroutine.
     pub(super) fn accept<T>(
         &mut self,

@@ -29,7 +29,7 @@ pub(crate) struct Fd<S> {
 }
 
 impl<S: AsFd> Fd<S> {
-    /// Of a descriptor that does not block already.
+    /// Wraps a descriptor that is in non-blocking mode.
     pub(crate) fn new(inner: S) -> Self {
         Self {
             waits: Waits::new(),
@@ -37,7 +37,7 @@ impl<S: AsFd> Fd<S> {
         }
     }
 
-    /// Of one that may block as yet.
+    /// Wraps a descriptor and puts it into non-blocking mode.
     pub(super) fn from_blocking(inner: S) -> io::Result<Self> {
         fd::set_nonblocking(inner.as_fd(), true)?;
         Ok(Self::new(inner))

@@ -134,7 +134,7 @@ write_by_ref!(PipeWriter);
 impl TryFrom<OwnedFd> for PipeReader {
     type Error = io::Error;
 
-    /// Of whatever can be waited for and read: a pipe, a terminal, a socket.
+    /// Takes any descriptor that can be polled and read: a pipe, a terminal, a socket.
     fn try_from(fd: OwnedFd) -> io::Result<Self> {
         io::PipeReader::from(fd).try_into()
     }
@@ -143,7 +143,7 @@ impl TryFrom<OwnedFd> for PipeReader {
 impl TryFrom<OwnedFd> for PipeWriter {
     type Error = io::Error;
 
-    /// Of whatever can be waited for and written to.
+    /// Takes any descriptor that can be polled and written to.
     fn try_from(fd: OwnedFd) -> io::Result<Self> {
         io::PipeWriter::from(fd).try_into()
     }

@@ -10,8 +10,8 @@ use crate::seam;
 fn resolve<A: ToSocketAddrs + Send>(name: A) -> io::Result<impl Iterator<Item = SocketAddr>> {
     // Collected inside, as the iterator might look up further names.
     let ask = move || io::Result::Ok(name.to_socket_addrs()?.collect::<Vec<_>>());
-    // Of std's types, exactly those that hold a name answer with a list on the
-    // heap; for what is an address already, a hand-off costs more than it
+    // Those of std's types that hold a name have an iterator on the heap. An
+    // address needs no look-up, and a hand-off would cost more than it
     // saves.
     let addresses = if std::mem::needs_drop::<A::Iter>() {
         seam::blocking(ask)

@@ -162,7 +162,7 @@ impl TcpStream {
         Ok(Self { fd })
     }
 
-    /// Of an accepted socket that does not block.
+    /// Wraps an accepted socket that is in non-blocking mode.
     pub(super) fn accepted(socket: OwnedFd) -> Self {
         socket::send_at_once(socket.as_fd());
         Self {

@@ -19,7 +19,7 @@
 //! read-modify-write, so one of them comes second.
 //!
 //! A new deadline and a close are edges of their own ([`Waits::kick`]):
-//! everybody goes to 1, and finds at 2 what has changed.
+//! all waiters go to 1, and find at 2 what has changed.
 //!
 //! A plain thread waits with `ppoll(2)` for the descriptor and for an eventfd
 //! of its own, which a kick sets.
@@ -162,7 +162,7 @@ impl Waits {
         ended
     }
 
-    /// What an error of an operation really means.
+    /// The error to return for an error of an operation.
     #[cold]
     pub(super) fn explain(&self, error: io::Error) -> io::Error {
         if self.is_closed() {
@@ -215,7 +215,7 @@ impl Waits {
                 return None;
             }
             let who = self.dequeue(side)?;
-            // A future takes nothing away from those behind it.
+            // A future consumes nothing, so the waiters behind it can go on too.
             is_done = !all && who.head().kind != Kind::Future;
             Some(who)
         }));

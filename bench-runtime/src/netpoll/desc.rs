@@ -1,4 +1,4 @@
-//! A descriptor as the poller knows it: its record, which [`super::table`] keeps.
+//! The poller's record of a descriptor, which [`super::table`] keeps.
 //!
 //! The kernel may hand back an event of a descriptor that was closed since: its
 //! generation is then an old one. If a close and an open overtake that check, the
@@ -74,7 +74,7 @@ impl PollDesc {
     #[inline]
     pub(super) fn is_of(&self, watch: &Watch) -> bool {
         // Relaxed: an address to compare; the calling thread holds the descriptor
-        // open, and got to know it through an Acquire.
+        // open, and has read its address with Acquire.
         std::ptr::eq(self.watch.load(Ordering::Relaxed), watch)
     }
 

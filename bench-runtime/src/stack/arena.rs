@@ -57,7 +57,7 @@ pub(super) const CHUNK: usize = 64 << 20;
 const MOST_APART: usize = 48 << 10;
 const SMALLEST_BATCH: usize = 16;
 const LARGEST_BATCH: usize = 1024;
-/// Of the process's mappings, those that are left for threads and the heap
+/// How many of the process's mappings are left for threads and the heap
 /// where each guard takes two: a process that cannot start a thread for a P, or
 /// get memory, is worse off than one that refuses a goroutine.
 const LEFT_MAPPINGS: usize = 1024;
@@ -402,7 +402,7 @@ impl Arena {
 }
 
 /// Advises against huge pages, which changes nothing in the range. A kernel
-/// that knows none refuses, and that is as good.
+/// without huge pages refuses, which does no harm.
 ///
 /// # Safety
 ///

@@ -172,7 +172,7 @@ impl Space {
             }
         };
         let range = PageRange { start, bytes };
-        // A kernel that knows no huge pages refuses, and that is as good.
+        // A kernel without huge pages refuses, which does no harm.
         // SAFETY: the reservation is ours and empty.
         let _ = unsafe { madvise::advise(range, Advice::NoHugePage) };
         Ok(Self {

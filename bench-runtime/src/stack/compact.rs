@@ -165,9 +165,9 @@ struct Counters {
 pub struct CompactionStats {
     /// Stacks that went to a cell.
     pub compacted_count: u64,
-    /// Stacks that came back.
+    /// Stacks that were restored.
     pub restored_count: u64,
-    /// Of those, how many because another thread touched them.
+    /// How many of those because another thread touched them.
     pub touched_count: u64,
     /// How often the page tables of a chunk of stacks, all of them in cells,
     /// went back.
@@ -610,7 +610,7 @@ struct Staging {
 #[repr(align(4096))]
 struct StagingPage([u8; PAGE]);
 
-/// As many as can be at it at once on the machines we know; more wait.
+/// One for each thread that compacts at once; further threads wait.
 static STAGING: [Staging; 16] = [const {
     Staging {
         busy: AtomicBool::new(false),

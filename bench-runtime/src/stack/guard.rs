@@ -37,8 +37,8 @@ impl Guards {
             start: page,
             bytes: PAGE,
         };
-        // An emulator may take advice that it does not know for harmless and
-        // do nothing, so what counts is whether the kernel can still write.
+        // An emulator may ignore advice that it does not implement, so the test
+        // is whether the kernel can still write.
         // SAFETY: by the caller's promise.
         let works = unsafe {
             madvise::advise(range, Advice::GuardInstall).is_ok()

@@ -1,9 +1,9 @@
-//! Stacks at hand: a cache a P, last in, first out.
+//! Free stacks: a cache for each P, last in, first out.
 //!
 //! A stack that was just put back is the one whose lines are still in the
 //! CPU's cache, so it goes out next. Past [`HOT`] the oldest [`SPILL`] go to
 //! the arena; a cache that is empty takes as many from there. A request for a deep
-//! stack gets a shallow one where none is at hand or in the arena.
+//! stack gets a shallow one where the cache and the arena have none.
 //!
 //! # Rejected
 //!
@@ -40,7 +40,7 @@ use super::{Stack, StackError, trim};
 /// pages go back at once: when millions of goroutines end, waiting for the
 /// next sweep would hold more memory than they did.
 const WARM: usize = 16 << 10;
-/// A look at all stacks at hand takes some 20 µs: a five-hundredth of this.
+/// A look at all free stacks takes some 20 µs: a five-hundredth of this.
 const TRIM_MS: u32 = 10;
 
 /// The stacks of one class in a cache.
@@ -118,7 +118,7 @@ impl StackCache {
         self.take(Class::SHALLOW)
     }
 
-    /// A stack of this class that is not at hand.
+    /// A stack of this class that is not in the cache.
     fn take_from(&mut self, arena: &'static Arena, class: Class) -> Result<Stack, StackError> {
         if self.classes.len() <= class.index() {
             self.classes
@@ -179,7 +179,7 @@ impl StackCache {
         of_class.hot.push(stack);
     }
 
-    /// Gives back what deep calls left in the stacks at hand; at most once in
+    /// Gives back what deep calls left in the free stacks; at most once in
     /// [`TRIM_MS`]. For a machine that is about to sleep. `now_ms` is a clock
     /// that does not go back.
     pub(crate) fn trim(&mut self, now_ms: u32) {

@@ -89,7 +89,7 @@ impl Word {
         Class::from_index((self.0 >> CLASS_AT) as usize & 0x3f)
     }
 
-    /// Of a live slot: since when it is seen parked.
+    /// For a live slot: the time at which it was first seen parked.
     pub(super) fn since_ms(self) -> u32 {
         (self.0 >> REST_AT) as u32
     }
@@ -98,7 +98,7 @@ impl Word {
         self.0 & TRIMMED != 0
     }
 
-    /// Of a compacted slot, or one on its way from there: the cell and the
+    /// For a compacted slot, or one that is being restored: the cell and the
     /// bytes in it.
     pub(super) fn cell(self) -> Option<(Cell, usize)> {
         let cell = (self.0 >> REST_AT & ((1 << CELL_BITS) - 1)) as usize * UNIT;

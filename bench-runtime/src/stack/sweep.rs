@@ -8,7 +8,7 @@
 //! the first look leaves a mark in its header that its next park erases.
 //!
 //! What it needs to know of goroutines comes through [`Hooks`], because this
-//! floor knows none. A goroutine is *claimed* while its stack is worked on:
+//! floor has none. A goroutine is *claimed* while its stack is worked on:
 //! it is not resumed until it is released. A claim counts only once it is
 //! *confirmed*: that takes a heavy barrier, so claims are confirmed many at a
 //! time, and nothing is written to a stack before.
@@ -47,7 +47,7 @@ pub(crate) struct Hooks {
     /// not have seen the claim, and calls `each` with the place of every one
     /// whose claim holds.
     pub(crate) confirm: fn(claimed: &[Claimed], each: &mut dyn FnMut(usize)),
-    /// Lets go of it; `compacted` says that [`compact::restore`] must be
+    /// Releases it; `compacted` says that [`compact::restore`] must be
     /// called before it runs again.
     pub(crate) release: fn(claimed: &Claimed, compacted: bool),
 }

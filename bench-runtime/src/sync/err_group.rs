@@ -63,7 +63,7 @@ impl<E: Send + 'static> ErrGroup<E> {
         Self::build(None, None)
     }
 
-    /// Of which at most `limit` tasks run at a time.
+    /// A group of which at most `limit` tasks run at a time.
     ///
     /// As in Go, a task that calls [`Self::go`] of its own group holds its place while it waits for
     /// another: where all tasks do that, all wait for ever. Start tasks from outside of the group, or

@@ -27,7 +27,7 @@ pub(crate) fn cpus() -> Vec<usize> {
 /// What `sched_getaffinity` says.
 pub fn told() -> io::Result<Vec<usize>> {
     if cfg!(miri) {
-        // Miri knows the call with the C library's own mask only.
+        // Miri has the call with the C library's own mask only.
         return Err(io::ErrorKind::Unsupported.into());
     }
     told_by(|mask| {

@@ -23,9 +23,9 @@ pub enum Limit<T> {
 /// Where the groups of a process have their files.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Cgroup {
-    /// Of version 2, from the process's own group up to the mount.
+    /// Groups of version 2, from the process's own group up to the mount.
     unified: Vec<PathBuf>,
-    /// The same of version 1, by controller.
+    /// The same for version 1, by controller.
     by_controller: BTreeMap<String, Vec<PathBuf>>,
 }
 

@@ -17,7 +17,7 @@ pub(crate) fn now_ns() -> u64 {
 /// nanoseconds: 50,000 unless it was changed.
 pub(crate) fn timer_slack_ns() -> u64 {
     if cfg!(miri) {
-        // Miri knows no prctl.
+        // Miri has no prctl.
         return 0;
     }
     // SAFETY: no memory is passed.

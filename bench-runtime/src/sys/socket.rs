@@ -66,8 +66,8 @@ fn begin(result: nix::Result<()>) -> io::Result<bool> {
     }
 }
 
-/// Small writes leave at once. Where that cannot be had the socket is as good as
-/// before, so an error is none to the caller.
+/// Sends small writes at once. An error is ignored: the socket works without
+/// that.
 pub(crate) fn send_at_once(fd: BorrowedFd<'_>) {
     let on: libc::c_int = 1;
     let len = size_of_val(&on) as libc::socklen_t;
@@ -145,7 +145,7 @@ fn address_of(storage: &libc::sockaddr_storage) -> io::Result<SocketAddr> {
     }
 }
 
-/// The process or the machine is out of something that comes back.
+/// The process or the machine is out of something that may become free again.
 pub(crate) fn is_shortage(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),

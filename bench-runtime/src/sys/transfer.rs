@@ -64,7 +64,7 @@ const POSITION: i64 = -1;
 
 /// Reads what can be had without waiting, for a disk or for a writer; from
 /// `offset`, or from where the file is at. `None` if that is nothing, or the kernel
-/// or the file knows no such reading: an ordinary read shows what is the case.
+/// or the file system has no such reading: an ordinary read shows what is the case.
 pub(crate) fn read_now(fd: BorrowedFd<'_>, buf: &mut [u8], offset: Option<u64>) -> Option<usize> {
     let offset = offset.map_or(Some(POSITION), |offset| i64::try_from(offset).ok())?;
     let part = libc::iovec {

@@ -263,7 +263,7 @@ fn each_choice_of_a_random_send_gets_its_share() {
 #[test]
 fn each_case_that_waits_on_one_channel_gets_its_share() {
     const ROUNDS: usize = 200;
-    // Of 200 with a chance of a half each, seven standard deviations less.
+    // The mean of 200 rounds with a chance of a half each, less seven standard deviations.
     const LEAST: usize = 50;
     everywhere(|way| {
         let (tx, rx) = chan(0);

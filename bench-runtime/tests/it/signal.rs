@@ -1,4 +1,4 @@
-//! Signals as values. Each test has numbers of its own: they are the process's.
+//! Signals as values. Each test has signals of its own, as they are the process's.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,7 +16,7 @@ use crate::future::poll_once;
 use crate::sched_support::at_each;
 use crate::support::{Way, everywhere};
 
-/// Comes back when the handler has run.
+/// Returns when the handler has run.
 fn raise(signal: Signal) {
     // SAFETY: sends a signal that the test catches or ignores.
     assert_eq!(unsafe { libc::raise(signal.as_raw()) }, 0);
@@ -81,7 +81,7 @@ fn of_many_signals_at_once_each_number_comes_once_and_none_is_lost() {
         let mut got: Vec<_> = signals.try_iter().collect();
         got.sort();
         assert_eq!(got, all);
-        // One that comes after that is another.
+        // A later signal is another value.
         raise(all[2]);
         assert_eq!(signals.recv_timeout(SOON), Ok(all[2]));
     });
@@ -106,7 +106,7 @@ fn signals_that_come_to_a_thread_in_one_moment_need_the_room_of_one() {
     });
 }
 
-/// A waker that drops, and makes, what listens to signals, and waits for one.
+/// A waker that drops a receiver of signals, makes another, and waits for a signal.
 #[test]
 fn a_waker_of_a_signals_future_may_do_anything() {
     struct Listens(Mutex<Option<Signals>>, Sender<()>);

@@ -155,7 +155,7 @@ mod sys {
         use std::cell::Cell;
 
         thread_local! {
-            // Of the thread that runs the model; loom's threads share it.
+            // Belongs to the thread that runs the model; loom's threads share it.
             static LIGHT_BROKEN: Cell<bool> = const { Cell::new(false) };
             static HEAVY_BROKEN: Cell<bool> = const { Cell::new(false) };
         }

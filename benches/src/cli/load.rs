@@ -18,7 +18,7 @@ use super::arguments::LoadArguments;
 use crate::say::{say, stdout};
 use crate::study::Preset;
 
-/// Of the answers to the requests that the report is of.
+/// Percentiles of the latency that are printed.
 const PERCENTILES: [(&str, f64); 3] = [
     ("median latency", 0.5),
     ("99th percentile of latency", 0.99),

@@ -1,13 +1,13 @@
 //! The hardware: CPUs by kind, topology, caches, memory, hypervisor, as raw facts.
-//! What they mean, names and key included, is said in [`reports::machine`], for
-//! files of any day.
+//! [`reports::machine`] computes what they mean, names and key included, when a file
+//! is read.
 //!
 //! # What is read by hand here, and why
 //!
 //! `sysinfo` gives the names of host and system. `/proc/cpuinfo` and `/sys` are
 //! read here: `procfs` takes `processor : N` alone as the start of a CPU, so that a
-//! mainframe has none, lets go of what stands before the first, and cuts values at
-//! their second colon; neither it nor `sysinfo` knows kinds of core, or reads the
+//! mainframe has none, drops what is before the first, and cuts values at
+//! their second colon; neither it nor `sysinfo` reads kinds of core, or the
 //! tree of another machine, as the tests do.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -210,7 +210,7 @@ fn cores(places: Vec<Place>) -> Cores {
     let cpus = Cpus::of(numbers.collect()).map_or_else(String::new, |cpus| cpus.to_string());
     let cores_count = distinct(places.iter().map(|place| place.core.as_ref()));
     let threads_count = small(places.len());
-    // Shared by as many as where most of the neighbours are online.
+    // A cache is shared by as many CPUs as in the group with the most online.
     let all = places.iter().map(|place| place.caches.clone());
     let caches = all.reduce(|mut widest, caches| {
         for (cache, other) in widest.iter_mut().zip(caches) {
@@ -272,7 +272,7 @@ impl CpuInfo {
             }
             match number {
                 Some(cpu) => info.of.entry(cpu).or_default().extend(fields),
-                // What stands before the first CPU, or behind the last.
+                // Fields before the first CPU, or behind the last.
                 None => info.all.extend(fields),
             }
         }
@@ -402,7 +402,7 @@ fn facts(root: &Path, first_cpu: Option<usize>) -> BTreeMap<String, Value> {
     facts
 }
 
-/// The controllers of the memory, where a driver of the kernel knows them.
+/// The controllers of the memory, where the kernel has a driver for them.
 fn memory_controllers(root: &Path) -> Option<usize> {
     let entries = std::fs::read_dir(root.join("sys/devices/system/edac/mc")).ok()?;
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());

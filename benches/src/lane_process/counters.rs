@@ -36,7 +36,7 @@ const SOFTWARE: [Named<Software>; 3] = [
 ];
 
 /// The kernel's answers to `perf_event_open`: the real one's, or in a test those
-/// of a machine that is not at hand.
+/// of another machine.
 trait Kernel {
     fn hardware(&mut self, pid: i32, event: Named<Hardware>) -> io::Result<Box<dyn Event>>;
     fn software(&mut self, pid: i32, event: Named<Software>) -> io::Result<Box<dyn Event>>;

@@ -18,7 +18,7 @@ const ENOUGH: Duration = Duration::from_millis(2);
 const STEPS: u32 = 8;
 /// The most iterations that the protocol allows.
 const MOST_ITERATIONS: u64 = 1_000_000_000;
-/// Checksums and counts stay below this, so that every language holds them.
+/// Checksums and counts stay below this, so that they are exact in every language.
 const EXACT: u64 = 1 << 53;
 
 /// What one cell costs, in nanoseconds.
@@ -210,11 +210,11 @@ pub(super) fn calibrate(
 }
 
 /// The usual limits, but no longer than a cell could ever be given: one sample
-/// in each process must not eat the run.
+/// in each process must not take the whole run.
 fn trial_limits(setup: &Setup) -> Limits {
     const MOST_SHARES: usize = 80;
     const LEAST: Duration = Duration::from_secs(5);
-    // All tries together take at most half of the budget: of few cells, each may
+    // All tries together take at most half of the budget: with few cells, each may
     // take more.
     let shares = (2 * setup.cells_count()).clamp(1, MOST_SHARES) as u32;
     Limits {

@@ -12,9 +12,9 @@
 //! 1. Every cell has its first rounds, by the plan.
 //! 2. A comparison is judged at few numbers of processes ([`looks`]), by the rules
 //!    that the report has: a verdict here is a verdict there.
-//! 3. The open points are measured in *sweeps*. A sweep takes those that buy the most
+//! 3. The open points are measured in *sweeps*. A sweep takes those with the most
 //!    verdicts a second: a comparison that needs n more processes, each of which
-//!    takes t, buys 1 / (n · t). It is as long as a part of the time that is left,
+//!    takes t, counts 1 / (n · t). It is as long as a part of the time that is left,
 //!    and each of its points has one block, in random order: so the processes of a
 //!    point are spread over the run, and a point that will never be decided takes
 //!    time only when nothing better is left.
@@ -414,7 +414,7 @@ impl Comparisons {
         })
     }
 
-    /// Verdicts that a block of this point buys, a second.
+    /// Expected verdicts of a block of this point, a second.
     fn worth(&self, at: usize, cost: f64) -> f64 {
         let more = |one: &Comparison| {
             let due = looks::next(one.looked).map_or(f64::INFINITY, |due| due as f64);

@@ -298,7 +298,7 @@ mod tests {
         }
     }
 
-    /// A workload that no other line of the project knows.
+    /// A workload that is defined here only.
     static ADDED: Workload = Workload {
         id: "cpu.added",
         title: "Added by a test",

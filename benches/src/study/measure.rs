@@ -51,7 +51,7 @@ pub struct Outcome {
     pub wrong_checksums_count: u64,
     /// Processes that failed otherwise.
     pub failures_count: u64,
-    /// Of these, lanes that crashed, hung or broke the protocol while they were
+    /// How many of these lanes crashed, hung or broke the protocol while they were
     /// measured: the run has failed.
     pub crashes_count: u64,
     /// The cells that these belong to.
@@ -89,7 +89,7 @@ pub(super) struct State<'a> {
     outcome: Outcome,
     /// The highest clock after any block so far.
     fastest_hz: f64,
-    /// Of the part that is measured: what it took by the plan, and in truth.
+    /// Time of the part that is measured: by the plan, and in fact.
     paced: (Duration, Duration),
     /// What is known, which decides what is measured next.
     comparisons: Comparisons,
@@ -488,7 +488,7 @@ impl<'a> State<'a> {
 /// What one fresh process gave.
 struct Asked {
     samples: Vec<Sample>,
-    /// Of each of them.
+    /// Iterations of each sample.
     iterations: u64,
     migrations_count: Option<u64>,
     warm_up: Option<reports::schema::WarmUp>,

@@ -23,7 +23,7 @@ pub trait Observer {
     fn failed(&mut self, failure: &Failure);
     /// Something taints the figures.
     fn tainted(&mut self, taint: &Taint);
-    /// Anything else that a person should know.
+    /// Anything else for the user.
     fn note(&mut self, text: &str);
 }
 

@@ -76,7 +76,7 @@ pub struct PlannedCell {
     pub grows: bool,
     /// Samples that each process takes.
     pub samples_count: u64,
-    /// What one process of this cell is thought to take.
+    /// The estimated time of one process of this cell.
     pub estimate_ns: u64,
 }
 
@@ -180,7 +180,7 @@ impl Plan {
         }
     }
 
-    /// What the blocks from `first` on are thought to take.
+    /// The estimated time of the blocks from `first` on.
     #[must_use]
     pub fn estimate(&self, first: usize) -> Duration {
         let blocks = self.blocks.iter().skip(first);

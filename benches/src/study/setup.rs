@@ -62,7 +62,7 @@ impl StudyLane {
         })
     }
 
-    /// The name by which its program knows it.
+    /// Its name in its program.
     #[must_use]
     pub fn plain_name(&self) -> &str {
         lanes::versioned(&self.name).map_or_else(|| plain_name(&self.name), |(lane, _)| lane)

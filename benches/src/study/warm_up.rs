@@ -46,9 +46,9 @@ pub(super) fn most_ns(piece_ns: f64, compiles_late: bool) -> f64 {
 /// A warm-up that goes on.
 #[derive(Debug, Default)]
 pub(super) struct WarmUp {
-    /// Of each piece, the time of an iteration.
+    /// The time of an iteration in each piece.
     pieces: Vec<f64>,
-    /// What all pieces took.
+    /// The time of all pieces.
     pub(super) elapsed_ns: u64,
 }
 

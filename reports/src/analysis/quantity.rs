@@ -221,7 +221,7 @@ impl Quantity {
     }
 
     /// The main quantity of a workload: the one that its comparisons are decided
-    /// on. It is the most telling one.
+    /// on. It is the most important one.
     #[must_use]
     pub fn main_of(workload: &Workload) -> Option<Quantity> {
         Quantity::all_of(workload).into_iter().next()

@@ -1,4 +1,4 @@
-//! What a service bears: a table of its main figures, and latency over the rate
+//! The load that a service can carry: a table of its main figures, and latency over the rate
 //! that it was offered.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -172,7 +172,7 @@ fn lanes<'a>(view: &View<'_>, rows: &[&'a Row]) -> BTreeSet<(usize, &'a str)> {
         .collect()
 }
 
-/// What a lane bears and what it needs for that, a line each.
+/// The load that a lane can carry and what it needs for that, a line each.
 fn table(view: &View<'_>, workload: &Workload, case: &Case, rows: &[&Row]) -> Markup {
     let mut lanes: Vec<(usize, &str)> = lanes(view, rows).into_iter().collect();
     if lanes.is_empty() {

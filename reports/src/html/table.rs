@@ -187,7 +187,7 @@ fn line(view: &View<'_>, row: &Row, shown: Shown) -> Markup {
     }
 }
 
-/// The first events of the row, the most telling first.
+/// The first events of the row, the most important first.
 fn events(row: &Row, most: usize) -> String {
     const FIRST: [&str; 2] = ["instructions", "page_faults"];
     let rank = |name: &str| FIRST.iter().position(|first| *first == name);

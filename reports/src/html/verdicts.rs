@@ -184,7 +184,7 @@ fn mean_row(view: &View<'_>, lanes: &[&str]) -> Markup {
     else {
         return html! {};
     };
-    // Of one case the mean is its ratio, whose verdict stands above it.
+    // With one case the mean is its ratio, whose verdict is shown above.
     if count < 2 {
         return html! {};
     }

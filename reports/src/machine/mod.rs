@@ -1,5 +1,5 @@
-//! What a machine is, from the raw facts that its host gave: the rule of today,
-//! for files of any day.
+//! What a machine is, computed from the raw facts in a file when it is read: so a
+//! better rule improves old files too.
 //!
 //! A fact that no source has is [`UNKNOWN`], 0 or absent, never the best case.
 

@@ -136,7 +136,7 @@ pub enum FirstQuestion {
 pub struct FirstScreen {
     /// The question that it answers.
     pub question: FirstQuestion,
-    /// Of the workloads that answer it, the lowest that was run is taken.
+    /// The workload with the lowest rank that was run answers the question.
     pub rank: u32,
     /// The id of the quantity that answers it, where that is not the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]

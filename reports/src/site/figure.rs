@@ -32,7 +32,7 @@ pub struct Place {
 pub struct Figure {
     /// The median over runs of each run's figure.
     pub value: f64,
-    /// Of one run its own, of a few the hull of theirs, of many that of their median.
+    /// One run: its own; a few: the hull of their intervals; many: that of their median.
     pub interval: Option<Interval>,
     /// How many runs.
     pub runs_count: usize,

@@ -227,7 +227,7 @@ impl Collection {
             let name = |one: &Machine| (one.inputs.cpu_model.clone(), one.inputs.threads_count);
             name(a).cmp(&name(b)).then_with(|| a.key.cmp(&b.key))
         });
-        // Of two workloads for one question, the words say which it is.
+        // Where a question has two workloads, the words say which it is.
         for question in &mut self.questions {
             let titled = self.places.iter();
             let place = &question.place.place;

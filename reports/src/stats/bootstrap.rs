@@ -544,7 +544,7 @@ mod tests {
             let mut sum = 0.0;
             for (value, probability) in medians(&figures) {
                 sum += probability;
-                // Of equal medians the last has the sum of all.
+                // The last of equal medians has the sum of all.
                 let below = |bound: f64| {
                     let found = drawn.iter().filter(|median| **median <= bound + 1e-9);
                     found.count() as f64 / drawn.len() as f64

@@ -1,7 +1,7 @@
 //! When a comparison is looked at while its processes still come in, and how
-//! many more it is thought to need.
+//! many more it is expected to need.
 //!
-//! To look at every new process is to wait for the luckiest of two hundred
+//! A look at every new process would choose the most extreme of two hundred
 //! intervals. So looks are few and become rarer: each at about 1.4 times the
 //! processes of the one before. What this many looks do to the errors is in the
 //! simulation of `METHOD.md`, and the rate of false discoveries pays for it

@@ -11,8 +11,8 @@
 //! shrinkage, in two steps:
 //!
 //! 1. of the run: the mean over all pairs, together with `PRIOR_OF_RUN` pairs
-//!    that are as promised. A single pair counts no more than `MOST_OF_ONE`
-//!    deviations, so that no wild one speaks for the others;
+//!    without an excess. A single pair counts no more than `MOST_OF_ONE`
+//!    deviations, so that an extreme one does not determine the mean;
 //! 2. of a figure: the mean over its own pairs, together with `PRIOR_OF_FIGURE`
 //!    pairs that are as the run's.
 //!

@@ -40,7 +40,7 @@ const SORTS: [Sort; 10] = [
     ("SiFive U74", "riscv64", 4, 1, "none", ""),
 ];
 
-/// Of the real runs: enough for every question, and little enough for a debug build.
+/// The workloads taken from the real runs: enough for every question, few enough for a debug build.
 const WORKLOADS: [&str; 8] = [
     "spawn.one",
     "spawn.batch",
@@ -69,7 +69,7 @@ pub(crate) fn derived(real: &[Run], number: usize) -> Run {
     let header = &mut run.header;
     let id = header.run_id.clone();
     header.environment.insert("derived_from".into(), id.into());
-    // Of one build, so that setups differ in what they say.
+    // The same build in all, so that setups differ only in their facts.
     header
         .environment
         .insert("git_commit".into(), "d".repeat(40).into());

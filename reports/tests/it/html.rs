@@ -658,7 +658,7 @@ fn mean_over_rates_calls_the_higher_one_better() {
         "{page:.3000}"
     );
     assert!(page.contains("data-workload=\"io.tcp_echo\" open>"));
-    // Of one case there is no mean.
+    // With one case there is no mean.
     let mut one = run.clone();
     one.groups
         .retain(|group| group.parameters["offered_per_s"] == 0);

@@ -180,7 +180,7 @@ fn until_known(rng: &mut Xoshiro256PlusPlus, slowdown: f64, most: usize) -> Comp
 
 type Comparer = fn(&mut Xoshiro256PlusPlus, f64, usize) -> Compared;
 
-/// Of `times` comparisons: the share whose interval holds the slowdown, that are
+/// Shares of `times` comparisons: whose interval contains the slowdown, that are
 /// called the same, that are called different, and the rounds that they took.
 fn judged(comparer: Comparer, slowdown: f64, rounds: usize, times: usize) -> [f64; 4] {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(4);

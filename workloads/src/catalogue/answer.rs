@@ -14,9 +14,9 @@ pub enum WrongAnswer {
     Checksum {
         /// The lane's.
         given: u64,
-        /// The workload's.
+        /// The right checksum of the workload.
         right: u64,
-        /// Of the sample.
+        /// Iterations of the sample.
         iterations: u64,
     },
     /// The figures beside it are not as `PROTOCOL.md` says.

@@ -1,4 +1,4 @@
-//! What does waiting for the world cost?
+//! What does waiting for the clock, sockets, files and mail cost?
 
 use super::{
     FEW_POWERS, FirstScreen, Group, MetricKind, PLAIN, POWERS, Parameter, Presets, Shape, Workload,
@@ -9,7 +9,7 @@ use crate::kernels::{bytes, lehmer};
 /// What the load generator says of itself.
 pub(super) const LOAD: &[&str] = &["load_headroom_ratio", "load_limit_per_s", "load_busy_ratio"];
 
-/// Of a server that echoes.
+/// A parameter of the echo servers.
 pub(super) const CONNECTIONS: Parameter = count(
     "connections_count",
     "connections open at the same time",
@@ -17,7 +17,7 @@ pub(super) const CONNECTIONS: Parameter = count(
     60_000,
 );
 
-/// Of a server that echoes.
+/// A parameter of the echo servers.
 pub(super) const fn payload(most: u64) -> Parameter {
     count(
         "payload_bytes",
@@ -27,7 +27,7 @@ pub(super) const fn payload(most: u64) -> Parameter {
     )
 }
 
-/// Of a server that echoes.
+/// A parameter of the echo servers.
 pub(super) const REQUESTS: Parameter = count(
     "requests_count",
     "requests over all connections",
@@ -35,7 +35,7 @@ pub(super) const REQUESTS: Parameter = count(
     1_000_000_000,
 );
 
-/// Of a server that echoes.
+/// A parameter of the echo servers.
 pub(super) const OFFERED: Parameter = from_zero(
     "offered_per_s",
     "requests a second on a fixed schedule; 0: each connection sends when it has its answer",
@@ -50,7 +50,7 @@ pub(super) const LOADED: &[MetricKind] = &[
     MetricKind::TimePerOperation,
 ];
 
-/// Of a server that echoes.
+/// A parameter of the echo servers.
 const BLOCK: Parameter = count(
     "block_bytes",
     "bytes that the server reads at most at a time",

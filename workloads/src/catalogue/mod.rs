@@ -63,7 +63,7 @@ pub struct Workload {
     pub parameters: &'static [Parameter],
     /// What one operation is, such as `task` or `round trip`.
     pub operation: &'static str,
-    /// What is measured, the most telling first.
+    /// What is measured, the most important first.
     pub metrics: &'static [MetricKind],
     /// Names of the figures beside time that a sample may carry in `metrics`.
     pub figures: &'static [&'static str],
@@ -76,7 +76,7 @@ pub struct Workload {
     /// Whether the study may choose other iterations, so that a sample takes
     /// a sensible time; false where one iteration is the whole experiment.
     pub calibrated: bool,
-    /// Operations of one iteration; 0 where it takes the sample to know them.
+    /// Operations of one iteration; 0 where only the sample shows them.
     pub operations: fn(&Parameters) -> u64,
     /// The right checksum of one iteration. For `cpu.*` it runs the kernel, so
     /// compute it once for each set of parameters.
@@ -114,7 +114,7 @@ pub const PLAIN: Workload = Workload {
 pub struct FirstScreen {
     /// The question that it answers, by its name in the header.
     pub question: &'static str,
-    /// Of the workloads that answer it, the lowest that was run is shown.
+    /// The workload with the lowest rank that was run answers the question.
     pub rank: u32,
     /// The id of the quantity that answers it, where that is not the first.
     pub quantity: Option<&'static str>,
@@ -260,7 +260,7 @@ pub enum Shape {
     Ring,
     /// A ring whose tasks each go over memory of their own.
     WorkingSet,
-    /// Tasks that never let go of the CPU beside one that sleeps.
+    /// Tasks that never yield the CPU beside one that sleeps.
     Hog,
     /// Wake a task that has been idle for a while.
     IdleWake,
@@ -290,7 +290,7 @@ pub enum Shape {
     Big,
     /// Tasks that each need two locks.
     Philosophers,
-    /// Groups in which everybody sends to everybody.
+    /// Groups in which each task sends to all others.
     Messaging,
     /// A chain of tasks over kernel pipes.
     Brigade,

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::kernels::{lehmer, sieve};
 
-/// Of channels whose capacity is not the question.
+/// The capacity of channels where it is not the question.
 const CAPACITY: Parameter = count(
     "capacity_count",
     "capacity of each channel",

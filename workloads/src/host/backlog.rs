@@ -25,7 +25,7 @@ mod tests {
         text.trim().parse().unwrap()
     }
 
-    /// How many connections come about without an accept.
+    /// How many connections are made without an accept.
     fn connections(address: SocketAddr, wanted: usize) -> usize {
         let patience = Duration::from_millis(300);
         let connect = |_| TcpStream::connect_timeout(&address, patience).ok();

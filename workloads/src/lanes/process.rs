@@ -213,7 +213,7 @@ impl Blocking for Processes {
         channel.read().or_throw("reading a pipe")
     }
 
-    /// Which pipe has a number the kernel knows: `poll`.
+    /// The pipe that has a number, by `poll`.
     fn recv_either(&self, channels: &[NumberPipe; 2]) -> u64 {
         let ready = NumberPipe::either_ready(channels).or_throw("waiting for two pipes");
         self.recv(ready)

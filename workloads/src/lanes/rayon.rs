@@ -1,4 +1,4 @@
-//! Rayon: closures without a life of their own, which run to their end on a
+//! Rayon: closures that cannot wait, which run to their end on a
 //! pool of threads that steal from each other.
 
 use std::sync::atomic::{AtomicU64, Ordering};

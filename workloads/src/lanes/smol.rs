@@ -244,7 +244,7 @@ impl Stackless for Tasks {
         stream.write_all(bytes).await
     }
 
-    /// On a thread that may block: the mail library does not know smol.
+    /// On a thread that may block: the mail library has no futures for smol.
     async fn mail(server: SocketAddr, number: u64) -> Result<u64, Failure> {
         Self::blocking(move || mail::send(server, number)).await?
     }

@@ -150,7 +150,7 @@ pub(super) struct Schedule {
     /// Requests a second; 0: a closed loop.
     pub(super) offered_per_s: u64,
     /// So long after the start a request that has not been sent is given up;
-    /// 0: never. Only clients that hold requests back know it.
+    /// 0: never. Only clients that hold requests back have it.
     pub(super) given_up_ns: u64,
     /// For some time it is more.
     pub(super) surge: Surge,

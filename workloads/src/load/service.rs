@@ -19,9 +19,9 @@ use crate::lane::Order;
 use crate::measure::observed::Observed;
 use crate::protocol::{Latency, Parameters};
 
-/// The rate that is tried first: any host bears it.
+/// The rate that is tried first: any host can carry it.
 const FIRST_PER_S: u64 = 200;
-/// No host bears it.
+/// No host can carry this rate.
 const MOST_PER_S: u64 = 1 << 24;
 /// How close the highest rate that holds and the lowest that does not must be.
 const CLOSE: f64 = 1.05;
@@ -32,7 +32,7 @@ const SHED_OF: u64 = 1_000;
 /// Requests under way when the service is to end.
 const LAST: u64 = 8;
 /// Percent of the highest rate at which latencies are reported, with the names of
-/// their figures. The last is beyond what the service bears.
+/// their figures. The last is beyond what the service can carry.
 const LEVELS: [(u64, [&str; 3]); 4] = [
     (25, ["at_25_ns_p50", "at_25_ns_p99", "at_25_ns_p999"]),
     (75, ["at_75_ns_p50", "at_75_ns_p99", "at_75_ns_p999"]),
@@ -184,7 +184,7 @@ impl Plan {
 ///
 /// # Errors
 ///
-/// When the server refuses connections, when it bears no rate at all, and when
+/// When the server refuses connections, when it can carry no rate at all, and when
 /// it does not end.
 pub fn run(arguments: &Arguments) -> anyhow::Result<Report> {
     if !arguments.remote && std::env::var_os(LISTEN).is_some() {
@@ -372,7 +372,7 @@ impl Load<'_> {
     }
 
     /// What connections cost the lane on which one answer has come and nothing
-    /// follows: as many as are needed, or as come about in the time of four tries.
+    /// follows: as many as are needed, or as can be opened in the time of four tries.
     fn idle(&self) -> anyhow::Result<Figures> {
         let plan = self.plan;
         let until = now_ns().saturating_add(4 * plan.try_ns);
@@ -466,7 +466,7 @@ struct Found {
 }
 
 /// The highest rate at which `holds` is true, within [`CLOSE`]: four times as
-/// much from one that any host bears, then halves the way between. `None` for none.
+/// much from one that any host can carry, then halves the way between. `None` for none.
 /// Tries no further rate once the time `is_over`.
 fn search(
     is_over: impl Fn() -> bool,

@@ -16,7 +16,7 @@ pub(crate) struct Observed {
 }
 
 impl Observed {
-    /// Of `pid` and its descendants, without the programs of the suite that a
+    /// Reads `pid` and its descendants, without the programs of the suite that a
     /// lane starts for its load: a generator and a backend.
     ///
     /// # Errors
@@ -55,7 +55,7 @@ fn is_helper(pid: u32) -> bool {
     command.is_some_and(|word| [&b"load-service"[..], b"backend"].contains(&word))
 }
 
-/// Of its threads; one that ends meanwhile counts as nothing.
+/// CPU time of its threads; one that ends meanwhile counts as nothing.
 fn cpu_time(pid: u32) -> u64 {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter();
     let threads = threads.flatten().flatten();

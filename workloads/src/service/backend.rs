@@ -192,7 +192,7 @@ impl Store {
         thread::spawn(move || {
             loop {
                 let Ok((stream, _)) = listener.accept() else {
-                    // Out of files for the moment: those served will let go of some.
+                    // Out of files for the moment: other connections will close some.
                     thread::sleep(Duration::from_millis(10));
                     continue;
                 };

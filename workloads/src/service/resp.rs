@@ -84,7 +84,7 @@ fn value(bytes: &[u8], head: Range<usize>, from: usize) -> Begins<Range<usize>> 
 
 /// The line that begins at `from`, which is not empty, and where the next does.
 fn line(bytes: &[u8], from: usize) -> Begins<Range<usize>> {
-    /// Of an error's text, which is the longest line.
+    /// The longest line, which is an error's text.
     const MOST_LINE_BYTES: usize = 1 << 10;
     let rest = &bytes[from..];
     match rest.windows(2).position(|pair| pair == b"\r\n") {

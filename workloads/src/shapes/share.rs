@@ -258,7 +258,7 @@ pub(super) fn chameneos<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome,
     team.race_sum(meter)
 }
 
-/// A creature's life. Returns how often it has met another.
+/// The task of a creature. Returns how often it has met another.
 fn meet<L: Blocking>(lane: &L, requests: &L::Channel, answer: &L::Channel, creature: u64) -> u64 {
     let mut colour = creature % 3;
     for met in 0.. {
@@ -307,7 +307,7 @@ impl Big {
         self.tasks + 1
     }
 
-    /// Room for a message of everybody, the task itself included.
+    /// Room for a message of each task, its own included.
     pub(super) fn capacity(self) -> usize {
         self.tasks as usize + 1
     }

@@ -50,7 +50,7 @@ fn dashmap_is_shared_by_goroutines_that_hold_no_guard_over_a_park() {
     });
 }
 
-/// In place of `golang.org/x/time/rate`: its future is waited for, or its answer slept on.
+/// In place of `golang.org/x/time/rate`: the goroutine waits for its future, or sleeps for the time that it returns.
 #[test]
 fn governor_limits_goroutines_to_its_rate() {
     in_each_mode(|| {

@@ -35,7 +35,7 @@ pub struct Entry {
     /// Where the case was written; sorting moves entries about.
     pub(super) index: u16,
     waiter: MaybeUninit<Waiter>,
-    /// Of the slot of a run-time case; null elsewhere.
+    /// The marks in the slot of a run-time case; null for other cases.
     pub(super) marks: *const Marks,
 }
 

@@ -1,7 +1,7 @@
 //! The cases of `select!` that are futures.
 //!
 //! They add a receive to the select: from a channel of their own, which their
-//! waker sends to. So the engine knows no futures. A round looks at the channels
+//! waker sends to. So the engine has no code for futures. A round looks at the channels
 //! and polls the futures; which of the two comes first is drawn. Then the select
 //! parks, and each wake begins another round.
 //!

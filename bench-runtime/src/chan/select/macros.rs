@@ -109,7 +109,7 @@
 /// let mut next = Some(8);
 /// let (full, _keep) = chan(0);
 /// select! {
-///     send_from(full, next) -> _ => unreachable!("nobody receives"),
+///     send_from(full, next) -> _ => unreachable!("no receive waits"),
 ///     recv(done) -> end => assert_eq!(end, None),
 /// }
 /// assert_eq!(next, Some(8));

@@ -127,7 +127,7 @@ fn canary_register_with_a_tick_from_after_the_trial() {
 }
 
 /// Two readers of one socket, which queue as `net::wait` does (steps 5 and 6
-/// there): the slot is the product, the queue a likeness of it.
+/// there): the slot is the real one, the queue a model.
 struct Shared {
     socket: Socket,
     queued: AtomicUsize,

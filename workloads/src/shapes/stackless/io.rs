@@ -1,4 +1,4 @@
-//! Waiting for the world.
+//! Shapes whose tasks wait for something outside: the clock, sockets, files, a mail server.
 
 use std::future::Future;
 use std::marker::PhantomData;

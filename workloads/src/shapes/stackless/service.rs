@@ -85,7 +85,7 @@ impl<L: Stackless> Server<L> {
             let stream = ::tokio::select! {
                 accepted = L::accept(&listener) => match accepted {
                     Ok(stream) => stream,
-                    // Out of files for the moment: those served will let go of some.
+                    // Out of files for the moment: other connections will close some.
                     Err(_) => {
                         L::sleep(PAUSE).await;
                         continue;

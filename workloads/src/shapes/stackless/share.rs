@@ -245,7 +245,7 @@ pub(super) async fn chameneos<L: Stackless>(lane: &L, order: &Order) -> Result<O
     team.race_sum().await
 }
 
-/// A creature's life. Returns how often it has met another.
+/// The task of a creature. Returns how often it has met another.
 async fn meet<L: Stackless>(requests: L::Sender, mut answer: L::Receiver, creature: u64) -> u64 {
     let mut colour = creature % 3;
     let mut met = 0;
