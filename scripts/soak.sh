@@ -14,7 +14,7 @@ cargo build --quiet -p bench-runtime --example soak --example compaction_soak
 soak=target/debug/examples/soak
 
 # The canary: a scenario that never ends must be found and end the process.
-if "$soak" --seconds 1 --procs 2 --actors 2 --patience 1 --only stuck >/dev/null 2>&1; then
+if "$soak" --seconds 1 --procs 2 --actors 2 --timeout 1 --only stuck >/dev/null 2>&1; then
     echo "soak: the watchdog did not find an actor that is stuck" >&2
     exit 1
 fi

@@ -19,7 +19,7 @@ one() {
     log=$(mktemp)
     for mode in pinned migrating; do
         if ! timeout $((seconds + 120)) "$STRESS_SOAK" --only "$1" --seconds "$seconds" --mode "$mode" \
-            --procs 8 --actors 16 --patience 60 --seed "$STRESS_SEED" >"$log" 2>&1; then
+            --procs 8 --actors 16 --timeout 60 --seed "$STRESS_SEED" >"$log" 2>&1; then
             cat "$log" >&2
             echo "stress: $1, $mode, failed with seed $STRESS_SEED" >&2
             rm -f "$log"

@@ -373,9 +373,9 @@ fn polling(mode: Mode) {
                 go(|| {
                     let pair = pair(Duration::ZERO);
                     let began = Instant::now();
-                    let patience = Duration::from_secs(2);
+                    let timeout = Duration::from_secs(2);
                     let mut rounds = 0;
-                    while rounds < ROUNDS && began.elapsed() < patience {
+                    while rounds < ROUNDS && began.elapsed() < timeout {
                         pair.round();
                         rounds += 1;
                     }

@@ -182,6 +182,6 @@ pub mod __private {
 /// with: the runtime and the suite must not read one fact in two ways.
 #[doc(hidden)]
 pub mod __host {
-    pub use crate::sys::affinity::told as allowed_cpus;
+    pub use crate::sys::affinity::read_mask as allowed_cpus;
     pub use crate::sys::cgroup::{Cgroup, Limit};
 }

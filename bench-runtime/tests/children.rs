@@ -65,8 +65,8 @@ fn without_descriptors_no_child_starts_and_one_that_runs_is_waited_for() {
 
 /// The kernel collects the children then: a wait ends, with an error, as std's does.
 #[test]
-fn a_process_that_ignores_its_children_is_told_so_at_the_wait() {
-    let name = "a_process_that_ignores_its_children_is_told_so_at_the_wait";
+fn a_wait_fails_in_a_process_that_ignores_its_children() {
+    let name = "a_wait_fails_in_a_process_that_ignores_its_children";
     let end = in_child(name, || {
         // SAFETY: sets no handler.
         unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };

@@ -558,7 +558,7 @@ fn panic_hook_may_wait_for_a_goroutine_that_has_started_on_the_thread() {
 }
 
 /// The first four lines that a runtime of one P writes to stderr while `hangs` runs.
-fn told_of(test: &str, hangs: fn()) -> Option<Vec<String>> {
+fn lines_of(test: &str, hangs: fn()) -> Option<Vec<String>> {
     let end = in_child(test, || {
         // What is written to stderr is read here.
         let (from, to) = std::io::pipe().unwrap();
@@ -584,9 +584,9 @@ fn told_of(test: &str, hangs: fn()) -> Option<Vec<String>> {
 }
 
 #[test]
-fn lock_of_std_held_over_a_wait_on_one_thread_is_told_of() {
-    let test = "lock_of_std_held_over_a_wait_on_one_thread_is_told_of";
-    let told = told_of(test, || {
+fn lock_of_std_held_over_a_wait_on_one_thread_is_reported() {
+    let test = "lock_of_std_held_over_a_wait_on_one_thread_is_reported";
+    let told = lines_of(test, || {
         let lock = Arc::new(Mutex::new(0));
         let held = lock.lock().unwrap();
         let theirs = Arc::clone(&lock);
@@ -604,9 +604,9 @@ fn lock_of_std_held_over_a_wait_on_one_thread_is_told_of() {
 }
 
 #[test]
-fn an_endless_loop_that_another_of_its_thread_waits_for_is_told_of() {
-    let test = "an_endless_loop_that_another_of_its_thread_waits_for_is_told_of";
-    let told = told_of(test, || {
+fn an_endless_loop_that_another_of_its_thread_waits_for_is_reported() {
+    let test = "an_endless_loop_that_another_of_its_thread_waits_for_is_reported";
+    let told = lines_of(test, || {
         drop(go(|| {
             loop {
                 std::hint::spin_loop();

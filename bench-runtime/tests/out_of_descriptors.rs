@@ -19,7 +19,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, conne
 use start::Start;
 
 /// As many as the server may pause for at most, and more.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A socket that can be connected when no descriptor is left.
 fn unconnected() -> OwnedFd {
@@ -31,7 +31,7 @@ fn connected(socket: OwnedFd, to: SocketAddr) -> TcpStream {
     connect(socket.as_raw_fd(), &SockaddrStorage::from(to)).expect("the kernel accepts it");
     let stream = TcpStream::from(socket);
     stream
-        .set_read_timeout(Some(PATIENCE))
+        .set_read_timeout(Some(TIMEOUT))
         .expect("a time limit");
     stream
 }

@@ -25,7 +25,7 @@ use bench_runtime::{
 use child::{in_child, must_end};
 use start::Start;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn each_mode(test: fn()) {
     for builder in [Runtime::builder(), Runtime::builder().migrating()] {
@@ -232,7 +232,7 @@ fn thread_locals_are_dropped_where_all_goroutines_of_the_thread_have_ended() {
     runtime.shutdown();
     let begun = Instant::now();
     while DROPPED.load(Ordering::SeqCst) == 0 {
-        assert!(begun.elapsed() < PATIENCE);
+        assert!(begun.elapsed() < TIMEOUT);
         std::thread::yield_now();
     }
 }
@@ -311,7 +311,7 @@ fn what_timers_hold_is_dropped_in_goroutines() {
                     drop(ctx);
                 }
                 for _ in 0..2 * MANY {
-                    let place = rx.recv_timeout(PATIENCE).expect("it is dropped");
+                    let place = rx.recv_timeout(TIMEOUT).expect("it is dropped");
                     assert!(place, "a destructor in the scheduler");
                 }
             }
@@ -377,7 +377,7 @@ impl Error for Calls {}
 
 /// Waits for the thread that fires the timers of plain threads.
 fn plain_timers_fire() {
-    let tick = time::after(Duration::from_millis(1)).recv_timeout(PATIENCE);
+    let tick = time::after(Duration::from_millis(1)).recv_timeout(TIMEOUT);
     tick.expect("it fires timers");
 }
 
@@ -413,7 +413,7 @@ fn destructors_of_the_programs_do_not_end_or_block_the_timers_of_plain_threads()
         let runtime = Runtime::builder().procs(1).start().unwrap();
         let after = runtime.run(|| {
             let waits = Calls(plain_timers_fire);
-            time::after_func(PATIENCE, move || _ = &waits)
+            time::after_func(TIMEOUT, move || _ = &waits)
         });
         after.reset(Duration::from_millis(50));
         drop((after, runtime));
@@ -475,7 +475,7 @@ fn what_timers_hold_at_a_shutdown_may_panic_more_than_once() {
                 for _ in 0..3 {
                     let bursts = Bursts(count.clone());
                     let f = move || drop(bursts.0.clone());
-                    drop(time::after_func(PATIENCE, f));
+                    drop(time::after_func(TIMEOUT, f));
                 }
             });
             runtime.shutdown();
@@ -511,7 +511,7 @@ fn exit_in_a_goroutine_frees_what_another_has_lent() {
         fn drop(&mut self) {
             drop(std::mem::take(&mut self.0));
             FREED.store(true, Ordering::SeqCst);
-            std::thread::sleep(PATIENCE);
+            std::thread::sleep(TIMEOUT);
         }
     }
     static FREED: AtomicBool = AtomicBool::new(false);
@@ -639,8 +639,8 @@ fn unexpected(text: &str) -> ! {
 }
 
 #[test]
-fn goroutine_without_a_stack_and_without_a_handle_is_told_to_the_panic_hook() {
-    let test = "goroutine_without_a_stack_and_without_a_handle_is_told_to_the_panic_hook";
+fn goroutine_without_a_stack_and_without_a_handle_reaches_the_panic_hook() {
+    let test = "goroutine_without_a_stack_and_without_a_handle_reaches_the_panic_hook";
     must_end(in_child(test, || {
         let told = Arc::new(AtomicUsize::new(0));
         let count = told.clone();

@@ -21,13 +21,13 @@ pub(crate) fn stdout() -> Answer<StdoutLock<'static>> {
     Answer(io::stdout().lock())
 }
 
-/// Says `text` once `patience` is over, unless what it returns is dropped before.
+/// Says `text` once `timeout` is over, unless what it returns is dropped before.
 #[must_use]
-pub(crate) fn say_after(patience: Duration, text: String) -> Sender<()> {
+pub(crate) fn say_after(timeout: Duration, text: String) -> Sender<()> {
     let (done, waited) = mpsc::channel();
     // Without a thread it is only not said.
     let _ = std::thread::Builder::new().spawn(move || {
-        if waited.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+        if waited.recv_timeout(timeout) == Err(RecvTimeoutError::Timeout) {
             say(text);
         }
     });
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn reader_that_left_is_told_from_a_full_device() {
+    fn reader_that_left_differs_from_a_full_device() {
         let failing = |kind: io::ErrorKind| anyhow::Error::from(to_stdout(kind.into()));
         assert!(ToStdout::is_reader_gone(&failing(
             io::ErrorKind::BrokenPipe

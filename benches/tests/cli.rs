@@ -258,7 +258,7 @@ fn the_gate_finds_an_injected_slowdown_and_passes_equals() {
 }
 
 #[test]
-fn two_builds_in_one_run_are_told_apart_and_one_alone_is_not() {
+fn two_builds_in_one_run_are_compared_and_one_alone_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let lane = lane(dir.path());
     let slow = dir.path().join("slow.sh");

@@ -29,7 +29,7 @@ use lane::Program;
 const REPORT: &str = r#"{"elapsed_ns":1,"operations_count":60,"checksum":60,"cpu_ns":0,"voluntary_switches_count":0,"involuntary_switches_count":0,"latency":{"corrected":true,"offered_per_s":1.0,"achieved_per_s":1.0,"buckets":[[1,60]]},"metrics":{"load_asked_count":60.0}}"#;
 /// The variable that names the load generator.
 const LOAD: &str = "THREADBARE_LOAD";
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A lane in the midst of its sample.
 struct Service {
@@ -121,7 +121,7 @@ fn load_script(folder: &Path, own: &Path) -> PathBuf {
 fn wait_for(path: &Path) -> String {
     let start = Instant::now();
     while !path.exists() {
-        assert!(start.elapsed() < PATIENCE, "no {}", path.display());
+        assert!(start.elapsed() < TIMEOUT, "no {}", path.display());
         sleep(Duration::from_millis(5));
     }
     fs::read_to_string(path).unwrap().trim().to_owned()
@@ -140,7 +140,7 @@ struct Client(BufReader<TcpStream>);
 impl Client {
     fn new(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         Self(BufReader::new(stream))
     }
 
@@ -267,12 +267,12 @@ fn stop(process: Pid) {
         })
     };
     while !is_stopped() {
-        assert!(start.elapsed() < PATIENCE, "{process} is not stopped");
+        assert!(start.elapsed() < TIMEOUT, "{process} is not stopped");
         sleep(Duration::from_millis(1));
     }
 }
 
-fn backend_that_is_killed_or_stalls_is_told_by_the_status(lane: &str) {
+fn backend_that_is_killed_or_stalls_is_answered_by_a_status(lane: &str) {
     let Some(service) = Service::start(lane, |point| {
         point.insert("timeout_ns".to_owned(), 300_000_000);
     }) else {
@@ -293,7 +293,7 @@ fn backend_that_is_killed_or_stalls_is_told_by_the_status(lane: &str) {
     // The kernel closes its sockets a moment later.
     let start = Instant::now();
     while status() != 502 {
-        assert!(start.elapsed() < PATIENCE, "{lane}");
+        assert!(start.elapsed() < TIMEOUT, "{lane}");
     }
     assert_eq!(status(), 502, "{lane} when it is gone");
     service.end();
@@ -302,7 +302,7 @@ fn backend_that_is_killed_or_stalls_is_told_by_the_status(lane: &str) {
 fn request_too_many_is_refused_and_those_under_way_are_answered_before_the_end(lane: &str) {
     let Some(mut service) = Service::start(lane, |point| {
         point.insert("in_flight_count".to_owned(), 2);
-        point.insert("timeout_ns".to_owned(), PATIENCE.as_nanos() as u64);
+        point.insert("timeout_ns".to_owned(), TIMEOUT.as_nanos() as u64);
     }) else {
         return;
     };
@@ -321,14 +321,14 @@ fn request_too_many_is_refused_and_those_under_way_are_answered_before_the_end(l
             told.send((status, body, status == 503 || client.is_closed()))
         });
     }
-    let (status, body, _) = tells.recv_timeout(PATIENCE).unwrap();
+    let (status, body, _) = tells.recv_timeout(TIMEOUT).unwrap();
     assert_eq!(status, 503, "{lane}: {body}");
     let error = body["error"].as_str().unwrap();
     assert!(error.contains("too many"), "{lane}: {body}");
     service.drain();
     kill(service.backend, Signal::SIGCONT).unwrap();
     for _ in 0..2 {
-        let (status, body, is_closed) = tells.recv_timeout(PATIENCE).unwrap();
+        let (status, body, is_closed) = tells.recv_timeout(TIMEOUT).unwrap();
         assert_eq!((status, is_closed), (200, true), "{lane}: {body}");
     }
     assert!(idle.is_closed(), "{lane}");
@@ -345,7 +345,7 @@ fn whole(lane: &str) {
         assert_eq!(answers, first, "{lane} against {FIRST}");
     }
     client_that_goes_away_in_the_midst_of_a_request_does_no_harm(lane);
-    backend_that_is_killed_or_stalls_is_told_by_the_status(lane);
+    backend_that_is_killed_or_stalls_is_answered_by_a_status(lane);
     request_too_many_is_refused_and_those_under_way_are_answered_before_the_end(lane);
 }
 
@@ -414,7 +414,7 @@ fn wrk_and_the_load_generator_agree_on_the_rate_of_a_service() {
         ("delay_ns", 5_000_000),
         ("spread_ns", 0),
         ("slow_ns", 5_000_000),
-        ("timeout_ns", PATIENCE.as_nanos() as u64),
+        ("timeout_ns", TIMEOUT.as_nanos() as u64),
         ("connections_count", CONNECTIONS),
         ("hold_ns", 1_000_000_000),
     ];

@@ -332,7 +332,7 @@ fn twice_sets_every_lane_against_itself() {
     setup.twice = true;
     let (_, run) = measure(&setup, &dir.path().join("run.jsonl"));
     let analysis = reports::Analysis::of(&run);
-    assert_eq!(analysis.noise.told_apart(), (0, 2));
+    assert_eq!(analysis.noise.called_different(), (0, 2));
 }
 
 #[test]

@@ -69,8 +69,8 @@ const DEBUG_BUILD: &str = "debug_build";
 fn unoptimised(run: &Run) -> Option<Taint> {
     let facts = &run.header.environment;
     let says = |name: &str, text: &str| facts.get(name).is_some_and(|value| value == text);
-    let is_told = run.taints.iter().any(|taint| taint.kind == DEBUG_BUILD);
-    (!is_told && (says("opt_level", "0") || says("profile", "debug"))).then(|| Taint {
+    let is_difference = run.taints.iter().any(|taint| taint.kind == DEBUG_BUILD);
+    (!is_difference && (says("opt_level", "0") || says("profile", "debug"))).then(|| Taint {
         kind: DEBUG_BUILD.to_owned(),
         message: "threadbare was built without optimisation; use --release".to_owned(),
         ..Taint::default()

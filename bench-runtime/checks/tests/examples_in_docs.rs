@@ -360,7 +360,7 @@ fn the_walk_sees_items_of_each_kind() {
 }
 
 #[test]
-fn an_item_without_an_example_is_told_from_one_with_it() {
+fn an_item_without_an_example_is_found() {
     let file = "
         pub struct Shown;
         impl Shown {

@@ -34,7 +34,7 @@ one its rows are left out. The default takes five minutes on two CPUs.
 ";
 
 /// The longest wait of a child for one thing.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The options of the command line.
 struct Plan {
@@ -131,7 +131,7 @@ fn compacted() -> usize {
 fn until(holds: impl Fn() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < PATIENCE, "no end in {PATIENCE:?}");
+        assert!(start.elapsed() < TIMEOUT, "no end in {TIMEOUT:?}");
         bench_runtime::time::sleep(Duration::from_millis(2));
     }
 }

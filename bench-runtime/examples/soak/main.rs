@@ -2,7 +2,7 @@
 //! long as requested, checking every answer.
 //!
 //! Actors run one scenario after another, drawn from a seed. A watchdog thread
-//! looks at each actor; if one has made no progress for `--patience` seconds it
+//! looks at each actor; if one has made no progress for `--timeout` seconds it
 //! prints what each thread is at and the scheduler's state, and aborts; it also
 //! watches that the end comes. At the end the counts must balance:
 //! no goroutine left, no thread left, every value dropped once.
@@ -51,7 +51,7 @@ fn main() {
     println!("soak: {settings}");
 
     let board = Arc::new(Board::new(settings.actors));
-    let watchdog = watchdog::start(board.clone(), Arc::downgrade(&runtime), settings.patience);
+    let watchdog = watchdog::start(board.clone(), Arc::downgrade(&runtime), settings.timeout);
     let reporter = watchdog::start_reporter(board.clone(), Arc::downgrade(&runtime));
     let outsider = start_outsider(board.clone(), runtime.clone(), settings.seed);
     let began = Instant::now();
@@ -62,8 +62,8 @@ fn main() {
     outsider.join().expect("the outside thread found no fault");
     let left = runtime.run(|| {
         // Detached goroutines may still be on their way out.
-        let patience = Instant::now() + Duration::from_secs(20);
-        while num_goroutine() > 1 && Instant::now() < patience {
+        let timeout = Instant::now() + Duration::from_secs(20);
+        while num_goroutine() > 1 && Instant::now() < timeout {
             time::sleep(Duration::from_millis(1));
         }
         num_goroutine() - 1
@@ -96,10 +96,10 @@ fn main() {
     let shutdown = runtime.shutdown();
     assert_eq!(shutdown.unfinished_count, 0, "unfinished goroutines");
     // On a busy machine a thread may need longer to end than a shutdown waits.
-    let patience = Instant::now() + Duration::from_secs(20);
+    let timeout = Instant::now() + Duration::from_secs(20);
     // This one and the watchdog.
     let mut threads = threads_count();
-    while threads > 2 && Instant::now() < patience {
+    while threads > 2 && Instant::now() < timeout {
         std::thread::sleep(Duration::from_millis(5));
         threads = threads_count();
     }

@@ -216,10 +216,10 @@ fn sleepers(rng: &mut Rng) {
 
 fn time_outs(rng: &mut Rng) {
     let (tx, rx) = chan::<u64>(0);
-    let (length, patience) = (rng.below(300), rng.below(300));
+    let (length, timeout) = (rng.below(300), rng.below(300));
     let sender = go(move || {
         time::sleep(Duration::from_micros(length));
-        tx.send_timeout(7, Duration::from_micros(patience)).is_ok()
+        tx.send_timeout(7, Duration::from_micros(timeout)).is_ok()
     });
     let got = rx.recv_timeout(Duration::from_micros(rng.below(600))).ok();
     let sent = sender.join().expect("returns");

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub(crate) const USAGE: &str = "usage: soak [--seconds S] [--procs P] [--seed N] \
-[--mode pinned|migrating] [--actors A] [--patience S] [--no-resize] [--only SCENARIO]";
+[--mode pinned|migrating] [--actors A] [--timeout S] [--no-resize] [--only SCENARIO]";
 
 /// See [`USAGE`].
 #[derive(Clone, Copy, Debug)]
@@ -15,7 +15,7 @@ pub(crate) struct Settings {
     pub(crate) migrating: bool,
     pub(crate) actors: usize,
     /// How long an actor may take for a scenario.
-    pub(crate) patience: Duration,
+    pub(crate) timeout: Duration,
     pub(crate) resizes: bool,
     only: Option<&'static str>,
 }
@@ -28,7 +28,7 @@ impl Settings {
             seed: 1,
             migrating: false,
             actors: 48,
-            patience: Duration::from_secs(60),
+            timeout: Duration::from_secs(60),
             resizes: true,
             only: None,
         };
@@ -48,7 +48,7 @@ impl Settings {
                 "--procs" => settings.procs = number()?.max(1) as usize,
                 "--seed" => settings.seed = number()?,
                 "--actors" => settings.actors = number()?.max(1) as usize,
-                "--patience" => settings.patience = Duration::from_secs(number()?.max(1)),
+                "--timeout" => settings.timeout = Duration::from_secs(number()?.max(1)),
                 "--mode" if value == "pinned" => settings.migrating = false,
                 "--mode" if value == "migrating" => settings.migrating = true,
                 "--only" => {

@@ -86,13 +86,13 @@ impl Board {
             .map(|((name, _), count)| (*name, count.load(Ordering::SeqCst)))
     }
 
-    /// Actors without progress for `patience`, and what they are at.
-    fn stuck(&self, patience: Duration) -> Vec<(usize, &'static str)> {
+    /// Actors without progress for `timeout`, and what they are at.
+    fn stuck(&self, timeout: Duration) -> Vec<(usize, &'static str)> {
         let now = self.now_ms();
         (0..self.at.len())
             .filter(|&actor| {
                 let since = self.since[actor].load(Ordering::SeqCst);
-                now.saturating_sub(since) > patience.as_millis() as u64
+                now.saturating_sub(since) > timeout.as_millis() as u64
             })
             .map(|actor| {
                 let at = self.at[actor].load(Ordering::SeqCst);
@@ -102,7 +102,7 @@ impl Board {
     }
 }
 
-/// What the end may take after the last scenario, beside the patience: a
+/// What the end may take after the last scenario, beside the timeout: a
 /// shutdown waits for threads, and so does the count of them.
 const CLOSING: Duration = Duration::from_secs(60);
 
@@ -115,7 +115,7 @@ const TELLING: Duration = Duration::from_secs(10);
 pub(crate) fn start(
     board: Arc<Board>,
     runtime: Weak<Runtime>,
-    patience: Duration,
+    timeout: Duration,
 ) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let mut rounds = 0;
@@ -127,15 +127,15 @@ pub(crate) fn start(
                 rounds = now_rounds;
                 last = Instant::now();
             }
-            let stuck = board.stuck(patience);
-            if !stuck.is_empty() || last.elapsed() > patience * 2 {
+            let stuck = board.stuck(timeout);
+            if !stuck.is_empty() || last.elapsed() > timeout * 2 {
                 hang(&format!("no progress of {stuck:?}"), &runtime);
             }
         }
         let over = Instant::now();
         while !board.closed.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(50));
-            if over.elapsed() > patience + CLOSING {
+            if over.elapsed() > timeout + CLOSING {
                 hang("the end does not come", &runtime);
             }
         }

@@ -269,7 +269,7 @@ impl Core {
     /// The caller holds it and uses no more state taken under it.
     #[inline(always)]
     pub(super) unsafe fn unlock(&self) {
-        // SAFETY: passed on.
+        // SAFETY: by the caller's promise.
         unsafe { self.lock.unlock() };
     }
 
@@ -284,7 +284,7 @@ impl Core {
         reason = "the lock is what makes it exclusive; a guard would not fit select, which holds many"
     )]
     pub(super) unsafe fn state(&self) -> &mut State {
-        // SAFETY: passed on.
+        // SAFETY: by the caller's promise.
         unsafe { &mut *self.state.get() }
     }
 
@@ -434,7 +434,7 @@ impl Core {
 /// As for [`pass`].
 #[inline(always)]
 pub(super) unsafe fn complete(waiter: NonNull<Waiter>) {
-    // SAFETY: passed on.
+    // SAFETY: by the caller's promise.
     sched::ready(unsafe { pass(waiter) });
 }
 

@@ -297,7 +297,7 @@ impl<T> Chan<T> {
         value: *const T,
         waiter: Option<*mut Waiter>,
     ) -> Option<Outcome> {
-        // SAFETY: passed on.
+        // SAFETY: by the caller's promise.
         match unsafe { self.attempt_send(value) } {
             Attempt::Done(()) => Some(Outcome::Passed),
             Attempt::Closed => Some(Outcome::Closed),

@@ -72,7 +72,7 @@ unsafe fn take<T>(g: &Goroutine) -> T {
 /// The record is the caller's and its body is empty.
 #[inline(always)]
 pub(crate) unsafe fn put_closure<F: FnOnce() -> T + Send, T: Send>(g: &Goroutine, f: F) {
-    // SAFETY: as promised.
+    // SAFETY: by the caller's promise.
     unsafe {
         put(g, f);
         g.set_vtable(&Of::<F, T>::VTABLE);
@@ -86,7 +86,7 @@ pub(crate) unsafe fn put_closure<F: FnOnce() -> T + Send, T: Send>(g: &Goroutine
 /// As for [`put_closure`].
 #[inline(always)]
 pub(crate) unsafe fn put_alone<F: FnOnce() -> T + Send, T>(g: &Goroutine, f: F) {
-    // SAFETY: as promised.
+    // SAFETY: by the caller's promise.
     unsafe {
         put(g, f);
         g.set_vtable(&Of::<F, T>::ALONE);
@@ -100,7 +100,7 @@ pub(crate) unsafe fn put_alone<F: FnOnce() -> T + Send, T>(g: &Goroutine, f: F) 
 /// It ended, its result type is `T`, and this is done once.
 #[inline(always)]
 pub(crate) unsafe fn take_outcome<T>(g: &Goroutine) -> Outcome<T> {
-    // SAFETY: as promised.
+    // SAFETY: by the caller's promise.
     unsafe { take(g) }
 }
 

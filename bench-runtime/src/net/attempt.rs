@@ -25,11 +25,11 @@ use crate::timer::Action;
 const BLIND_WAIT: Duration = Duration::from_millis(20);
 
 thread_local! {
-    /// For plain threads alone: none where the process is out of descriptors.
+    /// A plain thread's eventfd; `None` if the process is out of descriptors.
     static WAKE: Option<Arc<EventFd>> = EventFd::new().ok().map(Arc::new);
 }
 
-/// How the caller waits: with that poller, or as a plain thread.
+/// The poller of the calling goroutine; `None` for a plain thread.
 #[inline]
 fn poller() -> Option<io::Result<&'static Netpoll>> {
     #[cfg(test)]
@@ -45,20 +45,20 @@ pub(super) struct Attempt<'a> {
     side: Side,
     desc: Option<&'static PollDesc>,
     tick: u64,
-    /// The end of this operation, where it has one of its own.
+    /// The deadline of this operation alone; `NEVER` without one.
     limit_ns: u64,
     waited: bool,
     /// Urgent data has ended a wait of a thread, and did not end the operation.
     skips_urgent: bool,
 }
 
-/// Where the wait of a future is.
+/// Where the waiter of a future is.
 pub(super) enum Entered {
     Slot(&'static PollDesc),
     Queue(Place),
 }
 
-/// A future's waiter in the queue, from a box.
+/// A future's waiter in the queue; it is in a box.
 pub(super) struct Place(NonNull<Waiter>);
 
 // SAFETY: others reach the waiter under the queue's lock alone, or once they have
@@ -201,7 +201,7 @@ impl<'a> Attempt<'a> {
                 desc
             }
         };
-        // Again, for what changed before `kick` could know of this record.
+        // Checked again: a close before `kick` could see this record is found here.
         if self.waits.is_closed() {
             return Err(closed_error());
         }
@@ -214,7 +214,7 @@ impl<'a> Attempt<'a> {
         };
         let end_ns = self.end_ns();
         let me = sched::prepare_park(WaitReason::Io, ptr::from_ref(desc).cast());
-        // Also where it is in the slot for a moment only: another goroutine may have
+        // Even if the waiter was in the slot for a moment only: another goroutine may have
         // seen it there, and queued.
         self.waited = true;
         match netpoll.register(desc, self.side, me, self.tick) {
@@ -291,7 +291,7 @@ impl<'a> Attempt<'a> {
     unsafe fn join_queue(&self, waiter: *mut Waiter) {
         let state = self.waits.side(self.side);
         let mut queue = state.queue.lock();
-        // SAFETY: passed on.
+        // SAFETY: by the caller's promise.
         unsafe { queue.enqueue(waiter) };
         // AcqRel: see `is_busy`, which follows.
         state.queued.fetch_add(1, Ordering::AcqRel);
@@ -305,7 +305,7 @@ impl<'a> Attempt<'a> {
     unsafe fn remove(&self, waiter: *mut Waiter) -> bool {
         let state = self.waits.side(self.side);
         let mut queue = state.queue.lock();
-        // SAFETY: passed on.
+        // SAFETY: by the caller's promise.
         let removed = unsafe { queue.remove(waiter) };
         if queue.is_empty() {
             state.queued.store(0, Ordering::Release);
@@ -334,7 +334,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn wait_as_thread(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        // Without one in the thread's last moments too.
+        // Also `None` while the thread drops its thread-locals.
         let wake = WAKE.try_with(Clone::clone).ok().flatten();
         if let Some(wake) = &wake {
             self.waits.threads.lock().push(ThreadWait {
@@ -348,7 +348,7 @@ impl<'a> Attempt<'a> {
             if let Some(at) = threads.iter().position(|t| Arc::ptr_eq(&t.wake, wake)) {
                 threads.swap_remove(at);
             }
-            // Under the lock: it is not set any more.
+            // Under the lock: no kick sets it any more.
             wake.clear();
         }
         result

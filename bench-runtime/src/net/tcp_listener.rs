@@ -53,7 +53,7 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// That of the last address, where none is free.
+    /// The error of the last address, if none is free.
     ///
     /// # Examples
     ///

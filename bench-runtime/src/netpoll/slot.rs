@@ -143,8 +143,8 @@ impl Slot {
         Some(unsafe { Parkable::from_head(who) })
     }
 
-    /// Whether another one than the caller waits here, looked at so that the
-    /// one that ends that wait sees what the caller wrote before.
+    /// Whether another waiter than the caller's is here. The thread that ends that wait
+    /// sees what the caller wrote before.
     pub(crate) fn is_busy(&self) -> bool {
         let who = self.waiter.load(Ordering::Relaxed);
         // A read-modify-write that changes nothing: see `net::fd`, which
@@ -157,8 +157,8 @@ impl Slot {
                 .is_ok()
     }
 
-    /// Notes that an operation that began at tick `seen` left nothing behind, or
-    /// may be taken to have where the watch is by level ([`super::level`]).
+    /// Notes that an operation that began at tick `seen` drained the stream, or, where
+    /// the watch is by level, counts as if it had ([`super::level`]).
     #[inline]
     pub(crate) fn set_drained(&self, seen: u64) {
         self.drained_at.store(seen, Ordering::Relaxed);
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn second_waiter_is_told_that_the_slot_is_busy() {
+    fn second_waiter_finds_the_slot_busy() {
         let slot = Slot::new();
         let me = me();
         assert!(!slot.is_busy());

@@ -12,7 +12,7 @@ const LONGEST: usize = (1 << 16) / WORD;
 /// The CPUs in the calling thread's affinity mask, in rising order; at least
 /// one is returned even if the kernel does not say.
 pub(crate) fn cpus() -> Vec<usize> {
-    match told() {
+    match read_mask() {
         Ok(cpus) if !cpus.is_empty() => cpus,
         Ok(_) => vec![0],
         Err(_) => (0..std::thread::available_parallelism().map_or(1, usize::from)).collect(),
@@ -25,12 +25,12 @@ pub(crate) fn cpus() -> Vec<usize> {
 /// # Errors
 ///
 /// What `sched_getaffinity` says.
-pub fn told() -> io::Result<Vec<usize>> {
+pub fn read_mask() -> io::Result<Vec<usize>> {
     if cfg!(miri) {
         // Miri has the call with the C library's own mask only.
         return Err(io::ErrorKind::Unsupported.into());
     }
-    told_by(|mask| {
+    read_mask_by(|mask| {
         // SAFETY: the kernel writes at most this many bytes, which the slice holds.
         let code =
             unsafe { libc::sched_getaffinity(0, size_of_val(mask), mask.as_mut_ptr().cast()) };
@@ -41,7 +41,7 @@ pub fn told() -> io::Result<Vec<usize>> {
 
 /// The CPUs that `ask` sets in a mask, which says `EINVAL` to one that is shorter than
 /// the kernel's own.
-fn told_by(
+fn read_mask_by(
     mut ask: impl FnMut(&mut [libc::c_ulong]) -> nix::Result<()>,
 ) -> nix::Result<Vec<usize>> {
     let mut mask: Vec<libc::c_ulong> = vec![0; 1024 / WORD];
@@ -68,9 +68,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kernel_of_many_cpus_is_asked_with_a_mask_as_long_as_its_own() {
+    fn mask_is_as_long_as_a_kernel_of_many_cpus_needs() {
         let kernel_of = |cpus: usize| {
-            told_by(move |mask| match mask.len() * WORD < cpus {
+            read_mask_by(move |mask| match mask.len() * WORD < cpus {
                 true => Err(Errno::EINVAL),
                 false => {
                     mask[(cpus - 1) / WORD] |= 1 << ((cpus - 1) % WORD);

@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn no_quota_is_told_from_a_host_that_does_not_say() {
+    fn no_quota_differs_from_a_host_that_does_not_say() {
         let (_root, none) = cgroup(&[
             UNIFIED,
             ("proc/self/cgroup", "0::/\n"),

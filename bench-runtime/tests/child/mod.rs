@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 const CHILD: &str = "BENCH_RUNTIME_TEST_CHILD";
 /// A child that has not ended by then hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The signal that ended a child, if one did, and what the child wrote on stderr.
 pub(crate) type End = (Option<i32>, String);
@@ -47,7 +47,7 @@ pub(crate) fn in_child_with(
     let status = loop {
         match child.try_wait().unwrap() {
             Some(status) => break Some(status),
-            None if begun.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(5)),
+            None if begun.elapsed() < TIMEOUT => thread::sleep(Duration::from_millis(5)),
             None => {
                 child.kill().unwrap();
                 child.wait().unwrap();

@@ -21,7 +21,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 const SCENARIO: &str = "BENCH_RUNTIME_DEADLOCK_SCENARIO";
 
 /// After which a child counts as hanging. Generous: CPUs may be busy.
-const PATIENCE: Duration = Duration::from_secs(240);
+const TIMEOUT: Duration = Duration::from_secs(240);
 
 /// How a child is to end.
 enum End {
@@ -79,10 +79,10 @@ fn run(scenario: &Scenario) -> Result<(), Failed> {
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        if since.elapsed() > PATIENCE {
+        if since.elapsed() > TIMEOUT {
             child.kill()?;
             child.wait()?;
-            return Err(format!("still running after {PATIENCE:?}").into());
+            return Err(format!("still running after {TIMEOUT:?}").into());
         }
         std::thread::sleep(Duration::from_millis(5));
     };

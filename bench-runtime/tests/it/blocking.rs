@@ -10,7 +10,7 @@ use bench_runtime::{
     unlock_os_thread, yield_now,
 };
 
-use crate::sched_support::{Setting, at_each, within_patience};
+use crate::sched_support::{Setting, at_each, within_timeout};
 use crate::start::Start;
 use crate::support::message;
 
@@ -199,7 +199,7 @@ fn fake_time_stands_still_during_a_blocking_call() {
 
 #[test]
 fn goexit_after_a_blocking_call_ends_the_goroutine() {
-    within_patience(
+    within_timeout(
         Setting {
             procs: 1,
             migrating: false,

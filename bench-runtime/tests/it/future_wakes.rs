@@ -21,7 +21,7 @@ use crate::future::poll_once;
 use crate::start::Start;
 use crate::support::everywhere;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 const MOMENT: Duration = Duration::from_millis(1);
 
 /// Says which thread calls it, and panics then.
@@ -51,12 +51,12 @@ fn timers_of_threads_and_signals_wake_on_one_thread_which_outlives_panics() {
     let mut wakers = Vec::new();
     for _ in 0..3 {
         let mut waits = wait(time::after(MOMENT), &waker);
-        wakers.push(told.recv_timeout(PATIENCE).unwrap());
+        wakers.push(told.recv_timeout(TIMEOUT).unwrap());
         assert!(poll_once(waits.as_mut(), &waker).is_ready());
         let mut waits = wait(signals.clone(), &waker);
         // SAFETY: sends a signal that is caught.
         assert_eq!(unsafe { libc::raise(libc::SIGURG) }, 0);
-        wakers.push(told.recv_timeout(PATIENCE).unwrap());
+        wakers.push(told.recv_timeout(TIMEOUT).unwrap());
         assert!(poll_once(waits.as_mut(), &waker).is_ready());
     }
     assert!(wakers.iter().all(|one| *one == wakers[0]), "{wakers:?}");
@@ -95,7 +95,7 @@ fn wakers_that_sysmon_readies_are_called_by_goroutines_which_may_wait_for_each_o
                 // The one that waits is readied first, and both in one round.
                 let _first = wait(time::after(MOMENT), &waits);
                 let _second = wait(time::after(MOMENT), &tells);
-                let is_done = blocking(move || is_done.recv_timeout(PATIENCE));
+                let is_done = blocking(move || is_done.recv_timeout(TIMEOUT));
                 assert_eq!(is_done, Ok(true));
             }
         });

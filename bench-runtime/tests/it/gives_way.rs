@@ -17,7 +17,7 @@ use crate::sched_support::at_each;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Longer than it takes on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn ignore<T>(_: T) {}
 
@@ -188,7 +188,7 @@ fn give_way(calls: Vec<(&'static str, Call)>) {
         let since = Instant::now();
         while !seen.load(Ordering::Relaxed) {
             call();
-            assert!(since.elapsed() < PATIENCE, "{name} never gives way");
+            assert!(since.elapsed() < TIMEOUT, "{name} never gives way");
         }
         sleeper.join().unwrap();
     }

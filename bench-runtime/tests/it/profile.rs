@@ -154,7 +154,7 @@ fn goroutines_go_on_while_profiles_are_made() {
 
 /// Names, mutexes and stacks go while they are looked at; what is reported is whole.
 #[test]
-fn what_ends_while_it_is_looked_at_is_told_whole_or_not_at_all() {
+fn what_ends_while_it_is_looked_at_is_reported_whole_or_not_at_all() {
     let runtime = Runtime::builder().procs(2).start().unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let own = stop.clone();

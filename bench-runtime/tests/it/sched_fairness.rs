@@ -14,7 +14,7 @@ use bench_runtime::{
     select, time, yield_now,
 };
 
-use crate::sched_support::{Setting, at_each, within_patience};
+use crate::sched_support::{Setting, at_each, within_timeout};
 use crate::start::Start;
 
 /// No answer within this is starvation, on however loaded a machine.
@@ -76,7 +76,7 @@ fn endless_loop_does_not_stop_others_on_one_processor() {
 /// In a migrating runtime also those are served that shared the hog's thread.
 #[test]
 fn two_hundred_millisecond_hog_delays_a_sleeper_by_far_less() {
-    within_patience(
+    within_timeout(
         Setting {
             procs: 1,
             migrating: true,
@@ -638,7 +638,7 @@ fn low_and_normal_classes_run_beside_high_goroutines_that_never_stop() {
 #[test]
 fn high_class_runs_before_what_was_queued_earlier() {
     for migrating in [false, true] {
-        within_patience(
+        within_timeout(
             Setting {
                 procs: 1,
                 migrating,

@@ -9,7 +9,7 @@ use bench_runtime::{
     yield_now,
 };
 
-use crate::sched_support::{Setting, at_each, within_patience};
+use crate::sched_support::{Setting, at_each, within_timeout};
 use crate::start::Start;
 
 const EACH: &[usize] = &[1, 2, 8];
@@ -106,7 +106,7 @@ fn thread_now() -> std::thread::ThreadId {
 /// two hogs hold the other threads in turn.
 #[test]
 fn goroutine_finds_itself_after_it_has_moved_to_another_thread() {
-    within_patience(
+    within_timeout(
         Setting {
             procs: 4,
             migrating: true,
@@ -238,7 +238,7 @@ fn grown_gomaxprocs_runs_what_waits_behind_a_hog() {
 #[test]
 fn thousand_and_twenty_four_processors_start_and_stop() {
     for migrating in [false, true] {
-        within_patience(
+        within_timeout(
             Setting {
                 procs: 1_024,
                 migrating,

@@ -9,7 +9,7 @@ use crate::start::Start;
 use bench_runtime::{Builder, Runtime};
 
 /// Longer than any body takes on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How the runtime under test is built.
 #[derive(Clone, Copy, Debug)]
@@ -34,13 +34,13 @@ impl Setting {
 pub(crate) fn at_each(procs: &[usize], body: fn(Setting)) {
     for &procs in procs {
         for migrating in [false, true] {
-            within_patience(Setting { procs, migrating }, body);
+            within_timeout(Setting { procs, migrating }, body);
         }
     }
 }
 
 /// As [`at_each`], in one setting.
-pub(crate) fn within_patience(setting: Setting, body: fn(Setting)) {
+pub(crate) fn within_timeout(setting: Setting, body: fn(Setting)) {
     let runtime = Arc::new(setting.builder().start().expect("a runtime starts"));
     let (done, ended) = mpsc::channel();
     let runner = std::thread::spawn({
@@ -51,7 +51,7 @@ pub(crate) fn within_patience(setting: Setting, body: fn(Setting)) {
             let _ = done.send(());
         }
     });
-    if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+    if ended.recv_timeout(TIMEOUT) == Err(RecvTimeoutError::Timeout) {
         panic!("hangs at {setting:?}\n{}", runtime.debug_state());
     }
     if let Err(panic) = runner.join() {

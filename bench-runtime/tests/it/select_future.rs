@@ -174,7 +174,7 @@ fn default_and_timeout_are_taken_where_no_future_is_ready() {
         assert!(!now);
         assert!(select! { future(ready(true)) -> now => now, default => false });
 
-        let (begun, patience) = (Instant::now(), Duration::from_millis(5));
+        let (begun, timeout) = (Instant::now(), Duration::from_millis(5));
         let polls = Cell::new(0);
         // One that wakes itself over and over does not keep the time-out away.
         let busy = poll_fn(|cx| {
@@ -184,9 +184,9 @@ fn default_and_timeout_are_taken_where_no_future_is_ready() {
         });
         select! {
             future(busy) -> () => unreachable!(),
-            timeout(patience) => {}
+            timeout(timeout) => {}
         }
-        assert!(begun.elapsed() >= patience && polls.get() > 1);
+        assert!(begun.elapsed() >= timeout && polls.get() > 1);
     });
 }
 

@@ -13,7 +13,7 @@ use bench_runtime::{
 };
 
 /// Longer than any sweep takes on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn small() -> StackPolicy {
     StackPolicy::Growable {
@@ -43,7 +43,7 @@ fn with_compaction(body: fn()) {
 fn wait_for_compacted(before: u64, more: u64) {
     let start = Instant::now();
     while compaction_stats().compacted_count < before + more {
-        assert!(start.elapsed() < PATIENCE, "{:?}", compaction_stats());
+        assert!(start.elapsed() < TIMEOUT, "{:?}", compaction_stats());
         bench_runtime::time::sleep(Duration::from_millis(5));
     }
 }
@@ -262,7 +262,7 @@ fn borrowed_local_of_a_compacted_goroutine_loses_no_write() {
         let start = Instant::now();
         while compaction_stats().touched_count == before.touched_count {
             assert!(
-                start.elapsed() < PATIENCE,
+                start.elapsed() < TIMEOUT,
                 "no thread met a compacted stack"
             );
             bench_runtime::time::sleep(Duration::from_millis(5));
@@ -338,7 +338,7 @@ fn more_stacks_than_the_policy_has_slots_is_an_error_of_join() {
         // All others wait, so one that has ended was refused.
         let start = Instant::now();
         while handles.iter().filter(|handle| handle.is_finished()).count() < 50 {
-            assert!(start.elapsed() < PATIENCE);
+            assert!(start.elapsed() < TIMEOUT);
             bench_runtime::yield_now();
         }
         sender.close();

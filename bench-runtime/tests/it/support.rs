@@ -11,7 +11,7 @@ use bench_runtime::{JoinError, JoinHandle, Runtime};
 
 /// Longer than any body takes on a loaded machine.
 /// A hang, and not a machine with much to do.
-const PATIENCE: Duration = Duration::from_secs(match () {
+const TIMEOUT: Duration = Duration::from_secs(match () {
     () if cfg!(miri) => 1_200,
     () if cfg!(any(rt_tsan, rt_asan)) => 300,
     () => 60,
@@ -130,7 +130,7 @@ pub(crate) fn everywhere(body: fn(Way)) {
             }
             let _ = done.send(());
         });
-        match ended.recv_timeout(PATIENCE) {
+        match ended.recv_timeout(TIMEOUT) {
             Err(mpsc::RecvTimeoutError::Timeout) => panic!(
                 "hangs on {way:?}\n{}",
                 runtime.map_or_else(String::new, |runtime| runtime.debug_state())
@@ -158,7 +158,7 @@ pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
 pub(crate) fn within_a_minute(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = std::time::Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < PATIENCE, "{what} does not come to rest");
+        assert!(begun.elapsed() < TIMEOUT, "{what} does not come to rest");
         std::thread::yield_now();
     }
 }

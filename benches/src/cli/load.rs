@@ -25,7 +25,7 @@ const PERCENTILES: [(&str, f64); 3] = [
     ("99.9th percentile of latency", 0.999),
 ];
 /// How long the service may take until it listens.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Loads the service and ends it; prints what came out.
 pub(super) fn load(arguments: &LoadArguments) -> anyhow::Result<ExitCode> {
@@ -66,8 +66,8 @@ fn reach(host: &str) -> anyhow::Result<SocketAddr> {
         .next()
         .with_context(|| format!("{host} has no address"))?;
     let start = Instant::now();
-    while let Err(error) = TcpStream::connect_timeout(&address, PATIENCE) {
-        if start.elapsed() > PATIENCE {
+    while let Err(error) = TcpStream::connect_timeout(&address, TIMEOUT) {
+        if start.elapsed() > TIMEOUT {
             bail!(
                 "no service can be reached at {address}: {error}; start one there by: threadbare serve"
             );

@@ -63,7 +63,7 @@ pub(crate) const FAILED: u8 = 2;
 #[must_use]
 pub fn main() -> ExitCode {
     signals::prepare();
-    // The 2 of these is a verdict.
+    // These commands have 2 as a verdict.
     let judges = ["gate", "verify"].map(OsStr::new);
     let command = std::env::args_os().nth(1);
     let is_judge = command.is_some_and(|command| judges.contains(&command.as_os_str()));

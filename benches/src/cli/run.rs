@@ -43,8 +43,8 @@ pub struct Ended {
     pub run: PathBuf,
     /// The report.
     pub report: PathBuf,
-    /// Whether what came out could be written to stdout.
-    pub told: bool,
+    /// Whether the results could be written to stdout.
+    pub printed: bool,
 }
 
 impl Ended {
@@ -60,7 +60,7 @@ impl Ended {
             | Outcome {
                 crashes_count: 1.., ..
             } => ExitCode::from(1),
-            _ if !self.told => ExitCode::from(FAILED),
+            _ if !self.printed => ExitCode::from(FAILED),
             _ => ExitCode::SUCCESS,
         }
     }
@@ -156,12 +156,12 @@ pub fn measure(
         outcome,
         run,
         report,
-        told: true,
+        printed: true,
     };
     // The run was measured, so an error here does not fail it.
     if let Err(error) = conclude(&ended, arguments.with.as_deref()) {
         let _ = super::refused(&error, FAILED);
-        ended.told = false;
+        ended.printed = false;
     }
     Ok(ended)
 }

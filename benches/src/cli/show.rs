@@ -281,7 +281,7 @@ fn print(run: &Run, analysis: &Analysis, all: bool, out: &mut impl Write) -> any
     )?;
     // In the words of the page: one figure under one name.
     if let Some(typical) = analysis.noise.typical() {
-        let (told, all) = analysis.noise.told_apart();
+        let (told, all) = analysis.noise.called_different();
         write!(
             out,
             "\nRepeats of one lane differ by {}, typically; {told} of {all} such pairs are called different (should be 0).",

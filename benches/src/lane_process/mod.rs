@@ -248,7 +248,7 @@ impl LaneProcess {
             oom_kills_before,
             counters: None,
             mark,
-            refused: refusals.told(),
+            refused: refusals.read(),
             adopts,
             reaped: None,
             ended: false,

@@ -83,7 +83,7 @@ pub(super) struct Refusals(Option<PipeReader>);
 
 impl Refusals {
     /// The steps that were refused to a child that has started. Does not block.
-    pub(super) fn told(self) -> Vec<Step> {
+    pub(super) fn read(self) -> Vec<Step> {
         let Some(mut read) = self.0 else {
             return Vec::new();
         };

@@ -10,7 +10,7 @@ use crate::lane_program;
 use crate::say::say_after;
 
 /// How long a build may be silent: a hanging one is named.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A language with foreign lanes.
 #[derive(Debug)]
@@ -145,7 +145,7 @@ impl Language {
             .map_err(|error| wrong(format!("{}: {error}", target.display())))?;
         // Dropped at the end, which is before it is said of a build that ends.
         let _named = say_after(
-            PATIENCE,
+            TIMEOUT,
             format!(
                 "still building the lane program of {}: {}",
                 self.name,
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_toolchain_that_is_not_there_is_told_with_its_install_line() {
+    fn a_missing_toolchain_is_named_with_its_install_line() {
         let language = Language {
             program: "no-such-language-7",
             variable: "THREADBARE_NO_SUCH",

@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn every_lane_is_told_its_name_and_where_the_load_generator_is() {
+    fn every_lane_gets_its_name_and_the_load_generator() {
         let dir = tempfile::tempdir().unwrap();
         let command = toolbox(dir.path())
             .command(&crate::lanes::find("thread").unwrap())

@@ -252,23 +252,23 @@ fn limit(
     program: &Path,
     split: &Split,
     point: Connections,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<f64, String> {
-    let tries = (0..TRIES).map(|_| attempt(program, split, point, patience));
+    let tries = (0..TRIES).map(|_| attempt(program, split, point, timeout));
     let mut limits = tries.collect::<Result<Vec<_>, _>>()?;
     limits.sort_by(f64::total_cmp);
     Ok(limits[TRIES / 2])
 }
 
-/// Blocks the thread for at most `patience` for each of the two processes.
+/// Blocks the thread for at most `timeout` for each of the two processes.
 fn attempt(
     program: &Path,
     split: &Split,
     point: Connections,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<f64, String> {
     let wrong = |what: &str, error: &dyn std::fmt::Display| format!("{what}: {error}");
-    let late = |what: &str| format!("{what} in {} s", patience.as_secs_f64());
+    let late = |what: &str| format!("{what} in {} s", timeout.as_secs_f64());
     let mut server = Helper(
         Command::new(program)
             .args(["echo", "--connections", &point.count.to_string()])
@@ -280,7 +280,7 @@ fn attempt(
     );
     let mut said = String::new();
     if let Some(stdout) = server.0.stdout.take() {
-        if !is_readable(&stdout, patience) {
+        if !is_readable(&stdout, timeout) {
             return Err(late("the echo server says no address"));
         }
         BufReader::new(stdout)
@@ -312,7 +312,7 @@ fn attempt(
     );
     // What it says fits into its pipes: it ends without a reader.
     let ended = generator
-        .end_by(Instant::now() + patience)
+        .end_by(Instant::now() + timeout)
         .map_err(|error| wrong("waiting for the load generator", &error))?
         .ok_or_else(|| late("the load generator does not end"))?;
     if !ended.success() {
@@ -352,8 +352,8 @@ impl Drop for Helper {
 }
 
 /// Waits until there is something to read, or the end of it.
-fn is_readable(pipe: &impl AsFd, patience: Duration) -> bool {
-    let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+fn is_readable(pipe: &impl AsFd, timeout: Duration) -> bool {
+    let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
     let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
     poll(&mut fds, timeout).is_ok_and(|ready| ready > 0)
 }
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_that_is_loaded_is_told_and_another_is_not() {
+    fn a_lane_that_is_loaded_gets_the_limit_and_another_does_not() {
         let all: Cpus = "0-1".parse().unwrap();
         let started =
             |id: &str| load().command(&LaneCommand::default(), &all, find(id).unwrap(), &point(0));
@@ -470,8 +470,8 @@ mod tests {
         let said = |script: &str| {
             std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
             std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
-            let patience = Duration::from_secs(1);
-            attempt(&program, &split, Connections::of(&point(0)), patience)
+            let timeout = Duration::from_secs(1);
+            attempt(&program, &split, Connections::of(&point(0)), timeout)
         };
         let hangs = "kill -STOP $$";
         let listens = r#"echo '{"address":"127.0.0.1:1"}'"#;

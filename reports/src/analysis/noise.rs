@@ -131,8 +131,8 @@ impl Noise {
 
     /// How many pairs of main figures the rules call different, of all.
     #[must_use]
-    pub fn told_apart(&self) -> (usize, usize) {
-        let is_told = |pair: &&NoisePair| pair.verdict.is_told();
-        (self.main().filter(is_told).count(), self.main().count())
+    pub fn called_different(&self) -> (usize, usize) {
+        let is_difference = |pair: &&NoisePair| pair.verdict.is_difference();
+        (self.main().filter(is_difference).count(), self.main().count())
     }
 }

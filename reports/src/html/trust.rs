@@ -72,7 +72,7 @@ fn noise(view: &View<'_>) -> Markup {
             }
         };
     };
-    let (told, all) = view.analysis.noise.told_apart();
+    let (told, all) = view.analysis.noise.called_different();
     html! {
         div class="sheet" {
             h3 { "How much repeated measurements differ" }

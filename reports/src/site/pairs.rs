@@ -72,8 +72,8 @@ fn ratios(collection: &Collection, from: &Setup, to: &Setup) -> Vec<Option<f64>>
         let (from, to) = (from.figures.get(place)?, to.figures.get(place)?);
         let both = to.iter().filter_map(|(lane, figure)| {
             let before = from.get(lane)?;
-            let is_told = figure.sign.is_empty() && before.sign.is_empty();
-            figure.over(before).filter(|_| is_told)
+            let is_difference = figure.sign.is_empty() && before.sign.is_empty();
+            figure.over(before).filter(|_| is_difference)
         });
         median(&both.collect::<Vec<_>>())
     };

@@ -34,7 +34,7 @@ pub enum Verdict {
 impl Verdict {
     /// True for *faster* and *slower*.
     #[must_use]
-    pub fn is_told(self) -> bool {
+    pub fn is_difference(self) -> bool {
         matches!(self, Verdict::Faster | Verdict::Slower)
     }
 

@@ -350,7 +350,7 @@ fn shares(host: Host, factor: f64, looks: &[u64], times: usize) -> Shares {
         let interval = ended.ratio.interval.expect("enough");
         sum.covered += each * f64::from(interval.contains(factor));
         sum.same += each * f64::from(ended.verdict == Verdict::Same);
-        sum.told += each * f64::from(ended.verdict.is_told());
+        sum.told += each * f64::from(ended.verdict.is_difference());
         sum.wrong_way += each * f64::from(ended.verdict == Verdict::Faster);
         sum.processes += each * ended.processes as f64;
     }

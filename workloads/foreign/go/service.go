@@ -74,7 +74,7 @@ type service struct {
 	hashes   map[string][]byte
 	rounds   int
 	steps    int64
-	patience time.Duration
+	timeout time.Duration
 	backend  string
 	inFlight chan struct{}
 	links    chan *link // A nil is the leave to open a connection.
@@ -85,7 +85,7 @@ type service struct {
 func newService(o order, backend string) (*service, error) {
 	s := &service{
 		hashes: make(map[string][]byte), rounds: int(o.get("rounds_count")), steps: o.get("steps_count"),
-		patience: time.Duration(o.get("timeout_ns")), backend: backend,
+		timeout: time.Duration(o.get("timeout_ns")), backend: backend,
 		inFlight: make(chan struct{}, o.get("in_flight_count")), links: make(chan *link, o.get("pool_count")),
 		begun: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
@@ -121,10 +121,10 @@ func (s *service) end() {
 	case s.begun <- struct{}{}:
 		go func() {
 			defer close(s.ended)
-			patience, cancel := context.WithTimeout(context.Background(), idleTime)
+			ctx, cancel := context.WithTimeout(context.Background(), idleTime)
 			defer cancel()
 			// An error means that a client did not read; its connection is cut.
-			if s.server.Shutdown(patience) != nil {
+			if s.server.Shutdown(ctx) != nil {
 				_ = s.server.Close()
 			}
 			s.closeLinks()
@@ -193,9 +193,9 @@ func (s *service) reply(route string, w http.ResponseWriter, r *http.Request) ([
 		return nil, errMalformed
 	}
 	item := *question.Item % itemsCount
-	patience, cancel := context.WithTimeout(r.Context(), s.patience)
+	ctx, cancel := context.WithTimeout(r.Context(), s.timeout)
 	defer cancel()
-	values, err := s.fetchAll(patience, keys(route, item))
+	values, err := s.fetchAll(ctx, keys(route, item))
 	if err != nil {
 		return nil, err
 	}

@@ -298,19 +298,19 @@ final class Service {
     private static final class Links {
         private final InetSocketAddress address;
         private final Semaphore permits;
-        private final long patience;
+        private final long timeout;
         private final ConcurrentLinkedDeque<Link> idle = new ConcurrentLinkedDeque<>();
 
-        Links(String address, int count, long patience) {
+        Links(String address, int count, long timeout) {
             int colon = address.lastIndexOf(':');
             this.address = new InetSocketAddress(address.substring(0, colon), Integer.parseInt(address.substring(colon + 1)));
             permits = new Semaphore(count);
-            this.patience = patience;
+            this.timeout = timeout;
         }
 
         List<String> get(List<String> keys) throws Problem {
             try {
-                if (!permits.tryAcquire(patience, TimeUnit.NANOSECONDS)) throw Problem.late();
+                if (!permits.tryAcquire(timeout, TimeUnit.NANOSECONDS)) throw Problem.late();
             } catch (InterruptedException error) {
                 throw Problem.backend();
             }
@@ -322,7 +322,7 @@ final class Service {
         }
 
         private List<String> ask(List<String> keys) throws Problem {
-            int millis = (int) Math.max(TimeUnit.NANOSECONDS.toMillis(patience), 1);
+            int millis = (int) Math.max(TimeUnit.NANOSECONDS.toMillis(timeout), 1);
             while (true) {
                 var used = idle.pollFirst();
                 var link = used;

@@ -203,18 +203,18 @@ class Pool {
   #host;
   #port;
   #free;
-  #patience;
+  #timeout;
   #links = [];
   #waiting = new Set();
 
-  constructor(address, count, patience) {
+  constructor(address, count, timeout) {
     const [host, port] = address.split(':');
-    [this.#host, this.#port, this.#free, this.#patience] = [host, Number(port), count, patience];
+    [this.#host, this.#port, this.#free, this.#timeout] = [host, Number(port), count, timeout];
   }
 
   /** The value of a key. */
   async get(key) {
-    const until = Date.now() + this.#patience;
+    const until = Date.now() + this.#timeout;
     await this.#acquire();
     try {
       const value = await this.#ask(key, until);
@@ -227,12 +227,12 @@ class Pool {
 
   async #ask(key, until) {
     for (;;) {
-      const patience = Math.max(until - Date.now(), 1);
+      const timeout = Math.max(until - Date.now(), 1);
       const used = this.#links.pop();
       const link = used ?? new Link(this.#host, this.#port);
       try {
-        if (!used) await link.opened(patience);
-        const value = await link.get(key, patience);
+        if (!used) await link.opened(timeout);
+        const value = await link.get(key, timeout);
         this.#links.push(link);
         return value;
       } catch (error) {
@@ -253,7 +253,7 @@ class Pool {
       const waiter = { resolve, timer: setTimeout(() => {
         this.#waiting.delete(waiter);
         reject(backendIsLate());
-      }, this.#patience) };
+      }, this.#timeout) };
       this.#waiting.add(waiter);
     });
   }
@@ -289,14 +289,14 @@ class Link {
       .on('close', () => this.#fail(new Error('the backend closed the connection')));
   }
 
-  opened(patience) {
-    return this.#wait(patience);
+  opened(timeout) {
+    return this.#wait(timeout);
   }
 
   /** The value of a key, null where it has none. */
-  get(key, patience) {
+  get(key, timeout) {
     this.#come = null;
-    const answered = this.#wait(patience);
+    const answered = this.#wait(timeout);
     this.#socket.write(`*2\r\n$3\r\nGET\r\n$${key.length}\r\n${key}\r\n`);
     return answered;
   }
@@ -305,9 +305,9 @@ class Link {
     this.#socket.destroy();
   }
 
-  #wait(patience) {
+  #wait(timeout) {
     if (this.#socket.destroyed) return Promise.reject(new Error('the connection has ended'));
-    this.#socket.setTimeout(patience);
+    this.#socket.setTimeout(timeout);
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject };
     });

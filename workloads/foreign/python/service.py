@@ -234,14 +234,14 @@ def answer(route, user, item, computed, values):
 class Pool:
     """At most so many connections to the backend, each for one question at a time."""
 
-    def __init__(self, address, count, patience):
-        self._address, self._patience = address.rsplit(":", 1), patience
+    def __init__(self, address, count, timeout):
+        self._address, self._timeout = address.rsplit(":", 1), timeout
         self._permits, self._links = asyncio.Semaphore(count), []
 
     async def get(self, key):
         """The value of a key."""
         try:
-            async with asyncio.timeout(self._patience), self._permits:
+            async with asyncio.timeout(self._timeout), self._permits:
                 value = await self._ask(key)
         except TimeoutError as error:
             raise Problem(504, "the backend did not answer in time") from error

@@ -59,7 +59,7 @@ impl Mask {
 /// # Errors
 ///
 /// What `sched_getaffinity` says.
-pub fn told() -> nix::Result<Vec<usize>> {
+pub fn read_mask() -> nix::Result<Vec<usize>> {
     bench_runtime::__host::allowed_cpus()
         .map_err(|error| Errno::try_from(error).unwrap_or(Errno::ENOSYS))
 }
@@ -68,7 +68,7 @@ pub fn told() -> nix::Result<Vec<usize>> {
 /// refuses to say, as many as are online.
 #[must_use]
 pub fn allowed() -> Vec<usize> {
-    told().unwrap_or_else(|_| {
+    read_mask().unwrap_or_else(|_| {
         let online = std::thread::available_parallelism();
         (0..online.map_or(1, usize::from)).collect()
     })
@@ -133,7 +133,7 @@ mod tests {
         let first = allowed()[0];
         std::thread::spawn(move || {
             pin(&[first]).unwrap();
-            assert_eq!(told(), Ok(vec![first]));
+            assert_eq!(read_mask(), Ok(vec![first]));
         })
         .join()
         .unwrap();

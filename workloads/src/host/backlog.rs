@@ -27,8 +27,8 @@ mod tests {
 
     /// How many connections are made without an accept.
     fn connections(address: SocketAddr, wanted: usize) -> usize {
-        let patience = Duration::from_millis(300);
-        let connect = |_| TcpStream::connect_timeout(&address, patience).ok();
+        let timeout = Duration::from_millis(300);
+        let connect = |_| TcpStream::connect_timeout(&address, timeout).ok();
         let all: Vec<_> = (0..wanted).map_while(connect).collect();
         all.len()
     }

@@ -230,8 +230,8 @@ impl Blocking for Tasks {
         Semphore::new(count)
     }
 
-    fn acquire(&self, permits: &Semphore, patience: Duration) -> bool {
-        permits.wait_timeout(patience)
+    fn acquire(&self, permits: &Semphore, timeout: Duration) -> bool {
+        permits.wait_timeout(timeout)
     }
 
     fn release(&self, permits: &Semphore) {
@@ -262,14 +262,14 @@ impl Connection for TcpStream {
     type Database = NoClient;
 
     /// may's own limit of time is that of the kernel.
-    fn connect(address: SocketAddr, _patience: Duration) -> io::Result<Self> {
+    fn connect(address: SocketAddr, _timeout: Duration) -> io::Result<Self> {
         let stream = Self::connect(address)?;
         stream.set_nodelay(true)?;
         Ok(stream)
     }
 
-    fn set_patience(&self, patience: Duration) -> io::Result<()> {
-        self.set_read_timeout(Some(patience))
+    fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(timeout))
     }
 
     fn second(&self) -> io::Result<Self> {

@@ -257,7 +257,7 @@ impl Blocking for Processes {
 
     fn permits(&self, _count: usize) {}
 
-    fn acquire(&self, (): &(), _patience: Duration) -> bool {
+    fn acquire(&self, (): &(), _timeout: Duration) -> bool {
         true
     }
 

@@ -317,8 +317,8 @@ impl Blocking for Tasks {
         Semaphore::new(count)
     }
 
-    fn acquire(&self, permits: &Semaphore, patience: Duration) -> bool {
-        let permit = permits.acquire_timeout(1, patience);
+    fn acquire(&self, permits: &Semaphore, timeout: Duration) -> bool {
+        let permit = permits.acquire_timeout(1, timeout);
         permit.map(|permit| permit.forget()).is_ok()
     }
 
@@ -347,14 +347,14 @@ impl Blocking for Tasks {
 impl Connection for Shared<TcpStream> {
     type Database = Bridged;
 
-    fn connect(address: SocketAddr, patience: Duration) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, patience)?;
+    fn connect(address: SocketAddr, timeout: Duration) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, timeout)?;
         stream.set_nodelay(true)?;
         Ok(Self::new(stream))
     }
 
-    fn set_patience(&self, patience: Duration) -> io::Result<()> {
-        self.set_read_timeout(Some(patience))
+    fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(timeout))
     }
 
     fn second(&self) -> io::Result<Self> {
@@ -371,19 +371,19 @@ impl Connection for Shared<TcpStream> {
 /// goroutines wait for its futures.
 pub(crate) struct Bridged {
     client: Async,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl Bridged {
-    fn wait<T>(patience: Duration, future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-        let (ctx, _cancel) = Context::background().with_timeout(patience);
+    fn wait<T>(timeout: Duration, future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        let (ctx, _cancel) = Context::background().with_timeout(timeout);
         let late = |_| io::Error::from(io::ErrorKind::TimedOut);
         block_on_with(&ctx, future).map_err(late)?
     }
 }
 
 impl Database for Bridged {
-    fn connect(url: &str, patience: Duration) -> io::Result<Self> {
+    fn connect(url: &str, timeout: Duration) -> io::Result<Self> {
         static TOKIO: LazyLock<io::Result<tokio::runtime::Runtime>> = LazyLock::new(|| {
             tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(1)
@@ -392,13 +392,13 @@ impl Database for Bridged {
         });
         let tokio = TOKIO.as_ref().map_err(|error| error.kind())?;
         let url = url.to_owned();
-        let connected = tokio.spawn(async move { Async::connect(&url, patience).await });
-        let client = Self::wait(patience, async { connected.await? })?;
-        Ok(Self { client, patience })
+        let connected = tokio.spawn(async move { Async::connect(&url, timeout).await });
+        let client = Self::wait(timeout, async { connected.await? })?;
+        Ok(Self { client, timeout })
     }
 
     fn get(&mut self, keys: &[String]) -> io::Result<Option<Vec<Vec<u8>>>> {
-        Self::wait(self.patience, self.client.get(keys))
+        Self::wait(self.timeout, self.client.get(keys))
     }
 }
 

@@ -45,7 +45,7 @@ const LIMIT: &str = "THREADBARE_LOAD_LIMIT";
 /// More threads than this have not been needed to load a server of one host.
 const MOST_THREADS: usize = 16;
 /// A server that is silent for so long is given up.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What one thread of the generator says to the server and makes of the
 /// answers, over connections of its own.
@@ -452,7 +452,7 @@ impl<C: Client> Part<C> {
             let mut count = self.client.poller().wait(&mut events, EpollTimeout::ZERO)?;
             if count == 0 && !sent {
                 if self.never_sleeps {
-                    self.check_patience(due, turn, end)?;
+                    self.check_timeout(due, turn, end)?;
                 } else {
                     self.sleep(due, end)?;
                     count = self.client.poller().wait(&mut events, EpollTimeout::ZERO)?;
@@ -478,22 +478,22 @@ impl<C: Client> Part<C> {
         })
     }
 
-    /// Refuses to wait longer than [`PATIENCE`] for an answer that came `last`.
-    fn check_patience(&self, due: Option<u64>, now: u64, last: u64) -> anyhow::Result<Duration> {
-        let patience = PATIENCE.saturating_sub(Duration::from_nanos(now.saturating_sub(last)));
+    /// Refuses to wait longer than [`TIMEOUT`] for an answer that came `last`.
+    fn check_timeout(&self, due: Option<u64>, now: u64, last: u64) -> anyhow::Result<Duration> {
+        let timeout = TIMEOUT.saturating_sub(Duration::from_nanos(now.saturating_sub(last)));
         ensure!(
-            !patience.is_zero() || due.is_some(),
-            "{} requests were not answered within {PATIENCE:?}",
+            !timeout.is_zero() || due.is_some(),
+            "{} requests were not answered within {TIMEOUT:?}",
             self.client.left()
         );
-        Ok(patience)
+        Ok(timeout)
     }
 
     /// Waits for an event, or until something is due.
     fn sleep(&self, due: Option<u64>, last: u64) -> anyhow::Result<()> {
         let now = now_ns();
-        let patience = self.check_patience(due, now, last)?;
-        let time = due.map_or(patience, |due| {
+        let timeout = self.check_timeout(due, now, last)?;
+        let time = due.map_or(timeout, |due| {
             Duration::from_nanos(due.saturating_sub(now))
         });
         let poller = self.client.poller().0.as_fd();
@@ -511,7 +511,7 @@ pub(super) fn connect(
     poller: &Epoll,
     index: u64,
 ) -> anyhow::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&address, PATIENCE)
+    let stream = TcpStream::connect_timeout(&address, TIMEOUT)
         .with_context(|| format!("a connection to {address}"))?;
     stream.set_nodelay(true)?;
     stream.set_nonblocking(true)?;

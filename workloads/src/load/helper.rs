@@ -19,7 +19,7 @@ pub(crate) struct Listening {
 }
 
 /// How long it may take to end by itself, and how often it is looked at.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 const SLICE: Duration = Duration::from_millis(5);
 
 /// A running program. Dropping it ends its input, and waits a second at most
@@ -81,7 +81,7 @@ impl Drop for Helper {
         drop(self.child.stdin.take());
         let start = Instant::now();
         while matches!(self.child.try_wait(), Ok(None)) {
-            if start.elapsed() > PATIENCE {
+            if start.elapsed() > TIMEOUT {
                 let _ = self.child.kill();
                 let _ = self.child.wait();
                 return;

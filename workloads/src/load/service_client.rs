@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use nix::sys::epoll::{Epoll, EpollCreateFlags};
 use serde::Deserialize;
 
-use super::generator::{self, Client, PATIENCE, Schedule, Tally};
+use super::generator::{self, Client, TIMEOUT, Schedule, Tally};
 use super::service::Plan;
 use crate::host::clock::now_ns;
 use crate::service::api::{Question, right_check};
@@ -182,7 +182,7 @@ impl<'a> Http<'a> {
         connection.waiting = Some((number, due));
         connection.turn += 1;
         self.deadlines.push_back((
-            now_ns() + PATIENCE.as_nanos() as u64,
+            now_ns() + TIMEOUT.as_nanos() as u64,
             index,
             connection.turn,
         ));
@@ -278,8 +278,8 @@ impl<'a> Http<'a> {
         }
         // The service has read them by then.
         thread::sleep(UNDER_WAY);
-        let mut stream = TcpStream::connect_timeout(&self.plan.address, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut stream = TcpStream::connect_timeout(&self.plan.address, TIMEOUT)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         write!(
             stream,
             "POST {DRAIN} HTTP/1.1\r\nHost: service\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"

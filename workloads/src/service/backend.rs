@@ -308,13 +308,13 @@ impl Redis {
             address,
             _folder: folder,
         };
-        let patience = Instant::now() + Duration::from_secs(10);
+        let timeout = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(address).is_err() {
             if let Some(status) = redis.child.try_wait()? {
                 bail!("{} ended with {status}", program.display());
             }
             anyhow::ensure!(
-                Instant::now() < patience,
+                Instant::now() < timeout,
                 "{} does not listen",
                 program.display()
             );

@@ -29,7 +29,7 @@ pub const LANES: [&str; 8] = [
     "tokio-ct",
 ];
 /// How long the database may take for the table.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Writes all records into the table `threadbare_items` of the database at
 /// `url`, and makes the table if there is none; how many connections the
@@ -49,7 +49,7 @@ pub fn fill(url: &str) -> anyhow::Result<u64> {
         }
     }
     let config: Config = url.parse().context("this is no address of a PostgreSQL")?;
-    let mut client = postgres::Config::from(with_patience(config, PATIENCE))
+    let mut client = postgres::Config::from(with_timeout(config, TIMEOUT))
         .connect(NoTls)
         .context("no PostgreSQL can be reached at this address")?;
     client
@@ -67,19 +67,19 @@ pub fn fill(url: &str) -> anyhow::Result<u64> {
     Ok(allowed.get::<_, &str>(0).parse()?)
 }
 
-/// How to connect; neither that nor a query may take longer than `patience`.
-fn config(url: &str, patience: Duration) -> io::Result<Config> {
+/// How to connect; neither that nor a query may take longer than `timeout`.
+fn config(url: &str, timeout: Duration) -> io::Result<Config> {
     let config = url.parse().map_err(failed)?;
-    Ok(with_patience(config, patience))
+    Ok(with_timeout(config, timeout))
 }
 
-fn with_patience(mut config: Config, patience: Duration) -> Config {
+fn with_timeout(mut config: Config, timeout: Duration) -> Config {
     let given = config.get_options().unwrap_or_default();
     let options = format!(
         "{given} -c statement_timeout={}",
-        patience.as_millis().max(1)
+        timeout.as_millis().max(1)
     );
-    config.options(options).connect_timeout(patience);
+    config.options(options).connect_timeout(timeout);
     config
 }
 
@@ -107,8 +107,8 @@ pub(crate) struct Async {
 }
 
 impl Async {
-    pub(crate) async fn connect(url: &str, patience: Duration) -> io::Result<Self> {
-        let connected = config(url, patience)?.connect(NoTls).await;
+    pub(crate) async fn connect(url: &str, timeout: Duration) -> io::Result<Self> {
+        let connected = config(url, timeout)?.connect(NoTls).await;
         let (client, connection) = connected.map_err(failed)?;
         // It ends with the client; what goes wrong the client says.
         tokio::spawn(connection);
@@ -129,7 +129,7 @@ pub(crate) enum NoClient {}
 impl Database for NoClient {
     const EXISTS: bool = false;
 
-    fn connect(_url: &str, _patience: Duration) -> io::Result<Self> {
+    fn connect(_url: &str, _timeout: Duration) -> io::Result<Self> {
         Err(ErrorKind::Unsupported.into())
     }
 
@@ -146,8 +146,8 @@ pub(crate) struct Client {
 }
 
 impl Database for Client {
-    fn connect(url: &str, patience: Duration) -> io::Result<Self> {
-        let config = postgres::Config::from(config(url, patience)?);
+    fn connect(url: &str, timeout: Duration) -> io::Result<Self> {
+        let config = postgres::Config::from(config(url, timeout)?);
         let mut client = config.connect(NoTls).map_err(failed)?;
         let query = client.prepare(QUERY).map_err(failed)?;
         Ok(Self { client, query })

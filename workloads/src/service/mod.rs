@@ -169,7 +169,7 @@ pub(crate) struct Settings {
     /// Steps of what [`Route::Compute`] computes.
     pub(crate) steps: u64,
     /// How long to wait for the backend.
-    pub(crate) patience: Duration,
+    pub(crate) timeout: Duration,
     pub(crate) backend: Place,
 }
 
@@ -180,7 +180,7 @@ impl Settings {
             pool: order.count("pool_count"),
             rounds: order.get("rounds_count") as u32,
             steps: order.get("steps_count"),
-            patience: Duration::from_nanos(order.get("timeout_ns")),
+            timeout: Duration::from_nanos(order.get("timeout_ns")),
             backend,
         }
     }

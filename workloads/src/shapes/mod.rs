@@ -138,7 +138,7 @@ pub(crate) trait Blocking: Clone + Send + Sync + 'static {
     fn permits(&self, count: usize) -> Self::Permits;
     /// Takes a permit; blocks for at most that long until there is one, and
     /// says whether there was.
-    fn acquire(&self, permits: &Self::Permits, patience: Duration) -> bool;
+    fn acquire(&self, permits: &Self::Permits, timeout: Duration) -> bool;
     /// Gives a permit back.
     fn release(&self, permits: &Self::Permits);
 
@@ -157,7 +157,7 @@ pub(crate) trait Database: Send + Sized + 'static {
     const EXISTS: bool = true;
 
     /// Connects; blocks for at most that long, then and for each answer.
-    fn connect(url: &str, patience: Duration) -> IoResult<Self>;
+    fn connect(url: &str, timeout: Duration) -> IoResult<Self>;
     /// The values of these keys; `None` where one has none.
     fn get(&mut self, keys: &[String]) -> IoResult<Option<Vec<Vec<u8>>>>;
 }
@@ -168,9 +168,9 @@ pub(crate) trait Connection: Read + Write + Send + Sized + 'static {
     type Database: Database;
 
     /// Connects; blocks for at most that long.
-    fn connect(address: SocketAddr, patience: Duration) -> IoResult<Self>;
+    fn connect(address: SocketAddr, timeout: Duration) -> IoResult<Self>;
     /// Makes reads fail that have waited for so long.
-    fn set_patience(&self, patience: Duration) -> IoResult<()>;
+    fn set_timeout(&self, timeout: Duration) -> IoResult<()>;
     /// Another handle of the same connection.
     fn second(&self) -> IoResult<Self>;
     /// Ends it, or its side that reads; nothing if it has ended.
@@ -225,14 +225,14 @@ where
 impl Connection for Shared<TcpStream> {
     type Database = database::Client;
 
-    fn connect(address: SocketAddr, patience: Duration) -> IoResult<Self> {
-        let stream = TcpStream::connect_timeout(&address, patience)?;
+    fn connect(address: SocketAddr, timeout: Duration) -> IoResult<Self> {
+        let stream = TcpStream::connect_timeout(&address, timeout)?;
         stream.set_nodelay(true)?;
         Ok(Self::new(stream))
     }
 
-    fn set_patience(&self, patience: Duration) -> IoResult<()> {
-        self.set_read_timeout(Some(patience))
+    fn set_timeout(&self, timeout: Duration) -> IoResult<()> {
+        self.set_read_timeout(Some(timeout))
     }
 
     fn second(&self) -> IoResult<Self> {

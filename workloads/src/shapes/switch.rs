@@ -168,7 +168,7 @@ pub(super) fn futex<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Fai
 }
 
 fn allowed() -> Result<Vec<usize>, Failure> {
-    affinity::told().map_err(|errno| Failure::failed(format!("reading the CPU set: {errno}")))
+    affinity::read_mask().map_err(|errno| Failure::failed(format!("reading the CPU set: {errno}")))
 }
 
 /// Runs a sample that may pin the main task, and undoes that.

@@ -129,8 +129,8 @@ impl<T> Default for Slot<T> {
 
 impl<T> Drop for Slot<T> {
     fn drop(&mut self) {
-        // By then no select borrows it, or its goroutine has ended without
-        // coming back: what it lent stays lent.
+        // By then no select borrows it, or the goroutine of the select ended
+        // while it waited: its slots stay marked.
         if !self.marks.lent.get() {
             drop(self.take());
         }

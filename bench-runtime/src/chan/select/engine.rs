@@ -156,7 +156,7 @@ fn repeats(entries: &[Entry], at: usize) -> bool {
 unsafe fn lock_all(entries: &[Entry]) {
     for at in 0..entries.len() {
         if !repeats(entries, at) {
-            // SAFETY: passed on.
+            // SAFETY: by the caller's promise.
             unsafe { core_of(&entries[at]) }.lock();
         }
     }
@@ -319,7 +319,7 @@ unsafe fn park(entries: &mut [Entry], wait: Wait) -> Option<Taken> {
             }
         }
     }
-    // SAFETY: passed on.
+    // SAFETY: by the caller's promise.
     unsafe { unlock_all(entries) };
     match wait {
         Wait::Until(deadline_ns) => sched::park_until(me, ticket, deadline_ns),

@@ -24,7 +24,7 @@ pub(super) fn destroy(view: &View<'_>) -> Option<(Finding, String)> {
     Some((finding, format!("{evidence} {remark}")))
 }
 
-/// Whether Go’s figures are less than a thread’s; of each line the rows of Go,
+/// Whether Go’s figures are less than a thread’s; a line has the rows of Go,
 /// ours and the thread.
 fn less_than_thread(view: &View<'_>, lines: Vec<[Option<&Row>; 3]>) -> Option<(Finding, String)> {
     let judged = |lane: usize| {
@@ -58,7 +58,7 @@ fn less_than_thread(view: &View<'_>, lines: Vec<[Option<&Row>; 3]>) -> Option<(F
 }
 
 pub(super) fn process_switch(view: &View<'_>) -> Option<(Finding, String)> {
-    /// What is less is not worth the word slow.
+    /// A smaller ratio is not called slow.
     const SLOW_RATIO: f64 = 1.25;
     let pairs: Vec<(&Row, &Row)> = view
         .with_role(Role::ProcessSwitch)

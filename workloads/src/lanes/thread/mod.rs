@@ -279,11 +279,11 @@ impl<C: Channel> Blocking for Threads<C> {
         }
     }
 
-    fn acquire(&self, permits: &Permits, patience: Duration) -> bool {
+    fn acquire(&self, permits: &Permits, timeout: Duration) -> bool {
         let free = permits.free.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut free, _) = permits
             .freed
-            .wait_timeout_while(free, patience, |free| *free == 0)
+            .wait_timeout_while(free, timeout, |free| *free == 0)
             .unwrap_or_else(PoisonError::into_inner);
         let got = *free > 0;
         *free -= usize::from(got);

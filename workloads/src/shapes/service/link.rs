@@ -15,12 +15,12 @@ pub(super) enum Link<S: Connection> {
 
 impl<S: Connection> Link<S> {
     pub(super) fn new(settings: &Settings) -> io::Result<Self> {
-        let patience = settings.patience;
+        let timeout = settings.timeout;
         Ok(match &settings.backend {
-            Place::Database(url) => Self::Database(S::Database::connect(url, patience)?),
+            Place::Database(url) => Self::Database(S::Database::connect(url, timeout)?),
             Place::Resp(address) => {
-                let stream = S::connect(*address, patience)?;
-                stream.set_patience(patience)?;
+                let stream = S::connect(*address, timeout)?;
+                stream.set_timeout(timeout)?;
                 Self::Resp(Resp {
                     stream,
                     commands: Vec::new(),

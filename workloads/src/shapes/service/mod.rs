@@ -149,7 +149,7 @@ impl<L: Blocking> Server<L> {
             // A client that goes away in the midst of a request ends its
             // connection, no more.
             let _ = stream
-                .set_patience(IDLE)
+                .set_timeout(IDLE)
                 .and_then(|()| server.converse(&mut stream, &mut answered, |_| Ok(true)));
             stream.shut(Shutdown::Both);
             drop(locked(&server.open).remove(&number));
@@ -278,7 +278,7 @@ impl<L: Blocking> Server<L> {
 
     /// Gets these keys on a connection of the pool.
     fn fetch(&self, keys: &[String]) -> Result<Vec<Vec<u8>>, Problem> {
-        if !self.lane.acquire(&self.permits, self.settings.patience) {
+        if !self.lane.acquire(&self.permits, self.settings.timeout) {
             return Err(Problem::BackendIsLate);
         }
         let _leaves = Leaves(|| self.lane.release(&self.permits));

@@ -58,7 +58,7 @@ impl<L: Blocking<Stream = Shared<TcpStream>, Listener = Arc<TcpListener>>> Serve
                 Ok(mut stream) => {
                     // A client that goes away in the midst of a request ends
                     // its connection, no more.
-                    let _ = stream.set_patience(IDLE).and_then(|()| {
+                    let _ = stream.set_timeout(IDLE).and_then(|()| {
                         self.converse(&mut stream, &mut answered, |stream| {
                             goes_on(stream, &self.listener)
                         })

@@ -173,7 +173,7 @@ impl<L: Stackless> Server<L> {
 
     /// Gets a key on a connection of the pool.
     async fn fetch(&self, key: &str) -> Result<Vec<u8>, Problem> {
-        let fetched = L::within(self.settings.patience, async {
+        let fetched = L::within(self.settings.timeout, async {
             // It is never closed.
             let _permit = self.permits.acquire().await;
             loop {
@@ -216,7 +216,7 @@ impl<L: Stackless> Link<L> {
     async fn new(settings: &Settings) -> io::Result<Self> {
         Ok(match &settings.backend {
             Place::Database(url) => {
-                Self::Database(database::Async::connect(url, settings.patience).await?)
+                Self::Database(database::Async::connect(url, settings.timeout).await?)
             }
             Place::Resp(address) => Self::Resp(Resp {
                 stream: L::connect(*address).await?,
