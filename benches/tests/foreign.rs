@@ -41,36 +41,7 @@ fn says_hello_by_the_protocol(name: &str, hello: &Hello) {
 }
 
 fn every_cell_is_right_or_says_why_not(name: &str, program: &mut Program, hello: &Hello) {
-    let mut cells = 0;
-    for workload in catalogue::all() {
-        let refused = &hello.workloads[workload.id];
-        for (id, point) in (1..).zip(workload.points(Size::Tiny, hello.cpus_count as usize)) {
-            let cell = format!("{name} {} {point:?}", workload.id);
-            let iterations = workload.iterations(Size::Tiny);
-            match program.run(id, workload.id, &point, iterations) {
-                Response::Sample(sample) => {
-                    assert_eq!(*refused, None, "{cell}");
-                    assert_eq!(sample.id, id, "{cell}");
-                    let one = workload.expected(&point, 1);
-                    let checked = workload.check_answer(&sample, &point, iterations, one);
-                    assert_eq!(checked, Ok(()), "{cell}");
-                    cells += 1;
-                }
-                Response::Error {
-                    kind: ErrorKind::NotSupported,
-                    message,
-                    ..
-                } => {
-                    assert!(
-                        refused.as_ref().is_none_or(|why| *why == message),
-                        "{cell}: {message}, but hello said {refused:?}"
-                    );
-                    assert!(message.len() > 10, "{cell}: {message}");
-                }
-                other => panic!("{cell}: {other:?}"),
-            }
-        }
-    }
+    let cells = program.checked_cells(name, hello);
     let refuses_all = hello.workloads.values().all(Option::is_some);
     assert!(cells > 1 || refuses_all, "{name} runs next to nothing");
     if refuses_all {

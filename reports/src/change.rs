@@ -33,7 +33,7 @@ use crate::run::Run;
 use crate::stats::FALSE_DISCOVERY_RATE;
 use crate::stats::bootstrap::Ratio;
 use crate::stats::difference::Difference;
-use crate::stats::drift::{FEWEST_DRIFT_CELLS, DriftCells};
+use crate::stats::drift::{DriftCells, FEWEST_DRIFT_CELLS};
 use crate::stats::shift::{self, Design};
 use crate::stats::verdict::{Bound, Comparison, Verdict, verdicts};
 use crate::{failure, format};
@@ -251,7 +251,9 @@ fn remarks(judges: &BTreeMap<&str, Judge>) -> Vec<String> {
     if let Some(count) = most.filter(|_| known.is_empty()) {
         let drift_cells = match count {
             0 => "no other model was measured in both runs".to_owned(),
-            1 => format!("1 figure of another model is in both runs, of {FEWEST_DRIFT_CELLS} needed"),
+            1 => {
+                format!("1 figure of another model is in both runs, of {FEWEST_DRIFT_CELLS} needed")
+            }
             _ => format!(
                 "{count} figures of other models are in both runs, of {FEWEST_DRIFT_CELLS} needed"
             ),

@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use std::time::Duration;
@@ -22,6 +22,25 @@ const A_WHILE: Duration = Duration::from_millis(100);
 /// A race that once gave one false alarm in some ten thousand runs is met for
 /// sure.
 const RUNS: usize = 60_000;
+
+/// A child that writes a line after a while, and the pipe that it writes to.
+fn late_child() -> (Child, OwnedFd) {
+    let mut child = Command::new("sh")
+        .args(["-c", "sleep 0.2; echo late"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = child.stdout.take().unwrap().into();
+    (child, stdout)
+}
+
+/// What comes from a pipe, waited for as a goroutine waits.
+fn read_all(pipe: OwnedFd) -> String {
+    let mut text = String::new();
+    let mut reader = PipeReader::try_from(pipe).unwrap();
+    reader.read_to_string(&mut text).unwrap();
+    text
+}
 
 const fn ends(name: &'static str, body: fn()) -> Scenario {
     Scenario {
@@ -143,18 +162,8 @@ pub(crate) const NO_ALARMS: &[Scenario] = &[
     }),
     ends("wait_for_a_pipe", || {
         each(|| {
-            let mut child = Command::new("sh")
-                .args(["-c", "sleep 0.2; echo late"])
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap();
-            let stdout = OwnedFd::from(child.stdout.take().unwrap());
-            let mut line = String::new();
-            PipeReader::try_from(stdout)
-                .unwrap()
-                .read_to_string(&mut line)
-                .unwrap();
-            assert_eq!(line, "late\n");
+            let (mut child, stdout) = late_child();
+            assert_eq!(read_all(stdout), "late\n");
             child.wait().unwrap();
         });
     }),
@@ -162,21 +171,9 @@ pub(crate) const NO_ALARMS: &[Scenario] = &[
         "wait_for_a_pipe_of_another_goroutine_that_waits_for_a_pipe",
         || {
             each(|| {
-                let mut child = Command::new("sh")
-                    .args(["-c", "sleep 0.2; echo late"])
-                    .stdout(Stdio::piped())
-                    .spawn()
-                    .unwrap();
-                let stdout = OwnedFd::from(child.stdout.take().unwrap());
+                let (mut child, stdout) = late_child();
                 let (tx, rx) = chan(0);
-                drop(go(move || {
-                    let mut line = String::new();
-                    PipeReader::try_from(stdout)
-                        .unwrap()
-                        .read_to_string(&mut line)
-                        .unwrap();
-                    tx.send(line).unwrap();
-                }));
+                drop(go(move || tx.send(read_all(stdout)).unwrap()));
                 assert_eq!(rx.recv().as_deref(), Some("late\n"));
                 child.wait().unwrap();
             });

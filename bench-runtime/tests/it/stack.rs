@@ -261,10 +261,7 @@ fn borrowed_local_of_a_compacted_goroutine_loses_no_write() {
         // The counts are the process's, so other tests may have made them.
         let start = Instant::now();
         while compaction_stats().touched_count == before.touched_count {
-            assert!(
-                start.elapsed() < TIMEOUT,
-                "no thread met a compacted stack"
-            );
+            assert!(start.elapsed() < TIMEOUT, "no thread met a compacted stack");
             bench_runtime::time::sleep(Duration::from_millis(5));
         }
         stop.store(1, Ordering::Relaxed);

@@ -133,6 +133,9 @@ impl Noise {
     #[must_use]
     pub fn called_different(&self) -> (usize, usize) {
         let is_difference = |pair: &&NoisePair| pair.verdict.is_difference();
-        (self.main().filter(is_difference).count(), self.main().count())
+        (
+            self.main().filter(is_difference).count(),
+            self.main().count(),
+        )
     }
 }

@@ -4,8 +4,7 @@
 use maud::{Markup, html};
 
 use super::shell;
-use super::verdicts::shade;
-use super::view::factor;
+use super::verdicts::sign;
 use crate::compare::{Comparison, ComparisonCell, ComparisonRow};
 use crate::format;
 use crate::stats::Verdict;
@@ -127,21 +126,8 @@ fn cell_of(cell: Option<&ComparisonCell>) -> Markup {
     let Some(cell) = cell else {
         return html! { td class="none" { "missing" } };
     };
-    // Turned so that below 1 is better.
-    let turned = cell.turned_ratio;
     let title = format!("{}; ratio {}", cell.value_text, format::times(cell.ratio));
-    let (class, text) = match cell.verdict {
-        Verdict::Faster => (
-            format!("b{}", shade(1.0 / turned)),
-            format!("▲ {}", factor(1.0 / turned)),
-        ),
-        Verdict::Slower => (
-            format!("w{}", shade(turned)),
-            format!("▼ {}", factor(turned)),
-        ),
-        Verdict::Same => ("open".to_owned(), "≈".to_owned()),
-        Verdict::CannotTell => ("open".to_owned(), "?".to_owned()),
-    };
+    let (class, text) = sign(cell.verdict, cell.turned_ratio);
     html! { td class=(class) title=(title) { (text) } }
 }
 

@@ -109,6 +109,23 @@ fn glance_rows<'a>(
         .collect()
 }
 
+/// The class and the text of a cell with this verdict. The ratio is turned so that below 1 is
+/// better.
+pub(super) fn sign(verdict: Verdict, turned: f64) -> (String, String) {
+    match verdict {
+        Verdict::Faster => (
+            format!("b{}", shade(1.0 / turned)),
+            format!("▲ {}", factor(1.0 / turned)),
+        ),
+        Verdict::Slower => (
+            format!("w{}", shade(turned)),
+            format!("▼ {}", factor(turned)),
+        ),
+        Verdict::Same => ("open".to_owned(), "≈".to_owned()),
+        Verdict::CannotTell => ("open".to_owned(), "?".to_owned()),
+    }
+}
+
 fn glance(row: Option<&Row>, lane: &str, reference: &str) -> Markup {
     let Some(row) = row else {
         return html! { td class="none" data-lane=(lane) { "–" } };
@@ -120,18 +137,7 @@ fn glance(row: Option<&Row>, lane: &str, reference: &str) -> Markup {
         return html! { td class="none" data-lane=(lane) { (row.value_text()) } };
     };
     let turned = row.quantity.turned(standing.ratio).value;
-    let (class, text) = match standing.verdict {
-        Verdict::Faster => (
-            format!("b{}", shade(1.0 / turned)),
-            format!("▲ {}", factor(1.0 / turned)),
-        ),
-        Verdict::Slower => (
-            format!("w{}", shade(turned)),
-            format!("▼ {}", factor(turned)),
-        ),
-        Verdict::Same => ("open".to_owned(), "≈".to_owned()),
-        Verdict::CannotTell => ("open".to_owned(), "?".to_owned()),
-    };
+    let (class, text) = sign(standing.verdict, turned);
     let why = match standing.verdict {
         Verdict::CannotTell => "; more processes may decide it (--budget, --processes)",
         _ => "",

@@ -45,13 +45,7 @@ impl Axis {
                 (low / lack, high * lack)
             }
         };
-        Axis {
-            scale,
-            low,
-            high,
-            from: 0.0,
-            to: 1.0,
-        }
+        Axis::between(scale, low, high)
     }
 
     /// An axis between exactly these values.

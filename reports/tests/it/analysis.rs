@@ -69,7 +69,12 @@ fn equal_lanes_are_same_and_so_are_the_pairs() {
     assert!(!analysis.noise.pairs.is_empty());
     let typical = analysis.noise.typical().expect("pairs");
     assert!(typical < 0.03, "{typical}");
-    assert_eq!(analysis.noise.called_different().0, 0, "{:?}", analysis.noise);
+    assert_eq!(
+        analysis.noise.called_different().0,
+        0,
+        "{:?}",
+        analysis.noise
+    );
     let inflation = analysis.noise.inflation("spawn.one", &tokio.quantity);
     assert!((1.0..1.3).contains(&inflation), "{inflation}");
     assert!(

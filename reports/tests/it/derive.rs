@@ -122,6 +122,14 @@ pub(crate) fn derived(real: &[Run], number: usize) -> Run {
     run
 }
 
+/// Sets the count of samples at the end of a run whose groups were changed.
+pub(crate) fn recount(run: &mut Run) {
+    let count = run.samples_count() as u64;
+    if let Some(end) = &mut run.end {
+        end.samples_count = count;
+    }
+}
+
 /// Writes `count` derived runs below `folder` as kept runs are.
 pub(crate) fn write(folder: &Path, count: usize) -> Vec<PathBuf> {
     let mut real = real();
@@ -131,13 +139,7 @@ pub(crate) fn write(folder: &Path, count: usize) -> Vec<PathBuf> {
             .workloads
             .retain(|workload| is_kept(&workload.id));
         run.groups.retain(|group| is_kept(&group.workload));
-        if let Some(end) = &mut run.end {
-            end.samples_count = run
-                .groups
-                .iter()
-                .map(|group| group.samples.len() as u64)
-                .sum();
-        }
+        recount(run);
     }
     write_all(&real, folder, count)
 }

@@ -42,13 +42,7 @@ fn write(folder: &Path) {
                 sample.elapsed_ns = (sample.elapsed_ns as f64 * factor) as u64;
             }
         }
-        if let Some(end) = &mut run.end {
-            end.samples_count = run
-                .groups
-                .iter()
-                .map(|group| group.samples.len() as u64)
-                .sum();
-        }
+        derive::recount(&mut run);
         save(&run, &folder.join(format!("{number}.jsonl")));
     }
 }

@@ -629,11 +629,8 @@ pub const fn from_zero(
     most: u64,
 ) -> Parameter {
     Parameter {
-        name,
-        meaning,
-        values,
         range: (0, most),
-        kernel_divisor: 1,
+        ..count(name, meaning, values, most)
     }
 }
 

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "peers")]
 mod corosensei;
+mod listener;
 #[cfg(feature = "peers")]
 mod may;
 mod process;

@@ -6,27 +6,25 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use nix::sys::socket::{Shutdown, shutdown};
+use bench_runtime::net::Shared;
 use nix::unistd::Pid;
 
 use crate::catalogue::{Shape, Workload};
-use crate::host::backlog;
 use crate::host::clock::now_ns;
 use crate::host::fork;
 use crate::host::pipe::NumberPipe;
 use crate::host::resident::Resident;
 use crate::host::shared_memory::{Arena, Gate, Lock, Number};
 use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
-use crate::load::server_address;
+use crate::lanes::listener;
 use crate::measure::{Latencies, Meter};
-use crate::shapes::{self, Blocking, Shared};
+use crate::shapes::{self, Blocking};
 
 const LIMITS: &str = "ulimit -u, pids.max of the cgroup and kernel.pid_max";
 /// The exit status of a task whose failure is in its slot.
@@ -264,21 +262,14 @@ impl Blocking for Processes {
     fn release(&self, (): &()) {}
 
     fn listen(&self) -> io::Result<(Self::Listener, SocketAddr)> {
-        let listener = TcpListener::bind(server_address())?;
-        backlog::lengthen(&listener)?;
-        let address = listener.local_addr()?;
-        Ok((Arc::new(listener), address))
+        listener::open()
     }
 
     fn accept(&self, listener: &Self::Listener) -> io::Result<Self::Stream> {
-        let (stream, _) = listener.accept()?;
-        stream.set_nodelay(true)?;
-        Ok(Shared::new(stream))
+        listener::accept(listener)
     }
 
     fn close(&self, listener: &Self::Listener) {
-        // An accept that blocks in a child ends with EINVAL; an error here
-        // means that it has ended already.
-        let _ = shutdown(listener.as_raw_fd(), Shutdown::Both);
+        listener::close(listener);
     }
 }

@@ -9,7 +9,7 @@ use crate::catalogue::{Shape, Workload};
 use crate::host::clock::now_ns;
 use crate::host::files::Files;
 use crate::lane::{Entry, Failure, Lane, Order, Outcome, Program};
-use crate::measure::{Latencies, Meter};
+use crate::measure::{Meter, Starts};
 
 /// Tasks spawned into a scope, one by one.
 pub(super) const SCOPE: Entry = Entry {
@@ -136,8 +136,7 @@ fn spawn_each(count: u64, job: &(dyn Fn(u64) -> u64 + Sync)) -> u64 {
 }
 
 fn first_instruction(order: &Order, splits: bool) -> Outcome {
-    let (mut returns, mut firsts, mut finishes) =
-        (Latencies::new(), Latencies::new(), Latencies::new());
+    let mut starts = Starts::new();
     let first = AtomicU64::new(0);
     let note = || {
         first.store(now_ns(), Ordering::Relaxed);
@@ -162,20 +161,12 @@ fn first_instruction(order: &Order, splits: bool) -> Outcome {
                 })
             };
             let finished = now_ns();
-            let ran = first.load(Ordering::Relaxed);
-            returns.record(returned - called);
-            firsts.record(ran - called);
-            finishes.record(finished - ran);
+            starts.record(called, returned, first.load(Ordering::Relaxed), finished);
             sum += result;
         }
         sum
     });
-    let mut outcome = Outcome::new(meter.finish(), checksum)
-        .with("spawn_return_ns", returns.median_ns())
-        .with("first_instruction_ns", firsts.median_ns())
-        .with("finish_ns", finishes.median_ns());
-    outcome.latency = Some(firsts.report(None, outcome.per_second(order.iterations)));
-    outcome
+    starts.outcome(meter.finish(), checksum)
 }
 
 fn skynet(order: &Order, splits: bool) -> Result<Outcome, Failure> {

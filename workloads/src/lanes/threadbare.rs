@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bench_runtime::context::Context;
 use bench_runtime::future::block_on_with;
-use bench_runtime::net::{PipeReader, PipeWriter, TcpListener, TcpStream, pipe};
+use bench_runtime::net::{PipeReader, PipeWriter, Shared, TcpListener, TcpStream, pipe};
 use bench_runtime::sync::{Mutex, Semaphore};
 use bench_runtime::{
     GoBuilder, JoinError, JoinHandle, Metrics, Receiver, Runtime, Sender, StackPolicy, chan, go,
@@ -25,7 +25,7 @@ use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
 use crate::load::server_address;
 use crate::protocol::ErrorKind;
 use crate::service::database::Async;
-use crate::shapes::{self, Blocking, Connection, Database, Shared};
+use crate::shapes::{self, Blocking, Connection, Database};
 
 /// The figure of stealing, where a workload has it.
 const STOLEN: &str = "stolen_ratio";

@@ -213,7 +213,10 @@ impl<'a> Echo<'a> {
             let connection = &self.connections[index];
             let come = connection.come;
             let Some(&(number, due)) = connection.waiting.front() else {
-                bail!("the server sent {} bytes that were not requested", rest.len());
+                bail!(
+                    "the server sent {} bytes that were not requested",
+                    rest.len()
+                );
             };
             let (part, others) = rest.split_at((payload - come).min(rest.len()));
             rest = others;

@@ -493,9 +493,7 @@ impl<C: Client> Part<C> {
     fn sleep(&self, due: Option<u64>, last: u64) -> anyhow::Result<()> {
         let now = now_ns();
         let timeout = self.check_timeout(due, now, last)?;
-        let time = due.map_or(timeout, |due| {
-            Duration::from_nanos(due.saturating_sub(now))
-        });
+        let time = due.map_or(timeout, |due| Duration::from_nanos(due.saturating_sub(now)));
         let poller = self.client.poller().0.as_fd();
         let mut waited = [PollFd::new(poller, PollFlags::POLLIN)];
         match ppoll(&mut waited, Some(TimeSpec::from_duration(time)), None) {

@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use nix::sys::epoll::{Epoll, EpollCreateFlags};
 use serde::Deserialize;
 
-use super::generator::{self, Client, TIMEOUT, Schedule, Tally};
+use super::generator::{self, Client, Schedule, TIMEOUT, Tally};
 use super::service::Plan;
 use crate::host::clock::now_ns;
 use crate::service::api::{Question, right_check};
@@ -181,11 +181,8 @@ impl<'a> Http<'a> {
         let connection = &mut self.connections[index];
         connection.waiting = Some((number, due));
         connection.turn += 1;
-        self.deadlines.push_back((
-            now_ns() + TIMEOUT.as_nanos() as u64,
-            index,
-            connection.turn,
-        ));
+        self.deadlines
+            .push_back((now_ns() + TIMEOUT.as_nanos() as u64, index, connection.turn));
         let body = serde_json::to_vec(&Question { item })?;
         let user = user(number);
         write!(

@@ -4,7 +4,9 @@ pub(crate) mod latency;
 pub mod ledger;
 pub(crate) mod meter;
 pub(crate) mod observed;
+pub(crate) mod starts;
 pub(crate) mod study;
 
 pub(crate) use latency::Latencies;
 pub(crate) use meter::{Measured, Meter};
+pub(crate) use starts::Starts;

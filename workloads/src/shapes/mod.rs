@@ -19,9 +19,10 @@ mod team;
 use std::io::{Read, Result as IoResult, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
+
+use bench_runtime::net::Shared;
 
 use crate::catalogue::Shape;
 use crate::lane::{Failure, Order, Outcome};
@@ -175,51 +176,6 @@ pub(crate) trait Connection: Read + Write + Send + Sized + 'static {
     fn second(&self) -> IoResult<Self>;
     /// Ends it, or its side that reads; nothing if it has ended.
     fn shut(&self, how: Shutdown);
-}
-
-/// A connection of which all handles share one descriptor.
-pub(crate) struct Shared<S>(Arc<S>);
-
-impl<S> Shared<S> {
-    pub(crate) fn new(stream: S) -> Self {
-        Self(Arc::new(stream))
-    }
-}
-
-impl<S> Clone for Shared<S> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<S> Deref for Shared<S> {
-    type Target = S;
-
-    fn deref(&self) -> &S {
-        &self.0
-    }
-}
-
-impl<S> Read for Shared<S>
-where
-    for<'a> &'a S: Read,
-{
-    fn read(&mut self, block: &mut [u8]) -> IoResult<usize> {
-        (&**self).read(block)
-    }
-}
-
-impl<S> Write for Shared<S>
-where
-    for<'a> &'a S: Write,
-{
-    fn write(&mut self, bytes: &[u8]) -> IoResult<usize> {
-        (&**self).write(bytes)
-    }
-
-    fn flush(&mut self) -> IoResult<()> {
-        (&**self).flush()
-    }
 }
 
 impl Connection for Shared<TcpStream> {

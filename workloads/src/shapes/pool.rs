@@ -10,7 +10,7 @@ use crate::host::clock::now_ns;
 use crate::host::files::Files;
 use crate::kernels::Chunk;
 use crate::lane::{Failure, Order, Outcome};
-use crate::measure::{Latencies, Meter};
+use crate::measure::{Meter, Starts};
 
 /// A lane whose workers are started once and then given jobs.
 pub(crate) trait Pool {
@@ -121,8 +121,7 @@ fn jobs<P: Pool>(
 }
 
 fn first_instruction<P: Pool>(pool: &P, order: &Order) -> Result<Outcome, Failure> {
-    let (mut returns, mut firsts, mut finishes) =
-        (Latencies::new(), Latencies::new(), Latencies::new());
+    let mut starts = Starts::new();
     let first = pool.shared()?;
     let noted = first.clone();
     let mut meter = Meter::begin(P::PROCESSES);
@@ -139,18 +138,10 @@ fn first_instruction<P: Pool>(pool: &P, order: &Order) -> Result<Outcome, Failur
             let returned = now_ns();
             sum += workers.take()?;
             let finished = now_ns();
-            let ran = first.load(Ordering::Relaxed);
-            returns.record(returned - called);
-            firsts.record(ran - called);
-            finishes.record(finished - ran);
+            starts.record(called, returned, first.load(Ordering::Relaxed), finished);
         }
         Ok(sum)
     })?;
     drop(workers);
-    let mut outcome = Outcome::new(meter.finish(), checksum)
-        .with("spawn_return_ns", returns.median_ns())
-        .with("first_instruction_ns", firsts.median_ns())
-        .with("finish_ns", finishes.median_ns());
-    outcome.latency = Some(firsts.report(None, outcome.per_second(order.iterations)));
-    Ok(outcome)
+    Ok(starts.outcome(meter.finish(), checksum))
 }

@@ -6,7 +6,7 @@ use super::team::{join_all, start_all};
 use super::{Blocking, look_at_limit};
 use crate::host::clock::now_ns;
 use crate::lane::{Failure, Order, Outcome};
-use crate::measure::{Latencies, Meter};
+use crate::measure::{Meter, Starts};
 
 /// `spawn.one` and `spawn.batch`: the first is a batch of one.
 pub(super) fn fork_join<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
@@ -26,8 +26,7 @@ pub(super) fn fork_join<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome,
 }
 
 pub(super) fn first_instruction<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
-    let (mut returns, mut firsts, mut finishes) =
-        (Latencies::new(), Latencies::new(), Latencies::new());
+    let mut starts = Starts::new();
     let first = lane.shared()?;
     let mut meter = Meter::begin(L::PROCESSES);
     let checksum = meter.time(|| {
@@ -42,19 +41,11 @@ pub(super) fn first_instruction<L: Blocking>(lane: &L, order: &Order) -> Result<
             let returned = now_ns();
             sum += lane.join(task)?;
             let finished = now_ns();
-            let ran = first.load(Ordering::Relaxed);
-            returns.record(returned - called);
-            firsts.record(ran - called);
-            finishes.record(finished - ran);
+            starts.record(called, returned, first.load(Ordering::Relaxed), finished);
         }
         Ok(sum)
     })?;
-    let mut outcome = Outcome::new(meter.finish(), checksum)
-        .with("spawn_return_ns", returns.median_ns())
-        .with("first_instruction_ns", firsts.median_ns())
-        .with("finish_ns", finishes.median_ns());
-    outcome.latency = Some(firsts.report(None, outcome.per_second(order.iterations)));
-    Ok(outcome)
+    Ok(starts.outcome(meter.finish(), checksum))
 }
 
 pub(super) fn skynet<L: Blocking>(lane: &L, order: &Order) -> Result<Outcome, Failure> {

@@ -1,8 +1,6 @@
 //! Every workload on every lane at the smallest size gives the right answer.
 
-use workloads::catalogue::{self, Size};
 use workloads::lanes;
-use workloads::protocol::{ErrorKind, Response};
 
 use crate::program::Program;
 
@@ -13,36 +11,7 @@ fn every_cell_is_right_or_says_why_not(lane: &str) {
         return;
     }
     let (mut program, hello) = Program::start(lane);
-    let mut cells = 0;
-    for workload in catalogue::all() {
-        let refused = hello.workloads[workload.id].clone();
-        for (id, point) in (1..).zip(workload.points(Size::Tiny, hello.cpus_count as usize)) {
-            let cell = format!("{lane} {} {point:?}", workload.id);
-            let iterations = workload.iterations(Size::Tiny);
-            match program.run(id, workload.id, &point, iterations) {
-                Response::Sample(sample) => {
-                    assert_eq!(refused, None, "{cell}");
-                    assert_eq!(sample.id, id, "{cell}");
-                    let one = workload.expected(&point, 1);
-                    let checked = workload.check_answer(&sample, &point, iterations, one);
-                    assert_eq!(checked, Ok(()), "{cell}");
-                    cells += 1;
-                }
-                Response::Error {
-                    kind: ErrorKind::NotSupported,
-                    message,
-                    ..
-                } => {
-                    assert!(
-                        refused.as_ref().is_none_or(|why| *why == message),
-                        "{cell}: {message}, but hello said {refused:?}"
-                    );
-                    assert!(message.len() > 10, "{cell}: {message}");
-                }
-                other => panic!("{cell}: {other:?}"),
-            }
-        }
-    }
+    let cells = program.checked_cells(lane, &hello);
     if cells == 0 && lane == "threadbare-compacted" {
         // Kernels and containers without userfaultfd have said so, each time.
         eprintln!("skipped: this host cannot compact stacks");

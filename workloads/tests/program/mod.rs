@@ -4,8 +4,9 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
+use workloads::catalogue::{self, Size};
 use workloads::ledger::Readings;
-use workloads::protocol::{Hello, Parameters, Request, Response};
+use workloads::protocol::{ErrorKind, Hello, Parameters, Request, Response};
 
 pub(crate) struct Program {
     child: Child,
@@ -85,6 +86,42 @@ impl Program {
             iterations,
         };
         self.send(serde_json::to_string(&request).unwrap());
+    }
+
+    /// Runs every workload at the smallest size: the answer is right, or the lane says why
+    /// it does not run it, as in its hello. Returns how many cells gave a sample.
+    pub(crate) fn checked_cells(&mut self, lane: &str, hello: &Hello) -> usize {
+        let mut cells = 0;
+        for workload in catalogue::all() {
+            let refused = &hello.workloads[workload.id];
+            for (id, point) in (1..).zip(workload.points(Size::Tiny, hello.cpus_count as usize)) {
+                let cell = format!("{lane} {} {point:?}", workload.id);
+                let iterations = workload.iterations(Size::Tiny);
+                match self.run(id, workload.id, &point, iterations) {
+                    Response::Sample(sample) => {
+                        assert_eq!(*refused, None, "{cell}");
+                        assert_eq!(sample.id, id, "{cell}");
+                        let one = workload.expected(&point, 1);
+                        let checked = workload.check_answer(&sample, &point, iterations, one);
+                        assert_eq!(checked, Ok(()), "{cell}");
+                        cells += 1;
+                    }
+                    Response::Error {
+                        kind: ErrorKind::NotSupported,
+                        message,
+                        ..
+                    } => {
+                        assert!(
+                            refused.as_ref().is_none_or(|why| *why == message),
+                            "{cell}: {message}, but hello said {refused:?}"
+                        );
+                        assert!(message.len() > 10, "{cell}: {message}");
+                    }
+                    other => panic!("{cell}: {other:?}"),
+                }
+            }
+        }
+        cells
     }
 
     /// Ends the input; how the program ended, and what else it printed.

@@ -9,25 +9,23 @@ mod crossbeam;
 use std::io;
 use std::marker::PhantomData;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use bench_runtime::net::Shared;
 #[cfg(feature = "peers")]
 pub(super) use crossbeam::CROSSBEAM;
-use nix::sys::socket::{Shutdown, shutdown};
 
 use crate::catalogue::{Shape, Workload};
-use crate::host::backlog;
 use crate::host::cache_line::CacheLine;
 use crate::host::mappings;
 use crate::host::pipe::NumberPipe;
 use crate::lane::{Entry, Failure, Lane, OrThrow, Order, Outcome, Program};
+use crate::lanes::listener;
 use crate::lanes::queue::Queue;
-use crate::load::server_address;
-use crate::shapes::{self, Blocking, Shared};
+use crate::shapes::{self, Blocking};
 
 const SMALL_STACK_BYTES: usize = 16 << 10;
 const NO_SELECT: &str = "a condition variable waits for one queue; a program would let all send into one, which is share.fan_in";
@@ -296,22 +294,15 @@ impl<C: Channel> Blocking for Threads<C> {
     }
 
     fn listen(&self) -> io::Result<(Self::Listener, SocketAddr)> {
-        let listener = TcpListener::bind(server_address())?;
-        backlog::lengthen(&listener)?;
-        let address = listener.local_addr()?;
-        Ok((Arc::new(listener), address))
+        listener::open()
     }
 
     fn accept(&self, listener: &Self::Listener) -> io::Result<Self::Stream> {
-        let (stream, _) = listener.accept()?;
-        stream.set_nodelay(true)?;
-        Ok(Shared::new(stream))
+        listener::accept(listener)
     }
 
     fn close(&self, listener: &Self::Listener) {
-        // An accept that blocks in another thread ends with EINVAL; an error
-        // here means that it has ended already.
-        let _ = shutdown(listener.as_raw_fd(), Shutdown::Both);
+        listener::close(listener);
     }
 }
 

@@ -7,13 +7,14 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use bench_runtime::net::Shared;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::{Server, locked, read_more, run};
 use crate::lane::{Failure, Order, Outcome};
+use crate::shapes::Blocking;
 use crate::shapes::team::join_all;
-use crate::shapes::{Blocking, Shared};
 
 /// More tasks than requests that are worked at: they refuse one more.
 const SPARE: u64 = 4;

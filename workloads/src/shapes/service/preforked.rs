@@ -6,13 +6,14 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use bench_runtime::net::Shared;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{Server, is_passing, run};
 use crate::lane::{Failure, Order, Outcome};
 use crate::service::{IDLE, PAUSE};
 use crate::shapes::team::join_all;
-use crate::shapes::{Blocking, Connection, Shared};
+use crate::shapes::{Blocking, Connection};
 
 /// Tasks beyond the number of connections, for connections that come in addition.
 const SPARE: u64 = 4;

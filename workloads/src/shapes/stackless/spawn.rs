@@ -8,7 +8,7 @@ use super::team::{join_all, run_all, timed, timed_sum};
 use crate::host::clock::now_ns;
 use crate::kernels::Kernel;
 use crate::lane::{Failure, Order, Outcome};
-use crate::measure::Latencies;
+use crate::measure::Starts;
 
 pub(super) async fn fork_join<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
     let tasks = order.parameters.get("tasks_count").copied().unwrap_or(1);
@@ -26,8 +26,7 @@ pub(super) async fn first_instruction<L: Stackless>(
     lane: &L,
     order: &Order,
 ) -> Result<Outcome, Failure> {
-    let (mut returns, mut firsts, mut finishes) =
-        (Latencies::new(), Latencies::new(), Latencies::new());
+    let mut starts = Starts::new();
     let first = Arc::new(AtomicU64::new(0));
     let (measured, checksum) = timed(async {
         let mut sum = 0;
@@ -41,20 +40,12 @@ pub(super) async fn first_instruction<L: Stackless>(
             let returned = now_ns();
             sum += L::join(task).await?;
             let finished = now_ns();
-            let ran = first.load(Ordering::Relaxed);
-            returns.record(returned - called);
-            firsts.record(ran - called);
-            finishes.record(finished - ran);
+            starts.record(called, returned, first.load(Ordering::Relaxed), finished);
         }
         Ok(sum)
     })
     .await;
-    let mut outcome = Outcome::new(measured, checksum?)
-        .with("spawn_return_ns", returns.median_ns())
-        .with("first_instruction_ns", firsts.median_ns())
-        .with("finish_ns", finishes.median_ns());
-    outcome.latency = Some(firsts.report(None, outcome.per_second(order.iterations)));
-    Ok(outcome)
+    Ok(starts.outcome(measured, checksum?))
 }
 
 pub(super) async fn skynet<L: Stackless>(lane: &L, order: &Order) -> Result<Outcome, Failure> {
