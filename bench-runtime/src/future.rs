@@ -70,9 +70,8 @@
 //!   polled inside such a scope, and the thread is blocked. Put
 //!   [`blocking`](crate::blocking) around the first.
 //! - **Inside a poll**: a future that calls what blocks the goroutine (`recv`,
-//!   `lock`, `sleep` of this crate) parks in the midst of the thread that polls it. With
-//!   [`block_on`] that is a goroutine, and fine; another executor's
-//!   thread it blocks.
+//!   `lock`, `sleep` of this crate) parks the goroutine that polls it, which is fine
+//!   with [`block_on`]; it blocks the thread of another executor.
 //! - Guards of `std::sync::Mutex` over an `.await`, as over any other park.
 
 use std::future::{Future, IntoFuture, poll_fn};
@@ -138,7 +137,7 @@ pub fn block_on<F: IntoFuture>(future: F) -> F::Output {
 ///
 /// # Errors
 ///
-/// How the context ended, if that was first: a cancel or its deadline. Why it was cancelled says
+/// How the context ended, if that was first: a cancel or its deadline. For the cause of a cancel see
 /// [`Context::cause`]. A future that is ready at that moment
 /// counts; one whose context had ended before the call is not polled.
 ///

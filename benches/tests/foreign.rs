@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 
 use benches::lanes;
-use workloads::catalogue::{self, Size};
+use workloads::catalogue;
 use workloads::protocol::{
     ErrorKind, Hello, MAX_LINE_BYTES, PROTOCOL_VERSION, Parameters, Response,
 };

@@ -134,8 +134,8 @@ pub(crate) fn registers<E>(
 ) -> Result<Registers, E> {
     Ok(Registers {
         ip: word(saved)?,
-        // As if the words that `switch` has stored were gone: its caller's
-        // unwind table does not know of them.
+        // Skips the words that `switch` has stored, which its caller's unwind table
+        // does not have.
         sp: saved + 32,
         fp: word(saved + 24)?,
     })

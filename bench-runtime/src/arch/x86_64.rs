@@ -125,8 +125,8 @@ pub(crate) fn registers<E>(
 ) -> Result<Registers, E> {
     Ok(Registers {
         ip: word(saved)?,
-        // As if the words that `switch` has pushed were popped again: its
-        // caller's unwind table does not know of them.
+        // Skips the words that `switch` has pushed, which its caller's unwind table
+        // does not have.
         sp: saved + 24,
         fp: word(saved + 16)?,
     })

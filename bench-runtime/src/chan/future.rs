@@ -11,7 +11,7 @@ use std::future::Future;
 use std::marker::{PhantomData, PhantomPinned};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::core::{Core, PASSED, Side};
 use super::put_back::put_back;
@@ -72,11 +72,11 @@ impl<'a, T> Recv<'a, T> {
         }
     }
 
-    /// What came, of one that was readied.
+    /// The value, or `None` of a closed channel.
     ///
     /// # Safety
     ///
-    /// It was, and this is done once.
+    /// The receive was readied, and this is called once.
     unsafe fn take(&self) -> Option<T> {
         // SAFETY: the waiter was written before it was enqueued, and is ours
         // again; the place is filled where the value passed.
@@ -96,12 +96,7 @@ impl<T> Future for Recv<'_, T> {
         let Some(chan) = this.chan else {
             return Poll::Pending;
         };
-        if let Some(pending) = this.pending {
-            if !pending.is_ready(cx.waker()) {
-                return Poll::Pending;
-            }
-            pending.give_back();
-            this.pending = None;
+        if ready!(Pending::poll(&mut this.pending, cx.waker())) {
             // SAFETY: just readied.
             return Poll::Ready(unsafe { this.take() });
         }

@@ -9,7 +9,7 @@ use std::future::Future;
 use std::marker::{PhantomData, PhantomPinned};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::SendError;
 use super::core::{Outcome, PASSED, Side};
@@ -46,7 +46,7 @@ pub struct Sending<'a, T> {
     _sender: PhantomData<&'a T>,
     /// While the waiter may be in the queue.
     pending: Option<&'static Pending>,
-    /// The value is here, but for one that was passed while there is a record.
+    /// Whether the value is here; not kept up to date while the wait lasts.
     is_full: bool,
     waiter: UnsafeCell<MaybeUninit<Waiter>>,
     value: UnsafeCell<MaybeUninit<T>>,
@@ -77,7 +77,7 @@ impl<T> Sending<'_, T> {
     ///
     /// # Safety
     ///
-    /// It was.
+    /// The send was readied.
     unsafe fn was_passed(&self) -> bool {
         // SAFETY: the waiter was written before it was enqueued, and is ours again.
         unsafe { (*self.waiter.get()).assume_init_ref().tag.get() & PASSED != 0 }
@@ -107,12 +107,7 @@ impl<T> Future for Sending<'_, T> {
         let Some(chan) = this.chan else {
             return Poll::Pending;
         };
-        if let Some(pending) = this.pending {
-            if !pending.is_ready(cx.waker()) {
-                return Poll::Pending;
-            }
-            pending.give_back();
-            this.pending = None;
+        if ready!(Pending::poll(&mut this.pending, cx.waker())) {
             // SAFETY: just readied.
             return this.end(match unsafe { this.was_passed() } {
                 true => Outcome::Passed,

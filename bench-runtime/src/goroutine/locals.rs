@@ -34,7 +34,7 @@ fn drop_slow(header: &StackHeader) {
             without_panic(|| drop(value));
         }
     }
-    // Some make others for ever. What is left is never dropped, and is not the
-    // next goroutine's that gets this stack.
+    // Some destructors make new values without end. Those are never dropped, and the next
+    // goroutine on this stack does not get them.
     header.locals.set(std::ptr::null_mut());
 }

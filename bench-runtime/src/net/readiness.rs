@@ -1,7 +1,7 @@
 //! A wait for a descriptor as a future: the protocol of [`super::wait`] without a park.
 //!
 //! A [`Pending`] stands in the slot, or in the queue, as a goroutine would. The thread that
-//! takes it out owes it a ready; so a future that is dropped either takes it out itself, or waits
+//! takes it out must ready it; so a future that is dropped either takes it out itself, or waits
 //! for that ready.
 
 use std::fmt;

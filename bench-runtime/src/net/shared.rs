@@ -39,7 +39,7 @@ use std::sync::Arc;
 pub struct Shared<S>(Arc<S>);
 
 impl<S> Shared<S> {
-    /// Its first owner.
+    /// Makes the first owner of a stream.
     pub fn new(stream: S) -> Self {
         Self(Arc::new(stream))
     }

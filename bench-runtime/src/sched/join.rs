@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::ptr;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::current::{self, machine_of};
 use super::locate::shared_of;
@@ -442,13 +442,7 @@ impl<T> Future for Join<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let g = self.handle.as_ref().expect("polled after it was ready").g;
         loop {
-            if let Some(pending) = self.pending {
-                if !pending.is_ready(cx.waker()) {
-                    return Poll::Pending;
-                }
-                pending.give_back();
-                self.pending = None;
-            }
+            ready!(Pending::poll(&mut self.pending, cx.waker()));
             // Acquire: as in `join`.
             if g.join.load(Ordering::Acquire) != JOIN_OPEN {
                 break;

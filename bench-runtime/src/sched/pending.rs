@@ -36,7 +36,7 @@ use std::collections::VecDeque;
 use std::mem;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU8, AtomicU32};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 use super::current::{self, machine_of};
 use super::shared::Shared;
@@ -155,6 +155,20 @@ impl Pending {
             _ => return true,
         }
         false
+    }
+
+    /// Polls the wait in `slot`. Ready with true if it has just ended, which empties the slot;
+    /// with false if there is none.
+    pub(crate) fn poll(slot: &mut Option<&'static Self>, waker: &Waker) -> Poll<bool> {
+        let Some(pending) = *slot else {
+            return Poll::Ready(false);
+        };
+        if !pending.is_ready(waker) {
+            return Poll::Pending;
+        }
+        pending.give_back();
+        *slot = None;
+        Poll::Ready(true)
     }
 
     /// Waits for a ready that is under way: the thread that dequeued this one is a few

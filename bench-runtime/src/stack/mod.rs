@@ -84,9 +84,6 @@
 //! 4. A touch of the guard ends the process with a report ([`overflow`]).
 //! 5. When the goroutine ends the slot goes back to the cache; what lies in
 //!    free lists for long loses its pages.
-//!
-//! What was measured before this was built, and the figures to reach, is in
-//! issue 4 of the project.
 
 mod arena;
 mod cells;

@@ -7,7 +7,6 @@ use super::shell;
 use super::verdicts::sign;
 use crate::compare::{Comparison, ComparisonCell, ComparisonRow};
 use crate::format;
-use crate::stats::Verdict;
 
 /// A comparison as one HTML document.
 #[must_use]

@@ -6,8 +6,8 @@
 //! intervals are made wider.
 //!
 //! The deviation of a pair is its distance from 1 in standard errors of its
-//! own; its square is one observation of the *excess*, the factor that the
-//! variance of such comparisons lacks. The excess of a figure is estimated by
+//! own; its square is one observation of the *excess*, the factor by which the
+//! variance of such comparisons is too small. The excess of a figure is estimated by
 //! shrinkage, in two steps:
 //!
 //! 1. of the run: the mean over all pairs, together with `PRIOR_OF_RUN` pairs
@@ -18,15 +18,15 @@
 //!
 //! Both are means of a conjugate (scaled inverse chi-squared) posterior; see
 //! Gelman and others, "Bayesian data analysis", 3rd edition, section 2.6. As an
-//! excess has no unit, a tail and a median speak of each other only through it.
+//! excess has no unit, pairs of a tail and of a median can be combined.
 
-/// The pairs that the promise of an interval is worth beside those of a run.
+/// The weight of an excess of 1 in that of a run, in pairs.
 const PRIOR_OF_RUN: f64 = 20.0;
 
-/// The pairs that the run is worth beside those of one figure.
+/// The weight of the run's excess in that of a figure, in pairs.
 const PRIOR_OF_FIGURE: f64 = 8.0;
 
-/// The deviations of one pair that count for others.
+/// The most that the deviation of one pair counts for other figures.
 const MOST_OF_ONE: f64 = 4.0;
 
 /// The factor for the spread of a figure's comparisons, at least 1. `own` are

@@ -83,7 +83,7 @@ pub struct Workload {
     pub checksum: fn(&Parameters) -> u64,
 }
 
-/// What most workloads have in common; what a workload is it says itself.
+/// Defaults for fields of a workload.
 pub const PLAIN: Workload = Workload {
     id: "",
     title: "",

@@ -305,7 +305,7 @@ unsafe fn park(entries: &mut [Entry], wait: Wait) -> Option<Taken> {
     // which are all cells.
     let entries = &*entries;
     for same_channel in entries.chunk_by(|a, b| a.core == b.core) {
-        // The thread that comes takes the first of them.
+        // The next send or receive takes the first of them.
         let first = match same_channel.len() {
             1 => 0,
             // SAFETY: locked.

@@ -38,7 +38,7 @@ fn user() -> Option<(u32, u32)> {
 }
 
 impl Server {
-    /// `None` where there is none, which is printed.
+    /// Starts a server; prints and returns `None` if none is installed.
     pub(crate) fn find() -> Option<Self> {
         match Self::start() {
             Ok(server) => Some(server),

@@ -1,0 +1,220 @@
+//! CPU time of compaction: of a stack that is compacted, of one that is restored, and of
+//! round trips that are too short for either. `memory.parked` of the suite has the memory.
+//!
+//! `cargo run --release -p bench-runtime --example compaction_costs`
+//!
+//! CPU time of the process is read, so other programs have little effect. Each reading is a
+//! process of its own. It takes three minutes on two CPUs.
+
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bench_runtime::{Runtime, StackPolicy, chan, compaction_stats, go, time, yield_now};
+use nix::sys::resource::{UsageWho, getrusage};
+
+/// The longest wait for one state.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// Parked for this long before it is compacted: all can be woken and park again meanwhile.
+const AFTER: Duration = Duration::from_secs(1);
+/// Compacted and woken this often in one process.
+const CYCLES: usize = 3;
+const STACKS: usize = 100_000;
+/// Processes for each size of stack.
+const ROUNDS: usize = 3;
+/// Round trips of a reading, over all pairs.
+const TRIPS: usize = 10_000_000;
+/// Readings with and without compaction, in turn.
+const TURNS: usize = 7;
+/// So short that every sweep looks at the pairs.
+const BRIEF: Duration = Duration::from_millis(20);
+
+fn cpu_ns() -> f64 {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).expect("the usage of this process");
+    let ns =
+        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 * 1e9 + time.tv_usec() as f64 * 1e3;
+    ns(usage.user_time()) + ns(usage.system_time())
+}
+
+/// Stacks that are in a cell now.
+fn compacted() -> usize {
+    let stats = compaction_stats();
+    (stats.compacted_count - stats.restored_count) as usize
+}
+
+/// Waits until `holds`. Blocks the goroutine.
+fn until(holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < TIMEOUT, "no end in {TIMEOUT:?}");
+        time::sleep(Duration::from_millis(2));
+    }
+}
+
+/// The child that has goroutines compacted and wakes them; prints the CPU time of each.
+fn cycle(slots: &str) {
+    static WOKEN: AtomicUsize = AtomicUsize::new(0);
+    let builder = Runtime::builder().procs(1).compact_stacks(AFTER);
+    let builder = match slots {
+        "64k" => builder.stack(StackPolicy::Growable {
+            initial: 2 << 10,
+            limit: 64 << 10,
+        }),
+        _ => builder,
+    };
+    // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    let runtime = unsafe { builder.build() }.expect("a runtime that compacts");
+    runtime.run(move || {
+        let (sender, receiver) = chan::<()>(0);
+        for index in 0..STACKS {
+            let receiver = receiver.clone();
+            go! {
+                while receiver.recv().is_some() {
+                    WOKEN.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            if index % 64 == 63 {
+                yield_now();
+            }
+        }
+        drop(receiver);
+        // The waiters are served in turn, so each is woken once.
+        let wake_all = || {
+            let (before, begin) = (WOKEN.load(Ordering::Relaxed), cpu_ns());
+            for _ in 0..STACKS {
+                let _ = sender.send(());
+            }
+            until(|| WOKEN.load(Ordering::Relaxed) == before + STACKS);
+            (cpu_ns() - begin) / STACKS as f64
+        };
+        wake_all();
+        for _ in 0..CYCLES {
+            let plain = wake_all();
+            let begin = cpu_ns();
+            // Seldom, so that the cost of the look is no part of the figure. A few stacks
+            // have neighbours that run, and wait longer.
+            while compacted() + STACKS / 1000 < STACKS {
+                time::sleep(AFTER / 20);
+            }
+            // Page tables go in the next pass.
+            time::sleep(AFTER / 2);
+            let compacting = (cpu_ns() - begin) / STACKS as f64;
+            println!("compacted {compacting}\nrestored {}", wake_all() - plain);
+        }
+    });
+}
+
+/// The child in which pairs send values to and fro; prints the CPU time of a round trip.
+fn pairs(mode: &str, pairs: usize) {
+    // The place of channels relative to stacks, modulo a page, has more effect than what is
+    // measured here; so it differs in each process.
+    let lines = std::process::id().wrapping_mul(2_654_435_769) >> 25;
+    std::mem::forget(vec![0u8; 64 * lines as usize]);
+    let builder = Runtime::builder().procs(1);
+    let builder = match mode {
+        "compacting" => builder.compact_stacks(BRIEF),
+        _ => builder,
+    };
+    // SAFETY: nothing here parks inside a thread-local's initialiser or scope.
+    let runtime = unsafe { builder.build() }.expect("a runtime");
+    runtime.run(move || {
+        let run = |trips: usize| {
+            let all: Vec<_> = (0..pairs)
+                .map(|_| {
+                    let (to, others) = chan::<usize>(0);
+                    let (back, from) = chan::<usize>(0);
+                    go!(others.into_iter().all(|i| back.send(i).is_ok()));
+                    go(move || (0..trips).all(|i| to.send(i).is_ok() && from.recv() == Some(i)))
+                })
+                .collect();
+            for pair in all {
+                assert!(pair.join().expect("no panic"), "a pair lost a value");
+            }
+        };
+        let trips = TRIPS / pairs;
+        run(trips / 10);
+        let begin = cpu_ns();
+        run(trips);
+        println!("trip {}", (cpu_ns() - begin) / (trips * pairs) as f64);
+    });
+}
+
+/// Runs this program again; the values that it prints under `name`.
+fn child(arguments: [&str; 2], name: &str) -> Vec<f64> {
+    let program = std::env::current_exe().expect("this program");
+    let mut command = Command::new(program);
+    let output = command.args(arguments).stderr(Stdio::inherit()).output();
+    let output = output.expect("the program runs again");
+    assert!(output.status.success(), "{arguments:?}: {}", output.status);
+    let text = String::from_utf8_lossy(&output.stdout);
+    let values = text.lines().filter_map(|line| line.strip_prefix(name));
+    values
+        .filter_map(|value| value.trim().parse().ok())
+        .collect()
+}
+
+/// Prints a line with the median and the range.
+fn line(label: &str, mut values: Vec<f64>, digits: usize) {
+    values.sort_by(f64::total_cmp);
+    let (Some(least), Some(most)) = (values.first(), values.last()) else {
+        return println!("{label:52} no value");
+    };
+    let range = format!("{least:.digits$}-{most:.digits$}");
+    println!(
+        "{label:52} {:>8.digits$} {range:>15}",
+        values[values.len() / 2]
+    );
+}
+
+fn tables() {
+    println!("{:52} {:>8} {:>15}", "CPU time, ns", "median", "range");
+    for (slots, label) in [("default", "the default"), ("64k", "a limit of 64 KiB")] {
+        for (name, what) in [
+            ("compacted", "a stack compacted"),
+            ("restored", "a stack restored"),
+        ] {
+            let each = (0..ROUNDS).flat_map(|_| child(["cycle", slots], name));
+            line(&format!("{what}, {label}"), each.collect(), 0);
+        }
+    }
+    for pairs in ["1", "1000"] {
+        let (mut without, mut with) = (Vec::new(), Vec::new());
+        for turn in 0..TURNS {
+            // In turn, and each first every other time.
+            for compacts in [turn % 2 == 1, turn % 2 == 0] {
+                match compacts {
+                    true => with.extend(child(["compacting", pairs], "trip")),
+                    false => without.extend(child(["plain", pairs], "trip")),
+                }
+            }
+        }
+        let ratios = with
+            .iter()
+            .zip(&without)
+            .map(|(with, without)| with / without);
+        let ratios = ratios.collect();
+        line(
+            &format!("round trip of {pairs} pairs, no compaction"),
+            without,
+            0,
+        );
+        line("  the same in a runtime that compacts", with, 0);
+        line("  with : without", ratios, 3);
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => tables(),
+        ["cycle", slots] => cycle(slots),
+        [mode @ ("plain" | "compacting"), count] if count.parse::<usize>().is_ok_and(|n| n > 0) => {
+            pairs(mode, count.parse().unwrap_or(1));
+        }
+        _ => {
+            eprintln!("no arguments; see the top of the source");
+            return ExitCode::from(2);
+        }
+    }
+    ExitCode::SUCCESS
+}
