@@ -17,6 +17,12 @@ pub(crate) struct List {
 // SAFETY: records are `Send`, and the list owns the links of those in it.
 unsafe impl Send for List {}
 
+impl Default for List {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl List {
     pub(crate) const fn new() -> Self {
         Self {

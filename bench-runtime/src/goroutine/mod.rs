@@ -111,7 +111,7 @@ pub(crate) const RUNNING_BIT: usize = 1;
 /// Set beside it while the sweep has claimed it: see `sched::stacks`.
 pub(crate) const CLAIMED_BIT: usize = 2;
 /// Set, without [`RUNNING_BIT`], while a thread reads its stack: see
-/// `sched::look`.
+/// `sched::inspect`.
 pub(crate) const WATCHED_BIT: usize = 2;
 
 /// See the table of `join`.

@@ -32,16 +32,18 @@ pub(crate) struct BiasedLock<T> {
     lock: Lock<()>,
 }
 
-impl<T> BiasedLock<T> {
+impl<T> Default for BiasedLock<T> {
     /// For an M that is inside and holds no P.
-    pub(crate) fn new() -> Self {
+    fn default() -> Self {
         Self {
             inside: AtomicBool::new(true),
             p: AtomicPtr::new(ptr::null_mut()),
             lock: Lock::new(()),
         }
     }
+}
 
+impl<T> BiasedLock<T> {
     /// The M's side: enters the runtime. Returns the P, or null if it was retaken, and
     /// whether the M was inside already, for `leave`.
     #[inline(always)]

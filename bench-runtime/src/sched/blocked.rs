@@ -17,17 +17,18 @@ use super::machine::Machine;
 use super::shared::Shared;
 use crate::goroutine::{FLAG_COMPACTED, Goroutine, Status};
 
-/// Between two looks.
-const LOOK_NS: u64 = 100_000_000;
-/// Longer than a call that is only slow; with a look before and after, and the
+/// Between two checks. Chosen, not measured.
+const CHECK_NS: u64 = 100_000_000;
+/// Longer than a call that is only slow; with a check before and after, and the
 /// time until its P is retaken, the warning comes within a second.
 const LONG_NS: u64 = 700_000_000;
-/// CPU time between two looks of a thread that sleeps all but for a wake-up.
+/// CPU time between two checks of a thread that sleeps all but for a wake-up. Chosen, not
+/// measured.
 const ASLEEP_CPU_NS: u64 = 1_000_000;
-/// So many of those that wait are named.
+/// So many of those that wait are named. Chosen, not measured.
 const NAMED: usize = 20;
 
-/// A thread without a P, at the looks before.
+/// A thread without a P, at the checks before.
 #[derive(Clone, Copy, Debug, Default)]
 struct Stay {
     /// Which stay outside it is: see [`Machine::retaken_ns`]. 0: none.
@@ -55,19 +56,19 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// When it wants to look again, in nanoseconds from `now_ns`, if there is
-    /// anything to look at.
+    /// When the next check is due, in nanoseconds from `now_ns`, if there is
+    /// anything to check.
     pub(super) fn pause_ns(&self, shared: &Shared, now_ns: u64) -> Option<u64> {
         let watches = warns_of_blocked_threads(shared) && shared.retaken_count.get() != 0;
         watches.then(|| self.next_ns.saturating_sub(now_ns))
     }
 
-    /// Looks, if it is time.
-    pub(super) fn look(&mut self, shared: &'static Shared, now_ns: u64) {
+    /// Checks, if it is time.
+    pub(super) fn check(&mut self, shared: &'static Shared, now_ns: u64) {
         if self.pause_ns(shared, now_ns) != Some(0) {
             return;
         }
-        self.next_ns = now_ns + LOOK_NS;
+        self.next_ns = now_ns + CHECK_NS;
         let machines = shared.machines.lock().clone();
         self.stays.resize(machines.len(), Stay::default());
         for (m, stay) in machines.into_iter().zip(&mut self.stays) {
@@ -80,7 +81,7 @@ impl Watch {
 }
 
 impl Stay {
-    /// Looks at `m`; what to warn of, if a warning is due and none was written yet.
+    /// Checks `m`; what to warn of, if a warning is due and none was written yet.
     fn long(&mut self, shared: &Shared, m: &Machine, now_ns: u64) -> Option<Hold> {
         if !m.is_p_retaken() || !m.has_pinned_work() {
             *self = Self::default();
@@ -118,13 +119,13 @@ fn tell(shared: &'static Shared, m: &'static Machine, hold: Hold, for_ns: u64) {
     let Some(blocks) = m.current_goroutine() else {
         return;
     };
-    let Some(who) = dump::look_at(blocks) else {
+    let Some(who) = dump::info_of(blocks) else {
         return;
     };
     let mut all = vec![who];
     shared.slab().for_each(|g| {
         if all.len() <= NAMED && g.status() == Status::Runnable && stays_with(g, m) {
-            all.extend(dump::look_at(g));
+            all.extend(dump::info_of(g));
         }
     });
     if !m.is_p_retaken() {

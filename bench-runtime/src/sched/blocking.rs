@@ -32,7 +32,7 @@ use std::sync::atomic::Ordering;
 use super::current::{self, goroutine_of, machine_of};
 use super::job::{HELPER_STACK, Job};
 use super::preempt::reacquire_p;
-use super::processor::Processor;
+use super::processor::ThisP;
 use super::trace::event::Kind;
 use crate::goroutine::{Goroutine, Parkable, Status, WaitReason};
 use crate::stack::{Stack, StackHeader};
@@ -114,7 +114,7 @@ where
 }
 
 /// Into the flight recorder, if there is a P. The caller is inside the runtime.
-fn note(p: Option<&Processor>, kind: Kind, g: &Goroutine) {
+fn note(p: Option<ThisP>, kind: Kind, g: &Goroutine) {
     if let Some(p) = p {
         p.record(kind, g.id.load(Ordering::Relaxed), 0);
     }
@@ -138,10 +138,7 @@ fn in_place<T>(header: &'static StackHeader, f: impl FnOnce() -> T) -> Outcome<T
         .reason
         .store(WaitReason::Blocking as u8, Ordering::Relaxed);
     let blocked = Blocked::begin(m.shared());
-    if let Some(p) = p {
-        m.set_p(None);
-        hand_off::hand_off_or_retire(m.shared(), p);
-    }
+    hand_off::give_up_processor(m.shared(), m);
     m.leave(false);
     // What it broke is visible to the caller, which gets the panic.
     let outcome = panic::catch_unwind(AssertUnwindSafe(f));

@@ -1,5 +1,5 @@
 //! The claim of a parked goroutine's `context` against a resume, and the
-//! watch of it: the steps of the tables in [`super::stacks`] and [`super::look`],
+//! watch of it: the steps of the tables in [`super::stacks`] and [`super::inspect`],
 //! on the two words alone.
 //!
 //! Its model is `tests/loom/claim.rs`, on this source.
@@ -12,8 +12,8 @@ use crate::sys::barrier;
 /// R2: `context` for an M that is about to resume the goroutine, which it has seen
 /// readied (R1).
 #[inline(always)]
-pub(crate) fn look(context: &AtomicUsize) -> usize {
-    // Light: R1 before the look, also where the barriers are plain fences.
+pub(crate) fn read(context: &AtomicUsize) -> usize {
+    // Light: R1 before the read, also where the barriers are plain fences.
     barrier::light();
     // Acquire: pairs with the store of the context by `switch`, the last thing
     // on the goroutine's old stack, and with the Release in `release`.
@@ -21,10 +21,10 @@ pub(crate) fn look(context: &AtomicUsize) -> usize {
 }
 
 /// R2 again, for an M that found it odd. What readied the goroutine is behind the
-/// first look's barrier.
+/// first read's barrier.
 #[inline(always)]
-pub(crate) fn look_again(context: &AtomicUsize) -> usize {
-    // Acquire: as in `look`.
+pub(crate) fn read_again(context: &AtomicUsize) -> usize {
+    // Acquire: as in `read`.
     context.load(Ordering::Acquire)
 }
 
@@ -69,7 +69,7 @@ pub(crate) fn claim(context: &AtomicUsize, saved: usize, claimed: usize) -> bool
         .is_ok()
 }
 
-/// C2 and L3: once for all that are looked at next.
+/// C2 and I3: once for all that are inspected next.
 pub(crate) fn confirm() {
     barrier::heavy();
 }
@@ -90,12 +90,12 @@ pub(crate) fn park(status: &AtomicU8, waiting: u8) {
 
 /// Ends a claim, one that holds or one that does not: C4.
 pub(crate) fn release(context: &AtomicUsize, claimed: usize, saved: usize) {
-    // Release: pairs with the Acquire in `look`; what was done to the stack is
+    // Release: pairs with the Acquire in `read`; what was done to the stack is
     // seen. It fails where the claim did not hold and R3 was done.
     let _ = context.compare_exchange(claimed, saved, Ordering::Release, Ordering::Relaxed);
 }
 
-/// L1: false if it is no longer suspended with this context.
+/// I1: false if it is no longer suspended with this context.
 pub(crate) fn watch(context: &AtomicUsize, saved: usize) -> bool {
     // Acquire: as in `claim`.
     context
@@ -108,7 +108,7 @@ pub(crate) fn watch(context: &AtomicUsize, saved: usize) -> bool {
         .is_ok()
 }
 
-/// L4, after [`confirm`]: true if it was not resumed since L1.
+/// I4, after [`confirm`]: true if it was not resumed since I1.
 pub(crate) fn unwatch(context: &AtomicUsize, saved: usize, status: &AtomicU8, waiting: u8) -> bool {
     // The status first, as in `holds`.
     let waits = status.load(Ordering::Acquire) == waiting;

@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use super::os_threads::ThreadKind;
+use super::processor::ThisP;
 use super::readied;
 use super::shared::{RunState, Shared};
 use crate::goroutine::{FLAG_LEFT, Status};
@@ -62,8 +63,8 @@ pub(super) fn clear_up(shared: &'static Shared) {
 /// Gives back what a stopped runtime holds; no M runs any more.
 fn give_back(shared: &'static Shared) {
     shared.for_each_processor(|p| {
-        // SAFETY: no M runs, so no other reference is in use.
-        unsafe { p.own() }.stacks.drain();
+        // SAFETY: no M runs.
+        unsafe { ThisP::new(p) }.drain_stacks();
         p.timers.retire(shared.now_ns());
     });
     shared.netpoll.retire();

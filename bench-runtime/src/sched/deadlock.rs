@@ -1,9 +1,9 @@
 //! Deadlock: every goroutine waits for another, and nothing outside can end a
 //! wait.
 //!
-//! An M that is about to sleep looks, at the moment when every other M sleeps
+//! An M that is about to sleep checks, at the moment when every other M sleeps
 //! too, and a thread that is about to wait in `Runtime::run`. Where only a thread
-//! that is not ours was in the way, sysmon looks again, less and less often: the
+//! that is not ours was in the way, sysmon checks again, less and less often: the
 //! thread may have been just ending. There is a deadlock if, then, goroutines
 //! exist, none is runnable, no timer is armed, no fd is waited for, no blocking
 //! call is under way, no goroutine listens for signals, and the process has no thread
@@ -123,22 +123,22 @@ fn threads_of_process() -> Option<isize> {
         .filter(|&threads| threads > 0)
 }
 
-/// Between the first two further looks of sysmon for a deadlock; then twice as long
-/// each time.
+/// Between the first two further checks of sysmon for a deadlock; then twice as long
+/// each time. Chosen, not measured.
 const FIRST_PAUSE_NS: u64 = 20_000_000;
-/// After so long a pause it looks no more.
+/// After so long a pause it checks no more. Chosen, not measured.
 const LAST_PAUSE_NS: u64 = 5_000_000_000;
 
-/// Sysmon's further looks for a deadlock, while no P runs.
+/// Sysmon's further checks for a deadlock, while no P runs.
 #[derive(Debug, Default)]
-pub(super) struct Looks {
+pub(super) struct Rechecks {
     next_ns: u64,
     pause_ns: u64,
 }
 
-impl Looks {
-    /// Looks, if it is time; the pause until the next look, if there is to be one.
-    pub(super) fn look(&mut self, shared: &'static Shared, now_ns: u64) -> Option<Duration> {
+impl Rechecks {
+    /// Checks, if it is time; the pause until the next check, if there is to be one.
+    pub(super) fn check(&mut self, shared: &'static Shared, now_ns: u64) -> Option<Duration> {
         if self.pause_ns > LAST_PAUSE_NS {
             return None;
         }

@@ -1,10 +1,10 @@
 //! What goroutines are doing: for reports of overflow and deadlock, and on
-//! demand. It takes no scheduler lock, and delays no goroutine: see [`super::look`].
+//! demand. It takes no scheduler lock, and delays no goroutine: see [`super::inspect`].
 
 use std::fmt::{self, Write};
 use std::sync::atomic::Ordering;
 
-use super::look::{self, Look, Seen};
+use super::inspect::{self, Inspection, Seen};
 use super::shared::Shared;
 use crate::goroutine::details::parts_of;
 use crate::goroutine::{Details, Goroutine, Status, WaitReason};
@@ -142,10 +142,10 @@ impl GoroutineInfo {
     }
 }
 
-/// Looks at a goroutine; `None` if it is none at the moment.
-pub(super) fn look_at(g: &'static Goroutine) -> Option<GoroutineInfo> {
+/// What a goroutine is doing; `None` if it is none at the moment.
+pub(super) fn info_of(g: &'static Goroutine) -> Option<GoroutineInfo> {
     let mut info = None;
-    Look::default().over(&[g], 1, 0, |seen| info = GoroutineInfo::of(&seen));
+    Inspection::default().over(&[g], 1, 0, |seen| info = GoroutineInfo::of(&seen));
     info
 }
 
@@ -171,7 +171,7 @@ pub(crate) fn describe_in_signal_handler(g: *mut (), out: &mut dyn Write) {
 /// Every goroutine that has not ended, by its number.
 pub(crate) fn goroutines_of(shared: &'static Shared) -> Vec<GoroutineInfo> {
     let mut all = Vec::new();
-    Look::default().over(&shared.records_in_use(), look::MOST, 0, |seen| {
+    Inspection::default().over(&shared.records_in_use(), inspect::BATCH, 0, |seen| {
         all.extend(GoroutineInfo::of(&seen));
     });
     all.sort_by_key(|info| info.id);

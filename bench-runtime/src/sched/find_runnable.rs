@@ -11,11 +11,11 @@
 //!    so none starves;
 //! 4. the high class;
 //! 5. `run_next`, for a time slice that all goroutines of a chain through it share,
-//!    then the P's queue; in a pinned runtime mail has every other pick,
-//!    and the M's own list and the P's queue go by turns;
+//!    then the P's queue; in a pinned runtime first what is in the M's inbox goes to its
+//!    list, and then that list and the P's queue go by turns;
 //! 6. the global queue, a share of the normal class; one whose P was retaken;
 //! 7. the netpoller, without waiting;
-//! 8. in a pinned runtime, a short spin for mail if that has hit lately; then
+//! 8. in a pinned runtime, a short spin for the inbox if that has hit lately; then
 //!    other Ps, spinning, if not too many do; and their due timers;
 //! 9. the low class;
 //! 10. rest: steps S1 to S4 of [`super::idle`]; one resting M waits in the
@@ -44,9 +44,8 @@ use std::time::Duration;
 use super::global_queue::GlobalClass;
 use super::idle::Lists;
 use super::pick::SCHED_TICKS;
-use super::processor::{Processor, ProcessorStatus};
+use super::processor::{ProcessorStatus, ThisP};
 use super::shared::Shared;
-use super::spin::SHORT_SLEEP_NS;
 use super::trace::event;
 use crate::goroutine::Goroutine;
 use crate::netpoll::Netpoll;
@@ -64,38 +63,28 @@ pub(crate) fn find_runnable(shared: &'static Shared, m: ThisM) -> Option<&'stati
             wait_for_processor(shared, m);
             continue;
         };
-        // SAFETY: records are type-stable.
-        if let Some(g) = unsafe { m.assigned.load(Ordering::Relaxed).as_ref() } {
-            m.assigned.store(ptr::null_mut(), Ordering::Relaxed);
-            begin_slice(p);
-            return Some(g);
-        }
-        if scheduler::start_set_aside(m, p) {
-            continue;
-        }
         if p.notice.swap(false, Ordering::Acquire) && !hand_off::handle_notice(shared, m, p) {
             continue;
         }
-        count_pick(p);
-        // SAFETY: we hold P on our own stack.
-        let turn = unsafe { p.own() }.sched_tick >= SCHED_TICKS;
+        count_pick(&p);
+        let turn = p.own().sched_tick.get() >= SCHED_TICKS;
         if let Some(g) = pick::pick_long(shared, m, p, turn) {
             wake::stop_spinning(shared, m.machine());
             return Some(g);
         }
-        let only_long = || m.has_preempted() && !m.has_light_work() && p.queue.is_empty();
+        let only_long = || m.queues().has_preempted() && !m.has_short_work() && p.queue.is_empty();
         if shared.idle.p_waiters_count() != 0
             && (turn || only_long())
             && give_turn_to_p_waiter(shared, m, p, turn)
         {
             continue;
         }
-        poll::fire_timers(shared, m, p, p);
+        poll::fire_timers(shared, m, p, p.processor());
         if let Some(g) = pick::pick_on_g0(shared, m, p, turn) {
             // Only what was found counts, so that a seeded order does not
             // depend on how often an idle M looked.
-            // SAFETY: we hold P on our own stack.
-            unsafe { p.own() }.sched_tick += 1;
+            let tick = &p.own().sched_tick;
+            tick.set(tick.get() + 1);
             wake::stop_spinning(shared, m.machine());
             return Some(g);
         }
@@ -125,11 +114,7 @@ pub(crate) fn find_runnable(shared: &'static Shared, m: ThisM) -> Option<&'stati
 }
 
 /// Steps 8 and 9.
-fn pick_abroad(
-    shared: &'static Shared,
-    m: ThisM,
-    p: &'static Processor,
-) -> Option<&'static Goroutine> {
+fn pick_abroad(shared: &'static Shared, m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     let busy = (shared.procs() as u32).saturating_sub(shared.idle.processors_count());
     if busy > 1 || shared.procs() > 1 {
         let spins = m.spinning.load(Ordering::Relaxed);
@@ -139,13 +124,13 @@ fn pick_abroad(
                 shared.idle.spinning_count.fetch_add(1, Ordering::SeqCst);
             }
             if let Some(g) = steal::steal(shared, p) {
-                begin_slice(p);
+                begin_slice(&p);
                 return Some(g);
             }
         }
     }
     shared.for_each_processor(|other| {
-        if !ptr::eq(other, p) {
+        if !ptr::eq(other, p.processor()) {
             poll::fire_timers(shared, m, p, other);
         }
     });
@@ -158,63 +143,51 @@ fn pick_abroad(
 /// With work left: gives the P to the first M that queues for one, if this M has had
 /// it for as long as that M's last turn. By time: by count, an M with a hog would get
 /// nearly all of it. `turn`: because of the number of picks.
-fn give_turn_to_p_waiter(
-    shared: &'static Shared,
-    m: ThisM,
-    p: &'static Processor,
-    turn: bool,
-) -> bool {
-    // SAFETY: we hold P on our own stack.
-    let own = unsafe { p.own() };
+fn give_turn_to_p_waiter(shared: &'static Shared, m: ThisM, p: ThisP, turn: bool) -> bool {
+    let own = p.own();
     let held_ns = m.holds_for_ns();
     let mut lists = shared.idle.lock();
     let waits = lists
         .p_waiters
         .front()
         .is_some_and(|first| shared.is_test() || first.fair_wait_ns() < held_ns);
-    if !waits || (turn && own.given_at_tick) {
+    if !waits || (turn && own.given_at_tick.get()) {
         return false;
     }
-    own.given_at_tick |= turn;
+    own.given_at_tick.set(own.given_at_tick.get() | turn);
     m.end_turn(held_ns);
     give_to_first_p_waiter(shared, m, p, &mut lists)
 }
 
 /// Gives the P, for which there is no work, to the first M that queues for one.
-fn give_to_p_waiter(shared: &'static Shared, m: ThisM, p: &'static Processor) -> bool {
+fn give_to_p_waiter(shared: &'static Shared, m: ThisM, p: ThisP) -> bool {
     m.end_turn(0);
     give_to_first_p_waiter(shared, m, p, &mut shared.idle.lock())
 }
 
-fn give_to_first_p_waiter(
-    shared: &'static Shared,
-    m: ThisM,
-    p: &'static Processor,
-    lists: &mut Lists,
-) -> bool {
+fn give_to_first_p_waiter(shared: &'static Shared, m: ThisM, p: ThisP, lists: &mut Lists) -> bool {
     let Some(first) = shared.idle.pop_p_waiter(lists) else {
         return false;
     };
     wake::cease_spinning(shared, m.machine());
-    m.set_p(None);
-    first.wake(Some(p));
+    m.release_p();
+    first.wake(Some(p.processor()));
     true
 }
 
 /// Step 10, S1: the P goes to the idle list. The rest of the way to sleep
 /// is [`wait_for_processor`].
-fn rest(shared: &'static Shared, m: ThisM, p: &'static Processor) {
+fn rest(shared: &'static Shared, m: ThisM, p: ThisP) {
     let now = clock::now_ns();
-    // SAFETY: we hold P on our own stack.
-    unsafe { p.own() }.stacks.trim((now / 1_000_000) as u32);
+    p.trim_stacks((now / 1_000_000) as u32);
     let mut lists = shared.idle.lock();
     if shared.is_stopping() || !shared.global.is_empty() || p.notice.load(Ordering::Relaxed) {
         return;
     }
     m.rests_since_ns.store(now, Ordering::Relaxed);
     m.end_turn(0);
-    m.set_p(None);
-    shared.idle.release(&mut lists, p); // S1
+    m.release_p();
+    shared.idle.release(&mut lists, p.processor()); // S1
 }
 
 /// An M without a P: S1 to S4 of [`super::idle`]. It queues for a P if it has work
@@ -224,9 +197,12 @@ fn wait_for_processor(shared: &'static Shared, m: ThisM) {
     m.resting.store(true, Ordering::Relaxed);
     wait_resting(shared, m);
     m.resting.store(false, Ordering::Relaxed);
-    let rested_ns = || clock::now_ns() - m.rests_since_ns.load(Ordering::Relaxed);
-    m.mail_spin
-        .note_sleep(m.has_mail() && rested_ns() < SHORT_SLEEP_NS);
+    // A sleep that something else ended is no sleep that spinning would have saved.
+    let rested_ns = match m.has_inbox() {
+        true => clock::now_ns() - m.rests_since_ns.load(Ordering::Relaxed),
+        false => u64::MAX,
+    };
+    m.inbox_spin.note_sleep(rested_ns);
 }
 
 fn wait_resting(shared: &'static Shared, m: ThisM) {
@@ -243,7 +219,7 @@ fn wait_resting(shared: &'static Shared, m: ThisM) {
         if let Some(p) = shared.idle.acquire(&mut lists) {
             cease_polling(shared, m, keeps_time);
             drop(lists);
-            m.set_p(Some(p));
+            m.acquire_p(p);
             shared.wake_sysmon();
             if was_spinning {
                 m.spinning.store(true, Ordering::Relaxed);
@@ -264,7 +240,7 @@ fn wait_resting(shared: &'static Shared, m: ThisM) {
         match shared.idle.acquire(&mut lists) {
             Some(p) => {
                 drop(lists);
-                m.set_p(Some(p));
+                m.acquire_p(p);
                 return shared.wake_sysmon();
             }
             None => shared.idle.wait_for_p(&mut lists, m.machine()),
@@ -370,7 +346,7 @@ fn rest_polling(shared: &'static Shared, m: ThisM, netpoll: &Netpoll, keeps_time
         };
         drop(lists);
         if let Some(p) = p {
-            m.set_p(Some(p));
+            m.acquire_p(p);
             shared.wake_sysmon();
         }
     } else {

@@ -10,11 +10,11 @@ use std::sync::atomic::Ordering;
 
 use super::current::{self, goroutine_of, machine_of};
 use super::pick::{pick_ahead, pick_fast};
-use super::processor::Processor;
-use super::switch::{arrive, end_timing, mcall, ready_context, set_aside};
+use super::processor::{Processor, ThisP};
+use super::switch::{arrive, end_timing, mcall, ready_context};
 use super::this_m::ThisM;
 use super::trace::recorder::SWITCHES;
-use super::{claim, fiber, preempt, readied};
+use super::{claim, fiber, preempt, readied, scheduler};
 use crate::arch;
 use crate::goroutine::body::without_panic;
 use crate::goroutine::{
@@ -25,7 +25,8 @@ use crate::stack::{Stack, StackHeader};
 
 /// How many fresh goroutines may run before a joiner that is in `run_next`. It has
 /// mostly started a batch and joins one after the other: if it ran after each of them,
-/// that would be two switches and a stack each time.
+/// that would be two switches and a stack each time. What it gains is in
+/// SPEED.md; the number is chosen, not measured.
 const AHEAD: u32 = 16;
 
 /// The outermost frame of a stack: runs the goroutine bound to it, and then
@@ -68,10 +69,10 @@ pub(super) unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
         match next.inspect(|_| ahead -= 1).or_else(|| pick_fast(m, p)) {
             // It takes over the stack, and the place in the count of the started.
             Some(next) if is_fresh_alike(m, next, header) => {
-                if set_aside(m, next, 1) {
+                if scheduler::starts_apart(m, next, 1) {
                     m.count_started(-1);
                     put_stack(p, header);
-                    jump_to_g0(m, mcall::SCHEDULE);
+                    jump_to_g0(m, ptr::from_ref(next) as usize);
                 }
                 header.g.set(ptr::from_ref(next).cast_mut().cast());
                 claim::arrive(&next.context, ptr::from_ref(header) as usize);
@@ -92,13 +93,13 @@ pub(super) unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
                 let context = ready_context(m, p, next);
                 put_stack(p, header);
                 match context {
-                    Some(context) => {
+                    Ok(context) => {
                         fiber::end(context);
                         // SAFETY: from `ready_context`; nothing on this stack
                         // is used again.
                         unsafe { arch::jump(context, ptr::from_ref(m.machine()) as usize) }
                     }
-                    None => jump_to_g0(m, mcall::SCHEDULE),
+                    Err(request) => jump_to_g0(m, request),
                 }
             }
             None => {
@@ -118,12 +119,9 @@ fn is_fresh_alike(m: ThisM, g: &Goroutine, header: &'static StackHeader) -> bool
 }
 
 #[inline(always)]
-fn put_stack(p: &'static Processor, header: &'static StackHeader) {
-    // SAFETY: we hold P inside the runtime; see the top of this file for why
-    // the stack may go back while we stand on it.
-    unsafe { p.own() }
-        .stacks
-        .put(Stack::from_header(ptr::NonNull::from(header)));
+fn put_stack(p: ThisP, header: &'static StackHeader) {
+    // See the top of this file for why it may go back while we stand on it.
+    p.put_stack(Stack::from_header(ptr::NonNull::from(header)));
 }
 
 fn jump_to_g0(m: ThisM, request: usize) -> ! {
@@ -138,7 +136,7 @@ fn jump_to_g0(m: ThisM, request: usize) -> ! {
 
 /// Enters the runtime at the end of a goroutine, with a P. May block the goroutine.
 #[inline(always)]
-fn enter_for_good(header: &'static StackHeader) -> (ThisM, &'static Processor) {
+fn enter_for_good(header: &'static StackHeader) -> (ThisM, ThisP) {
     let m = machine_of(header);
     match m.enter().0 {
         Some(p) => (m, p),
@@ -171,10 +169,10 @@ fn unbind(header: &'static StackHeader, _m: ThisM, g: &'static Goroutine) -> boo
 fn finish(
     header: &'static StackHeader,
     m: ThisM,
-    p: &'static Processor,
+    p: ThisP,
     g: &'static Goroutine,
     dropped: bool,
-) -> (ThisM, &'static Processor, bool, *const Goroutine) {
+) -> (ThisM, ThisP, bool, *const Goroutine) {
     let locked = unbind(header, m, g);
     g.set_status(Status::Dead);
     Processor::count(&p.ended_count);
@@ -205,11 +203,7 @@ fn finish(
 /// goroutine's own code, outside the runtime, because a destructor may do anything.
 #[cold]
 #[inline(never)]
-fn discard(
-    header: &'static StackHeader,
-    m: ThisM,
-    g: &'static Goroutine,
-) -> (ThisM, &'static Processor, bool) {
+fn discard(header: &'static StackHeader, m: ThisM, g: &'static Goroutine) -> (ThisM, ThisP, bool) {
     m.leave(false);
     drop_outcome(g);
     locals::drop_all(header, g);

@@ -3,7 +3,7 @@
 use std::ptr;
 use std::sync::atomic::Ordering;
 
-use super::processor::{Processor, ProcessorStatus};
+use super::processor::{Processor, ProcessorStatus, ThisP};
 use super::procs::{MAX_PROCS, number_for_host};
 use super::shared::Shared;
 use super::this_m::ThisM;
@@ -61,10 +61,10 @@ pub(super) fn resize_to(shared: &'static Shared, procs: usize) -> usize {
 }
 
 /// The holder answers a notice: false if the P was retired.
-pub(super) fn handle_notice(shared: &'static Shared, m: ThisM, p: &'static Processor) -> bool {
+pub(super) fn handle_notice(shared: &'static Shared, m: ThisM, p: ThisP) -> bool {
     if p.id >= shared.procs() {
-        m.set_p(None);
-        retire(shared, p);
+        m.release_p();
+        retire(shared, p.processor());
         return false;
     }
     // Under the lock, so that no P comes alive between the look at the
@@ -74,7 +74,7 @@ pub(super) fn handle_notice(shared: &'static Shared, m: ThisM, p: &'static Proce
     let lists = shared.idle.lock();
     let mut alone = shared.procs() == 1;
     shared.for_each_processor(|other| {
-        alone &= ptr::eq(other, p) || other.status() == ProcessorStatus::Dead;
+        alone &= ptr::eq(other, p.processor()) || other.status() == ProcessorStatus::Dead;
     });
     p.queue.set_shared(!alone);
     drop(lists);
@@ -99,7 +99,7 @@ pub(super) fn retire(shared: &'static Shared, p: &'static Processor) {
         while let Some(g) = p.queue.pop() {
             batch.push(g.as_ref());
         }
-        p.own().stacks.drain();
+        ThisP::new(p).drain_stacks();
     }
     shared.global.push_normal(&mut batch);
     let mut lists = shared.idle.lock();
@@ -150,10 +150,10 @@ pub(super) fn hand_off(shared: &'static Shared, p: &'static Processor) {
     shared.idle.release(&mut lists, p);
 }
 
-/// An M on its own stack gives its P away, if it has one.
+/// This M, inside, gives its P away, if it has one.
 pub(super) fn give_up_processor(shared: &'static Shared, m: ThisM) {
     if let Some(p) = m.held() {
-        m.set_p(None);
-        hand_off_or_retire(shared, p);
+        m.release_p();
+        hand_off_or_retire(shared, p.processor());
     }
 }

@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 use super::idle_threads::JobSlot;
 use super::job::Job;
 use super::os_threads::{ThreadEnd, ThreadKind};
-use super::processor::Processor;
+use super::processor::{Processor, ThisP};
 use super::shared::{Blocked, Shared};
 use super::spin::AdaptiveSpin;
 use super::{clear_up, readied, wake};
@@ -41,10 +41,6 @@ use crate::fatal::fatal;
 use crate::goroutine::{Goroutine, Parkable};
 use crate::stack::StackError;
 use crate::sys::fork;
-
-/// Short sleeps before a helper spins again after a miss. A miss costs a few times
-/// as much as the wake that a hit saves.
-const SPIN_BACKOFF: u16 = 64;
 
 /// Gives a job to a helper, which runs it at once; true if that helper was spinning.
 ///
@@ -67,7 +63,7 @@ pub(crate) unsafe fn help(shared: &'static Shared, job: Job) -> bool {
 
 fn helper_main(shared: &'static Shared, first: Job) {
     let slot = JobSlot::new();
-    let spin = AdaptiveSpin::with_backoff(SPIN_BACKOFF);
+    let spin = AdaptiveSpin::default();
     let mut next = Some(first);
     while let Some(job) = next {
         // SAFETY: by the promise of the caller of `help`.
@@ -97,10 +93,11 @@ fn helper_main(shared: &'static Shared, first: Job) {
 #[cold]
 pub(crate) fn refuse_stack(
     shared: &'static Shared,
-    p: &'static Processor,
+    p: ThisP,
     g: &'static Goroutine,
     error: StackError,
 ) {
+    // Chosen, not measured.
     const AT_ONCE: usize = 16;
     const PATIENCE: Duration = Duration::from_millis(10);
     struct Refused(Blocked, &'static Shared, &'static Goroutine, StackError);

@@ -8,10 +8,10 @@
 //! such start uses up one. So a site that spawns hogs keeps its credit, and one that
 //! spawned a single long computation soon has none.
 //!
-//! 1. [`super::own_machine::needs_own_machine`] is asked for a fresh goroutine that is about to
-//!    get its stack; before the first hog that is one relaxed load.
-//! 2. If so, it is set aside in its M, which switches to g0.
-//! 3. On g0 [`super::own_machine::start_on_own_machine`] gives it to a sleeping M without
+//! 1. A fresh goroutine that is about to get its stack is looked up here; before the first
+//!    hog that is one relaxed load.
+//! 2. If it is to start on an M of its own, its M switches to g0, which is given its address.
+//! 3. On g0 [`super::pinned::start_apart`] gives it to a sleeping M without
 //!    goroutines, or to a new one, with an idle P, or else the M's own.
 //!
 //! The first hog of a site, and a goroutine that becomes a hog after its start, still
@@ -30,29 +30,23 @@
 //!   each later one a thread.
 
 use std::panic::Location;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use crate::util::lock::Lock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// How many goroutines of a site start on an M of their own after each hog: few if that
-/// hog was an exception, enough for a batch of hogs.
-const CREDIT: u32 = 8;
+/// hog was an exception, enough for a batch of hogs. Chosen, not measured.
+const CREDIT: u64 = 8;
 
-/// Sites that are remembered, those with the least credit forgotten first.
-const SITES: usize = 16;
-
-#[derive(Clone, Copy, Debug)]
-struct Site {
-    key: u64,
-    credit: u32,
-}
+/// Bits of an entry that hold the credit.
+const CREDIT_MASK: u64 = 0xf;
 
 /// Spawn sites that made hogs.
 #[derive(Debug, Default)]
 pub(crate) struct Hogs {
-    /// A bit for each site with credit, by a hash of it; and [`DECLARED`].
-    marks: AtomicU64,
-    sites: Lock<Vec<Site>>,
+    /// A site has credit, or had, or a goroutine was spawned as CPU-bound.
+    any: AtomicBool,
+    /// The key of a site and its credit, at a place by its key; 0: none. A site displaces
+    /// another one at its place: it has then no credit, until its next hog.
+    sites: [AtomicU64; 16],
 }
 
 /// What stands for a spawn site: by its content, as the compiler may have made
@@ -63,27 +57,15 @@ fn key_of(site: &Location<'_>) -> u64 {
     // than this: the end of the path distinguishes files as well as all of it.
     let end = site.file().as_bytes().last_chunk().copied();
     let place = u64::from(site.line()) << 32 | u64::from(site.column());
-    let mixed = (u64::from_ne_bytes(end.unwrap_or_default()) ^ place).wrapping_mul(MIX);
-    mixed ^ (mixed >> 32)
+    // By an odd number whose bits are well spread: 2^64 by the golden ratio.
+    (u64::from_ne_bytes(end.unwrap_or_default()) ^ place).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
-
-/// An odd number whose bits are well spread: 2^64 by the golden ratio.
-const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
-
-fn mark_of(key: u64) -> u64 {
-    // Not 63: that bit is `DECLARED`.
-    1 << (key % 63)
-}
-
-/// In the marks: some goroutine was spawned as CPU-bound.
-const DECLARED: u64 = 1 << 63;
 
 impl Hogs {
-    /// True if any goroutine may have to start apart: a site has credit, or one was
-    /// spawned as CPU-bound.
+    /// True if any goroutine may have to start apart.
     #[inline(always)]
     pub(super) fn any(&self) -> bool {
-        self.marks.load(Ordering::Relaxed) != 0
+        self.any.load(Ordering::Relaxed)
     }
 
     /// Notes that a goroutine of this site ran for long while work waited.
@@ -93,54 +75,35 @@ impl Hogs {
 
     /// Uses up some of the site's credit; false if it has none.
     pub(super) fn spend_of(&self, site: &Location<'_>) -> bool {
-        let key = key_of(site);
-        self.marks.load(Ordering::Relaxed) & mark_of(key) != 0 && self.spend(key)
-    }
-
-    fn learn(&self, key: u64) {
-        let mut sites = self.sites.lock();
-        if let Some(site) = sites.iter_mut().find(|site| site.key == key) {
-            site.credit = CREDIT;
-        } else {
-            if sites.len() == SITES
-                && let Some(least) = (0..SITES).min_by_key(|&at| sites[at].credit)
-            {
-                sites.swap_remove(least);
-            }
-            let credit = CREDIT;
-            sites.push(Site { key, credit });
-        }
-        self.publish(&sites);
-    }
-
-    /// Uses up some of a site's credit; false if it has none.
-    #[cold]
-    fn spend(&self, key: u64) -> bool {
-        let mut sites = self.sites.lock();
-        let Some(at) = sites.iter().position(|site| site.key == key) else {
-            return false;
-        };
-        sites[at].credit -= 1;
-        if sites[at].credit == 0 {
-            sites.swap_remove(at);
-            self.publish(&sites);
-        }
-        true
-    }
-
-    fn publish(&self, sites: &[Site]) {
-        let marks = sites.iter().fold(0, |all, site| all | mark_of(site.key));
-        // Relaxed: a guess to decide by; the list is behind its lock.
-        // `DECLARED` may be set meanwhile, and stays.
-        self.marks.fetch_and(marks | DECLARED, Ordering::Relaxed);
-        self.marks.fetch_or(marks, Ordering::Relaxed);
+        self.spend(key_of(site))
     }
 
     /// Notes that there are goroutines that were spawned as CPU-bound.
     pub(super) fn declare(&self) {
-        if self.marks.load(Ordering::Relaxed) & DECLARED == 0 {
-            self.marks.fetch_or(DECLARED, Ordering::Relaxed);
-        }
+        self.any.store(true, Ordering::Relaxed);
+    }
+
+    fn place(&self, key: u64) -> &AtomicU64 {
+        &self.sites[(key >> 60) as usize]
+    }
+
+    // Relaxed: an entry is one word, and a guess to decide by.
+
+    fn learn(&self, key: u64) {
+        let entry = key & !CREDIT_MASK | CREDIT;
+        self.place(key).store(entry, Ordering::Relaxed);
+        self.declare();
+    }
+
+    fn spend(&self, key: u64) -> bool {
+        let spend = |entry| {
+            let has_credit = entry & !CREDIT_MASK == key & !CREDIT_MASK && entry & CREDIT_MASK != 0;
+            has_credit.then(|| entry - 1)
+        };
+        let place = self.place(key);
+        place
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend)
+            .is_ok()
     }
 }
 
@@ -148,37 +111,38 @@ impl Hogs {
 mod tests {
     use super::*;
 
+    const SITE: u64 = 8 << 32;
+
     #[test]
     fn site_that_made_a_hog_has_credit_until_it_is_spent() {
         let hogs = Hogs::default();
-        assert!(!hogs.spend(8));
-        hogs.learn(8);
-        for _ in 0..CREDIT {
-            assert_ne!(hogs.marks.load(Ordering::Relaxed) & mark_of(8), 0);
-            assert!(hogs.spend(8));
-        }
-        assert!(!hogs.spend(8));
-        assert_eq!(hogs.marks.load(Ordering::Relaxed), 0);
+        assert!(!hogs.any());
+        assert!(!hogs.spend(SITE));
+        hogs.learn(SITE);
+        assert!(hogs.any());
+        assert_eq!((0..).take_while(|_| hogs.spend(SITE)).count(), 8);
+        assert!(!hogs.spend(SITE));
     }
 
     #[test]
     fn hog_again_renews_the_credit_of_its_site() {
         let hogs = Hogs::default();
-        hogs.learn(8);
-        assert!(hogs.spend(8));
-        hogs.learn(8);
-        assert_eq!((0..).take_while(|_| hogs.spend(8)).count(), CREDIT as usize);
+        hogs.learn(SITE);
+        assert!(hogs.spend(SITE));
+        hogs.learn(SITE);
+        assert_eq!((0..).take_while(|_| hogs.spend(SITE)).count(), 8);
     }
 
     #[test]
-    fn site_with_the_least_credit_is_forgotten_first() {
+    fn site_displaces_another_one_at_its_place_and_has_credit_of_its_own() {
         let hogs = Hogs::default();
-        for key in 1..=SITES as u64 {
-            hogs.learn(key);
-        }
-        assert!(hogs.spend(3));
-        hogs.learn(SITES as u64 + 1);
-        assert!(!hogs.spend(3));
-        assert!(hogs.spend(1) && hogs.spend(SITES as u64 + 1));
+        let (same_place, other_place) = (9 << 32, 9 << 60);
+        hogs.learn(SITE);
+        hogs.learn(other_place);
+        assert!(!hogs.spend(same_place));
+        assert!(hogs.spend(SITE));
+        hogs.learn(same_place);
+        assert!(!hogs.spend(SITE));
+        assert!(hogs.spend(same_place) && hogs.spend(other_place));
     }
 }

@@ -97,9 +97,7 @@ impl Idle {
 
     /// Adds a P to the idle ones, or hands it to the first M that queues for one.
     pub(crate) fn release(&self, lists: &mut Lists, p: &'static Processor) {
-        if let Some(m) = lists.p_waiters.pop_front() {
-            self.p_waiters_count
-                .store(lists.p_waiters.len() as u32, Ordering::Relaxed);
+        if let Some(m) = self.pop_p_waiter(lists) {
             // Also for one that was dead: `resize_to` would hand out a dead P once
             // more.
             p.set_status(ProcessorStatus::Running);
@@ -108,16 +106,23 @@ impl Idle {
         }
         p.set_status(ProcessorStatus::Idle);
         lists.processors.push(p);
+        self.publish(lists);
+    }
+
+    /// Lets threads without the lock see the lengths of the lists.
+    fn publish(&self, lists: &Lists) {
+        let (processors, p_waiters) = (lists.processors.len(), lists.p_waiters.len());
         // SeqCst: S1 before S2 also where the barriers are plain fences.
         self.processors_count
-            .store(lists.processors.len() as u32, Ordering::SeqCst);
+            .store(processors as u32, Ordering::SeqCst);
+        self.p_waiters_count
+            .store(p_waiters as u32, Ordering::Relaxed);
     }
 
     /// Takes an idle P; the caller holds it.
     pub(crate) fn acquire(&self, lists: &mut Lists) -> Option<&'static Processor> {
         let p = lists.processors.pop()?;
-        self.processors_count
-            .store(lists.processors.len() as u32, Ordering::SeqCst);
+        self.publish(lists);
         p.set_status(ProcessorStatus::Running);
         Some(p)
     }
@@ -128,8 +133,7 @@ impl Idle {
             return false;
         };
         lists.processors.swap_remove(at);
-        self.processors_count
-            .store(lists.processors.len() as u32, Ordering::SeqCst);
+        self.publish(lists);
         p.set_status(ProcessorStatus::Running);
         true
     }
@@ -137,15 +141,13 @@ impl Idle {
     /// Puts an M into the queue for a P.
     pub(crate) fn wait_for_p(&self, lists: &mut Lists, m: &'static Machine) {
         lists.p_waiters.push_back(m);
-        self.p_waiters_count
-            .store(lists.p_waiters.len() as u32, Ordering::Relaxed);
+        self.publish(lists);
     }
 
     /// Takes the first M that queues for a P.
     pub(crate) fn pop_p_waiter(&self, lists: &mut Lists) -> Option<&'static Machine> {
         let m = lists.p_waiters.pop_front()?;
-        self.p_waiters_count
-            .store(lists.p_waiters.len() as u32, Ordering::Relaxed);
+        self.publish(lists);
         Some(m)
     }
 }

@@ -20,8 +20,8 @@ use std::time::Duration;
 use crate::goroutine::{FLAG_TIMED, Goroutine};
 use crate::sys::clock;
 
-/// One for each power of two of nanoseconds, nine minutes in all; the last has
-/// no end.
+/// One for each power of two of nanoseconds, nine minutes in all, which is longer than a
+/// goroutine waits to run; the last has no end.
 const BUCKETS: usize = 40;
 
 /// A goroutine that is being timed.

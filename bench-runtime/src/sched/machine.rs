@@ -4,21 +4,89 @@ use std::cell::UnsafeCell;
 use std::io;
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use super::biased_lock::BiasedLock;
 use super::fiber::G0;
+use super::note::Note;
 use super::processor::Processor;
 use super::spin::AdaptiveSpin;
 use crate::goroutine::{Goroutine, List};
 use crate::netpoll::Netpoll;
 use crate::sys::clock::{self, CpuClock};
-use crate::sys::futex;
 use crate::sys::thread::{self, ThreadId};
 use crate::util::lock::Lock;
 
+/// A list of goroutines that one thread uses. Others read its length.
+#[derive(Debug, Default)]
+pub(super) struct LocalQueue {
+    list: UnsafeCell<List>,
+    len: AtomicUsize,
+}
+
+impl LocalQueue {
+    #[inline(always)]
+    fn with<R>(&self, f: impl FnOnce(&mut List) -> R) -> R {
+        // SAFETY: this is not `Sync`, and no `f` in here calls back.
+        let list = unsafe { &mut *self.list.get() };
+        let result = f(list);
+        self.len.store(list.len(), Ordering::Relaxed);
+        result
+    }
+
+    #[inline(always)]
+    pub(super) fn push(&self, g: &'static Goroutine) {
+        self.with(|list| list.push(g));
+    }
+
+    /// Takes the first.
+    #[inline(always)]
+    pub(super) fn pop(&self) -> Option<&'static Goroutine> {
+        self.with(List::pop)
+    }
+
+    fn append(&self, other: &mut List) {
+        self.with(|list| list.append(other));
+    }
+
+    #[inline(always)]
+    pub(super) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+}
+
+/// In a pinned runtime: the runnable goroutines of an M, as its own thread reaches them.
+#[derive(Debug, Default)]
+pub(super) struct MachineQueues {
+    /// What `run_next` of a P is in a migrating runtime.
+    pub(super) run_next: AtomicPtr<Goroutine>,
+    pub(super) runnable: LocalQueue,
+    /// Those that ran for so long that its P was retaken.
+    pub(super) preempted: LocalQueue,
+}
+
+impl MachineQueues {
+    /// Has a goroutine run next; what was next goes to the end of the queue. Not by an
+    /// exchange: one thread uses it.
+    #[inline(always)]
+    pub(super) fn set_run_next(&self, g: &'static Goroutine) {
+        let old = self.run_next.load(Ordering::Relaxed);
+        self.run_next
+            .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
+        // SAFETY: null or a record, which is type-stable.
+        if let Some(old) = unsafe { old.as_ref() } {
+            self.runnable.push(old);
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn has_preempted(&self) -> bool {
+        self.preempted.len() != 0
+    }
+}
+
 /// An M.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Machine {
     /// The P it holds, and the lock that lets sysmon retake it.
@@ -29,30 +97,15 @@ pub(crate) struct Machine {
     pub(super) g0_fiber: G0,
     /// The goroutine that runs.
     pub(crate) current: AtomicPtr<Goroutine>,
-    /// In a pinned runtime, what `run_next` is in a migrating one. Owner only.
-    pub(crate) run_next: AtomicPtr<Goroutine>,
-    /// In a pinned runtime: readied goroutines of this M, by itself.
-    pinned: UnsafeCell<List>,
-    /// Its length, for sysmon.
-    pinned_len: AtomicUsize,
-    /// In a pinned runtime: those of them whose P was retaken. Owner only.
-    preempted: UnsafeCell<List>,
-    /// Its length, for sysmon.
-    preempted_len: AtomicUsize,
-    /// What was taken out of the inbox and has not run. Owner only.
-    mail: UnsafeCell<List>,
+    /// In a pinned runtime: its runnable goroutines.
+    queues: MachineQueues,
     /// In a pinned runtime: goroutines that started on it and have not ended.
     started: AtomicUsize,
-    /// A fresh goroutine that is to start on another M. Owner only.
-    pub(super) set_aside: AtomicPtr<Goroutine>,
-    /// One that this M, which was woken for it, is to start before all others.
-    /// Its waker, then the owner.
-    pub(super) assigned: AtomicPtr<Goroutine>,
     pub(crate) id: usize,
     /// The address of its runtime: see [`super::this_m`].
-    pub(super) runtime: *const (),
-    /// Asleep or woken; see `sleep`.
-    word: AtomicU32,
+    pub(super) runtime: AtomicPtr<()>,
+    /// Where it sleeps, but in a poller.
+    note: Note,
     /// Handed over by the thread that wakes it.
     handed: AtomicPtr<Processor>,
     /// Its P was retaken, and it has had none since.
@@ -67,14 +120,13 @@ pub(crate) struct Machine {
     pub(super) thread_id: OnceLock<ThreadId>,
     /// Counted as spinning. Set by itself, or by its waker before the wake.
     pub(crate) spinning: AtomicBool,
-    /// Readied by others.
+    /// In a pinned runtime: goroutines of this M that other threads have readied.
     inbox: Lock<List>,
-    /// How many are in there or in `mail`.
-    mail_len: AtomicUsize,
-    /// Whether it spins for mail before it rests.
-    pub(super) mail_spin: AdaptiveSpin,
-    /// The helper that got its last job was spinning, so mail will come soon. Owner
-    /// only.
+    inbox_len: AtomicUsize,
+    /// Whether it spins for its inbox before it rests.
+    pub(super) inbox_spin: AdaptiveSpin,
+    /// The helper that got its last job was spinning, so it will ready a goroutine soon.
+    /// Own thread only.
     pub(super) helper_was_spinning: AtomicBool,
     /// When it began to rest, in nanoseconds. Owner only.
     pub(super) rests_since_ns: AtomicU64,
@@ -97,57 +149,20 @@ pub(crate) struct Machine {
     polls_in: AtomicPtr<Netpoll>,
 }
 
-// SAFETY: `pinned`, `preempted` and `mail` are reached by the M's own thread only; all
-// else is atomic or locked; `runtime` is an address.
+// SAFETY: the lists in `queues` are reached by the M's own thread only; all else is atomic or
+// locked.
 unsafe impl Sync for Machine {}
-// SAFETY: as above.
-unsafe impl Send for Machine {}
 
-/// The most that an M queues for a P because its own turn was long, in nanoseconds:
-/// after that sysmon retakes one.
-const FAIR_WAIT_NS: u64 = 10_000_000;
-
-const ASLEEP: u32 = 0;
-const WOKEN: u32 = 1;
+/// How long a goroutine may run while others wait, in nanoseconds: Go's figure. All that is
+/// shared out by time is a multiple of it, or a part.
+pub(super) const TIME_SLICE_NS: u64 = 10_000_000;
 
 impl Machine {
     pub(crate) fn new(id: usize, runtime: *const ()) -> Self {
         Self {
-            p_lock: BiasedLock::new(),
-            g0: AtomicUsize::new(0),
-            g0_fiber: G0::default(),
-            current: AtomicPtr::new(ptr::null_mut()),
-            run_next: AtomicPtr::new(ptr::null_mut()),
-            pinned: UnsafeCell::new(List::new()),
-            pinned_len: AtomicUsize::new(0),
-            preempted: UnsafeCell::new(List::new()),
-            preempted_len: AtomicUsize::new(0),
-            mail: UnsafeCell::new(List::new()),
-            started: AtomicUsize::new(0),
-            set_aside: AtomicPtr::new(ptr::null_mut()),
-            assigned: AtomicPtr::new(ptr::null_mut()),
             id,
-            runtime,
-            word: AtomicU32::new(ASLEEP),
-            handed: AtomicPtr::new(ptr::null_mut()),
-            p_retaken: AtomicBool::new(false),
-            retaken_ns: AtomicU64::new(0),
-            hogged: AtomicBool::new(false),
-            cpu_clock: OnceLock::new(),
-            thread_id: OnceLock::new(),
-            spinning: AtomicBool::new(false),
-            inbox: Lock::new(List::new()),
-            mail_len: AtomicUsize::new(0),
-            mail_spin: AdaptiveSpin::with_backoff(16),
-            helper_was_spinning: AtomicBool::new(false),
-            rests_since_ns: AtomicU64::new(0),
-            holds_since_ns: AtomicU64::new(0),
-            turn_ns: AtomicU64::new(0),
-            locked: AtomicPtr::new(ptr::null_mut()),
-            locked_ready: AtomicBool::new(false),
-            resting: AtomicBool::new(false),
-            netpoll: OnceLock::new(),
-            polls_in: AtomicPtr::new(ptr::null_mut()),
+            runtime: AtomicPtr::new(runtime.cast_mut()),
+            ..Self::default()
         }
     }
 
@@ -279,9 +294,10 @@ impl Machine {
     }
 
     /// How long its last turn took, in nanoseconds: so long the M whose turn it is may
-    /// keep the P while this one is first in the queue for it.
+    /// keep the P while this one is first in the queue for it. But no longer than a slice, after
+    /// which sysmon retakes a P.
     pub(super) fn fair_wait_ns(&self) -> u64 {
-        self.turn_ns.load(Ordering::Relaxed).min(FAIR_WAIT_NS)
+        self.turn_ns.load(Ordering::Relaxed).min(TIME_SLICE_NS)
     }
 
     /// Takes `p` away if the M still has it and runs a goroutine's code. Then
@@ -296,76 +312,20 @@ impl Machine {
         self.p_lock.borrow(ptr::from_ref(p).cast_mut(), f)
     }
 
-    /// In a pinned runtime: appends to what it has readied for itself.
+    /// Its queues.
     ///
     /// # Safety
     ///
     /// Only its own thread.
-    #[inline]
-    pub(crate) unsafe fn push_pinned(&self, g: &'static Goroutine) {
-        // SAFETY: by the caller's promise no other reference is in use.
-        let pinned = unsafe { &mut *self.pinned.get() };
-        pinned.push(g);
-        self.pinned_len.store(pinned.len(), Ordering::Relaxed);
-    }
-
-    /// In a pinned runtime: takes the first of what it has readied for itself.
-    ///
-    /// # Safety
-    ///
-    /// Only its own thread.
-    #[inline]
-    pub(crate) unsafe fn pop_pinned(&self) -> Option<&'static Goroutine> {
-        // SAFETY: by the caller's promise no other reference is in use.
-        let pinned = unsafe { &mut *self.pinned.get() };
-        let first = pinned.pop();
-        self.pinned_len.store(pinned.len(), Ordering::Relaxed);
-        first
-    }
-
-    /// In a pinned runtime: appends to those that ran for so long that its P was
-    /// retaken.
-    ///
-    /// # Safety
-    ///
-    /// Only its own thread.
-    pub(super) unsafe fn push_preempted(&self, g: &'static Goroutine) {
-        // SAFETY: by the caller's promise no other reference is in use.
-        let preempted = unsafe { &mut *self.preempted.get() };
-        preempted.push(g);
-        self.preempted_len.store(preempted.len(), Ordering::Relaxed);
-    }
-
-    /// In a pinned runtime: takes the first of those.
-    ///
-    /// # Safety
-    ///
-    /// Only its own thread.
-    pub(super) unsafe fn pop_preempted(&self) -> Option<&'static Goroutine> {
-        // SAFETY: by the caller's promise no other reference is in use.
-        let preempted = unsafe { &mut *self.preempted.get() };
-        let first = preempted.pop();
-        self.preempted_len.store(preempted.len(), Ordering::Relaxed);
-        first
-    }
-
-    /// True if there are such.
     #[inline(always)]
-    pub(super) fn has_preempted(&self) -> bool {
-        self.preempted_len.load(Ordering::Relaxed) != 0
+    pub(super) unsafe fn queues(&self) -> &MachineQueues {
+        &self.queues
     }
 
-    /// How many it has readied for itself, beside the one in `run_next` and
-    /// those that were preempted.
-    #[inline(always)]
-    pub(crate) fn pinned_len(&self) -> usize {
-        self.pinned_len.load(Ordering::Relaxed)
-    }
-
-    /// How many wait for it, but for mail and the one in `run_next`; for
-    /// another thread a guess.
-    pub(super) fn pinned_count(&self) -> usize {
-        self.pinned_len() + self.preempted_len.load(Ordering::Relaxed)
+    /// How many goroutines wait in its queues, without its inbox and `run_next`; for another
+    /// thread a guess.
+    pub(super) fn queued_count(&self) -> usize {
+        self.queues.runnable.len() + self.queues.preempted.len()
     }
 
     /// How many goroutines have started on it and not ended; kept in a pinned
@@ -416,47 +376,52 @@ impl Machine {
         }
     }
 
-    /// Hands it a goroutine that only it may run. The caller then nudges it.
+    /// Puts a goroutine that only it may run into its inbox. The caller then wakes it.
     pub(crate) fn deliver(&self, g: &'static Goroutine) {
         let mut inbox = self.inbox.lock();
         inbox.push(g);
-        self.mail_len.fetch_add(1, Ordering::Release);
-        // An M that gets mail has work at once.
+        self.inbox_len.store(inbox.len(), Ordering::Release);
+        // It has work at once.
         self.end_turn(0);
     }
 
-    /// True if others delivered something that has not run.
+    /// True if goroutines are in its inbox.
     #[inline(always)]
-    pub(crate) fn has_mail(&self) -> bool {
-        self.mail_len.load(Ordering::Relaxed) != 0
+    pub(crate) fn has_inbox(&self) -> bool {
+        self.inbox_len.load(Ordering::Relaxed) != 0
     }
 
-    /// Takes the first of what others delivered.
+    /// Moves what is in its inbox to the end of its queue; true if there was any.
     ///
     /// # Safety
     ///
     /// Only its own thread.
-    pub(crate) unsafe fn pop_mail(&self) -> Option<&'static Goroutine> {
-        // SAFETY: by the caller's promise no other reference is in use.
-        let mail = unsafe { &mut *self.mail.get() };
-        if mail.len() == 0 {
-            mail.append(&mut self.inbox.lock());
+    pub(super) unsafe fn take_inbox(&self) -> bool {
+        if !self.has_inbox() {
+            return false;
         }
-        let first = mail.pop()?;
-        self.mail_len.fetch_sub(1, Ordering::Relaxed);
-        Some(first)
+        let mut inbox = self.inbox.lock();
+        self.queues.runnable.append(&mut inbox);
+        self.inbox_len.store(0, Ordering::Relaxed);
+        true
+    }
+
+    /// Has it run `g` first. Only for the thread that has taken it, with nothing to run, off
+    /// the list that it sleeps on, and wakes it next.
+    pub(super) fn set_first(&self, g: &'static Goroutine) {
+        self.queues.set_run_next(g);
     }
 
     /// True if goroutines that only it may run wait.
     pub(crate) fn has_pinned_work(&self) -> bool {
-        self.has_light_work() || self.has_preempted()
+        self.has_short_work() || self.queues.has_preempted()
     }
 
-    /// The same, beside those whose P was retaken.
-    pub(super) fn has_light_work(&self) -> bool {
-        self.has_mail()
-            || !self.run_next.load(Ordering::Relaxed).is_null()
-            || self.pinned_len() != 0
+    /// The same, without those whose P was retaken.
+    pub(super) fn has_short_work(&self) -> bool {
+        self.has_inbox()
+            || !self.queues.run_next.load(Ordering::Relaxed).is_null()
+            || self.queues.runnable.len() != 0
     }
 
     /// Sleeps until woken; the P that the waker handed over, if any. Blocks the thread.
@@ -465,10 +430,7 @@ impl Machine {
     ///
     /// Only its own thread.
     pub(super) unsafe fn sleep(&self) -> Option<&'static Processor> {
-        // Acquire: pairs with the Release in `wake`.
-        while self.word.swap(ASLEEP, Ordering::Acquire) != WOKEN {
-            futex::wait(&self.word, ASLEEP, None);
-        }
+        self.note.sleep();
         let p = self.handed.swap(ptr::null_mut(), Ordering::Acquire);
         // SAFETY: as in `enter`.
         unsafe { p.as_ref() }
@@ -481,9 +443,7 @@ impl Machine {
             p.map_or(ptr::null_mut(), |p| ptr::from_ref(p).cast_mut()),
             Ordering::Release,
         );
-        // Release: pairs with the Acquire in `sleep`.
-        self.word.store(WOKEN, Ordering::Release);
-        futex::wake(&self.word, 1);
+        self.note.wake();
     }
 
     pub(super) fn is_p_retaken(&self) -> bool {

@@ -26,7 +26,7 @@ use std::sync::atomic::Ordering;
 use super::current::goroutine_of;
 use super::locate::machine_of_started;
 use super::os_threads::{set_bound, starter};
-use super::processor::Processor;
+use super::processor::ThisP;
 use super::queues::{
     STREAK_CHECK, begin_slice, push_back, push_back_quietly, push_global, streak_ends,
     submit_global,
@@ -42,7 +42,7 @@ const SPECIAL: u8 = FLAG_LOCKED | (0b11 << crate::goroutine::FLAG_PRIORITY_SHIFT
 
 /// Puts a goroutine where it will run next on this P, or where it belongs.
 #[inline(always)]
-pub(super) fn ready(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
+pub(super) fn ready(m: ThisM, p: ThisP, g: &'static Goroutine) {
     if g.has_flag(SPECIAL) {
         return submit_special(m.shared(), g);
     }
@@ -59,7 +59,7 @@ pub(super) fn ready(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
 }
 
 /// As [`ready`], but behind the others, and without waking an M.
-pub(super) fn ready_in_turn(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
+pub(super) fn ready_in_turn(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match g.has_flag(SPECIAL) {
         true => submit_special(m.shared(), g),
         false => push_back_quietly(m, p, g),
@@ -68,7 +68,7 @@ pub(super) fn ready_in_turn(m: ThisM, p: &'static Processor, g: &'static Gorouti
 
 /// Puts a goroutine that yields behind the others.
 #[inline(always)]
-pub(super) fn yielded(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
+pub(super) fn yielded(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match g.has_flag(SPECIAL) {
         true => submit_special(m.shared(), g),
         false => push_back(m, p, g),
@@ -101,26 +101,26 @@ pub(super) fn requeue(shared: &'static Shared, g: &'static Goroutine) {
 /// The next of those at hand: the chain through `run_next` while its slice lasts, then
 /// the queue.
 #[inline(always)]
-pub(super) fn next(m: ThisM, p: &'static Processor) -> Option<&'static Goroutine> {
+pub(super) fn next(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     if m.shared().order.is_some() {
         shuffle(m, p);
     }
     let next = p.run_next.load(Ordering::Relaxed);
-    // SAFETY: the caller holds P inside the runtime.
-    let own = unsafe { p.own() };
+    let own = p.own();
     if !next.is_null() {
         p.run_next.store(ptr::null_mut(), Ordering::Relaxed);
         // SAFETY: records are type-stable.
         let next: &'static Goroutine = unsafe { &*next };
-        own.streak = own.streak.wrapping_add(1);
-        if own.streak % STREAK_CHECK != 0 || p.queue.is_empty() || !streak_ends(m, own) {
+        let streak = own.streak.get().wrapping_add(1);
+        own.streak.set(streak);
+        if !streak.is_multiple_of(STREAK_CHECK) || p.queue.is_empty() || !streak_ends(m, own) {
             return Some(next);
         }
         // The chain has had its slice: it goes behind the others.
         push_back(m, p, next);
     }
-    own.streak = 0;
-    begin_slice(p);
+    own.streak.set(0);
+    begin_slice(&p);
     // SAFETY: entries are records, which are type-stable.
     p.queue.pop().map(|g| unsafe { g.as_ref() })
 }
@@ -129,7 +129,7 @@ pub(super) fn next(m: ThisM, p: &'static Processor) -> Option<&'static Goroutine
 /// put `run_next` into it.
 #[cold]
 #[inline(never)]
-fn shuffle(m: ThisM, p: &'static Processor) {
+fn shuffle(m: ThisM, p: ThisP) {
     let Some(order) = &m.shared().order else {
         return;
     };
@@ -153,7 +153,7 @@ fn shuffle(m: ThisM, p: &'static Processor) {
 
 /// True if `joiner` is next and a fresh goroutine may run before it.
 #[inline(always)]
-pub(super) fn lets_pass(m: ThisM, p: &'static Processor, joiner: *const Goroutine) -> bool {
+pub(super) fn may_run_before(m: ThisM, p: ThisP, joiner: *const Goroutine) -> bool {
     ptr::eq(p.run_next.load(Ordering::Relaxed), joiner) && m.shared().order.is_none()
 }
 

@@ -9,8 +9,8 @@
 //!
 //! | files                           | what is there                                   |
 //! |---------------------------------|-------------------------------------------------|
-//! | `run_queue`, `global_queue`, `biased_lock`, `claim`, `spin`, `idle_threads`, `topology`, `thread`, `latency`, `hogs`, `job`, `os_threads`, `settings`, `sysmon_wait`, `trace::{event, ring, recorder}` | parts that know no P and no M |
-//! | `processor`, `procs`, `machine`, `idle`, `lifetime`, `shared` | P, M, idle ones, and what all share |
+//! | `run_queue`, `global_queue`, `biased_lock`, `claim`, `spin`, `idle_threads`, `topology`, `thread`, `latency`, `hogs`, `job`, `note`, `os_threads`, `settings`, `sysmon_wait`, `trace::{event, ring, recorder}` | parts that know no P and no M |
+//! | `processor`, `procs`, `machine`, `idle`, `lifetime`, `shared` | P, M, idle ones, and what all share; the P that the calling thread holds |
 //! | `this_m`                        | the M of the calling thread: the way to what it alone may touch |
 //! | `off_slot`, `current`, `stacks`, `locate` | which goroutine runs; where a suspended one is |
 //! | `wake`, `hand_off`              | waking and starting Ms; what becomes of a P that is given away |
@@ -18,7 +18,7 @@
 //! | `scheduler`                     | the seam: the one file that knows both of them  |
 //! | `ready`, `newproc`, `pending`, `readied` | how a G is made and becomes runnable, and how a future waits in its place |
 //! | `clear_up`, `helpers`           | what a stopped runtime gives back; threads for calls that block |
-//! | `look`, `dump`, `profile`, `signals`, `report`, `deadlock`, `fake_time` | reports of all goroutines |
+//! | `inspect`, `dump`, `profile`, `signals`, `report`, `deadlock`, `fake_time` | reports of all goroutines |
 //! | `steal`, `poll`, `pick`, `find_runnable` | what an M runs next, where it looks, how it rests |
 //! | `fiber`, `switch`, `preempt`, `goroutine_main`, `schedule` | from one G's stack to the next one's; an M's thread |
 //! | `unwinding`, `contention`, `park`, `join`, `spawn`, `blocking`, `lock_thread`, `reports` | what goroutines call |
@@ -66,6 +66,42 @@
 //! without a P that has such work queues for one. What is known to
 //! compute for long starts on an M of its own (`hogs`).
 //!
+//! # Where a runnable goroutine is
+//!
+//! | place        | of                      | in a migrating runtime      | in a pinned one               |
+//! |--------------|-------------------------|-----------------------------|-------------------------------|
+//! | `run_next`   | a P; in a pinned one an M | the last that was readied or spawned there | the last that was readied there |
+//! | `queue`      | a P                     | others                      | those that have not started   |
+//! | global queue | the runtime; a list for each class | from outside; the high and the low class; those whose P was retaken | the same, if they have not started |
+//! | `queues`     | an M                    | –                           | those that have started there; those of them whose P was retaken in a list of their own |
+//! | `inbox`      | an M                    | –                           | those of its own that another thread has readied, until its next pick |
+//! | `locked`     | an M                    | the one that is locked to it | –                            |
+//!
+//! # What is decided by a guess
+//!
+//! What it is for, and what is known of it: a figure, or a test.
+//!
+//! | heuristic | file | what for | known by |
+//! |---|---|---|---|
+//! | goroutines that ready each other share one slice of 50 µs | `queues` | the others of that P | `light_ping_pong_beside_a_busy_one_keeps_pace` |
+//! | one pick in 61 looks elsewhere first | `pick` | the global queue, the low class, the poller | `low_and_normal_classes_run_beside_high_goroutines_that_never_stop` |
+//! | those whose P was retaken have every other slice | `pick` | the others beside hogs | `ping_pong_beside_a_goroutine_that_polls_has_its_share_of_the_time`; `sched_figures polling` |
+//! | with hogs, the low class has some of those slices, not picks | `pick`, `sysmon` | the same, of hogs of the low class | not measured |
+//! | up to 16 fresh goroutines run before their joiner | `goroutine_main` | batches that are joined | 730 to 349 instructions a goroutine |
+//! | started and fresh goroutines by turns; fresh ones are left to an idle M | `pinned` | neither waits for ever; a second P | `processors_run_at_once_what_a_goroutine_of_a_goroutine_starts` |
+//! | what another thread readies ends the slice of a chain | `pinned` | round trips between two Ms | not measured |
+//! | a site that made a hog starts eight on Ms of their own | `hogs` | sleepers beside hogs, pinned | 10 ms late instead of 199 |
+//! | an M spins for its inbox, a helper for a job, if that has hit lately | `spin`, `pinned`, `idle_threads` | round trips between two Ms; short blocking calls | 0.4 µs instead of 24; 0.6 instead of 40 |
+//! | an M keeps its P as long as the last turn of the M that queues for one | `find_runnable`, `machine` | pinned Ms that share a P | `light_ping_pong_beside_a_busy_one_keeps_pace` |
+//! | sysmon moves what stays in `run_next`; the runtime is eager for a while | `sysmon`, `migrating` | one that is readied by a goroutine that computes | tokio's issues 8065 and 4941; not measured here |
+//! | a goroutine whose P is retaken is a hog if it used a fifth of the time | `sysmon` | which of the above it gets | `goroutine_that_waits_for_the_kernel_loses_its_processor_and_is_no_hog` |
+//! | hogs have half of the threads at most | `shared`, `sysmon` | the limit of threads | `hogs_beyond_half_of_the_threads_keep_their_processor` |
+//! | half as many Ms spin as Ps are busy; one wake at a time | `find_runnable`, `idle` | CPU time | Go's |
+//! | one goroutine found by a poll wakes no M | `poll` | CPU time of servers | not measured |
+//! | nearer Ps are stolen from first | `topology`, `steal` | hosts of several caches | not measured |
+//! | sysmon polls where no M does | `sysmon` | sockets beside busy Ps | Go's |
+//! | the sweep has more time on an idle host, and under pressure | `stacks` | memory of parked goroutines | `src/stack/compact.rs` |
+//!
 //! # Rejected
 //!
 //! - *A signal that interrupts a long goroutine*, as Go does: it may be inside
@@ -104,6 +140,7 @@ pub(crate) mod helpers;
 pub(crate) mod hogs;
 pub(crate) mod idle;
 pub(crate) mod idle_threads;
+pub(crate) mod inspect;
 pub(crate) mod job;
 pub(crate) mod join;
 pub(crate) mod labels;
@@ -111,11 +148,11 @@ pub(crate) mod latency;
 pub(crate) mod lifetime;
 pub(crate) mod locate;
 pub(crate) mod lock_thread;
-pub(crate) mod look;
 pub(crate) mod machine;
 pub(crate) mod metrics;
 pub(crate) mod migrating;
 pub(crate) mod newproc;
+pub(crate) mod note;
 pub(crate) mod off_slot;
 pub(crate) mod os_threads;
 pub(crate) mod park;

@@ -4,7 +4,7 @@ use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
-use super::processor::Processor;
+use super::processor::{Processor, ThisP};
 use super::shared::{RunState, Shared};
 use super::{ready, waker_thread};
 use crate::goroutine::body;
@@ -21,19 +21,19 @@ const ID_BATCH: u64 = 16;
 #[inline(always)]
 pub(super) fn new_record(
     shared: &'static Shared,
-    p: &'static Processor,
+    p: ThisP,
     site: &'static Location<'static>,
     join: usize,
 ) -> &'static Goroutine {
-    // SAFETY: the caller holds P inside the runtime.
-    let own = unsafe { p.own() };
-    let g = own.records.take(shared.slab());
+    let own = p.own();
+    let g = p.take_record(shared.slab());
     if own.next_id == own.end_id {
-        own.next_id = shared.next_id.fetch_add(ID_BATCH, Ordering::Relaxed);
-        own.end_id = own.next_id + ID_BATCH;
+        let first = shared.next_id.fetch_add(ID_BATCH, Ordering::Relaxed);
+        own.next_id.set(first);
+        own.end_id.set(first + ID_BATCH);
     }
-    let id = own.next_id;
-    own.next_id += 1;
+    let id = own.next_id.get();
+    own.next_id.set(id + 1);
     Processor::count(&p.spawned_count);
     begin(g, id, site, join);
     g.set_status(Status::Runnable);

@@ -16,7 +16,8 @@ use std::time::Duration;
 use super::job::HELPER_STACK;
 use crate::util::lock::Lock;
 
-/// Stack of an M's own thread: the scheduler's loop and timer callbacks.
+/// Bytes of stack of a thread that runs no code of the program's: the scheduler's loop and
+/// timer callbacks. Chosen, not measured; only what is touched takes memory.
 pub(super) const THREAD_STACK: usize = 256 * 1024;
 
 /// Threads of ours that belong to no runtime, and at the moment end no wait, for the
@@ -164,8 +165,6 @@ impl Threads {
 
 type Start = Box<dyn FnOnce() + Send>;
 
-const STARTER_STACK: usize = 128 * 1024;
-
 /// The thread that starts threads for those that must not.
 static STARTER: OnceLock<Sender<Start>> = OnceLock::new();
 
@@ -190,7 +189,7 @@ pub(super) fn set_bound(bound: bool) {
 pub(super) fn starter() -> &'static Sender<Start> {
     STARTER.get_or_init(|| {
         let (sender, receiver) = mpsc::channel::<Start>();
-        let started = start_counted("starter", STARTER_STACK, move || {
+        let started = start_counted("starter", THREAD_STACK, move || {
             receiver.into_iter().for_each(|start| start());
         });
         if let Err(error) = started {

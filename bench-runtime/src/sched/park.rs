@@ -2,13 +2,14 @@
 //!
 //! The protocol is in [`crate::goroutine::parkable`].
 
-use super::switch::leave_stack;
+use super::switch::{leave_for_g0, leave_stack, leave_stack_for, mcall};
 use super::this_m::ThisM;
 use super::wake;
 use std::sync::atomic::Ordering;
 
 use super::claim;
 use super::current::{self, goroutine_of, machine_of};
+use super::processor::ThisP;
 use super::thread::ThreadRecord;
 use super::{contention, pick, preempt, unwinding};
 use crate::goroutine::{
@@ -159,7 +160,7 @@ pub(crate) fn arm(when_ns: u64, action: Action) -> Result<Armed, Action> {
         }
         None => current::thread_machine().and_then(ThisM::held),
     };
-    let p = p.unwrap_or_else(|| shared.first_processor());
+    let p = p.map_or_else(|| shared.first_processor(), ThisP::processor);
     let (armed, first) = p.timers.arm_here(when_ns, action);
     if first {
         wake::timer_armed(shared, when_ns);
@@ -211,12 +212,12 @@ pub fn yield_now() {
             match pick::pick_fast(m, p) {
                 Some(next) => {
                     super::scheduler::yielded(m, p, g);
-                    m = super::switch::leave_stack_for(header, m, p, g, next);
+                    m = leave_stack_for(header, m, p, g, next);
                 }
                 None if pick::nothing_elsewhere(m, p) => {}
                 None => {
                     super::scheduler::yielded(m, p, g);
-                    m = super::switch::leave_for_g0(header, m, g);
+                    m = leave_for_g0(header, m, g, mcall::SCHEDULE);
                 }
             }
             g.set_status(Status::Running);

@@ -10,20 +10,22 @@
 //! - A goroutine that is picked from `run_next` shares the time slice of the one picked
 //!   before it, which ends after [`STREAK_NS`](super::queues::STREAK_NS).
 //! - Goroutines whose P was retaken wait in a list of their own, in the global queue or,
-//!   pinned, of their M. They run if nothing else is runnable, and once in
-//!   [`LONG_TURN_NS`]. While there are hogs, the low class gets some of those turns.
+//!   pinned, of their M. They run if nothing else is runnable, and for one slice in two
+//!   ([`TIME_SLICE_NS`]). While there are hogs, the low class gets some of those turns.
 //! - An M that queues for a P waits as long as its own last turn took
-//!   ([`fair_wait_ns`](super::machine::Machine::fair_wait_ns)): not at all if it has rested or got mail since.
+//!   ([`fair_wait_ns`](super::machine::Machine::fair_wait_ns)): not at all if it has rested since, or another thread has readied a goroutine of it.
 
+use super::machine::TIME_SLICE_NS;
 use super::poll;
 use super::queues::{begin_slice, count_pick};
+use super::run_queue;
 use super::scheduler;
 use super::this_m::ThisM;
 use std::ptr;
 use std::sync::atomic::Ordering;
 
 use super::global_queue::GlobalClass;
-use super::processor::Processor;
+use super::processor::ThisP;
 use super::shared::Shared;
 use crate::goroutine::{FRESH, Goroutine};
 use crate::sys::clock;
@@ -32,21 +34,13 @@ use crate::sys::clock;
 /// that it does not coincide with a period of the program.
 pub(super) const SCHED_TICKS: u32 = 61;
 
-/// How often hogs get a turn while others keep a P busy, in nanoseconds. A turn lasts
-/// half of this, so hogs get half of the time.
-const LONG_TURN_NS: u64 = 20_000_000;
-
-/// The most that one pick takes from the global queue.
-const GLOBAL_SHARE: usize = super::run_queue::CAPACITY as usize / 2;
-
 /// Step 5, by the goroutine that parks; `None`: switch to g0 and pick there.
 #[inline(always)]
-pub(crate) fn pick_fast(m: ThisM, p: &'static Processor) -> Option<&'static Goroutine> {
-    // SAFETY: the caller holds P inside the runtime.
-    let own = unsafe { p.own() };
-    own.sched_tick += 1;
-    count_pick(p);
-    if own.sched_tick >= SCHED_TICKS
+pub(crate) fn pick_fast(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
+    let own = p.own();
+    own.sched_tick.set(own.sched_tick.get() + 1);
+    count_pick(&p);
+    if own.sched_tick.get() >= SCHED_TICKS
         || p.notice.load(Ordering::Relaxed)
         || m.shared().attention.get() != 0
     {
@@ -60,34 +54,31 @@ pub(crate) fn pick_fast(m: ThisM, p: &'static Processor) -> Option<&'static Goro
 #[inline(always)]
 pub(super) fn pick_ahead(
     m: ThisM,
-    p: &'static Processor,
+    p: ThisP,
     joiner: *const Goroutine,
 ) -> Option<&'static Goroutine> {
     // SAFETY: entries are records, which are type-stable.
     let first = unsafe { p.queue.first()?.as_ref() };
-    // SAFETY: the caller holds P inside the runtime.
-    let own = unsafe { p.own() };
-    if !scheduler::lets_pass(m, p, joiner)
-        || own.sched_tick + 1 >= SCHED_TICKS
+    let own = p.own();
+    if !scheduler::may_run_before(m, p, joiner)
+        || own.sched_tick.get() + 1 >= SCHED_TICKS
         || p.notice.load(Ordering::Relaxed)
         || m.shared().attention.get() != 0
         || first.context.load(Ordering::Relaxed) != FRESH
     {
         return None;
     }
-    own.sched_tick += 1;
-    own.streak = 0;
-    count_pick(p);
-    begin_slice(p);
+    own.sched_tick.set(own.sched_tick.get() + 1);
+    own.streak.set(0);
+    count_pick(&p);
+    begin_slice(&p);
     // SAFETY: as above.
     p.queue.pop().map(|g| unsafe { g.as_ref() })
 }
 
 /// After [`pick_fast`] found nothing: true if a yield need not switch to g0 either.
-pub(crate) fn nothing_elsewhere(m: ThisM, p: &'static Processor) -> bool {
-    // SAFETY: the caller holds P inside the runtime.
-    let own = unsafe { p.own() };
-    own.sched_tick < SCHED_TICKS
+pub(crate) fn nothing_elsewhere(m: ThisM, p: ThisP) -> bool {
+    p.own().sched_tick.get() < SCHED_TICKS
         && !p.notice.load(Ordering::Relaxed)
         && m.shared().attention.get() == 0
         && m.shared().global.is_empty()
@@ -96,18 +87,17 @@ pub(crate) fn nothing_elsewhere(m: ThisM, p: &'static Processor) -> bool {
 /// By the holder of a P that was retaken from a hog: the next turn of hogs comes
 /// when others have had as long as a turn takes. Else, on a host that keeps a hog
 /// off the CPU for long, its end would be the beginning of the next one's.
-pub(super) fn end_long_turn(p: &'static Processor) {
-    // SAFETY: the caller holds P, which no M has.
-    let own = unsafe { p.own() };
-    let since_ns = clock::now_ns() - LONG_TURN_NS / 2;
-    own.long_turn_ns = own.long_turn_ns.max(since_ns);
+pub(super) fn end_long_turn(p: ThisP) {
+    let since_ns = clock::now_ns() - TIME_SLICE_NS;
+    let last_ns = &p.own().long_turn_ns;
+    last_ns.set(last_ns.get().max(since_ns));
 }
 
 /// Steps 3 to 6, without the netpoller.
 pub(super) fn pick_on_g0(
     shared: &'static Shared,
     m: ThisM,
-    p: &'static Processor,
+    p: ThisP,
     turn: bool,
 ) -> Option<&'static Goroutine> {
     if turn && let Some(g) = pick_in_turn(shared, m, p) {
@@ -116,13 +106,14 @@ pub(super) fn pick_on_g0(
     if shared.global.len(GlobalClass::High) != 0
         && let Some(g) = pop_high(shared)
     {
-        begin_slice(p);
+        begin_slice(&p);
         return Some(g);
     }
     if let Some(g) = scheduler::next(m, p) {
         return Some(g);
     }
-    let share = (shared.global.len(GlobalClass::Normal) / shared.procs() + 1).min(GLOBAL_SHARE);
+    let share = shared.global.len(GlobalClass::Normal) / shared.procs() + 1;
+    let share = share.min(run_queue::CAPACITY as usize / 2);
     let first = shared.global.pop(GlobalClass::Normal, share, |g| {
         if p.queue.push(ptr::NonNull::from(g)).is_err() {
             crate::fatal::fatal!(
@@ -136,23 +127,18 @@ pub(super) fn pick_on_g0(
 /// Step 3: once in [`SCHED_TICKS`] picks every class below the high one comes
 /// first, so that none starves.
 #[inline(never)]
-fn pick_in_turn(
-    shared: &'static Shared,
-    m: ThisM,
-    p: &'static Processor,
-) -> Option<&'static Goroutine> {
-    // SAFETY: we hold P on our own stack.
-    let own = unsafe { p.own() };
-    own.sched_tick = 0;
-    own.given_at_tick = false;
-    own.turns = own.turns.wrapping_add(1);
-    let turns = own.turns;
-    begin_slice(p);
-    if turns % 4 == 0 {
+fn pick_in_turn(shared: &'static Shared, m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
+    let own = p.own();
+    own.sched_tick.set(0);
+    own.given_at_tick.set(false);
+    let turns = own.turns.get().wrapping_add(1);
+    own.turns.set(turns);
+    begin_slice(&p);
+    if turns.is_multiple_of(4) {
         p.watch_next();
         poll::poll_net(shared, m, p);
     }
-    if turns % 2 == 0
+    if turns.is_multiple_of(2)
         && !shared.hogs_about.load(Ordering::Relaxed)
         && let Some(g) = shared.global.pop_one(GlobalClass::Low)
     {
@@ -170,25 +156,25 @@ fn pick_in_turn(
 pub(super) fn pick_long(
     shared: &'static Shared,
     m: ThisM,
-    p: &'static Processor,
+    p: ThisP,
     turn: bool,
 ) -> Option<&'static Goroutine> {
     let waits = |class| turn && shared.global.len(class) != 0;
-    let preempted = m.has_preempted() || waits(GlobalClass::Preempted);
+    let preempted = m.queues().has_preempted() || waits(GlobalClass::Preempted);
     let low = shared.hogs_about.load(Ordering::Relaxed) && waits(GlobalClass::Low);
     if !(preempted || low) || shared.attention.get() != 0 {
         return None;
     }
-    // SAFETY: we hold P on our own stack.
-    let own = unsafe { p.own() };
+    let own = p.own();
     let now = clock::now_ns();
-    if now - own.long_turn_ns < LONG_TURN_NS {
+    // A turn lasts a slice, so hogs get half of the time.
+    if now - own.long_turn_ns.get() < 2 * TIME_SLICE_NS {
         return None;
     }
-    own.long_turn_ns = now;
-    own.long_turns = own.long_turns.wrapping_add(1);
-    begin_slice(p);
-    match low && (!preempted || own.long_turns % 4 == 0) {
+    own.long_turn_ns.set(now);
+    own.long_turns.set(own.long_turns.get().wrapping_add(1));
+    begin_slice(&p);
+    match low && (!preempted || own.long_turns.get().is_multiple_of(4)) {
         true => shared
             .global
             .pop_one(GlobalClass::Low)
@@ -198,7 +184,9 @@ pub(super) fn pick_long(
 }
 
 fn pop_preempted(shared: &'static Shared, m: ThisM) -> Option<&'static Goroutine> {
-    m.pop_preempted()
+    m.queues()
+        .preempted
+        .pop()
         .or_else(|| shared.global.pop_one(GlobalClass::Preempted))
 }
 

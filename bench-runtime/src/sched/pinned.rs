@@ -8,7 +8,7 @@
 //! | the same, of the high or the low class | its list in the global queue        |
 //! | readied on its own M             | the M's `run_next`; what was there to its list |
 //! | found by its M's poll, or yields | the end of the M's list                   |
-//! | readied elsewhere                | its M's inbox (*mail*)                    |
+//! | readied elsewhere                | its M's inbox, which goes to the end of the M's list at the M's next pick |
 //! | not started, and readied from outside | the global queue                     |
 //! | known to compute for long        | starts on an M of its own ([`super::hogs`]) |
 //!
@@ -21,31 +21,28 @@ use super::global_queue::Priority;
 use super::locate::{header_of_started, machine_of_started};
 use super::machine::Machine;
 use super::os_threads::ThreadEnd;
-use super::processor::Processor;
+use super::processor::ThisP;
 use super::queues::{
     STREAK_CHECK, begin_slice, push_back, push_global, streak_ends, submit_global,
 };
 use super::shared::Shared;
-use super::spin::SPIN_CHECK;
+use super::spin::{SLEEP_COST_NS, SPIN_CHECK};
 use super::this_m::ThisM;
-use super::{look, unwinding, wake};
+use super::{inspect, unwinding, wake};
 use crate::goroutine::{
     CLAIMED_BIT, FLAG_COMPACTED, FLAG_CPU_BOUND, FRESH, Goroutine, RUNNING_BIT,
 };
 use crate::stack::{StackHeader, header_of};
 use crate::sys::clock;
 
-/// How long an M spins for mail, in nanoseconds: about what a sleep and a wake cost.
-const SPIN_NS: u64 = 50_000;
-
-/// The same after a job for a spinning helper: its result comes at once, or after a
-/// call that takes long.
+/// How long an M spins for its inbox after a job for a spinning helper, in nanoseconds: its
+/// result comes at once, or after a call that takes long. Chosen; what it gains is in SPEED.md.
 const HELPER_SPIN_NS: u64 = 10_000;
 
 /// Puts a goroutine where it will run next, or where it belongs. Mostly it has started
 /// on this M. Not inlined: it calls no other function for that one, so it saves no register.
 #[inline(never)]
-pub(super) fn ready(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
+pub(super) fn ready(m: ThisM, p: ThisP, g: &'static Goroutine) {
     // Acquire: as in `header_of_started`.
     let context = g.context.load(Ordering::Acquire);
     if context == FRESH || g.has_flag(FLAG_COMPACTED) {
@@ -54,31 +51,18 @@ pub(super) fn ready(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
     match header_of(context & !(RUNNING_BIT | CLAIMED_BIT)) {
         // SAFETY: slots are never unmapped.
         Some(header) if ptr::eq(unsafe { header.as_ref() }.machine.get().cast(), m.machine()) => {
-            set_run_next(m, g);
+            m.queues().set_run_next(g);
         }
         _ => ready_special(m, p, g),
-    }
-}
-
-/// Has a goroutine of this M run next. Not by an exchange:
-/// only this M touches it.
-#[inline(always)]
-fn set_run_next(m: ThisM, g: &'static Goroutine) {
-    let old = m.run_next.load(Ordering::Relaxed);
-    m.run_next
-        .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
-    if !old.is_null() {
-        // SAFETY: our own M; records are type-stable.
-        unsafe { m.push_pinned(&*old) };
     }
 }
 
 /// For one that has not started, or on another M, or whose stack is compacted.
 #[cold]
 #[inline(never)]
-fn ready_special(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
+fn ready_special(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match machine_of_started(g) {
-        Some(own) if ptr::eq(own, m.machine()) => set_run_next(m, g),
+        Some(own) if ptr::eq(own, m.machine()) => m.queues().set_run_next(g),
         Some(other) => {
             other.deliver(g);
             wake::notify_machine(m.shared(), other);
@@ -89,9 +73,9 @@ fn ready_special(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
 }
 
 /// As [`ready`], but behind the others, and without waking an M.
-pub(super) fn ready_in_turn(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
+pub(super) fn ready_in_turn(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match machine_of_started(g) {
-        Some(own) if ptr::eq(own, m.machine()) => m.push_pinned(g),
+        Some(own) if ptr::eq(own, m.machine()) => m.queues().runnable.push(g),
         _ => ready_special(m, p, g),
     }
 }
@@ -111,90 +95,78 @@ pub(super) fn submit(shared: &'static Shared, g: &'static Goroutine) {
 /// that has started.
 pub(super) fn requeue(m: ThisM, g: &'static Goroutine) {
     match header_of_started(g) {
-        Some(_) => m.deliver(g),
+        Some(_) => m.queues().runnable.push(g),
         None => push_global(m.shared(), g),
     }
 }
 
-/// The next of those at hand. The most frequent picks are inlined and call no function: no
-/// mail, and `run_next` within its slice, or only goroutines that have started here.
+/// The next of those at hand. The most frequent picks are inlined and call no function: an
+/// empty inbox, and `run_next` within its slice, or only goroutines that have started here.
 #[inline(always)]
-pub(super) fn next(m: ThisM, p: &'static Processor) -> Option<&'static Goroutine> {
-    if m.has_mail() || m.shared().order.is_some() {
+pub(super) fn next(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
+    if m.has_inbox() || m.shared().order.is_some() {
         return next_slow(m, p);
     }
-    // SAFETY: the caller holds P inside the runtime.
-    let own = unsafe { p.own() };
-    let next = m.run_next.load(Ordering::Relaxed);
+    let own = p.own();
+    let queues = m.queues();
+    let next = queues.run_next.load(Ordering::Relaxed);
     if next.is_null() {
         if !p.queue.is_empty() {
             return pick_by_turns(m, p);
         }
-        own.streak = 0;
-        own.mail_had_turn = false;
-        begin_slice(p);
-        return m.pop_pinned();
+        own.streak.set(0);
+        begin_slice(&p);
+        return queues.runnable.pop();
     }
-    let streak = own.streak.wrapping_add(1);
-    if streak % STREAK_CHECK == 0 {
+    let streak = own.streak.get().wrapping_add(1);
+    if streak.is_multiple_of(STREAK_CHECK) {
         return next_slow(m, p);
     }
-    own.streak = streak;
-    own.mail_had_turn = false;
-    m.run_next.store(ptr::null_mut(), Ordering::Relaxed);
+    own.streak.set(streak);
+    queues.run_next.store(ptr::null_mut(), Ordering::Relaxed);
     // SAFETY: records are type-stable.
     Some(unsafe { &*next })
 }
 
-/// [`next`], whatever waits.
+/// [`next`], whatever waits. What came from other threads goes to the end of the list, and
+/// ends the slice of the chain through `run_next`: the goroutine that readied it may wait
+/// for it, on an M that has nothing else to do.
 #[inline(never)]
-fn next_slow(m: ThisM, p: &'static Processor) -> Option<&'static Goroutine> {
-    // SAFETY: the caller holds P inside the runtime.
-    let own = unsafe { p.own() };
-    let pop = || m.pop_pinned();
-    let push = |g| m.push_pinned(g);
+fn next_slow(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
+    let own = p.own();
+    let queues = m.queues();
+    let came = m.take_inbox();
     if let Some(order) = &m.shared().order
         // An M that only looks draws no number.
-        && m.pinned_len() > 1
+        && queues.runnable.len() > 1
     {
         let mut rng = order.lock();
-        for _ in 0..rng.below(m.pinned_len().min(16) as u32) {
-            if let Some(g) = pop() {
-                push(g);
+        for _ in 0..rng.below(queues.runnable.len().min(16) as u32) {
+            if let Some(g) = queues.runnable.pop() {
+                queues.runnable.push(g);
             }
         }
     }
-    // Mail has every other pick: its sender may wait for the answer on
-    // another M, which rests meanwhile. It uses up no slice, and
-    // `run_next` stays where it is.
-    if m.has_mail() && !own.mail_had_turn {
-        own.mail_had_turn = true;
-        begin_slice(p);
-        return m.pop_mail();
-    }
-    let next = m.run_next.load(Ordering::Relaxed);
-    if !next.is_null() {
-        m.run_next.store(ptr::null_mut(), Ordering::Relaxed);
-        own.mail_had_turn = false;
-        // SAFETY: records are type-stable.
-        let next: &'static Goroutine = unsafe { &*next };
-        own.streak = own.streak.wrapping_add(1);
-        if own.streak % STREAK_CHECK != 0 || !streak_ends(m, own) {
+    let next = queues.run_next.load(Ordering::Relaxed);
+    // SAFETY: null or a record, which is type-stable.
+    if let Some(next) = unsafe { next.as_ref() } {
+        queues.run_next.store(ptr::null_mut(), Ordering::Relaxed);
+        own.streak.set(own.streak.get().wrapping_add(1));
+        let goes_on = !own.streak.get().is_multiple_of(STREAK_CHECK) || !streak_ends(m, own);
+        if goes_on && !came {
             return Some(next);
         }
-        push(next);
+        queues.runnable.push(next);
     }
     pick_by_turns(m, p)
 }
 
 /// After `run_next`: goroutines that have started and others.
 #[inline(never)]
-fn pick_by_turns(m: ThisM, p: &'static Processor) -> Option<&'static Goroutine> {
-    // SAFETY: the caller holds P inside the runtime.
-    let own = unsafe { p.own() };
-    let pop = || m.pop_pinned();
-    own.streak = 0;
-    begin_slice(p);
+fn pick_by_turns(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
+    let own = p.own();
+    own.streak.set(0);
+    begin_slice(&p);
     // Those that have not started come from the P's queue; every other pick
     // begins there, so that neither side starves the other. But while another
     // M can take them they are for that one: what starts here stays here, with
@@ -203,48 +175,51 @@ fn pick_by_turns(m: ThisM, p: &'static Processor) -> Option<&'static Goroutine> 
         let idle = &m.shared().idle;
         idle.processors_count() != 0 || idle.spinning_count.load(Ordering::Relaxed) != 0
     };
-    let fresh_first = own.fresh_first && !others_take();
+    let started = || m.queues().runnable.pop();
     // SAFETY: entries are records, which are type-stable.
     let fresh = || p.queue.pop().map(|g| unsafe { g.as_ref() });
-    let found = match fresh_first {
-        true => fresh().or_else(pop),
-        false => pop().or_else(fresh),
+    let found = match own.fresh_first.get() && !others_take() {
+        true => fresh().or_else(started),
+        false => started().or_else(fresh),
     };
-    own.fresh_first ^= found.is_some();
-    own.mail_had_turn = false;
-    if found.is_none() && m.has_mail() {
-        own.mail_had_turn = true;
-        return m.pop_mail();
-    }
+    own.fresh_first.set(own.fresh_first.get() ^ found.is_some());
     found
 }
 
 /// True if `joiner` is next and a fresh goroutine may run before it.
 #[inline(always)]
-pub(super) fn lets_pass(m: ThisM, joiner: *const Goroutine) -> bool {
-    ptr::eq(m.run_next.load(Ordering::Relaxed), joiner) && !m.has_mail() && m.pinned_len() == 0
+pub(super) fn may_run_before(m: ThisM, joiner: *const Goroutine) -> bool {
+    let queues = m.queues();
+    ptr::eq(queues.run_next.load(Ordering::Relaxed), joiner)
+        && !m.has_inbox()
+        && queues.runnable.len() == 0
 }
 
 /// For an M with nothing to do: keeps its P for as long as a
-/// sleep and a wake cost, if mail from another M or a helper is likely within that
-/// time. A round trip between goroutines on two Ms then takes 0.4 µs, not 24, on a
-/// quiet host with two CPUs. True if mail came. Blocks the thread.
-pub(super) fn spin_for_mail(m: ThisM, p: &'static Processor, sees_work: impl Fn() -> bool) -> bool {
+/// sleep and a wake cost, if another M or a helper is likely to ready a goroutine of it within
+/// that time. A round trip between goroutines on two Ms then takes 0.4 µs, not 24, on a
+/// quiet host with two CPUs. True if one was readied. Blocks the thread.
+pub(super) fn spin_for_inbox(m: ThisM, p: ThisP, sees_work: impl Fn() -> bool) -> bool {
     let shared = m.shared();
-    if !m.mail_spin.should_spin() || shared.is_test() {
+    if !m.inbox_spin.should_spin() || shared.is_test() {
         return false;
     }
     let is_helped = m.helper_was_spinning.swap(false, Ordering::Relaxed);
-    let until = clock::now_ns() + if is_helped { HELPER_SPIN_NS } else { SPIN_NS };
+    let until = clock::now_ns()
+        + if is_helped {
+            HELPER_SPIN_NS
+        } else {
+            SLEEP_COST_NS
+        };
     loop {
         let others = shared.idle.processors_count() as usize + 1 < shared.procs();
         if !others && !is_helped {
-            // No other M runs that could send it.
+            // No other M runs that could ready one.
             return false;
         }
         for _ in 0..SPIN_CHECK {
-            if m.has_mail() {
-                m.mail_spin.note_spin(true);
+            if m.has_inbox() {
+                m.inbox_spin.note_spin(true);
                 return true;
             }
             std::hint::spin_loop();
@@ -257,7 +232,7 @@ pub(super) fn spin_for_mail(m: ThisM, p: &'static Processor, sees_work: impl Fn(
             return false;
         }
         if clock::now_ns() >= until {
-            m.mail_spin.note_spin(false);
+            m.inbox_spin.note_spin(false);
             return false;
         }
     }
@@ -266,7 +241,7 @@ pub(super) fn spin_for_mail(m: ThisM, p: &'static Processor, sees_work: impl Fn(
 /// Notes the goroutine whose P was just retaken from `m`.
 pub(super) fn learn_hog(shared: &Shared, m: &Machine) {
     let hog = m.current_goroutine();
-    if let Some(site) = hog.and_then(look::site_of) {
+    if let Some(site) = hog.and_then(inspect::site_of) {
         shared.hogs.learn_from(site);
     }
 }
@@ -290,29 +265,25 @@ fn needs_own_machine_slow(shared: &Shared, m: &Machine, g: &Goroutine, ended: us
     apart && may_grow()
 }
 
-/// On g0: starts the goroutine that was set aside on another M, with an idle P, or
-/// else with this M's P. False if none was.
-pub(super) fn start_set_aside(m: ThisM, p: &'static Processor) -> bool {
-    // SAFETY: records are type-stable.
-    let Some(g) = (unsafe { m.set_aside.load(Ordering::Relaxed).as_ref() }) else {
-        return false;
-    };
-    m.set_aside.store(ptr::null_mut(), Ordering::Relaxed);
+/// On g0: starts a fresh goroutine on an M to which no other is pinned, with an idle P, or
+/// else with this M's P.
+pub(super) fn start_apart(m: ThisM, p: ThisP, g: &'static Goroutine) {
     let shared = m.shared();
     let mut lists = shared.idle.lock();
     if shared.is_stopping() {
         // It never starts: `stop` drops it.
-        return true;
+        return;
     }
     let target = lists.take_vacant_machine();
     let other = shared.idle.acquire(&mut lists);
     drop(lists);
     if other.is_none() {
         wake::stop_spinning(shared, m.machine());
-        m.set_p(None);
+        m.release_p();
     }
-    wake::start_on(shared, target, other.unwrap_or(p), g);
-    true
+    let p = other.unwrap_or(p.processor());
+    begin_slice(p);
+    wake::start_on(shared, target, p, g);
 }
 
 /// What `f` does while a goroutine unwinds: others of its thread run meanwhile.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::locate::shared_of;
-use super::processor::Processor;
+use super::processor::{Processor, ThisP};
 use super::ready::submit;
 use super::scheduler;
 use super::shared::Shared;
@@ -16,28 +16,20 @@ use super::{readied, wake};
 use crate::goroutine::{Goroutine, Kind, Parkable, Status};
 
 /// Fires the due timers of `from`; what they ready goes to `p`.
-pub(super) fn fire_timers(
-    shared: &'static Shared,
-    m: ThisM,
-    p: &'static Processor,
-    from: &'static Processor,
-) {
+pub(super) fn fire_timers(shared: &'static Shared, m: ThisM, p: ThisP, from: &'static Processor) {
     let next = from.timers.next_ns();
     if next == u64::MAX || next > shared.now_ns() {
         return;
     }
-    // SAFETY: we hold P on our own stack; the timers' callbacks reach the
-    // rest of `own`, but not `ready`, which is taken out.
-    let mut ready = std::mem::take(unsafe { &mut p.own().ready });
+    let mut ready = p.own().ready.take();
     from.timers.poll(shared.now_ns(), &mut ready);
     p.record(event::Kind::Timers, from.id as u64, ready.len() as u64);
     ready_all(shared, m, p, &mut ready);
-    // SAFETY: as above.
-    unsafe { p.own().ready = ready };
+    *p.own().ready.borrow_mut() = ready;
 }
 
 /// Step 7: says whether something became runnable.
-pub(super) fn poll_net(shared: &'static Shared, m: ThisM, p: &'static Processor) -> bool {
+pub(super) fn poll_net(shared: &'static Shared, m: ThisM, p: ThisP) -> bool {
     let Some(netpoll) = scheduler::known_netpoll(m) else {
         return false;
     };
@@ -46,8 +38,7 @@ pub(super) fn poll_net(shared: &'static Shared, m: ThisM, p: &'static Processor)
     if netpoll.waiters_count() == 0 || others {
         return false;
     }
-    // SAFETY: as in `fire_timers`.
-    let mut ready = std::mem::take(unsafe { &mut p.own().ready });
+    let mut ready = p.own().ready.take();
     shared
         .last_poll_ns
         .store(shared.now_ns(), Ordering::Relaxed);
@@ -57,19 +48,13 @@ pub(super) fn poll_net(shared: &'static Shared, m: ThisM, p: &'static Processor)
         p.record(event::Kind::Netpoll, ready.len() as u64, 0);
     }
     ready_all(shared, m, p, &mut ready);
-    // SAFETY: as above.
-    unsafe { p.own().ready = ready };
+    *p.own().ready.borrow_mut() = ready;
     any
 }
 
 /// Makes all of them runnable, in their order, at the end of the queue. For a single
 /// one no other M is woken: this M runs it.
-pub(super) fn ready_all(
-    shared: &'static Shared,
-    m: ThisM,
-    p: &'static Processor,
-    ready: &mut Vec<Parkable>,
-) {
+pub(super) fn ready_all(shared: &'static Shared, m: ThisM, p: ThisP, ready: &mut Vec<Parkable>) {
     for who in ready.drain(..) {
         match who.head().kind {
             Kind::Thread | Kind::Future => readied::ready_other(who),

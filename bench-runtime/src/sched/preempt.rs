@@ -11,14 +11,14 @@
 use super::ready;
 use super::scheduler;
 use super::shared::Shared;
-use super::switch::leave_for_g0;
+use super::switch::{leave_for_g0, mcall};
 use super::this_m::RETAKEN;
 use super::wake;
 use std::sync::atomic::Ordering;
 
 use super::current::{self, goroutine_of, machine_of};
 use super::global_queue::{GlobalClass, Priority};
-use super::processor::Processor;
+use super::processor::ThisP;
 use crate::goroutine::{Goroutine, Status, WaitReason};
 use crate::stack::StackHeader;
 
@@ -61,13 +61,13 @@ fn give_way_slow() {
 /// thread run first. Blocks the goroutine.
 #[cold]
 #[inline(never)]
-pub(crate) fn reacquire_p(header: &'static StackHeader) -> &'static Processor {
+pub(crate) fn reacquire_p(header: &'static StackHeader) -> ThisP {
     let shared = machine_of(header).shared();
     scheduler::reacquire_unwinding(shared, || reacquire_p_slow(header))
 }
 
 /// [`reacquire_p`] of a goroutine that does not unwind, or that keeps its thread.
-fn reacquire_p_slow(header: &'static StackHeader) -> &'static Processor {
+fn reacquire_p_slow(header: &'static StackHeader) -> ThisP {
     let mut has_waited = false;
     loop {
         let m = machine_of(header);
@@ -75,17 +75,17 @@ fn reacquire_p_slow(header: &'static StackHeader) -> &'static Processor {
         let g = goroutine_of(header);
         let held = m.held();
         if let Some(p) = held
-            && !(has_waited && m.has_mail())
+            && !(has_waited && m.has_inbox())
         {
             return p;
         }
         if m.has_pinned_work() && !shared.is_stopping() {
             g.set_status(Status::Runnable);
             match has_waited || m.was_preempted() {
-                true => m.push_preempted(g),
-                false => m.push_pinned(g),
+                true => m.queues().preempted.push(g),
+                false => m.queues().runnable.push(g),
             }
-            leave_for_g0(header, m, g);
+            leave_for_g0(header, m, g, mcall::SCHEDULE);
             has_waited = false;
             continue;
         }
@@ -100,12 +100,12 @@ fn reacquire_p_slow(header: &'static StackHeader) -> &'static Processor {
                 .reason
                 .store(WaitReason::Suspend as u8, Ordering::Relaxed);
             g.set_status(Status::Waiting);
-            leave_for_g0(header, m, g);
+            leave_for_g0(header, m, g, mcall::SCHEDULE);
             continue;
         }
         if let Some(p) = shared.idle.acquire(&mut lists) {
             drop(lists);
-            m.set_p(Some(p));
+            let p = m.acquire_p(p);
             shared.wake_sysmon();
             g.set_status(Status::Running);
             return p;
@@ -123,7 +123,7 @@ fn reacquire_p_slow(header: &'static StackHeader) -> &'static Processor {
             true => submit_preempted(shared, g),
             false => ready::submit(shared, g),
         }
-        leave_for_g0(header, m, g);
+        leave_for_g0(header, m, g, mcall::SCHEDULE);
     }
 }
 

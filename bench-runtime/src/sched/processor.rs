@@ -7,7 +7,9 @@
 //! | `Running` | one M; `owner` names it                                     |
 //! | `Dead`    | none: its number is not below GOMAXPROCS                    |
 
-use std::cell::UnsafeCell;
+use std::cell::{Cell, RefCell, UnsafeCell};
+use std::marker::PhantomData;
+use std::ops::Deref;
 use std::ptr;
 use std::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
@@ -20,6 +22,7 @@ use super::trace::recorder::{self, Recorder, SAMPLE, SWITCHES, id_of, site_event
 use super::trace::ring::Ring;
 use crate::goroutine::{Goroutine, Parkable, slab};
 use crate::stack::pool::StackCache;
+use crate::stack::{Class, Stack, StackError};
 use crate::sys::clock;
 use crate::timer::Timers;
 use crate::util::rng::Rng;
@@ -58,7 +61,8 @@ pub(crate) struct Processor {
     pub(crate) slices: AtomicU32,
     /// The number of the M that holds it, while it is running, or [`NO_OWNER`].
     owner: AtomicUsize,
-    own: UnsafeCell<Own>,
+    own: Own,
+    caches: Caches,
     /// Spawned through this P, in all.
     pub(crate) spawned_count: AtomicU64,
     /// Ended on this P, in all.
@@ -84,40 +88,43 @@ impl Drop for Processor {
     }
 }
 
-// SAFETY: `own` is reached only by the M that holds the P; see `own`.
+// SAFETY: `own` and `caches` are reached only through a `ThisP`, by the M that holds the P.
 unsafe impl Sync for Processor {}
 // SAFETY: as above.
 unsafe impl Send for Processor {}
 
-/// What only the M that holds the P touches.
+/// What the M that holds the P alone reaches, by [`ThisP`].
 #[derive(Debug)]
+struct Caches {
+    stacks: UnsafeCell<StackCache>,
+    records: UnsafeCell<slab::Cache>,
+    rng: UnsafeCell<Rng>,
+}
+
+/// The same for what is read and set.
+#[derive(Debug, Default)]
 pub(crate) struct Own {
-    pub(crate) stacks: StackCache,
-    pub(crate) records: slab::Cache,
-    pub(crate) next_id: u64,
-    pub(crate) end_id: u64,
+    pub(super) next_id: Cell<u64>,
+    pub(super) end_id: Cell<u64>,
     /// Picks since the last turn of looking elsewhere first.
-    pub(crate) sched_tick: u32,
+    pub(super) sched_tick: Cell<u32>,
     /// The P was given to the first of its queue at this tick already: that M makes the
     /// check itself, or the P would go round and no goroutine run.
-    pub(crate) given_at_tick: bool,
+    pub(super) given_at_tick: Cell<bool>,
     /// Turns of looking elsewhere first so far.
-    pub(crate) turns: u32,
+    pub(super) turns: Cell<u32>,
     /// The last pick of two began with the P's queue; in a pinned runtime.
-    pub(crate) fresh_first: bool,
-    /// The last pick was of mail; in a pinned runtime.
-    pub(crate) mail_had_turn: bool,
+    pub(super) fresh_first: Cell<bool>,
     /// Picks of `run_next` in the slice that all of them share.
-    pub(crate) streak: u32,
+    pub(super) streak: Cell<u32>,
     /// When that slice began, if it is some picks old.
-    pub(crate) streak_began_ns: u64,
+    pub(super) streak_began_ns: Cell<u64>,
     /// When one that runs for long last came before others, in nanoseconds.
-    pub(crate) long_turn_ns: u64,
+    pub(super) long_turn_ns: Cell<u64>,
     /// How often that was so.
-    pub(crate) long_turns: u32,
-    pub(crate) rng: Rng,
+    pub(super) long_turns: Cell<u32>,
     /// Empty between uses; kept for its memory.
-    pub(crate) ready: Vec<Parkable>,
+    pub(super) ready: RefCell<Vec<Parkable>>,
 }
 
 impl Processor {
@@ -132,23 +139,12 @@ impl Processor {
             picks: AtomicU32::new(0),
             slices: AtomicU32::new(0),
             owner: AtomicUsize::new(NO_OWNER),
-            own: UnsafeCell::new(Own {
-                stacks: StackCache::new(),
-                records: slab::Cache::new(),
-                next_id: 0,
-                end_id: 0,
-                sched_tick: 0,
-                given_at_tick: false,
-                turns: 0,
-                fresh_first: false,
-                mail_had_turn: false,
-                streak: 0,
-                streak_began_ns: 0,
-                long_turn_ns: 0,
-                long_turns: 0,
-                rng: Rng::new(id as u64),
-                ready: Vec::new(),
-            }),
+            own: Own::default(),
+            caches: Caches {
+                stacks: UnsafeCell::new(StackCache::new()),
+                records: UnsafeCell::new(slab::Cache::new()),
+                rng: UnsafeCell::new(Rng::new(id as u64)),
+            },
             spawned_count: AtomicU64::new(0),
             ended_count: AtomicU64::new(0),
             stolen_count: AtomicU64::new(0),
@@ -160,19 +156,6 @@ impl Processor {
             latencies: latency::Counts::new(),
             timers: Timers::take(),
         }
-    }
-
-    /// What belongs to the holder.
-    ///
-    /// # Safety
-    ///
-    /// The caller's M holds this P and is inside the runtime, so that sysmon
-    /// can retake it; no other reference from here is in use.
-    #[inline(always)]
-    #[expect(clippy::mut_from_ref, reason = "exclusive by the caller's promise")]
-    pub(crate) unsafe fn own(&self) -> &mut Own {
-        // SAFETY: exclusive by the caller's promise.
-        unsafe { &mut *self.own.get() }
     }
 
     /// The number of the M that holds it; stale once it is read.
@@ -299,5 +282,104 @@ impl Processor {
         if let Some(next) = next {
             self.record_at(Event::new(at_ns, Kind::Run, id_of(next), 0));
         }
+    }
+}
+
+/// The P that the calling thread holds: the only way to what its holder alone may touch. It is
+/// of use until the thread lets go of the P, or goes back to a goroutine's code.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ThisP {
+    processor: &'static Processor,
+    /// Not `Send`, not `Sync`.
+    _thread: PhantomData<*const ()>,
+}
+
+impl Deref for ThisP {
+    type Target = Processor;
+
+    #[inline(always)]
+    fn deref(&self) -> &Processor {
+        self.processor
+    }
+}
+
+impl ThisP {
+    /// # Safety
+    ///
+    /// While this is used, the calling thread holds the P, and no other takes it: it is an M
+    /// that is inside the runtime, or it has taken the P from where it was.
+    #[inline(always)]
+    pub(super) unsafe fn new(processor: &'static Processor) -> Self {
+        Self {
+            processor,
+            _thread: PhantomData,
+        }
+    }
+
+    /// What other threads may reach of it, too.
+    #[inline(always)]
+    pub(super) fn processor(self) -> &'static Processor {
+        self.processor
+    }
+
+    /// What belongs to the holder.
+    #[inline(always)]
+    pub(super) fn own(self) -> &'static Own {
+        &self.processor.own
+    }
+
+    /// An unused record.
+    #[inline(always)]
+    pub(super) fn take_record(self, slab: &slab::Slab) -> &'static Goroutine {
+        // SAFETY: the holder alone reaches it, and it calls back nothing.
+        unsafe { &mut *self.processor.caches.records.get() }.take(slab)
+    }
+
+    /// Takes back a record whose body is empty.
+    #[inline(always)]
+    pub(super) fn put_record(self, slab: &slab::Slab, g: &'static Goroutine) {
+        // SAFETY: as in `take_record`.
+        unsafe { &mut *self.processor.caches.records.get() }.put(slab, g);
+    }
+
+    #[inline(always)]
+    fn stacks(self) -> *mut StackCache {
+        self.processor.caches.stacks.get()
+    }
+
+    /// A stack of this class.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    #[inline(always)]
+    pub(super) fn take_stack(self, class: Class) -> Result<Stack, StackError> {
+        // SAFETY: as in `take_record`.
+        unsafe { &mut *self.stacks() }.take(class)
+    }
+
+    /// Takes back a stack.
+    #[inline(always)]
+    pub(super) fn put_stack(self, stack: Stack) {
+        // SAFETY: as in `take_record`.
+        unsafe { &mut *self.stacks() }.put(stack);
+    }
+
+    /// Lets other Ps have stacks that were not used for long.
+    pub(super) fn trim_stacks(self, now_ms: u32) {
+        // SAFETY: as in `take_record`.
+        unsafe { &mut *self.stacks() }.trim(now_ms);
+    }
+
+    /// Lets other Ps have all of its stacks.
+    pub(super) fn drain_stacks(self) {
+        // SAFETY: as in `take_record`.
+        unsafe { &mut *self.stacks() }.drain();
+    }
+
+    /// A random number.
+    pub(super) fn random(self) -> u32 {
+        // SAFETY: as in `take_record`.
+        unsafe { &mut *self.processor.caches.rng.get() }.next_u32()
     }
 }

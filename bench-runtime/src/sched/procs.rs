@@ -15,7 +15,7 @@ use crate::sys::affinity;
 use crate::sys::cgroup::{Cgroup, procs_for};
 use crate::util::lock::Lock;
 
-/// GOMAXPROCS is at most this.
+/// GOMAXPROCS is at most this. Chosen: more than today's hosts have CPUs.
 pub(super) const MAX_PROCS: usize = 4096;
 
 /// See the module.

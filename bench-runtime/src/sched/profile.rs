@@ -1,7 +1,7 @@
 //! What every goroutine was doing, with its frames: equal stacks are one group.
 //!
-//! The goroutines go on meanwhile: the bytes of a stack are copied by a look that
-//! delays no goroutine ([`super::look`]), and its frames are found in the copy.
+//! The goroutines go on meanwhile: the bytes of a stack are copied in a way that
+//! delays no goroutine ([`super::inspect`]), and its frames are found in the copy.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -9,21 +9,21 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::dump::{GoroutineInfo, write_tags};
-use super::look::{self, Look};
+use super::inspect::{self, Inspection};
 use super::pprof::Sample;
 use super::shared::Shared;
 use super::stacks;
 use crate::unwind::{Frame, Symbols, Unwinder};
 
-/// Bytes of a stack that are copied at most: the innermost frames.
+/// Bytes of a stack that are copied at most: the innermost frames. Chosen, not measured.
 const MOST_BYTES: usize = 32 << 10;
-/// How often one that waits is looked at whose stack could not be copied: it was just
-/// parking, or it went on. Each look is over in a quarter of the time: the last is at
-/// one goroutine.
-const LOOKS: u32 = 5;
-/// For how long, if the sweep has claimed it each time.
+/// How often one that waits is inspected whose stack could not be copied: it was just
+/// parking, or it went on. Each inspection is over in a quarter of the time: the last is of
+/// one goroutine, from 256.
+const TRIES: u32 = 5;
+/// For how long, if the sweep has claimed it each time. Chosen, not measured.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Goroutines of a group that a text names.
+/// Goroutines of a group that a text names. Chosen, not measured.
 const NAMED: usize = 8;
 
 /// Goroutines that wait at one place, called the same way.
@@ -190,20 +190,23 @@ type Seen = (GoroutineInfo, Duration);
 pub(super) fn of(shared: &'static Shared, most: usize) -> GoroutineProfile {
     let mut all = shared.records_in_use();
     all.truncate(most);
-    let mut look = Look::default();
+    let mut inspection = Inspection::default();
     let mut unwinder = Unwinder::new();
     let mut groups: HashMap<(String, Vec<u64>), Vec<Seen>> = HashMap::new();
     let begun = Instant::now();
-    for looks in 1_u32.. {
+    for tries in 1_u32.. {
         let mut again = Vec::new();
-        let batch = look::MOST.checked_shr(2 * (looks - 1)).unwrap_or(0).max(1);
-        look.over(&all, batch, MOST_BYTES, |seen| {
+        let batch = inspect::BATCH
+            .checked_shr(2 * (tries - 1))
+            .unwrap_or(0)
+            .max(1);
+        inspection.over(&all, batch, MOST_BYTES, |seen| {
             let Some(info) = GoroutineInfo::of(&seen) else {
                 return;
             };
             let may_come = || {
                 let is_claimed = stacks::is_claimed(seen.g);
-                looks < LOOKS || is_claimed && begun.elapsed() < PATIENCE
+                tries < TRIES || is_claimed && begun.elapsed() < PATIENCE
             };
             let (calls, age) = match seen.stack {
                 Some(stack) => (unwinder.calls(stack.saved, stack.bytes), stack.age),

@@ -4,7 +4,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
 use super::global_queue::{GlobalClass, Priority};
-use super::processor::{Own, Processor};
+use super::processor::{Own, Processor, ThisP};
 use super::shared::Shared;
 use super::this_m::ThisM;
 use super::wake;
@@ -12,29 +12,26 @@ use crate::goroutine::{Goroutine, List};
 use crate::sys::clock;
 
 /// Picks of `run_next` between two readings of the clock: they share one time slice,
-/// and a reading at each pick would cost too much.
+/// and a reading at each pick would cost too much. Chosen, not measured.
 pub(super) const STREAK_CHECK: u32 = 16;
 
 /// How long such a chain may run before the queue has its turn, in nanoseconds. A time
 /// and not a count: by count a pair with much work gets nearly all of the time beside a
 /// pair with little. Short for the goroutines in the queue, but long enough that the
-/// change from one chain to the next costs nothing beside it.
+/// change from one chain to the next costs nothing beside it. Chosen, not measured.
 const STREAK_NS: u64 = 50_000;
-
-/// The same by count, where the order is seeded and must not depend on time.
-const SEEDED_STREAK: u32 = 128;
 
 /// Puts a goroutine at the end of the P's queue, and wakes an M for it if one
 /// should be.
 #[inline(always)]
-pub(super) fn push_back(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
+pub(super) fn push_back(m: ThisM, p: ThisP, g: &'static Goroutine) {
     push_back_quietly(m, p, g);
     wake::wake_one(m.shared());
 }
 
 /// The same without waking an M: for a caller that calls `wake_one` afterwards.
 #[inline(always)]
-pub(super) fn push_back_quietly(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
+pub(super) fn push_back_quietly(m: ThisM, p: ThisP, g: &'static Goroutine) {
     if p.queue.push(NonNull::from(g)).is_err() {
         overflow(m.shared(), p, g);
     }
@@ -43,7 +40,7 @@ pub(super) fn push_back_quietly(m: ThisM, p: &'static Processor, g: &'static Gor
 /// Moves half of a full queue, and one more, to the global queue.
 #[cold]
 #[inline(never)]
-pub(super) fn overflow(shared: &'static Shared, p: &'static Processor, g: &'static Goroutine) {
+pub(super) fn overflow(shared: &'static Shared, p: ThisP, g: &'static Goroutine) {
     let mut batch = List::new();
     // SAFETY: entries are records, which are type-stable.
     p.queue.take_half(|g| batch.push(unsafe { g.as_ref() }));
@@ -63,16 +60,17 @@ pub(super) fn push_global(shared: &'static Shared, g: &'static Goroutine) {
 /// True if a chain through `run_next` has used up its slice; asked once in
 /// [`STREAK_CHECK`] picks.
 #[inline(never)]
-pub(super) fn streak_ends(m: ThisM, own: &mut Own) -> bool {
+pub(super) fn streak_ends(m: ThisM, own: &Own) -> bool {
     if m.shared().order.is_some() {
-        return own.streak >= SEEDED_STREAK;
+        // By count: the order must not depend on time.
+        return own.streak.get() >= 8 * STREAK_CHECK;
     }
     let now = clock::now_ns();
-    if own.streak == STREAK_CHECK {
-        own.streak_began_ns = now;
+    if own.streak.get() == STREAK_CHECK {
+        own.streak_began_ns.set(now);
         return false;
     }
-    now - own.streak_began_ns >= STREAK_NS
+    now - own.streak_began_ns.get() >= STREAK_NS
 }
 
 #[inline(always)]

@@ -6,13 +6,12 @@ use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 use super::locate::shared_of;
-use super::newproc;
 use super::pending::{self, Pending};
-use super::processor::Processor;
+use super::processor::ThisP;
 use super::shared::Shared;
 use super::this_m::ThisM;
 use super::thread::ThreadRecord;
-use super::trace::recorder::ANY;
+use super::{newproc, ready as goroutines};
 use crate::goroutine::{
     Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST, JOIN_OPEN, Kind, Parkable, Status,
 };
@@ -22,7 +21,7 @@ use crate::stack::StackError;
 #[inline(always)]
 pub(crate) fn ready(who: Parkable) {
     match who.head().kind {
-        Kind::Goroutine => super::ready::ready_goroutine(Goroutine::of(who)),
+        Kind::Goroutine => goroutines::ready_goroutine(Goroutine::of(who)),
         Kind::Thread | Kind::Future => ready_other(who),
     }
 }
@@ -38,21 +37,10 @@ pub(super) fn ready_other(who: Parkable) {
 
 /// As [`ready`], for a caller that is inside and holds P.
 #[inline(always)]
-pub(crate) fn ready_inside(m: ThisM, p: &'static Processor, who: Parkable) {
+pub(crate) fn ready_inside(m: ThisM, p: ThisP, who: Parkable) {
     match who.head().kind {
         Kind::Thread | Kind::Future => ready_other(who),
-        Kind::Goroutine => {
-            let g = Goroutine::of(who);
-            g.set_status(Status::Runnable);
-            if ptr::eq(shared_of(g), m.shared()) {
-                if p.watches(ANY) {
-                    p.note_ready(g);
-                }
-                super::scheduler::ready(m, p, g);
-            } else {
-                super::ready::submit(shared_of(g), g);
-            }
-        }
+        Kind::Goroutine => goroutines::ready_on(m, p, Goroutine::of(who)),
     }
 }
 

@@ -1,12 +1,14 @@
 //! Making goroutines runnable, from wherever. In which queue, and whether an M is woken, is
 //! the scheduler's to say: see the tables of [`super::migrating`] and [`super::pinned`].
 
-use super::locate::shared_of;
-use super::scheduler;
-use std::ptr::{self};
+use std::ptr;
 
 use super::current;
+use super::locate::shared_of;
+use super::processor::ThisP;
+use super::scheduler;
 use super::shared::Shared;
+use super::this_m::ThisM;
 use super::trace::recorder::ANY;
 use crate::goroutine::{Goroutine, Status};
 use crate::sys::fork;
@@ -14,38 +16,45 @@ use crate::sys::fork;
 /// Ends the wait of a goroutine.
 #[inline]
 pub(crate) fn ready_goroutine(g: &'static Goroutine) {
-    g.set_status(Status::Runnable);
-    if let Some(header) = current::header() {
-        let m = current::machine_of(header);
-        let (p, was_inside) = m.enter();
-        match p {
-            Some(p) if ptr::eq(m.shared(), shared_of(g)) => {
-                if p.watches(ANY) {
-                    p.note_ready(g);
-                }
-                scheduler::ready(m, p, g);
-            }
-            _ => submit(shared_of(g), g),
-        }
-        m.leave(was_inside);
-        return;
+    let Some(header) = current::header() else {
+        return ready_from_thread(g);
+    };
+    let m = current::machine_of(header);
+    let (p, was_inside) = m.enter();
+    match p {
+        Some(p) => ready_on(m, p, g),
+        None => ready_outside(g),
     }
-    ready_from_thread(g);
+    m.leave(was_inside);
+}
+
+#[cold]
+fn ready_outside(g: &'static Goroutine) {
+    g.set_status(Status::Runnable);
+    submit(shared_of(g), g);
 }
 
 /// The caller is no goroutine: a plain thread, or an M on g0, which is inside.
 #[cold]
 fn ready_from_thread(g: &'static Goroutine) {
-    match current::thread_machine() {
-        Some(m) if ptr::eq(m.shared(), shared_of(g)) => match m.held() {
-            Some(p) => {
-                p.note_ready(g);
-                scheduler::ready(m, p, g);
-            }
-            None => submit(m.shared(), g),
-        },
-        _ => submit(shared_of(g), g),
+    let machine = current::thread_machine();
+    match machine.and_then(|m| Some((m, m.held()?))) {
+        Some((m, p)) => ready_on(m, p, g),
+        None => ready_outside(g),
     }
+}
+
+/// Ends the wait of a goroutine, for a caller that is inside and holds P.
+#[inline(always)]
+pub(super) fn ready_on(m: ThisM, p: ThisP, g: &'static Goroutine) {
+    g.set_status(Status::Runnable);
+    if !ptr::eq(shared_of(g), m.shared()) {
+        return submit(shared_of(g), g);
+    }
+    if p.watches(ANY) {
+        p.note_ready(g);
+    }
+    scheduler::ready(m, p, g);
 }
 
 /// Makes a goroutine runnable from outside: from a thread without a P.

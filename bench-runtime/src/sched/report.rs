@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::io;
 
 use super::dump::{GoroutineInfo, goroutines_of};
+use super::job::HELPER_STACK;
 use super::shared::Shared;
 use super::{os_threads, profile, signals, trace};
 use crate::util::lock::Lock;
@@ -33,7 +34,7 @@ pub(crate) fn dump_on_quit(shared: &'static Shared) -> io::Result<()> {
 fn hear_quits() -> io::Result<()> {
     let (told, quits) = std::sync::mpsc::channel();
     // It ends with the channel, where the signal cannot be caught.
-    os_threads::start_counted("sigquit", REPORT_STACK, move || {
+    os_threads::start_counted("sigquit", HELPER_STACK, move || {
         for () in quits {
             // One that is on the list has not stopped, so it is there.
             let all: Vec<_> = ON_QUIT.lock().iter().map(|shared| shared.user()).collect();
@@ -66,9 +67,6 @@ pub(crate) fn write_all(heading: &str, goroutines: &[GoroutineInfo]) {
     out.flush();
 }
 
-/// Bytes of stack that finding the names of frames may need.
-const REPORT_STACK: usize = 1 << 20;
-
 /// Writes the goroutines' stacks to stderr, equal ones once.
 fn write_stacks(shared: &'static Shared) {
     let mut out = crate::fatal::StderrBuffer::new();
@@ -79,7 +77,7 @@ fn write_stacks(shared: &'static Shared) {
 /// As [`write_stacks`], on a thread of its own, for callers whose stack is small.
 pub(crate) fn write_stacks_apart(shared: &'static Shared) {
     let thread = std::thread::Builder::new()
-        .stack_size(REPORT_STACK)
+        .stack_size(HELPER_STACK)
         .spawn(move || write_stacks(shared));
     // Without a thread the report has no stacks.
     if let Ok(thread) = thread {

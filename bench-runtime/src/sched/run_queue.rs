@@ -20,6 +20,7 @@ use std::ptr::NonNull;
 
 use crate::shim::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
+/// Go's figure.
 #[cfg(not(rt_loom))]
 pub(crate) const CAPACITY: u32 = 256;
 #[cfg(rt_loom)]

@@ -65,7 +65,7 @@ fn state_line(shared: &'static Shared) -> impl Display {
         }
         let holder = shared.owner_of(p);
         let own = match p.status() == ProcessorStatus::Running {
-            true => holder.map_or(0, Machine::pinned_count),
+            true => holder.map_or(0, Machine::queued_count),
             false => 0,
         };
         let next = usize::from(!p.run_next.load(Ordering::Relaxed).is_null());
@@ -134,9 +134,9 @@ pub(super) fn debug_state(shared: &'static Shared) -> String {
     for m in shared.machines.lock().iter() {
         let _ = writeln!(
             out,
-            "M{} mail {} spinning {:?}",
+            "M{} inbox {} spinning {:?}",
             m.id,
-            m.has_mail(),
+            m.has_inbox(),
             m.spinning
         );
     }

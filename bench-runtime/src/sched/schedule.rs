@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::machine::Machine;
 use super::os_threads::{ThreadEnd, ThreadKind};
+use super::processor::ThisP;
 use super::shared::Shared;
 use super::switch::{mcall, ready_context, resume};
 use super::this_m::{self, ThisM};
@@ -32,22 +33,26 @@ pub(super) fn machine_main(m: &'static Machine) -> ThreadEnd {
     m.g0_fiber.begin();
     m.sleep();
     while let Some(g) = find_runnable::find_runnable(shared, m) {
-        let Some(p) = m.held() else {
-            crate::fatal::fatal!("an M found work without a P")
+        let p = held(m);
+        let mut request = match ready_context(m, p, g) {
+            Ok(context) => resume(m, &m.g0, context),
+            Err(request) => request,
         };
-        let Some(context) = ready_context(m, p, g) else {
-            continue;
-        };
-        let mut request = resume(m, &m.g0, context);
         while request == mcall::STOP_LOCKED {
-            let Some(next) = stop_locked(shared, m) else {
-                break;
-            };
-            request = next;
+            // A runtime that stops has nothing more to do here.
+            request = stop_locked(shared, m).unwrap_or(mcall::SCHEDULE);
         }
-        if request == mcall::EXIT_THREAD {
-            hand_off::give_up_processor(shared, m);
-            break;
+        match request {
+            mcall::SCHEDULE => {}
+            mcall::EXIT_THREAD => {
+                hand_off::give_up_processor(shared, m);
+                break;
+            }
+            fresh => {
+                // SAFETY: any other request is the address of a record, which is type-stable.
+                let fresh = unsafe { &*(fresh as *const Goroutine) };
+                scheduler::start_apart(m, held(m), fresh);
+            }
         }
     }
     let end = scheduler::thread_end(shared, &m);
@@ -56,6 +61,14 @@ pub(super) fn machine_main(m: &'static Machine) -> ThreadEnd {
     current::set_thread_machine(None);
     machine_ends(shared, m);
     end
+}
+
+/// The P of an M that has something to run.
+fn held(m: ThisM) -> ThisP {
+    match m.held() {
+        Some(p) => p,
+        None => crate::fatal::fatal!("an M found work without a P"),
+    }
 }
 
 /// On g0, after the goroutine locked to this M has parked: gives the P away
@@ -72,7 +85,7 @@ fn stop_locked(shared: &'static Shared, m: ThisM) -> Option<usize> {
             match shared.idle.acquire(&mut lists) {
                 Some(p) => {
                     drop(lists);
-                    m.set_p(Some(p));
+                    m.acquire_p(p);
                     shared.wake_sysmon();
                 }
                 None => {
@@ -97,7 +110,7 @@ fn stop_locked(shared: &'static Shared, m: ThisM) -> Option<usize> {
     // type-stable and it has not ended.
     let g: &'static Goroutine = unsafe { &*g };
     loop {
-        if let Some(context) = ready_context(m, p, g) {
+        if let Ok(context) = ready_context(m, p, g) {
             return Some(resume(m, &m.g0, context));
         }
     }

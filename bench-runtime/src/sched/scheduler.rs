@@ -6,10 +6,10 @@
 //! | call                           | when                                             |
 //! |--------------------------------|--------------------------------------------------|
 //! | `ready`, `ready_in_turn`, `spawned`, `submit`, `requeue` | a goroutine becomes runnable |
-//! | `next`, `lets_pass`            | an M picks among those at hand                   |
+//! | `next`, `may_run_before`       | an M picks among those at hand                   |
 //! | `yielded`                      | the running goroutine goes behind the others     |
 //! | `rest`                         | an M has nothing to do                           |
-//! | `starts_apart`, `hogged`       | a goroutine computes for long                    |
+//! | `starts_apart`, `start_apart`, `hogged` | a goroutine computes for long                    |
 //! | the others                     | what a goroutine's thread is to it               |
 
 use std::io;
@@ -17,7 +17,7 @@ use std::io;
 use super::current::machine_of;
 use super::machine::Machine;
 use super::os_threads::ThreadEnd;
-use super::processor::Processor;
+use super::processor::ThisP;
 use super::shared::{SchedulerKind, Shared};
 use super::this_m::ThisM;
 use super::{migrating, pinned, queues, unwinding};
@@ -28,7 +28,7 @@ use crate::stack::StackHeader;
 /// Makes a goroutine runnable that the P of this M has readied: it runs next, or where
 /// it belongs.
 #[inline(always)]
-pub(super) fn ready(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
+pub(super) fn ready(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match m.shared().kind {
         SchedulerKind::Pinned => pinned::ready(m, p, g),
         SchedulerKind::Migrating => migrating::ready(m, p, g),
@@ -37,7 +37,7 @@ pub(super) fn ready(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
 
 /// The same, but behind the others that wait here, and without waking an M: for a caller
 /// that readies several in order.
-pub(super) fn ready_in_turn(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
+pub(super) fn ready_in_turn(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match m.shared().kind {
         SchedulerKind::Pinned => pinned::ready_in_turn(m, p, g),
         SchedulerKind::Migrating => migrating::ready_in_turn(m, p, g),
@@ -47,7 +47,7 @@ pub(super) fn ready_in_turn(m: ThisM, p: &'static Processor, g: &'static Gorouti
 /// Makes a goroutine runnable that was spawned. Where it belongs to no M yet, it goes to
 /// the queue, from where it may be stolen.
 #[inline(always)]
-pub(super) fn spawned(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
+pub(super) fn spawned(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match m.shared().kind {
         SchedulerKind::Pinned => queues::push_back(m, p, g),
         SchedulerKind::Migrating => migrating::ready(m, p, g),
@@ -64,9 +64,9 @@ pub(super) fn submit(shared: &'static Shared, g: &'static Goroutine) {
 
 /// Puts a goroutine that yields behind the others.
 #[inline(always)]
-pub(super) fn yielded(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
+pub(super) fn yielded(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match m.shared().kind {
-        SchedulerKind::Pinned => m.push_pinned(g),
+        SchedulerKind::Pinned => m.queues().runnable.push(g),
         SchedulerKind::Migrating => migrating::yielded(m, p, g),
     }
 }
@@ -81,7 +81,7 @@ pub(super) fn requeue(m: ThisM, g: &'static Goroutine) {
 
 /// The next of those at hand: step 5 of [`super::find_runnable`].
 #[inline(always)]
-pub(super) fn next(m: ThisM, p: &'static Processor) -> Option<&'static Goroutine> {
+pub(super) fn next(m: ThisM, p: ThisP) -> Option<&'static Goroutine> {
     match m.shared().kind {
         SchedulerKind::Pinned => pinned::next(m, p),
         SchedulerKind::Migrating => migrating::next(m, p),
@@ -90,18 +90,18 @@ pub(super) fn next(m: ThisM, p: &'static Processor) -> Option<&'static Goroutine
 
 /// True if `joiner` is next and a fresh goroutine may run before it.
 #[inline(always)]
-pub(super) fn lets_pass(m: ThisM, p: &'static Processor, joiner: *const Goroutine) -> bool {
+pub(super) fn may_run_before(m: ThisM, p: ThisP, joiner: *const Goroutine) -> bool {
     match m.shared().kind {
-        SchedulerKind::Pinned => pinned::lets_pass(m, joiner),
-        SchedulerKind::Migrating => migrating::lets_pass(m, p, joiner),
+        SchedulerKind::Pinned => pinned::may_run_before(m, joiner),
+        SchedulerKind::Migrating => migrating::may_run_before(m, p, joiner),
     }
 }
 
 /// Before an M with nothing to do rests: true if work came meanwhile. Blocks the thread
 /// for a short time.
-pub(super) fn rest(m: ThisM, p: &'static Processor, sees_work: impl Fn() -> bool) -> bool {
+pub(super) fn rest(m: ThisM, p: ThisP, sees_work: impl Fn() -> bool) -> bool {
     match m.shared().kind {
-        SchedulerKind::Pinned => pinned::spin_for_mail(m, p, sees_work),
+        SchedulerKind::Pinned => pinned::spin_for_inbox(m, p, sees_work),
         SchedulerKind::Migrating => false,
     }
 }
@@ -116,12 +116,11 @@ pub(super) fn starts_apart(m: ThisM, g: &Goroutine, ended: usize) -> bool {
     }
 }
 
-/// On g0: starts the goroutine that was set aside for an M of its own; false if none
-/// was. This M may have no P afterwards.
-pub(super) fn start_set_aside(m: ThisM, p: &'static Processor) -> bool {
+/// On g0: starts a goroutine that [`starts_apart`]. This M may have no P afterwards.
+pub(super) fn start_apart(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match m.shared().kind {
-        SchedulerKind::Pinned => pinned::start_set_aside(m, p),
-        SchedulerKind::Migrating => false,
+        SchedulerKind::Pinned => pinned::start_apart(m, p, g),
+        SchedulerKind::Migrating => {}
     }
 }
 

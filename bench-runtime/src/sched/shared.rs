@@ -16,7 +16,7 @@ use super::latency;
 use super::lifetime::{GONE, Lifetime};
 use super::machine::Machine;
 use super::os_threads::{ThreadEnd, ThreadKind, Threads};
-use super::processor::Processor;
+use super::processor::{Processor, ThisP};
 use super::procs::Procs;
 use super::settings::{Settings, ShrinkOptions};
 use super::sysmon_wait::SysmonWait;
@@ -392,11 +392,10 @@ impl Shared {
 
     /// Takes back the record of a goroutine that is over, from an M with a P.
     #[inline(always)]
-    pub(crate) fn recycle(&'static self, p: &'static Processor, g: &'static Goroutine) {
+    pub(crate) fn recycle(&'static self, p: ThisP, g: &'static Goroutine) {
         g.drop_details();
         g.set_status(Status::Idle);
-        // SAFETY: the caller holds P inside the runtime.
-        unsafe { p.own() }.records.put(self.slab(), g);
+        p.put_record(self.slab(), g);
     }
 
     /// As [`Self::recycle`], from anywhere.

@@ -27,14 +27,14 @@ use crate::goroutine::JOIN_LOST;
 use crate::sys::fork;
 
 /// How long a shutdown waits for goroutines in mid-computation. Under the thread
-/// sanitizer all takes longer.
+/// sanitizer all takes longer. Chosen, not measured.
 const GRACE: Duration = Duration::from_millis(if cfg!(rt_tsan) { 5_000 } else { 200 });
 
 /// The same where no goroutine is left: its own threads end by themselves, once
-/// the host lets them run.
+/// the host lets them run. Chosen, not measured.
 const IDLE_GRACE: Duration = Duration::from_secs(5);
 
-/// Goroutines that a leak report names.
+/// Goroutines that a leak report names. Chosen: not a million lines.
 pub(super) const LEAKS_SHOWN: usize = 1_000;
 
 /// What was left when a runtime was shut down.

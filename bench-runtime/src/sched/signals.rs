@@ -7,12 +7,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{io, mem};
 
-use super::{os_threads, pending};
+use super::os_threads::{self, THREAD_STACK};
+use super::pending;
 use crate::sys::notice::{self, Action, Noted};
 use crate::util::lock::Lock;
-
-/// Bytes of its stack.
-const STACK: usize = 128 * 1024;
 
 /// A listener, called for each signal. It must not block.
 type Tell = Box<dyn Fn(i32) + Send>;
@@ -130,7 +128,7 @@ fn tell_all(mut signals: u64) {
 }
 
 fn start(noted: Noted) -> io::Result<()> {
-    os_threads::start_counted("signals", STACK, move || {
+    os_threads::start_counted("signals", THREAD_STACK, move || {
         notice::unblock_all();
         loop {
             let signals = noted.wait();

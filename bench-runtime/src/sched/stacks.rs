@@ -27,8 +27,8 @@
 //! R3 stores another value. The steps are in [`super::claim`].
 //!
 //! Not claimed are goroutines that are locked to an M, which waits for them,
-//! those that are readied already, and those that a look reads
-//! ([`super::look`]), which does not delay them.
+//! those that are readied already, and those that an inspection reads
+//! ([`super::inspect`]), which does not delay them.
 
 use std::ptr;
 use std::sync::atomic::Ordering;
@@ -47,13 +47,13 @@ use crate::stack::{Stack, header_of};
 use crate::sys::memory;
 
 /// Passes over all stacks in the time after which one is due: each look costs a
-/// stack some 30 ns, and this many come before it is compacted.
+/// stack some 30 ns, and this many come before it is compacted. Chosen, not measured.
 const PASSES: u32 = 4;
 /// But a pass begins no more often than this, in milliseconds, so that a program
-/// with few goroutines is not looked over all the time.
+/// with few goroutines is not looked over all the time. Chosen, not measured.
 const PASS_MS: u32 = 20;
 
-/// Without a running P sysmon has time: so many steps in one round.
+/// Without a running P sysmon has time: so many steps in one round. Chosen, not measured.
 const IDLE_STEPS: u32 = 64;
 
 /// Tells the sweep how goroutines are claimed.
@@ -165,9 +165,9 @@ fn compacted_count() -> u64 {
 
 /// Above this share of the machine's memory, one in so many, a runtime that
 /// compacts gives it as much of sysmon's time as it takes: the rest must last
-/// for what the pass does not reach in time.
+/// for what the pass does not reach in time. Chosen, not measured.
 const PRESSURE_SHARE: u64 = 4;
-/// Under pressure, parked for this long is long.
+/// Under pressure, parked for this long is long. Chosen, not measured.
 const PRESSED_AFTER: Duration = Duration::from_millis(10);
 
 impl Rounds {
@@ -209,28 +209,21 @@ pub(super) fn sweep_stacks(shared: &'static Shared, rounds: &mut Rounds, running
         false => IDLE_STEPS,
     };
     for _ in 0..steps {
-        match sweep::step(now_ms, policy) {
-            Progress::More => rounds.pending = true,
+        (rounds.over, rounds.pending) = match sweep::step(now_ms, policy) {
+            Progress::More => (false, true),
             Progress::Done { pending } => {
-                rounds.over = true;
-                rounds.pending = pending;
                 let count = compacted_count() - rounds.compacted_count;
                 if count != 0 {
                     shared.record(Kind::Compact, count, 0);
                 }
-                break;
+                (true, pending)
             }
-            Progress::Busy => {
-                rounds.over = true;
-                // That thread may have passed some of ours already.
-                rounds.pending = true;
-                break;
-            }
-            Progress::Nothing => {
-                rounds.over = true;
-                rounds.pending = false;
-                break;
-            }
+            // That thread may have passed some of ours already.
+            Progress::Busy => (true, true),
+            Progress::Nothing => (true, false),
+        };
+        if rounds.over {
+            break;
         }
     }
 }

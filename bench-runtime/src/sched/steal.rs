@@ -2,12 +2,12 @@
 
 use std::ptr::NonNull;
 
-use super::processor::{Processor, ProcessorStatus};
+use super::processor::{Processor, ProcessorStatus, ThisP};
 use super::shared::Shared;
 use super::trace::event::Kind;
 use crate::goroutine::Goroutine;
 
-/// Found by Go: enough that a short gap between pops does not send a thief to
+/// Go's figure: enough that a short gap between pops does not send a thief to
 /// sleep.
 const PASSES: u32 = 4;
 
@@ -15,11 +15,9 @@ const PASSES: u32 = 4;
 /// rest is in `p`'s queue, which must be empty. In each pass every P is
 /// visited once; within a distance (same last-level cache, same socket,
 /// beyond) in an order that a random start and a coprime stride decide.
-pub(crate) fn steal(shared: &'static Shared, p: &'static Processor) -> Option<&'static Goroutine> {
-    // SAFETY: the caller holds `p` on its M's own stack.
-    let rng = unsafe { &mut p.own().rng };
+pub(crate) fn steal(shared: &'static Shared, p: ThisP) -> Option<&'static Goroutine> {
     for _ in 0..PASSES {
-        let random = rng.next_u32();
+        let random = p.random();
         let mut found = None;
         shared
             .topology
@@ -27,7 +25,7 @@ pub(crate) fn steal(shared: &'static Shared, p: &'static Processor) -> Option<&'
                 if let Some(victim) = shared.processor(victim)
                     && victim.status() == ProcessorStatus::Running
                 {
-                    found = steal_from(victim, p);
+                    found = steal_from(victim, &p);
                 }
                 found.is_some()
             });

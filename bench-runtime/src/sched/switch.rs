@@ -17,7 +17,7 @@ use super::claim;
 use super::fiber;
 use super::machine::Machine;
 use super::pick::pick_fast;
-use super::processor::Processor;
+use super::processor::ThisP;
 use super::shared::Shared;
 use super::trace::recorder::SWITCHES;
 use crate::arch;
@@ -35,11 +35,12 @@ pub(crate) mod mcall {
     pub(crate) const STOP_LOCKED: usize = 1;
     /// The goroutine that just ended was locked: the thread ends with it.
     pub(crate) const EXIT_THREAD: usize = 2;
+    // Any other: the address of a fresh goroutine to be started on another M.
 }
 
 /// How long to wait for a goroutine that is still leaving its stack on another
 /// CPU, in loads; it is on its last few instructions unless the kernel has
-/// taken the CPU from it.
+/// taken the CPU from it. Chosen, not measured.
 const LEAVING_SPINS: u32 = 1_000;
 
 /// Saves the running context in `save` and resumes `context`. Returns the payload of
@@ -64,15 +65,14 @@ pub(super) fn arrive(header: &'static StackHeader, g: &Goroutine, payload: usize
 }
 
 /// Makes a dequeued goroutine this M's current one: binds a stack if it never
-/// ran. What it returns is to be resumed at once. `None`: it cannot run now
-/// and was dealt with.
+/// ran. What it returns is to be resumed at once.
+///
+/// # Errors
+///
+/// If it does not run here and now: what g0 is to do.
 #[inline(always)]
-pub(crate) fn ready_context(
-    m: ThisM,
-    p: &'static Processor,
-    g: &'static Goroutine,
-) -> Option<usize> {
-    let mut context = claim::look(&g.context);
+pub(crate) fn ready_context(m: ThisM, p: ThisP, g: &'static Goroutine) -> Result<usize, usize> {
+    let mut context = claim::read(&g.context);
     let odd_or_watched = context & (RUNNING_BIT | WATCHED_BIT) != 0;
     if context == FRESH || odd_or_watched || g.has_flag(FLAG_COMPACTED | FLAG_TIMED) {
         context = ready_context_slow(m, p, g, context)?;
@@ -84,16 +84,16 @@ pub(crate) fn ready_context(
     }
     m.current
         .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
-    Some(context)
+    Ok(context)
 }
 
 #[inline(never)]
 fn ready_context_slow(
     m: ThisM,
-    p: &'static Processor,
+    p: ThisP,
     g: &'static Goroutine,
     mut context: usize,
-) -> Option<usize> {
+) -> Result<usize, usize> {
     let mut spins = 0;
     while context & RUNNING_BIT != 0 {
         spins += 1;
@@ -101,14 +101,14 @@ fn ready_context_slow(
             // The kernel took the CPU from it: let others go first.
             scheduler::requeue(m, g);
             std::thread::yield_now();
-            return None;
+            return Err(mcall::SCHEDULE);
         }
         std::hint::spin_loop();
-        context = claim::look_again(&g.context);
+        context = claim::read_again(&g.context);
     }
     if context == FRESH {
-        if set_aside(m, g, 0) {
-            return None;
+        if scheduler::starts_apart(m, g, 0) {
+            return Err(ptr::from_ref(g) as usize);
         }
         end_timing(m, p, g);
         return bind(m, p, g);
@@ -118,12 +118,12 @@ fn ready_context_slow(
         super::stacks::restore(g, context);
     }
     // A dump that reads its stack sees this in `context`.
-    Some(claim::saved(context))
+    Ok(claim::saved(context))
 }
 
 /// A goroutine that waited to run begins to run: records how long, if it is timed.
 #[inline(always)]
-pub(super) fn end_timing(m: ThisM, p: &'static Processor, g: &'static Goroutine) {
+pub(super) fn end_timing(m: ThisM, p: ThisP, g: &'static Goroutine) {
     if g.has_flag(FLAG_TIMED) {
         end_timing_slow(m.shared(), p, g);
     }
@@ -131,7 +131,7 @@ pub(super) fn end_timing(m: ThisM, p: &'static Processor, g: &'static Goroutine)
 
 #[cold]
 #[inline(never)]
-fn end_timing_slow(shared: &'static Shared, p: &'static Processor, g: &'static Goroutine) {
+fn end_timing_slow(shared: &'static Shared, p: ThisP, g: &'static Goroutine) {
     g.clear_flag(FLAG_TIMED);
     let mut since_ns = shared.sample.end(g);
     shared.for_each_processor(|p| {
@@ -145,35 +145,20 @@ fn end_timing_slow(shared: &'static Shared, p: &'static Processor, g: &'static G
     }
 }
 
-/// Sets a fresh goroutine aside if it is to start on an M of its own: then the caller
-/// switches to g0, which starts it there. `ended`: how many of the goroutines counted
-/// as started on this M have ended.
-#[inline(always)]
-pub(super) fn set_aside(m: ThisM, g: &'static Goroutine, ended: usize) -> bool {
-    let apart = scheduler::starts_apart(m, g, ended);
-    if apart {
-        m.set_aside
-            .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
-    }
-    apart
-}
-
 /// Gives a goroutine its stack, for its first run.
-fn bind(m: ThisM, p: &'static Processor, g: &'static Goroutine) -> Option<usize> {
-    // SAFETY: the caller holds P inside the runtime.
-    let own = unsafe { p.own() };
-    match own.stacks.take(m.shared().stack_class(g)) {
+fn bind(m: ThisM, p: ThisP, g: &'static Goroutine) -> Result<usize, usize> {
+    match p.take_stack(m.shared().stack_class(g)) {
         Ok(stack) => {
-            own.streak = 0;
+            p.own().streak.set(0);
             m.count_started(1);
             stack.header().g.set(ptr::from_ref(g).cast_mut().cast());
             fiber::begin(stack.header());
             // SAFETY: no other thread uses the stack.
-            Some(unsafe { arch::prepare(stack.top(), m.shared().entries.goroutine) })
+            Ok(unsafe { arch::prepare(stack.top(), m.shared().entries.goroutine) })
         }
         Err(error) => {
             helpers::refuse_stack(m.shared(), p, g, error);
-            None
+            Err(mcall::SCHEDULE)
         }
     }
 }
@@ -185,18 +170,18 @@ fn bind(m: ThisM, p: &'static Processor, g: &'static Goroutine) -> Option<usize>
 pub(crate) fn leave_stack(
     header: &'static StackHeader,
     m: ThisM,
-    p: Option<&'static Processor>,
+    p: Option<ThisP>,
     g: &'static Goroutine,
 ) -> ThisM {
     if g.has_flag(FLAG_LOCKED) {
         return leave_locked(header, m, g);
     }
     let Some(p) = p else {
-        return leave_for_g0(header, m, g);
+        return leave_for_g0(header, m, g, mcall::SCHEDULE);
     };
     match pick_fast(m, p) {
         Some(next) => leave_stack_for(header, m, p, g, next),
-        None => leave_for_g0(header, m, g),
+        None => leave_for_g0(header, m, g, mcall::SCHEDULE),
     }
 }
 
@@ -205,7 +190,7 @@ pub(crate) fn leave_stack(
 pub(crate) fn leave_stack_for(
     header: &'static StackHeader,
     m: ThisM,
-    p: &'static Processor,
+    p: ThisP,
     g: &'static Goroutine,
     next: &'static Goroutine,
 ) -> ThisM {
@@ -216,17 +201,26 @@ pub(crate) fn leave_stack_for(
         return m;
     }
     match ready_context(m, p, next) {
-        Some(context) => arrive(header, g, resume(m, &g.context, context)),
-        None => leave_for_g0(header, m, g),
+        Ok(context) => arrive(header, g, resume(m, &g.context, context)),
+        Err(request) => leave_for_g0(header, m, g, request),
     }
 }
 
-/// Leaves the stack for g0.
+/// Leaves the stack for g0, which is to do what `request` says.
 #[inline(never)]
-pub(crate) fn leave_for_g0(header: &'static StackHeader, m: ThisM, g: &'static Goroutine) -> ThisM {
+pub(crate) fn leave_for_g0(
+    header: &'static StackHeader,
+    m: ThisM,
+    g: &'static Goroutine,
+    request: usize,
+) -> ThisM {
     m.note_leave();
     m.current.store(ptr::null_mut(), Ordering::Relaxed);
-    switch_to_g0(header, m, g, mcall::SCHEDULE)
+    let g0 = m.g0.load(Ordering::Relaxed);
+    m.g0_fiber.leave_for(&g.context);
+    // SAFETY: see `jump_to_g0`; `context` is ours while we run.
+    let payload = unsafe { arch::switch(g.context.as_ptr(), g0, request) };
+    arrive(header, g, payload)
 }
 
 /// In a migrating runtime: leaves the stack for an M that waits for this goroutine
@@ -235,24 +229,7 @@ pub(crate) fn leave_for_g0(header: &'static StackHeader, m: ThisM, g: &'static G
 #[cold]
 #[inline(never)]
 fn leave_locked(header: &'static StackHeader, m: ThisM, g: &'static Goroutine) -> ThisM {
-    m.note_leave();
     m.locked
         .store(ptr::from_ref(g).cast_mut(), Ordering::Release);
-    m.current.store(ptr::null_mut(), Ordering::Relaxed);
-    switch_to_g0(header, m, g, mcall::STOP_LOCKED)
-}
-
-/// Switches from the stack of `g`, the running goroutine, to g0.
-#[inline(always)]
-fn switch_to_g0(
-    header: &'static StackHeader,
-    m: ThisM,
-    g: &'static Goroutine,
-    request: usize,
-) -> ThisM {
-    let g0 = m.g0.load(Ordering::Relaxed);
-    m.g0_fiber.leave_for(&g.context);
-    // SAFETY: see `jump_to_g0`; `context` is ours while we run.
-    let payload = unsafe { arch::switch(g.context.as_ptr(), g0, request) };
-    arrive(header, g, payload)
+    leave_for_g0(header, m, g, mcall::STOP_LOCKED)
 }

@@ -2,12 +2,12 @@
 //!
 //! Each round, while any P runs:
 //!
-//! 1. a P in the same time slice for [`SLICE_NS`] while work waits is retaken, and
+//! 1. a P in the same time slice for [`TIME_SLICE_NS`] while work waits is retaken, and
 //!    its goroutine is a hog if it used the CPU meanwhile;
 //! 2. a goroutine in `run_next` since the last round is given to others, and
 //!    the runtime becomes eager for a while (see [`mod@super::ready`]);
 //! 3. due timers of Ps that do not run are fired;
-//! 4. fds are polled if no M has done so for [`POLL_NS`], or for a round while
+//! 4. fds are polled if no M has done so for as long, or for a round while
 //!    a P is idle; a goroutine found so makes the runtime eager, too;
 //! 5. stacks of goroutines that have been parked for long are trimmed or
 //!    compacted, a few at a time (see [`super::stacks`]);
@@ -31,36 +31,29 @@ use std::ptr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::machine::Machine;
+use super::machine::{Machine, TIME_SLICE_NS};
 use super::newproc::Admission;
 use super::pending;
-use super::processor::{Processor, ProcessorStatus};
+use super::processor::{Processor, ProcessorStatus, ThisP};
 use super::schedtrace::Schedtrace;
 use super::shared::Shared;
 use super::trace::event::Kind;
 use crate::goroutine::{Goroutine, Parkable};
 use crate::sys::clock;
 
-/// Found by the aim that a goroutine which is due waits for a hog 12 ms at
-/// most: this, and a round on either side.
-const SLICE_NS: u64 = 9_000_000;
-/// The least CPU time by which a goroutine that ran all that time is a hog: a
-/// fifth of it, as others may want the CPU too.
-const HOG_CPU_NS: u64 = 2_000_000;
-const ROUND: Duration = Duration::from_nanos(ROUND_NS);
-const ROUND_NS: u64 = 1_000_000;
+/// A round, in nanoseconds: a tenth of a slice, so that one which is due waits for a hog 12 ms
+/// at most.
+const ROUND_NS: u64 = TIME_SLICE_NS / 10;
 /// How often a round tries to take a P: a goroutine that spawns in a loop is inside
-/// the runtime for most of the time.
+/// the runtime for most of the time. Chosen, not measured.
 const RETAKE_TRIES: u32 = 8;
-/// As in Go.
-const POLL_NS: u64 = 10_000_000;
 /// Rounds without a running P before the deep sleep: a burst may begin again
 /// soon. They are as short as others, for a hog that begins in one of them
-/// must be seen at once.
+/// must be seen at once. Chosen, not measured.
 const IDLE_ROUNDS: u32 = 20;
-/// Rounds that the runtime stays eager for, or remembers that there are hogs.
+/// Rounds that the runtime stays eager for, or remembers that there are hogs. Chosen, not
+/// measured.
 const EAGER_ROUNDS: u32 = 100;
-const REREAD_NS: u64 = 1_000_000_000;
 
 /// What the last round saw of a P.
 #[derive(Clone, Copy, Debug)]
@@ -90,19 +83,19 @@ pub(crate) fn sysmon(shared: &'static Shared) {
     let mut idle_rounds = 0;
     let mut sweep = stacks::Rounds::default();
     let mut watch = super::blocked::Watch::default();
-    let mut looks = super::deadlock::Looks::default();
+    let mut rechecks = super::deadlock::Rechecks::default();
     let mut eager_rounds = 0u32;
     let mut hog_rounds = 0u32;
     let mut last_read_ns = clock::now_ns();
     let mut schedtrace = Schedtrace::of_environment(last_read_ns);
     while !shared.is_stopping() {
         if idle_rounds >= IDLE_ROUNDS {
-            // With a timeout if stacks are to be swept or a look is due.
+            // With a timeout if stacks are to be swept or a check is due.
             let line = schedtrace.as_ref().map(|line| line.pause(clock::now_ns()));
             let watch = watch.pause_ns(shared, clock::now_ns());
             let watch = watch.map(Duration::from_nanos);
-            let look = looks.look(shared, clock::now_ns());
-            let naps = [sweep.next_pass(), line, watch, look];
+            let recheck = rechecks.check(shared, clock::now_ns());
+            let naps = [sweep.next_pass(), line, watch, recheck];
             if shared
                 .sysmon_wait
                 .sleep(naps.into_iter().flatten().min(), || {
@@ -110,12 +103,12 @@ pub(crate) fn sysmon(shared: &'static Shared) {
                 })
             {
                 idle_rounds = 0;
-                looks = super::deadlock::Looks::default();
+                rechecks = super::deadlock::Rechecks::default();
                 seen.clear();
                 continue;
             }
         } else {
-            std::thread::sleep(ROUND);
+            std::thread::sleep(Duration::from_nanos(ROUND_NS));
         }
         let now = clock::now_ns();
         if let Some(line) = &mut schedtrace {
@@ -154,11 +147,12 @@ pub(crate) fn sysmon(shared: &'static Shared) {
                     keep.since_ns = last.since_ns;
                     keep.cpu_ns = last.cpu_ns.or_else(|| cpu_ns_of_holder(shared, p));
                 }
-                if now - keep.since_ns >= SLICE_NS && work_waits(shared, p) {
-                    // A goroutine that waited for a CPU, or for the
-                    // kernel, has used less.
+                // A round less: this one may have come late.
+                if now - keep.since_ns >= TIME_SLICE_NS - ROUND_NS && work_waits(shared, p) {
+                    // It computes if it has used a fifth of the time: others may want
+                    // the CPU too. One that waits for the kernel has used less.
                     let hogged = match (keep.cpu_ns, cpu_ns_of_holder(shared, p)) {
-                        (Some(then), Some(now)) => now.saturating_sub(then) >= HOG_CPU_NS,
+                        (Some(then), Some(now)) => now.saturating_sub(then) >= TIME_SLICE_NS / 5,
                         _ => true,
                     };
                     if retake(shared, p, hogged) {
@@ -179,7 +173,7 @@ pub(crate) fn sysmon(shared: &'static Shared) {
             seen[index] = keep;
         });
         drop(admission);
-        watch.look(shared, now);
+        watch.check(shared, now);
         rescued |= poll_for_others(shared);
         if rescued {
             eager_rounds = EAGER_ROUNDS;
@@ -200,7 +194,7 @@ pub(crate) fn sysmon(shared: &'static Shared) {
             true => 0,
             false => (idle_rounds + 1).min(IDLE_ROUNDS),
         };
-        if running && shared.procs_follow_host() && now - last_read_ns >= REREAD_NS {
+        if running && shared.procs_follow_host() && now - last_read_ns >= 1_000_000_000 {
             last_read_ns = now;
             if let Some(_admission) = Admission::begin(shared) {
                 hand_off::follow_host(shared);
@@ -258,7 +252,8 @@ fn retake(shared: &'static Shared, p: &'static Processor, hogged: bool) -> bool 
     shared.metrics.retakes_count.fetch_add(1, Ordering::Relaxed);
     shared.record_retake(p, m, before_ns);
     if hogged {
-        super::pick::end_long_turn(p);
+        // SAFETY: it was retaken, and no M has it.
+        super::pick::end_long_turn(unsafe { ThisP::new(p) });
         shared
             .metrics
             .hog_retakes_count
@@ -311,7 +306,8 @@ fn fire_for(shared: &'static Shared, p: &'static Processor) {
 fn poll_for_others(shared: &'static Shared) -> bool {
     let now = shared.now_ns();
     let idle = shared.idle.processors_count() != 0;
-    let limit_ns = if idle { ROUND_NS } else { POLL_NS };
+    // As in Go, while none is.
+    let limit_ns = if idle { ROUND_NS } else { TIME_SLICE_NS };
     if shared.netpoll.waiters_count() == 0
         || !shared.poller.load(Ordering::Relaxed).is_null()
         || now.saturating_sub(shared.last_poll_ns.load(Ordering::Relaxed)) < limit_ns

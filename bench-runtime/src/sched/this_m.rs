@@ -9,12 +9,11 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::atomic::Ordering;
 
-use super::machine::Machine;
-use super::processor::Processor;
+use super::machine::{Machine, MachineQueues};
+use super::processor::{Processor, ThisP};
 use super::shared::{Counter, Shared};
 use super::trace::event::Kind;
 use super::trace::recorder::{SWITCHES, id_of};
-use crate::goroutine::Goroutine;
 use crate::netpoll::Netpoll;
 
 /// Ms of the process whose P was retaken and that have none since.
@@ -60,15 +59,23 @@ impl ThisM {
     pub(crate) fn shared(self) -> &'static Shared {
         // SAFETY: `wake::new_machine` puts the address of the runtime there, which lives as
         // long as its Ms.
-        unsafe { &*self.machine.runtime.cast::<Shared>() }
+        unsafe {
+            &*self
+                .machine
+                .runtime
+                .load(Ordering::Relaxed)
+                .cast::<Shared>()
+        }
     }
 
     /// Comes into the runtime. `None` if the P was retaken. Says also whether
     /// it was inside already, for `leave`.
     #[inline(always)]
-    pub(crate) fn enter(self) -> (Option<&'static Processor>, bool) {
+    pub(crate) fn enter(self) -> (Option<ThisP>, bool) {
         // SAFETY: our own thread.
-        unsafe { self.machine.enter() }
+        let (p, was_inside) = unsafe { self.machine.enter() };
+        // SAFETY: it holds P, inside.
+        (p.map(|p| unsafe { ThisP::new(p) }), was_inside)
     }
 
     /// Goes back to the goroutine's code.
@@ -85,22 +92,29 @@ impl ThisM {
     }
 
     /// The P it holds. Only inside the runtime.
-    pub(crate) fn held(self) -> Option<&'static Processor> {
-        // SAFETY: our own thread.
-        unsafe { self.machine.held() }
+    pub(crate) fn held(self) -> Option<ThisP> {
+        // SAFETY: our own thread; it holds P, inside.
+        unsafe { self.machine.held().map(|p| ThisP::new(p)) }
     }
 
-    /// Takes up a P, or lets go of it. Only inside the runtime.
-    pub(crate) fn set_p(self, p: Option<&'static Processor>) {
-        if let Some(given) = self.held() {
-            given.record(Kind::Stop, self.id as u64, 0);
+    /// Takes up a P, which no M has. Only inside the runtime, without one.
+    pub(crate) fn acquire_p(self, p: &'static Processor) -> ThisP {
+        unmark_retaken(self.shared(), self.machine);
+        self.note_start(p);
+        // SAFETY: our own thread, which holds P from here on.
+        unsafe {
+            self.machine.set_p(Some(p));
+            ThisP::new(p)
         }
-        if let Some(p) = p {
-            unmark_retaken(self.shared(), self.machine);
-            self.note_start(p);
+    }
+
+    /// Lets go of its P. Only inside the runtime.
+    pub(crate) fn release_p(self) {
+        if let Some(p) = self.held() {
+            p.record(Kind::Stop, self.id as u64, 0);
         }
         // SAFETY: our own thread.
-        unsafe { self.machine.set_p(p) }
+        unsafe { self.machine.set_p(None) }
     }
 
     /// Sleeps until woken, and takes up the P that the waker handed over, if
@@ -108,41 +122,21 @@ impl ThisM {
     pub(crate) fn sleep(self) {
         // SAFETY: our own thread.
         if let Some(p) = unsafe { self.machine.sleep() } {
-            self.set_p(Some(p));
+            self.acquire_p(p);
         }
     }
 
-    /// In a pinned runtime: appends to what it has readied for itself.
-    #[inline]
-    pub(super) fn push_pinned(self, g: &'static Goroutine) {
+    /// In a pinned runtime: its queues.
+    #[inline(always)]
+    pub(super) fn queues(self) -> &'static MachineQueues {
         // SAFETY: our own thread.
-        unsafe { self.machine.push_pinned(g) }
+        unsafe { self.machine.queues() }
     }
 
-    /// In a pinned runtime: takes the first of what it has readied for itself.
-    #[inline]
-    pub(super) fn pop_pinned(self) -> Option<&'static Goroutine> {
+    /// Moves what is in its inbox to the end of its queue; true if there was any.
+    pub(super) fn take_inbox(self) -> bool {
         // SAFETY: our own thread.
-        unsafe { self.machine.pop_pinned() }
-    }
-
-    /// In a pinned runtime: appends to those that ran for so long that its P was
-    /// retaken.
-    pub(super) fn push_preempted(self, g: &'static Goroutine) {
-        // SAFETY: our own thread.
-        unsafe { self.machine.push_preempted(g) }
-    }
-
-    /// In a pinned runtime: takes the first of those.
-    pub(super) fn pop_preempted(self) -> Option<&'static Goroutine> {
-        // SAFETY: our own thread.
-        unsafe { self.machine.pop_preempted() }
-    }
-
-    /// Takes the first of what others delivered.
-    pub(super) fn pop_mail(self) -> Option<&'static Goroutine> {
-        // SAFETY: our own thread.
-        unsafe { self.machine.pop_mail() }
+        unsafe { self.machine.take_inbox() }
     }
 
     /// From now on a thread that wakes it must also interrupt its poller: its own,

@@ -2,33 +2,24 @@
 //!
 //! Records come from a list that never shrinks, so that a late ready of a
 //! thread that is gone touches a record, not freed memory.
-//!
-//! | `word`   | meaning                                     |
-//! |----------|---------------------------------------------|
-//! | `EMPTY`  | no ready has come; the thread may sleep     |
-//! | `READY`  | one ready has come, not yet taken by a park |
 
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU8, AtomicU32};
 
+use super::note::Note;
 use crate::goroutine::{Head, Kind, Parkable, Waiter};
 use crate::sys::thread_end::AtEnd;
-use crate::sys::{clock, futex};
 use crate::util::lock::Lock;
-
-const EMPTY: u32 = 0;
-const READY: u32 = 1;
 
 /// What stands for a thread in the queues of primitives.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct ThreadRecord {
     head: Head,
-    word: AtomicU32,
+    note: Note,
     waiter: UnsafeCell<MaybeUninit<Waiter>>,
 }
 
@@ -67,7 +58,7 @@ fn take() -> &'static ThreadRecord {
                 flags: AtomicU8::new(0),
                 ticket: AtomicU32::new(0),
             },
-            word: AtomicU32::new(EMPTY),
+            note: Note::new(),
             waiter: UnsafeCell::new(MaybeUninit::uninit()),
         }))
     });
@@ -102,37 +93,20 @@ impl ThreadRecord {
 
     /// Sleeps until a ready comes, and takes it. Blocks the thread.
     pub(crate) fn park(&self) {
-        // Acquire: pairs with the Release in `ready`.
-        while self.word.swap(EMPTY, Ordering::Acquire) != READY {
-            futex::wait(&self.word, EMPTY, None);
-        }
+        self.note.sleep();
     }
 
     /// Sleeps until a ready comes, or until `deadline_ns`, when the thread
     /// claims its own ticket; if that fails, a ready is under way and is
     /// waited for. Blocks the thread.
     pub(crate) fn park_until(&'static self, ticket: u32, deadline_ns: u64) {
-        // Acquire: as in `park`.
-        while self.word.swap(EMPTY, Ordering::Acquire) != READY {
-            let now = clock::now_ns();
-            if now >= deadline_ns {
-                if !self.parkable().claim(ticket) {
-                    self.park();
-                }
-                return;
-            }
-            futex::wait(
-                &self.word,
-                EMPTY,
-                Some(Duration::from_nanos(deadline_ns - now)),
-            );
+        if !self.note.sleep_until(deadline_ns) && !self.parkable().claim(ticket) {
+            self.park();
         }
     }
 
     /// Ends the thread's wait.
     pub(crate) fn ready(&self) {
-        // Release: pairs with the Acquire in `park`.
-        self.word.store(READY, Ordering::Release);
-        futex::wake(&self.word, 1);
+        self.note.wake();
     }
 }

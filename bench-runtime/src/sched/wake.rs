@@ -39,10 +39,7 @@ pub(super) fn start_on(
 ) {
     p.set_status(ProcessorStatus::Running);
     let m = m.unwrap_or_else(|| new_machine(shared));
-    // Not into its inbox: there another could start before it and never
-    // let it.
-    m.assigned
-        .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
+    m.set_first(g);
     wake_machine(shared, m, Some(p));
 }
 
@@ -62,7 +59,7 @@ pub(super) fn new_machine(shared: &'static Shared) -> &'static Machine {
     m
 }
 
-/// What libc needs of a stack to start a thread: a few KiB, of which the loader uses most
+/// Bytes of stack with which libc can start a thread. Chosen: it needs a few KiB, of which the loader uses most
 /// at the first call of a function, for the vector registers.
 const START_STACK: usize = 32 << 10;
 
@@ -150,21 +147,21 @@ pub(super) fn wake_one_slow(shared: &'static Shared) {
 }
 
 /// Wakes an M for work that only it can do, if it sleeps. An M looks at its inbox
-/// before it sleeps: by the barriers of [`super::idle`] either it sees the mail or
+/// before it sleeps: by the barriers of [`super::idle`] either it sees what is there or
 /// this finds it on the list.
 #[cold]
 pub(super) fn notify_machine(shared: &'static Shared, m: &'static Machine) {
-    // The mail before the load of `resting`: the M has them in the other order,
+    // The inbox before the load of `resting`: the M has them in the other order,
     // with a heavy barrier between.
     barrier::light();
     let is_locked = m.locked_ready.load(Ordering::Relaxed);
     if !is_locked && !m.resting.load(Ordering::Relaxed) {
         return;
     }
-    // SeqCst: the mail before the look at the list, which the lock orders.
+    // SeqCst: the inbox before the look at the list, which the lock orders.
     std::sync::atomic::fence(Ordering::SeqCst);
     let mut lists = shared.idle.lock();
-    // A reserved M is not woken for mail: it runs only its locked goroutine, and a
+    // A reserved M is not woken for its inbox: it runs only its locked goroutine, and a
     // wake tells it that this goroutine is ready.
     let asleep =
         lists.take_machine(m) || (m.locked_ready.load(Ordering::Acquire) && lists.take_reserved(m));

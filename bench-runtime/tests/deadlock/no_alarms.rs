@@ -374,8 +374,8 @@ pub(crate) const NO_ALARMS: &[Scenario] = &[
     }),
     ends("outside_thread_after_dumps_that_got_no_thread", || {
         let refused = || {
-            // The stack of the thread that writes the dumps has a MiB.
-            let stack = 1 << 20..(1 << 20) + (256 << 10);
+            // The stack of the thread that writes the dumps has 8 MiB.
+            let stack = 8 << 20..(8 << 20) + (256 << 10);
             refuse(libc::SYS_mmap, stack, libc::ENOMEM);
             let builder = builder(1, false).dumps_on_quit(true);
             builder.start().map(drop)

@@ -31,7 +31,7 @@ unsafe impl Sync for Scene {}
 impl Scene {
     fn new() -> Arc<Self> {
         let scene = Arc::new(Self {
-            lock: BiasedLock::new(),
+            lock: BiasedLock::default(),
             p: P {
                 own: UnsafeCell::new(0),
             },

@@ -56,10 +56,10 @@ impl Scene {
 
     /// R2 and R3, as `ready_context`; then the goroutine's code.
     fn resume(&self) {
-        let mut context = steps::look(&self.context);
+        let mut context = steps::read(&self.context);
         while context & 1 != 0 {
             loom::thread::yield_now();
-            context = steps::look_again(&self.context);
+            context = steps::read_again(&self.context);
         }
         assert_eq!(context, SAVED);
         steps::resume(&self.context, context);
@@ -204,7 +204,7 @@ impl Watched {
     /// From its ready to its next wait, without waiting.
     fn go_on(&self) {
         self.status.store(RUNNABLE, Ordering::Relaxed);
-        let context = steps::look(&self.context);
+        let context = steps::read(&self.context);
         assert_eq!(steps::saved(context), SAVED);
         steps::resume(&self.context, SAVED);
         let add = |word: &AtomicU32| {
@@ -217,7 +217,7 @@ impl Watched {
         self.context.swap(SAVED, Ordering::Release);
     }
 
-    /// L2, as the kernel reads.
+    /// I2, as the kernel reads.
     fn words(&self) -> [u32; 2] {
         [0, 1].map(|index| self.words[index].load(Ordering::Relaxed))
     }

@@ -35,9 +35,9 @@ impl Scene {
     /// As `helper_main`.
     fn help(&self, spins: bool) {
         let slot = JobSlot::new();
-        let spin = AdaptiveSpin::with_backoff(1);
+        let spin = AdaptiveSpin::default();
         if spins {
-            spin.note_sleep(true);
+            spin.note_sleep(0);
         }
         assert_eq!(spin.should_spin(), spins);
         let wait = || {

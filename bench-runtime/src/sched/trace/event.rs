@@ -1,9 +1,22 @@
 //! What happened: one event, and how it lies in two words of a ring.
 
-/// What an event is about; the comment says what `subject` and `detail` are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Kind {
+macro_rules! kinds {
+    ($($(#[$about:meta])* $kind:ident,)*) => {
+        /// What an event is about; the comment says what `subject` and `detail` are.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub(crate) enum Kind {
+            $($(#[$about])* $kind,)*
+        }
+
+        impl Kind {
+            /// All of them, at the index of their value.
+            const ALL: &[Self] = &[$(Self::$kind,)*];
+        }
+    };
+}
+
+kinds! {
     /// A goroutine. Its site and name follow.
     Spawn,
     /// The whole second word is the address of the `Location` of the one before.
@@ -47,33 +60,6 @@ pub(crate) enum Kind {
     Compact,
     /// GOMAXPROCS is this now.
     Procs,
-}
-
-impl Kind {
-    /// All of them, at the index of their value.
-    const ALL: [Self; 21] = [
-        Self::Spawn,
-        Self::Site,
-        Self::Name,
-        Self::Ready,
-        Self::Run,
-        Self::Park,
-        Self::Yield,
-        Self::End,
-        Self::Start,
-        Self::Stop,
-        Self::Retake,
-        Self::Rescue,
-        Self::Steal,
-        Self::Block,
-        Self::Unblock,
-        Self::Netpoll,
-        Self::Timers,
-        Self::ThreadStart,
-        Self::ThreadEnd,
-        Self::Compact,
-        Self::Procs,
-    ];
 }
 
 const KIND_BITS: u32 = 8;
@@ -128,7 +114,7 @@ mod tests {
 
     #[test]
     fn every_kind_comes_back_from_its_two_words() {
-        for (value, kind) in Kind::ALL.into_iter().enumerate() {
+        for (value, &kind) in Kind::ALL.iter().enumerate() {
             assert_eq!(value, kind as usize);
             let event = Event::new((1 << 56) - 1, kind, (1 << 48) - 1, 7);
             assert_eq!(Event::unpack(event.pack()), Some(event));

@@ -1,33 +1,32 @@
-//! A look at goroutines: what they wait for, and what their stacks hold. It holds
-//! up none of them: one that is readied meanwhile goes on, and the look has shown
-//! nothing of its stack.
+//! Reading what goroutines wait for, and what their stacks hold, while they go on. It delays
+//! none of them: one that is readied meanwhile continues, and nothing was seen of its stack.
 //!
-//! | resume                               | look                                     |
+//! | resume                               | inspection                               |
 //! |--------------------------------------|------------------------------------------|
-//! | R2 read `context`: saved, or watched | L1 `context`: saved to watched           |
-//! | R3 store "on this M", resume         | L2 read the stack, and what it leads to  |
-//! | R4 the goroutine writes              | L3 heavy barrier                         |
-//! |                                      | L4 status Waiting, then `context`: watched to saved: what was read holds |
-//! |                                      | L4 else it was readied: forget that      |
+//! | R2 read `context`: saved, or watched | I1 `context`: saved to watched           |
+//! | R3 store "on this M", resume         | I2 read the stack, and what it leads to  |
+//! | R4 the goroutine writes              | I3 heavy barrier                         |
+//! |                                      | I4 status Waiting, then `context`: watched to saved: what was read holds |
+//! |                                      | I4 else it was readied: forget that      |
 //!
-//! If L2 has read what R4 wrote, then by L3, and the light barrier ahead of R2, the
-//! status that was stored when it was readied is seen by L4, or its next wait's, and
+//! If I2 has read what R4 wrote, then by I3, and the light barrier ahead of R2, the
+//! status that was stored when it was readied is seen by I4, or its next wait's, and
 //! then R3 too. Nor is `context` watched once more by then: a park stores it without
-//! the bit, and one thread at a time looks. The steps are in [`super::claim`].
+//! the bit, and one thread at a time inspects. The steps are in [`super::claim`].
 //!
-//! What L2 reads others may be writing, and it may be gone: a stack that was given
+//! What I2 reads others may be writing, and it may be gone: a stack that was given
 //! back, a mutex that was dropped, the name of a goroutine that has ended. So the
-//! kernel reads it, and no address that was read is followed before L4 but by the
+//! kernel reads it, and no address that was read is followed before I4 but by the
 //! kernel. A name holds if the record is still that goroutine's, and leads to it.
 //!
-//! # What waits for a look
+//! # What waits for an inspection
 //!
 //! | what                                | for what                              |
 //! |-------------------------------------|---------------------------------------|
 //! | a goroutine                         | nothing                               |
-//! | a thread of the process, on its CPU | the interrupt of the barrier, one in [`MOST`] goroutines |
+//! | a thread of the process, on its CPU | the interrupt of the barrier, one in [`BATCH`] goroutines |
 //! | a thread that maps or unmaps memory | the kernel's look-up of some pages, as beside a fault |
-//! | another look                        | one batch, of [`MOST`] goroutines     |
+//! | another inspection                  | one batch, of [`BATCH`] goroutines    |
 
 use std::borrow::Cow;
 use std::mem::offset_of;
@@ -46,15 +45,16 @@ use crate::stack::{Stack, StackHeader, WaitObject, header_of, sweep};
 use crate::sys::own_memory::Reading;
 use crate::util::lock::Lock;
 
-/// Goroutines in a batch: for each there is one heavy barrier.
-pub(super) const MOST: usize = 256;
-/// Bytes of stacks with which a batch ends.
+/// Goroutines in a batch: for each there is one heavy barrier. Chosen; what a profile
+/// costs with it is in SPEED.md.
+pub(super) const BATCH: usize = 256;
+/// Bytes of stacks with which a batch ends. Chosen, not measured.
 const MOST_BYTES: usize = 1 << 20;
 
-/// Bytes of a name that are read at most.
+/// Bytes of a name that are read at most. Chosen, not measured.
 const MOST_NAME: usize = 4096;
 
-/// Held from L1 to L4.
+/// Held from I1 to I4.
 static ONE_AT_A_TIME: Lock<()> = Lock::new(());
 
 /// What was seen of a goroutine.
@@ -85,10 +85,10 @@ pub(super) struct Copied<'a> {
     pub(super) age: Duration,
 }
 
-/// What batches of a look need, one after the other.
+/// What the batches of an inspection need, one after the other.
 #[derive(Debug, Default)]
-pub(super) struct Look {
-    all: Vec<One>,
+pub(super) struct Inspection {
+    all: Vec<Inspected>,
     /// Of each that is watched the stack, then the wait object.
     stacks: Reading,
     /// Of each that has details their words.
@@ -98,15 +98,15 @@ pub(super) struct Look {
 }
 
 #[derive(Debug)]
-struct One {
+struct Inspected {
     g: &'static Goroutine,
     id: u64,
     status: Status,
     reason: WaitReason,
     site: usize,
-    /// Their index in [`Look::details`].
+    /// Their index in [`Inspection::details`].
     details: Option<usize>,
-    /// Its index in [`Look::further`].
+    /// Its index in [`Inspection::further`].
     name: Option<usize>,
     watched: Option<Watched>,
 }
@@ -117,14 +117,14 @@ struct Watched {
     saved: usize,
     /// Where what lies at `saved` is read.
     place: usize,
-    /// Its index in [`Look::stacks`].
+    /// Its index in [`Inspection::stacks`].
     index: usize,
     /// The mutex that it waits for, where that is read, and its index.
     mutex: Option<(usize, usize, usize)>,
 }
 
-impl Look {
-    /// Looks at them, `batch` at a time, with at most `most` bytes of each stack.
+impl Inspection {
+    /// Inspects them, `batch` at a time, with at most `most` bytes of each stack.
     pub(super) fn over(
         &mut self,
         goroutines: &[&'static Goroutine],
@@ -134,8 +134,8 @@ impl Look {
     ) {
         let mut rest = goroutines;
         while !rest.is_empty() {
-            let looked_at = self.at(&rest[..rest.len().min(batch)], most);
-            rest = &rest[looked_at..];
+            let count = self.read(&rest[..rest.len().min(batch)], most);
+            rest = &rest[count..];
             let now_ms = (crate::sys::clock::now_ns() / 1_000_000) as u32;
             for one in &self.all {
                 each(self.seen(one, now_ms));
@@ -143,8 +143,8 @@ impl Look {
         }
     }
 
-    /// A batch of the first of them; says of how many.
-    fn at(&mut self, goroutines: &[&'static Goroutine], most: usize) -> usize {
+    /// Reads a batch of the first of them; returns how many.
+    fn read(&mut self, goroutines: &[&'static Goroutine], most: usize) -> usize {
         let Self {
             all,
             stacks,
@@ -161,14 +161,14 @@ impl Look {
             if bytes >= MOST_BYTES {
                 break;
             }
-            let watched = Watched::begin(g, most, stacks); // L1
+            let watched = Watched::begin(g, most, stacks); // I1
             bytes += watched.as_ref().map_or(0, |watched| watched.bytes(most));
-            let mut one = One::of(g);
+            let mut one = Inspected::of(g);
             one.watched = watched;
             one.begin_details(details);
             all.push(one);
         }
-        // L2
+        // I2
         stacks.read();
         details.read();
         for one in &mut *all {
@@ -186,14 +186,14 @@ impl Look {
             }
         }
         further.read();
-        claim::confirm(); // L3
+        claim::confirm(); // I3
         for one in &mut *all {
-            one.confirm(); // L4
+            one.confirm(); // I4
         }
         all.len()
     }
 
-    fn seen(&self, one: &One, now_ms: u32) -> Seen<'_> {
+    fn seen(&self, one: &Inspected, now_ms: u32) -> Seen<'_> {
         let mut seen = Seen {
             g: one.g,
             id: one.id,
@@ -208,7 +208,7 @@ impl Look {
         let name = one.name.and_then(|index| self.further.get(index));
         seen.name = name.map(String::from_utf8_lossy);
         let Some(watched) = &one.watched else {
-            // One that is about to leave its stack, or whose stack is not ours.
+            // Inspected that is about to leave its stack, or whose stack is not ours.
             if one.status == Status::Waiting && !one.g.has_flag(FLAG_COMPACTED) {
                 let header = header_of_started(one.g);
                 seen.object = header.map_or(ptr::null(), |header| header.wait_object.get());
@@ -247,7 +247,7 @@ impl Look {
 
 /// Where a goroutine was spawned that may end meanwhile. Never blocks.
 pub(super) fn site_of(g: &'static Goroutine) -> Option<&'static Location<'static>> {
-    let mut one = One::of(g);
+    let mut one = Inspected::of(g);
     let mut details = Reading::default();
     one.begin_details(&mut details);
     if one.details.is_some() {
@@ -260,12 +260,12 @@ pub(super) fn site_of(g: &'static Goroutine) -> Option<&'static Location<'static
 
 /// The number of a record, if there is one.
 fn id_of(g: *mut ()) -> Option<u64> {
-    // SAFETY: null or a record, by the look that held; records are type-stable.
+    // SAFETY: null or a record, by an inspection that held; records are type-stable.
     let g = unsafe { g.cast::<Goroutine>().as_ref() }?;
     Some(g.id.load(Ordering::Relaxed))
 }
 
-impl One {
+impl Inspected {
     fn of(g: &'static Goroutine) -> Self {
         Self {
             g,
@@ -300,7 +300,7 @@ impl One {
         })
     }
 
-    /// L4: leaves what holds.
+    /// I4: leaves what holds.
     fn confirm(&mut self) {
         let now = Self::of(self.g);
         if self
@@ -321,7 +321,7 @@ impl One {
 }
 
 impl Watched {
-    /// L1, if it is suspended on a stack of ours, and what is to be read of it.
+    /// I1, if it is suspended on a stack of ours, and what is to be read of it.
     fn begin(g: &'static Goroutine, most: usize, stacks: &mut Reading) -> Option<Self> {
         let context = g.context.load(Ordering::Acquire);
         if context == FRESH || context & (RUNNING_BIT | WATCHED_BIT) != 0 {
@@ -351,7 +351,7 @@ impl Watched {
         (header + size_of::<StackHeader>() - self.saved).min(most)
     }
 
-    /// L4: whether what was read holds. Another thread that touches a compacted stack
+    /// I4: whether what was read holds. Another thread that touches a compacted stack
     /// brings it back, and its cell may be another's then.
     fn end(&self, g: &Goroutine) -> bool {
         let waiting = Status::Waiting as u8;
@@ -435,7 +435,7 @@ mod tests {
         g.set_details(Box::new(details));
         let of = || {
             let mut of = None;
-            Look::default().over(&[g], MOST, 0, |seen| of = Some((seen.status, seen.site)));
+            Inspection::default().over(&[g], BATCH, 0, |seen| of = Some((seen.status, seen.site)));
             of.unwrap()
         };
         assert!(matches!(of(), (Status::Runnable, Some(_))));
@@ -467,7 +467,7 @@ mod tests {
             }
             let compacted: Vec<_> = all.into_iter().filter(in_cell).collect();
             let mut shown = 0;
-            Look::default().over(&compacted, MOST, usize::MAX, |seen| {
+            Inspection::default().over(&compacted, BATCH, usize::MAX, |seen| {
                 let stack = seen.stack.expect("it is parked");
                 assert!(stack.bytes.len() > size_of::<StackHeader>());
                 assert!(!seen.object.is_null());
@@ -487,7 +487,7 @@ mod tests {
         // SAFETY: as above.
         let runtime = unsafe { Runtime::builder().procs(2).build() }.unwrap();
         runtime.run(|| {
-            const EACH: usize = MOST / 2;
+            const EACH: usize = BATCH / 2;
             let mutex = std::sync::Arc::new(crate::sync::Mutex::new(()));
             let held = mutex.lock();
             let (tx, rx) = chan::<()>(0);
