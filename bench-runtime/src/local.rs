@@ -1,6 +1,6 @@
-//! Goroutine-local storage: a value a goroutine for each key, dropped when the
-//! goroutine ends. What a `thread_local!` is to a thread; a goroutine must not
-//! rely on those, since it may move to another thread when it parks.
+//! Goroutine-local storage: each goroutine has its own value of a key, which is dropped
+//! when the goroutine ends. Thread-locals cannot take its place: goroutines of one thread
+//! share them, and in a migrating runtime a goroutine may continue on another thread.
 
 use std::any::Any;
 use std::fmt;

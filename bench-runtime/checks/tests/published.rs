@@ -1,4 +1,4 @@
-//! What readers of the published package are referred to must be in it.
+//! Files that the published documentation names must be in the package.
 
 use std::fs;
 use std::path::Path;

@@ -15,8 +15,8 @@ use crate::sched;
 use crate::sys::fd;
 use crate::time::{self, after_ns, ns_of};
 
-/// Between two attempts where no event announces room: short enough for a peer that
-/// is busy, long enough not to count where it sleeps.
+/// Between two attempts where no event announces room: a short
+/// delay for the goroutine, and little CPU time while the peer does nothing.
 const FIRST_PAUSE: Duration = Duration::from_micros(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
@@ -255,7 +255,7 @@ impl<S: AsFd> AsFd for Fd<S> {
     }
 }
 
-/// The time at which something that may take so long has taken too long.
+/// The deadline of an operation that begins now and may take this long.
 pub(super) fn limit_ns(timeout: Option<Duration>) -> u64 {
     timeout.map_or(NEVER, after_ns)
 }

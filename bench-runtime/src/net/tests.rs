@@ -21,7 +21,7 @@ thread_local! {
     static POLLER: Cell<Option<&'static Netpoll>> = const { Cell::new(None) };
 }
 
-/// The poller that the calling thread pretends to be a goroutine of.
+/// The poller with which the calling thread waits, as a goroutine does.
 pub(super) fn poller() -> Option<&'static Netpoll> {
     POLLER.get()
 }
@@ -35,7 +35,7 @@ struct Runtime {
 
 impl Runtime {
     fn new() -> Self {
-        // Few, and as long as the test program.
+        // Leaked: there are few, and they last as long as the test program.
         let netpoll: &'static Netpoll = Box::leak(Box::new(Netpoll::new().unwrap()));
         let ended = Arc::new(AtomicBool::new(false));
         let end = ended.clone();

@@ -41,7 +41,7 @@ impl PollDesc {
         }
     }
 
-    /// Makes it that of `fd`, which is about to be watched by edge, by a poller
+    /// Assigns the record to `fd`, which is about to be watched by edge, by a poller
     /// that lives until [`Self::close`].
     pub(super) fn open(&self, watch: *const Watch, fd: RawFd) {
         self.read.reset();

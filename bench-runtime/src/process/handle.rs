@@ -224,7 +224,7 @@ impl Tracked {
                 Ok(None) => Err(io::ErrorKind::WouldBlock.into()),
                 other => Ok(other),
             });
-            // Else there was no room to watch it.
+            // Else there was no descriptor to watch it with.
             if let Ok(Ok(Some(status))) = waited {
                 return Ok(status);
             }
@@ -338,7 +338,7 @@ static ORPHANS: Lock<VecDeque<Arc<Tracked>>> = Lock::new(VecDeque::new());
 /// them then.
 const SWEPT: usize = 4;
 
-/// Notes that none will wait for a child.
+/// Notes a child whose handle is dropped: no goroutine will wait for it.
 pub(super) fn abandon(tracked: &Arc<Tracked>) {
     if matches!(tracked.try_wait(), Ok(None)) {
         ORPHANS.lock().push_back(tracked.clone());
