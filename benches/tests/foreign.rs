@@ -12,9 +12,7 @@ use std::process::Command;
 
 use benches::lanes;
 use workloads::catalogue;
-use workloads::protocol::{
-    ErrorKind, Hello, MAX_LINE_BYTES, PROTOCOL_VERSION, Parameters, Response,
-};
+use workloads::protocol::{Hello, PROTOCOL_VERSION, Parameters, Response};
 
 use lane::{Program, command};
 
@@ -50,72 +48,12 @@ fn every_cell_is_right_or_says_why_not(name: &str, program: &mut Program, hello:
     }
 }
 
-fn garbage_is_a_bad_request_and_the_lane_goes_on(name: &str, program: &mut Program) {
-    let run = |rest: &str| format!(r#"{{"type":"run","id":9,"workload":{rest}}}"#).into_bytes();
-    let lines = [
-        (b"nonsense".to_vec(), 0, ""),
-        (Vec::new(), 0, ""),
-        (b"[1,2]".to_vec(), 0, ""),
-        (b"null".to_vec(), 0, ""),
-        (b"\xff\xfe\x00{".to_vec(), 0, ""),
-        (br#"{"type":"dance","id":9}"#.to_vec(), 9, "dance"),
-        (
-            run(r#""no.such","parameters":{},"iterations":1"#),
-            9,
-            "no.such",
-        ),
-        (
-            run(r#""spawn.batch","parameters":{},"iterations":1"#),
-            9,
-            "tasks_count",
-        ),
-        (
-            run(r#""spawn.batch","parameters":{"tasks_count":0},"iterations":1"#),
-            9,
-            "tasks_count",
-        ),
-        (
-            run(r#""spawn.batch","parameters":{"tasks_count":"1"},"iterations":1"#),
-            9,
-            "",
-        ),
-        (
-            run(r#""spawn.one","parameters":{},"iterations":0"#),
-            9,
-            "iterations",
-        ),
-        (run(r#""spawn.one","parameters":{}"#), 9, "iterations"),
-        (
-            run(r#""memory.parked","parameters":{"tasks_count":1,"wait_ns":1},"iterations":2"#),
-            9,
-            "iterations",
-        ),
-        (run("7"), 9, ""),
-        (vec![b'x'; 3 * MAX_LINE_BYTES], 0, "longer"),
-    ];
-    for (line, expected_id, part) in lines {
-        program.send(&line);
-        let shown = String::from_utf8_lossy(&line[..line.len().min(80)]);
-        match program.answer() {
-            Response::Error {
-                id,
-                kind: ErrorKind::BadRequest,
-                message,
-            } => {
-                assert_eq!(id, expected_id, "{name} to {shown}: {message}");
-                assert!(message.contains(part), "{name} to {shown}: {message}");
-            }
-            other => panic!("{name} to {shown}: {other:?}"),
-        }
-    }
-}
-
 fn whole(name: &str) {
     let Some(command) = command(name) else { return };
     let (mut program, hello) = Program::start(&command);
     says_hello_by_the_protocol(name, &hello);
     every_cell_is_right_or_says_why_not(name, &mut program, &hello);
-    garbage_is_a_bad_request_and_the_lane_goes_on(name, &mut program);
+    program.refuses_garbage(name);
     if hello.workloads["spawn.one"].is_none() {
         let answer = program.run(10, "spawn.one", &Parameters::new(), 2);
         let right =

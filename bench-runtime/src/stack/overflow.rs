@@ -413,24 +413,6 @@ mod tests {
     }
 
     #[test]
-    fn null_dereference_in_a_goroutine_is_an_ordinary_sigsegv() {
-        let stderr = child::expect_signal(
-            &format!("{PATH}null_dereference_in_a_goroutine_is_an_ordinary_sigsegv"),
-            "null",
-            libc::SIGSEGV,
-            || {
-                run_on_slot(StackPolicy::default(), || {
-                    // SAFETY: none; the child is here to die of it.
-                    unsafe { black_box(ptr::null::<u8>()).read_volatile() };
-                })
-            },
-        );
-        if let Some(stderr) = stderr {
-            assert!(!stderr.contains("overflow"), "{stderr}");
-        }
-    }
-
-    #[test]
     fn overflow_of_a_plain_thread_is_still_std_s_to_report() {
         let stderr = child::expect_signal(
             &format!("{PATH}overflow_of_a_plain_thread_is_still_std_s_to_report"),

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
 use workloads::catalogue::{self, Size};
 use workloads::ledger::Readings;
-use workloads::protocol::{ErrorKind, Hello, Parameters, Request, Response};
+use workloads::protocol::{ErrorKind, Hello, MAX_LINE_BYTES, Parameters, Request, Response};
 
 pub(crate) struct Program {
     child: Child,
@@ -122,6 +122,67 @@ impl Program {
             }
         }
         cells
+    }
+
+    /// Garbage of every kind is a bad request, and the lane goes on.
+    pub(crate) fn refuses_garbage(&mut self, lane: &str) {
+        let run = |rest: &str| format!(r#"{{"type":"run","id":9,"workload":{rest}}}"#).into_bytes();
+        let lines = [
+            (b"nonsense".to_vec(), 0, ""),
+            (Vec::new(), 0, ""),
+            (b"[1,2]".to_vec(), 0, ""),
+            (b"null".to_vec(), 0, ""),
+            (b"\xff\xfe\x00{".to_vec(), 0, ""),
+            (br#"{"type":"dance","id":9}"#.to_vec(), 9, "dance"),
+            (
+                run(r#""no.such","parameters":{},"iterations":1"#),
+                9,
+                "no.such",
+            ),
+            (
+                run(r#""spawn.batch","parameters":{},"iterations":1"#),
+                9,
+                "tasks_count",
+            ),
+            (
+                run(r#""spawn.batch","parameters":{"tasks_count":0},"iterations":1"#),
+                9,
+                "tasks_count",
+            ),
+            (
+                run(r#""spawn.batch","parameters":{"tasks_count":"1"},"iterations":1"#),
+                9,
+                "",
+            ),
+            (
+                run(r#""spawn.one","parameters":{},"iterations":0"#),
+                9,
+                "iterations",
+            ),
+            (run(r#""spawn.one","parameters":{}"#), 9, "iterations"),
+            (
+                run(r#""memory.parked","parameters":{"tasks_count":1,"wait_ns":1},"iterations":2"#),
+                9,
+                "iterations",
+            ),
+            (run("7"), 9, ""),
+            (vec![b'x'; 3 * MAX_LINE_BYTES], 0, "longer"),
+        ];
+        for (line, expected_id, part) in lines {
+            self.send(&line);
+            let shown = String::from_utf8_lossy(&line[..line.len().min(80)]);
+            match self.answer() {
+                Response::Error {
+                    id,
+                    kind: ErrorKind::BadRequest,
+                    message,
+                } => {
+                    assert_eq!(id, expected_id, "{lane} to {shown}: {message}");
+                    assert!(message.contains(part), "{lane} to {shown}: {message}");
+                }
+                other => panic!("{lane} to {shown}: {other:?}"),
+            }
+        }
     }
 
     /// Ends the input; how the program ended, and what else it printed.
