@@ -1,4 +1,4 @@
-//! One operation, from its first trial to its end: the protocol of
+//! One operation, from its first try to its end: the protocol of
 //! [`super::wait`], from the waiter's side.
 
 use std::io;
@@ -39,7 +39,7 @@ fn poller() -> Option<io::Result<&'static Netpoll>> {
     seam::netpoll()
 }
 
-/// One operation, from its first trial to its end.
+/// One operation, from its first try to its end.
 pub(super) struct Attempt<'a> {
     waits: &'a Waits,
     side: Side,
@@ -168,7 +168,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Step 4: after a trial that would have blocked. Blocks the goroutine.
+    /// Step 4: after a try that would have blocked. Blocks the goroutine.
     #[cold]
     pub(super) fn wait(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
         self.set_limit();
@@ -182,7 +182,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// The record that this poller has of the descriptor. `None` where the operation
-    /// must be tried again first: the tick was not noted before the trial.
+    /// must be tried again first: the tick was not noted before the try.
     #[inline]
     fn record(
         &mut self,

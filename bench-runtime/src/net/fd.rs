@@ -86,7 +86,7 @@ impl<S: AsFd> Fd<S> {
     }
 
     /// The loop of them all. With `may_be_dry` it begins with a wait where the
-    /// first trial can be left out; `note` gets the result of each attempt, `None` where
+    /// first try can be left out; `note` gets the result of each attempt, `None` where
     /// it would have blocked, and nothing of errors.
     #[inline]
     fn try_until_done<T>(

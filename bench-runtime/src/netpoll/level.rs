@@ -242,7 +242,7 @@ impl Level {
 mod tests {
     use super::*;
 
-    /// One that is watched by level, and this many trials that it took.
+    /// One that is watched by level, and this many tries that it took.
     fn learned() -> (Level, u32) {
         let level = Level::new();
         level.open(0);

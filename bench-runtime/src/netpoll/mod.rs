@@ -11,7 +11,7 @@
 //! # Rejected
 //!
 //! Level-triggered with one shot: a system call for each wait. A ready flag as
-//! in Go: it must be reset before each trial, which needs a lock around every
+//! in Go: it must be reset before each try, which needs a lock around every
 //! operation so that two readers do not reset each other's. Tickets as in the
 //! other primitives: a slot cannot hand out a pointer and a ticket in one
 //! atomic step, and needs none, because the thread that empties it owns the ready.

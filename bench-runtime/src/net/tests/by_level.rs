@@ -97,7 +97,7 @@ fn end_of_a_stream_without_a_reader_ends_the_watch_by_level_and_is_read_later() 
 fn deadline_and_close_reach_a_wait_without_a_trial() {
     let rt = Runtime::new();
     let (reader, writer) = watched_by_level(&rt);
-    // After the first message the second is waited for without a trial.
+    // After the first message the second is waited for without a try.
     let second_of = |first: u64| {
         let (tell, told) = mpsc::channel();
         let reading = {

@@ -109,7 +109,7 @@ fn two_edges_at_once_ready_a_waiter_once() {
     });
 }
 
-/// A comparison with a tick that was read after the trial loses an edge.
+/// A comparison with a tick that was read after the try loses an edge.
 #[test]
 #[should_panic(expected = "lost edge")]
 fn canary_register_with_a_tick_from_after_the_trial() {
