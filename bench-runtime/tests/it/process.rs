@@ -268,7 +268,7 @@ fn a_child_is_asked_to_end_and_killed_after_the_grace() {
         cancel.cancel();
         assert_eq!(ended(child).status.unwrap().signal(), Some(libc::SIGKILL));
 
-        let (mut child, cancel) = ready(ignores, |c| c.grace(Signal::INT, SHORT));
+        let (mut child, cancel) = ready(ignores, |c| c.grace(Signal::INT, LONG));
         cancel.cancel();
         let error = child.wait().unwrap_err().downcast::<Ended>().unwrap();
         assert_eq!(error.status.unwrap().signal(), Some(libc::SIGINT));
