@@ -145,6 +145,19 @@ fn commits_that_do_not_differ_and_wrong_words_are_refused() {
         "{}",
         text(&output.stderr)
     );
+    for (cell, hint) in [
+        ("spawn.one/thred", "no lane `thred`; did you mean `thread`?"),
+        (
+            "spawn.on/thread",
+            "no workload `spawn.on`; did you mean `spawn.one`?",
+        ),
+    ] {
+        let words = ["bisect", "a", "b", "--cell", cell];
+        let output = threadbare().args(words).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let said = text(&output.stderr);
+        assert!(said.contains(hint), "{said}");
+    }
 }
 
 #[test]
@@ -224,4 +237,41 @@ fn history_of_the_collection_is_printed_and_drawn() {
             .unwrap()
             .contains("without a step")
     );
+}
+
+#[test]
+fn history_of_one_run_is_printed_and_names_that_are_not_there_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let hardware = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports/hardware");
+    let kept = &reports::store::Files::below(&hardware).unwrap().found[0];
+    let run = zstd::decode_all(fs::File::open(kept).unwrap()).unwrap();
+    fs::write(folder.path().join("run.jsonl"), run).unwrap();
+    let history = |words: &[&str]| {
+        let mut command = threadbare();
+        command.arg("history").arg(folder.path()).args(words);
+        command.output().unwrap()
+    };
+    let output = history(&["--workload", "spawn,switch", "--lane", "go"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    assert!(
+        said.contains("AMD EPYC") && said.contains("; there is 1"),
+        "{said}"
+    );
+    for (words, hint) in [
+        (
+            ["--lane", "go,thred"],
+            "no lane `thred`; did you mean `thread`?",
+        ),
+        (
+            ["--workload", "spwan"],
+            "no workload `spwan`; did you mean `spawn.",
+        ),
+        (["--lane", "haskell"], "no lane `haskell`; there are: "),
+    ] {
+        let output = history(&words);
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+        let said = text(&output.stderr);
+        assert!(said.contains(hint), "{said}");
+    }
 }

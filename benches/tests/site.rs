@@ -3,10 +3,12 @@
 mod program;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use program::{text, threadbare};
+use program::{as_a_user, text, threadbare};
+use reports::store::Files;
 
 fn hardware() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../reports/hardware")
@@ -37,6 +39,18 @@ fn site_of_the_collection_is_written_and_named() {
         assert!(out.join(format!("{name}.html")).is_file(), "{name}");
     }
     assert_eq!(fs::read_dir(out.join("m")).unwrap().count(), 1);
+    // The runs that the pages link to are there, and no price is of this machine.
+    let runs = Files::below(&out.join("runs")).unwrap().found;
+    let kept = Files::below(&hardware()).unwrap().found;
+    let bytes = |files: &[PathBuf]| -> Vec<Vec<u8>> {
+        files.iter().map(|file| fs::read(file).unwrap()).collect()
+    };
+    assert_eq!(bytes(&runs), bytes(&kept));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("no price is of a machine that is here"),
+        "{said}"
+    );
     if cfg!(feature = "parquet") {
         let table = fs::read(out.join("figures.parquet")).unwrap();
         assert!(table.starts_with(b"PAR1") && table.ends_with(b"PAR1"));
@@ -66,11 +80,8 @@ fn folder_without_a_usable_run_and_a_wrong_list_of_prices_are_refused() {
 fn collected_folder_names_what_is_missing_and_keeps_what_is_whole() {
     let folder = tempfile::tempdir().unwrap();
     let there = folder.path().join("fleet");
-    for (number, file) in reports::site::files(&hardware())
-        .unwrap()
-        .iter()
-        .enumerate()
-    {
+    let files = Files::below(&hardware()).unwrap().found;
+    for (number, file) in files.iter().enumerate() {
         let own = there.join(format!("n{number}"));
         fs::create_dir_all(&own).unwrap();
         let text = zstd::decode_all(fs::File::open(file).unwrap()).unwrap();
@@ -89,7 +100,7 @@ fn collected_folder_names_what_is_missing_and_keeps_what_is_whole() {
     let said = text(&output.stdout);
     assert!(said.contains("3 whole, 1 missing"), "{said}");
     let names = |folder: &Path| -> Vec<String> {
-        let files = reports::site::files(folder).unwrap().into_iter();
+        let files = Files::below(folder).unwrap().found.into_iter();
         files
             .map(|file| file.strip_prefix(folder).unwrap().display().to_string())
             .collect()
@@ -103,4 +114,51 @@ fn collected_folder_names_what_is_missing_and_keeps_what_is_whole() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn site_within_the_folder_of_its_runs_is_refused() {
+    let output = site(&hardware(), &hardware().join("site"), &[]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(said.contains("is in the folder of the runs"), "{said}");
+    assert!(!hardware().join("site").exists());
+}
+
+#[test]
+fn folder_that_cannot_be_read_is_named_and_the_others_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let mode =
+        |path: &Path, mode| fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    let (runs, out) = (folder.path().join("runs"), folder.path().join("out"));
+    let hidden = runs.join("hidden");
+    fs::create_dir_all(&hidden).unwrap();
+    fs::create_dir(&out).unwrap();
+    let kept = &Files::below(&hardware()).unwrap().found[0];
+    let text_of_run = zstd::decode_all(fs::File::open(kept).unwrap()).unwrap();
+    fs::write(runs.join("run.jsonl"), text_of_run).unwrap();
+    for path in [folder.path(), &runs] {
+        mode(path, 0o755);
+    }
+    mode(&out, 0o777);
+    mode(&hidden, 0o000);
+    let [runs, site] = [runs, out.join("site")].map(|path| path.display().to_string());
+    let commands: [(&[&str], i32); 4] = [
+        (&["site", &runs, "--out", &site], 1),
+        (&["history", &runs], 1),
+        (&["collect", &runs], 1),
+        (&["verify", &runs], 2),
+    ];
+    for (words, status) in commands {
+        let output = as_a_user(folder.path()).args(words).output().unwrap();
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{words:?}: {said}");
+        for part in ["hidden", "it cannot be read: Permission denied"] {
+            assert!(said.contains(part), "{words:?}: {said}");
+        }
+        let is_verify = words[0] == "verify";
+        assert!(!is_verify || said.contains("accepted: "), "{said}");
+    }
+    assert!(out.join("site/index.html").is_file());
+    mode(&hidden, 0o755);
 }

@@ -13,17 +13,18 @@ use serde_json::Value;
 
 use crate::format;
 use crate::run::Run;
-use crate::site;
+use crate::store::Files;
 use crate::verify::{Standing, Verifier, look};
 
 /// The file that says what was sent out.
 pub const EXPECTED: &str = "expected.tsv";
 
 /// What is with a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// It came back, and would be accepted among other people's.
+    #[default]
     Whole,
     /// It came back whole, and its figures do not stand for its machine.
     Quarantined,
@@ -53,7 +54,7 @@ impl State {
 }
 
 /// A run that was sent out, or that came back.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Arrived {
     /// Its folder, or its file, below the collected one.
     pub name: String,
@@ -80,53 +81,64 @@ pub struct Arrived {
 ///
 /// What the file system said of the folder.
 pub fn collect(folder: &Path) -> io::Result<Vec<Arrived>> {
-    let mut files = site::files(folder)?;
+    let Files {
+        found: mut files,
+        mut unread,
+    } = Files::below(folder)?;
     let mut found = Vec::new();
     let mut collector = Collector::default();
     for (name, kind, placed_by) in expected(folder)? {
         let own = folder.join(&name);
-        let place = files.iter().position(|file| file.starts_with(&own));
         let sent = Arrived {
             name,
             kind,
             placed_by,
-            node: String::new(),
-            machine_key: String::new(),
             state: State::Missing,
             reasons: vec!["it has left no result file".to_owned()],
-            file: None,
+            ..Arrived::default()
         };
-        found.push(match place {
-            Some(place) => collector.take(sent, files.remove(place)),
-            None => sent,
+        let place = files.iter().position(|file| file.starts_with(&own));
+        let hidden = unread.iter().position(|(path, _)| path.starts_with(&own));
+        found.push(match (place, hidden) {
+            (Some(place), _) => collector.take(sent, files.remove(place)),
+            (None, Some(place)) => Arrived {
+                state: State::Refused,
+                reasons: vec![unread.remove(place).1],
+                ..sent
+            },
+            (None, None) => sent,
         });
     }
-    for file in files {
-        let below = file.strip_prefix(folder).unwrap_or(&file);
+    let below = |path: &Path| {
+        let below = path.strip_prefix(folder).unwrap_or(path);
         let named = match below.file_name() {
             Some(name) if name == "run.jsonl" => below.parent().unwrap_or(below),
             _ => below,
         };
+        named.display().to_string()
+    };
+    for file in files {
         let unasked = Arrived {
-            name: named.display().to_string(),
-            kind: String::new(),
-            placed_by: String::new(),
-            node: String::new(),
-            machine_key: String::new(),
-            state: State::Whole,
-            reasons: Vec::new(),
-            file: None,
+            name: below(&file),
+            ..Arrived::default()
         };
         found.push(collector.take(unasked, file));
     }
+    found.extend(unread.into_iter().map(|(path, said)| Arrived {
+        name: below(&path),
+        state: State::Refused,
+        reasons: vec![said],
+        ..Arrived::default()
+    }));
     Ok(found)
 }
 
 /// The lines of [`EXPECTED`]: name, kind, what placed it. Each name once.
 fn expected(folder: &Path) -> io::Result<Vec<(String, String, String)>> {
     let text = match std::fs::read_to_string(folder.join(EXPECTED)) {
+        Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        text => text?,
+        Err(error) => return Err(io::Error::new(error.kind(), format!("{EXPECTED}: {error}"))),
     };
     let mut seen = BTreeSet::new();
     let lines = text.lines().filter_map(|line| {

@@ -126,8 +126,7 @@ impl History<'_> {
     }
 }
 
-/// The histories of a collection: of each machine, and each number of CPUs, with two
-/// runs or more.
+/// The histories of a collection: of each machine, and each number of CPUs.
 #[must_use]
 pub fn histories(collection: &Collection) -> Vec<History<'_>> {
     let mut all = Vec::new();
@@ -137,10 +136,8 @@ pub fn histories(collection: &Collection) -> Vec<History<'_>> {
             .iter()
             .map(|setup| setup.fact(CPUS))
             .collect();
-        let of_cpus = cpus
-            .into_iter()
-            .map(|cpus| history(collection, machine, cpus));
-        all.extend(of_cpus.filter(|history| history.moments.len() > 1));
+        let of_cpus = cpus.into_iter();
+        all.extend(of_cpus.map(|cpus| history(collection, machine, cpus)));
     }
     all
 }
@@ -193,7 +190,10 @@ fn history<'a>(collection: &'a Collection, machine: &'a Machine, cpus: &'a str) 
 
 fn changes<'a>(before: &'a [Fact], after: &'a [Fact]) -> Vec<Changed<'a>> {
     let both = before.iter().zip(after);
-    let differing = both.filter(|(before, after)| before.value != after.value);
+    // What becomes known has not changed.
+    let differing = both.filter(|(before, after)| {
+        before.value != after.value && before.is_told() && after.is_told()
+    });
     differing
         .map(|(before, after)| Changed {
             name: after.name,

@@ -267,6 +267,14 @@ fn figure_columns<'a>() -> Vec<(&'static str, Column<FigureRow<'a>>)> {
         ("tokio", fact!("tokio")),
         ("suite", fact!("suite")),
         (
+            "disturbances",
+            Column::Text(|row| {
+                let found = row.setup.disturbances();
+                let texts = found.iter().map(|one| one.text(row.setup.runs.len()));
+                texts.collect::<Vec<_>>().join("; ")
+            }),
+        ),
+        (
             "last_run",
             Column::Text(|row| row.setup.runs[0].started.clone()),
         ),

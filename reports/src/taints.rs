@@ -16,6 +16,8 @@ pub struct Tainted {
     pub meaning: &'static str,
     /// In how many blocks; 0 where it stood all along.
     pub blocks_count: usize,
+    /// The blocks of the run.
+    pub run_blocks_count: usize,
     /// The worst of it, and what to do.
     pub message: String,
 }
@@ -24,11 +26,18 @@ impl Tainted {
     /// When it was, in words.
     #[must_use]
     pub fn when(&self) -> String {
-        match self.blocks_count {
-            0 => "all along".to_owned(),
-            1 => "in 1 block".to_owned(),
-            count => format!("in {count} blocks"),
+        match (self.blocks_count, self.run_blocks_count) {
+            (0, _) => "all along".to_owned(),
+            (count, 1) => format!("in {count} of 1 block"),
+            (count, all) => format!("in {count} of {all} blocks"),
         }
+    }
+
+    /// In which share of the blocks; `None` where it stood all along.
+    #[must_use]
+    pub fn share(&self) -> Option<f64> {
+        let share = self.blocks_count as f64 / self.run_blocks_count.max(1) as f64;
+        (self.blocks_count > 0).then_some(share)
     }
 }
 
@@ -52,6 +61,8 @@ pub fn by_kind(run: &Run) -> Vec<Tainted> {
                 title: taint_title(kind),
                 meaning: taint_meaning(kind),
                 blocks_count: blocks.len(),
+                // A run that was cut short has no mark of its last block.
+                run_blocks_count: run.blocks.len().max(blocks.len()),
                 message: worst.message.clone(),
             })
         })

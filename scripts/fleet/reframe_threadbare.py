@@ -8,6 +8,7 @@ of your configuration (`access: ['--constraint=FEATURE']`). The runs are kept in
 THREADBARE_RESULTS, where `threadbare collect` says what is missing.
 """
 
+import itertools
 import json
 import os
 import shlex
@@ -32,11 +33,17 @@ class ThreadbareRun(rfm.RunOnlyRegressionTest):
     @run_after('setup')
     def command(self):
         kind = self.current_partition.name
-        out = os.path.join(self.results or self.stagedir, f'reframe-{kind}')
+        name = f'reframe-{kind}'
         if self.results:
             os.makedirs(self.results, exist_ok=True)
-            with open(os.path.join(self.results, 'expected.tsv'), 'a') as expected:
-                expected.write(f'reframe-{kind}\t{kind}\treframe\n')
+            with open(os.path.join(self.results, 'expected.tsv'), 'a+') as expected:
+                # Further runs of a kind are replicates, each with a name of its own.
+                expected.seek(0)
+                known = {line.split('\t')[0] for line in expected}
+                numbered = (f'reframe-{kind}-{number}' for number in itertools.count(2))
+                name = next(one for one in itertools.chain([name], numbered) if one not in known)
+                expected.write(f'{name}\t{kind}\treframe\n')
+        out = os.path.join(self.results or self.stagedir, name)
         self.executable = self.program
         self.executable_opts = ['run', '--out', out] + shlex.split(self.arguments)
         self.env_vars['THREADBARE_PLACED'] = f'"engine=reframe kind={kind}"'

@@ -18,8 +18,12 @@ for feature in "${features[@]}"; do
     count=1
     case $feature in *:*) count=${feature##*:}; feature=${feature%:*};; esac
     for number in $(seq "$count"); do
-        name=slurm-$feature-$number
-        [ ! -e "$dir/$name" ] || { echo "$dir/$name is there already: choose another DIR" >&2; exit 2; }
+        # A feature may be an expression, such as epyc&ib.
+        name=slurm-${feature//[^A-Za-z0-9._-]/_}-$number
+        if [ -e "$dir/$name" ] || cut -f1 "$dir/expected.tsv" 2>/dev/null | grep -Fx "$name" >/dev/null; then
+            echo "$name is in $dir already, or is waited for: choose another DIR" >&2
+            exit 2
+        fi
         export THREADBARE_PLACED="engine=slurm kind=$feature"
         # A node that dies ends its run: what it measured stays and is named by `collect`.
         job=$(sbatch --parsable --exclusive --nodes=1 --ntasks=1 --no-requeue --export=ALL \

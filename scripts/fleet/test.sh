@@ -180,12 +180,16 @@ CONF
     grep -q "spawn.one-process" "$work/reframe.log" || fail "no ratio in the report of reframe"
     is_state "$work/reframe-runs" reframe-kind_a "whole quarantined"
     is_state "$work/reframe-runs" reframe-kind_b "whole quarantined"
+    [ "$(cut -f1,2 "$work/reframe-runs/expected.tsv" | sort)" = $'reframe-kind_a\tkind_a\nreframe-kind_b\tkind_b' ] ||
+        fail "ReFrame expects: $(cat "$work/reframe-runs/expected.tsv")"
 }
 
 try_ansible() {
     echo "== ansible: two hosts with nothing but sshd (at $SECONDS s)"
     local a=$work/ansible arch; arch=$(uname -m)
     mkdir -p "$a/programs/$arch" "$a/results"
+    # What was sent out by hand before stays expected.
+    printf 'laptop\tlaptop\tby hand\n' >"$a/results/expected.tsv"
     for program in threadbare threadbare-lane threadbare-lane-mimalloc; do
         ln -s "$(dirname "$THREADBARE")/$program" "$a/programs/$arch/$program"
     done
@@ -215,17 +219,27 @@ try_ansible() {
         inventory+="board$number ansible_host=10.213.$number.2 folder=$a/there$number"$'\n'
     done
     # A third host that is off: it is missed.
-    inventory+="board3 ansible_host=10.213.1.3 folder=$a/there3"$'\n'
+    inventory+="board3 ansible_host=10.213.1.3 folder=$a/there3 kind=off"$'\n'
     printf '%s' "$inventory" >"$a/inventory"
-    ANSIBLE_HOST_KEY_CHECKING=false ANSIBLE_PIPELINING=true ANSIBLE_TIMEOUT=5 ANSIBLE_LOCAL_TEMP="$a/tmp" \
-        ansible-playbook -i "$a/inventory" "$here/ansible.yml" --private-key "$a/key" -u root \
-        -e ansible_port=2222 -e ansible_python_interpreter="$(command -v python3)" -e programs="$a/programs" \
-        -e results="$a/results" -e look_s=2 -e "{\"arguments\": \"${short[*]}\"}" >"$a/log" 2>&1 && fail "the playbook does not say that board3 is off"
+    play() {
+        ANSIBLE_HOST_KEY_CHECKING=false ANSIBLE_PIPELINING=true ANSIBLE_TIMEOUT=5 ANSIBLE_LOCAL_TEMP="$a/tmp" \
+            ansible-playbook -i "$a/inventory" "$here/ansible.yml" --private-key "$a/key" -u root \
+            -e ansible_port=2222 -e ansible_python_interpreter="$(command -v python3)" -e programs="$a/programs" \
+            -e results="$a/results" -e look_s=2 -e "{\"arguments\": \"${short[*]}\"}" >"$a/log" 2>&1
+    }
+    play && fail "the playbook does not say that board3 is off"
     is_state "$a/results" board1 "whole quarantined"
     is_state "$a/results" board2 "whole quarantined"
     is_state "$a/results" board3 missing
     [ ! -e "$a/there1/.threadbare-run" ] || fail "something is left on board1"
     [ -e "$a/there1/mine" ] || fail "what the user had on board1 is gone"
+    is_state "$a/results" laptop missing
+    [ "$(cut -f1,2 "$a/results/expected.tsv" | sort)" = $'board1\tboard1\nboard2\tboard2\nboard3\toff\nlaptop\tlaptop' ] ||
+        fail "Ansible expects: $(cat "$a/results/expected.tsv")"
+    local first; first=$(sha256sum <"$a/results/board1/run.jsonl")
+    play && fail "a second play overwrites results"
+    grep -q "board1 is there already" "$a/log" || fail "a second play does not say why it stops"
+    [ "$first" = "$(sha256sum <"$a/results/board1/run.jsonl")" ] || fail "the run of board1 was overwritten"
 }
 
 if [ "$(id -u)" != 0 ]; then

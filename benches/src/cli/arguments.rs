@@ -473,8 +473,10 @@ pub struct KeepArguments {
 const VERIFY_HELP: &str = "\
 accepted     a run like any other
 quarantined  kept and shown apart, in no average: disturbed, built from unknown
-             sources, or with figures that cannot be true
-refused      an incomplete run, a --quick run, or one outside its machine's folder
+             sources, or with dates or figures that no run has
+refused      an incomplete run, a --quick run, one outside its machine's folder, or one
+             that contradicts itself: its machine its raw facts, its samples their order
+It finds files that were edited or mixed up. It cannot show that a file was measured.
 Exit status: that of the worst file: 0 accepted, 1 quarantined, 2 refused; 4 wrong
 arguments.";
 
@@ -504,6 +506,8 @@ const SITE_HELP: &str = "\
 Example: threadbare site reports/hardware --out site, then open site/index.html. The pages
 need no server and no network. Files that `threadbare verify` would not accept are listed
 with the reason, and are in no figure. Runs of one machine and setup are put together.
+Kept runs are copied beside the pages, and the page of their machine links to them.
+Exit status: 0 all is there, 1 a folder could not be read, 2 it could not be done.
 A list of prices looks as follows:
   date = \"2026-11-01\"
   currency = \"USD\"
@@ -550,7 +554,8 @@ Each machine in the folder has its own table. A step is a change of a figure by 
 than 5%, and by more than what that figure usually changes from run to run (Q3 + 3 IQR);
 it lasts for two runs or more. No step is looked for in fewer than six runs. Beside each
 run stand the facts that are not those of the run before: kernel, compiler, releases, …
-To find the commit that made a step: threadbare bisect.";
+To find the commit that made a step: threadbare bisect.
+Exit status: 0 all runs were read, 1 a folder could not be read, 2 it could not be done.";
 
 /// The arguments of `history`.
 #[derive(Args, Debug)]

@@ -4,9 +4,10 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{bail, ensure};
+use anyhow::ensure;
 
 use super::arguments::{BisectArguments, Format};
+use super::choice::refuse_unknown;
 use super::list::{plain_table, trimmed};
 use crate::bisect::{Found, Search, Watched};
 use crate::commits::{Commits, Recipe};
@@ -20,16 +21,17 @@ const NO_STEP: u8 = 3;
 
 pub(super) fn bisect(arguments: &BisectArguments) -> anyhow::Result<ExitCode> {
     let (workload, lane) = arguments.cell.clone();
-    match lanes::find(&lane) {
-        None => bail!("there is no lane `{lane}`; see `threadbare list`"),
-        Some(entry) => ensure!(
-            entry.foreign.is_none(),
-            "the lane `{lane}` is of another language: a commit has no other build of its runtime"
-        ),
-    }
-    if workloads::catalogue::find(&workload).is_none() {
-        bail!("there is no workload `{workload}`; see `threadbare list`");
-    }
+    let all = lanes::all();
+    let names: Vec<&str> = all.iter().map(|lane| lane.name).collect();
+    let is_named = |name: &str, word: &str| name == word;
+    refuse_unknown("lane", std::slice::from_ref(&lane), &names, is_named)?;
+    let ids: Vec<&str> = workloads::catalogue::all().map(|one| one.id).collect();
+    refuse_unknown("workload", std::slice::from_ref(&workload), &ids, is_named)?;
+    let is_built = |entry: &lanes::LaneEntry| entry.foreign.is_none();
+    ensure!(
+        lanes::find(&lane).is_some_and(|entry| is_built(&entry)),
+        "the lane `{lane}` is of another language: a commit has no other build of its runtime"
+    );
     let own = Recipe::default();
     let recipe = Recipe {
         build: arguments.build.clone().unwrap_or(own.build),

@@ -9,11 +9,7 @@ use crate::lanes::{self, DEFAULT_LANES, LaneEntry};
 /// the catalogue; all for no words.
 pub(super) fn workloads(words: &[String]) -> anyhow::Result<Vec<&'static Workload>> {
     let ids: Vec<&str> = catalogue::all().map(|workload| workload.id).collect();
-    for word in words {
-        if !ids.iter().any(|id| begins(id, word)) {
-            bail!("there is no workload `{word}`{}", suggest(word, &ids));
-        }
-    }
+    refuse_unknown("workload", words, &ids, begins)?;
     Ok(catalogue::all()
         .filter(|workload| words.is_empty() || words.iter().any(|word| begins(workload.id, word)))
         .collect())
@@ -25,11 +21,9 @@ pub(super) fn workloads(words: &[String]) -> anyhow::Result<Vec<&'static Workloa
 pub(super) fn lanes(words: &[String]) -> anyhow::Result<Vec<LaneEntry>> {
     let all = lanes::all();
     let names: Vec<&str> = all.iter().map(|lane| lane.name).collect();
-    for word in words {
-        if word != "all" && !names.contains(&word.as_str()) {
-            bail!("there is no lane `{word}`{}", suggest(word, &names));
-        }
-    }
+    refuse_unknown("lane", words, &names, |name, word| {
+        word == "all" || name == word
+    })?;
     let is_installed = |lane: &LaneEntry| {
         lane.foreign
             .is_none_or(|language| language.toolchain().is_ok())
@@ -52,8 +46,22 @@ pub(super) fn keep_built(lanes: &mut Vec<LaneEntry>, words: &[String]) -> Vec<&'
     left_out
 }
 
+/// Refuses the first of `words` by which none of `names` is meant, with a hint.
+pub(super) fn refuse_unknown(
+    what: &str,
+    words: &[String],
+    names: &[&str],
+    is_meant: impl Fn(&str, &str) -> bool,
+) -> anyhow::Result<()> {
+    let is_unknown = |word: &&String| !names.iter().any(|name| is_meant(name, word));
+    match words.iter().find(is_unknown) {
+        Some(word) => bail!("there is no {what} `{word}`{}", suggest(word, names)),
+        None => Ok(()),
+    }
+}
+
 /// Whether `id` is `word`, or begins with it.
-fn begins(id: &str, word: &str) -> bool {
+pub(super) fn begins(id: &str, word: &str) -> bool {
     !word.is_empty() && id.starts_with(word)
 }
 

@@ -8,15 +8,22 @@ use reports::history::{FEWEST_RUNS, History, histories};
 use reports::html::{change_text, render_history};
 
 use super::arguments::{Format, HistoryArguments};
+use super::choice::{begins, refuse_unknown};
 use super::list::{plain_table, trimmed};
 use super::output;
-use super::site::collection;
+use super::site::{collection, exit_code};
 use crate::say::{say, stdout};
 
 pub(super) fn history(arguments: &HistoryArguments) -> anyhow::Result<ExitCode> {
     let mut collection = collection(&arguments.folder)?;
+    let lanes: Vec<&str> = collection.lanes.iter().map(String::as_str).collect();
+    refuse_unknown("lane", &arguments.lane, &lanes, begins)?;
+    let places = collection.places.iter();
+    let mut workloads: Vec<&str> = places.map(|one| one.place.workload.as_str()).collect();
+    workloads.dedup();
+    refuse_unknown("workload", &arguments.workload, &workloads, begins)?;
     let is_asked = |named: &[String], name: &str| {
-        named.is_empty() || named.iter().any(|one| name.starts_with(one.as_str()))
+        named.is_empty() || named.iter().any(|one| begins(name, one))
     };
     collection
         .lanes
@@ -25,14 +32,9 @@ pub(super) fn history(arguments: &HistoryArguments) -> anyhow::Result<ExitCode> 
         .places
         .retain(|one| is_asked(&arguments.workload, &one.place.workload));
     let found = histories(&collection);
-    anyhow::ensure!(
-        !found.is_empty(),
-        "{} holds no two runs of one machine on as many CPUs",
-        arguments.folder.display()
-    );
     let written = match &arguments.out {
         Some(target) => match output::write(target, render_history(&found).as_bytes())? {
-            None => return Ok(ExitCode::SUCCESS),
+            None => return Ok(exit_code(&collection)),
             written => written,
         },
         None => None,
@@ -47,7 +49,7 @@ pub(super) fn history(arguments: &HistoryArguments) -> anyhow::Result<ExitCode> 
             Format::Table => writeln!(stdout(), "\n{}", written.display())?,
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(exit_code(&collection))
 }
 
 fn print(out: &mut impl Write, history: &History<'_>) -> std::io::Result<()> {
@@ -83,7 +85,8 @@ fn print(out: &mut impl Write, history: &History<'_>) -> std::io::Result<()> {
         return match runs < FEWEST_RUNS {
             true => writeln!(
                 out,
-                "\nno step is looked for in fewer than {FEWEST_RUNS} runs, and there are {runs}"
+                "\nno step is looked for in fewer than {FEWEST_RUNS} runs; there {} {runs}",
+                if runs == 1 { "is" } else { "are" }
             ),
             false => writeln!(out, "\nno figure steps"),
         };

@@ -1,11 +1,12 @@
 //! `threadbare site`: the pages of many machines.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use reports::html::site::{Prices, render};
+use reports::html::site::{Prices, linked, render};
 use reports::site::Collection;
 use reports::store;
 
@@ -15,9 +16,18 @@ use crate::say::{say, stdout};
 pub(super) fn site(arguments: &SiteArguments) -> anyhow::Result<ExitCode> {
     let prices = arguments.prices.as_deref().map(prices).transpose()?;
     let collection = collection(&arguments.folder)?;
+    refuse_within(&arguments.folder, &arguments.out)?;
+    if let Some(prices) = &prices {
+        warn_of_prices(&collection, prices);
+    }
     let pages = render(&collection, prices.as_ref());
     for (path, text) in &pages {
         write(&arguments.out.join(path), text.as_bytes())?;
+    }
+    for (path, source) in linked(&collection) {
+        let bytes =
+            std::fs::read(source).with_context(|| format!("reading {}", source.display()))?;
+        write(&arguments.out.join(path), &bytes)?;
     }
     #[cfg(feature = "parquet")]
     {
@@ -33,7 +43,53 @@ pub(super) fn site(arguments: &SiteArguments) -> anyhow::Result<ExitCode> {
         pages.len(),
         arguments.out.join("index.html").display()
     )?;
-    Ok(ExitCode::SUCCESS)
+    Ok(exit_code(&collection))
+}
+
+/// The exit status of a command that goes on where a folder cannot be read.
+pub(super) fn exit_code(collection: &Collection) -> ExitCode {
+    /// Of a command that has left something out.
+    const NOT_ALL: u8 = 1;
+    match collection.unread_count {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(NOT_ALL),
+    }
+}
+
+/// Refuses a site in the folder of the runs: the copies in it would be runs there.
+fn refuse_within(folder: &Path, out: &Path) -> anyhow::Result<()> {
+    let there = std::path::absolute(out)?;
+    let folder = folder.canonicalize()?;
+    let mut parents = there
+        .ancestors()
+        .filter_map(|path| path.canonicalize().ok());
+    let is_within = parents.next().is_some_and(|path| path.starts_with(&folder));
+    anyhow::ensure!(
+        !is_within,
+        "{} is in the folder of the runs, where the site's copies of runs would be read the next time: choose another --out",
+        out.display()
+    );
+    Ok(())
+}
+
+/// Says so where no price is of a machine that is there.
+fn warn_of_prices(collection: &Collection, prices: &Prices) {
+    let machines = collection.machines.iter();
+    let types: BTreeSet<&str> = machines
+        .map(|machine| machine.inputs.instance_type.as_str())
+        .filter(|name| !name.is_empty())
+        .collect();
+    if !types.iter().any(|name| prices.per_hour.contains_key(*name)) {
+        let types: Vec<&str> = types.into_iter().collect();
+        say(format!(
+            "no price is of a machine that is here; instance types here: {}",
+            if types.is_empty() {
+                "none".to_owned()
+            } else {
+                types.join(", ")
+            }
+        ));
+    }
 }
 
 /// The runs of a folder; says which of them are in no figure.

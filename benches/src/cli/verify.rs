@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use reports::store::Files;
 use reports::verify::{Finding, Standing, Verifier};
 use serde_json::json;
 
@@ -17,13 +18,27 @@ pub(super) fn verify(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
     for path in &arguments.files {
         let file = run_file(path);
         let files = match path.is_dir() && !file.exists() {
-            true => reports::site::files(path).context("reading a folder of runs")?,
-            false => vec![file],
+            true => Files::below(path).with_context(|| format!("reading {}", path.display()))?,
+            false => Files {
+                found: vec![file],
+                ..Files::default()
+            },
         };
-        anyhow::ensure!(!files.is_empty(), "{} holds no run", path.display());
-        for file in files {
+        anyhow::ensure!(
+            files.found.len() + files.unread.len() > 0,
+            "{} holds no run",
+            path.display()
+        );
+        for file in files.found {
             let finding = verifier.verify(&file);
             found.push((file.display().to_string(), finding));
+        }
+        for (path, said) in files.unread {
+            let finding = Finding {
+                standing: Standing::Refused,
+                reasons: vec![said],
+            };
+            found.push((path.display().to_string(), finding));
         }
     }
     let mut out = stdout();

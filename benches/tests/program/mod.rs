@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "no program of tests uses all of it")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -70,6 +70,24 @@ pub(crate) fn pasted(words: &str) -> Command {
         .args(["-c", &format!("\"$0\" {words}")])
         .arg(env!("CARGO_BIN_EXE_threadbare"));
     prepared(shell)
+}
+
+/// The program as a user who may not read everything; root may. `folder` is open to all.
+pub(crate) fn as_a_user(folder: &Path) -> Command {
+    let own = env!("CARGO_BIN_EXE_threadbare");
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return prepared(Command::new(own));
+    }
+    // The checkout may be root's alone.
+    let copy = folder.join("threadbare");
+    if !copy.exists() {
+        fs::hard_link(own, &copy)
+            .or_else(|_| fs::copy(own, &copy).map(drop))
+            .unwrap();
+    }
+    let mut command = prepared(Command::new(copy));
+    command.uid(65_534).gid(65_534);
+    command
 }
 
 fn prepared(mut command: Command) -> Command {

@@ -63,11 +63,11 @@ fn machine_section(history: &History<'_>, number: usize) -> Markup {
     html! {
         section id={"h" (number)} {
             h2 { (name(history)) }
-            p class="lead" { "Machine key " code { (history.key) } ", " (history.moments.len()) " runs." }
+            p class="lead" { "Machine key " code { (history.key) } ", " (format::parameter("runs_count", history.moments.len() as u64)) "." }
             (moments(history, number))
             (steps_table(history, &steps, number))
             @for place in stepped { (chart(history, place, number)) }
-            @if !level.is_empty() {
+            @if !level.is_empty() && history.moments.len() > 1 {
                 details {
                     summary { (level.len()) " workloads without a step" }
                     @for place in level { (chart(history, place, number)) }

@@ -32,7 +32,6 @@ pub(super) fn section(view: &View<'_>) -> Option<Section> {
 
 fn tainted(view: &View<'_>) -> Markup {
     let kinds = taints::by_kind(view.run);
-    let blocks_count = view.run.blocks.len();
     html! {
         @if kinds.is_empty() {
             p class="alert calm" { b { "No disturbances." } " Every reading stayed within its bounds." }
@@ -40,7 +39,7 @@ fn tainted(view: &View<'_>) -> Markup {
         @for kind in kinds {
             div class="alert" {
                 b { (kind.title) }
-                @if kind.blocks_count > 0 { " · " (kind.blocks_count) " of " (blocks_count.max(kind.blocks_count)) " blocks" }
+                " · " (kind.when())
                 p { (capital(kind.meaning)) ". Worst reading: " (kind.message) }
             }
         }

@@ -3,11 +3,14 @@
 //!
 //! A fact that no source has is [`UNKNOWN`], 0 or absent, never the best case.
 
+mod contradictions;
 mod hypervisor;
 mod names;
 
 use crate::format::parameter;
 use crate::schema::{CoreKind, Cores, Host, MachineKeyInputs, UNKNOWN};
+
+pub(crate) use contradictions::{contradiction, ranges};
 
 /// Makes [`Host::machine`] anew from the host's raw facts, as far as there are
 /// any: its kinds of core, hypervisor and instance type, and the sums of them.

@@ -10,8 +10,9 @@ use serde_json::Value;
 use super::Extra;
 
 /// The version of the rule that makes [`MachineKeyInputs::key`]. Version 1 knew
-/// the first CPU alone, and no instance type.
-pub const MACHINE_KEY_VERSION: u32 = 2;
+/// the first CPU alone, and no instance type. Version 2 had the hypervisor's class,
+/// which not every file of a machine tells.
+pub const MACHINE_KEY_VERSION: u32 = 3;
 
 /// A fact of a machine that its host does not show.
 pub const UNKNOWN: &str = "unknown";
@@ -163,8 +164,9 @@ impl MachineKeyInputs {
     /// The machine key: equal for equal inputs, short enough to read.
     ///
     /// It is the key's version, the architecture and FNV-1a (64 bits) over
-    /// the inputs, each field ended by a byte that no field holds. It tells
-    /// machines apart and proves nothing.
+    /// the inputs, each field ended by a byte that no field holds. Of the hypervisor it
+    /// has whether there is one: its class is not known of every run of a machine. It
+    /// tells machines apart and proves nothing.
     #[must_use]
     pub fn key(&self) -> String {
         let mut text = String::new();
@@ -175,7 +177,10 @@ impl MachineKeyInputs {
         for count in [self.sockets_count, self.nodes_count] {
             field(&count);
         }
-        field(&self.hypervisor);
+        field(&match self.hypervisor.as_str() {
+            told @ ("" | "none" | UNKNOWN) => told,
+            _ => "virtual",
+        });
         field(&self.instance_type);
         for kind in self.kinds() {
             field(&kind.name.split_whitespace().collect::<Vec<_>>().join(" "));
@@ -251,6 +256,21 @@ mod tests {
     }
 
     #[test]
+    fn key_is_the_same_whether_or_not_the_hypervisor_tells_its_class() {
+        let of = |hypervisor: &str| {
+            let hypervisor = hypervisor.to_owned();
+            MachineKeyInputs {
+                hypervisor,
+                ..epyc()
+            }
+            .key()
+        };
+        assert_eq!(of("kvm"), of("vm"));
+        let distinct = std::collections::BTreeSet::from(["kvm", "none", UNKNOWN].map(of));
+        assert_eq!(distinct.len(), 3);
+    }
+
+    #[test]
     fn key_of_one_kind_is_that_of_the_fields_that_say_the_same() {
         let kinds = epyc().kinds();
         assert_eq!(MachineKeyInputs { kinds, ..epyc() }.key(), epyc().key());
@@ -258,6 +278,6 @@ mod tests {
 
     #[test]
     fn key_is_fixed_for_ever_within_its_version() {
-        assert_eq!(epyc().key(), "m2-x86_64-cf9d3c493785acbf");
+        assert_eq!(epyc().key(), "m3-x86_64-cf9d3c493785acbf");
     }
 }

@@ -20,6 +20,12 @@ pub struct Fact {
 }
 
 impl Fact {
+    /// Whether a source tells it whole: of a hypervisor, its class too.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        !["", UNKNOWN, "vm"].contains(&self.value.as_str())
+    }
+
     /// The names, in order: those of the machine first.
     pub const NAMES: [&'static str; 17] = [
         "CPU",

@@ -4,6 +4,7 @@
 //! their figures are put together, and how far they lie apart is the interval. Machines
 //! are set side by side, never averaged, and no p-value is given across machines.
 
+mod disturbance;
 mod facts;
 mod figure;
 mod pairs;
@@ -19,8 +20,11 @@ use serde::Serialize;
 use crate::analysis::{Analysis, FALLBACK_REFERENCE};
 use crate::run::Run;
 use crate::schema::{FirstQuestion, MachineKeyInputs, Workload};
+use crate::store::{Files, kept_path};
+use crate::taints::{self, Tainted};
 use crate::verify::{Looked, Standing, Verifier, look};
 
+pub use disturbance::{Disturbance, Disturbed};
 pub use facts::{Fact, release_order};
 pub use figure::{Figure, Place};
 pub use pairs::{Change, Pair, pairs};
@@ -38,8 +42,11 @@ pub struct Collection {
     pub places: Vec<Titled>,
     /// The lane that ratios are against.
     pub reference_lane: String,
-    /// The files that are not accepted, with the reasons.
+    /// The files that are not accepted, and folders that could not be read, with the
+    /// reasons.
     pub apart: Vec<Apart>,
+    /// How many folders and files the file system did not show.
+    pub unread_count: usize,
 }
 
 /// A question, and what answers it on every machine.
@@ -100,9 +107,23 @@ pub struct Kept {
     pub started: String,
     /// Its id.
     pub run_id: String,
+    /// What disturbed it, the most frequent first.
+    pub disturbances: Vec<Tainted>,
+    /// The file itself, if it is in the form that is made to be passed on.
+    #[serde(skip)]
+    pub raw: Option<Raw>,
     /// Its own figures, by place and lane.
     #[serde(skip)]
     pub figures: Figures,
+}
+
+/// The file of a kept run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raw {
+    /// Where it is.
+    pub source: PathBuf,
+    /// Its machine and its name, as [`kept_path`] has them.
+    pub place: PathBuf,
 }
 
 /// Figures by place and lane.
@@ -139,39 +160,6 @@ impl Setup {
     }
 }
 
-/// All result files at and below `folder`, by their paths: regular files alone, and
-/// folders that are linked to are not entered.
-///
-/// # Errors
-///
-/// What the file system said, and of which folder or file.
-pub fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    let mut open = vec![folder.to_owned()];
-    while let Some(folder) = open.pop() {
-        let at = |path: &Path, error: io::Error| {
-            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-        };
-        for entry in std::fs::read_dir(&folder).map_err(|error| at(&folder, error))? {
-            let path = entry.map_err(|error| at(&folder, error))?.path();
-            let name = path.to_string_lossy();
-            let is_named = name.ends_with(".jsonl") || name.ends_with(".jsonl.zst");
-            let kind = std::fs::symlink_metadata(&path).map_err(|error| at(&path, error))?;
-            if kind.is_dir() {
-                open.push(path);
-            } else if is_named
-                // A link to a file is read; one to a folder may lead back here.
-                && (kind.is_file()
-                    || kind.is_symlink() && std::fs::metadata(&path).is_ok_and(|to| to.is_file()))
-            {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
 impl Collection {
     /// Reads all runs at and below `folder`, on all CPUs.
     ///
@@ -180,27 +168,37 @@ impl Collection {
     /// What the file system said of the folder. A file that cannot be read is one of
     /// those that are [apart](Collection::apart).
     pub fn read(folder: &Path) -> io::Result<Collection> {
-        let files = files(folder)?;
-        let mut digests = digests(&files);
+        let Files { found, unread } = Files::below(folder)?;
+        let mut digests = digests(&found);
         let mut verifier = Verifier::default();
         let mut collection = Collection {
             reference_lane: FALLBACK_REFERENCE.to_owned(),
+            unread_count: unread.len(),
             ..Collection::default()
         };
+        let below = |path: &Path| {
+            let below = path.strip_prefix(folder).unwrap_or(path);
+            below.display().to_string()
+        };
         let mut accepted = Vec::new();
-        for (path, (looked, digest)) in files.iter().zip(&mut digests) {
+        for (path, (looked, digest)) in found.iter().zip(&mut digests) {
             let finding = verifier.judge(path, looked);
-            let file = path.strip_prefix(folder).unwrap_or(path);
-            let file = file.display().to_string();
             match (finding.standing, digest.take()) {
-                (Standing::Accepted, Some(digest)) => accepted.push((file, digest)),
+                (Standing::Accepted, Some(digest)) => accepted.push((below(path), digest)),
                 (standing, _) => collection.apart.push(Apart {
-                    file,
+                    file: below(path),
                     standing,
                     reasons: finding.reasons,
                 }),
             }
         }
+        collection
+            .apart
+            .extend(unread.into_iter().map(|(path, said)| Apart {
+                file: below(&path),
+                standing: Standing::Refused,
+                reasons: vec![said],
+            }));
         collection.add(accepted);
         Ok(collection)
     }
@@ -262,6 +260,8 @@ struct Digest {
     places: Vec<Titled>,
     answers: Vec<(FirstQuestion, u32, Place, usize)>,
     figures: Vec<(Place, String, Figure)>,
+    disturbances: Vec<Tainted>,
+    raw: Option<Raw>,
     derived: bool,
 }
 
@@ -274,7 +274,7 @@ fn digests(files: &[PathBuf]) -> Vec<(Looked, Option<Digest>)> {
         while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
             let mut looked = look(path);
             let run = looked.run.take();
-            done.push((path, looked, run.map(digest)));
+            done.push((path, looked, run.map(|run| digest(path, run))));
         }
         done
     };
@@ -292,7 +292,7 @@ fn digests(files: &[PathBuf]) -> Vec<(Looked, Option<Digest>)> {
         .collect()
 }
 
-fn digest(mut run: Run) -> Digest {
+fn digest(path: &Path, mut run: Run) -> Digest {
     // All runs against one lane, or the ratios mean different things.
     run.header.design.reference_lane = FALLBACK_REFERENCE.to_owned();
     let run = &run;
@@ -328,6 +328,14 @@ fn digest(mut run: Run) -> Digest {
             .collect(),
         places,
         answers,
+        disturbances: taints::by_kind(run),
+        raw: path
+            .extension()
+            .is_some_and(|end| end == "zst")
+            .then(|| Raw {
+                source: path.to_owned(),
+                place: kept_path(&run.header),
+            }),
         derived: run.header.environment.contains_key("derived_from"),
         figures,
     }
@@ -430,6 +438,8 @@ fn setup(facts: Vec<Fact>, mut runs: Vec<(String, Digest)>) -> Setup {
             file,
             started: digest.started,
             run_id: digest.run_id,
+            disturbances: digest.disturbances,
+            raw: digest.raw,
             figures: own,
         });
     }

@@ -58,12 +58,14 @@ pub fn pairs(collection: &Collection) -> Vec<Change<'_>> {
 }
 
 /// The place of the one fact in which the two differ. Machines with two keys and equal
-/// facts differ in what is not shown (caches, stepping), and so are no pair.
+/// facts differ in what is not shown (caches, stepping), and so are no pair; nor are two
+/// of which one does not tell the fact.
 fn only_difference(a: &(&Machine, &Setup), b: &(&Machine, &Setup)) -> Option<usize> {
     let facts = a.1.facts.iter().zip(&b.1.facts).enumerate();
     let mut differing = facts.filter(|(_, (a, b))| a.value != b.value);
-    let (place, _) = differing.next()?;
-    differing.next().is_none().then_some(place)
+    let (place, (a, b)) = differing.next()?;
+    let is_only = differing.next().is_none() && a.is_told() && b.is_told();
+    is_only.then_some(place)
 }
 
 fn ratios(collection: &Collection, from: &Setup, to: &Setup) -> Vec<Option<f64>> {

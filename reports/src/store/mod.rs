@@ -2,6 +2,7 @@
 
 mod claim;
 mod columns;
+mod files;
 mod keep;
 mod output;
 mod reader;
@@ -9,6 +10,7 @@ mod source;
 mod writer;
 
 pub use claim::Claim;
+pub use files::Files;
 pub(crate) use keep::plain;
 pub use keep::{Kept, MOST_BYTES, kept_path};
 pub use output::{create, holds_results, replace, write_output};

@@ -264,10 +264,18 @@ impl<S: BufRead> Reader<'_, S> {
         }
         match Record::from_value(value).map_err(|problem| self.error(problem))? {
             Record::Header(mut header) => {
+                let edited = machine::contradiction(&header.host);
                 machine::complete(&mut header.host);
                 // In memory, and so where it is written again, it has plain lines.
                 header.schema_version = SCHEMA_VERSION;
-                Ok(Run::new(*header))
+                let path = self.path.display();
+                let warnings = edited.into_iter().map(|what| {
+                    format!("{path}: the file contradicts itself on its machine: {what}. Take it from its source again")
+                });
+                Ok(Run {
+                    warnings: warnings.collect(),
+                    ..Run::new(*header)
+                })
             }
             _ => Err(self.error("the first line is not a header".to_owned())),
         }

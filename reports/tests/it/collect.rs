@@ -12,12 +12,8 @@ fn whole_double_cut_short_missing_and_unasked_runs_are_told_apart() {
     std::fs::write(folder.path().join(EXPECTED), expected).unwrap();
     let real = derive::real();
     let save = |name: &str, run: &reports::Run| {
-        let lines = run
-            .records()
-            .map(|record| serde_json::to_string(&record).unwrap());
-        let text = lines.collect::<Vec<_>>().join("\n") + "\n";
         std::fs::create_dir_all(folder.path().join(name)).unwrap();
-        std::fs::write(folder.path().join(name).join("run.jsonl"), text).unwrap();
+        derive::save(run, &folder.path().join(name).join("run.jsonl"));
     };
     let mut whole = derive::derived(&real, 0);
     let placed = json!({"engine": "slurm", "node": "n1", "kind": "big", "alone": true});

@@ -1,11 +1,12 @@
 //! Result files of machines that do not exist, for trials of the pages of many machines:
 //! each is a real run of `hardware/` with other facts and scaled times, and says so.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use reports::Run;
-use reports::schema::{CoreKind, MachineKeyInputs};
-use reports::store::{Kept, kept_path, read};
+use reports::schema::{Cores, Group, MachineKeyInputs};
+use reports::store::{Files, Kept, kept_path, read};
 use serde_json::json;
 
 use crate::schema::in_crate;
@@ -54,8 +55,11 @@ const WORKLOADS: [&str; 8] = [
 
 /// The real runs.
 pub(crate) fn real() -> Vec<Run> {
-    let files = reports::site::files(&in_crate("hardware")).expect("reports/hardware");
-    let runs = files.iter().map(|file| read(file).expect("a kept run"));
+    let files = Files::below(&in_crate("hardware")).expect("reports/hardware");
+    let runs = files
+        .found
+        .iter()
+        .map(|file| read(file).expect("a kept run"));
     runs.collect()
 }
 
@@ -76,9 +80,11 @@ pub(crate) fn derived(real: &[Run], number: usize) -> Run {
     header.run_id = format!("derived{number}");
     header.started = format!(
         "2026-11-{:02}T08:{:02}:00+00:00",
-        1 + number % 28,
+        21 + number % 8,
         machine % 60
     );
+    let target = format!("{architecture}-unknown-linux-gnu");
+    header.environment.insert("target".into(), target.into());
     header.environment.insert(
         "governor".into(),
         ["performance", "schedutil"][setup % 2].into(),
@@ -88,45 +94,93 @@ pub(crate) fn derived(real: &[Run], number: usize) -> Run {
         _ => json!({"spectre_v2": "Vulnerable"}),
     };
     let host = &mut header.host;
-    host.cores.clear();
+    // Raw facts of which the machine is made.
+    let flags = match hypervisor {
+        "none" => "fpu",
+        _ => "fpu hypervisor",
+    };
+    let model = format!("{name} #{machine}");
+    let fields = [("model name", model.as_str()), ("flags", flags)];
+    host.cores = vec![Cores {
+        cpus: format!("0-{}", cores * per_core - 1),
+        cores_count: cores,
+        threads_count: cores * per_core,
+        cpuinfo: fields
+            .map(|(name, value)| (name.into(), value.into()))
+            .into(),
+        ..Cores::default()
+    }];
     host.facts.clear();
     host.facts.insert("mitigations".into(), faults);
+    let firmware = match hypervisor {
+        "none" => ["Unheard Ltd", name],
+        _ => ["Amazon EC2", instance],
+    };
+    for (name, value) in ["dmi_vendor", "dmi_product"].into_iter().zip(firmware) {
+        host.facts.insert(name.into(), value.into());
+    }
+    host.facts.insert("kvm".into(), "yes".into());
     host.memory_bytes = u64::from(cores) << 32;
     host.machine = MachineKeyInputs {
         architecture: architecture.into(),
-        cpu_model: format!("{name} #{machine}"),
         sockets_count: 1,
-        cores_count: cores,
-        threads_count: cores * per_core,
         nodes_count: 1,
-        hypervisor: hypervisor.into(),
-        instance_type: instance.into(),
-        kinds: vec![CoreKind {
-            name: format!("{name} #{machine}"),
-            cores_count: cores,
-            threads_count: cores * per_core,
-            ..CoreKind::default()
-        }],
         ..MachineKeyInputs::default()
     };
+    reports::machine::complete(host);
+    assert_eq!(host.machine.hypervisor, hypervisor);
+    assert_eq!(host.machine.instance_type, instance);
     // No two of them have the same samples, and none is faster than the real one.
     let factor = 1.0 + (number as f64) / 100.0 + 0.1 * (setup % 2) as f64;
-    if let Some(end) = &mut run.end {
-        end.elapsed_ns = (end.elapsed_ns as f64 * factor) as u64;
-    }
-    for group in &mut run.groups {
-        for sample in &mut group.samples {
-            sample.elapsed_ns = (sample.elapsed_ns as f64 * factor) as u64;
-        }
-    }
+    slow(&mut run, factor * 1.01, |_| factor);
     run
 }
 
-/// Sets the count of samples at the end of a run whose groups were changed.
-pub(crate) fn recount(run: &mut Run) {
-    let count = run.samples_count() as u64;
+/// Makes the samples of each group take some `of` times as long, and the whole run `whole`
+/// times, which is more. Each sample differs a little, by the run's id: the same factor for
+/// all makes a copy.
+pub(crate) fn slow(run: &mut Run, whole: f64, of: impl Fn(&Group) -> f64) {
+    let longer = |ns: &mut u64, factor: f64| *ns = (*ns as f64 * factor) as u64;
+    for group in &mut run.groups {
+        let mut hasher = DefaultHasher::new();
+        (&run.header.run_id, group.order_index).hash(&mut hasher);
+        let factor = of(group) * (1.0 + (hasher.finish() % 1_000) as f64 * 2e-6);
+        longer(&mut group.at_ns, whole);
+        for sample in &mut group.samples {
+            longer(&mut sample.elapsed_ns, factor);
+        }
+    }
+    for block in &mut run.blocks {
+        longer(&mut block.at_ns, whole);
+    }
     if let Some(end) = &mut run.end {
-        end.samples_count = count;
+        longer(&mut end.elapsed_ns, whole);
+    }
+}
+
+/// Writes the run as lines.
+pub(crate) fn save(run: &Run, path: &Path) {
+    let lines = run
+        .records()
+        .map(|record| serde_json::to_string(&record).expect("JSON") + "\n");
+    std::fs::write(path, lines.collect::<String>()).expect("a file");
+}
+
+/// Keeps the workloads in `ids` alone.
+pub(crate) fn keep_workloads(run: &mut Run, ids: &[&str]) {
+    let is_kept = |id: &str| ids.contains(&id);
+    run.header
+        .workloads
+        .retain(|workload| is_kept(&workload.id));
+    run.groups.retain(|group| is_kept(&group.workload));
+    recount(run);
+}
+
+/// Sets the counts at the end of a run whose groups were changed.
+pub(crate) fn recount(run: &mut Run) {
+    let (groups, samples) = (run.groups.len() as u64, run.samples_count() as u64);
+    if let Some(end) = &mut run.end {
+        (end.groups_count, end.samples_count) = (groups, samples);
     }
 }
 
@@ -134,12 +188,7 @@ pub(crate) fn recount(run: &mut Run) {
 pub(crate) fn write(folder: &Path, count: usize) -> Vec<PathBuf> {
     let mut real = real();
     for run in &mut real {
-        let is_kept = |id: &str| WORKLOADS.contains(&id);
-        run.header
-            .workloads
-            .retain(|workload| is_kept(&workload.id));
-        run.groups.retain(|group| is_kept(&group.workload));
-        recount(run);
+        keep_workloads(run, &WORKLOADS);
     }
     write_all(&real, folder, count)
 }

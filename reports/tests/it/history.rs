@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use reports::Run;
 use reports::history::{History, histories};
 use reports::html::render_history;
 use reports::site::Collection;
@@ -16,42 +15,25 @@ fn write(folder: &Path) {
     let real = derive::real().remove(0);
     for number in 0..8_u32 {
         let mut run = real.clone();
+        derive::keep_workloads(&mut run, &["spawn.one", "cpu.primes"]);
         let header = &mut run.header;
-        header
-            .workloads
-            .retain(|one| one.id == "spawn.one" || one.id == "cpu.primes");
         header.run_id = format!("history{number}");
-        header.started = format!("2026-10-{:02}T08:00:00+00:00", 1 + number);
+        header.started = format!("2026-11-{:02}T08:00:00+00:00", 21 + number);
         let is_after = number >= 4;
-        let rustc = if is_after {
-            "rustc 1.99.0 (x)"
-        } else {
-            "rustc 1.98.0 (x)"
+        let (rustc, kernel) = match is_after {
+            true => ("rustc 1.99.0 (x)", "6.19"),
+            false => ("rustc 1.98.0 (x)", "6.18"),
         };
         header.environment.insert("rustc".into(), json!(rustc));
-        header.host.operating_system =
-            format!("Debian, kernel 6.{}", if is_after { 19 } else { 18 });
-        run.groups
-            .retain(|group| group.workload == "spawn.one" || group.workload == "cpu.primes");
-        for group in &mut run.groups {
+        header.environment.insert("kernel".into(), json!(kernel));
+        header.host.operating_system = format!("Debian, kernel {kernel}");
+        let others = 1.0 + 0.002 * f64::from(number % 3) + 0.0001 * f64::from(number);
+        derive::slow(&mut run, 1.5, |group| {
             let is_slow = is_after && group.lane == "tokio" && group.workload == "spawn.one";
-            let factor = if is_slow { 1.4 } else { 1.0 }
-                + 0.002 * f64::from(number % 3)
-                + 0.0001 * f64::from(number);
-            for sample in &mut group.samples {
-                sample.elapsed_ns = (sample.elapsed_ns as f64 * factor) as u64;
-            }
-        }
-        derive::recount(&mut run);
-        save(&run, &folder.join(format!("{number}.jsonl")));
+            others + if is_slow { 0.4 } else { 0.0 }
+        });
+        derive::save(&run, &folder.join(format!("{number}.jsonl")));
     }
-}
-
-fn save(run: &Run, path: &Path) {
-    let lines = run
-        .records()
-        .map(|record| serde_json::to_string(&record).unwrap());
-    std::fs::write(path, lines.collect::<Vec<_>>().join("\n") + "\n").unwrap();
 }
 
 fn only<'a>(all: &'a [History<'a>]) -> &'a History<'a> {
@@ -93,6 +75,18 @@ fn injected_step_is_found_and_stands_where_the_kernel_and_the_compiler_changed()
     for word in ["http://", "https://", " style=\""] {
         assert!(!page.contains(word), "{word}");
     }
+}
+
+#[test]
+fn one_run_is_a_history_without_curves() {
+    let folder = tempfile::tempdir().unwrap();
+    derive::save(&derive::real()[0], &folder.path().join("run.jsonl"));
+    let collection = Collection::read(folder.path()).unwrap();
+    let all = histories(&collection);
+    assert_eq!(only(&all).moments.len(), 1);
+    let page = render_history(&all);
+    assert!(page.contains("the first run") && page.contains("too few runs"));
+    assert!(!page.contains("<svg"));
 }
 
 #[test]

@@ -4,11 +4,12 @@
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use reports::schema::{FailureKind, Record, Shard};
+use reports::schema::{FailureKind, Group, Record, Sample, Shard};
 use reports::store::{Kept, Limits, MOST_BYTES, kept_path, read, read_from};
 use reports::verify::{Standing, Verifier};
 use reports::{Run, summary};
 
+use crate::derive;
 use crate::schema::in_crate;
 use crate::synthetic::{Wish, run};
 
@@ -94,15 +95,6 @@ fn no_file_of_the_tree_would_be_refused() {
 /// A run that is in the tree, so that what is changed in it is all that is wrong.
 fn good() -> Run {
     read(&tree()[0]).expect("a kept run")
-}
-
-fn write(folder: &Path, name: &str, run: &Run) -> PathBuf {
-    let lines = run
-        .records()
-        .map(|record| serde_json::to_string(&record).expect("JSON") + "\n");
-    let path = folder.join(name);
-    std::fs::write(&path, lines.collect::<String>()).expect("a file");
-    path
 }
 
 #[test]
@@ -212,18 +204,19 @@ fn every_kind_of_unfit_file_is_named() {
                     .iter_mut()
                     .filter(|group| group.workload == workload && group.lane == lane);
                 for sample in own.flat_map(|group| &mut group.samples) {
-                    sample.elapsed_ns = 50_000_000;
+                    // Shorter than any, so that none is still measured when the next begins.
+                    sample.elapsed_ns = 200_000;
                     sample.latency = None;
                 }
             },
             Quarantined,
-            "measured times, all of 50000000 ns",
+            "measured times are alike, about 200000 ns",
         ),
         (
             "more time than the run took",
             |run| run.end.as_mut().expect("an end").elapsed_ns /= 10,
-            Quarantined,
-            "took longer than the run",
+            Refused,
+            "was still measured when the run ended",
         ),
         (
             "a request longer than its sample",
@@ -253,7 +246,188 @@ fn every_kind_of_unfit_file_is_named() {
     for (what, change, standing, reason) in changes {
         let mut run = good();
         change(&mut run);
-        let path = write(folder.path(), "run.jsonl", &run);
+        let path = folder.path().join("run.jsonl");
+        derive::save(&run, &path);
+        let finding = Verifier::default().verify(&path);
+        assert_eq!(finding.standing, standing, "{what}: {finding:?}");
+        let said = finding.reasons.join("\n");
+        assert!(said.contains(reason), "{what}: {said}");
+    }
+}
+
+#[test]
+fn facts_and_figures_that_were_forged_are_named() {
+    use Standing::{Quarantined, Refused};
+    type Change = fn(&mut Run);
+    fn fact(run: &mut Run, name: &str, value: &str) {
+        run.header.environment.insert(name.into(), value.into());
+    }
+    fn samples(run: &mut Run) -> impl Iterator<Item = &mut Sample> {
+        run.groups.iter_mut().flat_map(|group| &mut group.samples)
+    }
+    let changes: [(&str, Change, Standing, &str); 20] = [
+        (
+            "a start that is none",
+            |run| run.header.started = "yesterday".into(),
+            Refused,
+            "its start is no date and time: \"yesterday\"",
+        ),
+        (
+            "an end that is none",
+            |run| run.end.as_mut().expect("an end").finished = "2026-13-45".into(),
+            Refused,
+            "its end is no date and time",
+        ),
+        (
+            "a start to come",
+            |run| run.header.started = "2999-01-01T00:00:00Z".into(),
+            Quarantined,
+            "in the future",
+        ),
+        (
+            "a start too early",
+            |run| run.header.started = "1970-01-01T00:00:07Z".into(),
+            Quarantined,
+            "before there was such a program",
+        ),
+        (
+            "a shorter day",
+            |run| {
+                let end = run.end.as_mut().expect("an end");
+                end.finished.clone_from(&run.header.started);
+            },
+            Quarantined,
+            "and its dates are 0 s apart",
+        ),
+        (
+            "a commit in words",
+            |run| fact(run, "git_commit", "the newest"),
+            Refused,
+            "is no commit of git: \"the newest\"",
+        ),
+        (
+            "half a commit",
+            |run| fact(run, "git_commit", "40600651"),
+            Refused,
+            "is no commit of git",
+        ),
+        (
+            "another architecture",
+            |run| run.header.host.machine.architecture = "aarch64".into(),
+            Refused,
+            "its machine is aarch64, and it was built for x86_64",
+        ),
+        (
+            "another kernel",
+            |run| fact(run, "kernel", "7.1"),
+            Refused,
+            "and its kernel 7.1",
+        ),
+        (
+            "another CPU",
+            |run| run.header.host.machine.cpu_model = "Intel Xeon".into(),
+            Refused,
+            "the CPU Intel Xeon, and AMD EPYC by its fields",
+        ),
+        (
+            "another CPU by its fields too",
+            |run| {
+                let host = &mut run.header.host;
+                host.machine.cpu_model = "Intel Xeon".into();
+                let fields = host.facts.get_mut("cpuinfo").expect("fields");
+                fields["model name"] = "Intel Xeon".into();
+            },
+            Quarantined,
+            "is called Intel Xeon, and is made by AuthenticAMD",
+        ),
+        (
+            "more CPUs",
+            |run| run.header.host.machine.threads_count = 128,
+            Refused,
+            "128 hardware threads, and the CPUs 0-1",
+        ),
+        (
+            "other CPUs",
+            |run| run.header.design.cpus = vec![0, 5],
+            Refused,
+            "ran on the CPU 5, and its CPUs are 0-1",
+        ),
+        (
+            "no raw facts",
+            |run| drop(run.header.host.facts.remove("cpuinfo")),
+            Quarantined,
+            "has no raw facts",
+        ),
+        (
+            "groups in one place",
+            |run| run.groups[9].order_index = run.groups[8].order_index,
+            Refused,
+            "were both measured as number",
+        ),
+        (
+            "two groups at one time",
+            |run| {
+                let took = |group: &Group| group.samples[0].elapsed_ns;
+                let but_last = &run.groups[..run.groups.len() - 1];
+                let longest = but_last.iter().max_by_key(|group| took(group));
+                let (order, at_ns) = longest
+                    .map(|one| (one.order_index, one.at_ns))
+                    .expect("one");
+                let mut later: Vec<_> = run.groups.iter_mut().collect();
+                later.retain(|group| group.order_index > order);
+                later[0].at_ns = at_ns;
+            },
+            Refused,
+            "was still measured when",
+        ),
+        (
+            "a block that ended before its groups",
+            |run| run.blocks[3].at_ns = 1,
+            Refused,
+            "was still measured when its block ended",
+        ),
+        (
+            "a group without a line",
+            |run| run.end.as_mut().expect("an end").failures_count += 1,
+            Refused,
+            "failures, and there are",
+        ),
+        (
+            "round times",
+            |run| samples(run).for_each(|sample| sample.elapsed_ns -= sample.elapsed_ns % 1_000),
+            Quarantined,
+            "are whole microseconds",
+        ),
+        (
+            "times of a formula",
+            |run| {
+                // Longer pauses, so that the order of time holds.
+                derive::slow(run, 1e3, |_| 1.0);
+                let end = run.end.as_mut().expect("an end");
+                end.finished = "2026-12-29T00:00:00Z".into();
+                // Each cell's first time, and two millionths more each time.
+                let mut first = std::collections::BTreeMap::new();
+                for group in &mut run.groups {
+                    let parameters = group.parameters.clone();
+                    let cell = (group.workload.clone(), group.lane.clone(), parameters);
+                    for sample in &mut group.samples {
+                        let next = first.entry(cell.clone()).or_insert(sample.elapsed_ns);
+                        *next += *next / 500_000;
+                        sample.elapsed_ns = *next;
+                        sample.latency = None;
+                    }
+                }
+            },
+            Quarantined,
+            "are too much alike",
+        ),
+    ];
+    let folder = tempfile::tempdir().expect("a folder");
+    for (what, change, standing, reason) in changes {
+        let mut run = good();
+        change(&mut run);
+        let path = folder.path().join("run.jsonl");
+        derive::save(&run, &path);
         let finding = Verifier::default().verify(&path);
         assert_eq!(finding.standing, standing, "{what}: {finding:?}");
         let said = finding.reasons.join("\n");
@@ -276,7 +450,7 @@ fn a_run_is_taken_once_and_in_its_own_place() {
     let finding = verifier.verify(&elsewhere);
     assert_eq!(finding.standing, Standing::Refused);
     let said = finding.reasons.join("\n");
-    assert!(said.contains("it belongs at m2-"), "{said}");
+    assert!(said.contains("it belongs at m3-"), "{said}");
     assert!(said.contains("holds the same samples"), "{said}");
     // In the other order, the copy does not throw out the run.
     let mut verifier = Verifier::default();
@@ -291,6 +465,38 @@ fn a_run_is_taken_once_and_in_its_own_place() {
     std::fs::write(&large, vec![0; MOST_BYTES + 1]).expect("a file");
     let said = verifier.verify(&large).reasons.join("\n");
     assert!(said.contains("at most 300000"), "{said}");
+}
+
+#[test]
+fn a_copy_with_longer_times_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [first, copy, part] = ["first", "copy", "part"].map(|name| folder.path().join(name));
+    let mut run = good();
+    derive::save(&run, &first);
+    let slow = |run: &mut Run, lane: &str| {
+        for group in run
+            .groups
+            .iter_mut()
+            .filter(|group| group.lane.starts_with(lane))
+        {
+            for sample in &mut group.samples {
+                sample.elapsed_ns = sample.elapsed_ns * 4 / 5;
+            }
+        }
+    };
+    // One lane alone is made faster, then all.
+    slow(&mut run, "threadbare");
+    derive::save(&run, &part);
+    let mut run = good();
+    slow(&mut run, "");
+    derive::save(&run, &copy);
+    let mut verifier = Verifier::default();
+    assert_eq!(verifier.verify(&first).standing, Standing::Accepted);
+    for (file, ratio) in [(part, "first, 1.00×"), (copy, "first, 0.8")] {
+        let finding = verifier.verify(&file);
+        assert_eq!(finding.standing, Standing::Refused, "{finding:?}");
+        assert!(finding.reasons[0].contains(ratio), "{finding:?}");
+    }
 }
 
 #[test]

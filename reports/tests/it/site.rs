@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use reports::html::site::{LARGEST_INDEX_BYTES, Prices, render};
+use reports::html::site::{LARGEST_INDEX_BYTES, Prices, linked, render};
+use reports::schema::Taint;
 use reports::site::{Collection, pairs};
 use reports::stats::Verdict;
+use reports::store::Files;
 use reports::verify::Standing;
 use reports::{Analysis, store};
 
@@ -23,7 +25,7 @@ fn page<'a>(pages: &'a [(String, String)], path: &str) -> &'a str {
 
 #[test]
 fn figures_of_a_site_are_those_of_the_runs_own_pages() {
-    let files = reports::site::files(&in_crate("hardware")).unwrap();
+    let files = Files::below(&in_crate("hardware")).unwrap().found;
     let run = store::read(&files[0]).unwrap();
     let whole = Analysis::of(&run);
     let main = Analysis::of_main_figures(&run);
@@ -74,7 +76,7 @@ fn real_runs_are_one_machine_whose_replicates_give_the_interval() {
 }
 
 #[test]
-fn linked_folders_and_pipes_are_passed_by_and_a_missing_folder_is_named() {
+fn linked_folders_and_pipes_are_passed_by_and_a_missing_folder_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     std::fs::create_dir(path.join("in")).unwrap();
@@ -85,10 +87,14 @@ fn linked_folders_and_pipes_are_passed_by_and_a_missing_folder_is_named() {
         .arg(path.join("pipe.jsonl"))
         .status();
     assert!(pipe.unwrap().success());
-    let found = reports::site::files(path).unwrap();
-    assert_eq!(found, [path.join("in/a.jsonl"), path.join("in/b.jsonl")]);
-    let error = reports::site::files(&path.join("none")).unwrap_err();
-    assert!(error.to_string().contains("none"), "{error}");
+    let files = Files::below(path).unwrap();
+    assert_eq!(
+        files.found,
+        [path.join("in/a.jsonl"), path.join("in/b.jsonl")]
+    );
+    assert!(files.unread.is_empty(), "{files:?}");
+    let error = Files::below(&path.join("none")).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
 }
 
 #[test]
@@ -102,12 +108,7 @@ fn file_that_is_not_accepted_is_named_and_in_no_figure() {
         .header
         .environment
         .insert("git_dirty".into(), true.into());
-    let mut text = String::new();
-    for record in dirty.records() {
-        text.push_str(&serde_json::to_string(&record).unwrap());
-        text.push('\n');
-    }
-    std::fs::write(folder.path().join("dirty.jsonl"), text).unwrap();
+    derive::save(&dirty, &folder.path().join("dirty.jsonl"));
     let collection = collection(folder.path());
     assert_eq!(collection.runs_count(), 2);
     let apart: BTreeMap<&str, Standing> = collection
@@ -162,7 +163,18 @@ fn thirty_machines_have_their_pages_and_every_table_reads_without_a_script() {
             "{fact}"
         );
     }
-    // Every link within the site leads to a page of it.
+    // Every link within the site leads to a page of it, or to the file of a run.
+    let files: Vec<String> = linked(&collection)
+        .map(|(place, source)| {
+            assert!(source.is_file(), "{}", source.display());
+            place.display().to_string()
+        })
+        .collect();
+    assert_eq!(files.len(), 30);
+    for file in &files {
+        let is_linked = |(_, text): &(String, String)| text.contains(file);
+        assert!(pages.iter().any(is_linked), "{file}");
+    }
     for (path, text) in &pages {
         let up = if path.starts_with("m/") { "m/" } else { "" };
         for link in text.split("href=\"").skip(1) {
@@ -174,10 +186,9 @@ fn thirty_machines_have_their_pages_and_every_table_reads_without_a_script() {
                 Some(rest) => rest.to_owned(),
                 None => format!("{up}{link}"),
             };
-            assert!(
-                pages.iter().any(|(path, _)| *path == target),
-                "{path}: {link}"
-            );
+            let is_page = pages.iter().any(|(path, _)| *path == target);
+            let is_run = files.iter().any(|file| *file == target);
+            assert!(is_page || is_run, "{path}: {link}");
         }
         for word in ["http://", "https://", " style=\"", " onclick="] {
             assert!(!text.contains(word), "{path}: {word}");
@@ -217,4 +228,91 @@ fn verdict_of_a_machine_is_that_of_its_runs() {
     for figure in told {
         assert!(figure.ratio.is_some_and(|ratio| ratio < 1.0), "{figure:?}");
     }
+}
+
+#[test]
+fn disturbances_of_the_runs_stand_beside_their_figures() {
+    let folder = tempfile::tempdir().unwrap();
+    let real = derive::real();
+    // Three setups of one machine, one without a disturbance.
+    for number in [0, 10, 20] {
+        let mut run = derive::derived(&real, number);
+        run.taints.retain(|taint| taint.kind == "others");
+        if number == 0 {
+            run.taints.clear();
+        }
+        if number == 20 {
+            let marks = run.blocks.iter().map(|block| Some(block.block_index));
+            let marks = marks.take(run.blocks.len() * 2 / 5);
+            run.taints = marks
+                .map(|block_index| Taint {
+                    kind: "steal".into(),
+                    message: "a tenth of the CPU time".into(),
+                    block_index,
+                    value: Some(0.1),
+                    ..Taint::default()
+                })
+                .collect();
+        }
+        derive::save(&run, &folder.path().join(format!("{number}.jsonl")));
+    }
+    let collection = collection(folder.path());
+    assert!(collection.apart.is_empty(), "{:?}", collection.apart);
+    assert_eq!(collection.machines.len(), 1);
+    let texts = collection.setups().map(|(_, setup)| {
+        let found = setup.disturbances();
+        let texts = found.iter().map(|one| one.text(setup.runs.len()));
+        format!("Disturbed: {}", texts.collect::<Vec<_>>().join("; "))
+    });
+    let stolen = texts
+        .into_iter()
+        .find(|text| text.contains("given to other"));
+    let stolen = stolen.expect("a setup with steal");
+    assert!(
+        stolen.contains("machines in ") && stolen.ends_with("% of the blocks"),
+        "{stolen}"
+    );
+    let pages = render(&collection, None);
+    let machine = page(&pages, &format!("m/{}.html", collection.machines[0].key));
+    for text in [
+        "No disturbances.",
+        "CPU time given to other machines",
+        "Times in those blocks may be too long",
+        "a tenth of the CPU time",
+    ] {
+        assert!(machine.contains(text), "{text}");
+    }
+    for name in ["index.html", "serve.html"] {
+        let table = page(&pages, name);
+        for text in [
+            ">No disturbances<",
+            stolen.as_str(),
+            "disturbances=none",
+            "data-pick=\"disturbances\"",
+        ] {
+            assert!(table.contains(text), "{name}: {text}");
+        }
+    }
+}
+
+#[test]
+fn runs_of_one_machine_are_one_machine_whether_or_not_its_hypervisor_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = derive::real().remove(0);
+    derive::save(&run, &folder.path().join("before.jsonl"));
+    let host = &mut run.header.host;
+    let signature = ("hypervisor_signature".to_owned(), "KVMKVMKVM".into());
+    host.facts.extend([signature]);
+    run.header.run_id = "after".into();
+    run.header.started = "2026-11-28T08:00:00+00:00".into();
+    derive::slow(&mut run, 1.05, |_| 1.01);
+    derive::save(&run, &folder.path().join("now.jsonl"));
+    let collection = collection(folder.path());
+    assert_eq!(collection.machines.len(), 1, "{:?}", collection.apart);
+    let setups = &collection.machines[0].setups;
+    let mut told: Vec<&str> = setups.iter().map(|setup| setup.fact("virtual")).collect();
+    told.sort_unstable();
+    assert_eq!(told, ["kvm", "vm"]);
+    // What becomes known is no difference.
+    assert!(pairs(&collection).is_empty());
 }

@@ -167,7 +167,7 @@
   }
   const rows = all("table[data-sorts] tbody tr");
   const place = (row) => one("th a", row).getAttribute("href");
-  const called = (row) => one("th", row).innerText.replace(/\s+/g, " ").trim();
+  const called = (row) => all("th > :not(.disturbed)", row).map((part) => part.innerText).join(" ").replace(/\s+/g, " ").trim();
   const sides = [one("#two-a"), one("#two-b")];
   if (sides[0] && rows.length) {
     const names = ["a", "b"];

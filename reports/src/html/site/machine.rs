@@ -3,9 +3,10 @@
 use maud::{Markup, html};
 
 use super::question::{all_cpus, per_core, per_price};
-use super::{Prices, document, figure, heat, hero, sheet, signs, standing, words};
+use super::{Prices, RUNS, document, figure, heat, hero, sheet, signs, standing, words};
+use crate::html::view::capital;
 use crate::machine;
-use crate::site::{Collection, Machine, Setup, Titled};
+use crate::site::{Collection, Kept, Machine, Setup, Titled};
 
 pub(super) fn page(collection: &Collection, machine: &Machine, prices: Option<&Prices>) -> String {
     let name = machine::cpu(&machine.inputs);
@@ -20,6 +21,7 @@ pub(super) fn page(collection: &Collection, machine: &Machine, prices: Option<&P
                 section id={"s" (number)} {
                     h2 { "Setup " (number + 1) " of " (machine.setups.len()) }
                     (facts(setup))
+                    (disturbances(setup, number))
                     (questions(collection, machine, setup, prices, number))
                     (all(collection, setup, number))
                 }
@@ -35,12 +37,61 @@ fn facts(setup: &Setup) -> Markup {
             @for fact in &setup.facts { dt { (fact.name) } dd { (fact.value) } }
             dt { "runs" }
             dd {
-                @for run in &setup.runs { (run.file) " (" (run.started.get(..16).unwrap_or(&run.started).replace('T', " ")) ")" br; }
+                @for run in &setup.runs {
+                    @match &run.raw {
+                        Some(raw) => a href={"../" (RUNS) "/" (raw.place.display())} { (run.file) },
+                        None => (run.file),
+                    }
+                    " (" (started(run)) ")" br;
+                }
                 @if setup.runs.len() == 1 { "One run: the intervals do not contain how far two machines or two days differ. " }
                 @if setup.derived { b { "Derived from another machine's run, for a trial: not measured." } }
             }
         }
     }
+}
+
+fn started(run: &Kept) -> String {
+    let started = &run.started;
+    started.get(..16).unwrap_or(started).replace('T', " ")
+}
+
+/// What disturbed each run, and what that means for its figures.
+fn disturbances(setup: &Setup, number: usize) -> Markup {
+    if setup.runs.iter().all(|run| run.disturbances.is_empty()) {
+        return html! {
+            p class="alert calm" { b { "No disturbances." } " Every reading of each run stayed within its bounds." }
+        };
+    }
+    let table = html! {
+        table data-name={"disturbances-" (number)} {
+            caption { "Disturbances" }
+            thead { tr {
+                th class="words" scope="col" { "Disturbance" }
+                th class="words" scope="col" { "Run" }
+                th class="words" scope="col" { "When" }
+                th class="words" scope="col" { "What it means" }
+                th class="words" scope="col" { "Worst reading" }
+            } }
+            tbody {
+                @for run in &setup.runs {
+                    @for kind in &run.disturbances {
+                        tr {
+                            th scope="row" { (kind.title) }
+                            td class="words" { (started(run)) }
+                            td class="words" { (kind.when()) }
+                            td class="wrapped" { (capital(kind.meaning)) "." }
+                            td class="wrapped" { (kind.message) }
+                        }
+                    }
+                    @if run.disturbances.is_empty() {
+                        tr { th scope="row" { "None" } td class="words" { (started(run)) } td {} td {} td {} }
+                    }
+                }
+            }
+        }
+    };
+    sheet("Disturbances", &table)
 }
 
 fn questions(

@@ -10,6 +10,7 @@ mod machine;
 mod question;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use maud::{Markup, html};
 
@@ -42,6 +43,16 @@ impl Prices {
         price.filter(|price| *price > 0.0)
     }
 }
+
+/// The files of kept runs that the pages link to, by their paths below the site's folder.
+pub fn linked(collection: &Collection) -> impl Iterator<Item = (PathBuf, &Path)> {
+    let runs = collection.setups().flat_map(|(_, setup)| &setup.runs);
+    runs.filter_map(|run| run.raw.as_ref())
+        .map(|raw| (Path::new(RUNS).join(&raw.place), raw.source.as_path()))
+}
+
+/// Where these files are.
+const RUNS: &str = "runs";
 
 /// The pages by their paths below the site's folder; the index first.
 #[must_use]
@@ -117,22 +128,34 @@ fn columns<'a>(names: impl Iterator<Item = &'a str>) -> Markup {
     html! { @for name in names { label { input type="checkbox" checked data-filter=(name); (name) } } }
 }
 
-/// The facts that rows are chosen by.
-const FILTERS: [&str; 6] = [
+/// What rows are chosen by: facts, and how much of a setup's runs was disturbed.
+const FILTERS: [&str; 7] = [
     "architecture",
     "cores",
     "threads per core",
     "virtual",
     "mitigations",
     "governor",
+    DISTURBANCES,
 ];
+
+/// The filter that is no fact.
+const DISTURBANCES: &str = "disturbances";
+
+/// What a filter goes by.
+fn filtered<'a>(setup: &'a Setup, name: &str) -> &'a str {
+    match name {
+        DISTURBANCES => setup.disturbed().words(),
+        name => setup.fact(name),
+    }
+}
 
 /// A choice of rows for each fact of which there are several values.
 fn choices(collection: &Collection) -> Markup {
     let values = |name: &str| -> Vec<String> {
         let setups = collection.setups();
         let mut all: Vec<String> = setups
-            .map(|(_, setup)| setup.fact(name).to_owned())
+            .map(|(_, setup)| filtered(setup, name).to_owned())
             .collect();
         all.sort_by(|a, b| crate::site::release_order(a, b));
         all.dedup();
@@ -179,7 +202,24 @@ fn row_head(machine: &Machine, setup: &Setup, up: &str) -> Markup {
                 @if setup.fact("governor") != UNKNOWN { " · governor " (setup.fact("governor")) }
                 @if setup.derived { " · " b { "derived for a trial" } }
             }
+            small class="disturbed" { (disturbed(setup)) }
         }
+    }
+}
+
+/// What disturbed the runs, in a few words.
+fn disturbed(setup: &Setup) -> String {
+    const MOST: usize = 3;
+    let found = setup.disturbances();
+    let texts = found
+        .iter()
+        .take(MOST)
+        .map(|one| one.text(setup.runs.len()));
+    let texts = texts.collect::<Vec<_>>().join("; ");
+    match found.len() {
+        0 => "No disturbances".to_owned(),
+        count if count > MOST => format!("Disturbed: {texts}; and {} more", count - MOST),
+        _ => format!("Disturbed: {texts}"),
     }
 }
 
@@ -187,7 +227,7 @@ fn row_head(machine: &Machine, setup: &Setup, up: &str) -> Markup {
 fn attributes(machine: &Machine, setup: &Setup) -> Vec<(String, String)> {
     let facts = FILTERS.iter();
     let mut all: Vec<(String, String)> = facts
-        .map(|name| (pick(name), setup.fact(name).to_owned()))
+        .map(|name| (pick(name), filtered(setup, name).to_owned()))
         .collect();
     all.push(("cpu".to_owned(), machine.inputs.cpu_model.to_lowercase()));
     all.push((

@@ -1,23 +1,34 @@
 //! Is a file fit to stand in the tree of kept runs, beside those of other people?
 //!
-//! *Refused* is what cannot be used: a file that is no whole run, or stands where it
-//! does not belong. *Quarantined* is what is kept and shown apart, with the reason,
-//! and never averaged in: disturbed runs, builds that cannot be made again, and
-//! figures that cannot be true. Each rule on figures is a law of their kind, not a
-//! guess at what is usual: nothing lasts longer than what it is a part of.
+//! *Refused* is what cannot be used: a file that is no whole run, that contradicts
+//! itself, or that stands where it does not belong. *Quarantined* is what is kept and
+//! shown apart, with the reason, and never averaged in: disturbed runs, builds that
+//! cannot be made again, and facts and figures that no run has.
+//!
+//! # What it cannot show
+//!
+//! That a file was measured. The rules find facts and figures that were edited one by
+//! one, mixed up, or made by a simple program. Whoever edits all facts alike, and gives
+//! the figures the spread of real ones, makes a file that is accepted. Against that
+//! stand the review of the pull request and other runs of the same kind of machine.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+mod contradictions;
+mod copies;
+mod implausible;
+
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::format;
 use crate::gate;
 use crate::run::Run;
-use crate::schema::{Depth, FailureKind, Sample};
+use crate::schema::{Depth, FailureKind};
 use crate::store::{MOST_BYTES, kept_path};
+use copies::Times;
 
 /// What is said of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -65,8 +76,8 @@ impl std::fmt::Display for Standing {
 /// Looks at files one after another; the same run twice is found.
 #[derive(Debug, Default)]
 pub struct Verifier {
-    /// What was looked at, by what distinguishes runs.
-    seen: BTreeMap<(u32, u64), String>,
+    /// What was looked at.
+    seen: Vec<(Times, String)>,
 }
 
 impl Verifier {
@@ -79,12 +90,25 @@ impl Verifier {
     /// The finding on a file that was looked at already.
     pub fn judge(&mut self, path: &Path, looked: &Looked) -> Finding {
         let mut refused = looked.refused.clone();
-        if let Some(samples) = looked.samples {
-            // A copy that is refused for itself says nothing against the run.
-            if let Some(before) = self.seen.get(&samples) {
-                refused.push(format!("{before} holds the same samples"));
-            } else if refused.is_empty() {
-                self.seen.insert(samples, path.display().to_string());
+        if let Some(times) = &looked.times {
+            let mut seen = self.seen.iter();
+            let copied = seen.find_map(|(other, before)| {
+                let ratio = times.ratio_to(other)?;
+                Some(match times == other {
+                    true => format!("{before} holds the same samples"),
+                    false => format!(
+                        "most of its times are those of {before}, {} as long",
+                        format::times(ratio)
+                    ),
+                })
+            });
+            match copied {
+                Some(why) => refused.push(why),
+                // A copy that is refused for itself says nothing against the run.
+                None if refused.is_empty() => {
+                    self.seen.push((times.clone(), path.display().to_string()));
+                }
+                None => {}
             }
         }
         Finding::of(refused, looked.doubts.clone())
@@ -98,15 +122,15 @@ pub struct Looked {
     pub run: Option<Run>,
     refused: Vec<String>,
     doubts: Vec<String>,
-    /// What distinguishes its samples from another run's; `None` where there are none.
-    samples: Option<(u32, u64)>,
+    /// Its times; `None` where there are none.
+    times: Option<Times>,
 }
 
 impl Looked {
     /// Whether both hold the same samples.
     #[must_use]
     pub fn has_samples_of(&self, other: &Looked) -> bool {
-        self.samples.is_some() && self.samples == other.samples
+        self.times.is_some() && self.times == other.times
     }
 }
 
@@ -142,26 +166,15 @@ pub fn look(path: &Path) -> Looked {
         ));
     }
     refused.extend(unusable(&run));
+    refused.extend(contradictions::of(&run));
     let mut doubts = doubts(&run);
-    doubts.extend(impossible(&run));
+    doubts.extend(implausible::of(&run, Timestamp::now()));
     Looked {
-        samples: samples(&run),
+        times: Times::of(&run),
         refused,
         doubts,
         run: Some(run),
     }
-}
-
-/// The part of the run, and a digest of its times.
-fn samples(run: &Run) -> Option<(u32, u64)> {
-    let shard = run.header.design.shard.map_or(0, |shard| shard.index);
-    let mut hasher = DefaultHasher::new();
-    for group in &run.groups {
-        for sample in &group.samples {
-            sample.elapsed_ns.hash(&mut hasher);
-        }
-    }
-    (!run.groups.is_empty()).then(|| (shard, hasher.finish()))
 }
 
 impl Finding {
@@ -247,96 +260,4 @@ fn doubts(run: &Run) -> Vec<String> {
         found.push("it was built from sources that differ from their commit".to_owned());
     }
     found
-}
-
-/// What cannot be true of it.
-fn impossible(run: &Run) -> Vec<String> {
-    // Rounded moments, and clocks that are read one after the other.
-    const SLACK: f64 = 1.01;
-    let mut found = Vec::new();
-    let mut say = |what: String| {
-        // One of a kind says it; a forged file would have thousands.
-        if found.len() < 5 {
-            found.push(what);
-        }
-    };
-    let cpus = run.header.design.cpus.len().max(1) as f64;
-    let memory = run.header.host.memory_bytes;
-    for group in &run.groups {
-        let place = format!("{} on {}", group.workload, group.lane);
-        let wrong = group
-            .samples
-            .iter()
-            .find_map(|sample| broken_law(sample, cpus, memory));
-        if let Some(what) = wrong {
-            say(format!("impossible: {place}: {what}"));
-        }
-    }
-    let mut times: BTreeMap<_, Vec<u64>> = BTreeMap::new();
-    for group in &run.groups {
-        let cell = (&group.workload, &group.lane, &group.parameters);
-        let own = group.samples.iter().map(|sample| sample.elapsed_ns);
-        times.entry(cell).or_default().extend(own);
-    }
-    for ((workload, lane, _), times) in &times {
-        if times.len() >= 3 && times.windows(2).all(|pair| pair[0] == pair[1]) {
-            say(format!(
-                "impossible: {workload} on {lane}: {} measured times, all of {} ns",
-                times.len(),
-                times[0]
-            ));
-        }
-    }
-    // The parts of a merged run were measured at one time, on several machines.
-    let end = run
-        .end
-        .as_ref()
-        .filter(|_| run.header.design.merged.is_none());
-    if let Some(end) = end {
-        let samples = || run.groups.iter().flat_map(|group| &group.samples);
-        let whole_ns = end.elapsed_ns as f64 * SLACK;
-        let timed_ns: f64 = samples().map(|sample| sample.elapsed_ns as f64).sum();
-        if timed_ns > whole_ns {
-            say("impossible: its samples together took longer than the run".to_owned());
-        }
-        let cpu_ns: f64 = samples().map(|sample| sample.cpu_ns as f64).sum();
-        if cpu_ns > whole_ns * cpus {
-            say("impossible: its samples had more CPU time than its CPUs have".to_owned());
-        }
-        let late = run
-            .groups
-            .iter()
-            .find(|group| group.at_ns as f64 > whole_ns);
-        if let Some(group) = late {
-            let at = format::nanoseconds(group.at_ns as f64);
-            say(format!(
-                "impossible: a sample was taken after {at}, when the run was over"
-            ));
-        }
-    }
-    found
-}
-
-/// The law that a sample breaks.
-fn broken_law(sample: &Sample, cpus: f64, memory_bytes: u64) -> Option<String> {
-    // A CPU of 5 GHz has a cycle in 0.2 ns, and no operation is less than one.
-    const LEAST_NS: f64 = 0.2;
-    const SLACK: f64 = 1.01;
-    let each_ns = sample.elapsed_ns as f64 * cpus / sample.operations_count as f64;
-    if each_ns < LEAST_NS {
-        return Some(format!("{each_ns:.3} ns of a CPU for an operation"));
-    }
-    if let Some(highest) = sample
-        .latency
-        .as_ref()
-        .and_then(|latency| latency.buckets.last())
-        && highest.0 as f64 > sample.elapsed_ns as f64 * SLACK
-    {
-        return Some("a request took longer than the sample that it is part of".to_owned());
-    }
-    let used = sample.memory.map_or(0, |memory| memory.sum_bytes());
-    if memory_bytes > 0 && used > i64::try_from(memory_bytes).unwrap_or(i64::MAX) {
-        return Some("its tasks had more memory than the machine has".to_owned());
-    }
-    None
 }

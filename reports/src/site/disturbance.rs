@@ -1,0 +1,156 @@
+//! What disturbed the runs of a setup.
+
+use std::cmp::Reverse;
+
+use super::Setup;
+use crate::format;
+
+/// One kind of disturbance over the runs of a setup.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Disturbance<'a> {
+    /// What it was.
+    pub title: &'a str,
+    /// The largest share of a run's blocks; `None` where it stood all along.
+    pub share: Option<f64>,
+    /// In how many of the runs.
+    pub runs_count: usize,
+}
+
+impl Disturbance<'_> {
+    /// In a few words; `runs_count` is that of the setup.
+    #[must_use]
+    pub fn text(&self, runs_count: usize) -> String {
+        let when = match self.share {
+            None => String::new(),
+            Some(share) => format!(" in {} of the blocks", format::percent(share)),
+        };
+        let runs = match runs_count {
+            1 => String::new(),
+            all => format!(" ({} of {all} runs)", self.runs_count),
+        };
+        format!("{}{when}{runs}", self.title)
+    }
+}
+
+/// How much of a setup's runs was disturbed, at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Disturbed {
+    /// No reading left its bounds.
+    Nowhere,
+    /// In up to half of the blocks, or all along by what the host is.
+    Somewhere,
+    /// In more than half of the blocks of a run.
+    Mostly,
+}
+
+impl Disturbed {
+    /// For a filter.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Nowhere => "none",
+            Self::Somewhere => "in up to half of a run",
+            Self::Mostly => "in most of a run",
+        }
+    }
+}
+
+impl Setup {
+    /// What disturbed its runs: what stood all along first, then the most frequent.
+    #[must_use]
+    pub fn disturbances(&self) -> Vec<Disturbance<'_>> {
+        let mut found: Vec<Disturbance<'_>> = Vec::new();
+        for kind in self.runs.iter().flat_map(|run| &run.disturbances) {
+            match found.iter_mut().find(|one| one.title == kind.title) {
+                Some(one) => {
+                    one.runs_count += 1;
+                    one.share = match (one.share, kind.share()) {
+                        (Some(share), Some(other)) => Some(share.max(other)),
+                        _ => None,
+                    };
+                }
+                None => found.push(Disturbance {
+                    title: &kind.title,
+                    share: kind.share(),
+                    runs_count: 1,
+                }),
+            }
+        }
+        // In thousandths, as shares have no order of their own.
+        found.sort_by_key(|one| one.share.map(|share| Reverse((share * 1e3) as u64)));
+        found
+    }
+
+    /// How much of them was disturbed.
+    #[must_use]
+    pub fn disturbed(&self) -> Disturbed {
+        let found = self.disturbances();
+        let is_most = |one: &Disturbance<'_>| one.share.is_some_and(|share| share > 0.5);
+        match found.is_empty() {
+            true => Disturbed::Nowhere,
+            false if found.iter().any(is_most) => Disturbed::Mostly,
+            false => Disturbed::Somewhere,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::{Figures, Kept};
+    use crate::taints::Tainted;
+
+    fn tainted(title: &str, blocks_count: usize) -> Tainted {
+        Tainted {
+            title: title.to_owned(),
+            meaning: "",
+            blocks_count,
+            run_blocks_count: 10,
+            message: String::new(),
+        }
+    }
+
+    fn setup(runs: &[&[(&str, usize)]]) -> Setup {
+        let run = |kinds: &&[(&str, usize)]| Kept {
+            file: String::new(),
+            started: String::new(),
+            run_id: String::new(),
+            disturbances: kinds
+                .iter()
+                .map(|(title, count)| tainted(title, *count))
+                .collect(),
+            raw: None,
+            figures: Figures::new(),
+        };
+        Setup {
+            facts: Vec::new(),
+            cpus_count: 1,
+            runs: runs.iter().map(run).collect(),
+            figures: Figures::new(),
+            derived: false,
+        }
+    }
+
+    #[test]
+    fn kinds_of_all_runs_are_put_together_by_the_worst_run() {
+        let two = setup(&[
+            &[("steal", 2), ("governor", 0)],
+            &[("steal", 4), ("swap", 6)],
+        ]);
+        let texts: Vec<String> = two.disturbances().iter().map(|one| one.text(2)).collect();
+        let expected = [
+            "governor (1 of 2 runs)",
+            "swap in 60.0% of the blocks (1 of 2 runs)",
+            "steal in 40.0% of the blocks (2 of 2 runs)",
+        ];
+        assert_eq!(texts, expected);
+        assert_eq!(two.disturbed(), Disturbed::Mostly);
+        let one = setup(&[&[("steal", 5)]]);
+        assert_eq!(
+            one.disturbances()[0].text(1),
+            "steal in 50.0% of the blocks"
+        );
+        assert_eq!(one.disturbed(), Disturbed::Somewhere);
+        assert_eq!(setup(&[&[]]).disturbed(), Disturbed::Nowhere);
+    }
+}

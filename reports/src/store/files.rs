@@ -1,0 +1,65 @@
+//! The result files of a folder.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What is at and below a folder.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    /// The result files, by their paths: regular files alone.
+    pub found: Vec<PathBuf>,
+    /// What the file system did not show, and what it said, by paths.
+    pub unread: Vec<(PathBuf, String)>,
+}
+
+impl Files {
+    /// Looks at and below `folder`. Folders that are linked to are not entered; one that
+    /// cannot be read is named, and the others are read all the same.
+    ///
+    /// # Errors
+    ///
+    /// What the file system said of `folder` itself.
+    pub fn below(folder: &Path) -> io::Result<Files> {
+        let mut files = Files::default();
+        let mut open = vec![folder.to_owned()];
+        while let Some(path) = open.pop() {
+            let entries = match std::fs::read_dir(&path) {
+                Err(error) if path == folder => return Err(error),
+                entries => files.read(&path, entries),
+            };
+            for entry in entries.into_iter().flatten() {
+                let entry = files.read(&path, entry);
+                open.extend(entry.and_then(|entry| files.take(entry.path())));
+            }
+        }
+        files.found.sort();
+        files.unread.sort();
+        Ok(files)
+    }
+
+    /// Takes a file if it is one of results; gives back a folder.
+    fn take(&mut self, path: PathBuf) -> Option<PathBuf> {
+        let found = std::fs::symlink_metadata(&path);
+        let kind = self.read(&path, found)?;
+        if kind.is_dir() {
+            return Some(path);
+        }
+        let name = path.to_string_lossy();
+        let is_named = name.ends_with(".jsonl") || name.ends_with(".jsonl.zst");
+        // A link to a file is read; one to a folder may lead back here.
+        let is_file = |path: &Path| std::fs::metadata(path).is_ok_and(|to| to.is_file());
+        if is_named && (kind.is_file() || kind.is_symlink() && is_file(&path)) {
+            self.found.push(path);
+        }
+        None
+    }
+
+    /// What was read; names the path where it could not be.
+    fn read<T>(&mut self, path: &Path, found: io::Result<T>) -> Option<T> {
+        let kept = found.map_err(|error| {
+            let said = format!("it cannot be read: {error}");
+            self.unread.push((path.to_owned(), said));
+        });
+        kept.ok()
+    }
+}

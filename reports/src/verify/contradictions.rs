@@ -1,0 +1,153 @@
+//! What in a file contradicts something else in it, so that no run has written it as it
+//! stands. The reader looks at the machine's own facts (`machine/contradictions.rs`).
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::format;
+use crate::machine::ranges;
+use crate::run::Run;
+use crate::schema::{End, Group};
+
+/// Architectures that a compiler's target begins with, by the same name.
+const NAMED_ALIKE: [&str; 5] = ["x86_64", "aarch64", "riscv64", "loongarch64", "s390x"];
+
+/// What contradicts what, a text each.
+pub(super) fn of(run: &Run) -> Vec<String> {
+    let mut found = Vec::new();
+    found.extend(times(run));
+    found.extend(software(run));
+    found.extend(cpus(run));
+    if let Some(end) = &run.end {
+        found.extend(counts(run, end));
+        // The parts of a merged run were measured at one time, on several machines.
+        if run.header.design.merged.is_none() {
+            found.extend(order(run, end));
+        }
+    }
+    found
+}
+
+fn times(run: &Run) -> Option<String> {
+    let started = ("start", Some(&run.header.started));
+    let finished = ("end", run.end.as_ref().map(|end| &end.finished));
+    [started, finished].into_iter().find_map(|(what, said)| {
+        let said = said.filter(|said| said.parse::<Timestamp>().is_err())?;
+        Some(format!("its {what} is no date and time: {said:?}"))
+    })
+}
+
+fn software(run: &Run) -> Vec<String> {
+    let header = &run.header;
+    let fact = |name: &str| header.environment.get(name).and_then(Value::as_str);
+    let mut found = Vec::new();
+    let is_hash = |commit: &str| {
+        let is_digit = |sign: u8| sign.is_ascii_digit() || (b'a'..=b'f').contains(&sign);
+        [40, 64].contains(&commit.len()) && commit.bytes().all(is_digit)
+    };
+    if let Some(commit) = fact("git_commit").filter(|commit| !is_hash(commit)) {
+        found.push(format!("its commit is no commit of git: {commit:?}"));
+    }
+    let architecture = header.host.machine.architecture.as_str();
+    let is_other =
+        |target: &&str| NAMED_ALIKE.contains(&architecture) && !target.starts_with(architecture);
+    if let Some(target) = fact("target").filter(is_other) {
+        found.push(format!(
+            "its machine is {architecture}, and it was built for {target}"
+        ));
+    }
+    let system = header.host.operating_system.as_str();
+    let is_other = |kernel: &&str| !system.is_empty() && !system.ends_with(kernel);
+    if let Some(kernel) = fact("kernel").filter(is_other) {
+        found.push(format!("its system is {system}, and its kernel {kernel}"));
+    }
+    found
+}
+
+/// Whether its lanes were on CPUs that were not online.
+fn cpus(run: &Run) -> Option<String> {
+    let host = &run.header.host;
+    let list = host.facts.get("cpus_online")?.as_str()?;
+    let online = ranges(list)?;
+    let is_online = |cpu: u32| {
+        let mut ranges = online.iter();
+        ranges.any(|(first, last)| (*first..=*last).contains(&cpu))
+    };
+    let mut own = run.header.design.cpus.iter();
+    let other = own.find(|cpu| !is_online(**cpu))?;
+    Some(format!(
+        "its lanes ran on the CPU {other}, and its CPUs are {list}"
+    ))
+}
+
+/// The closing line's numbers against what is there; the reader counts samples.
+fn counts(run: &Run, end: &End) -> Option<String> {
+    let counts = [
+        ("groups", end.groups_count, run.groups.len()),
+        ("failures", end.failures_count, run.failures.len()),
+    ];
+    let (what, said, there) = counts
+        .into_iter()
+        .find(|(_, said, there)| *said != *there as u64)?;
+    Some(format!(
+        "its closing line says {said} {what}, and there are {there}: lines are missing or were added"
+    ))
+}
+
+/// The order in which it was measured: one group after the other, each before the end of
+/// its block, and all before the end of the run.
+fn order(run: &Run, end: &End) -> Option<String> {
+    // Moments are kept to the millisecond, and clocks are read one after the other.
+    const SLACK: f64 = 0.99;
+    const ROUNDED_NS: f64 = 2e6;
+    let mut groups: Vec<&Group> = run.groups.iter().collect();
+    groups.sort_by_key(|group| group.order_index);
+    let name = |group: &Group| format!("{} on {}", group.workload, group.lane);
+    let at = |ns: u64| format::nanoseconds(ns as f64);
+    let is_over = |group: &Group, ns: u64| {
+        let samples = group.samples.iter().map(|sample| sample.elapsed_ns as f64);
+        let took_ns = samples.sum::<f64>() * SLACK - ROUNDED_NS;
+        group.at_ns as f64 + took_ns.max(0.0) <= ns as f64
+    };
+    for pair in groups.windows(2) {
+        let (one, next) = (pair[0], pair[1]);
+        if one.order_index == next.order_index {
+            return Some(format!(
+                "{} and {} were both measured as number {}",
+                name(one),
+                name(next),
+                one.order_index
+            ));
+        }
+        if !is_over(one, next.at_ns) {
+            return Some(format!(
+                "{}, begun after {}, was still measured when {} began, after {}",
+                name(one),
+                at(one.at_ns),
+                name(next),
+                at(next.at_ns)
+            ));
+        }
+    }
+    let last = groups.iter().find(|group| !is_over(group, end.elapsed_ns));
+    if let Some(group) = last {
+        return Some(format!(
+            "{}, begun after {}, was still measured when the run ended, after {}",
+            name(group),
+            at(group.at_ns),
+            at(end.elapsed_ns)
+        ));
+    }
+    groups.iter().find_map(|group| {
+        let mut marks = run.blocks.iter();
+        let block = marks.find(|block| block.block_index == group.block_index)?;
+        (!is_over(group, block.at_ns)).then(|| {
+            format!(
+                "{}, begun after {}, was still measured when its block ended, after {}",
+                name(group),
+                at(group.at_ns),
+                at(block.at_ns)
+            )
+        })
+    })
+}

@@ -1,0 +1,79 @@
+//! Whether two runs hold the same samples, be it that the times of one are so many times
+//! those of the other: two runs that were measured never do.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::run::Run;
+use crate::stats::quantile::median;
+
+/// With fewer times a cell is not compared.
+const FEWEST_TIMES: usize = 5;
+
+/// With fewer such cells two runs are compared time by time.
+const FEWEST_CELLS: usize = 8;
+
+/// More cells would say no more.
+const MOST_CELLS: usize = 32;
+
+/// The ratios of a cell's times in two runs that were measured are further apart.
+const CONSTANT_RATIO: f64 = 1e-4;
+
+/// The times of a run: those of each cell in their order, the cells by their digests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Times {
+    /// The part of the run that it is.
+    shard: u32,
+    cells: BTreeMap<u64, Vec<u64>>,
+}
+
+impl Times {
+    /// Those of `run`; `None` where there are none.
+    pub(super) fn of(run: &Run) -> Option<Times> {
+        let mut cells: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        for group in &run.groups {
+            let mut hasher = DefaultHasher::new();
+            (
+                &group.workload,
+                &group.lane,
+                &group.parameters,
+                group.control,
+            )
+                .hash(&mut hasher);
+            let own = group.samples.iter().map(|sample| sample.elapsed_ns);
+            cells.entry(hasher.finish()).or_default().extend(own);
+        }
+        let shard = run.header.design.shard.map_or(0, |shard| shard.index);
+        (!cells.is_empty()).then_some(Times { shard, cells })
+    }
+
+    /// How many times as long as those of `other` these are, by the median of the cells in
+    /// which all are; `None` where most cells are not so.
+    pub(super) fn ratio_to(&self, other: &Times) -> Option<f64> {
+        if self == other {
+            return Some(1.0);
+        }
+        if self.shard != other.shard {
+            return None;
+        }
+        let both = self.cells.iter().filter_map(|(cell, times)| {
+            let others = other.cells.get(cell)?;
+            let is_enough = times.len() == others.len() && times.len() >= FEWEST_TIMES;
+            is_enough.then(|| constant(times, others))
+        });
+        let found: Vec<Option<f64>> = both.take(MOST_CELLS).collect();
+        let ratios: Vec<f64> = found.iter().copied().flatten().collect();
+        let is_most = found.len() >= FEWEST_CELLS && ratios.len() * 2 > found.len();
+        median(&ratios).filter(|_| is_most)
+    }
+}
+
+/// The ratio of the times, where it is the same of all.
+fn constant(times: &[u64], others: &[u64]) -> Option<f64> {
+    let ratio = |(time, other): (&u64, &u64)| *time as f64 / (*other).max(1) as f64;
+    let mut ratios = times.iter().zip(others).map(ratio);
+    let first = ratios.next()?;
+    ratios
+        .all(|ratio| (ratio / first - 1.0).abs() < CONSTANT_RATIO)
+        .then_some(first)
+}

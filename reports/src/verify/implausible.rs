@@ -1,0 +1,211 @@
+//! What no run has. A rule on figures is a law of their kind (nothing lasts longer than
+//! what it is a part of), or a bound that real runs are far from: fresh processes never
+//! repeat a time to a millionth, and clocks count in nanoseconds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::format;
+use crate::run::Run;
+use crate::schema::{Parameters, Sample};
+use crate::stats::quantile::median;
+
+/// The day of the project's first commit.
+const FIRST_DAY: &str = "2026-11-21T00:00:00Z";
+
+/// A CPU of 5 GHz has a cycle in 0.2 ns, and no operation is less than one.
+const LEAST_NS: f64 = 0.2;
+
+/// Rounded moments, and clocks that are read one after the other.
+const SLACK: f64 = 1.01;
+
+/// With fewer times nothing is said of all of them.
+const MANY_TIMES: usize = 100;
+
+/// With fewer cells nothing is said of the typical one.
+const MANY_CELLS: usize = 30;
+
+/// The times of a cell are further apart than this share; the wake-ups of a timer are so by
+/// 500 times this.
+const ALIKE_RATIO: f64 = 1e-6;
+
+/// Shorter times may be alike, by a clock that has steps.
+const SHORT_NS: u64 = 100_000;
+
+/// So are those of the typical cell; 20% and more is usual.
+const TYPICAL_RATIO: f64 = 1e-3;
+
+/// What is implausible, a text each; of one kind, one says it: an edited file would have
+/// thousands.
+pub(super) fn of(run: &Run, now: Timestamp) -> Vec<String> {
+    let mut found = Vec::new();
+    found.extend(dates(run, now));
+    found.extend(origin(run));
+    found.extend(laws(run));
+    found.extend(cpu_time(run));
+    found.extend(spread(run));
+    found.extend(digits(run));
+    found
+}
+
+/// When it was, by the clock of its machine.
+fn dates(run: &Run, now: Timestamp) -> Option<String> {
+    const DAY: SignedDuration = SignedDuration::from_hours(24);
+    let said = &run.header.started;
+    let started: Timestamp = said.parse().ok()?;
+    if started.duration_since(now) > DAY {
+        return Some(format!("it began in the future: {said}"));
+    }
+    if FIRST_DAY
+        .parse()
+        .is_ok_and(|first: Timestamp| started < first)
+    {
+        return Some(format!("it began before there was such a program: {said}"));
+    }
+    // The header is written after the lanes were asked for, before the first group.
+    let end = run.end.as_ref()?;
+    if run.header.design.merged.is_some() {
+        return None;
+    }
+    let finished: Timestamp = end.finished.parse().ok()?;
+    let first_ns = run.groups.iter().map(|group| group.at_ns).min()?;
+    let measured_s = end.elapsed_ns.saturating_sub(first_ns) as f64 / 1e9;
+    let passed_s = finished.duration_since(started).as_secs_f64();
+    (passed_s * SLACK + 1.0 < measured_s).then(|| {
+        format!(
+            "it measured for {measured_s:.0} s, and its dates are {passed_s:.0} s apart: a date was edited, or the clock was set meanwhile"
+        )
+    })
+}
+
+/// The machine that it is said to be of.
+fn origin(run: &Run) -> Option<String> {
+    let host = &run.header.host;
+    let of_before = host.facts.get("cpuinfo");
+    if host.cores.is_empty() && of_before.is_none() {
+        return Some(
+            "it says what its machine is, and has no raw facts that would show it".to_owned(),
+        );
+    }
+    let fields = host.cores.first().map(|kind| &kind.cpuinfo);
+    let field = |name: &str| {
+        let of_kind = fields
+            .and_then(|fields| fields.get(name))
+            .map(String::as_str);
+        of_kind.or_else(|| of_before?.get(name)?.as_str())
+    };
+    let (name, maker) = (field("model name")?, field("vendor_id")?);
+    let makers = [("AMD", "AuthenticAMD"), ("Intel", "GenuineIntel")];
+    let is_other = |(word, own): &(&str, &str)| {
+        let is_of = makers.iter().any(|(_, known)| *known == maker);
+        name.contains(word) && is_of && maker != *own
+    };
+    makers
+        .iter()
+        .any(is_other)
+        .then(|| format!("its CPU is called {name}, and is made by {maker}"))
+}
+
+/// Samples that break a law.
+fn laws(run: &Run) -> Option<String> {
+    let cpus = run.header.design.cpus.len().max(1) as f64;
+    let memory = run.header.host.memory_bytes;
+    run.groups.iter().find_map(|group| {
+        let mut samples = group.samples.iter();
+        let what = samples.find_map(|sample| broken_law(sample, cpus, memory))?;
+        Some(format!("{} on {}: {what}", group.workload, group.lane))
+    })
+}
+
+/// The law that a sample breaks.
+fn broken_law(sample: &Sample, cpus: f64, memory_bytes: u64) -> Option<String> {
+    let each_ns = sample.elapsed_ns as f64 * cpus / sample.operations_count as f64;
+    if each_ns < LEAST_NS {
+        return Some(format!("{each_ns:.3} ns of a CPU for an operation"));
+    }
+    if let Some(highest) = sample
+        .latency
+        .as_ref()
+        .and_then(|latency| latency.buckets.last())
+        && highest.0 as f64 > sample.elapsed_ns as f64 * SLACK
+    {
+        return Some("a request took longer than the sample that it is part of".to_owned());
+    }
+    let used = sample.memory.map_or(0, |memory| memory.sum_bytes());
+    if memory_bytes > 0 && used > i64::try_from(memory_bytes).unwrap_or(i64::MAX) {
+        return Some("its tasks had more memory than the machine has".to_owned());
+    }
+    None
+}
+
+fn cpu_time(run: &Run) -> Option<String> {
+    if run.header.design.merged.is_some() {
+        return None;
+    }
+    let whole_ns = run.end.as_ref()?.elapsed_ns as f64 * SLACK;
+    let cpus = run.header.design.cpus.len().max(1) as f64;
+    let samples = run.groups.iter().flat_map(|group| &group.samples);
+    let cpu_ns: f64 = samples.map(|sample| sample.cpu_ns as f64).sum();
+    (cpu_ns > whole_ns * cpus)
+        .then(|| "its samples had more CPU time than its CPUs have".to_owned())
+}
+
+/// How far the times of a cell are apart.
+fn spread(run: &Run) -> Option<String> {
+    let mut cells: BTreeMap<(&str, &str, &Parameters), Vec<u64>> = BTreeMap::new();
+    for group in &run.groups {
+        let cell = (&*group.workload, &*group.lane, &group.parameters);
+        let own = group.samples.iter().map(|sample| sample.elapsed_ns);
+        cells.entry(cell).or_default().extend(own);
+    }
+    let mut ratios = Vec::new();
+    for ((workload, lane, _), times) in &cells {
+        let (Some(least), Some(most)) = (times.iter().min(), times.iter().max()) else {
+            continue;
+        };
+        if times.len() < 3 || *least < SHORT_NS {
+            continue;
+        }
+        let ratio = (most - least) as f64 / (*least).max(1) as f64;
+        if ratio < ALIKE_RATIO {
+            return Some(format!(
+                "{workload} on {lane}: {} measured times are alike, about {least} ns",
+                times.len()
+            ));
+        }
+        ratios.push(ratio);
+    }
+    let typical = median(&ratios).filter(|_| ratios.len() >= MANY_CELLS)?;
+    (typical < TYPICAL_RATIO).then(|| {
+        format!(
+            "repeated times are too much alike: in half of its cells they differ by {} at most",
+            format::percent(typical)
+        )
+    })
+}
+
+/// The last digits of its times.
+fn digits(run: &Run) -> Option<String> {
+    let samples = run.groups.iter().flat_map(|group| &group.samples);
+    let times: Vec<u64> = samples.map(|sample| sample.elapsed_ns).collect();
+    if times.len() < MANY_TIMES {
+        return None;
+    }
+    let share = |count: usize| count as f64 / times.len() as f64;
+    let rounded = share(times.iter().filter(|time| *time % 1_000 == 0).count());
+    if rounded > 0.5 {
+        return Some(format!(
+            "{} of its times are whole microseconds, and clocks count in nanoseconds",
+            format::percent(rounded)
+        ));
+    }
+    let distinct: BTreeSet<u64> = times.iter().copied().collect();
+    let copied = share(times.len() - distinct.len());
+    (copied > 0.25).then(|| {
+        format!(
+            "{} of its times are there more than once, to the nanosecond",
+            format::percent(copied)
+        )
+    })
+}
