@@ -265,7 +265,7 @@ fn history_of_one_run_is_printed_and_names_that_are_not_there_are_refused() {
         ),
         (
             ["--workload", "spwan"],
-            "no workload `spwan`; did you mean `spawn.",
+            "no workload `spwan`; did you mean `spawn`?",
         ),
         (["--lane", "haskell"], "no lane `haskell`; there are: "),
     ] {

@@ -136,7 +136,7 @@ fn folder_that_cannot_be_read_is_named_and_the_others_are_read() {
     fs::create_dir(&out).unwrap();
     let kept = &Files::below(&hardware()).unwrap().found[0];
     let text_of_run = zstd::decode_all(fs::File::open(kept).unwrap()).unwrap();
-    fs::write(runs.join("run.jsonl"), text_of_run).unwrap();
+    fs::write(runs.join("one.jsonl"), text_of_run).unwrap();
     for path in [folder.path(), &runs] {
         mode(path, 0o755);
     }

@@ -65,9 +65,13 @@ pub(super) fn begins(id: &str, word: &str) -> bool {
     !word.is_empty() && id.starts_with(word)
 }
 
-/// A hint at the name that was meant, or at all names.
+/// A hint at the name that was meant, or its part before the dot, or at all names.
 fn suggest(word: &str, names: &[&str]) -> String {
-    let nearest = names.iter().min_by_key(|name| distance(word, name));
+    let groups = names
+        .iter()
+        .filter_map(|name| Some(name.split_once('.')?.0));
+    let all = names.iter().copied().chain(groups);
+    let nearest = all.min_by_key(|name| distance(word, name));
     match nearest {
         Some(name) if distance(word, name) <= 1 + word.len() / 3 => {
             format!("; did you mean `{name}`?")

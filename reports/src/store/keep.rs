@@ -47,7 +47,10 @@ impl Kept {
     /// Forms of the run from the finest to the coarsest histograms of latency:
     /// the first that packs to [`MOST_BYTES`] is the one to keep. `home` is the
     /// folder whose name is not passed on.
-    pub fn of<'a>(run: &'a Run, home: Option<&'a str>) -> impl Iterator<Item = Self> + 'a {
+    pub fn of<'a>(
+        run: &'a Run,
+        home: Option<&'a str>,
+    ) -> impl DoubleEndedIterator<Item = Self> + 'a {
         let steps = (COARSEST..=FINEST).rev();
         steps.map(move |bits| Self {
             text: text(run, bits, home),
