@@ -56,7 +56,7 @@ impl Disturbed {
 }
 
 impl Setup {
-    /// What disturbed its runs: what stood all along first, then the most frequent.
+    /// What disturbed its runs, the most frequent first, and last what stood all along.
     #[must_use]
     pub fn disturbances(&self) -> Vec<Disturbance<'_>> {
         let mut found: Vec<Disturbance<'_>> = Vec::new();
@@ -77,7 +77,7 @@ impl Setup {
             }
         }
         // In thousandths, as shares have no order of their own.
-        found.sort_by_key(|one| one.share.map(|share| Reverse((share * 1e3) as u64)));
+        found.sort_by_key(|one| Reverse(one.share.map(|share| (share * 1e3) as u64)));
         found
     }
 
@@ -139,9 +139,9 @@ mod tests {
         ]);
         let texts: Vec<String> = two.disturbances().iter().map(|one| one.text(2)).collect();
         let expected = [
-            "governor (1 of 2 runs)",
             "swap in 60.0% of the blocks (1 of 2 runs)",
             "steal in 40.0% of the blocks (2 of 2 runs)",
+            "governor (1 of 2 runs)",
         ];
         assert_eq!(texts, expected);
         assert_eq!(two.disturbed(), Disturbed::Mostly);

@@ -207,19 +207,16 @@ fn row_head(machine: &Machine, setup: &Setup, up: &str) -> Markup {
     }
 }
 
-/// What disturbed the runs, in a few words.
+/// What disturbed the runs most; the page of the machine has it all.
 fn disturbed(setup: &Setup) -> String {
-    const MOST: usize = 3;
     let found = setup.disturbances();
-    let texts = found
-        .iter()
-        .take(MOST)
-        .map(|one| one.text(setup.runs.len()));
-    let texts = texts.collect::<Vec<_>>().join("; ");
+    let Some(first) = found.first() else {
+        return "No disturbances".to_owned();
+    };
+    let first = first.text(setup.runs.len());
     match found.len() {
-        0 => "No disturbances".to_owned(),
-        count if count > MOST => format!("Disturbed: {texts}; and {} more", count - MOST),
-        _ => format!("Disturbed: {texts}"),
+        1 => format!("Disturbed: {first}"),
+        count => format!("Disturbed: {first}, and {} more", count - 1),
     }
 }
 
