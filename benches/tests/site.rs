@@ -32,7 +32,7 @@ fn site_of_the_collection_is_written_and_named() {
     let said = text(&output.stdout);
     let index = out.join("index.html");
     assert_eq!(said.lines().last(), index.to_str());
-    assert!(said.starts_with("3 runs of 1 machines"), "{said}");
+    assert!(said.starts_with("4 runs of 1 machines"), "{said}");
     let page = fs::read_to_string(&index).unwrap();
     assert!(page.contains("Machines and questions"));
     for name in ["start", "wait", "switch", "serve", "compute", "across"] {
@@ -98,7 +98,7 @@ fn collected_folder_names_what_is_missing_and_keeps_what_is_whole() {
     let output = collect();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     let said = text(&output.stdout);
-    assert!(said.contains("3 whole, 1 missing"), "{said}");
+    assert!(said.contains("4 whole, 1 missing"), "{said}");
     let names = |folder: &Path| -> Vec<String> {
         let files = Files::below(folder).unwrap().found.into_iter();
         files

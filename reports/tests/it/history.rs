@@ -94,7 +94,7 @@ fn few_runs_have_a_history_without_steps() {
     let collection = Collection::read(&crate::schema::in_crate("hardware")).unwrap();
     let all = histories(&collection);
     let history = only(&all);
-    assert_eq!(history.moments.len(), 3);
+    assert_eq!(history.moments.len(), 4);
     assert!(
         history
             .moments
