@@ -125,7 +125,8 @@ mod tests {
     #[test]
     fn facts_that_contradict_each_other_are_told() {
         assert_eq!(contradiction(&host()), None);
-        let edits: [(fn(&mut Host), &str); 7] = [
+        type Edit = fn(&mut Host);
+        let edits: [(Edit, &str); 7] = [
             (
                 |host| host.machine.cores_count = 64,
                 "64 cores, and 4 by its kinds of core",

@@ -188,7 +188,7 @@ fn thirty_machines_have_their_pages_and_every_table_reads_without_a_script() {
                 None => format!("{up}{link}"),
             };
             let is_page = pages.iter().any(|(path, _)| *path == target);
-            let is_run = files.iter().any(|file| *file == target);
+            let is_run = files.contains(&target);
             assert!(is_page || is_run, "{path}: {link}");
         }
         for word in ["http://", "https://", " style=\"", " onclick="] {
