@@ -19,6 +19,7 @@ pub use growth::{FEWEST_TASKS, Growth};
 pub use noise::{Noise, NoisePair};
 pub(crate) use peers::ratio_text;
 pub use peers::{Ours, PeerRow, Peers, is_floor, is_ours};
+use quantity::GAP;
 pub use quantity::{HEADROOM, LEAST_HEADROOM, Quantity, Unit};
 pub use row::{Absence, Case, Row, Standing};
 pub use scaling::{Curve, CurvePoint};
@@ -87,7 +88,7 @@ impl Analysis {
             let screen = workload.first_screen.as_ref();
             let answering = screen.and_then(|screen| screen.quantity.as_deref());
             let id = quantity.id.as_str();
-            quantity.rank == 0 || id == HEADROOM || answering == Some(id)
+            quantity.rank == 0 || [HEADROOM, GAP].contains(&id) || answering == Some(id)
         };
         Analysis::of_quantities(run, is_main).0
     }
@@ -116,6 +117,8 @@ impl Analysis {
         row::add_headroom(&mut rows);
         rows.extend(row::absences(run, &rows));
         row::sort(&mut rows, run);
+        row::part_other_counts(&mut rows);
+        row::add_gaps(&mut rows);
         let analysis = Analysis {
             ledgers: Vec::new(),
             curves: Vec::new(),

@@ -5,12 +5,15 @@ use serde::Serialize;
 use crate::format;
 use crate::schema::{Better, Measure, Metric, Sample, Workload};
 use crate::stats::bootstrap::{Interval, Ratio};
-use crate::stats::histogram::percentile;
+use crate::stats::histogram::told_percentile;
 use crate::stats::verdict::Verdict;
 
 /// What a load generator can do over what it was set to, where a workload
 /// has one.
 pub const HEADROOM: &str = "load_headroom_ratio";
+
+/// The next rate above one that was searched for, over it.
+pub(crate) const GAP: &str = "rate_gap_ratio";
 
 /// With less [headroom](HEADROOM) than this the generator may be what limits a
 /// figure.
@@ -213,7 +216,7 @@ impl Quantity {
             }
             Source::Latency(thousandths) => {
                 let latency = sample.latency.as_ref()?;
-                percentile(&latency.buckets, f64::from(*thousandths) / 1000.0)? as f64
+                told_percentile(&latency.buckets, f64::from(*thousandths) / 1000.0)? as f64
             }
             Source::Metric(name) => *sample.metrics.get(name)?,
         };
@@ -291,7 +294,7 @@ mod tests {
         assert_eq!(Unit::of_name("achieved_per_s"), Unit::PerSecond);
         assert_eq!(Unit::of_name("load_busy_ratio"), Unit::Share);
         assert_eq!(Unit::of_name(HEADROOM), Unit::Factor);
-        assert_eq!(Unit::of_name("rate_gap_ratio"), Unit::Factor);
+        assert_eq!(Unit::of_name(GAP), Unit::Factor);
         assert_eq!(Unit::of_name("stack_bytes"), Unit::Bytes);
         assert_eq!(Unit::of_name("steps"), Unit::Count);
     }

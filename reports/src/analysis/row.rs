@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::cells::{Cell, between};
-use super::quantity::{HEADROOM, LEAST_HEADROOM, Quantity, Source};
+use super::quantity::{GAP, HEADROOM, LEAST_HEADROOM, Quantity, Source};
 use crate::run::Run;
 use crate::schema::{FailureKind, Parameters, Workload};
 use crate::stats::bootstrap::{Estimate, Ratio, Replicates};
@@ -100,6 +100,10 @@ pub struct Row {
     /// How many times its set rate the load generator can do, where
     /// there is one.
     pub headroom_ratio: Option<f64>,
+    /// Of a rate that was searched for: the next rate above it that was not found to
+    /// hold, over it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gap_ratio: Option<f64>,
     /// The figure's resamples, for ratios to other runs.
     #[serde(skip)]
     pub(crate) replicates: Option<Replicates>,
@@ -153,6 +157,7 @@ impl Row {
             involuntary_switches: cell.switches.map(|switches| switches.1),
             events: BTreeMap::new(),
             headroom_ratio: None,
+            gap_ratio: None,
             replicates: (!cell.control).then(|| cell.replicates.clone()),
             processes: cell.processes.clone(),
         }
@@ -212,6 +217,11 @@ impl Row {
             Some(estimate) if !self.is_resolved() => {
                 let most = estimate.interval.map_or(estimate.value, |one| one.high);
                 format!("at most {}", self.quantity.unit.text(most.max(0.0)))
+            }
+            Some(estimate) if self.gap_ratio.is_some_and(|gap| gap > WIDE_GAP) => {
+                let next = estimate.value * self.gap_ratio.unwrap_or(1.0);
+                let [low, next] = [estimate.value, next].map(|rate| self.quantity.unit.text(rate));
+                format::range(&low, &next)
             }
             Some(estimate) => {
                 let sign = match self.is_limited() {
@@ -290,19 +300,77 @@ pub(super) fn add_events(rows: &mut [Row], run: &Run) {
     }
 }
 
+/// Adds to each rate how far its search came, and takes back the verdicts that rest on
+/// less: the true rate lies anywhere from the one found to the next.
+pub(super) fn add_gaps(rows: &mut [Row]) {
+    let gaps = figures(rows, GAP);
+    for row in rows.iter_mut().filter(|row| row.quantity.id == RATE) {
+        let gap = |lane: &str| gaps.get(&key_of(row, lane)).copied();
+        let own = gap(&row.lane);
+        let standing = row.standing.as_ref();
+        let reference = standing.and_then(|standing| gap(&standing.reference_lane));
+        row.gap_ratio = own;
+        let Some(standing) = &mut row.standing else {
+            continue;
+        };
+        let (own, reference) = (own.unwrap_or(1.0), reference.unwrap_or(1.0));
+        let ratio = standing.ratio.value;
+        let is_told = match standing.verdict {
+            Verdict::Faster => ratio > reference,
+            Verdict::Slower => ratio * own < 1.0,
+            Verdict::Same => own.max(reference) <= WIDE_GAP,
+            Verdict::CannotTell => true,
+        };
+        if !is_told {
+            standing.verdict = Verdict::CannotTell;
+        }
+    }
+}
+
+const RATE: &str = "rate_per_s";
+/// With more than this between both, a rate is shown with the next one: the margin of
+/// *no difference*.
+const WIDE_GAP: f64 = 1.1;
+
+/// The lane's cell that a figure is of.
+type Key = (String, String, Case);
+
+fn key_of(row: &Row, lane: &str) -> Key {
+    (row.workload.clone(), lane.to_owned(), row.case.clone())
+}
+
+/// The figures with this id.
+fn figures(rows: &[Row], id: &str) -> BTreeMap<Key, f64> {
+    rows.iter()
+        .filter(|row| row.quantity.id == id)
+        .filter_map(|row| Some((key_of(row, &row.lane), row.estimate?.value)))
+        .collect()
+}
+
+/// Takes away the comparisons of memories with idle connections whose numbers differ
+/// by more than a twentieth: a lane that held fewer is not smaller.
+pub(super) fn part_other_counts(rows: &mut [Row]) {
+    const MEMORY: &str = "idle_memory_bytes";
+    let counts = figures(rows, "load_idle_count");
+    for row in rows.iter_mut().filter(|row| row.quantity.id == MEMORY) {
+        let Some(standing) = &row.standing else {
+            continue;
+        };
+        let count = |lane: &str| counts.get(&key_of(row, lane)).copied();
+        let ratio = count(&row.lane)
+            .zip(count(&standing.reference_lane))
+            .map(|(own, reference)| own / reference);
+        if ratio.is_some_and(|ratio| (ratio - 1.0).abs() > 0.05) {
+            row.standing = None;
+        }
+    }
+}
+
 /// Adds to each row what the load generator had left when it was measured.
 pub(super) fn add_headroom(rows: &mut [Row]) {
-    let key = |row: &Row| (row.workload.clone(), row.lane.clone(), row.case.clone());
-    let known: BTreeMap<_, f64> = rows
-        .iter()
-        .filter(|row| row.quantity.id == HEADROOM)
-        .filter_map(|row| Some((key(row), row.estimate?.value)))
-        .collect();
-    if known.is_empty() {
-        return;
-    }
+    let known = figures(rows, HEADROOM);
     for row in rows {
-        row.headroom_ratio = known.get(&key(row)).copied();
+        row.headroom_ratio = known.get(&key_of(row, &row.lane)).copied();
     }
 }
 
@@ -379,6 +447,7 @@ fn absent(run: &Run, workload: &str, lane: &str, case: Case, absence: Absence) -
         involuntary_switches: None,
         events: BTreeMap::new(),
         headroom_ratio: None,
+        gap_ratio: None,
         replicates: None,
         processes: BTreeMap::new(),
     })
@@ -417,4 +486,107 @@ pub(super) fn sort(rows: &mut Vec<Row>, run: &Run) {
             place(lanes(), &row.lane),
         )
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Analysis;
+    use crate::schema::{Better, Group, Header, Lane, Metric, Sample};
+
+    const NAMES: [&str; 4] = [RATE, "idle_memory_bytes", "load_idle_count", GAP];
+
+    /// Five processes of each lane, a thousandth apart; a lane is its name, its rate, the
+    /// gap above it, and how many idle connections it held.
+    fn analysis(lanes: &[(&str, f64, f64, f64)]) -> Analysis {
+        let metric = |name: &str| Metric {
+            name: name.to_owned(),
+            title: String::new(),
+            better: match name {
+                RATE => Better::Higher,
+                _ => Better::Lower,
+            },
+        };
+        let group = |&(lane, rate, gap, count): &(&str, f64, f64, f64), process_index: u64| {
+            let spread = 1.0 + process_index as f64 / 1e3;
+            let values = [rate * spread, count * 1e4 * spread, count, gap];
+            let metrics = NAMES.map(str::to_owned).into_iter().zip(values).collect();
+            let sample = Sample {
+                elapsed_ns: 1,
+                operations_count: 1,
+                metrics,
+                ..Sample::default()
+            };
+            Group {
+                workload: "service.http".to_owned(),
+                lane: lane.to_owned(),
+                process_index,
+                block_index: process_index,
+                samples: vec![sample],
+                ..Group::default()
+            }
+        };
+        let run = Run {
+            header: Header {
+                lanes: lanes
+                    .iter()
+                    .map(|lane| Lane {
+                        name: lane.0.to_owned(),
+                        ..Lane::default()
+                    })
+                    .collect(),
+                workloads: vec![Workload {
+                    id: "service.http".to_owned(),
+                    metrics: NAMES.map(metric).to_vec(),
+                    ..Workload::default()
+                }],
+                ..Header::default()
+            },
+            groups: (0..5)
+                .flat_map(|process| lanes.iter().map(move |lane| group(lane, process)))
+                .collect(),
+            ..Run::default()
+        };
+        Analysis::of(&run)
+    }
+
+    fn row<'a>(analysis: &'a Analysis, lane: &str, id: &str) -> &'a Row {
+        let mut rows = analysis.rows.iter();
+        let row = rows.find(|row| row.lane == lane && row.quantity.id == id);
+        row.expect("a row")
+    }
+
+    #[test]
+    fn memories_with_other_numbers_of_idle_connections_are_not_compared() {
+        let analysis = analysis(&[
+            ("thread", 500.0, 1.02, 10_000.0),
+            ("go", 500.0, 1.02, 9_700.0),
+            ("python", 500.0, 1.02, 5_000.0),
+        ]);
+        let is_compared = |lane, id| row(&analysis, lane, id).standing.is_some();
+        assert!(is_compared("go", "idle_memory_bytes"));
+        assert!(!is_compared("python", "idle_memory_bytes"));
+        assert!(is_compared("python", RATE));
+    }
+
+    #[test]
+    fn rate_whose_search_did_not_come_far_is_a_range_and_no_verdict_rests_on_less() {
+        let verdict = |lane: (&str, f64, f64, f64), gap: f64| {
+            let analysis = analysis(&[("thread", 12_800.0, gap, 1.0), lane]);
+            let row = row(&analysis, lane.0, RATE);
+            let standing = row.standing.as_ref().expect("a comparison");
+            (standing.verdict, row.value_text())
+        };
+        let other = |rate, gap| ("go", rate, gap, 1.0);
+        let same = verdict(other(12_800.0, 1.02), 1.02);
+        assert_eq!(same.0, Verdict::Same);
+        let (told, text) = verdict(other(12_800.0, 2.0), 1.02);
+        assert_eq!(told, Verdict::CannotTell);
+        assert!(text.contains("12.8") && text.contains("25.7"), "{text}");
+        // Three times as much is more, even if the other can do twice what was found.
+        assert_eq!(verdict(other(38_400.0, 1.02), 2.0).0, Verdict::Faster);
+        assert_eq!(verdict(other(19_200.0, 1.02), 2.0).0, Verdict::CannotTell);
+        assert_eq!(verdict(other(4_000.0, 2.0), 1.02).0, Verdict::Slower);
+        assert_eq!(verdict(other(8_000.0, 2.0), 1.02).0, Verdict::CannotTell);
+    }
 }

@@ -26,8 +26,8 @@ const PERCENTILES: [(&str, &str); 3] = [
 
 /// What comes of 1.5 times the highest rate; no figure of a sample.
 const BEYOND: &str = "beyond";
-/// From this many requests on a p99 and a p99.9 are shown.
-const FEWEST: [(&str, f64); 2] = [("p99", 100.0), ("p999", 1_000.0)];
+/// What an idle connection takes.
+const IDLE: &str = "idle_connection_bytes";
 /// The most that may be refused or fail at a rate that holds.
 const MOST_REFUSED: f64 = 0.001;
 
@@ -40,8 +40,8 @@ const COLUMNS: [(&str, &[&str]); 10] = [
     ("Threads", &["threads_count"]),
     ("Memory", &["memory_bytes"]),
     (
-        "More memory for each idle connection",
-        &["idle_connection_bytes"],
+        "More memory for each idle connection (of so many)",
+        &[IDLE, "load_idle_count"],
     ),
     ("Right answers at 1.5 times the rate", &[BEYOND]),
     (
@@ -92,27 +92,21 @@ fn estimate(rows: &[&Row], lane: &str, id: &str) -> Option<Estimate> {
         .estimate
 }
 
-/// Whether a percentile at so much of the highest rate is one of a handful.
-fn is_of_few(case: &Case, highest: f64, percent: u32, percentile: &str) -> bool {
-    let time = if percent == 50 { "hold_ns" } else { "try_ns" };
-    let Some(&time_ns) = case.0.get(time) else {
-        return false;
-    };
-    let requests = highest * f64::from(percent) / 100.0 * time_ns as f64 / 1e9;
-    let fewest = FEWEST.iter().find(|(name, _)| *name == percentile);
-    fewest.is_some_and(|(_, fewest)| requests < *fewest)
-}
-
 /// What becomes of 1.5 times the highest rate.
 fn beyond(p99_ns: f64, limit_ns: f64, shed: f64, failed: f64) -> &'static str {
     match p99_ns <= limit_ns && failed <= MOST_REFUSED {
         true if shed + failed <= MOST_REFUSED => HOLDS,
         true => "sheds",
-        false => "collapses",
+        false => COLLAPSES,
     }
 }
 
 const HOLDS: &str = "holds";
+const COLLAPSES: &str = "collapses";
+
+/// In place of a percentile that only a handful of requests lies beyond: it has no
+/// figure.
+const TOO_FEW: &str = "too few requests";
 
 /// How many right answers a second a lane gives at 1.5 times its highest rate, and
 /// what becomes of it.
@@ -121,21 +115,20 @@ fn beyond_of(case: &Case, rows: &[&Row], lane: &str) -> Option<(f64, &'static st
     let highest = value(HIGHEST)?;
     let [shed, failed] = [value("beyond_shed_ratio")?, value("beyond_failed_ratio")?];
     let rate = highest * 1.5 * (1.0 - shed - failed).max(0.0);
-    if is_of_few(case, highest, 150, "p99") {
-        return Some((rate, TOO_FEW));
-    }
     let limit = *case.0.get("limit_ns")?;
-    let word = beyond(value("at_150_ns_p99")?, limit as f64, shed, failed);
+    let word = match value("at_150_ns_p99") {
+        Some(p99) => beyond(p99, limit as f64, shed, failed),
+        // It needs no percentile.
+        None if failed > MOST_REFUSED => COLLAPSES,
+        None => TOO_FEW,
+    };
     Some((rate, word))
 }
-
-const TOO_FEW: &str = "too few requests";
 
 /// What stands in the column of these figures.
 fn cell(case: &Case, rows: &[&Row], lane: &str, ids: &[&str]) -> Option<String> {
     let value = |id: &str| Some(estimate(rows, lane, id)?.value);
     let plain = |id: &str| Some(Unit::of_name(id).text(value(id)?));
-    let p99_at = [("latency_ns_p99", 50), ("at_100_ns_p99", 100)];
     match ids {
         [BEYOND] => {
             let (rate, word) = beyond_of(case, rows, lane)?;
@@ -143,20 +136,15 @@ fn cell(case: &Case, rows: &[&Row], lane: &str, ids: &[&str]) -> Option<String> 
         }
         [HIGHEST] => match beyond_of(case, rows, lane) {
             Some((_, HOLDS)) => Some(format!("≥ {}", plain(HIGHEST)?)),
-            _ => plain(HIGHEST),
+            _ => {
+                let row = |row: &&&Row| row.lane == lane && row.quantity.id == HIGHEST;
+                rows.iter().find(row).map(|row| row.value_text())
+            }
         },
         ["recovery_ns"] if value("recovery_ns")? == 0.0 => Some("not disturbed".to_owned()),
-        [id] => {
-            let of = p99_at.iter().find(|(p99, _)| p99 == id);
-            let is_few = of
-                .zip(value(HIGHEST))
-                .is_some_and(|((_, percent), highest)| is_of_few(case, highest, *percent, "p99"));
-            if is_few {
-                Some(TOO_FEW.to_owned())
-            } else {
-                plain(id)
-            }
-        }
+        [IDLE, count] => Some(format!("{} (of {})", plain(IDLE)?, plain(count)?)),
+        [id] if id.ends_with("p99") => plain(id).or(value(HIGHEST).map(|_| TOO_FEW.to_owned())),
+        [id] => plain(id),
         ids => {
             let texts: Option<Vec<String>> = ids.iter().map(|id| plain(id)).collect();
             texts.map(|texts| texts.join(" + "))
@@ -202,8 +190,8 @@ fn table(view: &View<'_>, workload: &Workload, case: &Case, rows: &[&Row]) -> Ma
             }
         }
         div class="notes" { p {
-            "A lane carries your load if its highest rate is above it; the charts show how latency grows on the way there. Memory and threads are those at half of the rate; "
-            "N idle connections take N times that column more."
+            "A lane carries your load if its highest rate is above it. Two rates stand for a search that ended early: the lane carries the first, and was not found to carry the second. The charts show how latency grows on the way there. Memory and threads are those at half of the rate; "
+            "N idle connections take N times that column more. A rate times the CPU time for each request is how many CPUs it keeps busy. A p99 needs 300 requests in a sample."
         } p {
             "At 1.5 times the rate a lane " b { (HOLDS) } " if the limit is kept and at most 0.1% is refused or fails: then its highest rate was not found, and is marked ≥. "
             "It " b { "sheds" } " if it refuses requests and answers the others within the limit; else it " b { "collapses" } "."
@@ -230,9 +218,7 @@ fn one(
         .into_iter()
         .filter_map(|(index, lane)| {
             let highest = estimate(lane, HIGHEST)?.value;
-            let told = LEVELS.iter();
-            let told = told.filter(|percent| !is_of_few(case, highest, **percent, percentile));
-            let points = told.filter_map(|&percent| {
+            let points = LEVELS.iter().filter_map(|&percent| {
                 let latency = estimate(lane, &figure(percent, percentile))?;
                 let rate = highest * f64::from(percent) / 100.0;
                 (latency.value > 0.0).then_some((rate, latency.value, latency.interval))
@@ -281,17 +267,7 @@ mod tests {
     fn beyond_its_highest_rate_a_lane_holds_sheds_or_collapses() {
         assert_eq!(beyond(15.0, 20.0, 0.001, 0.0), HOLDS);
         assert_eq!(beyond(15.0, 20.0, 0.2, 0.0), "sheds");
-        assert_eq!(beyond(21.0, 20.0, 0.2, 0.0), "collapses");
-        assert_eq!(beyond(15.0, 20.0, 0.2, 0.2), "collapses");
-    }
-
-    #[test]
-    fn percentile_of_a_handful_is_not_told() {
-        let times = [("hold_ns", 4_000_000_000), ("try_ns", 500_000_000)];
-        let case = Case(times.map(|(name, ns)| (name.to_owned(), ns)).into());
-        // 198 requests, and 49.5.
-        assert!(!is_of_few(&case, 99.0, 50, "p99") && is_of_few(&case, 99.0, 100, "p99"));
-        assert!(is_of_few(&case, 499.0, 50, "p999") && !is_of_few(&case, 501.0, 50, "p999"));
-        assert!(!is_of_few(&case, 1.0, 50, "p50"));
+        assert_eq!(beyond(21.0, 20.0, 0.2, 0.0), COLLAPSES);
+        assert_eq!(beyond(15.0, 20.0, 0.2, 0.2), COLLAPSES);
     }
 }

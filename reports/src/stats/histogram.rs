@@ -32,6 +32,18 @@ pub fn percentile(buckets: &[(u64, u64)], share: f64) -> Option<u64> {
     buckets.last().map(|bucket| bucket.0)
 }
 
+/// The percentile, where at least three of the counts lie beyond it: from 300 latencies
+/// on there is a 99th, from 3,000 on a 99.9th. A median is always told.
+#[must_use]
+pub fn told_percentile(buckets: &[(u64, u64)], share: f64) -> Option<u64> {
+    let beyond = total(buckets) as f64 * (1.0 - share);
+    let is_told = share <= 0.5 || beyond >= FEWEST_BEYOND;
+    is_told.then(|| percentile(buckets, share))?
+}
+
+/// Of a handful of latencies the 99th percentile is the longest, which is chance.
+const FEWEST_BEYOND: f64 = 3.0;
+
 /// How many latencies there are.
 #[must_use]
 pub fn total(buckets: &[(u64, u64)]) -> u64 {
@@ -51,6 +63,21 @@ mod tests {
         assert_eq!(percentile(&buckets, 0.99), Some(990));
         assert_eq!(percentile(&buckets, 1.0), Some(1000));
         assert_eq!(percentile(&buckets, 0.0), Some(1));
+    }
+
+    #[test]
+    fn percentile_with_a_handful_beyond_it_is_not_told() {
+        for (count, p99, p999) in [
+            (299, None, None),
+            (300, Some(7), None),
+            (2_999, Some(7), None),
+            (3_000, Some(7), Some(7)),
+        ] {
+            let told = |share| told_percentile(&[(7, count)], share);
+            assert_eq!((told(0.5), told(0.99), told(0.999)), (Some(7), p99, p999));
+        }
+        assert_eq!(told_percentile(&[(7, 1)], 0.5), Some(7));
+        assert_eq!(told_percentile(&[], 0.5), None);
     }
 
     #[test]
