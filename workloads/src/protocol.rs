@@ -75,6 +75,9 @@ pub struct Hello {
     pub pid: u32,
     /// How many CPUs the lane uses: the size of its affinity mask.
     pub cpus_count: u32,
+    /// Whether the lane was built without optimisation: then no figure of it counts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unoptimised: bool,
     /// Every workload this lane knows; `None` when it can be run, else why not.
     pub workloads: BTreeMap<String, Option<String>>,
 }
@@ -122,6 +125,13 @@ pub struct Sample {
     /// (`first_instruction_ns`, `achieved_per_s`).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, f64>,
+}
+
+/// Whether a percentile at `share` of `count` latencies is told: at least three must lie
+/// beyond it. A median always is.
+#[must_use]
+pub fn has_percentile(count: u64, share: f64) -> bool {
+    count > 0 && (share <= 0.5 || count as f64 * (1.0 - share) >= 3.0)
 }
 
 /// Latencies of one sample.

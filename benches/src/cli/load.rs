@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use reports::analysis::Unit;
-use reports::stats::histogram::percentile;
+use reports::stats::histogram::told_percentile;
 use workloads::catalogue::{self, Size, Workload};
 use workloads::load::service::{self, Given};
 use workloads::protocol::Parameters;
@@ -31,8 +31,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) fn load(arguments: &LoadArguments) -> anyhow::Result<ExitCode> {
     let (_, parameters) = parameters(&arguments.set)?;
     let address = reach(&arguments.host)?;
-    let seconds = (parameters["search_ns"] + parameters["hold_ns"] + 11 * parameters["try_ns"])
-        .div_ceil(1_000_000_000);
+    let seconds = (service::around_ns(&parameters) + parameters["hold_ns"]).div_ceil(1_000_000_000);
     say(format!("loading {address} for about {seconds} s"));
     let report = service::run(&service::Arguments {
         address,
@@ -41,7 +40,7 @@ pub(super) fn load(arguments: &LoadArguments) -> anyhow::Result<ExitCode> {
     })?;
     let mut out = stdout();
     for (title, share) in PERCENTILES {
-        if let Some(ns) = percentile(&report.latency.buckets, share) {
+        if let Some(ns) = told_percentile(&report.latency.buckets, share) {
             let latency = Unit::Nanoseconds.text(ns as f64);
             writeln!(out, "{title} at 50% of the highest rate: {latency}")?;
         }
@@ -115,4 +114,20 @@ pub(super) fn check_limit(point: &Parameters) -> anyhow::Result<()> {
 pub(super) fn title(name: &str) -> &str {
     let known = catalogue::FIGURES.iter().find(|(known, _)| *known == name);
     known.map_or(name, |(_, title)| title)
+}
+
+#[cfg(test)]
+mod tests {
+    use reports::stats::histogram::told_percentile;
+    use workloads::protocol::has_percentile;
+
+    #[test]
+    fn load_generator_and_page_tell_the_same_percentiles() {
+        for count in (0..=4_000).chain([u64::MAX]) {
+            for share in [0.5, 0.9, 0.99, 0.999] {
+                let told = told_percentile(&[(1, count)], share).is_some();
+                assert_eq!(told, has_percentile(count, share), "{share} of {count}");
+            }
+        }
+    }
 }

@@ -263,7 +263,7 @@ fn guess(
     }
     if matches!(workload.shape, Shape::Service) {
         return Some(cost(
-            around_service_ns(parameters),
+            workloads::load::service::around_ns(parameters) as f64,
             parameter("hold_ns") as f64,
         ));
     }
@@ -275,13 +275,6 @@ fn guess(
         return Some(cost(around_ns, schedule_ns));
     }
     None
-}
-
-/// What a sample of a whole service takes at most beside its timed section: the
-/// search, four rates, a surge of three tries, and idle connections for four.
-pub(super) fn around_service_ns(parameters: &Parameters) -> f64 {
-    let parameter = |name: &str| parameters.get(name).copied().unwrap_or(0);
-    (parameter("search_ns") + 11 * parameter("try_ns")) as f64
 }
 
 /// What it takes to start one waiting task and to end it, and how many a lane

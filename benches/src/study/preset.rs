@@ -160,7 +160,6 @@ pub(super) fn with_values(points: Vec<Parameters>, name: &str, values: &[u64]) -
 mod tests {
     use super::*;
     use crate::lane_process::Limits;
-    use crate::study::calibrate::around_service_ns;
     use crate::study::setup::FEW;
 
     #[test]
@@ -194,7 +193,7 @@ mod tests {
     }
 
     fn longest_ns(point: &Parameters) -> f64 {
-        around_service_ns(point) + point["hold_ns"] as f64
+        (workloads::load::service::around_ns(point) + point["hold_ns"]) as f64
     }
 
     #[test]

@@ -117,6 +117,9 @@ pub(super) struct Tally {
     /// How long after the start the last one ended that was late, refused or
     /// failed.
     pub(super) disturbed_ns: u64,
+    /// How long after it was due the generator first looked at one, at most: for so
+    /// long it stood still itself. Only clients that hold requests back know it.
+    pub(super) stood_ns: u64,
 }
 
 impl Tally {
@@ -129,6 +132,7 @@ impl Tally {
             given_up: 0,
             ended: 0,
             disturbed_ns: 0,
+            stood_ns: 0,
         }
     }
 
@@ -140,6 +144,7 @@ impl Tally {
         self.given_up += other.given_up;
         self.ended += other.ended;
         self.disturbed_ns = self.disturbed_ns.max(other.disturbed_ns);
+        self.stood_ns = self.stood_ns.max(other.stood_ns);
     }
 }
 

@@ -5,6 +5,7 @@ pub mod echo;
 pub mod echo_client;
 mod generator;
 pub(crate) mod helper;
+mod search;
 pub mod service;
 mod service_client;
 

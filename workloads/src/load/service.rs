@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
-use super::generator::{self, Loaded, Part, Schedule, Surge, Threads};
+use super::generator::{self, Loaded, Part, Schedule, Surge, Tally, Threads};
+use super::search::{self, Found, Tried};
 use super::service_client::{Http, Rights};
 use super::{LISTEN, Report};
 use crate::host::clock::now_ns;
@@ -19,15 +20,10 @@ use crate::lane::Order;
 use crate::measure::observed::Observed;
 use crate::protocol::{Latency, Parameters};
 
-/// The rate that is tried first: any host can carry it.
-const FIRST_PER_S: u64 = 200;
-/// No host can carry this rate.
-const MOST_PER_S: u64 = 1 << 24;
-/// How close the highest rate that holds and the lowest that does not must be.
-const CLOSE: f64 = 1.05;
-/// How often a rate is tried that does not hold.
-const TRIES: u32 = 3;
-/// Of this many requests one may be refused.
+/// How often a try is made again that fails while the generator itself stands still: the
+/// host has stopped it, and perhaps the service.
+const REPEATS: u32 = 2;
+/// Of so many requests one may be refused.
 const SHED_OF: u64 = 1_000;
 /// Requests under way when the service is to end.
 const LAST: u64 = 8;
@@ -123,6 +119,15 @@ pub(crate) fn as_arguments(parameters: &Parameters) -> impl Iterator<Item = Stri
         .map(|(name, value)| format!("{name}={value}"))
 }
 
+/// For how long a load of these parameters takes at most, in nanoseconds, but for half
+/// of the highest rate: the search and what settles after it, four rates, a surge of
+/// three tries, and idle connections for four.
+#[must_use]
+pub fn around_ns(parameters: &Parameters) -> u64 {
+    let get = |name: &str| parameters.get(name).copied().unwrap_or(0);
+    get("search_ns") + 12 * get("try_ns")
+}
+
 /// The load of this order on the server at `address`, as arguments.
 pub(crate) fn arguments(order: &Order, address: SocketAddr) -> Vec<String> {
     let words = ["load-service".to_owned(), "--address".to_owned()];
@@ -151,14 +156,19 @@ impl Plan {
 
     /// This rate for so long. What found no connection by its end, and for as
     /// long as an answer may take, is given up: a service that cannot keep up
-    /// is not waited for.
+    /// is not waited for. There are two requests at least, as the first is a slow one,
+    /// which says nothing of the latency; then it may take longer.
     fn schedule(&self, rate: u64, time_ns: u64) -> Schedule {
         let requests = u128::from(rate) * u128::from(time_ns) / 1_000_000_000;
-        Schedule {
-            requests: (requests as u64).max(1),
+        let schedule = Schedule {
+            requests: (requests as u64).max(2),
             offered_per_s: rate,
-            given_up_ns: time_ns.saturating_add(self.limit_ns),
             ..Schedule::default()
+        };
+        let last_ns = schedule.due_at(0, schedule.requests - 1);
+        Schedule {
+            given_up_ns: time_ns.max(last_ns).saturating_add(self.limit_ns),
+            ..schedule
         }
     }
 
@@ -225,6 +235,40 @@ struct Load<'a> {
     /// The process that serves, where it is on this host.
     lane: Option<u32>,
     asked: u64,
+}
+
+/// The tries of a search.
+struct Tries<'a, 'b> {
+    load: &'a mut Load<'b>,
+    /// When its time is over.
+    until: u64,
+    /// What became of the last one.
+    last: Tally,
+}
+
+impl search::Service for Tries<'_, '_> {
+    fn bear(&mut self, rate: u64) -> anyhow::Result<Tried> {
+        let plan = self.load.plan;
+        let schedule = plan.schedule(rate, plan.try_ns);
+        let mut repeats = 0..REPEATS;
+        loop {
+            self.last = self.load.offer(schedule)?.tally;
+            let tried = tried(&self.last, plan.limit_ns, schedule.given_up_ns);
+            let stood = self.last.stood_ns > plan.limit_ns / 4;
+            if tried != Tried::Failed || !stood || self.is_over() || repeats.next().is_none() {
+                return Ok(tried);
+            }
+            self.load.settle((rate / 4).max(1))?;
+        }
+    }
+
+    fn settle(&mut self, light: u64) -> anyhow::Result<()> {
+        self.load.settle(light)
+    }
+
+    fn is_over(&self) -> bool {
+        now_ns() >= self.until
+    }
 }
 
 /// Figures by their names.
@@ -310,31 +354,39 @@ impl Load<'_> {
 
     fn search(&mut self) -> anyhow::Result<Found> {
         let plan = self.plan;
-        let until = now_ns().saturating_add(plan.search_ns);
-        let is_over = || now_ns() >= until;
-        let mut holds_at = |rate| {
-            let loaded = self.offer(plan.schedule(rate, plan.try_ns))?;
-            anyhow::Ok(holds(&loaded, plan.limit_ns))
+        let mut tries = Tries {
+            until: now_ns().saturating_add(plan.search_ns),
+            load: self,
+            last: Tally::new(),
         };
-        // A host may be busy with something else for a moment.
-        let found = search(is_over, |rate| {
-            for _ in 1..TRIES {
-                if holds_at(rate)? {
-                    return Ok(true);
-                }
-                if is_over() {
-                    return Ok(false);
-                }
-            }
-            holds_at(rate)
-        })?;
+        let found = search::search(&mut tries)?;
+        let Tally {
+            ended,
+            shed,
+            errors,
+            ..
+        } = tries.last;
         found.with_context(|| {
             format!(
-                "at no rate that was tried within {} ms were 99 of 100 answers there within {} ms and all of them right",
+                "at no rate that was tried within {} ms were 99 of 100 answers there within {} ms and all of them right; of the last {ended} requests {errors} failed and {shed} were refused",
                 plan.search_ns / 1_000_000,
                 plan.limit_ns / 1_000_000
             )
         })
+    }
+
+    /// Offers a rate that the service bears until it answers as if nothing had been
+    /// before, for the time of four tries at most. The requests of a try have all
+    /// ended when the next begins; this is for what the service still does for them.
+    fn settle(&mut self, light: u64) -> anyhow::Result<()> {
+        let until = now_ns().saturating_add(4 * self.plan.try_ns);
+        let schedule = self.plan.schedule(light, self.plan.try_ns / 4);
+        loop {
+            let tally = self.offer(schedule)?.tally;
+            if tally.disturbed_ns == 0 || now_ns() >= until {
+                return Ok(());
+            }
+        }
     }
 
     /// Latencies at some rates below the highest and one beyond it.
@@ -342,23 +394,21 @@ impl Load<'_> {
         let mut figures = Vec::new();
         for (percent, names) in LEVELS {
             let rate = (highest * percent / 100).max(1);
-            let tally = self
-                .offer(self.plan.schedule(rate, self.plan.try_ns))?
-                .tally;
-            if tally.latencies.count() > 0 {
-                let [p50, p99, p999] = names;
-                figures.extend([
-                    (p50, tally.latencies.median_ns()),
-                    (p99, tally.latencies.p99_ns() as f64),
-                    (p999, tally.latencies.p999_ns() as f64),
-                ]);
-            }
+            let schedule = self.plan.schedule(rate, self.plan.try_ns);
+            let tally = self.offer(schedule)?.tally;
+            let told = names.into_iter().zip([0.5, 0.99, 0.999]);
+            figures.extend(told.filter_map(|(name, share)| {
+                Some((name, tally.latencies.percentile_ns(share)? as f64))
+            }));
             if percent > 100 {
                 let share = |count: u64| count as f64 / tally.ended as f64;
                 figures.extend([
                     ("beyond_shed_ratio", share(tally.shed)),
                     ("beyond_failed_ratio", share(tally.errors)),
                 ]);
+            }
+            if tally.disturbed_ns > 0 {
+                self.settle((highest / 4).max(1))?;
             }
         }
         Ok(figures)
@@ -449,123 +499,70 @@ fn ask_for_nothing(address: SocketAddr, time: Duration) -> io::Result<TcpStream>
     }
 }
 
-/// Whether the service has carried the offered load.
-fn holds(loaded: &Loaded, limit_ns: u64) -> bool {
-    let tally = &loaded.tally;
-    tally.errors == 0 && tally.shed * SHED_OF <= tally.ended && tally.latencies.p99_ns() <= limit_ns
-}
-
-/// What a search came to.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Found {
-    /// The highest rate that held.
-    highest: u64,
-    /// The lowest rate that did not hold, or that was not tried for lack of
-    /// time, over that.
-    gap: f64,
-}
-
-/// The highest rate at which `holds` is true, within [`CLOSE`]: four times as
-/// much from one that any host can carry, then halves the way between. `None` for none.
-/// Tries no further rate once the time `is_over`.
-fn search(
-    is_over: impl Fn() -> bool,
-    mut holds: impl FnMut(u64) -> anyhow::Result<bool>,
-) -> anyhow::Result<Option<Found>> {
-    let (mut low, mut high) = (0, FIRST_PER_S);
-    while (low == 0 || !is_over()) && holds(high)? {
-        (low, high) = (high, high * 4);
-        ensure!(high < MOST_PER_S, "no rate is too high for the service");
+/// Whether the service has borne what it was asked. It was far too much where a tenth
+/// was not answered until the rest was given up.
+fn tried(tally: &Tally, limit_ns: u64, given_up_ns: u64) -> Tried {
+    let missing = tally.errors + tally.shed;
+    let answered = tally.ended.saturating_sub(missing);
+    if tally.errors == 0
+        && tally.shed * SHED_OF <= tally.ended
+        && tally.latencies.p99_ns() <= limit_ns
+    {
+        Tried::Held
+    } else if missing * 10 > tally.ended {
+        let per_s = u128::from(answered) * 1_000_000_000 / u128::from(given_up_ns.max(1));
+        Tried::Answered(per_s as u64)
+    } else {
+        Tried::Failed
     }
-    while low == 0 && high > 1 && !is_over() {
-        let rate = high / 2;
-        match holds(rate)? {
-            true => low = rate,
-            false => high = rate,
-        }
-    }
-    while low > 0 && high as f64 > low as f64 * CLOSE && !is_over() {
-        let rate = (low as f64 * high as f64).sqrt().round() as u64;
-        if rate == low || rate == high {
-            break;
-        }
-        match holds(rate)? {
-            true => low = rate,
-            false => high = rate,
-        }
-    }
-    Ok((low > 0).then(|| Found {
-        highest: low,
-        gap: high as f64 / low as f64,
-    }))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use super::*;
 
-    fn never() -> bool {
-        false
-    }
-
     #[test]
-    fn the_highest_rate_is_found_within_a_twentieth_from_below() {
-        for bearable in [1, 2, 7, 150, 200, 201, 3_999, 123_456] {
-            let mut tries = 0;
-            let found = search(never, |rate| {
-                tries += 1;
-                Ok(rate <= bearable)
-            });
-            let Found { highest, gap } = found.unwrap().unwrap();
-            assert!(highest <= bearable, "{highest} of {bearable}");
-            let next = (highest as f64 * CLOSE).floor().max(highest as f64 + 1.0);
-            assert!(
-                next as u64 > bearable || bearable < 30,
-                "{highest} of {bearable}"
-            );
-            assert!(gap <= CLOSE || bearable < 30, "{gap} at {bearable}");
-            assert!(tries <= 20, "{tries} for {bearable}");
-        }
-    }
-
-    #[test]
-    fn no_rate_at_all_is_told_and_one_without_end_is_refused() {
-        assert_eq!(search(never, |_| Ok(false)).unwrap(), None);
-        assert!(search(never, |_| Ok(true)).is_err());
-    }
-
-    #[test]
-    fn search_whose_time_is_over_says_how_far_it_came() {
-        let search_for = |bearable: u64, tries: u64| {
-            let left = Cell::new(tries);
-            search(
-                || left.get() == 0,
-                |rate| {
-                    left.set(left.get().saturating_sub(1));
-                    Ok(rate <= bearable)
-                },
-            )
-            .unwrap()
+    fn try_of_a_low_rate_has_a_request_that_tells_the_latency_and_time_for_it() {
+        let plan = Plan {
+            address: ([127, 0, 0, 1], 1).into(),
+            connections: 1,
+            hold_ns: 1,
+            try_ns: 20_000_000,
+            search_ns: 1,
+            limit_ns: 7,
+            idle_connections: 0,
+            steps: 1,
         };
-        // The first rate is always tried.
-        assert_eq!(
-            search_for(3_999, 0),
-            Some(Found {
-                highest: 200,
-                gap: 4.0
-            })
-        );
-        assert_eq!(search_for(30, 0), None);
-        let found = |highest, gap| Some(Found { highest, gap });
-        // 200 and 800 held, and 3,200 was not tried.
-        assert_eq!(search_for(3_999, 2), found(800, 4.0));
-        // 3,200 held, 12,800 did not, nor did 6,400.
-        assert_eq!(search_for(3_999, 5), found(3_200, 2.0));
-        // Downwards, too: 200 and 100 did not hold, 50 was not tried.
-        assert_eq!(search_for(30, 2), None);
-        assert_eq!(search_for(30, 4), found(25, 2.0));
+        let of = |rate| {
+            let schedule = plan.schedule(rate, plan.try_ns);
+            (schedule.requests, schedule.given_up_ns)
+        };
+        assert_eq!(of(1), (2, 1_000_000_007));
+        assert_eq!(of(40), (2, 25_000_007));
+        assert_eq!(of(1_000), (20, 20_000_007));
+    }
+
+    #[test]
+    fn try_holds_fails_or_was_far_too_much() {
+        const LIMIT_NS: u64 = 20_000_000;
+        const TIME_NS: u64 = 500_000_000;
+        let of = |late, shed, errors| {
+            let mut tally = Tally::new();
+            (tally.ended, tally.shed, tally.errors) = (1_000, shed, errors);
+            for number in 0..1_000 - shed - errors {
+                let ns = if number < late { 2 * LIMIT_NS } else { 1_000 };
+                tally.latencies.record(ns);
+            }
+            tried(&tally, LIMIT_NS, TIME_NS)
+        };
+        assert_eq!(of(10, 0, 0), Tried::Held);
+        assert_eq!(of(0, 1, 0), Tried::Held);
+        assert_eq!(of(11, 0, 0), Tried::Failed);
+        assert_eq!(of(0, 2, 0), Tried::Failed);
+        assert_eq!(of(0, 0, 100), Tried::Failed);
+        // 800 in half of a second.
+        assert_eq!(of(0, 100, 100), Tried::Answered(1_600));
+        assert_eq!(of(0, 0, 1_000), Tried::Answered(0));
     }
 
     #[test]

@@ -316,8 +316,9 @@ impl Client for Http<'_> {
         if !self.drains {
             let end = schedule.due_by(start, now);
             while self.next < end {
-                self.backlog
-                    .push_back((self.next, schedule.due_at(start, self.next)));
+                let due = schedule.due_at(start, self.next);
+                self.backlog.push_back((self.next, due));
+                self.tally.stood_ns = self.tally.stood_ns.max(now.saturating_sub(due));
                 self.next += self.threads;
             }
         }
@@ -528,6 +529,25 @@ mod tests {
         // The slow ones are not among them: numbers 0 and 200.
         assert!((394..=396).contains(&tally.latencies.count()), "{tally:?}");
     }
+
+    #[test]
+    fn time_for_which_the_generator_itself_stood_still_is_told() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let plan = plan(listener.local_addr().unwrap(), 1);
+        let rights = Rights::new(3);
+        let mut client = Http::connect(&plan, &rights, 0, 1).unwrap();
+        let schedule = Schedule {
+            requests: 10,
+            offered_per_s: 100,
+            ..Schedule::default()
+        };
+        // It begins 35 ms late: requests were due at 0, 10, 20 and 30 ms.
+        const LATE_NS: u64 = 35_000_000;
+        client.begin(schedule, now_ns() - LATE_NS).unwrap();
+        client.send_due().unwrap();
+        assert!(client.tally().stood_ns >= LATE_NS);
+    }
+
     #[test]
     fn requests_that_found_no_connection_in_time_are_given_up_and_counted() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

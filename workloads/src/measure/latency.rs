@@ -2,7 +2,7 @@
 
 use hdrhistogram::Histogram;
 
-use crate::protocol::Latency;
+use crate::protocol::{Latency, has_percentile};
 
 /// Latencies in nanoseconds, kept to three significant digits.
 #[derive(Clone, Debug)]
@@ -43,9 +43,9 @@ impl Latencies {
         self.0.value_at_quantile(0.99)
     }
 
-    /// The 99.9th percentile.
-    pub(crate) fn p999_ns(&self) -> u64 {
-        self.0.value_at_quantile(0.999)
+    /// The percentile at `share`; `None` where too few lie beyond it.
+    pub(crate) fn percentile_ns(&self, share: f64) -> Option<u64> {
+        has_percentile(self.count(), share).then(|| self.0.value_at_quantile(share))
     }
 
     /// The longest.
