@@ -1,4 +1,4 @@
-//! Gives the lane program the name of the compiler that built it.
+//! Gives the lane program the name of the compiler that built it, and the level of optimisation.
 
 use std::process::Command;
 
@@ -15,5 +15,7 @@ fn main() {
         .and_then(|line| line.split_whitespace().nth(1))
         .unwrap_or("of unknown version");
     println!("cargo::rustc-env=THREADBARE_RUSTC={version}");
+    let level = std::env::var("OPT_LEVEL").unwrap_or_default();
+    println!("cargo::rustc-env=THREADBARE_OPT_LEVEL={level}");
     println!("cargo::rerun-if-changed=build.rs");
 }

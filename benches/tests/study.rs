@@ -131,6 +131,22 @@ fn two_runs_with_one_seed_ask_in_the_same_order() {
 }
 
 #[test]
+fn run_of_a_lane_that_was_built_without_optimisation_is_marked_and_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let is_marked = |name: &str, hello: &str| {
+        let mut lane = lane("a", 1000, "");
+        let script = &mut lane.command.as_mut().unwrap().arguments[1];
+        *script = script.to_str().unwrap().replace("\"pid\":1", hello).into();
+        let mut setup = setup(vec![lane], &["spawn.one"]);
+        setup.processes_count = 1;
+        let (_, run) = measure(&setup, &dir.path().join(name));
+        run.taints.iter().any(|taint| taint.kind == "debug_build")
+    };
+    assert!(is_marked("debug", r#""pid":1,"unoptimised":true"#));
+    assert!(!is_marked("release", r#""pid":1"#));
+}
+
+#[test]
 fn a_lane_that_crashes_costs_its_own_cell() {
     let dir = tempfile::tempdir().unwrap();
     // Lives through the trial and two processes of one workload.

@@ -75,6 +75,12 @@ pub fn by_kind(run: &Run) -> Vec<Tainted> {
 /// The kind of what holds for every figure of Rust lanes.
 const DEBUG_BUILD: &str = "debug_build";
 
+/// Whether lanes of the run, or the program that measured them, were built without
+/// optimisation.
+pub(crate) fn is_unoptimised(run: &Run) -> bool {
+    run.taints.iter().any(|taint| taint.kind == DEBUG_BUILD) || unoptimised(run).is_some()
+}
+
 /// The taint of a run whose facts say that it was built without optimisation,
 /// where it has none of its own.
 fn unoptimised(run: &Run) -> Option<Taint> {

@@ -79,6 +79,7 @@ fn hello(entry: &Entry, cpus: usize) -> Hello {
         runtime: (entry.runtime)(),
         pid: std::process::id(),
         cpus_count: cpus as u32,
+        unoptimised: matches!(env!("THREADBARE_OPT_LEVEL"), "0" | "1"),
         workloads: workloads.collect(),
     }
 }

@@ -273,7 +273,6 @@ fn setup(arguments: &RunArguments, command: Vec<String>) -> anyhow::Result<Setup
         // And each as long as others measured it.
         Some(Preset::Published) => 4,
     };
-    setup.unoptimised = toolbox.is_unoptimised();
     if setup.workloads.iter().any(|one| setup.is_small(one)) {
         setup.budget += SMALL_FORM;
     }

@@ -240,6 +240,7 @@ impl LaneProcess {
                 runtime: String::new(),
                 pid: 0,
                 cpus_count: 0,
+                unoptimised: false,
                 workloads: BTreeMap::new(),
             },
             limits,

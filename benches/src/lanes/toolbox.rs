@@ -43,13 +43,6 @@ impl Toolbox {
         })
     }
 
-    /// Whether the lane program lies where cargo puts what it does not optimise.
-    #[must_use]
-    pub fn is_unoptimised(&self) -> bool {
-        let folder = self.lane_program.parent().and_then(Path::file_name);
-        folder.is_some_and(|name| name == "debug")
-    }
-
     /// How to start `lane`. Builds a foreign program the first time.
     ///
     /// # Errors

@@ -102,7 +102,11 @@ pub fn run(
         &idle,
     ))?;
     let mut taints = standing_taints(&idle, &Bounds::default());
-    taints.extend(setup.unoptimised.then(debug_build_taint));
+    let is_unoptimised = |lane: &ProbedLane| match &lane.known {
+        Known::Runs(_, hello) => hello.unoptimised,
+        Known::Absent(..) => false,
+    };
+    taints.extend(lanes.iter().any(is_unoptimised).then(debug_build_taint));
     taints.extend(lanes.iter().filter_map(|lane| cpus_taint(lane, setup)));
     taints.extend(refusals(&lanes));
     for taint in taints {

@@ -126,8 +126,6 @@ pub struct Setup {
     pub shard: Option<Shard>,
     /// Names the run among all runs.
     pub run_id: String,
-    /// Whether the lanes were built without optimisation, which taints all.
-    pub unoptimised: bool,
     /// The command line, word by word.
     pub command: Vec<String>,
     /// The lane that ratios are against.
@@ -186,7 +184,6 @@ impl Setup {
             limits: Limits::default(),
             shard: None,
             run_id: run_id(seed),
-            unoptimised: false,
             command: Vec::new(),
             reference_lane,
             cross_checks: Vec::new(),

@@ -28,6 +28,7 @@ use crate::gate;
 use crate::run::Run;
 use crate::schema::{Depth, FailureKind};
 use crate::store::{MOST_BYTES, kept_path};
+use crate::taints;
 use copies::Times;
 
 /// What is said of a file.
@@ -216,8 +217,8 @@ fn unusable(run: &Run) -> Vec<String> {
             failure.lane, failure.workload
         ));
     }
-    if run.taints.iter().any(|taint| taint.kind == "debug_build") {
-        found.push("its lanes were built without optimisation: build with --release".to_owned());
+    if taints::is_unoptimised(run) {
+        found.push("it was built without optimisation: build with --release".to_owned());
     }
     // A block without its mark was not measured to its end.
     let marked: BTreeSet<u64> = run.blocks.iter().map(|block| block.block_index).collect();

@@ -101,7 +101,7 @@ fn good() -> Run {
 fn every_kind_of_unfit_file_is_named() {
     use Standing::{Accepted, Quarantined, Refused};
     type Change = fn(&mut Run);
-    let changes: [(&str, Change, Standing, &str); 18] = [
+    let changes: [(&str, Change, Standing, &str); 19] = [
         ("as it is", |_| {}, Accepted, ""),
         ("cut off", |run| run.end = None, Refused, "cut short"),
         (
@@ -149,6 +149,15 @@ fn every_kind_of_unfit_file_is_named() {
                     kind,
                     ..Default::default()
                 });
+            },
+            Refused,
+            "--release",
+        ),
+        (
+            "a debug build by its facts",
+            |run| {
+                let facts = &mut run.header.environment;
+                facts.insert("opt_level".to_owned(), "0".into());
             },
             Refused,
             "--release",
