@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use program::{
     BOTH, LANE_PROGRAM, executable, lane, pasted, resume, run, text, threadbare, threadbare_after,
+    threadbare_on_a_disk,
 };
 
 /// Runs the program with `arguments`; the real lanes are built where they are
@@ -322,6 +323,35 @@ fn a_full_disk_keeps_what_was_measured_and_says_so() {
     assert!(resumed.status.success(), "{}", stderr(&resumed));
     let whole = reports::store::read(&folder.join("run.jsonl")).unwrap();
     assert!(whole.is_complete() && whole.samples_count() > kept.samples_count());
+}
+
+/// The same by a disk that is full. A user without namespaces has none.
+#[test]
+fn full_tmpfs_keeps_what_was_measured_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let lane = lane(dir.path());
+    let (disk, kept) = (dir.path().join("disk"), dir.path().join("kept"));
+    std::fs::create_dir(&disk).unwrap();
+    let program = match threadbare_on_a_disk(48, &disk, &kept) {
+        Ok(program) => program,
+        Err(why) => {
+            println!("SKIPPED full_tmpfs: {why}");
+            return;
+        }
+    };
+    let arguments = ["--budget", "8", "--workload", BOTH, "--processes", "100"];
+    let output = run(program, &lane, &arguments, &disk.join("results"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let text = stderr(&output);
+    assert!(text.contains("no space left"), "{text}");
+    let before = reports::store::read(&kept.join("run.jsonl")).unwrap();
+    assert!(before.samples_count() > 10, "{}", before.samples_count());
+    let resumed = resume(&lane, &kept).output().unwrap();
+    assert!(resumed.status.success(), "{}", stderr(&resumed));
+    let whole = reports::store::read(&kept.join("run.jsonl")).unwrap();
+    assert!(whole.is_complete() && whole.samples_count() > before.samples_count());
 }
 
 #[test]

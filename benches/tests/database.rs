@@ -5,7 +5,10 @@ mod lane;
 mod postgres_server;
 mod program;
 
+use std::fs;
 use std::process::Output;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use workloads::catalogue::{self, Size};
 use workloads::protocol::{ErrorKind, Response};
@@ -58,9 +61,63 @@ fn run_with_a_database_measures_the_lanes_that_have_its_client_and_does_not_tell
     let arguments = ["run", "--smoke", "--service", &config, "--out", out];
     let output = said(&[&arguments[..], &["--lane", "thread,tokio"]].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let run = std::fs::read_to_string(folder.path().join("run.jsonl")).unwrap();
+    let run = fs::read_to_string(folder.path().join("run.jsonl")).unwrap();
     assert!(!run.contains(&config) && run.contains("\"--service\",\"ADDRESS\""));
     assert!(run.contains("\"backend\":2"), "{run}");
+}
+
+#[test]
+fn run_whose_database_is_killed_in_its_midst_says_why_cells_failed_and_measures_the_rest() {
+    const PATIENCE: Duration = Duration::from_secs(300);
+    let Some(mut server) = Server::find() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("run.jsonl");
+    let mut run = threadbare()
+        .args(["run", "--smoke", "--service", &server.config()])
+        .args([
+            "--lane",
+            "thread,tokio",
+            "--processes",
+            "8",
+            "--budget",
+            "300",
+        ])
+        .arg("--out")
+        .arg(folder.path())
+        .spawn()
+        .unwrap();
+    let start = Instant::now();
+    let mut wait_for = |kind: &str| {
+        let line = format!("{{\"type\":\"{kind}\"");
+        while !fs::read_to_string(&file).is_ok_and(|text| text.contains(&line)) {
+            assert!(start.elapsed() < PATIENCE, "no {kind}");
+            assert!(
+                run.try_wait().unwrap().is_none(),
+                "it ended before a {kind}"
+            );
+            sleep(Duration::from_millis(5));
+        }
+    };
+    wait_for("group");
+    server.end();
+    wait_for("failure");
+    server.start_again();
+    let output = run.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let run = reports::store::read(&file).unwrap();
+    assert!(run.is_complete());
+    for failure in &run.failures {
+        let words = ["at no rate", "of the last", "failed"];
+        let says = words.iter().all(|word| failure.message.contains(word));
+        assert!(says, "{failure:?}");
+    }
+    for lane in ["thread", "tokio"] {
+        let groups = run.groups.iter().filter(|group| group.lane == lane);
+        let last = groups.map(|group| group.process_index).max();
+        assert_eq!(last, Some(7), "{lane}");
+    }
 }
 
 #[test]

@@ -5,6 +5,9 @@
 
 #[macro_use]
 mod lane;
+#[path = "../../bench-runtime/checks/crates/tests/postgres_server/mod.rs"]
+mod postgres_server;
+mod program;
 
 use std::ffi::OsString;
 use std::fs;
@@ -22,8 +25,11 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use workloads::catalogue::{self, Size};
 use workloads::protocol::{Parameters, Response};
+use workloads::service::database;
 
 use lane::Program;
+use postgres_server::Server;
+use program::{text, threadbare};
 
 /// What the script below says in place of the load generator.
 const REPORT: &str = r#"{"elapsed_ns":1,"operations_count":60,"checksum":60,"cpu_ns":0,"voluntary_switches_count":0,"involuntary_switches_count":0,"latency":{"corrected":true,"offered_per_s":1.0,"achieved_per_s":1.0,"buckets":[[1,60]]},"metrics":{"load_asked_count":60.0}}"#;
@@ -36,28 +42,41 @@ struct Service {
     program: Program,
     folder: tempfile::TempDir,
     address: SocketAddr,
-    backend: Pid,
     drained: bool,
 }
 
 impl Service {
     /// Starts the service of `lane`; `None` where its toolchain is missing.
     fn start(lane: &str, change: impl FnOnce(&mut Parameters)) -> Option<Self> {
+        Self::start_with(lane, None, change)
+    }
+
+    /// The same with the address of a database.
+    fn start_with(
+        lane: &str,
+        database: Option<&str>,
+        change: impl FnOnce(&mut Parameters),
+    ) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        let mut program = start(lane, |own| load_script(folder.path(), own).into())?;
+        let change_load = |own: &Path| load_script(folder.path(), own).into();
+        let mut program = start(lane, database, change_load)?;
         let workload = catalogue::find("service.http").unwrap();
         let mut point = workload.points(Size::Tiny, 2).remove(0);
         change(&mut point);
         program.send_run(1, workload.id, &point, 1);
         let address = wait_for(&folder.path().join("address")).parse().unwrap();
-        let backend = wait_for(&folder.path().join("backend")).parse().unwrap();
         Some(Self {
             program,
             folder,
             address,
-            backend: Pid::from_raw(backend),
             drained: false,
         })
+    }
+
+    /// The backend's process; a database has none that this test starts.
+    fn backend(&self) -> Pid {
+        let number = wait_for(&self.folder.path().join("backend"));
+        Pid::from_raw(number.parse().unwrap())
     }
 
     /// Has the service end when it has answered what is under way.
@@ -88,10 +107,17 @@ impl Service {
     }
 }
 
-/// Starts a lane, with what `change` makes of the load generator; `None` where
-/// its toolchain is missing or too old.
-fn start(lane: &str, change: impl FnOnce(&Path) -> OsString) -> Option<Program> {
+/// Starts a lane, with the address of a database if there is one, and with what
+/// `change` makes of the load generator; `None` where its toolchain is missing or too
+/// old.
+fn start(
+    lane: &str,
+    database: Option<&str>,
+    change: impl FnOnce(&Path) -> OsString,
+) -> Option<Program> {
     let mut command = lane::command(lane)?;
+    let database = database.map(|address| (database::DATABASE.into(), address.into()));
+    command.variables.extend(database);
     let mut variables = command.variables.iter_mut();
     let (_, load) = variables.find(|(name, _)| name == LOAD).unwrap();
     *load = change(Path::new(&*load));
@@ -284,12 +310,13 @@ fn backend_that_is_killed_or_stalls_is_answered_by_a_status(lane: &str) {
         client.send(&whole);
         client.answer().0
     };
+    let backend = service.backend();
     assert_eq!(status(), 200, "{lane}");
-    stop(service.backend);
+    stop(backend);
     assert_eq!(status(), 504, "{lane} while it stalls");
-    kill(service.backend, Signal::SIGCONT).unwrap();
+    kill(backend, Signal::SIGCONT).unwrap();
     assert_eq!(status(), 200, "{lane} after it stalled");
-    kill(service.backend, Signal::SIGKILL).unwrap();
+    kill(backend, Signal::SIGKILL).unwrap();
     // The kernel closes its sockets a moment later.
     let start = Instant::now();
     while status() != 502 {
@@ -309,7 +336,7 @@ fn request_too_many_is_refused_and_those_under_way_are_answered_before_the_end(l
     let mut idle = Client::new(service.address);
     idle.send(&request("/nowhere", "", ""));
     assert_eq!(idle.answer().0, 404);
-    stop(service.backend);
+    stop(service.backend());
     let (told, tells) = channel();
     for _ in 0..3 {
         let (address, told) = (service.address, told.clone());
@@ -326,7 +353,7 @@ fn request_too_many_is_refused_and_those_under_way_are_answered_before_the_end(l
     let error = body["error"].as_str().unwrap();
     assert!(error.contains("too many"), "{lane}: {body}");
     service.drain();
-    kill(service.backend, Signal::SIGCONT).unwrap();
+    kill(service.backend(), Signal::SIGCONT).unwrap();
     for _ in 0..2 {
         let (status, body, is_closed) = tells.recv_timeout(TIMEOUT).unwrap();
         assert_eq!((status, is_closed), (200, true), "{lane}: {body}");
@@ -376,7 +403,7 @@ fn search_whose_time_is_over_ends_and_says_so() {
     let workload = catalogue::find("service.http").unwrap();
     let mut point = workload.points(Size::Tiny, 2).remove(0);
     point.insert("search_ns".to_owned(), 1);
-    let mut program = start("thread", |own| own.into()).unwrap();
+    let mut program = start("thread", None, |own| own.into()).unwrap();
     match program.run(1, workload.id, &point, 1) {
         Response::Sample(sample) => {
             assert_eq!(workload.check_answer(&sample, &point, 1, 1), Ok(()));
@@ -395,6 +422,97 @@ fn search_whose_time_is_over_ends_and_says_so() {
     }
     let (status, rest) = program.end();
     assert!(status.success() && rest.is_empty(), "{status} {rest}");
+}
+
+/// What the clients of a database say of it is told by the status, too.
+#[test]
+fn database_that_stalls_or_is_killed_is_told_by_the_status_and_asked_again_when_it_is_back() {
+    let Some(mut server) = Server::find() else {
+        return;
+    };
+    database::fill(&server.config()).unwrap();
+    for lane in database::LANES {
+        let service = Service::start_with(lane, Some(&server.config()), |point| {
+            point.insert("backend".to_owned(), 2);
+            point.insert("timeout_ns".to_owned(), 300_000_000);
+        })
+        .unwrap();
+        let whole = request("/fan-out", "u3:secret of u3", r#"{"item":1}"#);
+        let mut client = Client::new(service.address);
+        let mut status = || {
+            client.send(&whole);
+            client.answer().0
+        };
+        // It needs a moment to begin, and after an end to recover.
+        let mut comes_to = |wanted, when: &str| {
+            let start = Instant::now();
+            let mut last = 0;
+            while last != wanted {
+                assert!(start.elapsed() < PATIENCE, "{lane} {when}: {last}");
+                last = status();
+            }
+        };
+        comes_to(200, "at first");
+        server.stop();
+        comes_to(504, "while it stalls");
+        server.go_on();
+        comes_to(200, "after it stalled");
+        server.end();
+        comes_to(502, "when it is gone");
+        server.start_again();
+        comes_to(200, "when it is back");
+        service.end();
+    }
+}
+
+/// The processes that `process` has started, and theirs.
+fn descendants(process: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{process}/task"));
+    let tasks = tasks.into_iter().flatten().flatten();
+    let texts = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    let children = texts.flat_map(|text| {
+        let numbers = text.split_whitespace();
+        numbers
+            .map(|word| word.parse().unwrap())
+            .collect::<Vec<u32>>()
+    });
+    children
+        .flat_map(|child| [vec![child], descendants(child)].concat())
+        .collect()
+}
+
+#[test]
+fn run_whose_backend_is_killed_in_its_midst_measures_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = threadbare()
+        .args(["run", "--smoke", "--workload", "service.http"])
+        .args(["--lane", "thread", "--processes", "4", "--budget", "200"])
+        .arg("--out")
+        .arg(folder.path())
+        .spawn()
+        .unwrap();
+    let is_backend = |process: &u32| {
+        let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        line.split(|&byte| byte == 0).nth(1) == Some(b"backend")
+    };
+    let start = Instant::now();
+    // Each sample has a backend of its own; this is the first one's.
+    let backend = loop {
+        assert!(start.elapsed() < PATIENCE, "there is no backend");
+        assert!(run.try_wait().unwrap().is_none(), "it has ended");
+        match descendants(run.id()).into_iter().find(is_backend) {
+            Some(process) => break process,
+            None => sleep(Duration::from_millis(1)),
+        }
+    };
+    kill(Pid::from_raw(backend.cast_signed()), Signal::SIGKILL).unwrap();
+    let output = run.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let run = reports::store::read(&folder.path().join("run.jsonl")).unwrap();
+    assert!(run.is_complete());
+    // Of four processes and a twin of each.
+    let processes = run.groups.iter().map(|group| group.process_index);
+    assert!(processes.max() >= Some(2), "{:?}", run.groups);
 }
 
 /// What a load generator of others says of the same service: `apt-get install wrk`.

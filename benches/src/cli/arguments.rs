@@ -177,8 +177,9 @@ pub struct RunArguments {
     /// The backend of service.http: a PostgreSQL, such as
     /// `postgresql://user:password@host/database`. Only lanes that have a client of it are
     /// measured: threadbare, threadbare-migrating, thread, thread-pool, process, process-pool,
-    /// tokio, tokio-ct. The run makes the table threadbare_items there. Implies
-    /// --preset service.
+    /// tokio, tokio-ct. The run makes the table threadbare_items there. A database that
+    /// stalls or ends costs the samples in which it does; they fail with the reason, and the
+    /// run goes on. Implies --preset service.
     #[arg(long, value_name = "ADDRESS")]
     pub service: Option<String>,
     /// Rough figures in at most 90 seconds: fewer workloads, shorter samples. `gate`
@@ -277,7 +278,8 @@ Example:
 `load` raises the rate as a run does, prints the figures, and ends the service, which then
 prints what it used. Give both sides the same --set. Anyone who reaches the port can load
 and end the service: use a network that you trust. One `serve` lasts for one load; start it
-again for the next.";
+again for the next. A client that cuts its connection costs that connection alone; a backend
+that stalls is answered for by 504, and one that is gone by 502.";
 
 const LOAD_HELP: &str = "\
 Example:
@@ -286,7 +288,8 @@ Example:
 
 The limit is that of the 99th percentile of latency: 20 ms, or --set limit=50ms (limit_ns).
 `load` raises the rate as a run does, prints the figures, writes no file, and ends the
-service. Give both sides the same --set.";
+service. Requests that fail or are cut off are counted. Where no rate holds it says how many
+failed, exits with 2, and leaves the service as it is. Give both sides the same --set.";
 
 /// The help, and the parameters of `service.http`.
 fn with_parameters(help: &str) -> String {

@@ -54,11 +54,16 @@ impl Tool {
     }
 }
 
-const TOOLS: [Tool; 2] = [
+const TOOLS: [Tool; 3] = [
     Tool {
         program: "redis-server",
         purpose: "the backend of service.http by --set backend=1",
         install: "apt-get install redis-server",
+    },
+    Tool {
+        program: "psql",
+        purpose: "PostgreSQL, the backend of service.http by --service ADDRESS",
+        install: "apt-get install postgresql",
     },
     Tool {
         program: "wrk",

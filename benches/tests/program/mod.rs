@@ -63,6 +63,34 @@ pub(crate) fn threadbare_after(first: &str) -> Command {
     prepared(shell)
 }
 
+/// The same on a disk of its own, of so many KiB, whose folder is `disk`: what is in
+/// its folder `results` is copied to `kept` at the end. `Err` says why there is none.
+pub(crate) fn threadbare_on_a_disk(
+    size_kib: u32,
+    disk: &Path,
+    kept: &Path,
+) -> Result<Command, String> {
+    let unshare = || {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--mount", "--map-root-user", "sh", "-c"]);
+        unshare
+    };
+    let (disk, kept) = (disk.display(), kept.display());
+    let mount = format!("mount -t tmpfs -o size={size_kib}k none '{disk}'");
+    match unshare().arg(&mount).output() {
+        Ok(tried) if tried.status.success() => {}
+        Ok(tried) => return Err(text(&tried.stderr)),
+        Err(error) => return Err(format!("no unshare: {error}")),
+    }
+    let mut shell = unshare();
+    shell
+        .arg(format!(
+            "{mount}; \"$0\" \"$@\"; status=$?; cp -r '{disk}/results' '{kept}'; exit $status"
+        ))
+        .arg(env!("CARGO_BIN_EXE_threadbare"));
+    Ok(prepared(shell))
+}
+
 /// The program with the words of a command line as a person pastes it into a shell.
 pub(crate) fn pasted(words: &str) -> Command {
     let mut shell = Command::new("sh");

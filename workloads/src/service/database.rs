@@ -7,6 +7,8 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Config, Error, NoTls, Row, Statement};
 
@@ -49,22 +51,36 @@ pub fn fill(url: &str) -> anyhow::Result<u64> {
         }
     }
     let config: Config = url.parse().context("this is no address of a PostgreSQL")?;
-    let mut client = postgres::Config::from(with_timeout(config, TIMEOUT))
-        .connect(NoTls)
-        .context("no PostgreSQL can be reached at this address")?;
-    client
-        .batch_execute(
-            "CREATE TABLE IF NOT EXISTS threadbare_items (key text PRIMARY KEY, value text NOT NULL)",
-        )
-        .context("making the table threadbare_items")?;
-    client
-        .execute(
-            "INSERT INTO threadbare_items SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            &[&keys, &values],
-        )
-        .context("filling the table threadbare_items")?;
-    let allowed = client.query_one("SHOW max_connections", &[])?;
-    Ok(allowed.get::<_, &str>(0).parse()?)
+    let config = with_timeout(config, TIMEOUT);
+    one_thread()?.block_on(async {
+        let connected = match time::timeout(TIMEOUT, config.connect(NoTls)).await {
+            Ok(connected) => connected.map_err(anyhow::Error::from),
+            Err(late) => Err(late.into()),
+        };
+        let (client, connection) =
+            connected.context("no PostgreSQL can be reached at this address")?;
+        tokio::spawn(connection);
+        client
+            .batch_execute(
+                "CREATE TABLE IF NOT EXISTS threadbare_items (key text PRIMARY KEY, value text NOT NULL)",
+            )
+            .await
+            .context("making the table threadbare_items")?;
+        client
+            .execute(
+                "INSERT INTO threadbare_items SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                &[&keys, &values],
+            )
+            .await
+            .context("filling the table threadbare_items")?;
+        let allowed = client.query_one("SHOW max_connections", &[]).await?;
+        Ok(allowed.get::<_, &str>(0).parse()?)
+    })
+}
+
+/// A runtime of the thread that blocks on it.
+fn one_thread() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
 }
 
 /// How to connect; neither that nor a query may take longer than `timeout`.
@@ -138,23 +154,37 @@ impl Database for NoClient {
     }
 }
 
-/// The client of tasks that block their thread. It waits for a database that
-/// has stopped: the client has no time-out of its own.
+/// The client of tasks that block their thread, as the crate `postgres` has it: a
+/// runtime for each connection. That crate has no time-out for an answer.
 pub(crate) struct Client {
-    client: postgres::Client,
-    query: Statement,
+    client: Async,
+    runtime: Runtime,
+    timeout: Duration,
+}
+
+impl Client {
+    fn wait<T>(
+        runtime: &Runtime,
+        timeout: Duration,
+        future: impl Future<Output = io::Result<T>>,
+    ) -> io::Result<T> {
+        let waited = runtime.block_on(async { time::timeout(timeout, future).await });
+        waited.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
+    }
 }
 
 impl Database for Client {
     fn connect(url: &str, timeout: Duration) -> io::Result<Self> {
-        let config = postgres::Config::from(config(url, timeout)?);
-        let mut client = config.connect(NoTls).map_err(failed)?;
-        let query = client.prepare(QUERY).map_err(failed)?;
-        Ok(Self { client, query })
+        let runtime = one_thread()?;
+        let client = Self::wait(&runtime, timeout, Async::connect(url, timeout))?;
+        Ok(Self {
+            client,
+            runtime,
+            timeout,
+        })
     }
 
     fn get(&mut self, keys: &[String]) -> io::Result<Option<Vec<Vec<u8>>>> {
-        let rows = self.client.query(&self.query, &[&keys]).map_err(failed)?;
-        Ok(in_order(keys, &rows))
+        Self::wait(&self.runtime, self.timeout, self.client.get(keys))
     }
 }

@@ -1,8 +1,10 @@
 //! A PostgreSQL of a test's own, on a socket in a folder of its own. Where none is
 //! installed the test is skipped, and fails under `REQUIRE_POSTGRES=1`.
+#![allow(dead_code, reason = "no program of tests uses all of it")]
 
 use std::fs;
 use std::os::unix::fs::chown;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,6 +16,7 @@ use tempfile::TempDir;
 pub(crate) struct Server {
     process: Child,
     folder: TempDir,
+    user: Option<(u32, u32)>,
 }
 
 /// Where Debian and others put the programs, the newest first; else those of `PATH`.
@@ -35,6 +38,46 @@ fn user() -> Option<(u32, u32)> {
     let line = users.lines().find(|line| line.starts_with("postgres:"))?;
     let mut fields = line.split(':').skip(2);
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+}
+
+/// One of its programs, as it is to be started.
+fn program(name: &str, folder: &Path, user: Option<(u32, u32)>) -> Command {
+    let mut command = Command::new(programs().join(name));
+    command.current_dir(folder).stdin(Stdio::null());
+    if let Some((uid, gid)) = user {
+        command.uid(uid).gid(gid);
+    }
+    command
+}
+
+/// Serves the data in `folder`; waits until it listens.
+fn serve(folder: &Path, user: Option<(u32, u32)>) -> Result<Child, String> {
+    let process = program("postgres", folder, user)
+        .arg("-D")
+        .arg(folder.join("data"))
+        .arg("-k")
+        .arg(folder)
+        .args(["-c", "listen_addresses=", "-c", "fsync=off"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|e| format!("no postgres: {e}"))?;
+    let begun = Instant::now();
+    while UnixStream::connect(folder.join(".s.PGSQL.5432")).is_err() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "it does not listen"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(process)
+}
+
+fn signal(name: &str, process: &str) -> bool {
+    let sent = Command::new("kill")
+        .args([&format!("-{name}"), process])
+        .status();
+    sent.is_ok_and(|status| status.success())
 }
 
 impl Server {
@@ -60,15 +103,7 @@ impl Server {
         if let Some((uid, gid)) = user {
             chown(folder.path(), Some(uid), Some(gid)).map_err(|e| e.to_string())?;
         }
-        let program = |name: &str| {
-            let mut command = Command::new(programs().join(name));
-            command.current_dir(folder.path()).stdin(Stdio::null());
-            if let Some((uid, gid)) = user {
-                command.uid(uid).gid(gid);
-            }
-            command
-        };
-        let made = program("initdb")
+        let made = program("initdb", folder.path(), user)
             .args([
                 "--no-sync",
                 "--auth=trust",
@@ -81,30 +116,50 @@ impl Server {
         if !made.status.success() {
             return Err(format!("initdb: {}", String::from_utf8_lossy(&made.stderr)));
         }
-        let process = program("postgres")
-            .arg("-D")
-            .arg(&data)
-            .arg("-k")
-            .arg(folder.path())
-            .args(["-c", "listen_addresses=", "-c", "fsync=off"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|e| format!("no postgres: {e}"))?;
-        let server = Self { process, folder };
-        let (begun, socket) = (Instant::now(), server.socket());
-        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
-            assert!(
-                begun.elapsed() < Duration::from_secs(60),
-                "it does not listen"
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(server)
+        let process = serve(folder.path(), user)?;
+        Ok(Self {
+            process,
+            folder,
+            user,
+        })
     }
 
-    fn socket(&self) -> PathBuf {
-        self.folder.path().join(".s.PGSQL.5432")
+    /// Ends it at once, with all its processes.
+    pub(crate) fn end(&mut self) {
+        if matches!(self.process.try_wait(), Ok(None)) && !self.signal("QUIT") {
+            let _ = self.process.kill();
+        }
+        let _ = self.process.wait();
+    }
+
+    /// Starts it again after [`end`](Self::end), with the same data.
+    pub(crate) fn start_again(&mut self) {
+        self.process = serve(self.folder.path(), self.user).unwrap();
+    }
+
+    /// Stops it, first of all what starts more processes.
+    pub(crate) fn stop(&self) {
+        assert!(self.signal("STOP"));
+        self.children("STOP");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn go_on(&self) {
+        self.children("CONT");
+        assert!(self.signal("CONT"));
+    }
+
+    fn signal(&self, name: &str) -> bool {
+        signal(name, &self.process.id().to_string())
+    }
+
+    fn children(&self, name: &str) {
+        let process = self.process.id();
+        let children = format!("/proc/{process}/task/{process}/children");
+        for child in fs::read_to_string(children).unwrap().split_whitespace() {
+            // One that has ended meanwhile needs no signal.
+            signal(name, child);
+        }
     }
 
     pub(crate) fn config(&self) -> String {
@@ -115,12 +170,6 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // SIGQUIT: at once, with all its processes.
-        let number = self.process.id().to_string();
-        let stop = Command::new("kill").args(["-QUIT", &number]).status();
-        if !stop.is_ok_and(|status| status.success()) {
-            let _ = self.process.kill();
-        }
-        let _ = self.process.wait();
+        self.end();
     }
 }
