@@ -68,7 +68,7 @@ fn run_with_a_database_measures_the_lanes_that_have_its_client_and_does_not_tell
 
 #[test]
 fn run_whose_database_is_killed_in_its_midst_says_why_cells_failed_and_measures_the_rest() {
-    const PATIENCE: Duration = Duration::from_secs(300);
+    const TIMEOUT: Duration = Duration::from_secs(300);
     let Some(mut server) = Server::find() else {
         return;
     };
@@ -92,7 +92,7 @@ fn run_whose_database_is_killed_in_its_midst_says_why_cells_failed_and_measures_
     let mut wait_for = |kind: &str| {
         let line = format!("{{\"type\":\"{kind}\"");
         while !fs::read_to_string(&file).is_ok_and(|text| text.contains(&line)) {
-            assert!(start.elapsed() < PATIENCE, "no {kind}");
+            assert!(start.elapsed() < TIMEOUT, "no {kind}");
             assert!(
                 run.try_wait().unwrap().is_none(),
                 "it ended before a {kind}"

@@ -448,7 +448,7 @@ fn database_that_stalls_or_is_killed_is_told_by_the_status_and_asked_again_when_
             let start = Instant::now();
             let mut last = 0;
             while last != wanted {
-                assert!(start.elapsed() < PATIENCE, "{lane} {when}: {last}");
+                assert!(start.elapsed() < TIMEOUT, "{lane} {when}: {last}");
                 last = status();
             }
         };
@@ -498,7 +498,7 @@ fn run_whose_backend_is_killed_in_its_midst_measures_the_rest() {
     let start = Instant::now();
     // Each sample has a backend of its own; this is the first one's.
     let backend = loop {
-        assert!(start.elapsed() < PATIENCE, "there is no backend");
+        assert!(start.elapsed() < TIMEOUT, "there is no backend");
         assert!(run.try_wait().unwrap().is_none(), "it has ended");
         match descendants(run.id()).into_iter().find(is_backend) {
             Some(process) => break process,

@@ -127,7 +127,7 @@ pub struct Sample {
     pub metrics: BTreeMap<String, f64>,
 }
 
-/// Whether a percentile at `share` of `count` latencies is told: at least three must lie
+/// Whether a percentile at `share` of `count` latencies is reported: at least three must lie
 /// beyond it. A median always is.
 #[must_use]
 pub fn has_percentile(count: u64, share: f64) -> bool {

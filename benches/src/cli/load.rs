@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use reports::analysis::Unit;
-use reports::stats::histogram::told_percentile;
+use reports::stats::histogram::shown_percentile;
 use workloads::catalogue::{self, Size, Workload};
 use workloads::load::service::{self, Given};
 use workloads::protocol::Parameters;
@@ -40,7 +40,7 @@ pub(super) fn load(arguments: &LoadArguments) -> anyhow::Result<ExitCode> {
     })?;
     let mut out = stdout();
     for (title, share) in PERCENTILES {
-        if let Some(ns) = told_percentile(&report.latency.buckets, share) {
+        if let Some(ns) = shown_percentile(&report.latency.buckets, share) {
             let latency = Unit::Nanoseconds.text(ns as f64);
             writeln!(out, "{title} at 50% of the highest rate: {latency}")?;
         }
@@ -118,14 +118,14 @@ pub(super) fn title(name: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use reports::stats::histogram::told_percentile;
+    use reports::stats::histogram::shown_percentile;
     use workloads::protocol::has_percentile;
 
     #[test]
-    fn load_generator_and_page_tell_the_same_percentiles() {
+    fn load_generator_and_page_show_the_same_percentiles() {
         for count in (0..=4_000).chain([u64::MAX]) {
             for share in [0.5, 0.9, 0.99, 0.999] {
-                let told = told_percentile(&[(1, count)], share).is_some();
+                let told = shown_percentile(&[(1, count)], share).is_some();
                 assert_eq!(told, has_percentile(count, share), "{share} of {count}");
             }
         }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::format;
 use crate::schema::{Better, Measure, Metric, Sample, Workload};
 use crate::stats::bootstrap::{Interval, Ratio};
-use crate::stats::histogram::told_percentile;
+use crate::stats::histogram::shown_percentile;
 use crate::stats::verdict::Verdict;
 
 /// What a load generator can do over what it was set to, where a workload
@@ -216,7 +216,7 @@ impl Quantity {
             }
             Source::Latency(thousandths) => {
                 let latency = sample.latency.as_ref()?;
-                told_percentile(&latency.buckets, f64::from(*thousandths) / 1000.0)? as f64
+                shown_percentile(&latency.buckets, f64::from(*thousandths) / 1000.0)? as f64
             }
             Source::Metric(name) => *sample.metrics.get(name)?,
         };

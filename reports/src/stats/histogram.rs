@@ -33,12 +33,12 @@ pub fn percentile(buckets: &[(u64, u64)], share: f64) -> Option<u64> {
 }
 
 /// The percentile, where at least three of the counts lie beyond it: from 300 latencies
-/// on there is a 99th, from 3,000 on a 99.9th. A median is always told.
+/// on there is a 99th, from 3,000 on a 99.9th. A median is always shown.
 #[must_use]
-pub fn told_percentile(buckets: &[(u64, u64)], share: f64) -> Option<u64> {
+pub fn shown_percentile(buckets: &[(u64, u64)], share: f64) -> Option<u64> {
     let beyond = total(buckets) as f64 * (1.0 - share);
-    let is_told = share <= 0.5 || beyond >= FEWEST_BEYOND;
-    is_told.then(|| percentile(buckets, share))?
+    let is_shown = share <= 0.5 || beyond >= FEWEST_BEYOND;
+    is_shown.then(|| percentile(buckets, share))?
 }
 
 /// Of a handful of latencies the 99th percentile is the longest, which is chance.
@@ -66,18 +66,21 @@ mod tests {
     }
 
     #[test]
-    fn percentile_with_a_handful_beyond_it_is_not_told() {
+    fn percentile_with_a_handful_beyond_it_is_not_shown() {
         for (count, p99, p999) in [
             (299, None, None),
             (300, Some(7), None),
             (2_999, Some(7), None),
             (3_000, Some(7), Some(7)),
         ] {
-            let told = |share| told_percentile(&[(7, count)], share);
-            assert_eq!((told(0.5), told(0.99), told(0.999)), (Some(7), p99, p999));
+            let shown = |share| shown_percentile(&[(7, count)], share);
+            assert_eq!(
+                (shown(0.5), shown(0.99), shown(0.999)),
+                (Some(7), p99, p999)
+            );
         }
-        assert_eq!(told_percentile(&[(7, 1)], 0.5), Some(7));
-        assert_eq!(told_percentile(&[], 0.5), None);
+        assert_eq!(shown_percentile(&[(7, 1)], 0.5), Some(7));
+        assert_eq!(shown_percentile(&[], 0.5), None);
     }
 
     #[test]

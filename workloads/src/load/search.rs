@@ -1,9 +1,9 @@
-//! The search for the highest rate that a service bears.
+//! The search for the highest rate that a service can carry.
 //!
 //! One try says little: the host may be busy for a moment, and near the highest rate
 //! chance decides. So no single try decides the answer:
 //!
-//! 1. Each rate is four times the one before, from one that any host bears, until one
+//! 1. Each rate is four times the one before, from one that any host can carry, until one
 //!    is far too much or has failed twice.
 //! 2. From what the service answered then: a step up after a try that held, a step down
 //!    after one that failed (Dixon and Mood, 1948), until the answer is confirmed: there
@@ -17,9 +17,9 @@
 
 use anyhow::ensure;
 
-/// The rate that is tried first: any host bears it.
+/// The rate that is tried first: any host can carry it.
 const FIRST_PER_S: u64 = 200;
-/// No host bears it.
+/// No host can carry it.
 const MOST_PER_S: u64 = 1 << 24;
 /// How close the answer and the next rate must be.
 const CLOSE: f64 = 1.05;
@@ -35,16 +35,16 @@ const MOST_TRIES: usize = 60;
 pub(super) enum Tried {
     Held,
     Failed,
-    /// It was far too much: the service answered so many a second in its place.
+    /// It was far too much: the service answered this many a second instead.
     Answered(u64),
 }
 
 /// A service under tries.
 pub(super) trait Service {
     /// Offers this rate for the time of a try.
-    fn bear(&mut self, rate: u64) -> anyhow::Result<Tried>;
+    fn carry(&mut self, rate: u64) -> anyhow::Result<Tried>;
     /// Waits until nothing is left of a try that failed: `light` is a rate that it
-    /// bears by far, as far as is known.
+    /// can carry by far, as far as is known.
     fn settle(&mut self, light: u64) -> anyhow::Result<()>;
     /// Whether the time of the search is over.
     fn is_over(&self) -> bool;
@@ -60,7 +60,7 @@ pub(super) struct Found {
     pub(super) gap: f64,
 }
 
-/// The highest rate that `service` bears; `None` for none. Tries no further rate once
+/// The highest rate that `service` can carry; `None` for none. Tries no further rate once
 /// the time is over.
 ///
 /// # Errors
@@ -129,11 +129,11 @@ impl<S: Service> Search<'_, S> {
     }
 
     fn once(&mut self, rate: u64) -> anyhow::Result<Tried> {
-        let tried = self.service.bear(rate)?;
+        let tried = self.service.carry(rate)?;
         self.tries.push((rate, tried == Tried::Held));
         if tried != Tried::Held {
-            let borne = found(&self.tries).map_or(rate / 2, |found| found.highest.min(rate));
-            self.service.settle((borne / 2).max(1))?;
+            let carried = found(&self.tries).map_or(rate / 2, |found| found.highest.min(rate));
+            self.service.settle((carried / 2).max(1))?;
         }
         Ok(tried)
     }
@@ -182,7 +182,7 @@ fn found(tries: &[(u64, bool)]) -> Option<Found> {
 mod tests {
     use super::*;
 
-    /// Bears all rates up to one; has time for so many tries.
+    /// Can carry all rates up to one; has time for this many tries.
     struct Exact {
         bearable: u64,
         left: u64,
@@ -201,7 +201,7 @@ mod tests {
     }
 
     impl Service for Exact {
-        fn bear(&mut self, rate: u64) -> anyhow::Result<Tried> {
+        fn carry(&mut self, rate: u64) -> anyhow::Result<Tried> {
             self.left = self.left.saturating_sub(1);
             Ok(match rate <= self.bearable {
                 true => Tried::Held,
@@ -352,7 +352,7 @@ mod tests {
     }
 
     impl Service for Queue {
-        fn bear(&mut self, rate: u64) -> anyhow::Result<Tried> {
+        fn carry(&mut self, rate: u64) -> anyhow::Result<Tried> {
             // The sum of three is near enough to a normal distribution.
             let shift = (self.next() + self.next() + self.next() - 1.5) * 2.0;
             let capacity = self.capacity * (1.0 + self.unsteady * shift);

@@ -23,7 +23,7 @@ use crate::protocol::{Latency, Parameters};
 /// How often a try is made again that fails while the generator itself stands still: the
 /// host has stopped it, and perhaps the service.
 const REPEATS: u32 = 2;
-/// Of so many requests one may be refused.
+/// Of this many requests one may be refused.
 const SHED_OF: u64 = 1_000;
 /// Requests under way when the service is to end.
 const LAST: u64 = 8;
@@ -247,7 +247,7 @@ struct Tries<'a, 'b> {
 }
 
 impl search::Service for Tries<'_, '_> {
-    fn bear(&mut self, rate: u64) -> anyhow::Result<Tried> {
+    fn carry(&mut self, rate: u64) -> anyhow::Result<Tried> {
         let plan = self.load.plan;
         let schedule = plan.schedule(rate, plan.try_ns);
         let mut repeats = 0..REPEATS;
@@ -375,7 +375,7 @@ impl Load<'_> {
         })
     }
 
-    /// Offers a rate that the service bears until it answers as if nothing had been
+    /// Offers a rate that the service can carry until it answers as if nothing had been
     /// before, for the time of four tries at most. The requests of a try have all
     /// ended when the next begins; this is for what the service still does for them.
     fn settle(&mut self, light: u64) -> anyhow::Result<()> {
@@ -499,7 +499,7 @@ fn ask_for_nothing(address: SocketAddr, time: Duration) -> io::Result<TcpStream>
     }
 }
 
-/// Whether the service has borne what it was asked. It was far too much where a tenth
+/// Whether the service has carried the offered load. It was far too much where a tenth
 /// was not answered until the rest was given up.
 fn tried(tally: &Tally, limit_ns: u64, given_up_ns: u64) -> Tried {
     let missing = tally.errors + tally.shed;
