@@ -21,10 +21,7 @@ use crate::goroutine::{FLAG_COMPACTED, Goroutine, Status};
 const CHECK_NS: u64 = 100_000_000;
 /// Longer than a call that is only slow; with a check before and after, and the
 /// time until its P is retaken, the warning comes within a second.
-const LONG_NS: u64 = 700_000_000;
-/// CPU time between two checks of a thread that sleeps all but for a wake-up. Chosen, not
-/// measured.
-const ASLEEP_CPU_NS: u64 = 1_000_000;
+const LONG_NS: u64 = 7 * CHECK_NS;
 /// So many of those that wait are named. Chosen, not measured.
 const NAMED: usize = 20;
 
@@ -101,7 +98,8 @@ impl Stay {
             };
             return None;
         }
-        if worked_ns > ASLEEP_CPU_NS {
+        // A thread that sleeps may have been woken in between.
+        if worked_ns > CHECK_NS / 100 {
             self.since_ns = now_ns;
             let computes = cpu_ns - self.began_cpu_ns >= LONG_NS;
             return (computes && !self.told).then_some(Hold::Computes);

@@ -22,9 +22,6 @@ use std::time::Duration;
 use super::shared::Shared;
 use super::{signals, trace};
 
-/// Go's exit status for it.
-const EXIT_STATUS: i32 = 2;
-
 /// The process is about to end with the report.
 static SAID: AtomicBool = AtomicBool::new(false);
 
@@ -69,9 +66,10 @@ pub(crate) fn check_deadlock(shared: &'static Shared) -> bool {
     );
     trace::write_if_asked(shared, 0);
     write_stacks_apart(shared);
+    // With Go's exit status.
     // SAFETY: ends the process at once; destructors of a program that
     // cannot go on are not run, as in Go.
-    unsafe { libc::_exit(EXIT_STATUS) }
+    unsafe { libc::_exit(2) }
 }
 
 fn all_machines_sleep(shared: &'static Shared) -> bool {

@@ -280,28 +280,16 @@ fn claim_polling(shared: &'static Shared, m: ThisM) -> bool {
         // A running M or sysmon fires it; waiting here would be spinning.
         return false;
     }
-    let claimed = (shared.netpoll.waiters_count() != 0 || first != u64::MAX)
+    (shared.netpoll.waiters_count() != 0 || first != u64::MAX)
         && !m.has_pinned_work()
-        && shared
-            .poller
-            .compare_exchange(
-                ptr::null_mut(),
-                ptr::from_ref(m.machine()).cast_mut(),
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            )
-            .is_ok();
-    if claimed {
-        shared.poll_until_ns.store(u64::MAX, Ordering::SeqCst);
-    }
-    claimed
+        && shared.poller.claim(m.machine())
 }
 
 /// Under the lock of the lists, so that the deadlock check sees the M either polling
 /// or awake.
 fn cease_polling(shared: &Shared, m: ThisM, keeps_time: bool) {
     if keeps_time {
-        shared.poller.store(ptr::null_mut(), Ordering::SeqCst);
+        shared.poller.release();
     }
     m.end_polling();
 }
@@ -322,16 +310,16 @@ fn rest_polling(shared: &'static Shared, m: ThisM, netpoll: &Netpoll, keeps_time
     let mut first = u64::MAX;
     if keeps_time {
         first = shared.first_timer_ns();
-        shared.poll_until_ns.store(first, Ordering::SeqCst);
+        shared.poller.wait_until(first);
     }
     let now = shared.now_ns();
     let timeout = (first != u64::MAX).then(|| Duration::from_nanos(first.saturating_sub(now)));
-    let mut ready = std::mem::take(&mut *shared.polled.lock());
+    let mut ready = std::mem::take(&mut *shared.poller.found.lock());
     netpoll.poll(timeout, &mut ready);
     let now = shared.now_ns();
-    shared.last_poll_ns.store(now, Ordering::Relaxed);
+    shared.poller.note_poll(now);
     if keeps_time {
-        shared.poll_until_ns.store(0, Ordering::SeqCst);
+        shared.poller.wait_until(0);
     }
 
     // The lock is held until the M is off the list.
@@ -374,5 +362,5 @@ fn rest_polling(shared: &'static Shared, m: ThisM, netpoll: &Netpoll, keeps_time
             }
         }
     }
-    *shared.polled.lock() = ready;
+    *shared.poller.found.lock() = ready;
 }

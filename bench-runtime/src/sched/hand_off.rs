@@ -133,7 +133,7 @@ pub(super) fn hand_off(shared: &'static Shared, p: &'static Processor) {
         return wake::start_machine(shared, &mut lists, p, false);
     }
     // An M must watch fds and timers.
-    let unwatched = shared.poller.load(Ordering::Acquire).is_null()
+    let unwatched = !shared.poller.is_taken()
         && (shared.netpoll.waiters_count() != 0 || shared.first_timer_ns() != u64::MAX);
     let nobody_looks = shared.idle.processors_count() == 0
         && shared

@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 
 use super::idle_threads::JobSlot;
 use super::job::Job;
+use super::machine::TIME_SLICE_NS;
 use super::os_threads::{ThreadEnd, ThreadKind};
 use super::processor::{Processor, ThisP};
 use super::shared::{Blocked, Shared};
@@ -99,7 +100,6 @@ pub(crate) fn refuse_stack(
 ) {
     // Chosen, not measured.
     const AT_ONCE: usize = 16;
-    const PATIENCE: Duration = Duration::from_millis(10);
     struct Refused(Blocked, &'static Shared, &'static Goroutine, StackError);
     unsafe fn abandon(refused: *mut ()) -> Option<Parkable> {
         // SAFETY: made from a box below, and run once.
@@ -115,7 +115,9 @@ pub(crate) fn refuse_stack(
         return readied::abandon(shared, g, Some(Box::new(error)));
     }
     let begun = Instant::now();
-    while shared.refusing.load(Ordering::Relaxed) >= AT_ONCE && begun.elapsed() < PATIENCE {
+    while shared.refusing.load(Ordering::Relaxed) >= AT_ONCE
+        && begun.elapsed() < Duration::from_nanos(TIME_SLICE_NS)
+    {
         std::thread::sleep(Duration::from_micros(50));
     }
     shared.refusing.fetch_add(1, Ordering::Relaxed);

@@ -10,7 +10,7 @@
 //! | files                           | what is there                                   |
 //! |---------------------------------|-------------------------------------------------|
 //! | `run_queue`, `global_queue`, `biased_lock`, `claim`, `spin`, `idle_threads`, `topology`, `thread`, `latency`, `hogs`, `job`, `note`, `os_threads`, `settings`, `sysmon_wait`, `trace::{event, ring, recorder}` | parts that know no P and no M |
-//! | `processor`, `procs`, `machine`, `idle`, `lifetime`, `shared` | P, M, idle ones, and what all share; the P that the calling thread holds |
+//! | `processor`, `procs`, `machine`, `idle`, `poller`, `lifetime`, `shared` | P, M, idle ones, and what all share; the P that the calling thread holds |
 //! | `this_m`                        | the M of the calling thread: the way to what it alone may touch |
 //! | `off_slot`, `current`, `stacks`, `locate` | which goroutine runs; where a suspended one is |
 //! | `wake`, `hand_off`              | waking and starting Ms; what becomes of a P that is given away |
@@ -160,6 +160,7 @@ pub(crate) mod pending;
 pub(crate) mod pick;
 pub(crate) mod pinned;
 pub(crate) mod poll;
+pub(crate) mod poller;
 pub(crate) mod pprof;
 pub(crate) mod preempt;
 pub(crate) mod processor;

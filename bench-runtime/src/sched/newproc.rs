@@ -14,9 +14,6 @@ use crate::goroutine::{
 use crate::stack::StackError;
 use crate::sys::fork;
 
-/// Ids that a P takes at a time: Go's figure.
-const ID_BATCH: u64 = 16;
-
 /// An unused record, made ready for its closure.
 #[inline(always)]
 pub(super) fn new_record(
@@ -28,9 +25,11 @@ pub(super) fn new_record(
     let own = p.own();
     let g = p.take_record(shared.slab());
     if own.next_id == own.end_id {
-        let first = shared.next_id.fetch_add(ID_BATCH, Ordering::Relaxed);
+        // So many at a time: Go's figure.
+        let count = 16;
+        let first = shared.next_id.fetch_add(count, Ordering::Relaxed);
         own.next_id.set(first);
-        own.end_id.set(first + ID_BATCH);
+        own.end_id.set(first + count);
     }
     let id = own.next_id.get();
     own.next_id.set(id + 1);

@@ -1,7 +1,6 @@
 //! Due timers and ready descriptors: what an M with a P readies by them.
 
 use std::ptr;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::locate::shared_of;
@@ -33,15 +32,12 @@ pub(super) fn poll_net(shared: &'static Shared, m: ThisM, p: ThisP) -> bool {
     let Some(netpoll) = scheduler::known_netpoll(m) else {
         return false;
     };
-    let others = ptr::eq(netpoll, &raw const shared.netpoll)
-        && !shared.poller.load(Ordering::Relaxed).is_null();
+    let others = ptr::eq(netpoll, &raw const shared.netpoll) && shared.poller.is_taken();
     if netpoll.waiters_count() == 0 || others {
         return false;
     }
     let mut ready = p.own().ready.take();
-    shared
-        .last_poll_ns
-        .store(shared.now_ns(), Ordering::Relaxed);
+    shared.poller.note_poll(shared.now_ns());
     netpoll.poll(Some(Duration::ZERO), &mut ready);
     let any = !ready.is_empty();
     if any {

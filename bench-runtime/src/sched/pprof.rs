@@ -1,19 +1,13 @@
 //! The format of pprof, `profile.proto`: <https://github.com/google/pprof>.
 //!
 //! A profile is one message of protocol buffers with seven kinds of fields, so
-//! it is written by hand. Text stands in a table and is named by its index.
+//! it is written by hand. Text stands in a table and is named by its index. Fields of the
+//! message `Profile`: 1 types of values, 2 samples, 4 locations, 5 functions, 6 text.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
 
 use crate::unwind::Frame;
-
-/// Fields of the message `Profile`.
-const SAMPLE_TYPE: u32 = 1;
-const SAMPLE: u32 = 2;
-const LOCATION: u32 = 4;
-const FUNCTION: u32 = 5;
-const STRING: u32 = 6;
 
 /// What is measured at one stack.
 pub(super) struct Sample<'a> {
@@ -37,7 +31,7 @@ pub(super) fn write<'a>(
         let mut value_type = Message::default();
         value_type.number(1, strings.index(name));
         value_type.number(2, strings.index(unit));
-        profile.message(SAMPLE_TYPE, &value_type);
+        profile.message(1, &value_type);
     }
     let mut locations: HashMap<&Frame, u64> = HashMap::new();
     let mut functions: HashMap<(&str, Option<&str>), u64> = HashMap::new();
@@ -65,7 +59,7 @@ pub(super) fn write<'a>(
                 function.number(2, strings.index(&frame.function));
                 function.number(3, strings.index(&frame.function));
                 function.number(4, strings.index(frame.file.as_deref().unwrap_or("")));
-                profile.message(FUNCTION, &function);
+                profile.message(5, &function);
             }
             let mut line = Message::default();
             line.number(1, function_id);
@@ -74,7 +68,7 @@ pub(super) fn write<'a>(
             location.number(1, location_id);
             location.number(3, frame.address);
             location.message(4, &line);
-            profile.message(LOCATION, &location);
+            profile.message(4, &location);
         }
         for value in values {
             sample.number(2, value.cast_unsigned());
@@ -85,10 +79,10 @@ pub(super) fn write<'a>(
             label.number(2, strings.index(value));
             sample.message(3, &label);
         }
-        profile.message(SAMPLE, &sample);
+        profile.message(2, &sample);
     }
     for text in &strings.all {
-        profile.bytes(STRING, text.as_bytes());
+        profile.bytes(6, text.as_bytes());
     }
     out.write_all(&profile.0)
 }

@@ -5,9 +5,6 @@ use std::time::Duration;
 use super::trace::recorder::Level;
 use crate::stack::StackPolicy;
 
-/// Threads a runtime may have, unless the builder says otherwise: Go's figure.
-const MAX_THREADS: usize = 10_000;
-
 /// See the setters of [`Builder`](crate::Builder).
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -33,7 +30,8 @@ impl Default for Settings {
             shrink_options: ShrinkOptions::default(),
             migrating: false,
             reads_files: true,
-            max_threads: MAX_THREADS,
+            // Go's figure.
+            max_threads: 10_000,
             detects_deadlock: true,
             warns_of_blocked: true,
             dumps_on_quit: false,
@@ -66,11 +64,8 @@ impl Default for ShrinkOptions {
     fn default() -> Self {
         Self {
             compact: false,
-            after: TRIM_AFTER,
+            // What Go's scavenger, with its pauses, comes to.
+            after: Duration::from_secs(1),
         }
     }
 }
-
-/// Pages below a parked goroutine go back after this time: what Go's
-/// scavenger, with its pauses, comes to.
-const TRIM_AFTER: Duration = Duration::from_secs(1);

@@ -3,8 +3,7 @@
 use std::io;
 use std::ptr;
 use std::sync::atomic::{
-    AtomicBool, AtomicIsize, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
-    fence,
+    AtomicBool, AtomicIsize, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
 use std::sync::{Condvar, Mutex, MutexGuard, Once, OnceLock, PoisonError};
 
@@ -16,6 +15,7 @@ use super::latency;
 use super::lifetime::{GONE, Lifetime};
 use super::machine::Machine;
 use super::os_threads::{ThreadEnd, ThreadKind, Threads};
+use super::poller::Poller;
 use super::processor::{Processor, ThisP};
 use super::procs::Procs;
 use super::settings::{Settings, ShrinkOptions};
@@ -127,7 +127,7 @@ impl Drop for Blocked {
 /// What all Ms and Ps of a runtime share; [`super::lifetime`] says how long.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(super) lifetime: Lifetime,
+    lifetime: Lifetime,
     /// Which scheduler it has; asked by [`super::scheduler`] alone.
     pub(super) kind: SchedulerKind,
     /// Something of the high class waits, or the runtime stops.
@@ -142,25 +142,20 @@ pub(crate) struct Shared {
     pub(crate) idle: Idle,
     pub(crate) global: GlobalQueue,
     pub(crate) netpoll: Netpoll,
-    /// The M that waits in the netpoller.
-    pub(crate) poller: AtomicPtr<Machine>,
-    /// Until when, in nanoseconds; 0 if no M does.
-    pub(crate) poll_until_ns: AtomicU64,
-    pub(crate) last_poll_ns: AtomicU64,
-    /// The poller's buffer, kept for its memory.
-    pub(crate) polled: Lock<Vec<Parkable>>,
+    /// The M that waits in it.
+    pub(super) poller: Poller,
     pub(crate) slab: OnceLock<slab::Slab>,
     /// Records for spawns from outside.
-    pub(super) outside: Lock<slab::Cache>,
-    pub(super) spawned_outside: AtomicU64,
+    outside: Lock<slab::Cache>,
+    spawned_outside: AtomicU64,
     pub(crate) next_id: AtomicU64,
     pub(super) machines: Lock<Vec<&'static Machine>>,
-    pub(super) threads: Mutex<Threads>,
+    threads: Mutex<Threads>,
     pub(super) thread_ended: Condvar,
     pub(super) max_threads: usize,
     pub(crate) helpers: Helpers,
     pub(super) hogs: Hogs,
-    pub(super) default_class: Class,
+    default_class: Class,
     pub(crate) shrink_options: ShrinkOptions,
     pub(crate) topology: Topology,
     reads_files: bool,
@@ -225,10 +220,7 @@ impl Shared {
             idle: Idle::default(),
             global: GlobalQueue::new(),
             netpoll: Netpoll::new()?,
-            poller: AtomicPtr::new(ptr::null_mut()),
-            poll_until_ns: AtomicU64::new(0),
-            last_poll_ns: AtomicU64::new(0),
-            polled: Lock::new(Vec::new()),
+            poller: Poller::default(),
             slab: OnceLock::new(),
             outside: Lock::new(slab::Cache::new()),
             spawned_outside: AtomicU64::new(0),

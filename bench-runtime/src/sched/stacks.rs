@@ -35,6 +35,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::claim;
+use super::machine::TIME_SLICE_NS;
 use super::shared::Shared;
 use super::trace::event::Kind;
 use crate::goroutine::slab::Slab;
@@ -167,8 +168,6 @@ fn compacted_count() -> u64 {
 /// compacts gives it as much of sysmon's time as it takes: the rest must last
 /// for what the pass does not reach in time. Chosen, not measured.
 const PRESSURE_SHARE: u64 = 4;
-/// Under pressure, parked for this long is long. Chosen, not measured.
-const PRESSED_AFTER: Duration = Duration::from_millis(10);
 
 impl Rounds {
     /// Whether any P may have picked a goroutine since the last call.
@@ -232,7 +231,7 @@ fn sweep_policy(shared: &Shared, rounds: &Rounds) -> Policy {
     let after = shared.shrink_options.after;
     Policy {
         after: match rounds.pressed {
-            true => after.min(PRESSED_AFTER),
+            true => after.min(Duration::from_nanos(TIME_SLICE_NS)),
             false => after,
         },
     }

@@ -7,16 +7,13 @@ use super::shared::Shared;
 use super::trace::event::Kind;
 use crate::goroutine::Goroutine;
 
-/// Go's figure: enough that a short gap between pops does not send a thief to
-/// sleep.
-const PASSES: u32 = 4;
-
 /// Takes work from other Ps for `p`: the first to run is returned, the
 /// rest is in `p`'s queue, which must be empty. In each pass every P is
 /// visited once; within a distance (same last-level cache, same socket,
 /// beyond) in an order that a random start and a coprime stride decide.
 pub(crate) fn steal(shared: &'static Shared, p: ThisP) -> Option<&'static Goroutine> {
-    for _ in 0..PASSES {
+    // Go's figure: enough that a short gap between pops does not send a thief to sleep.
+    for _ in 0..4 {
         let random = p.random();
         let mut found = None;
         shared

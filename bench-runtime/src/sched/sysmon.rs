@@ -213,7 +213,7 @@ fn work_waits(shared: &'static Shared, p: &'static Processor) -> bool {
         || shared.idle.p_waiters_count() != 0
         || (timers != u64::MAX && timers <= shared.now_ns())
         || (shared.netpoll.waiters_count() != 0
-            && shared.poller.load(Ordering::Relaxed).is_null()
+            && !shared.poller.is_taken()
             && shared.idle.processors_count() == 0)
 }
 
@@ -287,10 +287,7 @@ fn rescue_next(shared: &'static Shared, p: &'static Processor) -> bool {
 fn fire_for(shared: &'static Shared, p: &'static Processor) {
     let next = p.timers.next_ns();
     // The M in the netpoller does it, if there is one.
-    if next == u64::MAX
-        || next > shared.now_ns()
-        || !shared.poller.load(Ordering::Relaxed).is_null()
-    {
+    if next == u64::MAX || next > shared.now_ns() || shared.poller.is_taken() {
         return;
     }
     ready_taken(shared, |ready| {
@@ -309,12 +306,12 @@ fn poll_for_others(shared: &'static Shared) -> bool {
     // As in Go, while none is.
     let limit_ns = if idle { ROUND_NS } else { TIME_SLICE_NS };
     if shared.netpoll.waiters_count() == 0
-        || !shared.poller.load(Ordering::Relaxed).is_null()
-        || now.saturating_sub(shared.last_poll_ns.load(Ordering::Relaxed)) < limit_ns
+        || shared.poller.is_taken()
+        || now.saturating_sub(shared.poller.polled_ns()) < limit_ns
     {
         return false;
     }
-    shared.last_poll_ns.store(now, Ordering::Relaxed);
+    shared.poller.note_poll(now);
     let any = ready_taken(shared, |ready| {
         shared.netpoll.poll(Some(Duration::ZERO), ready);
         if !ready.is_empty() {

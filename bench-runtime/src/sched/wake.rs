@@ -199,13 +199,7 @@ pub(super) fn timer_armed(shared: &'static Shared, when_ns: u64) {
     // The timer first, then the load of the poller's deadline; the
     // poller does it in the other order, with a heavy barrier between.
     barrier::light();
-    if shared.poll_until_ns.load(Ordering::Relaxed) > when_ns {
-        // SAFETY: Ms live as long as the runtime.
-        let keeper = unsafe { shared.poller.load(Ordering::SeqCst).as_ref() };
-        if let Some(keeper) = keeper {
-            keeper.interrupt_polling();
-        }
-    }
+    shared.poller.interrupt_after(when_ns);
 }
 
 /// Ends spinning: the spinner that finds work wakes the next one.

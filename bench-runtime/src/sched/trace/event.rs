@@ -63,8 +63,7 @@ kinds! {
 }
 
 const KIND_BITS: u32 = 8;
-const DETAIL_BITS: u32 = 16;
-const DETAIL_MAX: u64 = (1 << DETAIL_BITS) - 1;
+const DETAIL_BITS: u32 = u16::BITS;
 
 /// An event. The time has 56 bits, two years of nanoseconds; the subject 48,
 /// which is more goroutines than can be spawned in months.
@@ -81,7 +80,7 @@ impl Event {
         Self {
             at_ns,
             kind,
-            word: subject << DETAIL_BITS | detail.min(DETAIL_MAX),
+            word: subject << DETAIL_BITS | detail.min(u16::MAX.into()),
         }
     }
 
@@ -90,7 +89,7 @@ impl Event {
     }
 
     pub(crate) fn detail(self) -> u64 {
-        self.word & DETAIL_MAX
+        (self.word as u16).into()
     }
 
     pub(crate) fn pack(self) -> [u64; 2] {
@@ -126,6 +125,6 @@ mod tests {
     #[test]
     fn detail_that_does_not_fit_is_the_greatest() {
         let event = Event::new(1, Kind::Steal, 3, u64::MAX);
-        assert_eq!((event.subject(), event.detail()), (3, DETAIL_MAX));
+        assert_eq!((event.subject(), event.detail()), (3, u16::MAX.into()));
     }
 }
