@@ -33,8 +33,8 @@ use super::current::{self, goroutine_of, machine_of};
 use super::job::{HELPER_STACK, Job};
 use super::preempt::reacquire_p;
 use super::processor::ThisP;
-use super::trace::event::Kind;
 use crate::goroutine::{Goroutine, Parkable, Status, WaitReason};
+use crate::recorder::event::Kind;
 use crate::stack::{Stack, StackHeader};
 
 /// What came of a call: its result, or what it panicked with.

@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::current::now_ns;
-use super::pprof::Sample;
 use super::profile::{frames, write_frames};
 use crate::goroutine::{Parkable, WaitReason};
+use crate::pprof::Sample;
 use crate::unwind::{Frame, Symbols, own_calls};
 use crate::util::lock::Lock;
 use crate::util::rng::Rng;
@@ -224,7 +224,7 @@ impl ContentionProfile {
             }
         });
         let types = [("contentions", "count"), ("delay", "nanoseconds")];
-        super::pprof::write(out, &types, samples)
+        crate::pprof::write(out, &types, samples)
     }
 }
 

@@ -46,9 +46,9 @@ use super::idle::Lists;
 use super::pick::SCHED_TICKS;
 use super::processor::{ProcessorStatus, ThisP};
 use super::shared::Shared;
-use super::trace::event;
 use crate::goroutine::Goroutine;
 use crate::netpoll::Netpoll;
+use crate::recorder::event;
 use crate::sys::{barrier, clock};
 
 /// The next goroutine for this M, which is on its own stack. Blocks the

@@ -13,7 +13,6 @@ use super::pick::{pick_ahead, pick_fast};
 use super::processor::{Processor, ThisP};
 use super::switch::{arrive, end_timing, mcall, ready_context};
 use super::this_m::ThisM;
-use super::trace::recorder::SWITCHES;
 use super::{claim, fiber, preempt, readied, scheduler};
 use crate::arch;
 use crate::goroutine::body::without_panic;
@@ -21,6 +20,7 @@ use crate::goroutine::{
     FLAG_LOCKED, FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST, JOIN_OPEN, Parkable,
     Status, locals,
 };
+use crate::recorder::SWITCHES;
 use crate::stack::{Stack, StackHeader};
 
 /// How many fresh goroutines may run before a joiner that is in `run_next`. It has

@@ -7,9 +7,9 @@ use super::processor::{Processor, ProcessorStatus, ThisP};
 use super::procs::{MAX_PROCS, number_for_host};
 use super::shared::Shared;
 use super::this_m::ThisM;
-use super::trace::event::Kind;
 use super::wake;
 use crate::goroutine::List;
+use crate::recorder::event::Kind;
 use crate::sys::barrier;
 
 /// Reads the host's limits again.

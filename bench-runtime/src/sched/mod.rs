@@ -9,7 +9,7 @@
 //!
 //! | files                           | what is there                                   |
 //! |---------------------------------|-------------------------------------------------|
-//! | `run_queue`, `global_queue`, `biased_lock`, `claim`, `spin`, `idle_threads`, `topology`, `thread`, `latency`, `hogs`, `job`, `note`, `os_threads`, `settings`, `sysmon_wait`, `trace::{event, ring, recorder}` | parts that know no P and no M |
+//! | `run_queue`, `global_queue`, `biased_lock`, `claim`, `spin`, `idle_threads`, `topology`, `thread`, `latency`, `hogs`, `job`, `note`, `os_threads`, `settings`, `sysmon_wait` | parts that know no P and no M |
 //! | `processor`, `procs`, `machine`, `idle`, `poller`, `lifetime`, `shared` | P, M, idle ones, and what all share; the P that the calling thread holds |
 //! | `this_m`                        | the M of the calling thread: the way to what it alone may touch |
 //! | `off_slot`, `current`, `stacks`, `locate` | which goroutine runs; where a suspended one is |
@@ -161,7 +161,6 @@ pub(crate) mod pick;
 pub(crate) mod pinned;
 pub(crate) mod poll;
 pub(crate) mod poller;
-pub(crate) mod pprof;
 pub(crate) mod preempt;
 pub(crate) mod processor;
 pub(crate) mod procs;

@@ -9,10 +9,10 @@ use super::ready::submit;
 use super::scheduler;
 use super::shared::Shared;
 use super::this_m::ThisM;
-use super::trace::event;
-use super::trace::recorder::ANY;
 use super::{readied, wake};
 use crate::goroutine::{Goroutine, Kind, Parkable, Status};
+use crate::recorder::ANY;
+use crate::recorder::event;
 
 /// Fires the due timers of `from`; what they ready goes to `p`.
 pub(super) fn fire_timers(shared: &'static Shared, m: ThisM, p: ThisP, from: &'static Processor) {

@@ -17,10 +17,10 @@ use std::sync::atomic::{
 
 use super::latency;
 use super::run_queue::RunQueue;
-use super::trace::event::{Event, Kind};
-use super::trace::recorder::{self, Recorder, SAMPLE, SWITCHES, id_of, site_event};
-use super::trace::ring::Ring;
 use crate::goroutine::{Goroutine, Parkable, slab};
+use crate::recorder::event::{Event, Kind};
+use crate::recorder::ring::Ring;
+use crate::recorder::{self, Recorder, SAMPLE, SWITCHES, id_of, site_event};
 use crate::stack::pool::StackCache;
 use crate::stack::{Class, Stack, StackError};
 use crate::sys::clock;

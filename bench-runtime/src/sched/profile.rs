@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use super::dump::{GoroutineInfo, write_tags};
 use super::inspect::{self, Inspection};
-use super::pprof::Sample;
 use super::shared::Shared;
 use super::stacks;
+use crate::pprof::Sample;
 use crate::unwind::{Frame, Symbols, Unwinder};
 
 /// Bytes of a stack that are copied at most: the innermost frames. Chosen, not measured.
@@ -134,7 +134,7 @@ impl GoroutineProfile {
                     .collect(),
             }
         });
-        super::pprof::write(out, &[("goroutine", "count")], samples)
+        crate::pprof::write(out, &[("goroutine", "count")], samples)
     }
 }
 

@@ -9,8 +9,8 @@ use super::processor::ThisP;
 use super::scheduler;
 use super::shared::Shared;
 use super::this_m::ThisM;
-use super::trace::recorder::ANY;
 use crate::goroutine::{Goroutine, Status};
+use crate::recorder::ANY;
 use crate::sys::fork;
 
 /// Ends the wait of a goroutine.

@@ -10,9 +10,9 @@ use super::processor::ThisP;
 use super::shared::Shared;
 use super::switch::{mcall, ready_context, resume};
 use super::this_m::{self, ThisM};
-use super::trace::event::Kind;
 use super::{clear_up, current, hand_off};
 use crate::goroutine::Goroutine;
+use crate::recorder::event::Kind;
 use crate::sys::clock::CpuClock;
 use crate::sys::thread::ThreadId;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::trace::recorder::Level;
+use crate::recorder::Level;
 use crate::stack::StackPolicy;
 
 /// See the setters of [`Builder`](crate::Builder).

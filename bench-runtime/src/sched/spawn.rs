@@ -13,13 +13,13 @@ use super::global_queue::Priority;
 use super::join::JoinHandle;
 use super::preempt;
 use super::shared::Shared;
-use super::trace::recorder::ANY;
 use super::wake;
 use crate::goroutine::body::{self, Exit};
 use crate::goroutine::details::{Labels, text_of};
 use crate::goroutine::{
     Details, FLAG_CPU_BOUND, FLAG_PRIORITY_SHIFT, Goroutine, JOIN_DETACHED, JOIN_OPEN,
 };
+use crate::recorder::ANY;
 use crate::stack::{Class, StackPolicy};
 
 /// Starts a goroutine that runs `f`, on the runtime of the calling goroutine, and returns

@@ -37,11 +37,11 @@ use std::time::Duration;
 use super::claim;
 use super::machine::TIME_SLICE_NS;
 use super::shared::Shared;
-use super::trace::event::Kind;
 use crate::goroutine::slab::Slab;
 use crate::goroutine::{
     CLAIMED_BIT, FLAG_COMPACTED, FLAG_LOCKED, FRESH, Goroutine, RUNNING_BIT, Status, WATCHED_BIT,
 };
+use crate::recorder::event::Kind;
 use crate::stack::Claimed;
 use crate::stack::sweep::{self, Hooks, Policy, Progress, Shrink};
 use crate::stack::{Stack, header_of};

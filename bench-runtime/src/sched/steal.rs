@@ -4,8 +4,8 @@ use std::ptr::NonNull;
 
 use super::processor::{Processor, ProcessorStatus, ThisP};
 use super::shared::Shared;
-use super::trace::event::Kind;
 use crate::goroutine::Goroutine;
+use crate::recorder::event::Kind;
 
 /// Takes work from other Ps for `p`: the first to run is returned, the
 /// rest is in `p`'s queue, which must be empty. In each pass every P is

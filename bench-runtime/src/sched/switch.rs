@@ -19,11 +19,11 @@ use super::machine::Machine;
 use super::pick::pick_fast;
 use super::processor::ThisP;
 use super::shared::Shared;
-use super::trace::recorder::SWITCHES;
 use crate::arch;
 use crate::goroutine::{
     FLAG_COMPACTED, FLAG_LOCKED, FLAG_TIMED, FRESH, Goroutine, RUNNING_BIT, Status, WATCHED_BIT,
 };
+use crate::recorder::SWITCHES;
 use crate::stack::StackHeader;
 
 /// Payloads of a switch to g0: what to do there, as the function in Go's `mcall`.

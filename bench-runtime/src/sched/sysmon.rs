@@ -37,8 +37,8 @@ use super::pending;
 use super::processor::{Processor, ProcessorStatus, ThisP};
 use super::schedtrace::Schedtrace;
 use super::shared::Shared;
-use super::trace::event::Kind;
 use crate::goroutine::{Goroutine, Parkable};
+use crate::recorder::event::Kind;
 use crate::sys::clock;
 
 /// A round, in nanoseconds: a tenth of a slice, so that one which is due waits for a hog 12 ms

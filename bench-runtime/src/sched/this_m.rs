@@ -12,9 +12,9 @@ use std::sync::atomic::Ordering;
 use super::machine::{Machine, MachineQueues};
 use super::processor::{Processor, ThisP};
 use super::shared::{Counter, Shared};
-use super::trace::event::Kind;
-use super::trace::recorder::{SWITCHES, id_of};
 use crate::netpoll::Netpoll;
+use crate::recorder::event::Kind;
+use crate::recorder::{SWITCHES, id_of};
 
 /// Ms of the process whose P was retaken and that have none since.
 pub(super) static RETAKEN: Counter = Counter::new();

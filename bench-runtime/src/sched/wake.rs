@@ -10,8 +10,8 @@ use super::machine::Machine;
 use super::os_threads::{self, THREAD_STACK, ThreadEnd, ThreadKind};
 use super::processor::{Processor, ProcessorStatus};
 use super::shared::Shared;
-use super::trace::event::Kind;
 use crate::goroutine::Goroutine;
+use crate::recorder::event::Kind;
 use crate::stack::{Class, Stack};
 use crate::sys::{affinity, barrier, thread_end};
 

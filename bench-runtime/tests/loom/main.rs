@@ -46,7 +46,7 @@ mod quick_lock_source;
 mod spin;
 #[path = "../../src/goroutine/ticket.rs"]
 mod ticket_source;
-#[path = "../../src/sched/trace/ring.rs"]
+#[path = "../../src/recorder/ring.rs"]
 #[allow(dead_code, reason = "the model does not use all of it")]
 mod trace_ring_source;
 #[path = "../../src/stack/transition.rs"]

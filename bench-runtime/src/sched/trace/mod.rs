@@ -1,6 +1,6 @@
 //! The flight recorder: what the scheduler did last, always on.
 //!
-//! Each P has a [`ring::Ring`] of the last [`recorder::EVENTS`] events, which only its holder
+//! Each P has a [`Ring`](crate::recorder::ring::Ring) of the last 4,096 events, which only its holder
 //! writes; what happens without a P (sysmon, spawns and readies from outside)
 //! goes to one ring more, behind a lock. Reading them stops no thread.
 //!
@@ -39,17 +39,13 @@
 //!   have one time, and their order across Ps, which is what one looks for,
 //!   would be lost.
 
-mod chrome;
-pub(crate) mod event;
-pub(crate) mod recorder;
-pub(crate) mod ring;
 mod snapshot;
 
 use std::sync::atomic::Ordering;
 
 use super::shared::Shared;
-pub use chrome::Trace;
-pub use recorder::Level;
+pub use crate::recorder::Level;
+pub use crate::recorder::chrome::Trace;
 pub use snapshot::snapshot;
 pub(crate) use snapshot::{of, write_if_asked};
 

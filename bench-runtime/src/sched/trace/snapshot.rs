@@ -5,10 +5,10 @@ use std::fs::File;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
 
-use super::chrome::{Trace, Track, Who};
-use super::event::{Event, Kind};
-use super::ring::Ring;
 use crate::goroutine::details::parts_of;
+use crate::recorder::chrome::{Trace, Track, Who};
+use crate::recorder::event::{Event, Kind};
+use crate::recorder::ring::Ring;
 use crate::sched::dump;
 use crate::sched::shared::Shared;
 use crate::sys::clock;

@@ -1,17 +1,22 @@
-//! What the recorder of a runtime consists of beside the rings of its Ps.
+//! The flight recorder's parts, which know no scheduler: rings, events, the format that
+//! Perfetto opens. What is recorded when is in `crate::sched::trace`.
+
+pub(crate) mod chrome;
+pub(crate) mod event;
+pub(crate) mod ring;
 
 use std::panic::Location;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use super::event::{Event, Kind};
-use super::ring::Ring;
+use self::event::{Event, Kind};
+use self::ring::Ring;
 use crate::goroutine::Goroutine;
 use crate::util::lock::Lock;
 
 /// Events that a ring keeps: at a million switches a second, two events each,
 /// the last two milliseconds. Its pages are not touched before they are
 /// written.
-pub(super) const EVENTS: usize = 4096;
+const EVENTS: usize = 4096;
 
 /// A longer text of name and labels is cut: eight bytes a word.
 pub(crate) const NAME_WORDS: usize = 16;

@@ -31,27 +31,27 @@ use crate::goroutine::details::Labels;
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
     /// One for each P, and one for what happened without a P.
-    pub(super) tracks: Vec<Track>,
+    pub(crate) tracks: Vec<Track>,
     /// The known goroutines, by their numbers.
-    pub(super) goroutines: BTreeMap<u64, Who>,
+    pub(crate) goroutines: BTreeMap<u64, Who>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Track {
+pub(crate) struct Track {
     /// When it was read, before all that is not in it: the others are read at
     /// other times.
-    pub(super) at_ns: u64,
+    pub(crate) at_ns: u64,
     /// The number of the P, if it is one's.
-    pub(super) p: Option<usize>,
-    pub(super) lost_count: u64,
-    pub(super) events: Vec<Event>,
+    pub(crate) p: Option<usize>,
+    pub(crate) lost_count: u64,
+    pub(crate) events: Vec<Event>,
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Who {
-    pub(super) name: Option<String>,
-    pub(super) labels: Labels,
-    pub(super) spawned_at: Option<String>,
+pub(crate) struct Who {
+    pub(crate) name: Option<String>,
+    pub(crate) labels: Labels,
+    pub(crate) spawned_at: Option<String>,
 }
 
 impl Trace {

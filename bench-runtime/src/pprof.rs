@@ -10,16 +10,16 @@ use std::io::{self, Write};
 use crate::unwind::Frame;
 
 /// What is measured at one stack.
-pub(super) struct Sample<'a> {
+pub(crate) struct Sample<'a> {
     /// The innermost first.
-    pub(super) frames: &'a [Frame],
+    pub(crate) frames: &'a [Frame],
     /// One for each type.
-    pub(super) values: Vec<i64>,
-    pub(super) labels: Vec<(&'a str, &'a str)>,
+    pub(crate) values: Vec<i64>,
+    pub(crate) labels: Vec<(&'a str, &'a str)>,
 }
 
 /// Writes samples. `types` are a name and a unit for each value.
-pub(super) fn write<'a>(
+pub(crate) fn write<'a>(
     mut out: impl Write,
     types: &[(&str, &str)],
     samples: impl Iterator<Item = Sample<'a>>,
