@@ -30,7 +30,7 @@ mod workload;
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 pub use counters::Counters;
@@ -85,19 +85,6 @@ pub enum Record {
     Unknown(serde_json::Map<String, Value>),
 }
 
-/// The kinds of record that [`Record`] names; any other is kept as unknown.
-const KINDS: [&str; 9] = [
-    "header",
-    "group",
-    "failure",
-    "counters",
-    "environment",
-    "taint",
-    "cross_check",
-    "block",
-    "end",
-];
-
 impl Record {
     /// Reads one record from a parsed line and checks it.
     ///
@@ -108,26 +95,45 @@ impl Record {
     ///
     /// What is wrong with the record, for a person.
     pub fn from_value(value: Value) -> Result<Record, String> {
-        let Value::Object(object) = value else {
+        let Value::Object(mut object) = value else {
             return Err("a record must be a JSON object".to_owned());
         };
-        let Some(kind) = object.get("type").and_then(Value::as_str) else {
+        let Some(Value::String(kind)) = object.remove("type") else {
             return Err("a record must have a text field \"type\"".to_owned());
         };
-        if !KINDS.contains(&kind) {
-            return Ok(Record::Unknown(object));
+        Record::of_kind(&kind, Value::Object(object))
+    }
+
+    /// Reads one record of this kind from its other fields and checks it.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_value`](Self::from_value).
+    pub(crate) fn of_kind<'de, D>(kind: &str, fields: D) -> Result<Record, String>
+    where
+        D: Deserializer<'de, Error = serde_json::Error>,
+    {
+        fn read<'de, T, D>(fields: D, record: fn(T) -> Record) -> Result<Record, D::Error>
+        where
+            T: Deserialize<'de>,
+            D: Deserializer<'de>,
+        {
+            T::deserialize(fields).map(record)
         }
-        let kind = kind.to_owned();
-        let record = match kind.as_str() {
-            "header" => read(object).map(|header| Record::Header(Box::new(header))),
-            "group" => read(object).map(Record::Group),
-            "failure" => read(object).map(Record::Failure),
-            "counters" => read(object).map(Record::Counters),
-            "environment" => read(object).map(Record::Environment),
-            "taint" => read(object).map(Record::Taint),
-            "cross_check" => read(object).map(Record::CrossCheck),
-            "block" => read(object).map(Record::Block),
-            _ => read(object).map(Record::End),
+        let record = match kind {
+            "header" => read(fields, |header| Record::Header(Box::new(header))),
+            "group" => read(fields, Record::Group),
+            "failure" => read(fields, Record::Failure),
+            "counters" => read(fields, Record::Counters),
+            "environment" => read(fields, Record::Environment),
+            "taint" => read(fields, Record::Taint),
+            "cross_check" => read(fields, Record::CrossCheck),
+            "block" => read(fields, Record::Block),
+            "end" => read(fields, Record::End),
+            _ => serde_json::Map::deserialize(fields).map(|mut object| {
+                object.insert("type".to_owned(), Value::from(kind));
+                Record::Unknown(object)
+            }),
         }
         .map_err(|error| format!("a record of type \"{kind}\" is wrong: {error}"))?;
         match &record {
@@ -138,14 +144,6 @@ impl Record {
         }
         Ok(record)
     }
-}
-
-/// Reads a record's contents, its `type` taken off.
-fn read<T: serde::de::DeserializeOwned>(
-    mut object: serde_json::Map<String, Value>,
-) -> Result<T, serde_json::Error> {
-    object.remove("type");
-    serde_json::from_value(Value::Object(object))
 }
 
 /// The JSON Schema of one line of a result file.

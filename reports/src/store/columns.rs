@@ -19,9 +19,13 @@
 //! | `{"lengths":column,"items":column}` | lists of any lengths, behind each other |
 
 use std::collections::BTreeMap;
+use std::iter::Peekable;
 
-use serde::Serialize;
-use serde_json::{Map, Value};
+use serde::de::{DeserializeSeed, Error as _, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserializer, Serialize, forward_to_deserialize_any};
+use serde_json::{Error, Map, Value};
+
+use crate::schema::Record;
 
 /// The `type` of a line of columns.
 pub(super) const TYPE: &str = "columns";
@@ -30,7 +34,7 @@ pub(super) const TYPE: &str = "columns";
 const LONGEST_TUPLE: usize = 4;
 
 /// A line that stands for the records of one kind. It is written by these types, and
-/// read by [`values`], which moves what serde would copy.
+/// read by [`Rows`], which makes no object that serde would take apart again.
 #[derive(Serialize)]
 struct Line {
     r#type: String,
@@ -84,21 +88,28 @@ pub(super) fn line(of: &str, records: Vec<Value>) -> Value {
 /// # Errors
 ///
 /// What is wrong with the line, for a person.
-pub(super) fn records(line: Value, values_left: &mut u64) -> Result<Vec<Value>, String> {
+pub(super) fn records(line: Value, values_left: &mut u64) -> Result<Vec<Record>, String> {
     let mut line = Form::of(line)?;
     let of = match line.take("of")? {
         Value::String(of) => of,
         _ => return Err(wrong("of")),
     };
     let count = size(&line.take("count")?).ok_or_else(|| wrong("count"))?;
-    let mut records = values(line.take("columns")?, count, values_left)?;
-    for record in &mut records {
-        let Value::Object(fields) = record else {
-            return Err("a line of columns holds what is no record".to_owned());
-        };
-        fields.insert("type".to_owned(), Value::from(of.as_str()));
+    let mut rows = Rows::of(line.take("columns")?, count, values_left)?;
+    match &rows {
+        Rows::Objects { fields, some, .. } => {
+            let names = fields.iter().map(|(name, _)| name);
+            let mut names = names.chain(some.iter().map(|field| &field.name));
+            if names.any(|name| name == "type") {
+                return Err("a line of columns has a column of types".to_owned());
+            }
+        }
+        _ if count == 0 => {}
+        _ => return Err("a line of columns holds what is no record".to_owned()),
     }
-    Ok(records)
+    (0..count)
+        .map(|_| Record::of_kind(&of, &mut rows))
+        .collect()
 }
 
 /// An object of the file, whose fields are taken out of it.
@@ -141,80 +152,110 @@ fn size(value: &Value) -> Option<usize> {
     usize::try_from(value.as_u64()?).ok()
 }
 
-/// The values of a column, which must be `count`.
-fn values(column: Value, count: usize, left: &mut u64) -> Result<Vec<Value>, String> {
-    // Each form is tried with as many as there are to be: a short line may
-    // claim to stand for a lot.
-    *left = left.checked_sub(count as u64).ok_or_else(|| {
-        "a line of columns stands for more values than any run has: refused".to_owned()
-    })?;
-    let is_count = |found: usize| match found == count {
-        true => Ok(()),
-        false => Err(format!("a column has {found} values where {count} belong")),
-    };
-    let mut form = match column {
-        Value::Array(values) => {
-            is_count(values.len())?;
-            return Ok(values);
-        }
-        other => Form::of(other)?,
-    };
-    let has = |form: &Form, name: &str| form.0.contains_key(name);
-    if has(&form, "delta") {
-        let mut steps = form.take_list("delta")?;
-        is_count(steps.len())?;
-        let mut last = 0_i64;
-        for step in &mut steps {
-            let by = step.as_i64().ok_or_else(|| wrong("delta"))?;
-            let next = last.checked_add(by);
-            last = next.ok_or_else(|| "a column of differences leaves the range".to_owned())?;
-            *step = Value::from(last);
-        }
-        return Ok(steps);
-    }
-    if has(&form, "tuple") {
-        let tuple = form.take_list("tuple")?;
-        let mut lists = vec![Vec::with_capacity(tuple.len()); count];
-        for place in tuple {
-            for (list, value) in lists.iter_mut().zip(values(place, count, left)?) {
-                list.push(value);
+/// A column that was read, of which the values are taken one after the other.
+enum Rows {
+    Values(std::vec::IntoIter<Value>),
+    Whole(std::vec::IntoIter<i64>),
+    Tuples(Vec<Rows>),
+    Lists {
+        lengths: std::vec::IntoIter<usize>,
+        items: Box<Rows>,
+    },
+    Objects {
+        /// The next one.
+        row: usize,
+        fields: Vec<(String, Rows)>,
+        some: Vec<Field>,
+    },
+}
+
+/// A field that not all objects have.
+struct Field {
+    name: String,
+    /// Those that have it, rising.
+    rows: Peekable<std::vec::IntoIter<usize>>,
+    values: Rows,
+}
+
+impl Rows {
+    /// The rows of a column, which must be `count`.
+    fn of(column: Value, count: usize, left: &mut u64) -> Result<Rows, String> {
+        // Each form is tried with as many as there are to be: a short line may
+        // claim to stand for a lot.
+        *left = left.checked_sub(count as u64).ok_or_else(|| {
+            "a line of columns stands for more values than any run has: refused".to_owned()
+        })?;
+        let is_count = |found: usize| match found == count {
+            true => Ok(()),
+            false => Err(format!("a column has {found} values where {count} belong")),
+        };
+        let mut form = match column {
+            Value::Array(values) => {
+                is_count(values.len())?;
+                return Ok(Rows::Values(values.into_iter()));
             }
+            other => Form::of(other)?,
+        };
+        let has = |form: &Form, name: &str| form.0.contains_key(name);
+        if has(&form, "delta") {
+            let steps = form.take_list("delta")?;
+            is_count(steps.len())?;
+            let mut last = 0_i64;
+            let sums = steps.iter().map(|step| {
+                let by = step.as_i64().ok_or_else(|| wrong("delta"))?;
+                let next = last.checked_add(by);
+                last = next.ok_or_else(|| "a column of differences leaves the range".to_owned())?;
+                Ok(last)
+            });
+            let sums: Result<Vec<i64>, String> = sums.collect();
+            return Ok(Rows::Whole(sums?.into_iter()));
         }
-        return Ok(lists.into_iter().map(Value::Array).collect());
-    }
-    if has(&form, "lengths") {
-        let lengths = sizes(form.take("lengths")?, count, left)?;
-        let sum = lengths
-            .iter()
-            .try_fold(0, |sum: usize, &length| sum.checked_add(length));
-        let sum = sum.ok_or_else(|| "a column has too many items".to_owned())?;
-        let mut items = values(form.take("items")?, sum, left)?.into_iter();
-        let list = |length| Value::Array(items.by_ref().take(length).collect());
-        return Ok(lengths.into_iter().map(list).collect());
-    }
-    if !has(&form, "fields") {
-        return Err("a line of columns: a column is of no known form".to_owned());
-    }
-    let mut objects = vec![Map::new(); count];
-    for (name, column) in form.take_fields("fields")? {
-        for (object, value) in objects.iter_mut().zip(values(column, count, left)?) {
-            object.insert(name.clone(), value);
+        if has(&form, "tuple") {
+            let places = form.take_list("tuple")?.into_iter();
+            let places = places.map(|place| Rows::of(place, count, left));
+            return Ok(Rows::Tuples(places.collect::<Result<_, _>>()?));
         }
-    }
-    for (name, sparse) in form.take_fields("some")? {
-        let mut sparse = Form::of(sparse)?;
-        let rows = sparse.take("rows")?;
-        let rows_count = length(&rows);
-        let rows = sizes(rows, rows_count, left)?;
-        let column = values(sparse.take("values")?, rows.len(), left)?;
-        for (row, value) in rows.into_iter().zip(column) {
-            let object = objects.get_mut(row);
-            let object =
-                object.ok_or_else(|| format!("a column has a value for row {row} of {count}"))?;
-            object.insert(name.clone(), value);
+        if has(&form, "lengths") {
+            let lengths = sizes(form.take("lengths")?, count, left)?;
+            let sum = lengths
+                .iter()
+                .try_fold(0, |sum: usize, &length| sum.checked_add(length));
+            let sum = sum.ok_or_else(|| "a column has too many items".to_owned())?;
+            let items = Rows::of(form.take("items")?, sum, left)?;
+            return Ok(Rows::Lists {
+                lengths: lengths.into_iter(),
+                items: Box::new(items),
+            });
         }
+        if !has(&form, "fields") {
+            return Err("a line of columns: a column is of no known form".to_owned());
+        }
+        let mut fields = Vec::new();
+        for (name, column) in form.take_fields("fields")? {
+            fields.push((name, Rows::of(column, count, left)?));
+        }
+        let mut some = Vec::new();
+        for (name, sparse) in form.take_fields("some")? {
+            let mut sparse = Form::of(sparse)?;
+            let rows = sparse.take("rows")?;
+            let rows_count = length(&rows);
+            let rows = sizes(rows, rows_count, left)?;
+            if !rows.is_sorted_by(|a, b| a < b) {
+                return Err("the rows of a column do not rise".to_owned());
+            }
+            if let Some(row) = rows.last().filter(|row| **row >= count) {
+                return Err(format!("a column has a value for row {row} of {count}"));
+            }
+            let values = Rows::of(sparse.take("values")?, rows.len(), left)?;
+            let rows = rows.into_iter().peekable();
+            some.push(Field { name, rows, values });
+        }
+        Ok(Rows::Objects {
+            row: 0,
+            fields,
+            some,
+        })
     }
-    Ok(objects.into_iter().map(Value::Object).collect())
 }
 
 /// How many numbers a column of them has.
@@ -227,8 +268,184 @@ fn length(column: &Value) -> usize {
 }
 
 fn sizes(column: Value, count: usize, left: &mut u64) -> Result<Vec<usize>, String> {
-    let sizes: Option<Vec<usize>> = values(column, count, left)?.iter().map(size).collect();
-    sizes.ok_or_else(|| "a column of lengths or rows holds what is none".to_owned())
+    let none = || "a column of lengths or rows holds what is none".to_owned();
+    let sizes: Option<Vec<usize>> = match Rows::of(column, count, left)? {
+        Rows::Values(values) => values.map(|value| size(&value)).collect(),
+        Rows::Whole(values) => values.map(|value| usize::try_from(value).ok()).collect(),
+        _ => None,
+    };
+    sizes.ok_or_else(none)
+}
+
+/// Takes the next value of the column.
+impl<'de> Deserializer<'de> for &mut Rows {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self {
+            Rows::Values(values) => values.next().ok_or_else(ended)?.deserialize_any(visitor),
+            Rows::Whole(values) => {
+                let value = values.next().ok_or_else(ended)?;
+                match u64::try_from(value) {
+                    Ok(value) => visitor.visit_u64(value),
+                    Err(_) => visitor.visit_i64(value),
+                }
+            }
+            Rows::Tuples(places) => {
+                let mut places = Places(places.iter_mut());
+                let value = visitor.visit_seq(&mut places)?;
+                whole(value, places.0.len())
+            }
+            Rows::Lists { lengths, items } => {
+                let left = lengths.next().ok_or_else(ended)?;
+                let mut items = Items { items, left };
+                let value = visitor.visit_seq(&mut items)?;
+                whole(value, items.left)
+            }
+            Rows::Objects { row, fields, some } => {
+                let entries = Entries {
+                    row: *row,
+                    fields: fields.iter_mut(),
+                    some: some.iter_mut(),
+                    value: None,
+                };
+                *row += 1;
+                visitor.visit_map(entries)
+            }
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self {
+            Rows::Values(values) => {
+                let value = values.next().ok_or_else(ended)?;
+                value.deserialize_option(visitor)
+            }
+            other => visitor.visit_some(other),
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        match self {
+            Rows::Values(values) => {
+                let value = values.next().ok_or_else(ended)?;
+                value.deserialize_enum(name, variants, visitor)
+            }
+            _ => Err(Error::custom(format_args!("a word for {name} is missing"))),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
+        unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+/// Counted before, so that none is missing.
+fn ended() -> Error {
+    Error::custom("a column has ended")
+}
+
+/// The value of a list of which all is read, which has so many items left.
+fn whole<T>(value: T, left: usize) -> Result<T, Error> {
+    match left {
+        0 => Ok(value),
+        left => Err(Error::custom(format_args!(
+            "a list has {left} items too many"
+        ))),
+    }
+}
+
+/// The next value of each place of a list.
+struct Places<'a>(std::slice::IterMut<'a, Rows>);
+
+impl<'de> SeqAccess<'de> for Places<'_> {
+    type Error = Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Error> {
+        self.0.next().map(|rows| seed.deserialize(rows)).transpose()
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.0.len())
+    }
+}
+
+/// The next so many values of a column.
+struct Items<'a> {
+    items: &'a mut Rows,
+    left: usize,
+}
+
+impl<'de> SeqAccess<'de> for Items<'_> {
+    type Error = Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Error> {
+        let Some(left) = self.left.checked_sub(1) else {
+            return Ok(None);
+        };
+        self.left = left;
+        seed.deserialize(&mut *self.items).map(Some)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.left)
+    }
+}
+
+/// The fields of an object: those of all, then those that it has of the others.
+struct Entries<'a> {
+    row: usize,
+    fields: std::slice::IterMut<'a, (String, Rows)>,
+    some: std::slice::IterMut<'a, Field>,
+    value: Option<&'a mut Rows>,
+}
+
+impl<'de> MapAccess<'de> for Entries<'_> {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Error> {
+        let row = self.row;
+        let of_some = |field: &'_ mut Field| field.rows.next_if_eq(&row).is_some();
+        let next = match self.fields.next() {
+            Some((name, values)) => Some((name.as_str(), values)),
+            None => self.some.find_map(|field| {
+                of_some(field).then_some((field.name.as_str(), &mut field.values))
+            }),
+        };
+        let Some((name, values)) = next else {
+            return Ok(None);
+        };
+        self.value = Some(values);
+        seed.deserialize(name.into_deserializer()).map(Some)
+    }
+
+    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Error> {
+        let values = self.value.take().ok_or_else(ended)?;
+        seed.deserialize(values)
+    }
 }
 
 impl Column {
@@ -325,14 +542,19 @@ mod tests {
     use super::*;
 
     fn there_and_back(records: Vec<Value>) -> Vec<Value> {
-        let line = line("group", records);
+        let line = line("new", records);
         // As text: that is what a file holds.
         let line = serde_json::from_str(&line.to_string()).unwrap();
-        super::records(line, &mut 1_000_000).unwrap()
+        let records = super::records(line, &mut 1_000_000).unwrap().into_iter();
+        let values = records.map(|record| match record {
+            Record::Unknown(fields) => Value::Object(fields),
+            known => panic!("{known:?}"),
+        });
+        values.collect()
     }
 
     fn with_type(mut record: Value) -> Value {
-        record["type"] = json!("group");
+        record["type"] = json!("new");
         record
     }
 
@@ -374,8 +596,11 @@ mod tests {
         assert!(read(lists, 2).contains("too many items"));
         let deep = json!({"fields": {"a": {"lengths": [1_u64 << 40], "items": {"fields": {}}}}});
         assert!(read(deep, 1).contains("more values than any run"));
-        let row = json!({"fields": {}, "some": {"a": {"rows": [7], "values": [1]}}});
-        assert!(read(row, 1).contains("row 7 of 1"));
+        let some =
+            |rows: Value| json!({"fields": {}, "some": {"a": {"rows": rows, "values": [1, 2]}}});
+        assert!(read(some(json!([0, 7])), 1).contains("row 7 of 1"));
+        assert!(read(some(json!([1, 0])), 2).contains("do not rise"));
+        assert!(read(json!({"fields": {"type": ["group"]}}), 1).contains("column of types"));
         assert!(read(json!({"fields": {"a": {"delta": [i64::MAX, 1]}}}), 2).contains("range"));
         assert!(read(json!([1]), 1).contains("no record"));
     }

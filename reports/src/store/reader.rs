@@ -160,12 +160,11 @@ impl<S: BufRead> Reader<'_, S> {
             if line.bytes.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            let values = match parse(&line.bytes) {
+            let records = match parse(&line.bytes) {
                 Ok(value) if value["type"] == columns::TYPE => {
                     columns::records(value, &mut self.limits.values_count)
-                        .map_err(|problem| self.error(problem))?
                 }
-                Ok(value) => vec![value],
+                Ok(value) => Record::from_value(value).map(|record| vec![record]),
                 Err(error) if !line.ended => {
                     run.warnings.push(format!(
                         "{}:{}: the last line is cut off and was left out ({}); everything before it is used",
@@ -177,8 +176,7 @@ impl<S: BufRead> Reader<'_, S> {
                 }
                 Err(error) => return Err(self.not_json(&error)),
             };
-            for value in values {
-                let record = Record::from_value(value).map_err(|problem| self.error(problem))?;
+            for record in records.map_err(|problem| self.error(problem))? {
                 self.add(&mut run, record, &mut samples, &mut places)?;
             }
         }
