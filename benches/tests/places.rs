@@ -626,6 +626,15 @@ fn full_disk_before_the_first_line_leaves_nothing_in_the_way() {
 }
 
 #[test]
+fn program_runs_with_a_low_limit_on_the_stack() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lane, folder) = (lane(dir.path()), dir.path().join("run"));
+    let program = threadbare_after("ulimit -s 64");
+    let output = run(program, &lane, &SMOKE, &folder).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+#[test]
 fn report_that_cannot_be_written_is_said_with_how_to_write_it_later() {
     let dir = tempfile::tempdir().unwrap();
     let (lane, folder) = (lane(dir.path()), dir.path().join("my run"));
