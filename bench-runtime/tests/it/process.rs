@@ -268,10 +268,10 @@ fn a_child_is_asked_to_end_and_killed_after_the_grace() {
         cancel.cancel();
         assert_eq!(ended(child).status.unwrap().signal(), Some(libc::SIGKILL));
 
-        let (mut child, cancel) = ready(ignores, |c| c.grace(Signal::INT, LONG));
+        let (mut child, cancel) = ready(ignores, |c| c.grace(Signal::USR1, LONG));
         cancel.cancel();
         let error = child.wait().unwrap_err().downcast::<Ended>().unwrap();
-        assert_eq!(error.status.unwrap().signal(), Some(libc::SIGINT));
+        assert_eq!(error.status.unwrap().signal(), Some(libc::SIGUSR1));
     });
 }
 
