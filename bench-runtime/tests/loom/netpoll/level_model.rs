@@ -92,7 +92,7 @@ impl Scene {
                 loom::thread::yield_now();
             }
             for waiter in ready {
-                assert_eq!(who, self.me);
+                assert_eq!(waiter, self.me);
                 self.readies.fetch_add(1, Ordering::AcqRel);
                 self.woken.notify();
             }
