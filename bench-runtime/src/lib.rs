@@ -30,7 +30,8 @@
 //!
 //! # What blocks a thread
 //!
-//! Calls of this crate block the goroutine, never its thread. Others block the
+//! Calls of this crate block the goroutine, not its thread (one exception is at
+//! [`net::Descriptor`]). Others block the
 //! thread: a lock of std, `std::thread::sleep`, a file of std, a foreign library. In a pinned
 //! runtime (see [Which mode](#which-mode)) the other goroutines of a blocked thread wait too,
 //! and for ever if the call waits for one of them.
@@ -53,33 +54,37 @@
 //!
 //! In a *pinned* runtime, the default, a goroutine stays on the thread on which it started. In
 //! a [*migrating*](Builder::migrating) one it may continue on another thread after each wait.
-//! Pinned is the default because ordinary safe crates are sound in it alone: the compiler may
-//! keep the address of a thread-local across a wait, and std's `HashMap::new`, rand, regex and
-//! stacker use thread-locals. It costs time where goroutines of two threads exchange messages,
-//! and delays where a goroutine holds its thread. Choose migrating if that matters to your
-//! program, and if you can check all code that its goroutines run, libraries included, by
+//! Pinned is the default because only there are ordinary safe crates sound. In a migrating
+//! runtime the compiler may keep the address of a thread-local across a wait, and use it on the
+//! wrong thread; std's `HashMap::new`, rand, regex and stacker use thread-locals. Pinned mode
+//! costs time where goroutines of two threads exchange messages, and delays where a goroutine
+//! computes or blocks its thread. Goroutines that wait at once when they start may all be on one
+//! thread: workers that compute for long should be spawned as [`GoBuilder::cpu_bound`].
+//! Choose migrating if that matters to your program, and if you can check all code that its goroutines run, libraries included, by
 //! rules 4 and 5 of [`Builder::build`].
 //!
 //! | | pinned | migrating |
 //! |---|---|---|
 //! | crates with thread-locals | sound; the exceptions are listed at [`Builder::build`] | unsound if a thread-local's address is kept across a wait |
 //! | a guard of std held during a wait | the others of its thread may wait for ever | forbidden: rule 5 |
-//! | a goroutine that computes for 200 ms | the others of its thread wait for up to 199 ms, or 10 ms with [`GoBuilder::cpu_bound`] | the others wait for 11 to 13 ms |
+//! | a goroutine that computes for 200 ms | the others of its thread wait for up to 199 ms; 10 ms with [`GoBuilder::cpu_bound`], and from the second such goroutine of a place in the source on | the others wait for 11 to 13 ms |
 //! | two goroutines that started on two threads | 0.4 µs a round trip; 25 to 30 µs if their CPUs are busy | mostly they continue on one thread |
 //! | channel round trip, two CPUs | 0.23 to 0.34 of Go's time | 0.20 to 0.26 |
 //! | spawn one goroutine and join it | 0.12 of Go's time | 0.09 |
 //! | skynet, a million goroutines | 0.24 to 0.27 of Go's time | 0.23 to 0.24 |
 //! | ping-pong over two pipes | 0.89 of tokio's time on one thread | 1.11 |
 //!
-//! `SPEED.md` says how these were measured. The example `fine_grained` runs seven programs in both
+//! Ratios to Go and tokio are of `threadbare peers` (`SPEED.md`); the times are of single programs on a
+//! virtual machine of two CPUs. The example `fine_grained` runs seven programs in both
 //! modes, on one P and on two.
 //!
 //! # Forks
 //!
 //! The child of a `fork` has only one thread: a copy of the one that called `fork`. The runtime's
 //! other threads are missing, so no other goroutine of the parent runs in the child. A goroutine may
-//! call `exec` or `_exit` there; if it calls this crate instead, the child ends with a fatal error.
-//! Starting a goroutine there panics, and no other runtime can be built. So a program that turns
+//! call `exec` or `_exit` there; any other call of this crate by the goroutine ends the child with a
+//! fatal error. Outside of goroutines, `Runtime::run` and starting a goroutine panic, and no other
+//! runtime can be built. So a program that turns
 //! itself into a daemon must do that before it builds its runtime. `std::process::Command` is fine.
 //!
 //! # Why `build` is unsafe

@@ -1,10 +1,11 @@
 //! Values that were handed to a future which was dropped before it took them.
 //!
-//! The send of such a value has returned success, so the value is not lost: it goes to
-//! the thread that waits, else to the front of the buffer. Where that is full, or there is
-//! none, the last value of all becomes the first in the queue of senders, with
-//! no goroutine behind it but a record that frees it once it is received. So the order
-//! of values stays as it is. A close leaves it there.
+//! The send of such a value has returned success, so the value is not lost: it goes to the
+//! goroutine or thread that waits, else to the front of the buffer. If the buffer is full, or
+//! there is none, the last value of all becomes the first in the queue of senders, where
+//! a record stands for its sender and frees it once it is received. So the order of
+//! values stays as it is. A close leaves it there. Only a channel that keeps one value
+//! drops it, if it has a newer one.
 
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::task::Waker;

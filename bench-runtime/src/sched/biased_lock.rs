@@ -13,7 +13,7 @@
 //! true and D3 gave a P, it cannot be retaken. The only other stores to `p` are the
 //! M's own, under `lock`.
 //!
-//! The same source is modelled by loom: `tests/loom.rs`.
+//! The same source is modelled by loom: `tests/loom/biased_lock.rs`.
 
 use std::ptr;
 

@@ -1,8 +1,8 @@
 //! The scheduler: goroutines (G) on OS threads (M) through processors (P).
 //!
 //! A P is the right to run goroutines, and there are GOMAXPROCS of them; an M
-//! needs one to run a G. An M whose G blocks in a system call keeps its thread
-//! and loses its P, so a blocked thread never counts against the limit.
+//! needs one to run a G. A G that blocks in a system call keeps its thread;
+//! its M loses the P, so a blocked thread never counts against the limit.
 //!
 //! A file imports only from those further up in this table, and an `impl` is beside its
 //! type; a check of the project holds both, and prints the floors.
@@ -15,20 +15,21 @@
 //! | `off_slot`, `current`, `stacks`, `locate` | which goroutine runs; where a suspended one is |
 //! | `wake`, `hand_off`              | waking and starting Ms; what becomes of a P that is given away |
 //! | `queues`, `migrating`, `pinned` | the two schedulers: in which queue a runnable G waits, and which one is next |
-//! | `scheduler`                     | the seam: the one file that knows both of them  |
+//! | `scheduler`                     | which of the two: the one file that knows both of them  |
 //! | `ready`, `newproc`, `pending`, `readied` | how a G is made and becomes runnable, and how a future waits in its place |
-//! | `clear_up`, `helpers`           | what a stopped runtime gives back; threads for calls that block |
+//! | `clear_up`, `helpers`, `waker_thread` | what a stopped runtime gives back; threads for calls that block |
 //! | `inspect`, `dump`, `profile`, `signals`, `report`, `deadlock`, `fake_time` | reports of all goroutines |
 //! | `steal`, `poll`, `pick`, `find_runnable` | what an M runs next, where it looks, how it rests |
 //! | `fiber`, `switch`, `preempt`, `goroutine_main`, `schedule` | from one G's stack to the next one's; an M's thread |
-//! | `unwinding`, `contention`, `park`, `join`, `spawn`, `blocking`, `lock_thread`, `reports` | what goroutines call |
+//! | `unwinding`, `contention`, `park`, `join`, `spawn`, `blocking`, `lock_thread`, `reports`, `bubble`, `labels`, `trace` | what goroutines call |
 //! | `schedtrace`, `metrics`, `blocked`, `sysmon`, `shutdown`, `schedinit`, `handle`, `runtime` | the thread that watches; start and end |
 //!
 //! # The life of a goroutine, in numbered steps
 //!
 //! 1. **Spawn** (`spawn`): a record from the P's cache takes the closure and
-//!    goes into `run_next`; what was there goes to the end of the P's ring; a
-//!    full ring sends half to the global queue. There is no stack yet.
+//!    goes into the P's `run_next`, and what was there to the end of the P's queue
+//!    (pinned: it goes to the end of the queue at once). A full queue sends half to
+//!    the global queue. There is no stack yet.
 //! 2. **First run** (`switch::bind`): the hottest stack of the P's cache is
 //!    bound to it; or, if the G before it on this M has just ended, that one's
 //!    stack is used on, without a switch.
@@ -37,12 +38,12 @@
 //!    picks itself. From the enqueueing on it may be readied; the M that dequeues it
 //!    waits until its context is stored (the table in `crate::goroutine`).
 //! 4. **Ready** (`ready`): exactly once for each park, by the thread that dequeued or
-//!    claimed it. It goes into `run_next` of the P that readied it, and inherits that
-//!    P's time slice; see the tables in `migrating` and `pinned` for all other cases.
+//!    claimed it. It goes into `run_next` of the P that readied it, and shares the
+//!    turn of 50 µs of the chain there (`queues`); see the tables in `migrating` and `pinned` for all other cases.
 //! 5. **Look elsewhere**: once in 61 picks an M switches to g0 and looks at timers,
 //!    at the other classes and at the global queue first (`pick`).
-//! 6. **Steal** (`steal`): an M with a P and nothing to run halves the ring of
-//!    another, the same cache first. At most half as many spin as Ps are busy.
+//! 6. **Steal** (`steal`): an M with a P and nothing to run takes half of another
+//!    P's queue, that of the same cache first. At most half as many spin as Ps are busy.
 //! 7. **Rest** (`idle`, S1 to S4): the P goes to the idle list; heavy barrier;
 //!    everything is looked at once more; one M waits in the netpoller (in a
 //!    pinned runtime each in its own, if its goroutines wait there), until
@@ -62,7 +63,7 @@
 //!
 //! In a migrating runtime any M may run any G. In a pinned one a G that has
 //! started stays with its M: what is readied goes to that M's own list or
-//! inbox, only what never started is in the rings and can be stolen, and an M
+//! inbox, only what never started is in the Ps' queues and can be stolen, and an M
 //! without a P that has such work queues for one. What is known to
 //! compute for long starts on an M of its own (`hogs`).
 //!
@@ -83,7 +84,7 @@
 //!
 //! | heuristic | file | what for | known by |
 //! |---|---|---|---|
-//! | goroutines that ready each other share one slice of 50 µs | `queues` | the others of that P | `light_ping_pong_beside_a_busy_one_keeps_pace` |
+//! | goroutines that ready each other share one turn of 50 µs | `queues` | the others of that P | `light_ping_pong_beside_a_busy_one_keeps_pace` |
 //! | one pick in 61 looks elsewhere first | `pick` | the global queue, the low class, the poller | `low_and_normal_classes_run_beside_high_goroutines_that_never_stop` |
 //! | those whose P was retaken have every other slice | `pick` | the others beside hogs | `ping_pong_beside_a_goroutine_that_polls_has_its_share_of_the_time`; `sched_figures polling` |
 //! | with hogs, the low class has some of those slices, not picks | `pick`, `sysmon` | the same, of hogs of the low class | not measured |
@@ -97,7 +98,8 @@
 //! | a goroutine whose P is retaken is a hog if it used a fifth of the time | `sysmon` | which of the above it gets | `goroutine_that_waits_for_the_kernel_loses_its_processor_and_is_no_hog` |
 //! | hogs have half of the threads at most | `shared`, `sysmon` | the limit of threads | `hogs_beyond_half_of_the_threads_keep_their_processor` |
 //! | half as many Ms spin as Ps are busy; one wake at a time | `find_runnable`, `idle` | CPU time | Go's |
-//! | one goroutine found by a poll wakes no M | `poll` | CPU time of servers | not measured |
+//! | one goroutine found by a poll wakes no M | `poll` | CPU time of servers | 13 µs a request instead of 39, when it was made |
+//! | a thread begins on another CPU than its waker's | `wake`, `sys::affinity` | short parallel runs in virtual machines | SPEED.md, *The second P* |
 //! | nearer Ps are stolen from first | `topology`, `steal` | hosts of several caches | not measured |
 //! | sysmon polls where no M does | `sysmon` | sockets beside busy Ps | Go's |
 //! | the sweep has more time on an idle host, and under pressure | `stacks` | memory of parked goroutines | `src/stack/compact.rs` |
