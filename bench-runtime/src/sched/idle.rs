@@ -51,10 +51,15 @@ impl Lists {
         at.is_some_and(|at| self.machines.remove(at).is_some())
     }
 
+    /// Where a sleeping M is to which no goroutine is pinned.
+    pub(crate) fn vacant_machine(&self) -> Option<usize> {
+        let is_vacant = |m: &&Machine| m.started_count() == 0 && !m.has_pinned_work();
+        self.machines.iter().rposition(is_vacant)
+    }
+
     /// Takes a sleeping M to which no goroutine is pinned.
     pub(crate) fn take_vacant_machine(&mut self) -> Option<&'static Machine> {
-        let vacant = |m: &&Machine| m.started_count() == 0 && !m.has_pinned_work();
-        let at = self.machines.iter().rposition(vacant)?;
+        let at = self.vacant_machine()?;
         self.machines.remove(at)
     }
 

@@ -13,7 +13,6 @@ use super::processor::Processor;
 use super::spin::AdaptiveSpin;
 use crate::goroutine::{Goroutine, List};
 use crate::netpoll::Netpoll;
-use crate::sys::affinity::{self, Allowed};
 use crate::sys::clock::{self, CpuClock};
 use crate::sys::thread::{self, ThreadId};
 use crate::util::lock::Lock;
@@ -28,7 +27,8 @@ pub(super) struct LocalQueue {
 impl LocalQueue {
     #[inline(always)]
     fn with<R>(&self, f: impl FnOnce(&mut List) -> R) -> R {
-        // SAFETY: this is not `Sync`, and no `f` in here calls back.
+        // SAFETY: only the M's own thread comes here (`Machine`'s `Sync`), and no `f` in here calls
+        // back.
         let list = unsafe { &mut *self.list.get() };
         let result = f(list);
         self.len.store(list.len(), Ordering::Relaxed);
@@ -119,9 +119,6 @@ pub(crate) struct Machine {
     pub(super) cpu_clock: OnceLock<CpuClock>,
     /// The kernel's number of it, too.
     pub(super) thread_id: OnceLock<ThreadId>,
-    /// The CPUs that its thread allows itself once it is awake; see [`Self::keep_off`].
-    allowed: Lock<Option<Allowed>>,
-    is_kept_off: AtomicBool,
     /// Counted as spinning. Set by itself, or by its waker before the wake.
     pub(crate) spinning: AtomicBool,
     /// In a pinned runtime: goroutines of this M that other threads have readied.
@@ -160,9 +157,6 @@ unsafe impl Sync for Machine {}
 /// How long a goroutine may run while others wait, in nanoseconds: Go's figure. All that is
 /// shared out by time is a multiple of it, or a part.
 pub(super) const TIME_SLICE_NS: u64 = 10_000_000;
-
-/// A CPU that idles for 5 ms is still taken for idle, for 50 ms no more (measured).
-const LONG_SLEEP_NS: u64 = 10_000_000;
 
 impl Machine {
     pub(crate) fn new(id: usize, runtime: *const ()) -> Self {
@@ -416,7 +410,10 @@ impl Machine {
     /// Has it run `g` first. Only for the thread that has taken it, with nothing to run, off
     /// the list that it sleeps on, and wakes it next.
     pub(super) fn set_first(&self, g: &'static Goroutine) {
-        self.queues.set_run_next(g);
+        debug_assert!(self.queues.run_next.load(Ordering::Relaxed).is_null());
+        self.queues
+            .run_next
+            .store(ptr::from_ref(g).cast_mut(), Ordering::Relaxed);
     }
 
     /// True if goroutines that only it may run wait.
@@ -431,29 +428,6 @@ impl Machine {
             || self.queues.runnable.len() != 0
     }
 
-    /// Before a wake by a thread on this CPU that goes on: has its thread wake on
-    /// another one, if it has slept for long. Only for the thread that took it off the list it
-    /// sleeps on.
-    ///
-    /// In a virtual machine the kernel takes a CPU that has been idle for some
-    /// milliseconds for busy, as the host does not run it
-    /// (`vcpu_is_preempted`), and puts the thread behind the waker on the same CPU. There
-    /// it waits for the end of a slice, up to 4 ms. SPEED.md, "The second P".
-    pub(super) fn keep_off(&self, cpu: i32) {
-        let slept_ns = clock::now_ns() - self.rests_since_ns.load(Ordering::Relaxed);
-        let Some(&thread) = self.thread_id.get() else {
-            return;
-        };
-        if slept_ns < LONG_SLEEP_NS {
-            return;
-        }
-        let mut allowed = self.allowed.lock();
-        if allowed.is_none() {
-            *allowed = affinity::forbid(thread, cpu);
-            self.is_kept_off.store(allowed.is_some(), Ordering::Relaxed);
-        }
-    }
-
     /// Sleeps until woken; the P that the waker handed over, if any. Blocks the thread.
     ///
     /// # Safety
@@ -461,12 +435,6 @@ impl Machine {
     /// Only its own thread.
     pub(super) unsafe fn sleep(&self) -> Option<&'static Processor> {
         self.note.sleep();
-        // What was stored before the wake is seen.
-        if self.is_kept_off.swap(false, Ordering::Relaxed)
-            && let Some(allowed) = self.allowed.lock().take()
-        {
-            allowed.restore();
-        }
         let p = self.handed.swap(ptr::null_mut(), Ordering::Acquire);
         // SAFETY: as in `enter`.
         unsafe { p.as_ref() }

@@ -51,8 +51,8 @@
 //! 8. **Wake** (`idle`, W1 to W3): work made visible wakes one M if a P is
 //!    idle and none spins; the spinner that finds work wakes the next.
 //! 9. **Retake** (`biased_lock`, D1 to D4; `sysmon`): a P in one time slice for
-//!    10 ms while work waits goes to another M. Its G runs on, and queues up at
-//!    its next call into the runtime (`preempt::reacquire_p`); if it used the CPU
+//!    10 ms while work waits goes to another M. Its G runs on, and queues for a P at
+//!    the end of its next call into the runtime (`preempt::reacquire_p`); if it used the CPU
 //!    meanwhile, among those that run for long, which have half of the time
 //!    where others want the rest (`pick`).
 //! 10. **End** (`goroutine_main::finish`): the outcome is left in the record, the
@@ -99,7 +99,6 @@
 //! | hogs have half of the threads at most | `shared`, `sysmon` | the limit of threads | `hogs_beyond_half_of_the_threads_keep_their_processor` |
 //! | half as many Ms spin as Ps are busy; one wake at a time | `find_runnable`, `idle` | CPU time | Go's |
 //! | one goroutine found by a poll wakes no M | `poll` | CPU time of servers | 13 µs a request instead of 39, when it was made |
-//! | a thread begins on another CPU than its waker's | `wake`, `sys::affinity` | short parallel runs in virtual machines | SPEED.md, *The second P* |
 //! | nearer Ps are stolen from first | `topology`, `steal` | hosts of several caches | not measured |
 //! | sysmon polls where no M does | `sysmon` | sockets beside busy Ps | Go's |
 //! | the sweep has more time on an idle host, and under pressure | `stacks` | memory of parked goroutines | `src/stack/compact.rs` |

@@ -14,7 +14,6 @@ use std::thread;
 use std::time::Duration;
 
 use super::job::HELPER_STACK;
-use crate::sys::affinity::{self, Allowed};
 use crate::util::lock::Lock;
 
 /// Bytes of stack of a thread that runs no code of the program's: the scheduler's loop and
@@ -73,33 +72,20 @@ pub(super) fn start(
     body: impl FnOnce() + Send + 'static,
 ) -> io::Result<()> {
     // A start that fails takes what it was to run with it.
-    let body = Arc::new(Lock::new((Some(body), None::<Allowed>)));
-    let cpu = affinity::current_cpu();
+    let body = Arc::new(Lock::new(Some(body)));
     for pause in 1.. {
-        let own = Arc::clone(&body);
+        let body = Arc::clone(&body);
         let run = move || {
-            let (body, allowed) = {
-                let mut own = own.lock();
-                (own.0.take(), own.1.take())
-            };
+            let taken = body.lock().take();
             // Now: the thread may end without destructors.
-            drop(own);
-            if let Some(allowed) = allowed {
-                allowed.restore();
-            }
-            if let Some(body) = body {
+            drop(body);
+            if let Some(body) = taken {
                 body();
             }
         };
         let thread = thread::Builder::new().name(name.into()).stack_size(stack);
-        // The thread waits for the lock, and so for what it has to restore.
-        let mut placed = body.lock();
         match thread.spawn(run) {
-            Ok(thread) => {
-                // The caller goes on: see `Machine::keep_off`.
-                placed.1 = affinity::forbid_started(&thread, cpu);
-                break;
-            }
+            Ok(_) => break,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock && pause <= START_TRIES => {
                 thread::sleep(Duration::from_millis(pause));
             }

@@ -258,11 +258,14 @@ fn needs_own_machine_slow(shared: &Shared, m: &Machine, g: &Goroutine, ended: us
     if shared.is_test() || m.started_count() == ended {
         return false;
     }
-    // Not another one for each hog that waits for something in between.
-    let may_grow = || shared.machines_count() < 2 * shared.procs() + 6;
+    // Not another M for each hog that waits for something in between. Ms never end.
+    let has_room = || {
+        shared.machines_count() < 2 * shared.procs() + 6
+            || shared.idle.lock().vacant_machine().is_some()
+    };
     let apart =
         g.has_flag(FLAG_CPU_BOUND) || g.site().is_some_and(|site| shared.hogs.spend_of(site));
-    apart && may_grow()
+    apart && has_room()
 }
 
 /// On g0: starts a fresh goroutine on an M to which no other is pinned, with an idle P, or

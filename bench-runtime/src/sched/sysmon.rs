@@ -5,7 +5,7 @@
 //! 1. a P in the same time slice for [`TIME_SLICE_NS`] while work waits is retaken, and
 //!    its goroutine is a hog if it used the CPU meanwhile;
 //! 2. a goroutine in `run_next` since the last round is given to others, and
-//!    the runtime becomes eager for a while (see [`mod@super::ready`]);
+//!    the runtime becomes eager for a while (see [`super::migrating`]);
 //! 3. due timers of Ps that do not run are fired;
 //! 4. fds are polled if no M has done so for as long, or for a round while
 //!    a P is idle; a goroutine found so makes the runtime eager, too;
@@ -14,8 +14,7 @@
 //! 6. once a second GOMAXPROCS follows the affinity and the quota, unless it
 //!    was set by hand;
 //! 7. a line about all of it is written, if the environment asks for it (see
-//!    [`super::schedtrace`]).
-//!
+//!    [`super::schedtrace`]);
 //! 8. a warning is written about a thread that its goroutine has blocked for long
 //!    (see [`super::blocked`]).
 //!

@@ -13,7 +13,7 @@ use super::shared::Shared;
 use crate::goroutine::Goroutine;
 use crate::recorder::event::Kind;
 use crate::stack::{Class, Stack};
-use crate::sys::{affinity, barrier, thread_end};
+use crate::sys::{barrier, thread_end};
 
 /// Puts a P to use: wakes a sleeping M with it, or starts a new one.
 pub(super) fn start_machine(
@@ -26,9 +26,6 @@ pub(super) fn start_machine(
     let asleep = lists.machines.pop_back();
     let m = asleep.unwrap_or_else(|| new_machine(shared));
     m.spinning.store(spinning, Ordering::Relaxed);
-    if spinning && current::header().is_some() {
-        m.keep_off(affinity::current_cpu());
-    }
     wake_machine(shared, m, Some(p));
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 
 /// A thread of this process.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ThreadId(pub(super) libc::pid_t);
+pub(crate) struct ThreadId(libc::pid_t);
 
 impl ThreadId {
     /// The calling one.

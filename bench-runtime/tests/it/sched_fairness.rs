@@ -666,3 +666,38 @@ fn high_class_runs_before_what_was_queued_earlier() {
         );
     }
 }
+
+/// More goroutines of their own thread than there may be such threads at once, all ended:
+/// the next one takes one of those threads.
+#[test]
+fn goroutine_for_a_thread_of_its_own_gets_one_that_has_become_vacant() {
+    let setting = Setting {
+        procs: 1,
+        migrating: false,
+    };
+    within_timeout(setting, |_| {
+        let apart = |f: Box<dyn FnOnce() + Send>| {
+            GoBuilder::new()
+                .cpu_bound(true)
+                .go(move || {
+                    f();
+                    std::thread::current().id()
+                })
+                .unwrap()
+        };
+        let (end, ended) = chan::<()>(0);
+        let all: Vec<_> = (0..12)
+            .map(|_| {
+                let ended = ended.clone();
+                apart(Box::new(move || assert_eq!(ended.recv(), None)))
+            })
+            .collect();
+        time::sleep(Duration::from_millis(20));
+        drop(end);
+        for one in all {
+            one.join().unwrap();
+        }
+        let own = apart(Box::new(|| ())).join().unwrap();
+        assert_ne!(own, std::thread::current().id());
+    });
+}

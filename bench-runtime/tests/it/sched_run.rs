@@ -8,8 +8,6 @@ use bench_runtime::{
     Runtime, blocking, chan, go, gomaxprocs, goroutine_id, goroutines, num_goroutine, time,
     yield_now,
 };
-use nix::sched::{CpuSet, sched_getaffinity};
-use nix::unistd::Pid;
 
 use crate::sched_support::{Setting, at_each, within_timeout};
 use crate::start::Start;
@@ -262,34 +260,4 @@ fn gomaxprocs_set_by_hand_is_what_is_read() {
     assert_eq!(runtime.run(|| gomaxprocs(Some(2))), 5);
     assert_eq!(runtime.run(|| gomaxprocs(None)), 2);
     assert_eq!(runtime.metrics().procs_count, 2);
-}
-
-/// A thread that is started or woken begins on another CPU than its waker's; see
-/// `sys/affinity.rs`. When a goroutine runs there, all CPUs are allowed again.
-#[test]
-fn goroutines_may_run_on_all_cpus_on_threads_that_were_started_and_woken() {
-    fn cpus() -> CpuSet {
-        sched_getaffinity(Pid::from_raw(0)).expect("the kernel says")
-    }
-    at_each(&[3], |_| {
-        let all = cpus();
-        for _ in 0..4 {
-            // Longer than the sleep of a thread that is woken in the usual way.
-            time::sleep(Duration::from_millis(12));
-            let tasks: Vec<_> = (0..32)
-                .map(|_| {
-                    go(|| {
-                        let began = Instant::now();
-                        while began.elapsed() < Duration::from_micros(300) {
-                            yield_now();
-                        }
-                        cpus()
-                    })
-                })
-                .collect();
-            for task in tasks {
-                assert_eq!(task.join().expect("it does not panic"), all);
-            }
-        }
-    });
 }
