@@ -492,7 +492,7 @@ fn show_report_and_compare_say_one_noise_the_disturbances_and_the_verdicts() {
     for line in [
         "12 of 26 comparisons with thread are decided",
         "Repeats of one lane differ by 0.80%, typically; 0 of 7 such pairs are called different (should be 0).",
-        "CPU time given to other machines, in 1 of 5 blocks; the worst: 2.1% of the CPU time",
+        "CPU time given to other machines, in 1 of 3 blocks; the worst: 2.1% of the CPU time",
     ] {
         assert!(text.contains(line), "{line} is not in:\n{text}");
     }
