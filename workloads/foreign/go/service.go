@@ -74,7 +74,7 @@ type service struct {
 	hashes   map[string][]byte
 	rounds   int
 	steps    int64
-	timeout time.Duration
+	timeout  time.Duration
 	backend  string
 	inFlight chan struct{}
 	links    chan *link // A nil is the leave to open a connection.
