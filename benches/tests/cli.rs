@@ -3,7 +3,7 @@
 mod program;
 
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -300,6 +300,28 @@ fn forget_taints(folder: &Path) {
     std::fs::write(&file, kept.join("\n") + "\n").unwrap();
 }
 
+/// A run ends with status 2, says `words`, and what it has kept in `kept` can be resumed.
+fn full_disk_keeps_what_was_measured(
+    program: Command,
+    lane: &Path,
+    folder: &Path,
+    kept: &Path,
+    words: &[&str],
+) {
+    let arguments = ["--budget", "8", "--workload", BOTH, "--processes", "100"];
+    let output = run(program, lane, &arguments, folder).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let text = stderr(&output);
+    assert!(words.iter().all(|word| text.contains(word)), "{text}");
+    let before = reports::store::read(&kept.join("run.jsonl")).unwrap();
+    assert!(before.samples_count() > 10, "{}", before.samples_count());
+
+    let resumed = resume(lane, kept).output().unwrap();
+    assert!(resumed.status.success(), "{}", stderr(&resumed));
+    let whole = reports::store::read(&kept.join("run.jsonl")).unwrap();
+    assert!(whole.is_complete() && whole.samples_count() > before.samples_count());
+}
+
 #[test]
 fn a_full_disk_keeps_what_was_measured_and_says_so() {
     let dir = tempfile::tempdir().unwrap();
@@ -308,21 +330,8 @@ fn a_full_disk_keeps_what_was_measured_and_says_so() {
     // A limit on the size of a file stands for the disk: 512-byte blocks in
     // sh. Without the signal the kernel says EFBIG.
     let program = threadbare_after("trap '' XFSZ; ulimit -f 90");
-    let arguments = ["--budget", "8", "--workload", BOTH, "--processes", "100"];
-    let output = run(program, &lane, &arguments, &folder).output().unwrap();
-    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-    let text = stderr(&output);
-    assert!(
-        text.contains("run.jsonl") && text.contains("too large"),
-        "{text}"
-    );
-    let kept = reports::store::read(&folder.join("run.jsonl")).unwrap();
-    assert!(kept.samples_count() > 10, "{}", kept.samples_count());
-
-    let resumed = resume(&lane, &folder).output().unwrap();
-    assert!(resumed.status.success(), "{}", stderr(&resumed));
-    let whole = reports::store::read(&folder.join("run.jsonl")).unwrap();
-    assert!(whole.is_complete() && whole.samples_count() > kept.samples_count());
+    let words = ["run.jsonl", "too large"];
+    full_disk_keeps_what_was_measured(program, &lane, &folder, &folder, &words);
 }
 
 /// The same by a disk that is full. A user without namespaces has none.
@@ -339,19 +348,8 @@ fn full_tmpfs_keeps_what_was_measured_and_says_so() {
             return;
         }
     };
-    let arguments = ["--budget", "8", "--workload", BOTH, "--processes", "100"];
-    let output = run(program, &lane, &arguments, &disk.join("results"))
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-    let text = stderr(&output);
-    assert!(text.contains("no space left"), "{text}");
-    let before = reports::store::read(&kept.join("run.jsonl")).unwrap();
-    assert!(before.samples_count() > 10, "{}", before.samples_count());
-    let resumed = resume(&lane, &kept).output().unwrap();
-    assert!(resumed.status.success(), "{}", stderr(&resumed));
-    let whole = reports::store::read(&kept.join("run.jsonl")).unwrap();
-    assert!(whole.is_complete() && whole.samples_count() > before.samples_count());
+    let folder = disk.join("results");
+    full_disk_keeps_what_was_measured(program, &lane, &folder, &kept, &["no space left"]);
 }
 
 #[test]

@@ -256,13 +256,16 @@ pub(super) fn of(shared: &'static Shared, most: usize) -> GoroutineProfile {
 /// The program's frames, and the call into the runtime that it made.
 pub(super) fn frames(calls: &[u64], symbols: &mut Symbols) -> Vec<Frame> {
     let all: Vec<&Frame> = symbols.at(calls);
-    let first = all.iter().position(|frame| !is_runtime(frame));
-    let last = all
-        .iter()
-        // Where a stack begins is code without line tables.
-        .rposition(|frame| frame.file.is_some() && !is_runtime(frame) && !is_std(frame));
+    // Where a stack begins is code without line tables.
+    let is_program = |frame: &&Frame| frame.file.is_some() && !is_runtime(frame) && !is_std(frame);
+    let first = all.iter().position(is_program);
+    let last = all.iter().rposition(is_program);
     let kept = match (first, last) {
-        (Some(first), Some(last)) if first <= last => &all[first.saturating_sub(1)..=last],
+        (Some(first), Some(last)) => {
+            // What the runtime uses of std is between its own calls.
+            let call = all[..first].iter().rposition(|frame| is_runtime(frame));
+            &all[call.unwrap_or(0)..=last]
+        }
         // Only the runtime's own: better than nothing.
         _ => all.as_slice(),
     };

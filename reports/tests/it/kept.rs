@@ -97,10 +97,27 @@ fn good() -> Run {
     read(&tree()[0]).expect("a kept run")
 }
 
+type Change = fn(&mut Run);
+
+/// Verifies a good run after each change: what is changed, how, the standing, and what its
+/// reasons contain.
+fn verify_each<const N: usize>(changes: [(&str, Change, Standing, &str); N]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (what, change, standing, reason) in changes {
+        let mut run = good();
+        change(&mut run);
+        let path = folder.path().join("run.jsonl");
+        derive::save(&run, &path);
+        let finding = Verifier::default().verify(&path);
+        assert_eq!(finding.standing, standing, "{what}: {finding:?}");
+        let said = finding.reasons.join("\n");
+        assert!(said.contains(reason), "{what}: {said}");
+    }
+}
+
 #[test]
 fn every_kind_of_unfit_file_is_named() {
     use Standing::{Accepted, Quarantined, Refused};
-    type Change = fn(&mut Run);
     let changes: [(&str, Change, Standing, &str); 19] = [
         ("as it is", |_| {}, Accepted, ""),
         ("cut off", |run| run.end = None, Refused, "cut short"),
@@ -251,23 +268,12 @@ fn every_kind_of_unfit_file_is_named() {
             "more memory than the machine has",
         ),
     ];
-    let folder = tempfile::tempdir().expect("a folder");
-    for (what, change, standing, reason) in changes {
-        let mut run = good();
-        change(&mut run);
-        let path = folder.path().join("run.jsonl");
-        derive::save(&run, &path);
-        let finding = Verifier::default().verify(&path);
-        assert_eq!(finding.standing, standing, "{what}: {finding:?}");
-        let said = finding.reasons.join("\n");
-        assert!(said.contains(reason), "{what}: {said}");
-    }
+    verify_each(changes);
 }
 
 #[test]
 fn facts_and_figures_that_were_forged_are_named() {
     use Standing::{Quarantined, Refused};
-    type Change = fn(&mut Run);
     fn fact(run: &mut Run, name: &str, value: &str) {
         run.header.environment.insert(name.into(), value.into());
     }
@@ -431,17 +437,7 @@ fn facts_and_figures_that_were_forged_are_named() {
             "are too much alike",
         ),
     ];
-    let folder = tempfile::tempdir().expect("a folder");
-    for (what, change, standing, reason) in changes {
-        let mut run = good();
-        change(&mut run);
-        let path = folder.path().join("run.jsonl");
-        derive::save(&run, &path);
-        let finding = Verifier::default().verify(&path);
-        assert_eq!(finding.standing, standing, "{what}: {finding:?}");
-        let said = finding.reasons.join("\n");
-        assert!(said.contains(reason), "{what}: {said}");
-    }
+    verify_each(changes);
 }
 
 #[test]
