@@ -29,11 +29,8 @@ done
 # Left out: compaction, which the kernel does behind the sanitizer's back; more
 # goroutines than it has room for; a limit on address space, of which it takes
 # most; and what is bound to be too slow.
-# A join that begins between the stop of a runtime and its clear-up is told that the
-# goroutine had begun: one time in three here, which that test takes for wrong.
-not_here=(handle_that_outlives)
 slow=(compact hundred_thousand thousand_goroutines_in_blocking_reads refused_stack closure_that_panics_when_it_is_dropped_unstarted)
 [ "${1:-}" = "--quick" ] && slow+=(thousands_of_runtimes snapshots_while_eight net_deadline::)
 timeout 900 cargo +nightly test "${build[@]}" --lib -- sched:: goroutine:: util:: timer:: netpoll:: context:: local::
-timeout 900 cargo +nightly test "${build[@]}" --test it -- "${slow[@]/#/--skip=}" "${not_here[@]/#/--skip=}"
+timeout 900 cargo +nightly test "${build[@]}" --test it -- "${slow[@]/#/--skip=}"
 echo "tsan: clean"

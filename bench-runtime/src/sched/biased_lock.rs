@@ -7,11 +7,14 @@
 //! | D1 `inside = true`                 | D1 `p = null`                       |
 //! | D2 light barrier                   | D2 heavy barrier                    |
 //! | D3 read `p`: not null: go on       | D3 read `inside`: false: P is taken |
-//! | D4 null: take `lock`, read again   | D4 true: `p` back to what it was    |
+//! | D4 null: `inside` as before, take `lock`, `inside = true`, read again | D4 true: `p` back to what it was |
 //!
 //! By the barriers at least one side sees the other's D1. While `inside` is
 //! true and D3 gave a P, it cannot be retaken. The only other stores to `p` are the
 //! M's own, under `lock`.
+//!
+//! The M goes back outside at D4, because sysmon's heavy barrier takes longer than most calls:
+//! the P of a goroutine that enters at once again after each call could never be retaken.
 //!
 //! The same source is modelled by loom: `tests/loom/biased_lock.rs`.
 
@@ -54,20 +57,30 @@ impl<T> BiasedLock<T> {
         // Acquire: pairs with the Release in `set`.
         let p = self.p.load(Ordering::Acquire); // D3
         if p.is_null() {
-            return (self.behind_lock(), was_inside);
+            return (self.enter_slow(was_inside), was_inside);
         }
         (p, was_inside)
     }
 
-    /// The M's side, without entering, which would stop a retake at that moment: true
-    /// if the P was retaken. Blocks the thread during a retake that is under way.
-    pub(crate) fn has_lost(&self) -> bool {
-        self.p.load(Ordering::Relaxed).is_null() && self.behind_lock().is_null()
-    }
-
     /// D4 of the M's side.
     #[cold]
+    fn enter_slow(&self, was_inside: bool) -> *mut T {
+        // It has done nothing since D1, so it may be outside again.
+        self.leave(was_inside);
+        let _lock = self.wait_for_sysmon();
+        self.inside.store(true, Ordering::Relaxed);
+        self.p.load(Ordering::Acquire)
+    }
+
+    /// What the M holds, once no retake is under way.
+    #[cold]
     fn behind_lock(&self) -> *mut T {
+        let _lock = self.wait_for_sysmon();
+        self.p.load(Ordering::Acquire)
+    }
+
+    /// Blocks the thread during a retake.
+    fn wait_for_sysmon(&self) -> impl Drop + '_ {
         if fork::is_child() {
             // Sysmon is not here, and may have held the lock.
             fatal!(
@@ -75,8 +88,7 @@ impl<T> BiasedLock<T> {
                  call exec or _exit there, or fork before the runtime is built"
             );
         }
-        let _lock = self.lock.lock();
-        self.p.load(Ordering::Acquire)
+        self.lock.lock()
     }
 
     /// The M's side: goes back to the goroutine's code.
@@ -137,5 +149,43 @@ impl<T> BiasedLock<T> {
             self.p.store(p, Ordering::Release); // D4
         }
         !inside
+    }
+}
+
+#[cfg(all(test, not(rt_loom)))]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+
+    /// Tries count only if the M went on meanwhile: it may have no CPU, inside.
+    #[test]
+    fn processor_is_retaken_from_an_m_that_enters_again_and_again() {
+        let lock = BiasedLock::<u32>::default();
+        let mut value = 0;
+        let p = &raw mut value;
+        lock.set(p);
+        lock.leave(false);
+        let (entered, ends) = (AtomicU32::new(0), AtomicBool::new(false));
+        let failed = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ends.load(Ordering::Relaxed) {
+                    let (_, was_inside) = lock.enter();
+                    lock.leave(was_inside);
+                    entered.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+            let mut failed = 0;
+            while failed < 1_000 {
+                let before = entered.load(Ordering::Relaxed);
+                if lock.retake(p) {
+                    break;
+                }
+                failed += u32::from(entered.load(Ordering::Relaxed) != before);
+            }
+            ends.store(true, Ordering::Relaxed);
+            failed
+        });
+        assert!(failed < 1_000, "it is inside at each try");
     }
 }

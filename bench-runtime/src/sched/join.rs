@@ -18,7 +18,9 @@ use super::pending::Pending;
 use super::shared::RunState;
 use super::{park, preempt, readied};
 use crate::goroutine::body::{self, Outcome};
-use crate::goroutine::{Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST, JOIN_OPEN, WaitReason};
+use crate::goroutine::{
+    FRESH, Goroutine, JOIN_DETACHED, JOIN_DONE, JOIN_LOST, JOIN_OPEN, WaitReason,
+};
 use crate::stack::StackError;
 
 /// Why a goroutine has no result.
@@ -243,9 +245,16 @@ impl<T> JoinHandle<T> {
         loop {
             match g.join.load(Ordering::Acquire) {
                 JOIN_DONE => break,
-                JOIN_LOST if self.let_go() => {
-                    std::mem::forget(self);
-                    return Err(JoinError::Unfinished);
+                JOIN_LOST => {
+                    // Before the handle lets go of the record. A stopped runtime starts none.
+                    let began = g.context.load(Ordering::Acquire) != FRESH;
+                    if self.let_go() {
+                        std::mem::forget(self);
+                        return Err(match began {
+                            true => JoinError::Unfinished,
+                            false => JoinError::Abandoned,
+                        });
+                    }
                 }
                 _ => wait_for(g, false),
             }

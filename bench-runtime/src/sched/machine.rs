@@ -195,15 +195,6 @@ impl Machine {
         self.p_lock.leave(was_inside);
     }
 
-    /// True if it has no P.
-    ///
-    /// # Safety
-    ///
-    /// Only its own thread, outside too.
-    pub(super) unsafe fn has_lost_processor(&self) -> bool {
-        self.p_lock.has_lost()
-    }
-
     /// The P it holds.
     ///
     /// # Safety

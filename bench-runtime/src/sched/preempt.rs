@@ -43,11 +43,6 @@ fn give_way_slow() {
     if !machine_of(header).is_p_retaken() || goroutine_of(header).status() != Status::Running {
         return;
     }
-    // The mark is set before the retake: a goroutine that entered at each call from
-    // then on would be inside whenever sysmon tries.
-    if !machine_of(header).has_lost_processor() {
-        return;
-    }
     let (p, was_inside) = machine_of(header).enter();
     if p.is_none() && !was_inside {
         reacquire_p(header);

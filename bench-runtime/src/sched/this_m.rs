@@ -85,12 +85,6 @@ impl ThisM {
         unsafe { self.machine.leave(was_inside) }
     }
 
-    /// True if it has no P. Outside the runtime too.
-    pub(super) fn has_lost_processor(self) -> bool {
-        // SAFETY: our own thread.
-        unsafe { self.machine.has_lost_processor() }
-    }
-
     /// The P it holds. Only inside the runtime.
     pub(crate) fn held(self) -> Option<ThisP> {
         // SAFETY: our own thread; it holds P, inside.
